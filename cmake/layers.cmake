@@ -1,0 +1,39 @@
+# A folder is a namespace is a target is a layer.
+include(GoogleTest)
+
+# Warnings for our own code only; generated protobuf code is compiled without them.
+add_library(cairn_warnings INTERFACE)
+target_compile_options(cairn_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor)
+
+# cairn_layer(name DEPS dep... [EXCLUDE file...])
+#
+# Makes the static library `cairn_name` of every .cc in this folder and below, but for *_test.cc, which
+# make the program `name_test`, each of whose cases is a ctest of its own. Files named *_test_util.* go
+# to the tests alone.
+function(cairn_layer name)
+  cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test(_util)?\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test(_util)?\\.cc$")
+  if(ARG_EXCLUDE)
+    list(REMOVE_ITEM sources ${ARG_EXCLUDE})
+  endif()
+  if(sources)
+    add_library(cairn_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(cairn_${name} PRIVATE cairn_warnings)
+  else()
+    add_library(cairn_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(cairn_${name} ${scope} ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  target_link_libraries(cairn_${name} ${scope} ${ARG_DEPS})
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE cairn_${name} cairn_warnings GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+                         PROPERTIES TIMEOUT 300)
+  endif()
+endfunction()

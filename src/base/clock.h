@@ -1,0 +1,41 @@
+// Time, injected. Nothing in Cairn reads a clock of the system except through this interface.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace cairn {
+
+// Nanoseconds of a clock that never goes back and is not the time of day.
+using SteadyTime = std::chrono::nanoseconds;
+
+// Thread-safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  // For timeouts and leases. Only differences mean anything.
+  virtual SteadyTime SteadyNow() const = 0;
+  // Milliseconds since the Unix epoch; may jump either way. Only for SQL's idea of the time of day.
+  virtual int64_t WallNowMs() const = 0;
+};
+
+// The system's clocks. Lives for the whole process.
+Clock& SystemClock();
+
+// For tests: stands still until told.
+class ManualClock final : public Clock {
+ public:
+  SteadyTime SteadyNow() const override { return steady_; }
+  int64_t WallNowMs() const override { return wall_ms_; }
+  void Advance(SteadyTime by) {
+    steady_ += by;
+    wall_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(by).count();
+  }
+  void SetWallMs(int64_t ms) { wall_ms_ = ms; }
+
+ private:
+  SteadyTime steady_{1};
+  int64_t wall_ms_ = 1'700'000'000'000;
+};
+
+}  // namespace cairn

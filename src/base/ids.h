@@ -1,0 +1,56 @@
+// Strong integer types: a Term cannot be passed where a LogIndex is wanted.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace cairn {
+
+// A 64-bit number that only mixes with numbers of the same kind. Zero means "none" for every kind:
+// terms, log indexes, member ids, group ids and read ids all start at 1.
+template <class Tag>
+class StrongId {
+ public:
+  constexpr StrongId() = default;
+  constexpr explicit StrongId(uint64_t value) : value_(value) {}
+
+  constexpr uint64_t value() const { return value_; }
+  constexpr bool is_none() const { return value_ == 0; }
+
+  constexpr auto operator<=>(const StrongId&) const = default;
+
+  constexpr StrongId operator+(uint64_t n) const { return StrongId(value_ + n); }
+  constexpr StrongId operator-(uint64_t n) const { return StrongId(value_ - n); }
+  constexpr uint64_t operator-(StrongId other) const { return value_ - other.value_; }
+  constexpr StrongId& operator++() {
+    ++value_;
+    return *this;
+  }
+
+ private:
+  uint64_t value_ = 0;
+};
+
+template <class Tag>
+std::string ToString(StrongId<Tag> id) {
+  return std::to_string(id.value());
+}
+
+using Term = StrongId<struct TermTag>;
+using LogIndex = StrongId<struct LogIndexTag>;
+// Identity of a member of a Raft group. Never reused: a node whose disk was wiped comes back under a
+// new member id, because the old one may have voted and acknowledged what the disk no longer holds.
+using MemberId = StrongId<struct MemberIdTag>;
+// One replicated data base (one Raft group). Every peer message and stored record carries it.
+using GroupId = StrongId<struct GroupIdTag>;
+// Made by a leader, monotone within its term; keys one round of ReadIndex.
+using ReadId = StrongId<struct ReadIdTag>;
+
+}  // namespace cairn
+
+template <class Tag>
+struct std::hash<cairn::StrongId<Tag>> {
+  size_t operator()(cairn::StrongId<Tag> id) const { return std::hash<uint64_t>()(id.value()); }
+};

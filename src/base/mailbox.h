@@ -1,0 +1,80 @@
+// Mailbox<T>: how threads meet. Many producers, one consumer, bounded in bytes.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace cairn {
+
+// A queue bounded by the sum of the costs of what it holds. Thread-safe.
+//
+// Two ways in: TryPush refuses when the box is full (for work that came from outside and can be
+// refused); Push never refuses (for completions of work that was admitted before, and so is bounded
+// by what TryPush let in). After Close, both drop what they are given and return false.
+template <class T>
+class Mailbox {
+ public:
+  explicit Mailbox(size_t cost_max) : cost_max_(cost_max) {}
+
+  bool TryPush(T item, size_t cost) { return Add(std::move(item), cost, /*force=*/false); }
+  bool Push(T item, size_t cost = 0) { return Add(std::move(item), cost, /*force=*/true); }
+
+  // Waits until there is something, the box is closed, or `timeout` has passed; moves all there is
+  // to the back of `out` (cost is released). False only when closed and empty.
+  bool PopAll(std::vector<T>* out, SteadyTime timeout) {
+    std::unique_lock lock(mutex_);
+    ready_.wait_for(lock, timeout, [this] { return closed_ || !items_.empty(); });
+    return Drain(out);
+  }
+  // The same without a time limit.
+  bool PopAll(std::vector<T>* out) {
+    std::unique_lock lock(mutex_);
+    ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
+    return Drain(out);
+  }
+
+  void Close() {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    ready_.notify_all();
+  }
+
+  size_t cost() const {
+    std::lock_guard lock(mutex_);
+    return cost_;
+  }
+
+ private:
+  bool Add(T item, size_t cost, bool force) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    // An item dearer than the whole box is let into an empty one, or it could never pass.
+    if (!force && cost_ != 0 && cost_ + cost > cost_max_) return false;
+    cost_ += cost;
+    items_.push_back(std::move(item));
+    if (items_.size() == 1) ready_.notify_one();
+    return true;
+  }
+
+  bool Drain(std::vector<T>* out) {
+    if (items_.empty()) return !closed_;
+    for (T& item : items_) out->push_back(std::move(item));
+    items_.clear();
+    cost_ = 0;
+    return true;
+  }
+
+  const size_t cost_max_;
+  mutable std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<T> items_;
+  size_t cost_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace cairn

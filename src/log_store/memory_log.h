@@ -1,0 +1,19 @@
+// MemoryLog: the LogStore in memory, for tests and the simulator. Holds the same contract; Crash()
+// forgets what was not synced.
+#pragma once
+
+#include <memory>
+
+#include "log_store/log_store.h"
+
+namespace cairn::log_store {
+
+class MemoryLog : public LogStore {
+ public:
+  // Back to the state at the last Sync.
+  virtual void Crash() = 0;
+};
+
+std::unique_ptr<MemoryLog> NewMemoryLog();
+
+}  // namespace cairn::log_store

@@ -1,0 +1,163 @@
+// The vocabulary of the Raft core: entries, configurations, messages. Plain data, no behaviour beyond
+// equality. Section numbers refer to Ongaro's thesis, "Consensus: Bridging Theory and Practice".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace cairn::raft {
+
+// Immutable bytes, shared between the log thread, the messages in flight and the apply thread without
+// copying. Never null in an Entry (an empty payload is an empty string).
+using Payload = std::shared_ptr<const std::string>;
+
+enum class EntryType : uint8_t {
+  kNormal = 1,  // commands for the state machine
+  kNoop = 2,    // appended by a new leader, so that it can commit and read in its term (6.4)
+  kConfig = 3,  // payload is an encoded Configuration (configuration_codec.h)
+};
+
+struct Entry {
+  Term term;
+  LogIndex index;
+  EntryType type = EntryType::kNormal;
+  Payload payload;
+};
+
+// What the cluster knows of one member, beside its role.
+struct MemberInfo {
+  uint64_t node_id = 0;   // the number the operator gave (--id); unique among current members
+  std::string address;    // host:port
+  uint64_t nonce = 0;     // made by the node when its data directory was; tells a wiped node from the
+                          // one that was admitted
+  bool operator==(const MemberInfo&) const = default;
+};
+
+// Joint consensus (4.3), learners first, effective when committed. When `outgoing` is not empty the
+// configuration is joint: decisions need a majority of `voters` and one of `outgoing`; the leader
+// appends the leave (outgoing cleared, learners_next made learners) by itself once this is committed.
+struct Configuration {
+  std::set<MemberId> voters;
+  std::set<MemberId> outgoing;
+  std::set<MemberId> learners;
+  // Voters in `outgoing` that become learners when the joint configuration is left.
+  std::set<MemberId> learners_next;
+  std::map<MemberId, MemberInfo> info;  // exactly the members of the sets above
+  uint64_t next_member_id = 1;          // greater than every member id ever used
+
+  bool joint() const { return !outgoing.empty(); }
+  bool IsVoter(MemberId id) const { return voters.contains(id) || outgoing.contains(id); }
+  bool IsLearner(MemberId id) const { return learners.contains(id); }
+  bool Contains(MemberId id) const { return info.contains(id); }
+  bool operator==(const Configuration&) const = default;
+};
+
+// What must survive a crash beside the log (Figure 2: currentTerm, votedFor), and the commit index,
+// which is kept only to speed up a restart and is never trusted past the end of the log.
+struct HardState {
+  Term term;
+  MemberId vote;
+  LogIndex commit;
+  bool operator==(const HardState&) const = default;
+};
+
+// The state that a snapshot stands for: everything up to and including `index`.
+struct SnapshotMeta {
+  LogIndex index;
+  Term term;
+  Configuration config;
+  LogIndex config_index;  // index of the entry that `config` came from
+  bool operator==(const SnapshotMeta&) const = default;
+};
+
+// ---- Messages ------------------------------------------------------------------------------------
+
+// Pre-vote (9.6): would you vote for me at `Message::term`? Changes nothing at the receiver. The
+// message's term is the one the candidate would campaign in.
+struct PreVoteRequest {
+  LogIndex last_index;
+  Term last_term;
+};
+// Rejections carry the rejecting node's own term as the message's term, so that a stale asker catches
+// up; grants carry the term asked for.
+struct PreVoteReply {
+  bool granted = false;
+};
+struct VoteRequest {
+  LogIndex last_index;
+  Term last_term;
+  // Set when the vote was asked for by the leader itself (TimeoutNow): voters do not hold to a leader
+  // they heard from recently (4.2.3).
+  bool leadership_transfer = false;
+};
+struct VoteReply {
+  bool granted = false;
+};
+
+struct AppendRequest {
+  LogIndex prev_index;
+  Term prev_term;
+  LogIndex commit;
+  std::vector<Entry> entries;  // contiguous from prev_index + 1
+};
+struct AppendReply {
+  bool success = false;
+  // On success: the last index that now surely matches the leader's log. On failure: the prev_index
+  // that was refused.
+  LogIndex index;
+  // On failure: where the leader should probe next (the follower's last index, or the last index of a
+  // term not above the refused prev_term) and the term there.
+  LogIndex hint_index;
+  Term hint_term;
+};
+
+struct Heartbeat {
+  LogIndex commit;  // min(match of this follower, leader's commit): never past what is verified
+  ReadId read_id;   // highest read round asked so far
+};
+struct HeartbeatReply {
+  ReadId read_id;
+};
+
+// The leader tells that the follower needs this snapshot. The bytes travel apart, on the snapshot
+// stream; the message only names it (the core never sees the data).
+struct SnapshotOffer {
+  SnapshotMeta meta;
+};
+
+// Start an election at once (3.10). Dropped by the receiver unless term and last index are current.
+struct TimeoutNow {
+  LogIndex last_index;
+};
+
+// A follower asks the leader for a read index; `context` is the follower's own number and comes back.
+struct ReadIndexRequest {
+  uint64_t context = 0;
+};
+struct ReadIndexReply {
+  uint64_t context = 0;
+  bool ok = false;  // false: not the leader (any more), ask again
+  LogIndex index;
+};
+
+using MessageBody =
+    std::variant<PreVoteRequest, PreVoteReply, VoteRequest, VoteReply, AppendRequest, AppendReply,
+                 Heartbeat, HeartbeatReply, SnapshotOffer, TimeoutNow, ReadIndexRequest,
+                 ReadIndexReply>;
+
+struct Message {
+  MemberId from;
+  MemberId to;
+  Term term;
+  MessageBody body;
+};
+
+}  // namespace cairn::raft

@@ -1,0 +1,150 @@
+// Commands: what the entries of the replicated log carry, and their bytes.
+//
+// One log entry is a batch: a header, stamped once by the leader, and any number of commands, each
+// with its own outcome. docs/internals/wire_format.md specifies the encoding.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/status.h"
+
+namespace cairn::state_machine {
+
+// SQLite's five storage classes. Text is UTF-8, and may hold NULs only as SQLite allows.
+struct Blob {
+  std::string bytes;
+  bool operator==(const Blob&) const = default;
+};
+using Value = std::variant<std::monostate, int64_t, double, std::string, Blob>;
+
+struct NamedValue {
+  std::string name;  // with or without its prefix (:, @ or $)
+  Value value;
+  bool operator==(const NamedValue&) const = default;
+};
+
+struct Statement {
+  std::string sql;  // exactly one statement
+  std::vector<Value> positional;   // bound to ?1, ?2, ...
+  std::vector<NamedValue> named;
+  bool operator==(const Statement&) const = default;
+};
+
+// Names one request for ever. `session` is at most 64 bytes; sequences start at 1 in each session.
+struct RequestId {
+  std::string session;
+  uint64_t sequence = 0;
+  bool operator==(const RequestId&) const = default;
+  auto operator<=>(const RequestId&) const = default;
+};
+
+// ---- Kinds of command ----------------------------------------------------------------------------
+
+// All statements take effect, or none; each gets its own result.
+struct Execute {
+  std::vector<Statement> statements;
+  bool operator==(const Execute&) const = default;
+};
+// Does nothing but make the session known, so that later sequences may arrive in any order.
+struct OpenSession {
+  bool operator==(const OpenSession&) const = default;
+};
+struct Prepare {
+  std::string tx_id;
+  Statement statement;
+  uint64_t timeout_ms = 0;  // from this entry's lease time to the deadline; 0: the default
+  bool operator==(const Prepare&) const = default;
+};
+struct Commit {
+  std::string tx_id;
+  bool operator==(const Commit&) const = default;
+};
+struct Rollback {
+  std::string tx_id;
+  bool operator==(const Rollback&) const = default;
+};
+// Carries the header's lease time alone: expires sessions and prepared transactions that are due.
+struct AdvanceLease {
+  bool operator==(const AdvanceLease&) const = default;
+};
+
+using Operation = std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease>;
+
+struct Command {
+  RequestId id;
+  // The client needs no result below this sequence any more (it has them all).
+  uint64_t acknowledged_below = 0;
+  Operation operation;
+  bool operator==(const Command&) const = default;
+};
+
+// ---- Entries -------------------------------------------------------------------------------------
+
+struct BatchHeader {
+  int64_t wall_ms = 0;        // what SQL sees as now, Unix milliseconds UTC
+  uint64_t random_seed = 0;   // what random() draws from
+  uint64_t lease_ms = 0;      // the replicated lease clock; never goes back
+  uint64_t vdbe_ops_max = 0;  // work one statement may do, in SQLite virtual machine steps
+};
+
+struct CommandBatch {
+  BatchHeader header;
+  std::vector<Command> commands;
+};
+
+// Limits that encoder and decoder share.
+inline constexpr size_t kSessionBytesMax = 64;
+inline constexpr size_t kTxIdBytesMax = 256;
+inline constexpr size_t kCommandBytesMax = 16 << 20;
+inline constexpr size_t kCommandsPerBatchMax = 4096;
+
+// Bytes of one command alone; a batch is its header and its commands' bytes, so that the router can
+// encode once and the leader can join.
+std::string EncodeCommand(const Command& command);
+// Appends to `out` an entry payload made of already encoded commands.
+void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& encoded_commands,
+                 std::string* out);
+// INVALID_ARGUMENT on malformed bytes; never crashes on any input.
+Result<CommandBatch> DecodeBatch(std::string_view bytes);
+Result<Command> DecodeCommand(std::string_view bytes);
+
+// ---- Results -------------------------------------------------------------------------------------
+
+struct Column {
+  std::string name;
+  std::string decl_type;  // empty for an expression
+  bool operator==(const Column&) const = default;
+};
+using Row = std::vector<Value>;
+
+struct StatementResult {
+  int64_t rows_affected = 0;
+  int64_t last_insert_id = 0;
+  std::vector<Column> columns;  // of RETURNING
+  std::vector<Row> rows;
+  bool operator==(const StatementResult&) const = default;
+};
+
+// The replicated answer to a command, the same on every node. `status` not OK: nothing took effect
+// (its outcome is kApplied: the failure itself is the committed result).
+struct CommandResult {
+  Status status;
+  LogIndex index;  // the entry that first carried the command
+  std::vector<StatementResult> statements;
+  // The request was answered before and its result is no longer held ("applied, result gone").
+  bool result_gone = false;
+};
+
+std::string EncodeCommandResult(const CommandResult& result);
+Result<CommandResult> DecodeCommandResult(std::string_view bytes);
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,31 @@
+// SqliteStateMachine: opens the StateMachine on a SQLite file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/file_system.h"
+#include "base/result.h"
+#include "raft/types.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::state_machine {
+
+struct SqliteOptions {
+  std::string path;                // the SQLite file
+  std::string snapshot_directory;  // for outgoing and incoming copies; same file system
+  int readers_max = 8;
+  size_t cache_bytes = 8 << 20;    // page cache of the writer; readers get an eighth each
+};
+
+// Opens the file, or makes it with `founding` as its configuration at index 0. A file that is not a
+// Cairn data base, or of a newer format, is FAILED_PRECONDITION and is not touched.
+Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions& options,
+                                                             const raft::Configuration& founding);
+
+// What must be equal on all members for statements to have equal effects: sqlite3_sourceid, compile
+// options and architecture. Peers exchange it when they connect.
+std::string EngineFingerprint();
+
+}  // namespace cairn::state_machine

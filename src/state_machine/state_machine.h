@@ -1,0 +1,137 @@
+// StateMachine: what the replicated log is for. The interface between the node and SQLite.
+//
+// Threads: Apply, Checkpoint and InstallSnapshot belong to the apply thread. Query,
+// BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint or
+// InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL: the
+// node stops applying and says so.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/status.h"
+#include "raft/types.h"
+#include "state_machine/command.h"
+
+namespace cairn::state_machine {
+
+// What the file says of itself; all of it is written in the transaction of the entries it covers.
+struct AppliedState {
+  LogIndex index;
+  Term term;
+  raft::Configuration config;
+  LogIndex config_index;
+  uint64_t lease_ms = 0;
+};
+
+// Results of one entry: one per command, in order (empty for kNoop and kConfig entries).
+struct EntryResults {
+  LogIndex index;
+  Term term;
+  std::vector<CommandResult> results;
+};
+
+// Receives the rows of a query, in bounded chunks, on the thread that called Query.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  virtual Status OnColumns(const std::vector<Column>& columns) = 0;
+  // Not OK ends the query with that status.
+  virtual Status OnRow(Row row) = 0;
+};
+
+struct QueryLimits {
+  SteadyTime age_max = std::chrono::seconds(60);  // then ABORTED: an old reader pins the WAL
+  std::function<bool()> cancelled;                // polled; true ends with CANCELLED
+};
+
+// State of a two-phase transaction.
+enum class TxState : uint8_t {
+  kUnknown = 0,  // never seen, or forgotten long ago
+  kPrepared = 1,
+  kCommitted = 2,
+  kRolledBack = 3,
+  kExpired = 4,
+};
+struct TxInfo {
+  TxState state = TxState::kUnknown;
+  uint64_t statements = 0;
+  LogIndex finished_index;       // where it was committed, rolled back or expired
+  uint64_t deadline_lease_ms = 0;
+};
+
+// Several reads at one applied index: a database snapshot held open. One thread at a time. Give it
+// back (destroy it) soon; it counts against the pool.
+class ReadView {
+ public:
+  virtual ~ReadView() = default;
+  virtual LogIndex applied() const = 0;
+  // One SELECT (or a PRAGMA or EXPLAIN that only reads). Anything that would write is
+  // INVALID_ARGUMENT that says to use Execute.
+  virtual Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink) = 0;
+  // Sequence of a table, of the whole data base for ""; 0 for an unknown table.
+  virtual Result<int64_t> Version(const std::string& table) = 0;
+  virtual Result<TxInfo> Transaction(const std::string& tx_id) = 0;
+};
+
+// A consistent copy being read out, for a peer. Any one thread at a time.
+class SnapshotReader {
+ public:
+  virtual ~SnapshotReader() = default;
+  virtual const raft::SnapshotMeta& meta() const = 0;
+  virtual uint64_t size_bytes() const = 0;
+  // CRC32C of the whole, to be verified before install.
+  virtual uint32_t crc() const = 0;
+  virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
+};
+
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+
+  virtual AppliedState applied_state() const = 0;
+  virtual LogIndex applied_index() const = 0;
+  // The file surely holds this much after a power cut: the log may be compacted up to here.
+  virtual LogIndex durable_index() const = 0;
+
+  // Applies committed entries in order, in one or more SQLite transactions; `config` is the
+  // configuration in force after the last of them. On return they are visible to new ReadViews.
+  // Calls `on_results` for each entry, in order, after its transaction committed.
+  virtual Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
+                       LogIndex config_index,
+                       const std::function<void(EntryResults)>& on_results) = 0;
+
+  // Checks what no state could make valid (syntax that cannot parse, a second statement, refused
+  // kinds, limits): INVALID_ARGUMENT or PERMISSION_DENIED. Never touches the writer. Thread-safe.
+  virtual Status CheckProposal(const Command& command) = 0;
+
+  // Deadline (lease clock, ms) of the prepared transaction that expires first. Thread-safe.
+  virtual std::optional<uint64_t> NextDeadlineLeaseMs() const = 0;
+
+  // Waits up to `timeout` for a free reader (RESOURCE_EXHAUSTED after that). Thread-safe.
+  virtual Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) = 0;
+
+  // Bytes in the SQLite WAL; the node calls Checkpoint when they, or the time since, grow.
+  virtual uint64_t WalBytes() const = 0;
+  // Moves the WAL into the file and syncs it; durable_index() advances.
+  virtual Status Checkpoint() = 0;
+
+  // A consistent copy as of now in the snapshot directory; reuses the last one if it is at or past
+  // `index_min`. Thread-safe; long.
+  virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
+
+  // Takes the place of the whole data base by the verified file at `path` (on the same file system):
+  // ends all readers, swaps the files as the design says, reopens. INVALID/DATA_LOSS if the file is
+  // not the data base that `meta` says; then nothing is changed.
+  virtual Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) = 0;
+};
+
+}  // namespace cairn::state_machine
