@@ -1,4 +1,5 @@
-// Little-endian encoding into and out of byte strings; used for everything on disk and between peers.
+// Little-endian encoding into and out of byte strings; used for everything on disk and between
+// peers.
 #pragma once
 
 #include <cstdint>

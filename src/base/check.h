@@ -1,5 +1,5 @@
-// Always-on checks for broken invariants. A CHECK that fails prints where and what, then aborts: state
-// that is known to be wrong must not be acted upon, and must not be written.
+// Always-on checks for broken invariants. A CHECK that fails prints where and what, then aborts:
+// state that is known to be wrong must not be acted upon, and must not be written.
 #pragma once
 
 #include <sstream>
@@ -39,7 +39,8 @@ struct Failer {
 }  // namespace cairn
 
 // CHECK(x) << "detail " << y;   The detail is built only on failure.
-#define CHECK(condition)       \
-  if (condition) [[likely]] {  \
-  } else /* NOLINT */          \
-    ::cairn::check_internal::Failer{__FILE__, __LINE__, #condition} & ::cairn::check_internal::Message()
+#define CHECK(condition)                                              \
+  if (condition) [[likely]] {                                         \
+  } else /* NOLINT */                                                 \
+    ::cairn::check_internal::Failer{__FILE__, __LINE__, #condition} & \
+        ::cairn::check_internal::Message()

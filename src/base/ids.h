@@ -40,8 +40,9 @@ std::string ToString(StrongId<Tag> id) {
 
 using Term = StrongId<struct TermTag>;
 using LogIndex = StrongId<struct LogIndexTag>;
-// Identity of a member of a Raft group. Never reused: a node whose disk was wiped comes back under a
-// new member id, because the old one may have voted and acknowledged what the disk no longer holds.
+// Identity of a member of a Raft group. Never reused: a node whose disk was wiped comes back under
+// a new member id, because the old one may have voted and acknowledged what the disk no longer
+// holds.
 using MemberId = StrongId<struct MemberIdTag>;
 // One replicated data base (one Raft group). Every peer message and stored record carries it.
 using GroupId = StrongId<struct GroupIdTag>;

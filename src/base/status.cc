@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/check.h"
+
 namespace cairn {
 
 const char* StatusCodeName(StatusCode code) {
@@ -72,5 +74,9 @@ Status ErrnoStatus(const std::string& context, int error) {
   if (error == ENOENT) code = StatusCode::kNotFound;
   return {code, context + ": " + std::strerror(error)};
 }
+
+namespace internal {
+void ResultMisuse(const std::string& what) { CheckFailed("Result", 0, "holds a value", what); }
+}  // namespace internal
 
 }  // namespace cairn

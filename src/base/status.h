@@ -1,120 +1,16 @@
-// Status: what happened, for errors that can happen in operation. Broken invariants use CHECK.
+// Status for Cairn's own code: the public type, and the macros that pass it on. For errors that can
+// happen in operation; broken invariants use CHECK.
 #pragma once
 
-#include <cstdint>
-#include <optional>
-#include <ostream>
-#include <string>
-#include <utility>
-
-namespace cairn {
-
-// Numerically equal to the gRPC status codes, so that a code crosses the wire unchanged.
-enum class StatusCode : uint8_t {
-  kOk = 0,
-  kCancelled = 1,
-  kUnknown = 2,
-  kInvalidArgument = 3,
-  kDeadlineExceeded = 4,
-  kNotFound = 5,
-  kAlreadyExists = 6,
-  kPermissionDenied = 7,
-  kResourceExhausted = 8,
-  kFailedPrecondition = 9,
-  kAborted = 10,
-  kOutOfRange = 11,
-  kUnimplemented = 12,
-  kInternal = 13,
-  kUnavailable = 14,
-  kDataLoss = 15,
-  kUnauthenticated = 16,
-};
-
-const char* StatusCodeName(StatusCode code);
-
-// What became of a write. Every failed write says exactly one of these.
-enum class Outcome : uint8_t {
-  kNone = 0,        // not a write
-  kApplied = 1,     // committed and applied; the error (if any) is its replicated result
-  kNotApplied = 2,  // surely never takes effect; safe to send again, even under a new request id
-  kUnknown = 3,     // may or may not take effect; send again only under the same request id
-};
-
-const char* OutcomeName(Outcome outcome);
-
-// Where the leader is, as far as the answering node knows. An empty address: no leader known.
-struct LeaderHint {
-  uint64_t node_id = 0;
-  std::string address;
-  bool operator==(const LeaderHint&) const = default;
-};
-
-// A value; cheap when OK. Thread-compatible.
-class [[nodiscard]] Status {
- public:
-  Status() = default;
-  Status(StatusCode code, std::string message) : code_(code), message_(std::move(message)) {}
-
-  bool ok() const { return code_ == StatusCode::kOk; }
-  StatusCode code() const { return code_; }
-  const std::string& message() const { return message_; }
-  Outcome outcome() const { return outcome_; }
-  const std::optional<LeaderHint>& leader_hint() const { return leader_hint_; }
-
-  // Builders: `return Unavailable("no leader").With(Outcome::kNotApplied);`
-  Status With(Outcome outcome) && {
-    outcome_ = outcome;
-    return std::move(*this);
-  }
-  Status With(LeaderHint hint) && {
-    leader_hint_ = std::move(hint);
-    return std::move(*this);
-  }
-  // Puts `context` and ": " before the message.
-  Status Prefixed(const std::string& context) &&;
-
-  // "OK" or "UNAVAILABLE: no leader".
-  std::string ToString() const;
-
-  bool operator==(const Status&) const = default;
-
- private:
-  StatusCode code_ = StatusCode::kOk;
-  Outcome outcome_ = Outcome::kNone;
-  std::string message_;
-  std::optional<LeaderHint> leader_hint_;
-};
-
-std::ostream& operator<<(std::ostream& os, const Status& status);
-
-inline Status OkStatus() { return Status(); }
-Status InvalidArgument(std::string message);
-Status DeadlineExceeded(std::string message);
-Status NotFound(std::string message);
-Status AlreadyExists(std::string message);
-Status PermissionDenied(std::string message);
-Status ResourceExhausted(std::string message);
-Status FailedPrecondition(std::string message);
-Status Aborted(std::string message);
-Status OutOfRange(std::string message);
-Status Unimplemented(std::string message);
-Status Internal(std::string message);
-Status Unavailable(std::string message);
-Status DataLoss(std::string message);
-Status Cancelled(std::string message);
-// From errno: "open /x/y: No such file or directory", with a fitting code (ENOSPC is
-// RESOURCE_EXHAUSTED, EACCES PERMISSION_DENIED, ENOENT NOT_FOUND, else INTERNAL).
-Status ErrnoStatus(const std::string& context, int error);
-
-}  // namespace cairn
+#include "cairn/status.h"
 
 #define CAIRN_CONCAT_INNER(a, b) a##b
 #define CAIRN_CONCAT(a, b) CAIRN_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function if `expr` (a Status) is not OK.
-#define RETURN_IF_ERROR(expr)                        \
-  do {                                               \
-    if (::cairn::Status s_ = (expr); !s_.ok()) {     \
-      return s_;                                     \
-    }                                                \
+#define RETURN_IF_ERROR(expr)                    \
+  do {                                           \
+    if (::cairn::Status s_ = (expr); !s_.ok()) { \
+      return s_;                                 \
+    }                                            \
   } while (false)

@@ -1,5 +1,6 @@
-// The vocabulary of the Raft core: entries, configurations, messages. Plain data, no behaviour beyond
-// equality. Section numbers refer to Ongaro's thesis, "Consensus: Bridging Theory and Practice".
+// The vocabulary of the Raft core: entries, configurations, messages. Plain data, no behaviour
+// beyond equality. Section numbers refer to Ongaro's thesis, "Consensus: Bridging Theory and
+// Practice".
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@
 
 namespace cairn::raft {
 
-// Immutable bytes, shared between the log thread, the messages in flight and the apply thread without
-// copying. Never null in an Entry (an empty payload is an empty string).
+// Immutable bytes, shared between the log thread, the messages in flight and the apply thread
+// without copying. Never null in an Entry (an empty payload is an empty string).
 using Payload = std::shared_ptr<const std::string>;
 
 enum class EntryType : uint8_t {
@@ -34,16 +35,17 @@ struct Entry {
 
 // What the cluster knows of one member, beside its role.
 struct MemberInfo {
-  uint64_t node_id = 0;   // the number the operator gave (--id); unique among current members
-  std::string address;    // host:port
-  uint64_t nonce = 0;     // made by the node when its data directory was; tells a wiped node from the
-                          // one that was admitted
+  uint64_t node_id = 0;  // the number the operator gave (--id); unique among current members
+  std::string address;   // host:port
+  uint64_t nonce = 0;  // made by the node when its data directory was; tells a wiped node from the
+                       // one that was admitted
   bool operator==(const MemberInfo&) const = default;
 };
 
 // Joint consensus (4.3), learners first, effective when committed. When `outgoing` is not empty the
 // configuration is joint: decisions need a majority of `voters` and one of `outgoing`; the leader
-// appends the leave (outgoing cleared, learners_next made learners) by itself once this is committed.
+// appends the leave (outgoing cleared, learners_next made learners) by itself once this is
+// committed.
 struct Configuration {
   std::set<MemberId> voters;
   std::set<MemberId> outgoing;
@@ -78,7 +80,8 @@ struct SnapshotMeta {
   bool operator==(const SnapshotMeta&) const = default;
 };
 
-// ---- Messages ------------------------------------------------------------------------------------
+// ---- Messages
+// ------------------------------------------------------------------------------------
 
 // Pre-vote (9.6): would you vote for me at `Message::term`? Changes nothing at the receiver. The
 // message's term is the one the candidate would campaign in.
@@ -86,16 +89,16 @@ struct PreVoteRequest {
   LogIndex last_index;
   Term last_term;
 };
-// Rejections carry the rejecting node's own term as the message's term, so that a stale asker catches
-// up; grants carry the term asked for.
+// Rejections carry the rejecting node's own term as the message's term, so that a stale asker
+// catches up; grants carry the term asked for.
 struct PreVoteReply {
   bool granted = false;
 };
 struct VoteRequest {
   LogIndex last_index;
   Term last_term;
-  // Set when the vote was asked for by the leader itself (TimeoutNow): voters do not hold to a leader
-  // they heard from recently (4.2.3).
+  // Set when the vote was asked for by the leader itself (TimeoutNow): voters do not hold to a
+  // leader they heard from recently (4.2.3).
   bool leadership_transfer = false;
 };
 struct VoteReply {
@@ -113,8 +116,8 @@ struct AppendReply {
   // On success: the last index that now surely matches the leader's log. On failure: the prev_index
   // that was refused.
   LogIndex index;
-  // On failure: where the leader should probe next (the follower's last index, or the last index of a
-  // term not above the refused prev_term) and the term there.
+  // On failure: where the leader should probe next (the follower's last index, or the last index of
+  // a term not above the refused prev_term) and the term there.
   LogIndex hint_index;
   Term hint_term;
 };
@@ -138,7 +141,8 @@ struct TimeoutNow {
   LogIndex last_index;
 };
 
-// A follower asks the leader for a read index; `context` is the follower's own number and comes back.
+// A follower asks the leader for a read index; `context` is the follower's own number and comes
+// back.
 struct ReadIndexRequest {
   uint64_t context = 0;
 };
@@ -148,10 +152,9 @@ struct ReadIndexReply {
   LogIndex index;
 };
 
-using MessageBody =
-    std::variant<PreVoteRequest, PreVoteReply, VoteRequest, VoteReply, AppendRequest, AppendReply,
-                 Heartbeat, HeartbeatReply, SnapshotOffer, TimeoutNow, ReadIndexRequest,
-                 ReadIndexReply>;
+using MessageBody = std::variant<PreVoteRequest, PreVoteReply, VoteRequest, VoteReply,
+                                 AppendRequest, AppendReply, Heartbeat, HeartbeatReply,
+                                 SnapshotOffer, TimeoutNow, ReadIndexRequest, ReadIndexReply>;
 
 struct Message {
   MemberId from;

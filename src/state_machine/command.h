@@ -16,28 +16,18 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "cairn/value.h"
 
 namespace cairn::state_machine {
 
-// SQLite's five storage classes. Text is UTF-8, and may hold NULs only as SQLite allows.
-struct Blob {
-  std::string bytes;
-  bool operator==(const Blob&) const = default;
-};
-using Value = std::variant<std::monostate, int64_t, double, std::string, Blob>;
-
-struct NamedValue {
-  std::string name;  // with or without its prefix (:, @ or $)
-  Value value;
-  bool operator==(const NamedValue&) const = default;
-};
-
-struct Statement {
-  std::string sql;  // exactly one statement
-  std::vector<Value> positional;   // bound to ?1, ?2, ...
-  std::vector<NamedValue> named;
-  bool operator==(const Statement&) const = default;
-};
+// The public value types are the state machine's own.
+using cairn::Blob;
+using cairn::Column;
+using cairn::NamedValue;
+using cairn::Row;
+using cairn::Statement;
+using cairn::StatementResult;
+using cairn::Value;
 
 // Names one request for ever. `session` is at most 64 bytes; sequences start at 1 in each session.
 struct RequestId {
@@ -47,7 +37,8 @@ struct RequestId {
   auto operator<=>(const RequestId&) const = default;
 };
 
-// ---- Kinds of command ----------------------------------------------------------------------------
+// ---- Kinds of command
+// ----------------------------------------------------------------------------
 
 // All statements take effect, or none; each gets its own result.
 struct Execute {
@@ -87,7 +78,8 @@ struct Command {
   bool operator==(const Command&) const = default;
 };
 
-// ---- Entries -------------------------------------------------------------------------------------
+// ---- Entries
+// -------------------------------------------------------------------------------------
 
 struct BatchHeader {
   int64_t wall_ms = 0;        // what SQL sees as now, Unix milliseconds UTC
@@ -117,22 +109,8 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
 Result<CommandBatch> DecodeBatch(std::string_view bytes);
 Result<Command> DecodeCommand(std::string_view bytes);
 
-// ---- Results -------------------------------------------------------------------------------------
-
-struct Column {
-  std::string name;
-  std::string decl_type;  // empty for an expression
-  bool operator==(const Column&) const = default;
-};
-using Row = std::vector<Value>;
-
-struct StatementResult {
-  int64_t rows_affected = 0;
-  int64_t last_insert_id = 0;
-  std::vector<Column> columns;  // of RETURNING
-  std::vector<Row> rows;
-  bool operator==(const StatementResult&) const = default;
-};
+// ---- Results
+// -------------------------------------------------------------------------------------
 
 // The replicated answer to a command, the same on every node. `status` not OK: nothing took effect
 // (its outcome is kApplied: the failure itself is the committed result).

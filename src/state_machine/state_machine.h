@@ -1,9 +1,9 @@
 // StateMachine: what the replicated log is for. The interface between the node and SQLite.
 //
 // Threads: Apply, Checkpoint and InstallSnapshot belong to the apply thread. Query,
-// BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint or
-// InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL: the
-// node stops applying and says so.
+// BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
+// or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
+// the node stops applying and says so.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +64,7 @@ enum class TxState : uint8_t {
 struct TxInfo {
   TxState state = TxState::kUnknown;
   uint64_t statements = 0;
-  LogIndex finished_index;       // where it was committed, rolled back or expired
+  LogIndex finished_index;  // where it was committed, rolled back or expired
   uint64_t deadline_lease_ms = 0;
 };
 
@@ -128,9 +128,9 @@ class StateMachine {
   // `index_min`. Thread-safe; long.
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
 
-  // Takes the place of the whole data base by the verified file at `path` (on the same file system):
-  // ends all readers, swaps the files as the design says, reopens. INVALID/DATA_LOSS if the file is
-  // not the data base that `meta` says; then nothing is changed.
+  // Takes the place of the whole data base by the verified file at `path` (on the same file
+  // system): ends all readers, swaps the files as the design says, reopens. INVALID/DATA_LOSS if
+  // the file is not the data base that `meta` says; then nothing is changed.
   virtual Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) = 0;
 };
 

@@ -1,0 +1,47 @@
+// Values, statements and results: what goes into and comes out of the data base.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace cairn {
+
+// SQLite's five storage classes. Text is UTF-8, and may hold NULs only as SQLite allows.
+struct Blob {
+  std::string bytes;
+  bool operator==(const Blob&) const = default;
+};
+using Value = std::variant<std::monostate, int64_t, double, std::string, Blob>;
+
+struct NamedValue {
+  std::string name;  // with or without its prefix (:, @ or $)
+  Value value;
+  bool operator==(const NamedValue&) const = default;
+};
+
+struct Statement {
+  std::string sql;                // exactly one statement
+  std::vector<Value> positional;  // bound to ?1, ?2, ...
+  std::vector<NamedValue> named;
+  bool operator==(const Statement&) const = default;
+};
+
+struct Column {
+  std::string name;
+  std::string decl_type;  // empty for an expression
+  bool operator==(const Column&) const = default;
+};
+using Row = std::vector<Value>;
+
+struct StatementResult {
+  int64_t rows_affected = 0;
+  int64_t last_insert_id = 0;
+  std::vector<Column> columns;  // of RETURNING
+  std::vector<Row> rows;
+  bool operator==(const StatementResult&) const = default;
+};
+
+}  // namespace cairn

@@ -1,0 +1,124 @@
+// Replica: one member of one Raft group; wires core, log, state machine and transport.
+//
+// Threads: a core thread that never does I/O, a log thread, an apply thread and a snapshot thread,
+// which meet only in bounded mailboxes. All public methods are thread-safe and do not block, but
+// for Open and Shutdown. Callbacks run on the replica's threads: they must be short and must not
+// block.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "base/result.h"
+#include "base/status.h"
+#include "log_store/log_store.h"
+#include "raft/core.h"
+#include "state_machine/state_machine.h"
+#include "transport/transport.h"
+
+namespace cairn::node {
+
+struct ReplicaOptions {
+  GroupId group{1};
+  uint64_t node_id = 1;
+  std::string address;                           // how peers reach this node
+  std::map<uint64_t, std::string> listed_peers;  // --peers, this node included; empty: alone
+  std::string data_directory;                    // FILE.cairn
+  std::chrono::milliseconds tick{10};
+  uint64_t election_ticks = 15;
+  uint64_t heartbeat_ticks = 3;
+  uint64_t seed = 0;                 // of this replica's Rng
+  size_t batch_bytes_max = 1 << 20;  // of one entry made by the batcher
+  size_t batch_commands_max = 1024;
+  size_t proposal_queue_bytes_max = 64 << 20;
+  uint64_t log_bytes_max = 64 << 20;  // compaction keeps the log near this
+  uint64_t checkpoint_wal_bytes = 16 << 20;
+  uint64_t free_bytes_min = 64 << 20;   // below it proposals are refused
+  uint64_t vdbe_ops_max = 100'000'000;  // per statement
+  std::chrono::milliseconds disk_stall_max{
+      1000};  // a sync longer than this makes a leader step down
+};
+
+struct ReplicaStatus {
+  raft::CoreStatus core;
+  uint64_t cluster_id = 0;
+  transport::LifeStage stage = transport::LifeStage::kEmpty;
+  std::string waiting_for;  // in words, while not started
+  LogIndex durable_state;   // durably in the SQLite file
+  uint64_t log_bytes = 0;
+  uint64_t lease_ms = 0;
+  bool apply_stopped = false;
+  Status trouble;  // why apply stopped, or proposals are refused
+};
+
+enum class ReadLevel : uint8_t { kLinearizable, kStale };
+
+struct ReadOptions {
+  ReadLevel level = ReadLevel::kLinearizable;
+  LogIndex index_min;  // wait until applied
+  // Stale only: refuse (FAILED_PRECONDITION) if the node has not heard from a leader for longer.
+  std::optional<std::chrono::milliseconds> staleness_max;
+};
+
+using CommandDone = std::function<void(Result<state_machine::CommandResult>)>;
+
+class Replica {
+ public:
+  // Opens or creates the data directory (identity), the core over `log` and `state`, and starts the
+  // threads. Everything passed in must outlive the replica. FAILED_PRECONDITION if the directory is
+  // of another node id or cluster.
+  static Result<std::unique_ptr<Replica>> Open(ReplicaOptions options, FileSystem* fs,
+                                               log_store::LogStore* log,
+                                               state_machine::StateMachine* state, Clock* clock);
+  virtual ~Replica() = default;
+
+  // Hands the replica its transport and starts it (first boot, or taking part). Call once.
+  virtual void Start(transport::Transport* transport) = 0;
+  // What the transport calls.
+  virtual transport::Handler* handler() = 0;
+
+  // Replicates a command. `done` is called exactly once: with the replicated result (whose status
+  // may be an error of SQL), or with an error whose outcome() is kNotApplied or kUnknown. Not the
+  // leader: UNAVAILABLE, not applied, with a LeaderHint. No answer by `deadline`:
+  // DEADLINE_EXCEEDED, unknown (not applied while it was still queued).
+  virtual void Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) = 0;
+
+  // When `done` is called OK, a ReadView opened from then on satisfies `options`; gives the read
+  // index.
+  virtual void ReadBarrier(const ReadOptions& options, SteadyTime deadline,
+                           std::function<void(Result<LogIndex>)> done) = 0;
+  virtual state_machine::StateMachine& state() = 0;
+
+  // Calls `done` when a leader is known (OK) or the deadline has passed (UNAVAILABLE). Gives its
+  // hint.
+  virtual void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) = 0;
+  virtual std::optional<LeaderHint> leader_hint() const = 0;
+  virtual bool is_leader() const = 0;
+  virtual ReplicaStatus status() const = 0;
+
+  // Membership; leader only (else UNAVAILABLE with a LeaderHint). `progress` may be called many
+  // times with a line for the operator, then `done` once.
+  struct MembershipChange {
+    enum class Kind : uint8_t { kAdd, kRemove, kReplace } kind = Kind::kAdd;
+    uint64_t node_id = 0;  // added, removed, or replaced
+    std::string address;   // of the added or replacing node
+  };
+  virtual void ChangeMembership(MembershipChange change, SteadyTime deadline,
+                                std::function<void(const std::string&)> progress,
+                                std::function<void(Status)> done) = 0;
+  // `node_id` 0: the best caught-up voter.
+  virtual void TransferLeadership(uint64_t node_id, SteadyTime deadline,
+                                  std::function<void(Status)> done) = 0;
+
+  // Hands leadership over if it has it, finishes what is queued, checkpoints, and stops all
+  // threads. Every pending callback has been called when it returns. Blocks, bounded by `timeout`.
+  virtual void Shutdown(SteadyTime timeout) = 0;
+};
+
+}  // namespace cairn::node

@@ -1,0 +1,121 @@
+// Transport: Raft messages, snapshots and the first-boot conversation between nodes.
+//
+// Thread-safe. Nothing here blocks the caller: Send drops what does not fit its bounds (Raft sends
+// again), calls report through callbacks on threads of the transport.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/status.h"
+#include "raft/types.h"
+
+namespace cairn::transport {
+
+// Version of everything that peers say to each other. A peer of a later version that cannot speak
+// this one is refused with a clear error, on both sides.
+inline constexpr uint32_t kProtocolVersion = 1;
+
+// Who a node is. Sent first on every connection; the other side refuses a stranger.
+struct Identity {
+  uint64_t cluster_id = 0;  // 0: none yet (an empty node)
+  uint64_t node_id = 0;     // the operator's --id
+  uint64_t nonce = 0;       // of the data directory
+  MemberId member;          // none: not (yet) a member
+  std::string address;
+  std::string engine;  // state_machine::EngineFingerprint()
+};
+
+// How far a node is in its life. See docs/decisions on first boot: an empty node must not vote
+// until every listed peer is empty or founding too, so that a wiped node is never taken for a new
+// one.
+enum class LifeStage : uint8_t {
+  kEmpty = 0,     // no identity on disk
+  kFounding = 1,  // has persisted the cluster id, but does not yet know that all founders have
+  kStarted = 2,   // takes part
+};
+struct ProbeReply {
+  Identity identity;
+  LifeStage stage = LifeStage::kEmpty;
+  // Of the --peers flag, so that founders can see that they were started with the same list.
+  std::map<uint64_t, std::string> listed_peers;
+  uint64_t leader_node_id = 0;  // 0: unknown
+  std::string leader_address;
+};
+
+// An empty node that finds a started cluster asks its leader to be let in (again).
+struct JoinRequest {
+  uint64_t node_id = 0;
+  uint64_t nonce = 0;
+  std::string address;
+  std::string engine;
+};
+struct JoinReply {
+  uint64_t cluster_id = 0;
+  MemberId member;  // the id to live under
+  raft::Configuration config;
+};
+
+// A snapshot being sent: the bytes stay where they are until asked for. (The state machine's
+// SnapshotReader is adapted to it.) One thread at a time.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+  virtual const raft::SnapshotMeta& meta() const = 0;
+  virtual uint64_t size_bytes() const = 0;
+  virtual uint32_t crc() const = 0;
+  virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
+};
+
+// What the node does with what arrives. Called on the transport's threads; must not block.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
+  // The connection to that member broke (or could not be made).
+  virtual void OnUnreachable(GroupId group, MemberId member) = 0;
+  virtual ProbeReply OnProbe() = 0;
+  // Decided elsewhere; `reply` is called once, from any thread.
+  virtual void OnJoin(const JoinRequest& request, std::function<void(Result<JoinReply>)> reply) = 0;
+  // Asked before a snapshot is received: false if it is not wanted (not behind, or busy).
+  virtual bool OnSnapshotOffered(GroupId group, MemberId from, const raft::SnapshotMeta& meta) = 0;
+  // A whole, verified snapshot lies in the file at `path`; the handler owns the file now.
+  virtual void OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
+                                  const std::string& path) = 0;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // Identity used from now on for new connections; closes those made under another.
+  virtual void SetIdentity(const Identity& identity) = 0;
+  // Members to keep connections to, with their addresses; connections to others are closed.
+  virtual void SetPeers(const std::map<MemberId, std::string>& peers) = 0;
+
+  // Queues messages for their receivers; those that do not fit the bound of a receiver's queue, and
+  // those to unknown members, are dropped.
+  virtual void Send(GroupId group, std::vector<raft::Message> messages) = 0;
+
+  // Streams a snapshot in checked chunks, resuming where a broken transfer of the same snapshot
+  // left off. `done` is called once. At most one at a time per member.
+  virtual void SendSnapshot(GroupId group, MemberId from, MemberId to,
+                            std::shared_ptr<SnapshotSource> source,
+                            std::function<void(Status)> done) = 0;
+
+  // First boot.
+  virtual void Probe(const std::string& address, SteadyTime timeout,
+                     std::function<void(Result<ProbeReply>)> done) = 0;
+  virtual void Join(const std::string& address, const JoinRequest& request, SteadyTime timeout,
+                    std::function<void(Result<JoinReply>)> done) = 0;
+};
+
+}  // namespace cairn::transport
