@@ -1,0 +1,48 @@
+// Server: one node as a process: data directory, replica, transport and gRPC services on one port.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/status.h"
+
+namespace cairn::server {
+
+struct ServerOptions {
+  uint64_t node_id = 1;
+  std::string host = "127.0.0.1";  // listened on, and told to peers unless --peers names another
+  uint16_t port = 50051;           // 0: any free one (tests)
+  std::string db_path = "master.db";
+  std::string engine = "sqlite";
+  std::map<uint64_t, std::string> peers;  // node id -> host:port, this node included; empty: alone
+
+  std::chrono::milliseconds tick{10};
+  uint64_t election_ticks = 15;
+  uint64_t heartbeat_ticks = 3;
+  std::chrono::milliseconds request_timeout{10'000};  // default of requests that name none
+  std::chrono::milliseconds leader_wait{3'000};       // how long a request waits for a leader
+  uint64_t log_bytes_max = 64 << 20;
+  uint64_t free_bytes_min = 64 << 20;
+};
+
+// Thread-safe after Start. Start does everything that can fail on bad input: unknown engine, own entry of
+// `peers` that disagrees with host and port, busy port, unreadable file, a data directory of another
+// node or cluster or held by another process. On an error nothing on disk was changed.
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> Start(const ServerOptions& options);
+  virtual ~Server() = default;
+
+  virtual uint16_t port() const = 0;
+  // Blocks until the server has stopped: after Shutdown, or by trouble of its own (then not OK).
+  virtual Status Wait() = 0;
+  // Clean: refuses new requests, hands over leadership, checkpoints, releases the lock. May be called
+  // from any thread, also twice. Not from a signal handler.
+  virtual void Shutdown() = 0;
+};
+
+}  // namespace cairn::server
