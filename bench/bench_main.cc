@@ -68,9 +68,18 @@ int main(int argc, char** argv) {
   gap->add_option("--endpoints", options.endpoints, "host:port,...")->delimiter(',')->required();
   gap->add_option("--limit-ms", limit_ms)->capture_default_str();
 
+  CLI::App* leader = app.add_subcommand("leader", "Prints the position of the endpoint that leads");
+  leader->add_option("--target", options.target, "cairn or etcd")->required();
+  leader->add_option("--endpoints", options.endpoints, "host:port,...")->delimiter(',')->required();
+
   CLI11_PARSE(app, argc, argv);
   if (*load) return Load(options, op, warm_up_ms, duration_ms);
   if (*echo) return cairn::bench::RunEchoServer(listen) ? 0 : 1;
+  if (*leader) {
+    const int position = cairn::bench::FindLeader(options.target, options.endpoints);
+    std::printf("%d\n", position);
+    return position >= 0 ? 0 : 1;
+  }
   std::printf("%.1f\n", cairn::bench::LongestGapMs(options.target, options.endpoints,
                                                    std::chrono::milliseconds(limit_ms)));
   return 0;

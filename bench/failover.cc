@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cairn/v1/cluster.grpc.pb.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "peers.grpc.pb.h"
 
@@ -52,7 +53,28 @@ class Writer {
   std::unique_ptr<v1::Database::Stub> database_;
 };
 
+bool Leads(const std::string& target, const std::string& endpoint) {
+  auto channel = grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(1000));
+  if (target == "etcd") {
+    etcdserverpb::StatusResponse status;
+    return etcdserverpb::Maintenance::NewStub(channel)->Status(&context, {}, &status).ok() &&
+           status.leader() != 0 && status.leader() == status.header().member_id();
+  }
+  v1::StatusResponse status;
+  return v1::Cluster::NewStub(channel)->Status(&context, {}, &status).ok() &&
+         status.role() == v1::ROLE_LEADER;
+}
+
 }  // namespace
+
+int FindLeader(const std::string& target, const std::vector<std::string>& endpoints) {
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    if (Leads(target, endpoints[i])) return static_cast<int>(i);
+  }
+  return -1;
+}
 
 double LongestGapMs(const std::string& target, const std::vector<std::string>& endpoints,
                     std::chrono::milliseconds limit) {

@@ -15,4 +15,7 @@ namespace cairn::bench {
 double LongestGapMs(const std::string& target, const std::vector<std::string>& endpoints,
                     std::chrono::milliseconds limit);
 
+// Which of the endpoints leads: its position, or -1 when none says so.
+int FindLeader(const std::string& target, const std::vector<std::string>& endpoints);
+
 }  // namespace cairn::bench
