@@ -16,7 +16,7 @@ struct SqliteOptions {
   std::string path;                // the SQLite file
   std::string snapshot_directory;  // for outgoing and incoming copies; same file system
   int readers_max = 8;
-  size_t cache_bytes = 8 << 20;    // page cache of the writer; readers get an eighth each
+  size_t cache_bytes = 8 << 20;  // page cache of the writer; readers get an eighth each
 };
 
 // Opens the file, or makes it with `founding` as its configuration at index 0. A file that is not a
