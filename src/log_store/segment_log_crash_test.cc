@@ -101,7 +101,8 @@ class Life {
     RETURN_IF_ERROR(Write({replace}));
     return Sync();
   }
-  // Several segments; batches larger than a sector, two for each sync.
+  // Several segments; batches larger than a sector; several for each sync, also where a segment
+  // ends.
   Status FillSegments() {
     for (uint64_t i = 7; i < 31; i += 3) {
       GroupWrite write{.group = kGroup};
@@ -110,7 +111,7 @@ class Life {
       }
       RETURN_IF_ERROR(Write({write}));
       RETURN_IF_ERROR(Write({Vote(3 + i, 2, i - 1)}));
-      RETURN_IF_ERROR(Sync());
+      if (i % 2 == 0) RETURN_IF_ERROR(Sync());
     }
     return store_->SealIdle();
   }
@@ -152,16 +153,18 @@ void Die(FaultFileSystem& fs, Afterwards afterwards) {
 }
 
 // What a restart finds is allowed, is durable at once, and can be written on.
-void ExpectRecovers(FaultFileSystem& fs, const Life& life) {
+void ExpectRecovers(FaultFileSystem& fs, const Life& life, bool crash_at_once) {
   std::unique_ptr<LogStore> store = MustOpen(fs, TestOptions(4096));
   ASSERT_NE(store, nullptr);
   life.ExpectIsAllowed(*store);
   const std::string picture = Picture(*store);
-  store.reset();
-  fs.Crash(Unsynced::kDrop);
-  store = MustOpen(fs, TestOptions(4096));
-  ASSERT_NE(store, nullptr);
-  ASSERT_EQ(Picture(*store), picture) << "what a restart has seen is lost in the next power cut";
+  if (crash_at_once) {
+    store.reset();
+    fs.Crash(Unsynced::kDrop);
+    store = MustOpen(fs, TestOptions(4096));
+    ASSERT_NE(store, nullptr);
+    ASSERT_EQ(Picture(*store), picture) << "what a restart has seen is lost in the next power cut";
+  }
   const auto groups = store->Groups();
   const uint64_t last = groups.contains(kGroup) ? groups.at(kGroup).last.value() : 0;
   ASSERT_OK(store->Write({Append(last + 1, last + 20, 50), Vote(50, 1)}));
@@ -185,7 +188,7 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
     operations = fs.operations();
   }
   ASSERT_GT(operations, 100U);
-  for (uint64_t seed = 1; seed <= 3; ++seed) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
     for (uint64_t k = 1; k <= operations; ++k) {
       SCOPED_TRACE("operation " + std::to_string(k) + " seed " + std::to_string(seed));
       FaultFileSystem fs(seed * 1000 + k);
@@ -194,7 +197,7 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
       const Status error = life.Run();
       if (!error.ok() && fault != Fault::kPowerCut) life.ExpectPoisoned(error);
       Die(fs, afterwards);
-      ExpectRecovers(fs, life);
+      ExpectRecovers(fs, life, seed % 2 == 1);
       if (testing::Test::HasFailure()) return;
     }
   }
