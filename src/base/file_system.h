@@ -20,9 +20,9 @@ class File {
   virtual Result<std::string> ReadAt(uint64_t offset, size_t size) const = 0;
   // All of `data`, or an error. Not durable before Sync.
   virtual Status WriteAt(uint64_t offset, std::string_view data) = 0;
-  // fdatasync: what was written, and the file's size, are on stable storage. After an error the state
-  // of what was written is unknown for ever (fsync may report an error once and then succeed): the
-  // caller must stop, never try again.
+  // fdatasync: what was written, and the file's size, are on stable storage. After an error the
+  // state of what was written is unknown for ever (fsync may report an error once and then
+  // succeed): the caller must stop, never try again.
   virtual Status Sync() = 0;
   virtual Status Truncate(uint64_t size) = 0;
   virtual Result<uint64_t> Size() const = 0;
