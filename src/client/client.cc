@@ -1,0 +1,162 @@
+#include "cairn/client.h"
+
+#include <future>
+#include <utility>
+
+#include "base/clock.h"
+#include "client/call_table.h"
+#include "client/endpoint.h"
+#include "client/proto_convert.h"
+
+namespace cairn {
+namespace client {
+namespace {
+
+ExecuteResult ToResult(v1::ExecuteResponse* response) {
+  ExecuteResult out;
+  out.index = response->index();
+  out.result_gone = response->result_gone();
+  for (v1::StatementResult& result : *response->mutable_results()) {
+    out.results.push_back(FromProto(&result));
+  }
+  return out;
+}
+
+ExecuteResult ToResult(v1::FinishResponse* response) {
+  ExecuteResult out;
+  out.index = response->index();
+  out.result_gone = response->result_gone();
+  for (v1::StatementResult& result : *response->mutable_results()) {
+    out.results.push_back(FromProto(&result));
+  }
+  return out;
+}
+
+QueryResult ToResult(v1::QueryResult* response) {
+  QueryResult out;
+  out.index = response->index();
+  for (v1::Column& column : *response->mutable_columns()) out.columns.push_back(FromProto(&column));
+  out.rows.reserve(static_cast<size_t>(response->rows_size()));
+  for (v1::Row& row : *response->mutable_rows()) out.rows.push_back(FromProto(&row));
+  return out;
+}
+
+void ToProto(const QueryOptions& options, v1::ReadOptions* out) {
+  if (options.level == QueryOptions::Level::kStale) out->set_level(v1::READ_LEVEL_STALE);
+  out->set_index_min(options.index_min);
+  if (options.staleness_max) {
+    out->set_staleness_max_ms(static_cast<uint32_t>(options.staleness_max->count()));
+  }
+}
+
+class ClientImpl final : public Client {
+ public:
+  explicit ClientImpl(ClientOptions options) : calls_(std::move(options)) {}
+
+  void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) override {
+    v1::SessionRequest request;
+    v1::ExecuteRequest* execute = request.mutable_execute();
+    for (Statement& statement : statements) {
+      if (Status bad = CheckUtf8(statement); !bad.ok()) {
+        done(std::move(bad).With(Outcome::kNotApplied));
+        return;
+      }
+      client::ToProto(std::move(statement), execute->add_statements());
+    }
+    calls_.Start(std::move(request),
+                 [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
+                   if (!status.ok()) return done(status);
+                   done(ToResult(response->mutable_execute()));
+                 });
+  }
+
+  void QueryAsync(Statement statement, QueryOptions options, Done<QueryResult> done) override {
+    if (Status bad = CheckUtf8(statement); !bad.ok()) {
+      done(bad);
+      return;
+    }
+    v1::SessionRequest request;
+    client::ToProto(std::move(statement), request.mutable_query()->mutable_statement());
+    ToProto(options, request.mutable_query()->mutable_read());
+    calls_.Start(std::move(request),
+                 [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
+                   if (!status.ok()) return done(status);
+                   done(ToResult(response->mutable_query()));
+                 });
+  }
+
+  Status Prepare(const std::string& tx_id, Statement statement,
+                 std::chrono::milliseconds expires_after) override {
+    if (Status bad = CheckUtf8(statement); !bad.ok()) return bad;
+    if (!IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
+    v1::SessionRequest request;
+    request.mutable_prepare()->set_tx_id(tx_id);
+    client::ToProto(std::move(statement), request.mutable_prepare()->mutable_statement());
+    request.mutable_prepare()->set_tx_timeout_ms(static_cast<uint64_t>(expires_after.count()));
+    return Wait(std::move(request)).status;
+  }
+
+  Result<ExecuteResult> Commit(const std::string& tx_id) override {
+    if (!IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
+    v1::SessionRequest request;
+    request.mutable_commit()->set_tx_id(tx_id);
+    Answer answer = Wait(std::move(request));
+    if (!answer.status.ok()) return answer.status;
+    return ToResult(answer.response.mutable_finish());
+  }
+
+  Status Rollback(const std::string& tx_id) override {
+    if (!IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
+    v1::SessionRequest request;
+    request.mutable_rollback()->set_tx_id(tx_id);
+    return Wait(std::move(request)).status;
+  }
+
+ private:
+  struct Answer {
+    Status status;
+    v1::SessionResponse response;
+  };
+
+  Answer Wait(v1::SessionRequest request) {
+    std::promise<Answer> promise;
+    calls_.Start(std::move(request),
+                 [&promise](const Status& status, v1::SessionResponse* response) {
+                   Answer answer{status, {}};
+                   if (response != nullptr) answer.response.Swap(response);
+                   promise.set_value(std::move(answer));
+                 });
+    return promise.get_future().get();
+  }
+
+  CallTable calls_;
+};
+
+}  // namespace
+}  // namespace client
+
+Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
+  if (options.endpoints.empty()) return InvalidArgument("no endpoints");
+  for (const std::string& endpoint : options.endpoints) {
+    RETURN_IF_ERROR(client::CheckEndpoint(endpoint));
+  }
+  if (options.timeout.count() <= 0) return InvalidArgument("the timeout must be above zero");
+  if (options.inflight_max == 0) return InvalidArgument("inflight_max must be above zero");
+  return std::unique_ptr<Client>(std::make_unique<client::ClientImpl>(std::move(options)));
+}
+
+Result<ExecuteResult> Client::Execute(std::vector<Statement> statements) {
+  std::promise<Result<ExecuteResult>> promise;
+  ExecuteAsync(std::move(statements),
+               [&promise](Result<ExecuteResult> result) { promise.set_value(std::move(result)); });
+  return promise.get_future().get();
+}
+
+Result<QueryResult> Client::Query(Statement statement, QueryOptions options) {
+  std::promise<Result<QueryResult>> promise;
+  QueryAsync(std::move(statement), options,
+             [&promise](Result<QueryResult> result) { promise.set_value(std::move(result)); });
+  return promise.get_future().get();
+}
+
+}  // namespace cairn

@@ -1,0 +1,41 @@
+// ClusterClient: one node's own view of itself and its cluster, for tools. Waits in the caller.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cairn/v1/cluster.grpc.pb.h"
+#include "cairn/v1/database.grpc.pb.h"
+
+namespace cairn::client {
+
+// Thread-safe. Each call goes to the one endpoint and fails as gRPC says; nothing is tried again.
+class ClusterClient {
+ public:
+  // The endpoint as CheckEndpoint wants it.
+  explicit ClusterClient(const std::string& endpoint);
+
+  Result<v1::StatusResponse> Status(std::chrono::milliseconds timeout);
+
+  // Passed on to the leader by whichever node is asked. `progress` is called on this thread.
+  cairn::Status ChangeMembership(const v1::ChangeMembershipRequest& request,
+                                 std::chrono::milliseconds timeout,
+                                 const std::function<void(const std::string&)>& progress);
+  // Gives the node id of the new leader.
+  Result<uint64_t> TransferLeadership(uint64_t node_id, std::chrono::milliseconds timeout);
+
+  Result<v1::GetVersionResponse> GetVersion(const v1::GetVersionRequest& request,
+                                            std::chrono::milliseconds timeout);
+  Result<v1::GetTransactionResponse> GetTransaction(const v1::GetTransactionRequest& request,
+                                                    std::chrono::milliseconds timeout);
+
+ private:
+  std::unique_ptr<v1::Cluster::Stub> cluster_;
+  std::unique_ptr<v1::Database::Stub> database_;
+};
+
+}  // namespace cairn::client

@@ -1,0 +1,20 @@
+// Endpoints and the gRPC channels to them.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+
+namespace cairn::client {
+
+// OK for host:port (a name, an IPv4 address, or an IPv6 address in brackets; port 1 to 65535).
+Status CheckEndpoint(const std::string& endpoint);
+
+// A channel of its own connection, tuned for failover: it finds a dead node within seconds, tries
+// again soon, and takes answers of the sizes that nodes send.
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint);
+
+}  // namespace cairn::client

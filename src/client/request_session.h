@@ -1,0 +1,44 @@
+// RequestSession: makes the request ids of one session and knows which are still open.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+namespace cairn::client {
+
+// Whoever sends writes first (a client, or the node that took a request without an id) names them
+// out of a session of its own. The session must be made known to the cluster by its sequence 1
+// before others may arrive in any order. Not thread-safe: its owner has a lock.
+class RequestSession {
+ public:
+  enum class State : uint8_t { kNew, kOpening, kOpen };
+
+  RequestSession();
+
+  const std::string& name() const { return name_; }
+  State state() const { return state_; }
+  void set_state(State state) { state_ = state; }
+
+  // The next sequence, open until Finished.
+  uint64_t Begin();
+  // Its answer is there (or nobody waits for it any more): it will not be sent again.
+  // Ids of a session that was given up are ignored.
+  void Finished(const std::string& session, uint64_t sequence);
+  // No result below this is needed any more.
+  uint64_t acknowledged_below() const { return open_.empty() ? next_ : *open_.begin(); }
+
+  // A session that the cluster has forgotten is given up for a new one, with a new name.
+  void Renew();
+
+ private:
+  std::string name_;
+  State state_ = State::kNew;
+  uint64_t next_ = 2;  // 1 opens the session
+  std::set<uint64_t> open_;
+};
+
+// 128 random bits in hexadecimal.
+std::string NewSessionName();
+
+}  // namespace cairn::client

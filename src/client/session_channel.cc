@@ -1,0 +1,261 @@
+#include "client/session_channel.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "client/endpoint.h"
+#include "client/proto_convert.h"
+
+namespace cairn::client {
+namespace {
+
+// A message takes requests until it is this large (one larger request goes alone), so that no
+// message comes near the bound of what a node receives.
+constexpr size_t kMessageBytes = 1 << 20;
+// How exactly deadlines are kept.
+constexpr SteadyTime kSweep = std::chrono::milliseconds(20);
+
+Status NotSent(std::string why) { return Unavailable(std::move(why)).With(Outcome::kNotApplied); }
+
+}  // namespace
+
+std::shared_ptr<SessionChannel> SessionChannel::Open(Options options, TimerQueue* timers,
+                                                     Clock* clock) {
+  std::shared_ptr<SessionChannel> channel(
+      new SessionChannel(std::move(options), timers, clock));
+  channel->self_ = channel;
+  channel->Start();
+  return channel;
+}
+
+SessionChannel::SessionChannel(Options options, TimerQueue* timers, Clock* clock)
+    : options_(std::move(options)), timers_(timers), clock_(clock) {}
+
+void SessionChannel::Start() {
+  stub_ = v1::Database::NewStub(NewChannel(options_.endpoint));
+  for (const auto& [key, value] : options_.metadata) context_.AddMetadata(key, value);
+  stub_->async()->Session(&context_, this);
+  // Writes start on any thread: the hold keeps the stream from ending between the decision to
+  // write and the write.
+  AddHold();
+  StartRead(&incoming_);
+  StartCall();
+}
+
+bool SessionChannel::broken() const {
+  std::lock_guard lock(mutex_);
+  return broken_ || retired_;
+}
+
+bool SessionChannel::ready() const {
+  std::lock_guard lock(mutex_);
+  return ready_;
+}
+
+bool SessionChannel::ended() const {
+  std::lock_guard lock(mutex_);
+  return ended_;
+}
+
+void SessionChannel::AwaitEnd() {
+  std::unique_lock lock(mutex_);
+  ended_cv_.wait(lock, [this] { return ended_; });
+}
+
+void SessionChannel::Send(v1::SessionRequest request, SteadyTime deadline, Done done) {
+  const size_t bytes = request.ByteSizeLong();
+  Status refused;
+  bool sweep = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (broken_ || retired_) {
+      refused = NotSent("the stream to " + options_.endpoint + " has ended");
+    } else if (pending_.size() >= options_.inflight_max ||
+               (!pending_.empty() && pending_bytes_ + bytes > options_.inflight_bytes_max)) {
+      refused = ResourceExhausted("too many requests in flight to " + options_.endpoint)
+                    .With(Outcome::kNotApplied);
+    } else {
+      const uint64_t id = next_id_++;
+      request.set_id(id);
+      pending_.emplace_hint(pending_.end(), id,
+                            Pending{deadline, bytes, /*sent=*/false, std::move(done)});
+      pending_bytes_ += bytes;
+      queue_.push_back(std::move(request));
+      sweep = !std::exchange(sweeping_, true);
+    }
+  }
+  if (!refused.ok()) {
+    done(refused, nullptr);
+    return;
+  }
+  if (sweep) {
+    timers_->RunAfter(kSweep, [self = shared_from_this()] { self->ExpireLate(); });
+  }
+  Flush();
+}
+
+bool SessionChannel::PrepareWrite() {
+  if (writing_ || corked_ || broken_ || !ready_) return false;
+  outgoing_.Clear();
+  size_t bytes = 0;
+  while (!queue_.empty()) {
+    const auto pending = pending_.find(queue_.front().id());
+    if (pending != pending_.end()) {  // else its deadline passed while it waited
+      if (bytes != 0 && bytes + pending->second.bytes > kMessageBytes) break;
+      bytes += pending->second.bytes;
+      pending->second.sent = true;
+      outgoing_.add_requests()->Swap(&queue_.front());
+    }
+    queue_.pop_front();
+  }
+  if (outgoing_.requests_size() == 0) return false;
+  writing_ = true;
+  return true;
+}
+
+void SessionChannel::Flush() {
+  bool write = false;
+  {
+    std::lock_guard lock(mutex_);
+    write = PrepareWrite();
+  }
+  if (write) StartWrite(&outgoing_);
+}
+
+void SessionChannel::OnWriteDone(bool ok) {
+  bool write = false;
+  {
+    std::lock_guard lock(mutex_);
+    writing_ = false;
+    // A failed write means that the stream is over: OnReadDone tells it, and no other write starts.
+    if (ok) write = PrepareWrite();
+  }
+  if (write) {
+    StartWrite(&outgoing_);
+  } else {
+    EndIfIdle();
+  }
+}
+
+void SessionChannel::OnReadDone(bool ok) {
+  if (!ok) {
+    {
+      std::lock_guard lock(mutex_);
+      broken_ = true;
+    }
+    EndIfIdle();
+    return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    ready_ = true;
+    corked_ = true;
+  }
+  if (incoming_.has_leader() && options_.on_leader) {
+    options_.on_leader({incoming_.leader().node_id(), incoming_.leader().address()});
+  }
+  for (v1::SessionResponse& response : *incoming_.mutable_responses()) Answer(&response);
+  incoming_.Clear();
+  {
+    std::lock_guard lock(mutex_);
+    corked_ = false;
+  }
+  Flush();
+  EndIfIdle();
+  StartRead(&incoming_);
+}
+
+void SessionChannel::Answer(v1::SessionResponse* response) {
+  Done done;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = pending_.find(response->id());
+    if (found == pending_.end()) return;  // past its deadline, and told so
+    pending_bytes_ -= found->second.bytes;
+    done = std::move(found->second.done);
+    pending_.erase(found);
+  }
+  done(OkStatus(), response);
+}
+
+void SessionChannel::Close() { context_.TryCancel(); }
+
+void SessionChannel::Retire() {
+  {
+    std::lock_guard lock(mutex_);
+    retired_ = true;
+  }
+  EndIfIdle();
+}
+
+// The stream may end when reading has ended, or when it is retired and has nothing left to answer.
+bool SessionChannel::MayEnd() const {
+  return !released_ && !writing_ && (broken_ || (retired_ && pending_.empty()));
+}
+
+void SessionChannel::EndIfIdle() {
+  bool cancel = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!MayEnd()) return;
+    released_ = true;
+    cancel = !broken_;
+    broken_ = true;
+  }
+  if (cancel) context_.TryCancel();
+  RemoveHold();
+}
+
+void SessionChannel::OnDone(const grpc::Status& status) {
+  const std::string why = status.ok() ? "the node ended the stream" : status.error_message();
+  const Status broken = Unavailable("connection to " + options_.endpoint + ": " + why);
+  FailAll(broken);
+  if (options_.on_broken) options_.on_broken(broken);
+  std::shared_ptr<SessionChannel> self = std::move(self_);
+  std::lock_guard lock(mutex_);
+  ended_ = true;
+  ended_cv_.notify_all();
+}
+
+void SessionChannel::FailAll(const Status& why) {
+  std::map<uint64_t, Pending> failed;
+  {
+    std::lock_guard lock(mutex_);
+    broken_ = true;
+    failed.swap(pending_);
+    queue_.clear();
+    pending_bytes_ = 0;
+  }
+  for (auto& [id, pending] : failed) {
+    pending.done(Status(why).With(pending.sent ? Outcome::kUnknown : Outcome::kNotApplied),
+                 nullptr);
+  }
+}
+
+void SessionChannel::ExpireLate() {
+  std::vector<Pending> late;
+  bool again = false;
+  {
+    std::lock_guard lock(mutex_);
+    const SteadyTime now = clock_->SteadyNow();
+    for (auto it = pending_.begin(); it != pending_.end();) {
+      if (it->second.deadline > now) {
+        ++it;
+        continue;
+      }
+      pending_bytes_ -= it->second.bytes;
+      late.push_back(std::move(it->second));
+      it = pending_.erase(it);
+    }
+    again = !pending_.empty() && !broken_;
+    sweeping_ = again;
+  }
+  for (Pending& pending : late) {
+    pending.done(DeadlineExceeded("no answer from " + options_.endpoint + " in time")
+                     .With(pending.sent ? Outcome::kUnknown : Outcome::kNotApplied),
+                 nullptr);
+  }
+  if (again) timers_->RunAfter(kSweep, [self = shared_from_this()] { self->ExpireLate(); });
+}
+
+}  // namespace cairn::client

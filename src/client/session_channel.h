@@ -1,0 +1,117 @@
+// SessionChannel: one Session stream to one node, shared by many callers.
+//
+// Requests that come while a write is under way travel together in the next message, in order; so
+// the busier the stream, the fewer the messages. Nothing is sent before the node's first message
+// has come: what was still waiting when a connection failed was surely not applied.
+#pragma once
+
+#include <functional>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "cairn/v1/database.grpc.pb.h"
+#include "client/timer_queue.h"
+
+namespace cairn::client {
+
+// Thread-safe. Always owned by a shared_ptr; keeps itself alive until the stream has ended.
+class SessionChannel final
+    : public std::enable_shared_from_this<SessionChannel>,
+      private grpc::ClientBidiReactor<v1::SessionRequests, v1::SessionResponses> {
+ public:
+  // Called once. OK: `response` is the answer (which may carry an error of the node), to be moved
+  // from during the call. Else there is none: UNAVAILABLE or DEADLINE_EXCEEDED, with the outcome
+  // not applied if the request was never sent, else unknown. Runs on a thread of gRPC or of the
+  // timer, or of the caller of Send or Close; must not block.
+  using Done = std::function<void(const Status& status, v1::SessionResponse* response)>;
+
+  struct Options {
+    std::string endpoint;
+    std::map<std::string, std::string> metadata;
+    size_t inflight_max = 4096;              // unanswered requests
+    size_t inflight_bytes_max = 64u << 20;  // and their size; past either: RESOURCE_EXHAUSTED
+    // Told the leader whenever the node says it; address empty if the node knows none.
+    std::function<void(const LeaderHint&)> on_leader;
+    // The stream has ended; after this Send refuses everything. Called once, after all answers.
+    std::function<void(const Status&)> on_broken;
+  };
+
+  // `timers` and `clock` must outlive the channel's last callback (on_broken).
+  static std::shared_ptr<SessionChannel> Open(Options options, TimerQueue* timers, Clock* clock);
+  ~SessionChannel() override = default;
+
+  // Sets the request's id. The deadline bounds the wait for the answer.
+  void Send(v1::SessionRequest request, SteadyTime deadline, Done done);
+
+  // Ends the stream; what is unanswered fails. `on_broken` follows.
+  void Close();
+  // Takes no new requests; ends the stream once all are answered.
+  void Retire();
+
+  const std::string& endpoint() const { return options_.endpoint; }
+  bool broken() const;
+  // The node has answered at least once.
+  bool ready() const;
+  // No callback will come any more.
+  bool ended() const;
+  // Waits until on_broken has returned and no callback will come any more. Not from a callback.
+  void AwaitEnd();
+
+ private:
+  struct Pending {
+    SteadyTime deadline;
+    size_t bytes = 0;
+    bool sent = false;
+    Done done;
+  };
+
+  SessionChannel(Options options, TimerQueue* timers, Clock* clock);
+  void Start();
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+
+  // Both need the lock. Moves queued requests into the message to be written; false if there is
+  // nothing to write, or a write is under way.
+  bool PrepareWrite();
+  bool MayEnd() const;
+  // Starts what was prepared, or gives up the hold, outside the lock.
+  void Flush();
+  void EndIfIdle();
+  void Answer(v1::SessionResponse* response);
+  void ExpireLate();
+  void FailAll(const Status& why);
+
+  const Options options_;
+  TimerQueue* const timers_;
+  Clock* const clock_;
+  std::unique_ptr<v1::Database::Stub> stub_;
+  grpc::ClientContext context_;
+  v1::SessionResponses incoming_;
+  v1::SessionRequests outgoing_;
+  std::shared_ptr<SessionChannel> self_;  // until OnDone
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_cv_;
+  std::map<uint64_t, Pending> pending_;
+  std::deque<v1::SessionRequest> queue_;
+  size_t pending_bytes_ = 0;
+  uint64_t next_id_ = 1;
+  bool ready_ = false;
+  bool writing_ = false;
+  bool corked_ = false;    // answers are being handed out: what they send travels together
+  bool retired_ = false;   // no new requests
+  bool broken_ = false;    // reading has ended
+  bool released_ = false;  // the hold is given back
+  bool sweeping_ = false;  // a timer for deadlines is set
+  bool ended_ = false;
+};
+
+}  // namespace cairn::client

@@ -1,0 +1,42 @@
+// TimerQueue: runs tasks at their times, on one thread of its own.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "base/clock.h"
+
+namespace cairn::client {
+
+// Thread-safe. Tasks are short and do not block. The owner bounds how many there are.
+class TimerQueue {
+ public:
+  explicit TimerQueue(Clock* clock);
+  ~TimerQueue();
+  TimerQueue(const TimerQueue&) = delete;
+  TimerQueue& operator=(const TimerQueue&) = delete;
+
+  // After Stop the task runs at once, on the calling thread.
+  void RunAt(SteadyTime when, std::function<void()> task);
+  void RunAfter(SteadyTime delay, std::function<void()> task) {
+    RunAt(clock_->SteadyNow() + delay, std::move(task));
+  }
+  // Runs all that waits, at once, and ends the thread: whoever gave a task is always called, and
+  // sees by its own flag that it is over. Not from a task. May be called twice.
+  void Stop();
+
+ private:
+  void Run();
+
+  Clock* const clock_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::multimap<SteadyTime, std::function<void()>> tasks_;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::client
