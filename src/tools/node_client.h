@@ -13,9 +13,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cairn/v1/cluster.grpc.pb.h"
+#include "cairn/v1/cluster.pb.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "cairn/value.h"
+#include "client/cluster_client.h"
 #include "transaction.grpc.pb.h"
 
 namespace cairn::tools {
@@ -62,13 +63,15 @@ class NodeClient {
                ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,
                                  uint64_t index_min, Timeout timeout);
-  Result<v1::GetTransactionResponse> LocalTransaction(const std::string& tx_id, uint64_t index_min, Timeout timeout);
+  Result<v1::GetTransactionResponse> LocalTransaction(const std::string& tx_id, uint64_t index_min,
+                                                      Timeout timeout);
   Result<v1::StatusResponse> ClusterStatus(Timeout timeout);
   Status ChangeMembership(const v1::ChangeMembershipRequest& request,
                           const std::function<void(const std::string&)>& progress);
-  Status TransferLeadership(uint64_t node_id, Timeout timeout);
+  // Gives the node id of the new leader.
+  Result<uint64_t> TransferLeadership(uint64_t node_id, Timeout timeout);
 
-  // Ends the call in flight, if any, with CANCELLED. From any thread.
+  // Ends the statements and queries in flight with CANCELLED. From any thread.
   void Cancel();
 
  private:
@@ -78,7 +81,7 @@ class NodeClient {
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<transaction::DatabaseService::Stub> transaction_;
   const std::unique_ptr<v1::Database::Stub> database_;
-  const std::unique_ptr<v1::Cluster::Stub> cluster_;
+  client::ClusterClient cluster_;
   std::mutex mutex_;
   std::vector<grpc::ClientContext*> in_flight_;
 };

@@ -103,19 +103,21 @@ Status Scenario::OnAnyNode(const std::function<Status(NodeClient&)>& call) {
 Result<int64_t> Scenario::Execute(const std::string& sql) {
   const std::string request_id = run_ + "-" + std::to_string(next_request_++);
   int64_t rows = 0;
-  RETURN_IF_ERROR(OnAnyNode([&](NodeClient& node) -> Status {
+  const Status done = OnAnyNode([&](NodeClient& node) -> Status {
     ASSIGN_OR_RETURN(rows, node.Execute(sql, request_id, options_.call_timeout));
     return OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(done);
   return rows;
 }
 
 Result<int64_t> Scenario::Version(const std::string& table) {
   int64_t version = 0;
-  RETURN_IF_ERROR(OnAnyNode([&](NodeClient& node) -> Status {
+  const Status done = OnAnyNode([&](NodeClient& node) -> Status {
     ASSIGN_OR_RETURN(version, TrueVersion(node, table, options_.call_timeout));
     return OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(done);
   return version;
 }
 
@@ -160,32 +162,35 @@ Status Scenario::InsertAtomically() {
   const auto row = [&](int id, const char* owner) {
     return "('" + run_ + "', " + std::to_string(id) + ", '" + owner + "', 100)";
   };
-  RETURN_IF_ERROR(ExpectGrowth(kAccounts, 1, [&]() -> Status {
+  const Status done = ExpectGrowth(kAccounts, 1, [&]() -> Status {
     ASSIGN_OR_RETURN(const int64_t rows,
                      Execute(insert + row(1, "ada") + ", " + row(2, "bo") + ", " + row(3, "cy")));
     if (rows == 3) return OkStatus();
     return FailedPrecondition("an insert of 3 rows says it made " + std::to_string(rows));
-  }));
+  });
+  RETURN_IF_ERROR(done);
   Say("inserted 3 rows in one statement");
   // The second row breaks the primary key, so the first must not stay either.
-  RETURN_IF_ERROR(ExpectGrowth(kAccounts, 0, [&]() -> Status {
+  const Status refused_whole = ExpectGrowth(kAccounts, 0, [&]() -> Status {
     const Result<int64_t> rows = Execute(insert + row(4, "di") + ", " + row(1, "again"));
     if (rows.ok()) return FailedPrecondition("an insert that breaks the primary key succeeded");
     if (WantsRetry(rows.status())) return rows.status();
     return OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(refused_whole);
   Say("an insert with one bad row of two was refused as a whole");
   return OkStatus();
 }
 
 Status Scenario::UpdateRows() {
-  RETURN_IF_ERROR(ExpectGrowth(kAccounts, 1, [&]() -> Status {
+  const Status done = ExpectGrowth(kAccounts, 1, [&]() -> Status {
     ASSIGN_OR_RETURN(const int64_t rows,
                      Execute(std::string("UPDATE ") + kAccounts +
                              " SET balance = balance + 1 WHERE run = '" + run_ + "'"));
     if (rows == 3) return OkStatus();
     return FailedPrecondition("an update of all 3 rows says it changed " + std::to_string(rows));
-  }));
+  });
+  RETURN_IF_ERROR(done);
   Say("updated 3 rows");
   return OkStatus();
 }
@@ -200,26 +205,26 @@ Status Scenario::Prepare(const std::string& tx_id, const std::string& sql,
 }
 
 Status Scenario::PrepareTransfer(const std::string& tx_id) {
-  RETURN_IF_ERROR(Prepare(tx_id,
-                          std::string("UPDATE ") + kAccounts +
-                              " SET balance = balance - CAST(?1 AS INTEGER) WHERE run = ?2 AND id = 1",
-                          {"30", run_}));
+  RETURN_IF_ERROR(
+      Prepare(tx_id,
+              std::string("UPDATE ") + kAccounts +
+                  " SET balance = balance - CAST(?1 AS INTEGER) WHERE run = ?2 AND id = 1",
+              {"30", run_}));
   return Prepare(tx_id,
-                 std::string("INSERT INTO ") + kTransfers +
-                     " VALUES (?1, ?2, CAST(?3 AS INTEGER))",
+                 std::string("INSERT INTO ") + kTransfers + " VALUES (?1, ?2, CAST(?3 AS INTEGER))",
                  {run_, tx_id, "30"});
 }
 
 Status Scenario::ExpectOnEveryNode(const std::string& tx_id, v1::TransactionState state) {
   // Read at an index that is past the step, so that one question to each node is enough.
   uint64_t index = 0;
-  RETURN_IF_ERROR(OnAnyNode([&](NodeClient& node) -> Status {
-    ASSIGN_OR_RETURN(
-        const LocalVersion now,
-        node.VersionV1("", v1::VERSION_LEVEL_LINEARIZABLE, 0, options_.call_timeout));
+  const Status done = OnAnyNode([&](NodeClient& node) -> Status {
+    ASSIGN_OR_RETURN(const LocalVersion now,
+                     node.VersionV1("", v1::VERSION_LEVEL_LINEARIZABLE, 0, options_.call_timeout));
     index = now.index;
     return OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(done);
   std::vector<std::string> missing;
   for (const auto& node : nodes_) {
     const auto found = node->LocalTransaction(tx_id, index, options_.call_timeout);
@@ -235,7 +240,7 @@ Status Scenario::ExpectOnEveryNode(const std::string& tx_id, v1::TransactionStat
 Status Scenario::CommitInTwoPhases() {
   const std::string tx_id = run_ + "-commit";
   ASSIGN_OR_RETURN(const int64_t transfers_before, Version(kTransfers));
-  RETURN_IF_ERROR(ExpectGrowth(kAccounts, 1, [&]() -> Status {
+  const Status done = ExpectGrowth(kAccounts, 1, [&]() -> Status {
     RETURN_IF_ERROR(PrepareTransfer(tx_id).Prefixed("Prepare"));
     Say("prepared 2 statements as " + tx_id);
     if (options_.mode == CommitMode::kStrong) {
@@ -254,7 +259,8 @@ Status Scenario::CommitInTwoPhases() {
     }
     return OnAnyNode([&](NodeClient& node) { return node.Commit(tx_id, options_.call_timeout); })
         .Prefixed("Commit");
-  }));
+  });
+  RETURN_IF_ERROR(done);
   ASSIGN_OR_RETURN(const int64_t transfers_after, Version(kTransfers));
   if (transfers_after != transfers_before + 1) {
     return FailedPrecondition(std::string("version of ") + kTransfers + ": " +
@@ -278,11 +284,12 @@ Status Scenario::CommitInTwoPhases() {
 
 Status Scenario::RollBackInTwoPhases() {
   const std::string tx_id = run_ + "-rollback";
-  RETURN_IF_ERROR(ExpectGrowth(kAccounts, 0, [&]() -> Status {
+  const Status done = ExpectGrowth(kAccounts, 0, [&]() -> Status {
     RETURN_IF_ERROR(PrepareTransfer(tx_id).Prefixed("Prepare"));
     return OnAnyNode([&](NodeClient& node) { return node.Rollback(tx_id, options_.call_timeout); })
         .Prefixed("Rollback");
-  }));
+  });
+  RETURN_IF_ERROR(done);
   Say("rolled back " + tx_id);
   // The tables are free again, and only the committed transfer happened.
   ASSIGN_OR_RETURN(const int64_t rows, Execute(std::string("UPDATE ") + kAccounts +

@@ -70,9 +70,9 @@ class Scenario {
   const ScenarioOptions options_;
   std::ostream& out_;
   std::vector<std::unique_ptr<NodeClient>> nodes_;
-  const std::string run_;         // tells this run's rows and ids from every other's
+  const std::string run_;  // tells this run's rows and ids from every other's
   uint64_t next_request_ = 1;
-  size_t preferred_ = 0;          // who answered last
+  size_t preferred_ = 0;  // who answered last
 };
 
 // Runs `name` ("full" or "verify-only") and prints the verdict. Exit code.

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "client/proto_convert.h"
 #include "tools/cluster_view.h"
 
 namespace cairn::tools {
@@ -72,16 +73,6 @@ class ScriptSink final : public ResultSink {
   std::ostream& out_;
 };
 
-Value FromWire(const v1::Value& value) {
-  switch (value.kind_case()) {
-    case v1::Value::kInteger: return value.integer();
-    case v1::Value::kReal: return value.real();
-    case v1::Value::kText: return value.text();
-    case v1::Value::kBlob: return Blob{value.blob()};
-    default: return std::monostate{};
-  }
-}
-
 }  // namespace
 
 Shell::Shell(NodeClient* node, Options options, std::ostream* out, std::ostream* err)
@@ -138,23 +129,13 @@ Status Shell::RunQuery(const std::string& sql) {
 }
 
 Status Shell::RunWrite(const std::string& sql) {
-  ASSIGN_OR_RETURN(const v1::ExecuteResponse response, node_->ExecuteV1(sql, options_.timeout));
-  for (const v1::StatementResult& result : response.results()) {
-    if (result.columns_size() > 0) {
-      std::vector<Column> columns;
-      for (const v1::Column& column : result.columns()) {
-        columns.push_back({column.name(), column.decl_type()});
-      }
-      std::vector<Row> rows;
-      for (const v1::Row& wire : result.rows()) {
-        Row& row = rows.emplace_back();
-        for (const v1::Value& value : wire.values()) row.push_back(FromWire(value));
-      }
-      PrintRows(options_.mode, columns, rows, &out_);
-    }
+  ASSIGN_OR_RETURN(v1::ExecuteResponse response, node_->ExecuteV1(sql, options_.timeout));
+  for (v1::StatementResult& wire : *response.mutable_results()) {
+    const StatementResult result = client::FromProto(&wire);
+    if (!result.columns.empty()) PrintRows(options_.mode, result.columns, result.rows, &out_);
     // The other modes are for programs, which want the rows alone.
     if (options_.mode == OutputMode::kTable) {
-      out_ << "ok, " << result.rows_affected() << (result.rows_affected() == 1 ? " row" : " rows")
+      out_ << "ok, " << result.rows_affected << (result.rows_affected == 1 ? " row" : " rows")
            << " changed\n";
     }
   }
