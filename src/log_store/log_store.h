@@ -20,18 +20,18 @@ namespace cairn::log_store {
 
 // The change of one group in one batch. Applied in this order: reset, truncate, append.
 struct GroupWrite {
-  GroupId group;
-  std::optional<raft::HardState> hard_state;
+  GroupId group{};
+  std::optional<raft::HardState> hard_state{};
   // Forget the whole log; it now begins after this point (snapshot install).
   struct ResetTo {
     LogIndex index;
     Term term;
   };
-  std::optional<ResetTo> reset_to;
+  std::optional<ResetTo> reset_to{};
   // Drop entries from this index on.
-  std::optional<LogIndex> truncate_from;
+  std::optional<LogIndex> truncate_from{};
   // Contiguous; the first follows the last index that is left.
-  std::vector<raft::Entry> entries;
+  std::vector<raft::Entry> entries{};
 };
 
 // What a group's log holds.
@@ -53,7 +53,12 @@ class LogStore {
   virtual Result<std::vector<raft::Entry>> LoadIndex(GroupId group) = 0;
 
   // Writes all of `writes` as one atomic batch: after a crash either the whole batch is there or
-  // none of it, and if it is, every batch before it is too. Not durable before Sync.
+  // none of it, and if it is, every batch before it is too. Not durable before Sync. Two errors
+  // leave the store as it was: INVALID_ARGUMENT, the batch is too large; and RESOURCE_EXHAUSTED,
+  // the disk has no room for the next segment: nothing was written, and the call may be made again
+  // when there is. (A full disk met later than that poisons, as INTERNAL.) Space for a batch
+  // without entries, so for votes and for the Compact that frees space, is kept back in every
+  // segment.
   virtual Status Write(const std::vector<GroupWrite>& writes) = 0;
   // Makes all that was written durable: one fdatasync (group commit), however many batches.
   virtual Status Sync() = 0;

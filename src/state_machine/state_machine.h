@@ -50,6 +50,7 @@ class RowSink {
 
 struct QueryLimits {
   SteadyTime age_max = std::chrono::seconds(60);  // then ABORTED: an old reader pins the WAL
+  SteadyTime duration_max{0};                     // of one Query, then DEADLINE_EXCEEDED; 0: none
   std::function<bool()> cancelled;                // polled; true ends with CANCELLED
 };
 

@@ -1,0 +1,374 @@
+#include "state_machine/command.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "base/bytes.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// ---- Generators
+// ----------------------------------------------------------------------------------
+
+rc::Gen<std::string> Bytes() { return rc::gen::container<std::string>(rc::gen::arbitrary<char>()); }
+
+rc::Gen<Value> AnyValue() {
+  return rc::gen::oneOf(
+      rc::gen::just(Value{}),
+      rc::gen::map(rc::gen::arbitrary<int64_t>(), [](int64_t v) { return Value(v); }),
+      rc::gen::map(rc::gen::arbitrary<double>(), [](double v) { return Value(v); }),
+      rc::gen::map(Bytes(), [](std::string v) { return Value(std::move(v)); }),
+      rc::gen::map(Bytes(), [](std::string v) { return Value(Blob{std::move(v)}); }));
+}
+
+rc::Gen<Statement> AnyStatement() {
+  return rc::gen::exec([] {
+    Statement s;
+    s.sql = *Bytes();
+    s.positional = *rc::gen::container<std::vector<Value>>(AnyValue());
+    const int named = *rc::gen::inRange(0, 3);
+    for (int i = 0; i < named; ++i) s.named.push_back({*Bytes(), *AnyValue()});
+    return s;
+  });
+}
+
+std::string Short(std::string s, size_t size_max) {
+  if (s.size() > size_max) s.resize(size_max);
+  return s;
+}
+
+rc::Gen<Operation> AnyOperation() {
+  return rc::gen::exec([]() -> Operation {
+    const std::string tx_id = Short(*Bytes(), kTxIdBytesMax);
+    switch (*rc::gen::inRange(0, 6)) {
+      case 0: {
+        Execute e;
+        const int count = *rc::gen::inRange(0, 4);
+        for (int i = 0; i < count; ++i) e.statements.push_back(*AnyStatement());
+        return e;
+      }
+      case 1: return OpenSession{};
+      case 2: return Prepare{tx_id, *AnyStatement(), *rc::gen::arbitrary<uint64_t>()};
+      case 3: return Commit{tx_id};
+      case 4: return Rollback{tx_id};
+      default: return AdvanceLease{};
+    }
+  });
+}
+
+rc::Gen<Command> AnyCommand() {
+  return rc::gen::exec([] {
+    Command c;
+    c.id = {Short(*Bytes(), kSessionBytesMax), *rc::gen::arbitrary<uint64_t>()};
+    c.acknowledged_below = *rc::gen::arbitrary<uint64_t>();
+    c.operation = *AnyOperation();
+    return c;
+  });
+}
+
+rc::Gen<CommandResult> AnyResult() {
+  return rc::gen::exec([] {
+    CommandResult r;
+    r.status = Status(static_cast<StatusCode>(*rc::gen::inRange(0, 17)), *Bytes())
+                   .With(static_cast<Outcome>(*rc::gen::inRange(0, 4)));
+    if (*rc::gen::arbitrary<bool>()) {
+      r.status = std::move(r.status).With(LeaderHint{*rc::gen::arbitrary<uint64_t>(), *Bytes()});
+    }
+    r.index = LogIndex(*rc::gen::arbitrary<uint64_t>());
+    r.result_gone = *rc::gen::arbitrary<bool>();
+    const int statements = *rc::gen::inRange(0, 3);
+    for (int i = 0; i < statements; ++i) {
+      StatementResult& s = r.statements.emplace_back();
+      s.rows_affected = *rc::gen::arbitrary<int64_t>();
+      s.last_insert_id = *rc::gen::arbitrary<int64_t>();
+      const int columns = *rc::gen::inRange(0, 3);
+      for (int c = 0; c < columns; ++c) s.columns.push_back({*Bytes(), *Bytes()});
+      const int rows = columns == 0 ? 0 : *rc::gen::inRange(0, 3);
+      for (int n = 0; n < rows; ++n) {
+        Row& row = s.rows.emplace_back();
+        for (int c = 0; c < columns; ++c) row.push_back(*AnyValue());
+      }
+    }
+    return r;
+  });
+}
+
+// ---- Examples
+// ------------------------------------------------------------------------------------
+
+Command SmallInsert() {
+  Statement insert{"INSERT INTO t(a, b) VALUES(?1, ?2)", {Value(int64_t{42}), Value("hello")}, {}};
+  return Command{{"session-1", 7}, 5, Execute{{std::move(insert)}}};
+}
+
+Command OfEveryValue() {
+  Statement s;
+  s.sql = "INSERT INTO t VALUES(?, ?, ?, ?, ?, :n)";
+  s.positional = {Value{}, Value(std::numeric_limits<int64_t>::min()), Value(-0.0),
+                  Value(std::string("a\0b", 3)), Value(Blob{std::string("\xff\x00", 2)})};
+  s.named = {{":n", Value(std::numeric_limits<double>::infinity())}};
+  return Command{{"s", 1}, 0, Prepare{"tx", s, 30'000}};
+}
+
+std::string BatchOf(const std::vector<Command>& commands) {
+  std::vector<std::string> encoded;
+  for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
+  std::string bytes;
+  EncodeBatch({1'700'000'000'123, 0xfeedfacecafebeef, 5'000, 1'000'000}, encoded, &bytes);
+  return bytes;
+}
+
+CommandResult ExampleResult() {
+  CommandResult r;
+  r.status =
+      FailedPrecondition("no such table: t").With(Outcome::kApplied).With(LeaderHint{2, "h:1"});
+  r.index = LogIndex(99);
+  StatementResult s;
+  s.rows_affected = 2;
+  s.last_insert_id = -3;
+  s.columns = {{"id", "INTEGER"}, {"count(*)", ""}};
+  s.rows = {{Value(int64_t{1}), Value{}}, {Value("x"), Value(1.5)}};
+  r.statements = {s, StatementResult{}};
+  return r;
+}
+
+// ---- Tests
+// ---------------------------------------------------------------------------------------
+
+TEST(Command, EveryCommandComesBackAsItWas) {
+  EXPECT_TRUE(rc::check([] {
+    const Command command = *AnyCommand();
+    const Result<Command> decoded = DecodeCommand(EncodeCommand(command));
+    RC_ASSERT(decoded.ok());
+    RC_ASSERT(decoded.value() == command);
+  }));
+}
+
+TEST(Command, ABatchKeepsItsHeaderAndTheOrderOfItsCommands) {
+  EXPECT_TRUE(rc::check([] {
+    std::vector<Command> commands;
+    std::vector<std::string> encoded;
+    const int count = *rc::gen::inRange(0, 5);
+    for (int i = 0; i < count; ++i) {
+      commands.push_back(*AnyCommand());
+      encoded.push_back(EncodeCommand(commands.back()));
+    }
+    const BatchHeader header{*rc::gen::arbitrary<int64_t>(), *rc::gen::arbitrary<uint64_t>(),
+                             *rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>()};
+    std::string bytes = "kept";
+    EncodeBatch(header, encoded, &bytes);
+    RC_ASSERT(bytes.substr(0, 4) == "kept");
+    const Result<CommandBatch> batch = DecodeBatch(std::string_view(bytes).substr(4));
+    RC_ASSERT(batch.ok());
+    RC_ASSERT(batch->header.wall_ms == header.wall_ms);
+    RC_ASSERT(batch->header.random_seed == header.random_seed);
+    RC_ASSERT(batch->header.lease_ms == header.lease_ms);
+    RC_ASSERT(batch->header.vdbe_ops_max == header.vdbe_ops_max);
+    RC_ASSERT(batch->commands == commands);
+  }));
+}
+
+TEST(Command, EveryResultComesBackAsItWas) {
+  EXPECT_TRUE(rc::check([] {
+    const CommandResult result = *AnyResult();
+    const Result<CommandResult> decoded = DecodeCommandResult(EncodeCommandResult(result));
+    RC_ASSERT(decoded.ok());
+    RC_ASSERT(decoded->status == result.status);
+    RC_ASSERT(decoded->index == result.index);
+    RC_ASSERT(decoded->result_gone == result.result_gone);
+    RC_ASSERT(decoded->statements == result.statements);
+  }));
+}
+
+TEST(Command, ANotANumberAndNegativeZeroKeepTheirBits) {
+  Statement s{"VALUES(?, ?)", {Value(-std::nan("17")), Value(-0.0)}, {}};
+  const Command command{{"s", 1}, 0, Execute{{s}}};
+  const Result<Command> decoded = DecodeCommand(EncodeCommand(command));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  const Statement& got = std::get<Execute>(decoded->operation).statements[0];
+  EXPECT_EQ(std::bit_cast<uint64_t>(std::get<double>(got.positional[0])),
+            std::bit_cast<uint64_t>(-std::nan("17")));
+  EXPECT_TRUE(std::signbit(std::get<double>(got.positional[1])));
+}
+
+// The bytes are on disks and between versions: a change of the encoding must be a deliberate one.
+TEST(Command, TheBytesAreTheOnesSpecified) {
+  EXPECT_EQ(EncodeCommand(SmallInsert()), std::string("\x01\x09session-1\x07\x05\x01\x22"
+                                                      "INSERT INTO t(a, b) VALUES(?1, ?2)"
+                                                      "\x02\x01\x54\x03\x05hello\x00",
+                                                      60));
+  const Command commit{{"", 0}, 0, Commit{"tx-1"}};
+  EXPECT_EQ(BatchOf({commit}), std::string("\x01\x7b\x68\xe5\xcf\x8b\x01\x00\x00"
+                                           "\xef\xbe\xfe\xca\xce\xfa\xed\xfe"
+                                           "\x88\x27\xc0\x84\x3d\x01\x09\x04\x00\x00\x00\x04tx-1",
+                                           33));
+  CommandResult result;
+  result.index = LogIndex(300);
+  result.statements = {StatementResult{1, -1, {{"a", "TEXT"}}, {{Value("x")}}}};
+  EXPECT_EQ(EncodeCommandResult(result),
+            std::string("\x01\x00\x00\x00\x00\xac\x02\x01\x02\x01\x01\x01"
+                        "a\x04TEXT\x01\x03\x01x",
+                        22));
+}
+
+TEST(Command, EveryTruncationAndEveryTrailingByteIsRefused) {
+  const std::string command = EncodeCommand(OfEveryValue());
+  const std::string batch = BatchOf({SmallInsert(), OfEveryValue()});
+  const std::string result = EncodeCommandResult(ExampleResult());
+  ASSERT_TRUE(DecodeCommand(command).ok());
+  ASSERT_TRUE(DecodeBatch(batch).ok());
+  ASSERT_TRUE(DecodeCommandResult(result).ok());
+  for (size_t n = 0; n < command.size(); ++n) {
+    EXPECT_EQ(DecodeCommand(command.substr(0, n)).status().code(), StatusCode::kInvalidArgument)
+        << n;
+  }
+  for (size_t n = 0; n < batch.size(); ++n) {
+    EXPECT_EQ(DecodeBatch(batch.substr(0, n)).status().code(), StatusCode::kInvalidArgument) << n;
+  }
+  for (size_t n = 0; n < result.size(); ++n) {
+    EXPECT_EQ(DecodeCommandResult(result.substr(0, n)).status().code(),
+              StatusCode::kInvalidArgument)
+        << n;
+  }
+  EXPECT_FALSE(DecodeCommand(command + '\0').ok());
+  EXPECT_FALSE(DecodeBatch(batch + '\0').ok());
+  EXPECT_FALSE(DecodeCommandResult(result + '\0').ok());
+}
+
+// Each byte replaced by each of a set of telling values: never a crash, and whatever is accepted
+// has no second spelling.
+TEST(Command, WhateverDecodesEncodesToTheSameBytes) {
+  const std::string command = EncodeCommand(OfEveryValue());
+  const std::string result = EncodeCommandResult(ExampleResult());
+  const std::string batch = BatchOf({SmallInsert(), OfEveryValue()});
+  size_t accepted = 0;
+  for (int byte = 0; byte < 256; ++byte) {
+    for (size_t i = 0; i < command.size(); ++i) {
+      std::string bytes = command;
+      bytes[i] = static_cast<char>(byte);
+      const Result<Command> decoded = DecodeCommand(bytes);
+      if (!decoded.ok()) continue;
+      ++accepted;
+      ASSERT_EQ(EncodeCommand(decoded.value()), bytes);
+    }
+    for (size_t i = 0; i < result.size(); ++i) {
+      std::string bytes = result;
+      bytes[i] = static_cast<char>(byte);
+      const Result<CommandResult> decoded = DecodeCommandResult(bytes);
+      if (!decoded.ok()) continue;
+      ASSERT_EQ(EncodeCommandResult(decoded.value()), bytes);
+    }
+    for (size_t i = 0; i < batch.size(); ++i) {
+      std::string bytes = batch;
+      bytes[i] = static_cast<char>(byte);
+      (void)DecodeBatch(bytes).ok();
+    }
+  }
+  EXPECT_GT(accepted, command.size());
+}
+
+TEST(Command, RandomBytesNeverCrashADecoder) {
+  EXPECT_TRUE(rc::check([] {
+    std::string bytes = *Bytes();
+    (void)DecodeCommandResult(bytes).ok();
+    bytes.insert(0, 1, static_cast<char>(*rc::gen::inRange(0, 8)));
+    const Result<Command> command = DecodeCommand(bytes);
+    if (command.ok()) RC_ASSERT(EncodeCommand(command.value()) == bytes);
+    (void)DecodeBatch(bytes).ok();
+    (void)DecodeCommandResult(bytes).ok();
+  }));
+}
+
+TEST(Command, ANumberInALongerFormThanNeededIsRefused) {
+  // AdvanceLease, no session, sequence 1 in one byte, then in two.
+  EXPECT_TRUE(DecodeCommand(std::string("\x06\x00\x01\x00", 4)).ok());
+  EXPECT_FALSE(DecodeCommand(std::string("\x06\x00\x81\x00\x00", 5)).ok());
+}
+
+// A count is checked against the bytes that are left before anything is reserved for it.
+TEST(Command, AHugeCountIsRefusedWithoutAllocating) {
+  std::string bytes;
+  ByteWriter out(&bytes);
+  out.U8(1);  // Execute
+  out.String("");
+  out.Varint(1);
+  out.Varint(0);
+  const std::string head = bytes;
+  for (const uint64_t count :
+       {uint64_t{2}, uint64_t{kStatementsPerCommandMax}, uint64_t{1} << 40, ~uint64_t{0}}) {
+    bytes = head;
+    out.Varint(count);
+    bytes += std::string(5, '\0');  // one statement and a bit
+    EXPECT_FALSE(DecodeCommand(bytes).ok()) << count;
+    bytes = head;
+    out.Varint(1);
+    out.String("x");
+    out.Varint(count);  // values
+    EXPECT_FALSE(DecodeCommand(bytes).ok()) << count;
+  }
+  CommandResult result;
+  bytes = EncodeCommandResult(result);
+  bytes.pop_back();
+  out.Varint(1);
+  out.U8(0);
+  out.U8(0);
+  out.Varint(0);
+  out.Varint(uint64_t{1} << 60);  // rows of no columns
+  EXPECT_FALSE(DecodeCommandResult(bytes).ok());
+}
+
+TEST(Command, TheLimitsOfACommandHoldInTheDecoder) {
+  const auto refused = [](const Command& command) {
+    return DecodeCommand(EncodeCommand(command)).status().code() == StatusCode::kInvalidArgument;
+  };
+  Command command{
+      {std::string(kSessionBytesMax, 's'), 1}, 0, Commit{std::string(kTxIdBytesMax, 't')}};
+  EXPECT_FALSE(refused(command));
+  command.id.session += 's';
+  EXPECT_TRUE(refused(command));
+  command.id.session.clear();
+  std::get<Commit>(command.operation).tx_id += 't';
+  EXPECT_TRUE(refused(command));
+
+  Execute execute;
+  execute.statements.resize(kStatementsPerCommandMax);
+  command.operation = execute;
+  EXPECT_FALSE(refused(command));
+  execute.statements.emplace_back();
+  command.operation = execute;
+  EXPECT_TRUE(refused(command));
+
+  execute.statements.assign(2, Statement{});
+  execute.statements[0].positional.resize(kValuesPerCommandMax);
+  command.operation = execute;
+  EXPECT_FALSE(refused(command));
+  execute.statements[1].named.resize(1);
+  command.operation = execute;
+  EXPECT_TRUE(refused(command));
+
+  execute.statements.assign(1, Statement{std::string(kCommandBytesMax, 'x'), {}, {}});
+  command.operation = execute;
+  EXPECT_TRUE(refused(command));
+}
+
+TEST(Command, AnUnknownFormatIsNamed) {
+  std::string batch = BatchOf({});
+  batch[0] = 9;
+  EXPECT_EQ(DecodeBatch(batch).status().message(), "command batch of unknown format 9");
+  std::string result = EncodeCommandResult({});
+  result[0] = 8;
+  EXPECT_EQ(DecodeCommandResult(result).status().message(), "command result of unknown format 8");
+}
+
+TEST(CommandDeathTest, ABatchThatNoMemberCouldDecodeIsNotMade) {
+  std::string out;
+  EXPECT_DEATH(EncodeBatch({}, std::vector<std::string>(kCommandsPerBatchMax + 1), &out), "4097");
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

@@ -1,0 +1,66 @@
+// ProposalChecker: refuses, before it reaches the log, what no state of the data base could make
+// valid.
+//
+// It must not know the schema: this node may be behind, and what fails against an older schema may
+// be right by the time it is applied. So "no such table" passes, and a syntax error does not.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/status.h"
+#include "state_machine/command.h"
+
+namespace cairn::state_machine {
+
+// Thread-safe. A text seen before costs a look-up; its verdict never changes, since it depends on
+// the text alone.
+class ProposalChecker {
+ public:
+  explicit ProposalChecker(size_t texts_cached_max = 512);
+  ~ProposalChecker();
+  ProposalChecker(const ProposalChecker&) = delete;
+  ProposalChecker& operator=(const ProposalChecker&) = delete;
+
+  // INVALID_ARGUMENT   no or several statements, syntax, a read (use Query), transaction
+  // statements,
+  //                    parameters that do not fit the text, invalid UTF-8, ids or sizes out of
+  //                    bounds
+  // PERMISSION_DENIED  what is never replicated: ATTACH, VACUUM, TEMP objects, load_extension,
+  // PRAGMAs
+  Status Check(const Command& command);
+
+ private:
+  // What the text alone says.
+  struct Verdict {
+    Status status;
+    int parameters = 0;              // the highest number of one
+    bool gaps = false;               // some numbers up to `parameters` do not occur
+    std::vector<std::string> names;  // of parameter i + 1, with its prefix; empty if it has none
+  };
+  using VerdictPtr = std::shared_ptr<const Verdict>;
+  using Lru = std::list<std::pair<std::string, VerdictPtr>>;
+
+  Status CheckStatement(const Statement& statement);
+  VerdictPtr Judge(const std::string& sql);
+  Verdict JudgeAnew(const std::string& sql);
+  Status CheckSyntax(const std::string& sql);
+
+  const size_t texts_cached_max_;
+  std::mutex cache_mutex_;
+  Lru lru_;                                                    // most recently used first
+  std::unordered_map<std::string_view, Lru::iterator> cache_;  // keys lie in lru_
+
+  std::mutex scratch_mutex_;
+  sqlite3* scratch_ = nullptr;  // in memory, always empty; only ever prepares
+  Status denied_;               // why the authorizer refused; guarded by scratch_mutex_
+};
+
+}  // namespace cairn::state_machine

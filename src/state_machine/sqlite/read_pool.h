@@ -1,0 +1,116 @@
+// ReadPool: read-only connections to the SQLite file, beside the writer's.
+//
+// In WAL mode a reader blocks nobody and sees one state for as long as its transaction lasts; but
+// it keeps the WAL from being reset, so its age is bounded. The pool knows nothing of what the file
+// means: the composition root says how to find the applied index.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "state_machine/command.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::state_machine {
+
+struct ReadPoolOptions {
+  std::string path;
+  int readers_max = 8;
+  size_t cache_bytes = 1 << 20;       // page cache of each connection
+  size_t statements_cached_max = 64;  // of each connection
+  // Yields one row with one integer: the applied index that the state read from is at.
+  std::string applied_sql;
+  // Registers what queries may need on each new connection (functions, collations); may be empty.
+  std::function<Status(sqlite3*)> on_connect;
+};
+
+class ReadConnection;
+
+// One read transaction: everything it answers is of one state. One thread at a time. Destroying it
+// gives the connection back; it must not outlive the pool.
+class ReadTransaction {
+ public:
+  ~ReadTransaction();
+  ReadTransaction(const ReadTransaction&) = delete;
+  ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+  LogIndex applied() const { return applied_; }
+
+  // A client's statement: one SELECT, VALUES, EXPLAIN or reading PRAGMA; not on tables named
+  // _cairn_*.
+  //   INVALID_ARGUMENT    malformed, of more than one statement, writing, wrong parameters
+  //   PERMISSION_DENIED   what clients may not read, ATTACH, load_extension, other PRAGMAs
+  //   RESOURCE_EXHAUSTED  a value or row of more than 16 MiB
+  //   ABORTED             the view is older than limits.age_max
+  //   CANCELLED, DEADLINE_EXCEEDED   as `limits` says
+  //   UNAVAILABLE         the pool was drained: open another view
+  // Any status of the sink ends the query and is returned as it is.
+  Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink);
+
+  // The composition root's own statement: may read _cairn_* tables. Never give it a client's text.
+  Status QueryInternal(const Statement& statement, RowSink* sink);
+
+ private:
+  friend class ReadPool;
+  ReadTransaction(class ReadPool* pool, ReadConnection* connection, SteadyTime opened);
+  Status Begin(const std::string& applied_sql);
+  Status Run(const Statement& statement, const QueryLimits& limits, bool internal, RowSink* sink);
+
+  class ReadPool* const pool_;
+  ReadConnection* const connection_;
+  const SteadyTime opened_;
+  LogIndex applied_;
+};
+
+// Thread-safe.
+class ReadPool {
+ public:
+  // Opens no connection yet: the file may not exist before the first Open.
+  explicit ReadPool(ReadPoolOptions options, Clock& clock = SystemClock());
+  // No transaction may be open.
+  ~ReadPool();
+  ReadPool(const ReadPool&) = delete;
+  ReadPool& operator=(const ReadPool&) = delete;
+
+  // RESOURCE_EXHAUSTED if no connection gets free in time, UNAVAILABLE if the pool stays drained.
+  Result<std::unique_ptr<ReadTransaction>> Open(SteadyTime timeout);
+
+  // Closes every connection, also those in use: running queries end with UNAVAILABLE, and so does
+  // every later one on a view opened before. On return no connection of the pool holds the file.
+  // Waits only for what SQLite is just doing, never for a sink. Open waits until Reopen.
+  void DrainAndClose();
+  // Lets new views open. A no-op if the pool is not drained.
+  void Reopen();
+
+  // Ends the transactions of views that are older than `age_max`, running or idle; their next (or
+  // running) query gets ABORTED. To be called before a checkpoint: an idle view pins the WAL as
+  // well.
+  void EndViewsOlderThan(SteadyTime age_max);
+
+  // Connections that are in use now.
+  int in_use() const;
+
+ private:
+  friend class ReadTransaction;
+  Result<ReadConnection*> Take(SteadyTime timeout);
+  void GiveBack(ReadConnection* connection);
+
+  const ReadPoolOptions options_;
+  Clock& clock_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;  // a connection got free, or the pool was reopened
+  bool drained_ = false;
+  std::vector<std::unique_ptr<ReadConnection>> connections_;  // readers_max at most; never shrinks
+  std::vector<ReadConnection*> free_;                         // used as a stack: the warm one first
+};
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,47 @@
+// Puts a received copy in the place of the data base, so that a crash at any moment leaves either
+// the old data base or the new one.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/file_system.h"
+#include "base/status.h"
+#include "raft/types.h"
+#include "state_machine/sqlite/snapshot_file.h"
+
+namespace cairn::state_machine {
+
+// In this order. The danger is the old WAL: SQLite finds it by name, and replays it over whatever
+// file stands beside it; the new file with the old `-wal` opens as the old data, and its
+// integrity_check says ok. So the old WAL is emptied into the old file, and its removal is made
+// durable, before the new file appears under that name.
+enum class InstallStep {
+  kVerified,         // the copy is whole and is what the meta says; it is on stable storage
+  kClosed,           // the caller closed every connection to the data base
+  kCheckpointed,     // the old file alone holds all of the old data
+  kWalRemoved,       // `-wal` is gone
+  kShmRemoved,       // `-shm` is gone
+  kRemovalsDurable,  // and stay gone after a power cut
+  kRenamed,          // the new file has the name
+  kRenameDurable,    // and keeps it after a power cut
+};
+
+struct SnapshotInstallation {
+  std::string copy_path;  // on the same file system as db_path; gone after success
+  std::string db_path;    // may not exist yet
+  raft::SnapshotMeta meta;
+  ReadSnapshotMeta read_meta;
+  // Closes the writer and drains the readers. Nothing of this process may hold the file on return:
+  // POSIX locks are dropped when any descriptor of the file is closed.
+  std::function<Status()> close_connections;
+  // For tests of the crash points: called after each step, an error stops there. May be empty.
+  std::function<Status(InstallStep)> after_step;
+};
+
+// DATA_LOSS if the copy is damaged, FAILED_PRECONDITION if it is sound but not what `meta` says;
+// then nothing was touched and no connection was closed. After any other error the data base is the
+// old or the new one, whole: the caller reopens it and looks.
+Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install);
+
+}  // namespace cairn::state_machine
