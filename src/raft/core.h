@@ -10,10 +10,12 @@
 //   3. hand `committed` entries to the state machine, in order, never past the locally durable end of
 //      the log (see CommittedBatch), and Step(Applied{...}) when they have been applied;
 //   4. answer `fetches` with Step(Fetched{...}) from the log store, off this thread;
-//   5. on `install_snapshot` (a leader offers one) receive it by the snapshot stream, verify it, and
-//      Step(SnapshotReady{meta}); the core then emits the persist that resets the log; or
-//      Step(SnapshotFailed{}).
-//   6. on `send_snapshot` stream a snapshot to that peer and Step(SnapshotSent{peer, ok, index}).
+//   5. on `install_snapshot` (a leader offers one; a newer offer replaces an older) receive it by the
+//      snapshot stream, verify it, and Step(SnapshotReady{meta}); or Step(SnapshotFailed{}). If the next
+//      output has a persist with `reset_to`, the snapshot is to be installed, and committed batches
+//      handed out before that are void; if not, the log holds all of it and it can be thrown away;
+//   6. on `send_snapshots` stream a snapshot to that peer, announced by a SnapshotOffer message in the
+//      term given, and Step(SnapshotSent{peer, ok, index}).
 // A failed write or sync of the log must abort the process (raft-core.md rows 25, 26).
 #pragma once
 
@@ -31,6 +33,7 @@
 
 namespace cairn::raft {
 
+// Limits in payload bytes count 32 bytes more for each entry, so that empty ones are bounded too.
 struct Options {
   MemberId self;
   // Election timeout is drawn from [election_ticks, 2 * election_ticks) anew each time.
@@ -192,6 +195,9 @@ struct Fetch {
 };
 struct SendSnapshot {
   MemberId peer;
+  // The SnapshotOffer message that announces the stream carries this term, whatever the core's is by
+  // the time it leaves: in a later term this node is not the leader, and must not claim to be.
+  Term term;
 };
 struct InstallSnapshot {
   MemberId leader;
@@ -270,7 +276,8 @@ class RaftCore {
   RaftCore& operator=(const RaftCore&) = delete;
 
   void Step(Input input);
-  // Cheap. Take the output after a batch of inputs; appends made by them travel together.
+  // Cheap. Take the output after a batch of inputs; appends made by them travel together. What is taken
+  // may turn out empty; an idle core says false.
   bool HasOutput() const;
   Output TakeOutput();
 
