@@ -308,7 +308,8 @@ bool TestCluster::Converged() {
   const MemberId lead = leader();
   if (lead.is_none()) return false;
   const CoreStatus status = node(lead).core->status();
-  if (!status.leader_ready || status.config_in_progress || status.commit != status.last) {
+  if (!status.leader_ready || status.config_in_progress || status.commit != status.last ||
+      !status.transfer_target.is_none()) {
     return false;
   }
   for (const auto& [id, info] : status.config.info) {
