@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "base/rng.h"
 #include "log_store/log_store_test_util.h"
 #include "log_store/memory_log.h"
 
@@ -38,6 +39,13 @@ class Life {
     RETURN_IF_ERROR(Open());
     RETURN_IF_ERROR(Write({Append(61, 64, 9), Vote(9, 2, 60)}));
     return Sync();
+  }
+
+  // The same with changes drawn by `rng`, until an error comes.
+  Status RunRandom(Rng& rng, int changes) {
+    RETURN_IF_ERROR(Open());
+    for (int i = 0; i < changes; ++i) RETURN_IF_ERROR(RandomChange(rng));
+    return OkStatus();
   }
 
   void ExpectIsAllowed(LogStore& store) const {
@@ -133,6 +141,44 @@ class Life {
     return Sync();  // frees all but the last segment
   }
 
+  Status RandomChange(Rng& rng) {
+    const GroupId group = rng.Below(3) == 0 ? kOther : kGroup;
+    const auto groups = model_->Groups();
+    const GroupState now = groups.contains(group) ? groups.at(group) : GroupState{};
+    const uint64_t term = now.hard_state.term.value() + rng.Below(2);
+    switch (rng.Below(10)) {
+      case 0: return Open();
+      case 1: RETURN_IF_ERROR(store_->SealIdle()); return Sync();
+      case 2: return Write({Vote(term, rng.Below(4), now.last.value(), group)});
+      case 3:
+        if (rng.Below(4) != 0) return OkStatus();
+        return Write(
+            {Reset(now.last.value() + rng.Below(20), term, group), Vote(term, 0, 0, group)});
+      case 4: {
+        const std::vector<raft::Entry> index = model_->LoadIndex(group).value();
+        if (index.empty()) return OkStatus();
+        const raft::Entry& to = index[rng.Below(index.size())];
+        return Compact(to.index.value(), to.term.value(), group);
+      }
+      case 5:
+      case 6: return Sync();
+      default: {
+        GroupWrite write{.group = group};
+        LogIndex last = now.last;
+        if (rng.Below(4) == 0 && last > now.snapshot_index) {
+          last = now.snapshot_index + rng.Below(last - now.snapshot_index);
+          write.truncate_from = last + 1;
+        }
+        for (uint64_t n = rng.Below(4); n > 0; --n) {
+          const std::string payload(rng.Below(900), static_cast<char>('a' + rng.Below(26)));
+          write.entries.push_back(MakeEntry((++last).value(), term, payload));
+        }
+        if (rng.Below(2) == 0) write.hard_state = Vote(term, 1).hard_state;
+        return Write({write});
+      }
+    }
+  }
+
   FaultFileSystem& fs_;
   std::unique_ptr<LogStore> store_;
   std::unique_ptr<MemoryLog> model_ = NewMemoryLog();
@@ -200,6 +246,20 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
       ExpectRecovers(fs, life, seed % 2 == 1);
       if (testing::Test::HasFailure()) return;
     }
+  }
+}
+
+TEST(SegmentLogRandom, AnyHistoryThatIsCutAnywhereRecoversToWhatWasPromised) {
+  for (uint64_t seed = 1; seed <= 1500; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Rng rng(seed);
+    FaultFileSystem fs(seed);
+    Life life(fs);
+    fs.Inject(rng.Between(1, 200), static_cast<Fault>(rng.Below(3)));
+    (void)life.RunRandom(rng, 80);
+    Die(fs, static_cast<Afterwards>(rng.Below(5)));
+    ExpectRecovers(fs, life, seed % 2 == 1);
+    if (testing::Test::HasFailure()) return;
   }
 }
 
