@@ -133,6 +133,19 @@ TEST(GrpcTransport, APeerWithAnotherEngineIsRefused) {
   ExpectRefused(StreamTo(b, HelloTo(2, other)), "zzz", "sqlite 3.40.1");
 }
 
+TEST(GrpcTransport, ANodeThatIsNotYetAMemberIsAskedAgainSoon) {
+  TestNode a(1), b(2);
+  b.transport().SetIdentity({});
+  a.ConnectTo(b);
+  a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
+  ASSERT_TRUE(a.handler.AwaitUnreachable(1));
+  EXPECT_EQ(StreamTo(b, HelloTo(2, a.identity)).error_code(), grpc::StatusCode::UNAVAILABLE);
+  b.transport().SetIdentity(b.identity);
+  const SteadyTime start = SystemClock().SteadyNow();
+  ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+  EXPECT_LT(SystemClock().SteadyNow() - start, seconds(1));
+}
+
 TEST(GrpcTransport, ARefusedSenderIsToldThatThePeerIsUnreachableAndDeliversNothing) {
   TestNode a(1), b(2);
   Identity stranger = a.identity;
