@@ -16,17 +16,24 @@ std::set<MemberId> Members(const Configuration& config) {
   return members;
 }
 
-// Why `info` does not describe exactly the members, each with its own node id.
+// Why `info` does not describe exactly the members.
 std::optional<std::string> CheckInfo(const Configuration& config) {
   std::set<MemberId> described;
-  std::set<uint64_t> node_ids;
+  // A wiped node lives on under a new member id: a learner, until the one joint change that makes
+  // it a voter and lets its old self out. Until then both carry its node id.
+  std::set<uint64_t> voting_nodes;
+  std::set<uint64_t> learning_nodes;
+  std::set<uint64_t> leaving_nodes;
   for (const auto& [id, info] : config.info) {
     described.insert(id);
     if (id.is_none() || id.value() >= config.next_member_id) {
       return "member id " + ToString(id) + " is not below the next member id " +
              std::to_string(config.next_member_id);
     }
-    if (!node_ids.insert(info.node_id).second) {
+    auto& nodes = config.IsLearner(id)         ? learning_nodes
+                  : config.voters.contains(id) ? voting_nodes
+                                               : leaving_nodes;
+    if (!nodes.insert(info.node_id).second) {
       return "two members have the node id " + std::to_string(info.node_id);
     }
   }
@@ -76,8 +83,7 @@ Configuration EnterChange(const Configuration& current, const Configuration& tar
   for (MemberId id : target.learners) {
     (current.voters.contains(id) ? joint.learners_next : joint.learners).insert(id);
   }
-  // Those that only leave keep their description until they are gone. A node id that passes from a
-  // leaving member to an entering one cannot happen here: new voters were members before.
+  // Those that only leave keep their description until they are gone.
   for (MemberId id : current.voters) joint.info.emplace(id, current.info.at(id));
   return joint;
 }
