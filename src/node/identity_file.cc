@@ -1,5 +1,6 @@
 #include "node/identity_file.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/bytes.h"
@@ -25,7 +26,7 @@ std::string EncodeIdentity(const IdentityRecord& record) {
   w.U8(static_cast<uint8_t>(record.stage));
   w.U64(record.cluster_id);
   w.U64(record.member.value());
-  w.String(raft::EncodeConfiguration(record.config));
+  w.String(record.config.info.empty() ? "" : raft::EncodeConfiguration(record.config));
   w.U32(Crc32c(out));
   return out;
 }
@@ -48,7 +49,10 @@ Result<IdentityRecord> DecodeIdentity(std::string_view bytes) {
   const uint8_t stage = r.U8();
   record.cluster_id = r.U64();
   record.member = MemberId(r.U64());
-  auto config = raft::DecodeConfiguration(r.String());
+  std::optional<raft::Configuration> config = raft::Configuration{};
+  if (const std::string_view encoded = r.String(); !encoded.empty()) {
+    config = raft::DecodeConfiguration(encoded);
+  }
   if (!r.done() || !config || stage > static_cast<uint8_t>(transport::LifeStage::kStarted)) {
     return DataLoss("the identity file is malformed");
   }

@@ -59,11 +59,6 @@ MembershipJob::Requests MembershipJob::TakeRequests() {
   return std::exchange(requests_, Requests{});
 }
 
-void MembershipJob::SetAdmitted(std::function<void(MemberId)> admitted) {
-  callbacks_.admitted = std::move(admitted);
-  if (!admitted_.is_none()) callbacks_.admitted(admitted_);
-}
-
 std::string MembershipJob::Describe() const {
   const std::string node = "node " + std::to_string(change_.node_id);
   switch (phase_) {
@@ -110,8 +105,7 @@ void MembershipJob::Step(const raft::CoreStatus& core, SteadyTime now) {
       return;
     case Phase::kAddingLearner:
       if (core.config.IsLearner(new_member_)) {
-        admitted_ = new_member_;
-        if (callbacks_.admitted) callbacks_.admitted(admitted_);
+        if (callbacks_.admitted) callbacks_.admitted(new_member_);
         Progress("node " + std::to_string(change_.node_id) + " is a learner (member " +
                  ToString(new_member_) + ")");
         phase_ = Phase::kCatchingUp;

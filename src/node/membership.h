@@ -53,10 +53,6 @@ class MembershipJob {
   bool finished() const { return finished_; }
   uint64_t node_id() const { return change_.node_id; }
   uint64_t nonce() const { return nonce_; }
-  // The id of the new member once its learner entry is committed.
-  MemberId admitted() const { return admitted_; }
-  // Another node asks with the same nonce before the first was answered.
-  void SetAdmitted(std::function<void(MemberId)> admitted);
   void Fail(Status status) { Finish(std::move(status)); }
 
  private:
@@ -81,7 +77,6 @@ class MembershipJob {
   uint64_t nonce_ = 0;  // of the new member; 0: not known yet
   MemberId replaced_;   // voter that goes out when the new one comes in
   MemberId new_member_;
-  MemberId admitted_;
   Phase phase_ = Phase::kStart;
   bool waiting_ = false;  // a proposal or probe is under way
   SteadyTime next_progress_{0};

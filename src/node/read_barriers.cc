@@ -1,6 +1,7 @@
 #include "node/read_barriers.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace cairn::node {
@@ -50,30 +51,32 @@ void ReadBarriers::Await(PendingRead read, LogIndex index, LogIndex applied) {
   }
 }
 
-bool ReadBarriers::BeginRound(uint64_t id, SteadyTime now) {
-  if (round_ || gathering_.empty()) return false;
-  round_ = id;
-  round_started_ = now;
-  in_round_ = std::exchange(gathering_, {});
+bool ReadBarriers::BeginRound(uint64_t id) {
+  if (gathering_.empty()) return false;
+  rounds_[id] = std::exchange(gathering_, {});
   return true;
 }
 
+std::vector<PendingRead> ReadBarriers::TakeRound(uint64_t round) {
+  const auto it = rounds_.find(round);
+  if (it == rounds_.end()) return {};
+  std::vector<PendingRead> reads = std::move(it->second);
+  rounds_.erase(it);
+  return reads;
+}
+
 void ReadBarriers::OnGranted(uint64_t round, LogIndex index, LogIndex applied) {
-  if (round_ != round) return;
-  round_.reset();
-  for (PendingRead& read : std::exchange(in_round_, {})) Await(std::move(read), index, applied);
+  for (PendingRead& read : TakeRound(round)) Await(std::move(read), index, applied);
 }
 
 void ReadBarriers::OnRefused(uint64_t round) {
-  if (round_ != round) return;
-  round_.reset();
-  std::vector<PendingRead> again = std::exchange(in_round_, {});
+  std::vector<PendingRead> again = TakeRound(round);
   std::move(gathering_.begin(), gathering_.end(), std::back_inserter(again));
   gathering_ = std::move(again);
 }
 
-void ReadBarriers::RetryStalled(SteadyTime started_before) {
-  if (round_ && round_started_ < started_before) OnRefused(*round_);
+void ReadBarriers::FailRound(uint64_t round, const Status& status) {
+  for (PendingRead& read : TakeRound(round)) Finish(read, status);
 }
 
 void ReadBarriers::OnApplied(LogIndex applied) {
@@ -86,7 +89,9 @@ void ReadBarriers::OnApplied(LogIndex applied) {
 
 void ReadBarriers::Expire(SteadyTime now, const Status& no_index, const Status& not_applied) {
   for (PendingRead& read : TakeExpired(&gathering_, now)) Finish(read, no_index);
-  for (PendingRead& read : TakeExpired(&in_round_, now)) Finish(read, no_index);
+  for (auto& [id, reads] : rounds_) {
+    for (PendingRead& read : TakeExpired(&reads, now)) Finish(read, no_index);
+  }
   std::vector<PendingRead> late;
   for (auto it = awaiting_apply_.begin(); it != awaiting_apply_.end();) {
     if (it->second.deadline <= now) {
@@ -100,9 +105,10 @@ void ReadBarriers::Expire(SteadyTime now, const Status& no_index, const Status& 
 }
 
 void ReadBarriers::FailAll(const Status& status) {
-  round_.reset();
   for (PendingRead& read : std::exchange(gathering_, {})) Finish(read, status);
-  for (PendingRead& read : std::exchange(in_round_, {})) Finish(read, status);
+  for (auto& [id, reads] : std::exchange(rounds_, {})) {
+    for (PendingRead& read : reads) Finish(read, status);
+  }
   for (auto& [index, read] : std::exchange(awaiting_apply_, {})) Finish(read, status);
 }
 

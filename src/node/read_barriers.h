@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -21,7 +20,7 @@ struct PendingRead {
   ReadDone done;
 };
 
-// One owner (the core thread). Reads that arrive while a round is under way share the next one: a
+// One owner (the core thread). All reads that gathered since the last round share the next one: a
 // round that began before a read arrived proves nothing for it.
 class ReadBarriers {
  public:
@@ -33,15 +32,12 @@ class ReadBarriers {
   void AddLocal(PendingRead read, LogIndex applied);
 
   // Begins a round under this id for all reads that have gathered, which the caller then steps into
-  // the core; false (and the id is free) while a round is under way or nothing waits.
-  bool BeginRound(uint64_t id, SteadyTime now);
-  // Of an unknown round (given up): ignored.
+  // the core; false (and the id is free) if nothing waits.
+  bool BeginRound(uint64_t id);
   void OnGranted(uint64_t round, LogIndex index, LogIndex applied);
-  // The round did not come about; its reads join the next.
+  // Leadership was lost meanwhile: the round's reads join the next.
   void OnRefused(uint64_t round);
-  // A round without an answer since `started_before` is given up (its messages may be lost) and its
-  // reads join the next. A late grant of the old round is not used.
-  void RetryStalled(SteadyTime started_before);
+  void FailRound(uint64_t round, const Status& status);
 
   void OnApplied(LogIndex applied);
   // Answers reads whose deadline has passed; `why` tells what they waited for.
@@ -51,15 +47,14 @@ class ReadBarriers {
   size_t size() const { return size_; }
 
  private:
+  std::vector<PendingRead> TakeRound(uint64_t round);
   void Finish(PendingRead& read, Result<LogIndex> result);
   void Await(PendingRead read, LogIndex index, LogIndex applied);
 
   const size_t reads_max_;
   size_t size_ = 0;
   std::vector<PendingRead> gathering_;
-  std::optional<uint64_t> round_;
-  SteadyTime round_started_{0};
-  std::vector<PendingRead> in_round_;
+  std::map<uint64_t, std::vector<PendingRead>> rounds_;
   std::multimap<LogIndex, PendingRead> awaiting_apply_;
 };
 

@@ -18,9 +18,6 @@ FirstBootOptions BootOptions(const ReplicaOptions& options) {
 }
 
 constexpr size_t kPendingReadsMax = 65536;
-// How long a round for reads may go without an answer before it is begun anew: its messages may
-// have been lost.
-constexpr uint64_t kReadRetryTicks = 10;
 
 }  // namespace
 
@@ -163,7 +160,6 @@ void ReplicaCore::OnTick(uint64_t ticks) {
   } else {
     for (uint64_t i = 0; i < ticks; ++i) raft_->Step(raft::Tick{});
     WatchDisk(now);
-    reads_.RetryStalled(now - kReadRetryTicks * SteadyTime(options_.tick));
     StepMembership(now);
     ProposeExpiry();
   }

@@ -31,7 +31,7 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
                                     " runs another build of the SQL engine"));
   }
   auto admit = [this, reply](MemberId member) {
-    reply(transport::JoinReply{boot_.record().cluster_id, member, config_});
+    reply(transport::JoinReply{boot_.record().cluster_id, member, raft_->status().config});
   };
   const MemberId member = FindMember(config_, request.node_id);
   for (const auto& [id, info] : config_.info) {
@@ -56,19 +56,23 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
   }
   if (job_) {
     if (job_->node_id() == request.node_id && job_->nonce() == request.nonce) {
-      return job_->SetAdmitted(admit);
+      return reply(Unavailable("the admission of " + who + " is under way; ask again"));
     }
     return reply(Unavailable("another change of membership is under way"));
   }
   LOG_INFO("lets a wiped node in again node={} old_member={}", request.node_id, member.value());
   MembershipJob::Callbacks callbacks;
   callbacks.progress = [](const std::string& line) { LOG_INFO("{}", line); };
-  callbacks.done = [reply](Status status) {
-    if (!status.ok()) LOG_WARN("letting a wiped node in again: {}", status.message());
-    // Answered already if it got as far as being admitted; the transport takes the first answer.
-    if (!status.ok()) reply(status);
+  auto answered = std::make_shared<bool>(false);
+  callbacks.admitted = [admit, answered](MemberId id) {
+    *answered = true;
+    admit(id);
   };
-  callbacks.admitted = admit;
+  callbacks.done = [reply, answered](const Status& status) {
+    if (status.ok()) return;
+    LOG_WARN("letting a wiped node in again: {}", status.message());
+    if (!*answered) reply(status);
+  };
   // Long: the whole data base may have to travel.
   const SteadyTime deadline = clock_->SteadyNow() + std::chrono::hours(6);
   job_ = std::make_unique<MembershipJob>(request, deadline, std::move(callbacks));

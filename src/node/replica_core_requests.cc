@@ -130,11 +130,7 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
 }
 
 void ReplicaCore::StepReads() {
-  // Without a leader a round cannot come about; the reads wait for one, or for their deadline.
-  if (raft_->leader().is_none()) return;
-  if (reads_.BeginRound(next_id_, clock_->SteadyNow())) {
-    raft_->Step(raft::ReadBarrier{next_id_++});
-  }
+  if (reads_.BeginRound(next_id_)) raft_->Step(raft::ReadBarrier{next_id_++});
 }
 
 // When this node last knew of a leader that knew of a majority. A leader: when it last heard from

@@ -185,7 +185,11 @@ void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
   }
   const auto it = proposing_.find(dropped.id);
   if (it == proposing_.end()) {
-    reads_.OnRefused(dropped.id);
+    if (dropped.reason == DropReason::kLeadershipLost) {
+      reads_.OnRefused(dropped.id);
+    } else {
+      reads_.FailRound(dropped.id, ResourceExhausted("too many reads are waiting on this node"));
+    }
     return;
   }
   std::vector<PendingCommandPtr> commands = std::move(it->second);
