@@ -141,7 +141,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
     }
     {
       std::lock_guard lock(mutex_);
-      verdict_ = status;
+      if (!verdict_) verdict_ = status;
     }
     Advance();
   }
@@ -154,12 +154,22 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
     }
     Advance();
   }
+  // The change itself goes on; nobody hears of it here any more.
+  void OnCancel() override {
+    {
+      std::lock_guard lock(mutex_);
+      lines_.clear();
+      if (!verdict_) verdict_ = Cancelled("the client has gone").With(Outcome::kUnknown);
+    }
+    Advance();
+  }
   void OnDone() override { self_.reset(); }
 
  private:
   void Add(v1::ChangeMembershipResponse response) {
     {
       std::lock_guard lock(mutex_);
+      if (verdict_) return;
       if (lines_.size() >= kProgressLinesMax) lines_.pop_front();  // newer news are better
       lines_.push_back(std::move(response));
     }
@@ -306,7 +316,8 @@ class ClusterService final : public RawCluster {
 
   template <class Done>
   void Transfer(const v1::TransferLeadershipRequest& request, const CallContext& call, Done done) {
-    const SteadyTime by = DeadlineOf(request.timeout_ms(), kTransferTimeoutMs, call, *clock_);
+    const uint32_t timeout_ms = std::min(request.timeout_ms(), kTransferTimeoutMs);
+    const SteadyTime by = DeadlineOf(timeout_ms, kTransferTimeoutMs, call, *clock_);
     replica_->TransferLeadership(request.node_id(), by, [this, done](cairn::Status status) {
       if (!status.ok()) return done(status);
       v1::TransferLeadershipResponse answer;
@@ -324,7 +335,7 @@ class ClusterService final : public RawCluster {
     relay->context.AddMetadata(client::kForwardedMetadata, "1");
     const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
     relay->context.set_deadline(std::chrono::system_clock::now() +
-                                std::chrono::milliseconds(std::min(ms, kTimeoutMsMax)));
+                                std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs)));
     relay->stub->async()->TransferLeadership(
         &relay->context, &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {
