@@ -276,6 +276,8 @@ bool ScenarioRunner::RunDisk(const Words& words) {
     disk_held_.erase(id());
   } else if (command == "sync") {
     all.SyncDisk(id(), Number(words[2]));
+  } else if (command == "fetch") {
+    all.AnswerFetch(id());
   } else if (command == "hold-apply") {
     apply_held_.insert(id());
   } else if (command == "release-apply") {

@@ -20,6 +20,7 @@
 //   others
 // Disk, state machine, crashes
 //   hold-disk 1 | release-disk 1 | sync 1 2      nothing becomes durable; the oldest 2 writes do
+//   fetch 1                        the oldest fetch of entries from its log is answered
 //   hold-apply 1 | release-apply 1
 //   crash 1 lose-unsynced | crash 1 keep 2       keep: so many writes had reached the disk
 //   restart 1
