@@ -27,8 +27,8 @@ TEST(ReplicaMembership, AWipedNodeIsLetInAgainUnderANewMemberId) {
   EXPECT_TRUE(Eventually([&] { return cluster.node(wiped).state->items().size() == 20; }));
   EXPECT_TRUE(Eventually([&] {
     const raft::Configuration config = cluster.replica(wiped).status().core.config;
-    return config.voters == std::set{MemberId(4), MemberId(wiped % 3 + 1),
-                                     MemberId((wiped + 1) % 3 + 1)} &&
+    return config.voters ==
+               std::set{MemberId(4), MemberId(wiped % 3 + 1), MemberId((wiped + 1) % 3 + 1)} &&
            !config.joint();
   }));
   EXPECT_EQ(cluster.replica(wiped).status().core.self, MemberId(4));
@@ -57,8 +57,9 @@ TEST(ReplicaMembership, AWipedNodeDoesNotVoteBeforeItIsLetIn) {
   cluster.Wipe(wiped);
   ASSERT_TRUE(cluster.Start(other).ok());
   ASSERT_TRUE(cluster.Start(wiped).ok());
-  EXPECT_FALSE(Eventually([&] { return cluster.replica(other).is_leader() ||
-                                       cluster.replica(wiped).is_leader(); }, 1500ms));
+  EXPECT_FALSE(Eventually(
+      [&] { return cluster.replica(other).is_leader() || cluster.replica(wiped).is_leader(); },
+      1500ms));
   EXPECT_EQ(cluster.replica(wiped).status().stage, transport::LifeStage::kEmpty);
   EXPECT_FALSE(cluster.replica(wiped).status().waiting_for.empty());
   ASSERT_TRUE(cluster.Start(leader).ok());
@@ -128,8 +129,7 @@ TEST(ReplicaMembership, AChangeThatCannotFinishSaysWhatStateItLeft) {
   cluster.StartAll();
   cluster.Write("a");
   const uint64_t leader = cluster.AwaitLeader();
-  Status status =
-      cluster.Change(leader, {Change::Kind::kAdd, 9, TestCluster::Address(9)}, 2s);
+  Status status = cluster.Change(leader, {Change::Kind::kAdd, 9, TestCluster::Address(9)}, 2s);
   EXPECT_EQ(status.code(), StatusCode::kUnavailable) << status;  // nobody answers there
   const uint64_t follower = leader % 3 + 1;
   status = cluster.Change(follower, {Change::Kind::kRemove, leader, ""});
