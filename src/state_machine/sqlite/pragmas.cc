@@ -1,0 +1,47 @@
+#include "state_machine/sqlite/pragmas.h"
+
+#include <strings.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace cairn::state_machine {
+namespace {
+
+bool Contains(const std::string_view* begin, const std::string_view* end, std::string_view name) {
+  return std::any_of(begin, end, [name](std::string_view each) {
+    return each.size() == name.size() && strncasecmp(each.data(), name.data(), name.size()) == 0;
+  });
+}
+
+// The argument, if any, only says of what.
+constexpr std::string_view kReading[] = {
+    "table_info",     "table_xinfo",     "table_list",       "index_info",
+    "index_xinfo",    "index_list",      "foreign_key_list", "foreign_key_check",
+    "collation_list", "function_list",   "module_list",      "pragma_list",
+    "database_list",  "integrity_check", "quick_check",      "compile_options",
+};
+// An argument would set them, and only for this connection. FTS5 asks for data_version by itself,
+// with the authority of whoever reads the table.
+constexpr std::string_view kReadingWithoutArgument[] = {
+    "encoding",       "page_size",    "page_count",         "freelist_count",
+    "schema_version", "foreign_keys", "recursive_triggers", "data_version",
+};
+// Kept in the file's header, by ordinary transactions.
+constexpr std::string_view kReplicated[] = {"user_version", "application_id"};
+
+}  // namespace
+
+PragmaUse ClassifyPragma(std::string_view name, bool has_argument) {
+  if (Contains(std::begin(kReplicated), std::end(kReplicated), name)) {
+    return has_argument ? PragmaUse::kWrite : PragmaUse::kRead;
+  }
+  if (Contains(std::begin(kReading), std::end(kReading), name)) return PragmaUse::kRead;
+  if (!has_argument &&
+      Contains(std::begin(kReadingWithoutArgument), std::end(kReadingWithoutArgument), name)) {
+    return PragmaUse::kRead;
+  }
+  return PragmaUse::kRefused;
+}
+
+}  // namespace cairn::state_machine

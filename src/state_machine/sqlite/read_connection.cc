@@ -1,0 +1,291 @@
+#include "state_machine/sqlite/read_connection.h"
+
+#include <strings.h>
+
+#include <utility>
+
+#include "base/check.h"
+#include "state_machine/sqlite/pragmas.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// Of a value and of a row.
+constexpr int kRowBytesMax = 16 << 20;
+// A text that is used again is short; long ones (generated lists) would only fill the memory.
+constexpr size_t kCachedSqlBytesMax = 16 << 10;
+// Some tens of microseconds.
+constexpr int kOpsBetweenPolls = 1000;
+constexpr int kBusyTimeoutMs = 1000;
+
+bool HasPrefixIgnoringCase(const char* text, std::string_view prefix) {
+  return text != nullptr && strncasecmp(text, prefix.data(), prefix.size()) == 0;
+}
+bool EqualIgnoringCase(const char* a, const char* b) {
+  return a != nullptr && strcasecmp(a, b) == 0;
+}
+
+}  // namespace
+
+// ---- StatementCache
+// ------------------------------------------------------------------------------
+
+PreparedRead* StatementCache::Find(const std::string& sql) {
+  const auto it = by_sql_.find(sql);
+  if (it == by_sql_.end()) return nullptr;
+  lru_.splice(lru_.begin(), lru_, it->second);
+  return &lru_.front();
+}
+
+PreparedRead* StatementCache::Insert(const std::string& sql, StatementPtr stmt) {
+  // A long text stays only until the next one comes.
+  if (!lru_.empty() && (lru_.size() >= size_max_ || lru_.front().sql.size() > kCachedSqlBytesMax)) {
+    const auto victim =
+        lru_.front().sql.size() > kCachedSqlBytesMax ? lru_.begin() : std::prev(lru_.end());
+    by_sql_.erase(victim->sql);
+    lru_.erase(victim);
+  }
+  lru_.push_front(PreparedRead{sql, std::move(stmt), nullptr, -1});
+  by_sql_.emplace(lru_.front().sql, lru_.begin());
+  return &lru_.front();
+}
+
+void StatementCache::Clear() {
+  by_sql_.clear();
+  lru_.clear();
+}
+
+// ---- ReadConnection: opening and closing
+// ---------------------------------------------------------
+
+ReadConnection::ReadConnection(const ReadPoolOptions& options, Clock& clock)
+    : options_(options),
+      clock_(clock),
+      client_statements_(options.statements_cached_max),
+      internal_statements_(options.statements_cached_max) {}
+
+ReadConnection::~ReadConnection() { Close(); }
+
+Status ReadConnection::Connect() {
+  sqlite3* db = nullptr;
+  const int rc = sqlite3_open_v2(options_.path.c_str(), &db,
+                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+  Status status = rc == SQLITE_OK ? Configure(db) : StatusFromSqlite(db, rc);
+  if (!status.ok()) {
+    sqlite3_close(db);
+    return std::move(status).Prefixed("open " + options_.path + " for reading");
+  }
+  const std::lock_guard lock(handle_mutex_);
+  db_ = db;
+  broken_ = false;
+  return OkStatus();
+}
+
+Status ReadConnection::Configure(sqlite3* db) {
+  sqlite3_extended_result_codes(db, 1);
+  sqlite3_busy_timeout(db, kBusyTimeoutMs);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
+  sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+  const std::string pragmas = "PRAGMA query_only = ON; PRAGMA cache_size = -" +
+                              std::to_string(options_.cache_bytes / 1024 + 1);
+  const int rc = sqlite3_exec(db, pragmas.c_str(), nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) return StatusFromSqlite(db, rc);
+  if (options_.on_connect) RETURN_IF_ERROR(options_.on_connect(db));
+  sqlite3_set_authorizer(db, &Authorize, this);
+  sqlite3_progress_handler(db, kOpsBetweenPolls, &Poll, this);
+  return OkStatus();
+}
+
+void ReadConnection::Close() {
+  client_statements_.Clear();
+  internal_statements_.Clear();
+  sqlite3* db = nullptr;
+  {
+    const std::lock_guard lock(handle_mutex_);
+    db = std::exchange(db_, nullptr);
+  }
+  if (db == nullptr) return;
+  const int rc = sqlite3_close(db);
+  CHECK(rc == SQLITE_OK) << "a statement outlived its cache: " << rc;
+}
+
+void ReadConnection::Interrupt() {
+  const std::lock_guard lock(handle_mutex_);
+  if (db_ != nullptr) sqlite3_interrupt(db_);
+}
+
+// ---- Transactions
+// --------------------------------------------------------------------------------
+
+Status ReadConnection::Run(const char* sql) {
+  ASSIGN_OR_RETURN(PreparedRead * read, Prepare(sql, /*internal=*/true));
+  bool has_row = false;
+  Status status = Step(read, /*internal=*/true, QueryLimits{}, clock_.SteadyNow(), &has_row);
+  sqlite3_reset(read->stmt.get());
+  return status;
+}
+
+Status ReadConnection::Begin() {
+  // Whoever ends a view closes its handle a moment after it says so; the next owner may come first.
+  if (db_ != nullptr && sqlite3_get_autocommit(db_) == 0) Close();
+  if (db_ == nullptr) RETURN_IF_ERROR(Connect());
+  return Run("BEGIN");
+}
+
+void ReadConnection::Finish() {
+  if (db_ == nullptr) return;
+  // An interrupt that arrives late may hit this very statement; then the handle goes.
+  const bool committed = Run("COMMIT").ok() && sqlite3_get_autocommit(db_) != 0;
+  if (!committed || broken_) Close();
+}
+
+// ---- Statements
+// ----------------------------------------------------------------------------------
+
+Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool internal) {
+  StatementCache& cache = internal ? internal_statements_ : client_statements_;
+  if (PreparedRead* read = cache.Find(sql)) return read;
+  RETURN_IF_ERROR(CheckSqlText(sql));
+  internal_ = internal;
+  denied_ = OkStatus();
+  Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
+  if (!denied_.ok()) return denied_;
+  if (!prepared.ok()) return prepared.status();
+  sqlite3_stmt* const stmt = prepared.value().get();
+  // Decided by the compiled program, not by the authorizer: virtual tables (R-Tree) prepare their
+  // own INSERTs when they are first read. The one statement that changes the schema and passes as
+  // read-only, DROP TRIGGER IF EXISTS without such a trigger, yields no column.
+  const bool reads = sqlite3_stmt_isexplain(stmt) != 0 ||
+                     (sqlite3_stmt_readonly(stmt) != 0 && sqlite3_column_count(stmt) > 0);
+  if (!reads && !internal) {
+    return InvalidArgument("this statement writes, and a query cannot: use Execute");
+  }
+  return cache.Insert(sql, std::move(prepared).value());
+}
+
+Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits& limits,
+                            SteadyTime started, bool* has_row) {
+  internal_ = internal;  // a step may recompile the statement, and so ask the authorizer again
+  limits_ = &limits;
+  started_ = started;
+  denied_ = OkStatus();
+  stopped_ = OkStatus();
+  const int rc = sqlite3_step(read->stmt.get());
+  limits_ = nullptr;
+  *has_row = rc == SQLITE_ROW;
+  if (rc == SQLITE_ROW || rc == SQLITE_DONE) return OkStatus();
+  if (!denied_.ok()) return denied_;
+  if ((rc & 0xff) == SQLITE_INTERRUPT) {
+    if (!stopped_.ok()) return stopped_;
+    // By Interrupt, before the next poll.
+    RETURN_IF_ERROR(CheckLimits(limits, started));
+    return Unavailable("the query was interrupted");
+  }
+  Status status = StatusFromSqlite(db_, rc);
+  broken_ = broken_ || status.code() == StatusCode::kInternal ||
+            status.code() == StatusCode::kDataLoss || (rc & 0xff) == SQLITE_NOMEM;
+  return status;
+}
+
+Result<Row> ReadConnection::TakeRow(PreparedRead* read) {
+  sqlite3_stmt* const stmt = read->stmt.get();
+  const int columns = sqlite3_data_count(stmt);
+  Row row;
+  row.reserve(static_cast<size_t>(columns));
+  int64_t bytes = 0;
+  for (int i = 0; i < columns; ++i) {
+    const int type = sqlite3_column_type(stmt, i);
+    if (type == SQLITE_TEXT || type == SQLITE_BLOB) bytes += sqlite3_column_bytes(stmt, i);
+    if (bytes > kRowBytesMax) {
+      return ResourceExhausted("a row of the result has more than " + std::to_string(kRowBytesMax) +
+                               " bytes");
+    }
+    row.push_back(ColumnValue(stmt, i));
+  }
+  return row;
+}
+
+ColumnsPtr ReadConnection::Columns(PreparedRead* read) {
+  sqlite3_stmt* const stmt = read->stmt.get();
+  const int reprepared = sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_REPREPARE, /*resetFlg=*/0);
+  if (reprepared == read->reprepared) return read->columns;
+  auto columns = std::make_shared<std::vector<Column>>();
+  for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
+    const char* name = sqlite3_column_name(stmt, i);
+    const char* type = sqlite3_column_decltype(stmt, i);
+    columns->push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
+  }
+  read->columns = std::move(columns);
+  read->reprepared = reprepared;
+  return read->columns;
+}
+
+// ---- What ends a query, and what it may not do
+// ---------------------------------------------------
+
+Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started) const {
+  switch (end.load(std::memory_order_acquire)) {
+    case ViewEnd::kNone: break;
+    case ViewEnd::kDrained:
+      return Unavailable("the data base is being replaced by a snapshot; open another view");
+    case ViewEnd::kTooOld: return Aborted("the view was held open too long; open another one");
+  }
+  const SteadyTime now = clock_.SteadyNow();
+  if (now - opened > limits.age_max) {
+    return Aborted("the view was held open too long; open another one");
+  }
+  if (limits.duration_max.count() > 0 && now - started > limits.duration_max) {
+    return DeadlineExceeded("the query did not end in time");
+  }
+  if (limits.cancelled && limits.cancelled()) return Cancelled("the query was cancelled");
+  return OkStatus();
+}
+
+int ReadConnection::Poll(void* self) {
+  auto* const c = static_cast<ReadConnection*>(self);
+  if (c->limits_ == nullptr) return 0;
+  c->stopped_ = c->CheckLimits(*c->limits_, c->started_);
+  return c->stopped_.ok() ? 0 : 1;
+}
+
+int ReadConnection::Deny(Status why) {
+  denied_ = std::move(why);
+  return SQLITE_DENY;
+}
+
+int ReadConnection::Authorize(void* self, int action, const char* a, const char* b, const char*,
+                              const char*) {
+  auto* const c = static_cast<ReadConnection*>(self);
+  if (c->internal_) return SQLITE_OK;
+  switch (action) {
+    case SQLITE_READ:
+      if (HasPrefixIgnoringCase(a, "_cairn_")) {
+        return c->Deny(PermissionDenied(std::string(a) + " is internal to Cairn"));
+      }
+      // The raw pages hold the internal tables, too.
+      if (EqualIgnoringCase(a, "sqlite_dbpage")) {
+        return c->Deny(PermissionDenied("sqlite_dbpage may not be read"));
+      }
+      return SQLITE_OK;
+    case SQLITE_FUNCTION:
+      if (EqualIgnoringCase(b, "load_extension") || EqualIgnoringCase(b, "fts3_tokenizer")) {
+        return c->Deny(PermissionDenied(std::string(b) + "() may not be used"));
+      }
+      return SQLITE_OK;
+    case SQLITE_PRAGMA:
+      if (ClassifyPragma(a, b != nullptr) != PragmaUse::kRefused) return SQLITE_OK;
+      return c->Deny(PermissionDenied("PRAGMA " + std::string(a) + (b != nullptr ? " = ..." : "") +
+                                      " may not be used"));
+    case SQLITE_TRANSACTION:
+    case SQLITE_SAVEPOINT:
+      return c->Deny(InvalidArgument(
+          "a query cannot start or end a transaction; several queries of one view see one state"));
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH: return c->Deny(PermissionDenied("ATTACH and DETACH may not be used"));
+    default: return SQLITE_OK;
+  }
+}
+
+}  // namespace cairn::state_machine

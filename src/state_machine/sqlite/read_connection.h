@@ -1,0 +1,108 @@
+// One connection of the read pool: the SQLite handle, its statements, and what may be asked of it.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "state_machine/sqlite/read_pool.h"
+#include "state_machine/sqlite/statement.h"
+
+namespace cairn::state_machine {
+
+using ColumnsPtr = std::shared_ptr<const std::vector<Column>>;
+
+// A prepared statement and the columns it yields.
+struct PreparedRead {
+  std::string sql;
+  StatementPtr stmt;
+  ColumnsPtr columns;
+  int reprepared = -1;  // SQLite's count of recompilations that `columns` belong to
+};
+
+// The most recently used statements of one connection.
+class StatementCache {
+ public:
+  explicit StatementCache(size_t size_max) : size_max_(size_max) {}
+  // Null if it is not there.
+  PreparedRead* Find(const std::string& sql);
+  // May finalize the least recently used one.
+  PreparedRead* Insert(const std::string& sql, StatementPtr stmt);
+  void Clear();
+
+ private:
+  const size_t size_max_;
+  std::list<PreparedRead> lru_;  // most recently used first
+  std::unordered_map<std::string_view, std::list<PreparedRead>::iterator> by_sql_;
+};
+
+// Why a view ended before its owner gave it back.
+enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld };
+
+// Locking: `mutex` is held by whoever lets SQLite work on the handle, opens or closes it. It is
+// never held while a sink is called, so that nobody waits for a slow client. `end` may be set at
+// any time.
+class ReadConnection {
+ public:
+  ReadConnection(const ReadPoolOptions& options, Clock& clock);
+  ~ReadConnection();
+
+  std::mutex mutex;
+  std::atomic<ViewEnd> end{ViewEnd::kNone};
+  // Guarded by the pool's mutex.
+  bool in_use = false;
+  SteadyTime opened{0};
+
+  // Makes SQLite return soon from what it is doing, if it is doing anything. Needs no lock.
+  void Interrupt();
+
+  // ---- with `mutex` held ----
+  Status Begin();
+  // Ends the transaction; closes the handle if it does not end cleanly, or misbehaved before.
+  void Finish();
+  void Close();
+  Result<PreparedRead*> Prepare(const std::string& sql, bool internal);
+  // sqlite3_step. OK: look at *has_row.
+  Status Step(PreparedRead* read, bool internal, const QueryLimits& limits, SteadyTime started,
+              bool* has_row);
+  // The current row, if it is not too large.
+  Result<Row> TakeRow(PreparedRead* read);
+  // Columns as of the last step (which may have recompiled the statement after a change of schema).
+  ColumnsPtr Columns(PreparedRead* read);
+  // OK as long as the view may go on.
+  Status CheckLimits(const QueryLimits& limits, SteadyTime started) const;
+
+ private:
+  Status Connect();
+  Status Configure(sqlite3* db);
+  Status Run(const char* sql);
+  static int Poll(void* self);
+  static int Authorize(void* self, int action, const char* a, const char* b, const char* db,
+                       const char* trigger);
+  int Deny(Status why);
+
+  const ReadPoolOptions& options_;
+  Clock& clock_;
+  std::mutex handle_mutex_;  // guards the pointer db_ against Interrupt; never held over work
+  sqlite3* db_ = nullptr;
+  bool broken_ = false;
+  StatementCache client_statements_;
+  StatementCache internal_statements_;
+  // What is being done now.
+  bool internal_ = false;
+  const QueryLimits* limits_ = nullptr;
+  SteadyTime started_{0};
+  Status stopped_;  // why Poll stopped SQLite
+  Status denied_;   // why Authorize refused
+};
+
+}  // namespace cairn::state_machine

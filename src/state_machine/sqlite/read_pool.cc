@@ -1,0 +1,210 @@
+#include "state_machine/sqlite/read_pool.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "state_machine/sqlite/read_connection.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// For the pool's own statements on behalf of the composition root.
+class OneRow final : public RowSink {
+ public:
+  Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
+  Status OnRow(Row row) override {
+    row_ = std::move(row);
+    return OkStatus();
+  }
+  const Row& row() const { return row_; }
+
+ private:
+  Row row_;
+};
+
+}  // namespace
+
+// ---- ReadTransaction
+// -----------------------------------------------------------------------------
+
+ReadTransaction::ReadTransaction(ReadPool* pool, ReadConnection* connection, SteadyTime opened)
+    : pool_(pool), connection_(connection), opened_(opened) {}
+
+ReadTransaction::~ReadTransaction() {
+  {
+    const std::lock_guard lock(connection_->mutex);
+    if (connection_->end.load(std::memory_order_acquire) == ViewEnd::kNone) {
+      connection_->Finish();
+    } else {
+      connection_->Close();
+    }
+  }
+  pool_->GiveBack(connection_);
+}
+
+Status ReadTransaction::Begin(const std::string& applied_sql) {
+  const QueryLimits limits;
+  {
+    const std::lock_guard lock(connection_->mutex);
+    RETURN_IF_ERROR(connection_->CheckLimits(limits, opened_));
+    RETURN_IF_ERROR(connection_->Begin());
+  }
+  // BEGIN alone is deferred: this read is what fixes the state that the view sees.
+  OneRow applied;
+  RETURN_IF_ERROR(Run(Statement{applied_sql, {}, {}}, limits, /*internal=*/true, &applied));
+  if (applied.row().size() != 1 || !std::holds_alternative<int64_t>(applied.row()[0])) {
+    return Internal("the data base does not say what index it is at");
+  }
+  applied_ = LogIndex(static_cast<uint64_t>(std::get<int64_t>(applied.row()[0])));
+  return OkStatus();
+}
+
+Status ReadTransaction::Query(const Statement& statement, const QueryLimits& limits,
+                              RowSink* sink) {
+  return Run(statement, limits, /*internal=*/false, sink);
+}
+
+Status ReadTransaction::QueryInternal(const Statement& statement, RowSink* sink) {
+  return Run(statement, QueryLimits{}, /*internal=*/true, sink);
+}
+
+Status ReadTransaction::Run(const Statement& statement, const QueryLimits& limits, bool internal,
+                            RowSink* sink) {
+  ReadConnection& c = *connection_;
+  const SteadyTime started = pool_->clock_.SteadyNow();
+  std::unique_lock lock(c.mutex);
+  RETURN_IF_ERROR(c.CheckLimits(limits, started));
+  ASSIGN_OR_RETURN(PreparedRead* const read, c.Prepare(statement.sql, internal));
+
+  Status status = BindParameters(read->stmt.get(), statement);
+  bool first = true;
+  bool has_row = status.ok();
+  while (status.ok() && has_row) {
+    status = c.Step(read, internal, limits, started, &has_row);
+    if (!status.ok()) break;
+    // The sink may wait for a slow client: unlocked, so that a drain need not.
+    const ColumnsPtr columns = first ? c.Columns(read) : nullptr;
+    Result<Row> row = has_row ? c.TakeRow(read) : Result<Row>(Row{});
+    if (!row.ok()) {
+      status = row.status();
+      break;
+    }
+    lock.unlock();
+    if (first) status = sink->OnColumns(*columns);
+    if (status.ok() && has_row) status = sink->OnRow(std::move(row).value());
+    first = false;
+    lock.lock();
+    // Meanwhile the view may have been ended, and the statement be gone with its connection.
+    if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) {
+      return status.ok() ? c.CheckLimits(limits, started) : status;
+    }
+    if (status.ok()) status = c.CheckLimits(limits, started);
+  }
+  sqlite3_reset(read->stmt.get());
+  sqlite3_clear_bindings(read->stmt.get());
+  return status;
+}
+
+// ---- ReadPool
+// ------------------------------------------------------------------------------------
+
+ReadPool::ReadPool(ReadPoolOptions options, Clock& clock)
+    : options_(std::move(options)), clock_(clock) {
+  CHECK(options_.readers_max > 0 && options_.statements_cached_max > 0);
+}
+
+ReadPool::~ReadPool() { CHECK(in_use() == 0) << "a view outlives its pool"; }
+
+int ReadPool::in_use() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int>(connections_.size() - free_.size());
+}
+
+Result<ReadConnection*> ReadPool::Take(SteadyTime timeout) {
+  std::unique_lock lock(mutex_);
+  const auto available = [this] {
+    return !drained_ &&
+           (!free_.empty() || connections_.size() < static_cast<size_t>(options_.readers_max));
+  };
+  if (!changed_.wait_for(lock, timeout, available)) {
+    if (drained_) return Unavailable("the data base is being replaced by a snapshot");
+    return ResourceExhausted("all " + std::to_string(options_.readers_max) + " readers are in use");
+  }
+  ReadConnection* connection = nullptr;
+  if (!free_.empty()) {
+    connection = free_.back();
+    free_.pop_back();
+  } else {
+    connections_.push_back(std::make_unique<ReadConnection>(options_, clock_));
+    connection = connections_.back().get();
+  }
+  connection->in_use = true;
+  connection->opened = clock_.SteadyNow();
+  connection->end.store(ViewEnd::kNone, std::memory_order_release);
+  return connection;
+}
+
+void ReadPool::GiveBack(ReadConnection* connection) {
+  {
+    const std::lock_guard lock(mutex_);
+    connection->in_use = false;
+    free_.push_back(connection);
+  }
+  changed_.notify_one();
+}
+
+Result<std::unique_ptr<ReadTransaction>> ReadPool::Open(SteadyTime timeout) {
+  ASSIGN_OR_RETURN(ReadConnection* const connection, Take(timeout));
+  std::unique_ptr<ReadTransaction> view(new ReadTransaction(this, connection, connection->opened));
+  RETURN_IF_ERROR(view->Begin(options_.applied_sql));
+  return view;
+}
+
+void ReadPool::DrainAndClose() {
+  std::vector<ReadConnection*> all;
+  {
+    // Taking a connection needs this lock: whoever took one before has its view ended here, whoever
+    // comes later waits for Reopen.
+    const std::lock_guard lock(mutex_);
+    drained_ = true;
+    for (const auto& connection : connections_) {
+      all.push_back(connection.get());
+      connection->end.store(ViewEnd::kDrained, std::memory_order_release);
+      connection->Interrupt();
+    }
+  }
+  for (ReadConnection* connection : all) {
+    const std::lock_guard lock(connection->mutex);
+    connection->Close();
+  }
+}
+
+void ReadPool::Reopen() {
+  {
+    const std::lock_guard lock(mutex_);
+    drained_ = false;
+  }
+  changed_.notify_all();
+}
+
+void ReadPool::EndViewsOlderThan(SteadyTime age_max) {
+  std::vector<ReadConnection*> old;
+  {
+    const std::lock_guard lock(mutex_);
+    const SteadyTime now = clock_.SteadyNow();
+    for (const auto& connection : connections_) {
+      if (!connection->in_use || now - connection->opened <= age_max) continue;
+      if (connection->end.load(std::memory_order_acquire) != ViewEnd::kNone) continue;
+      connection->end.store(ViewEnd::kTooOld, std::memory_order_release);
+      connection->Interrupt();
+      old.push_back(connection.get());
+    }
+  }
+  for (ReadConnection* connection : old) {
+    const std::lock_guard lock(connection->mutex);
+    // The owner may have given it back meanwhile, and another one taken it.
+    if (connection->end.load(std::memory_order_acquire) == ViewEnd::kTooOld) connection->Close();
+  }
+}
+
+}  // namespace cairn::state_machine
