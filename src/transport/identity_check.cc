@@ -42,8 +42,8 @@ Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId tar
                    const Identity& self) {
   RETURN_IF_ERROR(CheckProtocolVersion(caller_version));
   if (self.cluster_id == 0 || self.member.is_none()) {
-    return FailedPrecondition("the caller is of cluster " + std::to_string(caller.cluster_id) +
-                              ", this node is not a member of any cluster yet");
+    return Unavailable("the caller is of cluster " + std::to_string(caller.cluster_id) +
+                       ", this node is not a member of any cluster yet");
   }
   if (caller.cluster_id != self.cluster_id) {
     return FailedPrecondition("the caller is of cluster " + std::to_string(caller.cluster_id) +

@@ -15,7 +15,7 @@ Status CheckProtocolVersion(uint32_t caller_version);
 Status CheckEngine(const std::string& caller_engine, const std::string& own_engine);
 // The same unless the caller is a member of this node's cluster, runs the same engine, and means
 // this member: after a wipe another member may live at the same address, and must not be handed
-// what was meant for the old one.
+// what was meant for the old one. UNAVAILABLE while this node does not know who it is: that passes.
 Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId target,
                    const Identity& self);
 

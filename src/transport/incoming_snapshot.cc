@@ -167,8 +167,10 @@ Result<std::string> IncomingSnapshot::Complete(const std::function<bool()>& proc
   }
   const std::string path = directory_ + "/received-" + KeyName(key_) + ".snapshot";
   file_.reset();
-  RETURN_IF_ERROR(fs_.Remove(directory_ + "/" + name_ + ".progress"));
+  // In this order: a crash in between leaves a record without a part, which is worth nothing, and
+  // not a whole part without its record.
   RETURN_IF_ERROR(fs_.Rename(directory_ + "/" + name_, path));
+  RETURN_IF_ERROR(fs_.Remove(directory_ + "/" + name_ + ".progress"));
   // Without it the rename may be undone by a power cut, after others were told of the new name.
   RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
   return path;

@@ -17,7 +17,7 @@ constexpr size_t kBatchBytesMax = 2 << 20;
 constexpr milliseconds kRetryFirst{20};
 constexpr milliseconds kRetryMax{200};
 // A refusal is cured by an operator, not by asking often.
-constexpr milliseconds kRetryRefused{1000};
+constexpr milliseconds kRetryRefused{500};
 constexpr milliseconds kUnreachableEvery{1000};
 // A stream that lasted so long begins the backoff anew when it breaks.
 constexpr milliseconds kLasting{1000};

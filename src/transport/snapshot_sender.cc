@@ -28,9 +28,14 @@ struct SnapshotSender::Transfer {
   std::function<void(Status)> done;
   grpc::ClientContext context;
   std::thread thread;
+  bool stream_over = false;  // seen by the thread: no read or write will succeed any more
   std::atomic<int64_t> last_progress{0};  // SteadyTime
   std::atomic<bool> exited{false};        // the thread returns without doing anything more
 
+  Status Over() {
+    stream_over = true;
+    return Unavailable("the stream broke off");
+  }
   void Progressed() { last_progress = SystemClock().SteadyNow().count(); }
 };
 
@@ -119,9 +124,9 @@ Status SnapshotSender::Run(Transfer* transfer) {
   const std::unique_ptr<pb::Peer::Stub> stub = pb::Peer::NewStub(channel);
   const auto stream = stub->Snapshot(&transfer->context);
   const Status streamed = Stream(transfer, stream.get());
-  // UNAVAILABLE: the stream is over, and the other side's reason comes with its end. Anything else
-  // was found on this side, while the other one still waits for more.
-  const bool ours = !streamed.ok() && streamed.code() != StatusCode::kUnavailable;
+  // The other side ended it, and its reason comes with the end; or something was found on this
+  // side, while the other one still waits for more.
+  const bool ours = !streamed.ok() && !transfer->stream_over;
   if (ours) transfer->context.TryCancel();
   const Status finished = FromGrpc(stream->Finish());
   if (ours) return streamed;
@@ -134,14 +139,13 @@ Status SnapshotSender::Run(Transfer* transfer) {
 Status SnapshotSender::Stream(
     Transfer* transfer,
     grpc::ClientReaderWriter<pb::SnapshotRequest, pb::SnapshotResponse>* stream) {
-  const Status broken = Unavailable("the stream broke off");
   const uint64_t size = transfer->source->size_bytes();
   pb::SnapshotRequest request;
   FillHello(transfer->self, transfer->to, request.mutable_hello());
   FillSnapshotHeader({transfer->group, transfer->source->meta(), size, transfer->source->crc()},
                      request.mutable_header());
   pb::SnapshotResponse response;
-  if (!stream->Write(request) || !stream->Read(&response)) return broken;
+  if (!stream->Write(request) || !stream->Read(&response)) return transfer->Over();
   transfer->Progressed();
   if (response.offset() > size) return Internal("the receiver claims more than there is");
   request.Clear();
@@ -157,10 +161,10 @@ Status SnapshotSender::Stream(
       request.set_offset(sent);
       request.set_crc(Crc32c(data));
       request.set_data(std::move(data));
-      if (!stream->Write(request)) return broken;
+      if (!stream->Write(request)) return transfer->Over();
       sent += want;
     }
-    if (!stream->Read(&response)) return broken;
+    if (!stream->Read(&response)) return transfer->Over();
     transfer->Progressed();
     if (response.offset() > sent) return Internal("the receiver claims more than it was sent");
   }
