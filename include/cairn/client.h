@@ -24,7 +24,7 @@
 namespace cairn {
 
 struct ClientOptions {
-  std::vector<std::string> endpoints;  // host:port of any nodes
+  std::vector<std::string> endpoints{};  // host:port of any nodes
   // Bound on each call, retries included, unless the call says otherwise.
   std::chrono::milliseconds timeout{10'000};
   // Requests sent and not yet answered; past it calls fail with RESOURCE_EXHAUSTED, not applied.
@@ -34,19 +34,19 @@ struct ClientOptions {
 };
 
 struct ExecuteResult {
-  std::vector<StatementResult> results;  // one a statement
-  uint64_t index = 0;                    // pass it as index_min to read your write on any node
-  bool result_gone = false;              // applied by an earlier try whose result is no longer held
+  std::vector<StatementResult> results{};  // one a statement
+  uint64_t index = 0;                      // pass it as index_min to read your write on any node
+  bool result_gone = false;  // applied by an earlier try whose result is no longer held
 };
 
 struct QueryOptions {
   enum class Level : uint8_t { kLinearizable, kStale } level = Level::kLinearizable;
   uint64_t index_min = 0;
-  std::optional<std::chrono::milliseconds> staleness_max;  // kStale only
+  std::optional<std::chrono::milliseconds> staleness_max{};  // kStale only
 };
 struct QueryResult {
-  std::vector<Column> columns;
-  std::vector<Row> rows;
+  std::vector<Column> columns{};
+  std::vector<Row> rows{};
   uint64_t index = 0;  // applied index that was read
 };
 

@@ -11,27 +11,27 @@ namespace cairn {
 
 // SQLite's five storage classes. Text is UTF-8, and may hold NULs only as SQLite allows.
 struct Blob {
-  std::string bytes;
+  std::string bytes{};
   bool operator==(const Blob&) const = default;
 };
 using Value = std::variant<std::monostate, int64_t, double, std::string, Blob>;
 
 struct NamedValue {
-  std::string name;  // with or without its prefix (:, @ or $)
-  Value value;
+  std::string name{};  // with or without its prefix (:, @ or $)
+  Value value{};
   bool operator==(const NamedValue&) const = default;
 };
 
 struct Statement {
-  std::string sql;                // exactly one statement
-  std::vector<Value> positional;  // bound to ?1, ?2, ...
-  std::vector<NamedValue> named;
+  std::string sql{};                // exactly one statement
+  std::vector<Value> positional{};  // bound to ?1, ?2, ...
+  std::vector<NamedValue> named{};
   bool operator==(const Statement&) const = default;
 };
 
 struct Column {
-  std::string name;
-  std::string decl_type;  // empty for an expression
+  std::string name{};
+  std::string decl_type{};  // empty for an expression
   bool operator==(const Column&) const = default;
 };
 using Row = std::vector<Value>;
@@ -39,8 +39,8 @@ using Row = std::vector<Value>;
 struct StatementResult {
   int64_t rows_affected = 0;
   int64_t last_insert_id = 0;
-  std::vector<Column> columns;  // of RETURNING
-  std::vector<Row> rows;
+  std::vector<Column> columns{};  // of RETURNING
+  std::vector<Row> rows{};
   bool operator==(const StatementResult&) const = default;
 };
 

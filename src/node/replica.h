@@ -64,9 +64,9 @@ enum class ReadLevel : uint8_t { kLinearizable, kStale };
 
 struct ReadOptions {
   ReadLevel level = ReadLevel::kLinearizable;
-  LogIndex index_min;  // wait until applied
+  LogIndex index_min{};  // wait until applied
   // Stale only: refuse (FAILED_PRECONDITION) if the node has not heard from a leader for longer.
-  std::optional<std::chrono::milliseconds> staleness_max;
+  std::optional<std::chrono::milliseconds> staleness_max{};
 };
 
 using CommandDone = std::function<void(Result<state_machine::CommandResult>)>;

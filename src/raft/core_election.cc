@@ -82,6 +82,23 @@ bool RaftCore::Impl::HoldsToLeader() const {
   return !leader_.is_none() && election_elapsed_ < options_.election_ticks;
 }
 
+// 5.4.1, with one exception: a node that knows itself removed (or demoted) judges by what is
+// committed.
+//
+// The bad schedule without it: leader 2 commits its own removal, from {1, 2} to {1}, with entries
+// after it in its log that node 1 lacks; its messages are lost and it resigns. Node 1 does not know
+// of the commitment and still needs the vote of 2, which refuses for its longer log and never
+// campaigns itself: nobody leads ever again. The entries after its removal were never counted for
+// anything on this node, because they commit by the new configuration alone; unless a later one,
+// also in its log, made it a voter again.
+bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
+  if (log_.IsUpToDate(last, last_term)) return true;
+  if (config().voters.empty() || config().IsVoter(options_.self)) return false;
+  if (configs_.last() > commit_) return false;
+  const Term commit_term = *log_.TermAt(commit_);
+  return last_term > commit_term || (last_term == commit_term && last >= commit_);
+}
+
 void RaftCore::Impl::TickLeader(Leader& leader) {
   const bool heartbeat = ++leader.heartbeat_elapsed >= options_.heartbeat_ticks;
   if (++election_elapsed_ >= options_.election_ticks) {
@@ -196,7 +213,7 @@ void RaftCore::Impl::OnLeaderHeard(MemberId from) {
 
 void RaftCore::Impl::Handle(const Message& m, const PreVoteRequest& request) {
   const bool granted =
-      m.term > term_ && !HoldsToLeader() && log_.IsUpToDate(request.last_index, request.last_term);
+      m.term > term_ && !HoldsToLeader() && MayElect(request.last_index, request.last_term);
   SendNowAt(granted ? m.term : term_, m.from, PreVoteReply{granted});
 }
 
@@ -217,7 +234,7 @@ void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
   // A learner votes too when it is asked: it may have been made a voter by an entry that it does
   // not know to be committed, and the group could be stuck without it.
   const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none());
-  const bool granted = free && log_.IsUpToDate(request.last_index, request.last_term);
+  const bool granted = free && MayElect(request.last_index, request.last_term);
   if (granted) {
     vote_ = m.from;
     election_elapsed_ = 0;

@@ -149,6 +149,8 @@ class RaftCore::Impl {
   bool MayCampaign() const;
   // A leader was heard of less than the shortest election timeout ago.
   bool HoldsToLeader() const;
+  // Is a log that ends so good enough for this node's vote?
+  bool MayElect(LogIndex last, Term last_term) const;
   void StartPreVote();
   void Campaign(bool transfer);
   void TickLeader(Leader& leader);

@@ -126,9 +126,13 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   // Once a heartbeat interval, because read rounds make many more replies than ticks do.
   if (!std::exchange(peer.nudge, false)) return;
   peer.progress.OnHeartbeatReply();
-  if (peer.progress.state() == Progress::State::kReplicate && peer.progress.match() < log_.last() &&
-      log_.TermAt(peer.progress.next() - 1)) {
+  if (peer.progress.state() != Progress::State::kReplicate) return;
+  if (peer.progress.match() == log_.last()) return;
+  if (log_.TermAt(peer.progress.next() - 1)) {
     SendAppendOf(m.from, peer, {});
+  } else {
+    // Compacted past a follower whose window is full: it would wait for ever.
+    SendSnapshotTo(m.from, peer);
   }
 }
 

@@ -11,7 +11,7 @@ namespace cairn::raft {
 void RaftCore::Impl::SendSnapshotTo(MemberId id, Peer& peer) {
   if (peer.progress.state() == Progress::State::kSnapshot) return;
   peer.progress.BecomeSnapshot();
-  out_.send_snapshots.push_back({id});
+  out_.send_snapshots.push_back({id, term_});
 }
 
 void RaftCore::Impl::On(SnapshotSent sent) {

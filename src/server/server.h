@@ -29,9 +29,9 @@ struct ServerOptions {
   uint64_t free_bytes_min = 64 << 20;
 };
 
-// Thread-safe after Start. Start does everything that can fail on bad input: unknown engine, own entry of
-// `peers` that disagrees with host and port, busy port, unreadable file, a data directory of another
-// node or cluster or held by another process. On an error nothing on disk was changed.
+// Thread-safe after Start. Start does everything that can fail on bad input: unknown engine, own
+// entry of `peers` that disagrees with host and port, busy port, unreadable file, a data directory
+// of another node or cluster or held by another process. On an error nothing on disk was changed.
 class Server {
  public:
   static Result<std::unique_ptr<Server>> Start(const ServerOptions& options);
@@ -40,8 +40,8 @@ class Server {
   virtual uint16_t port() const = 0;
   // Blocks until the server has stopped: after Shutdown, or by trouble of its own (then not OK).
   virtual Status Wait() = 0;
-  // Clean: refuses new requests, hands over leadership, checkpoints, releases the lock. May be called
-  // from any thread, also twice. Not from a signal handler.
+  // Clean: refuses new requests, hands over leadership, checkpoints, releases the lock. May be
+  // called from any thread, also twice. Not from a signal handler.
   virtual void Shutdown() = 0;
 };
 

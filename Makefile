@@ -1,0 +1,49 @@
+# Every command of the project. `make help` lists them.
+SHELL := /bin/bash
+PRESET ?= release
+ARGS ?=
+
+.PHONY: help run test build verify bench check format test-asan test-tsan clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: ## set up, build, start a three-node cluster, run the full scenario, stay up (ARGS=--once: end)
+	@scripts/bootstrap build
+	@scripts/build $(PRESET)
+	@scripts/run $(ARGS)
+
+test: ## set up, build, pass all tests
+	@scripts/bootstrap build test
+	@scripts/test $(PRESET)
+
+build: ## set up and build
+	@scripts/bootstrap build
+	@scripts/build $(PRESET)
+
+verify: build ## all fault scenarios on real processes
+	@./verify.sh --scenario all
+
+bench: ## measure, side by side with etcd, into docs/performance.md's raw figures
+	@scripts/bootstrap build bench
+	@scripts/build $(PRESET)
+	@scripts/bench $(ARGS)
+
+check: ## formatting, layers, clang-tidy
+	@scripts/bootstrap build check
+	@scripts/check all
+
+format: ## rewrite the sources as clang-format wants them
+	@scripts/bootstrap check
+	@git ls-files '*.h' '*.cc' | xargs clang-format-14 -i
+
+test-asan: ## all unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/bootstrap build test
+	@scripts/test asan
+
+test-tsan: ## all unit tests under ThreadSanitizer
+	@scripts/bootstrap build test
+	@scripts/test tsan
+
+clean: ## remove everything built
+	rm -rf build build-dev build-asan build-tsan run

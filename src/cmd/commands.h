@@ -1,0 +1,20 @@
+// The subcommands of `cairn`: each adds its flags to the program and, when it is chosen, sets the
+// exit code.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace cairn::cmd {
+
+// Exit codes: 0 done, 1 tried and failed, 2 wrong usage (main).
+inline constexpr int kExitUsage = 2;
+
+void AddServerCommand(CLI::App* program, int* exit_code);
+void AddClientCommand(CLI::App* program, int* exit_code);
+void AddShellCommand(CLI::App* program, int* exit_code);
+void AddDevCommand(CLI::App* program, int* exit_code);
+void AddMemberCommand(CLI::App* program, int* exit_code);
+
+}  // namespace cairn::cmd

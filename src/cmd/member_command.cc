@@ -1,0 +1,117 @@
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <iostream>
+#include <memory>
+
+#include "cmd/commands.h"
+#include "tools/cluster_view.h"
+#include "tools/member.h"
+
+namespace cairn::cmd {
+namespace {
+
+using Kind = v1::ChangeMembershipRequest;
+
+struct Flags {
+  std::string address;       // of the node asked
+  uint64_t node_id = 0;      // concerned
+  std::string node_address;  // of the added or replacing node
+  uint32_t timeout_ms = 60'000;
+  std::string mode = "table";
+};
+
+using Action = std::function<Status(tools::NodeClient*, const Flags&)>;
+
+int Run(const Flags& flags, const Action& action) {
+  const Result<std::string> address = tools::ParseAddress(flags.address);
+  if (!address.ok()) {
+    std::cerr << "error: " << address.status().message() << std::endl;
+    return kExitUsage;
+  }
+  tools::NodeClient node(*address);
+  const Status status = action(&node, flags);
+  if (status.ok()) return 0;
+  std::cerr << "error: " << tools::ErrorInWords(status) << std::endl;
+  return 1;
+}
+
+CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string& help,
+                    const std::shared_ptr<Flags>& flags, int* exit_code, Action action) {
+  CLI::App* command = member->add_subcommand(name, help);
+  command->add_option("address", flags->address, "host:port of any node of the cluster")
+      ->type_name("ADDR")
+      ->required();
+  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that it may take")
+      ->type_name("MS")
+      ->check(CLI::Range(1u, 86'400'000u))
+      ->capture_default_str();
+  command->callback([=] { *exit_code = Run(*flags, action); });
+  return command;
+}
+
+Action Change(v1::ChangeMembershipRequest::Kind kind) {
+  return [kind](tools::NodeClient* node, const Flags& flags) {
+    return tools::ChangeMember(node, kind, flags.node_id, flags.node_address,
+                               std::chrono::milliseconds(flags.timeout_ms), &std::cout);
+  };
+}
+
+void AddNodeId(CLI::App* command, const std::shared_ptr<Flags>& flags, const std::string& help) {
+  command->add_option("id", flags->node_id, help)
+      ->type_name("ID")
+      ->check(CLI::Range(1, 1'000'000))
+      ->required();
+}
+
+void AddNodeAddress(CLI::App* command, const std::shared_ptr<Flags>& flags) {
+  command->add_option("node_address", flags->node_address, "host:port where the node serves")
+      ->type_name("HOST:PORT")
+      ->required();
+}
+
+}  // namespace
+
+void AddMemberCommand(CLI::App* program, int* exit_code) {
+  CLI::App* member =
+      program->add_subcommand("member", "Show and change who belongs to the cluster");
+  member->require_subcommand(1);
+  auto flags = std::make_shared<Flags>();
+
+  CLI::App* list =
+      AddAction(member, "list", "Show all nodes, each as it sees itself", flags, exit_code,
+                [](tools::NodeClient* node, const Flags& given) {
+                  return tools::ListMembers(
+                      node, *tools::ParseOutputMode(given.mode),
+                      std::chrono::milliseconds(std::min(given.timeout_ms, 2'000u)), &std::cout);
+                });
+  list->add_option("--mode", flags->mode, "how the table is printed")
+      ->check(CLI::IsMember({"table", "csv", "json", "line"}))
+      ->capture_default_str();
+
+  CLI::App* add =
+      AddAction(member, "add", "Add an empty node: it learns first and votes once it has caught up",
+                flags, exit_code, Change(Kind::KIND_ADD));
+  AddNodeId(add, flags, "number of the new node");
+  AddNodeAddress(add, flags);
+
+  CLI::App* remove =
+      AddAction(member, "remove", "Remove a node", flags, exit_code, Change(Kind::KIND_REMOVE));
+  AddNodeId(remove, flags, "number of the node");
+
+  CLI::App* replace =
+      AddAction(member, "replace", "Put an empty node in the place of one that lost its disk",
+                flags, exit_code, Change(Kind::KIND_REPLACE));
+  AddNodeId(replace, flags, "number of the node; it stays");
+  AddNodeAddress(replace, flags);
+
+  CLI::App* transfer =
+      AddAction(member, "transfer", "Hand leadership to another node", flags, exit_code,
+                [](tools::NodeClient* node, const Flags& given) {
+                  return tools::TransferLeadership(
+                      node, given.node_id, std::chrono::milliseconds(given.timeout_ms), &std::cout);
+                });
+  transfer->add_option("id", flags->node_id, "number of the node (none: the best caught up)")
+      ->type_name("ID");
+}
+
+}  // namespace cairn::cmd

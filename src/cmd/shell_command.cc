@@ -1,0 +1,54 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "cmd/commands.h"
+#include "tools/shell.h"
+
+namespace cairn::cmd {
+namespace {
+
+struct Flags {
+  std::string address = "127.0.0.1:50051";
+  std::string mode = "table";
+  uint32_t timeout_ms = 10'000;
+  std::vector<std::string> commands;
+};
+
+int Run(const Flags& flags) {
+  const Result<std::string> address = tools::ParseAddress(flags.address);
+  if (!address.ok()) {
+    std::fprintf(stderr, "error: %s\n", address.status().message().c_str());
+    return kExitUsage;
+  }
+  tools::ShellOptions options;
+  options.address = *address;
+  options.shell.mode = *tools::ParseOutputMode(flags.mode);
+  options.shell.timeout = std::chrono::milliseconds(flags.timeout_ms);
+  options.commands = flags.commands;
+  return tools::RunShell(options);
+}
+
+}  // namespace
+
+void AddShellCommand(CLI::App* program, int* exit_code) {
+  CLI::App* command = program->add_subcommand("shell", "Run SQL on a node, typed or from a pipe");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("address", flags->address, "host:port of any node")
+      ->type_name("ADDR")
+      ->capture_default_str();
+  command->add_option("-c,--command", flags->commands, "run this instead of standard input")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--mode", flags->mode, "how results are printed")
+      ->check(CLI::IsMember({"table", "csv", "json", "line"}))
+      ->capture_default_str();
+  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that a statement may take")
+      ->type_name("MS")
+      ->check(CLI::Range(1u, 86'400'000u))
+      ->capture_default_str();
+  command->callback([=] { *exit_code = Run(*flags); });
+}
+
+}  // namespace cairn::cmd

@@ -1,0 +1,37 @@
+// ChildProcess: a process of ours that does not outlive us.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace cairn::tools {
+
+// One thread; the thread that starts it must live as long as the child should (the kernel sends the
+// child SIGTERM when that thread ends, however it ends).
+class ChildProcess {
+ public:
+  // Runs `arguments[0]` with standard output and error appended to the file at `log_path`. In a
+  // process group of its own, so that Ctrl-C on the terminal reaches only the parent.
+  static Result<ChildProcess> Start(const std::vector<std::string>& arguments,
+                                    const std::string& log_path);
+
+  pid_t pid() const { return pid_; }
+  bool running() const { return !exit_text_; }
+  // Looks, without waiting, whether it has ended. Once it has: "exited with status 1" or
+  // "was killed by signal 9".
+  const std::optional<std::string>& Poll();
+  void Signal(int signal_number) const;
+
+ private:
+  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+
+  pid_t pid_;
+  std::optional<std::string> exit_text_;
+};
+
+}  // namespace cairn::tools

@@ -1,0 +1,116 @@
+#include "tools/cluster_view.h"
+
+namespace cairn::tools {
+namespace {
+
+Value Number(uint64_t number) { return static_cast<int64_t>(number); }
+
+Row MemberRow(const v1::Member& member, const Result<v1::StatusResponse>& status) {
+  Row row = {Number(member.node_id()), Number(member.member_id()), member.address(),
+             std::string(member.voter() ? "voter" : "learner")};
+  if (!status.ok()) {
+    row.insert(row.end(), {std::string("unreachable"), {}, {}, {}, {}, status.status().message()});
+    return row;
+  }
+  std::string note = status->trouble();
+  if (note.empty() && status->stage() != "started") note = status->waiting_for();
+  if (note.empty() && !member.progress().empty()) note = member.progress();
+  row.insert(row.end(), {std::string(RoleName(status->role())), Number(status->term()),
+                         Number(status->commit_index()), Number(status->applied_index()),
+                         Number(status->log_bytes()), note});
+  return row;
+}
+
+}  // namespace
+
+const char* RoleName(v1::Role role) {
+  switch (role) {
+    case v1::ROLE_LEADER: return "leader";
+    case v1::ROLE_FOLLOWER: return "follower";
+    case v1::ROLE_CANDIDATE: return "candidate";
+    case v1::ROLE_LEARNER: return "learner";
+    default: return "none";
+  }
+}
+
+const std::vector<Column>& MembersColumns() {
+  static const auto* const columns = new std::vector<Column>{
+      {"node", ""}, {"member", ""}, {"address", ""}, {"votes", ""},     {"role", ""},
+      {"term", ""}, {"commit", ""}, {"applied", ""}, {"log_bytes", ""}, {"note", ""}};
+  return *columns;
+}
+
+Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout) {
+  ASSIGN_OR_RETURN(v1::StatusResponse asked, node->ClusterStatus(timeout));
+  // What the leader knows of its peers, only it can tell.
+  if (asked.role() != v1::ROLE_LEADER && !asked.leader_address().empty()) {
+    NodeClient leader(asked.leader_address());
+    const Result<v1::StatusResponse> better = leader.ClusterStatus(timeout);
+    if (better.ok() && better->role() == v1::ROLE_LEADER) asked = *better;
+  }
+  std::vector<Row> rows;
+  for (const v1::Member& member : asked.members()) {
+    NodeClient other(member.address());
+    rows.push_back(MemberRow(member, other.ClusterStatus(timeout)));
+  }
+  return rows;
+}
+
+const std::vector<Column>& StatusColumns() {
+  static const auto* const columns = new std::vector<Column>{
+      {"node", ""},           {"address", ""},   {"cluster", ""},       {"member", ""},
+      {"stage", ""},          {"role", ""},      {"term", ""},          {"leader", ""},
+      {"leader_address", ""}, {"commit", ""},    {"applied", ""},       {"log_first", ""},
+      {"log_last", ""},       {"log_bytes", ""}, {"durable_state", ""}, {"waiting_for", ""},
+      {"trouble", ""},        {"version", ""},   {"engine", ""}};
+  return *columns;
+}
+
+Row StatusRow(const v1::StatusResponse& status) {
+  return {Number(status.node_id()),
+          status.address(),
+          std::to_string(status.cluster_id()),
+          Number(status.member_id()),
+          status.stage(),
+          std::string(RoleName(status.role())),
+          Number(status.term()),
+          Number(status.leader_node_id()),
+          status.leader_address(),
+          Number(status.commit_index()),
+          Number(status.applied_index()),
+          Number(status.first_index()),
+          Number(status.last_index()),
+          Number(status.log_bytes()),
+          Number(status.durable_state_index()),
+          status.waiting_for(),
+          status.trouble(),
+          status.version(),
+          status.engine()};
+}
+
+void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::vector<Row>& rows,
+               std::ostream* out) {
+  const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(mode, out);
+  Status status = printer->OnColumns(columns);
+  for (const Row& row : rows) {
+    if (status.ok()) status = printer->OnRow(row);
+  }
+  printer->Finish();
+}
+
+std::string ErrorInWords(const Status& status) {
+  std::string words = status.ToString();
+  switch (status.outcome()) {
+    case Outcome::kApplied: words += " (the statement's own result: it changed nothing)"; break;
+    case Outcome::kNotApplied: words += " (not applied: safe to try again)"; break;
+    case Outcome::kUnknown: words += " (unknown: it may or may not have been applied)"; break;
+    case Outcome::kNone: break;
+  }
+  if (status.leader_hint() && !status.leader_hint()->address.empty()) {
+    words += "; the leader is node " + std::to_string(status.leader_hint()->node_id) + " at " +
+             status.leader_hint()->address;
+  }
+  return words;
+}
+
+}  // namespace cairn::tools

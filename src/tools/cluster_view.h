@@ -1,0 +1,31 @@
+// The cluster as one table: its members by one node's word, each with its own account of itself.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tools/node_client.h"
+#include "tools/result_printer.h"
+
+namespace cairn::tools {
+
+// Asks `node` who the members are and then each of them for its status, `timeout` each.
+Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout);
+const std::vector<Column>& MembersColumns();
+
+// One node's status as one row.
+Row StatusRow(const v1::StatusResponse& status);
+const std::vector<Column>& StatusColumns();
+
+void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::vector<Row>& rows,
+               std::ostream* out);
+
+// "UNAVAILABLE: no leader (not applied: safe to try again); the leader is node 2 at host:port".
+std::string ErrorInWords(const Status& status);
+
+// "leader", "follower", "candidate", "learner", "none".
+const char* RoleName(v1::Role role);
+
+}  // namespace cairn::tools

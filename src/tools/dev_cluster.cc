@@ -1,0 +1,179 @@
+#include "tools/dev_cluster.h"
+
+#include <signal.h>
+
+#include <fstream>
+#include <memory>
+
+#include "base/file_system.h"
+#include "tools/cluster_view.h"
+#include "tools/node_client.h"
+
+namespace cairn::tools {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// How often the nodes are asked while the cluster elects its first leader.
+constexpr milliseconds kAskEvery{50};
+constexpr milliseconds kAskTimeout{300};
+constexpr size_t kLogTailLines = 5;
+
+class DevCluster {
+ public:
+  DevCluster(const DevOptions& options, std::ostream* out)
+      : options_(options), out_(*out), signals_(/*children=*/true) {}
+
+  int Run() {
+    const Status up = BringUp();
+    if (!up.ok()) {
+      out_ << "error: " << up.message() << std::endl;
+      Stop();
+      return 1;
+    }
+    if (!stopping_) {
+      Announce();
+      WatchUntilStopped();
+    }
+    const bool all_ended = Running() == 0;
+    return Stop() && !all_ended ? 0 : 1;
+  }
+
+ private:
+  struct Node {
+    int id;
+    std::string address;
+    std::string log_path;
+    ChildProcess process;
+    bool end_reported = false;
+  };
+
+  std::string Address(int id) const {
+    return "127.0.0.1:" + std::to_string(options_.base_port + id - 1);
+  }
+
+  Status BringUp() {
+    RETURN_IF_ERROR(PosixFileSystem().CreateDirectories(options_.directory));
+    std::string peers;
+    for (int id = 1; id <= options_.nodes; ++id) {
+      peers += (id == 1 ? "" : ",") + std::to_string(id) + "=" + Address(id);
+    }
+    for (int id = 1; id <= options_.nodes; ++id) RETURN_IF_ERROR(StartNode(id, peers));
+    return AwaitLeader();
+  }
+
+  Status StartNode(int id, const std::string& peers) {
+    const std::string stem = options_.directory + "/node" + std::to_string(id);
+    std::vector<std::string> arguments = {
+        "/proc/self/exe", "server",
+        "--id",           std::to_string(id),
+        "--port",         std::to_string(options_.base_port + id - 1),
+        "--db",           stem + ".db"};
+    if (options_.nodes > 1) arguments.insert(arguments.end(), {"--peers", peers});
+    ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start(arguments, stem + ".log"));
+    nodes_.push_back({id, Address(id), stem + ".log", std::move(process)});
+    return OkStatus();
+  }
+
+  // Until a node says that it leads and that it serves, a signal comes, or too few nodes are left.
+  Status AwaitLeader() {
+    const auto until = SteadyClock::now() + options_.start_timeout;
+    std::vector<std::unique_ptr<NodeClient>> clients;
+    for (const Node& node : nodes_) clients.push_back(std::make_unique<NodeClient>(node.address));
+    while (SteadyClock::now() < until) {
+      for (const auto& client : clients) {
+        const Result<v1::StatusResponse> status = client->ClusterStatus(kAskTimeout);
+        if (!status.ok() || status->role() != v1::ROLE_LEADER) continue;
+        leader_ = status->node_id();
+        return OkStatus();
+      }
+      if (TakeSignal(signals_.Wait(kAskEvery))) return OkStatus();
+      if (Running() < nodes_.size() / 2 + 1) {
+        return Unavailable("too few nodes are left to elect a leader");
+      }
+    }
+    return DeadlineExceeded("no leader within " + std::to_string(options_.start_timeout.count()) +
+                            " ms; the nodes' logs are in " + options_.directory);
+  }
+
+  void Announce() {
+    for (const Node& node : nodes_) {
+      out_ << "node " << node.id << (leader_ == static_cast<uint64_t>(node.id) ? " (leader)" : "")
+           << " at " << node.address << ", log " << node.log_path << "\n";
+    }
+    out_ << "connect with: cairn shell " << nodes_[0].address << "\n"
+         << "ready; Ctrl-C stops the cluster" << std::endl;
+  }
+
+  void WatchUntilStopped() {
+    while (!stopping_ && Running() > 0) TakeSignal(signals_.Wait());
+  }
+
+  // True if it was one that ends the cluster. Reports nodes that have ended.
+  bool TakeSignal(const std::optional<int>& signal_number) {
+    if (signal_number == SIGINT || signal_number == SIGTERM) stopping_ = true;
+    for (Node& node : nodes_) {
+      if (!node.process.Poll() || node.end_reported) continue;
+      node.end_reported = true;
+      if (stopping_) continue;
+      out_ << "node " << node.id << " " << *node.process.Poll() << "; its log " << node.log_path
+           << " ends:\n";
+      PrintLogTail(node.log_path);
+    }
+    return stopping_;
+  }
+
+  void PrintLogTail(const std::string& path) {
+    std::ifstream log(path);
+    std::vector<std::string> tail;
+    for (std::string line; std::getline(log, line);) {
+      tail.push_back(line);
+      if (tail.size() > kLogTailLines) tail.erase(tail.begin());
+    }
+    for (const std::string& line : tail) out_ << "  " << line << "\n";
+    out_.flush();
+  }
+
+  size_t Running() const {
+    size_t running = 0;
+    for (const Node& node : nodes_) running += node.process.running() ? 1 : 0;
+    return running;
+  }
+
+  // False if a node had to be killed.
+  bool Stop() {
+    stopping_ = true;
+    if (Running() > 0) out_ << "stopping " << Running() << " nodes" << std::endl;
+    for (const Node& node : nodes_) node.process.Signal(SIGTERM);
+    const auto until = SteadyClock::now() + options_.stop_timeout;
+    bool impatient = false;
+    while (Running() > 0 && !impatient) {
+      const auto left = std::chrono::duration_cast<milliseconds>(until - SteadyClock::now());
+      const std::optional<int> signal_number = signals_.Wait(std::max(left, milliseconds(0)));
+      impatient = !signal_number || *signal_number != SIGCHLD;
+      TakeSignal(signal_number);
+    }
+    if (Running() == 0) return true;
+    for (const Node& node : nodes_) {
+      if (node.process.running()) out_ << "killing node " << node.id << std::endl;
+      node.process.Signal(SIGKILL);
+    }
+    return false;
+  }
+
+  const DevOptions options_;
+  std::ostream& out_;
+  StopSignals signals_;
+  std::vector<Node> nodes_;
+  uint64_t leader_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+int RunDevCluster(const DevOptions& options, std::ostream* out) {
+  return DevCluster(options, out).Run();
+}
+
+}  // namespace cairn::tools

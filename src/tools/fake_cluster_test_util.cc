@@ -1,0 +1,214 @@
+#include "tools/fake_cluster_test_util.h"
+
+#include <regex>
+
+namespace cairn::tools {
+namespace {
+
+grpc::Status NoLeader() { return {grpc::StatusCode::UNAVAILABLE, "no leader"}; }
+
+// The table a statement writes: enough for the statements that the tests and the scenarios make.
+std::string TableOf(const std::string& sql) {
+  static const std::regex pattern(R"((INTO|UPDATE|FROM)\s+([a-z_]+))");
+  std::smatch match;
+  return std::regex_search(sql, match, pattern) ? match[2].str() : "";
+}
+
+// Runs a write and counts it. The caller holds the mutex.
+grpc::Status RunWrite(FakeDatabase* database, const std::string& sql, int64_t* rows) {
+  char* message = nullptr;
+  if (sqlite3_exec(database->sqlite, sql.c_str(), nullptr, nullptr, &message) != SQLITE_OK) {
+    const std::string why = message;
+    sqlite3_free(message);
+    return {grpc::StatusCode::FAILED_PRECONDITION, why};
+  }
+  *rows = sqlite3_changes(database->sqlite);
+  ++database->index;
+  database->versions[""] += database->growth;
+  const std::string table = TableOf(sql);
+  if (!table.empty()) database->versions[table] += database->growth;
+  return grpc::Status::OK;
+}
+
+std::string Bound(const transaction::PrepareRequest& request) {
+  std::string sql = request.sql();
+  for (int i = 0; i < request.args_size(); ++i) {
+    const std::string name = "?" + std::to_string(i + 1);
+    sql.replace(sql.find(name), name.size(), "'" + request.args(i) + "'");
+  }
+  return sql;
+}
+
+}  // namespace
+
+class FakeNode::Database final : public v1::Database::Service {
+ public:
+  explicit Database(FakeNode* node) : node_(*node) {}
+
+  grpc::Status Execute(grpc::ServerContext*, const v1::ExecuteRequest* request,
+                       v1::ExecuteResponse* response) override {
+    if (!node_.has_leader) return NoLeader();
+    std::lock_guard lock(node_.database_->mutex);
+    int64_t rows = 0;
+    const grpc::Status status =
+        RunWrite(node_.database_.get(), request->statements(0).sql(), &rows);
+    response->add_results()->set_rows_affected(rows);
+    return status;
+  }
+
+  grpc::Status Query(grpc::ServerContext*, const v1::QueryRequest* request,
+                     grpc::ServerWriter<v1::QueryResponse>* writer) override {
+    std::lock_guard lock(node_.database_->mutex);
+    sqlite3_stmt* statement = nullptr;
+    sqlite3* sqlite = node_.database_->sqlite;
+    if (sqlite3_prepare_v2(sqlite, request->statement().sql().c_str(), -1, &statement, nullptr) !=
+        SQLITE_OK) {
+      return {grpc::StatusCode::INVALID_ARGUMENT, sqlite3_errmsg(sqlite)};
+    }
+    // A message for the columns, and one for each row.
+    v1::QueryResponse response;
+    for (int i = 0; i < sqlite3_column_count(statement); ++i) {
+      response.add_columns()->set_name(sqlite3_column_name(statement, i));
+    }
+    writer->Write(response);
+    while (sqlite3_step(statement) == SQLITE_ROW) {
+      response.Clear();
+      v1::Row* row = response.add_rows();
+      for (int i = 0; i < sqlite3_column_count(statement); ++i) {
+        row->add_values()->set_text(
+            reinterpret_cast<const char*>(sqlite3_column_text(statement, i)));
+      }
+      writer->Write(response);
+    }
+    sqlite3_finalize(statement);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetVersion(grpc::ServerContext*, const v1::GetVersionRequest* request,
+                          v1::GetVersionResponse* response) override {
+    const bool local = request->level() == v1::VERSION_LEVEL_LOCAL;
+    if (!local && !node_.has_leader) return NoLeader();
+    std::lock_guard lock(node_.database_->mutex);
+    response->set_version(node_.database_->versions[request->table()] +
+                          (local ? node_.version_skew.load() : 0));
+    response->set_index(node_.database_->index);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetTransaction(grpc::ServerContext*, const v1::GetTransactionRequest* request,
+                              v1::GetTransactionResponse* response) override {
+    if (!node_.holds_transactions) return grpc::Status::OK;
+    std::lock_guard lock(node_.database_->mutex);
+    const auto found = node_.database_->transactions.find(request->tx_id());
+    if (found != node_.database_->transactions.end()) response->set_state(found->second.state);
+    return grpc::Status::OK;
+  }
+
+ private:
+  FakeNode& node_;
+};
+
+class FakeNode::Cluster final : public v1::Cluster::Service {
+ public:
+  explicit Cluster(FakeNode* node) : node_(*node) {}
+
+  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*,
+                      v1::StatusResponse* response) override {
+    response->set_node_id(1);
+    response->set_stage("started");
+    response->set_role(v1::ROLE_LEADER);
+    response->set_address(node_.address_);
+    v1::Member* self = response->add_members();
+    self->set_node_id(1);
+    self->set_address(node_.address_);
+    self->set_voter(true);
+    v1::Member* dead = response->add_members();
+    dead->set_node_id(2);
+    dead->set_address("127.0.0.1:1");
+    return grpc::Status::OK;
+  }
+
+ private:
+  FakeNode& node_;
+};
+
+FakeNode::FakeNode(std::shared_ptr<FakeDatabase> database)
+    : database_(std::move(database)),
+      database_service_(std::make_unique<Database>(this)),
+      cluster_service_(std::make_unique<Cluster>(this)) {
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(this);
+  builder.RegisterService(database_service_.get());
+  builder.RegisterService(cluster_service_.get());
+  server_ = builder.BuildAndStart();
+  address_ = "127.0.0.1:" + std::to_string(port);
+}
+
+FakeNode::~FakeNode() { server_->Shutdown(); }
+
+grpc::Status FakeNode::Execute(grpc::ServerContext* context,
+                               const transaction::ExecuteRequest* request,
+                               transaction::ExecuteResponse* response) {
+  if (!has_leader) return NoLeader();
+  std::lock_guard lock(database_->mutex);
+  std::string id;
+  const auto found = context->client_metadata().find("cairn-request-id");
+  if (found != context->client_metadata().end()) {
+    id.assign(found->second.data(), found->second.size());
+  }
+  int64_t rows = 0;
+  if (const auto known = database_->requests.find(id); known != database_->requests.end()) {
+    rows = known->second;
+  } else {
+    const grpc::Status status = RunWrite(database_.get(), request->sql(), &rows);
+    if (!status.ok()) return status;
+    if (!id.empty()) database_->requests[id] = rows;
+  }
+  if (lose_next_answer.exchange(false)) return {grpc::StatusCode::UNAVAILABLE, "connection lost"};
+  response->set_rows_affected(rows);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeNode::Prepare(grpc::ServerContext*, const transaction::PrepareRequest* request,
+                               transaction::PrepareResponse*) {
+  if (!has_leader) return NoLeader();
+  std::lock_guard lock(database_->mutex);
+  database_->transactions[request->tx_id()].statements.push_back(Bound(*request));
+  ++database_->index;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeNode::Commit(grpc::ServerContext*, const transaction::CommitRequest* request,
+                              transaction::CommitResponse*) {
+  if (!has_leader) return NoLeader();
+  std::lock_guard lock(database_->mutex);
+  FakeDatabase::Transaction& transaction = database_->transactions[request->tx_id()];
+  if (transaction.state == v1::TRANSACTION_STATE_COMMITTED) return grpc::Status::OK;
+  for (const std::string& sql : transaction.statements) {
+    int64_t rows = 0;
+    const grpc::Status status = RunWrite(database_.get(), sql, &rows);
+    if (!status.ok()) return status;
+  }
+  transaction.state = v1::TRANSACTION_STATE_COMMITTED;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeNode::Rollback(grpc::ServerContext*, const transaction::RollbackRequest* request,
+                                transaction::RollbackResponse*) {
+  if (!has_leader) return NoLeader();
+  std::lock_guard lock(database_->mutex);
+  database_->transactions[request->tx_id()].state = v1::TRANSACTION_STATE_ROLLED_BACK;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeNode::GetVersion(grpc::ServerContext*,
+                                  const transaction::GetVersionRequest* request,
+                                  transaction::GetVersionResponse* response) {
+  std::lock_guard lock(database_->mutex);
+  response->set_version(has_leader ? database_->versions[request->table()] : 0);
+  return grpc::Status::OK;
+}
+
+}  // namespace cairn::tools

@@ -1,0 +1,26 @@
+// LineEditor: lines typed by a person, with editing and a history that outlives the shell.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tools/stop_signals.h"
+
+namespace cairn::tools {
+
+// One at a time in a process, one thread. Restores the terminal when destroyed.
+class LineEditor {
+ public:
+  enum class Event { kLine, kInterrupted, kEnd };
+
+  // Ctrl-C comes through `signals`, which must outlive this. The history is read from and written
+  // to `history_path` (private to the user); without a readable one it starts empty.
+  static std::unique_ptr<LineEditor> New(StopSignals* signals, std::string history_path);
+  virtual ~LineEditor() = default;
+
+  // kLine: `line` is what was typed, without its end. kInterrupted: Ctrl-C, what was typed is
+  // dropped. kEnd: Ctrl-D, the terminal is gone, or SIGTERM.
+  virtual Event Read(const std::string& prompt, std::string* line) = 0;
+};
+
+}  // namespace cairn::tools

@@ -1,0 +1,35 @@
+#include "tools/member.h"
+
+#include "tools/cluster_view.h"
+
+namespace cairn::tools {
+
+Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds timeout,
+                   std::ostream* out) {
+  ASSIGN_OR_RETURN(const std::vector<Row> rows, MembersTable(node, timeout));
+  PrintRows(mode, MembersColumns(), rows, out);
+  return OkStatus();
+}
+
+Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, uint64_t node_id,
+                    const std::string& address, std::chrono::milliseconds timeout,
+                    std::ostream* out) {
+  v1::ChangeMembershipRequest request;
+  request.set_kind(kind);
+  request.set_node_id(node_id);
+  request.set_address(address);
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  RETURN_IF_ERROR(
+      node->ChangeMembership(request, [&](const std::string& line) { *out << line << std::endl; }));
+  *out << "done" << std::endl;
+  return OkStatus();
+}
+
+Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
+                          std::ostream* out) {
+  ASSIGN_OR_RETURN(const uint64_t leader, node->TransferLeadership(node_id, timeout));
+  *out << "node " << leader << " leads" << std::endl;
+  return OkStatus();
+}
+
+}  // namespace cairn::tools

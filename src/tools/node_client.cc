@@ -1,0 +1,224 @@
+#include "tools/node_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include "client/endpoint.h"
+#include "client/proto_convert.h"
+
+namespace cairn::tools {
+namespace {
+
+// Where the node keeps the bound itself, its answer (with the outcome) is worth waiting for.
+constexpr std::chrono::milliseconds kGrace{500};
+
+// A read that fails leaves nothing undecided.
+Status OfRead(Status status) { return std::move(status).With(Outcome::kNone); }
+
+// Hands a stream of answers on to a sink.
+class Sequence {
+ public:
+  explicit Sequence(ResultSink* sink) : sink_(sink) {}
+
+  Status Take(v1::QueryResponse* response) {
+    if (!began_) {
+      began_ = true;
+      std::vector<Column> columns;
+      for (v1::Column& column : *response->mutable_columns()) {
+        columns.push_back(client::FromProto(&column));
+      }
+      RETURN_IF_ERROR(sink_->OnColumns(columns));
+    }
+    for (v1::Row& row : *response->mutable_rows()) {
+      RETURN_IF_ERROR(sink_->OnRow(client::FromProto(&row)));
+    }
+    return OkStatus();
+  }
+
+ private:
+  ResultSink* const sink_;
+  bool began_ = false;
+};
+
+}  // namespace
+
+Result<std::string> ParseAddress(std::string_view text) {
+  if (text.starts_with("http://")) text.remove_prefix(7);
+  if (text.ends_with('/')) text.remove_suffix(1);
+  std::string address(text);
+  RETURN_IF_ERROR(client::CheckEndpoint(address));
+  return address;
+}
+
+// One call's context, known to Cancel for as long as it lives; and the reading of its errors.
+class NodeClient::Call {
+ public:
+  Call(NodeClient* client, Timeout timeout) : client_(client) {
+    context_.set_deadline(std::chrono::system_clock::now() + timeout);
+    std::lock_guard lock(client_->mutex_);
+    client_->in_flight_.push_back(&context_);
+  }
+  ~Call() {
+    std::lock_guard lock(client_->mutex_);
+    std::erase(client_->in_flight_, &context_);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  grpc::ClientContext* context() { return &context_; }
+  void Name(const std::string& request_id) {
+    if (!request_id.empty()) context_.AddMetadata(client::kRequestIdMetadata, request_id);
+  }
+
+  // What the call ended with; a failure that gRPC made itself leaves a write undecided.
+  Status Finish(const grpc::Status& status) const {
+    return client::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown);
+  }
+
+ private:
+  NodeClient* const client_;
+  grpc::ClientContext context_;
+};
+
+NodeClient::NodeClient(std::string address)
+    : address_(std::move(address)),
+      channel_(client::NewChannel(address_)),
+      transaction_(transaction::DatabaseService::NewStub(channel_)),
+      database_(v1::Database::NewStub(channel_)),
+      cluster_(address_) {}
+
+Result<int64_t> NodeClient::Execute(const std::string& sql, const std::string& request_id,
+                                    Timeout timeout) {
+  Call call(this, timeout);
+  call.Name(request_id);
+  transaction::ExecuteRequest request;
+  request.set_sql(sql);
+  transaction::ExecuteResponse response;
+  RETURN_IF_ERROR(call.Finish(transaction_->Execute(call.context(), request, &response)));
+  return response.rows_affected();
+}
+
+Status NodeClient::Prepare(const std::string& tx_id, const std::string& sql,
+                           const std::vector<std::string>& args, const std::string& request_id,
+                           Timeout timeout) {
+  Call call(this, timeout);
+  call.Name(request_id);
+  transaction::PrepareRequest request;
+  request.set_tx_id(tx_id);
+  request.set_sql(sql);
+  for (const std::string& arg : args) request.add_args(arg);
+  transaction::PrepareResponse response;
+  return call.Finish(transaction_->Prepare(call.context(), request, &response));
+}
+
+Status NodeClient::Commit(const std::string& tx_id, Timeout timeout) {
+  Call call(this, timeout);
+  transaction::CommitRequest request;
+  request.set_tx_id(tx_id);
+  transaction::CommitResponse response;
+  return call.Finish(transaction_->Commit(call.context(), request, &response));
+}
+
+Status NodeClient::Rollback(const std::string& tx_id, Timeout timeout) {
+  Call call(this, timeout);
+  transaction::RollbackRequest request;
+  request.set_tx_id(tx_id);
+  transaction::RollbackResponse response;
+  return call.Finish(transaction_->Rollback(call.context(), request, &response));
+}
+
+Result<int64_t> NodeClient::Version(const std::string& table, Timeout timeout) {
+  Call call(this, timeout);
+  transaction::GetVersionRequest request;
+  request.set_table(table);
+  transaction::GetVersionResponse response;
+  RETURN_IF_ERROR(
+      OfRead(call.Finish(transaction_->GetVersion(call.context(), request, &response))));
+  return response.version();
+}
+
+Status NodeClient::CheckHealth(Timeout timeout) {
+  Call call(this, timeout);
+  transaction::Empty request;
+  transaction::Empty response;
+  return OfRead(call.Finish(transaction_->CheckHealth(call.context(), request, &response)));
+}
+
+Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeout timeout) {
+  Call call(this, timeout + kGrace);
+  v1::ExecuteRequest request;
+  request.add_statements()->set_sql(sql);
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  v1::ExecuteResponse response;
+  RETURN_IF_ERROR(call.Finish(database_->Execute(call.context(), request, &response)));
+  return response;
+}
+
+Status NodeClient::Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
+                         ResultSink* sink) {
+  Call call(this, timeout + kGrace);
+  v1::QueryRequest request;
+  request.mutable_statement()->set_sql(sql);
+  *request.mutable_read() = read;
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  auto reader = database_->Query(call.context(), request);
+  Sequence sequence(sink);
+  v1::QueryResponse response;
+  while (reader->Read(&response)) {
+    Status status = sequence.Take(&response);
+    if (status.ok()) continue;
+    // The stream must be ended and read to its end before it may be destroyed.
+    call.context()->TryCancel();
+    while (reader->Read(&response)) {
+    }
+    reader->Finish();
+    return status;
+  }
+  return OfRead(call.Finish(reader->Finish()));
+}
+
+Result<LocalVersion> NodeClient::VersionV1(const std::string& table, v1::VersionLevel level,
+                                           uint64_t index_min, Timeout timeout) {
+  v1::GetVersionRequest request;
+  request.set_table(table);
+  request.set_level(level);
+  request.set_index_min(index_min);
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  const auto response = cluster_.GetVersion(request, timeout + kGrace);
+  if (!response.ok()) return OfRead(response.status());
+  return LocalVersion{response->version(), response->index()};
+}
+
+Result<v1::GetTransactionResponse> NodeClient::LocalTransaction(const std::string& tx_id,
+                                                                uint64_t index_min,
+                                                                Timeout timeout) {
+  v1::GetTransactionRequest request;
+  request.set_tx_id(tx_id);
+  request.set_level(v1::VERSION_LEVEL_LOCAL);
+  request.set_index_min(index_min);
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  auto response = cluster_.GetTransaction(request, timeout + kGrace);
+  if (!response.ok()) return OfRead(response.status());
+  return response;
+}
+
+Result<v1::StatusResponse> NodeClient::ClusterStatus(Timeout timeout) {
+  auto response = cluster_.Status(timeout);
+  if (!response.ok()) return OfRead(response.status());
+  return response;
+}
+
+Status NodeClient::ChangeMembership(const v1::ChangeMembershipRequest& request,
+                                    const std::function<void(const std::string&)>& progress) {
+  return cluster_.ChangeMembership(request, Timeout(request.timeout_ms()) + kGrace, progress);
+}
+
+Result<uint64_t> NodeClient::TransferLeadership(uint64_t node_id, Timeout timeout) {
+  return cluster_.TransferLeadership(node_id, timeout + kGrace);
+}
+
+void NodeClient::Cancel() {
+  std::lock_guard lock(mutex_);
+  for (grpc::ClientContext* context : in_flight_) context->TryCancel();
+}
+
+}  // namespace cairn::tools

@@ -1,0 +1,89 @@
+// NodeClient: the calls of one node, each waiting and bounded; no retries, no following of the
+// leader.
+//
+// For programs that must know which node said what (the scenario driver, the shell, the operator's
+// commands). An application uses cairn::Client instead.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cairn/v1/cluster.pb.h"
+#include "cairn/v1/database.grpc.pb.h"
+#include "cairn/value.h"
+#include "client/cluster_client.h"
+#include "transaction.grpc.pb.h"
+
+namespace cairn::tools {
+
+// "127.0.0.1:50051" from "127.0.0.1:50051", "http://127.0.0.1:50051" or the latter with a slash.
+Result<std::string> ParseAddress(std::string_view text);
+
+// What a query delivers, in order: the columns once, then rows. Not OK ends the query with it.
+class ResultSink {
+ public:
+  virtual ~ResultSink() = default;
+  virtual Status OnColumns(const std::vector<Column>& columns) = 0;
+  virtual Status OnRow(const Row& row) = 0;
+};
+
+struct LocalVersion {
+  int64_t version = 0;
+  uint64_t index = 0;  // applied index that it was read at
+};
+
+// Thread-safe. Does not connect before the first call.
+class NodeClient {
+ public:
+  using Timeout = std::chrono::milliseconds;
+
+  explicit NodeClient(std::string address);
+
+  const std::string& address() const { return address_; }
+
+  // The contract of the package `transaction`. `request_id` travels in the metadata, so that the
+  // same call may be sent again, through this or another node; empty: the node makes one.
+  Result<int64_t> Execute(const std::string& sql, const std::string& request_id, Timeout timeout);
+  Status Prepare(const std::string& tx_id, const std::string& sql,
+                 const std::vector<std::string>& args, const std::string& request_id,
+                 Timeout timeout);
+  Status Commit(const std::string& tx_id, Timeout timeout);
+  Status Rollback(const std::string& tx_id, Timeout timeout);
+  Result<int64_t> Version(const std::string& table, Timeout timeout);
+  Status CheckHealth(Timeout timeout);
+
+  // cairn.v1.
+  Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout);
+  Status Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
+               ResultSink* sink);
+  Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,
+                                 uint64_t index_min, Timeout timeout);
+  Result<v1::GetTransactionResponse> LocalTransaction(const std::string& tx_id, uint64_t index_min,
+                                                      Timeout timeout);
+  Result<v1::StatusResponse> ClusterStatus(Timeout timeout);
+  Status ChangeMembership(const v1::ChangeMembershipRequest& request,
+                          const std::function<void(const std::string&)>& progress);
+  // Gives the node id of the new leader.
+  Result<uint64_t> TransferLeadership(uint64_t node_id, Timeout timeout);
+
+  // Ends the statements and queries in flight with CANCELLED. From any thread.
+  void Cancel();
+
+ private:
+  class Call;
+
+  const std::string address_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<transaction::DatabaseService::Stub> transaction_;
+  const std::unique_ptr<v1::Database::Stub> database_;
+  client::ClusterClient cluster_;
+  std::mutex mutex_;
+  std::vector<grpc::ClientContext*> in_flight_;
+};
+
+}  // namespace cairn::tools

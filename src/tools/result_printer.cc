@@ -1,0 +1,303 @@
+#include "tools/result_printer.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tools/utf8.h"
+
+namespace cairn::tools {
+namespace {
+
+// A table's columns get their widths from this many rows.
+constexpr size_t kLayoutRows = 500;
+constexpr size_t kCellWidthMax = 60;
+constexpr const char* kReplacement = "\xef\xbf\xbd";
+
+std::string HexLiteral(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out = "x'";
+  for (const char c : bytes) {
+    out += kDigits[static_cast<uint8_t>(c) >> 4];
+    out += kDigits[static_cast<uint8_t>(c) & 15];
+  }
+  return out + "'";
+}
+
+// The shortest text that reads back as the same number, and that shows it to be a real.
+std::string RealText(double real) {
+  if (std::isinf(real)) return real < 0 ? "-Inf" : "Inf";
+  std::array<char, 32> buffer;
+  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), real);
+  std::string text(buffer.data(), end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+// The value as it is, for programs: text unchanged, NULL empty.
+std::string PlainText(const Value& value) {
+  if (std::holds_alternative<std::monostate>(value)) return "";
+  if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
+  if (const auto* real = std::get_if<double>(&value)) return RealText(*real);
+  if (const auto* blob = std::get_if<Blob>(&value)) return HexLiteral(blob->bytes);
+  return std::get<std::string>(value);
+}
+
+// Text that cannot move the cursor or change the terminal.
+std::string Escaped(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const Utf8Character c = DecodeUtf8(text);
+    if (!c.valid) {
+      out += kReplacement;
+    } else if (c.code == '\n') {
+      out += "\\n";
+    } else if (c.code == '\t') {
+      out += "\\t";
+    } else if (c.code == '\r') {
+      out += "\\r";
+    } else if (c.code < 0x20 || (c.code >= 0x7f && c.code < 0xa0)) {
+      char code[8];
+      std::snprintf(code, sizeof(code), "\\x%02x", static_cast<unsigned>(c.code));
+      out += code;
+    } else {
+      out += text.substr(0, c.bytes);
+    }
+    text.remove_prefix(c.bytes);
+  }
+  return out;
+}
+
+// At most `width` columns, the last one an ellipsis if something was cut.
+std::string Cut(std::string text, size_t width) {
+  if (DisplayWidth(text) <= width) return text;
+  std::string_view rest = text;
+  size_t used = 0;
+  size_t kept = 0;
+  while (!rest.empty()) {
+    const Utf8Character c = DecodeUtf8(rest);
+    used += c.valid ? CharacterWidth(c.code) : 1;
+    if (used + 1 > width) break;
+    kept += c.bytes;
+    rest.remove_prefix(c.bytes);
+  }
+  return text.substr(0, kept) + "…";
+}
+
+bool IsNumber(const Value& value) {
+  return std::holds_alternative<int64_t>(value) || std::holds_alternative<double>(value);
+}
+
+class TablePrinter final : public ResultPrinter {
+ public:
+  explicit TablePrinter(std::ostream* out) : out_(*out) {}
+
+  Status OnColumns(const std::vector<Column>& columns) override {
+    for (const Column& column : columns) {
+      names_.push_back(Cut(Escaped(column.name), kCellWidthMax));
+      widths_.push_back(DisplayWidth(names_.back()));
+    }
+    return OkStatus();
+  }
+
+  Status OnRow(const Row& row) override {
+    ++rows_;
+    if (laid_out_) {
+      PrintRow(row);
+      return OkStatus();
+    }
+    for (size_t i = 0; i < row.size() && i < widths_.size(); ++i) {
+      const size_t width = std::min(DisplayWidth(DisplayText(row[i])), kCellWidthMax);
+      widths_[i] = std::max(widths_[i], width);
+    }
+    waiting_.push_back(row);
+    if (waiting_.size() >= kLayoutRows) LayOut();
+    return OkStatus();
+  }
+
+  void Finish() override {
+    if (names_.empty()) return;
+    if (!laid_out_) LayOut();
+    PrintRule("└", "┴", "┘");
+    out_ << rows_ << (rows_ == 1 ? " row\n" : " rows\n");
+  }
+
+ private:
+  void LayOut() {
+    laid_out_ = true;
+    PrintRule("┌", "┬", "┐");
+    for (size_t i = 0; i < names_.size(); ++i) PrintCell(i, names_[i], false);
+    out_ << "│\n";
+    PrintRule("├", "┼", "┤");
+    for (const Row& row : waiting_) PrintRow(row);
+    waiting_.clear();
+  }
+
+  void PrintRule(const char* left, const char* middle, const char* right) {
+    for (size_t i = 0; i < widths_.size(); ++i) {
+      out_ << (i == 0 ? left : middle);
+      for (size_t n = 0; n < widths_[i] + 2; ++n) out_ << "─";
+    }
+    out_ << right << "\n";
+  }
+
+  void PrintRow(const Row& row) {
+    for (size_t i = 0; i < widths_.size(); ++i) {
+      const Value value = i < row.size() ? row[i] : Value();
+      PrintCell(i, DisplayText(value), IsNumber(value));
+    }
+    out_ << "│\n";
+  }
+
+  void PrintCell(size_t column, const std::string& text, bool right) {
+    const std::string shown = Cut(text, std::max<size_t>(widths_[column], 1));
+    const size_t width = DisplayWidth(shown);
+    const std::string space(widths_[column] - std::min(width, widths_[column]), ' ');
+    out_ << "│ " << (right ? space + shown : shown + space) << " ";
+  }
+
+  std::ostream& out_;
+  std::vector<std::string> names_;
+  std::vector<size_t> widths_;
+  std::vector<Row> waiting_;
+  bool laid_out_ = false;
+};
+
+class CsvPrinter final : public ResultPrinter {
+ public:
+  explicit CsvPrinter(std::ostream* out) : out_(*out) {}
+
+  Status OnColumns(const std::vector<Column>& columns) override {
+    for (size_t i = 0; i < columns.size(); ++i) PrintField(i, columns[i].name);
+    if (!columns.empty()) out_ << "\n";
+    return OkStatus();
+  }
+  Status OnRow(const Row& row) override {
+    ++rows_;
+    for (size_t i = 0; i < row.size(); ++i) PrintField(i, PlainText(row[i]));
+    out_ << "\n";
+    return OkStatus();
+  }
+  void Finish() override {}
+
+ private:
+  void PrintField(size_t column, const std::string& text) {
+    if (column > 0) out_ << ',';
+    if (text.find_first_of(",\"\r\n") == std::string::npos) {
+      out_ << text;
+      return;
+    }
+    out_ << '"';
+    for (const char c : text) {
+      if (c == '"') out_ << '"';
+      out_ << c;
+    }
+    out_ << '"';
+  }
+
+  std::ostream& out_;
+};
+
+class JsonPrinter final : public ResultPrinter {
+ public:
+  explicit JsonPrinter(std::ostream* out) : out_(*out) {}
+
+  Status OnColumns(const std::vector<Column>& columns) override {
+    for (const Column& column : columns) names_.push_back(Quoted(column.name));
+    return OkStatus();
+  }
+  // Written by hand, so that columns keep their order and equal names are all kept.
+  Status OnRow(const Row& row) override {
+    out_ << (rows_++ == 0 ? "[{" : ",\n {");
+    for (size_t i = 0; i < row.size() && i < names_.size(); ++i) {
+      out_ << (i == 0 ? "" : ",") << names_[i] << ":" << Text(row[i]);
+    }
+    out_ << "}";
+    return OkStatus();
+  }
+  void Finish() override {
+    if (!names_.empty()) out_ << (rows_ == 0 ? "[]\n" : "]\n");
+  }
+
+ private:
+  static std::string Quoted(const std::string& text) {
+    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  static std::string Text(const Value& value) {
+    if (std::holds_alternative<std::monostate>(value)) return "null";
+    // JSON has no infinity; this reads back as one, as in SQLite itself.
+    const auto* real = std::get_if<double>(&value);
+    if (real != nullptr && std::isinf(*real)) return *real < 0 ? "-9.0e+999" : "9.0e+999";
+    if (IsNumber(value)) return PlainText(value);
+    return Quoted(PlainText(value));
+  }
+
+  std::ostream& out_;
+  std::vector<std::string> names_;
+};
+
+class LinePrinter final : public ResultPrinter {
+ public:
+  explicit LinePrinter(std::ostream* out) : out_(*out) {}
+
+  Status OnColumns(const std::vector<Column>& columns) override {
+    for (const Column& column : columns) {
+      names_.push_back(Escaped(column.name));
+      width_ = std::max(width_, DisplayWidth(names_.back()));
+    }
+    return OkStatus();
+  }
+  Status OnRow(const Row& row) override {
+    if (rows_++ > 0) out_ << "\n";
+    for (size_t i = 0; i < row.size() && i < names_.size(); ++i) {
+      out_ << std::string(width_ - DisplayWidth(names_[i]), ' ') << names_[i] << " = "
+           << DisplayText(row[i]) << "\n";
+    }
+    return OkStatus();
+  }
+  void Finish() override {}
+
+ private:
+  std::ostream& out_;
+  std::vector<std::string> names_;
+  size_t width_ = 0;
+};
+
+}  // namespace
+
+std::optional<OutputMode> ParseOutputMode(std::string_view name) {
+  for (const OutputMode mode :
+       {OutputMode::kTable, OutputMode::kCsv, OutputMode::kJson, OutputMode::kLine}) {
+    if (name == OutputModeName(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+const char* OutputModeName(OutputMode mode) {
+  switch (mode) {
+    case OutputMode::kTable: return "table";
+    case OutputMode::kCsv: return "csv";
+    case OutputMode::kJson: return "json";
+    case OutputMode::kLine: return "line";
+  }
+  return "";
+}
+
+std::unique_ptr<ResultPrinter> NewResultPrinter(OutputMode mode, std::ostream* out) {
+  switch (mode) {
+    case OutputMode::kCsv: return std::make_unique<CsvPrinter>(out);
+    case OutputMode::kJson: return std::make_unique<JsonPrinter>(out);
+    case OutputMode::kLine: return std::make_unique<LinePrinter>(out);
+    default: return std::make_unique<TablePrinter>(out);
+  }
+}
+
+std::string DisplayText(const Value& value) {
+  if (std::holds_alternative<std::monostate>(value)) return "NULL";
+  if (const auto* text = std::get_if<std::string>(&value)) return Escaped(*text);
+  return PlainText(value);
+}
+
+}  // namespace cairn::tools

@@ -1,0 +1,65 @@
+#include "tools/serve.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include "base/log.h"
+#include "tools/stop_signals.h"
+
+namespace cairn::tools {
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+}
+
+int Serve(const ServeOptions& options) {
+  StopSignals signals;
+  // A peer or client that goes away must not take the process with it.
+  ::signal(SIGPIPE, SIG_IGN);
+  const std::string name = "node " + std::to_string(options.server.node_id);
+  if (!InitLog(name, options.log_level)) {
+    std::fprintf(stderr, "error: unknown log level '%s'\n", options.log_level.c_str());
+    return 1;
+  }
+  if (!IsLoopback(options.server.host)) {
+    LOG_WARN(
+        "listening on {}: there is no TLS and no authentication yet, so everyone who can reach "
+        "this address can read and change the data",
+        options.server.host);
+  }
+  Result<std::unique_ptr<server::Server>> started = server::Server::Start(options.server);
+  if (!started.ok()) {
+    std::fprintf(stderr, "error: %s\n", started.status().message().c_str());
+    return 1;
+  }
+  server::Server& server = **started;
+  std::printf("cairn: %s serving on %s:%u\n", name.c_str(), options.server.host.c_str(),
+              server.port());
+  std::fflush(stdout);
+
+  std::thread stopper([&] {
+    if (!signals.Wait()) return;
+    LOG_INFO("stopping; a second signal ends the process at once");
+    std::thread impatient([&] {
+      if (signals.Wait()) _exit(1);
+    });
+    server.Shutdown();
+    signals.Cancel();
+    impatient.join();
+  });
+  const Status ended = server.Wait();
+  signals.Cancel();
+  stopper.join();
+  if (!ended.ok()) {
+    std::fprintf(stderr, "error: %s\n", ended.ToString().c_str());
+    return 1;
+  }
+  std::printf("cairn: %s stopped\n", name.c_str());
+  return 0;
+}
+
+}  // namespace cairn::tools

@@ -1,0 +1,245 @@
+#include "tools/server_settings.h"
+
+#include <toml++/toml.h>
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <fstream>
+
+#include "tools/node_client.h"
+
+namespace cairn::tools {
+namespace {
+
+// Raft's timeouts are counted in ticks of this length.
+constexpr uint64_t kTickMs = 10;
+constexpr uint64_t kDayMs = 24 * 3600 * 1000;
+constexpr size_t kConfigBytesMax = 1 << 20;
+
+Result<uint64_t> ParseNumber(std::string_view text, uint64_t min, uint64_t max) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < min || number > max) {
+    return InvalidArgument("'" + std::string(text) + "' is not a whole number from " +
+                           std::to_string(min) + " to " + std::to_string(max));
+  }
+  return number;
+}
+
+Result<uint64_t> ParseTicks(const std::string& text) {
+  ASSIGN_OR_RETURN(const uint64_t ms, ParseNumber(text, kTickMs, kDayMs));
+  if (ms % kTickMs != 0) {
+    return InvalidArgument(text + " ms is not a multiple of the tick of " +
+                           std::to_string(kTickMs) + " ms");
+  }
+  return ms / kTickMs;
+}
+
+template <class Field>
+auto SetNumber(Field field, uint64_t min, uint64_t max) {
+  return [=](const std::string& value, ServeOptions* options) -> Status {
+    ASSIGN_OR_RETURN(const uint64_t number, ParseNumber(value, min, max));
+    using Type = std::remove_reference_t<decltype(options->server.*field)>;
+    options->server.*field = Type(number);
+    return OkStatus();
+  };
+}
+
+template <class Field>
+auto SetBytes(Field field) {
+  return [=](const std::string& value, ServeOptions* options) -> Status {
+    ASSIGN_OR_RETURN(options->server.*field, ParseBytes(value));
+    return OkStatus();
+  };
+}
+
+template <class Field>
+auto SetTicks(Field field) {
+  return [=](const std::string& value, ServeOptions* options) -> Status {
+    ASSIGN_OR_RETURN(options->server.*field, ParseTicks(value));
+    return OkStatus();
+  };
+}
+
+template <class Field>
+auto SetText(Field field) {
+  return [=](const std::string& value, ServeOptions* options) -> Status {
+    if (value.empty()) return InvalidArgument("must not be empty");
+    options->server.*field = value;
+    return OkStatus();
+  };
+}
+
+Status SetPeers(const std::string& value, ServeOptions* options) {
+  ASSIGN_OR_RETURN(options->server.peers, ParsePeers(value));
+  return OkStatus();
+}
+
+Status SetLogLevel(const std::string& value, ServeOptions* options) {
+  for (const char* level : {"trace", "debug", "info", "warn", "error", "off"}) {
+    if (value == level) {
+      options->log_level = value;
+      return OkStatus();
+    }
+  }
+  return InvalidArgument("'" + value + "' is none of trace, debug, info, warn, error, off");
+}
+
+// What a value of the file would be as a flag.
+Result<std::string> AsFlagText(const std::string& name, const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  if (const auto number = node.value_exact<int64_t>()) return std::to_string(*number);
+  const toml::table* table = node.as_table();
+  if (name != "peers" || table == nullptr) {
+    return InvalidArgument("must be a string or a whole number");
+  }
+  std::string joined;
+  for (const auto& [id, address] : *table) {
+    const auto text = address.value_exact<std::string>();
+    if (!text) return InvalidArgument("the address of peer " + std::string(id) + " is no string");
+    joined += (joined.empty() ? "" : ",") + std::string(id) + "=" + *text;
+  }
+  return joined;
+}
+
+const ServerSetting* FindSetting(std::string_view name) {
+  for (const ServerSetting& setting : ServerSettings()) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+// The parser reports by throwing; nothing of that leaves here.
+Result<toml::table> ParseToml(const std::string& text, const std::string& path) {
+  try {
+    return toml::parse(text, path);
+  } catch (const toml::parse_error& error) {
+    return InvalidArgument(path + ":" + std::to_string(error.source().begin.line) + ": " +
+                           std::string(error.description()));
+  }
+}
+
+Status ApplyFile(const std::string& path, ServeOptions* options) {
+  // Only read: the descriptor asks for no right to write.
+  std::string text;
+  {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return ErrnoStatus("open " + path, errno);
+    text.resize(kConfigBytesMax + 1);
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (file.bad()) return ErrnoStatus("read " + path, errno);
+    text.resize(static_cast<size_t>(file.gcount()));
+  }
+  if (text.size() > kConfigBytesMax) {
+    return InvalidArgument(path + " is larger than a configuration file may be (1 MiB)");
+  }
+  ASSIGN_OR_RETURN(const toml::table table, ParseToml(text, path));
+  for (const auto& [key, node] : table) {
+    const std::string where = path + ":" + std::to_string(key.source().begin.line) + ": ";
+    const ServerSetting* setting = FindSetting(key.str());
+    if (setting == nullptr) {
+      return InvalidArgument(where + "unknown setting '" + std::string(key.str()) + "'");
+    }
+    Result<std::string> value = AsFlagText(setting->name, node);
+    Status status = value.ok() ? setting->set(*value, options) : value.status();
+    if (!status.ok()) return std::move(status).Prefixed(where + setting->name);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+const std::vector<ServerSetting>& ServerSettings() {
+  using server::ServerOptions;
+  constexpr uint64_t kIdMax = 1'000'000;
+  static const std::vector<ServerSetting>* const settings = new std::vector<ServerSetting>{
+      {"id", "N", "1", "this node's number in the cluster",
+       SetNumber(&ServerOptions::node_id, 1, kIdMax)},
+      {"host", "ADDRESS", "127.0.0.1",
+       "listen here; anything wider than loopback is open to the network without encryption",
+       SetText(&ServerOptions::host)},
+      {"port", "PORT", "50051", "TCP port that serves clients and peers",
+       SetNumber(&ServerOptions::port, 1, 65535)},
+      {"db", "FILE", "master.db", "the SQLite file; the log and the rest lie in FILE.cairn/",
+       SetText(&ServerOptions::db_path)},
+      {"engine", "NAME", "sqlite", "storage engine; there is one: sqlite",
+       SetText(&ServerOptions::engine)},
+      {"peers", "ID=HOST:PORT,...", "", "all nodes of the cluster, this one included (none: alone)",
+       SetPeers},
+      {"election-timeout-ms", "MS", "150",
+       "milliseconds without a leader before an election (up to twice that, at random)",
+       SetTicks(&ServerOptions::election_ticks)},
+      {"heartbeat-ms", "MS", "30", "milliseconds between a leader's signs of life",
+       SetTicks(&ServerOptions::heartbeat_ticks)},
+      {"request-timeout-ms", "MS", "10000", "milliseconds for a request that names no bound itself",
+       SetNumber(&ServerOptions::request_timeout, 1, kDayMs)},
+      {"leader-wait-ms", "MS", "3000", "milliseconds that a request waits for a leader",
+       SetNumber(&ServerOptions::leader_wait, 0, kDayMs)},
+      {"log-bytes-max", "BYTES", "64MiB", "compaction keeps the Raft log near this size",
+       SetBytes(&ServerOptions::log_bytes_max)},
+      {"free-bytes-min", "BYTES", "64MiB", "refuse writes while the disk has less free than this",
+       SetBytes(&ServerOptions::free_bytes_min)},
+      {"log-level", "LEVEL", "info", "trace, debug, info, warn, error or off; to standard error",
+       SetLogLevel},
+  };
+  return *settings;
+}
+
+Result<std::map<uint64_t, std::string>> ParsePeers(std::string_view text) {
+  std::map<uint64_t, std::string> peers;
+  while (!text.empty()) {
+    const size_t comma = text.find(',');
+    const std::string_view entry = text.substr(0, comma);
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    const size_t equals = entry.find('=');
+    if (equals == std::string_view::npos) {
+      return InvalidArgument("'" + std::string(entry) + "' is not of the form ID=HOST:PORT");
+    }
+    ASSIGN_OR_RETURN(const uint64_t id, ParseNumber(entry.substr(0, equals), 1, 1'000'000));
+    ASSIGN_OR_RETURN(std::string address, ParseAddress(entry.substr(equals + 1)));
+    for (const auto& [other_id, other_address] : peers) {
+      if (other_id == id) return InvalidArgument("node " + std::to_string(id) + " is named twice");
+      if (other_address == address) return InvalidArgument(address + " is named twice");
+    }
+    peers.emplace(id, std::move(address));
+  }
+  return peers;
+}
+
+Result<uint64_t> ParseBytes(std::string_view text) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  int shift = unit.empty() ? 0 : -1;
+  if (unit == "KiB") shift = 10;
+  if (unit == "MiB") shift = 20;
+  if (unit == "GiB") shift = 30;
+  if (error != std::errc() || shift < 0 || number > (uint64_t{1} << 50 >> shift)) {
+    return InvalidArgument("'" + std::string(text) +
+                           "' is not a size such as 4096, 512KiB, 64MiB or 1GiB");
+  }
+  return number << shift;
+}
+
+Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::string>& flags,
+                                           const std::string& config_path) {
+  ServeOptions options;
+  for (const ServerSetting& setting : ServerSettings()) {
+    if (!setting.default_text.empty()) {
+      RETURN_IF_ERROR(setting.set(setting.default_text, &options));
+    }
+  }
+  if (!config_path.empty()) RETURN_IF_ERROR(ApplyFile(config_path, &options));
+  for (const auto& [name, value] : flags) {
+    Status status = FindSetting(name)->set(value, &options);
+    if (!status.ok()) return std::move(status).Prefixed("--" + name);
+  }
+  const server::ServerOptions& server = options.server;
+  if (server.election_ticks < 2 * server.heartbeat_ticks) {
+    return InvalidArgument("election-timeout-ms must be at least twice heartbeat-ms");
+  }
+  return options;
+}
+
+}  // namespace cairn::tools

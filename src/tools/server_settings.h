@@ -1,0 +1,40 @@
+// The settings of `cairn server`, each known once: flag, key of the configuration file, default,
+// meaning and check.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "server/server.h"
+
+namespace cairn::tools {
+
+struct ServeOptions {
+  server::ServerOptions server;
+  std::string log_level = "info";
+};
+
+struct ServerSetting {
+  std::string name;  // of the flag without "--", and in the file; "election-timeout-ms"
+  std::string unit;  // in capitals, shown by --help
+  std::string default_text;
+  std::string help;
+  std::function<Status(const std::string& value, ServeOptions* options)> set;
+};
+const std::vector<ServerSetting>& ServerSettings();
+
+// "1=host:port,2=host:port".
+Result<std::map<uint64_t, std::string>> ParsePeers(std::string_view text);
+// "64MiB", "1GiB", "4096".
+Result<uint64_t> ParseBytes(std::string_view text);
+
+// Defaults, then the file at `config_path` (if not empty), then `flags` (by setting name). Errors
+// name the flag, or the file and its line.
+Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::string>& flags,
+                                           const std::string& config_path);
+
+}  // namespace cairn::tools

@@ -1,0 +1,115 @@
+#include "tools/server_settings.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace cairn::tools {
+namespace {
+
+using std::chrono::milliseconds;
+
+class ServerSettingsFile : public testing::Test {
+ protected:
+  std::string Write(const std::string& text) {
+    const std::string path = testing::TempDir() + "/settings_" +
+                             testing::UnitTest::GetInstance()->current_test_info()->name() +
+                             ".toml";
+    std::ofstream(path) << text;
+    return path;
+  }
+};
+
+TEST(ServerSettings, TheDefaultsAreThoseOfTheServer) {
+  const Result<ServeOptions> options = ResolveServerSettings({}, "");
+  ASSERT_TRUE(options.ok()) << options.status();
+  const server::ServerOptions defaults;
+  const server::ServerOptions& server = options->server;
+  EXPECT_EQ(server.node_id, defaults.node_id);
+  EXPECT_EQ(server.host, defaults.host);
+  EXPECT_EQ(server.port, defaults.port);
+  EXPECT_EQ(server.db_path, defaults.db_path);
+  EXPECT_EQ(server.engine, defaults.engine);
+  EXPECT_EQ(server.peers, defaults.peers);
+  EXPECT_EQ(server.tick, defaults.tick);
+  EXPECT_EQ(server.election_ticks, defaults.election_ticks);
+  EXPECT_EQ(server.heartbeat_ticks, defaults.heartbeat_ticks);
+  EXPECT_EQ(server.request_timeout, defaults.request_timeout);
+  EXPECT_EQ(server.leader_wait, defaults.leader_wait);
+  EXPECT_EQ(server.log_bytes_max, defaults.log_bytes_max);
+  EXPECT_EQ(server.free_bytes_min, defaults.free_bytes_min);
+}
+
+TEST_F(ServerSettingsFile, FlagsWinOverTheFile) {
+  const std::string path = Write(
+      "port = 6000\nid = 2\nlog-bytes-max = \"16MiB\"\n[peers]\n1 = \"a:1\"\n2 = "
+      "\"http://b:6000/\"\n");
+  const Result<ServeOptions> options = ResolveServerSettings({{"port", "7000"}}, path);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->server.port, 7000);
+  EXPECT_EQ(options->server.node_id, 2u);
+  EXPECT_EQ(options->server.log_bytes_max, 16u << 20);
+  EXPECT_EQ(options->server.peers, (std::map<uint64_t, std::string>{{1, "a:1"}, {2, "b:6000"}}));
+}
+
+TEST_F(ServerSettingsFile, ErrorsNameTheLine) {
+  const struct {
+    const char* text;
+    const char* want;
+  } cases[] = {
+      {"id = 1\nprot = 5\n", ":2: unknown setting 'prot'"},
+      {"id = 1\n\nport = 70000\n", ":3: port: '70000' is not a whole number from 1 to 65535"},
+      {"port = \n", ":1: "},
+      {"port = 1.5\n", ":1: port: must be a string or a whole number"},
+      {"id = 1\nid = 2\n", ":2: "},
+      {"[server]\nport = 1\n", ":1: unknown setting 'server'"},
+      {"[peers]\n1 = 5\n", "the address of peer 1 is no string"},
+  };
+  for (const auto& c : cases) {
+    const Result<ServeOptions> options = ResolveServerSettings({}, Write(c.text));
+    ASSERT_FALSE(options.ok()) << c.text;
+    EXPECT_NE(options.status().message().find(c.want), std::string::npos)
+        << options.status().message();
+  }
+}
+
+TEST(ServerSettings, AFileThatIsNotThereIsNamed) {
+  const Result<ServeOptions> options = ResolveServerSettings({}, "/no/such/file.toml");
+  ASSERT_FALSE(options.ok());
+  EXPECT_NE(options.status().message().find("/no/such/file.toml"), std::string::npos);
+}
+
+TEST(ServerSettings, BadFlagsAreRefusedByName) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"port", "0"},
+      {"port", "5x"},
+      {"id", "0"},
+      {"id", "-1"},
+      {"peers", "1"},
+      {"peers", "1=host"},
+      {"peers", "1=h:1,1=h:2"},
+      {"peers", "1=h:1,2=h:1"},
+      {"election-timeout-ms", "155"},
+      {"log-bytes-max", "5MB"},
+      {"log-level", "loud"},
+      {"db", ""},
+      {"heartbeat-ms", "100"},
+  };
+  for (const auto& [name, value] : cases) {
+    const Result<ServeOptions> options = ResolveServerSettings({{name, value}}, "");
+    ASSERT_FALSE(options.ok()) << name << "=" << value;
+    EXPECT_NE(options.status().message().find(name), std::string::npos)
+        << options.status().message();
+  }
+}
+
+TEST(ParseBytes, TakesBinaryUnits) {
+  EXPECT_EQ(*ParseBytes("4096"), 4096u);
+  EXPECT_EQ(*ParseBytes("2KiB"), 2048u);
+  EXPECT_EQ(*ParseBytes("1GiB"), uint64_t{1} << 30);
+  EXPECT_FALSE(ParseBytes("MiB").ok());
+  EXPECT_FALSE(ParseBytes("99999999999GiB").ok());
+}
+
+}  // namespace
+}  // namespace cairn::tools

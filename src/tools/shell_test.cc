@@ -1,0 +1,107 @@
+#include "tools/shell.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "tools/cluster_view.h"
+#include "tools/fake_cluster_test_util.h"
+
+namespace cairn::tools {
+namespace {
+
+using testing::HasSubstr;
+using Verdict = Shell::Verdict;
+
+class ShellOnAFakeNode : public testing::Test {
+ protected:
+  std::string out() const { return out_.str(); }
+  std::string err() const { return err_.str(); }
+
+  FakeNode fake_{std::make_shared<FakeDatabase>()};
+  NodeClient node_{fake_.address()};
+  std::ostringstream out_;
+  std::ostringstream err_;
+  Shell shell_{&node_, {}, &out_, &err_};
+};
+
+TEST_F(ShellOnAFakeNode, RunsWhatALineCompletes) {
+  EXPECT_EQ(shell_.TakeLine("CREATE TABLE t (a);"), Verdict::kDone);
+  EXPECT_EQ(shell_.TakeLine("INSERT INTO t VALUES (1),"), Verdict::kDone);
+  EXPECT_TRUE(shell_.in_statement());
+  EXPECT_EQ(shell_.TakeLine("(2); SELECT count(*) AS n"), Verdict::kDone);
+  EXPECT_THAT(out(), HasSubstr("ok, 2 rows changed\n"));
+  EXPECT_EQ(shell_.TakeEnd(), Verdict::kDone);
+  EXPECT_THAT(out(), HasSubstr("│ 1 │\n"));
+  EXPECT_EQ(err(), "");
+}
+
+TEST_F(ShellOnAFakeNode, StopsALineAtItsFirstError) {
+  EXPECT_EQ(shell_.TakeLine("CREATE TABLE t (a); DROP TABLE u; DROP TABLE t; SELECT"),
+            Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("error: FAILED_PRECONDITION: no such table: u"));
+  EXPECT_FALSE(shell_.in_statement());
+  EXPECT_EQ(shell_.TakeLine("INSERT INTO t VALUES (1);"), Verdict::kDone) << err();
+}
+
+TEST_F(ShellOnAFakeNode, ADotInsideAStatementIsNoCommand) {
+  shell_.TakeLine("SELECT 1");
+  EXPECT_EQ(shell_.TakeLine(".5 AS half;"), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("error: INVALID_ARGUMENT"));
+}
+
+TEST_F(ShellOnAFakeNode, ReadStopsAtAnErrorAndSaysWhere) {
+  const std::string path = testing::TempDir() + "/shell_test.sql";
+  std::ofstream(path) << "CREATE TABLE t (a);\nDROP TABLE u;\nDROP TABLE t;\n";
+  EXPECT_EQ(shell_.TakeLine(".read " + path), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("stopped at " + path + ":2"));
+  EXPECT_EQ(shell_.TakeLine(".read /no/such"), Verdict::kFailed);
+}
+
+TEST_F(ShellOnAFakeNode, AFileThatReadsItselfEnds) {
+  const std::string path = testing::TempDir() + "/shell_test_loop.sql";
+  std::ofstream(path) << ".read " << path << "\n";
+  EXPECT_EQ(shell_.TakeLine(".read " + path), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("nested too deep"));
+}
+
+TEST_F(ShellOnAFakeNode, SchemaAndModeAndQuit) {
+  shell_.TakeLine("CREATE TABLE t (a);");
+  EXPECT_EQ(shell_.TakeLine(".schema T"), Verdict::kDone) << err();
+  EXPECT_THAT(out(), HasSubstr("CREATE TABLE t (a);\n"));
+  EXPECT_EQ(shell_.TakeLine(".mode json"), Verdict::kDone);
+  EXPECT_EQ(shell_.TakeLine(".tables"), Verdict::kDone) << err();
+  EXPECT_THAT(out(), HasSubstr("[{\"name\":\"t\",\"type\":\"table\"}]\n"));
+  EXPECT_EQ(shell_.TakeLine(".mode loud"), Verdict::kFailed);
+  EXPECT_EQ(shell_.TakeLine(".quit"), Verdict::kQuit);
+}
+
+TEST_F(ShellOnAFakeNode, NodesShowsWhoDoesNotAnswer) {
+  shell_.TakeLine(".mode csv");
+  EXPECT_EQ(shell_.TakeLine(".nodes"), Verdict::kDone) << err();
+  EXPECT_THAT(out(), HasSubstr("\n1,0," + fake_.address() + ",voter,leader,"));
+  EXPECT_THAT(out(), HasSubstr("\n2,0,127.0.0.1:1,learner,unreachable,"));
+}
+
+TEST(ErrorInWords, SaysWhatBecameOfTheWriteAndWhereTheLeaderIs) {
+  EXPECT_EQ(ErrorInWords(Unavailable("no quorum").With(Outcome::kNotApplied)),
+            "UNAVAILABLE: no quorum (not applied: safe to try again)");
+  EXPECT_EQ(
+      ErrorInWords(DeadlineExceeded("slow").With(Outcome::kUnknown).With(LeaderHint{2, "h:1"})),
+      "DEADLINE_EXCEEDED: slow (unknown: it may or may not have been applied); the leader is "
+      "node 2 at h:1");
+}
+
+TEST(ParseAddress, TakesUrlsToo) {
+  EXPECT_EQ(*ParseAddress("127.0.0.1:50051"), "127.0.0.1:50051");
+  EXPECT_EQ(*ParseAddress("http://node:1/"), "node:1");
+  for (const char* bad :
+       {"", "host", "host:", ":1", "host:0", "host:70000", "https://h:1", "h:1/x"}) {
+    EXPECT_FALSE(ParseAddress(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace cairn::tools

@@ -1,0 +1,159 @@
+#include "tools/sql_text.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace cairn::tools {
+namespace {
+
+bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool IsWordChar(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
+enum class TokenKind { kEnd, kSpace, kWord, kQuoted, kPunctuation, kUnfinished };
+struct Token {
+  TokenKind kind = TokenKind::kEnd;
+  std::string_view text;
+};
+
+// A quoted token from the start of `sql` to its closing character; a doubled one stands for itself.
+Token Quoted(std::string_view sql, char close) {
+  size_t at = 1;
+  while (true) {
+    at = sql.find(close, at);
+    if (at == std::string_view::npos) return {TokenKind::kUnfinished, sql};
+    const bool doubled = close != ']' && at + 1 < sql.size() && sql[at + 1] == close;
+    if (!doubled) return {TokenKind::kQuoted, sql.substr(0, at + 1)};
+    at += 2;
+  }
+}
+
+// The token at the start of `sql`; comments count as space.
+Token FirstToken(std::string_view sql) {
+  if (sql.empty()) return {};
+  const char c = sql[0];
+  if (c == '\'' || c == '"' || c == '`') return Quoted(sql, c);
+  if (c == '[') return Quoted(sql, ']');
+  if (sql.starts_with("--")) {
+    const size_t end = sql.find('\n');
+    if (end == std::string_view::npos) return {TokenKind::kSpace, sql};
+    return {TokenKind::kSpace, sql.substr(0, end + 1)};
+  }
+  if (sql.starts_with("/*")) {
+    const size_t end = sql.find("*/", 2);
+    if (end == std::string_view::npos) return {TokenKind::kUnfinished, sql};
+    return {TokenKind::kSpace, sql.substr(0, end + 2)};
+  }
+  size_t length = 1;
+  if (IsSpace(c)) {
+    while (length < sql.size() && IsSpace(sql[length])) ++length;
+    return {TokenKind::kSpace, sql.substr(0, length)};
+  }
+  if (!IsWordChar(c)) return {TokenKind::kPunctuation, sql.substr(0, 1)};
+  while (length < sql.size() && IsWordChar(sql[length])) ++length;
+  return {TokenKind::kWord, sql.substr(0, length)};
+}
+
+// Skips space and comments.
+Token NextToken(std::string_view* sql) {
+  while (true) {
+    const Token token = FirstToken(*sql);
+    sql->remove_prefix(token.text.size());
+    if (token.kind != TokenKind::kSpace) return token;
+  }
+}
+
+bool EqualsIgnoringCase(std::string_view a, std::string_view upper) {
+  return std::equal(a.begin(), a.end(), upper.begin(), upper.end(), [](char x, char y) {
+    return std::toupper(static_cast<unsigned char>(x)) == y;
+  });
+}
+
+std::string_view TrimmedFront(std::string_view sql) {
+  while (true) {
+    const Token token = FirstToken(sql);
+    if (token.kind != TokenKind::kSpace) return sql;
+    sql.remove_prefix(token.text.size());
+  }
+}
+
+// Without the space at both ends and the comments in front.
+std::string Trimmed(std::string_view sql) {
+  sql = TrimmedFront(sql);
+  while (!sql.empty() && IsSpace(sql.back())) sql.remove_suffix(1);
+  return std::string(sql);
+}
+
+// After the common table expressions stands the statement proper.
+bool WithReads(std::string_view sql) {
+  static constexpr std::array<std::string_view, 6> kVerbs = {"SELECT",  "VALUES", "INSERT",
+                                                             "REPLACE", "UPDATE", "DELETE"};
+  int depth = 0;
+  while (true) {
+    const Token token = NextToken(&sql);
+    if (token.kind == TokenKind::kEnd || token.kind == TokenKind::kUnfinished) return true;
+    if (token.text == "(") ++depth;
+    if (token.text == ")") --depth;
+    if (depth != 0 || token.kind != TokenKind::kWord) continue;
+    for (std::string_view verb : kVerbs) {
+      if (EqualsIgnoringCase(token.text, verb)) return verb == "SELECT" || verb == "VALUES";
+    }
+  }
+}
+
+bool PragmaSets(std::string_view sql) {
+  for (Token token = NextToken(&sql); token.kind != TokenKind::kEnd; token = NextToken(&sql)) {
+    if (token.text == "=") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void StatementSplitter::Append(std::string_view text) {
+  pending_ += text;
+  may_have_ended_ = may_have_ended_ || text.find(';') != std::string_view::npos;
+}
+
+std::optional<std::string> StatementSplitter::Next() {
+  size_t scanned = 0;
+  while (may_have_ended_ && scanned < pending_.size()) {
+    const Token token = FirstToken(std::string_view(pending_).substr(scanned));
+    if (token.kind == TokenKind::kUnfinished) break;
+    scanned += token.text.size();
+    if (token.text != ";") continue;
+    const std::string whole = pending_.substr(0, scanned);
+    // Knows the bodies of triggers.
+    if (sqlite3_complete(whole.c_str()) == 0) continue;
+    pending_.erase(0, scanned);
+    scanned = 0;
+    std::string statement = Trimmed(std::string_view(whole).substr(0, whole.size() - 1));
+    if (!statement.empty()) return statement;
+  }
+  may_have_ended_ = false;
+  return std::nullopt;
+}
+
+bool StatementSplitter::HasRest() const { return !Trimmed(pending_).empty(); }
+
+std::string StatementSplitter::TakeRest() {
+  std::string rest = Trimmed(pending_);
+  pending_.clear();
+  may_have_ended_ = false;
+  return rest;
+}
+
+bool IsQuery(std::string_view sql) {
+  const std::string_view verb = NextToken(&sql).text;
+  if (EqualsIgnoringCase(verb, "WITH")) return WithReads(sql);
+  if (EqualsIgnoringCase(verb, "PRAGMA")) return !PragmaSets(sql);
+  return EqualsIgnoringCase(verb, "SELECT") || EqualsIgnoringCase(verb, "VALUES") ||
+         EqualsIgnoringCase(verb, "EXPLAIN");
+}
+
+}  // namespace cairn::tools

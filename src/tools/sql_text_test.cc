@@ -1,0 +1,96 @@
+#include "tools/sql_text.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace cairn::tools {
+namespace {
+
+std::vector<std::string> Split(std::string_view text) {
+  StatementSplitter splitter;
+  splitter.Append(text);
+  std::vector<std::string> out;
+  while (auto statement = splitter.Next()) out.push_back(*statement);
+  return out;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(StatementSplitter, CutsAtSemicolonsAndTrims) {
+  EXPECT_EQ(Split("SELECT 1;  SELECT 2 ;\n"), (Texts{"SELECT 1", "SELECT 2"}));
+  EXPECT_EQ(Split(";;;"), Texts{});
+  EXPECT_EQ(Split("SELECT 1"), Texts{});
+}
+
+TEST(StatementSplitter, SemicolonsInQuotesEndNothing) {
+  EXPECT_EQ(Split("SELECT 'a;b''c;', \"x;\", `y;`, [z;];"),
+            (Texts{"SELECT 'a;b''c;', \"x;\", `y;`, [z;]"}));
+  EXPECT_EQ(Split("SELECT 'never closed; SELECT 1;"), Texts{});
+}
+
+TEST(StatementSplitter, SemicolonsInCommentsEndNothing) {
+  EXPECT_EQ(Split("SELECT 1 -- a; b\n + 1; /* c; */ SELECT 2;"),
+            (Texts{"SELECT 1 -- a; b\n + 1", "SELECT 2"}));
+  EXPECT_EQ(Split("-- nothing;\n/* at; all */;"), Texts{});
+  EXPECT_EQ(Split("/* open ; SELECT 1;"), Texts{});
+}
+
+TEST(StatementSplitter, ATriggerIsOneStatement) {
+  const std::string trigger =
+      "CREATE TRIGGER t AFTER INSERT ON a BEGIN INSERT INTO b VALUES (1); DELETE FROM c; END";
+  EXPECT_EQ(Split(trigger + "; SELECT 1;"), (Texts{trigger, "SELECT 1"}));
+}
+
+TEST(StatementSplitter, TheResultDoesNotDependOnHowTheTextArrives) {
+  const std::string text =
+      "INSERT INTO a VALUES ('x;''y'); -- c;\nCREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; "
+      "END; /* ; */ SELECT [;], \"\"\";\";";
+  const Texts whole = Split(text);
+  ASSERT_EQ(whole.size(), 3u);
+  for (size_t step = 1; step < 7; ++step) {
+    StatementSplitter splitter;
+    Texts out;
+    for (size_t at = 0; at < text.size(); at += step) {
+      splitter.Append(text.substr(at, step));
+      // A quote at the end of the text so far may be the first half of a doubled one: as the shell
+      // does, take statements only at the end of lines (here: never in the middle of one).
+      if (at + step < text.size() && text[std::min(at + step, text.size()) - 1] != '\n') continue;
+      while (auto statement = splitter.Next()) out.push_back(*statement);
+    }
+    EXPECT_EQ(out, whole) << "in steps of " << step;
+  }
+}
+
+TEST(StatementSplitter, TheRestIsWhatFollowsTheLastSemicolon) {
+  StatementSplitter splitter;
+  splitter.Append("SELECT 1; -- done\n");
+  EXPECT_TRUE(splitter.Next());
+  EXPECT_FALSE(splitter.Next());
+  EXPECT_FALSE(splitter.HasRest());
+  splitter.Append("SELECT 2\n");
+  EXPECT_FALSE(splitter.Next());
+  EXPECT_TRUE(splitter.HasRest());
+  EXPECT_EQ(splitter.TakeRest(), "SELECT 2");
+  EXPECT_FALSE(splitter.HasRest());
+}
+
+TEST(IsQuery, TellsReadsFromWrites) {
+  for (const char* sql :
+       {"SELECT 1", " -- c\n select 1", "VALUES (1)", "EXPLAIN QUERY PLAN DELETE FROM t",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "WITH a(x) AS (VALUES (1)), b AS (SELECT 2) VALUES (3)", "PRAGMA user_version",
+        "PRAGMA table_info(t)", "WITH \"insert\" AS (SELECT 1) SELECT * FROM \"insert\""}) {
+    EXPECT_TRUE(IsQuery(sql)) << sql;
+  }
+  for (const char* sql :
+       {"INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "CREATE TABLE t (a)",
+        "WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a", "REPLACE INTO t VALUES (1)",
+        "WITH a AS (SELECT 1) DELETE FROM t RETURNING *", "PRAGMA user_version = 5", "", "nonsense",
+        "ANALYZE", "REINDEX"}) {
+    EXPECT_FALSE(IsQuery(sql)) << sql;
+  }
+}
+
+}  // namespace
+}  // namespace cairn::tools

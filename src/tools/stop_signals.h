@@ -1,0 +1,31 @@
+// StopSignals: SIGINT and SIGTERM as something to wait for, instead of handlers.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+namespace cairn::tools {
+
+// Make it in main's thread before any other thread exists: it blocks the signals for the whole
+// process, and threads inherit that. Thread-safe from then on.
+class StopSignals {
+ public:
+  // With `children`, the end of a child process (SIGCHLD) ends a wait too.
+  explicit StopSignals(bool children = false);
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  // The next signal; nothing after `timeout` (none: no bound) or once Cancel was called.
+  std::optional<int> Wait(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
+  // Readable when a signal waits; for a poll() of several things. Take it with Wait.
+  int fd() const { return signals_; }
+  // Ends present and later waits.
+  void Cancel();
+
+ private:
+  int signals_ = -1;
+  int cancelled_ = -1;
+};
+
+}  // namespace cairn::tools

@@ -1,0 +1,121 @@
+"""`cairn dev` and `cairn member`: clusters coming, changing and going."""
+import os
+import signal
+import subprocess
+import unittest
+
+import harness
+from harness import CAIRN, CairnTest, Node, free_ports, run_cairn, wait_until
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Dev(CairnTest):
+    def start_dev(self):
+        self.base = free_ports(3)
+        self.output_path = self.directory / "dev.out"
+        with open(self.output_path, "wb") as output:
+            self.dev = subprocess.Popen(
+                [CAIRN, "dev", "--nodes", "3", "--dir", self.directory / "data", "--base-port",
+                 str(self.base)], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        self.addCleanup(self.dev.kill)
+        wait_until(lambda: "ready" in self.output() or self.dev.poll() is not None, "dev is ready")
+        self.assertIn("ready", self.output())
+        children = f"/proc/{self.dev.pid}/task/{self.dev.pid}/children"
+        with open(children, encoding="ascii") as listed:
+            self.children = [int(pid) for pid in listed.read().split()]
+        self.assertEqual(len(self.children), 3)
+
+    def output(self):
+        return self.output_path.read_text()
+
+    def await_children_gone(self):
+        wait_until(lambda: not any(alive(pid) for pid in self.children), "the nodes end")
+
+    def test_it_serves_and_stops_cleanly(self):
+        self.start_dev()
+        self.assertIn(f"cairn shell 127.0.0.1:{self.base}", self.output())
+        done = run_cairn("shell", f"127.0.0.1:{self.base + 2}", "-c", "CREATE TABLE t (a)")
+        self.assert_passes(done)
+        self.dev.send_signal(signal.SIGINT)
+        self.assertEqual(self.dev.wait(timeout=harness.BOUND_SECONDS), 0, self.output())
+        self.await_children_gone()
+        for node in (1, 2, 3):
+            self.assertIn("stopped", (self.directory / "data" / f"node{node}.log").read_text())
+
+    def test_a_node_that_ends_is_reported_and_not_restarted(self):
+        self.start_dev()
+        os.kill(self.children[1], signal.SIGKILL)
+        wait_until(lambda: "was killed by signal 9" in self.output(), "the report")
+        run_cairn("shell", f"127.0.0.1:{self.base}", "-c", "CREATE TABLE t (a)")
+        self.assertFalse(alive(self.children[1]))
+        self.dev.send_signal(signal.SIGTERM)
+        self.assertEqual(self.dev.wait(timeout=harness.BOUND_SECONDS), 0, self.output())
+        self.await_children_gone()
+
+    def test_nodes_do_not_outlive_it(self):
+        self.start_dev()
+        self.dev.kill()
+        self.dev.wait()
+        self.await_children_gone()
+
+
+class Membership(CairnTest):
+    def test_list_shows_every_node(self):
+        nodes = self.new_cluster(3)
+        nodes[2].kill()
+        done = run_cairn("member", "list", nodes[0].address, "--mode", "csv")
+        self.assert_passes(done)
+        lines = done.stdout.splitlines()
+        self.assertEqual(len(lines), 4, done.stdout)
+        self.assertEqual(sum("leader" in line for line in lines), 1 if not nodes[2].up else 0)
+        self.assertIn("unreachable", lines[3])
+
+    def test_leadership_is_transferred(self):
+        nodes = self.new_cluster(3)
+        leader = self.await_leader()
+        heir = nodes[leader.id % 3]
+        done = run_cairn("member", "transfer", nodes[0].address, heir.id)
+        self.assert_passes(done)
+        wait_until(heir.leads, "the heir leads")
+
+    def test_a_node_is_added_and_removed(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (a)")
+        nodes[0].sql("INSERT INTO t VALUES (1)")
+        port = free_ports(1)
+        peers = ",".join(f"{node.id}={node.address}" for node in nodes) + f",4=127.0.0.1:{port}"
+        fourth = Node(4, port, self.directory, peers).start()
+        self.nodes.append(fourth)
+        done = run_cairn("member", "add", nodes[1].address, 4, fourth.address, seconds=70)
+        self.assert_passes(done)
+        self.assertEqual(fourth.sql("SELECT a FROM t"), [{"a": 1}])
+        done = run_cairn("member", "remove", nodes[1].address, 4, seconds=70)
+        self.assert_passes(done)
+        listed = run_cairn("member", "list", nodes[0].address, "--mode", "csv").stdout
+        self.assertEqual(len(listed.splitlines()), 4, listed)
+        nodes[0].sql("INSERT INTO t VALUES (2)")
+
+    def test_a_change_that_would_lose_the_quorum_is_refused(self):
+        nodes = self.new_cluster(3)
+        leader = self.await_leader()
+        dead = nodes[leader.id % 3]
+        alive_one = nodes[(leader.id + 1) % 3]
+        dead.kill()
+
+        def refused():
+            done = run_cairn("member", "remove", leader.address, alive_one.id, "--timeout-ms", 3000)
+            self.assertNotEqual(done.returncode, 0, done.stdout)
+            return "quorum" in done.stderr.lower()
+        wait_until(refused, "the refusal names the quorum")
+        leader.sql("CREATE TABLE still_works (a)")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,205 @@
+"""Starts and stops real nodes for the whole-process tests. Standard library only.
+
+CAIRN_BIN names the program (default: build/cairn of this tree). Each test gets a directory of its
+own, which is kept, and named, when the test fails.
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CAIRN = os.environ.get("CAIRN_BIN", str(ROOT / "build" / "cairn"))
+BOUND_SECONDS = 30  # for anything that is waited for
+
+
+def free_ports(count):
+    """The first of `count` ports in a row that nobody listens on. They lie below the range that the
+    kernel gives to outgoing connections, one of which could take the port of a node that is down."""
+    for _ in range(100):
+        base = random.randrange(20000, 32000 - count)
+        try:
+            for port in range(base, base + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+    raise RuntimeError("no free ports")
+
+
+def wait_until(condition, what, seconds=BOUND_SECONDS):
+    """The condition's first true value; it is asked again and again, within the bound."""
+    until = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def run_cairn(*arguments, stdin=None, seconds=BOUND_SECONDS):
+    """Runs the program to its end; has returncode, stdout and stderr (text)."""
+    return subprocess.run([CAIRN, *map(str, arguments)], input=stdin, capture_output=True,
+                          text=True, timeout=seconds, check=False,
+                          stdin=subprocess.DEVNULL if stdin is None else None)
+
+
+class Node:
+    """One `cairn server`, which may be started, ended and started again on its data."""
+
+    def __init__(self, node_id, port, directory, peers="", flags=()):
+        self.id = node_id
+        self.port = port
+        self.db = pathlib.Path(directory) / f"node{node_id}.db"
+        self.log_path = pathlib.Path(directory) / f"node{node_id}.log"
+        self.peers = peers
+        self.flags = list(flags)
+        self.process = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def start(self, wait=True):
+        arguments = [CAIRN, "server", "--id", str(self.id), "--port", str(self.port),
+                     "--db", str(self.db), *self.flags]
+        if self.peers:
+            arguments += ["--peers", self.peers]
+        listening_before = self.log.count(" serving on ")
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(arguments, stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        if wait:
+            def listens():
+                if self.process.poll() is not None:
+                    raise AssertionError(f"node {self.id} ended with {self.process.returncode}: "
+                                         f"{self.log[-2000:]}")
+                return self.log.count(" serving on ") > listening_before
+            wait_until(listens, f"node {self.id} listens")
+        return self
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, seconds=BOUND_SECONDS):
+        """SIGTERM; gives the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=seconds)
+
+    @property
+    def up(self):
+        return self.process is not None and self.process.poll() is None
+
+    def shell(self, *commands, mode="json", timeout_ms=10000):
+        """Runs shell commands; has returncode, stdout and stderr."""
+        arguments = []
+        for command in commands:
+            arguments += ["-c", command]
+        return run_cairn("shell", self.address, "--mode", mode, "--timeout-ms", timeout_ms,
+                         *arguments)
+
+    def sql(self, sql):
+        """The rows of a query as dictionaries, or [] of a write; an error fails the test."""
+        done = self.shell(sql)
+        if done.returncode != 0:
+            raise AssertionError(f"{sql}: {done.stderr}")
+        return json.loads(done.stdout) if done.stdout else []
+
+    def status(self):
+        """The node's own account, or None if it does not answer."""
+        done = self.shell(".status", timeout_ms=1000)
+        return json.loads(done.stdout)[0] if done.returncode == 0 else None
+
+    def leads(self):
+        status = self.status() if self.up else None
+        return status is not None and status["role"] == "leader"
+
+
+class CairnTest(unittest.TestCase):
+    """A test with a directory and nodes that end with it."""
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-test."))
+        self.nodes = []
+
+    def tearDown(self):
+        for node in self.nodes:
+            node.kill()
+        outcome = getattr(self, "_outcome", None)
+        result = getattr(outcome, "result", None)
+        failed = result is not None and any(
+            test is self for test, _ in list(result.failures) + list(result.errors))
+        if failed or not getattr(outcome, "success", True):
+            print(f"{self.id()}: data and logs are kept in {self.directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def new_cluster(self, count, flags=(), start=True):
+        base = free_ports(count)
+        peers = ",".join(f"{i + 1}=127.0.0.1:{base + i}" for i in range(count)) if count > 1 else ""
+        self.nodes = [Node(i + 1, base + i, self.directory, peers, flags) for i in range(count)]
+        if start:
+            for node in self.nodes:
+                node.start()
+            self.await_leader()
+        return self.nodes
+
+    def await_leader(self):
+        def leader():
+            return next((node for node in self.nodes if node.leads()), None)
+        return wait_until(leader, "a leader")
+
+    def client(self, *arguments, seconds=120):
+        return run_cairn("client", "--master-addr", self.nodes[0].address, "--slave-addrs",
+                         ",".join(node.address for node in self.nodes[1:]), *arguments,
+                         seconds=seconds)
+
+    def assert_passes(self, done):
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def start_load(self, duration_ms):
+        """A load in the background, begun; see check_load."""
+        self.load_log = self.directory / "load.log"
+        with open(self.load_log, "wb") as log:
+            self.load = subprocess.Popen(
+                [CAIRN, "client", "--scenario", "load", "--ledger", self.directory / "ledger",
+                 "--duration-ms", str(duration_ms), "--master-addr", self.nodes[0].address,
+                 "--slave-addrs", ",".join(node.address for node in self.nodes[1:])],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.addCleanup(self.load.kill)
+        wait_until(lambda: "load begins" in self.load_log.read_text(), "the load begins")
+
+    def check_load(self):
+        """All writes that were acknowledged are there, none twice, on all nodes."""
+        self.load.wait(timeout=120)
+        self.assertEqual(self.load.returncode, 0, self.load_log.read_text())
+        self.assert_passes(self.client("--scenario", "check-load", "--ledger",
+                                       self.directory / "ledger"))
+
+
+def main():
+    """Runs the tests of the calling file. Exit status 77 (skipped, to ctest) if all were skipped."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    if result.skipped:
+        print(f"skipped: {len(result.skipped)} of {result.testsRun}")
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.testsRun and len(result.skipped) == result.testsRun else 0)

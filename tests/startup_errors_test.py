@@ -1,0 +1,139 @@
+"""Wrong flags, files and data: each a clear error and a non-zero exit, and nothing touched."""
+import os
+import shutil
+import socket
+import sqlite3
+import unittest
+
+import harness
+from harness import CairnTest, Node, free_ports, run_cairn
+
+
+def snapshot(directory):
+    """Every file below, with its content."""
+    return {path.relative_to(directory): path.read_bytes()
+            for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+class StartupErrors(CairnTest):
+    def refuse(self, want, *flags):
+        """`cairn server` with these flags ends at once, says `want`, and changes no file."""
+        before = snapshot(self.directory)
+        done = run_cairn("server", *flags, seconds=10)
+        self.assertNotEqual(done.returncode, 0, f"{flags} was accepted")
+        self.assertGreater(done.returncode, 0, f"{flags}: ended by a signal; {done.stderr}")
+        self.assertIn(want.lower(), (done.stderr + done.stdout).lower(), f"{flags}")
+        self.assertEqual(snapshot(self.directory), before, f"{flags} touched files")
+
+    def test_flags(self):
+        db = self.directory / "a.db"
+        port = free_ports(1)
+        config = self.directory / "bad.toml"
+        config.write_text("port = 5000\nprot = 6000\n")
+        table = [
+            ("rocksdb", ["--engine", "rocksdb", "--port", port]),
+            ("--port", ["--port", "0"]),
+            ("--port", ["--port", "99999"]),
+            ("--peers", ["--port", port, "--peers", "nonsense"]),
+            ("--peers", ["--port", port, "--peers", "1=127.0.0.1"]),
+            ("named twice", ["--port", port, "--peers", f"1=a:{port},1=b:1"]),
+            (str(port), ["--port", port, "--peers", "1=127.0.0.1:1,2=127.0.0.1:2"]),
+            ("peers", ["--id", "3", "--port", port,
+                       "--peers", f"1=127.0.0.1:{port},2=127.0.0.1:2"]),
+            ("bad.toml:2", ["--config", config]),
+            ("no-such.toml", ["--config", self.directory / "no-such.toml"]),
+            ("--nonsense", ["--nonsense"]),
+        ]
+        for want, flags in table:
+            with self.subTest(flags=flags):
+                self.refuse(want, "--db", db, *flags)
+
+    def test_a_busy_port(self):
+        with socket.socket() as busy:
+            port = free_ports(1)
+            busy.bind(("127.0.0.1", port))
+            busy.listen()
+            self.refuse(str(port), "--db", self.directory / "a.db", "--port", port)
+
+    def test_a_file_that_is_no_database(self):
+        db = self.directory / "a.db"
+        db.write_bytes(b"this is not a data base" * 1000)
+        self.refuse("a.db", "--db", db, "--port", free_ports(1))
+
+    def test_a_directory_for_a_file(self):
+        db = self.directory / "a.db"
+        db.mkdir()
+        self.refuse("a.db", "--db", db, "--port", free_ports(1))
+
+    @unittest.skipIf(os.geteuid() == 0, "root may read everything")
+    def test_an_unreadable_file(self):
+        db = self.directory / "a.db"
+        db.write_bytes(b"")
+        db.chmod(0)
+        self.addCleanup(db.chmod, 0o600)
+        done = run_cairn("server", "--db", db, "--port", free_ports(1))
+        self.assertGreater(done.returncode, 0)
+        self.assertIn("a.db", done.stderr)
+
+    def test_a_second_process_on_the_same_data(self):
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE t (a)")
+        done = run_cairn("server", "--db", node.db, "--port", free_ports(1), seconds=10)
+        self.assertGreater(done.returncode, 0)
+        self.assertIn("node1.db", done.stderr)
+        node.sql("INSERT INTO t VALUES (1)")
+        self.assertEqual(node.sql("SELECT count(*) AS n FROM t"), [{"n": 1}])
+
+    def test_data_of_another_node_id(self):
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE t (a)")
+        self.assertEqual(node.stop(), 0)
+        self.refuse("node", "--id", "2", "--db", node.db, "--port", node.port)
+        node.start()
+        self.assertEqual(node.sql("SELECT count(*) AS n FROM t"), [{"n": 0}])
+
+    def test_data_of_another_cluster_never_mixes(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE ours (a)")
+        stranger_directory = self.directory / "stranger"
+        stranger_directory.mkdir()
+        stranger = Node(3, free_ports(1), stranger_directory)
+        self.nodes = nodes + [stranger]
+        stranger.start()
+        harness.wait_until(stranger.leads, "the stranger leads its own cluster")
+        stranger.sql("CREATE TABLE theirs (a)")
+        self.assertEqual(stranger.stop(), 0)
+        # The data of another cluster in the place of node 3's.
+        nodes[2].kill()
+        shutil.rmtree(f"{nodes[2].db}.cairn")
+        for path in self.directory.glob("node3.db*"):
+            path.unlink()
+        for path in stranger_directory.glob("node3.db*"):
+            target = self.directory / path.name
+            shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
+        nodes[2].start(wait=False)
+        # Whether it ends or waits: the two that are right go on, and neither side gets the other's.
+        for i in range(20):
+            nodes[0].sql(f"INSERT INTO ours VALUES ({i})")
+        tables = nodes[1].sql("SELECT name FROM sqlite_schema WHERE name IN ('ours', 'theirs')")
+        self.assertEqual(tables, [{"name": "ours"}])
+        nodes[2].kill()
+        with sqlite3.connect(nodes[2].db) as file:
+            names = {row[0] for row in file.execute("SELECT name FROM sqlite_schema")}
+        self.assertIn("theirs", names)
+        self.assertNotIn("ours", names)
+        self.assertIn("cluster", nodes[2].log.lower())
+
+    def test_a_directory_that_cannot_be_written(self):
+        # /sys takes no files from anyone, root included.
+        self.refuse("/sys", "--db", "/sys/cairn-test.db", "--port", free_ports(1))
+
+    def test_wide_open_addresses_warn(self):
+        node = Node(1, free_ports(1), self.directory, flags=["--host", "0.0.0.0"])
+        self.nodes = [node]
+        node.start()
+        self.assertIn("TLS", node.log)
+
+
+if __name__ == "__main__":
+    harness.main()
