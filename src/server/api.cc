@@ -104,11 +104,12 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   router_->Write(*std::move(command), DeadlineOf(timeout_ms, context), context.forwarded,
                  [done = std::move(done)](Result<CommandResult> result) {
                    // A replicated failure is an error to the caller, of a known outcome.
-                   if (result.ok() && !result->status.ok()) {
-                     done(Status(result->status).With(Outcome::kApplied));
-                   } else {
-                     done(std::move(result));
+                   if (!result.ok() || result->status.ok()) return done(std::move(result));
+                   Status failure = std::move(result->status);
+                   if (failure.outcome() == Outcome::kNone) {
+                     failure = std::move(failure).With(Outcome::kApplied);
                    }
+                   done(std::move(failure));
                  });
 }
 

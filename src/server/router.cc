@@ -216,13 +216,13 @@ void Router::AwaitLeader(const CallPtr& call) {
 }
 
 void Router::Settle(const CallPtr& call, Result<CommandResult> result) {
-  if (IsExpired(result) && call->own_id) {
-    if (Rename(call)) {
-      NameAndTry(call);
-    } else {
-      Finish(call, Unavailable("the session expired before the outcome was known")
-                       .With(Outcome::kUnknown));
-    }
+  if (IsExpired(result) && call->own_id && Rename(call)) {
+    NameAndTry(call);
+    return;
+  }
+  if (IsExpired(result) && call->maybe_applied) {
+    Finish(call, Unavailable("the session expired before the outcome was known")
+                     .With(Outcome::kUnknown));
     return;
   }
   const Status& status = result.status();
