@@ -75,7 +75,8 @@ class LogStore {
   virtual Status Compact(GroupId group, LogIndex index, Term term) = 0;
 
   // For an idle log: seals the end (see docs/internals/log_format.md), so that later rot of the
-  // last batch is told from a torn write. Does nothing if it is sealed already.
+  // last batch is told from a torn write. Syncs. Does nothing if it is sealed already.
+  // RESOURCE_EXHAUSTED as in Write.
   virtual Status SealIdle() = 0;
 
   // Bytes of live segment files.

@@ -65,7 +65,7 @@ class SegmentLog final : public LogStore {
   LogState state_;
   SegmentPreparer preparer_;
   Status failed_;
-  bool may_free_ = true;         // an entry was released since FreeSegments last looked
+  bool may_free_ = true;         // a segment may hold nothing needed since FreeSegments last looked
   std::vector<Record> records_;  // of the batch being written; kept for their memory
   std::string buffer_;
 };
@@ -222,6 +222,7 @@ Status SegmentLog::PublishSegment(SegmentPreparer::Prepared next, const std::vec
   state_.segments[sequence] = {std::move(next.file), path, next.bytes};
   state_.end = state_.durable = header.head_end;
   state_.sealed = true;
+  may_free_ = true;  // perhaps the one before, that was in use until now
   return OkStatus();
 }
 

@@ -6,8 +6,10 @@
 // block.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,10 +32,11 @@ struct ReplicaOptions {
   std::string address;                           // how peers reach this node
   std::map<uint64_t, std::string> listed_peers;  // --peers, this node included; empty: alone
   std::string data_directory;                    // FILE.cairn
+  std::string engine;                            // state_machine::EngineFingerprint()
   std::chrono::milliseconds tick{10};
   uint64_t election_ticks = 15;
   uint64_t heartbeat_ticks = 3;
-  uint64_t seed = 0;                 // of this replica's Rng
+  uint64_t seed = 0;                 // of this replica's Rng; 0: from the system
   size_t batch_bytes_max = 1 << 20;  // of one entry made by the batcher
   size_t batch_commands_max = 1024;
   size_t proposal_queue_bytes_max = 64 << 20;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_system.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "raft/types.h"
@@ -103,6 +104,30 @@ inline Result<raft::SnapshotMeta> ReadTestMeta(sqlite3* db) {
   sqlite3_finalize(stmt);
   return meta;
 }
+
+// The real file system, to be overridden where a test wants to look or to interfere.
+class ForwardingFileSystem : public FileSystem {
+ public:
+  Result<std::unique_ptr<File>> Open(const std::string& path, bool create) override {
+    return fs_.Open(path, create);
+  }
+  Result<bool> Exists(const std::string& path) override { return fs_.Exists(path); }
+  Result<std::vector<std::string>> List(const std::string& directory) override {
+    return fs_.List(directory);
+  }
+  Status CreateDirectories(const std::string& path) override { return fs_.CreateDirectories(path); }
+  Status Rename(const std::string& from, const std::string& to) override {
+    return fs_.Rename(from, to);
+  }
+  Status Remove(const std::string& path) override { return fs_.Remove(path); }
+  Status SyncDirectory(const std::string& directory) override {
+    return fs_.SyncDirectory(directory);
+  }
+  Result<uint64_t> FreeBytes(const std::string& path) override { return fs_.FreeBytes(path); }
+
+ private:
+  FileSystem& fs_ = PosixFileSystem();
+};
 
 // Keeps what a query delivers.
 class RowCollector : public RowSink {

@@ -17,6 +17,7 @@
 
 #include "base/status.h"
 #include "state_machine/command.h"
+#include "state_machine/sqlite/sql_scan.h"
 
 namespace cairn::state_machine {
 
@@ -41,9 +42,8 @@ class ProposalChecker {
   // What the text alone says.
   struct Verdict {
     Status status;
-    int parameters = 0;              // the highest number of one
-    bool gaps = false;               // some numbers up to `parameters` do not occur
-    std::vector<std::string> names;  // of parameter i + 1, with its prefix; empty if it has none
+    size_t parameters = 0;  // the highest number of one
+    std::vector<NamedParameter> names;
   };
   using VerdictPtr = std::shared_ptr<const Verdict>;
   using Lru = std::list<std::pair<std::string, VerdictPtr>>;

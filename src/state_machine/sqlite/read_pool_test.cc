@@ -441,6 +441,10 @@ TEST_F(ReadPoolTest, AnIdleOldViewIsEndedSoThatTheWalCanBeReset) {
 }
 
 TEST_F(ReadPoolTest, ViewsDrainsAndWritesOnManyThreadsNeverMixStates) {
+  int64_t index = 6;
+  writer_.Run("BEGIN; DELETE FROM t; INSERT INTO t VALUES(6, 'x')");
+  writer_.SetApplied(6);
+  writer_.Run("COMMIT");
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};
   std::vector<std::thread> readers;
@@ -463,10 +467,6 @@ TEST_F(ReadPoolTest, ViewsDrainsAndWritesOnManyThreadsNeverMixStates) {
       }
     });
   }
-  int64_t index = 6;
-  writer_.Run("BEGIN; DELETE FROM t; INSERT INTO t VALUES(6, 'x')");
-  writer_.SetApplied(6);
-  writer_.Run("COMMIT");
   for (int round = 0; round < 100 || answered.load() < 200; ++round) {
     ++index;
     writer_.Run("BEGIN; UPDATE t SET id = id + 1");

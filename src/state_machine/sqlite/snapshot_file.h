@@ -61,7 +61,8 @@ class SnapshotStore {
 
  private:
   SnapshotStore(FileSystem& fs, SnapshotStoreOptions options);
-  Result<std::shared_ptr<SnapshotCopy>> Make();
+  Result<std::shared_ptr<SnapshotCopy>> Make(LogIndex index_min);
+  Result<std::shared_ptr<SnapshotCopy>> MakeAt(const std::string& path, LogIndex index_min);
   Status CheckSpace(sqlite3* source);
   Status CopyPages(sqlite3* source, const std::string& to);
 

@@ -38,7 +38,7 @@ std::string ParameterName(sqlite3_stmt* stmt, int number) {
 // The number of the parameter called `name`, which may lack its prefix; 0 if there is none.
 int FindParameter(sqlite3_stmt* stmt, const std::string& name) {
   if (name.empty() || name.find('\0') != std::string::npos) return 0;
-  if (name[0] == ':' || name[0] == '@' || name[0] == '$' || name[0] == '?') {
+  if (name[0] == ':' || name[0] == '@' || name[0] == '$') {
     return sqlite3_bind_parameter_index(stmt, name.c_str());
   }
   for (const char prefix : {':', '@', '$'}) {

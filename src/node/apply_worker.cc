@@ -1,0 +1,125 @@
+#include "node/apply_worker.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::node {
+namespace {
+
+constexpr SteadyTime kIdleAfter = std::chrono::seconds(1);
+constexpr SteadyTime kCheckpointEvery = std::chrono::seconds(30);
+
+}  // namespace
+
+ApplyWorker::ApplyWorker(const ReplicaOptions& options, FileSystem* fs,
+                         state_machine::StateMachine* state, Clock* clock,
+                         ApplyWorkerEvents* events)
+    : options_(options), fs_(fs), state_(state), clock_(clock), events_(events), tasks_(0) {}
+
+void ApplyWorker::Start() {
+  last_checkpoint_ = clock_->SteadyNow();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ApplyWorker::Stop(bool checkpoint) {
+  if (!thread_.joinable()) return;
+  checkpoint_at_end_ = checkpoint;
+  tasks_.Close();  // under its lock, so that the thread sees checkpoint_at_end_
+  thread_.join();
+}
+
+void ApplyWorker::Run() {
+  std::vector<Task> tasks;
+  while (tasks_.PopAll(&tasks, kIdleAfter)) {
+    RunTasks(std::exchange(tasks, {}));
+    CheckpointIfDue();
+  }
+  if (checkpoint_at_end_) Checkpoint();
+}
+
+void ApplyWorker::RunTasks(std::vector<Task> tasks) {
+  std::vector<ApplyJob> jobs;
+  for (Task& task : tasks) {
+    if (auto* job = std::get_if<ApplyJob>(&task)) {
+      jobs.push_back(std::move(*job));
+      continue;
+    }
+    Apply(std::exchange(jobs, {}));
+    if (auto* install = std::get_if<InstallTask>(&task)) {
+      Install(*install);
+    } else if (auto* remove = std::get_if<RemoveFileTask>(&task)) {
+      if (Status s = fs_->Remove(remove->path); !s.ok()) LOG_WARN("{}", s.message());
+    } else {
+      Checkpoint();
+    }
+  }
+  Apply(std::move(jobs));
+}
+
+AppliedReport ApplyWorker::Report() const {
+  const state_machine::AppliedState applied = state_->applied_state();
+  return {applied.index, applied.term, applied.lease_ms, state_->NextDeadlineLeaseMs()};
+}
+
+void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
+  if (jobs.empty() || stopped_) return;
+  std::vector<raft::Entry> entries;
+  std::vector<EntryWaiters> waiters;
+  for (ApplyJob& job : jobs) {
+    std::move(job.batch.entries.begin(), job.batch.entries.end(), std::back_inserter(entries));
+    std::move(job.waiters.begin(), job.waiters.end(), std::back_inserter(waiters));
+  }
+  size_t next = 0;
+  const auto on_results = [&](state_machine::EntryResults results) {
+    if (next == waiters.size() || waiters[next].index != results.index) return;
+    std::vector<PendingCommandPtr>& commands = waiters[next++].commands;
+    const size_t n = std::min(commands.size(), results.results.size());
+    for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
+  };
+  const raft::CommittedBatch& last = jobs.back().batch;
+  const Status status = state_->Apply(entries, last.config, last.config_index, on_results);
+  for (; next < waiters.size(); ++next) {
+    for (PendingCommandPtr& command : waiters[next].commands) {
+      command->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+    }
+  }
+  if (!status.ok()) return Stopped(status);
+  events_->OnApplied(Report());
+}
+
+void ApplyWorker::Install(const InstallTask& task) {
+  if (stopped_) return;
+  const Status status = state_->InstallSnapshot(task.path, task.meta);
+  if (!status.ok()) stopped_ = true;
+  last_checkpoint_ = clock_->SteadyNow();
+  events_->OnInstalled(status, Report(), state_->durable_index());
+}
+
+void ApplyWorker::CheckpointIfDue() {
+  const bool dirty = state_->durable_index() < state_->applied_index();
+  if (!dirty) return;
+  if (state_->WalBytes() <= options_.checkpoint_wal_bytes &&
+      clock_->SteadyNow() - last_checkpoint_ < kCheckpointEvery) {
+    return;
+  }
+  Checkpoint();
+}
+
+void ApplyWorker::Checkpoint() {
+  if (stopped_) return;
+  last_checkpoint_ = clock_->SteadyNow();
+  if (state_->durable_index() < state_->applied_index()) {
+    if (const Status status = state_->Checkpoint(); !status.ok()) return Stopped(status);
+  }
+  events_->OnCheckpointed(state_->durable_index());
+}
+
+void ApplyWorker::Stopped(const Status& status) {
+  stopped_ = true;
+  events_->OnApplyStopped(status);
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,38 @@
+#include "node/data_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace cairn::node {
+
+Result<std::unique_ptr<DataLock>> DataLock::Acquire(const std::string& directory) {
+  const std::string path = directory + "/LOCK";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus("open " + path, errno);
+  // flock rather than a POSIX record lock: that one would be lost as soon as any other code of
+  // this process opened and closed the file, and would not stop a second DataLock in this process.
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    char holder[32] = {};
+    const ssize_t n = ::pread(fd, holder, sizeof(holder) - 1, 0);
+    ::close(fd);
+    if (error != EWOULDBLOCK) return ErrnoStatus("lock " + path, error);
+    std::string who = n > 0 ? " (process " + std::string(holder, static_cast<size_t>(n)) + ")" : "";
+    return FailedPrecondition(directory + " is in use by another process" + who);
+  }
+  // Only for the message above; the lock itself is the kernel's.
+  const std::string pid = std::to_string(::getpid());
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
+    const int error = errno;
+    ::close(fd);
+    return ErrnoStatus("write " + path, error);
+  }
+  return std::unique_ptr<DataLock>(new DataLock(fd));
+}
+
+DataLock::~DataLock() { ::close(fd_); }
+
+}  // namespace cairn::node

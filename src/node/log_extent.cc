@@ -1,0 +1,65 @@
+#include "node/log_extent.h"
+
+namespace cairn::node {
+namespace {
+
+// One mark for so many bytes: 64 MiB of log make about a thousand marks.
+constexpr uint64_t kMarkBytes = 64 << 10;
+// What a record costs beside its payload.
+constexpr uint64_t kEntryOverheadBytes = 48;
+
+}  // namespace
+
+void LogExtent::AddEntry(const raft::Entry& entry, uint64_t bytes) {
+  if (marks_.empty() || marks_.back().bytes >= kMarkBytes) marks_.emplace_back();
+  Mark& mark = marks_.back();
+  mark.last = entry.index;
+  mark.term = entry.term;
+  mark.bytes += bytes;
+  bytes_ += bytes;
+}
+
+void LogExtent::Init(const std::vector<raft::Entry>& entries, uint64_t bytes) {
+  Reset();
+  for (const raft::Entry& entry : entries) AddEntry(entry, bytes / entries.size());
+}
+
+void LogExtent::Append(const std::vector<raft::Entry>& entries) {
+  for (const raft::Entry& entry : entries) {
+    AddEntry(entry, entry.payload->size() + kEntryOverheadBytes);
+  }
+}
+
+void LogExtent::TruncateFrom(LogIndex index) {
+  // A mark that straddles the cut goes whole: what it covered below the cut is then counted with
+  // the next mark, less its bytes. The error is one mark.
+  while (!marks_.empty() && marks_.back().last >= index) {
+    bytes_ -= marks_.back().bytes;
+    marks_.pop_back();
+  }
+}
+
+void LogExtent::Reset() {
+  marks_.clear();
+  bytes_ = 0;
+}
+
+std::optional<CompactionPoint> LogExtent::PointLeaving(uint64_t keep_bytes, LogIndex limit) const {
+  std::optional<CompactionPoint> point;
+  uint64_t behind = bytes_;
+  for (const Mark& mark : marks_) {
+    behind -= mark.bytes;
+    if (mark.last > limit || behind < keep_bytes) break;
+    point = CompactionPoint{mark.last, mark.term};
+  }
+  return point;
+}
+
+void LogExtent::CompactTo(LogIndex index) {
+  while (!marks_.empty() && marks_.front().last <= index) {
+    bytes_ -= marks_.front().bytes;
+    marks_.pop_front();
+  }
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,263 @@
+#include "node/membership.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::node {
+namespace {
+
+constexpr SteadyTime kProgressEvery = std::chrono::seconds(1);
+// A learner this close behind the leader's commit index is as good as caught up: under load it
+// never gets to zero.
+constexpr uint64_t kCaughtUpEntries = 256;
+
+bool ActiveMajority(const std::set<MemberId>& voters, const raft::CoreStatus& core) {
+  size_t active = 0;
+  for (const MemberId voter : voters) {
+    const auto peer = core.peers.find(voter);
+    if (voter == core.self || (peer != core.peers.end() && peer->second.recently_active)) ++active;
+  }
+  return active >= voters.size() / 2 + 1;
+}
+
+}  // namespace
+
+bool HasActiveQuorum(const raft::Configuration& config, const raft::CoreStatus& core) {
+  return !config.voters.empty() && ActiveMajority(config.voters, core);
+}
+
+MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
+  // While a wiped node is being replaced two members carry its node id; the voter is the one that
+  // the operator means.
+  MemberId found;
+  for (const auto& [id, info] : config.info) {
+    if (info.node_id == node_id && (found.is_none() || config.voters.contains(id))) found = id;
+  }
+  return found;
+}
+
+MembershipJob::MembershipJob(Replica::MembershipChange change, uint64_t cluster_id,
+                             std::string engine, SteadyTime deadline, Callbacks callbacks)
+    : change_(std::move(change)),
+      cluster_id_(cluster_id),
+      engine_(std::move(engine)),
+      deadline_(deadline),
+      callbacks_(std::move(callbacks)) {}
+
+MembershipJob::MembershipJob(const transport::JoinRequest& join, SteadyTime deadline,
+                             Callbacks callbacks)
+    : change_{Replica::MembershipChange::Kind::kReplace, join.node_id, join.address},
+      deadline_(deadline),
+      callbacks_(std::move(callbacks)),
+      nonce_(join.nonce) {}
+
+MembershipJob::~MembershipJob() {
+  Finish(Unavailable("the change of membership was given up while " + Describe()));
+}
+
+MembershipJob::Requests MembershipJob::TakeRequests() {
+  return std::exchange(requests_, Requests{});
+}
+
+std::string MembershipJob::Describe() const {
+  const std::string node = "node " + std::to_string(change_.node_id);
+  switch (phase_) {
+    case Phase::kStart:
+    case Phase::kProbing: return "asking " + node + " who it is (nothing was changed)";
+    case Phase::kAddingLearner: return "adding " + node + " as a learner";
+    case Phase::kCatchingUp:
+      return node + " is a learner and has not caught up (run the command again to go on)";
+    case Phase::kPromoting: return "making " + node + " a voter";
+    case Phase::kRemoving: return "removing " + node;
+  }
+  return node;
+}
+
+void MembershipJob::Progress(const std::string& line) {
+  if (callbacks_.progress) callbacks_.progress(line);
+}
+
+void MembershipJob::Finish(Status status) {
+  if (std::exchange(finished_, true)) return;
+  if (callbacks_.done) callbacks_.done(std::move(status));
+}
+
+void MembershipJob::Propose(raft::Configuration config, Phase phase) {
+  phase_ = phase;
+  waiting_ = true;
+  requests_.propose = std::move(config);
+}
+
+void MembershipJob::OnRefused(const std::string& why, bool retry) {
+  waiting_ = false;
+  if (!retry) Finish(FailedPrecondition(why.empty() ? "the change was refused" : why));
+}
+
+void MembershipJob::Step(const raft::CoreStatus& core, SteadyTime now) {
+  if (finished_) return;
+  if (now >= deadline_) return Finish(DeadlineExceeded("no time left while " + Describe()));
+  // Until the core can take a change: an own-term entry committed, and no other change under way.
+  if (!core.leader_ready || core.config_in_progress) return;
+  switch (phase_) {
+    case Phase::kStart: return Begin(core);
+    case Phase::kProbing:
+      if (!waiting_) BeginAdd(core);
+      return;
+    case Phase::kAddingLearner:
+      if (core.config.IsLearner(new_member_)) {
+        if (callbacks_.admitted) callbacks_.admitted(new_member_);
+        Progress("node " + std::to_string(change_.node_id) + " is a learner (member " +
+                 ToString(new_member_) + ")");
+        phase_ = Phase::kCatchingUp;
+        waiting_ = false;
+      } else if (!waiting_) {
+        ProposeLearner(core);
+      }
+      return;
+    case Phase::kCatchingUp: return CatchUp(core, now);
+    case Phase::kPromoting:
+      if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
+      if (!waiting_) Promote(core);
+      return;
+    case Phase::kRemoving:
+      if (FindMember(core.config, change_.node_id).is_none()) return Finish(OkStatus());
+      if (!waiting_) BeginRemove(core);
+      return;
+  }
+}
+
+void MembershipJob::Begin(const raft::CoreStatus& core) {
+  using Kind = Replica::MembershipChange::Kind;
+  if (change_.node_id == 0) return Finish(InvalidArgument("a node id is a number from 1"));
+  if (change_.kind == Kind::kRemove) return BeginRemove(core);
+  if (change_.address.empty()) return Finish(InvalidArgument("the node's address is missing"));
+  const MemberId present = FindMember(core.config, change_.node_id);
+  if (change_.kind == Kind::kReplace && present.is_none()) {
+    return Finish(NotFound("node " + std::to_string(change_.node_id) + " is not a member"));
+  }
+  if (change_.kind == Kind::kAdd && core.config.voters.contains(present)) {
+    if (core.config.info.at(present).address == change_.address) return Finish(OkStatus());
+    return Finish(AlreadyExists("node " + std::to_string(change_.node_id) + " is a member at " +
+                                core.config.info.at(present).address));
+  }
+  if (nonce_ != 0) return BeginAdd(core);  // it told us itself
+  phase_ = Phase::kProbing;
+  waiting_ = true;
+  requests_.probe = change_.address;
+  Progress("asking " + change_.address + " who it is");
+}
+
+void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
+  if (finished_ || phase_ != Phase::kProbing) return;
+  waiting_ = false;
+  const std::string at = "the process at " + change_.address;
+  if (!reply.ok()) {
+    return Finish(Unavailable(at + " does not answer: " + reply.status().message()));
+  }
+  if (reply->identity.node_id != change_.node_id) {
+    return Finish(FailedPrecondition(at + " is node " + std::to_string(reply->identity.node_id)));
+  }
+  if (!engine_.empty() && reply->identity.engine != engine_) {
+    return Finish(FailedPrecondition(at + " runs another build of the SQL engine"));
+  }
+  const bool ours = reply->identity.cluster_id == cluster_id_;
+  if (reply->stage != transport::LifeStage::kEmpty && !ours) {
+    return Finish(FailedPrecondition(
+        at + " belongs to another cluster; stop it, wipe its data, and start it with --peers"));
+  }
+  nonce_ = reply->identity.nonce;
+}
+
+void MembershipJob::BeginAdd(const raft::CoreStatus& core) {
+  using Kind = Replica::MembershipChange::Kind;
+  replaced_ = MemberId();
+  for (const auto& [id, info] : core.config.info) {
+    if (info.node_id != change_.node_id) continue;
+    if (info.nonce == nonce_) {
+      new_member_ = id;  // left over from an attempt that was cut short
+    } else if (change_.kind == Kind::kReplace && core.config.voters.contains(id)) {
+      replaced_ = id;
+    }
+  }
+  if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
+  if (!replaced_.is_none()) {
+    const auto peer = core.peers.find(replaced_);
+    if (replaced_ == core.self || (peer != core.peers.end() && peer->second.recently_active)) {
+      return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
+                                       " is alive; stop it before it is replaced"));
+    }
+  }
+  if (!new_member_.is_none()) {
+    phase_ = Phase::kAddingLearner;
+    return;
+  }
+  ProposeLearner(core);
+}
+
+void MembershipJob::ProposeLearner(const raft::CoreStatus& core) {
+  raft::Configuration next = core.config;
+  // Learners of earlier attempts, of this node under another nonce, are of no use to anyone.
+  for (const auto& [id, info] : core.config.info) {
+    if (info.node_id == change_.node_id && core.config.IsLearner(id)) {
+      next.learners.erase(id);
+      next.info.erase(id);
+    }
+  }
+  new_member_ = MemberId(next.next_member_id++);
+  next.learners.insert(new_member_);
+  next.info[new_member_] = raft::MemberInfo{change_.node_id, change_.address, nonce_};
+  Propose(std::move(next), Phase::kAddingLearner);
+}
+
+void MembershipJob::CatchUp(const raft::CoreStatus& core, SteadyTime now) {
+  const auto peer = core.peers.find(new_member_);
+  if (peer == core.peers.end()) {
+    return Finish(Aborted("node " + std::to_string(change_.node_id) + " was removed meanwhile"));
+  }
+  const LogIndex match = peer->second.match;
+  if (peer->second.recently_active && peer->second.state == raft::PeerStatus::State::kReplicate &&
+      match + kCaughtUpEntries >= core.commit) {
+    return Promote(core);
+  }
+  if (now < next_progress_) return;
+  next_progress_ = now + kProgressEvery;
+  const bool snapshot = peer->second.state == raft::PeerStatus::State::kSnapshot;
+  Progress("node " + std::to_string(change_.node_id) + " catches up: " + ToString(match) + " of " +
+           ToString(core.commit) + (snapshot ? ", receiving a snapshot" : ""));
+}
+
+void MembershipJob::Promote(const raft::CoreStatus& core) {
+  raft::Configuration next = core.config;
+  next.learners.erase(new_member_);
+  next.voters.insert(new_member_);
+  if (!replaced_.is_none()) {
+    next.voters.erase(replaced_);
+    next.info.erase(replaced_);
+  }
+  Progress("node " + std::to_string(change_.node_id) + " has caught up and becomes a voter");
+  Propose(std::move(next), Phase::kPromoting);
+}
+
+void MembershipJob::BeginRemove(const raft::CoreStatus& core) {
+  const std::string who = "node " + std::to_string(change_.node_id);
+  if (FindMember(core.config, change_.node_id).is_none()) {
+    return Finish(NotFound(who + " is not a member"));
+  }
+  raft::Configuration next = core.config;
+  for (const auto& [id, info] : core.config.info) {
+    if (info.node_id != change_.node_id) continue;
+    next.voters.erase(id);
+    next.learners.erase(id);
+    next.info.erase(id);
+  }
+  if (next.voters.empty()) return Finish(FailedPrecondition(who + " is the only voter"));
+  if (next.voters != core.config.voters && !HasActiveQuorum(next, core)) {
+    return Finish(FailedPrecondition("without " + who +
+                                     " too few of the other voters are alive "
+                                     "for a majority"));
+  }
+  Progress("removing " + who);
+  Propose(std::move(next), Phase::kRemoving);
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,92 @@
+// MembershipJob: one change of membership, from the operator's wish to the last configuration
+// entry. A pure state machine on the leader: what it sees of the core in, proposals and progress
+// out.
+//
+// A new member is always a learner first, so that an empty log never counts in a quorum; it votes
+// once it has caught up. A node that lost its disk comes back under a new member id, and one joint
+// change lets the new in and the old out, so that the old one's vote and the new one's are never
+// counted side by side.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "node/replica.h"
+#include "raft/core.h"
+#include "transport/transport.h"
+
+namespace cairn::node {
+
+// One owner (the core thread).
+class MembershipJob {
+ public:
+  struct Callbacks {
+    std::function<void(const std::string&)> progress;
+    std::function<void(Status)> done;  // once
+    // When the new member's learner entry is committed (joining nodes wait for it).
+    std::function<void(MemberId)> admitted;
+  };
+  // What to do next; each is given once.
+  struct Requests {
+    std::optional<std::string> probe;            // address; answer with OnProbed
+    std::optional<raft::Configuration> propose;  // answer with OnRefused if it is dropped
+  };
+
+  // By the operator. `engine` and `cluster_id` are this node's.
+  MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, std::string engine,
+                SteadyTime deadline, Callbacks callbacks);
+  // A wiped node asks to be let in again: no probe, it told its nonce itself.
+  MembershipJob(const transport::JoinRequest& join, SteadyTime deadline, Callbacks callbacks);
+  // Answers `done` (unknown state) if nothing did before.
+  ~MembershipJob();
+
+  // Looks at the core and takes the next step, if it is time for one.
+  void Step(const raft::CoreStatus& core, SteadyTime now);
+  void OnProbed(Result<transport::ProbeReply> reply);
+  void OnRefused(const std::string& why, bool retry);
+  Requests TakeRequests();
+
+  bool finished() const { return finished_; }
+  uint64_t node_id() const { return change_.node_id; }
+  uint64_t nonce() const { return nonce_; }
+  void Fail(Status status) { Finish(std::move(status)); }
+
+ private:
+  enum class Phase { kStart, kProbing, kAddingLearner, kCatchingUp, kPromoting, kRemoving };
+
+  void Begin(const raft::CoreStatus& core);
+  void BeginRemove(const raft::CoreStatus& core);
+  void BeginAdd(const raft::CoreStatus& core);
+  void ProposeLearner(const raft::CoreStatus& core);
+  void CatchUp(const raft::CoreStatus& core, SteadyTime now);
+  void Promote(const raft::CoreStatus& core);
+  void Propose(raft::Configuration config, Phase phase);
+  void Progress(const std::string& line);
+  void Finish(Status status);
+  std::string Describe() const;
+
+  const Replica::MembershipChange change_;
+  const uint64_t cluster_id_ = 0;
+  const std::string engine_;
+  const SteadyTime deadline_;
+  Callbacks callbacks_;
+  uint64_t nonce_ = 0;  // of the new member; 0: not known yet
+  MemberId replaced_;   // voter that goes out when the new one comes in
+  MemberId new_member_;
+  Phase phase_ = Phase::kStart;
+  bool waiting_ = false;  // a proposal or probe is under way
+  SteadyTime next_progress_{0};
+  Requests requests_;
+  bool finished_ = false;
+};
+
+// Whether a quorum of `config` would be active (this leader counts) if it were in force.
+bool HasActiveQuorum(const raft::Configuration& config, const raft::CoreStatus& core);
+// The member that lives under this node id; none if there is none.
+MemberId FindMember(const raft::Configuration& config, uint64_t node_id);
+
+}  // namespace cairn::node

@@ -1,0 +1,50 @@
+// PendingCommand: a client's command on its way, and the promise to answer it exactly once.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "node/replica.h"
+
+namespace cairn::node {
+
+// Shared between the core thread (deadline, lost leadership) and the apply thread (result);
+// whichever calls Finish first answers, the other does nothing.
+class PendingCommand {
+ public:
+  PendingCommand(std::string encoded, SteadyTime deadline, CommandDone done)
+      : encoded_(std::move(encoded)), deadline_(deadline), done_(std::move(done)) {}
+  // Dropping one without an answer would leave a client waiting for ever.
+  ~PendingCommand() {
+    Finish(Unavailable("the node stopped before the outcome was known").With(Outcome::kUnknown));
+  }
+  PendingCommand(const PendingCommand&) = delete;
+  PendingCommand& operator=(const PendingCommand&) = delete;
+
+  const std::string& encoded() const { return encoded_; }
+  size_t bytes() const { return encoded_.size(); }
+  SteadyTime deadline() const { return deadline_; }
+  bool finished() const { return finished_.load(std::memory_order_acquire); }
+  // The bytes are in a log entry now; the memory is not needed twice.
+  std::string TakeEncoded() { return std::move(encoded_); }
+
+  void Finish(Result<state_machine::CommandResult> result) {
+    if (finished_.exchange(true)) return;
+    CommandDone done = std::move(done_);
+    if (done) done(std::move(result));
+  }
+
+ private:
+  std::string encoded_;
+  const SteadyTime deadline_;
+  CommandDone done_;
+  std::atomic<bool> finished_{false};
+};
+
+using PendingCommandPtr = std::shared_ptr<PendingCommand>;
+
+}  // namespace cairn::node

@@ -1,0 +1,420 @@
+// The threads around ReplicaCore: mailboxes in, workers out. No decision is made here.
+#include "node/replica.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "base/mailbox.h"
+#include "base/rng.h"
+#include "node/apply_worker.h"
+#include "node/log_worker.h"
+#include "node/replica_core.h"
+#include "node/snapshot_worker.h"
+#include "node/start_state.h"
+
+namespace cairn::node {
+namespace {
+
+// After a stall of this thread no more ticks than this are made up for: a burst would time out a
+// leader whose heartbeats lie unread in the same mailbox.
+constexpr int64_t kTicksAtOnceMax = 3;
+// Bytes of messages from peers that wait for the core; what comes beyond is dropped, and sent again
+// by Raft.
+constexpr size_t kMessageBytesMax = 64 << 20;
+constexpr size_t kMessageOverheadBytes = 128;
+constexpr SteadyTime kProbeTimeout = std::chrono::seconds(1);
+constexpr SteadyTime kJoinTimeout = std::chrono::seconds(10);
+
+using Event = std::function<void(ReplicaCore&)>;
+using Events = Mailbox<Event>;
+
+size_t MessageBytes(const std::vector<raft::Message>& messages) {
+  size_t bytes = 0;
+  for (const raft::Message& message : messages) {
+    bytes += kMessageOverheadBytes;
+    if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
+      for (const raft::Entry& entry : append->entries) {
+        bytes += entry.payload->size() + sizeof(raft::Entry);
+      }
+    }
+  }
+  return bytes;
+}
+
+class ReplicaImpl final : public Replica,
+                          public transport::Handler,
+                          public ReplicaEffects,
+                          public LogWorkerEvents,
+                          public ApplyWorkerEvents {
+ public:
+  ReplicaImpl(const ReplicaOptions& options, StartState start, FileSystem* fs,
+              log_store::LogStore* log, state_machine::StateMachine* state, Clock* clock)
+      : options_(options),
+        state_(state),
+        clock_(clock),
+        rng_(options.seed != 0 ? options.seed : SystemEntropy()),
+        events_(std::make_shared<Events>(0)),
+        log_worker_(options, fs, log, this),
+        apply_worker_(options, fs, state, clock, this),
+        snapshot_worker_(options.group, state,
+                         [events = events_](MemberId to, Status status, LogIndex index) {
+                           events->Push([to, status = std::move(status), index](ReplicaCore& core) {
+                             core.OnSnapshotSent(to, status, index);
+                           });
+                         }),
+        core_(std::make_unique<ReplicaCore>(options, std::move(start), clock, &rng_, this)) {
+    Publish(/*with_status=*/true);
+  }
+  // Without Shutdown: as if the process had been killed, but that every callback is called.
+  ~ReplicaImpl() override { StopThreads(/*checkpoint=*/false); }
+
+  // ---- Replica
+  void Start(transport::Transport* transport) override;
+  transport::Handler* handler() override { return this; }
+  void Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) override;
+  void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) override;
+  state_machine::StateMachine& state() override { return *state_; }
+  void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;
+  std::optional<LeaderHint> leader_hint() const override;
+  bool is_leader() const override { return is_leader_; }
+  ReplicaStatus status() const override;
+  void ChangeMembership(MembershipChange change, SteadyTime deadline,
+                        std::function<void(const std::string&)> progress,
+                        std::function<void(Status)> done) override;
+  void TransferLeadership(uint64_t node_id, SteadyTime deadline,
+                          std::function<void(Status)> done) override;
+  void Shutdown(SteadyTime timeout) override;
+
+  // ---- transport::Handler
+  void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
+  void OnUnreachable(GroupId group, MemberId member) override;
+  transport::ProbeReply OnProbe() override;
+  void OnJoin(const transport::JoinRequest& request,
+              std::function<void(Result<transport::JoinReply>)> reply) override;
+  bool OnSnapshotOffered(GroupId group, MemberId from, const raft::SnapshotMeta& meta) override;
+  void OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
+                          const std::string& path) override;
+
+  // ---- ReplicaEffects, on the core thread
+  void PersistLog(std::vector<raft::Persist> persists) override {
+    for (raft::Persist& persist : persists) log_worker_.Push(std::move(persist));
+  }
+  void FetchLog(const raft::Fetch& fetch) override { log_worker_.Push(fetch); }
+  void CompactLog(CompactionPoint point) override { log_worker_.Push(point); }
+  void SaveIdentity(const IdentityRecord& record) override { log_worker_.Push(record); }
+  void Apply(ApplyJob job) override { apply_worker_.Push(std::move(job)); }
+  void Checkpoint() override { apply_worker_.Push(ApplyWorker::CheckpointTask{}); }
+  void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
+    apply_worker_.Push(ApplyWorker::InstallTask{path, meta});
+  }
+  void RemoveFile(const std::string& path) override {
+    apply_worker_.Push(ApplyWorker::RemoveFileTask{path});
+  }
+  void Send(std::vector<raft::Message> messages) override {
+    transport_->Send(options_.group, std::move(messages));
+  }
+  void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) override {
+    snapshot_worker_.Push({from, to, index_min, transport_});
+  }
+  void SetIdentity(const transport::Identity& identity) override {
+    transport_->SetIdentity(identity);
+  }
+  void SetPeers(const std::map<MemberId, std::string>& peers) override {
+    transport_->SetPeers(peers);
+  }
+  void Probe(const std::string& address,
+             std::function<void(Result<transport::ProbeReply>)> done) override;
+  void Join(const std::string& address, const transport::JoinRequest& request,
+            std::function<void(Result<transport::JoinReply>)> done) override;
+
+  // ---- LogWorkerEvents, on the log thread
+  void OnDurable(std::vector<raft::Message> send, std::vector<raft::AppendTicket> tickets) override;
+  void OnFetched(raft::Fetched fetched) override {
+    Post([fetched = std::move(fetched)](ReplicaCore& core) { core.OnFetched(fetched); });
+  }
+  void OnIdentitySaved() override {
+    Post([](ReplicaCore& core) { core.OnIdentitySaved(); });
+  }
+  void OnLogFull(const Status& status) override {
+    Post([status](ReplicaCore& core) { core.OnLogFull(status); });
+  }
+  void OnFreeBytes(uint64_t bytes) override {
+    Post([bytes](ReplicaCore& core) { core.OnFreeBytes(bytes); });
+  }
+
+  // ---- ApplyWorkerEvents, on the apply thread
+  void OnApplied(const AppliedReport& report) override {
+    Post([report](ReplicaCore& core) { core.OnApplied(report); });
+  }
+  void OnApplyStopped(const Status& status) override {
+    Post([status](ReplicaCore& core) { core.OnApplyStopped(status); });
+  }
+  void OnCheckpointed(LogIndex durable) override {
+    Post([durable](ReplicaCore& core) { core.OnCheckpointed(durable); });
+  }
+  void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) override {
+    Post([=](ReplicaCore& core) { core.OnInstalled(status, report, durable); });
+  }
+
+ private:
+  bool Post(Event event) { return events_->Push(std::move(event)); }
+  void RunCore();
+  void Publish(bool with_status);
+  void StopThreads(bool checkpoint);
+
+  const ReplicaOptions options_;
+  state_machine::StateMachine* const state_;
+  Clock* const clock_;
+  Rng rng_;
+  transport::Transport* transport_ = nullptr;
+  // Shared with callbacks that may come after this object is gone; closed then.
+  const std::shared_ptr<Events> events_;
+  std::atomic<size_t> message_bytes_{0};
+  std::atomic<size_t> proposal_bytes_{0};
+
+  // What other threads may know, written by the core thread.
+  std::atomic<bool> is_leader_{false};
+  std::atomic<bool> installing_{false};
+  std::atomic<uint64_t> applied_{0};
+  mutable std::mutex published_mutex_;
+  ReplicaStatus published_status_;
+  std::optional<LeaderHint> published_hint_;
+  transport::ProbeReply published_probe_;
+  uint64_t published_version_ = 0;
+
+  LogWorker log_worker_;
+  ApplyWorker apply_worker_;
+  SnapshotWorker snapshot_worker_;
+  std::unique_ptr<ReplicaCore> core_;  // the core thread's, while that runs
+  std::thread core_thread_;
+  std::atomic<bool> shut_down_{false};
+};
+
+// ---- The core thread
+
+void ReplicaImpl::Start(transport::Transport* transport) {
+  transport_ = transport;
+  log_worker_.Start();
+  apply_worker_.Start();
+  snapshot_worker_.Start();
+  core_thread_ = std::thread([this] { RunCore(); });
+}
+
+void ReplicaImpl::RunCore() {
+  core_->Start();
+  core_->Flush();
+  Publish(true);
+  const SteadyTime tick = options_.tick;
+  SteadyTime next_tick = clock_->SteadyNow() + tick;
+  std::vector<Event> events;
+  while (events_->PopAll(&events, std::max(SteadyTime(0), next_tick - clock_->SteadyNow()))) {
+    for (Event& event : events) event(*core_);
+    events.clear();
+    const SteadyTime now = clock_->SteadyNow();
+    const bool due = now >= next_tick;
+    if (due) {
+      const int64_t ticks = 1 + (now - next_tick) / tick;
+      core_->OnTick(static_cast<uint64_t>(std::min(ticks, kTicksAtOnceMax)));
+      next_tick = ticks > kTicksAtOnceMax ? now + tick : next_tick + ticks * tick;
+    }
+    core_->Flush();
+    Publish(due);
+  }
+}
+
+void ReplicaImpl::Publish(bool with_status) {
+  applied_ = core_->applied().value();
+  installing_ = core_->installing();
+  const bool changed = core_->version() != published_version_;
+  if (!with_status && !changed) return;
+  ReplicaStatus status = core_->status();
+  std::lock_guard lock(published_mutex_);
+  published_status_ = std::move(status);
+  if (!changed) return;
+  published_version_ = core_->version();
+  is_leader_ = core_->is_leader();
+  published_hint_ = core_->leader_hint();
+  published_probe_ = core_->probe_reply();
+}
+
+std::optional<LeaderHint> ReplicaImpl::leader_hint() const {
+  std::lock_guard lock(published_mutex_);
+  return published_hint_;
+}
+
+ReplicaStatus ReplicaImpl::status() const {
+  std::lock_guard lock(published_mutex_);
+  return published_status_;
+}
+
+// ---- Requests
+
+void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) {
+  // Encoded here, on the caller's thread: the core thread is the one that there is only one of.
+  auto pending = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), deadline,
+                                                  std::move(done));
+  const size_t bytes = pending->bytes();
+  if (bytes > state_machine::kCommandBytesMax) {
+    return pending->Finish(InvalidArgument("the command is larger than " +
+                                           std::to_string(state_machine::kCommandBytesMax) +
+                                           " bytes")
+                               .With(Outcome::kNotApplied));
+  }
+  if (proposal_bytes_.fetch_add(bytes) + bytes > options_.proposal_queue_bytes_max) {
+    proposal_bytes_ -= bytes;
+    return pending->Finish(
+        ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
+  }
+  const bool taken = Post([this, pending, bytes](ReplicaCore& core) {
+    proposal_bytes_ -= bytes;
+    core.Propose(pending);
+  });
+  if (!taken) {
+    pending->Finish(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
+  }
+}
+
+void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
+  const LogIndex applied(applied_.load());
+  if (options.level == ReadLevel::kStale && !options.staleness_max &&
+      options.index_min <= applied && !shut_down_) {
+    return done(applied);  // nothing to wait for
+  }
+  if (!Post([=](ReplicaCore& core) { core.ReadBarrier(options, deadline, done); })) {
+    done(Unavailable("the node is shutting down"));
+  }
+}
+
+void ReplicaImpl::AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) {
+  if (auto hint = leader_hint()) return done(*std::move(hint));
+  if (!Post([=](ReplicaCore& core) { core.AwaitLeader(deadline, done); })) {
+    done(Unavailable("the node is shutting down"));
+  }
+}
+
+void ReplicaImpl::ChangeMembership(MembershipChange change, SteadyTime deadline,
+                                   std::function<void(const std::string&)> progress,
+                                   std::function<void(Status)> done) {
+  const bool taken =
+      Post([=](ReplicaCore& core) { core.ChangeMembership(change, deadline, progress, done); });
+  if (!taken) done(Unavailable("the node is shutting down"));
+}
+
+void ReplicaImpl::TransferLeadership(uint64_t node_id, SteadyTime deadline,
+                                     std::function<void(Status)> done) {
+  if (!Post([=](ReplicaCore& core) { core.TransferLeadership(node_id, deadline, done); })) {
+    done(Unavailable("the node is shutting down"));
+  }
+}
+
+void ReplicaImpl::Shutdown(SteadyTime timeout) {
+  if (shut_down_.exchange(true)) return;
+  if (core_thread_.joinable()) {
+    auto settled = std::make_shared<std::promise<void>>();
+    std::future<void> done = settled->get_future();
+    const SteadyTime deadline = clock_->SteadyNow() + timeout;
+    Post([settled, deadline](ReplicaCore& core) {
+      core.BeginShutdown(deadline, [settled] { settled->set_value(); });
+    });
+    done.wait_for(timeout);
+  }
+  StopThreads(/*checkpoint=*/true);
+}
+
+void ReplicaImpl::StopThreads(bool checkpoint) {
+  // The core first: then nothing new reaches the workers, and they finish what they were given.
+  events_->Close();
+  if (core_thread_.joinable()) core_thread_.join();
+  snapshot_worker_.Stop();
+  log_worker_.Stop();
+  apply_worker_.Stop(checkpoint);
+  core_.reset();
+}
+
+// ---- From the transport
+
+void ReplicaImpl::OnMessages(GroupId group, std::vector<raft::Message> messages) {
+  if (group != options_.group) return;
+  const size_t bytes = MessageBytes(messages);
+  if (message_bytes_.fetch_add(bytes) > kMessageBytesMax) {
+    message_bytes_ -= bytes;
+    return;
+  }
+  Post([this, bytes, messages = std::move(messages)](ReplicaCore& core) mutable {
+    message_bytes_ -= bytes;
+    core.OnMessages(std::move(messages));
+  });
+}
+
+void ReplicaImpl::OnUnreachable(GroupId group, MemberId member) {
+  if (group != options_.group) return;
+  Post([member](ReplicaCore& core) { core.OnUnreachable(member); });
+}
+
+transport::ProbeReply ReplicaImpl::OnProbe() {
+  std::lock_guard lock(published_mutex_);
+  return published_probe_;
+}
+
+void ReplicaImpl::OnJoin(const transport::JoinRequest& request,
+                         std::function<void(Result<transport::JoinReply>)> reply) {
+  if (!Post([=](ReplicaCore& core) { core.Join(request, reply); })) {
+    reply(Unavailable("the node is shutting down"));
+  }
+}
+
+bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
+                                    const raft::SnapshotMeta& meta) {
+  return group == options_.group && !shut_down_ && !installing_ && !is_leader_ &&
+         meta.index.value() > applied_;
+}
+
+void ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,
+                                     const raft::SnapshotMeta& meta, const std::string& path) {
+  Post([=](ReplicaCore& core) { core.OnSnapshotReceived(from, meta, path); });
+}
+
+// ---- To the transport
+
+void ReplicaImpl::Probe(const std::string& address,
+                        std::function<void(Result<transport::ProbeReply>)> done) {
+  transport_->Probe(address, kProbeTimeout,
+                    [events = events_, done](Result<transport::ProbeReply> reply) {
+                      events->Push([done, reply = std::move(reply)](ReplicaCore&) { done(reply); });
+                    });
+}
+
+void ReplicaImpl::Join(const std::string& address, const transport::JoinRequest& request,
+                       std::function<void(Result<transport::JoinReply>)> done) {
+  transport_->Join(address, request, kJoinTimeout,
+                   [events = events_, done](Result<transport::JoinReply> reply) {
+                     events->Push([done, reply = std::move(reply)](ReplicaCore&) { done(reply); });
+                   });
+}
+
+void ReplicaImpl::OnDurable(std::vector<raft::Message> send,
+                            std::vector<raft::AppendTicket> tickets) {
+  if (!send.empty()) transport_->Send(options_.group, std::move(send));
+  Post([ticket = tickets.back()](ReplicaCore& core) { core.OnPersisted(ticket); });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Replica>> Replica::Open(ReplicaOptions options, FileSystem* fs,
+                                               log_store::LogStore* log,
+                                               state_machine::StateMachine* state, Clock* clock) {
+  // The nonce tells this data directory from any other, so it is never drawn from the seed.
+  uint64_t nonce = 0;
+  while (nonce == 0) nonce = SystemEntropy();
+  ASSIGN_OR_RETURN(StartState start, LoadStartState(options, nonce, *fs, *log, *state));
+  return std::unique_ptr<Replica>(
+      new ReplicaImpl(options, std::move(start), fs, log, state, clock));
+}
+
+}  // namespace cairn::node

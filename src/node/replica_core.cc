@@ -1,0 +1,281 @@
+#include "node/replica_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace cairn::node {
+namespace {
+
+FirstBootOptions BootOptions(const ReplicaOptions& options) {
+  FirstBootOptions boot;
+  boot.address = options.address;
+  boot.listed_peers = options.listed_peers;
+  boot.engine = options.engine;
+  return boot;
+}
+
+constexpr size_t kPendingReadsMax = 65536;
+
+}  // namespace
+
+ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock* clock, Rng* rng,
+                         ReplicaEffects* effects)
+    : options_(options),
+      clock_(clock),
+      rng_(rng),
+      effects_(effects),
+      boot_(BootOptions(options), std::move(start.identity), rng),
+      initial_(std::move(start.raft)),
+      config_(initial_.config),
+      config_index_(initial_.config_index),
+      durable_state_(start.durable_state),
+      batcher_({options.batch_bytes_max, options.batch_commands_max}),
+      reads_(kPendingReadsMax) {
+  extent_.Init(initial_.log, start.log_bytes);
+  applied_.index = start.applied.index;
+  applied_.term = start.applied.term;
+  applied_.lease_ms = start.applied.lease_ms;
+}
+
+ReplicaCore::~ReplicaCore() {
+  for (PendingCommandPtr& c : batcher_.TakeAll()) {
+    c->Finish(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
+  }
+  const Status stopped = Unavailable("the node is shutting down");
+  for (auto& [id, commands] : proposing_) {
+    for (PendingCommandPtr& c : commands) c->Finish(Status(stopped).With(Outcome::kUnknown));
+  }
+  tracker_.FailAll(Status(stopped).With(Outcome::kUnknown));
+  reads_.FailAll(stopped);
+  for (LeaderWaiter& waiter : leader_waiters_) waiter.done(stopped);
+  if (job_) job_->Fail(stopped);
+  if (transfer_) transfer_->done(stopped);
+  if (shutdown_done_) shutdown_done_();
+}
+
+// ---- Life
+
+void ReplicaCore::Start() {
+  effects_->SetIdentity(identity());
+  if (boot_.started()) {
+    StartRaft();
+  } else {
+    RunFirstBoot();
+  }
+}
+
+transport::Identity ReplicaCore::identity() const {
+  const IdentityRecord& record = boot_.record();
+  transport::Identity identity;
+  identity.cluster_id = record.cluster_id;
+  identity.node_id = options_.node_id;
+  identity.nonce = record.nonce;
+  identity.member = record.member;
+  identity.address = options_.address;
+  identity.engine = options_.engine;
+  return identity;
+}
+
+void ReplicaCore::RunFirstBoot() {
+  FirstBoot::Requests requests = boot_.TakeRequests();
+  if (requests.persist) effects_->SaveIdentity(*requests.persist);
+  for (const FirstBoot::ProbeTarget& target : requests.probes) {
+    effects_->Probe(target.address,
+                    [this, id = target.node_id](Result<transport::ProbeReply> reply) {
+                      boot_.OnProbed(id, std::move(reply));
+                      if (!raft_) RunFirstBoot();
+                    });
+  }
+  if (requests.join) {
+    LOG_INFO("asking the cluster to let this node in leader={}", *requests.join);
+    transport::JoinRequest join{options_.node_id, boot_.record().nonce, options_.address,
+                                options_.engine};
+    effects_->Join(*requests.join, join, [this](Result<transport::JoinReply> reply) {
+      if (!reply.ok()) LOG_INFO("not let in yet: {}", reply.status().message());
+      boot_.OnJoined(std::move(reply));
+      if (!raft_) RunFirstBoot();
+    });
+  }
+}
+
+void ReplicaCore::OnIdentitySaved() {
+  boot_.OnPersisted();
+  ++version_;
+  const IdentityRecord& record = boot_.record();
+  LOG_INFO("{} cluster={:016x} node={} member={}",
+           boot_.started() ? "takes part in the cluster" : "founding the cluster",
+           record.cluster_id, options_.node_id, record.member.value());
+  effects_->SetIdentity(identity());
+  if (boot_.started()) {
+    StartRaft();
+  } else {
+    RunFirstBoot();
+  }
+}
+
+void ReplicaCore::StartRaft() {
+  const IdentityRecord& record = boot_.record();
+  if (initial_.config.info.empty()) initial_.config = record.config;
+  config_ = initial_.config;
+  raft::Options options;
+  options.self = record.member;
+  options.election_ticks = options_.election_ticks;
+  options.heartbeat_ticks = options_.heartbeat_ticks;
+  raft_ = std::make_unique<raft::RaftCore>(options, std::move(initial_), rng_);
+  initial_ = raft::InitialState{};
+  last_term_ = raft_->term();
+  for (const auto& [id, address] : options_.listed_peers) {
+    const MemberId member = FindMember(config_, id);
+    if (member.is_none() || config_.info.at(member).address != address) {
+      LOG_WARN(
+          "--peers differs from the stored membership, which counts node={} listed={} stored={}",
+          id, address, member.is_none() ? "none" : config_.info.at(member).address);
+    }
+  }
+  ++version_;
+  PublishPeers();
+}
+
+void ReplicaCore::PublishPeers() {
+  std::map<MemberId, std::string> peers;
+  if (!config_.Contains(boot_.record().member)) {
+    // Let in, but not yet caught up to its own admission: the configuration in force here may be
+    // older than the leader. What the leader told on admission is newer.
+    for (const auto& [id, info] : boot_.record().config.info) peers[id] = info.address;
+  }
+  for (const auto& [id, info] : config_.info) peers[id] = info.address;
+  peers.erase(boot_.record().member);
+  effects_->SetPeers(peers);
+}
+
+void ReplicaCore::OnTick(uint64_t ticks) {
+  const SteadyTime now = clock_->SteadyNow();
+  ticks_ += ticks;
+  if (!raft_) {
+    boot_.OnTick(ticks);
+    RunFirstBoot();
+  } else {
+    for (uint64_t i = 0; i < ticks; ++i) raft_->Step(raft::Tick{});
+    WatchDisk(now);
+    StepMembership(now);
+    ProposeExpiry();
+  }
+  ExpireRequests(now);
+  StepShutdown(now);
+}
+
+void ReplicaCore::WatchDisk(SteadyTime now) {
+  const bool stalled = !in_flight_persists_.empty() &&
+                       now - in_flight_persists_.front().submitted > options_.disk_stall_max;
+  if (stalled != disk_stalled_) {
+    disk_stalled_ = stalled;
+    if (stalled) {
+      LOG_WARN("the disk does not answer: no leadership while it lasts longer_than_ms={}",
+               options_.disk_stall_max.count());
+    } else {
+      LOG_INFO("the disk answers again");
+    }
+  }
+  // A leader whose disk hangs would keep its followers content with heartbeats for ever, and
+  // nothing would be written. Repeated, so that it does not campaign while the stall lasts.
+  if (stalled || !log_full_.ok()) {
+    raft_->Step(raft::StepDown{4 * options_.election_ticks});
+  }
+  if (!is_leader() || !(free_bytes_low_ || !apply_trouble_.ok())) return;
+  if (!apply_trouble_.ok()) {
+    raft_->Step(raft::StepDown{4 * options_.election_ticks});
+  } else if (ticks_ >= next_handover_tick_) {
+    // Asked, not forced: when all disks are full a leader that goes on serving reads is better
+    // than none.
+    next_handover_tick_ = ticks_ + 100 * options_.election_ticks;
+    raft_->Step(raft::TransferLeader{});
+  }
+}
+
+void ReplicaCore::ExpireRequests(SteadyTime now) {
+  for (PendingCommandPtr& c : batcher_.TakeExpired(now)) {
+    c->Finish(DeadlineExceeded("no leader took the write in time").With(Outcome::kNotApplied));
+  }
+  tracker_.Expire(now);
+  const std::optional<LeaderHint> hint = leader_hint();
+  Status no_index = hint ? DeadlineExceeded("no majority confirmed the leader in time")
+                         : Unavailable("no leader is known");
+  reads_.Expire(now, no_index,
+                DeadlineExceeded("this node has not applied the log far enough in time"));
+  std::erase_if(leader_waiters_, [&](LeaderWaiter& waiter) {
+    if (waiter.deadline > now) return false;
+    waiter.done(Unavailable("no leader is known"));
+    return true;
+  });
+  if (transfer_ && transfer_->deadline <= now) {
+    auto transfer = *std::exchange(transfer_, std::nullopt);
+    transfer.done(DeadlineExceeded("leadership has not moved in time"));
+  }
+}
+
+void ReplicaCore::BeginShutdown(SteadyTime deadline, std::function<void()> done) {
+  shutting_down_ = true;
+  shutdown_deadline_ = deadline;
+  shutdown_done_ = std::move(done);
+  for (PendingCommandPtr& c : batcher_.TakeAll()) {
+    c->Finish(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
+  }
+  if (raft_ && is_leader()) raft_->Step(raft::TransferLeader{});
+  StepShutdown(clock_->SteadyNow());
+}
+
+void ReplicaCore::StepShutdown(SteadyTime now) {
+  if (!shutdown_done_) return;
+  // A sole voter has nobody to hand over to; it only finishes what it has begun.
+  const bool alone = config_.voters.size() <= 1;
+  const bool settled = proposing_.empty() && tracker_.entries() == 0;
+  if (now < shutdown_deadline_ && ((is_leader() && !alone) || !settled)) return;
+  std::exchange(shutdown_done_, nullptr)();
+}
+
+// ---- What others may know
+
+std::optional<LeaderHint> ReplicaCore::leader_hint() const {
+  if (!raft_ || raft_->leader().is_none()) return std::nullopt;
+  const auto it = config_.info.find(raft_->leader());
+  if (it != config_.info.end()) return LeaderHint{it->second.node_id, it->second.address};
+  const auto& admitted_by = boot_.record().config.info;
+  const auto told = admitted_by.find(raft_->leader());
+  if (told == admitted_by.end()) return std::nullopt;
+  return LeaderHint{told->second.node_id, told->second.address};
+}
+
+transport::ProbeReply ReplicaCore::probe_reply() const {
+  transport::ProbeReply reply;
+  reply.identity = identity();
+  reply.stage = boot_.record().stage;
+  reply.listed_peers = options_.listed_peers;
+  if (const auto hint = leader_hint()) {
+    reply.leader_node_id = hint->node_id;
+    reply.leader_address = hint->address;
+  }
+  return reply;
+}
+
+ReplicaStatus ReplicaCore::status() const {
+  ReplicaStatus status;
+  if (raft_) status.core = raft_->status();
+  status.cluster_id = boot_.record().cluster_id;
+  status.stage = boot_.record().stage;
+  status.waiting_for = boot_.waiting_for();
+  status.durable_state = durable_state_;
+  status.log_bytes = extent_.bytes();
+  status.lease_ms = LeaseNow(clock_->SteadyNow()).value_or(applied_.lease_ms);
+  status.apply_stopped = !apply_trouble_.ok();
+  if (!apply_trouble_.ok()) {
+    status.trouble = apply_trouble_;
+  } else if (auto refusal = Refusal()) {
+    status.trouble = *refusal;
+  }
+  return status;
+}
+
+}  // namespace cairn::node

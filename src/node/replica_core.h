@@ -1,0 +1,231 @@
+// ReplicaCore: everything one member of a Raft group decides, on one thread and without I/O.
+//
+// Events in (the On... methods and requests), effects out (ReplicaEffects); after any number of
+// events the owner calls Flush, which steps the Raft core, takes its output and routes it. The
+// threads of Replica are a thin shell around this class; a simulator can drive it without any.
+// Time comes from the injected clock, randomness from the injected generator: the same events give
+// the same effects.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "node/batcher.h"
+#include "node/first_boot.h"
+#include "node/log_extent.h"
+#include "node/membership.h"
+#include "node/pending_command.h"
+#include "node/proposal_tracker.h"
+#include "node/read_barriers.h"
+#include "node/replica.h"
+#include "node/replica_effects.h"
+#include "node/start_state.h"
+#include "raft/core.h"
+
+namespace cairn::node {
+
+class ReplicaCore {
+ public:
+  // Everything passed in must outlive it.
+  ReplicaCore(const ReplicaOptions& options, StartState start, Clock* clock, Rng* rng,
+              ReplicaEffects* effects);
+  // Answers everything that still waits: proposals unknown, reads unavailable.
+  ~ReplicaCore();
+  ReplicaCore(const ReplicaCore&) = delete;
+  ReplicaCore& operator=(const ReplicaCore&) = delete;
+
+  // First boot, or taking part. Call once, before any event.
+  void Start();
+  // Routes what the events since the last call led to.
+  void Flush();
+
+  // ---- Events
+  void OnTick(uint64_t ticks);
+  void OnMessages(std::vector<raft::Message> messages);
+  void OnUnreachable(MemberId member);
+  // The persist with this ticket, and so all before it, are durable.
+  void OnPersisted(const raft::AppendTicket& ticket);
+  void OnFetched(raft::Fetched fetched);
+  // The log's disk is full and nothing was written (it is tried again), or the trouble is over
+  // (OK).
+  void OnLogFull(const Status& status);
+  void OnFreeBytes(uint64_t bytes);
+  void OnApplied(const AppliedReport& report);
+  // Never goes on: what the state machine could not apply it can not skip.
+  void OnApplyStopped(const Status& status);
+  void OnCheckpointed(LogIndex durable);
+  void OnIdentitySaved();
+  void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta, const std::string& path);
+  void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable);
+  void OnSnapshotSent(MemberId to, const Status& status, LogIndex index);
+
+  // ---- Requests
+  void Propose(PendingCommandPtr command);
+  void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done);
+  void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done);
+  void ChangeMembership(Replica::MembershipChange change, SteadyTime deadline,
+                        std::function<void(const std::string&)> progress,
+                        std::function<void(Status)> done);
+  void TransferLeadership(uint64_t node_id, SteadyTime deadline, std::function<void(Status)> done);
+  void Join(const transport::JoinRequest& request,
+            std::function<void(Result<transport::JoinReply>)> reply);
+  // Refuses new work and hands leadership over; `done` when it is no longer leader and nothing of
+  // its own is undecided, or at the deadline.
+  void BeginShutdown(SteadyTime deadline, std::function<void()> done);
+
+  // ---- What others may know
+  ReplicaStatus status() const;
+  std::optional<LeaderHint> leader_hint() const;
+  bool is_leader() const { return raft_ && raft_->role() == raft::Role::kLeader; }
+  transport::ProbeReply probe_reply() const;
+  LogIndex applied() const { return applied_.index; }
+  // Commands waiting in the batcher, in bytes.
+  size_t queued_bytes() const { return batcher_.bytes(); }
+  bool installing() const { return installing_.has_value() || received_.has_value(); }
+  // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
+  uint64_t version() const { return version_; }
+
+ private:
+  struct InFlightPersist {
+    uint64_t sequence;
+    SteadyTime submitted;
+  };
+  struct ReceivedSnapshot {
+    MemberId from;
+    raft::SnapshotMeta meta;
+    std::string path;
+  };
+  struct Transfer {
+    MemberId target;
+    SteadyTime deadline;
+    std::function<void(Status)> done;
+  };
+  struct LeaderWaiter {
+    SteadyTime deadline;
+    std::function<void(Result<LeaderHint>)> done;
+  };
+
+  // Life (replica_core.cc).
+  void RunFirstBoot();
+  void StartRaft();
+  void PublishPeers();
+  void WatchDisk(SteadyTime now);
+  void ExpireRequests(SteadyTime now);
+  void StepShutdown(SteadyTime now);
+  transport::Identity identity() const;
+
+  // Routing (replica_core_routing.cc).
+  void Route(raft::Output output);
+  void RoutePersists(std::vector<raft::Persist> persists);
+  void RouteCommitted(raft::CommittedBatch batch);
+  void RouteDropped(const raft::Dropped& dropped);
+  void OnSoftStateChanged();
+  void MaybeCompact();
+
+  // Snapshots (replica_core_snapshots.cc).
+  void StartSnapshot(MemberId peer);
+  void OnInstallWanted(const raft::SnapshotMeta& meta);
+  void OfferReceived();
+  void DiscardReceived();
+  void BeginInstall();
+  void CheckInstallAccepted(const raft::Output* output);
+  void MaybeStartInstall();
+
+  // Proposals and reads (replica_core_requests.cc).
+  void StepProposals();
+  void StepReads();
+  void ProposeBatch(std::vector<PendingCommandPtr> batch);
+  void ProposeExpiry();
+  std::optional<Status> Refusal() const;
+  Status NotLeader() const;
+  std::optional<uint64_t> LeaseNow(SteadyTime now) const;
+  std::optional<SteadyTime> LastContact(SteadyTime now) const;
+
+  // Membership (replica_core_membership.cc).
+  void StepMembership(SteadyTime now);
+  void RunJob();
+  void ReplicateFoundingConfig();
+
+  const ReplicaOptions options_;
+  Clock* const clock_;
+  Rng* const rng_;
+  ReplicaEffects* const effects_;
+
+  FirstBoot boot_;
+  raft::InitialState initial_;
+  std::unique_ptr<raft::RaftCore> raft_;  // none until started
+  raft::Configuration config_;            // committed
+  LogIndex config_index_;
+  uint64_t ticks_ = 0;
+
+  // The log.
+  LogExtent extent_;
+  std::deque<InFlightPersist> in_flight_persists_;
+  bool disk_stalled_ = false;
+  Status log_full_;
+  std::optional<uint64_t> free_bytes_low_;  // set while too little is free
+  uint64_t next_handover_tick_ = 0;
+
+  // The state machine.
+  AppliedReport applied_;
+  LogIndex durable_state_;
+  Status apply_trouble_;
+  bool checkpoint_wanted_ = false;
+
+  // Proposals.
+  Batcher batcher_;
+  ProposalTracker tracker_;
+  uint64_t next_id_ = 1;  // of what is stepped into the core: proposals and rounds of reads
+  std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
+  std::set<LogIndex> undurable_;  // our entries that are not yet on our disk
+  // The lease clock of this leader: where it stood when its first own entry was applied.
+  struct Lease {
+    Term term;
+    uint64_t base_ms = 0;
+    SteadyTime since{0};
+  };
+  std::optional<Lease> lease_;
+  SteadyTime expiry_proposed_{0};
+
+  // Reads.
+  ReadBarriers reads_;
+  std::map<MemberId, SteadyTime> last_heard_;
+  std::vector<LeaderWaiter> leader_waiters_;
+
+  // Snapshots.
+  std::optional<raft::SnapshotMeta> install_wanted_;  // asked for by the core, not yet here
+  std::optional<ReceivedSnapshot> received_;          // here, not yet asked for by the core
+  bool offered_ = false;                              // ... and the core was told of it
+  std::optional<ReceivedSnapshot> installing_;        // accepted by the core
+  bool reset_expected_ = false;   // the core was told that it is ready, and has not answered
+  bool install_started_ = false;  // handed to the apply thread
+  std::vector<raft::Persist> held_persists_;  // behind the install
+  std::map<MemberId, LogIndex> sending_;      // snapshots under way, with the log needed after
+
+  // Membership.
+  std::unique_ptr<MembershipJob> job_;
+  std::optional<uint64_t> job_proposal_;  // id of its ProposeConfig
+  std::optional<uint64_t> founding_proposal_;
+  std::optional<Transfer> transfer_;
+
+  // Shutdown.
+  bool shutting_down_ = false;
+  SteadyTime shutdown_deadline_{0};
+  std::function<void()> shutdown_done_;
+
+  uint64_t version_ = 1;
+  raft::Role last_role_ = raft::Role::kFollower;
+  Term last_term_;
+  MemberId last_leader_;
+};
+
+}  // namespace cairn::node

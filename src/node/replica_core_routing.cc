@@ -1,0 +1,263 @@
+// Events from the workers into the core, and the core's output to the workers.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "node/replica_core.h"
+
+namespace cairn::node {
+
+// ---- In
+
+void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
+  if (!raft_) return;  // not a member yet: no part in anything
+  const SteadyTime now = clock_->SteadyNow();
+  for (raft::Message& message : messages) {
+    // To the member this node was before it was wiped, or a stranger.
+    if (message.to != boot_.record().member) continue;
+    last_heard_[message.from] = now;
+    raft_->Step(raft::Received{std::move(message)});
+  }
+}
+
+void ReplicaCore::OnUnreachable(MemberId member) {
+  if (raft_) raft_->Step(raft::Unreachable{member});
+}
+
+void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
+  while (!in_flight_persists_.empty() && in_flight_persists_.front().sequence <= ticket.sequence) {
+    in_flight_persists_.pop_front();
+  }
+  undurable_.erase(undurable_.begin(), undurable_.upper_bound(ticket.last));
+  raft_->Step(raft::Persisted{ticket});
+  MaybeStartInstall();
+}
+
+void ReplicaCore::OnFetched(raft::Fetched fetched) { raft_->Step(std::move(fetched)); }
+
+void ReplicaCore::OnLogFull(const Status& status) {
+  if (log_full_.ok() && !status.ok()) {
+    LOG_WARN("the log cannot grow, writes are refused until it can: {}", status.message());
+  } else if (!log_full_.ok() && status.ok()) {
+    LOG_INFO("the log can grow again");
+  }
+  log_full_ = status;
+}
+
+void ReplicaCore::OnFreeBytes(uint64_t bytes) {
+  // Back only with a margin, so that it does not flap around the limit.
+  const uint64_t enough = free_bytes_low_ ? options_.free_bytes_min + options_.free_bytes_min / 4
+                                          : options_.free_bytes_min;
+  if (bytes < enough) {
+    if (!free_bytes_low_) {
+      LOG_WARN("the disk is nearly full, writes are refused free_bytes={} needed_bytes={}", bytes,
+               options_.free_bytes_min);
+      next_handover_tick_ = 0;
+    }
+    free_bytes_low_ = bytes;
+  } else if (free_bytes_low_) {
+    LOG_INFO("the disk has room again, writes are taken free_bytes={}", bytes);
+    free_bytes_low_.reset();
+  }
+}
+
+void ReplicaCore::OnApplied(const AppliedReport& report) {
+  applied_ = report;
+  raft_->Step(raft::Applied{report.index});
+  if (is_leader() && report.term == raft_->term() && (!lease_ || lease_->term != report.term)) {
+    // All entries before our own term are applied: this is where the lease clock stood.
+    lease_ = Lease{report.term, report.lease_ms, clock_->SteadyNow()};
+  }
+  reads_.OnApplied(applied_.index);
+}
+
+void ReplicaCore::OnApplyStopped(const Status& status) {
+  LOG_ERROR("this node can not apply the log and has stopped: {}", status.ToString());
+  apply_trouble_ = status;
+  if (raft_) raft_->Step(raft::StepDown{4 * options_.election_ticks});
+  reads_.FailAll(Unavailable("this node has stopped applying: " + status.message()));
+  // Committed by the cluster or not: this node will never see their results.
+  tracker_.FailAll(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+}
+
+void ReplicaCore::OnCheckpointed(LogIndex durable) {
+  durable_state_ = std::max(durable_state_, durable);
+  checkpoint_wanted_ = false;
+  MaybeCompact();
+}
+
+// ---- Out
+
+void ReplicaCore::Flush() {
+  if (!raft_) return;
+  StepProposals();
+  StepReads();
+  while (raft_->HasOutput()) {
+    Route(raft_->TakeOutput());
+    StepProposals();
+    StepReads();
+  }
+  CheckInstallAccepted(nullptr);
+  if (extent_.bytes() > options_.log_bytes_max) MaybeCompact();
+}
+
+void ReplicaCore::Route(raft::Output output) {
+  CheckInstallAccepted(&output);
+  // First what others wait for: messages and the disk.
+  if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
+  for (const raft::Accepted& accepted : output.accepted) {
+    if (job_proposal_ == accepted.id || founding_proposal_ == accepted.id) continue;
+    const auto it = proposing_.find(accepted.id);
+    CHECK(it != proposing_.end()) << "accepted a proposal nobody made: " << accepted.id;
+    undurable_.insert(accepted.index);
+    tracker_.Add(accepted.index, accepted.term, std::move(it->second));
+    proposing_.erase(it);
+  }
+  if (!output.persists.empty()) RoutePersists(std::move(output.persists));
+  if (output.committed) RouteCommitted(*std::move(output.committed));
+  for (const raft::Fetch& fetch : output.fetches) effects_->FetchLog(fetch);
+  for (const raft::Dropped& dropped : output.dropped) RouteDropped(dropped);
+  for (const raft::ReadGrant& grant : output.reads) {
+    reads_.OnGranted(grant.id, grant.index, applied_.index);
+  }
+  for (const raft::SendSnapshot& send : output.send_snapshots) StartSnapshot(send.peer);
+  if (output.install_snapshot) OnInstallWanted(output.install_snapshot->meta);
+  if (output.soft_state_changed) OnSoftStateChanged();
+}
+
+void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
+  const SteadyTime now = clock_->SteadyNow();
+  std::vector<raft::Persist> ready;
+  for (raft::Persist& persist : persists) {
+    if (persist.reset_to) {
+      extent_.Reset();
+      undurable_.clear();
+    }
+    if (persist.truncate_from) {
+      extent_.TruncateFrom(*persist.truncate_from);
+      undurable_.erase(undurable_.lower_bound(*persist.truncate_from), undurable_.end());
+    }
+    extent_.Append(persist.entries);
+    // The file first, then the log: a file ahead of the log is known on open for an interrupted
+    // install; a log reset ahead of the file would have lost the state between them.
+    if (installing_ && (persist.reset_to || !held_persists_.empty())) {
+      held_persists_.push_back(std::move(persist));
+      continue;
+    }
+    in_flight_persists_.push_back({persist.ticket.sequence, now});
+    ready.push_back(std::move(persist));
+  }
+  if (!ready.empty()) effects_->PersistLog(std::move(ready));
+  MaybeStartInstall();
+}
+
+void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
+  ApplyJob job;
+  const Status lost = NotLeader();
+  for (const raft::Entry& entry : batch.entries) {
+    auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
+    if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
+  }
+  if (batch.config_index != config_index_ || batch.config != config_) {
+    LOG_INFO("configuration in force index={} voters={} learners={} joint={}",
+             batch.config_index.value(), batch.config.voters.size(), batch.config.learners.size(),
+             batch.config.joint());
+    config_ = batch.config;
+    config_index_ = batch.config_index;
+    ++version_;
+    PublishPeers();
+  }
+  job.batch = std::move(batch);
+  if (apply_trouble_.ok()) effects_->Apply(std::move(job));
+}
+
+void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
+  using raft::DropReason;
+  if (founding_proposal_ == dropped.id) {
+    founding_proposal_.reset();
+    return;
+  }
+  if (job_proposal_ == dropped.id) {
+    job_proposal_.reset();
+    if (job_) job_->OnRefused(dropped.detail, dropped.reason == DropReason::kConfigInProgress);
+    return;
+  }
+  const auto it = proposing_.find(dropped.id);
+  if (it == proposing_.end()) {
+    if (dropped.reason == DropReason::kLeadershipLost) {
+      reads_.OnRefused(dropped.id);
+    } else {
+      reads_.FailRound(dropped.id, ResourceExhausted("too many reads are waiting on this node"));
+    }
+    return;
+  }
+  std::vector<PendingCommandPtr> commands = std::move(it->second);
+  proposing_.erase(it);
+  Status status;
+  switch (dropped.reason) {
+    case DropReason::kUncommittedFull:
+      status = ResourceExhausted("too much is waiting for a majority to confirm it");
+      break;
+    case DropReason::kTransferring: status = Unavailable("leadership is being handed over"); break;
+    default: status = NotLeader(); break;
+  }
+  status = std::move(status).With(Outcome::kNotApplied);
+  for (PendingCommandPtr& c : commands) c->Finish(status);
+}
+
+void ReplicaCore::OnSoftStateChanged() {
+  static constexpr const char* kRoleNames[] = {"follower", "pre-candidate", "candidate", "leader"};
+  const raft::Role role = raft_->role();
+  if (raft_->term() != last_term_ || role != last_role_ || raft_->leader() != last_leader_) {
+    LOG_INFO("{} node={} term={} leader={}", kRoleNames[static_cast<int>(role)], options_.node_id,
+             raft_->term().value(), raft_->leader().value());
+  }
+  ++version_;
+  const bool deposed = last_role_ == raft::Role::kLeader && role != raft::Role::kLeader;
+  last_term_ = raft_->term();
+  last_role_ = role;
+  last_leader_ = raft_->leader();
+  if (deposed || role != raft::Role::kLeader) {
+    lease_.reset();
+    undurable_.clear();
+    sending_.clear();
+  }
+  if (role == raft::Role::kLeader) next_handover_tick_ = 0;
+  if (deposed && job_) {
+    job_->Fail(Unavailable("this node lost the leadership; run the command again"));
+    job_.reset();
+  }
+  OfferReceived();
+  if (transfer_ && !last_leader_.is_none() && last_leader_ != boot_.record().member) {
+    auto transfer = *std::exchange(transfer_, std::nullopt);
+    const bool there = transfer.target.is_none() || transfer.target == last_leader_;
+    transfer.done(there ? OkStatus() : Unavailable("leadership went to another node"));
+  }
+  if (const auto hint = leader_hint()) {
+    for (LeaderWaiter& waiter : std::exchange(leader_waiters_, {})) waiter.done(*hint);
+  }
+}
+
+void ReplicaCore::MaybeCompact() {
+  if (!raft_ || extent_.bytes() <= options_.log_bytes_max) return;
+  // A snapshot under way is of use only if the log still holds what comes after it; but a peer that
+  // takes for ever must not hold the log for ever.
+  LogIndex limit = durable_state_;
+  if (extent_.bytes() <= 2 * options_.log_bytes_max) {
+    for (const auto& [peer, index] : sending_) limit = std::min(limit, index);
+  }
+  const auto point = extent_.PointLeaving(options_.log_bytes_max / 2, limit);
+  if (point) {
+    extent_.CompactTo(point->index);
+    raft_->Step(raft::Compact{point->index});
+    effects_->CompactLog(*point);
+  }
+  if (extent_.bytes() > options_.log_bytes_max && !checkpoint_wanted_ &&
+      durable_state_ < applied_.index) {
+    checkpoint_wanted_ = true;
+    effects_->Checkpoint();
+  }
+}
+
+}  // namespace cairn::node

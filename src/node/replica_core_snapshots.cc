@@ -1,0 +1,143 @@
+// Snapshots: sending one to a peer that the log can not help any more, and taking one in.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "node/replica_core.h"
+
+namespace cairn::node {
+
+// ---- Sending
+
+void ReplicaCore::StartSnapshot(MemberId peer) {
+  // It must reach as far as the log's beginning, or the peer could not go on from it.
+  const LogIndex index_min = raft_->status().first - 1;
+  sending_[peer] = index_min;
+  LOG_INFO("sending a snapshot member={} index_min={}", peer.value(), index_min.value());
+  effects_->StreamSnapshot(boot_.record().member, peer, index_min);
+}
+
+void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex index) {
+  sending_.erase(to);
+  if (status.ok()) {
+    LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
+  } else {
+    LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+  }
+  raft_->Step(raft::SnapshotSent{to, status.ok(), index});
+}
+
+// ---- Receiving
+
+void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
+                                     const std::string& path) {
+  if (!raft_ || installing_ || received_ || !apply_trouble_.ok() || meta.index <= applied_.index) {
+    effects_->RemoveFile(path);
+    return;
+  }
+  received_ = ReceivedSnapshot{from, meta, path};
+  OfferReceived();
+}
+
+// Tells the core of the file that lies ready. A snapshot is committed state, whoever sent it; but
+// an offer speaks for the leader of our present term, so without one it waits.
+void ReplicaCore::OfferReceived() {
+  if (!received_ || offered_ || raft_->leader().is_none()) return;
+  if (is_leader()) return DiscardReceived();
+  if (install_wanted_ && *install_wanted_ == received_->meta) return BeginInstall();
+  if (install_wanted_) {
+    // Another one has come in the place of the one that was announced.
+    raft_->Step(raft::SnapshotFailed{});
+    install_wanted_.reset();
+  }
+  offered_ = true;
+  raft::Message offer;
+  offer.from = raft_->leader();
+  offer.to = boot_.record().member;
+  offer.term = raft_->term();
+  offer.body = raft::SnapshotOffer{received_->meta};
+  raft_->Step(raft::Received{std::move(offer)});
+}
+
+void ReplicaCore::DiscardReceived() {
+  effects_->RemoveFile(received_->path);
+  received_.reset();
+  offered_ = false;
+}
+
+void ReplicaCore::OnInstallWanted(const raft::SnapshotMeta& meta) {
+  install_wanted_ = meta;
+  if (received_ && received_->meta == meta) BeginInstall();
+}
+
+void ReplicaCore::BeginInstall() {
+  LOG_INFO("installing a snapshot index={} term={}", received_->meta.index.value(),
+           received_->meta.term.value());
+  installing_ = *std::exchange(received_, std::nullopt);
+  offered_ = false;
+  install_wanted_.reset();
+  reset_expected_ = true;
+  raft_->Step(raft::SnapshotReady{installing_->meta});
+}
+
+// Called with each output of the core, before it is routed (null: there was none): the first after
+// SnapshotReady holds the reset of the log, or the core did not want the snapshot any more.
+void ReplicaCore::CheckInstallAccepted(const raft::Output* output) {
+  if (!reset_expected_) {
+    // The core answered an offer by not asking for the file.
+    if (received_ && offered_ && !(output && output->install_snapshot)) DiscardReceived();
+    return;
+  }
+  reset_expected_ = false;
+  if (output != nullptr) {
+    for (const raft::Persist& persist : output->persists) {
+      if (persist.reset_to) return;
+    }
+  }
+  LOG_INFO("the snapshot is not needed any more index={}", installing_->meta.index.value());
+  effects_->RemoveFile(installing_->path);
+  installing_.reset();
+}
+
+// The install begins only when all earlier batches are durable: that the data base is ahead of the
+// log must, after a crash, mean an interrupted install over a log that knows its votes.
+void ReplicaCore::MaybeStartInstall() {
+  if (!installing_ || install_started_ || held_persists_.empty()) return;
+  if (!in_flight_persists_.empty()) return;
+  install_started_ = true;
+  effects_->InstallSnapshot(installing_->path, installing_->meta);
+}
+
+void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) {
+  CHECK(installing_.has_value());
+  if (!status.ok()) {
+    // The core has already moved on in memory; nothing of that has been written. A restart finds
+    // log and data base as they were.
+    effects_->RemoveFile(installing_->path);
+    OnApplyStopped(Status(status).Prefixed("installing a snapshot"));
+    return;
+  }
+  const raft::SnapshotMeta meta = installing_->meta;
+  LOG_INFO("snapshot installed index={}", meta.index.value());
+  installing_.reset();
+  install_started_ = false;
+  applied_ = report;
+  durable_state_ = durable;
+  config_ = meta.config;
+  config_index_ = meta.config_index;
+  ++version_;
+  PublishPeers();
+  tracker_.FailUpTo(meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
+                                            "not hold the write")
+                                    .With(Outcome::kUnknown));
+  raft_->Step(raft::Applied{meta.index});
+  reads_.OnApplied(applied_.index);
+  const SteadyTime now = clock_->SteadyNow();
+  for (const raft::Persist& persist : held_persists_) {
+    in_flight_persists_.push_back({persist.ticket.sequence, now});
+  }
+  effects_->PersistLog(std::exchange(held_persists_, {}));
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,64 @@
+// What the replica's logic asks of the world around it: threads in the server, events in the
+// simulator.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "node/identity_file.h"
+#include "node/log_extent.h"
+#include "node/proposal_tracker.h"
+#include "raft/core.h"
+#include "transport/transport.h"
+
+namespace cairn::node {
+
+// Committed entries, with the commands that wait for their results.
+struct ApplyJob {
+  raft::CommittedBatch batch;
+  std::vector<EntryWaiters> waiters;  // in the order of their entries
+};
+
+// What the apply thread tells after each step.
+struct AppliedReport {
+  LogIndex index;
+  Term term;  // of the entry at `index`
+  uint64_t lease_ms = 0;
+  std::optional<uint64_t> next_deadline_lease_ms;  // of the prepared transaction due first
+};
+
+// Every call returns at once; answers come back as calls to ReplicaCore, later and in any order
+// between different kinds, never from within the call. Requests of one kind are done in the order
+// they were made.
+class ReplicaEffects {
+ public:
+  virtual ~ReplicaEffects() = default;
+
+  // Writes and syncs each, then sends its `send_after` messages, then OnPersisted.
+  virtual void PersistLog(std::vector<raft::Persist> persists) = 0;
+  virtual void FetchLog(const raft::Fetch& fetch) = 0;  // OnFetched
+  virtual void CompactLog(CompactionPoint point) = 0;
+  virtual void SaveIdentity(const IdentityRecord& record) = 0;  // OnIdentitySaved
+
+  virtual void Apply(ApplyJob job) = 0;  // OnApplied or OnApplyStopped
+  virtual void Checkpoint() = 0;         // OnCheckpointed
+  // In order with Apply. OnInstalled.
+  virtual void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) = 0;
+  virtual void RemoveFile(const std::string& path) = 0;
+
+  virtual void Send(std::vector<raft::Message> messages) = 0;
+  // Makes a snapshot at or past `index_min` and streams it. OnSnapshotSent.
+  virtual void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) = 0;
+  virtual void SetIdentity(const transport::Identity& identity) = 0;
+  virtual void SetPeers(const std::map<MemberId, std::string>& peers) = 0;
+  // `done` is called on the thread of the core, once.
+  virtual void Probe(const std::string& address,
+                     std::function<void(Result<transport::ProbeReply>)> done) = 0;
+  virtual void Join(const std::string& address, const transport::JoinRequest& request,
+                    std::function<void(Result<transport::JoinReply>)> done) = 0;
+};
+
+}  // namespace cairn::node

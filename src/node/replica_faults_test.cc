@@ -1,0 +1,202 @@
+// Replicas whose disk, state machine or memory of themselves fails them.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "node/data_lock.h"
+#include "node/replica.h"
+#include "node/replica_test_util.h"
+
+namespace cairn::node {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT
+
+TEST(ReplicaFaults, ALeaderWhoseDiskHangsStepsDownAndTheOthersGoOn) {
+  TestCluster cluster(3);
+  for (uint64_t id = 1; id <= 3; ++id) cluster.node(id).options.disk_stall_max = 200ms;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t stalled = cluster.AwaitLeader();
+  cluster.node(stalled).log->BlockSync(true);
+  // The leader has nothing on its way to the disk until somebody writes.
+  std::promise<Outcome> outcome;
+  state_machine::Command command;
+  command.id = {"stalled", 1};
+  command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
+  cluster.replica(stalled).Propose(
+      command, SystemClock().SteadyNow() + 20s,
+      [&](Result<state_machine::CommandResult> r) { outcome.set_value(r.status().outcome()); });
+  ASSERT_TRUE(Eventually([&] {
+    for (uint64_t id = 1; id <= 3; ++id) {
+      if (id != stalled && cluster.replica(id).is_leader()) return cluster.Propose(id, "c").ok();
+    }
+    return false;
+  }));
+  EXPECT_FALSE(cluster.replica(stalled).is_leader());
+  cluster.node(stalled).log->BlockSync(false);
+  outcome.get_future().get();
+  cluster.Write("d");
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.node(1).state->items() == cluster.node(2).state->items() &&
+           cluster.node(2).state->items() == cluster.node(3).state->items() &&
+           cluster.node(1).state->items().back() == "d";
+  }));
+}
+
+TEST(ReplicaFaults, AFullLogDiskRefusesWritesAndResumesByItself) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  cluster.Write("a");
+  cluster.node(1).log->SetFull(true);
+  // The first write meets the full disk, and waits in the log; the next are refused.
+  std::promise<Status> first;
+  state_machine::Command command;
+  command.id = {"full", 1};
+  command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
+  cluster.replica(1).Propose(
+      command, SystemClock().SteadyNow() + 20s,
+      [&](Result<state_machine::CommandResult> r) { first.set_value(r.status()); });
+  ASSERT_TRUE(Eventually([&] {
+    const auto r = cluster.Propose(1, "refused", 50ms);
+    return r.status().code() == StatusCode::kResourceExhausted &&
+           r.status().outcome() == Outcome::kNotApplied;
+  }));
+  EXPECT_FALSE(cluster.replica(1).status().trouble.ok());
+  cluster.node(1).log->SetFull(false);
+  EXPECT_TRUE(first.get_future().get().ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.Propose(1, "c").ok(); }));
+  EXPECT_EQ(cluster.node(1).state->items().back(), "c");
+}
+
+TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t full = cluster.AwaitLeader();
+  cluster.node(full).fs.SetFreeBytes(1 << 20);
+  ASSERT_TRUE(Eventually([&] { return !cluster.replica(full).is_leader(); }));
+  cluster.Write("b");
+  const auto refused = cluster.Propose(full, "x");
+  EXPECT_EQ(refused.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused.status().outcome(), Outcome::kNotApplied);
+  EXPECT_TRUE(cluster.Barrier(full).ok()) << "reads go on";
+  EXPECT_TRUE(Eventually([&] { return cluster.node(full).state->items().size() == 2; }));
+  cluster.node(full).fs.SetFreeBytes(uint64_t{1} << 40);
+  EXPECT_TRUE(Eventually([&] { return cluster.replica(full).status().trouble.ok(); }));
+}
+
+TEST(ReplicaFaults, ANodeThatCannotApplyStopsSaysSoAndLeadsNoMore) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t sick = cluster.AwaitLeader();
+  cluster.node(sick).state->FailApply(Internal("disk I/O error"));
+  const auto result = cluster.Propose(sick, "b");
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().outcome(), Outcome::kUnknown);
+  ASSERT_TRUE(Eventually([&] { return cluster.replica(sick).status().apply_stopped; }));
+  EXPECT_NE(cluster.replica(sick).status().trouble.message().find("disk I/O"), std::string::npos);
+  ASSERT_TRUE(Eventually([&] { return !cluster.replica(sick).is_leader(); }));
+  cluster.Write("c");
+  EXPECT_FALSE(cluster.Barrier(sick, {}, 200ms).ok());
+  // It never goes on, not even when the trouble is over: a hole would make it another data base.
+  cluster.node(sick).state->FailApply(OkStatus());
+  cluster.Write("d");
+  EXPECT_EQ(cluster.node(sick).state->items().size(), 1u);
+  // A restart replays from the log.
+  cluster.Kill(sick);
+  ASSERT_TRUE(cluster.Start(sick).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.node(sick).state->items().back() == "d"; }));
+}
+
+TEST(ReplicaFaults, ADataDirectoryOfAnotherNodeIsRefused) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  cluster.Write("a");
+  cluster.Kill(1);
+  cluster.node(1).options.node_id = 2;
+  const Status status = cluster.Start(1);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("belongs to node 1"), std::string::npos) << status;
+}
+
+TEST(ReplicaFaults, DataWithoutItsIdentityIsRefused) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  cluster.Write("a");
+  cluster.Kill(1);
+  std::filesystem::remove(cluster.node(1).options.data_directory + "/identity");
+  EXPECT_EQ(cluster.Start(1).code(), StatusCode::kFailedPrecondition);
+}
+
+TEST(ReplicaFaults, ADataBaseOlderThanWhereTheLogBeginsIsRefused) {
+  TestCluster cluster(1);
+  cluster.node(1).options.log_bytes_max = 64 << 10;
+  cluster.node(1).options.batch_bytes_max = 8 << 10;
+  cluster.StartAll();
+  ASSERT_TRUE(Eventually([&] {
+    cluster.Write(std::string(8 << 10, 'x'));
+    return cluster.node(1).log->first() > LogIndex(1);
+  }));
+  cluster.Stop(1);
+  cluster.node(1).state = std::make_unique<ListStateMachine>("/tmp");
+  const Status status = cluster.Start(1);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("log begins only after"), std::string::npos) << status;
+}
+
+TEST(ReplicaFaults, AStateWithoutAnyLogIsRefusedSinceItsVotesAreForgotten) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  cluster.Write("a");
+  cluster.Stop(1);
+  cluster.node(1).log = std::make_unique<TestLog>();
+  EXPECT_EQ(cluster.Start(1).code(), StatusCode::kFailedPrecondition);
+}
+
+// After the file of a snapshot is in its place and before the log is reset the power goes.
+TEST(ReplicaFaults, ADataBaseAheadOfTheLogIsAnInterruptedInstallAndIsCompleted) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  for (int i = 0; i < 5; ++i) cluster.Write(std::to_string(i));
+  const uint64_t behind = cluster.AwaitLeader() % 3 + 1;
+  const uint64_t donor = 6 - behind - cluster.AwaitLeader();
+  cluster.Kill(behind);
+  for (int i = 5; i < 10; ++i) cluster.Write(std::to_string(i));
+  ASSERT_TRUE(
+      Eventually([&] { return cluster.node(donor).state->items().size() == 10; }));
+  auto reader = cluster.node(donor).state->OpenSnapshot(LogIndex(1));
+  ASSERT_TRUE(reader.ok());
+  const std::string path = cluster.node(behind).options.data_directory + "/copy";
+  const auto bytes = (*reader)->Read(0, (*reader)->size_bytes());
+  ASSERT_TRUE(WriteFileAtomically(PosixFileSystem(), path, *bytes).ok());
+  ASSERT_TRUE(cluster.node(behind).state->InstallSnapshot(path, (*reader)->meta()).ok());
+  ASSERT_TRUE(cluster.Start(behind).ok());
+  EXPECT_EQ(cluster.node(behind).log->Groups().begin()->second.snapshot_index,
+            (*reader)->meta().index);
+  cluster.Write("after");
+  EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == 11; }));
+}
+
+TEST(DataLock, ASecondHolderIsRefusedUntilTheFirstIsGone) {
+  std::string path = std::filesystem::temp_directory_path() / "cairn_lock_test_XXXXXX";
+  ASSERT_NE(::mkdtemp(path.data()), nullptr);
+  auto first = DataLock::Acquire(path);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = DataLock::Acquire(path);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(second.status().message().find("process " + std::to_string(::getpid())),
+            std::string::npos)
+      << second.status();
+  { const auto dropped = std::move(first).value(); }
+  EXPECT_TRUE(DataLock::Acquire(path).ok());
+  std::filesystem::remove_all(path);
+}
+
+}  // namespace
+}  // namespace cairn::node

@@ -1,0 +1,185 @@
+// Replicas that come, go, lose their disks and fall behind.
+#include <gtest/gtest.h>
+
+#include "node/replica.h"
+#include "node/replica_test_util.h"
+
+namespace cairn::node {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT
+using Change = Replica::MembershipChange;
+
+std::map<uint64_t, std::string> Listed(uint64_t n) {
+  std::map<uint64_t, std::string> listed;
+  for (uint64_t id = 1; id <= n; ++id) listed[id] = TestCluster::Address(id);
+  return listed;
+}
+
+TEST(ReplicaMembership, AWipedNodeIsLetInAgainUnderANewMemberId) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  for (int i = 0; i < 20; ++i) cluster.Write(std::to_string(i));
+  const uint64_t wiped = cluster.AwaitLeader() % 3 + 1;
+  cluster.Kill(wiped);
+  cluster.Wipe(wiped);
+  ASSERT_TRUE(cluster.Start(wiped).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.node(wiped).state->items().size() == 20; }));
+  EXPECT_TRUE(Eventually([&] {
+    const raft::Configuration config = cluster.replica(wiped).status().core.config;
+    return config.voters == std::set{MemberId(4), MemberId(wiped % 3 + 1),
+                                     MemberId((wiped + 1) % 3 + 1)} &&
+           !config.joint();
+  }));
+  EXPECT_EQ(cluster.replica(wiped).status().core.self, MemberId(4));
+  cluster.Write("after");
+  EXPECT_TRUE(Eventually([&] { return cluster.node(wiped).state->items().size() == 21; }));
+  // It knows who it is after a restart.
+  cluster.Kill(wiped);
+  ASSERT_TRUE(cluster.Start(wiped).ok());
+  cluster.Write("again");
+  EXPECT_TRUE(Eventually([&] { return cluster.node(wiped).state->items().size() == 22; }));
+}
+
+TEST(ReplicaMembership, AWipedNodeDoesNotVoteBeforeItIsLetIn) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t wiped = leader % 3 + 1;
+  const uint64_t other = 6 - leader - wiped;
+  // What is acknowledged by the leader and `wiped` alone must survive: `other`, which lacks it,
+  // must not be elected by the wiped node.
+  cluster.Kill(other);
+  cluster.Write("only on two");
+  cluster.Kill(leader);
+  cluster.Kill(wiped);
+  cluster.Wipe(wiped);
+  ASSERT_TRUE(cluster.Start(other).ok());
+  ASSERT_TRUE(cluster.Start(wiped).ok());
+  EXPECT_FALSE(Eventually([&] { return cluster.replica(other).is_leader() ||
+                                       cluster.replica(wiped).is_leader(); }, 1500ms));
+  EXPECT_EQ(cluster.replica(wiped).status().stage, transport::LifeStage::kEmpty);
+  EXPECT_FALSE(cluster.replica(wiped).status().waiting_for.empty());
+  ASSERT_TRUE(cluster.Start(leader).ok());
+  for (uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_TRUE(Eventually([&] {
+      return cluster.node(id).state->items() == std::vector<std::string>({"a", "only on two"});
+    })) << id;
+  }
+}
+
+TEST(ReplicaMembership, AFourthNodeIsAddedAsLearnerCatchesUpAndVotes) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  for (int i = 0; i < 20; ++i) cluster.Write(std::to_string(i));
+  cluster.AddNode(4, Listed(4));
+  ASSERT_TRUE(cluster.Start(4).ok());
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.replica(4).status().waiting_for.find("member add") != std::string::npos;
+  }));
+  const uint64_t leader = cluster.AwaitLeader();
+  const Status added = cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)});
+  ASSERT_TRUE(added.ok()) << added;
+  EXPECT_TRUE(Eventually([&] { return cluster.node(4).state->items().size() == 20; }));
+  EXPECT_EQ(cluster.replica(leader).status().core.config.voters.size(), 4u);
+  // Again is the same as once.
+  EXPECT_TRUE(cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)}).ok());
+}
+
+TEST(ReplicaMembership, AFollowerIsRemovedAndThenTheLeaderItself) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  uint64_t leader = cluster.AwaitLeader();
+  const uint64_t removed = leader % 3 + 1;
+  Status status = cluster.Change(leader, {Change::Kind::kRemove, removed, ""});
+  ASSERT_TRUE(status.ok()) << status;
+  cluster.Kill(removed);
+  cluster.Write("b");
+  leader = cluster.AwaitLeader();
+  status = cluster.Change(leader, {Change::Kind::kRemove, leader, ""});
+  ASSERT_TRUE(status.ok()) << status;
+  const uint64_t last = 6 - leader - removed;
+  ASSERT_TRUE(Eventually([&] { return cluster.replica(last).is_leader(); }));
+  EXPECT_TRUE(cluster.Propose(last, "c").ok());
+  EXPECT_EQ(cluster.Change(last, {Change::Kind::kRemove, last, ""}).code(),
+            StatusCode::kFailedPrecondition);
+}
+
+TEST(ReplicaMembership, RemovingTheNodeThatMakesTheMajorityIsRefused) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t dead = leader % 3 + 1;
+  const uint64_t alive = 6 - leader - dead;
+  cluster.Kill(dead);
+  ASSERT_TRUE(Eventually([&] {
+    return !cluster.replica(leader).status().core.peers.at(MemberId(dead)).recently_active;
+  }));
+  const Status status = cluster.Change(leader, {Change::Kind::kRemove, alive, ""});
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status;
+  EXPECT_TRUE(cluster.Change(leader, {Change::Kind::kRemove, dead, ""}).ok());
+}
+
+TEST(ReplicaMembership, AChangeThatCannotFinishSaysWhatStateItLeft) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  Status status =
+      cluster.Change(leader, {Change::Kind::kAdd, 9, TestCluster::Address(9)}, 2s);
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable) << status;  // nobody answers there
+  const uint64_t follower = leader % 3 + 1;
+  status = cluster.Change(follower, {Change::Kind::kRemove, leader, ""});
+  ASSERT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(status.leader_hint()->node_id, leader);
+}
+
+TEST(ReplicaMembership, LeadershipMovesToTheNodeThatWasNamed) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t target = leader % 3 + 1;
+  std::promise<Status> done;
+  cluster.replica(leader).TransferLeadership(target, SystemClock().SteadyNow() + 5s,
+                                             [&](Status s) { done.set_value(std::move(s)); });
+  EXPECT_TRUE(done.get_future().get().ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.replica(target).is_leader(); }));
+}
+
+TEST(ReplicaMembership, ANodeBehindTheLogGetsASnapshotAndTheLogStaysBounded) {
+  TestCluster cluster(3);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    cluster.node(id).options.log_bytes_max = 128 << 10;
+    cluster.node(id).options.batch_bytes_max = 8 << 10;
+  }
+  cluster.StartAll();
+  cluster.Write("first");
+  const uint64_t behind = cluster.AwaitLeader() % 3 + 1;
+  const LogIndex known = cluster.node(behind).state->applied_index();
+  cluster.Kill(behind);
+  size_t writes = 1;
+  ASSERT_TRUE(Eventually([&] {
+    cluster.Write(std::string(8 << 10, 'x'));
+    ++writes;
+    const uint64_t leader = cluster.AwaitLeader();
+    return cluster.node(leader).log->first() > known + 10 &&
+           cluster.node(6 - leader - behind).log->first() > known + 10;
+  }));
+  ASSERT_TRUE(cluster.Start(behind).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == writes; }));
+  EXPECT_EQ(cluster.node(behind).state->installs(), 1);
+  for (int i = 0; i < 10; ++i, ++writes) cluster.Write("more");
+  EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == writes; }));
+  EXPECT_LE(cluster.replica(cluster.AwaitLeader()).status().log_bytes, (128u << 10) + (64u << 10));
+  // And it is still whole after a restart.
+  cluster.Kill(behind);
+  ASSERT_TRUE(cluster.Start(behind).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == writes; }));
+}
+
+}  // namespace
+}  // namespace cairn::node

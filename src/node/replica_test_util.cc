@@ -1,0 +1,351 @@
+#include "node/replica_test_util.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "raft/configuration_codec.h"
+
+namespace cairn::node {
+
+using state_machine::AppliedState;
+using state_machine::CommandResult;
+using state_machine::EntryResults;
+
+namespace {
+
+class StringSnapshot final : public state_machine::SnapshotReader {
+ public:
+  StringSnapshot(raft::SnapshotMeta meta, std::string data)
+      : meta_(std::move(meta)), data_(std::move(data)) {}
+  const raft::SnapshotMeta& meta() const override { return meta_; }
+  uint64_t size_bytes() const override { return data_.size(); }
+  uint32_t crc() const override { return Crc32c(data_); }
+  Result<std::string> Read(uint64_t offset, size_t size) override {
+    return data_.substr(offset, size);
+  }
+
+ private:
+  const raft::SnapshotMeta meta_;
+  const std::string data_;
+};
+
+SteadyTime In(std::chrono::milliseconds timeout) { return SystemClock().SteadyNow() + timeout; }
+
+}  // namespace
+
+bool Eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {
+  const SteadyTime deadline = In(timeout);
+  while (!condition()) {
+    if (SystemClock().SteadyNow() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+// ---- ListStateMachine
+
+std::vector<std::string> ListStateMachine::items() const {
+  std::lock_guard lock(mutex_);
+  return image_.items;
+}
+
+std::vector<state_machine::BatchHeader> ListStateMachine::headers() const {
+  std::lock_guard lock(mutex_);
+  return headers_;
+}
+
+void ListStateMachine::Crash() {
+  std::lock_guard lock(mutex_);
+  image_ = durable_;
+  fail_ = OkStatus();
+}
+
+void ListStateMachine::FailApply(Status status) {
+  std::lock_guard lock(mutex_);
+  fail_ = std::move(status);
+}
+
+void ListStateMachine::BlockApply(bool block) {
+  std::lock_guard lock(mutex_);
+  blocked_ = block;
+  unblocked_.notify_all();
+}
+
+void ListStateMachine::SetNextDeadline(std::optional<uint64_t> lease_ms) {
+  std::lock_guard lock(mutex_);
+  next_deadline_ = lease_ms;
+}
+
+std::optional<uint64_t> ListStateMachine::NextDeadlineLeaseMs() const {
+  std::lock_guard lock(mutex_);
+  return next_deadline_;
+}
+
+AppliedState ListStateMachine::applied_state() const {
+  std::lock_guard lock(mutex_);
+  return image_.applied;
+}
+
+LogIndex ListStateMachine::durable_index() const {
+  std::lock_guard lock(mutex_);
+  return durable_.applied.index;
+}
+
+Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
+                               const raft::Configuration& config, LogIndex config_index,
+                               const std::function<void(EntryResults)>& on_results) {
+  std::vector<EntryResults> all;
+  {
+    std::unique_lock lock(mutex_);
+    unblocked_.wait(lock, [this] { return !blocked_; });
+    if (!fail_.ok()) return fail_;
+    for (const raft::Entry& entry : entries) {
+      CHECK(entry.index == image_.applied.index + 1) << "a hole in what is applied";
+      image_.applied.index = entry.index;
+      image_.applied.term = entry.term;
+      EntryResults results{entry.index, entry.term, {}};
+      if (entry.type == raft::EntryType::kNormal) {
+        auto batch = state_machine::DecodeBatch(*entry.payload);
+        CHECK(batch.ok());
+        CHECK(batch->header.lease_ms >= image_.applied.lease_ms) << "the lease clock went back";
+        image_.applied.lease_ms = batch->header.lease_ms;
+        headers_.push_back(batch->header);
+        for (const state_machine::Command& command : batch->commands) {
+          if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
+            for (const auto& s : execute->statements) image_.items.push_back(s.sql);
+          } else {
+            next_deadline_.reset();
+          }
+          CommandResult result;
+          result.index = entry.index;
+          results.results.push_back(result);
+        }
+      }
+      all.push_back(std::move(results));
+    }
+    image_.applied.config = config;
+    image_.applied.config_index = config_index;
+  }
+  for (EntryResults& results : all) on_results(std::move(results));
+  return OkStatus();
+}
+
+Status ListStateMachine::Checkpoint() {
+  std::lock_guard lock(mutex_);
+  durable_ = image_;
+  return OkStatus();
+}
+
+Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSnapshot(
+    LogIndex index_min) {
+  std::lock_guard lock(mutex_);
+  CHECK(image_.applied.index >= index_min);
+  std::string data;
+  ByteWriter w(&data);
+  w.U64(image_.applied.lease_ms);
+  w.U64(image_.items.size());
+  for (const std::string& item : image_.items) w.String(item);
+  raft::SnapshotMeta meta{image_.applied.index, image_.applied.term, image_.applied.config,
+                          image_.applied.config_index};
+  return std::shared_ptr<state_machine::SnapshotReader>(
+      std::make_shared<StringSnapshot>(std::move(meta), std::move(data)));
+}
+
+Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) {
+  ASSIGN_OR_RETURN(const std::string data, ReadWholeFile(PosixFileSystem(), path, 1 << 30));
+  ByteReader r(data);
+  Image image;
+  image.applied.lease_ms = r.U64();
+  image.applied.index = meta.index;
+  image.applied.term = meta.term;
+  image.applied.config = meta.config;
+  image.applied.config_index = meta.config_index;
+  for (uint64_t n = r.U64(); n > 0 && r.ok(); --n) image.items.emplace_back(r.String());
+  if (!r.done()) return DataLoss("malformed snapshot");
+  RETURN_IF_ERROR(PosixFileSystem().Remove(path));
+  std::lock_guard lock(mutex_);
+  image_ = durable_ = std::move(image);
+  ++installs_;
+  return OkStatus();
+}
+
+// ---- TestLog
+
+void TestLog::BlockSync(bool block) {
+  std::lock_guard lock(mutex_);
+  blocked_ = block;
+  unblocked_.notify_all();
+}
+
+LogIndex TestLog::first() const {
+  const auto groups = log_->Groups();
+  return groups.empty() ? LogIndex(1) : groups.begin()->second.snapshot_index + 1;
+}
+
+Status TestLog::Write(const std::vector<log_store::GroupWrite>& writes) {
+  if (full_) return ResourceExhausted("no space left");
+  return log_->Write(writes);
+}
+
+Status TestLog::Sync() {
+  std::unique_lock lock(mutex_);
+  unblocked_.wait(lock, [this] { return !blocked_; });
+  return log_->Sync();
+}
+
+// ---- TestCluster
+
+TestCluster::TestCluster(int n) : network_(transport::NewMemoryNetwork()) {
+  std::string path = std::filesystem::temp_directory_path() / "cairn_node_test_XXXXXX";
+  CHECK(::mkdtemp(path.data()) != nullptr);
+  directory_ = path;
+  std::map<uint64_t, std::string> listed;
+  for (int i = 1; n > 1 && i <= n; ++i) listed[static_cast<uint64_t>(i)] = Address(i);
+  for (int i = 1; i <= n; ++i) AddNode(static_cast<uint64_t>(i), listed);
+}
+
+TestCluster::~TestCluster() {
+  for (auto& [id, node] : nodes_) {
+    if (node->replica) Kill(id);
+  }
+  std::filesystem::remove_all(directory_);
+}
+
+TestNode& TestCluster::AddNode(uint64_t id, std::map<uint64_t, std::string> listed) {
+  auto node = std::make_unique<TestNode>();
+  node->id = id;
+  node->options.node_id = id;
+  node->options.address = Address(id);
+  node->options.listed_peers = std::move(listed);
+  node->options.data_directory = directory_ + "/" + Address(id) + ".cairn";
+  node->log = std::make_unique<TestLog>();
+  node->state = std::make_unique<ListStateMachine>(directory_);
+  return *(nodes_[id] = std::move(node));
+}
+
+Status TestCluster::Start(uint64_t id) {
+  TestNode& n = node(id);
+  auto replica = Replica::Open(n.options, &n.fs, n.log.get(), n.state.get(), &SystemClock());
+  RETURN_IF_ERROR(replica.status());
+  n.replica = std::move(replica).value();
+  n.handler.Set(n.replica->handler());
+  n.transport = network_->Attach(n.options.address, &n.handler, n.options.data_directory);
+  n.replica->Start(n.transport.get());
+  return OkStatus();
+}
+
+void TestCluster::StartAll() {
+  for (auto& [id, node] : nodes_) CHECK(Start(id).ok());
+}
+
+void TestCluster::Kill(uint64_t id) {
+  TestNode& n = node(id);
+  Isolate(id, true);
+  n.log->BlockSync(false);
+  n.state->BlockApply(false);
+  n.handler.Set(nullptr);
+  n.replica.reset();
+  n.transport.reset();
+  n.log->Crash();
+  n.state->Crash();
+  Isolate(id, false);
+}
+
+void TestCluster::Stop(uint64_t id) {
+  TestNode& n = node(id);
+  n.replica->Shutdown(std::chrono::seconds(5));
+  n.handler.Set(nullptr);
+  n.replica.reset();
+  n.transport.reset();
+}
+
+void TestCluster::Wipe(uint64_t id) {
+  TestNode& n = node(id);
+  CHECK(!n.replica);
+  std::filesystem::remove_all(n.options.data_directory);
+  n.log = std::make_unique<TestLog>();
+  n.state = std::make_unique<ListStateMachine>(directory_);
+}
+
+void TestCluster::Isolate(uint64_t id, bool cut) {
+  for (auto& [other, node] : nodes_) {
+    if (other == id) continue;
+    network_->SetCut(Address(id), Address(other), cut);
+    network_->SetCut(Address(other), Address(id), cut);
+  }
+}
+
+uint64_t TestCluster::AwaitLeader() {
+  uint64_t leader = 0;
+  const bool found = Eventually([&] {
+    for (auto& [id, node] : nodes_) {
+      if (!node->replica || !node->replica->is_leader()) continue;
+      size_t followers = 0;
+      size_t running = 0;
+      for (auto& [other, n] : nodes_) {
+        if (!n->replica) continue;
+        ++running;
+        const auto hint = n->replica->leader_hint();
+        if (hint && hint->node_id == id) ++followers;
+      }
+      if (followers * 2 <= running) continue;
+      leader = id;
+      return true;
+    }
+    return false;
+  });
+  CHECK(found) << "no leader";
+  return leader;
+}
+
+Result<CommandResult> TestCluster::Propose(uint64_t id, const std::string& text,
+                                           std::chrono::milliseconds timeout) {
+  state_machine::Command command;
+  command.id = {"test", next_sequence_++};
+  state_machine::Statement statement;
+  statement.sql = text;
+  command.operation = state_machine::Execute{{statement}};
+  auto answer = std::make_shared<std::promise<Result<CommandResult>>>();
+  auto future = answer->get_future();
+  replica(id).Propose(std::move(command), In(timeout),
+                      [answer](Result<CommandResult> r) { answer->set_value(std::move(r)); });
+  return future.get();
+}
+
+LogIndex TestCluster::Write(const std::string& text) {
+  LogIndex index;
+  const bool written = Eventually([&] {
+    const Result<CommandResult> result = Propose(AwaitLeader(), text);
+    if (result.ok()) index = result->index;
+    CHECK(result.ok() || result.status().outcome() == Outcome::kNotApplied)
+        << result.status().ToString();
+    return result.ok();
+  });
+  CHECK(written) << "not written: " << text;
+  return index;
+}
+
+Result<LogIndex> TestCluster::Barrier(uint64_t id, ReadOptions options,
+                                      std::chrono::milliseconds timeout) {
+  auto answer = std::make_shared<std::promise<Result<LogIndex>>>();
+  auto future = answer->get_future();
+  replica(id).ReadBarrier(options, In(timeout),
+                          [answer](Result<LogIndex> r) { answer->set_value(std::move(r)); });
+  return future.get();
+}
+
+Status TestCluster::Change(uint64_t leader, Replica::MembershipChange change,
+                           std::chrono::milliseconds timeout) {
+  auto answer = std::make_shared<std::promise<Status>>();
+  auto future = answer->get_future();
+  replica(leader).ChangeMembership(
+      std::move(change), In(timeout), [](const std::string&) {},
+      [answer](Status s) { answer->set_value(std::move(s)); });
+  return future.get();
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,106 @@
+#include "node/start_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::node {
+namespace {
+
+std::string At(LogIndex index, Term term) {
+  return "index " + ToString(index) + " (term " + ToString(term) + ")";
+}
+
+// Makes the log begin at what the state machine holds.
+Status ResetLogToState(log_store::LogStore& log, GroupId group, const log_store::GroupState& found,
+                       const state_machine::AppliedState& applied) {
+  LOG_WARN(
+      "the data base is ahead of the log: an interrupted snapshot install is completed state={}"
+      " log_last={}",
+      applied.index.value(), found.last.value());
+  raft::HardState hard_state = found.hard_state;
+  if (applied.term > hard_state.term) {
+    hard_state.term = applied.term;
+    hard_state.vote = MemberId();
+  }
+  hard_state.commit = applied.index;
+  log_store::GroupWrite write;
+  write.group = group;
+  write.hard_state = hard_state;
+  write.reset_to = log_store::GroupWrite::ResetTo{applied.index, applied.term};
+  RETURN_IF_ERROR(log.Write({write}));
+  return log.Sync();
+}
+
+Status CheckStateAgainstLog(const raft::InitialState& raft,
+                            const state_machine::AppliedState& applied) {
+  if (applied.index < raft.snapshot_index) {
+    return FailedPrecondition(
+        "the data base stands at " + At(applied.index, applied.term) +
+        " but the log begins only after " + At(raft.snapshot_index, raft.snapshot_term) +
+        ": the data base file was replaced by an older one or removed. Wipe this node's data, or "
+        "put the right file back");
+  }
+  Term term = raft.snapshot_term;
+  if (applied.index > raft.snapshot_index) {
+    term = raft.log.at(applied.index - raft.snapshot_index - 1).term;
+  }
+  if (applied.index.value() != 0 && term != applied.term) {
+    return DataLoss("the data base stands at " + At(applied.index, applied.term) +
+                    " but the log holds term " + ToString(term) +
+                    " there: data base and log are not of the same node");
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce, FileSystem& fs,
+                                  log_store::LogStore& log,
+                                  const state_machine::StateMachine& state) {
+  StartState start;
+  ASSIGN_OR_RETURN(start.identity,
+                   LoadOrCreateIdentity(fs, options.data_directory, options.node_id, nonce));
+  start.applied = state.applied_state();
+  start.durable_state = state.durable_index();
+  const std::map<GroupId, log_store::GroupState> groups = log.Groups();
+  const auto found = groups.find(options.group);
+  const bool has_log = found != groups.end();
+  if (start.identity.stage != transport::LifeStage::kStarted &&
+      (has_log || !start.applied.index.is_none())) {
+    return FailedPrecondition(
+        options.data_directory +
+        " holds data, but its identity says that this node has never taken part in a cluster: the "
+        "identity file was removed or belongs to another directory");
+  }
+  if (!has_log && !start.applied.index.is_none()) {
+    // Not an interrupted install: that begins only when the log durably holds the leader's term.
+    return FailedPrecondition("the data base stands at " +
+                              At(start.applied.index, start.applied.term) + " but " +
+                              options.data_directory +
+                              " holds no log: it was removed. Without it this node may have "
+                              "forgotten its votes; wipe all of the node's data, and it is let in "
+                              "anew by the cluster");
+  }
+  log_store::GroupState group = has_log ? found->second : log_store::GroupState{};
+  if (start.applied.index > group.last) {
+    RETURN_IF_ERROR(ResetLogToState(log, options.group, group, start.applied));
+    group = log.Groups().at(options.group);
+  }
+  if (has_log) {
+    ASSIGN_OR_RETURN(start.raft.log, log.LoadIndex(options.group));
+  }
+  start.raft.hard_state = group.hard_state;
+  start.raft.snapshot_index = group.snapshot_index;
+  start.raft.snapshot_term = group.snapshot_term;
+  RETURN_IF_ERROR(CheckStateAgainstLog(start.raft, start.applied));
+  start.raft.applied = start.applied.index;
+  start.raft.config = start.applied.config;
+  start.raft.config_index = start.applied.config_index;
+  if (start.raft.config.info.empty()) start.raft.config = start.identity.config;
+  start.log_bytes = log.SizeBytes();
+  return start;
+}
+
+}  // namespace cairn::node

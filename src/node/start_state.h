@@ -1,0 +1,30 @@
+// What a replica starts from, read and reconciled from identity, log and state machine.
+#pragma once
+
+#include "base/file_system.h"
+#include "base/result.h"
+#include "log_store/log_store.h"
+#include "node/identity_file.h"
+#include "node/replica.h"
+#include "raft/core.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::node {
+
+struct StartState {
+  IdentityRecord identity;
+  raft::InitialState raft;
+  state_machine::AppliedState applied;
+  LogIndex durable_state;
+  uint64_t log_bytes = 0;
+};
+
+// Loads (or makes) the identity and reads the log's index. A state machine that is ahead of the log
+// is an install of a snapshot that a crash cut short after the file was in its place: the log is
+// reset to the state, durably, before this returns. Any other disagreement is FAILED_PRECONDITION
+// or DATA_LOSS, in words for the operator, and nothing is changed.
+Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce, FileSystem& fs,
+                                  log_store::LogStore& log,
+                                  const state_machine::StateMachine& state);
+
+}  // namespace cairn::node

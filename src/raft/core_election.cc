@@ -1,0 +1,252 @@
+#include <type_traits>
+
+#include "base/check.h"
+#include "raft/core_impl.h"
+
+namespace cairn::raft {
+namespace {
+
+template <class T>
+bool Is(const Message& message) {
+  return std::holds_alternative<T>(message.body);
+}
+
+bool IsFromLeader(const Message& message) {
+  return Is<AppendRequest>(message) || Is<Heartbeat>(message) || Is<SnapshotOffer>(message);
+}
+
+}  // namespace
+
+bool RaftCore::Impl::PassesTermCheck(const Message& message) {
+  if (message.term < term_) {
+    AnswerOldTerm(message);
+    return false;
+  }
+  if (message.term == term_) return true;
+  // A pre-vote speaks of a term that does not exist yet, and so does the grant.
+  if (Is<PreVoteRequest>(message)) return true;
+  if (const auto* reply = std::get_if<PreVoteReply>(&message.body); reply && reply->granted) {
+    return true;
+  }
+  // 4.2.3: a member that was removed, or cut off one way, must not depose a leader that this node
+  // hears. Nothing is answered; the leader itself learns of the higher term by its next append.
+  if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    if (HoldsToLeader() && !request->leadership_transfer) return false;
+  }
+  BecomeFollower(message.term, IsFromLeader(message) ? message.from : MemberId());
+  return true;
+}
+
+void RaftCore::Impl::AnswerOldTerm(const Message& message) {
+  // Loudly: without an answer a node with a higher term and a shorter log, which can neither win
+  // nor be heard, would refuse a leader for ever, and pre-candidates of a lower term would ask for
+  // ever.
+  if (Is<PreVoteRequest>(message)) {
+    SendNow(message.from, PreVoteReply{false});
+  } else if (Is<VoteRequest>(message)) {
+    SendAfter(message.from, VoteReply{false});
+  } else if (IsFromLeader(message)) {
+    SendAfter(message.from, AppendReply{false, LogIndex(), log_.last(), log_.last_term()});
+  } else if (const auto* request = std::get_if<ReadIndexRequest>(&message.body)) {
+    SendNow(message.from, ReadIndexReply{request->context, false, LogIndex()});
+  }
+}
+
+void RaftCore::Impl::ResetElectionTimer() {
+  election_elapsed_ = 0;
+  election_timeout_ = options_.election_ticks + rng_->Below(options_.election_ticks);
+}
+
+void RaftCore::Impl::BecomeFollower(Term term, MemberId leader) {
+  CHECK(term >= term_);
+  dirty_ = true;
+  if (Leader* old = leader_role()) FailReads(*old);
+  // Only here, and only when the term rises, is a vote forgotten: a step-down within a term that
+  // cleared it would let this node vote twice.
+  if (term > term_) {
+    term_ = term;
+    vote_ = MemberId();
+  }
+  // A stranger's higher term alone does not put this node's own candidacy off (5.2).
+  if (!leader.is_none() || role() != Role::kFollower) ResetElectionTimer();
+  role_ = Follower{};
+  leader_ = leader;
+}
+
+bool RaftCore::Impl::MayCampaign() const {
+  return quiet_ticks_ == 0 && config().IsVoter(options_.self);
+}
+
+bool RaftCore::Impl::HoldsToLeader() const {
+  if (role() == Role::kLeader) return true;
+  return !leader_.is_none() && election_elapsed_ < options_.election_ticks;
+}
+
+// 5.4.1, with one exception: a node that knows itself removed (or demoted) judges by what is
+// committed.
+//
+// The bad schedule without it: leader 2 commits its own removal, from {1, 2} to {1}, with entries
+// after it in its log that node 1 lacks; its messages are lost and it resigns. Node 1 does not know
+// of the commitment and still needs the vote of 2, which refuses for its longer log and never
+// campaigns itself: nobody leads ever again. The entries after its removal were never counted for
+// anything on this node, because they commit by the new configuration alone; unless a later one,
+// also in its log, made it a voter again.
+bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
+  if (log_.IsUpToDate(last, last_term)) return true;
+  if (config().voters.empty() || config().IsVoter(options_.self)) return false;
+  if (configs_.last() > commit_) return false;
+  const Term commit_term = *log_.TermAt(commit_);
+  return last_term > commit_term || (last_term == commit_term && last >= commit_);
+}
+
+void RaftCore::Impl::TickLeader(Leader& leader) {
+  const bool heartbeat = ++leader.heartbeat_elapsed >= options_.heartbeat_ticks;
+  if (++election_elapsed_ >= options_.election_ticks) {
+    election_elapsed_ = 0;
+    // A leader cut off from its quorum must say so: its clients should go elsewhere.
+    if (!QuorumIsActive(leader)) {
+      BecomeFollower(term_, MemberId());
+      return;
+    }
+  }
+  TickTransfer(leader, heartbeat);
+  if (!heartbeat) return;
+  dirty_ = true;
+  leader.heartbeat_elapsed = 0;
+  for (auto& [id, peer] : leader.peers) {
+    peer.nudge = true;
+    SendHeartbeat(leader, id, peer);
+  }
+}
+
+bool RaftCore::Impl::QuorumIsActive(Leader& leader) {
+  std::map<MemberId, bool> active{{options_.self, true}};
+  for (auto& [id, peer] : leader.peers) {
+    active[id] = peer.recently_active;
+    peer.recently_active = false;
+  }
+  return CountVotes(config(), active) == VoteResult::kWon;
+}
+
+void RaftCore::Impl::TickOthers() {
+  TickReads();
+  if (quiet_ticks_ > 0) --quiet_ticks_;
+  ++election_elapsed_;
+  if (!MayCampaign()) return;
+  // The only voter has nobody to wait for.
+  const Configuration& now = config();
+  const bool alone = now.voters.size() == 1 && !now.joint() && role() == Role::kFollower;
+  if (alone || election_elapsed_ >= election_timeout_) StartPreVote();
+}
+
+void RaftCore::Impl::StartPreVote() {
+  dirty_ = true;
+  // Without a leader in mind, so that two nodes that miss it can agree.
+  leader_ = MemberId();
+  ResetElectionTimer();
+  auto& candidate = role_.emplace<PreCandidate>();
+  candidate.votes[options_.self] = true;
+  if (CountVotes(config(), candidate.votes) == VoteResult::kWon) {
+    Campaign(/*transfer=*/false);
+    return;
+  }
+  for (const auto& [id, info] : config().info) {
+    if (IsSelf(id) || !config().IsVoter(id)) continue;
+    SendNowAt(term_ + 1, id, PreVoteRequest{log_.last(), log_.last_term()});
+  }
+}
+
+void RaftCore::Impl::Campaign(bool transfer) {
+  // Configurations take effect when they are committed, so that none that is can be pending here. A
+  // candidate that counted by an older one could win beside a leader elected by the newer.
+  CHECK(MayCampaign());
+  dirty_ = true;
+  ++term_;
+  vote_ = options_.self;
+  leader_ = MemberId();
+  ResetElectionTimer();
+  role_ = Candidate{{}, next_sequence_};
+  for (const auto& [id, info] : config().info) {
+    if (IsSelf(id) || !config().IsVoter(id)) continue;
+    SendAfter(id, VoteRequest{log_.last(), log_.last_term(), transfer});
+  }
+}
+
+void RaftCore::Impl::CountOwnVote(uint64_t durable_sequence) {
+  auto* candidate = std::get_if<Candidate>(&role_);
+  if (candidate == nullptr || durable_sequence < candidate->vote_sequence) return;
+  candidate->votes[options_.self] = true;
+  CountElection(*candidate);
+}
+
+void RaftCore::Impl::CountElection(Candidate& candidate) {
+  switch (CountVotes(config(), candidate.votes)) {
+    case VoteResult::kWon: BecomeLeader(); break;
+    case VoteResult::kLost: BecomeFollower(term_, MemberId()); break;
+    case VoteResult::kPending: break;
+  }
+}
+
+void RaftCore::Impl::BecomeLeader() {
+  Leader& leader = role_.emplace<Leader>();
+  leader_ = options_.self;
+  election_elapsed_ = 0;
+  leader.term_start = log_.last() + 1;
+  for (const auto& [id, info] : config().info) {
+    if (!IsSelf(id)) leader.peers.emplace(id, Peer(leader.term_start));
+  }
+  AdoptOwnReads(leader);
+  // 5.4.2: entries of earlier terms commit only below one of this term, so there must be one.
+  AppendAsLeader(EntryType::kNoop, std::make_shared<const std::string>());
+}
+
+void RaftCore::Impl::OnLeaderHeard(MemberId from) {
+  CHECK(role() != Role::kLeader) << "two leaders in term " << term_.value() << ": this node and "
+                                 << from.value();
+  CHECK(leader_.is_none() || leader_ == from) << "two leaders in term " << term_.value() << ": "
+                                              << leader_.value() << " and " << from.value();
+  // Before anything can return early: a follower that hears its leader on any path, also one that
+  // refuses what it hears, must not time out.
+  if (role() != Role::kFollower || leader_.is_none()) BecomeFollower(term_, from);
+  election_elapsed_ = 0;
+}
+
+void RaftCore::Impl::Handle(const Message& m, const PreVoteRequest& request) {
+  const bool granted =
+      m.term > term_ && !HoldsToLeader() && MayElect(request.last_index, request.last_term);
+  SendNowAt(granted ? m.term : term_, m.from, PreVoteReply{granted});
+}
+
+void RaftCore::Impl::Handle(const Message& m, const PreVoteReply& reply) {
+  auto* candidate = std::get_if<PreCandidate>(&role_);
+  if (candidate == nullptr) return;
+  // A grant for a term that is not the next one was asked for long ago.
+  if (reply.granted && m.term != term_ + 1) return;
+  candidate->votes[m.from] = reply.granted;
+  switch (CountVotes(config(), candidate->votes)) {
+    case VoteResult::kWon: Campaign(/*transfer=*/false); break;
+    case VoteResult::kLost: BecomeFollower(term_, MemberId()); break;
+    case VoteResult::kPending: break;
+  }
+}
+
+void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
+  // A learner votes too when it is asked: it may have been made a voter by an entry that it does
+  // not know to be committed, and the group could be stuck without it.
+  const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none());
+  const bool granted = free && MayElect(request.last_index, request.last_term);
+  if (granted) {
+    vote_ = m.from;
+    election_elapsed_ = 0;
+  }
+  SendAfter(m.from, VoteReply{granted});
+}
+
+void RaftCore::Impl::Handle(const Message& m, const VoteReply& reply) {
+  auto* candidate = std::get_if<Candidate>(&role_);
+  if (candidate == nullptr) return;
+  candidate->votes.emplace(m.from, reply.granted);
+  CountElection(*candidate);
+}
+
+}  // namespace cairn::raft

@@ -1,0 +1,89 @@
+#include <utility>
+
+#include "base/check.h"
+#include "raft/configuration_codec.h"
+#include "raft/core_impl.h"
+
+namespace cairn::raft {
+
+bool RaftCore::Impl::ConfigInProgress() const {
+  return configs_.last() > commit_ || config().joint();
+}
+
+void RaftCore::Impl::On(ProposeConfig propose) {
+  Leader* leader = leader_role();
+  if (leader == nullptr) {
+    Drop(propose.id, DropReason::kNotLeader, WhereIsTheLeader());
+    return;
+  }
+  if (!leader->transfer_target.is_none()) {
+    Drop(propose.id, DropReason::kTransferring, "leadership is being handed over; try again there");
+    return;
+  }
+  // One at a time, and only by a leader that has committed in its term: otherwise two leaders could
+  // each commit a change by quorums that do not overlap.
+  if (ConfigInProgress() || !IsReady(*leader)) {
+    Drop(propose.id, DropReason::kConfigInProgress,
+         ConfigInProgress() ? "another change of membership is under way; wait for it to finish"
+                            : "the leader has not yet committed in its term; try again shortly");
+    return;
+  }
+  if (auto why = CheckChange(config(), propose.config)) {
+    Drop(propose.id, DropReason::kConfigIllegal, *why);
+    return;
+  }
+  const Configuration next = EnterChange(config(), propose.config);
+  AppendAsLeader(EntryType::kConfig, std::make_shared<std::string>(EncodeConfiguration(next)));
+  out_.accepted.push_back({propose.id, term_, log_.last()});
+}
+
+void RaftCore::Impl::NoteConfigEntry(const Entry& entry) {
+  CHECK(entry.payload != nullptr) << "configuration entry without payload";
+  std::optional<Configuration> next = DecodeConfiguration(*entry.payload);
+  CHECK(next.has_value()) << "malformed configuration in entry " << entry.index.value();
+  configs_.Append(entry.index, std::move(*next));
+}
+
+// A leader appends a configuration only when the one before is committed. So a log that holds two
+// proves the first of them committed, and this node must not go on counting by an even older one:
+// its quorums need not overlap those of the second, and two leaders could be elected. It holds
+// after a restart too, where the stored commit index may be behind.
+void RaftCore::Impl::CommitEarlierConfig() {
+  if (const std::optional<LogIndex> earlier = configs_.last_but_one()) CommitTo(*earlier);
+}
+
+void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
+  const Configuration& now = config();
+  for (const auto& [id, info] : now.info) {
+    if (IsSelf(id) || leader.peers.contains(id)) continue;
+    Peer peer(log_.last() + 1);
+    peer.recently_active = true;  // it had no time to answer yet
+    leader.peers.emplace(id, std::move(peer));
+  }
+  for (auto it = leader.peers.begin(); it != leader.peers.end();) {
+    if (now.Contains(it->first)) {
+      ++it;
+      continue;
+    }
+    // A last word, so that it learns of its removal and keeps quiet.
+    SendHeartbeat(leader, it->first, it->second);
+    it = leader.peers.erase(it);
+  }
+  if (!now.IsVoter(leader.transfer_target)) leader.transfer_target = MemberId();
+  if (!now.IsVoter(options_.self)) {
+    ResignAsRemoved(leader);
+    return;
+  }
+  FinishReadRounds(leader);
+}
+
+// From the committed state alone, by whoever leads: a leader that entered the joint state and was
+// deposed must not leave the group in it for ever.
+void RaftCore::Impl::LeaveJointIfCommitted(Leader& leader) {
+  if (!config().joint() || configs_.last() > commit_ || !IsReady(leader)) return;
+  if (!leader.transfer_target.is_none()) return;
+  const Configuration next = LeaveJoint(config());
+  AppendAsLeader(EntryType::kConfig, std::make_shared<std::string>(EncodeConfiguration(next)));
+}
+
+}  // namespace cairn::raft

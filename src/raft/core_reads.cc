@@ -1,0 +1,156 @@
+#include <utility>
+
+#include "raft/core_impl.h"
+
+namespace cairn::raft {
+namespace {
+
+// Rounds of heartbeats, and requests of a follower, under way at once. With one, a barrier that
+// just missed it waits up to two round trips; with many, each barrier would have its own and none
+// would be shared.
+constexpr size_t kReadRoundsMax = 2;
+constexpr size_t kReadRequestsMax = 2;
+
+}  // namespace
+
+void RaftCore::Impl::On(ReadBarrier barrier) {
+  Leader* leader = leader_role();
+  if ((leader != nullptr ? leader->readers : reads_.count) >= options_.pending_reads_max) {
+    Drop(barrier.id, DropReason::kTooManyReads,
+         std::to_string(options_.pending_reads_max) + " reads wait already; try again later");
+    return;
+  }
+  if (leader != nullptr) {
+    AddReader(*leader, {MemberId(), barrier.id});
+  } else {
+    reads_.unsent.push_back(barrier.id);
+    ++reads_.count;
+  }
+}
+
+// ---- Leader (6.4)
+// --------------------------------------------------------------------------------
+
+void RaftCore::Impl::AddReader(Leader& leader, Reader reader) {
+  leader.read_queue.push_back(reader);
+  ++leader.readers;
+}
+
+// Part of making each output, so that all barriers that came in between share a round. A round's
+// number is the leader's own and never used twice in a term. If it were the asker's, the delayed
+// acknowledgement of an earlier question with the same number could confirm a later one, after
+// another leader was elected.
+void RaftCore::Impl::StartReadRounds(Leader& leader) {
+  // Before an entry of its own term is committed a leader does not know what is committed (6.4).
+  if (leader.read_queue.empty() || !IsReady(leader)) return;
+  if (leader.read_rounds.size() >= kReadRoundsMax) return;
+  ReadRound round{++leader.last_read_id, commit_, {}};
+  round.readers.assign(leader.read_queue.begin(), leader.read_queue.end());
+  leader.read_queue.clear();
+  leader.read_rounds.push_back(std::move(round));
+  for (auto& [id, peer] : leader.peers) {
+    if (config().IsVoter(id)) SendHeartbeat(leader, id, peer);
+  }
+  // A single voter has nobody to ask.
+  FinishReadRounds(leader);
+}
+
+void RaftCore::Impl::FinishReadRounds(Leader& leader) {
+  const ReadId confirmed = QuorumReached<ReadId>(config(), [&](MemberId id) {
+    if (IsSelf(id)) return leader.last_read_id;
+    auto it = leader.peers.find(id);
+    return it == leader.peers.end() ? ReadId() : it->second.read_acked;
+  });
+  while (!leader.read_rounds.empty() && leader.read_rounds.front().id <= confirmed) {
+    const ReadRound& round = leader.read_rounds.front();
+    for (const Reader& reader : round.readers) {
+      if (reader.from.is_none()) {
+        out_.reads.push_back({reader.id, round.index});
+      } else {
+        SendNow(reader.from, ReadIndexReply{reader.id, true, round.index});
+      }
+    }
+    leader.readers -= round.readers.size();
+    leader.read_rounds.pop_front();
+  }
+}
+
+void RaftCore::Impl::FailReads(Leader& leader) {
+  const auto fail = [this](const Reader& reader) {
+    if (reader.from.is_none()) {
+      Drop(reader.id, DropReason::kLeadershipLost,
+           "leadership was lost before the read was confirmed; try again");
+    } else {
+      SendNow(reader.from, ReadIndexReply{reader.id, false, LogIndex()});
+    }
+  };
+  for (const ReadRound& round : leader.read_rounds) {
+    for (const Reader& reader : round.readers) fail(reader);
+  }
+  for (const Reader& reader : leader.read_queue) fail(reader);
+}
+
+// Barriers that waited here for another leader are now this leader's own.
+void RaftCore::Impl::AdoptOwnReads(Leader& leader) {
+  for (const auto& [context, ids] : reads_.asked) {
+    for (uint64_t id : ids) AddReader(leader, {MemberId(), id});
+  }
+  for (uint64_t id : reads_.unsent) AddReader(leader, {MemberId(), id});
+  reads_.asked.clear();
+  reads_.unsent.clear();
+  reads_.count = 0;
+}
+
+void RaftCore::Impl::Handle(const Message& m, const ReadIndexRequest& request) {
+  Leader* leader = leader_role();
+  if (leader == nullptr || leader->readers >= options_.pending_reads_max) {
+    SendNow(m.from, ReadIndexReply{request.context, false, LogIndex()});
+    return;
+  }
+  AddReader(*leader, {m.from, request.context});
+}
+
+// ---- Follower
+// ------------------------------------------------------------------------------------
+
+void RaftCore::Impl::SendReadRequest(uint64_t context) {
+  SendNow(leader_, ReadIndexRequest{context});
+}
+
+// Part of making each output.
+void RaftCore::Impl::AskForReads() {
+  if (reads_.count == 0 || leader_.is_none()) return;
+  if (leader_ != reads_.asked_leader || term_ != reads_.asked_term) {
+    reads_.asked_leader = leader_;
+    reads_.asked_term = term_;
+    reads_.elapsed = 0;
+    for (const auto& [context, ids] : reads_.asked) SendReadRequest(context);
+  }
+  if (reads_.unsent.empty() || reads_.asked.size() >= kReadRequestsMax) return;
+  if (reads_.asked.empty()) reads_.elapsed = 0;
+  const uint64_t context = ++reads_.last_context;
+  reads_.asked.emplace(context, std::exchange(reads_.unsent, {}));
+  SendReadRequest(context);
+}
+
+void RaftCore::Impl::TickReads() {
+  if (reads_.asked.empty() || leader_.is_none()) return;
+  if (++reads_.elapsed < options_.heartbeat_ticks) return;
+  dirty_ = true;
+  reads_.elapsed = 0;
+  for (const auto& [context, ids] : reads_.asked) SendReadRequest(context);
+}
+
+// An answer is good whenever it comes: the barriers of a context were all there before its first
+// request left, and the leader fixed the index after that. A refusal is waited out until the next
+// tick that asks again; the owner decides how long a reader waits.
+void RaftCore::Impl::Handle(const Message&, const ReadIndexReply& reply) {
+  if (!reply.ok) return;
+  auto it = reads_.asked.find(reply.context);
+  if (it == reads_.asked.end()) return;
+  for (uint64_t id : it->second) out_.reads.push_back({id, reply.index});
+  reads_.count -= it->second.size();
+  reads_.asked.erase(it);
+}
+
+}  // namespace cairn::raft

@@ -1,0 +1,72 @@
+#include <utility>
+
+#include "base/check.h"
+#include "raft/core_impl.h"
+
+namespace cairn::raft {
+
+// ---- Leader
+// --------------------------------------------------------------------------------------
+
+void RaftCore::Impl::SendSnapshotTo(MemberId id, Peer& peer) {
+  if (peer.progress.state() == Progress::State::kSnapshot) return;
+  peer.progress.BecomeSnapshot();
+  out_.send_snapshots.push_back({id, term_});
+}
+
+void RaftCore::Impl::On(SnapshotSent sent) {
+  Leader* leader = leader_role();
+  if (leader == nullptr) return;
+  auto it = leader->peers.find(sent.peer);
+  if (it == leader->peers.end()) return;
+  it->second.progress.OnSnapshotSent(sent.ok ? sent.index : LogIndex());
+}
+
+void RaftCore::Impl::On(Compact compact) { log_.Compact(std::min(compact.index, applied_)); }
+
+// ---- Follower
+// ------------------------------------------------------------------------------------
+
+bool RaftCore::Impl::CoveredByLog(const SnapshotMeta& meta) {
+  if (meta.index <= commit_) return true;
+  if (!log_.Matches(meta.index, meta.term)) return false;
+  // What a snapshot stands for is committed, and this log holds it.
+  CommitTo(meta.index);
+  return true;
+}
+
+void RaftCore::Impl::Handle(const Message& m, const SnapshotOffer& offer) {
+  OnLeaderHeard(m.from);
+  if (CoveredByLog(offer.meta)) {
+    SendAfter(m.from, AppendReply{true, commit_, LogIndex(), Term()});
+    return;
+  }
+  installing_ = InstallSnapshot{m.from, offer.meta};
+  out_.install_snapshot = installing_;
+}
+
+void RaftCore::Impl::On(SnapshotFailed) { installing_.reset(); }
+
+void RaftCore::Impl::On(SnapshotReady ready) {
+  installing_.reset();
+  // A leader's log holds all that is committed, and so all that a snapshot could bring.
+  if (leader_role() != nullptr) return;
+  // A candidate counts by the configuration it campaigned in, which may change here.
+  if (role() != Role::kFollower) BecomeFollower(term_, MemberId());
+  if (!CoveredByLog(ready.meta)) ResetToSnapshot(ready.meta);
+  if (!leader_.is_none()) SendAfter(leader_, AppendReply{true, commit_, LogIndex(), Term()});
+}
+
+void RaftCore::Impl::ResetToSnapshot(const SnapshotMeta& meta) {
+  CHECK(meta.term <= term_ && meta.config_index <= meta.index);
+  CHECK(log_.Restore(meta.index, meta.term));
+  configs_.Reset(meta.config_index, meta.config);
+  commit_ = handed_ = applied_ = meta.index;
+  // Entries on their way to the state machine are part of the snapshot.
+  applying_.Clear();
+  fetched_.clear();
+  apply_fetch_id_ = 0;
+  reset_to_ = meta;
+}
+
+}  // namespace cairn::raft

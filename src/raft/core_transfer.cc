@@ -1,0 +1,67 @@
+#include <utility>
+
+#include "raft/core_impl.h"
+
+namespace cairn::raft {
+
+MemberId RaftCore::Impl::BestVoter(const Leader& leader) const {
+  MemberId best;
+  std::pair<bool, LogIndex> best_rank;
+  for (const auto& [id, peer] : leader.peers) {
+    if (!config().voters.contains(id)) continue;
+    const std::pair rank{peer.recently_active, peer.progress.match()};
+    if (!best.is_none() && rank <= best_rank) continue;
+    best = id;
+    best_rank = rank;
+  }
+  return best;
+}
+
+void RaftCore::Impl::On(TransferLeader transfer) {
+  Leader* leader = leader_role();
+  if (leader == nullptr) return;
+  const MemberId target = transfer.target.is_none() ? BestVoter(*leader) : transfer.target;
+  if (!leader->peers.contains(target) || !config().IsVoter(target)) return;
+  leader->transfer_target = target;
+  leader->transfer_elapsed = 0;
+  leader->timeout_now_sent = false;
+}
+
+// Part of making each output. Nothing is appended while a transfer is under way, so that the last
+// index it names stays the last one and the target can catch up with it.
+void RaftCore::Impl::SendTimeoutNow(Leader& leader) {
+  if (leader.transfer_target.is_none() || leader.timeout_now_sent) return;
+  const Peer& peer = leader.peers.at(leader.transfer_target);
+  if (peer.progress.match() != log_.last()) return;
+  SendNow(leader.transfer_target, TimeoutNow{log_.last()});
+  leader.timeout_now_sent = true;
+}
+
+void RaftCore::Impl::TickTransfer(Leader& leader, bool heartbeat) {
+  if (leader.transfer_target.is_none()) return;
+  dirty_ = true;
+  // The message may have been lost; one too many is dropped as stale.
+  if (heartbeat) leader.timeout_now_sent = false;
+  // 3.10: after about an election timeout the leader serves again. A TimeoutNow that arrives after
+  // all is dropped once this leader has appended anything, and does no harm to safety before.
+  if (++leader.transfer_elapsed >= options_.election_ticks) leader.transfer_target = MemberId();
+}
+
+// The configuration without this leader is committed (4.2.2). It tells everyone so, asks the best
+// voter to take over at once, and stops.
+void RaftCore::Impl::ResignAsRemoved(Leader& leader) {
+  for (auto& [id, peer] : leader.peers) SendHeartbeat(leader, id, peer);
+  if (const MemberId best = BestVoter(leader); !best.is_none()) {
+    SendNow(best, TimeoutNow{leader.peers.at(best).progress.match()});
+  }
+  BecomeFollower(term_, MemberId());
+}
+
+void RaftCore::Impl::Handle(const Message&, const TimeoutNow& timeout) {
+  // Terms are equal here. A later last index tells that the leader went on after it gave the
+  // transfer up: deposing it now would serve nobody.
+  if (timeout.last_index != log_.last() || !MayCampaign()) return;
+  if (role() == Role::kFollower || role() == Role::kPreCandidate) Campaign(/*transfer=*/true);
+}
+
+}  // namespace cairn::raft

@@ -1,0 +1,75 @@
+// Invariants of Raft, checked from outside: of one core between two looks at it, and of a whole
+// cluster over its history. Used by the tests and the simulator after every step.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "raft/core.h"
+#include "raft/types.h"
+
+namespace cairn::raft {
+
+// What is wrong with one status alone; none if nothing is.
+std::optional<std::string> CheckStatus(const CoreStatus& status);
+// What is wrong with the step from `before` to `after` of one core that ran in between.
+std::optional<std::string> CheckDelta(const CoreStatus& before, const CoreStatus& after);
+
+// Sees every start and every output of every node of one group, and remembers what must never
+// change:
+//   election safety      at most one leader in a term
+//   log matching         an entry (index, term) has one content and one predecessor everywhere
+//   committed for ever   an index that any node committed has one term everywhere
+//   leader completeness  a new leader's log holds all that was committed before
+//   state machine safety each node is handed the same entries, in order, none twice, none missing
+//   durability           term and vote handed to the disk never go back
+// Each function returns the first breach it finds, in words.
+class ClusterInvariants {
+ public:
+  using Breach = std::optional<std::string>;
+
+  // A node starts, or starts again, from what its disk held.
+  Breach OnStart(const InitialState& initial, const CoreStatus& status);
+  // Right after TakeOutput.
+  Breach OnOutput(const Output& output, const CoreStatus& status);
+
+  // Highest index that any node has committed.
+  LogIndex committed_last() const;
+
+ private:
+  // What a node's log looks like once all that it handed out is written.
+  struct Mirror {
+    LogIndex snapshot_index;
+    Term snapshot_term;
+    std::vector<Term> terms;  // after snapshot_index
+    HardState promised;
+    LogIndex handed;
+    LogIndex commit_checked;
+    CoreStatus status;
+
+    LogIndex last() const { return snapshot_index + terms.size(); }
+    std::optional<Term> TermAt(LogIndex index) const;
+  };
+
+  Breach OnPersist(Mirror* mirror, const Persist& persist);
+  Breach OnEntry(Mirror* mirror, const Entry& entry);
+  Breach OnCommitted(Mirror* mirror, const CommittedBatch& batch);
+  Breach CheckCommitted(Mirror* mirror, const CoreStatus& status);
+  Breach CheckLeader(const Mirror& mirror, const CoreStatus& status);
+
+  struct Seen {
+    Term previous_term;
+    EntryType type;
+    Payload payload;  // null: not seen yet
+  };
+  std::map<MemberId, Mirror> mirrors_;
+  std::map<Term, MemberId> leaders_;
+  std::map<std::pair<LogIndex, Term>, Seen> entries_;
+  std::map<LogIndex, Term> committed_;
+};
+
+}  // namespace cairn::raft

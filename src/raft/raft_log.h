@@ -1,0 +1,103 @@
+// RaftLog: the core's view of the log. Terms of all entries, as runs; entries themselves only for a
+// bounded suffix; and how much of it is surely on disk.
+//
+//   snapshot_index   cache_first        durable     written         last
+//        |  terms only    |  entries, too  |  under way  | not yet handed to the log store
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "raft/core.h"
+#include "raft/types.h"
+
+namespace cairn::raft {
+
+class RaftLog {
+ public:
+  // `entries` follow the snapshot and are all durable; see InitialState::log.
+  RaftLog(LogIndex snapshot_index, Term snapshot_term, std::vector<Entry> entries,
+          size_t cache_bytes_max);
+
+  LogIndex snapshot_index() const { return snapshot_index_; }
+  LogIndex first() const { return snapshot_index_ + 1; }
+  LogIndex last() const { return last_; }
+  // Of the snapshot if the log is empty, so that a fully compacted log still compares right in
+  // votes.
+  Term last_term() const { return runs_.back().term; }
+  // None outside [snapshot_index, last]. Never 0 for "unknown": a compacted entry must not seem to
+  // match one that never was.
+  std::optional<Term> TermAt(LogIndex index) const;
+  bool Matches(LogIndex index, Term term) const { return TermAt(index) == term; }
+  // 5.4.1: is a log that ends so at least as complete as this one?
+  bool IsUpToDate(LogIndex last, Term last_term) const;
+  // The greatest index at or below `index` (at most last) whose term is not above `term`; the
+  // snapshot index if there is none. What a refused append can skip to at once.
+  LogIndex LastNotAbove(LogIndex index, Term term) const;
+
+  void Append(Entry entry);
+  void TruncateFrom(LogIndex from);
+  // The state machine holds everything up to `index` durably.
+  void Compact(LogIndex index);
+  // Figure 13, rules 6 and 7. If the log holds the snapshot's last entry, what follows it is kept
+  // and nothing happens (false): dropping it could drop acknowledged entries. Else the whole log
+  // goes: keeping a tail that conflicts would have the next append refused for ever (true).
+  bool Restore(LogIndex index, Term term);
+
+  // ---- The way to disk.
+  struct Unwritten {
+    std::optional<LogIndex> truncate_from;
+    std::vector<Entry> entries;
+  };
+  Unwritten TakeUnwritten();
+  // The batch with what was taken last (and so the log as it is now) is on its way.
+  void BeginWrite(const AppendTicket& ticket);
+  // False if the ticket is not one under way: it moves nothing.
+  //
+  // The bad schedule: entries 5..7 of term 2 are written; before that is reported, a leader of term
+  // 3 replaces them by its own 5..7. If the late report counted by index alone, the new entries
+  // would be taken for durable, and acknowledged, while only the old ones are. Each write under way
+  // therefore remembers up to where the log is still the one it wrote.
+  bool FinishWrite(const AppendTicket& ticket);
+  // Everything up to here is on disk, as it is in memory.
+  LogIndex durable() const { return durable_; }
+
+  // ---- Entries in memory.
+  LogIndex cache_first() const { return cache_first_; }
+  bool Cached(LogIndex index) const { return index >= cache_first_ && index <= last_; }
+  // Entries [from, to), from cached, up to the limits but at least one.
+  std::vector<Entry> Slice(LogIndex from, LogIndex to, size_t bytes_max, size_t entries_max) const;
+  // Forgets the oldest entries past the limit that are durable and were handed out up to `handed`.
+  void Evict(LogIndex handed);
+  size_t cache_bytes() const { return cache_bytes_; }
+
+ private:
+  // Entries [first, next run's first) have this term. The first run begins at snapshot_index.
+  struct Run {
+    LogIndex first;
+    Term term;
+  };
+  struct Write {
+    AppendTicket ticket;
+    LogIndex valid_last;  // the log is what this batch left up to here
+  };
+  void DropCachedBack(LogIndex from);
+  void DropCachedFront();
+
+  const size_t cache_bytes_max_;
+  LogIndex snapshot_index_;
+  LogIndex last_;
+  std::deque<Run> runs_;
+  std::deque<Entry> cache_;  // [cache_first_, last_]
+  LogIndex cache_first_;
+  size_t cache_bytes_ = 0;
+  LogIndex written_;
+  LogIndex durable_;
+  std::optional<LogIndex> truncate_from_;
+  std::deque<Write> writes_;
+};
+
+}  // namespace cairn::raft

@@ -1,0 +1,360 @@
+#include "server/cluster_service.h"
+
+#include <algorithm>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "cairn/v1/cluster.grpc.pb.h"
+#include "client/endpoint.h"
+#include "client/proto_convert.h"
+#include "server/limits.h"
+#include "server/raw_call.h"
+
+namespace cairn::server {
+namespace {
+
+using V1Cluster = v1::Cluster;
+using RawCluster = V1Cluster::WithRawCallbackMethod_Status<
+    V1Cluster::WithRawCallbackMethod_ChangeMembership<
+        V1Cluster::WithRawCallbackMethod_TransferLeadership<V1Cluster::Service>>>;
+using Bytes = grpc::ByteBuffer;
+
+// Changes of membership copy a data base to a new member: the default is ample.
+constexpr uint32_t kChangeTimeoutMs = 5 * 60 * 1000;
+constexpr uint32_t kTransferTimeoutMs = 10 * 1000;
+constexpr size_t kProgressLinesMax = 64;
+
+v1::Role RoleOf(const raft::CoreStatus& core) {
+  if (core.role == raft::Role::kLeader) return v1::ROLE_LEADER;
+  if (core.config.IsLearner(core.self)) return v1::ROLE_LEARNER;
+  return core.role == raft::Role::kFollower ? v1::ROLE_FOLLOWER : v1::ROLE_CANDIDATE;
+}
+
+const char* StageName(transport::LifeStage stage) {
+  switch (stage) {
+    case transport::LifeStage::kEmpty: return "empty";
+    case transport::LifeStage::kFounding: return "founding";
+    case transport::LifeStage::kStarted: break;
+  }
+  return "started";
+}
+
+const char* ProgressName(raft::PeerStatus::State state) {
+  switch (state) {
+    case raft::PeerStatus::State::kProbe: return "probe";
+    case raft::PeerStatus::State::kReplicate: return "replicate";
+    case raft::PeerStatus::State::kSnapshot: break;
+  }
+  return "snapshot";
+}
+
+void AddMember(const raft::CoreStatus& core, MemberId id, const raft::MemberInfo& info,
+               v1::StatusResponse* out) {
+  v1::Member* member = out->add_members();
+  member->set_node_id(info.node_id);
+  member->set_member_id(id.value());
+  member->set_address(info.address);
+  member->set_voter(core.config.IsVoter(id));
+  if (core.role != raft::Role::kLeader) return;
+  if (id == core.self) {
+    member->set_match_index(core.durable.value());
+    member->set_active(true);
+    member->set_progress("leader");
+  } else if (const auto peer = core.peers.find(id); peer != core.peers.end()) {
+    member->set_match_index(peer->second.match.value());
+    member->set_active(peer->second.recently_active);
+    member->set_progress(ProgressName(peer->second.state));
+  }
+}
+
+v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& info) {
+  const raft::CoreStatus& core = status.core;
+  v1::StatusResponse out;
+  out.set_cluster_id(status.cluster_id);
+  out.set_node_id(info.node_id);
+  out.set_member_id(core.self.value());
+  out.set_address(info.address);
+  out.set_stage(StageName(status.stage));
+  out.set_waiting_for(client::Utf8OrQuestionMarks(status.waiting_for));
+  if (status.stage == transport::LifeStage::kStarted) out.set_role(RoleOf(core));
+  out.set_term(core.term.value());
+  if (const auto leader = core.config.info.find(core.leader); leader != core.config.info.end()) {
+    out.set_leader_node_id(leader->second.node_id);
+    out.set_leader_address(leader->second.address);
+  }
+  out.set_commit_index(core.commit.value());
+  out.set_applied_index(core.applied.value());
+  out.set_first_index(core.first.value());
+  out.set_last_index(core.last.value());
+  out.set_durable_state_index(status.durable_state.value());
+  out.set_log_bytes(status.log_bytes);
+  for (const auto& [id, member] : core.config.info) AddMember(core, id, member, &out);
+  out.set_config_in_progress(core.config_in_progress);
+  if (!status.trouble.ok()) out.set_trouble(client::Utf8OrQuestionMarks(status.trouble.ToString()));
+  out.set_version(info.version);
+  out.set_engine(info.engine);
+  return out;
+}
+
+SteadyTime DeadlineOf(uint32_t timeout_ms, uint32_t otherwise_ms, const CallContext& call,
+                      const Clock& clock) {
+  const uint32_t ms = timeout_ms == 0 ? otherwise_ms : std::min(timeout_ms, kTimeoutMsMax);
+  return std::min<SteadyTime>(clock.SteadyNow() + std::chrono::milliseconds(ms), call.deadline);
+}
+
+Result<node::Replica::MembershipChange> ToChange(const v1::ChangeMembershipRequest& request) {
+  using Kind = node::Replica::MembershipChange::Kind;
+  node::Replica::MembershipChange change;
+  switch (request.kind()) {
+    case v1::ChangeMembershipRequest::KIND_ADD: change.kind = Kind::kAdd; break;
+    case v1::ChangeMembershipRequest::KIND_REMOVE: change.kind = Kind::kRemove; break;
+    case v1::ChangeMembershipRequest::KIND_REPLACE: change.kind = Kind::kReplace; break;
+    default: return InvalidArgument("unknown kind of change");
+  }
+  if (request.node_id() == 0) return InvalidArgument("node ids start at 1");
+  change.node_id = request.node_id();
+  change.address = request.address();
+  if (change.kind != Kind::kRemove) RETURN_IF_ERROR(client::CheckEndpoint(change.address));
+  return change;
+}
+
+// Lines of progress to the operator, and the verdict.
+class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
+                               public std::enable_shared_from_this<MembershipStream> {
+ public:
+  explicit MembershipStream(grpc::CallbackServerContext* context) : context_(context) {}
+
+  void Start() { self_ = shared_from_this(); }
+
+  void Progress(const std::string& line) {
+    v1::ChangeMembershipResponse response;
+    response.set_progress(client::Utf8OrQuestionMarks(line));
+    Add(std::move(response));
+  }
+  void Done(const Status& status) {
+    if (status.ok()) {
+      v1::ChangeMembershipResponse response;
+      response.set_done(true);
+      Add(std::move(response));
+    }
+    {
+      std::lock_guard lock(mutex_);
+      if (!verdict_) verdict_ = status;
+    }
+    Advance();
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      if (!ok) lines_.clear();
+    }
+    Advance();
+  }
+  // The change itself goes on; nobody hears of it here any more.
+  void OnCancel() override {
+    {
+      std::lock_guard lock(mutex_);
+      lines_.clear();
+      if (!verdict_) verdict_ = Cancelled("the client has gone").With(Outcome::kUnknown);
+    }
+    Advance();
+  }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  void Add(v1::ChangeMembershipResponse response) {
+    {
+      std::lock_guard lock(mutex_);
+      if (verdict_) return;
+      if (lines_.size() >= kProgressLinesMax) lines_.pop_front();  // newer news are better
+      lines_.push_back(std::move(response));
+    }
+    Advance();
+  }
+
+  void Advance() {
+    std::optional<Status> end;
+    {
+      std::lock_guard lock(mutex_);
+      if (writing_ || finished_) return;
+      if (!lines_.empty()) {
+        SerializeMessage(lines_.front(), &outgoing_);
+        lines_.pop_front();
+        writing_ = true;
+      } else if (verdict_) {
+        finished_ = true;
+        end = verdict_;
+      } else {
+        return;
+      }
+    }
+    if (end) {
+      Finish(ToGrpc(*end, context_));
+    } else {
+      StartWrite(&outgoing_);
+    }
+  }
+
+  grpc::CallbackServerContext* const context_;
+  std::shared_ptr<MembershipStream> self_;
+  Bytes outgoing_;
+  std::mutex mutex_;
+  std::deque<v1::ChangeMembershipResponse> lines_;
+  std::optional<Status> verdict_;
+  bool writing_ = false;
+  bool finished_ = false;
+};
+
+// The same call at the leader, on behalf of a client of this node. Ends with its deadline at the
+// latest.
+class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershipResponse> {
+ public:
+  MembershipRelay(const std::string& leader, v1::ChangeMembershipRequest request,
+                  std::chrono::milliseconds timeout, std::shared_ptr<MembershipStream> to)
+      : stub_(v1::Cluster::NewStub(client::NewChannel(leader))),
+        request_(std::move(request)),
+        to_(std::move(to)) {
+    context_.AddMetadata(client::kForwardedMetadata, "1");
+    context_.set_deadline(std::chrono::system_clock::now() + timeout);
+    stub_->async()->ChangeMembership(&context_, &request_, this);
+    StartRead(&response_);
+    StartCall();
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    if (!response_.progress().empty()) to_->Progress(response_.progress());
+    StartRead(&response_);
+  }
+  void OnDone(const grpc::Status& status) override {
+    to_->Done(client::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown));
+    delete this;
+  }
+
+ private:
+  const std::unique_ptr<v1::Cluster::Stub> stub_;
+  grpc::ClientContext context_;
+  const v1::ChangeMembershipRequest request_;
+  v1::ChangeMembershipResponse response_;
+  const std::shared_ptr<MembershipStream> to_;
+};
+
+// A transfer of leadership asked of the leader; lives as long as the call.
+struct TransferRelay {
+  std::unique_ptr<v1::Cluster::Stub> stub;
+  grpc::ClientContext context;
+  v1::TransferLeadershipRequest request;
+  v1::TransferLeadershipResponse response;
+};
+
+class ClusterService final : public RawCluster {
+ public:
+  ClusterService(node::Replica* replica, NodeInfo info, Clock* clock)
+      : replica_(replica), info_(std::move(info)), clock_(clock) {}
+
+  grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const Bytes* bytes,
+                                   Bytes* response) override {
+    return RunUnary<v1::StatusRequest, v1::StatusResponse>(
+        context, *clock_, bytes, response,
+        [this](auto*, const auto&, auto done) { done(ToProto(replica_->status(), info_)); });
+  }
+
+  grpc::ServerWriteReactor<Bytes>* ChangeMembership(grpc::CallbackServerContext* context,
+                                                    const Bytes* bytes) override {
+    auto stream = std::make_shared<MembershipStream>(context);
+    stream->Start();
+    v1::ChangeMembershipRequest request;
+    cairn::Status bad = ParseMessage(*bytes, &request);
+    Result<CallContext> call = ContextOf(*context, *clock_);
+    if (bad.ok()) bad = call.status();
+    if (bad.ok()) bad = Change(std::move(request), *call, stream);
+    if (!bad.ok()) stream->Done(std::move(bad).With(Outcome::kNotApplied));
+    return stream.get();
+  }
+
+  grpc::ServerUnaryReactor* TransferLeadership(grpc::CallbackServerContext* context,
+                                               const Bytes* bytes, Bytes* response) override {
+    return RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
+        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
+            RelayTransfer(*leader, *request, std::move(done));
+            return;
+          }
+          Transfer(*request, call, std::move(done));
+        });
+  }
+
+ private:
+  // The leader, if it is another node that is known.
+  std::optional<LeaderHint> LeaderElsewhere() const {
+    if (replica_->is_leader()) return std::nullopt;
+    std::optional<LeaderHint> leader = replica_->leader_hint();
+    if (!leader || leader->address.empty() || leader->address == info_.address) return std::nullopt;
+    return leader;
+  }
+
+  // Not OK: nothing was begun.
+  cairn::Status Change(v1::ChangeMembershipRequest request, const CallContext& call,
+                       const std::shared_ptr<MembershipStream>& stream) {
+    ASSIGN_OR_RETURN(node::Replica::MembershipChange change, ToChange(request));
+    const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
+    if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
+      const auto timeout =
+          std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
+      new MembershipRelay(leader->address, std::move(request), timeout, stream);
+      return OkStatus();
+    }
+    replica_->ChangeMembership(
+        std::move(change), by, [stream](const std::string& line) { stream->Progress(line); },
+        [stream](cairn::Status status) { stream->Done(status); });
+    return OkStatus();
+  }
+
+  template <class Done>
+  void Transfer(const v1::TransferLeadershipRequest& request, const CallContext& call, Done done) {
+    const uint32_t timeout_ms = std::min(request.timeout_ms(), kTransferTimeoutMs);
+    const SteadyTime by = DeadlineOf(timeout_ms, kTransferTimeoutMs, call, *clock_);
+    replica_->TransferLeadership(request.node_id(), by, [this, done](cairn::Status status) {
+      if (!status.ok()) return done(status);
+      v1::TransferLeadershipResponse answer;
+      if (const auto leader = replica_->leader_hint()) answer.set_leader_node_id(leader->node_id);
+      done(std::move(answer));
+    });
+  }
+
+  template <class Done>
+  void RelayTransfer(const LeaderHint& leader, const v1::TransferLeadershipRequest& request,
+                     Done done) {
+    auto relay = std::make_shared<TransferRelay>();
+    relay->stub = v1::Cluster::NewStub(client::NewChannel(leader.address));
+    relay->request = request;
+    relay->context.AddMetadata(client::kForwardedMetadata, "1");
+    const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
+    relay->context.set_deadline(std::chrono::system_clock::now() +
+                                std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs)));
+    relay->stub->async()->TransferLeadership(
+        &relay->context, &relay->request, &relay->response,
+        [relay, done](const grpc::Status& status) {
+          if (status.ok()) return done(std::move(relay->response));
+          done(client::FromGrpc(status, relay->context.GetServerTrailingMetadata(),
+                                Outcome::kUnknown));
+        });
+  }
+
+  node::Replica* const replica_;
+  const NodeInfo info_;
+  Clock* const clock_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewClusterService(node::Replica* replica, NodeInfo info,
+                                                 Clock* clock) {
+  return std::make_unique<ClusterService>(replica, std::move(info), clock);
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,26 @@
+// The service cairn.v1.Cluster: this node's own view, and membership through the leader.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "node/replica.h"
+
+namespace cairn::server {
+
+// What a node tells of itself beside its replica's status.
+struct NodeInfo {
+  uint64_t node_id = 0;
+  std::string address;
+  std::string version;  // of the binary
+  std::string engine;   // state_machine::EngineFingerprint()
+};
+
+// `replica` and `clock` must outlive the service.
+std::unique_ptr<grpc::Service> NewClusterService(node::Replica* replica, NodeInfo info,
+                                                 Clock* clock);
+
+}  // namespace cairn::server

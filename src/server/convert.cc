@@ -1,0 +1,212 @@
+#include "server/convert.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "client/proto_convert.h"
+
+namespace cairn::server {
+namespace {
+
+using state_machine::Command;
+using state_machine::CommandResult;
+using state_machine::RequestId;
+
+Result<RequestId> FromProto(const v1::RequestId& id) {
+  RequestId out{id.session(), id.sequence()};
+  if (Status bad = CheckRequestId(out); !bad.ok()) return bad;
+  return out;
+}
+
+// For Execute, Prepare and Finish alike: the id, if there is one, and what it acknowledges.
+template <class Request>
+Status SetId(const Request& request, Command* command) {
+  command->acknowledged_below = request.acknowledged_below();
+  if (!request.has_request_id()) return OkStatus();
+  ASSIGN_OR_RETURN(command->id, FromProto(request.request_id()));
+  return OkStatus();
+}
+
+Status NotApplied(Status status) { return std::move(status).With(Outcome::kNotApplied); }
+
+void ToProto(const Command& command, v1::RequestId* out) {
+  out->set_session(command.id.session);
+  out->set_sequence(command.id.sequence);
+}
+
+template <class Request>
+void SetId(const Command& command, Request* request) {
+  ToProto(command, request->mutable_request_id());
+  request->set_acknowledged_below(command.acknowledged_below);
+}
+
+struct RequestMaker {
+  const Command& command;
+  v1::SessionRequest* out;
+
+  void operator()(const state_machine::Execute& execute) const {
+    v1::ExecuteRequest* request = out->mutable_execute();
+    SetId(command, request);
+    for (const Statement& statement : execute.statements) {
+      client::ToProto(Statement(statement), request->add_statements());
+    }
+  }
+  void operator()(const state_machine::OpenSession&) const {
+    ToProto(command, out->mutable_open_session()->mutable_request_id());
+  }
+  void operator()(const state_machine::Prepare& prepare) const {
+    v1::PrepareRequest* request = out->mutable_prepare();
+    SetId(command, request);
+    request->set_tx_id(prepare.tx_id);
+    request->set_tx_timeout_ms(prepare.timeout_ms);
+    client::ToProto(Statement(prepare.statement), request->mutable_statement());
+  }
+  void operator()(const state_machine::Commit& commit) const {
+    SetId(command, out->mutable_commit());
+    out->mutable_commit()->set_tx_id(commit.tx_id);
+  }
+  void operator()(const state_machine::Rollback& rollback) const {
+    SetId(command, out->mutable_rollback());
+    out->mutable_rollback()->set_tx_id(rollback.tx_id);
+  }
+  void operator()(const state_machine::AdvanceLease&) const {}
+};
+
+template <class Response>
+CommandResult FromResults(Response* response) {
+  CommandResult result;
+  result.index = LogIndex(response->index());
+  result.result_gone = response->result_gone();
+  for (v1::StatementResult& one : *response->mutable_results()) {
+    result.statements.push_back(client::FromProto(&one));
+  }
+  return result;
+}
+
+template <class Response>
+void ToResults(CommandResult result, Response* out) {
+  out->set_index(result.index.value());
+  out->set_result_gone(result.result_gone);
+  for (StatementResult& one : result.statements) client::ToProto(std::move(one), out->add_results());
+}
+
+}  // namespace
+
+Status CheckRequestId(const RequestId& id) {
+  if (id.session.empty()) return InvalidArgument("the request id names no session");
+  if (id.session.size() > state_machine::kSessionBytesMax) {
+    return InvalidArgument("the session of the request id is longer than " +
+                           std::to_string(state_machine::kSessionBytesMax) + " bytes");
+  }
+  if (id.sequence == 0) return InvalidArgument("sequences of request ids start at 1");
+  return OkStatus();
+}
+
+Result<RequestId> ParseRequestId(const std::string& text) {
+  RequestId id;
+  const size_t slash = text.rfind('/');
+  if (slash == std::string::npos) {
+    id = {text, 1};
+  } else {
+    id.session = text.substr(0, slash);
+    const char* const first = text.data() + slash + 1;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(first, last, id.sequence);
+    if (error != std::errc() || end != last) {
+      return InvalidArgument("'" + text + "' is no request id: SESSION/SEQUENCE is");
+    }
+  }
+  RETURN_IF_ERROR(CheckRequestId(id));
+  return id;
+}
+
+Result<Command> ToCommand(v1::ExecuteRequest* request) {
+  Command command;
+  if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
+  if (request->statements_size() == 0) {
+    return NotApplied(InvalidArgument("the request has no statement"));
+  }
+  state_machine::Execute execute;
+  execute.statements.reserve(static_cast<size_t>(request->statements_size()));
+  for (v1::Statement& statement : *request->mutable_statements()) {
+    execute.statements.push_back(client::FromProto(&statement));
+  }
+  command.operation = std::move(execute);
+  return command;
+}
+
+Result<Command> ToCommand(v1::PrepareRequest* request) {
+  Command command;
+  if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
+  command.operation =
+      state_machine::Prepare{std::move(*request->mutable_tx_id()),
+                             client::FromProto(request->mutable_statement()),
+                             request->tx_timeout_ms()};
+  return command;
+}
+
+Result<Command> ToCommit(v1::FinishRequest* request) {
+  Command command;
+  if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
+  command.operation = state_machine::Commit{std::move(*request->mutable_tx_id())};
+  return command;
+}
+
+Result<Command> ToRollback(v1::FinishRequest* request) {
+  Command command;
+  if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
+  command.operation = state_machine::Rollback{std::move(*request->mutable_tx_id())};
+  return command;
+}
+
+Result<Command> ToCommand(const v1::OpenSession& request) {
+  Command command;
+  Result<RequestId> id = FromProto(request.request_id());
+  if (!id.ok()) return NotApplied(id.status());
+  command.id = *std::move(id);
+  if (command.id.sequence != 1) {
+    return NotApplied(InvalidArgument("a session is opened by its sequence 1"));
+  }
+  command.operation = state_machine::OpenSession{};
+  return command;
+}
+
+void ToRequest(const Command& command, v1::SessionRequest* out) {
+  std::visit(RequestMaker{command, out}, command.operation);
+}
+
+Result<CommandResult> FromResponse(v1::SessionResponse* response) {
+  CommandResult result;
+  switch (response->kind_case()) {
+    case v1::SessionResponse::kError: return client::FromProto(response->error());
+    case v1::SessionResponse::kExecute: return FromResults(response->mutable_execute());
+    case v1::SessionResponse::kOpenSession: return FromResults(response->mutable_open_session());
+    case v1::SessionResponse::kFinish: return FromResults(response->mutable_finish());
+    case v1::SessionResponse::kPrepare:
+      result.index = LogIndex(response->prepare().index());
+      return result;
+    default:
+      return Internal("the leader answered a write with something else").With(Outcome::kUnknown);
+  }
+}
+
+void ToResponse(CommandResult result, v1::ExecuteResponse* out) {
+  ToResults(std::move(result), out);
+}
+void ToResponse(CommandResult result, v1::FinishResponse* out) {
+  ToResults(std::move(result), out);
+}
+
+node::ReadOptions FromProto(const v1::ReadOptions& options) {
+  node::ReadOptions out;
+  out.index_min = LogIndex(options.index_min());
+  if (options.level() != v1::READ_LEVEL_STALE) return out;
+  out.level = node::ReadLevel::kStale;
+  if (options.staleness_max_ms() != 0) {
+    out.staleness_max = std::chrono::milliseconds(options.staleness_max_ms());
+  }
+  return out;
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,50 @@
+// What a node checks and makes on disk before anything is opened.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file_system.h"
+#include "base/result.h"
+#include "base/status.h"
+#include "node/data_lock.h"
+
+namespace cairn::server {
+
+// The files of one node: the SQLite file and, beside it, FILE.cairn/ with LOCK, identity, log/ and
+// snapshot/. Holds the lock while it lives.
+class DataDirectory {
+ public:
+  // Everything that can be told without changing anything on disk: NOT_FOUND or PERMISSION_DENIED
+  // for a directory that is not there or may not be written, FAILED_PRECONDITION for a file that is
+  // not SQLite's.
+  static Status Check(FileSystem& fs, const std::string& db_path);
+  // Makes the directories that are missing and takes the lock; FAILED_PRECONDITION if another
+  // process holds it, or if the directory is of another node id.
+  static Result<std::unique_ptr<DataDirectory>> Open(FileSystem& fs, const std::string& db_path,
+                                                     uint64_t node_id);
+  // Unless Keep was called: removes what Open, and who used the directory since, made anew.
+  ~DataDirectory();
+  DataDirectory(const DataDirectory&) = delete;
+  DataDirectory& operator=(const DataDirectory&) = delete;
+
+  void Keep() { keep_ = true; }
+
+  const std::string& root() const { return root_; }
+  std::string log() const { return root_ + "/log"; }
+  std::string snapshot() const { return root_ + "/snapshot"; }
+
+ private:
+  explicit DataDirectory(std::string db_path)
+      : db_path_(std::move(db_path)), root_(db_path_ + ".cairn") {}
+  Status Make(FileSystem& fs, uint64_t node_id);
+
+  const std::string db_path_;
+  const std::string root_;
+  std::unique_ptr<node::DataLock> lock_;
+  std::vector<std::string> made_;  // whole trees
+  bool keep_ = false;
+};
+
+}  // namespace cairn::server

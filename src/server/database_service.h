@@ -1,0 +1,21 @@
+// The service cairn.v1.Database.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <memory>
+
+#include "base/clock.h"
+#include "node/replica.h"
+#include "server/api.h"
+#include "server/read_pool.h"
+#include "server/session_service.h"
+
+namespace cairn::server {
+
+// `streams` runs the Query calls. All must outlive the service.
+std::unique_ptr<grpc::Service> NewDatabaseService(Api* api, node::Replica* replica,
+                                                  ReadPool* streams, Flusher* flusher,
+                                                  Clock* clock);
+
+}  // namespace cairn::server

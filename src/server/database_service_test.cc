@@ -1,0 +1,364 @@
+#include "server/database_service.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "cairn/client.h"
+#include "cairn/v1/database.grpc.pb.h"
+#include "client/cluster_client.h"
+#include "client/proto_convert.h"
+#include "client/session_channel.h"
+#include "server/limits.h"
+#include "server/service_harness_test_util.h"
+
+namespace cairn::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+class DatabaseServiceTest : public ::testing::Test {
+ protected:
+  ~DatabaseServiceTest() override {
+    replica_.Shutdown(SteadyTime(0));
+    harness_.Stop();
+  }
+
+  std::shared_ptr<client::SessionChannel> OpenChannel(size_t inflight_max = 10000) {
+    client::SessionChannel::Options options;
+    options.endpoint = harness_.address();
+    options.inflight_max = inflight_max;
+    return client::SessionChannel::Open(options, &timers_, &SystemClock());
+  }
+  static v1::SessionRequest QueryRequest(const std::string& sql) {
+    v1::SessionRequest request;
+    request.mutable_query()->mutable_statement()->set_sql(sql);
+    return request;
+  }
+  SteadyTime In(milliseconds time) { return SystemClock().SteadyNow() + time; }
+
+  struct Answer {
+    Status status;
+    v1::SessionResponse response;
+  };
+  Answer Ask(client::SessionChannel* channel, v1::SessionRequest request,
+             milliseconds timeout = milliseconds(10000)) {
+    std::promise<Answer> promise;
+    channel->Send(std::move(request), In(timeout),
+                  [&](const Status& status, v1::SessionResponse* response) {
+                    Answer answer{status, {}};
+                    if (response != nullptr) answer.response.Swap(response);
+                    promise.set_value(std::move(answer));
+                  });
+    return promise.get_future().get();
+  }
+
+  FakeReplica replica_{&SystemClock()};
+  ServiceHarness harness_{&replica_};
+  client::TimerQueue timers_{&SystemClock()};
+  std::unique_ptr<v1::Database::Stub> stub_ = v1::Database::NewStub(harness_.channel());
+};
+
+TEST_F(DatabaseServiceTest, MalformedRequestsGetInvalidArgument) {
+  v1::ExecuteRequest no_statement;
+  v1::ExecuteRequest bad_id;
+  bad_id.add_statements()->set_sql("INSERT");
+  bad_id.mutable_request_id()->set_sequence(1);
+  v1::ExecuteRequest long_session = bad_id;
+  long_session.mutable_request_id()->set_session(std::string(65, 's'));
+  v1::ExecuteRequest zero_sequence = bad_id;
+  zero_sequence.mutable_request_id()->set_session("s");
+  zero_sequence.mutable_request_id()->set_sequence(0);
+  const std::string not_utf8 = std::string("\x0a\x05\x0a\x03\x61\xff\x62", 7);
+  const std::string truncated = std::string("\x0a\x7f\x0a", 3);
+  const std::string garbage = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff";
+  const struct {
+    const char* what;
+    std::string bytes;
+  } table[] = {
+      {"no statement", no_statement.SerializeAsString()},
+      {"id without session", bad_id.SerializeAsString()},
+      {"session too long", long_session.SerializeAsString()},
+      {"sequence 0", zero_sequence.SerializeAsString()},
+      {"SQL that is not UTF-8", not_utf8},
+      {"cut message", truncated},
+      {"no message at all", garbage},
+  };
+  for (const auto& row : table) {
+    const auto answer = harness_.Call("/cairn.v1.Database/Execute", row.bytes);
+    EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << row.what;
+  }
+  EXPECT_TRUE(replica_.fake_state().commands().empty());
+}
+
+TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
+  v1::ExecuteRequest request;
+  request.add_statements()->set_sql("INSERT " + std::string(kRequestBytesMax, 'x'));
+  const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  request.mutable_statements(0)->set_sql("INSERT " + std::string(24 << 20, 'x'));
+  EXPECT_EQ(harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString())
+                .status.error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(DatabaseServiceTest, QueryStreams100000RowsInBoundedChunks) {
+  grpc::ClientContext context;
+  v1::QueryRequest request;
+  request.mutable_statement()->set_sql("100000");
+  const auto stream = stub_->Query(&context, request);
+  v1::QueryResponse response;
+  int64_t next = 1;
+  int messages = 0;
+  while (stream->Read(&response)) {
+    if (messages++ == 0) {
+      EXPECT_EQ(response.columns_size(), 1);
+    }
+    EXPECT_LE(response.rows_size(), kQueryChunkRows);
+    EXPECT_LE(response.ByteSizeLong(), kQueryChunkBytes + 1024);
+    for (const v1::Row& row : response.rows()) ASSERT_EQ(row.values(0).integer(), next++);
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(next, 100001);
+  EXPECT_GE(messages, 98);
+}
+
+TEST_F(DatabaseServiceTest, AQueryWithoutRowsStillTellsItsColumns) {
+  grpc::ClientContext context;
+  v1::QueryRequest request;
+  request.mutable_statement()->set_sql("0");
+  const auto stream = stub_->Query(&context, request);
+  v1::QueryResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.columns(0).name(), "value");
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(DatabaseServiceTest, ACancelledOrLateQueryEndsAndFreesItsThread) {
+  for (int i = 0; i < 10; ++i) {  // more than there are threads
+    grpc::ClientContext context;
+    v1::QueryRequest request;
+    request.mutable_statement()->set_sql("slow");
+    request.set_timeout_ms(30);
+    const auto stream = stub_->Query(&context, request);
+    v1::QueryResponse response;
+    if (i % 2 == 0) context.TryCancel();
+    while (stream->Read(&response)) {
+    }
+    EXPECT_EQ(stream->Finish().error_code(), i % 2 == 0 ? grpc::StatusCode::CANCELLED
+                                                        : grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
+  grpc::ClientContext context;
+  v1::QueryRequest request;
+  request.mutable_statement()->set_sql("1");
+  v1::QueryResponse response;
+  const auto stream = stub_->Query(&context, request);
+  EXPECT_TRUE(stream->Read(&response));
+}
+
+TEST_F(DatabaseServiceTest, AResultTooLargeForOneMessageSaysToUseQuery) {
+  auto channel = OpenChannel();
+  const Answer answer = Ask(channel.get(), QueryRequest("1000000"));
+  ASSERT_TRUE(answer.status.ok());
+  EXPECT_EQ(answer.response.error().code(), static_cast<int>(StatusCode::kResourceExhausted));
+  EXPECT_NE(answer.response.error().message().find("Query"), std::string::npos);
+  channel->Close();
+  channel->AwaitEnd();
+}
+
+TEST_F(DatabaseServiceTest, TextThatIsNotUtf8ComesBackByteForByte) {
+  auto channel = OpenChannel();
+  Answer answer = Ask(channel.get(), QueryRequest("notutf8"));
+  ASSERT_TRUE(answer.status.ok());
+  ASSERT_EQ(answer.response.query().rows_size(), 1);
+  v1::Value* value = answer.response.mutable_query()->mutable_rows(0)->mutable_values(0);
+  EXPECT_EQ(client::FromProto(value), Value(std::string("\xff\xfe")));
+  channel->Close();
+  channel->AwaitEnd();
+}
+
+TEST_F(DatabaseServiceTest, ASessionAnswers1000RequestsInFlightEachOnce) {
+  auto channel = OpenChannel();
+  std::atomic<int> answered{0};
+  std::promise<void> all;
+  for (int i = 0; i < 1000; ++i) {
+    v1::SessionRequest request;
+    request.mutable_execute()->add_statements()->set_sql("INSERT " + std::to_string(i));
+    channel->Send(std::move(request), In(milliseconds(20000)),
+                  [&](const Status& status, v1::SessionResponse* response) {
+                    EXPECT_TRUE(status.ok() && response->has_execute());
+                    if (++answered == 1000) all.set_value();
+                  });
+  }
+  all.get_future().get();
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(replica_.fake_state().executions("INSERT " + std::to_string(i)), 1);
+  }
+  channel->Close();
+  channel->AwaitEnd();
+}
+
+TEST_F(DatabaseServiceTest, MoreThan4096RequestsInFlightOnOneStreamAreRefused) {
+  auto channel = OpenChannel();
+  replica_.HoldBarriers(true);
+  std::atomic<int> answered{0};
+  std::atomic<int> refused{0};
+  std::promise<void> refusals;
+  std::promise<void> all;
+  for (int i = 0; i < 4196; ++i) {
+    channel->Send(QueryRequest("1"), In(milliseconds(20000)),
+                  [&](const Status& status, v1::SessionResponse* response) {
+                    ASSERT_TRUE(status.ok()) << status;
+                    if (response->has_error() && ++refused == 100) refusals.set_value();
+                    if (++answered == 4196) all.set_value();
+                  });
+  }
+  refusals.get_future().get();
+  replica_.HoldBarriers(false);
+  all.get_future().get();
+  EXPECT_EQ(refused, 100);
+  channel->Close();
+  channel->AwaitEnd();
+}
+
+TEST_F(DatabaseServiceTest, AnEmptySessionRequestAndAMalformedMessageHaveDefinedAnswers) {
+  auto channel = OpenChannel();
+  const Answer answer = Ask(channel.get(), v1::SessionRequest());
+  EXPECT_EQ(answer.response.error().code(), static_cast<int>(StatusCode::kInvalidArgument));
+  EXPECT_EQ(answer.response.error().detail().outcome(), v1::OUTCOME_NOT_APPLIED);
+  // Text that is not UTF-8: the library sends it anyway, and the node ends the stream.
+  const Answer broken = Ask(channel.get(), QueryRequest("\xff"));
+  EXPECT_EQ(broken.status.code(), StatusCode::kUnavailable);
+  channel->AwaitEnd();
+  EXPECT_TRUE(channel->broken());
+}
+
+TEST_F(DatabaseServiceTest, AStreamCutWithRequestsInFlightLeavesTheNodeWhole) {
+  auto channel = OpenChannel();
+  replica_.HoldBarriers(true);
+  std::atomic<int> failed{0};
+  for (int i = 0; i < 100; ++i) {
+    channel->Send(QueryRequest("1"), In(milliseconds(20000)),
+                  [&](const Status& status, v1::SessionResponse*) {
+                    if (!status.ok()) ++failed;
+                  });
+  }
+  channel->Close();
+  channel->AwaitEnd();
+  EXPECT_EQ(failed, 100);
+  replica_.HoldBarriers(false);
+  auto again = OpenChannel();
+  EXPECT_TRUE(Ask(again.get(), QueryRequest("1")).response.has_query());
+  again->Close();
+  again->AwaitEnd();
+}
+
+TEST_F(DatabaseServiceTest, ARequestThatWasNeverSentIsNotAppliedAndOneThatWasIsUnknown) {
+  client::SessionChannel::Options options;
+  options.endpoint = "127.0.0.1:1";
+  auto nowhere = client::SessionChannel::Open(options, &timers_, &SystemClock());
+  v1::SessionRequest write;
+  write.mutable_execute()->add_statements()->set_sql("INSERT");
+  EXPECT_EQ(Ask(nowhere.get(), write).status.outcome(), Outcome::kNotApplied);
+  nowhere->AwaitEnd();
+
+  auto channel = OpenChannel();
+  ASSERT_TRUE(Ask(channel.get(), QueryRequest("1")).status.ok());
+  replica_.HoldBarriers(true);
+  EXPECT_EQ(Ask(channel.get(), QueryRequest("1"), milliseconds(50)).status.outcome(),
+            Outcome::kUnknown);
+  replica_.HoldBarriers(false);
+  channel->Close();
+  channel->AwaitEnd();
+}
+
+TEST_F(DatabaseServiceTest, ChangeOfMembershipStreamsProgressAndAVerdict) {
+  client::ClusterClient cluster(harness_.address());
+  v1::ChangeMembershipRequest request;
+  request.set_kind(v1::ChangeMembershipRequest::KIND_ADD);
+  request.set_node_id(4);
+  request.set_address("127.0.0.1:50054");
+  std::vector<std::string> lines;
+  EXPECT_TRUE(cluster
+                  .ChangeMembership(request, milliseconds(5000),
+                                    [&](const std::string& line) { lines.push_back(line); })
+                  .ok());
+  EXPECT_EQ(lines, (std::vector<std::string>{"learner added", "learner caught up"}));
+  request.set_address("nonsense");
+  EXPECT_EQ(cluster.ChangeMembership(request, milliseconds(5000), nullptr).code(),
+            StatusCode::kInvalidArgument);
+  const auto status = cluster.Status(milliseconds(5000));
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(status->role(), v1::ROLE_LEADER);
+}
+
+TEST_F(DatabaseServiceTest, LevelLocalNeedsNoLeaderAndLinearizableSaysUnavailable) {
+  replica_.SetLeader(false, std::nullopt);
+  client::ClusterClient node(harness_.address());
+  v1::GetVersionRequest request;
+  request.set_level(v1::VERSION_LEVEL_LOCAL);
+  EXPECT_TRUE(node.GetVersion(request, milliseconds(5000)).ok());
+  request.set_level(v1::VERSION_LEVEL_LINEARIZABLE);
+  EXPECT_EQ(node.GetVersion(request, milliseconds(5000)).status().code(),
+            StatusCode::kUnavailable);
+  v1::GetTransactionRequest transaction;
+  transaction.set_tx_id("known");
+  transaction.set_level(v1::VERSION_LEVEL_LOCAL);
+  const auto found = node.GetTransaction(transaction, milliseconds(5000));
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->state(), v1::TRANSACTION_STATE_COMMITTED);
+}
+
+TEST_F(DatabaseServiceTest, TheClientFailsOverToAnotherNodeAndEveryWriteTakesEffectOnce) {
+  auto second = std::make_unique<ServiceHarness>(&replica_);
+  ClientOptions options;
+  options.endpoints = {harness_.address(), second->address()};
+  auto client = Client::Connect(options);
+  ASSERT_TRUE(client.ok());
+  std::atomic<int> good{0};
+  std::atomic<int> answered{0};
+  std::promise<void> all;
+  constexpr int kWrites = 500;
+  for (int i = 0; i < kWrites; ++i) {
+    if (i == kWrites / 2) harness_.Stop();
+    (*client)->ExecuteAsync({{"INSERT " + std::to_string(i), {}, {}}},
+                            [&](Result<ExecuteResult> result) {
+                              if (result.ok()) ++good;
+                              if (++answered == kWrites) all.set_value();
+                            });
+  }
+  all.get_future().get();
+  EXPECT_EQ(good, kWrites);
+  for (int i = 0; i < kWrites; ++i) {
+    EXPECT_EQ(replica_.fake_state().executions("INSERT " + std::to_string(i)), 1) << i;
+  }
+  client->reset();
+  replica_.Shutdown(SteadyTime(0));
+  second.reset();
+}
+
+TEST_F(DatabaseServiceTest, TheClientGivesUpAtItsDeadlineAndSaysWhatBecameOfTheWrite) {
+  ClientOptions options;
+  options.endpoints = {"127.0.0.1:1"};
+  options.timeout = milliseconds(300);
+  auto client = Client::Connect(options);
+  ASSERT_TRUE(client.ok());
+  const Result<ExecuteResult> result = (*client)->Execute({{"INSERT", {}, {}}});
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied) << result.status();
+  EXPECT_EQ((*client)->Execute({{"\xff", {}, {}}}).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(DatabaseServiceTest, BadEndpointsAreRefused) {
+  for (const char* bad : {"", "host", "host:", ":1", "host:0", "host:65536", "host:x", "a b:1",
+                          "http://host:1", "::1:1"}) {
+    EXPECT_EQ(Client::Connect({.endpoints = {bad}}).status().code(),
+              StatusCode::kInvalidArgument)
+        << bad;
+  }
+  EXPECT_TRUE(Client::Connect({.endpoints = {"[::1]:50051"}}).ok());
+}
+
+}  // namespace
+}  // namespace cairn::server

@@ -1,0 +1,273 @@
+#include "server/fake_replica_test_util.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+namespace cairn::server {
+namespace {
+
+using state_machine::Command;
+using state_machine::CommandResult;
+
+class FakeView final : public state_machine::ReadView {
+ public:
+  explicit FakeView(LogIndex applied) : applied_(applied) {}
+  LogIndex applied() const override { return applied_; }
+
+  Status Query(const Statement& statement, const state_machine::QueryLimits& limits,
+               state_machine::RowSink* sink) override {
+    const std::string& sql = statement.sql;
+    RETURN_IF_ERROR(sink->OnColumns({{"value", "INTEGER"}}));
+    if (sql == "big") return sink->OnRow({std::string(5 << 20, 'x')});
+    if (sql == "notutf8") return sink->OnRow({std::string("\xff\xfe")});
+    if (sql.empty() || (sql != "slow" && !std::isdigit(sql[0]))) return InvalidArgument("syntax");
+    const int64_t rows = sql == "slow" ? INT64_MAX : std::stoll(sql);
+    for (int64_t i = 1; i <= rows; ++i) {
+      if (limits.cancelled && limits.cancelled()) return Cancelled("told to stop");
+      if (sql == "slow") {
+        std::this_thread::yield();
+        continue;
+      }
+      RETURN_IF_ERROR(sink->OnRow({i}));
+    }
+    return OkStatus();
+  }
+  Result<int64_t> Version(const std::string& table) override {
+    return table.empty() ? static_cast<int64_t>(applied_.value()) : 0;
+  }
+  Result<state_machine::TxInfo> Transaction(const std::string& tx_id) override {
+    state_machine::TxInfo info;
+    if (tx_id == "known") info.state = state_machine::TxState::kCommitted;
+    return info;
+  }
+
+ private:
+  const LogIndex applied_;
+};
+
+}  // namespace
+
+state_machine::AppliedState FakeState::applied_state() const {
+  state_machine::AppliedState state;
+  state.index = applied_index();
+  return state;
+}
+
+LogIndex FakeState::applied_index() const {
+  std::lock_guard lock(mutex_);
+  return LogIndex(index_);
+}
+
+Status FakeState::CheckProposal(const Command& command) {
+  const auto* execute = std::get_if<state_machine::Execute>(&command.operation);
+  if (execute == nullptr) return OkStatus();
+  for (const Statement& statement : execute->statements) {
+    if (statement.sql.rfind("SELECT", 0) == 0) return InvalidArgument("a read: use Query");
+  }
+  return OkStatus();
+}
+
+Result<std::unique_ptr<state_machine::ReadView>> FakeState::OpenReadView(SteadyTime) {
+  ++views_opened_;
+  return std::unique_ptr<state_machine::ReadView>(std::make_unique<FakeView>(applied_index()));
+}
+
+CommandResult FakeState::ApplyOne(const Command& command) {
+  std::lock_guard lock(mutex_);
+  ++index_;
+  commands_.push_back(command);
+  if (const auto found = done_.find(command.id); found != done_.end()) return found->second;
+  CommandResult result;
+  result.index = LogIndex(index_);
+  if (command.id.sequence == 1) sessions_[command.id.session] = true;
+  if (!sessions_.contains(command.id.session)) {
+    result.status = FailedPrecondition("session expired");
+    return result;
+  }
+  if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
+    for (const Statement& statement : execute->statements) {
+      if (statement.sql.rfind("FAIL", 0) == 0) {
+        result.status = Aborted("constraint failed").With(Outcome::kApplied);
+        break;
+      }
+      const int64_t rows = ++executions_[statement.sql];
+      result.statements.push_back({.rows_affected = rows});
+    }
+  }
+  done_[command.id] = result;
+  return result;
+}
+
+void FakeState::ForgetSessions() {
+  std::lock_guard lock(mutex_);
+  sessions_.clear();
+  done_.clear();
+}
+
+int FakeState::executions(const std::string& sql) const {
+  std::lock_guard lock(mutex_);
+  const auto found = executions_.find(sql);
+  return found == executions_.end() ? 0 : found->second;
+}
+
+std::vector<Command> FakeState::commands() const {
+  std::lock_guard lock(mutex_);
+  return commands_;
+}
+
+FakeReplica::FakeReplica(Clock* clock)
+    : clock_(clock), hint_(LeaderHint{1, "self:1"}), thread_([this] { Run(); }) {}
+
+FakeReplica::~FakeReplica() { Shutdown(SteadyTime(0)); }
+
+void FakeReplica::SetLeader(bool leader, std::optional<LeaderHint> hint) {
+  std::lock_guard lock(mutex_);
+  leader_ = leader;
+  hint_ = std::move(hint);
+  changed_.notify_all();
+}
+
+void FakeReplica::Script(std::vector<Fate> fates) {
+  std::lock_guard lock(mutex_);
+  fates_ = std::move(fates);
+}
+
+void FakeReplica::HoldBarriers(bool hold) {
+  std::vector<Barrier> held;
+  {
+    std::lock_guard lock(mutex_);
+    hold_barriers_ = hold;
+    if (!hold) held.swap(held_);
+  }
+  for (Barrier& barrier : held) {
+    Post([done = std::move(barrier.done), index = state_.applied_index()] { done(index); });
+  }
+}
+
+int FakeReplica::held_barriers() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int>(held_.size());
+}
+
+void FakeReplica::Propose(Command command, SteadyTime, node::CommandDone done) {
+  Post([this, command = std::move(command), done = std::move(done)] {
+    if (!leader_) {
+      Status status = Unavailable("not the leader").With(Outcome::kNotApplied);
+      if (auto hint = leader_hint()) status = std::move(status).With(*hint);
+      return done(std::move(status));
+    }
+    Fate fate = Fate::kApply;
+    {
+      std::lock_guard lock(mutex_);
+      // The scripts are about statements; the opening of sessions just succeeds.
+      const bool opens = std::holds_alternative<state_machine::OpenSession>(command.operation);
+      if (!fates_.empty() && !opens) {
+        fate = fates_.front();
+        fates_.erase(fates_.begin());
+      }
+    }
+    const bool apply = fate == Fate::kApply || fate == Fate::kAppliedUnknown;
+    const CommandResult result = apply ? state_.ApplyOne(command) : CommandResult();
+    if (fate == Fate::kApply) return done(result);
+    done(Unavailable("leadership lost")
+             .With(fate == Fate::kNotApplied ? Outcome::kNotApplied : Outcome::kUnknown));
+  });
+}
+
+void FakeReplica::ReadBarrier(const node::ReadOptions& options, SteadyTime deadline,
+                              std::function<void(Result<LogIndex>)> done) {
+  ++barriers_;
+  std::lock_guard lock(mutex_);
+  const bool linearizable = options.level == node::ReadLevel::kLinearizable;
+  if (hold_barriers_ || (linearizable && !hint_)) {
+    held_.push_back({deadline, std::move(done)});
+    changed_.notify_all();
+  } else {
+    tasks_.push_back([this, done = std::move(done)] { done(state_.applied_index()); });
+    changed_.notify_all();
+  }
+}
+
+void FakeReplica::AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) {
+  std::lock_guard lock(mutex_);
+  waiters_.push_back({deadline, std::move(done)});
+  changed_.notify_all();
+}
+
+std::optional<LeaderHint> FakeReplica::leader_hint() const {
+  std::lock_guard lock(mutex_);
+  return hint_;
+}
+
+node::ReplicaStatus FakeReplica::status() const {
+  node::ReplicaStatus status;
+  status.stage = transport::LifeStage::kStarted;
+  status.core.self = MemberId(1);
+  status.core.role = leader_ ? raft::Role::kLeader : raft::Role::kFollower;
+  return status;
+}
+
+void FakeReplica::ChangeMembership(MembershipChange, SteadyTime,
+                                   std::function<void(const std::string&)> progress,
+                                   std::function<void(Status)> done) {
+  Post([progress = std::move(progress), done = std::move(done)] {
+    progress("learner added");
+    progress("learner caught up");
+    done(OkStatus());
+  });
+}
+
+void FakeReplica::TransferLeadership(uint64_t, SteadyTime, std::function<void(Status)> done) {
+  Post([done = std::move(done)] { done(FailedPrecondition("alone")); });
+}
+
+void FakeReplica::Shutdown(SteadyTime) {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void FakeReplica::Post(std::function<void()> task) {
+  std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  changed_.notify_all();
+}
+
+void FakeReplica::Run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    std::vector<std::function<void()>> tasks = std::exchange(tasks_, {});
+    const SteadyTime now = clock_->SteadyNow();
+    SteadyTime next = now + std::chrono::seconds(1);
+    std::erase_if(waiters_, [&](Waiter& waiter) {
+      next = std::min(next, waiter.deadline);
+      const bool over = stopped_ || waiter.deadline <= now;
+      if (!over && !hint_) return false;
+      Result<LeaderHint> answer = Unavailable("no leader");
+      if (hint_) answer = *hint_;
+      tasks.push_back([done = std::move(waiter.done), answer] { done(answer); });
+      return true;
+    });
+    std::erase_if(held_, [&](Barrier& barrier) {
+      next = std::min(next, barrier.deadline);
+      if (!stopped_ && barrier.deadline > now) return false;
+      tasks.push_back(
+          [done = std::move(barrier.done)] { done(DeadlineExceeded("no read index")); });
+      return true;
+    });
+    if (tasks.empty()) {
+      if (stopped_) return;
+      changed_.wait_for(lock, std::max(SteadyTime(0), next - now));
+      continue;
+    }
+    lock.unlock();
+    for (auto& task : tasks) task();
+    lock.lock();
+  }
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,130 @@
+// A replica and a state machine without Raft, log or SQLite, for tests of what stands above them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "node/replica.h"
+
+namespace cairn::server {
+
+// Counts what it applies, once for each request id. Queries: "N" gives the integers 1 to N, "big"
+// one text of 5 MiB, "slow" rows until it is told to stop. Texts that start with SELECT are refused
+// by CheckProposal, those that start with FAIL are a replicated failure.
+class FakeState final : public state_machine::StateMachine {
+ public:
+  state_machine::AppliedState applied_state() const override;
+  LogIndex applied_index() const override;
+  LogIndex durable_index() const override { return LogIndex(0); }
+  Status Apply(std::span<const raft::Entry>, const raft::Configuration&, LogIndex,
+               const std::function<void(state_machine::EntryResults)>&) override {
+    return OkStatus();
+  }
+  Status CheckProposal(const state_machine::Command& command) override;
+  std::optional<uint64_t> NextDeadlineLeaseMs() const override { return std::nullopt; }
+  Result<std::unique_ptr<state_machine::ReadView>> OpenReadView(SteadyTime timeout) override;
+  uint64_t WalBytes() const override { return 0; }
+  Status Checkpoint() override { return OkStatus(); }
+  Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex) override {
+    return Unimplemented("fake");
+  }
+  Status InstallSnapshot(const std::string&, const raft::SnapshotMeta&) override {
+    return Unimplemented("fake");
+  }
+
+  state_machine::CommandResult ApplyOne(const state_machine::Command& command);
+
+  void ForgetSessions();
+  // Executions (not retries) of a statement's text.
+  int executions(const std::string& sql) const;
+  std::vector<state_machine::Command> commands() const;
+  int views_opened() const { return views_opened_; }
+
+ private:
+  mutable std::mutex mutex_;
+  uint64_t index_ = 0;
+  std::map<std::string, int> executions_;
+  std::map<state_machine::RequestId, state_machine::CommandResult> done_;
+  std::map<std::string, bool> sessions_;
+  std::vector<state_machine::Command> commands_;
+  std::atomic<int> views_opened_{0};
+};
+
+// Leader unless told otherwise. Proposals are applied on a thread of its own, in order.
+class FakeReplica final : public node::Replica {
+ public:
+  // What becomes of the next proposals, in order; after that they just succeed.
+  enum class Fate : uint8_t {
+    kApply,
+    kNotApplied,      // UNAVAILABLE, surely not applied
+    kAppliedUnknown,  // applied, but the answer is UNAVAILABLE, unknown
+    kLostUnknown,     // not applied, the answer is UNAVAILABLE, unknown
+  };
+
+  explicit FakeReplica(Clock* clock);
+  ~FakeReplica() override;
+
+  void SetLeader(bool leader, std::optional<LeaderHint> hint);
+  void Script(std::vector<Fate> fates);
+  // Holds back (or lets go) the answers to read barriers.
+  void HoldBarriers(bool hold);
+  int barriers() const { return barriers_; }
+  int held_barriers() const;
+
+  void Start(transport::Transport*) override {}
+  transport::Handler* handler() override { return nullptr; }
+  void Propose(state_machine::Command command, SteadyTime deadline,
+               node::CommandDone done) override;
+  void ReadBarrier(const node::ReadOptions& options, SteadyTime deadline,
+                   std::function<void(Result<LogIndex>)> done) override;
+  state_machine::StateMachine& state() override { return state_; }
+  void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;
+  std::optional<LeaderHint> leader_hint() const override;
+  bool is_leader() const override { return leader_; }
+  node::ReplicaStatus status() const override;
+  void ChangeMembership(MembershipChange change, SteadyTime deadline,
+                        std::function<void(const std::string&)> progress,
+                        std::function<void(Status)> done) override;
+  void TransferLeadership(uint64_t node_id, SteadyTime deadline,
+                          std::function<void(Status)> done) override;
+  void Shutdown(SteadyTime timeout) override;
+
+  FakeState& fake_state() { return state_; }
+
+ private:
+  struct Waiter {
+    SteadyTime deadline;
+    std::function<void(Result<LeaderHint>)> done;
+  };
+  struct Barrier {
+    SteadyTime deadline;
+    std::function<void(Result<LogIndex>)> done;
+  };
+  void Run();
+  void Post(std::function<void()> task);
+
+  Clock* const clock_;
+  FakeState state_;
+  std::atomic<bool> leader_{true};
+  std::atomic<int> barriers_{0};
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<LeaderHint> hint_;
+  std::vector<Fate> fates_;
+  std::vector<std::function<void()>> tasks_;
+  std::vector<Waiter> waiters_;
+  std::vector<Barrier> held_;
+  bool hold_barriers_ = false;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,60 @@
+#include "server/health.h"
+
+#include <utility>
+
+namespace cairn::server {
+namespace {
+
+constexpr std::chrono::milliseconds kLookInterval(50);
+
+// The services for which clients may ask; "" is the node as a whole.
+constexpr const char* kServices[] = {"", "transaction.DatabaseService", "cairn.v1.Database"};
+
+void Tell(grpc::HealthCheckServiceInterface* health, bool serving) {
+  for (const char* service : kServices) health->SetServingStatus(service, serving);
+}
+
+}  // namespace
+
+bool CanServe(const node::Replica& replica) {
+  const std::optional<LeaderHint> leader = replica.leader_hint();
+  if (!leader || leader->address.empty()) return false;
+  const node::ReplicaStatus status = replica.status();
+  return status.stage == transport::LifeStage::kStarted && !status.apply_stopped &&
+         status.trouble.ok();
+}
+
+HealthMonitor::HealthMonitor(const node::Replica* replica,
+                             grpc::HealthCheckServiceInterface* health,
+                             std::function<void()> on_look)
+    : replica_(replica), health_(health), on_look_(std::move(on_look)) {
+  Tell(health_, false);
+  thread_ = std::thread([this] { Run(); });
+}
+
+HealthMonitor::~HealthMonitor() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+  Tell(health_, false);
+}
+
+void HealthMonitor::Run() {
+  bool serving = false;
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    lock.unlock();
+    on_look_();
+    if (const bool now = CanServe(*replica_); now != serving) {
+      serving = now;
+      Tell(health_, serving);
+    }
+    lock.lock();
+    changed_.wait_for(lock, kLookInterval, [this] { return stopped_; });
+  }
+}
+
+}  // namespace cairn::server

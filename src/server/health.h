@@ -1,0 +1,41 @@
+// Whether a node can serve, kept up to date for grpc.health.v1.
+#pragma once
+
+#include <grpcpp/health_check_service_interface.h>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "node/replica.h"
+
+namespace cairn::server {
+
+// It has started, knows a leader (so that writes and reads can be answered), and is not in trouble.
+bool CanServe(const node::Replica& replica);
+
+// Looks at the replica many times a second; on change tells gRPC's health service. `on_look` is
+// called each time, on the same thread, before that. Everything must outlive it.
+class HealthMonitor {
+ public:
+  HealthMonitor(const node::Replica* replica, grpc::HealthCheckServiceInterface* health,
+                std::function<void()> on_look);
+  // Ends with NOT_SERVING.
+  ~HealthMonitor();
+  HealthMonitor(const HealthMonitor&) = delete;
+  HealthMonitor& operator=(const HealthMonitor&) = delete;
+
+ private:
+  void Run();
+
+  const node::Replica* const replica_;
+  grpc::HealthCheckServiceInterface* const health_;
+  const std::function<void()> on_look_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,56 @@
+#include "server/raw_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "client/proto_convert.h"
+#include "server/convert.h"
+#include "server/limits.h"
+
+namespace cairn::server {
+
+Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock) {
+  CallContext call;
+  const auto& metadata = context.client_metadata();
+  if (const auto found = metadata.find(client::kForwardedMetadata); found != metadata.end()) {
+    call.forwarded = true;
+  }
+  if (const auto found = metadata.find(client::kRequestIdMetadata); found != metadata.end()) {
+    ASSIGN_OR_RETURN(call.request_id,
+                     ParseRequestId(std::string(found->second.data(), found->second.size())));
+  }
+  const auto deadline = context.deadline();
+  if (deadline != std::chrono::system_clock::time_point::max()) {
+    const int64_t at_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                              deadline.time_since_epoch())
+                              .count();
+    const int64_t left_ms = std::clamp<int64_t>(at_ms - clock.WallNowMs(), 0, kTimeoutMsMax);
+    call.deadline = clock.SteadyNow() + std::chrono::milliseconds(left_ms);
+  }
+  return call;
+}
+
+grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) {
+  if (status.ok()) return grpc::Status::OK;
+  v1::ErrorDetail detail;
+  client::ToProto(status, &detail);
+  context->AddTrailingMetadata(client::kErrorMetadata, detail.SerializeAsString());
+  if (!detail.leader_address().empty()) {
+    context->AddTrailingMetadata(client::kLeaderMetadata, detail.leader_address());
+  }
+  return {static_cast<grpc::StatusCode>(status.code()),
+          client::Utf8OrQuestionMarks(status.message())};
+}
+
+Status CheckSize(const grpc::ByteBuffer& bytes) {
+  if (bytes.Length() <= kRequestBytesMax) return OkStatus();
+  return ResourceExhausted("the request is " + std::to_string(bytes.Length()) +
+                           " bytes; at most " + std::to_string(kRequestBytesMax) + " are taken");
+}
+
+Status Malformed(const std::string& type) {
+  return InvalidArgument("the bytes are no valid " + type +
+                         " (text must be UTF-8; other bytes go into a blob)");
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,67 @@
+// Raw calls: requests come as bytes and are parsed here, so that a malformed one (text that is not
+// UTF-8 among them) gets INVALID_ARGUMENT. Left to gRPC's generated code it gets UNIMPLEMENTED.
+#pragma once
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/status.h>
+
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "server/api.h"
+
+namespace cairn::server {
+
+// What the call's metadata and deadline say. INVALID_ARGUMENT for a malformed request id.
+Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock);
+
+// A failed call's status; adds its details to the trailing metadata. Before Finish.
+grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context);
+
+// INVALID_ARGUMENT if the bytes are no such message, RESOURCE_EXHAUSTED if they are too many.
+Status CheckSize(const grpc::ByteBuffer& bytes);
+Status Malformed(const std::string& type);
+
+template <class T>
+Status ParseMessage(const grpc::ByteBuffer& bytes, T* out) {
+  if (Status bad = CheckSize(bytes); !bad.ok()) return bad;
+  grpc::ByteBuffer shared(bytes);  // shares the slices
+  if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, T>(&shared, out).ok()) {
+    return Malformed(T::descriptor()->full_name());
+  }
+  return OkStatus();
+}
+
+template <class T>
+void SerializeMessage(const T& message, grpc::ByteBuffer* out) {
+  bool own = false;
+  grpc::GenericSerialize<grpc::ProtoBufferWriter, T>(message, out, &own);
+}
+
+// One unary call: parses the request, calls `handle(T* request, const CallContext&, Done<R>)`, and
+// finishes with what it gives.
+template <class T, class R, class Handle>
+grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, Clock& clock,
+                                   const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
+                                   Handle handle) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  T request;
+  Status bad = ParseMessage(*bytes, &request);
+  Result<CallContext> call = ContextOf(*context, clock);
+  if (bad.ok()) bad = call.status();
+  if (!bad.ok()) {
+    reactor->Finish(ToGrpc(std::move(bad).With(Outcome::kNotApplied), context));
+    return reactor;
+  }
+  handle(&request, *call, [context, reactor, response](Result<R> result) {
+    if (result.ok()) SerializeMessage(*result, response);
+    reactor->Finish(ToGrpc(result.status(), context));
+  });
+  return reactor;
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,194 @@
+#include "server/read_pool.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace cairn::server {
+namespace {
+
+// Rounds of reads under way at once: the second keeps the threads busy while the first one's answer
+// travels; more would only make the rounds smaller.
+constexpr size_t kBarriersMax = 2;
+// How long a batch waits for a connection to read with.
+constexpr SteadyTime kViewWait = std::chrono::seconds(5);
+
+Status ShuttingDown() { return Unavailable("the node is shutting down"); }
+
+}  // namespace
+
+ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)
+    : replica_(replica), clock_(clock), options_(options) {
+  for (size_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+ReadPool::~ReadPool() { Stop(); }
+
+void ReadPool::Stop() {
+  Batch gathering;
+  std::deque<ReadTask> ready;
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    gathering.swap(gathering_);
+    ready.swap(ready_);
+    tasks_ -= gathering.size() + ready.size();
+    work_.notify_all();
+  }
+  for (Waiting& waiting : gathering) waiting.task.run(ShuttingDown());
+  for (ReadTask& task : ready) task.run(ShuttingDown());
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+void ReadPool::Submit(ReadTask task) {
+  Status refused;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) {
+      refused = ShuttingDown();
+    } else if (tasks_ >= options_.tasks_max) {
+      refused = ResourceExhausted("too many reads are waiting");
+    } else {
+      ++tasks_;
+    }
+  }
+  if (!refused.ok()) {
+    task.run(refused);
+    return;
+  }
+  const bool linearizable = task.options.level == node::ReadLevel::kLinearizable;
+  if (!task.options.index_min.is_none() || task.options.staleness_max) {
+    AwaitAlone(std::move(task));
+  } else if (linearizable) {
+    const SteadyTime leader_by = clock_->SteadyNow() + options_.leader_wait;
+    Gather({std::move(task), leader_by});
+  } else {
+    Batch batch;
+    batch.push_back({std::move(task), SteadyTime(0)});
+    MakeReady(std::move(batch));
+  }
+}
+
+// A read with a condition of its own asks for itself.
+void ReadPool::AwaitAlone(ReadTask task) {
+  auto shared = std::make_shared<ReadTask>(std::move(task));
+  replica_->ReadBarrier(shared->options, shared->deadline, [this, shared](Result<LogIndex> index) {
+    Batch batch;
+    batch.push_back({std::move(*shared), SteadyTime(0)});
+    if (index.ok()) {
+      MakeReady(std::move(batch));
+      return;
+    }
+    {
+      std::lock_guard lock(mutex_);
+      --tasks_;
+    }
+    batch[0].task.run(index.status());
+  });
+}
+
+void ReadPool::Gather(Waiting waiting) {
+  Batch batch;
+  {
+    std::lock_guard lock(mutex_);
+    gathering_.push_back(std::move(waiting));
+    if (barriers_ >= kBarriersMax) return;
+    ++barriers_;
+    batch.swap(gathering_);
+  }
+  StartBarrier(std::move(batch));
+}
+
+void ReadPool::StartBarrier(Batch batch) {
+  SteadyTime by = SteadyTime::max();
+  for (const Waiting& waiting : batch) {
+    by = std::min({by, waiting.leader_by, waiting.task.deadline});
+  }
+  auto shared = std::make_shared<Batch>(std::move(batch));
+  replica_->ReadBarrier(node::ReadOptions(), by, [this, shared, by](Result<LogIndex> index) {
+    OnBarrier(std::move(*shared), by, index.status());
+  });
+}
+
+void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Status& status) {
+  const SteadyTime now = clock_->SteadyNow();
+  Batch failed;
+  Batch again;
+  if (!status.ok()) {
+    for (Waiting& waiting : batch) {
+      // The barrier ended with its most impatient read; the others go into the next.
+      const bool over = now < barrier_by || now >= std::min(waiting.leader_by, waiting.task.deadline);
+      (over ? failed : again).push_back(std::move(waiting));
+    }
+    batch.clear();
+  }
+  Batch next;
+  {
+    std::lock_guard lock(mutex_);
+    tasks_ -= failed.size();
+    for (Waiting& waiting : again) gathering_.push_back(std::move(waiting));
+    if (gathering_.empty() || stopped_) {
+      --barriers_;
+    } else {
+      next.swap(gathering_);
+    }
+  }
+  if (!batch.empty()) MakeReady(std::move(batch));
+  for (Waiting& waiting : failed) {
+    const bool late = now >= waiting.task.deadline;
+    Status why = late || status.code() != StatusCode::kDeadlineExceeded
+                     ? status
+                     : Unavailable("no leader answered in time: " + status.message());
+    if (!late && status.leader_hint()) why = std::move(why).With(*status.leader_hint());
+    waiting.task.run(std::move(why));
+  }
+  if (!next.empty()) StartBarrier(std::move(next));
+}
+
+void ReadPool::MakeReady(Batch batch) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopped_) {
+      for (Waiting& waiting : batch) ready_.push_back(std::move(waiting.task));
+      batch.clear();
+      work_.notify_one();
+    }
+  }
+  for (Waiting& waiting : batch) waiting.task.run(ShuttingDown());
+}
+
+void ReadPool::Work() {
+  for (;;) {
+    std::vector<ReadTask> tasks;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return stopped_ || !ready_.empty(); });
+      if (stopped_) return;
+      const size_t n = std::min(ready_.size(), options_.view_tasks_max);
+      tasks.assign(std::make_move_iterator(ready_.begin()),
+                   std::make_move_iterator(ready_.begin() + static_cast<std::ptrdiff_t>(n)));
+      ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(n));
+      tasks_ -= n;
+      if (!ready_.empty()) work_.notify_one();
+    }
+    RunBatch(std::move(tasks));
+  }
+}
+
+void ReadPool::RunBatch(std::vector<ReadTask> tasks) {
+  Result<std::unique_ptr<state_machine::ReadView>> view =
+      replica_->state().OpenReadView(kViewWait);
+  for (ReadTask& task : tasks) {
+    if (!view.ok()) {
+      task.run(view.status());
+    } else if (clock_->SteadyNow() >= task.deadline) {
+      task.run(DeadlineExceeded("the read waited too long for its turn"));
+    } else {
+      task.run(view->get());
+    }
+  }
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,80 @@
+// ReadPool: a few threads on which reads of the state machine run.
+//
+// Reads that come while a barrier is under way gather and share the next one; those that are ready
+// together share one view of the data base. So the cost of proving a read linearizable is paid per
+// round, not per read.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "node/replica.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::server {
+
+struct ReadTask {
+  node::ReadOptions options;
+  SteadyTime deadline{0};
+  // Called exactly once: on a thread of the pool with a view that satisfies `options`, for which it
+  // may use this thread as long as it needs, or with the reason why there is none, on any thread.
+  std::function<void(Result<state_machine::ReadView*>)> run;
+};
+
+// Thread-safe.
+class ReadPool {
+ public:
+  struct Options {
+    size_t threads = 3;
+    size_t view_tasks_max = 64;    // that share one view
+    size_t tasks_max = 16384;      // waiting; past it RESOURCE_EXHAUSTED
+    SteadyTime leader_wait{0};     // how long a linearizable read waits for a read index
+  };
+
+  // The replica must outlive the pool.
+  ReadPool(node::Replica* replica, Clock* clock, Options options);
+  ~ReadPool();
+  ReadPool(const ReadPool&) = delete;
+  ReadPool& operator=(const ReadPool&) = delete;
+
+  void Submit(ReadTask task);
+  // Fails what waits and ends the threads. The replica must have answered (or must still answer)
+  // the barriers that are under way before the pool is destroyed. May be called twice.
+  void Stop();
+
+ private:
+  struct Waiting {
+    ReadTask task;
+    SteadyTime leader_by{0};  // no read index by then: UNAVAILABLE
+  };
+  using Batch = std::vector<Waiting>;
+
+  void Gather(Waiting waiting);
+  void AwaitAlone(ReadTask task);
+  void StartBarrier(Batch batch);
+  void OnBarrier(Batch batch, SteadyTime barrier_by, const Status& status);
+  void MakeReady(Batch batch);
+  void Work();
+  void RunBatch(std::vector<ReadTask> tasks);
+
+  node::Replica* const replica_;
+  Clock* const clock_;
+  const Options options_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  Batch gathering_;
+  size_t barriers_ = 0;  // under way for gathered reads
+  std::deque<ReadTask> ready_;
+  size_t tasks_ = 0;
+  bool stopped_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace cairn::server

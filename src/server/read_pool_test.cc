@@ -1,0 +1,103 @@
+#include "server/read_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "server/fake_replica_test_util.h"
+
+namespace cairn::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+class ReadPoolTest : public ::testing::Test {
+ protected:
+  ReadPoolTest() {
+    ReadPool::Options options;
+    options.threads = 1;
+    options.tasks_max = 100;
+    options.leader_wait = milliseconds(100);
+    pool_ = std::make_unique<ReadPool>(&replica_, &clock_, options);
+  }
+  ~ReadPoolTest() override {
+    replica_.Shutdown(SteadyTime(0));
+    pool_->Stop();
+  }
+
+  std::future<Status> Read(node::ReadOptions options = {},
+                           milliseconds timeout = milliseconds(5000)) {
+    auto promise = std::make_shared<std::promise<Status>>();
+    pool_->Submit({options, clock_.SteadyNow() + timeout,
+                   [promise](Result<state_machine::ReadView*> view) {
+                     promise->set_value(view.status());
+                   }});
+    return promise->get_future();
+  }
+
+  Clock& clock_ = SystemClock();
+  FakeReplica replica_{&clock_};
+  std::unique_ptr<ReadPool> pool_;
+};
+
+TEST_F(ReadPoolTest, ReadsThatComeDuringABarrierShareTheNextOne) {
+  replica_.HoldBarriers(true);
+  std::vector<std::future<Status>> reads;
+  for (int i = 0; i < 50; ++i) reads.push_back(Read());
+  // Two rounds are under way with one read each; the other 48 have gathered for one more.
+  EXPECT_EQ(replica_.barriers(), 2);
+  replica_.HoldBarriers(false);
+  for (auto& read : reads) EXPECT_TRUE(read.get().ok());
+  EXPECT_LE(replica_.barriers(), 4);
+  EXPECT_LE(replica_.fake_state().views_opened(), 4);
+}
+
+TEST_F(ReadPoolTest, AStaleReadNeedsNoBarrierNorALeader) {
+  replica_.SetLeader(false, std::nullopt);
+  node::ReadOptions stale;
+  stale.level = node::ReadLevel::kStale;
+  EXPECT_TRUE(Read(stale).get().ok());
+  EXPECT_EQ(replica_.barriers(), 0);
+}
+
+TEST_F(ReadPoolTest, WithoutALeaderALinearizableReadIsUnavailableAfterABoundedWait) {
+  replica_.SetLeader(false, std::nullopt);
+  const SteadyTime before = clock_.SteadyNow();
+  EXPECT_EQ(Read().get().code(), StatusCode::kUnavailable);
+  EXPECT_GE(clock_.SteadyNow() - before, milliseconds(90));
+}
+
+TEST_F(ReadPoolTest, OneImpatientReadDoesNotFailThoseThatShareItsBarrier) {
+  replica_.HoldBarriers(true);
+  std::vector<std::future<Status>> first;
+  first.push_back(Read());
+  first.push_back(Read());
+  auto impatient = Read({}, milliseconds(20));
+  auto patient = Read();
+  EXPECT_EQ(replica_.barriers(), 2);
+  replica_.HoldBarriers(false);  // the two first; then a shared one for the others
+  EXPECT_TRUE(patient.get().ok());
+  EXPECT_TRUE(impatient.get().ok());
+}
+
+TEST_F(ReadPoolTest, TooManyWaitingReadsAreRefused) {
+  replica_.HoldBarriers(true);
+  std::vector<std::future<Status>> reads;
+  for (int i = 0; i < 100; ++i) reads.push_back(Read());
+  EXPECT_EQ(Read().get().code(), StatusCode::kResourceExhausted);
+  replica_.HoldBarriers(false);
+  for (auto& read : reads) EXPECT_TRUE(read.get().ok());
+}
+
+TEST_F(ReadPoolTest, StopAnswersWhatWaits) {
+  replica_.HoldBarriers(true);
+  std::vector<std::future<Status>> reads;
+  for (int i = 0; i < 10; ++i) reads.push_back(Read());
+  replica_.Shutdown(SteadyTime(0));
+  pool_->Stop();
+  for (auto& read : reads) EXPECT_FALSE(read.get().ok());
+}
+
+}  // namespace
+}  // namespace cairn::server

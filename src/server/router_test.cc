@@ -1,0 +1,163 @@
+#include "server/router.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "server/fake_replica_test_util.h"
+
+namespace cairn::server {
+namespace {
+
+using state_machine::Command;
+using state_machine::CommandResult;
+using Fate = FakeReplica::Fate;
+using std::chrono::milliseconds;
+
+class RouterTest : public ::testing::Test {
+ protected:
+  RouterTest() {
+    Router::Options options;
+    options.address = "self:1";
+    options.leader_wait = milliseconds(200);
+    router_ = std::make_unique<Router>(&replica_, &timers_, &clock_, options);
+  }
+  ~RouterTest() override {
+    router_->Stop();
+    replica_.Shutdown(SteadyTime(0));
+    router_->Close();
+    timers_.Stop();
+  }
+
+  static Command Insert(const std::string& sql, state_machine::RequestId id = {}) {
+    Command command;
+    command.id = std::move(id);
+    command.operation = state_machine::Execute{{{sql, {}, {}}}};
+    return command;
+  }
+
+  Result<CommandResult> Write(Command command, milliseconds timeout = milliseconds(5000),
+                              bool forwarded = false) {
+    std::promise<Result<CommandResult>> promise;
+    router_->Write(std::move(command), clock_.SteadyNow() + timeout, forwarded,
+                   [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+    return promise.get_future().get();
+  }
+
+  Clock& clock_ = SystemClock();
+  client::TimerQueue timers_{&clock_};
+  FakeReplica replica_{&clock_};
+  std::unique_ptr<Router> router_;
+};
+
+TEST_F(RouterTest, NamesAWriteThatHasNoIdOutOfASessionThatItOpensFirst) {
+  ASSERT_TRUE(Write(Insert("a")).ok());
+  ASSERT_TRUE(Write(Insert("b")).ok());
+  const std::vector<Command> commands = replica_.fake_state().commands();
+  ASSERT_EQ(commands.size(), 3U);
+  EXPECT_TRUE(std::holds_alternative<state_machine::OpenSession>(commands[0].operation));
+  EXPECT_EQ(commands[0].id.sequence, 1U);
+  EXPECT_EQ(commands[1].id, (state_machine::RequestId{commands[0].id.session, 2}));
+  EXPECT_EQ(commands[2].id, (state_machine::RequestId{commands[0].id.session, 3}));
+  EXPECT_EQ(commands[2].acknowledged_below, 3U);
+}
+
+TEST_F(RouterTest, KeepsTheClientsOwnId) {
+  ASSERT_TRUE(Write(Insert("a", {"mine", 1})).ok());
+  ASSERT_EQ(replica_.fake_state().commands().size(), 1U);
+  EXPECT_EQ(replica_.fake_state().commands()[0].id, (state_machine::RequestId{"mine", 1}));
+}
+
+TEST_F(RouterTest, AWriteWhoseAnswerWasLostIsSentAgainUnderTheSameIdAndTakesEffectOnce) {
+  replica_.Script({Fate::kAppliedUnknown, Fate::kNotApplied, Fate::kLostUnknown});
+  const Result<CommandResult> result = Write(Insert("a"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(replica_.fake_state().executions("a"), 1);
+  EXPECT_EQ(result->statements[0].rows_affected, 1) << "the retry gets the first answer";
+}
+
+TEST_F(RouterTest, AReplicatedFailureIsAResultAndNotTriedAgain) {
+  const Result<CommandResult> result = Write(Insert("FAIL"));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->status.code(), StatusCode::kAborted);
+  EXPECT_EQ(replica_.fake_state().commands().size(), 2U);
+}
+
+TEST_F(RouterTest, WithoutALeaderItWaitsABoundedTimeAndSaysNotApplied) {
+  replica_.SetLeader(false, std::nullopt);
+  const SteadyTime before = clock_.SteadyNow();
+  const Result<CommandResult> result = Write(Insert("a"));
+  EXPECT_GE(clock_.SteadyNow() - before, milliseconds(190));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+}
+
+TEST_F(RouterTest, AfterATryOfUnknownOutcomeOnlyUnknownIsTrueWithoutALeader) {
+  ASSERT_TRUE(Write(Insert("warm")).ok());
+  replica_.Script({Fate::kLostUnknown, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied});
+  const Result<CommandResult> result = Write(Insert("a"), milliseconds(150));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().outcome(), Outcome::kUnknown);
+}
+
+TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
+  replica_.SetLeader(false, std::nullopt);
+  std::promise<Result<CommandResult>> promise;
+  router_->Write(Insert("a"), clock_.SteadyNow() + milliseconds(5000), false,
+                 [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+  replica_.SetLeader(true, LeaderHint{1, "self:1"});
+  const Result<CommandResult> result = promise.get_future().get();
+  EXPECT_TRUE(result.ok()) << result.status();
+}
+
+TEST_F(RouterTest, AForwardedWriteThatReachesANonLeaderIsRefusedWithAHintAndNeverForwarded) {
+  replica_.SetLeader(false, LeaderHint{2, "127.0.0.1:1"});
+  const Result<CommandResult> result = Write(Insert("a", {"s", 1}), milliseconds(5000), true);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+  ASSERT_TRUE(result.status().leader_hint().has_value());
+  EXPECT_EQ(result.status().leader_hint()->address, "127.0.0.1:1");
+}
+
+TEST_F(RouterTest, AnUnreachableLeaderMeansNotAppliedBecauseNothingWasSent) {
+  replica_.SetLeader(false, LeaderHint{2, "127.0.0.1:1"});
+  const Result<CommandResult> result = Write(Insert("a", {"s", 1}), milliseconds(300));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied) << result.status();
+}
+
+TEST_F(RouterTest, AForgottenSessionIsRenewedWhenNoTryCanHaveBeenApplied) {
+  ASSERT_TRUE(Write(Insert("a")).ok());
+  replica_.fake_state().ForgetSessions();
+  const Result<CommandResult> result = Write(Insert("b"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->status.ok()) << result->status;
+  EXPECT_EQ(replica_.fake_state().executions("b"), 1);
+}
+
+TEST_F(RouterTest, AForgottenSessionAfterAnUnknownTryStaysUnknown) {
+  ASSERT_TRUE(Write(Insert("a")).ok());
+  replica_.Script({Fate::kLostUnknown});
+  replica_.fake_state().ForgetSessions();
+  const Result<CommandResult> result = Write(Insert("b"));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().outcome(), Outcome::kUnknown);
+  EXPECT_EQ(replica_.fake_state().executions("b"), 0);
+}
+
+TEST_F(RouterTest, AfterStopNewWritesAreRefusedAsNotApplied) {
+  router_->Stop();
+  const Result<CommandResult> result = Write(Insert("a"));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+}
+
+}  // namespace
+}  // namespace cairn::server

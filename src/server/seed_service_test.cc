@@ -1,0 +1,174 @@
+#include "server/seed_service.h"
+
+#include <google/protobuf/compiler/parser.h>
+#include <google/protobuf/dynamic_message.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <gtest/gtest.h>
+
+#include "cairn/v1/types.pb.h"
+#include "client/proto_convert.h"
+#include "server/service_harness_test_util.h"
+#include "transaction.grpc.pb.h"
+
+namespace cairn::server {
+namespace {
+
+// The contract as clients in the field were generated from it.
+constexpr char kOldProto[] = R"(
+syntax = "proto3";
+package transaction;
+message Empty {}
+message ExecuteRequest { string sql = 1; }
+message ExecuteResponse { int32 rows_affected = 1; }
+message PrepareRequest { string tx_id = 1; string sql = 2; repeated string args = 3; }
+message PrepareResponse {}
+message CommitRequest { string tx_id = 1; }
+message CommitResponse {}
+message RollbackRequest { string tx_id = 1; }
+message RollbackResponse {}
+message GetVersionRequest { string table = 1; }
+message GetVersionResponse { int32 version = 1; }
+)";
+
+// Messages of the old contract, without generated code.
+class OldClient {
+ public:
+  OldClient() {
+    namespace pb = google::protobuf;
+    pb::io::ArrayInputStream text(kOldProto, static_cast<int>(sizeof kOldProto - 1));
+    pb::io::Tokenizer tokenizer(&text, nullptr);
+    pb::compiler::Parser parser;
+    pb::FileDescriptorProto file;
+    parser.Parse(&tokenizer, &file);
+    file.set_name("old.proto");
+    pool_.BuildFile(file);
+  }
+  std::unique_ptr<google::protobuf::Message> New(const std::string& name) {
+    const auto* type = pool_.FindMessageTypeByName("transaction." + name);
+    return std::unique_ptr<google::protobuf::Message>(factory_.GetPrototype(type)->New());
+  }
+  std::string WithText(const std::string& name, const std::string& field,
+                       const std::string& value) {
+    auto message = New(name);
+    message->GetReflection()->SetString(
+        message.get(), message->GetDescriptor()->FindFieldByName(field), value);
+    return message->SerializeAsString();
+  }
+  int32_t Int32Of(const std::string& name, const std::string& field, const std::string& bytes) {
+    auto message = New(name);
+    EXPECT_TRUE(message->ParseFromString(bytes));
+    return message->GetReflection()->GetInt32(*message,
+                                              message->GetDescriptor()->FindFieldByName(field));
+  }
+
+ private:
+  google::protobuf::DescriptorPool pool_;
+  google::protobuf::DynamicMessageFactory factory_{&pool_};
+};
+
+class SeedServiceTest : public ::testing::Test {
+ protected:
+  ~SeedServiceTest() override {
+    replica_.Shutdown(SteadyTime(0));
+    harness_.Stop();
+  }
+  FakeReplica replica_{&SystemClock()};
+  ServiceHarness harness_{&replica_};
+  std::unique_ptr<transaction::DatabaseService::Stub> stub_ =
+      transaction::DatabaseService::NewStub(harness_.channel());
+};
+
+TEST_F(SeedServiceTest, AClientOfTheOldInt32ContractStillWorks) {
+  OldClient old;
+  auto executed = harness_.Call("/transaction.DatabaseService/Execute",
+                                old.WithText("ExecuteRequest", "sql", "INSERT 1"));
+  ASSERT_TRUE(executed.status.ok()) << executed.status.error_message();
+  EXPECT_EQ(old.Int32Of("ExecuteResponse", "rows_affected", executed.bytes), 1);
+  auto version = harness_.Call("/transaction.DatabaseService/GetVersion",
+                               old.WithText("GetVersionRequest", "table", ""));
+  ASSERT_TRUE(version.status.ok());
+  EXPECT_EQ(old.Int32Of("GetVersionResponse", "version", version.bytes), 2);
+  auto prepared = harness_.Call("/transaction.DatabaseService/Prepare",
+                                old.WithText("PrepareRequest", "tx_id", "t"));
+  EXPECT_TRUE(prepared.status.ok());
+}
+
+TEST_F(SeedServiceTest, ASelectInExecuteIsAnInvalidArgument) {
+  grpc::ClientContext context;
+  transaction::ExecuteRequest request;
+  request.set_sql("SELECT 1");
+  transaction::ExecuteResponse response;
+  EXPECT_EQ(stub_->Execute(&context, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(SeedServiceTest, ArgumentsOfPrepareAreBoundAsText) {
+  grpc::ClientContext context;
+  transaction::PrepareRequest request;
+  request.set_tx_id("t1");
+  request.set_sql("INSERT INTO t VALUES (?1, ?2)");
+  request.add_args("7");
+  request.add_args(std::string("a\0b", 3));
+  transaction::PrepareResponse response;
+  ASSERT_TRUE(stub_->Prepare(&context, request, &response).ok());
+  const auto commands = replica_.fake_state().commands();
+  const auto& prepare = std::get<state_machine::Prepare>(commands.back().operation);
+  EXPECT_EQ(prepare.tx_id, "t1");
+  EXPECT_EQ(prepare.statement.positional,
+            (std::vector<Value>{std::string("7"), std::string("a\0b", 3)}));
+}
+
+TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
+  const auto execute = [&](const std::string& id) {
+    grpc::ClientContext context;
+    context.AddMetadata(client::kRequestIdMetadata, id);
+    transaction::ExecuteRequest request;
+    request.set_sql("INSERT " + id);
+    transaction::ExecuteResponse response;
+    return stub_->Execute(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
+  EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
+  EXPECT_EQ(replica_.fake_state().executions("INSERT order-17"), 1);
+  EXPECT_EQ(replica_.fake_state().commands()[0].id,
+            (state_machine::RequestId{"order-17", 1}));
+  EXPECT_EQ(execute("order-17/2"), grpc::StatusCode::OK);
+  for (const char* bad : {"/1", "s/0", "s/x", "s/", "s/18446744073709551616", "s/-1"}) {
+    EXPECT_EQ(execute(bad), grpc::StatusCode::INVALID_ARGUMENT) << bad;
+  }
+  EXPECT_EQ(execute(std::string(65, 's')), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(SeedServiceTest, ErrorsTellOutcomeAndLeaderInTheTrailers) {
+  grpc::ClientContext context;
+  transaction::ExecuteRequest request;
+  request.set_sql("FAIL");
+  transaction::ExecuteResponse response;
+  const grpc::Status status = stub_->Execute(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto found = trailers.find(client::kErrorMetadata);
+  ASSERT_NE(found, trailers.end());
+  v1::ErrorDetail detail;
+  ASSERT_TRUE(detail.ParseFromArray(found->second.data(), static_cast<int>(found->second.size())));
+  EXPECT_EQ(detail.outcome(), v1::OUTCOME_APPLIED);
+}
+
+TEST_F(SeedServiceTest, WithoutALeaderGetVersionAnswersZeroAndHealthIsUnavailable) {
+  grpc::ClientContext before;
+  transaction::Empty empty;
+  EXPECT_TRUE(stub_->CheckHealth(&before, empty, &empty).ok());
+  replica_.SetLeader(false, std::nullopt);
+  grpc::ClientContext context;
+  transaction::GetVersionResponse response;
+  response.set_version(99);
+  const grpc::Status status = stub_->GetVersion(&context, {}, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.version(), 0);
+  grpc::ClientContext after;
+  EXPECT_EQ(stub_->CheckHealth(&after, empty, &empty).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+}  // namespace
+}  // namespace cairn::server

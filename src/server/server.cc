@@ -1,0 +1,252 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "base/log.h"
+#include "log_store/segment_log.h"
+#include "node/replica.h"
+#include "server/cluster_service.h"
+#include "server/data_directory.h"
+#include "server/database_service.h"
+#include "server/health.h"
+#include "server/limits.h"
+#include "server/options.h"
+#include "server/port_check.h"
+#include "server/router.h"
+#include "server/seed_service.h"
+#include "state_machine/sqlite/sqlite_state_machine.h"
+#include "transport/grpc_transport.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+// What gRPC may hold for all connections together.
+constexpr size_t kGrpcBytesMax = 256 << 20;
+// Time for a clean end: handing over leadership, and the last checkpoint.
+constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(5);
+// Calls that have not ended by then are cancelled.
+constexpr std::chrono::milliseconds kCallsTimeout(200);
+
+// Once in a process: gRPC keeps both in globals.
+void EnableGrpcExtensions() {
+  static const bool done = [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)done;
+}
+
+class ServerImpl final : public Server {
+ public:
+  explicit ServerImpl(const ServerOptions& options) : options_(options), clock_(SystemClock()) {}
+  ~ServerImpl() override {
+    Shutdown();
+    CloseAll();
+  }
+
+  Status Start();
+  uint16_t port() const override { return port_; }
+  Status Wait() override;
+  void Shutdown() override;
+
+ private:
+  Status OpenData();
+  Status OpenReplica();
+  void MakeServices();
+  Status StartGrpc(std::unique_ptr<PortCheck> port_check);
+  void CloseAll();
+
+  const ServerOptions options_;
+  Clock& clock_;
+  FileSystem& fs_ = PosixFileSystem();
+  uint16_t port_ = 0;
+  std::string address_;
+
+  // In the order in which they are made; destroyed in the opposite one.
+  std::unique_ptr<DataDirectory> directory_;
+  std::unique_ptr<log_store::LogStore> log_;
+  std::unique_ptr<state_machine::StateMachine> state_;
+  std::unique_ptr<transport::GrpcTransport> transport_;
+  std::unique_ptr<node::Replica> replica_;
+  std::unique_ptr<client::TimerQueue> timers_;
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<ReadPool> reads_;
+  std::unique_ptr<ReadPool> streams_;
+  std::unique_ptr<Flusher> flusher_;
+  std::unique_ptr<Api> api_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<HealthMonitor> health_;
+
+  std::mutex mutex_;
+  std::condition_variable stopped_cv_;
+  bool started_ = false;
+  bool stopping_ = false;
+  bool stopped_ = false;
+};
+
+Status ServerImpl::Start() {
+  RETURN_IF_ERROR(CheckOptions(options_));
+  ASSIGN_OR_RETURN(std::unique_ptr<PortCheck> port_check,
+                   PortCheck::Bind(options_.host, options_.port));
+  RETURN_IF_ERROR(DataDirectory::Check(fs_, options_.db_path));
+  port_ = port_check->port();
+  address_ = AddressOf(options_, port_);
+  RETURN_IF_ERROR(OpenData());
+  RETURN_IF_ERROR(OpenReplica());
+  MakeServices();
+  RETURN_IF_ERROR(StartGrpc(std::move(port_check)));
+  replica_->Start(transport_.get());
+  health_ = std::make_unique<HealthMonitor>(replica_.get(), grpc_->GetHealthCheckService(),
+                                            [this] { router_->CheckLeader(); });
+  directory_->Keep();
+  started_ = true;
+  LOG_INFO("serving address={} node={} db={}", address_, options_.node_id, options_.db_path);
+  return OkStatus();
+}
+
+Status ServerImpl::OpenData() {
+  ASSIGN_OR_RETURN(directory_, DataDirectory::Open(fs_, options_.db_path, options_.node_id));
+  ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
+  state_machine::SqliteOptions sqlite;
+  sqlite.path = options_.db_path;
+  sqlite.snapshot_directory = directory_->snapshot();
+  // The replica finds out who founded the cluster, and starts from that until a configuration is
+  // applied.
+  ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
+  return OkStatus();
+}
+
+Status ServerImpl::OpenReplica() {
+  transport::GrpcTransportOptions transport;
+  transport.snapshot_directory = directory_->snapshot();
+  transport_ = transport::NewGrpcTransport(transport);
+  node::ReplicaOptions replica;
+  replica.node_id = options_.node_id;
+  replica.address = address_;
+  replica.listed_peers = options_.peers;
+  replica.data_directory = directory_->root();
+  replica.engine = state_machine::EngineFingerprint();
+  replica.tick = options_.tick;
+  replica.election_ticks = options_.election_ticks;
+  replica.heartbeat_ticks = options_.heartbeat_ticks;
+  replica.log_bytes_max = options_.log_bytes_max;
+  replica.free_bytes_min = options_.free_bytes_min;
+  ASSIGN_OR_RETURN(replica_,
+                   node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
+  transport_->SetHandler(replica_->handler());
+  return OkStatus();
+}
+
+void ServerImpl::MakeServices() {
+  timers_ = std::make_unique<client::TimerQueue>(&clock_);
+  Router::Options router;
+  router.address = address_;
+  router.leader_wait = options_.leader_wait;
+  router_ = std::make_unique<Router>(replica_.get(), timers_.get(), &clock_, router);
+  ReadPool::Options reads;
+  reads.leader_wait = options_.leader_wait;
+  reads_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
+  // Streams may take a minute each: they have threads of their own, and a view each.
+  reads.view_tasks_max = 1;
+  reads.tasks_max = 256;
+  streams_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
+  flusher_ = std::make_unique<Flusher>();
+  api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), &clock_,
+                               options_.request_timeout);
+  services_.push_back(NewSeedService(api_.get(), replica_.get(), &clock_,
+                                     [this] { return CanServe(*replica_); }));
+  services_.push_back(NewDatabaseService(api_.get(), replica_.get(), streams_.get(),
+                                         flusher_.get(), &clock_));
+  services_.push_back(NewClusterService(
+      replica_.get(),
+      {options_.node_id, address_, kVersion, state_machine::EngineFingerprint()}, &clock_));
+}
+
+Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
+  EnableGrpcExtensions();
+  grpc::ServerBuilder builder;
+  transport_->ConfigureServer(&builder);
+  builder.RegisterService(transport_->service());
+  for (const auto& service : services_) builder.RegisterService(service.get());
+  // Else a second server could share the port and take half of the connections.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  grpc::ResourceQuota quota("cairn");
+  builder.SetResourceQuota(quota.Resize(kGrpcBytesMax));
+  const std::string listen = AddressOf({.host = options_.host}, port_);
+  int bound = 0;
+  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &bound);
+  port_check.reset();
+  grpc_ = builder.BuildAndStart();
+  if (grpc_ == nullptr || bound != port_) {
+    return FailedPrecondition("cannot listen on " + listen);
+  }
+  return OkStatus();
+}
+
+Status ServerImpl::Wait() {
+  std::unique_lock lock(mutex_);
+  stopped_cv_.wait(lock, [this] { return stopped_; });
+  return OkStatus();
+}
+
+void ServerImpl::Shutdown() {
+  {
+    std::unique_lock lock(mutex_);
+    if (std::exchange(stopping_, true)) {
+      stopped_cv_.wait(lock, [this] { return stopped_; });
+      return;
+    }
+  }
+  if (started_) {
+    health_.reset();
+    router_->Stop();
+    // Peers and the calls in progress are still heard: leadership is handed over, and what was
+    // proposed is answered.
+    replica_->Shutdown(kShutdownTimeout);
+  }
+  CloseAll();
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  stopped_cv_.notify_all();
+}
+
+// What is open, from the outside to the inside; also after a start that failed half-way.
+void ServerImpl::CloseAll() {
+  if (router_ != nullptr) router_->Close();
+  if (transport_ != nullptr) transport_->Shutdown();
+  if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now() + kCallsTimeout);
+  if (reads_ != nullptr) reads_->Stop();
+  if (streams_ != nullptr) streams_->Stop();
+  if (timers_ != nullptr) timers_->Stop();
+  grpc_.reset();
+  services_.clear();
+  flusher_.reset();
+  replica_.reset();
+  state_.reset();
+  log_.reset();
+  directory_.reset();  // and with it the lock
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  auto server = std::make_unique<ServerImpl>(options);
+  RETURN_IF_ERROR(server->Start());
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace cairn::server

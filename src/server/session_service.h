@@ -1,0 +1,49 @@
+// One Session stream: many requests in flight, answered as they complete, several to a message.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/mailbox.h"
+#include "node/replica.h"
+#include "server/api.h"
+
+namespace cairn::server {
+
+// A stream with something to write.
+class Flushable {
+ public:
+  virtual ~Flushable() = default;
+  virtual void Flush() = 0;
+};
+
+// Writes what streams have to say on a thread of its own: answers come from the apply thread and
+// the read threads, many in a row, and by the time this thread wakes they share a message; nor do
+// those threads pay for the serializing and the system call.
+class Flusher {
+ public:
+  Flusher();
+  ~Flusher();
+  Flusher(const Flusher&) = delete;
+  Flusher& operator=(const Flusher&) = delete;
+
+  // Each stream is in the queue at most once, which bounds it.
+  void Push(std::shared_ptr<Flushable> stream) { box_.Push(std::move(stream), 0); }
+
+ private:
+  Mailbox<std::shared_ptr<Flushable>> box_;
+  std::thread thread_;
+};
+
+// Starts to serve the stream; gRPC owns what is returned until the stream ends. All arguments must
+// outlive the gRPC server.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ServeSession(
+    grpc::CallbackServerContext* context, Api* api, node::Replica* replica, Clock* clock,
+    Flusher* flusher);
+
+}  // namespace cairn::server

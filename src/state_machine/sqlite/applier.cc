@@ -1,0 +1,403 @@
+#include "state_machine/sqlite/applier.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "raft/configuration_codec.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// Every command draws from a generator of its own, so that what one takes does not move the others.
+uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
+  uint64_t z = batch_seed + (number + 1) * 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+// ---- Batches
+// -------------------------------------------------------------------------------------
+
+Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
+                      LogIndex config_index, const std::function<void(EntryResults)>& on_results) {
+  while (!entries.empty() && entries.front().index <= applied_.index) entries = entries.subspan(1);
+  while (!entries.empty()) {
+    if (entries.front().index != applied_.index + 1) {
+      return Internal("entry " + ToString(entries.front().index) + " was given after entry " +
+                      ToString(applied_.index));
+    }
+    std::vector<Entry> batch;
+    ASSIGN_OR_RETURN(const size_t taken, Decode(entries, &batch));
+    entries = entries.subspan(taken);
+
+    AppliedState after = applied_;
+    after.index = batch.back().entry.index;
+    after.term = batch.back().entry.term;
+    for (Entry& each : batch) {
+      if (!each.config.has_value()) continue;
+      after.config = std::move(*each.config);
+      after.config_index = each.entry.index;
+    }
+    if (entries.empty()) {
+      after.config = config;
+      after.config_index = config_index;
+    }
+    std::vector<EntryResults> results;
+    Status status = ApplyBatch(batch, after, &results);
+    if (!status.ok()) {
+      (void)UndoBatch().ok();
+      return status;
+    }
+    for (EntryResults& each : results) on_results(std::move(each));
+  }
+  return OkStatus();
+}
+
+Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector<Entry>* batch) {
+  size_t commands = 0;
+  size_t bytes = 0;
+  for (const raft::Entry& entry : entries) {
+    Entry decoded;
+    decoded.entry = entry;
+    if (entry.type == raft::EntryType::kNormal) {
+      Result<CommandBatch> commands_of = DecodeBatch(*entry.payload);
+      if (!commands_of.ok()) {
+        return DataLoss("entry " + ToString(entry.index) + ": " + commands_of.status().message());
+      }
+      decoded.batch = std::move(commands_of).value();
+    } else if (entry.type == raft::EntryType::kConfig) {
+      decoded.config = raft::DecodeConfiguration(*entry.payload);
+      if (!decoded.config.has_value()) {
+        return DataLoss("entry " + ToString(entry.index) + " holds a malformed configuration");
+      }
+    }
+    commands += decoded.batch.commands.size();
+    bytes += entry.payload->size();
+    batch->push_back(std::move(decoded));
+    if (commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
+  }
+  return batch->size();
+}
+
+Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
+                           std::vector<EntryResults>* results) {
+  left_out_.clear();
+  AppliedState after = last;
+  for (;;) {
+    results->clear();
+    lease_ms_ = applied_.lease_ms;
+    RETURN_IF_ERROR(engine_->BeginBatch());
+    sessions_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
+    const size_t left_out = left_out_.size();
+    RETURN_IF_ERROR(ApplyEntries(batch, results));
+    after.lease_ms = lease_ms_;
+    if (left_out_.size() == left_out) return CommitBatch(after);
+    RETURN_IF_ERROR(UndoBatch());
+  }
+}
+
+Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results) {
+  for (const Entry& each : batch) {
+    EntryResults of_entry{each.entry.index, each.entry.term, {}};
+    const size_t count = each.batch.commands.size();
+    if (each.entry.type == raft::EntryType::kNormal) {
+      lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
+      sessions_.Expire(lease_ms_);
+      RETURN_IF_ERROR(txs_.Expire(lease_ms_, CommandNumber(each.entry.index, 0)));
+    }
+    of_entry.results.resize(count);
+    for (size_t i = 0; i < count; ++i) {
+      const Place place{CommandNumber(each.entry.index, i), &each.batch.header, lease_ms_};
+      const size_t left_out = left_out_.size();
+      RETURN_IF_ERROR(ApplyCommand(each.batch.commands[i], place, &of_entry.results[i]));
+      if (left_out_.size() != left_out) return OkStatus();
+    }
+    results->push_back(std::move(of_entry));
+  }
+  return OkStatus();
+}
+
+Status Applier::CommitBatch(const AppliedState& after) {
+  RETURN_IF_ERROR(versions_.Flush());
+  RETURN_IF_ERROR(sessions_.Flush());
+  RETURN_IF_ERROR(write_state_.Bind(1, after.index.value())
+                      .Bind(2, after.term.value())
+                      .Bind(3, after.lease_ms)
+                      .Run());
+  if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
+    const std::string encoded = raft::EncodeConfiguration(after.config);
+    RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
+  }
+  RETURN_IF_ERROR(engine_->CommitBatch());
+  versions_.BatchCommitted();
+  sessions_.BatchCommitted();
+  txs_.BatchCommitted();
+  applied_ = after;
+  return OkStatus();
+}
+
+Status Applier::UndoBatch() {
+  RETURN_IF_ERROR(engine_->AbandonBatch());
+  versions_.BatchUndone();
+  sessions_.BatchUndone();
+  return txs_.BatchUndone(engine_->db());
+}
+
+// ---- Commands
+// ------------------------------------------------------------------------------------
+
+Status Applier::ApplyCommand(const Command& command, const Place& place, CommandResult* result) {
+  const uint64_t hash = command.id.session.empty() ? 0 : OperationHash(command.operation);
+  if (auto known = sessions_.Admit(command, place.number, hash, place.lease_ms)) {
+    *result = std::move(*known);
+    if (result->index.is_none()) result->index = IndexOfCommand(place.number);
+    return OkStatus();
+  }
+  result->index = IndexOfCommand(place.number);
+  if (const auto it = left_out_.find(place.number); it != left_out_.end()) {
+    result->status = it->second;
+  } else {
+    RETURN_IF_ERROR(ApplyOperation(command.operation, place, result));
+    if (left_out_.contains(place.number)) return OkStatus();
+  }
+  if (!result->status.ok()) {
+    // All that comes from running statements is the same on every node, and final.
+    if (result->status.outcome() == Outcome::kNone) {
+      result->status = std::move(result->status).With(Outcome::kApplied);
+    }
+    result->statements.clear();
+  }
+  sessions_.Record(command, place.number, hash, *result);
+  return OkStatus();
+}
+
+Status Applier::ApplyOperation(const Operation& operation, const Place& place,
+                               CommandResult* result) {
+  if (const auto* execute = std::get_if<Execute>(&operation)) {
+    return ApplyExecute(*execute, place, result);
+  }
+  if (const auto* prepare = std::get_if<Prepare>(&operation)) {
+    return ApplyPrepare(*prepare, place, result);
+  }
+  if (const auto* commit = std::get_if<Commit>(&operation)) {
+    return ApplyCommit(*commit, place, result);
+  }
+  if (const auto* rollback = std::get_if<Rollback>(&operation)) {
+    return ApplyRollback(*rollback, place, result);
+  }
+  return OkStatus();  // OpenSession and AdvanceLease have done their work already
+}
+
+Status Applier::ApplyExecute(const Execute& execute, const Place& place, CommandResult* result) {
+  const BatchHeader& header = *place.header;
+  const std::string nobody;
+  RETURN_IF_ERROR(engine_->BeginCommand(
+      {header.wall_ms, CommandSeed(header.random_seed, place.number), header.vdbe_ops_max}));
+  version_changes_.clear();
+  Status verdict;
+  RETURN_IF_ERROR(RunStatements(execute.statements, &nobody, &result->statements, &verdict));
+  RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
+  if (engine_->batch_lost()) left_out_.emplace(place.number, verdict);
+  if (verdict.ok()) CountVersions();
+  result->status = std::move(verdict);
+  return OkStatus();
+}
+
+Status Applier::RunStatements(std::span<const Statement> statements, const std::string* tx_id,
+                              std::vector<StatementResult>* results, Status* verdict) {
+  results->resize(statements.size());
+  for (size_t i = 0; i < statements.size() && verdict->ok(); ++i) {
+    RETURN_IF_ERROR(RunStatement(statements[i], tx_id, &(*results)[i], verdict, nullptr));
+    if (verdict->ok() || statements.size() == 1) continue;
+    *verdict = std::move(*verdict).Prefixed("statement " + std::to_string(i + 1));
+  }
+  return OkStatus();
+}
+
+Status Applier::RunStatement(const Statement& statement, const std::string* tx_id,
+                             StatementResult* result, Status* verdict, ProgramFacts* facts) {
+  Program* program = nullptr;
+  RETURN_IF_ERROR(engine_->Compile(statement, &program, verdict));
+  if (!verdict->ok()) return OkStatus();
+  if (tx_id != nullptr && txs_.any_prepared()) {
+    *verdict = txs_.CheckConflicts(program->facts, *tx_id);
+    if (!verdict->ok()) return OkStatus();
+  }
+  if (facts != nullptr) *facts = program->facts;
+  // A change of the schema frees the program, and what a table is called may change with it.
+  const bool changes_schema = program->facts.changes_schema;
+  std::set<std::string> written;
+  std::string altered;
+  if (changes_schema) {
+    written = program->facts.writes;
+    altered = program->facts.altered_table;
+  } else if (program->counters.empty()) {
+    program->counters.push_back(versions_.Counter(""));
+    for (const std::string& table : program->facts.writes) {
+      // Views are written through their triggers.
+      if (engine_->catalog().HasTable(table)) {
+        program->counters.push_back(versions_.Counter(table));
+      }
+    }
+  }
+  RETURN_IF_ERROR(engine_->Run(program, statement, result, verdict));
+  if (!verdict->ok()) return OkStatus();
+  if (!changes_schema) {
+    for (VersionCounter* counter : program->counters) version_changes_.push_back({counter, {}, {}});
+    return OkStatus();
+  }
+  version_changes_.push_back({versions_.Counter(""), {}, {}});
+  for (const std::string& table : written) {
+    version_changes_.push_back({versions_.Counter(table), {}, {}});
+  }
+  if (!engine_->renamed_to().empty()) {
+    version_changes_.push_back({nullptr, altered, engine_->renamed_to()});
+  }
+  return OkStatus();
+}
+
+void Applier::CountVersions() {
+  for (const VersionChange& change : version_changes_) {
+    if (change.counter != nullptr) {
+      versions_.Add(change.counter, 1);
+    } else {
+      versions_.Rename(change.renamed_from, change.renamed_to);
+    }
+  }
+}
+
+// ---- Two-phase commit
+// ----------------------------------------------------------------------------
+
+Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, CommandResult* result) {
+  const PreparedTx* const known = txs_.Find(prepare.tx_id);
+  if (prepare.tx_id.empty() || prepare.tx_id.size() > kTxIdBytesMax) {
+    result->status =
+        InvalidArgument("a transaction id has 1 to " + std::to_string(kTxIdBytesMax) + " bytes");
+  } else if (prepare.timeout_ms > kPrepareTimeoutMaxMs) {
+    result->status = InvalidArgument("a transaction may stay prepared for at most " +
+                                     std::to_string(kPrepareTimeoutMaxMs) + " ms");
+  } else if (known != nullptr && known->state != TxState::kPrepared) {
+    result->status =
+        FailedPrecondition("the transaction '" + prepare.tx_id + "' has ended already");
+  } else if (known == nullptr && txs_.prepared() >= kPreparedMax) {
+    result->status = ResourceExhausted("too many transactions are prepared");
+  } else if (known != nullptr &&
+             (known->statements.size() >= kStatementsPerTxMax || known->bytes >= kTxBytesMax)) {
+    result->status = ResourceExhausted("the transaction has too many statements");
+  } else if (EncodeCommand(Command{{}, 0, prepare}).size() > kTxBytesMax) {
+    result->status = ResourceExhausted("the statement is too large to be prepared");
+  }
+  if (!result->status.ok()) return OkStatus();
+
+  const BatchHeader& header = *place.header;
+  PreparedTx tx;
+  if (known != nullptr) {
+    tx = *known;
+  } else {
+    tx.id = prepare.tx_id;
+    tx.number = place.number;
+    tx.wall_ms = header.wall_ms;
+    tx.seed = CommandSeed(header.random_seed, place.number);
+  }
+  const uint64_t timeout = prepare.timeout_ms == 0 ? kPrepareTimeoutDefaultMs : prepare.timeout_ms;
+  tx.deadline_lease_ms = std::max(tx.deadline_lease_ms, place.lease_ms + timeout);
+
+  RETURN_IF_ERROR(engine_->BeginCommand({tx.wall_ms, tx.seed, header.vdbe_ops_max}));
+  Status verdict;
+  StatementResult staged;
+  RETURN_IF_ERROR(StagePrepared(prepare, &tx, &staged, &verdict));
+  RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/false, &verdict));
+  if (engine_->batch_lost()) left_out_.emplace(place.number, verdict);
+  result->status = verdict;
+  if (!verdict.ok()) return OkStatus();
+  result->statements.push_back(std::move(staged));
+  return txs_.Stage(std::move(tx));
+}
+
+Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
+                              Status* verdict) {
+  // The new statement must see what those before it did.
+  std::vector<StatementResult> unused;
+  RETURN_IF_ERROR(RunStatements(tx->statements, nullptr, &unused, verdict));
+  if (!verdict->ok()) return OkStatus();
+  ProgramFacts facts;
+  RETURN_IF_ERROR(RunStatement(prepare.statement, &tx->id, result, verdict, &facts));
+  if (!verdict->ok()) return OkStatus();
+  *verdict = engine_->CheckDeferred();
+  if (!verdict->ok()) return OkStatus();
+  for (auto [from, to] :
+       {std::pair(&facts.reads, &tx->reads), std::pair(&facts.writes, &tx->writes)}) {
+    for (const std::string& name : *from) {
+      to->insert(name);
+      // Who reads the storage of a virtual table reads the table.
+      const std::string owner = engine_->catalog().OwnerOfShadow(name);
+      if (!owner.empty()) to->insert(owner);
+    }
+  }
+  tx->holds_all = tx->holds_all || facts.changes_schema || facts.writes_sequence;
+  tx->statements.push_back(prepare.statement);
+  return OkStatus();
+}
+
+Status Applier::ApplyCommit(const Commit& commit, const Place& place, CommandResult* result) {
+  const PreparedTx* const known = txs_.Find(commit.tx_id);
+  if (known == nullptr) {
+    result->status = NotFound("no transaction '" + commit.tx_id + "' is known");
+    return OkStatus();
+  }
+  switch (known->state) {
+    case TxState::kPrepared: break;
+    case TxState::kCommitted:
+      result->index = IndexOfCommand(known->number);
+      result->result_gone = true;
+      return OkStatus();
+    case TxState::kExpired:
+      result->status =
+          FailedPrecondition("the transaction '" + commit.tx_id +
+                             "' was not committed before its deadline and has expired");
+      return OkStatus();
+    default:
+      result->status = FailedPrecondition("the transaction '" + commit.tx_id + "' was rolled back");
+      return OkStatus();
+  }
+  // Without a budget: it was enough at Prepare, and the work is the same.
+  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, known->seed, /*vdbe_ops_max=*/0}));
+  version_changes_.clear();
+  Status verdict;
+  RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));
+  RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
+  if (engine_->batch_lost()) {
+    left_out_.emplace(place.number, verdict);
+    return OkStatus();
+  }
+  if (verdict.ok()) {
+    CountVersions();
+    return txs_.Finish(commit.tx_id, TxState::kCommitted, place.number);
+  }
+  result->status = Internal("a prepared statement failed: " + verdict.message());
+  return txs_.Finish(commit.tx_id, TxState::kRolledBack, place.number);
+}
+
+Status Applier::ApplyRollback(const Rollback& rollback, const Place& place, CommandResult* result) {
+  const PreparedTx* const known = txs_.Find(rollback.tx_id);
+  if (rollback.tx_id.empty() || rollback.tx_id.size() > kTxIdBytesMax) {
+    result->status =
+        InvalidArgument("a transaction id has 1 to " + std::to_string(kTxIdBytesMax) + " bytes");
+    return OkStatus();
+  }
+  if (known == nullptr || known->state == TxState::kPrepared) {
+    return txs_.Finish(rollback.tx_id, TxState::kRolledBack, place.number);
+  }
+  if (known->state == TxState::kCommitted) {
+    result->status =
+        FailedPrecondition("the transaction '" + rollback.tx_id + "' is committed already");
+  }
+  return OkStatus();
+}
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,114 @@
+// Applier: applies log entries to the data base, many in one SQLite transaction.
+//
+// What an entry does must not depend on which entries share its transaction. So each command has
+// its own savepoint (deferred foreign keys and full-text indexes would otherwise be settled only
+// where the batch ends), and all that Cairn keeps of it (sessions, versions, prepared transactions,
+// the applied index) is a function of the log alone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "raft/types.h"
+#include "state_machine/command.h"
+#include "state_machine/sqlite/engine.h"
+#include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sessions.h"
+#include "state_machine/sqlite/transactions.h"
+#include "state_machine/sqlite/versions.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::state_machine {
+
+// One owner, the apply thread.
+class Applier {
+ public:
+  // Opens the data base, or makes it with `founding` as its configuration at index 0.
+  // FAILED_PRECONDITION if the file is not one of Cairn's or of a newer format; then it was not
+  // touched.
+  static Result<std::unique_ptr<Applier>> Open(const std::string& path, size_t cache_bytes,
+                                               const raft::Configuration& founding);
+
+  // See StateMachine::Apply. After an error that is not OK nothing more may be applied.
+  Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
+               LogIndex config_index, const std::function<void(EntryResults)>& on_results);
+
+  const AppliedState& applied() const { return applied_; }
+  std::optional<uint64_t> NextDeadlineLeaseMs() const { return txs_.NextDeadlineLeaseMs(); }
+  Engine& engine() { return *engine_; }
+  const Sessions& sessions() const { return sessions_; }
+
+ private:
+  // One SQLite transaction holds at most this much.
+  static constexpr size_t kCommandsPerBatch = 8192;
+  static constexpr size_t kBytesPerBatch = 8 << 20;
+
+  // An entry, decoded.
+  struct Entry {
+    raft::Entry entry;
+    CommandBatch batch;  // of kNormal entries
+    std::optional<raft::Configuration> config;
+  };
+  // One command at its place in the log.
+  struct Place {
+    uint64_t number = 0;
+    const BatchHeader* header = nullptr;
+    uint64_t lease_ms = 0;
+  };
+
+  Applier() = default;
+  Status OpenTables(const raft::Configuration& founding);
+  Status CreateTables(const raft::Configuration& founding);
+  Result<size_t> Decode(std::span<const raft::Entry> entries, std::vector<Entry>* batch);
+  Status ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
+                    std::vector<EntryResults>* results);
+  Status ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results);
+  Status CommitBatch(const AppliedState& after);
+  Status UndoBatch();
+  Status ApplyCommand(const Command& command, const Place& place, CommandResult* result);
+  Status ApplyOperation(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyExecute(const Execute& execute, const Place& place, CommandResult* result);
+  Status ApplyPrepare(const Prepare& prepare, const Place& place, CommandResult* result);
+  Status ApplyCommit(const Commit& commit, const Place& place, CommandResult* result);
+  Status ApplyRollback(const Rollback& rollback, const Place& place, CommandResult* result);
+  Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
+                       Status* verdict);
+  // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.
+  Status RunStatements(std::span<const Statement> statements, const std::string* tx_id,
+                       std::vector<StatementResult>* results, Status* verdict);
+  Status RunStatement(const Statement& statement, const std::string* tx_id, StatementResult* result,
+                      Status* verdict, ProgramFacts* facts);
+  // Of the command that succeeded.
+  void CountVersions();
+
+  std::unique_ptr<Engine> engine_;
+  Versions versions_;
+  Sessions sessions_;
+  Transactions txs_;
+  InternalStatement write_state_;
+  InternalStatement write_config_;
+  AppliedState applied_;
+  uint64_t lease_ms_ = 0;  // within the batch
+
+  // Of the command that runs: what to add to the versions if it succeeds, in order.
+  struct VersionChange {
+    VersionCounter* counter = nullptr;  // or:
+    std::string renamed_from, renamed_to;
+  };
+  std::vector<VersionChange> version_changes_;
+
+  // Commands whose statement ended the whole SQLite transaction, with the verdict on them: when the
+  // batch is applied again, they are left out.
+  std::map<uint64_t, Status> left_out_;
+};
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,60 @@
+// Applier: opening a data base, and making a new one.
+
+#include <utility>
+
+#include "raft/configuration_codec.h"
+#include "state_machine/sqlite/applier.h"
+#include "state_machine/sqlite/data_file.h"
+
+namespace cairn::state_machine {
+namespace {
+
+constexpr char kStateSchema[] =
+    "CREATE TABLE _cairn_state(id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
+    " applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, lease_ms INTEGER NOT NULL,"
+    " config BLOB NOT NULL, config_index INTEGER NOT NULL)";
+
+}  // namespace
+
+Result<std::unique_ptr<Applier>> Applier::Open(const std::string& path, size_t cache_bytes,
+                                               const raft::Configuration& founding) {
+  RETURN_IF_ERROR(CheckDataFile(path));
+  std::unique_ptr<Applier> applier(new Applier);
+  ASSIGN_OR_RETURN(applier->engine_, Engine::Open(path, cache_bytes));
+  Status status = applier->OpenTables(founding);
+  if (!status.ok()) return std::move(status).Prefixed("open " + path);
+  return applier;
+}
+
+Status Applier::OpenTables(const raft::Configuration& founding) {
+  if (!engine_->catalog().HasTable("_cairn_state")) RETURN_IF_ERROR(CreateTables(founding));
+  RETURN_IF_ERROR(engine_->FixReservedObjects());
+  sqlite3* const db = engine_->db();
+  ASSIGN_OR_RETURN(applied_, ReadAppliedState(db));
+  RETURN_IF_ERROR(versions_.Open(db));
+  RETURN_IF_ERROR(sessions_.Open(db));
+  RETURN_IF_ERROR(txs_.Open(db));
+  RETURN_IF_ERROR(write_state_.Prepare(
+      db, "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3"));
+  return write_config_.Prepare(db, "UPDATE _cairn_state SET config = ?1, config_index = ?2");
+}
+
+Status Applier::CreateTables(const raft::Configuration& founding) {
+  sqlite3* const db = engine_->db();
+  RETURN_IF_ERROR(engine_->BeginBatch());
+  for (const char* schema :
+       {kStateSchema, Versions::kSchema, Sessions::kSchema, Transactions::kSchema}) {
+    RETURN_IF_ERROR(ExecInternal(db, schema));
+  }
+  InternalStatement insert;
+  RETURN_IF_ERROR(insert.Prepare(
+      db,
+      "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms, config,"
+      " config_index) VALUES(1, ?1, 0, 0, 0, ?2, 0)"));
+  const std::string encoded = raft::EncodeConfiguration(founding);
+  RETURN_IF_ERROR(insert.Bind(1, static_cast<int64_t>(kDataFormat)).BindBlob(2, encoded).Run());
+  insert.Finalize();
+  return engine_->CommitBatch();
+}
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,188 @@
+#include "state_machine/sqlite/authorizer.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "state_machine/sqlite/pragmas.h"
+#include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/write_functions.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// Modules whose tables keep all they know in the data base.
+constexpr std::string_view kModules[] = {"fts3",      "fts4",  "fts4aux",  "fts5",
+                                         "fts5vocab", "rtree", "rtree_i32"};
+// Tables that show the node, the file or the connection, not the data.
+constexpr std::string_view kLocalTables[] = {"dbstat",     "sqlite_stmt",   "sqlite_dbpage",
+                                             "bytecode",   "tables_used",   "sqlite_dbdata",
+                                             "completion", "sqlite_memstat"};
+
+template <size_t n>
+bool IsOneOf(const std::string_view (&list)[n], std::string_view lower_name) {
+  return std::find(std::begin(list), std::end(list), lower_name) != std::end(list);
+}
+
+bool StartsWith(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+std::string_view OrEmpty(const char* text) {
+  return text == nullptr ? std::string_view() : std::string_view(text);
+}
+
+bool IsSchemaTable(std::string_view lower_name) {
+  return lower_name == "sqlite_master" || lower_name == "sqlite_schema";
+}
+
+}  // namespace
+
+void WriteAuthorizer::StartCompiling() {
+  mode_ = Mode::kCompiling;
+  facts_ = ProgramFacts();
+  refusal_ = OkStatus();
+}
+
+int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char* b,
+                               const char* schema, const char* /*trigger*/) {
+  auto* const authorizer = static_cast<WriteAuthorizer*>(self);
+  switch (authorizer->mode_) {
+    case Mode::kInternal: return SQLITE_OK;
+    case Mode::kRunning:
+      // FTS tables can be told to read any table as their content.
+      return IsReservedName(OrEmpty(a)) ? SQLITE_DENY : SQLITE_OK;
+    case Mode::kCompiling: return authorizer->Check(action, OrEmpty(a), b, OrEmpty(schema));
+  }
+  return SQLITE_DENY;
+}
+
+int WriteAuthorizer::Refuse(std::string message) {
+  if (refusal_.ok()) refusal_ = PermissionDenied(std::move(message));
+  return SQLITE_DENY;
+}
+
+int WriteAuthorizer::Check(int action, std::string_view a, const char* b, std::string_view schema) {
+  switch (action) {
+    case SQLITE_SELECT: return SQLITE_OK;
+    case SQLITE_RECURSIVE: facts_.recursive = true; return SQLITE_OK;
+    case SQLITE_READ: return CheckRead(a, OrEmpty(b));
+    case SQLITE_INSERT:
+    case SQLITE_UPDATE:
+    case SQLITE_DELETE:
+      if (schema == "temp") return Refuse("TEMP tables and triggers are not replicated");
+      return CheckWrite(a);
+    case SQLITE_FUNCTION: return CheckFunction(OrEmpty(b));
+    case SQLITE_PRAGMA: return CheckPragma(a, b != nullptr);
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TABLE:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_VTABLE:
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_TRIGGER:
+    case SQLITE_DROP_VIEW:
+    case SQLITE_DROP_VTABLE:
+    case SQLITE_REINDEX:
+    case SQLITE_ANALYZE: return CheckSchemaChange(action, a, OrEmpty(b));
+    // ALTER TABLE names the schema first.
+    case SQLITE_ALTER_TABLE: return CheckSchemaChange(action, OrEmpty(b), OrEmpty(b));
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW:
+    case SQLITE_DROP_TEMP_INDEX:
+    case SQLITE_DROP_TEMP_TABLE:
+    case SQLITE_DROP_TEMP_TRIGGER:
+    case SQLITE_DROP_TEMP_VIEW: return Refuse("TEMP objects are not replicated");
+    case SQLITE_TRANSACTION:
+    case SQLITE_SAVEPOINT:
+      return Refuse(
+          "BEGIN, COMMIT, ROLLBACK and SAVEPOINT are not replicated; send the statements together "
+          "in one request, or use Prepare and Commit");
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH: return Refuse("ATTACH and DETACH are not replicated");
+    default: return Refuse("this kind of statement is not replicated");
+  }
+}
+
+int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
+                                       std::string_view on_table) {
+  if (IsReservedName(name) || IsReservedName(on_table)) {
+    return Refuse("names that start with _cairn_ are reserved");
+  }
+  facts_.changes_schema = true;
+  const std::string lower = LowerCase(name);
+  switch (action) {
+    case SQLITE_CREATE_VTABLE:
+      if (!IsOneOf(kModules, LowerCase(on_table))) {
+        return Refuse("virtual tables of module " + std::string(on_table) + " are not replicated");
+      }
+      facts_.writes.insert(lower);
+      break;
+    case SQLITE_CREATE_TABLE: facts_.writes.insert(lower); break;
+    case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_VTABLE: facts_.writes.insert(lower); [[fallthrough]];
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_TRIGGER:
+    case SQLITE_DROP_VIEW: facts_.drops_or_alters = true; break;
+    case SQLITE_ALTER_TABLE:
+      facts_.drops_or_alters = true;
+      facts_.alters_table = true;
+      facts_.altered_table = lower;
+      facts_.writes.insert(lower);
+      break;
+    case SQLITE_ANALYZE: facts_.analyzes = true; break;
+    default: break;
+  }
+  return SQLITE_OK;
+}
+
+int WriteAuthorizer::CheckWrite(std::string_view table) {
+  const std::string lower = LowerCase(table);
+  if (IsReservedName(lower)) return Refuse(std::string(table) + " is internal to Cairn");
+  if (StartsWith(lower, "sqlite_stat") && !facts_.changes_schema) {
+    return Refuse("the planner's statistics are written by ANALYZE alone");
+  }
+  if (lower == "sqlite_sequence" && !facts_.changes_schema) facts_.writes_sequence = true;
+  // SQLite itself guards sqlite_schema; what comes here is part of a change of the schema.
+  if (!StartsWith(lower, "sqlite_")) facts_.writes.insert(lower);
+  return SQLITE_OK;
+}
+
+int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) {
+  const std::string lower = LowerCase(table);
+  if (IsReservedName(lower)) return Refuse(std::string(table) + " is internal to Cairn");
+  if (IsOneOf(kLocalTables, lower) || StartsWith(lower, "pragma_")) {
+    return Refuse(std::string(table) + " may differ between nodes; a write may not read it");
+  }
+  const std::string lower_column = LowerCase(column);
+  if (IsSchemaTable(lower) && lower_column == "rootpage" && !facts_.drops_or_alters) {
+    return Refuse("rootpage may differ between nodes; a write may not read it");
+  }
+  if (lower_column == "rank") facts_.reads_rank = true;
+  facts_.reads.insert(lower);
+  return SQLITE_OK;
+}
+
+int WriteAuthorizer::CheckFunction(std::string_view name) {
+  if (IsReplicableFunction(name)) return SQLITE_OK;
+  // SQLite's own, by which ALTER TABLE rewrites the schema; nobody else can call them.
+  if (facts_.alters_table && StartsWith(name, "sqlite_")) return SQLITE_OK;
+  return Refuse("the result of " + std::string(name) +
+                "() may differ between nodes, so a write may not use it; compute it in the client "
+                "and pass it as a parameter");
+}
+
+int WriteAuthorizer::CheckPragma(std::string_view name, bool has_argument) {
+  switch (ClassifyPragma(name, has_argument)) {
+    case PragmaUse::kWrite: return SQLITE_OK;
+    case PragmaUse::kRead:
+      refusal_ = InvalidArgument("PRAGMA " + std::string(name) + " only reads: use Query");
+      return SQLITE_DENY;
+    case PragmaUse::kRefused: break;
+  }
+  return Refuse("PRAGMA " + std::string(name) + " is not replicated");
+}
+
+}  // namespace cairn::state_machine

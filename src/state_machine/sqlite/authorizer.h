@@ -1,0 +1,69 @@
+// WriteAuthorizer: decides what a replicated statement may contain, and notes what it touches.
+//
+// SQLite calls it while it compiles: for each table, column, function and kind of statement, those
+// in triggers, views and foreign key actions included. What is not known to have the same effect on
+// every node is refused.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace cairn::state_machine {
+
+// What a compiled statement may do. Names of tables are in lower case.
+struct ProgramFacts {
+  std::set<std::string> reads;
+  std::set<std::string> writes;
+  std::string altered_table;  // ALTER TABLE names it; it may be about to get another name
+  bool changes_schema = false;
+  bool drops_or_alters = false;
+  bool alters_table = false;
+  bool analyzes = false;
+  bool recursive = false;        // WITH RECURSIVE
+  bool reads_rank = false;       // a column called rank, which FTS5 computes with log()
+  bool writes_sequence = false;  // sqlite_sequence, directly
+};
+
+// Owned by the engine; its thread only.
+class WriteAuthorizer {
+ public:
+  enum class Mode {
+    kInternal,   // Cairn's own statements: all is allowed
+    kCompiling,  // a client's statement is being compiled
+    // A client's statement runs. What is compiled now are the statements by which virtual tables
+    // reach their own storage; a running node has them already, a fresh one does not, so nothing is
+    // noted.
+    kRunning,
+  };
+
+  void Install(sqlite3* db) { sqlite3_set_authorizer(db, &Authorize, this); }
+  void SetMode(Mode mode) { mode_ = mode; }
+  // Starts to note anew.
+  void StartCompiling();
+
+  const ProgramFacts& facts() const { return facts_; }
+  // Why the last statement was refused; OK if it was not refused here.
+  const Status& refusal() const { return refusal_; }
+
+ private:
+  static int Authorize(void* self, int action, const char* a, const char* b, const char* schema,
+                       const char* trigger);
+  int Check(int action, std::string_view a, const char* b, std::string_view schema);
+  int CheckSchemaChange(int action, std::string_view name, std::string_view on_table);
+  int CheckWrite(std::string_view table);
+  int CheckRead(std::string_view table, std::string_view column);
+  int CheckFunction(std::string_view name);
+  int CheckPragma(std::string_view name, bool has_argument);
+  int Refuse(std::string message);
+
+  Mode mode_ = Mode::kInternal;
+  ProgramFacts facts_;
+  Status refusal_;
+};
+
+}  // namespace cairn::state_machine

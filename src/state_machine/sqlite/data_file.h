@@ -1,0 +1,25 @@
+// The SQLite file: whether it is one of Cairn's, and what it says of itself.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <string>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "raft/types.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::state_machine {
+
+inline constexpr int kDataFormat = 1;
+
+// FAILED_PRECONDITION if there is a file that is not a Cairn data base, or of a newer format.
+// Touches nothing; no file, or an empty one, is fine.
+Status CheckDataFile(const std::string& path);
+
+// Of an open data base, as of the transaction that the connection is in.
+Result<AppliedState> ReadAppliedState(sqlite3* db);
+Result<raft::SnapshotMeta> ReadMeta(sqlite3* db);
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,502 @@
+#include "state_machine/sqlite/engine.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+
+namespace cairn::state_machine {
+namespace {
+
+constexpr int kValueBytesMax = 16 << 20;
+// How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
+// can do before it is stopped, so it is the same on every node.
+constexpr int kOpsPerLook = 1000;
+constexpr int kBusyTimeoutMs = 5000;
+constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
+
+// The limits are part of the data base's meaning: a value that one node takes, all must take.
+struct Limit {
+  int id;
+  int value;
+};
+constexpr Limit kLimits[] = {
+    {SQLITE_LIMIT_LENGTH, kValueBytesMax},
+    {SQLITE_LIMIT_SQL_LENGTH, static_cast<int>(kSqlBytesMax)},
+    {SQLITE_LIMIT_COLUMN, 2000},
+    {SQLITE_LIMIT_EXPR_DEPTH, 1000},
+    {SQLITE_LIMIT_COMPOUND_SELECT, 500},
+    {SQLITE_LIMIT_FUNCTION_ARG, 127},
+    {SQLITE_LIMIT_ATTACHED, 0},
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50000},
+    {SQLITE_LIMIT_VARIABLE_NUMBER, 250000},
+    {SQLITE_LIMIT_TRIGGER_DEPTH, 1000},
+    {SQLITE_LIMIT_WORKER_THREADS, 0},
+};
+
+struct Setting {
+  int id;
+  int value;
+};
+constexpr Setting kSettings[] = {
+    {SQLITE_DBCONFIG_DEFENSIVE, 1},
+    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+    {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
+    {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
+    {SQLITE_DBCONFIG_ENABLE_TRIGGER, 1},
+    {SQLITE_DBCONFIG_ENABLE_VIEW, 1},
+    {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+    {SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0},
+    {SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, 0},
+    {SQLITE_DBCONFIG_DQS_DDL, 1},
+    {SQLITE_DBCONFIG_DQS_DML, 1},
+    // Plans that do not depend on the first values a statement was bound to.
+    {SQLITE_DBCONFIG_ENABLE_QPSG, 1},
+};
+
+// Closing the last connection would move the WAL into the file by itself, so that the file would
+// say more than the last Checkpoint answered for.
+constexpr Setting kNoCheckpointOnClose = {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1};
+
+Status SetConfig(sqlite3* db, const Setting& setting) {
+  int now = -1;
+  const int rc = sqlite3_db_config(db, setting.id, setting.value, &now);
+  if (rc != SQLITE_OK) return SqliteTrouble(db, rc, "sqlite3_db_config");
+  CHECK(now == setting.value) << "setting " << setting.id << " is " << now;
+  return OkStatus();
+}
+
+// A failure that the state of the data base and the statement alone decide.
+Status Verdict(int rc, const char* message) {
+  switch (rc & 0xff) {
+    case SQLITE_CONSTRAINT:
+      switch (rc) {
+        case SQLITE_CONSTRAINT_UNIQUE:
+        case SQLITE_CONSTRAINT_PRIMARYKEY:
+        case SQLITE_CONSTRAINT_ROWID: return AlreadyExists(message);
+        default: return FailedPrecondition(message);
+      }
+    case SQLITE_TOOBIG: return ResourceExhausted(message);
+    case SQLITE_AUTH: return PermissionDenied(message);
+    // Only this connection's own statements can lock one another here: a virtual table written
+    // while the same statement scans it.
+    case SQLITE_LOCKED: return FailedPrecondition(message);
+    case SQLITE_CORRUPT: return FailedPrecondition(message);
+    default: return InvalidArgument(message);
+  }
+}
+
+bool IsVerdict(int rc) {
+  switch (rc & 0xff) {
+    case SQLITE_ERROR:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_RANGE:
+    case SQLITE_AUTH:
+    case SQLITE_LOCKED: return true;
+    // What the rows say, not the pages: a full-text index told of content it never had, or a
+    // sqlite_sequence of the wrong form. Clients can bring both about, on all nodes alike.
+    case SQLITE_CORRUPT: return rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+// ---- Opening
+// -------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path, size_t cache_bytes) {
+  UseUtcAsLocalTime();
+  std::unique_ptr<Engine> engine(new Engine);
+  Status status = engine->Configure(path, cache_bytes);
+  if (!status.ok()) return std::move(status).Prefixed("open " + path);
+  return engine;
+}
+
+Engine::~Engine() {
+  programs_.Clear();
+  for (InternalStatement* each :
+       {&begin_, &commit_, &savepoint_, &release_, &rollback_to_, &zero_changes_}) {
+    each->Finalize();
+  }
+  const int rc = sqlite3_close(db_);
+  CHECK(rc == SQLITE_OK) << "a statement outlived the engine: " << rc;
+}
+
+Status Engine::Configure(const std::string& path, size_t cache_bytes) {
+  int rc = sqlite3_open_v2(path.c_str(), &db_,
+                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                           vfs_.name());
+  if (rc != SQLITE_OK) return SqliteTrouble(db_, rc, "open");
+  sqlite3_extended_result_codes(db_, 1);
+  sqlite3_busy_timeout(db_, kBusyTimeoutMs);
+  for (const Limit& limit : kLimits) sqlite3_limit(db_, limit.id, limit.value);
+  for (const Setting& setting : kSettings) RETURN_IF_ERROR(SetConfig(db_, setting));
+  RETURN_IF_ERROR(SetConfig(db_, kNoCheckpointOnClose));
+  const std::string pragmas =
+      "PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;"
+      "PRAGMA synchronous = NORMAL; PRAGMA recursive_triggers = OFF; PRAGMA secure_delete = OFF;"
+      "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -" +
+      std::to_string(cache_bytes / 1024 + 1);
+  RETURN_IF_ERROR(ExecInternal(db_, pragmas.c_str()));
+  InternalStatement mode;
+  RETURN_IF_ERROR(mode.Prepare(db_, "PRAGMA journal_mode"));
+  ASSIGN_OR_RETURN(bool row, mode.Next());
+  if (!row || mode.Bytes(0) != "wal") return Internal("the file system does not allow WAL mode");
+  mode.Finalize();
+  RETURN_IF_ERROR(mode.Prepare(db_, "PRAGMA page_size"));
+  ASSIGN_OR_RETURN(row, mode.Next());
+  if (row) page_bytes_ = mode.Uint(0);
+  mode.Finalize();
+
+  RETURN_IF_ERROR(InstallWriteFunctions(db_, &functions_));
+  authorizer_.Install(db_);
+  sqlite3_progress_handler(db_, kOpsPerLook, &OnProgress, this);
+  sqlite3_update_hook(db_, &OnRowChange, this);
+  sqlite3_wal_hook(db_, &OnWal, this);
+  RETURN_IF_ERROR(PrepareInternal());
+  return catalog_.Load(db_);
+}
+
+Status Engine::PrepareInternal() {
+  RETURN_IF_ERROR(begin_.Prepare(db_, "BEGIN IMMEDIATE"));
+  RETURN_IF_ERROR(commit_.Prepare(db_, "COMMIT"));
+  RETURN_IF_ERROR(savepoint_.Prepare(db_, "SAVEPOINT command"));
+  RETURN_IF_ERROR(release_.Prepare(db_, "RELEASE command"));
+  return rollback_to_.Prepare(db_, "ROLLBACK TO command");
+}
+
+Status Engine::FixReservedObjects() {
+  RETURN_IF_ERROR(catalog_.Load(db_));
+  reserved_objects_ = catalog_.reserved_objects();
+  return zero_changes_.Prepare(db_, "DELETE FROM _cairn_state WHERE 0");
+}
+
+// ---- Batches
+// -------------------------------------------------------------------------------------
+
+Status Engine::BeginBatch() {
+  schema_changed_in_batch_ = false;
+  analyzed_in_batch_ = false;
+  return begin_.Run();
+}
+
+Status Engine::CommitBatch() { return commit_.Run(); }
+
+Status Engine::AbandonBatch() {
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!schema_changed_in_batch_) return OkStatus();
+  programs_.Clear();
+  RETURN_IF_ERROR(catalog_.Load(db_));
+  // Statistics that SQLite holds in memory may be of the ANALYZE that is gone.
+  return analyzed_in_batch_ ? ReloadStatistics() : OkStatus();
+}
+
+// ---- Commands
+// ------------------------------------------------------------------------------------
+
+Status Engine::BeginCommand(const CommandContext& context) {
+  context_ = context;
+  result_bytes_ = 0;
+  schema_changed_ = false;
+  analyzed_ = false;
+  vfs_.SetTime(context.wall_ms);
+  // changes() would tell of the last command, but not after a restart.
+  if (sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
+  sqlite3_set_last_insert_rowid(db_, 0);
+  functions_.Reset(db_, context.seed);
+  return savepoint_.Run();
+}
+
+Status Engine::CheckDeferred() const {
+  int unresolved = 0;
+  int unused = 0;
+  sqlite3_db_status(db_, SQLITE_DBSTATUS_DEFERRED_FKS, &unresolved, &unused, 0);
+  return unresolved == 0 ? OkStatus() : FailedPrecondition("FOREIGN KEY constraint failed");
+}
+
+Status Engine::EndCommand(bool keep, Status* verdict) {
+  if (keep && verdict->ok()) *verdict = CheckDeferred();
+  if (keep && verdict->ok()) return release_.Run();
+  return UndoCommand();
+}
+
+Status Engine::UndoCommand() {
+  if (batch_lost()) return OkStatus();
+  RETURN_IF_ERROR(rollback_to_.Run());
+  RETURN_IF_ERROR(release_.Run());
+  if (!schema_changed_) return OkStatus();
+  programs_.Clear();
+  RETURN_IF_ERROR(catalog_.Load(db_));
+  return analyzed_ ? ReloadStatistics() : OkStatus();
+}
+
+// ---- Compiling
+// -----------------------------------------------------------------------------------
+
+Status Engine::Compile(const Statement& statement, Program** program, Status* verdict) {
+  *program = programs_.Find(statement.sql);
+  if (*program != nullptr) return OkStatus();
+  *verdict = CheckSqlText(statement.sql);
+  if (!verdict->ok()) return OkStatus();
+  Program fresh;
+  RETURN_IF_ERROR(CompileOnce(statement, &fresh, verdict));
+  if (verdict->ok() && catalog_.has_virtual_tables()) {
+    // The first time may have connected virtual tables, whose own statements were then noted, too.
+    fresh = Program();
+    RETURN_IF_ERROR(CompileOnce(statement, &fresh, verdict));
+  }
+  if (!verdict->ok()) return OkStatus();
+  for (const auto* names : {&fresh.facts.reads, &fresh.facts.writes}) {
+    for (const std::string& name : *names) {
+      fresh.touches_virtual = fresh.touches_virtual || catalog_.IsVirtual(name);
+    }
+  }
+  RETURN_IF_ERROR(CheckProgram(fresh, verdict));
+  if (!verdict->ok()) return OkStatus();
+  sqlite3_stmt* const stmt = fresh.stmt.get();
+  for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
+    const char* name = sqlite3_column_name(stmt, i);
+    const char* type = sqlite3_column_decltype(stmt, i);
+    fresh.columns.push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
+  }
+  *program = programs_.Insert(std::move(fresh));
+  return OkStatus();
+}
+
+Status Engine::CompileOnce(const Statement& statement, Program* program, Status* verdict) {
+  const std::string& sql = statement.sql;
+  const char* const end = sql.data() + sql.size();
+  authorizer_.StartCompiling();
+  sqlite3_stmt* raw = nullptr;
+  const char* tail = nullptr;
+  int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                              SQLITE_PREPARE_PERSISTENT, &raw, &tail);
+  program->stmt.reset(raw);
+  program->sql = sql;
+  program->facts = authorizer_.facts();
+  const Status refusal = authorizer_.refusal();
+  sqlite3_stmt* second = nullptr;
+  while (rc == SQLITE_OK && second == nullptr && tail < end) {
+    rc = sqlite3_prepare_v3(db_, tail, static_cast<int>(end - tail), 0, &second, &tail);
+  }
+  sqlite3_finalize(second);
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  if (!refusal.ok()) {
+    *verdict = refusal;
+  } else if (program->stmt != nullptr && (second != nullptr || rc == SQLITE_ERROR)) {
+    *verdict = InvalidArgument("the text holds more than one statement");
+  } else if (rc != SQLITE_OK) {
+    return Judge(rc, "compile", verdict);
+  } else if (program->stmt == nullptr) {
+    *verdict = InvalidArgument("the text holds no statement");
+  }
+  return OkStatus();
+}
+
+Status Engine::CheckProgram(const Program& program, Status* verdict) {
+  sqlite3_stmt* const stmt = program.stmt.get();
+  if (sqlite3_stmt_isexplain(stmt) != 0 ||
+      (sqlite3_stmt_readonly(stmt) != 0 && sqlite3_column_count(stmt) > 0)) {
+    *verdict = InvalidArgument("this statement only reads: use Query");
+  } else if (program.touches_virtual && program.facts.recursive) {
+    // Its work would be unbounded: virtual tables compile statements of their own as they need
+    // them, so what they do cannot be counted alike on a fresh node and a warm one.
+    *verdict = InvalidArgument("a write to or from a virtual table may not use WITH RECURSIVE");
+  } else if (program.facts.reads_rank) {
+    for (const std::string& table : program.facts.reads) {
+      if (!catalog_.IsVirtual(table)) continue;
+      *verdict = PermissionDenied(
+          "rank is computed with log(), whose last bits differ between "
+          "nodes; a write may not read it");
+    }
+  }
+  return OkStatus();
+}
+
+// ---- Running
+// -------------------------------------------------------------------------------------
+
+Status Engine::Run(Program* program, const Statement& statement, StatementResult* result,
+                   Status* verdict) {
+  renamed_to_.clear();
+  sqlite3_stmt* const stmt = program->stmt.get();
+  *verdict = BindParameters(stmt, statement);
+  if (!verdict->ok()) {
+    const bool no_memory = (sqlite3_errcode(db_) & 0xff) == SQLITE_NOMEM;
+    sqlite3_clear_bindings(stmt);
+    return no_memory ? *verdict : OkStatus();
+  }
+  const ProgramFacts& facts = program->facts;
+  if (facts.changes_schema) {
+    schema_changed_ = true;
+    schema_changed_in_batch_ = true;
+  }
+  analyzed_ = analyzed_ || facts.analyzes;
+  analyzed_in_batch_ = analyzed_in_batch_ || facts.analyzes;
+
+  // sqlite3_reset keeps the count of steps, so a warm statement would be stopped earlier.
+  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
+  ops_done_ = 0;
+  budget_exhausted_ = false;
+  rowid_exhausted_ = false;
+  counts_ops_ = context_.vdbe_ops_max != 0 && !program->touches_virtual;
+  authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
+  Status trouble = Step(program, result, verdict);
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  counts_ops_ = false;
+  sqlite3_reset(stmt);
+  // The values lie in `statement`, which may die before the program does.
+  sqlite3_clear_bindings(stmt);
+  RETURN_IF_ERROR(trouble);
+  if (!verdict->ok()) return OkStatus();
+  return Finish(program, result, verdict);
+}
+
+Status Engine::Step(Program* program, StatementResult* result, Status* verdict) {
+  for (;;) {
+    const int rc = sqlite3_step(program->stmt.get());
+    if (rc == SQLITE_ROW) {
+      RETURN_IF_ERROR(TakeRow(program, result, verdict));
+      if (!verdict->ok()) return OkStatus();
+      continue;
+    }
+    if (rc != SQLITE_DONE) return Judge(rc, "run", verdict);
+    if (rowid_exhausted_) {
+      *verdict = FailedPrecondition(
+          "the rowid 9223372036854775807 is not allowed: after it, rowids "
+          "would be chosen at random");
+    }
+    return OkStatus();
+  }
+}
+
+Status Engine::TakeRow(Program* program, StatementResult* result, Status* verdict) {
+  sqlite3_stmt* const stmt = program->stmt.get();
+  const int columns = sqlite3_data_count(stmt);
+  Row row;
+  row.reserve(static_cast<size_t>(columns));
+  for (int i = 0; i < columns; ++i) {
+    result_bytes_ += sizeof(Value);
+    const int type = sqlite3_column_type(stmt, i);
+    if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
+      result_bytes_ += static_cast<size_t>(sqlite3_column_bytes(stmt, i));
+    }
+    if (result_bytes_ > kResultRowsBytesMax) {
+      *verdict = ResourceExhausted("the rows of RETURNING have more than " +
+                                   std::to_string(kResultRowsBytesMax) + " bytes");
+      return OkStatus();
+    }
+    row.push_back(ColumnValue(stmt, i));
+  }
+  result->rows.push_back(std::move(row));
+  return OkStatus();
+}
+
+Status Engine::Finish(Program* program, StatementResult* result, Status* verdict) {
+  result->columns = program->columns;
+  result->last_insert_id = sqlite3_last_insert_rowid(db_);
+  const ProgramFacts facts = program->facts.changes_schema ? program->facts : ProgramFacts();
+  if (!facts.changes_schema) {
+    const bool writes = !program->facts.writes.empty() || program->facts.writes_sequence;
+    result->rows_affected = writes ? sqlite3_changes64(db_) : 0;
+    if (program->facts.writes_sequence) return CheckSequences(verdict);
+    return OkStatus();
+  }
+  RETURN_IF_ERROR(AfterSchemaChange(facts));
+  if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
+    // The authorizer is not told the new name in RENAME TO.
+    *verdict = PermissionDenied("names that start with _cairn_ are reserved");
+  }
+  return OkStatus();
+}
+
+Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
+  const int64_t altered_row = catalog_.RowOf(facts.altered_table);
+  programs_.Clear();
+  RETURN_IF_ERROR(catalog_.Load(db_));
+  if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
+    renamed_to_ = catalog_.NameAt(altered_row);
+  }
+  return facts.analyzes ? ReloadStatistics() : OkStatus();
+}
+
+// An AUTOINCREMENT table at the end of its sequence answers SQLITE_FULL, which looks like a full
+// disk and would stop every node.
+Status Engine::CheckSequences(Status* verdict) {
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(db_,
+                               "SELECT 1 FROM sqlite_sequence"
+                               " WHERE CAST(seq AS INTEGER) = 9223372036854775807"));
+  ASSIGN_OR_RETURN(const bool found, find.Next());
+  if (found) *verdict = FailedPrecondition("a sequence may not reach 9223372036854775807");
+  return OkStatus();
+}
+
+// Makes SQLite's statistics in memory those that a node would have that opens the file now: else
+// the two would choose different plans, and so different orders of rows.
+Status Engine::ReloadStatistics() {
+  return catalog_.has_statistics() ? ExecInternal(db_, "ANALYZE sqlite_schema") : OkStatus();
+}
+
+Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
+  if ((rc & 0xff) == SQLITE_INTERRUPT && budget_exhausted_) {
+    *verdict =
+        ResourceExhausted("the statement needs more than " + std::to_string(context_.vdbe_ops_max) +
+                          " steps of SQLite's machine, which is the limit");
+    return OkStatus();
+  }
+  if (IsVerdict(rc)) {
+    *verdict = Verdict(rc, sqlite3_errmsg(db_));
+    return OkStatus();
+  }
+  return SqliteTrouble(db_, rc, doing);
+}
+
+// ---- Hooks
+// ---------------------------------------------------------------------------------------
+
+int Engine::OnProgress(void* self) {
+  auto* const engine = static_cast<Engine*>(self);
+  if (!engine->counts_ops_) return 0;
+  engine->ops_done_ += kOpsPerLook;
+  engine->budget_exhausted_ = engine->ops_done_ >= engine->context_.vdbe_ops_max;
+  return engine->budget_exhausted_ ? 1 : 0;
+}
+
+void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* /*table*/,
+                         sqlite3_int64 rowid) {
+  if (rowid == kRowidMax && operation != SQLITE_DELETE) {
+    static_cast<Engine*>(self)->rowid_exhausted_ = true;
+  }
+}
+
+int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frames) {
+  auto* const engine = static_cast<Engine*>(self);
+  constexpr uint64_t kFrameHeaderBytes = 24;
+  engine->wal_bytes_.store(
+      static_cast<uint64_t>(frames) * (engine->page_bytes_ + kFrameHeaderBytes),
+      std::memory_order_relaxed);
+  return SQLITE_OK;
+}
+
+// ---- The file
+// ------------------------------------------------------------------------------------
+
+Result<bool> Engine::Checkpoint() {
+  int frames = 0;
+  int moved = 0;
+  const int rc =
+      sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+  if (rc == SQLITE_BUSY) return false;
+  if (rc != SQLITE_OK) return SqliteTrouble(db_, rc, "checkpoint");
+  if (frames != moved) return false;
+  wal_bytes_.store(0, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,138 @@
+// Engine: the one connection that writes. Runs clients' statements so that their effects and their
+// results are the same on every node, whatever this connection did before.
+//
+// Two kinds of failure are kept apart. A *verdict* is the statement's own failure, the same on all
+// nodes: it becomes the command's result. The returned Status is this node's trouble (disk, memory,
+// corruption): the transaction must be abandoned and nothing more applied.
+//
+// OR ROLLBACK, RAISE(ROLLBACK) and an exhausted budget end the whole SQLite transaction, with all
+// commands before in it. After a verdict that is not OK, ask batch_lost(): then the caller abandons
+// the batch and applies it again, leaving the guilty command out.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "state_machine/command.h"
+#include "state_machine/sqlite/authorizer.h"
+#include "state_machine/sqlite/deterministic_vfs.h"
+#include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/program_cache.h"
+#include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/write_functions.h"
+
+namespace cairn::state_machine {
+
+// What a command's statements see and may do.
+struct CommandContext {
+  int64_t wall_ms = 0;
+  uint64_t seed = 0;
+  uint64_t vdbe_ops_max = 0;  // for each statement; 0: unbounded
+};
+
+// Rows of RETURNING, over all statements of one command.
+inline constexpr size_t kResultRowsBytesMax = 1 << 20;
+
+// One thread at a time, but for wal_bytes().
+class Engine {
+ public:
+  // Opens the file or makes it. The internal tables are the caller's.
+  static Result<std::unique_ptr<Engine>> Open(const std::string& path, size_t cache_bytes);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // For Cairn's own statements.
+  sqlite3* db() const { return db_; }
+  const SchemaCatalog& catalog() const { return catalog_; }
+  // To be called once, when the internal tables are there: from now on no other object may have a
+  // reserved name.
+  Status FixReservedObjects();
+
+  // ---- A batch: one SQLite transaction
+  Status BeginBatch();
+  Status CommitBatch();
+  // Undoes all of it, also what is left of a lost one.
+  Status AbandonBatch();
+  bool batch_lost() const { return sqlite3_get_autocommit(db_) != 0; }
+
+  // ---- A command: one savepoint
+  Status BeginCommand(const CommandContext& context);
+  // Compiles a statement that writes. A Program lives until the next Compile or EndCommand.
+  Status Compile(const Statement& statement, Program** program, Status* verdict);
+  Status Run(Program* program, const Statement& statement, StatementResult* result,
+             Status* verdict);
+  // Not OK if foreign keys that may be resolved until the end of the command are not yet.
+  Status CheckDeferred() const;
+  // Keeps the command's effects, unless *verdict is not OK or becomes so by this (deferred foreign
+  // keys, reserved names); with `keep` false they are undone in any case.
+  Status EndCommand(bool keep, Status* verdict);
+
+  // The new name (in lower case) of the table that the last Run renamed; empty if it did not.
+  const std::string& renamed_to() const { return renamed_to_; }
+
+  // ---- The file
+  // Bytes of the WAL that are not known to be in the file. Thread-safe.
+  uint64_t wal_bytes() const { return wal_bytes_.load(std::memory_order_relaxed); }
+  // Moves what no reader holds back from the WAL into the file, and syncs it. True: all of it.
+  Result<bool> Checkpoint();
+
+ private:
+  Engine() = default;
+  Status Configure(const std::string& path, size_t cache_bytes);
+  Status PrepareInternal();
+  Status CompileOnce(const Statement& statement, Program* program, Status* verdict);
+  Status CheckProgram(const Program& program, Status* verdict);
+  Status Step(Program* program, StatementResult* result, Status* verdict);
+  Status TakeRow(Program* program, StatementResult* result, Status* verdict);
+  Status Finish(Program* program, StatementResult* result, Status* verdict);
+  Status AfterSchemaChange(const ProgramFacts& facts);
+  Status CheckSequences(Status* verdict);
+  Status ReloadStatistics();
+  // Sorts a result code of SQLite into a verdict or trouble.
+  Status Judge(int rc, std::string_view doing, Status* verdict);
+  Status UndoCommand();
+  static int OnProgress(void* self);
+  static void OnRowChange(void* self, int operation, const char* schema, const char* table,
+                          sqlite3_int64 rowid);
+  static int OnWal(void* self, sqlite3* db, const char* schema, int frames);
+
+  DeterministicVfs vfs_;
+  FunctionState functions_;
+  WriteAuthorizer authorizer_;
+  SchemaCatalog catalog_;
+  ProgramCache programs_;
+  sqlite3* db_ = nullptr;
+  InternalStatement begin_;
+  InternalStatement commit_;
+  InternalStatement savepoint_;
+  InternalStatement release_;
+  InternalStatement rollback_to_;
+  InternalStatement zero_changes_;
+  int64_t reserved_objects_ = -1;
+  uint64_t page_bytes_ = 4096;
+  std::atomic<uint64_t> wal_bytes_{0};
+
+  // Of the command that runs.
+  CommandContext context_;
+  size_t result_bytes_ = 0;
+  bool schema_changed_ = false;
+  // Of the statement that runs.
+  std::string renamed_to_;
+  bool counts_ops_ = false;
+  uint64_t ops_done_ = 0;
+  bool budget_exhausted_ = false;
+  bool rowid_exhausted_ = false;
+  // Of the batch.
+  bool schema_changed_in_batch_ = false;
+  bool analyzed_in_batch_ = false;
+  bool analyzed_ = false;  // by the command that runs
+};
+
+}  // namespace cairn::state_machine

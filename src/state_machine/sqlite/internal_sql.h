@@ -1,0 +1,53 @@
+// Cairn's own statements on its own tables: prepared once, run often.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "state_machine/sqlite/statement.h"
+
+namespace cairn::state_machine {
+
+// Every error is trouble of this node: these statements cannot fail for reasons of their text.
+// Values are bound without a copy, so they must live until Run, or until Next has said that there
+// is no row. Use: Bind..., then either Run, or Next until it is false (or Reset).
+class InternalStatement {
+ public:
+  Status Prepare(sqlite3* db, std::string_view sql);
+  void Finalize() { stmt_.reset(); }
+
+  InternalStatement& Bind(int number, int64_t value);
+  InternalStatement& Bind(int number, uint64_t value) {
+    return Bind(number, static_cast<int64_t>(value));
+  }
+  InternalStatement& BindText(int number, std::string_view value);
+  InternalStatement& BindBlob(int number, std::string_view value);
+  InternalStatement& BindNull(int number);
+
+  Status Run();
+  // True: there is a row. False: done, and reset.
+  Result<bool> Next();
+  void Reset();
+
+  int64_t Int(int column) const { return sqlite3_column_int64(stmt_.get(), column); }
+  uint64_t Uint(int column) const { return static_cast<uint64_t>(Int(column)); }
+  bool IsNull(int column) const { return sqlite3_column_type(stmt_.get(), column) == SQLITE_NULL; }
+  // Text or blob; a view that lives until the next call of Next or Reset.
+  std::string_view Bytes(int column) const;
+
+ private:
+  Status Trouble(int rc) const;
+  StatementPtr stmt_;
+};
+
+// Status of this node's own trouble, with SQLite's message and the code of the system.
+Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing);
+// Runs one or several statements without values and without rows.
+Status ExecInternal(sqlite3* db, const char* sql);
+
+}  // namespace cairn::state_machine

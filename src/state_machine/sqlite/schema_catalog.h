@@ -1,0 +1,54 @@
+// SchemaCatalog: what the engine needs to know of the schema beside what SQLite tells it.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace cairn::state_machine {
+
+// ASCII only, as SQLite compares names.
+std::string LowerCase(std::string_view name);
+// Cairn's own tables: "_cairn_", in any case.
+bool IsReservedName(std::string_view name);
+
+// The tables of the main schema, by their names in lower case. Owned by the engine, its thread
+// only.
+class SchemaCatalog {
+ public:
+  struct Table {
+    std::string name;  // in lower case
+    bool is_virtual = false;
+  };
+
+  // Reads sqlite_schema. To be called after each change of the schema, rolled back ones included.
+  Status Load(sqlite3* db);
+
+  bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
+  bool IsVirtual(const std::string& lower_name) const;
+  bool has_virtual_tables() const { return virtual_tables_ > 0; }
+  // The virtual table that `lower_name` holds the contents of, by SQLite's rule for such names;
+  // empty if there is none.
+  std::string OwnerOfShadow(const std::string& lower_name) const;
+  // Rowid in sqlite_schema, which a RENAME leaves as it is; 0 if there is no such table.
+  int64_t RowOf(const std::string& lower_name) const;
+  // Empty if there is none.
+  std::string NameAt(int64_t row) const;
+  // How many objects have reserved names.
+  int64_t reserved_objects() const { return reserved_objects_; }
+  bool has_statistics() const { return rows_.contains("sqlite_stat1"); }
+  bool has_sequences() const { return rows_.contains("sqlite_sequence"); }
+
+ private:
+  std::map<int64_t, Table> tables_;
+  std::map<std::string, int64_t> rows_;
+  int64_t reserved_objects_ = 0;
+  int virtual_tables_ = 0;
+};
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,128 @@
+// Sessions: the replicated memory of answered requests, which makes a retry return the first
+// result.
+//
+// It is a function of the log alone: what is kept, dropped or expired depends on the commands and
+// on the lease time in their entries, never on this node or on where its batches end.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "state_machine/command.h"
+#include "state_machine/sqlite/internal_sql.h"
+
+namespace cairn::state_machine {
+
+// Bounds. The same on all nodes: they decide which retries still get their results.
+inline constexpr uint64_t kSessionTtlMs = 60 * 60 * 1000;  // of the lease clock, since the last use
+inline constexpr size_t kSessionsMax = 10'000;             // the least recently used goes first
+inline constexpr size_t kResultBytesMax = 64 << 10;        // a larger result is not kept
+inline constexpr size_t kResultsBytesMaxTotal = 32 << 20;  // the oldest results go first
+inline constexpr size_t kRequestsPerSessionMax = 4096;     // not acknowledged; the lowest go first
+
+// 64 bits over all that a command asks for, the same on every node and in every release.
+uint64_t OperationHash(const Operation& operation);
+
+// Orders all commands of the log: the index of the entry, and the command's place in it.
+inline uint64_t CommandNumber(LogIndex index, size_t place) {
+  static_assert(kCommandsPerBatchMax == 4096);
+  return index.value() << 12 | place;
+}
+inline LogIndex IndexOfCommand(uint64_t number) { return LogIndex(number >> 12); }
+
+// The apply thread's. Held in memory, written once a batch.
+class Sessions {
+ public:
+  static const char* const kSchema;
+
+  Status Open(sqlite3* db);
+  void Close();
+
+  // Removes the sessions not used for kSessionTtlMs. At the start of each entry.
+  void Expire(uint64_t lease_ms);
+
+  // If the command was answered before, or may not run, its answer. Else none: run it, then Record
+  // its result. Commands without a session always run and are never recorded.
+  std::optional<CommandResult> Admit(const Command& command, uint64_t number,
+                                     uint64_t operation_hash, uint64_t lease_ms);
+  void Record(const Command& command, uint64_t number, uint64_t operation_hash,
+              const CommandResult& result);
+
+  // `first_number`: not above that of any command of the batch.
+  void BeginBatch(uint64_t first_number);
+
+  // Within the batch's transaction, just before its commit.
+  Status Flush();
+  void BatchCommitted();
+  void BatchUndone();
+
+  size_t size() const { return by_name_.size(); }
+  size_t results_bytes() const { return results_bytes_; }
+
+ private:
+  struct Request {
+    uint64_t sequence = 0;
+    uint64_t number = 0;  // of its command; the rowid of its row
+    uint64_t hash = 0;
+    std::shared_ptr<const std::string> result;  // null: no longer (or never) held
+  };
+  struct Session {
+    std::string name;
+    uint64_t id = 0;    // number of the command that made it; the rowid of its row
+    uint64_t used = 0;  // number of the command that used it last
+    uint64_t used_lease_ms = 0;
+    uint64_t acknowledged_below = 0;  // the client has the results of all below
+    uint64_t forgotten_below = 0;     // requests below are no longer told apart
+    bool forgot_gaps = false;         // some of those may never have come
+    std::vector<Request> requests;    // by sequence
+    uint64_t touched_batch = 0;       // the batch that saved a copy of it
+  };
+  using SessionPtr = std::unique_ptr<Session>;
+  using Order = std::map<uint64_t, Session*>;
+
+  Session* Find(const std::string& name);
+  Session* Create(const std::string& name, uint64_t number);
+  void Use(Session* session, uint64_t number, uint64_t lease_ms);
+  void Save(Session* session);
+  void Remove(Session* session);
+  void Acknowledge(Session* session, uint64_t below);
+  void DropRequest(const Request& request);
+  void DropResult(Session* session, uint64_t sequence);
+  void EnforceBounds(Session* session);
+  void Index();
+  CommandResult AnswerKnown(const Request& request, uint64_t hash) const;
+  Status LoadSessions(sqlite3* db);
+  Status LoadRequests(sqlite3* db);
+
+  std::unordered_map<std::string, SessionPtr> by_name_;
+  Order by_use_;
+  // Results that are held, oldest first, with whose they are.
+  std::map<uint64_t, std::pair<Session*, uint64_t>> held_;
+  size_t results_bytes_ = 0;
+
+  // ---- Of the current batch
+  uint64_t batch_ = 1;
+  uint64_t first_number_ = 0;  // sessions and requests from here on are not in the file
+  std::unordered_map<std::string, SessionPtr> saved_;  // as they were; null: there was none
+  std::vector<uint64_t> removed_requests_;             // in the file, by number
+  std::vector<uint64_t> dropped_results_;
+  std::vector<uint64_t> removed_sessions_;
+
+  InternalStatement write_session_;
+  InternalStatement remove_session_;
+  InternalStatement write_request_;
+  InternalStatement remove_request_;
+  InternalStatement drop_result_;
+};
+
+}  // namespace cairn::state_machine

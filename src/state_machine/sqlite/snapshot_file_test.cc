@@ -1,0 +1,276 @@
+#include "state_machine/sqlite/snapshot_file.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "base/crc32c.h"
+#include "state_machine/sqlite/database_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+class SnapshotFileTest : public testing::Test {
+ protected:
+  SnapshotFileTest() : writer_(directory_ / "db") {
+    writer_.MakeCairn();
+    writer_.Run("CREATE TABLE t(id INTEGER PRIMARY KEY, body)");
+    writer_.Run("INSERT INTO t VALUES(1, 'one'), (2, 'two')");
+    writer_.SetApplied(10, 3);
+  }
+  SnapshotStoreOptions Options() {
+    SnapshotStoreOptions options;
+    options.db_path = directory_ / "db";
+    options.directory = directory_ / "snapshot";
+    options.read_meta = ReadTestMeta;
+    options.free_bytes_reserve = 0;
+    return options;
+  }
+  std::unique_ptr<SnapshotStore> MustOpen() {
+    Result<std::unique_ptr<SnapshotStore>> store = SnapshotStore::Open(fs_, Options());
+    EXPECT_TRUE(store.ok()) << store.status();
+    return std::move(store).value();
+  }
+  static std::shared_ptr<SnapshotReader> MustAcquire(SnapshotStore& store, uint64_t index_min) {
+    Result<std::shared_ptr<SnapshotReader>> reader = store.Acquire(LogIndex(index_min));
+    EXPECT_TRUE(reader.ok()) << reader.status();
+    return reader.ok() ? std::move(reader).value() : nullptr;
+  }
+  // Puts what a reader gives into a file of its own, as a peer would, and returns its path.
+  std::string Receive(SnapshotReader& reader, size_t chunk = 4096 * 3 + 7) {
+    const std::string path = directory_ / "received";
+    std::filesystem::remove(path);
+    std::ofstream out(path, std::ios::binary);
+    std::string all;
+    while (all.size() < reader.size_bytes()) {
+      const Result<std::string> piece = reader.Read(all.size(), chunk);
+      EXPECT_TRUE(piece.ok()) << piece.status();
+      if (!piece.ok() || piece->empty()) break;
+      all += *piece;
+    }
+    EXPECT_EQ(all.size(), reader.size_bytes());
+    EXPECT_EQ(Crc32c(all), reader.crc());
+    out << all;
+    return path;
+  }
+  std::vector<std::string> Files() {
+    Result<std::vector<std::string>> names = fs_.List(directory_ / "snapshot");
+    return names.ok() ? *names : std::vector<std::string>{};
+  }
+
+  TemporaryDirectory directory_;
+  TestDatabase writer_;
+  ForwardingFileSystem fs_;
+};
+
+TEST_F(SnapshotFileTest, ACopyReadInChunksIsTheDataBaseAtItsIndex) {
+  const auto store = MustOpen();
+  const auto reader = MustAcquire(*store, 5);
+  ASSERT_NE(reader, nullptr);
+  EXPECT_EQ(reader->meta().index, LogIndex(10));
+  EXPECT_EQ(reader->meta().term, Term(3));
+  TestDatabase copy(Receive(*reader));
+  EXPECT_EQ(copy.Text("PRAGMA integrity_check"), "ok");
+  EXPECT_EQ(copy.Number("SELECT count(*) FROM t"), 2);
+  EXPECT_EQ(copy.Number("SELECT applied FROM _cairn_meta"), 10);
+}
+
+TEST_F(SnapshotFileTest, ReadsPastTheEndAreEmptyAndLargeOnesAreCut) {
+  const auto store = MustOpen();
+  const auto reader = MustAcquire(*store, 0);
+  ASSERT_NE(reader, nullptr);
+  EXPECT_EQ(*reader->Read(reader->size_bytes(), 10), "");
+  EXPECT_EQ(*reader->Read(~uint64_t{0}, 10), "");
+  EXPECT_EQ(reader->Read(reader->size_bytes() - 3, ~size_t{0})->size(), 3u);
+}
+
+// Rows without an INTEGER PRIMARY KEY keep their rowids, with the gaps: what is inserted later must
+// get the rowid that it gets on every other member.
+TEST_F(SnapshotFileTest, RowidsSurvive) {
+  writer_.Run("CREATE TABLE r(x); INSERT INTO r VALUES('a'), ('b'), ('c')");
+  writer_.Run("DELETE FROM r WHERE x = 'a'");
+  const auto store = MustOpen();
+  TestDatabase copy(Receive(*MustAcquire(*store, 0)));
+  EXPECT_EQ(copy.Text("SELECT group_concat(rowid || x) FROM r"), "2b,3c");
+}
+
+TEST_F(SnapshotFileTest, WritesGoOnDuringACopyWhichIsOfOneMoment) {
+  writer_.Run("PRAGMA synchronous = OFF");
+  writer_.Run(
+      "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n LIMIT 20000) "
+      "INSERT INTO t SELECT i, hex(randomblob(200)) FROM n");
+  SnapshotStoreOptions options = Options();
+  options.step_bytes = 4096;  // many steps, so that many writes fall between them
+  std::atomic<bool> copying{true};
+  std::atomic<int> writes{0};
+  writer_.Run("CREATE TABLE pair(a, b); INSERT INTO pair VALUES(10, 10)");
+  std::thread writing([&] {
+    // Each transaction keeps: applied = pair.a = pair.b.
+    for (uint64_t i = 11; copying.load(); ++i) {
+      const std::string n = std::to_string(i);
+      writer_.Run("BEGIN; UPDATE pair SET a = " + n);
+      writer_.Run("UPDATE t SET body = hex(randomblob(200)) WHERE id % 1000 = " +
+                  std::to_string(i % 1000));
+      writer_.Run("UPDATE pair SET b = " + n);
+      writer_.SetApplied(i);
+      writer_.Run("COMMIT");
+      ++writes;
+    }
+  });
+  while (writes.load() < 3) std::this_thread::yield();
+  const auto store = SnapshotStore::Open(fs_, options);
+  ASSERT_TRUE(store.ok());
+  const int before = writes.load();
+  const auto reader = MustAcquire(**store, 0);
+  const int during = writes.load() - before;
+  copying = false;
+  writing.join();
+  ASSERT_NE(reader, nullptr);
+  EXPECT_GT(during, 0) << "the copy held writers up";
+  TestDatabase copy(Receive(*reader, 1 << 20));
+  EXPECT_EQ(copy.Text("PRAGMA integrity_check"), "ok");
+  const auto index = static_cast<int64_t>(reader->meta().index.value());
+  EXPECT_EQ(copy.Number("SELECT applied FROM _cairn_meta"), index);
+  EXPECT_EQ(copy.Number("SELECT a FROM pair"), index);
+  EXPECT_EQ(copy.Number("SELECT b FROM pair"), index);
+  EXPECT_EQ(copy.Number("SELECT count(*) FROM t"), 20'002);
+}
+
+TEST_F(SnapshotFileTest, MemoryDoesNotGrowWithTheDataBase) {
+  writer_.Run("PRAGMA synchronous = OFF; PRAGMA cache_size = -1024");
+  writer_.Run(
+      "CREATE TABLE big(b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+      "LIMIT 64) INSERT INTO big SELECT zeroblob(1 << 20) FROM n");
+  const auto store = MustOpen();
+  const sqlite3_int64 before = sqlite3_memory_used();
+  sqlite3_memory_highwater(1);
+  const auto reader = MustAcquire(*store, 0);
+  ASSERT_NE(reader, nullptr);
+  EXPECT_GT(reader->size_bytes(), 64u << 20);
+  EXPECT_LT(sqlite3_memory_highwater(0) - before, 16 << 20);
+}
+
+TEST_F(SnapshotFileTest, ACopyIsSharedUntilANewerOneIsNeeded) {
+  const auto store = MustOpen();
+  const auto first = MustAcquire(*store, 10);
+  writer_.Run("DELETE FROM t");
+  writer_.SetApplied(11, 3);
+  const auto shared = MustAcquire(*store, 10);
+  EXPECT_EQ(shared->meta().index, LogIndex(10));
+  EXPECT_EQ(Files().size(), 1u);
+  const auto newer = MustAcquire(*store, 11);
+  EXPECT_EQ(newer->meta().index, LogIndex(11));
+  // The old one is still being read.
+  EXPECT_EQ(Files().size(), 2u);
+  EXPECT_EQ(first->Read(0, 16)->substr(0, 15), "SQLite format 3");
+}
+
+TEST_F(SnapshotFileTest, TheLastReaderOfAReplacedCopyRemovesIt) {
+  auto store = MustOpen();
+  auto first = MustAcquire(*store, 10);
+  auto also_first = MustAcquire(*store, 10);
+  writer_.SetApplied(12, 3);
+  auto second = MustAcquire(*store, 12);
+  first.reset();
+  EXPECT_EQ(Files().size(), 2u);
+  also_first.reset();
+  EXPECT_EQ(Files(), (std::vector<std::string>{"outgoing-2.db"}));
+  store->DropKept();
+  EXPECT_EQ(Files().size(), 1u) << "still read";
+  store.reset();
+  second.reset();
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_F(SnapshotFileTest, ADroppedCopyIsMadeAnew) {
+  const auto store = MustOpen();
+  (void)MustAcquire(*store, 10);
+  EXPECT_EQ(Files().size(), 1u);
+  store->DropKept();
+  EXPECT_TRUE(Files().empty());
+  EXPECT_NE(MustAcquire(*store, 10), nullptr);
+}
+
+TEST_F(SnapshotFileTest, LeftoversAreRemovedAtTheStartAndOtherFilesAreNot) {
+  std::filesystem::create_directories(directory_ / "snapshot");
+  for (const char* name : {"outgoing-1.db", "outgoing-7.db.tmp", "incoming-3", "note"}) {
+    std::ofstream(directory_ / ("snapshot/" + std::string(name))) << "x";
+  }
+  const auto store = MustOpen();
+  EXPECT_EQ(Files(), (std::vector<std::string>{"incoming-3", "note"}));
+}
+
+TEST_F(SnapshotFileTest, NothingIsLeftBesideACopy) {
+  const auto store = MustOpen();
+  const auto reader = MustAcquire(*store, 0);
+  EXPECT_EQ(Files(), (std::vector<std::string>{"outgoing-1.db"}));
+}
+
+TEST_F(SnapshotFileTest, WithoutSpaceNothingIsWritten) {
+  class Full final : public ForwardingFileSystem {
+   public:
+    Result<uint64_t> FreeBytes(const std::string&) override { return uint64_t{8000}; }
+  } full;
+  const auto store = SnapshotStore::Open(full, Options());
+  ASSERT_TRUE(store.ok());
+  const auto reader = (*store)->Acquire(LogIndex(0));
+  EXPECT_EQ(reader.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_F(SnapshotFileTest, AFailedSyncIsNoSnapshot) {
+  class BadDisk final : public ForwardingFileSystem {
+   public:
+    Status SyncDirectory(const std::string& directory) override {
+      if (fail) return Internal("fsync: Input/output error");
+      return ForwardingFileSystem::SyncDirectory(directory);
+    }
+    bool fail = false;
+  } disk;
+  const auto store = SnapshotStore::Open(disk, Options());
+  ASSERT_TRUE(store.ok());
+  disk.fail = true;
+  EXPECT_EQ((*store)->Acquire(LogIndex(0)).status().code(), StatusCode::kInternal);
+  disk.fail = false;
+  EXPECT_TRUE((*store)->Acquire(LogIndex(0)).ok());
+}
+
+TEST_F(SnapshotFileTest, AnIndexNotReachedIsRefusedWithoutCopying) {
+  const auto store = MustOpen();
+  EXPECT_EQ(store->Acquire(LogIndex(11)).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_F(SnapshotFileTest, AStoppedStoreMakesNoCopyAndLeavesNoPiece) {
+  const auto store = MustOpen();
+  store->Stop();
+  EXPECT_EQ(store->Acquire(LogIndex(0)).status().code(), StatusCode::kCancelled);
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_F(SnapshotFileTest, SeveralAskersAtOnceShareOneCopy) {
+  const auto store = MustOpen();
+  std::vector<std::future<std::shared_ptr<SnapshotReader>>> askers;
+  for (int i = 0; i < 4; ++i) {
+    askers.push_back(std::async(std::launch::async, [&] { return MustAcquire(*store, 10); }));
+  }
+  std::vector<std::shared_ptr<SnapshotReader>> readers;
+  for (auto& asker : askers) readers.push_back(asker.get());
+  EXPECT_EQ(Files(), (std::vector<std::string>{"outgoing-1.db"}));
+}
+
+TEST_F(SnapshotFileTest, PathsWithOddCharactersWork) {
+  SnapshotStoreOptions options = Options();
+  options.directory = directory_ / "sn?ap #1 100%";
+  const auto store = SnapshotStore::Open(fs_, options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  const auto reader = (*store)->Acquire(LogIndex(0));
+  EXPECT_TRUE(reader.ok()) << reader.status();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

@@ -1,0 +1,94 @@
+#include "state_machine/sqlite/snapshot_install.h"
+
+#include <sqlite3.h>
+
+#include <memory>
+
+#include "state_machine/sqlite/immutable_database.h"
+#include "state_machine/sqlite/statement.h"
+
+namespace cairn::state_machine {
+namespace {
+
+constexpr size_t kVerifyCacheBytes = 4 << 20;
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Status QuickCheck(sqlite3* db) {
+  ASSIGN_OR_RETURN(const StatementPtr stmt, PrepareSingle(db, "PRAGMA quick_check(1)", 0));
+  const int rc = sqlite3_step(stmt.get());
+  if (rc != SQLITE_ROW) return StatusFromSqlite(db, rc);
+  const Value verdict = ColumnValue(stmt.get(), 0);
+  if (verdict == Value("ok")) return OkStatus();
+  const auto* text = std::get_if<std::string>(&verdict);
+  return DataLoss(text != nullptr ? *text : "quick_check gave no verdict");
+}
+
+// The copy is whole, is of Cairn, and is the one that `meta` speaks of.
+Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
+  const auto examine = [&install](sqlite3* db) -> Result<raft::SnapshotMeta> {
+    const Status sound = QuickCheck(db);
+    if (!sound.ok()) return DataLoss("the snapshot is damaged: " + sound.message());
+    return install.read_meta(db);
+  };
+  ASSIGN_OR_RETURN(const raft::SnapshotMeta found,
+                   WithImmutableDatabase(install.copy_path, kVerifyCacheBytes, examine));
+  if (found != install.meta) {
+    return FailedPrecondition("the snapshot is of index " + ToString(found.index) + " and term " +
+                              ToString(found.term) + ", or of another configuration, than the " +
+                              ToString(install.meta.index) + " and " + ToString(install.meta.term) +
+                              " announced");
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(install.copy_path, /*create=*/false));
+  return file->Sync();
+}
+
+// Moves the whole WAL into the file and syncs it, so that the file alone is the old data base.
+Status EmptyWal(FileSystem& fs, const std::string& db_path) {
+  ASSIGN_OR_RETURN(const bool exists, fs.Exists(db_path));
+  if (!exists) return OkStatus();
+  sqlite3* raw = nullptr;
+  int rc =
+      sqlite3_open_v2(db_path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
+  if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + db_path);
+  // The first read is what opens the WAL; without it there would seem to be none to empty.
+  rc = sqlite3_exec(raw, "PRAGMA synchronous = FULL; SELECT 1 FROM sqlite_schema", nullptr, nullptr,
+                    nullptr);
+  if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + db_path);
+  rc = sqlite3_wal_checkpoint_v2(raw, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (rc == SQLITE_OK) return OkStatus();
+  return StatusFromSqlite(raw, rc).Prefixed("empty the WAL of " + db_path);
+}
+
+}  // namespace
+
+Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) {
+  const auto reached = [&install](InstallStep step) {
+    return install.after_step ? install.after_step(step) : OkStatus();
+  };
+  const std::string directory = ParentOf(install.db_path);
+
+  RETURN_IF_ERROR(Verify(fs, install));
+  RETURN_IF_ERROR(reached(InstallStep::kVerified));
+  RETURN_IF_ERROR(install.close_connections());
+  RETURN_IF_ERROR(reached(InstallStep::kClosed));
+  RETURN_IF_ERROR(EmptyWal(fs, install.db_path));
+  RETURN_IF_ERROR(reached(InstallStep::kCheckpointed));
+  RETURN_IF_ERROR(fs.Remove(install.db_path + "-wal"));
+  RETURN_IF_ERROR(reached(InstallStep::kWalRemoved));
+  RETURN_IF_ERROR(fs.Remove(install.db_path + "-shm"));
+  RETURN_IF_ERROR(reached(InstallStep::kShmRemoved));
+  RETURN_IF_ERROR(fs.SyncDirectory(directory));
+  RETURN_IF_ERROR(reached(InstallStep::kRemovalsDurable));
+  RETURN_IF_ERROR(fs.Rename(install.copy_path, install.db_path));
+  RETURN_IF_ERROR(reached(InstallStep::kRenamed));
+  RETURN_IF_ERROR(fs.SyncDirectory(directory));
+  return reached(InstallStep::kRenameDurable);
+}
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,247 @@
+#include "state_machine/sqlite/snapshot_install.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "state_machine/sqlite/database_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr InstallStep kSteps[] = {
+    InstallStep::kVerified,   InstallStep::kClosed,        InstallStep::kCheckpointed,
+    InstallStep::kWalRemoved, InstallStep::kShmRemoved,    InstallStep::kRemovalsDurable,
+    InstallStep::kRenamed,    InstallStep::kRenameDurable,
+};
+
+// Writes down what happens to names, in order.
+class RecordingFileSystem final : public ForwardingFileSystem {
+ public:
+  Status Rename(const std::string& from, const std::string& to) override {
+    calls.push_back("rename " + fs::path(to).filename().string());
+    return ForwardingFileSystem::Rename(from, to);
+  }
+  Status Remove(const std::string& path) override {
+    calls.push_back("remove " + fs::path(path).filename().string());
+    return ForwardingFileSystem::Remove(path);
+  }
+  Status SyncDirectory(const std::string& directory) override {
+    calls.push_back("sync directory");
+    return ForwardingFileSystem::SyncDirectory(directory);
+  }
+  std::vector<std::string> calls;
+};
+
+class SnapshotInstallTest : public testing::Test {
+ protected:
+  SnapshotInstallTest() {
+    db_ = directory_ / "db";
+    copy_ = directory_ / "incoming";
+    MakeCopy();
+    MakeOld();
+    install_.copy_path = copy_;
+    install_.db_path = db_;
+    install_.meta.index = LogIndex(50);
+    install_.meta.term = Term(4);
+    install_.read_meta = ReadTestMeta;
+    install_.close_connections = [this] {
+      ++closed_;
+      return OkStatus();
+    };
+  }
+
+  // The file of the new data base, in WAL mode as a copy of a live one is, without anything beside
+  // it.
+  void MakeCopy() {
+    TestDatabase made(copy_);
+    made.MakeCairn();
+    made.Run("CREATE TABLE t(name); INSERT INTO t VALUES('new')");
+    made.SetApplied(50, 4);
+  }
+  // The old data base, with most of what it holds still in its WAL. Closing its last connection
+  // would empty the WAL, so the writer's files are copied while it is open, as kill -9 leaves them.
+  void MakeOld() {
+    const std::string live = directory_ / "live";
+    TestDatabase old(live);
+    old.MakeCairn();
+    old.Run("CREATE TABLE t(name); INSERT INTO t VALUES('old')");
+    old.SetApplied(20, 3);
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::copy_file(live + suffix, db_ + suffix);
+    EXPECT_GT(fs::file_size(db_ + "-wal"), 0u);
+  }
+
+  // What a process that starts on these files would find: "old" or "new", nothing in between.
+  static std::string Reopened(const std::string& path) {
+    TestDatabase db(path);
+    EXPECT_EQ(db.Text("PRAGMA integrity_check"), "ok");
+    const std::string name = db.Text("SELECT group_concat(name) FROM t");
+    EXPECT_EQ(db.Number("SELECT applied FROM _cairn_meta"), name == "new" ? 50 : 20);
+    return name;
+  }
+  // The files as they are now, as if the process died at this moment.
+  std::string ImageOfNow() {
+    const std::string image = directory_ / ("image" + std::to_string(++images_));
+    fs::create_directory(image);
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      if (fs::exists(db_ + suffix)) fs::copy_file(db_ + suffix, image + "/db" + suffix);
+    }
+    return image + "/db";
+  }
+
+  TemporaryDirectory directory_;
+  std::string db_;
+  std::string copy_;
+  RecordingFileSystem fs_;
+  SnapshotInstallation install_;
+  int closed_ = 0;
+  int images_ = 0;
+};
+
+TEST_F(SnapshotInstallTest, TheNewDataBaseTakesThePlaceOfTheOld) {
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(Reopened(db_), "new");
+  EXPECT_FALSE(fs::exists(copy_));
+  EXPECT_EQ(closed_, 1);
+}
+
+TEST_F(SnapshotInstallTest, RemovalOfTheOldWalIsDurableBeforeTheNewFileAppears) {
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(fs_.calls, (std::vector<std::string>{"remove db-wal", "remove db-shm", "sync directory",
+                                                 "rename db", "sync directory"}));
+}
+
+TEST_F(SnapshotInstallTest, ACrashAfterAnyStepLeavesTheOldOrTheNewDataBase) {
+  std::vector<InstallStep> seen;
+  install_.after_step = [&](InstallStep step) {
+    seen.push_back(step);
+    EXPECT_EQ(Reopened(ImageOfNow()), step < InstallStep::kRenamed ? "old" : "new")
+        << static_cast<int>(step);
+    return OkStatus();
+  };
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(seen, std::vector<InstallStep>(std::begin(kSteps), std::end(kSteps)));
+}
+
+// From the checkpoint on, the old WAL holds nothing that is needed, whether or not its removal has
+// reached the disk; and from the rename on there is none.
+TEST_F(SnapshotInstallTest, AfterTheCheckpointTheFileIsWholeWithoutItsWal) {
+  install_.after_step = [&](InstallStep step) {
+    if (step == InstallStep::kCheckpointed) {
+      const std::string image = ImageOfNow();
+      if (fs::exists(image + "-wal")) {
+        EXPECT_EQ(fs::file_size(image + "-wal"), 0u);
+        fs::remove(image + "-wal");
+      }
+      EXPECT_EQ(Reopened(image), "old");
+    }
+    if (step >= InstallStep::kRemovalsDurable) {
+      EXPECT_FALSE(fs::exists(db_ + "-wal"));
+      EXPECT_FALSE(fs::exists(db_ + "-shm"));
+    }
+    return OkStatus();
+  };
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+}
+
+TEST_F(SnapshotInstallTest, AnInstallThatStoppedAnywhereCanBeRepeated) {
+  for (const InstallStep stop : kSteps) {
+    SCOPED_TRACE(static_cast<int>(stop));
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      fs::remove(db_ + suffix);
+      fs::remove(copy_ + suffix);
+      fs::remove((directory_ / "live") + suffix);
+    }
+    MakeCopy();
+    MakeOld();
+    install_.after_step = [stop](InstallStep step) {
+      return step == stop ? Internal("crash") : OkStatus();
+    };
+    EXPECT_EQ(InstallSnapshotFile(fs_, install_), Internal("crash"));
+    install_.after_step = nullptr;
+    if (fs::exists(copy_)) {
+      EXPECT_EQ(Reopened(ImageOfNow()), "old");
+      EXPECT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+    }
+    EXPECT_EQ(Reopened(db_), "new");
+  }
+}
+
+// Why the order is what it is: this is what would be read if the old WAL could survive the rename.
+TEST_F(SnapshotInstallTest, ANewFileBesideAnOldWalWouldReadAsTheOldData) {
+  fs::rename(copy_, db_);
+  TestDatabase db(db_);
+  EXPECT_EQ(db.Text("PRAGMA integrity_check"), "ok");
+  EXPECT_EQ(db.Text("SELECT group_concat(name) FROM t"), "old");
+}
+
+TEST_F(SnapshotInstallTest, ANodeWithoutADataBaseGetsOne) {
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
+  std::ofstream(db_ + "-wal") << "left over";
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(Reopened(db_), "new");
+}
+
+class SnapshotRefusalTest : public SnapshotInstallTest {
+ protected:
+  void ExpectRefused(StatusCode code) {
+    const Status status = InstallSnapshotFile(fs_, install_);
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_EQ(closed_, 0) << "refused before anything is closed";
+    EXPECT_TRUE(fs_.calls.empty());
+    EXPECT_EQ(Reopened(db_), "old");
+  }
+};
+
+TEST_F(SnapshotRefusalTest, ADamagedCopy) {
+  std::fstream file(copy_, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4096 * 2);
+  file << std::string(4096, '\x5a');
+  file.close();
+  ExpectRefused(StatusCode::kDataLoss);
+}
+
+TEST_F(SnapshotRefusalTest, ACopyCutShort) {
+  fs::resize_file(copy_, fs::file_size(copy_) - 4096);
+  ExpectRefused(StatusCode::kDataLoss);
+}
+
+TEST_F(SnapshotRefusalTest, AFileThatIsNoDataBase) {
+  std::ofstream(copy_) << std::string(10'000, 'x');
+  ExpectRefused(StatusCode::kDataLoss);
+}
+
+TEST_F(SnapshotRefusalTest, ADataBaseThatIsNotOfCairn) {
+  fs::remove(copy_);
+  TestDatabase(copy_).Run("CREATE TABLE t(name)");
+  ExpectRefused(StatusCode::kFailedPrecondition);
+}
+
+TEST_F(SnapshotRefusalTest, AnEmptyFile) {
+  fs::resize_file(copy_, 0);
+  ExpectRefused(StatusCode::kFailedPrecondition);
+}
+
+TEST_F(SnapshotRefusalTest, ACopyOfAnotherIndexThanAnnounced) {
+  install_.meta.index = LogIndex(51);
+  ExpectRefused(StatusCode::kFailedPrecondition);
+}
+
+TEST_F(SnapshotRefusalTest, ACopyOfAnotherConfigurationThanAnnounced) {
+  install_.meta.config.voters.insert(MemberId(1));
+  ExpectRefused(StatusCode::kFailedPrecondition);
+}
+
+TEST_F(SnapshotRefusalTest, AMissingCopy) {
+  fs::remove(copy_);
+  const Status status = InstallSnapshotFile(fs_, install_);
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(closed_, 0);
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

@@ -1,0 +1,243 @@
+// SqliteStateMachine: puts together what applies, what reads and what copies.
+
+#include "state_machine/sqlite/sqlite_state_machine.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <utility>
+
+#include "base/check.h"
+#include "state_machine/sqlite/applier.h"
+#include "state_machine/sqlite/data_file.h"
+#include "state_machine/sqlite/proposal_check.h"
+#include "state_machine/sqlite/read_pool.h"
+#include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/snapshot_file.h"
+#include "state_machine/sqlite/snapshot_install.h"
+#include "state_machine/sqlite/transactions.h"
+
+namespace cairn::state_machine {
+namespace {
+
+constexpr SteadyTime kViewAgeMax = std::chrono::seconds(60);
+
+// Keeps the only row of an internal query.
+class OneRow final : public RowSink {
+ public:
+  Status OnColumns(const std::vector<Column>& /*columns*/) override { return OkStatus(); }
+  Status OnRow(Row row) override {
+    row_ = std::move(row);
+    return OkStatus();
+  }
+  bool found() const { return !row_.empty(); }
+  int64_t Int(size_t column) const {
+    const auto* value = std::get_if<int64_t>(&row_.at(column));
+    return value == nullptr ? 0 : *value;
+  }
+
+ private:
+  Row row_;
+};
+
+class SqliteReadView final : public ReadView {
+ public:
+  explicit SqliteReadView(std::unique_ptr<ReadTransaction> read) : read_(std::move(read)) {}
+
+  LogIndex applied() const override { return read_->applied(); }
+  Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink) override {
+    return read_->Query(statement, limits, sink);
+  }
+  Result<int64_t> Version(const std::string& table) override {
+    OneRow row;
+    RETURN_IF_ERROR(read_->QueryInternal(
+        {"SELECT version FROM _cairn_versions WHERE name = ?1", {LowerCase(table)}, {}}, &row));
+    return row.found() ? row.Int(0) : 0;
+  }
+  Result<TxInfo> Transaction(const std::string& tx_id) override {
+    OneRow row;
+    RETURN_IF_ERROR(read_->QueryInternal({kTransactionInfoSql, {tx_id}, {}}, &row));
+    if (!row.found()) return TxInfo{};
+    return MakeTxInfo(row.Int(0), row.Int(1), row.Int(2), row.Int(3));
+  }
+
+ private:
+  std::unique_ptr<ReadTransaction> read_;
+};
+
+class SqliteStateMachine final : public StateMachine {
+ public:
+  static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
+                                                    const raft::Configuration& founding);
+  ~SqliteStateMachine() override { snapshots_->Stop(); }
+
+  AppliedState applied_state() const override {
+    const std::lock_guard lock(state_mutex_);
+    return state_;
+  }
+  LogIndex applied_index() const override { return LogIndex(applied_index_.load()); }
+  LogIndex durable_index() const override { return LogIndex(durable_index_.load()); }
+  uint64_t WalBytes() const override { return wal_bytes_.load(); }
+  std::optional<uint64_t> NextDeadlineLeaseMs() const override {
+    const std::lock_guard lock(state_mutex_);
+    return next_deadline_;
+  }
+  Status CheckProposal(const Command& command) override { return checker_.Check(command); }
+
+  Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
+               LogIndex config_index, const std::function<void(EntryResults)>& on_results) override;
+  Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) override;
+  Status Checkpoint() override;
+  Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) override {
+    return snapshots_->Acquire(index_min);
+  }
+  Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
+
+ private:
+  SqliteStateMachine(SqliteOptions options, raft::Configuration founding)
+      : options_(std::move(options)), founding_(std::move(founding)) {}
+  Status OpenWriter();
+  void Publish();
+
+  const SqliteOptions options_;
+  const raft::Configuration founding_;
+  ProposalChecker checker_;
+  std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
+  std::unique_ptr<ReadPool> reads_;
+  std::unique_ptr<SnapshotStore> snapshots_;
+
+  std::atomic<uint64_t> applied_index_{0};
+  std::atomic<uint64_t> durable_index_{0};
+  std::atomic<uint64_t> wal_bytes_{0};
+  mutable std::mutex state_mutex_;
+  AppliedState state_;  // guarded by state_mutex_, as the next
+  std::optional<uint64_t> next_deadline_;
+};
+
+Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
+    const SqliteOptions& options, const raft::Configuration& founding) {
+  std::unique_ptr<SqliteStateMachine> machine(new SqliteStateMachine(options, founding));
+  SnapshotStoreOptions snapshots;
+  snapshots.db_path = options.path;
+  snapshots.directory = options.snapshot_directory;
+  snapshots.read_meta = &ReadMeta;
+  RETURN_IF_ERROR(machine->OpenWriter());
+  ASSIGN_OR_RETURN(machine->snapshots_,
+                   SnapshotStore::Open(PosixFileSystem(), std::move(snapshots)));
+  ReadPoolOptions reads;
+  reads.path = options.path;
+  reads.readers_max = options.readers_max;
+  reads.cache_bytes = options.cache_bytes / 8;
+  reads.applied_sql = "SELECT applied_index FROM _cairn_state";
+  machine->reads_ = std::make_unique<ReadPool>(std::move(reads));
+  // SQLite syncs the directory for the WAL, but not for the file itself.
+  const size_t slash = options.path.find_last_of('/');
+  RETURN_IF_ERROR(PosixFileSystem().SyncDirectory(
+      slash == std::string::npos ? "." : options.path.substr(0, slash + 1)));
+  // What a crashed process left in the WAL was perhaps never synced.
+  RETURN_IF_ERROR(machine->Checkpoint());
+  return std::unique_ptr<StateMachine>(std::move(machine));
+}
+
+Status SqliteStateMachine::OpenWriter() {
+  ASSIGN_OR_RETURN(applier_, Applier::Open(options_.path, options_.cache_bytes, founding_));
+  Publish();
+  return OkStatus();
+}
+
+void SqliteStateMachine::Publish() {
+  const AppliedState& applied = applier_->applied();
+  {
+    const std::lock_guard lock(state_mutex_);
+    state_ = applied;
+    next_deadline_ = applier_->NextDeadlineLeaseMs();
+  }
+  applied_index_.store(applied.index.value());
+  wal_bytes_.store(applier_->engine().wal_bytes());
+}
+
+Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
+                                 const raft::Configuration& config, LogIndex config_index,
+                                 const std::function<void(EntryResults)>& on_results) {
+  if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  Status status = applier_->Apply(entries, config, config_index, [&](EntryResults results) {
+    // The first result of a SQLite transaction comes right after its commit.
+    if (results.index.value() > applied_index_.load()) Publish();
+    on_results(std::move(results));
+  });
+  Publish();
+  return status;
+}
+
+Result<std::unique_ptr<ReadView>> SqliteStateMachine::OpenReadView(SteadyTime timeout) {
+  ASSIGN_OR_RETURN(std::unique_ptr<ReadTransaction> read, reads_->Open(timeout));
+  return std::unique_ptr<ReadView>(std::make_unique<SqliteReadView>(std::move(read)));
+}
+
+Status SqliteStateMachine::Checkpoint() {
+  if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  // An idle view holds the WAL back as much as a busy one.
+  reads_->EndViewsOlderThan(kViewAgeMax);
+  const uint64_t index = applier_->applied().index.value();
+  ASSIGN_OR_RETURN(const bool all_moved, applier_->engine().Checkpoint());
+  if (!all_moved) {
+    // A reader needs the old pages in the file, so the new ones stay in the WAL for now; but they
+    // are as safe there, once it is synced, and the log need not wait for the reader.
+    ASSIGN_OR_RETURN(std::unique_ptr<File> wal,
+                     PosixFileSystem().Open(options_.path + "-wal", /*create=*/false));
+    RETURN_IF_ERROR(wal->Sync());
+  }
+  durable_index_.store(index);
+  wal_bytes_.store(applier_->engine().wal_bytes());
+  return OkStatus();
+}
+
+Status SqliteStateMachine::InstallSnapshot(const std::string& path,
+                                           const raft::SnapshotMeta& meta) {
+  SnapshotInstallation install;
+  install.copy_path = path;
+  install.db_path = options_.path;
+  install.meta = meta;
+  install.read_meta = &ReadMeta;
+  install.close_connections = [this] {
+    applier_.reset();
+    reads_->DrainAndClose();
+    return OkStatus();
+  };
+  Status status = InstallSnapshotFile(PosixFileSystem(), install);
+  if (applier_ == nullptr) {
+    // Whichever of the two is there now is whole.
+    Status reopened = OpenWriter();
+    if (status.ok()) status = std::move(reopened);
+    if (applier_ != nullptr) reads_->Reopen();
+  }
+  RETURN_IF_ERROR(status);
+  snapshots_->DropKept();
+  return Checkpoint();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions& options,
+                                                             const raft::Configuration& founding) {
+  return SqliteStateMachine::Open(options, founding);
+}
+
+std::string EngineFingerprint() {
+  std::string fingerprint = sqlite3_sourceid();
+  for (int i = 0; const char* option = sqlite3_compileoption_get(i); ++i) {
+    fingerprint += std::string(" ") + option;
+  }
+#if defined(__x86_64__)
+  fingerprint += " x86_64";
+#elif defined(__aarch64__)
+  fingerprint += " aarch64";
+#else
+#error "name the architecture: arithmetic on floating point numbers may differ between them"
+#endif
+  return fingerprint;
+}
+
+}  // namespace cairn::state_machine

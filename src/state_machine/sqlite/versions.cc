@@ -1,0 +1,85 @@
+#include "state_machine/sqlite/versions.h"
+
+#include <algorithm>
+
+namespace cairn::state_machine {
+
+const char* const Versions::kSchema =
+    "CREATE TABLE _cairn_versions(name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID";
+
+Status Versions::Open(sqlite3* db) {
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT name, version FROM _cairn_versions"));
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool row, read.Next());
+    if (!row) break;
+    VersionCounter* const counter = Counter(std::string(read.Bytes(0)));
+    counter->value = counter->in_file = read.Int(1);
+  }
+  RETURN_IF_ERROR(write_.Prepare(db, "REPLACE INTO _cairn_versions(name, version) VALUES(?1, ?2)"));
+  return remove_.Prepare(db, "DELETE FROM _cairn_versions WHERE name = ?1");
+}
+
+void Versions::Close() {
+  write_.Finalize();
+  remove_.Finalize();
+  dirty_.clear();
+  counters_.clear();
+}
+
+VersionCounter* Versions::Counter(const std::string& lower_name) {
+  const auto [it, made] = counters_.try_emplace(lower_name);
+  if (made) it->second.name = lower_name;
+  return &it->second;
+}
+
+void Versions::Touch(VersionCounter* counter) {
+  if (counter->dirty) return;
+  counter->dirty = true;
+  dirty_.push_back(counter);
+}
+
+void Versions::Add(VersionCounter* counter, int64_t n) {
+  Touch(counter);
+  counter->value += n;
+}
+
+void Versions::Rename(const std::string& from, const std::string& to) {
+  VersionCounter* const old_counter = Counter(from);
+  VersionCounter* const new_counter = Counter(to);
+  Touch(old_counter);
+  Touch(new_counter);
+  // A dropped table may have had that name: a sequence never goes back.
+  new_counter->value = std::max(new_counter->value, old_counter->value);
+  old_counter->value = 0;
+}
+
+Status Versions::Flush() {
+  for (const VersionCounter* counter : dirty_) {
+    if (counter->value == counter->in_file) continue;
+    if (counter->value == 0) {
+      RETURN_IF_ERROR(remove_.BindText(1, counter->name).Run());
+    } else {
+      RETURN_IF_ERROR(write_.BindText(1, counter->name).Bind(2, counter->value).Run());
+    }
+  }
+  return OkStatus();
+}
+
+void Versions::BatchCommitted() {
+  for (VersionCounter* counter : dirty_) {
+    counter->in_file = counter->value;
+    counter->dirty = false;
+  }
+  dirty_.clear();
+}
+
+void Versions::BatchUndone() {
+  for (VersionCounter* counter : dirty_) {
+    counter->value = counter->in_file;
+    counter->dirty = false;
+  }
+  dirty_.clear();
+}
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,59 @@
+// Versions: internal write sequences, one for the data base and one for each table, by which
+// clients compare nodes without a version column in their own tables.
+//
+// A statement that succeeds adds 1 to the data base's and to that of each table its program may
+// write (triggers and cascades included), also if it changed no row; CREATE, ALTER and DROP TABLE
+// write the table they name. DROP keeps a sequence, so that a table made anew goes on from there;
+// RENAME moves it.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/status.h"
+#include "state_machine/sqlite/internal_sql.h"
+
+namespace cairn::state_machine {
+
+struct VersionCounter {
+  std::string name;  // in lower case; empty: the data base
+  int64_t value = 0;
+  int64_t in_file = 0;  // as of the last committed batch
+  bool dirty = false;
+};
+
+// Held in memory, written once a batch. The apply thread's. Counters have stable addresses until
+// Close.
+class Versions {
+ public:
+  static const char* const kSchema;
+
+  Status Open(sqlite3* db);
+  void Close();
+
+  // Of a table, by its name in lower case; of the data base for "". Made at 0 if missing.
+  VersionCounter* Counter(const std::string& lower_name);
+  void Add(VersionCounter* counter, int64_t n);
+  // The table has another name from now on.
+  void Rename(const std::string& from, const std::string& to);
+
+  // Within the batch's transaction, just before its commit.
+  Status Flush();
+  // The batch is in the file, or was undone.
+  void BatchCommitted();
+  void BatchUndone();
+
+ private:
+  void Touch(VersionCounter* counter);
+
+  std::unordered_map<std::string, VersionCounter> counters_;
+  std::vector<VersionCounter*> dirty_;
+  InternalStatement write_;
+  InternalStatement remove_;
+};
+
+}  // namespace cairn::state_machine

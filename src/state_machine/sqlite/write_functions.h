@@ -1,0 +1,40 @@
+// SQL functions of the writer's connection: the same on every node, or refused.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/rng.h"
+#include "base/status.h"
+
+namespace cairn::state_machine {
+
+// What random() and total_changes() answer. Reset before each command, so that no answer depends on
+// what this connection did before, or on when this node last started.
+class FunctionState {
+ public:
+  void Reset(sqlite3* db, uint64_t seed) {
+    rng_ = Rng(seed);
+    total_changes_base_ = sqlite3_total_changes64(db);
+  }
+  Rng& rng() { return rng_; }
+  int64_t total_changes_base() const { return total_changes_base_; }
+
+ private:
+  Rng rng_{0};
+  int64_t total_changes_base_ = 0;
+};
+
+// True if every node computes the same from the same arguments. Any function that is not known to
+// be so is refused: exp(), pow(), sin() and others of the C library differ in the last bits between
+// machines, bm25() is made of log(), sqlite_version() and the like tell of the node.
+bool IsReplicableFunction(std::string_view name);
+
+// Overrides random(), randomblob() and total_changes(), and makes every function that is not
+// replicable fail when it is called: the authorizer refuses them first, but it is not asked about
+// the expression of a DEFAULT. `state` must outlive the connection.
+Status InstallWriteFunctions(sqlite3* db, FunctionState* state);
+
+}  // namespace cairn::state_machine

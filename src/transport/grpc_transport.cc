@@ -1,0 +1,245 @@
+#include "transport/grpc_transport.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "transport/peer_link.h"
+#include "transport/peer_protocol.h"
+#include "transport/peer_service.h"
+#include "transport/snapshot_sender.h"
+#include "transport/transport_context.h"
+
+namespace cairn::transport {
+namespace {
+
+// A unary call under way. Owns what gRPC needs until the answer is there.
+template <class Request, class Response>
+struct UnaryCall {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<pb::Peer::Stub> stub;
+  grpc::ClientContext context;
+  Request request;
+  Response response;
+
+  UnaryCall(const std::string& address, SteadyTime timeout)
+      : channel(NewPeerChannel(address)), stub(pb::Peer::NewStub(channel)) {
+    context.set_deadline(DeadlineAfter(timeout));
+  }
+};
+
+class Impl final : public GrpcTransport {
+ public:
+  explicit Impl(GrpcTransportOptions options)
+      : options_(std::move(options)),
+        context_(std::make_shared<TransportContext>()),
+        sender_(context_, options_.snapshot_chunk_bytes),
+        service_(context_.get(),
+                 options_.file_system != nullptr ? options_.file_system : &PosixFileSystem(),
+                 options_.snapshot_directory, options_.snapshot_free_bytes_min) {}
+  ~Impl() override { Shutdown(); }
+
+  grpc::Service* service() override { return &service_; }
+
+  void ConfigureServer(grpc::ServerBuilder* builder) override {
+    builder->SetMaxReceiveMessageSize(kMessageBytesMax);
+    builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                                kKeepaliveMs / 2);
+  }
+
+  void SetHandler(Handler* handler) override { context_->handler = handler; }
+
+  void SetIdentity(const Identity& identity) override {
+    std::lock_guard configure_lock(configure_mutex_);
+    {
+      std::lock_guard lock(context_->mutex);
+      const Identity& old = context_->identity_now;
+      if (old.cluster_id == identity.cluster_id && old.member == identity.member &&
+          old.engine == identity.engine && old.address == identity.address) {
+        context_->identity_now = identity;
+        return;
+      }
+      context_->identity_now = identity;
+    }
+    context_->AbortCalls();
+    std::map<MemberId, std::string> peers;
+    {
+      std::lock_guard lock(mutex_);
+      peers = peers_;
+    }
+    ReplaceLinks({});
+    ReplaceLinks(peers);
+  }
+
+  void SetPeers(const std::map<MemberId, std::string>& peers) override {
+    std::lock_guard configure_lock(configure_mutex_);
+    {
+      std::lock_guard lock(mutex_);
+      peers_ = peers;
+    }
+    ReplaceLinks(peers);
+  }
+
+  void Send(GroupId group, std::vector<raft::Message> messages) override {
+    std::map<MemberId, std::pair<std::shared_ptr<PeerLink>, std::vector<raft::Message>>> sorted;
+    {
+      std::lock_guard lock(mutex_);
+      for (raft::Message& message : messages) {
+        const auto link = links_.find(message.to);
+        if (link == links_.end()) {
+          ++context_->messages_dropped;
+          continue;
+        }
+        auto& batch = sorted[message.to];
+        batch.first = link->second;
+        batch.second.push_back(std::move(message));
+      }
+    }
+    for (auto& [to, batch] : sorted) batch.first->Send(group, std::move(batch.second));
+  }
+
+  void SendSnapshot(GroupId group, MemberId from, MemberId to,
+                    std::shared_ptr<SnapshotSource> source,
+                    std::function<void(Status)> done) override {
+    const Identity self = context_->identity();
+    std::string address;
+    {
+      std::lock_guard lock(mutex_);
+      const auto peer = peers_.find(to);
+      if (peer != peers_.end()) address = peer->second;
+    }
+    if (address.empty() || from != self.member) {
+      context_->tasks.Post([from, to, call = std::move(done)] {
+        call(FailedPrecondition("cannot send a snapshot from member " + ToString(from) + " to " +
+                                ToString(to) + ": unknown here"));
+      });
+      return;
+    }
+    sender_.Send(group, self, to, address, std::move(source), std::move(done));
+  }
+
+  void Probe(const std::string& address, SteadyTime timeout,
+             std::function<void(Result<ProbeReply>)> done) override {
+    auto call = std::make_shared<UnaryCall<pb::ProbeRequest, pb::ProbeResponse>>(address, timeout);
+    call->request.set_protocol_version(kProtocolVersion);
+    const uint64_t id = BeginUnary(call, &call->context);
+    if (id == 0) return;
+    call->stub->async()->Probe(
+        &call->context, &call->request, &call->response,
+        [this, id, call, report = std::move(done)](grpc::Status status) {
+          report(status.ok() ? ParseProbeReply(call->response) : FromGrpc(status));
+          EndUnary(id);
+        });
+  }
+
+  void Join(const std::string& address, const JoinRequest& request, SteadyTime timeout,
+            std::function<void(Result<JoinReply>)> done) override {
+    auto call = std::make_shared<UnaryCall<pb::JoinRequest, pb::JoinResponse>>(address, timeout);
+    FillJoinRequest(request, &call->request);
+    const uint64_t id = BeginUnary(call, &call->context);
+    if (id == 0) return;
+    call->stub->async()->Join(
+        &call->context, &call->request, &call->response,
+        [this, id, call, report = std::move(done)](grpc::Status status) {
+          report(status.ok() ? ParseJoinReply(call->response) : FromGrpc(status));
+          EndUnary(id);
+        });
+  }
+
+  void Shutdown() override {
+    if (!context_->live.Close()) {
+      // Another thread may be at it; the rest is harmless to wait for twice.
+      context_->live.AwaitNone();
+      return;
+    }
+    ReplaceLinks({});
+    context_->AbortCalls();
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& [id, unary] : unary_calls_) unary->TryCancel();
+    }
+    sender_.Stop();
+    service_.snapshots().Join();
+    context_->tasks.Stop();
+  }
+
+  uint64_t messages_dropped() const override { return context_->messages_dropped; }
+
+ private:
+  // Makes the links be those to `peers`, but for this node itself; keeps those that are right.
+  void ReplaceLinks(const std::map<MemberId, std::string>& peers) {
+    const Identity self = context_->identity();
+    std::vector<std::shared_ptr<PeerLink>> closing;
+    std::vector<std::shared_ptr<PeerLink>> opening;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto it = links_.begin(); it != links_.end();) {
+        const auto wanted = peers.find(it->first);
+        if (wanted != peers.end() && wanted->second == it->second->address()) {
+          ++it;
+        } else {
+          closing.push_back(std::move(it->second));
+          it = links_.erase(it);
+        }
+      }
+      for (const auto& [member, address] : peers) {
+        if (self.member.is_none() || member == self.member || links_.contains(member) ||
+            context_->live.closed()) {
+          continue;
+        }
+        auto link = std::make_shared<PeerLink>(context_, self, member, address,
+                                               options_.send_queue_bytes_max);
+        links_.emplace(member, link);
+        opening.push_back(std::move(link));
+      }
+    }
+    for (const auto& link : closing) link->Close();
+    for (const auto& link : opening) link->Open();
+  }
+
+  // 0: shut down. Else EndUnary must be called; `call` keeps the context alive until then.
+  template <class Call>
+  uint64_t BeginUnary(const std::shared_ptr<Call>& call, grpc::ClientContext* client_context) {
+    if (!context_->live.Enter()) return 0;
+    std::lock_guard lock(mutex_);
+    const uint64_t id = ++last_unary_;
+    unary_calls_.emplace(id, std::shared_ptr<grpc::ClientContext>(call, client_context));
+    // Shutdown may have cancelled what there was before this one came.
+    if (context_->live.closed()) client_context->TryCancel();
+    return id;
+  }
+  void EndUnary(uint64_t id) {
+    const std::shared_ptr<TransportContext> context = context_;
+    {
+      std::lock_guard lock(mutex_);
+      unary_calls_.erase(id);
+    }
+    context->live.Leave();
+  }
+
+  const GrpcTransportOptions options_;
+  const std::shared_ptr<TransportContext> context_;
+  SnapshotSender sender_;
+  PeerService service_;
+
+  // Held for the whole of SetIdentity and SetPeers: a link made for the peers of one call and under
+  // the identity from before the other would stay refused.
+  std::mutex configure_mutex_;
+  std::mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
+  std::map<MemberId, std::string> peers_;
+  std::map<MemberId, std::shared_ptr<PeerLink>> links_;
+  std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_;
+  uint64_t last_unary_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<GrpcTransport> NewGrpcTransport(GrpcTransportOptions options) {
+  return std::make_unique<Impl>(std::move(options));
+}
+
+}  // namespace cairn::transport

@@ -1,0 +1,65 @@
+#include "transport/identity_check.h"
+
+#include <algorithm>
+#include <string>
+
+namespace cairn::transport {
+namespace {
+
+constexpr size_t kClipBytes = 120;
+constexpr size_t kClipContextBytes = 24;
+
+// Fingerprints are long and an error must fit into a header: shows where they begin to differ.
+std::string Clip(const std::string& text, size_t difference) {
+  const size_t from = text.size() <= kClipBytes || difference <= kClipContextBytes
+                          ? 0
+                          : std::min(difference - kClipContextBytes, text.size());
+  std::string out = from > 0 ? "..." : "";
+  out += text.substr(from, kClipBytes);
+  if (text.size() - from > kClipBytes) out += "...";
+  return "\"" + out + "\"";
+}
+
+}  // namespace
+
+Status CheckProtocolVersion(uint32_t caller_version) {
+  if (caller_version == kProtocolVersion) return OkStatus();
+  return FailedPrecondition("the caller speaks peer protocol version " +
+                            std::to_string(caller_version) + ", this node version " +
+                            std::to_string(kProtocolVersion));
+}
+
+Status CheckEngine(const std::string& caller_engine, const std::string& own_engine) {
+  if (caller_engine == own_engine) return OkStatus();
+  const auto [a, b] = std::mismatch(caller_engine.begin(), caller_engine.end(), own_engine.begin(),
+                                    own_engine.end());
+  const auto difference = static_cast<size_t>(a - caller_engine.begin());
+  return FailedPrecondition("the caller runs engine " + Clip(caller_engine, difference) +
+                            ", this node " + Clip(own_engine, difference));
+}
+
+Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId target,
+                   const Identity& self) {
+  RETURN_IF_ERROR(CheckProtocolVersion(caller_version));
+  if (self.cluster_id == 0 || self.member.is_none()) {
+    return Unavailable("the caller is of cluster " + std::to_string(caller.cluster_id) +
+                       ", this node is not a member of any cluster yet");
+  }
+  if (caller.cluster_id != self.cluster_id) {
+    return FailedPrecondition("the caller is of cluster " + std::to_string(caller.cluster_id) +
+                              ", this node of cluster " + std::to_string(self.cluster_id));
+  }
+  if (target != self.member) {
+    return FailedPrecondition("the caller means member " + ToString(target) +
+                              ", this node is member " + ToString(self.member));
+  }
+  if (caller.member.is_none()) {
+    return FailedPrecondition(
+        "the caller is not a member (it gave member id 0), this node is "
+        "member " +
+        ToString(self.member));
+  }
+  return CheckEngine(caller.engine, self.engine);
+}
+
+}  // namespace cairn::transport

@@ -1,0 +1,75 @@
+// IncomingSnapshot: the file that a snapshot is received into, across broken transfers and crashes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/file_system.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace cairn::transport {
+
+// What a snapshot is told apart by; two transfers with equal keys carry the same bytes.
+struct SnapshotKey {
+  uint64_t cluster_id = 0;
+  GroupId group;
+  LogIndex index;
+  Term term;
+  uint32_t crc = 0;  // CRC32C of the whole
+  uint64_t size_bytes = 0;
+};
+
+// One owner, one thread at a time; at most one in a directory. Its files:
+//   incoming-<cluster>-<group>-<index>-<term>-<crc>-<size>.part            the bytes so far
+//   incoming-....part.progress   how many of them are durable, and their CRC32C
+//   received-....snapshot        the whole, verified; no longer ours
+class IncomingSnapshot {
+ public:
+  // Resumes the part of the same snapshot, as far as its bytes still have the CRC that was recorded
+  // for them, else begins anew. Deletes the parts of other snapshots. RESOURCE_EXHAUSTED if what is
+  // missing would leave less than `free_bytes_min` on the file system.
+  static Result<std::unique_ptr<IncomingSnapshot>> Open(FileSystem& fs,
+                                                        const std::string& directory,
+                                                        const SnapshotKey& key,
+                                                        uint64_t free_bytes_min);
+
+  // Received and checked so far; where the next chunk must begin.
+  uint64_t offset() const { return offset_; }
+  bool whole() const { return offset_ == key_.size_bytes; }
+
+  // DATA_LOSS if the chunk's CRC is wrong, INVALID_ARGUMENT if it does not belong here; the bytes
+  // before it stay good.
+  Status Append(uint64_t offset, std::string_view data, uint32_t crc);
+  // Makes what is there durable and records it, for a later Open.
+  Status Suspend();
+  // Once whole: syncs, reads the file back and verifies it, gives it its final name, syncs the
+  // directory; returns the path. DATA_LOSS (and the part is deleted, for it cannot be trusted at
+  // any offset) if the bytes are not those that `key` names. `proceed` is called now and then
+  // during the reading; when it returns false, CANCELLED.
+  Result<std::string> Complete(const std::function<bool()>& proceed);
+
+ private:
+  IncomingSnapshot(FileSystem& fs, std::string directory, const SnapshotKey& key);
+
+  Status OpenPart(uint64_t free_bytes_min);
+  Status RemoveOtherParts();
+  // The offset that can be resumed from, with prefix_crc_ set; 0 if there is none.
+  uint64_t VerifiedPrefix();
+  Result<uint32_t> ReadCrc(uint64_t size, const std::function<bool()>& proceed);
+  Status Discard();
+
+  FileSystem& fs_;
+  const std::string directory_;
+  const SnapshotKey key_;
+  const std::string name_;  // of the part, without directory
+  std::unique_ptr<File> file_;
+  uint64_t offset_ = 0;
+  uint32_t prefix_crc_ = 0;  // of the bytes before offset_
+  uint64_t recorded_ = 0;    // offset in the progress file
+};
+
+}  // namespace cairn::transport

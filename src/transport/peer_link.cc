@@ -1,0 +1,255 @@
+#include "transport/peer_link.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/log.h"
+#include "transport/grpc_transport.h"
+#include "transport/message_codec.h"
+
+namespace cairn::transport {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Of one write. Small enough that a heartbeat queued behind it does not wait long.
+constexpr size_t kBatchBytesMax = 2 << 20;
+constexpr milliseconds kRetryFirst{20};
+constexpr milliseconds kRetryMax{200};
+// A refusal is cured by an operator, not by asking often.
+constexpr milliseconds kRetryRefused{500};
+constexpr milliseconds kUnreachableEvery{1000};
+// A stream that lasted so long begins the backoff anew when it breaks.
+constexpr milliseconds kLasting{1000};
+
+}  // namespace
+
+// The gRPC side of one attempt. Kept alive by self_ until OnDone. A hold keeps OnDone away while a
+// write may still be started from Send; it is removed when the stream is broken and no write is
+// under way.
+class PeerLink::Stream final
+    : public grpc::ClientBidiReactor<pb::MessagesRequest, pb::MessagesResponse> {
+ public:
+  explicit Stream(std::shared_ptr<PeerLink> owner) : link(std::move(owner)) {}
+
+  void Start(std::shared_ptr<Stream> self) {
+    self_ = std::move(self);
+    link->stub_->async()->Messages(&context, this);
+    AddHold();
+    StartRead(&response);
+    StartWrite(&request);
+    StartCall();
+  }
+  void OnReadDone(bool ok) override { link->OnRead(this, ok); }
+  void OnWriteDone(bool ok) override { link->OnWritten(this, ok); }
+  void OnDone(const grpc::Status& status) override {
+    const std::shared_ptr<Stream> last = std::move(self_);
+    const std::shared_ptr<TransportContext> transport = link->context_;
+    link->OnDone(this, FromGrpc(status));
+    transport->live.Leave();
+  }
+
+  const std::shared_ptr<PeerLink> link;
+  grpc::ClientContext context;
+  pb::MessagesRequest request;  // belongs to the write under way
+  pb::MessagesResponse response;
+  SteadyTime opened{0};
+  // Guarded by the link's mutex.
+  bool writing = false;
+  bool broken = false;
+  bool hold_removed = false;
+  bool accepted = false;
+
+ private:
+  std::shared_ptr<Stream> self_;
+};
+
+PeerLink::PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
+                   std::string address, size_t queue_bytes_max)
+    : context_(std::move(context)),
+      self_(std::move(self)),
+      peer_(peer),
+      address_(std::move(address)),
+      queue_bytes_max_(queue_bytes_max),
+      channel_(NewPeerChannel(address_)),
+      stub_(pb::Peer::NewStub(channel_)) {}
+
+void PeerLink::Open() {
+  auto stream = std::make_shared<Stream>(shared_from_this());
+  std::pair<GroupId, std::vector<raft::Message>> batch;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || !context_->live.Enter()) return;
+    stream->opened = SystemClock().SteadyNow();
+    stream->writing = true;
+    stream_ = stream;
+    batch = TakeBatch();
+  }
+  FillHello(self_, peer_, stream->request.mutable_hello());
+  Encode(std::move(batch), &stream->request);
+  stream->Start(stream);
+}
+
+void PeerLink::Close() {
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    context_->messages_dropped += queue_.size();
+    queue_.clear();
+    queue_bytes_ = 0;
+    stream = stream_;
+  }
+  if (stream) stream->context.TryCancel();
+}
+
+void PeerLink::Send(GroupId group, std::vector<raft::Message> messages) {
+  std::shared_ptr<Stream> idle;
+  std::pair<GroupId, std::vector<raft::Message>> batch;
+  {
+    std::lock_guard lock(mutex_);
+    groups_.insert(group);
+    for (raft::Message& message : messages) {
+      const size_t cost = MessageCost(message);
+      if (closed_ || queue_bytes_ + cost > queue_bytes_max_ || cost > kMessageBytesMax) {
+        ++context_->messages_dropped;
+        continue;
+      }
+      queue_bytes_ += cost;
+      queue_.push_back({group, std::move(message), cost});
+    }
+    if (!stream_ || stream_->broken || stream_->writing || queue_.empty()) return;
+    stream_->writing = true;
+    idle = stream_;
+    batch = TakeBatch();
+  }
+  Encode(std::move(batch), &idle->request);
+  idle->StartWrite(&idle->request);
+}
+
+std::pair<GroupId, std::vector<raft::Message>> PeerLink::TakeBatch() {
+  std::pair<GroupId, std::vector<raft::Message>> batch;
+  size_t bytes = 0;
+  while (!queue_.empty()) {
+    Queued& front = queue_.front();
+    if (batch.second.empty()) batch.first = front.group;
+    if (front.group != batch.first) break;
+    if (!batch.second.empty() && bytes + front.cost > kBatchBytesMax) break;
+    bytes += front.cost;
+    queue_bytes_ -= front.cost;
+    batch.second.push_back(std::move(front.message));
+    queue_.pop_front();
+  }
+  return batch;
+}
+
+void PeerLink::Encode(std::pair<GroupId, std::vector<raft::Message>> batch,
+                      pb::MessagesRequest* request) {
+  request->set_group_id(batch.first.value());
+  for (const raft::Message& message : batch.second) {
+    std::string* bytes = request->add_messages();
+    bytes->reserve(MessageCost(message));
+    EncodeMessage(message, bytes);
+  }
+}
+
+void PeerLink::OnRead(Stream* stream, bool ok) {
+  if (ok) {
+    OnAccepted(stream);
+    stream->StartRead(&stream->response);
+    return;
+  }
+  bool release = false;
+  {
+    std::lock_guard lock(mutex_);
+    stream->broken = true;
+    release = !stream->writing && !std::exchange(stream->hold_removed, true);
+  }
+  if (release) stream->RemoveHold();
+}
+
+void PeerLink::OnAccepted(Stream* stream) {
+  bool news = false;
+  {
+    std::lock_guard lock(mutex_);
+    stream->accepted = true;
+    news = std::exchange(down_logged_, false) || !refusal_logged_.empty();
+    refusal_logged_.clear();
+  }
+  if (news) LOG_INFO("connected to member member={} address={}", peer_.value(), address_);
+}
+
+void PeerLink::OnWritten(Stream* stream, bool ok) {
+  bool more = false;
+  bool release = false;
+  std::pair<GroupId, std::vector<raft::Message>> batch;
+  // While `writing` is set the request is ours alone. Swapped, not cleared: that would keep the
+  // memory of the largest messages.
+  pb::MessagesRequest().Swap(&stream->request);
+  {
+    std::lock_guard lock(mutex_);
+    stream->writing = false;
+    if (!ok) stream->broken = true;
+    if (stream->broken) {
+      release = !std::exchange(stream->hold_removed, true);
+    } else if (!queue_.empty()) {
+      stream->writing = true;
+      more = true;
+      batch = TakeBatch();
+    }
+  }
+  if (release) {
+    stream->RemoveHold();
+  } else if (more) {
+    Encode(std::move(batch), &stream->request);
+    stream->StartWrite(&stream->request);
+  }
+}
+
+void PeerLink::OnDone(Stream* stream, const Status& status) {
+  std::set<GroupId> told;
+  std::string news;
+  SteadyTime delay{0};
+  {
+    std::lock_guard lock(mutex_);
+    if (stream_.get() == stream) stream_.reset();
+    if (closed_) return;
+    context_->messages_dropped += queue_.size();
+    queue_.clear();
+    queue_bytes_ = 0;
+    const SteadyTime now = SystemClock().SteadyNow();
+    const bool broke = stream->accepted;
+    if (broke || last_report_ == SteadyTime(0) || now - last_report_ >= kUnreachableEvery) {
+      last_report_ = now;
+      told = groups_;
+    }
+    news = NewsOf(status, broke);
+    delay = NextDelay(status, broke && now - stream->opened >= kLasting);
+  }
+  if (!news.empty()) {
+    LOG_WARN("{} member={} address={} reason=\"{}\"", news, peer_.value(), address_,
+             status.ToString());
+  }
+  for (const GroupId group : told) context_->handler->OnUnreachable(group, peer_);
+  context_->tasks.PostAfter(delay, [weak = weak_from_this()] {
+    if (const std::shared_ptr<PeerLink> link = weak.lock()) link->Open();
+  });
+}
+
+std::string PeerLink::NewsOf(const Status& status, bool broke) {
+  if (status.code() == StatusCode::kFailedPrecondition) {
+    if (refusal_logged_ == status.message()) return "";
+    refusal_logged_ = status.message();
+    return "refused by member";
+  }
+  if (std::exchange(down_logged_, true)) return "";
+  return broke ? "connection to member lost" : "cannot connect to member";
+}
+
+SteadyTime PeerLink::NextDelay(const Status& status, bool lasted) {
+  failures_ = lasted ? 0 : std::min(failures_ + 1, 16);
+  if (status.code() == StatusCode::kFailedPrecondition) return kRetryRefused;
+  return std::min<milliseconds>(kRetryMax, kRetryFirst * (1 << std::min(failures_, 8)));
+}
+
+}  // namespace cairn::transport

@@ -1,0 +1,76 @@
+// PeerLink: the outgoing message stream to one member, kept open.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "transport/peer_protocol.h"
+#include "transport/transport_context.h"
+
+namespace cairn::transport {
+
+// Thread-safe. One write is in flight at a time; what is queued meanwhile goes into the next. When
+// the stream breaks, what is queued is dropped (Raft sends again, and what it sends then is
+// fresher), the handler is told, and the stream is opened again after a short, bounded backoff.
+class PeerLink : public std::enable_shared_from_this<PeerLink> {
+ public:
+  PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
+           std::string address, size_t queue_bytes_max);
+
+  // Starts connecting. Call once.
+  void Open();
+  // Ends the stream for good. Callbacks may still run until context->live has counted it out.
+  void Close();
+  // Queues what fits, in order; drops the rest.
+  void Send(GroupId group, std::vector<raft::Message> messages);
+
+  const std::string& address() const { return address_; }
+
+ private:
+  class Stream;
+  struct Queued {
+    GroupId group;
+    raft::Message message;
+    size_t cost = 0;
+  };
+
+  // What goes into the next write: messages of one group, up to a bound in bytes.
+  std::pair<GroupId, std::vector<raft::Message>> TakeBatch();
+  static void Encode(std::pair<GroupId, std::vector<raft::Message>> batch,
+                     pb::MessagesRequest* request);
+  void OnAccepted(Stream* stream);
+  void OnRead(Stream* stream, bool ok);
+  void OnWritten(Stream* stream, bool ok);
+  void OnDone(Stream* stream, const Status& status);
+  // Under the lock. What the log should say of an ended stream; empty: nothing new.
+  std::string NewsOf(const Status& status, bool broke);
+  SteadyTime NextDelay(const Status& status, bool lasted);
+
+  const std::shared_ptr<TransportContext> context_;
+  const Identity self_;
+  const MemberId peer_;
+  const std::string address_;
+  const size_t queue_bytes_max_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<pb::Peer::Stub> stub_;
+
+  mutable std::mutex mutex_;  // never held while gRPC or the handler is called
+  std::deque<Queued> queue_;
+  size_t queue_bytes_ = 0;
+  std::set<GroupId> groups_;  // that have sent; told of a break
+  std::shared_ptr<Stream> stream_;
+  bool closed_ = false;
+  int failures_ = 0;  // in a row
+  bool down_logged_ = false;
+  std::string refusal_logged_;
+  SteadyTime last_report_{0};
+};
+
+}  // namespace cairn::transport

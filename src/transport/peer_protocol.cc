@@ -1,0 +1,161 @@
+#include "transport/peer_protocol.h"
+
+#include <optional>
+#include <utility>
+
+#include "raft/configuration_codec.h"
+#include "transport/grpc_transport.h"
+#include "transport/identity_check.h"
+
+namespace cairn::transport {
+
+grpc::Status ToGrpc(const Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message());
+}
+
+Status FromGrpc(const grpc::Status& status) {
+  if (status.ok()) return OkStatus();
+  const int code = status.error_code();
+  const bool known = code > 0 && code <= static_cast<int>(StatusCode::kUnauthenticated);
+  return Status(known ? static_cast<StatusCode>(code) : StatusCode::kUnknown,
+                status.error_message());
+}
+
+void FillHello(const Identity& self, MemberId target, pb::Hello* out) {
+  out->set_protocol_version(kProtocolVersion);
+  out->set_cluster_id(self.cluster_id);
+  out->set_node_id(self.node_id);
+  out->set_member_id(self.member.value());
+  out->set_target_member_id(target.value());
+  out->set_address(self.address);
+  out->set_engine(self.engine);
+}
+
+Identity IdentityOf(const pb::Hello& hello) {
+  Identity identity;
+  identity.cluster_id = hello.cluster_id();
+  identity.node_id = hello.node_id();
+  identity.member = MemberId(hello.member_id());
+  identity.address = hello.address();
+  identity.engine = hello.engine();
+  return identity;
+}
+
+Status CheckHello(const pb::Hello& hello, const Identity& self) {
+  return CheckCaller(hello.protocol_version(), IdentityOf(hello),
+                     MemberId(hello.target_member_id()), self);
+}
+
+void FillProbeReply(const ProbeReply& reply, pb::ProbeResponse* out) {
+  out->set_protocol_version(kProtocolVersion);
+  FillHello(reply.identity, MemberId(), out->mutable_identity());
+  out->set_nonce(reply.identity.nonce);
+  out->set_stage(static_cast<uint32_t>(reply.stage));
+  for (const auto& [node_id, address] : reply.listed_peers) {
+    (*out->mutable_listed_peers())[node_id] = address;
+  }
+  out->set_leader_node_id(reply.leader_node_id);
+  out->set_leader_address(reply.leader_address);
+}
+
+Result<ProbeReply> ParseProbeReply(const pb::ProbeResponse& response) {
+  RETURN_IF_ERROR(CheckProtocolVersion(response.protocol_version()));
+  if (response.stage() > static_cast<uint32_t>(LifeStage::kStarted)) {
+    return InvalidArgument("the peer answered with an unknown life stage " +
+                           std::to_string(response.stage()));
+  }
+  ProbeReply reply;
+  reply.identity = IdentityOf(response.identity());
+  reply.identity.nonce = response.nonce();
+  reply.stage = static_cast<LifeStage>(response.stage());
+  for (const auto& [node_id, address] : response.listed_peers()) {
+    reply.listed_peers.emplace(node_id, address);
+  }
+  reply.leader_node_id = response.leader_node_id();
+  reply.leader_address = response.leader_address();
+  return reply;
+}
+
+void FillJoinRequest(const JoinRequest& request, pb::JoinRequest* out) {
+  out->set_protocol_version(kProtocolVersion);
+  out->set_node_id(request.node_id);
+  out->set_nonce(request.nonce);
+  out->set_address(request.address);
+  out->set_engine(request.engine);
+}
+
+JoinRequest ParseJoinRequest(const pb::JoinRequest& request) {
+  return {request.node_id(), request.nonce(), request.address(), request.engine()};
+}
+
+void FillJoinReply(const JoinReply& reply, pb::JoinResponse* out) {
+  out->set_cluster_id(reply.cluster_id);
+  out->set_member_id(reply.member.value());
+  out->set_config(raft::EncodeConfiguration(reply.config));
+}
+
+Result<JoinReply> ParseJoinReply(const pb::JoinResponse& response) {
+  std::optional<raft::Configuration> config = raft::DecodeConfiguration(response.config());
+  if (!config || response.cluster_id() == 0 || response.member_id() == 0) {
+    return InvalidArgument("the peer answered a join with malformed bytes");
+  }
+  return JoinReply{response.cluster_id(), MemberId(response.member_id()), *std::move(config)};
+}
+
+void FillSnapshotHeader(const SnapshotHeader& header, pb::SnapshotHeader* out) {
+  out->set_group_id(header.group.value());
+  out->set_index(header.meta.index.value());
+  out->set_term(header.meta.term.value());
+  out->set_config(raft::EncodeConfiguration(header.meta.config));
+  out->set_config_index(header.meta.config_index.value());
+  out->set_size_bytes(header.size_bytes);
+  out->set_crc(header.crc);
+}
+
+Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header) {
+  std::optional<raft::Configuration> config = raft::DecodeConfiguration(header.config());
+  if (!config || header.group_id() == 0 || header.index() == 0 || header.term() == 0 ||
+      header.config_index() > header.index()) {
+    return InvalidArgument("malformed snapshot header");
+  }
+  SnapshotHeader out;
+  out.group = GroupId(header.group_id());
+  out.meta.index = LogIndex(header.index());
+  out.meta.term = Term(header.term());
+  out.meta.config = *std::move(config);
+  out.meta.config_index = LogIndex(header.config_index());
+  out.size_bytes = header.size_bytes();
+  out.crc = header.crc();
+  return out;
+}
+
+SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id) {
+  return {cluster_id,       header.group, header.meta.index,
+          header.meta.term, header.crc,   header.size_bytes};
+}
+
+std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address) {
+  grpc::ChannelArguments args;
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  // Also the time an attempt may take: a host that swallows packets must not hold it for 20 s.
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  // A link that died without a word is noticed within 5 s. Raft's heartbeats decide long before
+  // that; this only frees what waits on a dead socket.
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  args.SetMaxReceiveMessageSize(kMessageBytesMax);
+  args.SetMaxSendMessageSize(kMessageBytesMax);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+}
+
+gpr_timespec DeadlineAfter(SteadyTime timeout) {
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN));
+}
+
+}  // namespace cairn::transport

@@ -1,0 +1,51 @@
+// Between the structs of transport.h and the protobuf messages of cairn/internal/peer.proto.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cairn/internal/peer.grpc.pb.h"
+#include "transport/incoming_snapshot.h"
+#include "transport/transport.h"
+
+namespace cairn::transport {
+
+namespace pb = ::cairn::internal;
+
+grpc::Status ToGrpc(const Status& status);
+Status FromGrpc(const grpc::Status& status);
+
+void FillHello(const Identity& self, MemberId target, pb::Hello* out);
+Identity IdentityOf(const pb::Hello& hello);
+// CheckCaller of what the hello says.
+Status CheckHello(const pb::Hello& hello, const Identity& self);
+
+void FillProbeReply(const ProbeReply& reply, pb::ProbeResponse* out);
+Result<ProbeReply> ParseProbeReply(const pb::ProbeResponse& response);
+
+void FillJoinRequest(const JoinRequest& request, pb::JoinRequest* out);
+JoinRequest ParseJoinRequest(const pb::JoinRequest& request);
+void FillJoinReply(const JoinReply& reply, pb::JoinResponse* out);
+Result<JoinReply> ParseJoinReply(const pb::JoinResponse& response);
+
+struct SnapshotHeader {
+  GroupId group;
+  raft::SnapshotMeta meta;
+  uint64_t size_bytes = 0;
+  uint32_t crc = 0;
+};
+void FillSnapshotHeader(const SnapshotHeader& header, pb::SnapshotHeader* out);
+Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header);
+SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id);
+
+// A connection of its own to a peer: channels are not shared between uses, so that a snapshot does
+// not stand in the way of messages, and a failed attempt does not delay another use's.
+std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address);
+
+// Steady, so that a clock of the system that jumps neither shortens nor stretches it.
+gpr_timespec DeadlineAfter(SteadyTime timeout);
+
+}  // namespace cairn::transport

@@ -1,0 +1,197 @@
+#include "transport/snapshot_receiver.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::transport {
+namespace {
+
+// A sender that says nothing for so long is taken for dead; its part file stays.
+constexpr std::chrono::seconds kSilenceMax{15};
+// While the whole is read back, the sender is told this often that the receiver is alive.
+constexpr std::chrono::seconds kSignOfLifeEvery{2};
+
+}  // namespace
+
+SnapshotCall::SnapshotCall(TransportContext* context, SnapshotReceiver* receiver,
+                           grpc::CallbackServerContext* server_context)
+    : context_(context), receiver_(receiver), server_context_(server_context) {}
+
+void SnapshotCall::Start() {
+  {
+    std::lock_guard lock(mutex_);
+    read_ = Progress::kPending;
+  }
+  StartRead(&request_);
+}
+
+void SnapshotCall::Abort() {
+  std::lock_guard lock(mutex_);
+  aborted_ = true;
+  if (!done_) server_context_->TryCancel();
+}
+
+Status SnapshotCall::Admit() {
+  const Identity self = context_->identity();
+  RETURN_IF_ERROR(CheckHello(request_.hello(), self));
+  ASSIGN_OR_RETURN(SnapshotHeader header, ParseSnapshotHeader(request_.header()));
+  return receiver_->Begin(this, MemberId(request_.hello().member_id()), self.cluster_id,
+                          std::move(header));
+}
+
+void SnapshotCall::OnReadDone(bool ok) {
+  if (!admitted_) {
+    {
+      std::lock_guard lock(mutex_);
+      read_ = Progress::kIdle;
+    }
+    // Set first: once begun, the receiver's thread may start the next read at once.
+    admitted_ = true;
+    const Status status = ok ? Admit() : Cancelled("the sender ended the stream");
+    if (!status.ok()) Finish(ToGrpc(status));
+    return;
+  }
+  std::lock_guard lock(mutex_);
+  read_ = ok ? Progress::kOk : Progress::kFailed;
+  changed_.notify_all();
+}
+
+void SnapshotCall::OnWriteDone(bool ok) {
+  std::lock_guard lock(mutex_);
+  write_ = ok ? Progress::kOk : Progress::kFailed;
+  changed_.notify_all();
+}
+
+void SnapshotCall::OnDone() {
+  {
+    std::lock_guard lock(mutex_);
+    done_ = true;
+  }
+  context_->EndCall(this);
+}
+
+bool SnapshotCall::Read(pb::SnapshotRequest* request) {
+  {
+    std::lock_guard lock(mutex_);
+    if (aborted_) return false;
+    read_ = Progress::kPending;
+  }
+  StartRead(&request_);
+  if (!Await(&read_)) return false;
+  request->Swap(&request_);
+  return true;
+}
+
+bool SnapshotCall::Write(uint64_t offset, bool complete) {
+  {
+    std::lock_guard lock(mutex_);
+    if (aborted_) return false;
+    write_ = Progress::kPending;
+  }
+  response_.set_offset(offset);
+  response_.set_complete(complete);
+  StartWrite(&response_);
+  return Await(&write_);
+}
+
+bool SnapshotCall::Await(Progress* progress) {
+  std::unique_lock lock(mutex_);
+  const auto finished = [progress] { return *progress != Progress::kPending; };
+  if (!changed_.wait_for(lock, kSilenceMax, finished)) {
+    aborted_ = true;
+    server_context_->TryCancel();
+    // The operation belongs to gRPC until it has come back, and cancelled it comes back soon.
+    changed_.wait(lock, finished);
+  }
+  const bool ok = *progress == Progress::kOk && !aborted_;
+  *progress = Progress::kIdle;
+  return ok;
+}
+
+SnapshotReceiver::SnapshotReceiver(TransportContext* context, FileSystem* fs, std::string directory,
+                                   uint64_t free_bytes_min)
+    : context_(context),
+      fs_(*fs),
+      directory_(std::move(directory)),
+      free_bytes_min_(free_bytes_min) {}
+
+SnapshotReceiver::~SnapshotReceiver() { Join(); }
+
+void SnapshotReceiver::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+Status SnapshotReceiver::Begin(SnapshotCall* call, MemberId from, uint64_t cluster_id,
+                               SnapshotHeader header) {
+  std::lock_guard lock(mutex_);
+  if (running_ != nullptr) {
+    if (running_from_ == from) running_->Abort();
+    return Unavailable("a snapshot from member " + ToString(running_from_) + " is being received");
+  }
+  // The last transfer's thread has given up its place: all it still does is to finish its call.
+  if (thread_.joinable()) thread_.join();
+  running_ = call;
+  running_from_ = from;
+  thread_ = std::thread([this, call, from, cluster_id, moved = std::move(header)] {
+    const Status status = Receive(call, from, cluster_id, moved);
+    {
+      std::lock_guard running_lock(mutex_);
+      running_ = nullptr;
+    }
+    if (!status.ok()) {
+      LOG_WARN("snapshot not received member={} index={} reason=\"{}\"", from.value(),
+               moved.meta.index.value(), status.ToString());
+    }
+    call->Finish(ToGrpc(status));
+  });
+  return OkStatus();
+}
+
+Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t cluster_id,
+                                 const SnapshotHeader& header) {
+  if (!context_->handler->OnSnapshotOffered(header.group, from, header.meta)) {
+    return Aborted("the snapshot at index " + ToString(header.meta.index) + " is not wanted");
+  }
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<IncomingSnapshot> incoming,
+      IncomingSnapshot::Open(fs_, directory_, KeyOf(header, cluster_id), free_bytes_min_));
+  LOG_INFO("receiving snapshot member={} index={} bytes={} resumed_at={}", from.value(),
+           header.meta.index.value(), header.size_bytes, incoming->offset());
+  if (Status received = ReceiveChunks(call, incoming.get()); !received.ok()) {
+    if (Status kept = incoming->Suspend(); !kept.ok()) return kept;
+    return received;
+  }
+  SteadyTime told = SystemClock().SteadyNow();
+  const auto proceed = [&] {
+    const SteadyTime now = SystemClock().SteadyNow();
+    if (now - told < kSignOfLifeEvery) return true;
+    told = now;
+    return call->Write(incoming->offset(), /*complete=*/false);
+  };
+  ASSIGN_OR_RETURN(const std::string path, incoming->Complete(proceed));
+  LOG_INFO("snapshot received member={} index={}", from.value(), header.meta.index.value());
+  context_->handler->OnSnapshotReceived(header.group, from, header.meta, path);
+  if (!call->Write(header.size_bytes, /*complete=*/true)) {
+    return Cancelled("the sender left before it was told that the snapshot is complete");
+  }
+  return OkStatus();
+}
+
+Status SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming) {
+  if (!call->Write(incoming->offset(), /*complete=*/false)) {
+    return Cancelled("the sender ended the stream");
+  }
+  pb::SnapshotRequest chunk;
+  while (!incoming->whole()) {
+    if (!call->Read(&chunk)) return Cancelled("the stream broke off");
+    RETURN_IF_ERROR(incoming->Append(chunk.offset(), chunk.data(), chunk.crc()));
+    if (!call->Write(incoming->offset(), /*complete=*/false)) {
+      return Cancelled("the stream broke off");
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace cairn::transport

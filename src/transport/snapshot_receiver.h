@@ -1,0 +1,92 @@
+// The receiving end of a snapshot stream.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "transport/incoming_snapshot.h"
+#include "transport/peer_protocol.h"
+#include "transport/transport_context.h"
+
+namespace cairn::transport {
+
+class SnapshotReceiver;
+
+// One snapshot stream. Its first request is read and checked on gRPC's thread; then the receiver's
+// thread drives it with blocking reads and writes, and is the only one to finish it.
+class SnapshotCall final
+    : public grpc::ServerBidiReactor<pb::SnapshotRequest, pb::SnapshotResponse>,
+      public ServedCall {
+ public:
+  SnapshotCall(TransportContext* context, SnapshotReceiver* receiver,
+               grpc::CallbackServerContext* server_context);
+
+  void Start();
+  void Abort() override;
+
+  // For the receiver's thread. False: the stream is broken, aborted, or silent for too long.
+  bool Read(pb::SnapshotRequest* request);
+  bool Write(uint64_t offset, bool complete);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone() override;
+
+ private:
+  enum class Progress : uint8_t { kIdle, kPending, kOk, kFailed };
+
+  // Checks the first request and hands the call to the receiver, or says why not.
+  Status Admit();
+  bool Await(Progress* progress);
+
+  TransportContext* const context_;
+  SnapshotReceiver* const receiver_;
+  grpc::CallbackServerContext* const server_context_;
+  pb::SnapshotRequest request_;
+  pb::SnapshotResponse response_;
+  bool admitted_ = false;  // read and written by reactions and, once set, by nobody else
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Progress read_ = Progress::kIdle;
+  Progress write_ = Progress::kIdle;
+  bool aborted_ = false;
+  bool done_ = false;
+};
+
+// Receives one snapshot at a time, on a thread of its own. Thread-safe, but for Join.
+class SnapshotReceiver {
+ public:
+  SnapshotReceiver(TransportContext* context, FileSystem* fs, std::string directory,
+                   uint64_t free_bytes_min);
+  ~SnapshotReceiver();
+
+  // Takes over the call: Finish is called by the receiver's thread. UNAVAILABLE while another
+  // transfer is running. A second offer of the same member tells that its first one is dead: that
+  // one is aborted, so that the next attempt finds the way free.
+  Status Begin(SnapshotCall* call, MemberId from, uint64_t cluster_id, SnapshotHeader header);
+  // After the calls have been aborted and are done.
+  void Join();
+
+ private:
+  Status Receive(SnapshotCall* call, MemberId from, uint64_t cluster_id,
+                 const SnapshotHeader& header);
+  Status ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming);
+
+  TransportContext* const context_;
+  FileSystem& fs_;
+  const std::string directory_;
+  const uint64_t free_bytes_min_;
+
+  std::mutex mutex_;
+  SnapshotCall* running_ = nullptr;
+  MemberId running_from_;
+  std::thread thread_;
+};
+
+}  // namespace cairn::transport

@@ -1,0 +1,44 @@
+// TaskThread: a thread that runs what it is given, now or after a delay.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace cairn::transport {
+
+// Runs tasks one at a time: those posted without delay in the order they came, delayed ones when
+// they are due. Tasks must be short. Thread-safe, but for Stop.
+class TaskThread {
+ public:
+  TaskThread();
+  ~TaskThread();
+  TaskThread(const TaskThread&) = delete;
+  TaskThread& operator=(const TaskThread&) = delete;
+
+  // False (and the task is dropped) after Stop.
+  bool Post(std::function<void()> task) { return Add(SteadyTime(0), std::move(task)); }
+  bool PostAfter(SteadyTime delay, std::function<void()> task);
+  // Runs what was posted without delay, drops the rest, and joins. Not from a task.
+  void Stop();
+
+ private:
+  bool Add(SteadyTime due, std::function<void()> task);
+  void Run();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Key: when due (zero: at once), then the order of arrival.
+  std::map<std::pair<SteadyTime, uint64_t>, std::function<void()>> tasks_;
+  uint64_t next_sequence_ = 0;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::transport

@@ -1,0 +1,83 @@
+// What the parts of a GrpcTransport share.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "transport/live_count.h"
+#include "transport/task_thread.h"
+#include "transport/transport.h"
+
+namespace cairn::transport {
+
+// A call that this node serves and that Shutdown or a change of identity ends.
+class ServedCall {
+ public:
+  virtual ~ServedCall() = default;
+  // Makes the call end soon. Thread-safe; also on a call that is over.
+  virtual void Abort() = 0;
+};
+
+// Shared by the transport, its links, calls and threads; lives as long as the last of them.
+struct TransportContext {
+  Handler* handler = nullptr;  // set before anything runs
+  LiveCount live;
+  TaskThread tasks;
+  std::atomic<uint64_t> messages_dropped{0};
+
+  Identity identity() const {
+    std::lock_guard lock(mutex);
+    return identity_now;
+  }
+
+  // Keeps a served call alive until EndCall. False after Shutdown: the call must be refused.
+  bool BeginCall(std::shared_ptr<ServedCall> call) {
+    if (!live.Enter()) return false;
+    {
+      std::lock_guard lock(mutex);
+      calls.emplace(call.get(), call);
+    }
+    // Shutdown may have ended what there was before this one came.
+    if (live.closed()) call->Abort();
+    return true;
+  }
+  // The last act of a call that has begun.
+  void EndCall(ServedCall* call) {
+    std::shared_ptr<ServedCall> last;
+    {
+      std::lock_guard lock(mutex);
+      auto it = calls.find(call);
+      last = std::move(it->second);
+      calls.erase(it);
+    }
+    live.Leave();
+  }
+  // Whether a refusal with this reason is to be logged: callers ask again and again.
+  bool IsNews(const std::string& refusal) {
+    constexpr size_t kRefusalsMax = 64;
+    std::lock_guard lock(mutex);
+    return refusals.size() < kRefusalsMax && refusals.insert(refusal).second;
+  }
+  void AbortCalls() {
+    std::vector<std::shared_ptr<ServedCall>> all;
+    {
+      std::lock_guard lock(mutex);
+      for (const auto& [key, call] : calls) all.push_back(call);
+    }
+    for (const auto& call : all) call->Abort();
+  }
+
+  mutable std::mutex mutex;
+  Identity identity_now;
+  std::map<ServedCall*, std::shared_ptr<ServedCall>> calls;
+  std::set<std::string> refusals;
+};
+
+}  // namespace cairn::transport

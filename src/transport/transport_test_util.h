@@ -1,0 +1,231 @@
+// What the tests of the transports share: a handler that records, and nodes on loopback.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/crc32c.h"
+#include "transport/transport.h"
+
+namespace cairn::transport {
+
+inline constexpr GroupId kGroup{1};
+inline constexpr std::chrono::seconds kPatience{20};
+
+// Records what it is told; tests wait for what they expect.
+class RecordingHandler final : public Handler {
+ public:
+  void OnMessages(GroupId /*group*/, std::vector<raft::Message> messages) override {
+    std::lock_guard lock(mutex_);
+    for (raft::Message& message : messages) received_.push_back(std::move(message));
+    changed_.notify_all();
+  }
+  void OnUnreachable(GroupId /*group*/, MemberId member) override {
+    std::lock_guard lock(mutex_);
+    unreachable_.push_back(member);
+    changed_.notify_all();
+  }
+  ProbeReply OnProbe() override {
+    std::lock_guard lock(mutex_);
+    return probe_reply;
+  }
+  void OnJoin(const JoinRequest& request, std::function<void(Result<JoinReply>)> reply) override {
+    std::lock_guard lock(mutex_);
+    joins_.emplace_back(request, std::move(reply));
+    changed_.notify_all();
+  }
+  bool OnSnapshotOffered(GroupId, MemberId, const raft::SnapshotMeta&) override {
+    std::lock_guard lock(mutex_);
+    return wants_snapshots;
+  }
+  void OnSnapshotReceived(GroupId, MemberId, const raft::SnapshotMeta& meta,
+                          const std::string& path) override {
+    std::lock_guard lock(mutex_);
+    snapshots_.emplace_back(meta, path);
+    changed_.notify_all();
+  }
+
+  template <class Condition>
+  bool Await(Condition condition, std::chrono::nanoseconds patience = kPatience) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, patience, condition);
+  }
+  bool AwaitMessages(size_t count) {
+    return Await([this, count] { return received_.size() >= count; });
+  }
+  bool AwaitUnreachable(size_t count) {
+    return Await([this, count] { return unreachable_.size() >= count; });
+  }
+  bool AwaitJoins(size_t count) {
+    return Await([this, count] { return joins_.size() >= count; });
+  }
+
+  std::vector<raft::Message> received() {
+    std::lock_guard lock(mutex_);
+    return received_;
+  }
+  std::vector<MemberId> unreachable() {
+    std::lock_guard lock(mutex_);
+    return unreachable_;
+  }
+  std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots() {
+    std::lock_guard lock(mutex_);
+    return snapshots_;
+  }
+  auto joins() {
+    std::lock_guard lock(mutex_);
+    return joins_;
+  }
+
+  // Set before use.
+  ProbeReply probe_reply;
+  bool wants_snapshots = true;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<raft::Message> received_;
+  std::vector<MemberId> unreachable_;
+  std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots_;
+  std::vector<std::pair<JoinRequest, std::function<void(Result<JoinReply>)>>> joins_;
+};
+
+// The answer of an asynchronous call.
+template <class T>
+class Answer {
+ public:
+  std::function<void(T)> Callback() {
+    return [state = state_](T value) {
+      std::lock_guard lock(state->mutex);
+      state->values.push_back(std::move(value));
+      state->changed.notify_all();
+    };
+  }
+  bool Await(std::chrono::nanoseconds patience = kPatience) {
+    std::unique_lock lock(state_->mutex);
+    return state_->changed.wait_for(lock, patience, [this] { return !state_->values.empty(); });
+  }
+  bool arrived() const {
+    std::lock_guard lock(state_->mutex);
+    return !state_->values.empty();
+  }
+  T Get() {
+    std::lock_guard lock(state_->mutex);
+    return state_->values.at(0);
+  }
+  size_t count() const {
+    std::lock_guard lock(state_->mutex);
+    return state_->values.size();
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<T> values;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// A snapshot made of a pattern, never held in memory as a whole. Can end in the middle, or flip a
+// byte after its CRC was taken.
+class PatternSource final : public SnapshotSource {
+ public:
+  PatternSource(uint64_t index, uint64_t size) : size_(size) {
+    meta_.index = LogIndex(index);
+    meta_.term = Term(3);
+    meta_.config_index = LogIndex(1);
+    meta_.config.voters = {MemberId(1), MemberId(2)};
+    meta_.config.info[MemberId(1)] = {1, "a:1", 11};
+    meta_.config.info[MemberId(2)] = {2, "b:2", 22};
+    meta_.config.next_member_id = 3;
+    for (uint64_t at = 0; at < size_; at += 1 << 20) {
+      crc_ = Crc32c(Pattern(at, std::min<uint64_t>(1 << 20, size_ - at)), crc_);
+    }
+  }
+  const raft::SnapshotMeta& meta() const override { return meta_; }
+  uint64_t size_bytes() const override { return size_; }
+  uint32_t crc() const override { return crc_; }
+  Result<std::string> Read(uint64_t offset, size_t size) override {
+    ++reads;
+    if (first_read == ~0ull) first_read = offset;
+    if (offset + size > fail_at) return Unavailable("the source broke, as the test wanted");
+    std::string data = Pattern(offset, size);
+    if (flip_at >= offset && flip_at < offset + size) data[flip_at - offset] ^= 1;
+    return data;
+  }
+
+  uint64_t fail_at = ~0ull;
+  uint64_t flip_at = ~0ull;
+  uint64_t first_read = ~0ull;  // offset
+  uint64_t reads = 0;
+
+ private:
+  static std::string Pattern(uint64_t offset, uint64_t size) {
+    std::string out(size, '\0');
+    for (uint64_t i = 0; i < size; ++i) {
+      const uint64_t at = offset + i;
+      out[i] = static_cast<char>(at ^ (at >> 8) * 31 ^ (at >> 16) * 17);
+    }
+    return out;
+  }
+  const uint64_t size_;
+  raft::SnapshotMeta meta_;
+  uint32_t crc_ = 0;
+};
+
+// Removed with what is in it.
+class TestDirectory {
+ public:
+  TestDirectory() {
+    std::string path = (std::filesystem::temp_directory_path() / "cairn_transport_XXXXXX").string();
+    path_ = ::mkdtemp(path.data());
+  }
+  ~TestDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+  // Of the only file whose name ends so; empty if there is none.
+  std::string FileEndingIn(const std::string& suffix) const {
+    for (const auto& file : std::filesystem::directory_iterator(path_)) {
+      if (file.path().string().ends_with(suffix)) return file.path().string();
+    }
+    return "";
+  }
+
+ private:
+  std::string path_;
+};
+
+inline raft::Message HeartbeatOf(uint64_t from, uint64_t to, uint64_t number) {
+  return {MemberId(from), MemberId(to), Term(1), raft::Heartbeat{LogIndex(number), ReadId(number)}};
+}
+inline uint64_t NumberOf(const raft::Message& message) {
+  return std::get<raft::Heartbeat>(message.body).read_id.value();
+}
+inline raft::Message AppendOf(uint64_t from, uint64_t to, std::string payload) {
+  raft::AppendRequest body;
+  body.entries.push_back({Term(1), LogIndex(1), raft::EntryType::kNormal,
+                          std::make_shared<const std::string>(std::move(payload))});
+  return {MemberId(from), MemberId(to), Term(1), body};
+}
+inline Identity MemberIdentity(uint64_t member, const std::string& address) {
+  Identity identity;
+  identity.cluster_id = 42;
+  identity.node_id = member;
+  identity.nonce = member * 1000;
+  identity.member = MemberId(member);
+  identity.address = address;
+  identity.engine = "sqlite 3.40.1";
+  return identity;
+}
+
+}  // namespace cairn::transport
