@@ -1,8 +1,8 @@
 #include "server/seed_service.h"
 
-#include <google/protobuf/compiler/parser.h>
+#include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/dynamic_message.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
 #include "cairn/v1/types.pb.h"
@@ -13,34 +13,29 @@
 namespace cairn::server {
 namespace {
 
-// The contract as clients in the field were generated from it.
+// The contract as clients in the field were generated from it: rows_affected and version were int32.
 constexpr char kOldProto[] = R"(
-syntax = "proto3";
-package transaction;
-message Empty {}
-message ExecuteRequest { string sql = 1; }
-message ExecuteResponse { int32 rows_affected = 1; }
-message PrepareRequest { string tx_id = 1; string sql = 2; repeated string args = 3; }
-message PrepareResponse {}
-message CommitRequest { string tx_id = 1; }
-message CommitResponse {}
-message RollbackRequest { string tx_id = 1; }
-message RollbackResponse {}
-message GetVersionRequest { string table = 1; }
-message GetVersionResponse { int32 version = 1; }
+name: "old.proto" package: "transaction" syntax: "proto3"
+message_type { name: "ExecuteRequest"
+  field { name: "sql" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL } }
+message_type { name: "ExecuteResponse"
+  field { name: "rows_affected" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL } }
+message_type { name: "PrepareRequest"
+  field { name: "tx_id" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+  field { name: "sql" number: 2 type: TYPE_STRING label: LABEL_OPTIONAL }
+  field { name: "args" number: 3 type: TYPE_STRING label: LABEL_REPEATED } }
+message_type { name: "GetVersionRequest"
+  field { name: "table" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL } }
+message_type { name: "GetVersionResponse"
+  field { name: "version" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL } }
 )";
 
 // Messages of the old contract, without generated code.
 class OldClient {
  public:
   OldClient() {
-    namespace pb = google::protobuf;
-    pb::io::ArrayInputStream text(kOldProto, static_cast<int>(sizeof kOldProto - 1));
-    pb::io::Tokenizer tokenizer(&text, nullptr);
-    pb::compiler::Parser parser;
-    pb::FileDescriptorProto file;
-    parser.Parse(&tokenizer, &file);
-    file.set_name("old.proto");
+    google::protobuf::FileDescriptorProto file;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(kOldProto, &file));
     pool_.BuildFile(file);
   }
   std::unique_ptr<google::protobuf::Message> New(const std::string& name) {

@@ -186,7 +186,9 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   grpc::ResourceQuota quota("cairn");
   builder.SetResourceQuota(quota.Resize(kGrpcBytesMax));
-  const std::string listen = AddressOf({.host = options_.host}, port_);
+  ServerOptions here = options_;
+  here.peers.clear();  // where to listen, not how others reach us
+  const std::string listen = AddressOf(here, port_);
   int bound = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &bound);
   port_check.reset();
