@@ -10,7 +10,7 @@ help: ## this list
 
 run: ## set up, build, start a three-node cluster, run the full scenario, stay up (ARGS=--once: end)
 	@scripts/bootstrap build
-	@scripts/build $(PRESET)
+	@scripts/build $(PRESET) cairn
 	@scripts/run $(ARGS)
 
 test: ## set up, build, pass all tests
