@@ -277,7 +277,7 @@ class RandomRun {
 
 TEST(RandomCluster, KeepsEveryInvariantAndConvergesOnceHealed) {
   uint64_t first = 1;
-  uint64_t count = 300;
+  uint64_t count = 1000;
   if (const char* seed = std::getenv("CAIRN_RAFT_SEED")) {
     first = std::strtoull(seed, nullptr, 10);
     count = 1;
