@@ -191,15 +191,17 @@ class RandomRun {
   }
 
   void Client() {
+    // Reads go anywhere, so that deposed leaders are asked too.
+    if (rng_.Below(2) == 0) {
+      const MemberId id = Any();
+      if (cluster_.alive(id)) cluster_.Read(id, ++next_id_);
+      return;
+    }
     const MemberId leader = cluster_.leader();
     const MemberId id = leader.is_none() || rng_.Below(4) == 0 ? Any() : leader;
     if (!cluster_.alive(id)) return;
-    if (rng_.Below(3) == 0) {
-      cluster_.Read(id, ++next_id_);
-    } else {
-      ++next_id_;
-      cluster_.Propose(id, next_id_, std::string(rng_.Below(60), 'x') + std::to_string(next_id_));
-    }
+    ++next_id_;
+    cluster_.Propose(id, next_id_, std::string(rng_.Below(60), 'x') + std::to_string(next_id_));
   }
 
   void Trouble() {
