@@ -1,0 +1,265 @@
+// Ongaro's thesis, section by section (3.10, 4, 6.4, 9.6), and what the boundary of the core
+// promises.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "raft/configuration_codec.h"
+#include "raft/one_core_test_util.h"
+
+namespace cairn::raft {
+namespace {
+
+// ---- 3.10 Leadership transfer
+// --------------------------------------------------------------------
+
+TEST(Thesis310, TheTargetIsToldOnceItHoldsTheWholeLogAndWritesAreRefusedMeanwhile) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Step(TransferLeader{MemberId(2)});
+  EXPECT_TRUE(node.Sent<TimeoutNow>().empty());
+  node.Propose("x");
+  ASSERT_EQ(node.dropped.size(), 1u);
+  EXPECT_EQ(node.dropped[0].reason, DropReason::kTransferring);
+  node.Ack(2, 1);
+  EXPECT_EQ(node.Last<TimeoutNow>().last_index, LogIndex(1));
+}
+
+TEST(Thesis310, ATargetCampaignsAtOnceAndSaysWhy) {
+  OneCore node({1, 2, 3}, {1}, 1);
+  node.From(2, 1, Heartbeat{});
+  node.From(2, 1, TimeoutNow{LogIndex(1)});
+  EXPECT_EQ(node.core->role(), Role::kCandidate);
+  node.Sync();
+  EXPECT_TRUE(node.Last<VoteRequest>().leadership_transfer);
+}
+
+TEST(Thesis310, AStaleTimeoutNowIsDropped) {
+  OneCore node({1, 2, 3}, {1, 1}, 1);
+  node.From(2, 1, Heartbeat{});
+  node.From(2, 1, TimeoutNow{LogIndex(1)});
+  EXPECT_EQ(node.core->role(), Role::kFollower);
+  node.From(2, 0, TimeoutNow{LogIndex(2)});
+  EXPECT_EQ(node.core->role(), Role::kFollower);
+}
+
+TEST(Thesis310, AVoterObeysATransferThoughItHearsItsLeader) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  node.From(3, 2, VoteRequest{LogIndex(0), Term(0), false});
+  EXPECT_EQ(node.core->term(), Term(1)) << "4.2.3: loyal to a leader it hears";
+  node.From(3, 2, VoteRequest{LogIndex(0), Term(0), true});
+  node.Sync();
+  EXPECT_TRUE(node.Last<VoteReply>().granted);
+}
+
+// ---- 4 Membership
+// --------------------------------------------------------------------------------
+
+TEST(Thesis4, AConfigurationTakesEffectWhenItIsCommitted) {
+  OneCore node({1, 2});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  Configuration target = MakeConfig({1, 2}, {3});
+  node.Step(ProposeConfig{77, target});
+  ASSERT_EQ(node.accepted.size(), 1u);
+  EXPECT_TRUE(node.status().config_in_progress);
+  EXPECT_FALSE(node.status().peers.contains(MemberId(3)));
+  node.Sync();
+  node.Ack(2, 2);
+  EXPECT_EQ(node.status().config, target);
+  EXPECT_TRUE(node.status().peers.contains(MemberId(3)));
+}
+
+TEST(Thesis4, WhatFollowsAConfigurationNeedsTheNewQuorum) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  node.Step(ProposeConfig{77, MakeConfig({1, 2, 3}, {4, 5})});
+  node.Sync();
+  node.Ack(2, 2);
+  Configuration target = MakeConfig({1, 4, 5}, {2, 3});
+  target.next_member_id = 6;
+  node.Step(ProposeConfig{78, target});
+  node.Propose("x");
+  node.Sync();
+  node.Ack(2, 4);
+  EXPECT_EQ(node.core->commit(), LogIndex(3)) << "1 and 2 are no majority of 1, 4 and 5";
+  EXPECT_TRUE(node.status().config.joint());
+  node.Ack(4, 4);
+  EXPECT_EQ(node.core->commit(), LogIndex(4));
+}
+
+TEST(Thesis4, AConfigurationInTheLogProvesTheOneBeforeItCommitted) {
+  OneCore node({1, 2, 3});
+  const auto config_entry = [](uint64_t index, const Configuration& config) {
+    return Entry{Term(1), LogIndex(index), EntryType::kConfig,
+                 MakePayload(EncodeConfiguration(config))};
+  };
+  node.From(2, 1, MakeAppend(0, 0, 0, {config_entry(1, MakeConfig({1, 2, 3}, {4}))}));
+  EXPECT_EQ(node.core->commit(), LogIndex(0));
+  node.From(2, 1, MakeAppend(1, 1, 0, {config_entry(2, MakeConfig({1, 2, 3}, {4, 5}))}));
+  EXPECT_EQ(node.core->commit(), LogIndex(1));
+  EXPECT_EQ(node.status().config_index, LogIndex(1));
+}
+
+// ---- 6.4 Reads
+// -----------------------------------------------------------------------------------
+
+TEST(Thesis64, BarriersThatComeWhileARoundIsUnderWayShareTheNext) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  node.sent.clear();
+  for (uint64_t id = 1; id <= 100; ++id) node.Step(ReadBarrier{id});
+  const std::vector<Message> heartbeats = node.Sent<Heartbeat>();
+  EXPECT_EQ(heartbeats.size(), 4u) << "two rounds to two followers";
+  node.From(2, 1, HeartbeatReply{ReadId(2)});
+  EXPECT_EQ(node.reads.size(), 2u);
+  node.From(2, 1, HeartbeatReply{ReadId(3)});
+  EXPECT_EQ(node.reads.size(), 100u);
+}
+
+TEST(Thesis64, ALeaderWithoutACommitInItsTermGrantsNothing) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Step(ReadBarrier{1});
+  node.Tick(2);
+  node.From(2, 1, HeartbeatReply{ReadId(0)});
+  node.From(3, 1, HeartbeatReply{ReadId(0)});
+  EXPECT_TRUE(node.reads.empty());
+  node.Ack(2, 1);
+  node.From(2, 1, HeartbeatReply{ReadId(1)});
+  ASSERT_EQ(node.reads.size(), 1u);
+  EXPECT_EQ(node.reads[0].index, LogIndex(1));
+}
+
+TEST(Thesis64, ReadsOfALeaderThatIsDeposedAreDroppedAndFollowersTold) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  node.Step(ReadBarrier{1});
+  node.From(3, 1, ReadIndexRequest{55});
+  node.From(2, 2, AppendReply{false, LogIndex(), LogIndex(), Term()});
+  ASSERT_EQ(node.dropped.size(), 1u);
+  EXPECT_EQ(node.dropped[0].reason, DropReason::kLeadershipLost);
+  const auto reply = node.Last<ReadIndexReply>();
+  EXPECT_EQ(reply.context, 55u);
+  EXPECT_FALSE(reply.ok);
+}
+
+TEST(Thesis64, AFollowerAsksOnceForManyAndAgainWhenTheAnswerIsLost) {
+  OneCore node({1, 2, 3});
+  node.Step(ReadBarrier{1});
+  node.Step(ReadBarrier{2});
+  EXPECT_TRUE(node.sent.empty()) << "no leader is known";
+  node.From(2, 1, Heartbeat{});
+  const auto first = node.Sent<ReadIndexRequest>();
+  ASSERT_EQ(first.size(), 1u);
+  node.Tick(2);
+  const auto again = node.Last<ReadIndexRequest>();
+  EXPECT_EQ(again.context, std::get<ReadIndexRequest>(first[0].body).context);
+  node.From(2, 1, ReadIndexReply{again.context, false, LogIndex()});
+  EXPECT_TRUE(node.reads.empty()) << "a refusal is waited out";
+  node.From(2, 1, ReadIndexReply{again.context, true, LogIndex(8)});
+  ASSERT_EQ(node.reads.size(), 2u);
+  EXPECT_EQ(node.reads[1].index, LogIndex(8));
+}
+
+TEST(Thesis64, ContextsOfTwoLivesOfANodeDiffer) {
+  Options options;
+  options.self = MemberId(1);
+  uint64_t contexts[2];
+  Rng rng(3);  // a restarted node draws on
+  for (uint64_t& context : contexts) {
+    InitialState initial;
+    initial.config = MakeConfig({1, 2});
+    RaftCore core(options, initial, &rng);
+    core.Step(Received{{MemberId(2), MemberId(1), Term(1), Heartbeat{}}});
+    core.Step(ReadBarrier{1});
+    for (const Message& message : core.TakeOutput().send_now) {
+      if (const auto* request = std::get_if<ReadIndexRequest>(&message.body)) {
+        context = request->context;
+      }
+    }
+  }
+  EXPECT_NE(contexts[0], contexts[1]);
+}
+
+// ---- 9.6 Pre-vote
+// --------------------------------------------------------------------------------
+
+TEST(Thesis96, APreVoteChangesNothingAtTheReceiver) {
+  OneCore node({1, 2, 3});
+  node.From(2, 7, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_EQ(node.core->term(), Term(0));
+  EXPECT_TRUE(node.writes.empty());
+  const std::vector<Message> replies = node.Sent<PreVoteReply>();
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(replies[0].term, Term(7)) << "a grant carries the term asked for";
+  EXPECT_TRUE(std::get<PreVoteReply>(replies[0].body).granted);
+}
+
+TEST(Thesis96, ARefusalCarriesTheRefusersTermAndTheAskerTakesIt) {
+  OneCore node({1, 2, 3}, {}, /*term=*/9);
+  node.From(2, 3, PreVoteRequest{LogIndex(5), Term(2)});
+  std::vector<Message> replies = node.Sent<PreVoteReply>();
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(replies[0].term, Term(9));
+  OneCore asker({1, 2, 3}, {1}, 1);
+  asker.Tick(20);
+  asker.From(2, 9, PreVoteReply{false});
+  EXPECT_EQ(asker.core->term(), Term(9));
+  EXPECT_EQ(asker.core->role(), Role::kFollower);
+}
+
+TEST(Thesis96, ALeaderThatIsHeardIsNotVotedAway) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_FALSE(node.Last<PreVoteReply>().granted);
+  node.Tick(10);
+  node.sent.clear();
+  node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_TRUE(node.Last<PreVoteReply>().granted);
+}
+
+TEST(Thesis96, ALearnerNeverCampaigns) {
+  OneCore node({2, 3});
+  node.Tick(100);
+  EXPECT_TRUE(node.sent.empty());
+  EXPECT_EQ(node.core->role(), Role::kFollower);
+}
+
+// ---- The boundary
+// --------------------------------------------------------------------------------
+
+TEST(Boundary, AnIdleCoreHasNoOutput) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  EXPECT_FALSE(node.core->HasOutput());
+  node.core->Step(Tick{});
+  EXPECT_FALSE(node.core->HasOutput());
+}
+
+TEST(Boundary, EveryRefusalSaysWhatToDo) {
+  OneCore node({1, 2, 3});
+  node.Propose("x");
+  node.From(2, 1, Heartbeat{});
+  node.Propose("x");
+  node.Step(ProposeConfig{5, MakeConfig({1})});
+  ASSERT_EQ(node.dropped.size(), 3u);
+  EXPECT_EQ(node.dropped[0].detail, "no leader is known; try again after the election");
+  EXPECT_EQ(node.dropped[1].detail, "member 2 leads; send it there");
+  EXPECT_EQ(node.dropped[2].reason, DropReason::kNotLeader);
+}
+
+TEST(Boundary, AMalformedAppendIsIgnored) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, MakeAppend(0, 0, 0, {MakeEntry(2, 1)}));
+  node.From(2, 1, MakeAppend(0, 0, 0, {MakeEntry(1, 9)}));
+  EXPECT_EQ(node.status().last, LogIndex(0));
+}
+
+}  // namespace
+}  // namespace cairn::raft
