@@ -137,7 +137,7 @@ TEST(Determinism, TheHighestRowidIsRefused) {
   replicas.Must("INSERT INTO a(x) VALUES(1)");
   EXPECT_FALSE(
       replicas.Execute("UPDATE sqlite_sequence SET seq = 9223372036854775807").status.ok());
-  EXPECT_FALSE(replicas.Execute("UPDATE sqlite_sequence SET seq = '1e300'").status.ok());
+  EXPECT_FALSE(replicas.Execute("UPDATE sqlite_sequence SET seq = 1e300").status.ok());
   replicas.Must("UPDATE sqlite_sequence SET seq = 100");
   replicas.Must("INSERT INTO a(x) VALUES(2)");
   EXPECT_EQ(replicas.Query("SELECT id FROM a"), "1 101");
