@@ -124,7 +124,7 @@ TEST(SqliteStateMachine, AFileThatIsNotCairnsIsRefusedAndNotTouched) {
   EXPECT_EQ(OpenAt(directory).status().code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(std::filesystem::file_size(path), 8192u);
   std::filesystem::remove(path);
-  { TestDatabase(path).Run("CREATE TABLE users(name)"); }
+  { TestDatabase(path).Run("PRAGMA journal_mode = WAL; CREATE TABLE users(name)"); }
   const auto read = [&] {
     std::ifstream in(path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
@@ -132,6 +132,7 @@ TEST(SqliteStateMachine, AFileThatIsNotCairnsIsRefusedAndNotTouched) {
   const std::string before = read();
   EXPECT_EQ(OpenAt(directory).status().code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(read(), before);
+  EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
 }
 
 TEST(SqliteStateMachine, AFileOfANewerFormatIsRefused) {
