@@ -24,6 +24,7 @@ uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
 
 Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                       LogIndex config_index, const std::function<void(EntryResults)>& on_results) {
+  RETURN_IF_ERROR(broken_);
   while (!entries.empty() && entries.front().index <= applied_.index) entries = entries.subspan(1);
   while (!entries.empty()) {
     if (entries.front().index != applied_.index + 1) {
@@ -49,7 +50,8 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
     std::vector<EntryResults> results;
     Status status = ApplyBatch(batch, after, &results);
     if (!status.ok()) {
-      (void)UndoBatch().ok();
+      // What stands in memory may no longer be what stands in the file.
+      broken_ = UndoBatch();
       return status;
     }
     for (EntryResults& each : results) on_results(std::move(each));

@@ -38,7 +38,9 @@ class Applier {
   static Result<std::unique_ptr<Applier>> Open(const std::string& path, size_t cache_bytes,
                                                const raft::Configuration& founding);
 
-  // See StateMachine::Apply. After an error that is not OK nothing more may be applied.
+  // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
+  // one left nothing: it may be tried again (a full disk may have got space), unless undoing it
+  // failed, too.
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
 
@@ -98,6 +100,7 @@ class Applier {
   InternalStatement write_config_;
   AppliedState applied_;
   uint64_t lease_ms_ = 0;  // within the batch
+  Status broken_;          // why nothing more can be applied
 
   // Of the command that runs: what to add to the versions if it succeeds, in order.
   struct VersionChange {

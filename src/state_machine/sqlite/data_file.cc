@@ -5,10 +5,13 @@
 #include <utility>
 
 #include "raft/configuration_codec.h"
+#include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/internal_sql.h"
 
 namespace cairn::state_machine {
 namespace {
+
+constexpr size_t kCheckCacheBytes = 256 << 10;
 
 Status CheckOpenFile(sqlite3* db) {
   InternalStatement find;
@@ -44,13 +47,24 @@ Status CheckOpenFile(sqlite3* db) {
 Status CheckDataFile(const std::string& path) {
   struct stat info;
   if (::stat(path.c_str(), &info) != 0 || info.st_size == 0) return OkStatus();
-  sqlite3* db = nullptr;
-  const int rc =
-      sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
-  // To look is not to touch: closing must not move an old WAL into the file.
-  if (rc == SQLITE_OK) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  Status status = rc == SQLITE_OK ? CheckOpenFile(db) : SqliteTrouble(db, rc, "open");
-  sqlite3_close(db);
+  Status status;
+  if (::stat((path + "-wal").c_str(), &info) != 0) {
+    // Nothing but the file is opened, so that a file of somebody else stays as it is.
+    Result<raft::SnapshotMeta> looked = WithImmutableDatabase(
+        path, kCheckCacheBytes, [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
+          status = CheckOpenFile(db);
+          return raft::SnapshotMeta();
+        });
+    if (status.ok() && !looked.ok()) status = looked.status();
+  } else {
+    // After a crash the tables may stand in the WAL alone. To close must not move it into the file.
+    sqlite3* db = nullptr;
+    const int rc =
+        sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+    if (rc == SQLITE_OK) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    status = rc == SQLITE_OK ? CheckOpenFile(db) : SqliteTrouble(db, rc, "open");
+    sqlite3_close(db);
+  }
   return status.ok() ? status : std::move(status).Prefixed(path);
 }
 

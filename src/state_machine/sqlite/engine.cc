@@ -158,7 +158,7 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   sqlite3_update_hook(db_, &OnRowChange, this);
   sqlite3_wal_hook(db_, &OnWal, this);
   RETURN_IF_ERROR(PrepareInternal());
-  return catalog_.Load(db_);
+  return LoadCatalog();
 }
 
 Status Engine::PrepareInternal() {
@@ -169,8 +169,26 @@ Status Engine::PrepareInternal() {
   return rollback_to_.Prepare(db_, "ROLLBACK TO command");
 }
 
-Status Engine::FixReservedObjects() {
+Status Engine::LoadCatalog() {
   RETURN_IF_ERROR(catalog_.Load(db_));
+  // SQLite connects a virtual table when a statement first names it, and the table's own statements
+  // are then compiled in the middle of that one, where the authorizer cannot tell them apart: a
+  // fresh node would see them, and a warm one not.
+  authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
+  for (const std::string& name : catalog_.VirtualTables()) {
+    char* const sql = sqlite3_mprintf("SELECT 1 FROM main.\"%w\"", name.c_str());
+    sqlite3_stmt* stmt = nullptr;
+    // One that cannot be connected fails again, as a result, when a client's statement uses it.
+    sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+    sqlite3_finalize(stmt);
+    sqlite3_free(sql);
+  }
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  return OkStatus();
+}
+
+Status Engine::FixReservedObjects() {
+  RETURN_IF_ERROR(LoadCatalog());
   reserved_objects_ = catalog_.reserved_objects();
   return zero_changes_.Prepare(db_, "DELETE FROM _cairn_state WHERE 0");
 }
@@ -191,7 +209,7 @@ Status Engine::AbandonBatch() {
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   if (!schema_changed_in_batch_) return OkStatus();
   programs_.Clear();
-  RETURN_IF_ERROR(catalog_.Load(db_));
+  RETURN_IF_ERROR(LoadCatalog());
   // Statistics that SQLite holds in memory may be of the ANALYZE that is gone.
   return analyzed_in_batch_ ? ReloadStatistics() : OkStatus();
 }
@@ -231,7 +249,7 @@ Status Engine::UndoCommand() {
   RETURN_IF_ERROR(release_.Run());
   if (!schema_changed_) return OkStatus();
   programs_.Clear();
-  RETURN_IF_ERROR(catalog_.Load(db_));
+  RETURN_IF_ERROR(LoadCatalog());
   return analyzed_ ? ReloadStatistics() : OkStatus();
 }
 
@@ -244,12 +262,7 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   *verdict = CheckSqlText(statement.sql);
   if (!verdict->ok()) return OkStatus();
   Program fresh;
-  RETURN_IF_ERROR(CompileOnce(statement, &fresh, verdict));
-  if (verdict->ok() && catalog_.has_virtual_tables()) {
-    // The first time may have connected virtual tables, whose own statements were then noted, too.
-    fresh = Program();
-    RETURN_IF_ERROR(CompileOnce(statement, &fresh, verdict));
-  }
+  RETURN_IF_ERROR(CompileOnly(statement, &fresh, verdict));
   if (!verdict->ok()) return OkStatus();
   for (const auto* names : {&fresh.facts.reads, &fresh.facts.writes}) {
     for (const std::string& name : *names) {
@@ -268,7 +281,7 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   return OkStatus();
 }
 
-Status Engine::CompileOnce(const Statement& statement, Program* program, Status* verdict) {
+Status Engine::CompileOnly(const Statement& statement, Program* program, Status* verdict) {
   const std::string& sql = statement.sql;
   const char* const end = sql.data() + sql.size();
   authorizer_.StartCompiling();
@@ -418,7 +431,7 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
 Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
   const int64_t altered_row = catalog_.RowOf(facts.altered_table);
   programs_.Clear();
-  RETURN_IF_ERROR(catalog_.Load(db_));
+  RETURN_IF_ERROR(LoadCatalog());
   if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
     renamed_to_ = catalog_.NameAt(altered_row);
   }

@@ -87,7 +87,8 @@ class Engine {
   Engine() = default;
   Status Configure(const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
-  Status CompileOnce(const Statement& statement, Program* program, Status* verdict);
+  Status LoadCatalog();
+  Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
   Status CheckProgram(const Program& program, Status* verdict);
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);

@@ -21,7 +21,6 @@ Status SchemaCatalog::Load(sqlite3* db) {
   tables_.clear();
   rows_.clear();
   reserved_objects_ = 0;
-  virtual_tables_ = 0;
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(
       db, "SELECT rowid, name, type = 'table', rootpage = 0 FROM sqlite_schema ORDER BY rowid"));
@@ -31,7 +30,6 @@ Status SchemaCatalog::Load(sqlite3* db) {
     Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0};
     if (IsReservedName(table.name)) ++reserved_objects_;
     if (read.Int(2) == 0) continue;
-    if (table.is_virtual) ++virtual_tables_;
     rows_[table.name] = read.Int(0);
     tables_.emplace(read.Int(0), std::move(table));
   }
@@ -42,8 +40,15 @@ bool SchemaCatalog::IsVirtual(const std::string& lower_name) const {
   return it != rows_.end() && tables_.at(it->second).is_virtual;
 }
 
+std::vector<std::string> SchemaCatalog::VirtualTables() const {
+  std::vector<std::string> names;
+  for (const auto& [row, table] : tables_) {
+    if (table.is_virtual) names.push_back(table.name);
+  }
+  return names;
+}
+
 std::string SchemaCatalog::OwnerOfShadow(const std::string& lower_name) const {
-  if (virtual_tables_ == 0) return {};
   const size_t underscore = lower_name.rfind('_');
   if (underscore == std::string::npos) return {};
   std::string owner = lower_name.substr(0, underscore);

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -31,7 +32,7 @@ class SchemaCatalog {
 
   bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
   bool IsVirtual(const std::string& lower_name) const;
-  bool has_virtual_tables() const { return virtual_tables_ > 0; }
+  std::vector<std::string> VirtualTables() const;
   // The virtual table that `lower_name` holds the contents of, by SQLite's rule for such names;
   // empty if there is none.
   std::string OwnerOfShadow(const std::string& lower_name) const;
@@ -48,7 +49,6 @@ class SchemaCatalog {
   std::map<int64_t, Table> tables_;
   std::map<std::string, int64_t> rows_;
   int64_t reserved_objects_ = 0;
-  int virtual_tables_ = 0;
 };
 
 }  // namespace cairn::state_machine

@@ -56,8 +56,9 @@ class SnapshotStore {
   // Gives the disk space of the kept copy back once no reader uses it.
   void DropKept();
 
-  // Ends a copy being made, and all later ones, with CANCELLED.
+  // Ends a copy being made, and all later ones until Resume, with CANCELLED.
   void Stop() { stopped_.store(true, std::memory_order_relaxed); }
+  void Resume() { stopped_.store(false, std::memory_order_relaxed); }
 
  private:
   SnapshotStore(FileSystem& fs, SnapshotStoreOptions options);

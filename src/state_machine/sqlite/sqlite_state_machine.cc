@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <shared_mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -91,6 +92,7 @@ class SqliteStateMachine final : public StateMachine {
   Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) override;
   Status Checkpoint() override;
   Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) override {
+    const std::shared_lock copying(copying_);
     return snapshots_->Acquire(index_min);
   }
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
@@ -107,6 +109,8 @@ class SqliteStateMachine final : public StateMachine {
   std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
+  // Shared while a copy is made, which holds the file open; alone while the file is replaced.
+  std::shared_mutex copying_;
 
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> durable_index_{0};
@@ -201,7 +205,10 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
   install.db_path = options_.path;
   install.meta = meta;
   install.read_meta = &ReadMeta;
-  install.close_connections = [this] {
+  std::unique_lock alone(copying_, std::defer_lock);
+  install.close_connections = [this, &alone] {
+    snapshots_->Stop();
+    alone.lock();
     applier_.reset();
     reads_->DrainAndClose();
     return OkStatus();
@@ -212,6 +219,8 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
     Status reopened = OpenWriter();
     if (status.ok()) status = std::move(reopened);
     if (applier_ != nullptr) reads_->Reopen();
+    snapshots_->Resume();
+    alone.unlock();
   }
   RETURN_IF_ERROR(status);
   snapshots_->DropKept();

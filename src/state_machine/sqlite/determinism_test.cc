@@ -1,0 +1,296 @@
+// What a statement does is the same on every node, whatever the node did before.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "state_machine/sqlite/replicas_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+TEST(Determinism, CurrentTimestampDefaultsAreTheEntrysTime) {
+  Replicas replicas;
+  replicas.Must(
+      "CREATE TABLE t(x, at TEXT DEFAULT CURRENT_TIMESTAMP, on_day DEFAULT CURRENT_DATE)");
+  replicas.header.wall_ms = 1'600'000'000'000 - 1000;
+  replicas.Must("INSERT INTO t(x) VALUES(1)");
+  EXPECT_EQ(replicas.Query("SELECT at, on_day FROM t"), "2020-09-13 12:26:40|2020-09-13");
+  replicas.Check();
+}
+
+TEST(Determinism, NowInTriggersAndViewsIsTheEntrysTime) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE log(at, fraction)");
+  replicas.Must("CREATE VIEW now AS SELECT strftime('%f', 'now') AS f");
+  replicas.Must(
+      "CREATE TRIGGER tr AFTER INSERT ON t BEGIN"
+      " INSERT INTO log SELECT datetime('now'), f FROM now; END");
+  replicas.header.wall_ms = 1'600'000'000'250 - 1000;
+  replicas.Must("INSERT INTO t VALUES(1)");
+  EXPECT_EQ(replicas.Query("SELECT at, fraction FROM log"), "2020-09-13 12:26:40|40.250");
+  replicas.Check();
+}
+
+TEST(Determinism, LocalTimeIsUtcWhateverTheTimeZoneOfTheMachine) {
+  ::setenv("TZ", "Pacific/Auckland", 1);
+  ::tzset();
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(at)");
+  replicas.header.wall_ms = 1'600'000'000'000 - 1000;
+  replicas.Must("INSERT INTO t VALUES(datetime('now', 'localtime'))");
+  EXPECT_EQ(replicas.Query("SELECT at FROM t"), "2020-09-13 12:26:40");
+  replicas.Check();
+}
+
+TEST(Determinism, RandomnessComesFromTheEntry) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x DEFAULT (random()), y DEFAULT (hex(randomblob(12))))");
+  replicas.Must("CREATE TABLE ordered(n, x)");
+  replicas.Must("INSERT INTO t(x) VALUES(1), (2), (random())");
+  replicas.Must("INSERT INTO t DEFAULT VALUES");
+  replicas.Must("INSERT INTO t DEFAULT VALUES");
+  replicas.Must("INSERT INTO ordered SELECT random(), x FROM t ORDER BY random()");
+  EXPECT_EQ(replicas.Query("SELECT count(DISTINCT x), count(DISTINCT y), max(length(y)) FROM t"),
+            "5|5|24");
+  replicas.Check();
+}
+
+TEST(Determinism, TheCommandsOfOneEntryDrawDifferentNumbers) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(random())"),
+                  ExecuteCommand("INSERT INTO t VALUES(random())")});
+  EXPECT_EQ(replicas.Query("SELECT count(DISTINCT x) FROM t"), "2");
+  replicas.Check();
+}
+
+TEST(Determinism, ConnectionStateDoesNotSurviveACommand) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE seen(rowid_, changes_, total)");
+  replicas.Must("INSERT INTO t VALUES(1), (2), (3)");
+  // The replica that restarted has nothing to remember; neither may the others.
+  replicas.Must("INSERT INTO seen VALUES(last_insert_rowid(), changes(), total_changes())");
+  EXPECT_EQ(replicas.Query("SELECT * FROM seen"), "0|0|0");
+  const CommandResult ddl = replicas.Must("CREATE TABLE other(x)");
+  EXPECT_EQ(ddl.statements[0].rows_affected, 0);
+  EXPECT_EQ(ddl.statements[0].last_insert_id, 0);
+  replicas.Check();
+}
+
+TEST(Determinism, ConnectionStateIsKeptWithinACommandAndItsTriggers) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE seen(changes_, total)");
+  replicas.Must(
+      "CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET x = x + 1 WHERE x < 3;"
+      " INSERT INTO seen VALUES(changes(), total_changes()); END");
+  replicas.Must("INSERT INTO t VALUES(7)");
+  replicas.Execute({{"INSERT INTO t VALUES(1), (2)", {}, {}},
+                    {"INSERT INTO seen VALUES(changes(), total_changes())", {}, {}}});
+  replicas.Must("INSERT INTO t SELECT changes() FROM t");
+  replicas.Check();
+}
+
+TEST(Determinism, InexactFunctionsAreRefusedInWritesTriggersGeneratedColumnsAndIndexes) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  for (const char* sql : {"INSERT INTO t VALUES(exp(1.0))", "INSERT INTO t VALUES(pow(2, 0.5))",
+                          "UPDATE t SET x = sin(x)", "INSERT INTO t SELECT ln(x) FROM t",
+                          "INSERT INTO t VALUES(log10(2.0))", "CREATE TABLE g(x, y AS (cos(x)))",
+                          "CREATE INDEX i ON t(tan(x))", "CREATE TABLE c(x CHECK (atan(x) < 1))"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
+  }
+  replicas.Must("CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET x = exp(x); END");
+  EXPECT_EQ(replicas.Execute("INSERT INTO t VALUES(1)").status.code(),
+            StatusCode::kPermissionDenied);
+  replicas.Must("DROP TRIGGER tr");
+  replicas.Must("CREATE VIEW v AS SELECT exp(x) AS e FROM t");
+  EXPECT_EQ(replicas.Execute("INSERT INTO t SELECT e FROM v").status.code(),
+            StatusCode::kPermissionDenied);
+  replicas.Must("INSERT INTO t VALUES(sqrt(2.0)), (floor(1.5)), (round(2.567, 1)), (mod(7.5, 2))");
+  replicas.Check();
+}
+
+TEST(Determinism, FunctionsHiddenInADefaultAreRefusedWhenTheyAreCalled) {
+  Replicas replicas;
+  replicas.Execute("CREATE TABLE d(x, y DEFAULT (exp(1.5)), z DEFAULT (sqlite_version()))");
+  replicas.Must("CREATE TABLE IF NOT EXISTS d(x)");
+  EXPECT_FALSE(replicas.Execute("INSERT INTO d(x, z) VALUES(1, 2)").status.ok());
+  EXPECT_FALSE(replicas.Execute("INSERT INTO d(x, y) VALUES(1, 2)").status.ok());
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM d"), "0");
+  replicas.Check();
+}
+
+TEST(Determinism, TheHighestRowidIsRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
+  replicas.Must("CREATE TABLE a(id INTEGER PRIMARY KEY AUTOINCREMENT, x)");
+  replicas.Must("INSERT INTO t VALUES(1, 1)");
+  EXPECT_FALSE(replicas.Execute("INSERT INTO t VALUES(9223372036854775807, 2)").status.ok());
+  EXPECT_FALSE(replicas.Execute("UPDATE t SET id = 9223372036854775807").status.ok());
+  replicas.Must("INSERT INTO t VALUES(9223372036854775806, 2)");
+  EXPECT_FALSE(replicas.Execute("INSERT INTO t(x) VALUES(3)").status.ok());
+  replicas.Must("INSERT INTO a(x) VALUES(1)");
+  EXPECT_FALSE(
+      replicas.Execute("UPDATE sqlite_sequence SET seq = 9223372036854775807").status.ok());
+  EXPECT_FALSE(replicas.Execute("UPDATE sqlite_sequence SET seq = 1e300").status.ok());
+  replicas.Must("UPDATE sqlite_sequence SET seq = 100");
+  replicas.Must("INSERT INTO a(x) VALUES(2)");
+  EXPECT_EQ(replicas.Query("SELECT id FROM a"), "1 101");
+  replicas.Check();
+}
+
+TEST(Determinism, RunningAndReopenedReplicasUseTheSameStatistics) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a, b, x)");
+  replicas.Must("CREATE INDEX ta ON t(a)");
+  replicas.Must("CREATE INDEX tb ON t(b)");
+  replicas.Must(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
+      " INSERT INTO t SELECT i % 2, i % 100, i FROM n");
+  replicas.Must("CREATE TABLE out(n INTEGER PRIMARY KEY, x)");
+  const std::string use = "INSERT INTO out(x) SELECT x FROM t WHERE a = 1 AND b = 51";
+  replicas.Must("ANALYZE");
+  replicas.Must(use);
+  replicas.Must("DELETE FROM t WHERE b > 5");
+  // Rolled back: the statistics in memory must be the old ones again.
+  EXPECT_FALSE(replicas
+                   .Execute({{"UPDATE t SET b = x", {}, {}},
+                             {"ANALYZE", {}, {}},
+                             {"INSERT INTO nowhere VALUES(1)", {}, {}}})
+                   .status.ok());
+  replicas.Must(use);
+  replicas.Must("INSERT INTO out(x) SELECT x FROM t WHERE a = 1 AND b IN (1, 3)");
+  EXPECT_EQ(replicas.Execute("DELETE FROM sqlite_stat1").status.code(),
+            StatusCode::kPermissionDenied);
+  replicas.Check();
+}
+
+TEST(Determinism, ARolledBackFirstAnalyzeLeavesNothing) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a UNIQUE)");
+  replicas.Must("INSERT INTO t VALUES(1), (2)");
+  EXPECT_FALSE(
+      replicas.Execute({{"ANALYZE", {}, {}}, {"INSERT INTO t VALUES(1)", {}, {}}}).status.ok());
+  EXPECT_FALSE(
+      replicas.Execute({{"ANALYZE", {}, {}}, {"INSERT OR ROLLBACK INTO t VALUES(1)", {}, {}}})
+          .status.ok());
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'"),
+            "0");
+  replicas.Check();
+}
+
+TEST(Determinism, DeferredForeignKeysAreSettledWithinTheCommand) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE p(id INTEGER PRIMARY KEY)");
+  replicas.Must("CREATE TABLE c(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)");
+  // In one SQLite transaction the second would settle what the first left open.
+  replicas.DoAll(
+      {ExecuteCommand("INSERT INTO c VALUES(1)"), ExecuteCommand("INSERT INTO p VALUES(1)")});
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM c"), "0");
+  EXPECT_EQ(replicas.Execute("INSERT INTO c VALUES(2)").status.message(),
+            "FOREIGN KEY constraint failed");
+  EXPECT_TRUE(
+      replicas.Execute({{"INSERT INTO c VALUES(3)", {}, {}}, {"INSERT INTO p VALUES(3)", {}, {}}})
+          .status.ok());
+  replicas.Check();
+}
+
+TEST(Determinism, WorkIsStoppedAtTheSamePointOnFreshAndWarmReplicas) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const std::string count =
+      "INSERT INTO t SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
+      " SELECT i + 1 FROM n WHERE i < ?1) SELECT i FROM n)";
+  replicas.header.vdbe_ops_max = 20'000;
+  int stopped = 0;
+  for (int64_t rows = 200; rows < 4000; rows += 199) {
+    // Run more and more: if steps were carried over, the warm replica would stop earlier.
+    const CommandResult result = replicas.Execute(count, {rows});
+    if (result.status.ok()) continue;
+    EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
+    ++stopped;
+  }
+  EXPECT_GT(stopped, 0);
+  EXPECT_NE(replicas.Query("SELECT count(*) FROM t"), "0");
+  replicas.Check();
+}
+
+TEST(Determinism, SchemaChangesBetweenUsesOfAStatementDoNotShow) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a, b DEFAULT 1)");
+  for (int i = 0; i < 3; ++i) {
+    replicas.Must("INSERT INTO t(a) VALUES(?1)", {int64_t{i}});
+    replicas.Must("ALTER TABLE t ADD COLUMN c" + std::to_string(i) + " DEFAULT 5");
+    EXPECT_FALSE(replicas
+                     .Execute({{"CREATE INDEX i ON t(a)", {}, {}},
+                               {"INSERT INTO t(a) VALUES(9)", {}, {}},
+                               {"INSERT INTO missing VALUES(1)", {}, {}}})
+                     .status.ok());
+    replicas.Must("INSERT INTO t(a) VALUES(?1)", {int64_t{i}});
+  }
+  replicas.Check();
+}
+
+TEST(Determinism, EveryKindOfTableAndStatementIsTheSameUnderAnyBatchBoundaries) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE w(k TEXT PRIMARY KEY, n INT, g AS (n * 2) STORED) WITHOUT ROWID");
+  replicas.Must("CREATE TABLE p(id INTEGER PRIMARY KEY, name UNIQUE)");
+  replicas.Must(
+      "CREATE TABLE c(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+      " p REFERENCES p ON DELETE CASCADE ON UPDATE CASCADE, at DEFAULT CURRENT_TIMESTAMP)");
+  replicas.Must("CREATE TABLE log(x)");
+  replicas.Must("CREATE VIEW v AS SELECT id, name FROM p");
+  replicas.Must(
+      "CREATE TRIGGER vi INSTEAD OF INSERT ON v BEGIN"
+      " INSERT INTO p(name) VALUES(new.name); END");
+  replicas.Must("CREATE TRIGGER cd AFTER DELETE ON c BEGIN INSERT INTO log VALUES(old.id); END");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.Must("CREATE VIRTUAL TABLE f4 USING fts4(body)");
+  replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, x0, x1)");
+  for (int64_t i = 0; i < 30; ++i) {
+    const std::string name = "n" + std::to_string(i % 7);
+    replicas.DoAll(
+        {ExecuteCommand("INSERT INTO w(k, n) VALUES(?1, ?2)"
+                        " ON CONFLICT(k) DO UPDATE SET n = n + excluded.n RETURNING k, g",
+                        {name, i}),
+         ExecuteCommand("INSERT INTO v(name) VALUES(?1)", {name}),
+         ExecuteCommand("INSERT INTO c(p) SELECT id FROM p ORDER BY random() LIMIT 2"),
+         ExecuteCommand("REPLACE INTO f(rowid, body) VALUES(?1, ?2)",
+                        {i % 11, "some words of " + name}),
+         ExecuteCommand("INSERT INTO f4(body) VALUES(?1)", {"more words of " + name}),
+         ExecuteCommand("INSERT INTO r VALUES(?1, ?2, ?2 + 1)", {i, i * 0.3})});
+    if (i % 5 == 4) {
+      replicas.Must("DELETE FROM p WHERE id IN (SELECT id FROM p ORDER BY random() LIMIT 1)");
+    }
+    if (i % 9 == 8) replicas.Must("UPDATE p SET id = id + 100 WHERE id < 100");
+    if (i % 10 == 9) replicas.Must("INSERT INTO f(f) VALUES('optimize')");
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM f WHERE f MATCH 'words'"), "11");
+  replicas.Check();
+}
+
+TEST(Determinism, WritesMayNotReadWhatIsLocal) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  for (const char* sql :
+       {"INSERT INTO t SELECT pageno FROM dbstat", "INSERT INTO t SELECT sql FROM sqlite_stmt",
+        "INSERT INTO t SELECT name FROM pragma_table_info('t')",
+        "INSERT INTO t SELECT rootpage FROM sqlite_schema", "INSERT INTO t SELECT sqlite_version()",
+        "INSERT INTO t SELECT sqlite_source_id()",
+        "INSERT INTO t SELECT sqlite_compileoption_get(1)",
+        "INSERT INTO t SELECT rank FROM f WHERE f MATCH 'x'",
+        "INSERT INTO t SELECT bm25(f) FROM f WHERE f MATCH 'x'"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
+  }
+  replicas.Must("INSERT INTO t SELECT name FROM sqlite_schema WHERE name = 't'");
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

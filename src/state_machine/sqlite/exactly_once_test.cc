@@ -1,0 +1,234 @@
+// A retry returns the first result; versions count what took effect, once.
+
+#include <gtest/gtest.h>
+
+#include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/sessions.h"
+
+namespace cairn::state_machine {
+namespace {
+
+Command Insert(int64_t x, uint64_t sequence, uint64_t acknowledged_below = 0) {
+  return WithId(ExecuteCommand("INSERT INTO t VALUES(?1) RETURNING x", {x}), "s", sequence,
+                acknowledged_below);
+}
+
+TEST(ExactlyOnce, ARetryReturnsTheFirstResultAndChangesNothing) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const CommandResult first = replicas.Do(Insert(1, 1));
+  const CommandResult again = replicas.Do(Insert(1, 1));
+  EXPECT_EQ(EncodeCommandResult(first), EncodeCommandResult(again));
+  EXPECT_EQ(again.index, LogIndex(2));
+  const auto both = replicas.DoAll({Insert(2, 2), Insert(2, 2)});
+  EXPECT_EQ(EncodeCommandResult(both[0]), EncodeCommandResult(both[1]));
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1 2");
+  EXPECT_EQ(replicas.Version("t"), 3);
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, AFailureIsAResultToo) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x UNIQUE)");
+  replicas.Do(Insert(1, 1));
+  const CommandResult failed = replicas.Do(Insert(1, 2));
+  EXPECT_EQ(failed.status.code(), StatusCode::kAlreadyExists);
+  replicas.Must("DELETE FROM t");
+  const CommandResult again = replicas.Do(Insert(1, 2));
+  EXPECT_EQ(EncodeCommandResult(failed), EncodeCommandResult(again));
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "0");
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, TheSameIdWithAnotherRequestIsRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Do(Insert(1, 1));
+  const CommandResult other = replicas.Do(Insert(2, 1));
+  EXPECT_EQ(other.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(other.status.outcome(), Outcome::kNotApplied);
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1");
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, AnUnknownSessionPastItsFirstSequenceIsRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const CommandResult result = replicas.Do(Insert(1, 2));
+  EXPECT_EQ(result.status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(result.status.outcome(), Outcome::kNotApplied);
+  EXPECT_NE(result.status.message().find("session expired"), std::string::npos);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "0");
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, SequencesOfAKnownSessionMayComeInAnyOrder) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  Command open;
+  open.operation = OpenSession{};
+  EXPECT_TRUE(replicas.Do(WithId(open, "s", 1)).status.ok());
+  for (const int64_t sequence : {5, 3, 2, 4, 3, 5}) {
+    EXPECT_TRUE(replicas.Do(Insert(sequence, static_cast<uint64_t>(sequence))).status.ok());
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "5 3 2 4");
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, AcknowledgedResultsAreDroppedButNotForgotten) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  for (int64_t i = 1; i <= 5; ++i) replicas.Do(Insert(i, static_cast<uint64_t>(i)));
+  replicas.Do(Insert(6, 6, 5));
+  EXPECT_TRUE(replicas.Do(Insert(2, 2)).result_gone);
+  EXPECT_FALSE(replicas.Do(Insert(5, 5)).result_gone);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "6");
+  replicas.first().Close();
+  TestDatabase file(replicas.first().path());
+  EXPECT_EQ(file.Number("SELECT count(*) FROM _cairn_requests"), 2);
+  replicas.first().Open();
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, AResultTooLargeToKeepIsAppliedOnce) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const Command large =
+      WithId(ExecuteCommand("INSERT INTO t VALUES(zeroblob(100000)) RETURNING x"), "s", 1);
+  EXPECT_EQ(replicas.Do(large).statements.at(0).rows.size(), 1u);
+  const CommandResult again = replicas.Do(large);
+  EXPECT_TRUE(again.status.ok());
+  EXPECT_TRUE(again.result_gone);
+  EXPECT_EQ(again.index, LogIndex(2));
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "1");
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, SessionsExpireByTheLeaseClockAlone) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Do(Insert(1, 1));
+  replicas.header.wall_ms += 100 * kSessionTtlMs;
+  EXPECT_TRUE(replicas.Do(Insert(2, 2)).status.ok());
+  replicas.header.lease_ms += kSessionTtlMs - 1;
+  EXPECT_TRUE(replicas.Do(Insert(3, 3)).status.ok());
+  replicas.header.lease_ms += kSessionTtlMs;
+  EXPECT_EQ(replicas.Do(Insert(4, 4)).status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1 2 3");
+  // The lease clock never goes back, whatever an entry says.
+  replicas.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(9)"), "other", 1));
+  replicas.header.lease_ms = 5;
+  EXPECT_TRUE(
+      replicas.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(10)"), "other", 2)).status.ok());
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, TheLeastRecentlyUsedSessionMakesRoom) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  std::vector<Command> commands;
+  const auto use = [&](size_t session, uint64_t sequence) {
+    commands.push_back(
+        WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s" + std::to_string(session), sequence));
+    if (commands.size() == 2000) replicas.DoAll(std::exchange(commands, {}));
+  };
+  for (size_t i = 0; i < kSessionsMax; ++i) use(i, 1);
+  use(0, 2);
+  use(kSessionsMax, 1);
+  const auto results = replicas.DoAll(std::exchange(commands, {}));
+  EXPECT_TRUE(results.at(0).status.ok());
+  const auto answers = replicas.DoAll({WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s0", 3),
+                                       WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s1", 2),
+                                       WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s2", 2)});
+  EXPECT_TRUE(answers[0].status.ok());
+  EXPECT_EQ(answers[1].status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(answers[2].status.ok());
+  replicas.Check();
+}
+
+TEST(ExactlyOnce, ASessionThatNeverAcknowledgesStaysBounded) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  std::vector<Command> commands;
+  for (uint64_t i = 1; i <= kRequestsPerSessionMax + 100; ++i) {
+    commands.push_back(WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", i));
+    if (commands.size() == 1000) replicas.DoAll(std::exchange(commands, {}));
+  }
+  replicas.DoAll(std::exchange(commands, {}));
+  // In order, so all that was forgotten was surely applied.
+  EXPECT_TRUE(replicas.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", 50)).result_gone);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), std::to_string(kRequestsPerSessionMax + 100));
+  // With a gap it could not be told.
+  replicas.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", 100'000));
+  for (uint64_t i = 1; i <= kRequestsPerSessionMax; ++i) {
+    commands.push_back(WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", 100'001 + i));
+    if (commands.size() == 2048) replicas.DoAll(std::exchange(commands, {}));
+  }
+  const CommandResult gap =
+      replicas.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", 99'999));
+  EXPECT_EQ(gap.status.outcome(), Outcome::kUnknown) << gap.status;
+  replicas.Check();
+}
+
+// ---- Versions
+// ------------------------------------------------------------------------------------
+
+TEST(Versions, CountStatementsThatSucceedAlsoWithoutRows) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE T1(x UNIQUE)");
+  replicas.Must("CREATE TABLE t2(x)");
+  EXPECT_EQ(replicas.Version(""), 2);
+  const int64_t t1 = replicas.Version("t1");
+  replicas.Must("INSERT INTO t1 VALUES(1)");
+  replicas.Must("UPDATE t1 SET x = 2 WHERE x = 99");
+  EXPECT_EQ(replicas.Version("T1"), t1 + 2);
+  EXPECT_EQ(replicas.Version(""), 4);
+  EXPECT_FALSE(replicas.Execute("INSERT INTO t1 VALUES(1)").status.ok());
+  EXPECT_EQ(replicas.Version(""), 4);
+  replicas.Execute({{"INSERT INTO t2 VALUES(1)", {}, {}},
+                    {"INSERT INTO t1 VALUES(5)", {}, {}},
+                    {"DELETE FROM t2", {}, {}}});
+  EXPECT_EQ(replicas.Version(""), 7);
+  EXPECT_EQ(replicas.Version("t1"), t1 + 3);
+  EXPECT_EQ(replicas.Version("unknown"), 0);
+  replicas.Check();
+}
+
+TEST(Versions, TriggersAndCascadesCount) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE p(id INTEGER PRIMARY KEY)");
+  replicas.Must("CREATE TABLE c(p REFERENCES p ON DELETE CASCADE)");
+  replicas.Must("CREATE TABLE log(x)");
+  replicas.Must("CREATE TABLE untouched(x)");
+  replicas.Must("CREATE TRIGGER tr AFTER DELETE ON c BEGIN INSERT INTO log VALUES(1); END");
+  const int64_t p = replicas.Version("p");
+  const int64_t c = replicas.Version("c");
+  const int64_t log = replicas.Version("log");
+  const int64_t untouched = replicas.Version("untouched");
+  replicas.Must("DELETE FROM p");
+  EXPECT_EQ(replicas.Version("p"), p + 1);
+  EXPECT_EQ(replicas.Version("c"), c + 1);
+  EXPECT_EQ(replicas.Version("log"), log + 1);
+  EXPECT_EQ(replicas.Version("untouched"), untouched);
+  replicas.Check();
+}
+
+TEST(Versions, DropKeepsAndRenameMoves) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE a(x)");
+  replicas.Must("INSERT INTO a VALUES(1)");
+  replicas.Must("INSERT INTO a VALUES(2)");
+  const int64_t a = replicas.Version("a");
+  replicas.Must("ALTER TABLE a RENAME TO b");
+  EXPECT_EQ(replicas.Version("a"), 0);
+  EXPECT_EQ(replicas.Version("b"), a + 1);
+  replicas.Must("DROP TABLE b");
+  const int64_t dropped = replicas.Version("b");
+  EXPECT_GE(dropped, a + 1);
+  replicas.Must("CREATE TABLE b(x)");
+  EXPECT_GT(replicas.Version("b"), dropped);
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

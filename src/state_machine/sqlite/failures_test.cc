@@ -1,0 +1,218 @@
+// A failed command leaves nothing, and takes nothing of its neighbours with it.
+
+#include <gtest/gtest.h>
+
+#include "state_machine/sqlite/replicas_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// Each conflict clause between two other commands in one entry, so in one SQLite transaction.
+class ConflictModes : public testing::TestWithParam<std::string> {};
+
+TEST_P(ConflictModes, ConstraintsTakeOnlyTheirOwnCommandBack) {
+  Replicas replicas;
+  const std::string mode = GetParam();
+  replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE NOT NULL)");
+  replicas.Must("INSERT INTO t VALUES(1, 10)");
+  const std::vector<CommandResult> results = replicas.DoAll(
+      {WithId(ExecuteCommand("INSERT INTO t VALUES(2, 20)"), "s", 1),
+       WithId(ExecuteCommand("INSERT OR " + mode + " INTO t VALUES(3, 30), (4, 10), (5, 50)"), "s",
+              2),
+       WithId(ExecuteCommand("INSERT INTO t VALUES(6, 60)"), "s", 3)});
+  EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+  EXPECT_TRUE(results[2].status.ok()) << results[2].status;
+  const std::string rows = replicas.Query("SELECT id FROM t ORDER BY id");
+  if (mode == "IGNORE") {
+    EXPECT_EQ(rows, "1 2 3 5 6");
+  } else if (mode == "REPLACE") {
+    EXPECT_EQ(rows, "2 3 4 5 6");
+  } else {
+    EXPECT_EQ(results[1].status.code(), StatusCode::kAlreadyExists) << results[1].status;
+    EXPECT_EQ(results[1].status.outcome(), Outcome::kApplied);
+    EXPECT_EQ(rows, "1 2 6");
+  }
+  replicas.Check();
+}
+
+TEST_P(ConflictModes, RaiseTakesOnlyItsOwnCommandBack) {
+  const std::string mode = GetParam();
+  if (mode == "REPLACE") GTEST_SKIP() << "there is no RAISE(REPLACE)";
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TRIGGER tr BEFORE INSERT ON t WHEN new.x = 13 BEGIN SELECT RAISE(" + mode +
+                (mode == "IGNORE" ? "" : ", 'thirteen'") + "); END");
+  const std::vector<CommandResult> results =
+      replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(1)"),
+                      ExecuteCommand("INSERT INTO t VALUES(12), (13), (14)"),
+                      ExecuteCommand("INSERT INTO t VALUES(2)")});
+  const std::string rows = replicas.Query("SELECT x FROM t ORDER BY x");
+  if (mode == "IGNORE") {
+    EXPECT_EQ(rows, "1 2 12 14");
+  } else {
+    EXPECT_EQ(results[1].status.message(), "thirteen");
+    EXPECT_EQ(rows, "1 2");
+  }
+  replicas.Check();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ConflictModes,
+                         testing::Values("ROLLBACK", "ABORT", "FAIL", "IGNORE", "REPLACE"));
+
+TEST(Failures, ALostTransactionIsAppliedAgainWithSessionsVersionsAndSchema) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x UNIQUE)");
+  replicas.Must("INSERT INTO t VALUES(1)");
+  const int64_t version = replicas.Version("");
+  Command prepare;
+  prepare.operation = Prepare{"tx", {"INSERT INTO u VALUES(1)", {}, {}}, 0};
+  const std::vector<CommandResult> results =
+      replicas.DoAll({WithId(ExecuteCommand("INSERT INTO t VALUES(2)"), "s", 1),
+                      WithId(ExecuteCommand("CREATE TABLE u(y)"), "s", 2), prepare,
+                      WithId(ExecuteCommand("INSERT OR ROLLBACK INTO t VALUES(1)"), "s", 3),
+                      WithId(ExecuteCommand("INSERT INTO t VALUES(3)"), "s", 4),
+                      WithId(ExecuteCommand("INSERT OR ROLLBACK INTO t VALUES(3)"), "s", 5),
+                      WithId(ExecuteCommand("INSERT INTO t VALUES(2)"), "s", 1)});
+  EXPECT_EQ(results[3].status.code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(results[5].status.code(), StatusCode::kAlreadyExists);
+  EXPECT_TRUE(results[6].status.ok()) << results[6].status;
+  EXPECT_EQ(replicas.Query("SELECT x FROM t ORDER BY x"), "1 2 3");
+  EXPECT_EQ(replicas.Version(""), version + 3);
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kPrepared);
+  replicas.Check();
+}
+
+TEST(Failures, AllStatementsOfACommandOrNone) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x UNIQUE)");
+  const CommandResult result = replicas.Execute({{"INSERT INTO t VALUES(1)", {}, {}},
+                                                 {"CREATE TABLE u(x)", {}, {}},
+                                                 {"INSERT INTO t VALUES(1)", {}, {}}});
+  EXPECT_EQ(result.status.code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(result.status.message(), "statement 3: UNIQUE constraint failed: t.x");
+  EXPECT_TRUE(result.statements.empty());
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "0");
+  EXPECT_EQ(replicas.Execute("INSERT INTO u VALUES(1)").status.message(), "no such table: u");
+  replicas.Check();
+}
+
+TEST(Failures, ResultsSayRowsIdsAndReturning) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT)");
+  const CommandResult insert =
+      replicas.Must("INSERT INTO t(x) VALUES('a'), ('b') RETURNING id, x AS y");
+  ASSERT_EQ(insert.statements.size(), 1u);
+  EXPECT_EQ(insert.statements[0].rows_affected, 2);
+  EXPECT_EQ(insert.statements[0].last_insert_id, 2);
+  ASSERT_EQ(insert.statements[0].columns.size(), 2u);
+  EXPECT_EQ(insert.statements[0].columns[1], (Column{"y", "TEXT"}));
+  EXPECT_EQ(insert.statements[0].rows[1], (Row{int64_t{2}, std::string("b")}));
+  EXPECT_EQ(replicas.Must("DELETE FROM t").statements[0].rows_affected, 2);
+  replicas.Check();
+}
+
+TEST(Failures, TooManyRowsOfReturningUndoTheCommand) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const CommandResult result =
+      replicas.Execute("INSERT INTO t VALUES(zeroblob(700000)), (zeroblob(700000)) RETURNING x");
+  EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "0");
+  replicas.Check();
+}
+
+TEST(Failures, WhatIsWrongWithAStatementIsAResultNotTrouble) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x INTEGER PRIMARY KEY)");
+  EXPECT_EQ(replicas.Execute("INSERT INTO t VALUES(").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("SELECT 1").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("EXPLAIN DELETE FROM t").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("PRAGMA user_version").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("INSERT INTO t VALUES(1); DELETE FROM t").status.message(),
+            "the text holds more than one statement");
+  EXPECT_EQ(replicas.Execute("INSERT INTO t VALUES('x')").status.message(), "datatype mismatch");
+  EXPECT_EQ(replicas.Execute("INSERT INTO t VALUES(?1)").status.code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("INSERT INTO t VALUES(zeroblob(100000000))").status.code(),
+            StatusCode::kResourceExhausted);
+  EXPECT_EQ(replicas.Execute("INSERT INTO t SELECT 1 FROM missing").status.message(),
+            "no such table: missing");
+  EXPECT_TRUE(replicas.Execute("INSERT INTO t VALUES(1); -- one\n ;").status.ok());
+  replicas.Check();
+}
+
+TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE content(id INTEGER PRIMARY KEY, body)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body, content='content', content_rowid='id')");
+  replicas.Must("INSERT INTO content VALUES(1, 'words')");
+  const std::string check = "INSERT INTO f(f, rank) VALUES('integrity-check', 1)";
+  EXPECT_FALSE(replicas.Execute(check).status.ok());
+  replicas.Must("INSERT INTO f(f) VALUES('rebuild')");
+  replicas.Must(check);
+  replicas.Check();
+}
+
+TEST(Failures, AVirtualTableWrittenWithRecursionIsRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  EXPECT_EQ(replicas
+                .Execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+                         " INSERT INTO f SELECT i FROM n")
+                .status.code(),
+            StatusCode::kInvalidArgument);
+  replicas.Check();
+}
+
+// ---- What is refused for good
+// --------------------------------------------------------------------
+
+TEST(Authorizer, RefusesWhatIsNotReplicated) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  for (const char* sql :
+       {"CREATE TEMP TABLE u(x)", "CREATE TEMP VIEW v AS SELECT 1",
+        "CREATE TEMP TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; END",
+        "ATTACH ':memory:' AS other", "DETACH main", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s",
+        "RELEASE command", "ROLLBACK TO command", "PRAGMA writable_schema = 1",
+        "PRAGMA journal_mode = DELETE", "PRAGMA foreign_keys = OFF", "PRAGMA synchronous = OFF",
+        "PRAGMA defer_foreign_keys = ON", "PRAGMA case_sensitive_like = ON",
+        "INSERT INTO t VALUES(load_extension('x'))", "CREATE VIRTUAL TABLE d USING dbstat"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
+  }
+  EXPECT_FALSE(replicas.Execute("VACUUM").status.ok());
+  EXPECT_FALSE(replicas.Execute("VACUUM INTO '/tmp/cairn-vacuum'").status.ok());
+  EXPECT_FALSE(replicas.Execute("UPDATE sqlite_schema SET sql = ''").status.ok());
+  EXPECT_FALSE(replicas.Execute("CREATE TABLE sqlite_stat1(tbl, idx, stat)").status.ok());
+  replicas.Must("PRAGMA user_version = 7");
+  replicas.Must("PRAGMA application_id = 8");
+  EXPECT_EQ(replicas.Query("PRAGMA user_version"), "7");
+  replicas.Check();
+}
+
+TEST(Authorizer, InternalTablesCannotBeTouched) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  for (const char* sql :
+       {"DELETE FROM _cairn_state", "UPDATE _CAIRN_state SET applied_index = 0",
+        "INSERT INTO t SELECT applied_index FROM _cairn_state", "DROP TABLE _cairn_sessions",
+        "CREATE TABLE _Cairn_x(x)", "CREATE INDEX i ON _cairn_tx(state)",
+        "CREATE INDEX _cairn_i ON t(x)", "CREATE VIEW _cairn_v AS SELECT 1",
+        "CREATE TRIGGER tr AFTER UPDATE ON _cairn_state BEGIN SELECT 1; END",
+        "ALTER TABLE _cairn_state RENAME TO x", "ALTER TABLE t RENAME TO _cairn_t",
+        "ALTER TABLE t RENAME TO \"_CAIRN_T\"", "CREATE VIRTUAL TABLE _cairn_f USING fts5(x)"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
+  }
+  replicas.Must("CREATE VIEW v AS SELECT * FROM _cairn_state");
+  EXPECT_EQ(replicas.Execute("INSERT INTO t SELECT applied_index FROM v").status.code(),
+            StatusCode::kPermissionDenied);
+  // Full-text tables can be told to read any table as their content.
+  replicas.Execute("CREATE VIRTUAL TABLE f USING fts5(name, content='_cairn_versions')");
+  EXPECT_FALSE(replicas.Execute("INSERT INTO f(f) VALUES('rebuild')").status.ok());
+  replicas.Must("INSERT INTO t VALUES(1)");
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

@@ -1,0 +1,186 @@
+#include "state_machine/sqlite/replicas_test_util.h"
+
+#include <algorithm>
+
+namespace cairn::state_machine {
+
+raft::Configuration TestConfiguration() {
+  raft::Configuration config;
+  config.voters.insert(MemberId(1));
+  config.info[MemberId(1)] = {1, "localhost:1", 7};
+  config.next_member_id = 2;
+  return config;
+}
+
+raft::Entry MakeEntry(LogIndex index, const BatchHeader& header,
+                      const std::vector<Command>& commands) {
+  std::vector<std::string> encoded;
+  for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
+  auto payload = std::make_shared<std::string>();
+  EncodeBatch(header, encoded, payload.get());
+  return {Term(1), index, raft::EntryType::kNormal, payload};
+}
+
+namespace {
+
+std::vector<std::string> Encoded(const std::vector<CommandResult>& results) {
+  std::vector<std::string> encoded;
+  for (const CommandResult& each : results) encoded.push_back(EncodeCommandResult(each));
+  return encoded;
+}
+
+}  // namespace
+
+std::string DumpFile(const std::string& path) {
+  TestDatabase db(path);
+  std::string out;
+  const auto rows = [&](const std::string& sql) {
+    sqlite3_stmt* stmt = nullptr;
+    EXPECT_EQ(sqlite3_prepare_v2(db.handle(), sql.c_str(), -1, &stmt, nullptr), SQLITE_OK)
+        << sql << ": " << sqlite3_errmsg(db.handle());
+    while (sqlite3_step(stmt) == SQLITE_ROW) {
+      for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
+        sqlite3_value* const value = sqlite3_column_value(stmt, i);
+        out += std::to_string(sqlite3_value_type(value)) + ":";
+        const auto* bytes = static_cast<const char*>(sqlite3_value_blob(value));
+        out.append(bytes == nullptr ? "" : bytes, static_cast<size_t>(sqlite3_value_bytes(value)));
+        out += "|";
+      }
+      out += "\n";
+    }
+    sqlite3_finalize(stmt);
+  };
+  rows("SELECT rowid, type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid");
+  std::vector<std::string> tables;
+  sqlite3_stmt* stmt = nullptr;
+  sqlite3_prepare_v2(db.handle(),
+                     "SELECT name, wr FROM pragma_table_list WHERE type IN ('table', 'shadow')"
+                     " AND schema = 'main' ORDER BY name",
+                     -1, &stmt, nullptr);
+  while (sqlite3_step(stmt) == SQLITE_ROW) {
+    const std::string name = reinterpret_cast<const char*>(sqlite3_column_text(stmt, 0));
+    const bool without_rowid = sqlite3_column_int(stmt, 1) != 0;
+    if (name == "sqlite_schema") continue;
+    out += "== " + name + "\n";
+    rows((without_rowid ? "SELECT * FROM \"" : "SELECT rowid, * FROM \"") + name + "\"");
+  }
+  sqlite3_finalize(stmt);
+  return out;
+}
+
+void TestReplica::Open() {
+  SqliteOptions options;
+  options.path = path();
+  options.snapshot_directory = directory_ / "snapshot";
+  Result<std::unique_ptr<StateMachine>> opened =
+      OpenSqliteStateMachine(options, TestConfiguration());
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  machine_ = std::move(opened).value();
+}
+
+std::vector<EntryResults> TestReplica::Apply(std::span<const raft::Entry> entries) {
+  std::vector<EntryResults> results;
+  const Status status =
+      machine_->Apply(entries, TestConfiguration(), LogIndex(),
+                      [&](EntryResults each) { results.push_back(std::move(each)); });
+  EXPECT_TRUE(status.ok()) << status;
+  return results;
+}
+
+CommandResult Replicas::Execute(std::vector<Statement> statements) {
+  Command command;
+  command.operation = cairn::state_machine::Execute{std::move(statements)};
+  return Do(std::move(command));
+}
+
+CommandResult Replicas::Must(const std::string& sql, std::vector<Value> values) {
+  CommandResult result = Execute(sql, std::move(values));
+  EXPECT_TRUE(result.status.ok()) << sql << ": " << result.status;
+  return result;
+}
+
+CommandResult Replicas::Do(Command command) {
+  std::vector<Command> commands;
+  commands.push_back(std::move(command));
+  return DoAll(std::move(commands)).at(0);
+}
+
+std::vector<CommandResult> Replicas::DoAll(std::vector<Command> commands) {
+  header.wall_ms += 1000;
+  header.random_seed += 1;
+  log_.push_back(MakeEntry(LogIndex(log_.size() + 1), header, commands));
+  const std::span<const raft::Entry> entry(&log_.back(), 1);
+  results_.push_back(first_.Apply(entry).at(0));
+  if (restarts_) {
+    restarting_.Restart();
+    EXPECT_EQ(Encoded(restarting_.Apply(entry).at(0).results), Encoded(results_.back().results));
+  }
+  return results_.back().results;
+}
+
+std::string Replicas::Query(const std::string& sql) {
+  auto view = first_.machine().OpenReadView(std::chrono::seconds(5));
+  EXPECT_TRUE(view.ok()) << view.status();
+  RowCollector rows;
+  const Status status = (*view)->Query({sql, {}, {}}, QueryLimits{}, &rows);
+  EXPECT_TRUE(status.ok()) << sql << ": " << status;
+  std::string out;
+  for (const Row& row : rows.rows) {
+    if (!out.empty()) out += ' ';
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (i > 0) out += '|';
+      if (const auto* integer = std::get_if<int64_t>(&row[i])) out += std::to_string(*integer);
+      if (const auto* text = std::get_if<std::string>(&row[i])) out += *text;
+      if (const auto* real = std::get_if<double>(&row[i])) out += std::to_string(*real);
+    }
+  }
+  return out;
+}
+
+int64_t Replicas::Version(const std::string& table) {
+  auto view = first_.machine().OpenReadView(std::chrono::seconds(5));
+  EXPECT_TRUE(view.ok()) << view.status();
+  return (*view)->Version(table).value();
+}
+
+TxInfo Replicas::Transaction(const std::string& tx_id) {
+  auto view = first_.machine().OpenReadView(std::chrono::seconds(5));
+  EXPECT_TRUE(view.ok()) << view.status();
+  return (*view)->Transaction(tx_id).value();
+}
+
+void Replicas::Check() {
+  TestReplica batched;
+  Rng rng(log_.size());
+  std::vector<EntryResults> results;
+  for (size_t done = 0; done < log_.size();) {
+    const size_t take = std::min<size_t>(log_.size() - done, rng.Between(1, 12));
+    for (EntryResults& each : batched.Apply(std::span(log_).subspan(done, take))) {
+      results.push_back(std::move(each));
+    }
+    done += take;
+  }
+  ASSERT_EQ(results.size(), results_.size());
+  for (size_t i = 0; i < results.size(); ++i) {
+    EXPECT_EQ(Encoded(results[i].results), Encoded(results_[i].results)) << "of entry " << i + 1;
+  }
+  const std::string dump = first_.Dump();
+  EXPECT_EQ(dump, batched.Dump()) << "batch boundaries show";
+  if (!restarts_) return;
+  EXPECT_EQ(dump, restarting_.Dump()) << "restarts show";
+}
+
+Command ExecuteCommand(const std::string& sql, std::vector<Value> values) {
+  Command command;
+  command.operation = Execute{{{sql, std::move(values), {}}}};
+  return command;
+}
+
+Command WithId(Command command, std::string session, uint64_t sequence,
+               uint64_t acknowledged_below) {
+  command.id = {std::move(session), sequence};
+  command.acknowledged_below = acknowledged_below;
+  return command;
+}
+
+}  // namespace cairn::state_machine

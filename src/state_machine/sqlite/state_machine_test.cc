@@ -1,0 +1,195 @@
+// The state machine as the node uses it: opening, crashing, checkpoints, snapshots.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "raft/configuration_codec.h"
+#include "state_machine/sqlite/replicas_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// A copy of the file and its WAL, as a kill leaves them.
+void CopyAsIfKilled(const std::string& from, const std::string& to) {
+  for (const char* suffix : {"", "-wal"}) {
+    std::filesystem::copy_file(from + suffix, to + suffix,
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  std::filesystem::remove(to + "-shm");
+}
+
+Result<std::unique_ptr<StateMachine>> OpenAt(const TemporaryDirectory& directory) {
+  SqliteOptions options;
+  options.path = directory / "test.db";
+  options.snapshot_directory = directory / "snapshot";
+  return OpenSqliteStateMachine(options, TestConfiguration());
+}
+
+TEST(SqliteStateMachine, AKillBetweenBatchesNeverAppliesTwice) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  std::vector<std::unique_ptr<TemporaryDirectory>> killed;
+  for (int i = 0; i < 4; ++i) {
+    replicas.DoAll(
+        {ExecuteCommand("INSERT INTO t VALUES(random())"),
+         WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", static_cast<uint64_t>(i + 1))});
+    killed.push_back(std::make_unique<TemporaryDirectory>());
+    CopyAsIfKilled(replicas.first().path(), *killed.back() / "test.db");
+  }
+  const std::string dump = replicas.first().Dump();
+  for (size_t i = 0; i < killed.size(); ++i) {
+    auto machine = OpenAt(*killed[i]);
+    ASSERT_TRUE(machine.ok()) << machine.status();
+    EXPECT_EQ((*machine)->applied_index(), LogIndex(i + 2));
+    EXPECT_EQ((*machine)->durable_index(), LogIndex(i + 2));
+    // The whole log again, as a node does that does not trust its commit index.
+    const Status status = (*machine)->Apply(replicas.log(), TestConfiguration(), LogIndex(),
+                                            [](const EntryResults&) {});
+    EXPECT_TRUE(status.ok()) << status;
+    machine->reset();
+    EXPECT_EQ(DumpFile(*killed[i] / "test.db"), dump);
+  }
+}
+
+TEST(SqliteStateMachine, DurableIndexMovesOnlyWithACheckpoint) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("INSERT INTO t VALUES(1)");
+  StateMachine& machine = replicas.first().machine();
+  EXPECT_EQ(machine.applied_index(), LogIndex(2));
+  EXPECT_EQ(machine.durable_index(), LogIndex(0));
+  EXPECT_GT(machine.WalBytes(), 0u);
+  EXPECT_TRUE(machine.Checkpoint().ok());
+  EXPECT_EQ(machine.durable_index(), LogIndex(2));
+  EXPECT_EQ(machine.WalBytes(), 0u);
+}
+
+TEST(SqliteStateMachine, AnOldReaderDoesNotHoldTheDurableIndexBack) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  auto view = replicas.first().machine().OpenReadView(std::chrono::seconds(1));
+  ASSERT_TRUE(view.ok());
+  replicas.Must("INSERT INTO t VALUES(1)");
+  EXPECT_TRUE(replicas.first().machine().Checkpoint().ok());
+  EXPECT_EQ(replicas.first().machine().durable_index(), LogIndex(2));
+  EXPECT_EQ((*view)->applied(), LogIndex(1));
+  EXPECT_EQ((*view)->Version("t").value(), 1);
+}
+
+TEST(SqliteStateMachine, NoopAndConfigurationEntriesMoveTheAppliedIndex) {
+  TestReplica replica;
+  raft::Configuration config = TestConfiguration();
+  config.learners.insert(MemberId(2));
+  config.info[MemberId(2)] = {2, "localhost:2", 9};
+  config.next_member_id = 3;
+  auto payload = std::make_shared<const std::string>(raft::EncodeConfiguration(config));
+  auto empty = std::make_shared<const std::string>();
+  const std::vector<raft::Entry> entries = {
+      {Term(1), LogIndex(1), raft::EntryType::kNoop, empty},
+      {Term(2), LogIndex(2), raft::EntryType::kConfig, payload}};
+  std::vector<uint64_t> seen;
+  EXPECT_TRUE(replica.machine()
+                  .Apply(entries, config, LogIndex(2),
+                         [&](const EntryResults& each) {
+                           EXPECT_TRUE(each.results.empty());
+                           seen.push_back(each.index.value());
+                         })
+                  .ok());
+  EXPECT_EQ(seen, (std::vector<uint64_t>{1, 2}));
+  replica.Restart();
+  const AppliedState state = replica.machine().applied_state();
+  EXPECT_EQ(state.index, LogIndex(2));
+  EXPECT_EQ(state.term, Term(2));
+  EXPECT_EQ(state.config, config);
+  EXPECT_EQ(state.config_index, LogIndex(2));
+}
+
+TEST(SqliteStateMachine, AGapInTheLogIsRefused) {
+  TestReplica replica;
+  const raft::Entry entry = MakeEntry(LogIndex(2), {}, {ExecuteCommand("CREATE TABLE t(x)")});
+  EXPECT_FALSE(
+      replica.machine()
+          .Apply(std::span(&entry, 1), TestConfiguration(), LogIndex(), [](const EntryResults&) {})
+          .ok());
+  EXPECT_EQ(replica.machine().applied_index(), LogIndex(0));
+}
+
+TEST(SqliteStateMachine, AFileThatIsNotCairnsIsRefusedAndNotTouched) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "test.db";
+  { std::ofstream(path) << std::string(8192, 'x'); }
+  EXPECT_EQ(OpenAt(directory).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(std::filesystem::file_size(path), 8192u);
+  std::filesystem::remove(path);
+  { TestDatabase(path).Run("PRAGMA journal_mode = WAL; CREATE TABLE users(name)"); }
+  const auto read = [&] {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string before = read();
+  EXPECT_EQ(OpenAt(directory).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(read(), before);
+  EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
+}
+
+TEST(SqliteStateMachine, AFileOfANewerFormatIsRefused) {
+  TemporaryDirectory directory;
+  ASSERT_TRUE(OpenAt(directory).ok());
+  TestDatabase(directory / "test.db").Run("UPDATE _cairn_state SET format = 99");
+  EXPECT_EQ(OpenAt(directory).status().code(), StatusCode::kFailedPrecondition);
+}
+
+TEST(SqliteStateMachine, AStoppedNodesFileOpensInTheStockShell) {
+  if (!std::filesystem::exists("/usr/bin/sqlite3")) GTEST_SKIP() << "no sqlite3 shell";
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x, at DEFAULT CURRENT_TIMESTAMP)");
+  replicas.Must("INSERT INTO t(x) VALUES(41), (1)");
+  replicas.first().Close();
+  const std::string command = "/usr/bin/sqlite3 '" + replicas.first().path() +
+                              "' 'PRAGMA integrity_check; SELECT sum(x) FROM t' > '" +
+                              (replicas.first().directory() / "out") + "'";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  std::ifstream in(replicas.first().directory() / "out");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "ok\n42\n");
+}
+
+TEST(SqliteStateMachine, ASnapshotTakesThePlaceOfTheDataBase) {
+  Replicas leader(/*restarts=*/false);
+  leader.Must("CREATE TABLE t(x)");
+  leader.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(7)"), "s", 1));
+  auto snapshot = leader.first().machine().OpenSnapshot(LogIndex(2));
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  TestReplica behind;
+  behind.Apply(std::span(leader.log()).subspan(0, 1));
+  const std::string copy = behind.directory() / "incoming";
+  auto bytes = (*snapshot)->Read(0, (*snapshot)->size_bytes());
+  ASSERT_TRUE(bytes.ok());
+  { std::ofstream(copy, std::ios::binary) << *bytes; }
+  const Status installed = behind.machine().InstallSnapshot(copy, (*snapshot)->meta());
+  ASSERT_TRUE(installed.ok()) << installed;
+  EXPECT_EQ(behind.machine().applied_index(), LogIndex(2));
+  EXPECT_EQ(behind.machine().durable_index(), LogIndex(2));
+  // The session came with it.
+  leader.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(7)"), "s", 1));
+  leader.Must("INSERT INTO t VALUES(8)");
+  behind.Apply(std::span(leader.log()).subspan(2));
+  EXPECT_EQ(behind.Dump(), leader.first().Dump());
+}
+
+TEST(SqliteStateMachine, ADamagedSnapshotChangesNothing) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  const std::string copy = replicas.first().directory() / "incoming";
+  { std::ofstream(copy) << "not a data base"; }
+  raft::SnapshotMeta meta;
+  meta.index = LogIndex(9);
+  EXPECT_FALSE(replicas.first().machine().InstallSnapshot(copy, meta).ok());
+  replicas.Must("INSERT INTO t VALUES(1)");
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1");
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

@@ -1,0 +1,186 @@
+// Prepare, Commit and Rollback as the log sees them.
+
+#include <gtest/gtest.h>
+
+#include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/transactions.h"
+
+namespace cairn::state_machine {
+namespace {
+
+Command PrepareCommand(std::string tx, std::string sql, std::vector<Value> values = {},
+                       uint64_t timeout_ms = 0) {
+  Command command;
+  command.operation = Prepare{std::move(tx), {std::move(sql), std::move(values), {}}, timeout_ms};
+  return command;
+}
+Command CommitCommand(std::string tx) {
+  Command command;
+  command.operation = Commit{std::move(tx)};
+  return command;
+}
+Command RollbackCommand(std::string tx) {
+  Command command;
+  command.operation = Rollback{std::move(tx)};
+  return command;
+}
+
+class TwoPhase : public testing::Test {
+ protected:
+  void SetUp() override {
+    replicas.Must("CREATE TABLE t(x UNIQUE, at DEFAULT CURRENT_TIMESTAMP, r DEFAULT (random()))");
+    replicas.Must("CREATE TABLE other(x)");
+  }
+  StatusCode Code(Command command) { return replicas.Do(std::move(command)).status.code(); }
+
+  Replicas replicas;
+};
+
+TEST_F(TwoPhase, CommitAppliesAllStatementsAndCountsThem) {
+  const int64_t version = replicas.Version("");
+  const int64_t of_t = replicas.Version("t");
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) VALUES(?1)", {int64_t{1}})),
+            StatusCode::kOk);
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) SELECT x + 1 FROM t")), StatusCode::kOk);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "0");
+  EXPECT_EQ(replicas.Version(""), version);
+  EXPECT_EQ(replicas.Transaction("tx").statements, 2u);
+  const CommandResult result = replicas.Do(CommitCommand("tx"));
+  EXPECT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(result.statements.size(), 2u);
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1 2");
+  EXPECT_EQ(replicas.Version(""), version + 2);
+  EXPECT_EQ(replicas.Version("t"), of_t + 2);
+  const TxInfo info = replicas.Transaction("tx");
+  EXPECT_EQ(info.state, TxState::kCommitted);
+  EXPECT_EQ(info.finished_index, result.index);
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, CommitUsesTheTimeAndTheRandomnessOfPrepare) {
+  replicas.header.wall_ms = 1'600'000'000'000 - 1000;
+  const CommandResult prepared =
+      replicas.Do(PrepareCommand("tx", "INSERT INTO t(x) VALUES(1) RETURNING at, r"));
+  replicas.header.wall_ms += 86'400'000;
+  replicas.header.random_seed += 17;
+  const CommandResult committed = replicas.Do(CommitCommand("tx"));
+  EXPECT_EQ(prepared.statements.at(0).rows, committed.statements.at(0).rows);
+  EXPECT_EQ(replicas.Query("SELECT at FROM t"), "2020-09-13 12:26:40");
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, HeldTablesFailOtherWritersAtOnce) {
+  replicas.Must("CREATE TABLE read_only(x)");
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) SELECT x FROM read_only")),
+            StatusCode::kOk);
+  const CommandResult conflict = replicas.Execute("INSERT INTO t(x) VALUES(5)");
+  EXPECT_EQ(conflict.status.code(), StatusCode::kAborted) << conflict.status;
+  EXPECT_EQ(replicas.Execute("INSERT INTO read_only VALUES(5)").status.code(),
+            StatusCode::kAborted);
+  EXPECT_EQ(replicas.Execute("CREATE TABLE u(x)").status.code(), StatusCode::kAborted);
+  EXPECT_EQ(replicas.Execute("ANALYZE").status.code(), StatusCode::kAborted);
+  EXPECT_EQ(Code(PrepareCommand("tx2", "DELETE FROM t")), StatusCode::kAborted);
+  EXPECT_EQ(Code(PrepareCommand("tx2", "INSERT INTO other SELECT x FROM t")), StatusCode::kAborted);
+  EXPECT_EQ(replicas.Transaction("tx2").state, TxState::kUnknown);
+  replicas.Must("INSERT INTO other VALUES(1)");
+  replicas.Must("INSERT INTO other SELECT x FROM t");
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) VALUES(7)")), StatusCode::kOk);
+  EXPECT_EQ(Code(CommitCommand("tx")), StatusCode::kOk);
+  replicas.Must("INSERT INTO t(x) VALUES(5)");
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, TriggersAndCascadesAreHeldToo) {
+  replicas.Must("CREATE TABLE p(id INTEGER PRIMARY KEY)");
+  replicas.Must("CREATE TABLE c(p REFERENCES p ON DELETE CASCADE)");
+  replicas.Must("CREATE TABLE log(x)");
+  replicas.Must("CREATE TRIGGER tr AFTER DELETE ON c BEGIN INSERT INTO log VALUES(1); END");
+  EXPECT_EQ(Code(PrepareCommand("tx", "DELETE FROM p")), StatusCode::kOk);
+  for (const char* sql : {"INSERT INTO p VALUES(1)", "DELETE FROM c", "DELETE FROM log"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kAborted) << sql;
+  }
+  EXPECT_EQ(Code(RollbackCommand("tx")), StatusCode::kOk);
+  replicas.Must("INSERT INTO p VALUES(1)");
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, AStatementThatFailsIsNotStaged) {
+  replicas.Must("INSERT INTO t(x) VALUES(1)");
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) VALUES(1)")), StatusCode::kAlreadyExists);
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) VALUES(2)")), StatusCode::kOk);
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) VALUES(2)")), StatusCode::kAlreadyExists);
+  EXPECT_EQ(Code(PrepareCommand("tx", "SELECT 1")), StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Transaction("tx").statements, 1u);
+  EXPECT_EQ(Code(CommitCommand("tx")), StatusCode::kOk);
+  EXPECT_EQ(replicas.Query("SELECT x FROM t ORDER BY x"), "1 2");
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, EveryStepMayBeRepeated) {
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO t(x) VALUES(1)")), StatusCode::kOk);
+  const CommandResult first = replicas.Do(CommitCommand("tx"));
+  const CommandResult again = replicas.Do(CommitCommand("tx"));
+  EXPECT_TRUE(again.status.ok());
+  EXPECT_EQ(again.index, first.index);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "1");
+  EXPECT_EQ(Code(RollbackCommand("tx")), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(PrepareCommand("tx", "DELETE FROM t")), StatusCode::kFailedPrecondition);
+
+  EXPECT_EQ(Code(PrepareCommand("tx2", "DELETE FROM t")), StatusCode::kOk);
+  EXPECT_EQ(Code(RollbackCommand("tx2")), StatusCode::kOk);
+  EXPECT_EQ(Code(RollbackCommand("tx2")), StatusCode::kOk);
+  EXPECT_EQ(Code(CommitCommand("tx2")), StatusCode::kFailedPrecondition);
+
+  EXPECT_EQ(Code(CommitCommand("never")), StatusCode::kNotFound);
+  // A Prepare that was delayed behind the Rollback must not hold anything.
+  EXPECT_EQ(Code(RollbackCommand("late")), StatusCode::kOk);
+  EXPECT_EQ(Code(PrepareCommand("late", "DELETE FROM t")), StatusCode::kFailedPrecondition);
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, ThePreparedExpireByTheLeaseClock) {
+  EXPECT_EQ(Code(PrepareCommand("tx", "DELETE FROM t", {}, 5000)), StatusCode::kOk);
+  EXPECT_EQ(replicas.first().machine().NextDeadlineLeaseMs(), replicas.header.lease_ms + 5000);
+  replicas.header.wall_ms += 1'000'000;
+  replicas.header.lease_ms += 4999;
+  EXPECT_EQ(replicas.Execute("INSERT INTO t(x) VALUES(1)").status.code(), StatusCode::kAborted);
+  replicas.header.lease_ms += 1;
+  Command advance;
+  advance.operation = AdvanceLease{};
+  EXPECT_EQ(Code(advance), StatusCode::kOk);
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kExpired);
+  EXPECT_EQ(replicas.first().machine().NextDeadlineLeaseMs(), std::nullopt);
+  EXPECT_EQ(Code(CommitCommand("tx")), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(RollbackCommand("tx")), StatusCode::kOk);
+  replicas.Must("INSERT INTO t(x) VALUES(1)");
+  EXPECT_EQ(Code(PrepareCommand("tx3", "DELETE FROM t", {}, kPrepareTimeoutMaxMs + 1)),
+            StatusCode::kInvalidArgument);
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, ASchemaChangeCanBePreparedAndHoldsAll) {
+  EXPECT_EQ(Code(PrepareCommand("tx", "CREATE TABLE fresh(x)")), StatusCode::kOk);
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO fresh VALUES(1)")), StatusCode::kOk);
+  EXPECT_EQ(replicas.Execute("INSERT INTO other VALUES(1)").status.code(), StatusCode::kAborted);
+  EXPECT_EQ(Code(CommitCommand("tx")), StatusCode::kOk);
+  EXPECT_EQ(replicas.Query("SELECT x FROM fresh"), "1");
+  replicas.Must("INSERT INTO other VALUES(1)");
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, FinishedIdsAreRememberedUpToABound) {
+  std::vector<Command> commands;
+  for (size_t i = 0; i < kFinishedMax + 2; ++i) {
+    commands.push_back(RollbackCommand("r" + std::to_string(i)));
+    if (commands.size() == 4000) replicas.DoAll(std::exchange(commands, {}));
+  }
+  replicas.DoAll(std::exchange(commands, {}));
+  EXPECT_EQ(replicas.Transaction("r0").state, TxState::kUnknown);
+  EXPECT_EQ(replicas.Transaction("r1").state, TxState::kUnknown);
+  EXPECT_EQ(replicas.Transaction("r2").state, TxState::kRolledBack);
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine
