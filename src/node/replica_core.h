@@ -203,7 +203,7 @@ class ReplicaCore {
     SteadyTime since{0};
   };
   std::optional<Lease> lease_;
-  SteadyTime expiry_proposed_{0};
+  std::optional<SteadyTime> expiry_proposed_;
 
   // Reads.
   ReadBarriers reads_;
