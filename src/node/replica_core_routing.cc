@@ -215,6 +215,7 @@ void ReplicaCore::OnSoftStateChanged() {
     lease_.reset();
     undurable_.clear();
     sending_.clear();
+    founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }
   if (deposed && job_) {
     job_->OnDeposed(config_);
