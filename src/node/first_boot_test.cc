@@ -187,6 +187,7 @@ TEST(FirstBoot, AStartedPeerOfTheSameClusterLetsAFounderStart) {
   a.Hear({{2, nullptr}, {3, &c}});
   EXPECT_EQ(a.stage(), LifeStage::kStarted);
   // Never told by node 2 itself: whoever claims to be it later is taken for a wiped one.
+  EXPECT_EQ(a.boot().record().config.info.at(MemberId(2)).nonce, 0u);
   EXPECT_EQ(a.boot().record().config.info.at(MemberId(3)).nonce, 30u);
 }
 

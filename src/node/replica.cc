@@ -136,7 +136,9 @@ class ReplicaImpl final : public Replica,
   // ---- LogWorkerEvents, on the log thread
   void OnDurable(std::vector<raft::Message> send, std::vector<raft::AppendTicket> tickets) override;
   void OnFetched(raft::Fetched fetched) override {
-    Post([fetched = std::move(fetched)](ReplicaCore& core) { core.OnFetched(fetched); });
+    Post([fetched = std::move(fetched)](ReplicaCore& core) mutable {
+      core.OnFetched(std::move(fetched));
+    });
   }
   void OnIdentitySaved() override {
     Post([](ReplicaCore& core) { core.OnIdentitySaved(); });
@@ -181,6 +183,7 @@ class ReplicaImpl final : public Replica,
   // What other threads may know, written by the core thread.
   std::atomic<bool> is_leader_{false};
   std::atomic<bool> installing_{false};
+  std::atomic<bool> apply_stopped_{false};
   std::atomic<uint64_t> applied_{0};
   mutable std::mutex published_mutex_;
   ReplicaStatus published_status_;
@@ -231,6 +234,7 @@ void ReplicaImpl::RunCore() {
 void ReplicaImpl::Publish(bool with_status) {
   applied_ = core_->applied().value();
   installing_ = core_->installing();
+  apply_stopped_ = core_->apply_stopped();
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
@@ -283,7 +287,7 @@ void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, C
 void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
   const LogIndex applied(applied_.load());
   if (options.level == ReadLevel::kStale && !options.staleness_max &&
-      options.index_min <= applied && !shut_down_) {
+      options.index_min <= applied && !shut_down_ && !apply_stopped_) {
     return done(applied);  // nothing to wait for
   }
   if (!Post([=](ReplicaCore& core) { core.ReadBarrier(options, deadline, done); })) {

@@ -74,7 +74,8 @@ using CommandDone = std::function<void(Result<state_machine::CommandResult>)>;
 class Replica {
  public:
   // Opens or creates the data directory (identity), the core over `log` and `state`, and starts the
-  // threads. Everything passed in must outlive the replica. FAILED_PRECONDITION if the directory is
+  // threads. The caller holds the DataLock of the directory, and took it before it opened log and
+  // state. Everything passed in must outlive the replica. FAILED_PRECONDITION if the directory is
   // of another node id or cluster.
   static Result<std::unique_ptr<Replica>> Open(ReplicaOptions options, FileSystem* fs,
                                                log_store::LogStore* log,

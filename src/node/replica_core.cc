@@ -18,6 +18,11 @@ FirstBootOptions BootOptions(const ReplicaOptions& options) {
 }
 
 constexpr size_t kPendingReadsMax = 65536;
+// Election timeouts between two attempts of an unfit leader to hand over. Long, or leadership would
+// go round and round among nodes whose disks are all full.
+constexpr uint64_t kHandoverElections = 100;
+// How long a member that was removed is still talked to, so that it learns of its removal.
+constexpr uint64_t kLingerElections = 30;
 
 }  // namespace
 
@@ -146,9 +151,30 @@ void ReplicaCore::PublishPeers() {
     // older than the leader. What the leader told on admission is newer.
     for (const auto& [id, info] : boot_.record().config.info) peers[id] = info.address;
   }
+  for (const auto& [id, leaving] : leaving_) peers[id] = leaving.address;
   for (const auto& [id, info] : config_.info) peers[id] = info.address;
   peers.erase(boot_.record().member);
   effects_->SetPeers(peers);
+}
+
+// A configuration came into force.
+void ReplicaCore::SetConfig(const raft::Configuration& config, LogIndex index) {
+  LOG_INFO("configuration in force index={} voters={} learners={} joint={}", index.value(),
+           config.voters.size(), config.learners.size(), config.joint());
+  for (const auto& [id, info] : config_.info) {
+    if (config.Contains(id)) continue;
+    leaving_[id] = {info.address, ticks_ + kLingerElections * options_.election_ticks};
+  }
+  config_ = config;
+  config_index_ = index;
+  ++version_;
+  PublishPeers();
+}
+
+void ReplicaCore::ForgetLeaving() {
+  const size_t gone = std::erase_if(
+      leaving_, [this](const auto& member) { return member.second.until_tick <= ticks_; });
+  if (gone > 0) PublishPeers();
 }
 
 void ReplicaCore::OnTick(uint64_t ticks) {
@@ -162,6 +188,8 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     WatchDisk(now);
     StepMembership();
     ProposeExpiry();
+    ForgetLeaving();
+    MaybeCompact();
   }
   ExpireRequests(now);
   StepShutdown(now);
@@ -184,13 +212,11 @@ void ReplicaCore::WatchDisk(SteadyTime now) {
   if (stalled || !log_full_.ok()) {
     raft_->Step(raft::StepDown{4 * options_.election_ticks});
   }
-  if (!is_leader() || !(free_bytes_low_ || !apply_trouble_.ok())) return;
-  if (!apply_trouble_.ok()) {
-    raft_->Step(raft::StepDown{4 * options_.election_ticks});
-  } else if (ticks_ >= next_handover_tick_) {
-    // Asked, not forced: when all disks are full a leader that goes on serving reads is better
-    // than none.
-    next_handover_tick_ = ticks_ + 100 * options_.election_ticks;
+  // Asked, not forced: when all disks are full, or the others lack what only this log holds, a
+  // leader that can do little is better than none.
+  const bool unfit = free_bytes_low_ || !apply_trouble_.ok();
+  if (unfit && is_leader() && ticks_ >= next_handover_tick_) {
+    next_handover_tick_ = ticks_ + kHandoverElections * options_.election_ticks;
     raft_->Step(raft::TransferLeader{});
   }
 }

@@ -90,6 +90,7 @@ class ReplicaCore {
   LogIndex applied() const { return applied_.index; }
   // Commands waiting in the batcher, in bytes.
   size_t queued_bytes() const { return batcher_.bytes(); }
+  bool apply_stopped() const { return !apply_trouble_.ok(); }
   bool installing() const { return installing_.has_value() || received_.has_value(); }
   // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
   uint64_t version() const { return version_; }
@@ -109,6 +110,10 @@ class ReplicaCore {
     SteadyTime deadline;
     std::function<void(Status)> done;
   };
+  struct LeavingMember {
+    std::string address;
+    uint64_t until_tick = 0;
+  };
   struct LeaderWaiter {
     SteadyTime deadline;
     std::function<void(Result<LeaderHint>)> done;
@@ -117,7 +122,9 @@ class ReplicaCore {
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
+  void SetConfig(const raft::Configuration& config, LogIndex index);
   void PublishPeers();
+  void ForgetLeaving();
   void WatchDisk(SteadyTime now);
   void ExpireRequests(SteadyTime now);
   void StepShutdown(SteadyTime now);
@@ -166,6 +173,7 @@ class ReplicaCore {
   std::unique_ptr<raft::RaftCore> raft_;  // none until started
   raft::Configuration config_;            // committed
   LogIndex config_index_;
+  std::map<MemberId, LeavingMember> leaving_;
   uint64_t ticks_ = 0;
 
   // The log.
@@ -174,7 +182,7 @@ class ReplicaCore {
   bool disk_stalled_ = false;
   Status log_full_;
   std::optional<uint64_t> free_bytes_low_;  // set while too little is free
-  uint64_t next_handover_tick_ = 0;
+  uint64_t next_handover_tick_ = 0;         // of a leader that is unfit
 
   // The state machine.
   AppliedReport applied_;
@@ -195,7 +203,7 @@ class ReplicaCore {
     SteadyTime since{0};
   };
   std::optional<Lease> lease_;
-  SteadyTime expiry_proposed_{0};
+  std::optional<SteadyTime> expiry_proposed_;
 
   // Reads.
   ReadBarriers reads_;

@@ -98,7 +98,8 @@ void ReplicaCore::ProposeExpiry() {
   const std::optional<uint64_t> lease = LeaseNow(now);
   if (!lease || !applied_.next_deadline_lease_ms || *applied_.next_deadline_lease_ms > *lease)
     return;
-  if (Refusal() || now - expiry_proposed_ < kExpiryRetry) return;
+  if (expiry_proposed_ && now - *expiry_proposed_ < kExpiryRetry) return;
+  if (Refusal()) return;
   expiry_proposed_ = now;
   state_machine::Command command;
   command.operation = state_machine::AdvanceLease{};

@@ -99,7 +99,6 @@ void ReplicaCore::Flush() {
     StepReads();
   }
   CheckInstallAccepted(nullptr);
-  if (extent_.bytes() > options_.log_bytes_max) MaybeCompact();
 }
 
 void ReplicaCore::Route(raft::Output output) {
@@ -160,13 +159,7 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
     if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
   }
   if (batch.config_index != config_index_ || batch.config != config_) {
-    LOG_INFO("configuration in force index={} voters={} learners={} joint={}",
-             batch.config_index.value(), batch.config.voters.size(), batch.config.learners.size(),
-             batch.config.joint());
-    config_ = batch.config;
-    config_index_ = batch.config_index;
-    ++version_;
-    PublishPeers();
+    SetConfig(batch.config, batch.config_index);
   }
   job.batch = std::move(batch);
   if (apply_trouble_.ok()) effects_->Apply(std::move(job));
@@ -222,8 +215,8 @@ void ReplicaCore::OnSoftStateChanged() {
     lease_.reset();
     undurable_.clear();
     sending_.clear();
+    founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }
-  if (role == raft::Role::kLeader) next_handover_tick_ = 0;
   if (deposed && job_) {
     job_->OnDeposed(config_);
     job_.reset();

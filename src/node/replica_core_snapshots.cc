@@ -124,10 +124,7 @@ void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report,
   install_started_ = false;
   applied_ = report;
   durable_state_ = durable;
-  config_ = meta.config;
-  config_index_ = meta.config_index;
-  ++version_;
-  PublishPeers();
+  SetConfig(meta.config, meta.config_index);
   tracker_.FailUpTo(meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
                                             "not hold the write")
                                     .With(Outcome::kUnknown));

@@ -1,0 +1,288 @@
+// ReplicaCore without threads: events in, effects out, time by hand.
+#include "node/replica_core.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace cairn::node {
+namespace {
+
+using state_machine::CommandResult;
+
+// Holds what was asked for until the test lets it happen.
+class HeldEffects final : public ReplicaEffects {
+ public:
+  void PersistLog(std::vector<raft::Persist> batches) override {
+    for (raft::Persist& p : batches) persists.push_back(std::move(p));
+  }
+  void FetchLog(const raft::Fetch&) override {}
+  void CompactLog(CompactionPoint) override {}
+  void SaveIdentity(const IdentityRecord& record) override { identities.push_back(record); }
+  void Apply(ApplyJob job) override { applies.push_back(std::move(job)); }
+  void Checkpoint() override {}
+  void InstallSnapshot(const std::string& path, const raft::SnapshotMeta&) override {
+    installs.push_back(path);
+  }
+  void RemoveFile(const std::string& path) override { removed.push_back(path); }
+  void Send(std::vector<raft::Message> messages) override {
+    for (raft::Message& m : messages) sent.push_back(std::move(m));
+  }
+  void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
+  void SetIdentity(const transport::Identity&) override {}
+  void SetPeers(const std::map<MemberId, std::string>&) override {}
+  void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)>) override {}
+  void Join(const std::string&, const transport::JoinRequest&,
+            std::function<void(Result<transport::JoinReply>)>) override {}
+
+  std::vector<raft::Persist> persists;
+  std::vector<IdentityRecord> identities;
+  std::vector<ApplyJob> applies;
+  std::vector<std::string> installs;
+  std::vector<std::string> removed;
+  std::vector<raft::Message> sent;
+};
+
+class ReplicaCoreTest : public ::testing::Test {
+ protected:
+  // A node that takes part already, with these voters.
+  void StartMember(std::set<uint64_t> voters) {
+    StartState start;
+    start.identity.node_id = options_.node_id;
+    start.identity.nonce = 1;
+    start.identity.stage = transport::LifeStage::kStarted;
+    start.identity.cluster_id = 9;
+    start.identity.member = MemberId(1);
+    raft::Configuration& config = start.identity.config;
+    for (const uint64_t id : voters) {
+      config.voters.insert(MemberId(id));
+      config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
+      config.next_member_id = id + 1;
+    }
+    core_ = std::make_unique<ReplicaCore>(options_, std::move(start), &clock_, &rng_, &effects_);
+    core_->Start();
+    core_->Flush();
+  }
+  void Tick(int n = 1) {
+    for (int i = 0; i < n; ++i) {
+      clock_.Advance(options_.tick);
+      core_->OnTick(1);
+      core_->Flush();
+    }
+  }
+  // The disk finishes all it was given.
+  void Sync() {
+    for (const raft::Persist& p : std::exchange(effects_.persists, {})) {
+      core_->OnPersisted(p.ticket);
+    }
+    core_->Flush();
+  }
+  // The state machine finishes all it was given.
+  void ApplyAll() {
+    for (ApplyJob& job : std::exchange(effects_.applies, {})) {
+      for (const raft::Entry& entry : job.batch.entries) {
+        report_.index = entry.index;
+        report_.term = entry.term;
+        if (entry.type != raft::EntryType::kNormal) continue;
+        const auto batch = state_machine::DecodeBatch(*entry.payload);
+        ASSERT_TRUE(batch.ok());
+        headers_.push_back(batch->header);
+        commands_ += batch->commands.size();
+        report_.lease_ms = batch->header.lease_ms;
+      }
+      for (EntryWaiters& waiters : job.waiters) {
+        for (PendingCommandPtr& c : waiters.commands) c->Finish(CommandResult{});
+      }
+      core_->OnApplied(report_);
+    }
+    core_->Flush();
+  }
+  void Settle() {
+    for (int i = 0; i < 5; ++i) {
+      Sync();
+      ApplyAll();
+    }
+  }
+  void Lead() {
+    StartMember({1});
+    for (int i = 0; i < 100 && !core_->is_leader(); ++i) {
+      Tick();
+      Sync();
+    }
+    ASSERT_TRUE(core_->is_leader());
+    Settle();
+    // The founding configuration goes into the log with the next tick.
+    Tick();
+    Settle();
+  }
+  std::shared_ptr<Status> Propose(SteadyTime timeout = std::chrono::seconds(10)) {
+    auto outcome = std::make_shared<Status>(StatusCode::kUnknown, "pending");
+    state_machine::Command command;
+    command.id = {"s", ++sequence_};
+    command.operation = state_machine::OpenSession{};
+    core_->Propose(std::make_shared<PendingCommand>(
+        state_machine::EncodeCommand(command), clock_.SteadyNow() + timeout,
+        [outcome](const Result<CommandResult>& r) { *outcome = r.status(); }));
+    return outcome;
+  }
+
+  ReplicaOptions options_;
+  ManualClock clock_;
+  Rng rng_{42};
+  HeldEffects effects_;
+  std::unique_ptr<ReplicaCore> core_;
+  AppliedReport report_;
+  std::vector<state_machine::BatchHeader> headers_;
+  size_t commands_ = 0;
+  uint64_t sequence_ = 0;
+};
+
+TEST_F(ReplicaCoreTest, CommandsThatComeWhileTheDiskWorksShareOneEntry) {
+  Lead();
+  const auto first = Propose();
+  core_->Flush();
+  ASSERT_EQ(effects_.persists.size(), 1u);
+  std::vector<std::shared_ptr<Status>> rest;
+  for (int i = 0; i < 20; ++i) {
+    rest.push_back(Propose());
+    core_->Flush();
+  }
+  EXPECT_EQ(effects_.persists.size(), 1u) << "they gather while the first is on its way";
+  Sync();
+  EXPECT_EQ(effects_.persists.size(), 1u);
+  EXPECT_EQ(effects_.persists[0].entries.size(), 1u);
+  Settle();
+  EXPECT_TRUE(first->ok());
+  for (const auto& status : rest) EXPECT_TRUE(status->ok());
+  EXPECT_EQ(headers_.size(), 2u);
+  EXPECT_EQ(commands_, 21u);
+}
+
+TEST_F(ReplicaCoreTest, TheLeaseClockFollowsTheSteadyClockWhateverTheWallClockDoes) {
+  Lead();
+  Propose();
+  Settle();
+  core_->Flush();
+  Settle();
+  clock_.Advance(std::chrono::milliseconds(1500));
+  clock_.SetWallMs(5);
+  Propose();
+  core_->Flush();
+  Settle();
+  ASSERT_EQ(headers_.size(), 2u);
+  EXPECT_EQ(headers_[1].lease_ms - headers_[0].lease_ms, 1500u);
+  EXPECT_EQ(headers_[1].wall_ms, 5);
+}
+
+TEST_F(ReplicaCoreTest, ADuePreparedTransactionMakesTheLeaderProposeTheExpiryOnce) {
+  Lead();
+  report_.next_deadline_lease_ms = report_.lease_ms + 100;
+  Propose();
+  core_->Flush();
+  Settle();
+  ASSERT_EQ(commands_, 1u);
+  Tick(5);
+  Settle();
+  EXPECT_EQ(commands_, 1u) << "not yet due";
+  Tick(20);
+  Settle();
+  EXPECT_EQ(commands_, 2u);
+}
+
+TEST_F(ReplicaCoreTest, ACommandStillQueuedAtItsDeadlineIsNotApplied) {
+  Lead();
+  Propose();
+  core_->Flush();  // on its way to the disk
+  const auto queued = Propose(std::chrono::milliseconds(15));
+  core_->Flush();
+  Tick(2);
+  EXPECT_EQ(queued->code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(queued->outcome(), Outcome::kNotApplied);
+  Settle();
+  EXPECT_EQ(commands_, 1u);
+}
+
+TEST_F(ReplicaCoreTest, NothingIsAppliedBeforeItIsOnTheLocalDisk) {
+  Lead();
+  const auto proposed = Propose();
+  core_->Flush();
+  EXPECT_TRUE(effects_.applies.empty());
+  Sync();
+  EXPECT_EQ(effects_.applies.size(), 1u);
+}
+
+TEST_F(ReplicaCoreTest, AStalledDiskEndsLeadershipAndNoCampaignFollowsWhileItLasts) {
+  Lead();
+  const auto proposed = Propose();
+  core_->Flush();
+  Tick(110);
+  EXPECT_FALSE(core_->is_leader());
+  Tick(500);
+  EXPECT_FALSE(core_->is_leader());
+  EXPECT_EQ(proposed->code(), StatusCode::kUnknown) << "undecided until the disk answers";
+  Sync();
+  for (int i = 0; i < 300 && !core_->is_leader(); ++i) {
+    Tick();
+    Sync();
+  }
+  EXPECT_TRUE(core_->is_leader());
+  Settle();
+  EXPECT_TRUE(proposed->ok()) << *proposed;
+}
+
+TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
+  StartMember({1, 2, 3});
+  raft::SnapshotMeta meta;
+  meta.index = LogIndex(50);
+  meta.term = Term(3);
+  for (const uint64_t id : {1, 2, 3}) {
+    meta.config.voters.insert(MemberId(id));
+    meta.config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
+  }
+  meta.config.next_member_id = 4;
+  meta.config_index = LogIndex(2);
+  core_->OnMessages({raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->Flush();
+  core_->OnSnapshotReceived(MemberId(2), meta, "/file");
+  core_->Flush();
+  // The term of the leader is on its way to the disk; the install waits for it.
+  EXPECT_TRUE(effects_.installs.empty());
+  EXPECT_EQ(effects_.persists.size(), 1u);
+  Sync();
+  ASSERT_EQ(effects_.installs, std::vector<std::string>{"/file"});
+  for (const raft::Persist& p : effects_.persists) EXPECT_FALSE(p.reset_to);
+  report_.index = LogIndex(50);
+  report_.term = Term(3);
+  core_->OnInstalled(OkStatus(), report_, LogIndex(50));
+  core_->Flush();
+  ASSERT_FALSE(effects_.persists.empty());
+  EXPECT_TRUE(effects_.persists[0].reset_to);
+  Sync();
+  EXPECT_EQ(core_->status().core.last, LogIndex(50));
+  // A second copy of what is here already is thrown away.
+  core_->OnSnapshotReceived(MemberId(2), meta, "/again");
+  core_->Flush();
+  EXPECT_EQ(effects_.removed, std::vector<std::string>{"/again"});
+}
+
+TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
+  StartMember({1, 2, 3});
+  raft::SnapshotMeta meta;
+  meta.index = LogIndex(50);
+  meta.term = Term(3);
+  core_->OnSnapshotReceived(MemberId(2), meta, "/file");
+  core_->Flush();
+  EXPECT_TRUE(effects_.installs.empty());
+  EXPECT_TRUE(effects_.removed.empty());
+}
+
+TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {
+  StartMember({1, 2, 3});
+  core_->OnMessages({raft::Message{MemberId(2), MemberId(7), Term(3), raft::Heartbeat{}}});
+  core_->Flush();
+  EXPECT_EQ(core_->status().core.term, Term(0));
+}
+
+}  // namespace
+}  // namespace cairn::node
