@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "cairn/client.h"
 #include "client/cluster_client.h"
 #include "server/port_check.h"

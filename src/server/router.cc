@@ -76,7 +76,7 @@ void Router::Write(Command command, SteadyTime deadline, bool forwarded, node::C
     }
   }
   if (!refused.ok()) {
-    call->done(std::move(refused).With(Outcome::kNotApplied));
+    call->done(WithLeader(std::move(refused).With(Outcome::kNotApplied)));
   } else if (call->own_id) {
     NameAndTry(call);
   } else {
@@ -248,9 +248,7 @@ void Router::Finish(const CallPtr& call, Result<CommandResult> result) {
     Status status = result.status();
     // Only the replicated result is certain once a try may have been applied.
     if (call->maybe_applied) status = std::move(status).With(Outcome::kUnknown);
-    const std::optional<LeaderHint> leader = replica_->leader_hint();
-    if (leader && !leader->address.empty()) status = std::move(status).With(*leader);
-    result = std::move(status);
+    result = WithLeader(std::move(status));
   }
   {
     std::lock_guard lock(mutex_);
@@ -259,6 +257,12 @@ void Router::Finish(const CallPtr& call, Result<CommandResult> result) {
     if (call->own_id) session_.Finished(call->command.id.session, call->command.id.sequence);
   }
   call->done(std::move(result));
+}
+
+Status Router::WithLeader(Status status) const {
+  std::optional<LeaderHint> leader = replica_->leader_hint();
+  if (!leader || leader->address.empty()) return status;
+  return std::move(status).With(*std::move(leader));
 }
 
 std::shared_ptr<client::SessionChannel> Router::ChannelTo(const std::string& address) {

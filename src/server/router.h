@@ -77,6 +77,7 @@ class Router {
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
   void TryLater(const CallPtr& call);
   void Finish(const CallPtr& call, Result<state_machine::CommandResult> result);
+  Status WithLeader(Status status) const;
   std::shared_ptr<client::SessionChannel> ChannelTo(const std::string& address);
 
   node::Replica* const replica_;

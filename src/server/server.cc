@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
@@ -36,9 +37,12 @@ constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(5);
 // Calls that have not ended by then are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
 
-// Once in a process: gRPC keeps both in globals.
+// Once in a process: all of it is global.
 void EnableGrpcExtensions() {
   static const bool done = [] {
+    // Protobuf tells standard error of every text that is not UTF-8; the client is told instead,
+    // and no stranger can fill the log.
+    google::protobuf::SetLogHandler(nullptr);
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
