@@ -146,8 +146,7 @@ Status ServerImpl::OpenReplica() {
   replica.heartbeat_ticks = options_.heartbeat_ticks;
   replica.log_bytes_max = options_.log_bytes_max;
   replica.free_bytes_min = options_.free_bytes_min;
-  ASSIGN_OR_RETURN(replica_,
-                   node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
+  ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
   return OkStatus();
 }
@@ -168,13 +167,13 @@ void ServerImpl::MakeServices() {
   flusher_ = std::make_unique<Flusher>();
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), &clock_,
                                options_.request_timeout);
-  services_.push_back(NewSeedService(api_.get(), replica_.get(), &clock_,
-                                     [this] { return CanServe(*replica_); }));
-  services_.push_back(NewDatabaseService(api_.get(), replica_.get(), streams_.get(),
-                                         flusher_.get(), &clock_));
+  services_.push_back(
+      NewSeedService(api_.get(), replica_.get(), &clock_, [this] { return CanServe(*replica_); }));
+  services_.push_back(
+      NewDatabaseService(api_.get(), replica_.get(), streams_.get(), flusher_.get(), &clock_));
   services_.push_back(NewClusterService(
-      replica_.get(),
-      {options_.node_id, address_, kVersion, state_machine::EngineFingerprint()}, &clock_));
+      replica_.get(), {options_.node_id, address_, kVersion, state_machine::EngineFingerprint()},
+      &clock_));
 }
 
 Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
