@@ -1,6 +1,11 @@
 """The shell from a pipe and from -c: what it prints and how it ends."""
+import os
+import pty
+import select
+import time
+
 import harness
-from harness import CairnTest, run_cairn
+from harness import CAIRN, CairnTest, run_cairn
 
 
 class ShellFromAPipe(CairnTest):
@@ -63,6 +68,69 @@ class ShellFromAPipe(CairnTest):
                          "--timeout-ms", 1000)
         self.assertEqual(done.returncode, 1)
         self.assertIn("error:", done.stderr)
+
+
+class ShellOnATerminal(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.node = self.new_cluster(1)[0]
+        self.seen = ""
+
+    def open_shell(self):
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.environ.update(HOME=str(self.directory), TERM="xterm", LC_ALL="C.UTF-8")
+            os.execv(CAIRN, [CAIRN, "shell", self.node.address])
+        self.expect("cairn> ")
+
+    def expect(self, text):
+        """Reads what the shell prints until `text` appears, and forgets what came before it."""
+        until = time.monotonic() + harness.BOUND_SECONDS
+        while text not in self.seen:
+            self.assertLess(time.monotonic(), until, f"no {text!r} in {self.seen!r}")
+            if select.select([self.terminal], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self.terminal, 4096).decode(errors="replace")
+                except OSError:  # the other end is closed
+                    self.assertIn(text, self.seen)
+        self.seen = self.seen.split(text, 1)[1]
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def close_shell(self):
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
+
+    def test_a_session(self):
+        self.open_shell()
+        self.type("SELECT 'lost'\n")
+        self.expect("...> ")
+        self.type("\x03")  # Ctrl-C drops the statement that was begun, not the shell
+        self.expect("cairn> ")
+        self.type("SELECT 'a' ||\n")
+        self.expect("...> ")
+        self.type("'灯' AS joined;\n")
+        self.expect("joined")
+        self.expect("a灯")
+        self.expect("cairn> ")
+        self.type("nonsense;\n")
+        self.expect("error: ")
+        self.expect("cairn> ")
+        self.type("\x04")
+        self.close_shell()
+        history = self.directory / ".cairn_history"
+        self.assertIn("nonsense", history.read_text())
+        self.assertEqual(history.stat().st_mode & 0o777, 0o600)
+        # The next shell knows what was typed: arrow up brings it back.
+        self.open_shell()
+        self.type("\x1b[A")
+        self.expect("nonsense;")
+        self.type("\x03")
+        self.expect("cairn> ")
+        self.type(".quit\n")
+        self.close_shell()
 
 
 if __name__ == "__main__":

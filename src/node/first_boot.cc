@@ -29,7 +29,9 @@ void FirstBoot::OnTick(uint64_t ticks) {
   join_wait_ -= std::min(join_wait_, ticks);
   probe_wait_ -= std::min(probe_wait_, ticks);
   if (probe_wait_ == 0) {
-    probe_wait_ = options_.probe_ticks;
+    probe_interval_ =
+        std::clamp(2 * probe_interval_, options_.probe_ticks_min, options_.probe_ticks_max);
+    probe_wait_ = probe_interval_;
     for (const auto& [id, address] : options_.listed_peers) {
       if (id != record_.node_id) requests_.probes.push_back({id, address});
     }
@@ -46,6 +48,8 @@ void FirstBoot::OnProbed(uint64_t node_id, Result<ProbeReply> reply) {
     if (reply->stage != LifeStage::kEmpty && reply->identity.node_id == node_id) {
       founder_nonces_[node_id] = reply->identity.nonce;
     }
+    const auto before = replies_.find(node_id);
+    if (before == replies_.end() || before->second.stage != reply->stage) probe_interval_ = 0;
     replies_[node_id] = std::move(reply).value();
   }
   if (!persisting_) Decide();
@@ -59,6 +63,7 @@ void FirstBoot::OnPersisted() {
   replies_.clear();
   waiting_for_.clear();
   probe_wait_ = 0;
+  probe_interval_ = 0;
   OnTick(0);
 }
 
@@ -210,7 +215,7 @@ void FirstBoot::OnJoined(Result<transport::JoinReply> reply) {
       join_address_ = hint->address;
     }
     join_backoff_ =
-        std::clamp<uint64_t>(join_backoff_ * 2, options_.probe_ticks, options_.join_ticks_max);
+        std::clamp<uint64_t>(join_backoff_ * 2, options_.probe_ticks_min, options_.join_ticks_max);
     join_wait_ = join_backoff_;
     return;
   }

@@ -33,8 +33,10 @@ struct FirstBootOptions {
   std::string address;
   std::map<uint64_t, std::string> listed_peers;  // this node included; empty: alone
   std::string engine;
-  // Ticks between two rounds of probes, and the longest wait between two join requests.
-  uint64_t probe_ticks = 20;
+  // Ticks between two rounds of probes, at first (and after any change) and at most; and the
+  // longest wait between two join requests.
+  uint64_t probe_ticks_min = 3;
+  uint64_t probe_ticks_max = 50;
   uint64_t join_ticks_max = 500;
 };
 
@@ -92,6 +94,7 @@ class FirstBoot {
   uint64_t join_backoff_ = 0;
   std::string join_address_;  // where the last answer sent us; empty: ask the probed peers
   uint64_t probe_wait_ = 0;
+  uint64_t probe_interval_ = 0;
   Requests requests_;
   std::string waiting_for_;
 };

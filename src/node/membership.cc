@@ -11,20 +11,13 @@ constexpr SteadyTime kProgressEvery = std::chrono::seconds(1);
 // never gets to zero.
 constexpr uint64_t kCaughtUpEntries = 256;
 
-bool ActiveMajority(const std::set<MemberId>& voters, const raft::CoreStatus& core) {
-  size_t active = 0;
-  for (const MemberId voter : voters) {
-    const auto peer = core.peers.find(voter);
-    if (voter == core.self || (peer != core.peers.end() && peer->second.recently_active)) ++active;
-  }
-  return active >= voters.size() / 2 + 1;
+bool HasActiveMajority(const std::set<MemberId>& voters, const std::set<MemberId>& active) {
+  const auto count = std::count_if(voters.begin(), voters.end(),
+                                   [&](MemberId voter) { return active.contains(voter); });
+  return static_cast<size_t>(count) >= voters.size() / 2 + 1;
 }
 
 }  // namespace
-
-bool HasActiveQuorum(const raft::Configuration& config, const raft::CoreStatus& core) {
-  return !config.voters.empty() && ActiveMajority(config.voters, core);
-}
 
 MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
   // While a wiped node is being replaced two members carry its node id; the voter is the one that
@@ -93,15 +86,24 @@ void MembershipJob::OnRefused(const std::string& why, bool retry) {
   if (!retry) Finish(FailedPrecondition(why.empty() ? "the change was refused" : why));
 }
 
-void MembershipJob::Step(const raft::CoreStatus& core, SteadyTime now) {
+void MembershipJob::OnDeposed(const raft::Configuration& config) {
+  const bool removed = phase_ == Phase::kRemoving && !config.joint() &&
+                       FindMember(config, change_.node_id).is_none();
+  Finish(removed ? OkStatus()
+                 : Unavailable("this node lost the leadership while " + Describe() +
+                               "; run the command again"));
+}
+
+void MembershipJob::Step(const raft::CoreStatus& core, const std::set<MemberId>& active,
+                         SteadyTime now) {
   if (finished_) return;
   if (now >= deadline_) return Finish(DeadlineExceeded("no time left while " + Describe()));
   // Until the core can take a change: an own-term entry committed, and no other change under way.
   if (!core.leader_ready || core.config_in_progress) return;
   switch (phase_) {
-    case Phase::kStart: return Begin(core);
+    case Phase::kStart: return Begin(core, active);
     case Phase::kProbing:
-      if (!waiting_) BeginAdd(core);
+      if (!waiting_) BeginAdd(core, active);
       return;
     case Phase::kAddingLearner:
       if (core.config.IsLearner(new_member_)) {
@@ -114,22 +116,22 @@ void MembershipJob::Step(const raft::CoreStatus& core, SteadyTime now) {
         ProposeLearner(core);
       }
       return;
-    case Phase::kCatchingUp: return CatchUp(core, now);
+    case Phase::kCatchingUp: return CatchUp(core, active, now);
     case Phase::kPromoting:
       if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
       if (!waiting_) Promote(core);
       return;
     case Phase::kRemoving:
       if (FindMember(core.config, change_.node_id).is_none()) return Finish(OkStatus());
-      if (!waiting_) BeginRemove(core);
+      if (!waiting_) BeginRemove(core, active);
       return;
   }
 }
 
-void MembershipJob::Begin(const raft::CoreStatus& core) {
+void MembershipJob::Begin(const raft::CoreStatus& core, const std::set<MemberId>& active) {
   using Kind = Replica::MembershipChange::Kind;
   if (change_.node_id == 0) return Finish(InvalidArgument("a node id is a number from 1"));
-  if (change_.kind == Kind::kRemove) return BeginRemove(core);
+  if (change_.kind == Kind::kRemove) return BeginRemove(core, active);
   if (change_.address.empty()) return Finish(InvalidArgument("the node's address is missing"));
   const MemberId present = FindMember(core.config, change_.node_id);
   if (change_.kind == Kind::kReplace && present.is_none()) {
@@ -140,7 +142,7 @@ void MembershipJob::Begin(const raft::CoreStatus& core) {
     return Finish(AlreadyExists("node " + std::to_string(change_.node_id) + " is a member at " +
                                 core.config.info.at(present).address));
   }
-  if (nonce_ != 0) return BeginAdd(core);  // it told us itself
+  if (nonce_ != 0) return BeginAdd(core, active);  // it told us itself
   phase_ = Phase::kProbing;
   waiting_ = true;
   requests_.probe = change_.address;
@@ -168,7 +170,7 @@ void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
   nonce_ = reply->identity.nonce;
 }
 
-void MembershipJob::BeginAdd(const raft::CoreStatus& core) {
+void MembershipJob::BeginAdd(const raft::CoreStatus& core, const std::set<MemberId>& active) {
   using Kind = Replica::MembershipChange::Kind;
   replaced_ = MemberId();
   for (const auto& [id, info] : core.config.info) {
@@ -180,12 +182,9 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core) {
     }
   }
   if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
-  if (!replaced_.is_none()) {
-    const auto peer = core.peers.find(replaced_);
-    if (replaced_ == core.self || (peer != core.peers.end() && peer->second.recently_active)) {
-      return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
-                                       " is alive; stop it before it is replaced"));
-    }
+  if (active.contains(replaced_)) {
+    return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
+                                     " is alive; stop it before it is replaced"));
   }
   if (!new_member_.is_none()) {
     phase_ = Phase::kAddingLearner;
@@ -209,13 +208,14 @@ void MembershipJob::ProposeLearner(const raft::CoreStatus& core) {
   Propose(std::move(next), Phase::kAddingLearner);
 }
 
-void MembershipJob::CatchUp(const raft::CoreStatus& core, SteadyTime now) {
+void MembershipJob::CatchUp(const raft::CoreStatus& core, const std::set<MemberId>& active,
+                            SteadyTime now) {
   const auto peer = core.peers.find(new_member_);
   if (peer == core.peers.end()) {
     return Finish(Aborted("node " + std::to_string(change_.node_id) + " was removed meanwhile"));
   }
   const LogIndex match = peer->second.match;
-  if (peer->second.recently_active && peer->second.state == raft::PeerStatus::State::kReplicate &&
+  if (active.contains(new_member_) && peer->second.state == raft::PeerStatus::State::kReplicate &&
       match + kCaughtUpEntries >= core.commit) {
     return Promote(core);
   }
@@ -238,7 +238,7 @@ void MembershipJob::Promote(const raft::CoreStatus& core) {
   Propose(std::move(next), Phase::kPromoting);
 }
 
-void MembershipJob::BeginRemove(const raft::CoreStatus& core) {
+void MembershipJob::BeginRemove(const raft::CoreStatus& core, const std::set<MemberId>& active) {
   const std::string who = "node " + std::to_string(change_.node_id);
   if (FindMember(core.config, change_.node_id).is_none()) {
     return Finish(NotFound(who + " is not a member"));
@@ -251,7 +251,7 @@ void MembershipJob::BeginRemove(const raft::CoreStatus& core) {
     next.info.erase(id);
   }
   if (next.voters.empty()) return Finish(FailedPrecondition(who + " is the only voter"));
-  if (next.voters != core.config.voters && !HasActiveQuorum(next, core)) {
+  if (next.voters != core.config.voters && !HasActiveMajority(next.voters, active)) {
     return Finish(FailedPrecondition("without " + who +
                                      " too few of the other voters are alive "
                                      "for a majority"));

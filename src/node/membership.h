@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -44,8 +45,11 @@ class MembershipJob {
   // Answers `done` (unknown state) if nothing did before.
   ~MembershipJob();
 
-  // Looks at the core and takes the next step, if it is time for one.
-  void Step(const raft::CoreStatus& core, SteadyTime now);
+  // Looks at the core and takes the next step, if it is time for one. `active` are the members
+  // heard from recently, this leader included.
+  void Step(const raft::CoreStatus& core, const std::set<MemberId>& active, SteadyTime now);
+  // This node leads no more; `config` is in force. A leader that removes itself ends that way.
+  void OnDeposed(const raft::Configuration& config);
   void OnProbed(Result<transport::ProbeReply> reply);
   void OnRefused(const std::string& why, bool retry);
   Requests TakeRequests();
@@ -58,11 +62,11 @@ class MembershipJob {
  private:
   enum class Phase { kStart, kProbing, kAddingLearner, kCatchingUp, kPromoting, kRemoving };
 
-  void Begin(const raft::CoreStatus& core);
-  void BeginRemove(const raft::CoreStatus& core);
-  void BeginAdd(const raft::CoreStatus& core);
+  void Begin(const raft::CoreStatus& core, const std::set<MemberId>& active);
+  void BeginRemove(const raft::CoreStatus& core, const std::set<MemberId>& active);
+  void BeginAdd(const raft::CoreStatus& core, const std::set<MemberId>& active);
   void ProposeLearner(const raft::CoreStatus& core);
-  void CatchUp(const raft::CoreStatus& core, SteadyTime now);
+  void CatchUp(const raft::CoreStatus& core, const std::set<MemberId>& active, SteadyTime now);
   void Promote(const raft::CoreStatus& core);
   void Propose(raft::Configuration config, Phase phase);
   void Progress(const std::string& line);
@@ -84,8 +88,6 @@ class MembershipJob {
   bool finished_ = false;
 };
 
-// Whether a quorum of `config` would be active (this leader counts) if it were in force.
-bool HasActiveQuorum(const raft::Configuration& config, const raft::CoreStatus& core);
 // The member that lives under this node id; none if there is none.
 MemberId FindMember(const raft::Configuration& config, uint64_t node_id);
 

@@ -160,7 +160,7 @@ void ReplicaCore::OnTick(uint64_t ticks) {
   } else {
     for (uint64_t i = 0; i < ticks; ++i) raft_->Step(raft::Tick{});
     WatchDisk(now);
-    StepMembership(now);
+    StepMembership();
     ProposeExpiry();
   }
   ExpireRequests(now);

@@ -151,7 +151,8 @@ class ReplicaCore {
   std::optional<SteadyTime> LastContact(SteadyTime now) const;
 
   // Membership (replica_core_membership.cc).
-  void StepMembership(SteadyTime now);
+  void StepMembership();
+  std::set<MemberId> ActiveMembers() const;
   void RunJob();
   void ReplicateFoundingConfig();
 

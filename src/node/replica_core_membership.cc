@@ -49,9 +49,7 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
         who + " is a member at another address (" + config_.info.at(member).address +
         "); run: cairn member replace " + std::to_string(request.node_id) + "=" + request.address));
   }
-  const raft::CoreStatus core = raft_->status();
-  const auto peer = core.peers.find(member);
-  if (member == core.self || (peer != core.peers.end() && peer->second.recently_active)) {
+  if (ActiveMembers().contains(member)) {
     return reply(FailedPrecondition("another process runs as " + who));
   }
   if (job_) {
@@ -79,13 +77,25 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
   RunJob();
 }
 
-void ReplicaCore::StepMembership(SteadyTime /*now*/) {
+// Heard from within two election timeouts. (The core's own idea of it starts anew with every check
+// of the quorum, and just after one nobody is active.)
+std::set<MemberId> ReplicaCore::ActiveMembers() const {
+  const SteadyTime since =
+      clock_->SteadyNow() - 2 * options_.election_ticks * SteadyTime(options_.tick);
+  std::set<MemberId> active = {boot_.record().member};
+  for (const auto& [member, heard] : last_heard_) {
+    if (heard >= since) active.insert(member);
+  }
+  return active;
+}
+
+void ReplicaCore::StepMembership() {
   ReplicateFoundingConfig();
   if (job_) RunJob();
 }
 
 void ReplicaCore::RunJob() {
-  job_->Step(raft_->status(), clock_->SteadyNow());
+  job_->Step(raft_->status(), ActiveMembers(), clock_->SteadyNow());
   MembershipJob::Requests requests = job_->TakeRequests();
   if (requests.probe) {
     effects_->Probe(*requests.probe,

@@ -225,7 +225,7 @@ void ReplicaCore::OnSoftStateChanged() {
   }
   if (role == raft::Role::kLeader) next_handover_tick_ = 0;
   if (deposed && job_) {
-    job_->Fail(Unavailable("this node lost the leadership; run the command again"));
+    job_->OnDeposed(config_);
     job_.reset();
   }
   OfferReceived();

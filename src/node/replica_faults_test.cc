@@ -1,6 +1,5 @@
 // Replicas whose disk, state machine or memory of themselves fails them.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cstdlib>
@@ -14,6 +13,10 @@ namespace cairn::node {
 namespace {
 
 using namespace std::chrono_literals;  // NOLINT
+
+std::string Last(const std::vector<std::string>& items) {
+  return items.empty() ? "" : items.back();
+}
 
 TEST(ReplicaFaults, ALeaderWhoseDiskHangsStepsDownAndTheOthersGoOn) {
   TestCluster cluster(3);
@@ -43,7 +46,7 @@ TEST(ReplicaFaults, ALeaderWhoseDiskHangsStepsDownAndTheOthersGoOn) {
   EXPECT_TRUE(Eventually([&] {
     return cluster.node(1).state->items() == cluster.node(2).state->items() &&
            cluster.node(2).state->items() == cluster.node(3).state->items() &&
-           cluster.node(1).state->items().back() == "d";
+           Last(cluster.node(1).state->items()) == "d";
   }));
 }
 
@@ -69,7 +72,7 @@ TEST(ReplicaFaults, AFullLogDiskRefusesWritesAndResumesByItself) {
   cluster.node(1).log->SetFull(false);
   EXPECT_TRUE(first.get_future().get().ok());
   ASSERT_TRUE(Eventually([&] { return cluster.Propose(1, "c").ok(); }));
-  EXPECT_EQ(cluster.node(1).state->items().back(), "c");
+  EXPECT_EQ(Last(cluster.node(1).state->items()), "c");
 }
 
 TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
@@ -110,7 +113,7 @@ TEST(ReplicaFaults, ANodeThatCannotApplyStopsSaysSoAndLeadsNoMore) {
   // A restart replays from the log.
   cluster.Kill(sick);
   ASSERT_TRUE(cluster.Start(sick).ok());
-  EXPECT_TRUE(Eventually([&] { return cluster.node(sick).state->items().back() == "d"; }));
+  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "d"; }));
 }
 
 TEST(ReplicaFaults, ADataDirectoryOfAnotherNodeIsRefused) {
@@ -167,8 +170,7 @@ TEST(ReplicaFaults, ADataBaseAheadOfTheLogIsAnInterruptedInstallAndIsCompleted) 
   const uint64_t donor = 6 - behind - cluster.AwaitLeader();
   cluster.Kill(behind);
   for (int i = 5; i < 10; ++i) cluster.Write(std::to_string(i));
-  ASSERT_TRUE(
-      Eventually([&] { return cluster.node(donor).state->items().size() == 10; }));
+  ASSERT_TRUE(Eventually([&] { return cluster.node(donor).state->items().size() == 10; }));
   auto reader = cluster.node(donor).state->OpenSnapshot(LogIndex(1));
   ASSERT_TRUE(reader.ok());
   const std::string path = cluster.node(behind).options.data_directory + "/copy";

@@ -31,7 +31,12 @@ Configuration MakeConfig(const std::set<uint64_t>& voters, const std::set<uint64
 }
 
 void TestCluster::AddNode(MemberId id, const Configuration& founding) {
+  AddNode(id, founding, LogImage());
+}
+
+void TestCluster::AddNode(MemberId id, const Configuration& founding, LogImage disk) {
   Node& node = nodes_[id];
+  node.disk = std::move(disk);
   node.machine.config = founding;
   node.machine_durable = node.machine;
   Start(id);

@@ -64,6 +64,8 @@ class TestCluster {
 
   // A node whose disk holds nothing but `founding` (empty: it waits to be admitted).
   void AddNode(MemberId id, const Configuration& founding);
+  // The same, but with what its log already holds.
+  void AddNode(MemberId id, const Configuration& founding, LogImage disk);
   Node& node(MemberId id) { return nodes_.at(id); }
   std::map<MemberId, Node>& nodes() { return nodes_; }
   bool alive(MemberId id) { return nodes_.contains(id) && node(id).core != nullptr; }

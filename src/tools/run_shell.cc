@@ -60,35 +60,37 @@ void Greet(NodeClient* node) {
             << node->address() << "; .help lists the commands\n";
 }
 
-int RunOnTerminal(Shell* shell, NodeClient* node) {
-  StopSignals signals;
-  Greet(node);
+int RunOnTerminal(const ShellOptions& options) {
+  StopSignals signals;  // first: the threads of the node's client must inherit the block
+  NodeClient node(options.address);
+  Shell shell(&node, options.shell, &std::cout, &std::cerr);
+  Greet(&node);
   const char* home = std::getenv("HOME");
   const std::string history = std::string(home == nullptr ? "." : home) + "/.cairn_history";
   const std::unique_ptr<LineEditor> editor = LineEditor::New(&signals, history);
   while (true) {
     std::string line;
     const LineEditor::Event event =
-        editor->Read(shell->in_statement() ? "  ...> " : "cairn> ", &line);
+        editor->Read(shell.in_statement() ? "  ...> " : "cairn> ", &line);
     if (event == LineEditor::Event::kEnd) return 0;
     if (event == LineEditor::Event::kInterrupted) {
-      shell->DropRest();
+      shell.DropRest();
       continue;
     }
-    CancelOnInterrupt cancel(node);
+    CancelOnInterrupt cancel(&node);
     // A failure was printed; a person goes on.
-    if (shell->TakeLine(line) == Shell::Verdict::kQuit) return 0;
+    if (shell.TakeLine(line) == Shell::Verdict::kQuit) return 0;
   }
 }
 
 }  // namespace
 
 int RunShell(const ShellOptions& options) {
+  if (options.commands.empty() && isatty(STDIN_FILENO) != 0) return RunOnTerminal(options);
   NodeClient node(options.address);
   Shell shell(&node, options.shell, &std::cout, &std::cerr);
   if (!options.commands.empty()) return RunCommands(&shell, options.commands);
-  if (isatty(STDIN_FILENO) == 0) return RunFromStream(&shell, std::cin);
-  return RunOnTerminal(&shell, &node);
+  return RunFromStream(&shell, std::cin);
 }
 
 }  // namespace cairn::tools

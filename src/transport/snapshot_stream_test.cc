@@ -239,6 +239,35 @@ grpc::Status SendOneChunk(const TestNode& from, const TestNode& to, const Patter
   return stream->Finish();
 }
 
+TEST(SnapshotStream, ASecondOfferOfTheSameSenderReplacesItsDeadTransfer) {
+  TestNode a(1), b(2);
+  a.ConnectTo(b);
+  const auto source = std::make_shared<PatternSource>(100, 1 << 20);
+  // A transfer that falls silent, as if the sender's machine had lost power.
+  const auto stub =
+      pb::Peer::NewStub(grpc::CreateChannel(b.address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  const auto silent = stub->Snapshot(&context);
+  pb::SnapshotRequest header;
+  FillHello(a.identity, MemberId(2), header.mutable_hello());
+  FillSnapshotHeader({kGroup, source->meta(), source->size_bytes(), source->crc()},
+                     header.mutable_header());
+  silent->Write(header);
+  pb::SnapshotResponse response;
+  ASSERT_TRUE(silent->Read(&response));
+
+  const SteadyTime start = SystemClock().SteadyNow();
+  EXPECT_EQ(a.SendSnapshot(2, source).code(), StatusCode::kUnavailable);
+  Status status;
+  do {
+    status = a.SendSnapshot(2, source);
+  } while (status.code() == StatusCode::kUnavailable);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_LT(SystemClock().SteadyNow() - start, std::chrono::seconds(10));
+  EXPECT_FALSE(silent->Read(&response));
+  EXPECT_FALSE(silent->Finish().ok());
+}
+
 TEST(SnapshotStream, AFlippedByteInAChunkIsCaught) {
   TestNode a(1), b(2);
   PatternSource source(100, 1 << 20);

@@ -80,7 +80,8 @@ class Handler {
  public:
   virtual ~Handler() = default;
   virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
-  // The connection to that member broke (or could not be made).
+  // The connection to that member broke (told once), or could still not be made (told again, but
+  // not with each attempt). Told to the groups that have sent to the member.
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
   virtual ProbeReply OnProbe() = 0;
   // Decided elsewhere; `reply` is called once, from any thread.
