@@ -29,10 +29,18 @@ v1::RequestId* MutableRequestId(v1::SessionRequest* request) {
 
 void SetAcknowledged(v1::SessionRequest* request, uint64_t below) {
   switch (request->kind_case()) {
-    case v1::SessionRequest::kExecute: request->mutable_execute()->set_acknowledged_below(below); break;
-    case v1::SessionRequest::kPrepare: request->mutable_prepare()->set_acknowledged_below(below); break;
-    case v1::SessionRequest::kCommit: request->mutable_commit()->set_acknowledged_below(below); break;
-    case v1::SessionRequest::kRollback: request->mutable_rollback()->set_acknowledged_below(below); break;
+    case v1::SessionRequest::kExecute:
+      request->mutable_execute()->set_acknowledged_below(below);
+      break;
+    case v1::SessionRequest::kPrepare:
+      request->mutable_prepare()->set_acknowledged_below(below);
+      break;
+    case v1::SessionRequest::kCommit:
+      request->mutable_commit()->set_acknowledged_below(below);
+      break;
+    case v1::SessionRequest::kRollback:
+      request->mutable_rollback()->set_acknowledged_below(below);
+      break;
     default: break;
   }
 }
@@ -138,8 +146,8 @@ void CallTable::OnSessionOpened(const std::string& session, const Status& status
   }
   for (const CallPtr& call : waiting) {
     const bool late = clock_->SteadyNow() >= call->deadline;
-    const bool hopeless = status.code() != StatusCode::kUnavailable &&
-                          status.code() != StatusCode::kDeadlineExceeded;
+    const bool hopeless =
+        status.code() != StatusCode::kUnavailable && status.code() != StatusCode::kDeadlineExceeded;
     if (!status.ok() && (late || hopeless)) {
       Finish(call, Status(status).With(Outcome::kNotApplied), nullptr);
     } else {
@@ -158,8 +166,8 @@ void CallTable::Try(const CallPtr& call) {
     return;
   }
   v1::SessionRequest request = call->request;
-  request.set_timeout_ms(static_cast<uint32_t>(
-      std::chrono::ceil<std::chrono::milliseconds>(left).count()));
+  request.set_timeout_ms(
+      static_cast<uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(left).count()));
   if (v1::RequestId* id = MutableRequestId(&request)) {
     id->set_session(call->session);
     id->set_sequence(call->sequence);

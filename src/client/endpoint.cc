@@ -28,9 +28,9 @@ Status CheckEndpoint(const std::string& endpoint) {
   const bool printable =
       std::all_of(host.begin(), host.end(), [](unsigned char c) { return std::isgraph(c) != 0; });
   if (!printable || host.find('/') != std::string::npos) return bad("bad host");
-  const bool digits = !port.empty() && port.size() <= 5 &&
-                      std::all_of(port.begin(), port.end(),
-                                  [](unsigned char c) { return std::isdigit(c) != 0; });
+  const bool digits =
+      !port.empty() && port.size() <= 5 &&
+      std::all_of(port.begin(), port.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
   if (!digits || std::stoul(port) == 0 || std::stoul(port) > 65535) {
     return bad("the port is a number from 1 to 65535");
   }

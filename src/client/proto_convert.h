@@ -9,8 +9,8 @@
 
 #include "base/result.h"
 #include "base/status.h"
-#include "cairn/v1/types.pb.h"
 #include "cairn/v1/database.pb.h"
+#include "cairn/v1/types.pb.h"
 #include "cairn/value.h"
 
 namespace cairn::client {

@@ -21,8 +21,7 @@ Status NotSent(std::string why) { return Unavailable(std::move(why)).With(Outcom
 
 std::shared_ptr<SessionChannel> SessionChannel::Open(Options options, TimerQueue* timers,
                                                      Clock* clock) {
-  std::shared_ptr<SessionChannel> channel(
-      new SessionChannel(std::move(options), timers, clock));
+  std::shared_ptr<SessionChannel> channel(new SessionChannel(std::move(options), timers, clock));
   channel->self_ = channel;
   channel->Start();
   return channel;

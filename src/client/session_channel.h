@@ -5,8 +5,8 @@
 // has come: what was still waiting when a connection failed was surely not applied.
 #pragma once
 
-#include <functional>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,7 +34,7 @@ class SessionChannel final
   struct Options {
     std::string endpoint;
     std::map<std::string, std::string> metadata;
-    size_t inflight_max = 4096;              // unanswered requests
+    size_t inflight_max = 4096;             // unanswered requests
     size_t inflight_bytes_max = 64u << 20;  // and their size; past either: RESOURCE_EXHAUSTED
     // Told the leader whenever the node says it; address empty if the node knows none.
     std::function<void(const LeaderHint&)> on_leader;

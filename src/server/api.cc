@@ -225,30 +225,30 @@ void Api::Handle(v1::SessionRequest* request, const CallContext& context,
                      Into<v1::ExecuteResponse>(id, std::move(done),
                                                [](R* r) { return r->mutable_execute(); }));
     case v1::SessionRequest::kQuery:
-      return Query(request->mutable_query(), timeout_ms, context,
-                   Into<v1::QueryResult>(id, std::move(done),
-                                         [](R* r) { return r->mutable_query(); }));
+      return Query(
+          request->mutable_query(), timeout_ms, context,
+          Into<v1::QueryResult>(id, std::move(done), [](R* r) { return r->mutable_query(); }));
     case v1::SessionRequest::kPrepare:
       return Prepare(timed(request->mutable_prepare()), context,
                      Into<v1::PrepareResponse>(id, std::move(done),
                                                [](R* r) { return r->mutable_prepare(); }));
     case v1::SessionRequest::kCommit:
-      return Commit(timed(request->mutable_commit()), context,
-                    Into<v1::FinishResponse>(id, std::move(done),
-                                             [](R* r) { return r->mutable_finish(); }));
+      return Commit(
+          timed(request->mutable_commit()), context,
+          Into<v1::FinishResponse>(id, std::move(done), [](R* r) { return r->mutable_finish(); }));
     case v1::SessionRequest::kRollback:
-      return Rollback(timed(request->mutable_rollback()), context,
-                      Into<v1::FinishResponse>(id, std::move(done),
-                                               [](R* r) { return r->mutable_finish(); }));
+      return Rollback(
+          timed(request->mutable_rollback()), context,
+          Into<v1::FinishResponse>(id, std::move(done), [](R* r) { return r->mutable_finish(); }));
     case v1::SessionRequest::kGetVersion:
       return GetVersion(timed(request->mutable_get_version()), context,
-                        Into<v1::GetVersionResponse>(id, std::move(done),
-                                                     [](R* r) { return r->mutable_get_version(); }));
+                        Into<v1::GetVersionResponse>(
+                            id, std::move(done), [](R* r) { return r->mutable_get_version(); }));
     case v1::SessionRequest::kGetTransaction:
-      return GetTransaction(
-          timed(request->mutable_get_transaction()), context,
-          Into<v1::GetTransactionResponse>(id, std::move(done),
-                                           [](R* r) { return r->mutable_get_transaction(); }));
+      return GetTransaction(timed(request->mutable_get_transaction()), context,
+                            Into<v1::GetTransactionResponse>(id, std::move(done), [](R* r) {
+                              return r->mutable_get_transaction();
+                            }));
     case v1::SessionRequest::kOpenSession:
       return OpenSession(request->open_session(), timeout_ms, context,
                          Into<v1::ExecuteResponse>(id, std::move(done),

@@ -19,8 +19,8 @@ namespace cairn::server {
 
 // What a call brings beside its message.
 struct CallContext {
-  bool forwarded = false;                                 // by another node
-  SteadyTime deadline = SteadyTime::max();                // of the gRPC call
+  bool forwarded = false;                              // by another node
+  SteadyTime deadline = SteadyTime::max();             // of the gRPC call
   std::optional<state_machine::RequestId> request_id;  // of the metadata
 };
 

@@ -16,8 +16,8 @@ namespace cairn::server {
 namespace {
 
 using V1Cluster = v1::Cluster;
-using RawCluster = V1Cluster::WithRawCallbackMethod_Status<
-    V1Cluster::WithRawCallbackMethod_ChangeMembership<
+using RawCluster =
+    V1Cluster::WithRawCallbackMethod_Status<V1Cluster::WithRawCallbackMethod_ChangeMembership<
         V1Cluster::WithRawCallbackMethod_TransferLeadership<V1Cluster::Service>>>;
 using Bytes = grpc::ByteBuffer;
 
@@ -303,8 +303,7 @@ class ClusterService final : public RawCluster {
     ASSIGN_OR_RETURN(node::Replica::MembershipChange change, ToChange(request));
     const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
     if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-      const auto timeout =
-          std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
+      const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
       new MembershipRelay(leader->address, std::move(request), timeout, stream);
       return OkStatus();
     }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "cairn/client.h"
 #include "client/cluster_client.h"
 #include "server/port_check.h"
@@ -54,9 +55,7 @@ class TestCluster {
   void StopNode(size_t i) { servers_[i].reset(); }
 
   const ServerOptions& options(size_t i) const { return options_[i]; }
-  std::string address(size_t i) const {
-    return "127.0.0.1:" + std::to_string(options_[i].port);
-  }
+  std::string address(size_t i) const { return "127.0.0.1:" + std::to_string(options_[i].port); }
   std::vector<std::string> addresses() const {
     std::vector<std::string> all;
     for (size_t i = 0; i < options_.size(); ++i) all.push_back(address(i));

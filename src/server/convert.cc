@@ -88,7 +88,8 @@ template <class Response>
 void ToResults(CommandResult result, Response* out) {
   out->set_index(result.index.value());
   out->set_result_gone(result.result_gone);
-  for (StatementResult& one : result.statements) client::ToProto(std::move(one), out->add_results());
+  for (StatementResult& one : result.statements)
+    client::ToProto(std::move(one), out->add_results());
 }
 
 }  // namespace
@@ -139,10 +140,9 @@ Result<Command> ToCommand(v1::ExecuteRequest* request) {
 Result<Command> ToCommand(v1::PrepareRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
-  command.operation =
-      state_machine::Prepare{std::move(*request->mutable_tx_id()),
-                             client::FromProto(request->mutable_statement()),
-                             request->tx_timeout_ms()};
+  command.operation = state_machine::Prepare{std::move(*request->mutable_tx_id()),
+                                             client::FromProto(request->mutable_statement()),
+                                             request->tx_timeout_ms()};
   return command;
 }
 

@@ -28,8 +28,8 @@ void ToResponse(state_machine::CommandResult result, v1::FinishResponse* out);
 
 node::ReadOptions FromProto(const v1::ReadOptions& options);
 
-// Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare text, which is the only request of
-// a session of that name.
+// Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare text, which is the only request
+// of a session of that name.
 Result<state_machine::RequestId> ParseRequestId(const std::string& text);
 Status CheckRequestId(const state_machine::RequestId& id);
 

@@ -10,10 +10,10 @@ namespace cairn::server {
 namespace {
 
 using Db = v1::Database;
-using RawDatabase = Db::WithRawCallbackMethod_Execute<Db::WithRawCallbackMethod_Query<
-    Db::WithRawCallbackMethod_Prepare<Db::WithRawCallbackMethod_Commit<
-        Db::WithRawCallbackMethod_Rollback<Db::WithRawCallbackMethod_GetVersion<
-            Db::WithRawCallbackMethod_GetTransaction<
+using RawDatabase = Db::WithRawCallbackMethod_Execute<
+    Db::WithRawCallbackMethod_Query<Db::WithRawCallbackMethod_Prepare<
+        Db::WithRawCallbackMethod_Commit<Db::WithRawCallbackMethod_Rollback<
+            Db::WithRawCallbackMethod_GetVersion<Db::WithRawCallbackMethod_GetTransaction<
                 Db::WithRawCallbackMethod_Session<Db::Service>>>>>>>>;
 using Bytes = grpc::ByteBuffer;
 

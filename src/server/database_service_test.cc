@@ -97,9 +97,9 @@ TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
   const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   request.mutable_statements(0)->set_sql("INSERT " + std::string(24 << 20, 'x'));
-  EXPECT_EQ(harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString())
-                .status.error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(
+      harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString()).status.error_code(),
+      grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(DatabaseServiceTest, QueryStreams100000RowsInBoundedChunks) {
@@ -146,8 +146,8 @@ TEST_F(DatabaseServiceTest, ACancelledOrLateQueryEndsAndFreesItsThread) {
     if (i % 2 == 0) context.TryCancel();
     while (stream->Read(&response)) {
     }
-    EXPECT_EQ(stream->Finish().error_code(), i % 2 == 0 ? grpc::StatusCode::CANCELLED
-                                                        : grpc::StatusCode::DEADLINE_EXCEEDED);
+    EXPECT_EQ(stream->Finish().error_code(),
+              i % 2 == 0 ? grpc::StatusCode::CANCELLED : grpc::StatusCode::DEADLINE_EXCEEDED);
   }
   grpc::ClientContext context;
   v1::QueryRequest request;
@@ -300,8 +300,7 @@ TEST_F(DatabaseServiceTest, LevelLocalNeedsNoLeaderAndLinearizableSaysUnavailabl
   request.set_level(v1::VERSION_LEVEL_LOCAL);
   EXPECT_TRUE(node.GetVersion(request, milliseconds(5000)).ok());
   request.set_level(v1::VERSION_LEVEL_LINEARIZABLE);
-  EXPECT_EQ(node.GetVersion(request, milliseconds(5000)).status().code(),
-            StatusCode::kUnavailable);
+  EXPECT_EQ(node.GetVersion(request, milliseconds(5000)).status().code(), StatusCode::kUnavailable);
   v1::GetTransactionRequest transaction;
   transaction.set_tx_id("known");
   transaction.set_level(v1::VERSION_LEVEL_LOCAL);
@@ -353,8 +352,7 @@ TEST_F(DatabaseServiceTest, TheClientGivesUpAtItsDeadlineAndSaysWhatBecameOfTheW
 TEST_F(DatabaseServiceTest, BadEndpointsAreRefused) {
   for (const char* bad : {"", "host", "host:", ":1", "host:0", "host:65536", "host:x", "a b:1",
                           "http://host:1", "::1:1"}) {
-    EXPECT_EQ(Client::Connect({.endpoints = {bad}}).status().code(),
-              StatusCode::kInvalidArgument)
+    EXPECT_EQ(Client::Connect({.endpoints = {bad}}).status().code(), StatusCode::kInvalidArgument)
         << bad;
   }
   EXPECT_TRUE(Client::Connect({.endpoints = {"[::1]:50051"}}).ok());

@@ -42,7 +42,8 @@ Status CheckOptions(const ServerOptions& options) {
   if (options.tick.count() <= 0 || options.heartbeat_ticks == 0 ||
       options.election_ticks <= options.heartbeat_ticks) {
     return InvalidArgument(
-        "tick and heartbeat must be above zero, and the election timeout longer than the heartbeat");
+        "tick and heartbeat must be above zero, and the election timeout longer than the "
+        "heartbeat");
   }
   if (options.request_timeout.count() <= 0 || options.leader_wait.count() < 0) {
     return InvalidArgument("the request timeout must be above zero");
@@ -55,8 +56,7 @@ std::string AddressOf(const ServerOptions& options, uint16_t port) {
   if (const auto own = options.peers.find(options.node_id); own != options.peers.end()) {
     return own->second;
   }
-  const bool bare_ipv6 =
-      options.host.find(':') != std::string::npos && options.host.front() != '[';
+  const bool bare_ipv6 = options.host.find(':') != std::string::npos && options.host.front() != '[';
   return (bare_ipv6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(port);
 }
 

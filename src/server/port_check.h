@@ -12,7 +12,8 @@ namespace cairn::server {
 // Holds the port, so that nobody else takes it meanwhile, until destroyed: right before gRPC binds.
 class PortCheck {
  public:
-  // Port 0 picks a free one. FAILED_PRECONDITION if it is taken, or the host is not of this machine.
+  // Port 0 picks a free one. FAILED_PRECONDITION if it is taken, or the host is not of this
+  // machine.
   static Result<std::unique_ptr<PortCheck>> Bind(const std::string& host, uint16_t port);
   ~PortCheck();
   PortCheck(const PortCheck&) = delete;

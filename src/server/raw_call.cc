@@ -21,9 +21,8 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
   }
   const auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
-    const int64_t at_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                              deadline.time_since_epoch())
-                              .count();
+    const int64_t at_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count();
     const int64_t left_ms = std::clamp<int64_t>(at_ms - clock.WallNowMs(), 0, kTimeoutMsMax);
     call.deadline = clock.SteadyNow() + std::chrono::milliseconds(left_ms);
   }
@@ -44,8 +43,8 @@ grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) 
 
 Status CheckSize(const grpc::ByteBuffer& bytes) {
   if (bytes.Length() <= kRequestBytesMax) return OkStatus();
-  return ResourceExhausted("the request is " + std::to_string(bytes.Length()) +
-                           " bytes; at most " + std::to_string(kRequestBytesMax) + " are taken");
+  return ResourceExhausted("the request is " + std::to_string(bytes.Length()) + " bytes; at most " +
+                           std::to_string(kRequestBytesMax) + " are taken");
 }
 
 Status Malformed(const std::string& type) {

@@ -38,6 +38,7 @@ Status ParseMessage(const grpc::ByteBuffer& bytes, T* out) {
 
 template <class T>
 void SerializeMessage(const T& message, grpc::ByteBuffer* out) {
+  out->Clear();  // gRPC's writer wants an empty buffer
   bool own = false;
   grpc::GenericSerialize<grpc::ProtoBufferWriter, T>(message, out, &own);
 }

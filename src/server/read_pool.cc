@@ -119,7 +119,8 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Status& statu
   if (!status.ok()) {
     for (Waiting& waiting : batch) {
       // The barrier ended with its most impatient read; the others go into the next.
-      const bool over = now < barrier_by || now >= std::min(waiting.leader_by, waiting.task.deadline);
+      const bool over =
+          now < barrier_by || now >= std::min(waiting.leader_by, waiting.task.deadline);
       (over ? failed : again).push_back(std::move(waiting));
     }
     batch.clear();
@@ -178,8 +179,7 @@ void ReadPool::Work() {
 }
 
 void ReadPool::RunBatch(std::vector<ReadTask> tasks) {
-  Result<std::unique_ptr<state_machine::ReadView>> view =
-      replica_->state().OpenReadView(kViewWait);
+  Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
   for (ReadTask& task : tasks) {
     if (!view.ok()) {
       task.run(view.status());

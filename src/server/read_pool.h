@@ -32,9 +32,9 @@ class ReadPool {
  public:
   struct Options {
     size_t threads = 3;
-    size_t view_tasks_max = 64;    // that share one view
-    size_t tasks_max = 16384;      // waiting; past it RESOURCE_EXHAUSTED
-    SteadyTime leader_wait{0};     // how long a linearizable read waits for a read index
+    size_t view_tasks_max = 64;  // that share one view
+    size_t tasks_max = 16384;    // waiting; past it RESOURCE_EXHAUSTED
+    SteadyTime leader_wait{0};   // how long a linearizable read waits for a read index
   };
 
   // The replica must outlive the pool.

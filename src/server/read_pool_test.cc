@@ -29,10 +29,9 @@ class ReadPoolTest : public ::testing::Test {
   std::future<Status> Read(node::ReadOptions options = {},
                            milliseconds timeout = milliseconds(5000)) {
     auto promise = std::make_shared<std::promise<Status>>();
-    pool_->Submit({options, clock_.SteadyNow() + timeout,
-                   [promise](Result<state_machine::ReadView*> view) {
-                     promise->set_value(view.status());
-                   }});
+    pool_->Submit(
+        {options, clock_.SteadyNow() + timeout,
+         [promise](Result<state_machine::ReadView*> view) { promise->set_value(view.status()); }});
     return promise->get_future();
   }
 

@@ -22,7 +22,8 @@ size_t ValueBytes(const Value& value) {
 size_t StatementBytes(const Statement& statement) {
   size_t bytes = sizeof(statement) + statement.sql.size();
   for (const Value& value : statement.positional) bytes += ValueBytes(value);
-  for (const NamedValue& named : statement.named) bytes += named.name.size() + ValueBytes(named.value);
+  for (const NamedValue& named : statement.named)
+    bytes += named.name.size() + ValueBytes(named.value);
   return bytes;
 }
 
@@ -76,7 +77,7 @@ void Router::Write(Command command, SteadyTime deadline, bool forwarded, node::C
     }
   }
   if (!refused.ok()) {
-    call->done(std::move(refused).With(Outcome::kNotApplied));
+    call->done(WithLeader(std::move(refused).With(Outcome::kNotApplied)));
   } else if (call->own_id) {
     NameAndTry(call);
   } else {
@@ -132,8 +133,8 @@ void Router::OnSessionOpened(const std::string& session, const Status& status) {
   for (const CallPtr& call : waiting) {
     // None of these was ever sent, whatever became of the opening of the session.
     const bool patient = now < std::min(call->deadline, call->leader_by);
-    const bool transient = status.code() == StatusCode::kUnavailable ||
-                           status.code() == StatusCode::kDeadlineExceeded;
+    const bool transient =
+        status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
     if (status.ok() || (patient && transient)) {
       NameAndTry(call);
     } else {
@@ -168,10 +169,9 @@ void Router::Try(const CallPtr& call) {
     return;
   }
   if (replica_->is_leader()) {
-    replica_->Propose(Command(call->command), call->deadline,
-                      [this, call](Result<CommandResult> result) {
-                        Settle(call, std::move(result));
-                      });
+    replica_->Propose(
+        Command(call->command), call->deadline,
+        [this, call](Result<CommandResult> result) { Settle(call, std::move(result)); });
     return;
   }
   const std::optional<LeaderHint> leader = replica_->leader_hint();
@@ -221,8 +221,8 @@ void Router::Settle(const CallPtr& call, Result<CommandResult> result) {
     return;
   }
   if (IsExpired(result) && call->maybe_applied) {
-    Finish(call, Unavailable("the session expired before the outcome was known")
-                     .With(Outcome::kUnknown));
+    Finish(call,
+           Unavailable("the session expired before the outcome was known").With(Outcome::kUnknown));
     return;
   }
   const Status& status = result.status();
@@ -248,9 +248,7 @@ void Router::Finish(const CallPtr& call, Result<CommandResult> result) {
     Status status = result.status();
     // Only the replicated result is certain once a try may have been applied.
     if (call->maybe_applied) status = std::move(status).With(Outcome::kUnknown);
-    const std::optional<LeaderHint> leader = replica_->leader_hint();
-    if (leader && !leader->address.empty()) status = std::move(status).With(*leader);
-    result = std::move(status);
+    result = WithLeader(std::move(status));
   }
   {
     std::lock_guard lock(mutex_);
@@ -259,6 +257,12 @@ void Router::Finish(const CallPtr& call, Result<CommandResult> result) {
     if (call->own_id) session_.Finished(call->command.id.session, call->command.id.sequence);
   }
   call->done(std::move(result));
+}
+
+Status Router::WithLeader(Status status) const {
+  std::optional<LeaderHint> leader = replica_->leader_hint();
+  if (!leader || leader->address.empty()) return status;
+  return std::move(status).With(*std::move(leader));
 }
 
 std::shared_ptr<client::SessionChannel> Router::ChannelTo(const std::string& address) {

@@ -77,6 +77,7 @@ class Router {
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
   void TryLater(const CallPtr& call);
   void Finish(const CallPtr& call, Result<state_machine::CommandResult> result);
+  Status WithLeader(Status status) const;
   std::shared_ptr<client::SessionChannel> ChannelTo(const std::string& address);
 
   node::Replica* const replica_;
@@ -90,7 +91,7 @@ class Router {
   size_t writes_ = 0;
   size_t write_bytes_ = 0;
   bool stopping_ = false;
-  std::shared_ptr<client::SessionChannel> channel_;  // to the leader
+  std::shared_ptr<client::SessionChannel> channel_;                // to the leader
   std::vector<std::shared_ptr<client::SessionChannel>> channels_;  // that may still call back
 };
 

@@ -96,10 +96,10 @@ TEST_F(RouterTest, WithoutALeaderItWaitsABoundedTimeAndSaysNotApplied) {
 TEST_F(RouterTest, AfterATryOfUnknownOutcomeOnlyUnknownIsTrueWithoutALeader) {
   ASSERT_TRUE(Write(Insert("warm")).ok());
   replica_.Script({Fate::kLostUnknown, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
-                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
-                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
-                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
-                   Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied});
+                   Fate::kNotApplied,  Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied,  Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied,  Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied,
+                   Fate::kNotApplied,  Fate::kNotApplied, Fate::kNotApplied, Fate::kNotApplied});
   const Result<CommandResult> result = Write(Insert("a"), milliseconds(150));
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().outcome(), Outcome::kUnknown);

@@ -13,7 +13,8 @@
 namespace cairn::server {
 namespace {
 
-// The contract as clients in the field were generated from it: rows_affected and version were int32.
+// The contract as clients in the field were generated from it: rows_affected and version were
+// int32.
 constexpr char kOldProto[] = R"(
 name: "old.proto" package: "transaction" syntax: "proto3"
 message_type { name: "ExecuteRequest"
@@ -45,8 +46,8 @@ class OldClient {
   std::string WithText(const std::string& name, const std::string& field,
                        const std::string& value) {
     auto message = New(name);
-    message->GetReflection()->SetString(
-        message.get(), message->GetDescriptor()->FindFieldByName(field), value);
+    message->GetReflection()->SetString(message.get(),
+                                        message->GetDescriptor()->FindFieldByName(field), value);
     return message->SerializeAsString();
   }
   int32_t Int32Of(const std::string& name, const std::string& field, const std::string& bytes) {
@@ -125,8 +126,7 @@ TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
   EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
   EXPECT_EQ(replica_.fake_state().executions("INSERT order-17"), 1);
-  EXPECT_EQ(replica_.fake_state().commands()[0].id,
-            (state_machine::RequestId{"order-17", 1}));
+  EXPECT_EQ(replica_.fake_state().commands()[0].id, (state_machine::RequestId{"order-17", 1}));
   EXPECT_EQ(execute("order-17/2"), grpc::StatusCode::OK);
   for (const char* bad : {"/1", "s/0", "s/x", "s/", "s/18446744073709551616", "s/-1"}) {
     EXPECT_EQ(execute(bad), grpc::StatusCode::INVALID_ARGUMENT) << bad;
@@ -161,8 +161,7 @@ TEST_F(SeedServiceTest, WithoutALeaderGetVersionAnswersZeroAndHealthIsUnavailabl
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(response.version(), 0);
   grpc::ClientContext after;
-  EXPECT_EQ(stub_->CheckHealth(&after, empty, &empty).error_code(),
-            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(stub_->CheckHealth(&after, empty, &empty).error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
@@ -36,9 +37,12 @@ constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(5);
 // Calls that have not ended by then are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
 
-// Once in a process: gRPC keeps both in globals.
+// Once in a process: all of it is global.
 void EnableGrpcExtensions() {
   static const bool done = [] {
+    // Protobuf tells standard error of every text that is not UTF-8; the client is told instead,
+    // and no stranger can fill the log.
+    google::protobuf::SetLogHandler(nullptr);
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
@@ -142,8 +146,7 @@ Status ServerImpl::OpenReplica() {
   replica.heartbeat_ticks = options_.heartbeat_ticks;
   replica.log_bytes_max = options_.log_bytes_max;
   replica.free_bytes_min = options_.free_bytes_min;
-  ASSIGN_OR_RETURN(replica_,
-                   node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
+  ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
   return OkStatus();
 }
@@ -164,13 +167,13 @@ void ServerImpl::MakeServices() {
   flusher_ = std::make_unique<Flusher>();
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), &clock_,
                                options_.request_timeout);
-  services_.push_back(NewSeedService(api_.get(), replica_.get(), &clock_,
-                                     [this] { return CanServe(*replica_); }));
-  services_.push_back(NewDatabaseService(api_.get(), replica_.get(), streams_.get(),
-                                         flusher_.get(), &clock_));
+  services_.push_back(
+      NewSeedService(api_.get(), replica_.get(), &clock_, [this] { return CanServe(*replica_); }));
+  services_.push_back(
+      NewDatabaseService(api_.get(), replica_.get(), streams_.get(), flusher_.get(), &clock_));
   services_.push_back(NewClusterService(
-      replica_.get(),
-      {options_.node_id, address_, kVersion, state_machine::EngineFingerprint()}, &clock_));
+      replica_.get(), {options_.node_id, address_, kVersion, state_machine::EngineFingerprint()},
+      &clock_));
 }
 
 Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {

@@ -111,8 +111,9 @@ TEST(ServerSingle, WritesReadsAndKeepsThemOverARestart) {
   TestCluster cluster(1);
   auto client = cluster.Connect(cluster.addresses());
   ASSERT_TRUE(client->Execute({Sql("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")}).ok());
-  const auto inserted = client->Execute({Sql("INSERT INTO t VALUES (?1, ?2)", {1, std::string("x")}),
-                                         Sql("INSERT INTO t VALUES (2, NULL)")});
+  const auto inserted =
+      client->Execute({Sql("INSERT INTO t VALUES (?1, ?2)", {1, std::string("x")}),
+                       Sql("INSERT INTO t VALUES (2, NULL)")});
   ASSERT_TRUE(inserted.ok()) << inserted.status();
   EXPECT_EQ(inserted->results.size(), 2U);
   EXPECT_EQ(inserted->results[0].rows_affected, 1);
@@ -290,8 +291,8 @@ TEST(ServerCluster, AnyNodeTakesAnyRequestAndAReadSeesEveryAcknowledgedWrite) {
     QueryOptions stale;
     stale.level = QueryOptions::Level::kStale;
     stale.index_min = written->index;
-    const auto read = nodes[static_cast<size_t>(i + 2) % 3]->Query(
-        Sql("SELECT count(*) FROM t"), stale);
+    const auto read =
+        nodes[static_cast<size_t>(i + 2) % 3]->Query(Sql("SELECT count(*) FROM t"), stale);
     ASSERT_TRUE(read.ok()) << read.status();
     EXPECT_EQ(read->rows[0][0], Value(int64_t{i + 1}));
     EXPECT_GE(read->index, written->index);
@@ -306,8 +307,8 @@ TEST(ServerCluster, ARetryUnderTheSameIdOnAnotherNodeTakesEffectOnce) {
   uint64_t index = 0;
   for (int round = 0; round < 2; ++round) {
     for (const std::string& address : cluster.addresses()) {
-      auto stub = v1::Database::NewStub(
-          grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+      auto stub =
+          v1::Database::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
       grpc::ClientContext context;
       v1::ExecuteRequest request;
       request.add_statements()->set_sql("INSERT INTO t VALUES (1)");

@@ -36,8 +36,7 @@ class ServiceHarness {
                                  std::chrono::seconds(10));
     services_.push_back(
         NewSeedService(api_.get(), replica, clock_, [replica] { return CanServe(*replica); }));
-    services_.push_back(
-        NewDatabaseService(api_.get(), replica, streams_.get(), &flusher_, clock_));
+    services_.push_back(NewDatabaseService(api_.get(), replica, streams_.get(), &flusher_, clock_));
     services_.push_back(NewClusterService(replica, {1, "self:1", "test", "fake"}, clock_));
     grpc::ServerBuilder builder;
     int port = 0;
