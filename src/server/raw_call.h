@@ -38,6 +38,8 @@ Status ParseMessage(const grpc::ByteBuffer& bytes, T* out) {
 
 template <class T>
 void SerializeMessage(const T& message, grpc::ByteBuffer* out) {
+  // gRPC aborts the process over a buffer that still holds the message before.
+  out->Clear();
   bool own = false;
   grpc::GenericSerialize<grpc::ProtoBufferWriter, T>(message, out, &own);
 }
