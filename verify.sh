@@ -72,19 +72,20 @@ other_addresses() {
 # Until the node says that it listens.
 node_start() {
   local id=$1 log="$dir/node$1.log" before
-  before=$(grep -c ' serving on ' "$log" 2>/dev/null || true)
+  touch "$log"
+  before=$(grep -c ' serving on ' "$log")
   "$cairn" server --id "$id" --port $((base_port + id - 1)) --db "$dir/node$id.db" \
     --peers "$peers" >>"$log" 2>&1 &
   pids[id]=$!
   say "node $id started"
-  if ! wait_until node_listens "$id" "${before:-0}"; then
+  if ! wait_until node_listens "$id" "$before"; then
     say "node $id did not come up; its log ends:"
     tail -n 5 "$log"
     return 1
   fi
 }
 node_listens() {
-  kill -0 "${pids[$1]}" 2>/dev/null || return 2
+  kill -0 "${pids[$1]}" 2>/dev/null || return 3
   [ "$(grep -c ' serving on ' "$dir/node$1.log")" -gt "$2" ]
 }
 
@@ -106,14 +107,14 @@ node_stop() {
 }
 node_up() { [ "${pids[$1]:-0}" -ne 0 ] && kill -0 "${pids[$1]}" 2>/dev/null; }
 
-# wait_until COMMAND...: until it succeeds; fails after the bound, or at once if it returns 2.
+# wait_until COMMAND...: until it succeeds; fails after the bound, or at once if it returns 3.
 wait_until() {
   local until=$((SECONDS + bound)) status
   while true; do
     "$@"
     status=$?
     [ "$status" -eq 0 ] && return 0
-    [ "$status" -eq 2 ] && return 1
+    [ "$status" -eq 3 ] && return 1
     [ "$SECONDS" -lt "$until" ] || return 1
     sleep 0.05
   done
@@ -153,6 +154,7 @@ verify_all_nodes() {
 await_verified() { wait_until verify_all_nodes; }
 
 load_start() {
+  : >"$dir/load.log"
   client --scenario load --ledger "$dir/ledger" --duration-ms "$1" >"$dir/load.log" 2>&1 &
   load_pid=$!
   wait_until grep -q "load begins" "$dir/load.log" || { say "the load did not begin"; return 1; }
@@ -209,6 +211,7 @@ kill_in_window() {
   victim=$leader
   [ "$1" = follower ] && victim=$(some_follower)
   say "the $1 (node $victim) dies in a window of $2 ms between Prepare and Commit"
+  : >"$out"
   client --scenario full --pause-before-commit-ms "$2" >"$out" 2>&1 &
   client_pid=$!
   wait_until grep -q "pausing $2 ms" "$out" || {

@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <fstream>
-#include <memory>
 
 #include "base/file_system.h"
 #include "tools/cluster_view.h"
@@ -79,11 +78,11 @@ class DevCluster {
   // Until a node says that it leads and that it serves, a signal comes, or too few nodes are left.
   Status AwaitLeader() {
     const auto until = SteadyClock::now() + options_.start_timeout;
-    std::vector<std::unique_ptr<NodeClient>> clients;
-    for (const Node& node : nodes_) clients.push_back(std::make_unique<NodeClient>(node.address));
     while (SteadyClock::now() < until) {
-      for (const auto& client : clients) {
-        const Result<v1::StatusResponse> status = client->ClusterStatus(kAskTimeout);
+      for (const Node& node : nodes_) {
+        // A new connection each time: one that was refused would wait before it tries again.
+        const Result<v1::StatusResponse> status =
+            NodeClient(node.address).ClusterStatus(kAskTimeout);
         if (!status.ok() || status->role() != v1::ROLE_LEADER) continue;
         leader_ = status->node_id();
         return OkStatus();

@@ -28,7 +28,12 @@ Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, ui
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
                           std::ostream* out) {
   ASSIGN_OR_RETURN(const uint64_t leader, node->TransferLeadership(node_id, timeout));
-  *out << "node " << leader << " leads" << std::endl;
+  // 0: the old leader has stepped down and not yet heard from the new one.
+  if (leader == 0) {
+    *out << "leadership was handed over" << std::endl;
+  } else {
+    *out << "node " << leader << " leads" << std::endl;
+  }
   return OkStatus();
 }
 
