@@ -1,20 +1,26 @@
 // RaftCore: consensus as a pure state machine. Inputs in by Step, effects out by TakeOutput.
 //
-// No thread, clock, socket, file or global: time is the Tick input, randomness is injected, containers
-// are ordered, so a seed reproduces a run exactly. One owner; not thread-safe. It never blocks.
+// No thread, clock, socket, file or global: time is the Tick input, randomness is injected,
+// containers are ordered, so a seed reproduces a run exactly. One owner; not thread-safe. It never
+// blocks.
 //
 // The owner's duties, in any order between different outputs unless said:
 //   1. send `send_now` messages at any time;
-//   2. write each `persist` to the log as one atomic batch, in the order they came, sync it, then send
+//   2. write each `persist` to the log as one atomic batch, in the order they came, sync it, then
+//   send
 //      its `send_after` messages and Step(Persisted{ticket}). Many persists may share one sync;
-//   3. hand `committed` entries to the state machine, in order, never past the locally durable end of
+//   3. hand `committed` entries to the state machine, in order, never past the locally durable end
+//   of
 //      the log (see CommittedBatch), and Step(Applied{...}) when they have been applied;
 //   4. answer `fetches` with Step(Fetched{...}) from the log store, off this thread;
-//   5. on `install_snapshot` (a leader offers one; a newer offer replaces an older) receive it by the
-//      snapshot stream, verify it, and Step(SnapshotReady{meta}); or Step(SnapshotFailed{}). If the next
-//      output has a persist with `reset_to`, the snapshot is to be installed, and committed batches
-//      handed out before that are void; if not, the log holds all of it and it can be thrown away;
-//   6. on `send_snapshots` stream a snapshot to that peer, announced by a SnapshotOffer message in the
+//   5. on `install_snapshot` (a leader offers one; a newer offer replaces an older) receive it by
+//   the
+//      snapshot stream, verify it, and Step(SnapshotReady{meta}); or Step(SnapshotFailed{}). If the
+//      next output has a persist with `reset_to`, the snapshot is to be installed, and committed
+//      batches handed out before that are void; if not, the log holds all of it and it can be
+//      thrown away;
+//   6. on `send_snapshots` stream a snapshot to that peer, announced by a SnapshotOffer message in
+//   the
 //      term given, and Step(SnapshotSent{peer, ok, index}).
 // A failed write or sync of the log must abort the process (raft-core.md rows 25, 26).
 #pragma once
@@ -49,13 +55,15 @@ struct Options {
   size_t uncommitted_bytes_max = 32 << 20;
   // Payload bytes handed out in `committed` and not yet reported Applied.
   size_t apply_inflight_bytes_max = 16 << 20;
-  // Payload bytes of entries kept in memory once durable and handed to apply; older ones are fetched.
+  // Payload bytes of entries kept in memory once durable and handed to apply; older ones are
+  // fetched.
   size_t cache_bytes_max = 8 << 20;
   // Read barriers waiting; past it they are refused.
   size_t pending_reads_max = 65536;
 };
 
-// ---- Inputs --------------------------------------------------------------------------------------
+// ---- Inputs
+// --------------------------------------------------------------------------------------
 
 struct Tick {};
 struct Received {
@@ -71,9 +79,9 @@ struct Propose {
   std::vector<Proposal> proposals;
 };
 // A change of membership: `config` is the target (not joint). The core makes it joint where voters
-// change, refuses it (Output::dropped, with a reason) while another is under way, before an own-term
-// entry is committed, or when the target is illegal (no voters; a voter that was never a member or
-// learner is allowed only for `voters` that already are learners or voters).
+// change, refuses it (Output::dropped, with a reason) while another is under way, before an
+// own-term entry is committed, or when the target is illegal (no voters; a voter that was never a
+// member or learner is allowed only for `voters` that already are learners or voters).
 struct ProposeConfig {
   uint64_t id = 0;
   Configuration config;
@@ -117,8 +125,8 @@ struct SnapshotSent {
 struct Unreachable {
   MemberId peer;
 };
-// Entries up to `index` may go: the state machine holds them durably. Keeps what peers still need only
-// as far as the owner wishes; the core just forgets.
+// Entries up to `index` may go: the state machine holds them durably. Keeps what peers still need
+// only as far as the owner wishes; the core just forgets.
 struct Compact {
   LogIndex index;
 };
@@ -131,7 +139,8 @@ using Input = std::variant<Tick, Received, Propose, ProposeConfig, ReadBarrier, 
                            Fetched, TransferLeader, SnapshotReady, SnapshotFailed, SnapshotSent,
                            Unreachable, Compact, StepDown>;
 
-// ---- Outputs -------------------------------------------------------------------------------------
+// ---- Outputs
+// -------------------------------------------------------------------------------------
 
 // One atomic, synced batch for the log store.
 struct Persist {
@@ -142,18 +151,18 @@ struct Persist {
   std::optional<LogIndex> truncate_from;
   std::vector<Entry> entries;
   AppendTicket ticket;
-  // Vouch for what this batch writes: vote requests, vote replies, append acknowledgements. They may
-  // leave only once it is durable. (Vote requests too: candidate A advertises an unsynced tail at term
-  // T, B grants, A crashes and loses tail and term, campaigns again at T with a shorter log, and B's
-  // delayed grant makes A leader without a committed entry.)
+  // Vouch for what this batch writes: vote requests, vote replies, append acknowledgements. They
+  // may leave only once it is durable. (Vote requests too: candidate A advertises an unsynced tail
+  // at term T, B grants, A crashes and loses tail and term, campaigns again at T with a shorter
+  // log, and B's delayed grant makes A leader without a committed entry.)
   std::vector<Message> send_after;
   // Nothing to write: `send_after` only waits for the batches before it.
   bool empty() const { return !hard_state && !reset_to && !truncate_from && entries.empty(); }
 };
 
 // Entries that are committed, in order, each exactly once in the life of this core. They never pass
-// min(commit, locally durable end of the log): else after a crash the state machine could be ahead of
-// the log, and a leader could lose what it has applied.
+// min(commit, locally durable end of the log): else after a crash the state machine could be ahead
+// of the log, and a leader could lose what it has applied.
 struct CommittedBatch {
   std::vector<Entry> entries;
   // Configuration in force after the last of these entries, and where it came from: what the state
@@ -173,12 +182,12 @@ struct Accepted {
 };
 enum class DropReason : uint8_t {
   kNotLeader = 1,
-  kUncommittedFull = 2,    // too many bytes not yet committed
-  kTransferring = 3,       // leadership is being handed over
-  kConfigInProgress = 4,   // one change at a time
+  kUncommittedFull = 2,   // too many bytes not yet committed
+  kTransferring = 3,      // leadership is being handed over
+  kConfigInProgress = 4,  // one change at a time
   kConfigIllegal = 5,
   kTooManyReads = 6,
-  kLeadershipLost = 7,     // read barriers only: the round was not finished
+  kLeadershipLost = 7,  // read barriers only: the round was not finished
 };
 // The proposal was not appended and surely never takes effect (or the read was not granted).
 struct Dropped {
@@ -195,8 +204,8 @@ struct Fetch {
 };
 struct SendSnapshot {
   MemberId peer;
-  // The SnapshotOffer message that announces the stream carries this term, whatever the core's is by
-  // the time it leaves: in a later term this node is not the leader, and must not claim to be.
+  // The SnapshotOffer message that announces the stream carries this term, whatever the core's is
+  // by the time it leaves: in a later term this node is not the leader, and must not claim to be.
   Term term;
 };
 struct InstallSnapshot {
@@ -245,7 +254,8 @@ struct CoreStatus {
   LogIndex config_index;
   // A configuration entry is in the log and not yet committed, or the configuration is joint.
   bool config_in_progress = false;
-  // Leader only: an entry of its own term is committed, so that it may serve reads and change members.
+  // Leader only: an entry of its own term is committed, so that it may serve reads and change
+  // members.
   bool leader_ready = false;
   MemberId transfer_target;
   std::map<MemberId, PeerStatus> peers;  // leader only
@@ -276,8 +286,8 @@ class RaftCore {
   RaftCore& operator=(const RaftCore&) = delete;
 
   void Step(Input input);
-  // Cheap. Take the output after a batch of inputs; appends made by them travel together. What is taken
-  // may turn out empty; an idle core says false.
+  // Cheap. Take the output after a batch of inputs; appends made by them travel together. What is
+  // taken may turn out empty; an idle core says false.
   bool HasOutput() const;
   Output TakeOutput();
 

@@ -98,11 +98,11 @@ inline constexpr size_t kSessionBytesMax = 64;
 inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
-// Text of one statement. SQLite's parser takes up to some hundred bytes of memory for one of text, so
-// this, too, bounds memory; larger amounts of data belong in parameters.
+// Text of one statement. SQLite's parser takes up to some hundred bytes of memory for one of text,
+// so this, too, bounds memory; larger amounts of data belong in parameters.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
-// A value of one byte on the wire takes forty in memory, a statement of three takes eighty: these two
-// bound what a command of kCommandBytesMax can make a decoder allocate (about 60 MiB).
+// A value of one byte on the wire takes forty in memory, a statement of three takes eighty: these
+// two bound what a command of kCommandBytesMax can make a decoder allocate (about 60 MiB).
 inline constexpr size_t kStatementsPerCommandMax = 16384;
 inline constexpr size_t kValuesPerCommandMax = 1 << 20;
 
