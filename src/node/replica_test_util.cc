@@ -182,12 +182,14 @@ void TestLog::BlockSync(bool block) {
 }
 
 LogIndex TestLog::first() const {
+  std::lock_guard lock(store_mutex_);
   const auto groups = log_->Groups();
   return groups.empty() ? LogIndex(1) : groups.begin()->second.snapshot_index + 1;
 }
 
 Status TestLog::Write(const std::vector<log_store::GroupWrite>& writes) {
   if (full_) return ResourceExhausted("no space left");
+  std::lock_guard lock(store_mutex_);
   return log_->Write(writes);
 }
 

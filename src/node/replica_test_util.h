@@ -87,6 +87,7 @@ class TestLog final : public log_store::LogStore {
     return log_->Read(group, from, to, bytes_max);
   }
   Status Compact(GroupId group, LogIndex index, Term term) override {
+    std::lock_guard lock(store_mutex_);
     return log_->Compact(group, index, term);
   }
   Status SealIdle() override { return log_->SealIdle(); }
@@ -94,6 +95,7 @@ class TestLog final : public log_store::LogStore {
 
  private:
   std::unique_ptr<log_store::MemoryLog> log_;
+  mutable std::mutex store_mutex_;  // the test looks on while the log thread writes
   std::mutex mutex_;
   std::condition_variable unblocked_;
   bool blocked_ = false;
