@@ -38,7 +38,8 @@ RaftCore::Impl::Impl(Options options, InitialState initial, Rng* rng)
                                  << " is past the end of the log, " << log_.last().value();
   CHECK(initial.config_index <= applied_);
   CHECK(term_ >= log_.last_term()) << "an entry is of a later term than the hard state";
-  commit_ = std::max(std::min(initial.hard_state.commit, log_.last()), applied_);
+  durable_commit_ = std::min(initial.hard_state.commit, log_.last());
+  commit_ = std::max(durable_commit_, applied_);
   for (const Entry& entry : initial.log) {
     if (entry.type != EntryType::kConfig || entry.index <= initial.config_index) continue;
     CHECK(entry.index > applied_) << "the applied configuration is older than the one applied";
@@ -104,6 +105,10 @@ void RaftCore::Impl::On(Propose propose) {
 
 void RaftCore::Impl::On(Persisted persisted) {
   if (!log_.FinishWrite(persisted.ticket)) return;
+  while (!commit_writes_.empty() && commit_writes_.front().sequence <= persisted.ticket.sequence) {
+    durable_commit_ = commit_writes_.front().commit;
+    commit_writes_.pop_front();
+  }
   CountOwnVote(persisted.ticket.sequence);
   if (leader_role() != nullptr) CommitAsLeader();
   log_.Evict(handed_);
@@ -213,14 +218,17 @@ void RaftCore::Impl::BuildPersist() {
   const HardState now{term_, vote_, commit_};
   const bool promised =
       now.term != written_hard_state_.term || now.vote != written_hard_state_.vote;
-  // The commit index is worth no write of its own; it travels with others.
-  if (promised || (!persist.empty() && now != written_hard_state_)) {
+  // The commit index is worth no write of its own, unless a configuration took effect by it: see
+  // ConfigInProgress.
+  const bool config_news = configs_.InForce(commit_).index > written_hard_state_.commit;
+  if (promised || config_news || (!persist.empty() && now != written_hard_state_)) {
     persist.hard_state = written_hard_state_ = now;
   }
   persist.send_after = std::exchange(send_after_, {});
   if (persist.empty() && persist.send_after.empty()) return;
   persist.ticket = {next_sequence_++, term_, log_.last()};
   log_.BeginWrite(persist.ticket);
+  if (persist.hard_state) commit_writes_.push_back({persist.ticket.sequence, commit_});
   out_.persists.push_back(std::move(persist));
 }
 

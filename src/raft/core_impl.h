@@ -249,6 +249,12 @@ class RaftCore::Impl {
   std::vector<Message> send_after_;
   std::optional<SnapshotMeta> reset_to_;
   HardState written_hard_state_;
+  LogIndex durable_commit_;  // the commit index that a restart would find
+  struct CommitWrite {
+    uint64_t sequence;
+    LogIndex commit;
+  };
+  std::deque<CommitWrite> commit_writes_;  // hard states under way
   uint64_t next_sequence_ = 1;
   struct SoftState {
     Role role = Role::kFollower;

@@ -6,8 +6,14 @@
 
 namespace cairn::raft {
 
+// The next change also waits until the commitment of the last one is durable here.
+//
+// The bad schedule: leader 1 goes from {1, 2} to {1}, commits that, sends node 2 the entry that
+// makes it a voter again, and loses power before its disk has anything of this. It starts again in
+// the joint state, needs the vote of 2, and 2 refuses for its longer log: nobody leads ever again.
 bool RaftCore::Impl::ConfigInProgress() const {
-  return configs_.last() > commit_ || config().joint();
+  const ConfigurationLog::At in_force = configs_.InForce(commit_);
+  return configs_.last() > commit_ || in_force.config.joint() || in_force.index > durable_commit_;
 }
 
 void RaftCore::Impl::On(ProposeConfig propose) {
@@ -80,9 +86,11 @@ void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
 // From the committed state alone, by whoever leads: a leader that entered the joint state and was
 // deposed must not leave the group in it for ever.
 void RaftCore::Impl::LeaveJointIfCommitted(Leader& leader) {
-  if (!config().joint() || configs_.last() > commit_ || !IsReady(leader)) return;
+  const ConfigurationLog::At in_force = configs_.InForce(commit_);
+  if (!in_force.config.joint() || configs_.last() > commit_ || !IsReady(leader)) return;
+  if (in_force.index > durable_commit_) return;
   if (!leader.transfer_target.is_none()) return;
-  const Configuration next = LeaveJoint(config());
+  const Configuration next = LeaveJoint(in_force.config);
   AppendAsLeader(EntryType::kConfig, std::make_shared<std::string>(EncodeConfiguration(next)));
 }
 
