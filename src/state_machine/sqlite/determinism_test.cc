@@ -160,7 +160,7 @@ class Statistics : public testing::Test {
             table + " SELECT " + (table == "a" ? "i" : "?1 - i") + " FROM n",
         {rows});
   }
-  void Join() { replicas.Must("INSERT INTO out(x) SELECT a.x FROM a, b WHERE a.x + 0 = b.x + 0"); }
+  void Join() { replicas.Must("INSERT INTO out(x) SELECT a.x FROM b, a WHERE a.x + 0 = b.x + 0"); }
 
   Replicas replicas;
 };
@@ -176,18 +176,23 @@ TEST_F(Statistics, OfATableThatBecameEmptyAreForgotten) {
   replicas.Check();
 }
 
+// Either index gives the same rows, each in an order of its own.
 TEST_F(Statistics, OfARolledBackAnalyzeAreForgotten) {
-  Fill("a", 3000);
+  replicas.Must("CREATE TABLE t(p, q, x)");
+  replicas.Must("CREATE INDEX ip ON t(p)");
+  replicas.Must("CREATE INDEX iq ON t(q)");
+  replicas.Must(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+      " INSERT INTO t SELECT i % 2, i % 100, i FROM n");
   replicas.Must("ANALYZE");
-  Join();
-  for (const char* failing :
-       {"INSERT INTO nowhere VALUES(1)", "INSERT OR ROLLBACK INTO out(n, x) VALUES(1, 1)"}) {
+  for (const char* failing : {"INSERT INTO nowhere VALUES(1)",
+                              "INSERT OR ROLLBACK INTO out(n, x) VALUES(1, 1), (1, 1)"}) {
     EXPECT_FALSE(
         replicas
             .Execute(
-                {{"DELETE FROM a WHERE x > 5", {}, {}}, {"ANALYZE", {}, {}}, {failing, {}, {}}})
+                {{"UPDATE t SET p = x, q = x % 2", {}, {}}, {"ANALYZE", {}, {}}, {failing, {}, {}}})
             .status.ok());
-    Join();
+    replicas.Must("INSERT INTO out(x) SELECT x FROM t WHERE p = 1 AND q IN (1, 3)");
   }
   EXPECT_EQ(replicas.Execute("DELETE FROM sqlite_stat1").status.code(),
             StatusCode::kPermissionDenied);
