@@ -73,7 +73,7 @@ class SqliteStateMachine final : public StateMachine {
   static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
                                                     const raft::Configuration& founding);
   ~SqliteStateMachine() override {
-    if (snapshots_ != nullptr) snapshots_->Stop();  // it is missing after an Open that failed
+    if (snapshots_ != nullptr) snapshots_->Stop();  // null when opening failed
   }
 
   AppliedState applied_state() const override {
