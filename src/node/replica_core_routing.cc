@@ -106,9 +106,9 @@ void ReplicaCore::Route(raft::Output output) {
   // First what others wait for: messages and the disk.
   if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
   for (const raft::Accepted& accepted : output.accepted) {
-    if (job_proposal_ == accepted.id || founding_proposal_ == accepted.id) continue;
     const auto it = proposing_.find(accepted.id);
-    CHECK(it != proposing_.end()) << "accepted a proposal nobody made: " << accepted.id;
+    // A change of configuration; the job that wanted it may be over.
+    if (it == proposing_.end()) continue;
     undurable_.insert(accepted.index);
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
