@@ -103,9 +103,9 @@ void ReplicaCore::Flush() {
 void ReplicaCore::Route(raft::Output output) {
   CheckInstallAccepted(&output);
   for (const raft::Accepted& accepted : output.accepted) {
-    if (job_proposal_ == accepted.id || founding_proposal_ == accepted.id) continue;
     const auto it = proposing_.find(accepted.id);
-    CHECK(it != proposing_.end()) << "accepted a proposal nobody made: " << accepted.id;
+    // A change of configuration; the job that wanted it may be over.
+    if (it == proposing_.end()) continue;
     uncommitted_.insert(accepted.index);
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
