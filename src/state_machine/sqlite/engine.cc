@@ -1,5 +1,8 @@
 #include "state_machine/sqlite/engine.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <limits>
 #include <string>
 #include <utility>
@@ -103,6 +106,13 @@ bool IsVerdict(int rc) {
   }
 }
 
+// SQLite would let everyone read a file that it makes; its WAL and shared memory get the mode of
+// the file. Exclusive: to close one that exists would release this process's locks on it.
+void MakePrivateFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd >= 0) ::close(fd);  // else SQLite says what is wrong, if anything is
+}
+
 }  // namespace
 
 // ---- Opening
@@ -127,6 +137,7 @@ Engine::~Engine() {
 }
 
 Status Engine::Configure(const std::string& path, size_t cache_bytes) {
+  MakePrivateFile(path);
   int rc = sqlite3_open_v2(path.c_str(), &db_,
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                            vfs_.name());
