@@ -96,6 +96,27 @@ class Crash(CairnTest):
         self.assertGreater(nodes[0].sql("SELECT count(*) AS n FROM trail")[0]["n"], 0)
         self.assert_equal_contents()
 
+    def test_reads_on_a_node_that_restarts_see_all_that_was_acknowledged(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (a)")
+        read = 0
+        for round_number in range(1, 9):
+            victim = nodes[round_number % 3]
+            helper = nodes[(round_number + 1) % 3]
+            victim.kill()
+            helper.sql(f"INSERT INTO t VALUES ({round_number})")
+            victim.start(wait=False)
+
+            def answered():
+                done = victim.shell("SELECT count(*) AS n FROM t", timeout_ms=2000)
+                if done.returncode != 0:
+                    return False  # not listening yet, or without a leader
+                self.assertEqual(done.stdout.strip(), f'[{{"n":{round_number}}}]')
+                return True
+            wait_until(answered, "the first read after the start")
+            read += 1
+        self.assertEqual(read, 8)
+
     def test_sigterm_hands_leadership_over_and_exits_with_0(self):
         self.new_cluster(3)
         self.start_load(4000)

@@ -116,6 +116,16 @@ class HostileInput(CairnTest):
         self.assertEqual(done.status, raw_grpc.OK, done.text)
         self.assertGreater(len(done.answer), 20 * 1000000)
 
+    def test_an_error_after_many_rows_is_no_success(self):
+        sql = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) "
+               "SELECT CASE i WHEN 29999 THEN abs(-9223372036854775808) ELSE i END FROM n")
+        done = self.query(sql)
+        self.assertGreater(len(done.answer), 50000)
+        self.assertEqual(done.status, raw_grpc.INVALID_ARGUMENT, done.text)
+        shell = self.node.shell(sql, mode="csv")
+        self.assertEqual(shell.returncode, 1)
+        self.assertIn("integer overflow", shell.stderr)
+
     def test_connections_dropped_in_the_middle_hold_nothing(self):
         endless = field(1, field(1, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
                                     "SELECT i FROM n"))
