@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/file_system.h"
+#include "base/log.h"
 #include "log_store/log_store.h"
 #include "log_store/memory_log.h"
 
@@ -80,7 +81,9 @@ bool WriteVote(bool fail_write, bool fail_sync) {
   log.fail_write = fail_write;
   log.fail_sync = fail_sync;
   Events events;
-  LogWorker worker(ReplicaOptions(), &PosixFileSystem(), &log, &events);
+  ReplicaOptions options;
+  options.data_directory = testing::TempDir();
+  LogWorker worker(options, &PosixFileSystem(), &log, &events);
   worker.Start();
   worker.Push(Vote());
   return events.AwaitDurable();
@@ -90,6 +93,7 @@ bool WriteVote(bool fail_write, bool fail_sync) {
 // nowhere.
 TEST(LogWorkerDeathTest, AFailedSyncOrWriteEndsTheProcessAndIsNeverTriedAgain) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
+  ASSERT_TRUE(InitLog("test", "error"));  // to standard error, where the test can see it
   EXPECT_TRUE(WriteVote(false, false));
   EXPECT_DEATH(WriteVote(false, true), "syncing the log failed");
   EXPECT_DEATH(WriteVote(true, false), "writing the log failed");
