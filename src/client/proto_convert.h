@@ -22,6 +22,8 @@ inline constexpr char kLeaderMetadata[] = "cairn-leader";
 // Request metadata: SESSION/SEQUENCE, or a bare text, which is that session's sequence 1.
 inline constexpr char kRequestIdMetadata[] = "cairn-request-id";
 // Request metadata: set to 1 by a node that passes a request on; such a request goes no further.
+// On what a node sends to the leader for its client; the value is the sender's cluster id, since
+// another cluster may by now answer at the leader's address.
 inline constexpr char kForwardedMetadata[] = "cairn-forwarded";
 
 // Values are moved out of their source, for which reason the sources are not const.

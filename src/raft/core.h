@@ -252,8 +252,8 @@ struct CoreStatus {
   LogIndex applied;
   Configuration config;
   LogIndex config_index;
-  // A configuration entry is in the log and not yet committed, or the configuration is joint, or its
-  // commitment is not yet durable here: the next change would be refused.
+  // A configuration entry is in the log and not yet committed, or the configuration is joint, or
+  // its commitment is not yet durable here: the next change would be refused.
   bool config_in_progress = false;
   // Leader only: an entry of its own term is committed, so that it may serve reads and change
   // members.

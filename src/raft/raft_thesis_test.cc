@@ -80,6 +80,7 @@ TEST(Thesis4, WhatFollowsAConfigurationNeedsTheNewQuorum) {
   node.Ack(2, 2);
   Configuration target = MakeConfig({1, 4, 5}, {2, 3});
   target.next_member_id = 6;
+  node.Sync();
   node.Step(ProposeConfig{78, target});
   node.Propose("x");
   node.Sync();
@@ -88,6 +89,24 @@ TEST(Thesis4, WhatFollowsAConfigurationNeedsTheNewQuorum) {
   EXPECT_TRUE(node.status().config.joint());
   node.Ack(4, 4);
   EXPECT_EQ(node.core->commit(), LogIndex(4));
+}
+
+TEST(Thesis4, TheNextChangeWaitsUntilTheCommitmentOfTheLastIsDurable) {
+  OneCore node({1, 2});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  node.Step(ProposeConfig{77, MakeConfig({1, 2}, {3})});
+  node.Sync();
+  node.Ack(2, 2);
+  ASSERT_EQ(node.status().config_index, LogIndex(2));
+  ASSERT_FALSE(node.writes.empty()) << "the commitment of a configuration is written by itself";
+  EXPECT_EQ(node.writes.back().hard_state->commit, LogIndex(2));
+  node.Step(ProposeConfig{78, MakeConfig({1, 2}, {3, 4})});
+  ASSERT_EQ(node.dropped.size(), 1u);
+  EXPECT_EQ(node.dropped[0].reason, DropReason::kConfigInProgress);
+  node.Sync();
+  node.Step(ProposeConfig{79, MakeConfig({1, 2}, {3, 4})});
+  EXPECT_EQ(node.accepted.back().id, 79u);
 }
 
 TEST(Thesis4, AConfigurationInTheLogProvesTheOneBeforeItCommitted) {

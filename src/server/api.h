@@ -20,6 +20,7 @@ namespace cairn::server {
 // What a call brings beside its message.
 struct CallContext {
   bool forwarded = false;                              // by another node
+  uint64_t forwarder_cluster_id = 0;                   // the cluster it says it belongs to
   SteadyTime deadline = SteadyTime::max();             // of the gRPC call
   std::optional<state_machine::RequestId> request_id;  // of the metadata
 };

@@ -213,12 +213,13 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
 // latest.
 class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershipResponse> {
  public:
-  MembershipRelay(const std::string& leader, v1::ChangeMembershipRequest request,
-                  std::chrono::milliseconds timeout, std::shared_ptr<MembershipStream> to)
+  MembershipRelay(const std::string& leader, uint64_t cluster_id,
+                  v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
+                  std::shared_ptr<MembershipStream> to)
       : stub_(v1::Cluster::NewStub(client::NewChannel(leader))),
         request_(std::move(request)),
         to_(std::move(to)) {
-    context_.AddMetadata(client::kForwardedMetadata, "1");
+    context_.AddMetadata(client::kForwardedMetadata, std::to_string(cluster_id));
     context_.set_deadline(std::chrono::system_clock::now() + timeout);
     stub_->async()->ChangeMembership(&context_, &request_, this);
     StartRead(&response_);
@@ -271,6 +272,7 @@ class ClusterService final : public RawCluster {
     cairn::Status bad = ParseMessage(*bytes, &request);
     Result<CallContext> call = ContextOf(*context, *clock_);
     if (bad.ok()) bad = call.status();
+    if (bad.ok()) bad = CheckForwarder(*call, *replica_);
     if (bad.ok()) bad = Change(std::move(request), *call, stream);
     if (!bad.ok()) stream->Done(std::move(bad).With(Outcome::kNotApplied));
     return stream.get();
@@ -280,6 +282,10 @@ class ClusterService final : public RawCluster {
                                                const Bytes* bytes, Bytes* response) override {
     return RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
         context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
+            done(std::move(bad));
+            return;
+          }
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayTransfer(*leader, *request, std::move(done));
             return;
@@ -304,7 +310,8 @@ class ClusterService final : public RawCluster {
     const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
     if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
       const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
-      new MembershipRelay(leader->address, std::move(request), timeout, stream);
+      new MembershipRelay(leader->address, replica_->status().cluster_id, std::move(request),
+                          timeout, stream);
       return OkStatus();
     }
     replica_->ChangeMembership(
@@ -331,7 +338,8 @@ class ClusterService final : public RawCluster {
     auto relay = std::make_shared<TransferRelay>();
     relay->stub = v1::Cluster::NewStub(client::NewChannel(leader.address));
     relay->request = request;
-    relay->context.AddMetadata(client::kForwardedMetadata, "1");
+    relay->context.AddMetadata(client::kForwardedMetadata,
+                               std::to_string(replica_->status().cluster_id));
     const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
     relay->context.set_deadline(std::chrono::system_clock::now() +
                                 std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs)));

@@ -1,6 +1,7 @@
 #include "server/raw_call.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "client/proto_convert.h"
@@ -14,6 +15,11 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
   const auto& metadata = context.client_metadata();
   if (const auto found = metadata.find(client::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;
+    const char* const end = found->second.data() + found->second.size();
+    const auto parsed = std::from_chars(found->second.data(), end, call.forwarder_cluster_id);
+    if (parsed.ec != std::errc() || parsed.ptr != end) {
+      return InvalidArgument("metadata cairn-forwarded must hold a cluster id");
+    }
   }
   if (const auto found = metadata.find(client::kRequestIdMetadata); found != metadata.end()) {
     ASSIGN_OR_RETURN(call.request_id,
@@ -27,6 +33,15 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
     call.deadline = clock.SteadyNow() + std::chrono::milliseconds(left_ms);
   }
   return call;
+}
+
+Status CheckForwarder(const CallContext& call, const node::Replica& replica) {
+  if (!call.forwarded) return OkStatus();
+  const uint64_t here = replica.status().cluster_id;
+  if (call.forwarder_cluster_id == here) return OkStatus();
+  return Unavailable("forwarded by a node of cluster " + std::to_string(call.forwarder_cluster_id) +
+                     "; this node is of cluster " + std::to_string(here))
+      .With(Outcome::kNotApplied);
 }
 
 grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) {

@@ -19,6 +19,11 @@ namespace cairn::server {
 // What the call's metadata and deadline say. INVALID_ARGUMENT for a malformed request id.
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock);
 
+// UNAVAILABLE, not applied, for what a node of another cluster forwarded. The bad schedule: the
+// leader's machine comes back with the data of another cluster; a follower that has not noticed
+// forwards a write to the old address, and the wrong cluster acknowledges it.
+Status CheckForwarder(const CallContext& call, const node::Replica& replica);
+
 // A failed call's status; adds its details to the trailing metadata. Before Finish.
 grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context);
 

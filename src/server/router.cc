@@ -268,7 +268,8 @@ Status Router::WithLeader(Status status) const {
 std::shared_ptr<client::SessionChannel> Router::ChannelTo(const std::string& address) {
   client::SessionChannel::Options options;
   options.endpoint = address;
-  options.metadata.emplace(client::kForwardedMetadata, "1");
+  options.metadata.emplace(client::kForwardedMetadata,
+                           std::to_string(replica_->status().cluster_id));
   options.inflight_max = options_.writes_max;
   options.inflight_bytes_max = options_.write_bytes_max;
   std::shared_ptr<client::SessionChannel> former;

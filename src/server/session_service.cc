@@ -27,8 +27,9 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Start() {
     self_ = shared_from_this();
     Result<CallContext> call = ContextOf(*context_, *clock_);
-    if (!call.ok()) {
-      finish_ = call.status();
+    const Status bad = call.ok() ? CheckForwarder(*call, *replica_) : call.status();
+    if (!bad.ok()) {
+      finish_ = bad;
       read_over_ = true;
       FinishIfOver();
       return;

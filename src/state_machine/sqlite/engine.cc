@@ -208,10 +208,9 @@ Status Engine::AbandonBatch() {
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   if (!schema_changed_in_batch_) return OkStatus();
+  if (analyzed_in_batch_) return ReloadSchema();
   programs_.Clear();
-  RETURN_IF_ERROR(LoadCatalog());
-  // Statistics that SQLite holds in memory may be of the ANALYZE that is gone.
-  return analyzed_in_batch_ ? ReloadStatistics() : OkStatus();
+  return LoadCatalog();
 }
 
 // ---- Commands
@@ -220,7 +219,6 @@ Status Engine::AbandonBatch() {
 Status Engine::BeginCommand(const CommandContext& context) {
   context_ = context;
   result_bytes_ = 0;
-  schema_changed_ = false;
   analyzed_ = false;
   vfs_.SetTime(context.wall_ms);
   // changes() would tell of the last command, but not after a restart.
@@ -239,18 +237,21 @@ Status Engine::CheckDeferred() const {
 
 Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
-  if (keep && verdict->ok()) return release_.Run();
-  return UndoCommand();
+  if (!keep || !verdict->ok()) return UndoCommand();
+  RETURN_IF_ERROR(release_.Run());
+  return analyzed_ ? ReloadSchema() : OkStatus();
 }
 
 Status Engine::UndoCommand() {
   if (batch_lost()) return OkStatus();
   RETURN_IF_ERROR(rollback_to_.Run());
   RETURN_IF_ERROR(release_.Run());
-  if (!schema_changed_) return OkStatus();
+  // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
+  // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
+  if (!schema_changed_in_batch_) return OkStatus();
+  if (analyzed_) return ReloadSchema();
   programs_.Clear();
-  RETURN_IF_ERROR(LoadCatalog());
-  return analyzed_ ? ReloadStatistics() : OkStatus();
+  return LoadCatalog();
 }
 
 // ---- Compiling
@@ -345,10 +346,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
     return no_memory ? *verdict : OkStatus();
   }
   const ProgramFacts& facts = program->facts;
-  if (facts.changes_schema) {
-    schema_changed_ = true;
-    schema_changed_in_batch_ = true;
-  }
+  schema_changed_in_batch_ = schema_changed_in_batch_ || facts.changes_schema;
   analyzed_ = analyzed_ || facts.analyzes;
   analyzed_in_batch_ = analyzed_in_batch_ || facts.analyzes;
 
@@ -435,7 +433,7 @@ Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
   if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
     renamed_to_ = catalog_.NameAt(altered_row);
   }
-  return facts.analyzes ? ReloadStatistics() : OkStatus();
+  return OkStatus();
 }
 
 // An AUTOINCREMENT table at the end of its sequence answers SQLITE_FULL, which looks like a full
@@ -450,10 +448,14 @@ Status Engine::CheckSequences(Status* verdict) {
   return OkStatus();
 }
 
-// Makes SQLite's statistics in memory those that a node would have that opens the file now: else
-// the two would choose different plans, and so different orders of rows.
-Status Engine::ReloadStatistics() {
-  return catalog_.has_statistics() ? ExecInternal(db_, "ANALYZE sqlite_schema") : OkStatus();
+// ANALYZE leaves estimates in memory that a node which opens the file now would not have: of a
+// table that has become empty, or of one whose ANALYZE was rolled back. The two would choose
+// different plans, and so different orders of rows. So the schema is read anew; not before the
+// command has ended, since virtual tables are connected anew by it, too.
+Status Engine::ReloadSchema() {
+  programs_.Clear();
+  RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));
+  return LoadCatalog();
 }
 
 Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {

@@ -95,7 +95,7 @@ class Engine {
   Status Finish(Program* program, StatementResult* result, Status* verdict);
   Status AfterSchemaChange(const ProgramFacts& facts);
   Status CheckSequences(Status* verdict);
-  Status ReloadStatistics();
+  Status ReloadSchema();
   // Sorts a result code of SQLite into a verdict or trouble.
   Status Judge(int rc, std::string_view doing, Status* verdict);
   Status UndoCommand();
@@ -123,7 +123,6 @@ class Engine {
   // Of the command that runs.
   CommandContext context_;
   size_t result_bytes_ = 0;
-  bool schema_changed_ = false;
   // Of the statement that runs.
   std::string renamed_to_;
   bool counts_ops_ = false;

@@ -208,7 +208,7 @@ TEST(Authorizer, InternalTablesCannotBeTouched) {
   EXPECT_EQ(replicas.Execute("INSERT INTO t SELECT applied_index FROM v").status.code(),
             StatusCode::kPermissionDenied);
   // Full-text tables can be told to read any table as their content.
-  replicas.Execute("CREATE VIRTUAL TABLE f USING fts5(name, content='_cairn_versions')");
+  replicas.Execute("CREATE VIRTUAL TABLE f USING fts5(format, content='_cairn_state')");
   EXPECT_FALSE(replicas.Execute("INSERT INTO f(f) VALUES('rebuild')").status.ok());
   replicas.Must("INSERT INTO t VALUES(1)");
   replicas.Check();

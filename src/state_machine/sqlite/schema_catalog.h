@@ -42,8 +42,6 @@ class SchemaCatalog {
   std::string NameAt(int64_t row) const;
   // How many objects have reserved names.
   int64_t reserved_objects() const { return reserved_objects_; }
-  bool has_statistics() const { return rows_.contains("sqlite_stat1"); }
-  bool has_sequences() const { return rows_.contains("sqlite_sequence"); }
 
  private:
   std::map<int64_t, Table> tables_;

@@ -72,7 +72,9 @@ class SqliteStateMachine final : public StateMachine {
  public:
   static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
                                                     const raft::Configuration& founding);
-  ~SqliteStateMachine() override { snapshots_->Stop(); }
+  ~SqliteStateMachine() override {
+    if (snapshots_ != nullptr) snapshots_->Stop();  // null when opening failed
+  }
 
   AppliedState applied_state() const override {
     const std::lock_guard lock(state_mutex_);
