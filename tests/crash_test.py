@@ -132,6 +132,15 @@ class Crash(CairnTest):
         leader.start()
         self.check_load()
 
+    def test_a_signal_that_comes_twice_at_once_is_one_request(self):
+        # timeout(1) sends it to the process and to its group.
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE t (a)")
+        node.process.send_signal(signal.SIGTERM)
+        node.process.send_signal(signal.SIGINT)
+        self.assertEqual(node.process.wait(timeout=harness.BOUND_SECONDS), 0)
+        self.assertIn("stopped", node.log)
+
     def test_sigint_ends_a_single_node_cleanly(self):
         node = self.new_cluster(1)[0]
         node.sql("CREATE TABLE t (a)")
