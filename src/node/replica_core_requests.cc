@@ -70,7 +70,8 @@ void ReplicaCore::StepProposals() {
   // The lease clock is known once an entry of our own term has been applied; until then commands
   // wait (a new leader: for one round trip).
   if (!LeaseNow(clock_->SteadyNow())) return;
-  while (batcher_.Ready(undurable_.size() + proposing_.size())) ProposeBatch(batcher_.TakeBatch());
+  while (batcher_.Ready(uncommitted_.size() + proposing_.size()))
+    ProposeBatch(batcher_.TakeBatch());
 }
 
 void ReplicaCore::ProposeBatch(std::vector<PendingCommandPtr> batch) {

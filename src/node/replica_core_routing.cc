@@ -29,7 +29,6 @@ void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
   while (!in_flight_persists_.empty() && in_flight_persists_.front().sequence <= ticket.sequence) {
     in_flight_persists_.pop_front();
   }
-  undurable_.erase(undurable_.begin(), undurable_.upper_bound(ticket.last));
   raft_->Step(raft::Persisted{ticket});
   MaybeStartInstall();
 }
@@ -109,7 +108,7 @@ void ReplicaCore::Route(raft::Output output) {
     if (job_proposal_ == accepted.id || founding_proposal_ == accepted.id) continue;
     const auto it = proposing_.find(accepted.id);
     CHECK(it != proposing_.end()) << "accepted a proposal nobody made: " << accepted.id;
-    undurable_.insert(accepted.index);
+    uncommitted_.insert(accepted.index);
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
   }
@@ -131,11 +130,11 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
   for (raft::Persist& persist : persists) {
     if (persist.reset_to) {
       extent_.Reset();
-      undurable_.clear();
+      uncommitted_.clear();
     }
     if (persist.truncate_from) {
       extent_.TruncateFrom(*persist.truncate_from);
-      undurable_.erase(undurable_.lower_bound(*persist.truncate_from), undurable_.end());
+      uncommitted_.erase(uncommitted_.lower_bound(*persist.truncate_from), uncommitted_.end());
     }
     extent_.Append(persist.entries);
     // The file first, then the log: a file ahead of the log is known on open for an interrupted
@@ -157,6 +156,7 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
   for (const raft::Entry& entry : batch.entries) {
     auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
     if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
+    uncommitted_.erase(entry.index);
   }
   if (batch.config_index != config_index_ || batch.config != config_) {
     SetConfig(batch.config, batch.config_index);
@@ -213,7 +213,7 @@ void ReplicaCore::OnSoftStateChanged() {
   last_leader_ = raft_->leader();
   if (deposed || role != raft::Role::kLeader) {
     lease_.reset();
-    undurable_.clear();
+    uncommitted_.clear();
     sending_.clear();
     founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }
