@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test build verify bench check format test-asan test-tsan clean
+.PHONY: help run test test-big build verify bench check format test-asan test-tsan clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ check: ## formatting, layers, clang-tidy
 format: ## rewrite the sources as clang-format wants them
 	@scripts/bootstrap check
 	@git ls-files '*.h' '*.cc' | xargs clang-format-14 -i
+
+test-big: build ## snapshots of a data base of 2 GB (needs 12 GB of disk, and some minutes)
+	@CAIRN_TEST_DATA_MB=2000 python3 tests/snapshot_test.py
 
 test-asan: ## all unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/bootstrap build test

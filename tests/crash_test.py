@@ -1,12 +1,25 @@
 """SIGKILL and SIGTERM at any moment: nothing that was acknowledged is lost, nothing happens twice."""
+import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 
 import harness
 from harness import CairnTest, wait_until
+
+# What must be the same everywhere however often its entry is applied to a copy that lost it.
+MIXED = """
+CREATE TABLE mixed (id INTEGER PRIMARY KEY, chance INTEGER DEFAULT (random()), blob BLOB,
+                    at TEXT DEFAULT CURRENT_TIMESTAMP);
+CREATE TABLE trail (id INTEGER, what TEXT, at TEXT);
+CREATE TRIGGER mixed_added AFTER INSERT ON mixed BEGIN
+  INSERT INTO trail VALUES (new.id, hex(randomblob(4)), datetime('now'));
+END;
+"""
 
 
 class Crash(CairnTest):
@@ -35,6 +48,75 @@ class Crash(CairnTest):
         self.await_leader()
         self.check_load()
 
+    def write_mixed(self, stop):
+        """Statements that draw numbers and tell the time, through any node, until told to stop.
+        Each may fail: its node may be down."""
+        turn = 0
+        while not stop.is_set():
+            node = self.nodes[turn % len(self.nodes)]
+            turn += 1
+            if node.up:
+                node.shell("INSERT INTO mixed (blob) VALUES (randomblob(20)), (randomblob(300))",
+                           "UPDATE mixed SET chance = random() WHERE id IN "
+                           "(SELECT id FROM mixed ORDER BY random() LIMIT 3)", timeout_ms=2000)
+
+    def test_random_nodes_killed_again_and_again_stay_equal(self):
+        seed = int(os.environ.get("CAIRN_TEST_SEED", time.time_ns() % (1 << 32)))
+        print(f"CAIRN_TEST_SEED={seed}")
+        rng = random.Random(seed)
+        nodes = self.new_cluster(3)
+        done = harness.run_cairn("shell", nodes[0].address, stdin=MIXED)
+        self.assert_passes(done)
+        stop = threading.Event()
+        mixed = threading.Thread(target=self.write_mixed, args=(stop,))
+        self.start_load(15000)
+        mixed.start()
+        try:
+            kills = 0
+            while self.load.poll() is None:
+                victims = rng.sample(nodes, rng.choice([1, 1, 1, 1, 2, 3]))
+                for victim in victims:
+                    self.assertTrue(victim.up, f"node {victim.id} ended by itself: "
+                                               f"{victim.log[-2000:]}")
+                    victim.process.kill()
+                for victim in victims:
+                    victim.kill()
+                kills += len(victims)
+                # The moment of the next kill is what is random: a node may also be starting.
+                time.sleep(rng.random() * 0.4)
+                for victim in victims:
+                    victim.start(wait=False)
+                time.sleep(rng.random() * rng.choice([0.2, 2]))
+        finally:
+            stop.set()
+            mixed.join()
+        self.await_leader()
+        self.check_load()
+        self.assertGreater(kills, 5)
+        self.assertGreater(nodes[0].sql("SELECT count(*) AS n FROM trail")[0]["n"], 0)
+        self.assert_equal_contents()
+
+    def test_reads_on_a_node_that_restarts_see_all_that_was_acknowledged(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (a)")
+        read = 0
+        for round_number in range(1, 9):
+            victim = nodes[round_number % 3]
+            helper = nodes[(round_number + 1) % 3]
+            victim.kill()
+            helper.sql(f"INSERT INTO t VALUES ({round_number})")
+            victim.start(wait=False)
+
+            def answered():
+                done = victim.shell("SELECT count(*) AS n FROM t", timeout_ms=2000)
+                if done.returncode != 0:
+                    return False  # not listening yet, or without a leader
+                self.assertEqual(done.stdout.strip(), f'[{{"n":{round_number}}}]')
+                return True
+            wait_until(answered, "the first read after the start")
+            read += 1
+        self.assertEqual(read, 8)
+
     def test_sigterm_hands_leadership_over_and_exits_with_0(self):
         self.new_cluster(3)
         self.start_load(4000)
@@ -49,6 +131,15 @@ class Crash(CairnTest):
         self.assertLess(took, 5, "the hand-over took longer than an election should")
         leader.start()
         self.check_load()
+
+    def test_a_signal_that_comes_twice_at_once_is_one_request(self):
+        # timeout(1) sends it to the process and to its group.
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE t (a)")
+        node.process.send_signal(signal.SIGTERM)
+        node.process.send_signal(signal.SIGINT)
+        self.assertEqual(node.process.wait(timeout=harness.BOUND_SECONDS), 0)
+        self.assertIn("stopped", node.log)
 
     def test_sigint_ends_a_single_node_cleanly(self):
         node = self.new_cluster(1)[0]

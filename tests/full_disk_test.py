@@ -1,13 +1,15 @@
-"""A full disk: writes are refused, reads go on, and when there is room again so do the writes."""
+"""Disks that are full or cannot be written: what is refused, what goes on, and how it ends."""
 import os
 import subprocess
 import unittest
 
 import harness
-from harness import CairnTest, Node, free_ports, wait_until
+from harness import CairnTest, Node, free_ports, run_cairn, wait_until
 
 
-class FullDisk(CairnTest):
+class SmallDisk(CairnTest):
+    """A node on a disk of its own, of 256 MiB."""
+
     def setUp(self):
         super().setUp()
         self.disk = self.directory / "disk"
@@ -25,6 +27,12 @@ class FullDisk(CairnTest):
         subprocess.run(["umount", "-l", self.disk], capture_output=True, check=False)
         super().tearDown()
 
+    def remount(self, how):
+        return subprocess.run(["mount", "-o", f"remount,{how}", self.disk], capture_output=True,
+                              check=False).returncode == 0
+
+
+class FullDisk(SmallDisk):
     def fill(self, leave_bytes):
         free = os.statvfs(self.disk)
         size = free.f_bavail * free.f_frsize - leave_bytes
@@ -59,6 +67,30 @@ class FullDisk(CairnTest):
         self.assertEqual(self.node.stop(), 0)
         self.node.start()
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": before + 1}])
+
+
+class ReadOnlyDisk(SmallDisk):
+    def test_a_node_does_not_start_and_says_why(self):
+        self.assertTrue(self.remount("ro"))
+        done = run_cairn("server", "--db", self.node.db, "--port", self.node.port, seconds=10)
+        self.assertGreater(done.returncode, 0)
+        self.assertIn("read-only", done.stderr.lower())
+        self.assertIn(str(self.disk), done.stderr)
+        self.assertEqual(list(self.disk.iterdir()), [])
+
+    def test_data_on_a_disk_that_became_read_only_is_refused_and_whole(self):
+        self.node.start()
+        wait_until(self.node.leads, "the node leads")
+        self.node.sql("CREATE TABLE t (a)")
+        self.node.sql("INSERT INTO t VALUES (1)")
+        self.node.kill()
+        self.assertTrue(self.remount("ro"))
+        done = run_cairn("server", "--db", self.node.db, "--port", self.node.port, seconds=10)
+        self.assertGreater(done.returncode, 0)
+        self.assertIn("read-only", done.stderr.lower())
+        self.assertTrue(self.remount("rw"))
+        self.node.start()
+        self.assertEqual(self.node.sql("SELECT a FROM t"), [{"a": 1}])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -58,13 +59,14 @@ def run_cairn(*arguments, stdin=None, seconds=BOUND_SECONDS):
 class Node:
     """One `cairn server`, which may be started, ended and started again on its data."""
 
-    def __init__(self, node_id, port, directory, peers="", flags=()):
+    def __init__(self, node_id, port, directory, peers="", flags=(), env=None):
         self.id = node_id
         self.port = port
         self.db = pathlib.Path(directory) / f"node{node_id}.db"
         self.log_path = pathlib.Path(directory) / f"node{node_id}.log"
         self.peers = peers
         self.flags = list(flags)
+        self.env = env or {}  # on top of the test's own
         self.process = None
 
     @property
@@ -83,7 +85,7 @@ class Node:
         listening_before = self.log.count(" serving on ")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL)
+                                            stdin=subprocess.DEVNULL, env={**os.environ, **self.env})
         if wait:
             def listens():
                 if self.process.poll() is not None:
@@ -127,6 +129,20 @@ class Node:
         done = self.shell(".status", timeout_ms=1000)
         return json.loads(done.stdout)[0] if done.returncode == 0 else None
 
+    def memory_mb_max(self):
+        """The most memory the process has had resident so far."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+
+    def dump(self):
+        """What clients have put into the file of a node that is stopped, as SQL."""
+        with sqlite3.connect(f"file:{self.db}?mode=ro", uri=True) as file:
+            check = file.execute("PRAGMA integrity_check").fetchall()
+            if check != [("ok",)]:
+                raise AssertionError(f"{self.db}: {check}")
+            return [line for line in file.iterdump() if "_cairn_" not in line]
+
     def leads(self):
         status = self.status() if self.up else None
         return status is not None and status["role"] == "leader"
@@ -165,6 +181,20 @@ class CairnTest(unittest.TestCase):
         def leader():
             return next((node for node in self.nodes if node.leads()), None)
         return wait_until(leader, "a leader")
+
+    def assert_equal_contents(self):
+        """All nodes hold the same rows. Stops them: the files themselves are compared."""
+        for node in self.nodes:
+            node.sql("SELECT 1")  # linearizable: it has applied all that was acknowledged
+        for node in self.nodes:
+            self.assertEqual(node.stop(), 0, node.log[-2000:])
+        first = self.nodes[0].dump()
+        for node in self.nodes[1:]:
+            other = node.dump()
+            if other != first:
+                lines = [pair for pair in zip(first, other) if pair[0] != pair[1]][:5]
+                self.fail(f"node {node.id} differs from node 1: {len(first)} and {len(other)} "
+                          f"statements; first differences {lines}")
 
     def client(self, *arguments, seconds=120):
         return run_cairn("client", "--master-addr", self.nodes[0].address, "--slave-addrs",

@@ -2,16 +2,16 @@
 import os
 import random
 import socket
+import subprocess
 
 import harness
-from harness import CairnTest
+import raw_grpc
+from harness import CAIRN, CairnTest, wait_until
+from raw_grpc import PREFACE, field, frame, message, unary
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-def frame(kind, flags, stream, payload):
-    return (len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
-            + payload)
+SEED = "/transaction.DatabaseService/"
+DATABASE = "/cairn.v1.Database/"
+PEER = "/cairn.internal.Peer/"
 
 
 class HostileInput(CairnTest):
@@ -61,6 +61,118 @@ class HostileInput(CairnTest):
                 done = self.node.shell(sql)
                 self.assertEqual(done.returncode, code, done.stdout[:200])
                 self.assertIn("error: ", done.stderr)
+        self.node.sql("INSERT INTO t VALUES (1)")
+        self.assertTrue(self.node.up)
+
+    def query(self, sql, values=b""):
+        return unary(self.node.port, DATABASE + "Query", field(1, field(1, sql) + values))
+
+    def execute(self, sql, values=b""):
+        return unary(self.node.port, DATABASE + "Execute", field(1, field(1, sql) + values))
+
+    def test_requests_that_no_decent_client_sends_have_a_status(self):
+        one = field(2, field(1, 2))  # the integer 1
+        table = [
+            ("nothing wrong", SEED + "Execute", field(1, "INSERT INTO t VALUES (0)"), [raw_grpc.OK]),
+            ("no such method", SEED + "Nothing", b"", [raw_grpc.UNIMPLEMENTED]),
+            ("not a message", SEED + "Execute", b"\xff" * 50,
+             [raw_grpc.INVALID_ARGUMENT, raw_grpc.INTERNAL]),
+            ("a length past the end", SEED + "Execute", b"\x0a\xff\x7fshort",
+             [raw_grpc.INVALID_ARGUMENT, raw_grpc.INTERNAL]),
+            ("not UTF-8", SEED + "Execute", field(1, b"INSERT INTO t VALUES ('\xff\xfe')"),
+             [raw_grpc.INVALID_ARGUMENT, raw_grpc.INTERNAL]),
+            ("a NUL", SEED + "Execute", field(1, "INSERT INTO t VALUES (1)\0; DROP TABLE t"),
+             [raw_grpc.INVALID_ARGUMENT]),
+            ("a SELECT in Execute", SEED + "Execute", field(1, "SELECT 1"),
+             [raw_grpc.INVALID_ARGUMENT]),
+            ("nothing at all", SEED + "Execute", b"", [raw_grpc.INVALID_ARGUMENT]),
+            ("too few parameters", DATABASE + "Execute",
+             field(1, field(1, "INSERT INTO t VALUES (?1 + ?2)") + one), [raw_grpc.INVALID_ARGUMENT]),
+            ("too many parameters", DATABASE + "Execute",
+             field(1, field(1, "INSERT INTO t VALUES (?1)") + one + one),
+             [raw_grpc.INVALID_ARGUMENT]),
+            ("a write in Query", DATABASE + "Query", field(1, field(1, "DELETE FROM t")),
+             [raw_grpc.INVALID_ARGUMENT]),
+            ("too few parameters of a query", DATABASE + "Query", field(1, field(1, "SELECT ?1")),
+             [raw_grpc.INVALID_ARGUMENT]),
+            ("more than 16 MiB", SEED + "Execute",
+             field(1, "INSERT INTO t VALUES ('" + "x" * (17 << 20) + "')"),
+             [raw_grpc.RESOURCE_EXHAUSTED]),
+        ]
+        for name, method, request, allowed in table:
+            with self.subTest(name):
+                call = unary(self.node.port, method, request)
+                self.assertIn(call.status, allowed, call.text)
+        self.assertEqual(self.node.sql("SELECT a FROM t"), [{"a": 0}])
+        self.assertTrue(self.node.up)
+
+    def test_a_result_larger_than_a_message_has_an_answer(self):
+        done = self.execute("INSERT INTO t SELECT hex(zeroblob(1500000)) FROM (SELECT 1 UNION SELECT 2 "
+                            "UNION SELECT 3) RETURNING a")
+        self.assertEqual(done.status, raw_grpc.RESOURCE_EXHAUSTED, done.text)
+        # The same rows as a stream: many messages.
+        done = self.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+                          "i < 20) SELECT hex(zeroblob(500000)) FROM n")
+        self.assertEqual(done.status, raw_grpc.OK, done.text)
+        self.assertGreater(len(done.answer), 20 * 1000000)
+
+    def test_an_error_after_many_rows_is_no_success(self):
+        sql = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) "
+               "SELECT CASE i WHEN 29999 THEN abs(-9223372036854775808) ELSE i END FROM n")
+        done = self.query(sql)
+        self.assertGreater(len(done.answer), 50000)
+        self.assertEqual(done.status, raw_grpc.INVALID_ARGUMENT, done.text)
+        shell = self.node.shell(sql, mode="csv")
+        self.assertEqual(shell.returncode, 1)
+        self.assertIn("integer overflow", shell.stderr)
+
+    def test_connections_dropped_in_the_middle_hold_nothing(self):
+        endless = field(1, field(1, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                                    "SELECT i FROM n"))
+        write = field(1, "INSERT INTO t VALUES (7)")
+        # More than there are threads for queries.
+        for _ in range(12):
+            reading = raw_grpc.Call(self.node.port, DATABASE + "Query")
+            reading.send(message(endless), end=True)
+            while not reading.answer:
+                reading.read_frame()
+            reading.drop()
+            half = raw_grpc.Call(self.node.port, SEED + "Execute")
+            half.send(message(write)[:-5])
+            half.drop()
+            session = raw_grpc.Call(self.node.port, DATABASE + "Session")
+            while not session.answer:
+                session.read_frame()
+            session.send(message(field(1, field(1, 1) + field(3, field(1, write)))))
+            session.drop()
+        # A client that dies with its query.
+        shell = subprocess.Popen([CAIRN, "shell", self.node.address, "--mode", "csv", "-c",
+                                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                                  "SELECT i FROM n"], stdout=subprocess.PIPE)
+        shell.stdout.read(100)
+        shell.kill()
+        shell.wait()
+        shell.stdout.close()
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t WHERE a <> 7"), [{"n": 0}])
+        self.node.sql("INSERT INTO t VALUES (1)")
+        self.assertTrue(self.node.up)
+
+    def test_peers_of_another_version_or_cluster_are_refused_with_the_reason(self):
+        def hello(version, cluster):
+            return field(1, field(1, version) + field(2, cluster) + field(3, 2) + field(4, 2) +
+                         field(5, 1) + field(6, "127.0.0.1:1") + field(7, "x"))
+        for version, reason in [(1 << 20, "protocol version"), (1, "of cluster 4711")]:
+            for method in ("Messages", "Snapshot"):
+                with self.subTest(version=version, method=method):
+                    call = raw_grpc.Call(self.node.port, PEER + method)
+                    call.send(message(hello(version, 4711)), end=True)
+                    self.assertEqual(call.finish(), raw_grpc.FAILED_PRECONDITION, call.text)
+                    self.assertIn(reason, call.text)
+        probe = unary(self.node.port, PEER + "Probe", field(1, 1 << 20))
+        self.assertIn(probe.status, (raw_grpc.OK, raw_grpc.FAILED_PRECONDITION))
+        for method in ("Messages", "Snapshot", "Probe", "Join"):
+            for garbage in (b"", b"\xff" * 100, os.urandom(1000)):
+                unary(self.node.port, PEER + method, garbage)
         self.node.sql("INSERT INTO t VALUES (1)")
         self.assertTrue(self.node.up)
 

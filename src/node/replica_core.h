@@ -197,7 +197,7 @@ class ReplicaCore {
   ProposalTracker tracker_;
   uint64_t next_id_ = 1;  // of what is stepped into the core: proposals and rounds of reads
   std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
-  std::set<LogIndex> undurable_;  // our entries that are not yet on our disk
+  std::set<LogIndex> uncommitted_;  // our entries, as leader, that are not yet committed
   // The lease clock of this leader: where it stood when its first own entry was applied.
   struct Lease {
     Term term;

@@ -29,7 +29,6 @@ void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
   while (!in_flight_persists_.empty() && in_flight_persists_.front().sequence <= ticket.sequence) {
     in_flight_persists_.pop_front();
   }
-  undurable_.erase(undurable_.begin(), undurable_.upper_bound(ticket.last));
   raft_->Step(raft::Persisted{ticket});
   MaybeStartInstall();
 }
@@ -103,18 +102,19 @@ void ReplicaCore::Flush() {
 
 void ReplicaCore::Route(raft::Output output) {
   CheckInstallAccepted(&output);
-  // First what others wait for: messages and the disk.
-  if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
   for (const raft::Accepted& accepted : output.accepted) {
     const auto it = proposing_.find(accepted.id);
     // A change of configuration; the job that wanted it may be over.
     if (it == proposing_.end()) continue;
-    undurable_.insert(accepted.index);
+    uncommitted_.insert(accepted.index);
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
   }
-  if (!output.persists.empty()) RoutePersists(std::move(output.persists));
+  // First the apply thread, which clients wait for and which works on its own from here; then what
+  // other nodes and the disk are to do.
   if (output.committed) RouteCommitted(*std::move(output.committed));
+  if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
+  if (!output.persists.empty()) RoutePersists(std::move(output.persists));
   for (const raft::Fetch& fetch : output.fetches) effects_->FetchLog(fetch);
   for (const raft::Dropped& dropped : output.dropped) RouteDropped(dropped);
   for (const raft::ReadGrant& grant : output.reads) {
@@ -131,11 +131,11 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
   for (raft::Persist& persist : persists) {
     if (persist.reset_to) {
       extent_.Reset();
-      undurable_.clear();
+      uncommitted_.clear();
     }
     if (persist.truncate_from) {
       extent_.TruncateFrom(*persist.truncate_from);
-      undurable_.erase(undurable_.lower_bound(*persist.truncate_from), undurable_.end());
+      uncommitted_.erase(uncommitted_.lower_bound(*persist.truncate_from), uncommitted_.end());
     }
     extent_.Append(persist.entries);
     // The file first, then the log: a file ahead of the log is known on open for an interrupted
@@ -213,7 +213,7 @@ void ReplicaCore::OnSoftStateChanged() {
   last_leader_ = raft_->leader();
   if (deposed || role != raft::Role::kLeader) {
     lease_.reset();
-    undurable_.clear();
+    uncommitted_.clear();
     sending_.clear();
     founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }

@@ -180,9 +180,14 @@ TEST(ReplicaMembership, LeadershipMovesToTheNodeThatWasNamed) {
   const uint64_t leader = cluster.AwaitLeader();
   const uint64_t target = leader % 3 + 1;
   std::promise<Status> done;
-  cluster.replica(leader).TransferLeadership(target, SystemClock().SteadyNow() + 5s,
-                                             [&](Status s) { done.set_value(std::move(s)); });
+  std::optional<LeaderHint> told;
+  cluster.replica(leader).TransferLeadership(target, SystemClock().SteadyNow() + 5s, [&](Status s) {
+    told = cluster.replica(leader).leader_hint();
+    done.set_value(std::move(s));
+  });
   EXPECT_TRUE(done.get_future().get().ok());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->node_id, target);
   EXPECT_TRUE(Eventually([&] { return cluster.replica(target).is_leader(); }));
 }
 

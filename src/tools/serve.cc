@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -11,6 +12,12 @@
 #include "tools/stop_signals.h"
 
 namespace cairn::tools {
+namespace {
+
+// timeout(1) and service managers signal the process and its group: two signals, one request.
+constexpr std::chrono::seconds kSameRequest(1);
+
+}  // namespace
 
 bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
@@ -44,8 +51,11 @@ int Serve(const ServeOptions& options) {
   std::thread stopper([&] {
     if (!signals.Wait()) return;
     LOG_INFO("stopping; a second signal ends the process at once");
+    const auto first = std::chrono::steady_clock::now();
     std::thread impatient([&] {
-      if (signals.Wait()) _exit(1);
+      while (signals.Wait()) {
+        if (std::chrono::steady_clock::now() - first >= kSameRequest) _exit(1);
+      }
     });
     server.Shutdown();
     signals.Cancel();
