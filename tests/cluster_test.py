@@ -2,7 +2,6 @@
 import os
 import signal
 import subprocess
-import time
 
 import harness
 from harness import CAIRN, CairnTest, Node, free_ports, run_cairn, wait_until

@@ -161,6 +161,8 @@ class ReplicaCore {
   void StepMembership();
   Contacts contacts() const;
   void RunJob();
+  void LetIn(const transport::JoinRequest& wiped, MembershipJob::Callbacks callbacks);
+  void ResumeReplacement();
   void ReplicateFoundingConfig();
 
   const ReplicaOptions options_;
@@ -222,6 +224,8 @@ class ReplicaCore {
 
   // Membership.
   std::unique_ptr<MembershipJob> job_;
+  uint64_t job_number_ = 0;
+  bool job_is_ours_ = false;              // not an operator's: it gives way to one
   std::optional<uint64_t> job_proposal_;  // id of its ProposeConfig
   std::optional<uint64_t> founding_proposal_;
   std::optional<Transfer> transfer_;

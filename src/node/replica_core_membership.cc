@@ -11,13 +11,15 @@ void ReplicaCore::ChangeMembership(Replica::MembershipChange change, SteadyTime 
                                    std::function<void(Status)> done) {
   if (!is_leader()) return done(NotLeader());
   if (shutting_down_) return done(Unavailable("the node is shutting down"));
-  if (job_) {
+  if (job_ && !job_is_ours_) {
     return done(FailedPrecondition("another change of membership is under way (node " +
                                    std::to_string(job_->node_id()) + ")"));
   }
   MembershipJob::Callbacks callbacks;
   callbacks.progress = std::move(progress);
   callbacks.done = std::move(done);
+  job_is_ours_ = false;
+  ++job_number_;
   job_ = std::make_unique<MembershipJob>(std::move(change), boot_.record().cluster_id,
                                          options_.engine, deadline, std::move(callbacks));
   RunJob();
@@ -71,10 +73,40 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
     LOG_WARN("letting a wiped node in again: {}", status.message());
     if (!*answered) reply(status);
   };
+  LetIn(request, std::move(callbacks));
+}
+
+void ReplicaCore::LetIn(const transport::JoinRequest& wiped, MembershipJob::Callbacks callbacks) {
   // Long: the whole data base may have to travel.
   const SteadyTime deadline = clock_->SteadyNow() + std::chrono::hours(6);
-  job_ = std::make_unique<MembershipJob>(request, deadline, std::move(callbacks));
+  job_is_ours_ = true;
+  ++job_number_;
+  job_ = std::make_unique<MembershipJob>(wiped, deadline, std::move(callbacks));
   RunJob();
+}
+
+// A wiped node that was let in as a learner does not ask again. If the leader that let it in was
+// deposed before it caught up, the next one goes on; else the group would keep counting on the vote
+// of its old self, which nobody can give any more, until an operator comes.
+void ReplicaCore::ResumeReplacement() {
+  if (!is_leader() || shutting_down_ || config_.learners.empty()) return;
+  const raft::CoreStatus core = raft_->status();
+  for (const MemberId learner : config_.learners) {
+    const raft::MemberInfo& info = config_.info.at(learner);
+    const auto now = core.peers.find(learner);
+    const auto before = core.peers.find(FindMember(config_, info.node_id));
+    if (now == core.peers.end() || before == core.peers.end() || before == now) continue;
+    if (!config_.voters.contains(before->first) || before->second.recently_active) continue;
+    if (!contacts().Alive(learner) || contacts().Alive(before->first)) continue;
+    LOG_INFO("goes on letting a wiped node in again node={} member={}", info.node_id,
+             learner.value());
+    MembershipJob::Callbacks callbacks;
+    callbacks.progress = [](const std::string& line) { LOG_INFO("{}", line); };
+    callbacks.done = [](const Status& status) {
+      if (!status.ok()) LOG_WARN("letting a wiped node in again: {}", status.message());
+    };
+    return LetIn({info.node_id, info.nonce, info.address, options_.engine}, std::move(callbacks));
+  }
 }
 
 Contacts ReplicaCore::contacts() const {
@@ -84,7 +116,11 @@ Contacts ReplicaCore::contacts() const {
 
 void ReplicaCore::StepMembership() {
   ReplicateFoundingConfig();
-  if (job_) RunJob();
+  if (job_) {
+    RunJob();
+  } else {
+    ResumeReplacement();
+  }
 }
 
 void ReplicaCore::RunJob() {
@@ -92,8 +128,8 @@ void ReplicaCore::RunJob() {
   MembershipJob::Requests requests = job_->TakeRequests();
   if (requests.probe) {
     effects_->Probe(*requests.probe,
-                    [this, nonce = job_.get()](Result<transport::ProbeReply> reply) {
-                      if (job_.get() != nonce) return;  // that job is over
+                    [this, number = job_number_](Result<transport::ProbeReply> reply) {
+                      if (!job_ || job_number_ != number) return;  // that job is over
                       job_->OnProbed(std::move(reply));
                       RunJob();
                     });

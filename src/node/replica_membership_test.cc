@@ -41,6 +41,31 @@ TEST(ReplicaMembership, AWipedNodeIsLetInAgainUnderANewMemberId) {
   EXPECT_TRUE(Eventually([&] { return cluster.node(wiped).state->items().size() == 22; }));
 }
 
+TEST(ReplicaMembership, TheNextLeaderGoesOnLettingAWipedNodeIn) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t wiped = leader % 3 + 1;
+  const uint64_t other = 6 - leader - wiped;
+  cluster.Kill(wiped);
+  cluster.Wipe(wiped);
+  cluster.node(wiped).log->BlockSync(true);  // so that it does not catch up
+  ASSERT_TRUE(cluster.Start(wiped).ok());
+  ASSERT_TRUE(Eventually(
+      [&] { return cluster.replica(other).status().core.config.learners.contains(MemberId(4)); }));
+  std::promise<Status> moved;
+  cluster.replica(leader).TransferLeadership(other, SystemClock().SteadyNow() + 5s,
+                                             [&](Status s) { moved.set_value(std::move(s)); });
+  ASSERT_TRUE(moved.get_future().get().ok());
+  cluster.node(wiped).log->BlockSync(false);
+  EXPECT_TRUE(Eventually([&] {
+    const raft::Configuration config = cluster.replica(other).status().core.config;
+    return config.voters == std::set{MemberId(leader), MemberId(other), MemberId(4)} &&
+           !config.joint();
+  }));
+}
+
 TEST(ReplicaMembership, AWipedNodeDoesNotVoteBeforeItIsLetIn) {
   TestCluster cluster(3);
   cluster.StartAll();
