@@ -111,6 +111,23 @@ TEST(Determinism, AnalyzeVisitsTheTablesInTheOrderOfANodeThatOpensTheFile) {
   replicas.Check();
 }
 
+// FTS4 writes what it gathered at the next savepoint of the batch, or when the batch ends.
+TEST(Determinism, WhatAFullTextTableWritesLateIsNoChangeOfTheNextCommand) {
+  Replicas replicas;
+  replicas.Must("CREATE VIRTUAL TABLE words USING fts4(body)");
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE seen(changed, id, total)");
+  replicas.Must(
+      "CREATE TRIGGER tr BEFORE INSERT ON t BEGIN"
+      " INSERT INTO seen VALUES(changes(), last_insert_rowid(), total_changes()); END");
+  for (int i = 0; i < 10; ++i) {
+    replicas.Must("INSERT INTO words(body) VALUES('some words')");
+    replicas.Must("INSERT INTO t VALUES(1)");
+  }
+  EXPECT_EQ(replicas.Query("SELECT DISTINCT changed, id FROM seen"), "0|0");
+  replicas.Check();
+}
+
 TEST(Determinism, ConnectionStateDoesNotSurviveACommand) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

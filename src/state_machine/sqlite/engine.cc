@@ -228,11 +228,14 @@ Status Engine::BeginCommand(const CommandContext& context) {
   result_bytes_ = 0;
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
+  // First: full-text tables then write down what commands before, in the same batch, gave them, and
+  // that counts as changes and rowids of this connection.
+  RETURN_IF_ERROR(savepoint_.Run());
   // changes() would tell of the last command, but not after a restart.
   if (sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
   functions_.Reset(db_, context.seed);
-  return savepoint_.Run();
+  return OkStatus();
 }
 
 Status Engine::CheckDeferred() const {
