@@ -49,6 +49,16 @@ class StartupErrors(CairnTest):
             with self.subTest(flags=flags):
                 self.refuse(want, "--db", db, *flags)
 
+    def test_version_and_help_touch_nothing(self):
+        done = run_cairn("--version", seconds=10)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"^cairn \d+\.\d+\.\d+\n$")
+        done = run_cairn("server", "--help", seconds=10)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for flag, default in [("--port", "50051"), ("--db", "master.db"), ("--id", "1"),
+                              ("--election-timeout-ms", "150"), ("--log-bytes-max", "64MiB")]:
+            self.assertRegex(done.stdout, f"{flag} [A-Z]+={default}")
+
     def test_a_busy_port(self):
         with socket.socket() as busy:
             port = free_ports(1)

@@ -4,6 +4,7 @@
 
 int main(int argc, char** argv) {
   CLI::App program{"Cairn: a strongly consistent SQLite, replicated by Raft", "cairn"};
+  program.set_version_flag("--version", "cairn " CAIRN_VERSION);
   program.require_subcommand(1);
   int exit_code = 0;
   cairn::cmd::AddServerCommand(&program, &exit_code);

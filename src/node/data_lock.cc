@@ -10,7 +10,7 @@ namespace cairn::node {
 
 Result<std::unique_ptr<DataLock>> DataLock::Acquire(const std::string& directory) {
   const std::string path = directory + "/LOCK";
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus("open " + path, errno);
   // flock rather than a POSIX record lock: that one would be lost as soon as any other code of
   // this process opened and closed the file, and would not stop a second DataLock in this process.

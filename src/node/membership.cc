@@ -11,13 +11,21 @@ constexpr SteadyTime kProgressEvery = std::chrono::seconds(1);
 // never gets to zero.
 constexpr uint64_t kCaughtUpEntries = 256;
 
-bool HasActiveMajority(const std::set<MemberId>& voters, const std::set<MemberId>& active) {
-  const auto count = std::count_if(voters.begin(), voters.end(),
-                                   [&](MemberId voter) { return active.contains(voter); });
+bool MajorityHeardSince(const std::set<MemberId>& voters, const Contacts& contacts,
+                        SteadyTime since) {
+  const auto count = std::count_if(voters.begin(), voters.end(), [&](MemberId voter) {
+    return contacts.HeardSince(voter, since);
+  });
   return static_cast<size_t>(count) >= voters.size() / 2 + 1;
 }
 
 }  // namespace
+
+bool Contacts::HeardSince(MemberId member, SteadyTime since) const {
+  if (member == self) return true;
+  const auto heard = last_heard.find(member);
+  return heard != last_heard.end() && heard->second >= since;
+}
 
 MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
   // While a wiped node is being replaced two members carry its node id; the voter is the one that
@@ -75,6 +83,28 @@ void MembershipJob::Finish(Status status) {
   if (callbacks_.done) callbacks_.done(std::move(status));
 }
 
+// A change of voters that too few are alive to confirm would leave the group without a leader until
+// the dead come back. That a member was alive a moment ago proves nothing, and a dead one counts as
+// alive for a while: with 2 of 3 nodes left and the third just killed, "remove the other" would be
+// accepted, and then nobody could commit anything. So each majority must be heard from after the
+// question was asked.
+MembershipJob::Verdict MembershipJob::AskForLife(const raft::Configuration& now,
+                                                 const raft::Configuration& next,
+                                                 const Contacts& contacts) {
+  if (next.voters == now.voters) return Verdict::kYes;
+  // What is heard in the very instant of the question may have been sent before it.
+  if (!asked_for_life_) asked_for_life_ = contacts.now;
+  const SteadyTime since = *asked_for_life_ + contacts.silence_max / 8;
+  if (contacts.now >= since && MajorityHeardSince(next.voters, contacts, since) &&
+      MajorityHeardSince(now.voters, contacts, since)) {
+    asked_for_life_.reset();
+    return Verdict::kYes;
+  }
+  if (contacts.now < since + contacts.silence_max) return Verdict::kNotYet;
+  asked_for_life_.reset();
+  return Verdict::kTooFewAlive;
+}
+
 void MembershipJob::Propose(raft::Configuration config, Phase phase) {
   phase_ = phase;
   waiting_ = true;
@@ -94,16 +124,16 @@ void MembershipJob::OnDeposed(const raft::Configuration& config) {
                                "; run the command again"));
 }
 
-void MembershipJob::Step(const raft::CoreStatus& core, const std::set<MemberId>& active,
-                         SteadyTime now) {
+void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts) {
   if (finished_) return;
-  if (now >= deadline_) return Finish(DeadlineExceeded("no time left while " + Describe()));
+  if (contacts.now >= deadline_)
+    return Finish(DeadlineExceeded("no time left while " + Describe()));
   // Until the core can take a change: an own-term entry committed, and no other change under way.
   if (!core.leader_ready || core.config_in_progress) return;
   switch (phase_) {
-    case Phase::kStart: return Begin(core, active);
+    case Phase::kStart: return Begin(core, contacts);
     case Phase::kProbing:
-      if (!waiting_) BeginAdd(core, active);
+      if (!waiting_) BeginAdd(core, contacts);
       return;
     case Phase::kAddingLearner:
       if (core.config.IsLearner(new_member_)) {
@@ -116,22 +146,22 @@ void MembershipJob::Step(const raft::CoreStatus& core, const std::set<MemberId>&
         ProposeLearner(core);
       }
       return;
-    case Phase::kCatchingUp: return CatchUp(core, active, now);
+    case Phase::kCatchingUp: return CatchUp(core, contacts);
     case Phase::kPromoting:
       if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
-      if (!waiting_) Promote(core);
+      if (!waiting_) Promote(core, contacts);
       return;
     case Phase::kRemoving:
       if (FindMember(core.config, change_.node_id).is_none()) return Finish(OkStatus());
-      if (!waiting_) BeginRemove(core, active);
+      if (!waiting_) BeginRemove(core, contacts);
       return;
   }
 }
 
-void MembershipJob::Begin(const raft::CoreStatus& core, const std::set<MemberId>& active) {
+void MembershipJob::Begin(const raft::CoreStatus& core, const Contacts& contacts) {
   using Kind = Replica::MembershipChange::Kind;
   if (change_.node_id == 0) return Finish(InvalidArgument("a node id is a number from 1"));
-  if (change_.kind == Kind::kRemove) return BeginRemove(core, active);
+  if (change_.kind == Kind::kRemove) return BeginRemove(core, contacts);
   if (change_.address.empty()) return Finish(InvalidArgument("the node's address is missing"));
   const MemberId present = FindMember(core.config, change_.node_id);
   if (change_.kind == Kind::kReplace && present.is_none()) {
@@ -142,7 +172,7 @@ void MembershipJob::Begin(const raft::CoreStatus& core, const std::set<MemberId>
     return Finish(AlreadyExists("node " + std::to_string(change_.node_id) + " is a member at " +
                                 core.config.info.at(present).address));
   }
-  if (nonce_ != 0) return BeginAdd(core, active);  // it told us itself
+  if (nonce_ != 0) return BeginAdd(core, contacts);  // it told us itself
   phase_ = Phase::kProbing;
   waiting_ = true;
   requests_.probe = change_.address;
@@ -170,7 +200,7 @@ void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
   nonce_ = reply->identity.nonce;
 }
 
-void MembershipJob::BeginAdd(const raft::CoreStatus& core, const std::set<MemberId>& active) {
+void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& contacts) {
   using Kind = Replica::MembershipChange::Kind;
   replaced_ = MemberId();
   for (const auto& [id, info] : core.config.info) {
@@ -182,7 +212,7 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core, const std::set<Member
     }
   }
   if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
-  if (active.contains(replaced_)) {
+  if (contacts.Alive(replaced_)) {
     return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
                                      " is alive; stop it before it is replaced"));
   }
@@ -208,25 +238,24 @@ void MembershipJob::ProposeLearner(const raft::CoreStatus& core) {
   Propose(std::move(next), Phase::kAddingLearner);
 }
 
-void MembershipJob::CatchUp(const raft::CoreStatus& core, const std::set<MemberId>& active,
-                            SteadyTime now) {
+void MembershipJob::CatchUp(const raft::CoreStatus& core, const Contacts& contacts) {
   const auto peer = core.peers.find(new_member_);
   if (peer == core.peers.end()) {
     return Finish(Aborted("node " + std::to_string(change_.node_id) + " was removed meanwhile"));
   }
   const LogIndex match = peer->second.match;
-  if (active.contains(new_member_) && peer->second.state == raft::PeerStatus::State::kReplicate &&
+  if (contacts.Alive(new_member_) && peer->second.state == raft::PeerStatus::State::kReplicate &&
       match + kCaughtUpEntries >= core.commit) {
-    return Promote(core);
+    return Promote(core, contacts);
   }
-  if (now < next_progress_) return;
-  next_progress_ = now + kProgressEvery;
+  if (contacts.now < next_progress_) return;
+  next_progress_ = contacts.now + kProgressEvery;
   const bool snapshot = peer->second.state == raft::PeerStatus::State::kSnapshot;
   Progress("node " + std::to_string(change_.node_id) + " catches up: " + ToString(match) + " of " +
            ToString(core.commit) + (snapshot ? ", receiving a snapshot" : ""));
 }
 
-void MembershipJob::Promote(const raft::CoreStatus& core) {
+void MembershipJob::Promote(const raft::CoreStatus& core, const Contacts& contacts) {
   raft::Configuration next = core.config;
   next.learners.erase(new_member_);
   next.voters.insert(new_member_);
@@ -234,11 +263,19 @@ void MembershipJob::Promote(const raft::CoreStatus& core) {
     next.voters.erase(replaced_);
     next.info.erase(replaced_);
   }
+  const Verdict verdict = AskForLife(core.config, next, contacts);
+  if (verdict == Verdict::kTooFewAlive && contacts.now >= next_progress_) {
+    // It stays a learner; the others may come back before the deadline.
+    next_progress_ = contacts.now + kProgressEvery;
+    Progress("node " + std::to_string(change_.node_id) +
+             " has caught up; too few voters are alive for a majority with it");
+  }
+  if (verdict != Verdict::kYes) return;
   Progress("node " + std::to_string(change_.node_id) + " has caught up and becomes a voter");
   Propose(std::move(next), Phase::kPromoting);
 }
 
-void MembershipJob::BeginRemove(const raft::CoreStatus& core, const std::set<MemberId>& active) {
+void MembershipJob::BeginRemove(const raft::CoreStatus& core, const Contacts& contacts) {
   const std::string who = "node " + std::to_string(change_.node_id);
   if (FindMember(core.config, change_.node_id).is_none()) {
     return Finish(NotFound(who + " is not a member"));
@@ -251,11 +288,13 @@ void MembershipJob::BeginRemove(const raft::CoreStatus& core, const std::set<Mem
     next.info.erase(id);
   }
   if (next.voters.empty()) return Finish(FailedPrecondition(who + " is the only voter"));
-  if (next.voters != core.config.voters && !HasActiveMajority(next.voters, active)) {
+  const Verdict verdict = AskForLife(core.config, next, contacts);
+  if (verdict == Verdict::kTooFewAlive) {
     return Finish(FailedPrecondition("without " + who +
                                      " too few of the other voters are alive "
                                      "for a majority"));
   }
+  if (verdict == Verdict::kNotYet) return;
   Progress("removing " + who);
   Propose(std::move(next), Phase::kRemoving);
 }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,6 +22,17 @@
 #include "transport/transport.h"
 
 namespace cairn::node {
+
+// Whom this node hears, and when it last did.
+struct Contacts {
+  MemberId self;
+  std::map<MemberId, SteadyTime> last_heard;
+  SteadyTime now{0};
+  SteadyTime silence_max{0};  // two election timeouts; a member silent for longer counts as dead
+
+  bool HeardSince(MemberId member, SteadyTime since) const;
+  bool Alive(MemberId member) const { return HeardSince(member, now - silence_max); }
+};
 
 // One owner (the core thread).
 class MembershipJob {
@@ -45,9 +57,8 @@ class MembershipJob {
   // Answers `done` (unknown state) if nothing did before.
   ~MembershipJob();
 
-  // Looks at the core and takes the next step, if it is time for one. `active` are the members
-  // heard from recently, this leader included.
-  void Step(const raft::CoreStatus& core, const std::set<MemberId>& active, SteadyTime now);
+  // Looks at the core and takes the next step, if it is time for one.
+  void Step(const raft::CoreStatus& core, const Contacts& contacts);
   // This node leads no more; `config` is in force. A leader that removes itself ends that way.
   void OnDeposed(const raft::Configuration& config);
   void OnProbed(Result<transport::ProbeReply> reply);
@@ -62,12 +73,17 @@ class MembershipJob {
  private:
   enum class Phase { kStart, kProbing, kAddingLearner, kCatchingUp, kPromoting, kRemoving };
 
-  void Begin(const raft::CoreStatus& core, const std::set<MemberId>& active);
-  void BeginRemove(const raft::CoreStatus& core, const std::set<MemberId>& active);
-  void BeginAdd(const raft::CoreStatus& core, const std::set<MemberId>& active);
+  // Whether a change of voters may be proposed.
+  enum class Verdict { kYes, kNotYet, kTooFewAlive };
+
+  void Begin(const raft::CoreStatus& core, const Contacts& contacts);
+  void BeginRemove(const raft::CoreStatus& core, const Contacts& contacts);
+  void BeginAdd(const raft::CoreStatus& core, const Contacts& contacts);
   void ProposeLearner(const raft::CoreStatus& core);
-  void CatchUp(const raft::CoreStatus& core, const std::set<MemberId>& active, SteadyTime now);
-  void Promote(const raft::CoreStatus& core);
+  void CatchUp(const raft::CoreStatus& core, const Contacts& contacts);
+  void Promote(const raft::CoreStatus& core, const Contacts& contacts);
+  Verdict AskForLife(const raft::Configuration& now, const raft::Configuration& next,
+                     const Contacts& contacts);
   void Propose(raft::Configuration config, Phase phase);
   void Progress(const std::string& line);
   void Finish(Status status);
@@ -83,6 +99,8 @@ class MembershipJob {
   MemberId new_member_;
   Phase phase_ = Phase::kStart;
   bool waiting_ = false;  // a proposal or probe is under way
+  // Since when signs of life are awaited from those who must confirm the change of voters.
+  std::optional<SteadyTime> asked_for_life_;
   SteadyTime next_progress_{0};
   Requests requests_;
   bool finished_ = false;

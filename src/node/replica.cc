@@ -312,7 +312,12 @@ void ReplicaImpl::ChangeMembership(MembershipChange change, SteadyTime deadline,
 
 void ReplicaImpl::TransferLeadership(uint64_t node_id, SteadyTime deadline,
                                      std::function<void(Status)> done) {
-  if (!Post([=](ReplicaCore& core) { core.TransferLeadership(node_id, deadline, done); })) {
+  // Who hears that leadership has moved asks next where to.
+  const auto published = [this, done](Status status) {
+    if (status.ok()) Publish(/*with_status=*/false);
+    done(std::move(status));
+  };
+  if (!Post([=](ReplicaCore& core) { core.TransferLeadership(node_id, deadline, published); })) {
     done(Unavailable("the node is shutting down"));
   }
 }

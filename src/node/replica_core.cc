@@ -249,7 +249,6 @@ void ReplicaCore::BeginShutdown(SteadyTime deadline, std::function<void()> done)
   for (PendingCommandPtr& c : batcher_.TakeAll()) {
     c->Finish(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
   }
-  if (raft_ && is_leader()) raft_->Step(raft::TransferLeader{});
   StepShutdown(clock_->SteadyNow());
 }
 
@@ -258,7 +257,14 @@ void ReplicaCore::StepShutdown(SteadyTime now) {
   // A sole voter has nobody to hand over to; it only finishes what it has begun.
   const bool alone = config_.voters.size() <= 1;
   const bool settled = proposing_.empty() && tracker_.entries() == 0;
-  if (now < shutdown_deadline_ && ((is_leader() && !alone) || !settled)) return;
+  const bool handing_over = is_leader() && !alone;
+  if (now < shutdown_deadline_ && (handing_over || !settled)) {
+    // Again after each attempt that failed: the voter that was chosen may have died just before.
+    if (handing_over && raft_->status().transfer_target.is_none()) {
+      raft_->Step(raft::TransferLeader{});
+    }
+    return;
+  }
   std::exchange(shutdown_done_, nullptr)();
 }
 

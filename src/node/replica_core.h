@@ -159,7 +159,7 @@ class ReplicaCore {
 
   // Membership (replica_core_membership.cc).
   void StepMembership();
-  std::set<MemberId> ActiveMembers() const;
+  Contacts contacts() const;
   void RunJob();
   void ReplicateFoundingConfig();
 

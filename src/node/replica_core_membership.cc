@@ -49,7 +49,7 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
         who + " is a member at another address (" + config_.info.at(member).address +
         "); run: cairn member replace " + std::to_string(request.node_id) + "=" + request.address));
   }
-  if (ActiveMembers().contains(member)) {
+  if (contacts().Alive(member)) {
     return reply(FailedPrecondition("another process runs as " + who));
   }
   if (job_) {
@@ -77,16 +77,9 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
   RunJob();
 }
 
-// Heard from within two election timeouts. (The core's own idea of it starts anew with every check
-// of the quorum, and just after one nobody is active.)
-std::set<MemberId> ReplicaCore::ActiveMembers() const {
-  const SteadyTime since =
-      clock_->SteadyNow() - 2 * options_.election_ticks * SteadyTime(options_.tick);
-  std::set<MemberId> active = {boot_.record().member};
-  for (const auto& [member, heard] : last_heard_) {
-    if (heard >= since) active.insert(member);
-  }
-  return active;
+Contacts ReplicaCore::contacts() const {
+  return {boot_.record().member, last_heard_, clock_->SteadyNow(),
+          2 * options_.election_ticks * SteadyTime(options_.tick)};
 }
 
 void ReplicaCore::StepMembership() {
@@ -95,7 +88,7 @@ void ReplicaCore::StepMembership() {
 }
 
 void ReplicaCore::RunJob() {
-  job_->Step(raft_->status(), ActiveMembers(), clock_->SteadyNow());
+  job_->Step(raft_->status(), contacts());
   MembershipJob::Requests requests = job_->TakeRequests();
   if (requests.probe) {
     effects_->Probe(*requests.probe,

@@ -70,6 +70,9 @@ void ReplicaCore::StepProposals() {
   // The lease clock is known once an entry of our own term has been applied; until then commands
   // wait (a new leader: for one round trip).
   if (!LeaseNow(clock_->SteadyNow())) return;
+  // What has just been committed makes room before the core's output is taken: the next entry then
+  // carries the news of the commit, which would otherwise need messages of its own.
+  uncommitted_.erase(uncommitted_.begin(), uncommitted_.upper_bound(raft_->commit()));
   while (batcher_.Ready(uncommitted_.size() + proposing_.size()))
     ProposeBatch(batcher_.TakeBatch());
 }

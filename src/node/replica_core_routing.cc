@@ -102,18 +102,19 @@ void ReplicaCore::Flush() {
 
 void ReplicaCore::Route(raft::Output output) {
   CheckInstallAccepted(&output);
-  // First what others wait for: messages and the disk.
-  if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
   for (const raft::Accepted& accepted : output.accepted) {
-    if (job_proposal_ == accepted.id || founding_proposal_ == accepted.id) continue;
     const auto it = proposing_.find(accepted.id);
-    CHECK(it != proposing_.end()) << "accepted a proposal nobody made: " << accepted.id;
+    // A change of configuration; the job that wanted it may be over.
+    if (it == proposing_.end()) continue;
     uncommitted_.insert(accepted.index);
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
   }
-  if (!output.persists.empty()) RoutePersists(std::move(output.persists));
+  // First the apply thread, which clients wait for and which works on its own from here; then what
+  // other nodes and the disk are to do.
   if (output.committed) RouteCommitted(*std::move(output.committed));
+  if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
+  if (!output.persists.empty()) RoutePersists(std::move(output.persists));
   for (const raft::Fetch& fetch : output.fetches) effects_->FetchLog(fetch);
   for (const raft::Dropped& dropped : output.dropped) RouteDropped(dropped);
   for (const raft::ReadGrant& grant : output.reads) {
@@ -156,7 +157,6 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
   for (const raft::Entry& entry : batch.entries) {
     auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
     if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
-    uncommitted_.erase(entry.index);
   }
   if (batch.config_index != config_index_ || batch.config != config_) {
     SetConfig(batch.config, batch.config_index);

@@ -32,6 +32,9 @@ void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex ind
 
 void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
                                      const std::string& path) {
+  // Files are named by what they hold: the same snapshot, sent twice, is the same file.
+  if (received_ && received_->path == path) return;
+  if (installing_ && installing_->path == path) return;
   if (!raft_ || installing_ || received_ || !apply_trouble_.ok() || meta.index <= applied_.index) {
     effects_->RemoveFile(path);
     return;

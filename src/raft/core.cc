@@ -270,7 +270,8 @@ CoreStatus RaftCore::Impl::Status() const {
     status.transfer_target = leader->transfer_target;
     for (const auto& [id, peer] : leader->peers) {
       status.peers[id] = {peer.progress.state(), peer.progress.match(), peer.progress.next(),
-                          peer.recently_active, peer.progress.inflight_bytes()};
+                          peer.silent_ticks < 2 * options_.election_ticks,
+                          peer.progress.inflight_bytes()};
     }
   }
   return status;

@@ -235,7 +235,7 @@ struct PeerStatus {
   State state = State::kProbe;
   LogIndex match;
   LogIndex next;
-  bool recently_active = false;
+  bool recently_active = false;  // heard from within two election timeouts
   size_t inflight_bytes = 0;
 };
 

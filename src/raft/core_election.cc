@@ -101,6 +101,7 @@ bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
 
 void RaftCore::Impl::TickLeader(Leader& leader) {
   const bool heartbeat = ++leader.heartbeat_elapsed >= options_.heartbeat_ticks;
+  for (auto& [id, peer] : leader.peers) ++peer.silent_ticks;
   if (++election_elapsed_ >= options_.election_ticks) {
     election_elapsed_ = 0;
     // A leader cut off from its quorum must say so: its clients should go elsewhere.
@@ -119,11 +120,10 @@ void RaftCore::Impl::TickLeader(Leader& leader) {
   }
 }
 
-bool RaftCore::Impl::QuorumIsActive(Leader& leader) {
+bool RaftCore::Impl::QuorumIsActive(const Leader& leader) const {
   std::map<MemberId, bool> active{{options_.self, true}};
-  for (auto& [id, peer] : leader.peers) {
-    active[id] = peer.recently_active;
-    peer.recently_active = false;
+  for (const auto& [id, peer] : leader.peers) {
+    active[id] = peer.silent_ticks < options_.election_ticks;
   }
   return CountVotes(config(), active) == VoteResult::kWon;
 }

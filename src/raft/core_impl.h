@@ -47,11 +47,11 @@ struct Peer {
   explicit Peer(LogIndex next) : progress(next) {}
 
   Progress progress;
-  bool recently_active = false;  // heard from since the last check of the quorum
-  bool nudge = false;            // the next heartbeat reply should look for lost appends
-  LogIndex commit_sent;          // commit index it was told, as far as nothing was lost
-  ReadId read_acked;             // highest read round it confirmed
-  uint64_t fetch_id = 0;         // the fetch under way for it; 0: none
+  uint64_t silent_ticks = 0;  // since it was last heard from, or since it became a peer
+  bool nudge = false;         // the next heartbeat reply should look for lost appends
+  LogIndex commit_sent;       // commit index it was told, as far as nothing was lost
+  ReadId read_acked;          // highest read round it confirmed
+  uint64_t fetch_id = 0;      // the fetch under way for it; 0: none
 };
 
 // Data that exists only in a role. A follower cannot touch a leader's data by mistake, and none of
@@ -155,7 +155,7 @@ class RaftCore::Impl {
   void Campaign(bool transfer);
   void TickLeader(Leader& leader);
   void TickOthers();
-  bool QuorumIsActive(Leader& leader);
+  bool QuorumIsActive(const Leader& leader) const;
   void OnLeaderHeard(MemberId from);
   void Handle(const Message& m, const PreVoteRequest& request);
   void Handle(const Message& m, const PreVoteReply& reply);

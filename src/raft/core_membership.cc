@@ -62,9 +62,7 @@ void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
   const Configuration& now = config();
   for (const auto& [id, info] : now.info) {
     if (IsSelf(id) || leader.peers.contains(id)) continue;
-    Peer peer(log_.last() + 1);
-    peer.recently_active = true;  // it had no time to answer yet
-    leader.peers.emplace(id, std::move(peer));
+    leader.peers.emplace(id, Peer(log_.last() + 1));
   }
   for (auto it = leader.peers.begin(); it != leader.peers.end();) {
     if (now.Contains(it->first)) {

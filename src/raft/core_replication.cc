@@ -95,7 +95,7 @@ void RaftCore::Impl::Handle(const Message& m, const AppendReply& reply) {
   auto it = leader->peers.find(m.from);
   if (it == leader->peers.end()) return;
   Peer& peer = it->second;
-  peer.recently_active = true;
+  peer.silent_ticks = 0;
   if (!reply.success) {
     // Skip all of this log's entries of terms that the follower does not have up there. A follower
     // that ends before this log begins needs a snapshot; no probe in between will help.
@@ -116,7 +116,7 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   auto it = leader->peers.find(m.from);
   if (it == leader->peers.end()) return;
   Peer& peer = it->second;
-  peer.recently_active = true;
+  peer.silent_ticks = 0;
   if (reply.read_id > peer.read_acked) {
     peer.read_acked = reply.read_id;
     FinishReadRounds(*leader);

@@ -5,11 +5,14 @@
 namespace cairn::raft {
 
 MemberId RaftCore::Impl::BestVoter(const Leader& leader) const {
+  // Each answers every heartbeat; one that left two of them unanswered may be dead, however far its
+  // log reaches.
+  const uint64_t alive_ticks = 2 * options_.heartbeat_ticks;
   MemberId best;
   std::pair<bool, LogIndex> best_rank;
   for (const auto& [id, peer] : leader.peers) {
     if (!config().voters.contains(id)) continue;
-    const std::pair rank{peer.recently_active, peer.progress.match()};
+    const std::pair rank{peer.silent_ticks <= alive_ticks, peer.progress.match()};
     if (!best.is_none() && rank <= best_rank) continue;
     best = id;
     best_rank = rank;

@@ -34,6 +34,32 @@ TEST(Thesis310, ATargetCampaignsAtOnceAndSaysWhy) {
   EXPECT_TRUE(node.Last<VoteRequest>().leadership_transfer);
 }
 
+TEST(Thesis310, TheTargetChosenIsOneThatAnswersThoughASilentOneHoldsMore) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  node.Ack(3, 1);
+  node.Propose("x");
+  node.Sync();
+  node.Ack(2, 2);  // and dies
+  node.Tick(8);
+  node.From(3, 1, HeartbeatReply{});
+  node.Step(TransferLeader{});
+  EXPECT_EQ(node.status().transfer_target, MemberId(3));
+}
+
+TEST(Thesis62, APeerThatAnswersIsActiveAtEveryCheckOfTheQuorum) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  for (int tick = 0; tick < 60; ++tick) {
+    node.From(2, 1, HeartbeatReply{});
+    node.Tick();
+    ASSERT_TRUE(node.status().peers.at(MemberId(2)).recently_active) << tick;
+    EXPECT_EQ(node.status().peers.at(MemberId(3)).recently_active, tick < 19) << tick;
+  }
+  EXPECT_EQ(node.core->role(), Role::kLeader);
+}
+
 TEST(Thesis310, AStaleTimeoutNowIsDropped) {
   OneCore node({1, 2, 3}, {1, 1}, 1);
   node.From(2, 1, Heartbeat{});

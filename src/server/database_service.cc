@@ -20,8 +20,13 @@ using Bytes = grpc::ByteBuffer;
 class DatabaseService final : public RawDatabase {
  public:
   DatabaseService(Api* api, node::Replica* replica, ReadPool* streams, Flusher* flusher,
-                  Clock* clock)
-      : api_(api), replica_(replica), streams_(streams), flusher_(flusher), clock_(clock) {}
+                  Clock* clock, SteadyTime query_age_max)
+      : api_(api),
+        replica_(replica),
+        streams_(streams),
+        flusher_(flusher),
+        clock_(clock),
+        query_age_max_(query_age_max) {}
 
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context, const Bytes* bytes,
                                     Bytes* response) override {
@@ -67,7 +72,7 @@ class DatabaseService final : public RawDatabase {
   }
   grpc::ServerWriteReactor<Bytes>* Query(grpc::CallbackServerContext* context,
                                          const Bytes* request) override {
-    return ServeQuery(context, *request, api_, streams_, clock_);
+    return ServeQuery(context, *request, api_, streams_, clock_, query_age_max_);
   }
   grpc::ServerBidiReactor<Bytes, Bytes>* Session(grpc::CallbackServerContext* context) override {
     return ServeSession(context, api_, replica_, clock_, flusher_);
@@ -79,14 +84,15 @@ class DatabaseService final : public RawDatabase {
   ReadPool* const streams_;
   Flusher* const flusher_;
   Clock* const clock_;
+  const SteadyTime query_age_max_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::Service> NewDatabaseService(Api* api, node::Replica* replica,
-                                                  ReadPool* streams, Flusher* flusher,
-                                                  Clock* clock) {
-  return std::make_unique<DatabaseService>(api, replica, streams, flusher, clock);
+                                                  ReadPool* streams, Flusher* flusher, Clock* clock,
+                                                  SteadyTime query_age_max) {
+  return std::make_unique<DatabaseService>(api, replica, streams, flusher, clock, query_age_max);
 }
 
 }  // namespace cairn::server

@@ -13,9 +13,12 @@
 
 namespace cairn::server {
 
-// `streams` runs the Query calls. All must outlive the service.
+// An older reader pins SQLite's write-ahead log.
+inline constexpr SteadyTime kQueryAgeMax = std::chrono::seconds(60);
+
+// `streams` runs the Query calls, each for at most `query_age_max`. All must outlive the service.
 std::unique_ptr<grpc::Service> NewDatabaseService(Api* api, node::Replica* replica,
-                                                  ReadPool* streams, Flusher* flusher,
-                                                  Clock* clock);
+                                                  ReadPool* streams, Flusher* flusher, Clock* clock,
+                                                  SteadyTime query_age_max = kQueryAgeMax);
 
 }  // namespace cairn::server

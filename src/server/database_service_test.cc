@@ -157,6 +157,28 @@ TEST_F(DatabaseServiceTest, ACancelledOrLateQueryEndsAndFreesItsThread) {
   EXPECT_TRUE(stream->Read(&response));
 }
 
+// A reader that stays would keep SQLite's write-ahead log growing: whether the query computes on,
+// or its client does not take the rows.
+TEST(QueryAge, AQueryPastItsAgeIsAbortedAndFreesItsThread) {
+  FakeReplica replica(&SystemClock());
+  ServiceHarness harness(&replica, milliseconds(100));
+  const auto stub = v1::Database::NewStub(harness.channel());
+  for (int i = 0; i < 4; ++i) {  // more than there are threads
+    for (const char* sql : {"slow", "1000000000"}) {
+      grpc::ClientContext context;
+      v1::QueryRequest request;
+      request.mutable_statement()->set_sql(sql);
+      const auto stream = stub->Query(&context, request);
+      v1::QueryResponse response;
+      while (stream->Read(&response)) {
+      }
+      EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::ABORTED) << sql;
+    }
+  }
+  replica.Shutdown(SteadyTime(0));
+  harness.Stop();
+}
+
 TEST_F(DatabaseServiceTest, AResultTooLargeForOneMessageSaysToUseQuery) {
   auto channel = OpenChannel();
   const Answer answer = Ask(channel.get(), QueryRequest("1000000"));

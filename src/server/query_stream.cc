@@ -15,15 +15,12 @@
 namespace cairn::server {
 namespace {
 
-// An older reader pins SQLite's write-ahead log.
-constexpr SteadyTime kQueryAgeMax = std::chrono::seconds(60);
-
 class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public state_machine::RowSink,
                           public std::enable_shared_from_this<QueryStream> {
  public:
-  QueryStream(grpc::CallbackServerContext* context, Clock* clock)
-      : context_(context), clock_(clock) {}
+  QueryStream(grpc::CallbackServerContext* context, Clock* clock, SteadyTime age_max)
+      : context_(context), clock_(clock), age_max_(age_max) {}
 
   void Start(const grpc::ByteBuffer& bytes, const Api& api, ReadPool* reads) {
     self_ = shared_from_this();
@@ -91,7 +88,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     started_ = clock_->SteadyNow();
     chunk_.set_index((*view)->applied().value());
     state_machine::QueryLimits limits;
-    limits.age_max = kQueryAgeMax;
+    limits.age_max = age_max_;
     limits.cancelled = [this] { return !StillWanted().ok(); };
     Status status = (*view)->Query(statement_, limits, this);
     if (status.ok()) status = SendChunk();  // the rest; the columns alone if there are no rows
@@ -109,7 +106,11 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     }
     const SteadyTime now = clock_->SteadyNow();
     if (now >= deadline_) return DeadlineExceeded("the query took longer than its time");
-    if (now >= started_ + kQueryAgeMax) return Aborted("the query took longer than 60 seconds");
+    if (now >= started_ + age_max_) {
+      return Aborted("the query took longer than " +
+                     std::to_string(std::chrono::ceil<std::chrono::seconds>(age_max_).count()) +
+                     " seconds");
+    }
     return OkStatus();
   }
 
@@ -118,7 +119,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   Status SendChunk() {
     {
       std::unique_lock lock(mutex_);
-      const SteadyTime by = std::min(deadline_, started_ + kQueryAgeMax);
+      const SteadyTime by = std::min(deadline_, started_ + age_max_);
       changed_.wait_for(lock, by - clock_->SteadyNow(), [this] { return !writing_ || cancelled_; });
     }
     RETURN_IF_ERROR(StillWanted());
@@ -147,6 +148,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   grpc::CallbackServerContext* const context_;
   Clock* const clock_;
+  const SteadyTime age_max_;
   std::shared_ptr<QueryStream> self_;
   Statement statement_;
   SteadyTime deadline_{0};
@@ -166,8 +168,9 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ServeQuery(grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request, Api* api,
-                                                       ReadPool* reads, Clock* clock) {
-  auto stream = std::make_shared<QueryStream>(context, clock);
+                                                       ReadPool* reads, Clock* clock,
+                                                       SteadyTime age_max) {
+  auto stream = std::make_shared<QueryStream>(context, clock, age_max);
   stream->Start(request, *api, reads);
   return stream.get();
 }

@@ -12,9 +12,10 @@
 namespace cairn::server {
 
 // Starts to serve the call; gRPC owns what is returned until the call ends. The query occupies a
-// thread of `reads` (not the one for short reads) while it runs, at most 60 seconds.
+// thread of `reads` (not the one for short reads) while it runs, at most `age_max`; then ABORTED.
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ServeQuery(grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request, Api* api,
-                                                       ReadPool* reads, Clock* clock);
+                                                       ReadPool* reads, Clock* clock,
+                                                       SteadyTime age_max);
 
 }  // namespace cairn::server

@@ -29,7 +29,7 @@
 namespace cairn::server {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
+constexpr char kVersion[] = CAIRN_VERSION;
 // What gRPC may hold for all connections together.
 constexpr size_t kGrpcBytesMax = 256 << 20;
 // Time for a clean end: handing over leadership, and the last checkpoint.

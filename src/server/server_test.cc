@@ -129,6 +129,31 @@ TEST(ServerSingle, WritesReadsAndKeepsThemOverARestart) {
   EXPECT_EQ(rows->rows[1], (Row{int64_t{2}, std::monostate()}));
 }
 
+// A connection that was refused for a while must not be left alone for seconds.
+TEST(ServerSingle, AClientAndAToolWorkWithinASecondOfTheServersRestart) {
+  TestCluster cluster(1);
+  ClientOptions options;
+  options.endpoints = cluster.addresses();
+  options.timeout = milliseconds(200);
+  const auto client = *Client::Connect(options);
+  client::ClusterClient tool(cluster.address(0));
+  ASSERT_TRUE(tool.Status(milliseconds(5000)).ok());
+  cluster.StopNode(0);
+  const SteadyTime until = SystemClock().SteadyNow() + milliseconds(4000);
+  while (SystemClock().SteadyNow() < until) {
+    EXPECT_FALSE(client->Query(Sql("SELECT 1")).ok());
+    EXPECT_FALSE(tool.Status(milliseconds(200)).ok());
+  }
+  cluster.StartNode(0);
+  const SteadyTime started = SystemClock().SteadyNow();
+  while (!tool.Status(milliseconds(200)).ok()) {
+  }
+  EXPECT_LT(SystemClock().SteadyNow() - started, milliseconds(1000));
+  while (!client->Query(Sql("SELECT 1")).ok()) {
+  }
+  EXPECT_LT(SystemClock().SteadyNow() - started, milliseconds(1500));
+}
+
 TEST(ServerSingle, RefusesWhatIsNotOneWritingStatement) {
   TestCluster cluster(1);
   auto client = cluster.Connect(cluster.addresses());
@@ -401,6 +426,7 @@ TEST(ServerCluster, LeadershipIsTransferredThroughAnyNode) {
   const auto moved = client::ClusterClient(cluster.address(follower))
                          .TransferLeadership(follower + 1, milliseconds(10000));
   ASSERT_TRUE(moved.ok()) << moved.status();
+  EXPECT_EQ(*moved, follower + 1);
   EXPECT_EQ(cluster.AwaitLeader(), static_cast<int>(follower));
 }
 

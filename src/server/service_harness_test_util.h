@@ -22,7 +22,8 @@ namespace cairn::server {
 
 class ServiceHarness {
  public:
-  explicit ServiceHarness(FakeReplica* replica) : replica_(replica) {
+  explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = kQueryAgeMax)
+      : replica_(replica) {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200);
@@ -36,7 +37,8 @@ class ServiceHarness {
                                  std::chrono::seconds(10));
     services_.push_back(
         NewSeedService(api_.get(), replica, clock_, [replica] { return CanServe(*replica); }));
-    services_.push_back(NewDatabaseService(api_.get(), replica, streams_.get(), &flusher_, clock_));
+    services_.push_back(
+        NewDatabaseService(api_.get(), replica, streams_.get(), &flusher_, clock_, query_age_max));
     services_.push_back(NewClusterService(replica, {1, "self:1", "test", "fake"}, clock_));
     grpc::ServerBuilder builder;
     int port = 0;

@@ -12,6 +12,7 @@ namespace cairn::transport {
 namespace {
 
 constexpr std::string_view kPartPrefix = "incoming-";
+constexpr std::string_view kReceivedPrefix = "received-";
 constexpr size_t kReadBackBytes = 1 << 20;
 // A crash costs at most this much of a transfer.
 constexpr uint64_t kRecordEveryBytes = 8 << 20;
@@ -49,6 +50,16 @@ Progress DecodeProgress(std::string_view bytes) {
 }
 
 }  // namespace
+
+Status RemoveReceivedSnapshots(FileSystem& fs, const std::string& directory) {
+  ASSIGN_OR_RETURN(const bool exists, fs.Exists(directory));
+  if (!exists) return OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(directory));
+  for (const std::string& name : names) {
+    if (name.starts_with(kReceivedPrefix)) RETURN_IF_ERROR(fs.Remove(directory + "/" + name));
+  }
+  return OkStatus();
+}
 
 IncomingSnapshot::IncomingSnapshot(FileSystem& fs, std::string directory, const SnapshotKey& key)
     : fs_(fs),
@@ -165,7 +176,8 @@ Result<std::string> IncomingSnapshot::Complete(const std::function<bool()>& proc
     return DataLoss("the received snapshot has CRC32C " + std::to_string(crc) + ", its sender " +
                     "promised " + std::to_string(key_.crc));
   }
-  const std::string path = directory_ + "/received-" + KeyName(key_) + ".snapshot";
+  const std::string path =
+      directory_ + "/" + std::string(kReceivedPrefix) + KeyName(key_) + ".snapshot";
   file_.reset();
   // In this order: a crash in between leaves a record without a part, which is worth nothing, and
   // not a whole part without its record.

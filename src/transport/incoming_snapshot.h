@@ -23,6 +23,10 @@ struct SnapshotKey {
   uint64_t size_bytes = 0;
 };
 
+// Deletes the whole snapshots that an earlier process received there and did not install. Call it
+// before any is received. A directory that does not exist holds none.
+Status RemoveReceivedSnapshots(FileSystem& fs, const std::string& directory);
+
 // One owner, one thread at a time; at most one in a directory. Its files:
 //   incoming-<cluster>-<group>-<index>-<term>-<crc>-<size>.part            the bytes so far
 //   incoming-....part.progress   how many of them are durable, and their CRC32C

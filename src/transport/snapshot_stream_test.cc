@@ -331,6 +331,16 @@ TEST(IncomingSnapshot, PartsOfOtherSnapshotsAreDeleted) {
   EXPECT_THAT(names[0], HasSubstr("-200-"));
 }
 
+TEST(IncomingSnapshot, WhatAnEarlierProcessReceivedAndDidNotInstallIsDeletedAtTheStart) {
+  TestDirectory directory;
+  std::ofstream(directory.path() + "/received-1.snapshot") << "whole";
+  std::ofstream(directory.path() + "/incoming-1.part") << "part";
+  GrpcTransportOptions options;
+  options.snapshot_directory = directory.path();
+  const auto transport = NewGrpcTransport(options);
+  EXPECT_EQ(*PosixFileSystem().List(directory.path()), std::vector<std::string>{"incoming-1.part"});
+}
+
 TEST(IncomingSnapshot, BytesAfterTheRecordedOffsetAreNotTrusted) {
   TestDirectory directory;
   PatternSource source(100, 5000);

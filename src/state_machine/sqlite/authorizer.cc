@@ -136,7 +136,6 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
       facts_.altered_table = lower;
       facts_.writes.insert(lower);
       break;
-    case SQLITE_ANALYZE: facts_.analyzes = true; break;
     default: break;
   }
   return SQLITE_OK;

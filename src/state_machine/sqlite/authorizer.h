@@ -23,7 +23,6 @@ struct ProgramFacts {
   bool changes_schema = false;
   bool drops_or_alters = false;
   bool alters_table = false;
-  bool analyzes = false;
   bool recursive = false;        // WITH RECURSIVE
   bool reads_rank = false;       // a column called rank, which FTS5 computes with log()
   bool writes_sequence = false;  // sqlite_sequence, directly

@@ -67,6 +67,50 @@ TEST(Determinism, TheCommandsOfOneEntryDrawDifferentNumbers) {
   replicas.Check();
 }
 
+// Statistics that stand in memory only, because an index or the statistics' own table is gone,
+// would be another plan, so another order of rows, than a node has that opens the file.
+TEST(Determinism, StatisticsInMemoryAreThoseOfTheFileAfterEveryChangeOfTheSchema) {
+  for (const char* change :
+       {"DROP INDEX big_a", "DROP TABLE sqlite_stat1", "CREATE TABLE another(x)"}) {
+    Replicas replicas;
+    replicas.Must("CREATE TABLE big(a, b)");
+    replicas.Must("CREATE TABLE small(a, b)");
+    replicas.Must("CREATE TABLE joined(n INTEGER PRIMARY KEY, a, b)");
+    replicas.Must("CREATE INDEX big_a ON big(a)");
+    replicas.Must(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+        " INSERT INTO big SELECT i % 7, i FROM n");
+    replicas.Must("INSERT INTO small SELECT a, b FROM big LIMIT 5");
+    replicas.Must("ANALYZE");
+    replicas.Must(change);
+    replicas.Must(
+        "INSERT INTO joined(a, b) SELECT big.b, small.b FROM small, big"
+        " WHERE big.b > 2990 AND small.b < 5");
+    replicas.Must(
+        "INSERT INTO joined(a, b) SELECT big.b, small.b FROM big, small"
+        " WHERE big.b > 2990 AND small.b < 5");
+    replicas.Must(
+        "INSERT INTO joined(a, b) SELECT x.b, y.b FROM big x, small y"
+        " WHERE x.a = y.a AND x.b > 2900");
+    replicas.Check();
+    if (testing::Test::HasFailure()) FAIL() << change;
+  }
+}
+
+// SQLite's table of tables does not shrink, and ANALYZE visits them in its order.
+TEST(Determinism, AnalyzeVisitsTheTablesInTheOrderOfANodeThatOpensTheFile) {
+  Replicas replicas;
+  for (int i = 0; i < 60; ++i) {
+    const std::string n = std::to_string(i);
+    replicas.DoAll({ExecuteCommand("CREATE TABLE t" + n + "(a, b)"),
+                    ExecuteCommand("CREATE INDEX i" + n + " ON t" + n + "(a)"),
+                    ExecuteCommand("INSERT INTO t" + n + " VALUES(1, 2)")});
+  }
+  for (int i = 0; i < 52; ++i) replicas.Must("DROP TABLE t" + std::to_string(i));
+  replicas.Must("ANALYZE");
+  replicas.Check();
+}
+
 TEST(Determinism, ConnectionStateDoesNotSurviveACommand) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

@@ -1,5 +1,8 @@
 #include "state_machine/sqlite/engine.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <limits>
 #include <string>
 #include <utility>
@@ -103,6 +106,13 @@ bool IsVerdict(int rc) {
   }
 }
 
+// SQLite would let everyone read a file that it makes; its WAL and shared memory get the mode of
+// the file. Exclusive: to close one that exists would release this process's locks on it.
+void MakePrivateFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd >= 0) ::close(fd);  // else SQLite says what is wrong, if anything is
+}
+
 }  // namespace
 
 // ---- Opening
@@ -127,6 +137,7 @@ Engine::~Engine() {
 }
 
 Status Engine::Configure(const std::string& path, size_t cache_bytes) {
+  MakePrivateFile(path);
   int rc = sqlite3_open_v2(path.c_str(), &db_,
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                            vfs_.name());
@@ -198,7 +209,6 @@ Status Engine::FixReservedObjects() {
 
 Status Engine::BeginBatch() {
   schema_changed_in_batch_ = false;
-  analyzed_in_batch_ = false;
   return begin_.Run();
 }
 
@@ -207,10 +217,7 @@ Status Engine::CommitBatch() { return commit_.Run(); }
 Status Engine::AbandonBatch() {
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
-  if (!schema_changed_in_batch_) return OkStatus();
-  if (analyzed_in_batch_) return ReloadSchema();
-  programs_.Clear();
-  return LoadCatalog();
+  return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
 // ---- Commands
@@ -219,7 +226,7 @@ Status Engine::AbandonBatch() {
 Status Engine::BeginCommand(const CommandContext& context) {
   context_ = context;
   result_bytes_ = 0;
-  analyzed_ = false;
+  schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
   // changes() would tell of the last command, but not after a restart.
   if (sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
@@ -239,7 +246,7 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
   if (!keep || !verdict->ok()) return UndoCommand();
   RETURN_IF_ERROR(release_.Run());
-  return analyzed_ ? ReloadSchema() : OkStatus();
+  return schema_changed_ ? ReloadSchema() : OkStatus();
 }
 
 Status Engine::UndoCommand() {
@@ -248,10 +255,7 @@ Status Engine::UndoCommand() {
   RETURN_IF_ERROR(release_.Run());
   // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
   // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
-  if (!schema_changed_in_batch_) return OkStatus();
-  if (analyzed_) return ReloadSchema();
-  programs_.Clear();
-  return LoadCatalog();
+  return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
 // ---- Compiling
@@ -347,8 +351,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   }
   const ProgramFacts& facts = program->facts;
   schema_changed_in_batch_ = schema_changed_in_batch_ || facts.changes_schema;
-  analyzed_ = analyzed_ || facts.analyzes;
-  analyzed_in_batch_ = analyzed_in_batch_ || facts.analyzes;
+  schema_changed_ = schema_changed_ || facts.changes_schema;
 
   // sqlite3_reset keeps the count of steps, so a warm statement would be stopped earlier.
   sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
@@ -422,7 +425,22 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
   if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
     // The authorizer is not told the new name in RENAME TO.
     *verdict = PermissionDenied("names that start with _cairn_ are reserved");
+    return OkStatus();
   }
+  return CheckForeignKeys(verdict);
+}
+
+// Writes to Cairn's tables would have to look after a foreign key that refers to them, and fail if
+// it does not fit: on every node, and for good.
+Status Engine::CheckForeignKeys(Status* verdict) {
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(
+      db_,
+      "SELECT 1 FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f WHERE s.type = "
+      "'table'"
+      " AND instr(lower(s.sql), '_cairn_') AND substr(lower(f.\"table\"), 1, 7) = '_cairn_'"));
+  ASSIGN_OR_RETURN(const bool found, find.Next());
+  if (found) *verdict = PermissionDenied("no foreign key may refer to a table of Cairn");
   return OkStatus();
 }
 
@@ -448,10 +466,11 @@ Status Engine::CheckSequences(Status* verdict) {
   return OkStatus();
 }
 
-// ANALYZE leaves estimates in memory that a node which opens the file now would not have: of a
-// table that has become empty, or of one whose ANALYZE was rolled back. The two would choose
-// different plans, and so different orders of rows. So the schema is read anew; not before the
-// command has ended, since virtual tables are connected anew by it, too.
+// What SQLite holds of the schema in memory depends on how it came about: estimates of tables whose
+// statistics are gone, or were rolled back, and the order in which ANALYZE visits the tables. A
+// node that opens the file now would choose other plans, and so other orders of rows. So after
+// every change the schema is read anew; not before the command has ended, since virtual tables are
+// connected anew by it, too.
 Status Engine::ReloadSchema() {
   programs_.Clear();
   RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));

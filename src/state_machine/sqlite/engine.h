@@ -94,6 +94,7 @@ class Engine {
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
   Status Finish(Program* program, StatementResult* result, Status* verdict);
   Status AfterSchemaChange(const ProgramFacts& facts);
+  Status CheckForeignKeys(Status* verdict);
   Status CheckSequences(Status* verdict);
   Status ReloadSchema();
   // Sorts a result code of SQLite into a verdict or trouble.
@@ -123,6 +124,7 @@ class Engine {
   // Of the command that runs.
   CommandContext context_;
   size_t result_bytes_ = 0;
+  bool schema_changed_ = false;
   // Of the statement that runs.
   std::string renamed_to_;
   bool counts_ops_ = false;
@@ -131,8 +133,6 @@ class Engine {
   bool rowid_exhausted_ = false;
   // Of the batch.
   bool schema_changed_in_batch_ = false;
-  bool analyzed_in_batch_ = false;
-  bool analyzed_ = false;  // by the command that runs
 };
 
 }  // namespace cairn::state_machine

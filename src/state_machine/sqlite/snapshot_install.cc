@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "base/log.h"
 #include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/statement.h"
 
@@ -47,6 +48,16 @@ Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
   return file->Sync();
 }
 
+bool IsDamage(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
+
+// A damaged data base is what its replacement is for. It goes before its WAL does: without the WAL
+// it might open, as a state that never was; and a WAL without its file is deleted by SQLite.
+Status RemoveDamaged(FileSystem& fs, const std::string& db_path, const Status& damage) {
+  LOG_WARN("the old data base is damaged and is replaced: {}", damage.message());
+  RETURN_IF_ERROR(fs.Remove(db_path));
+  return fs.SyncDirectory(ParentOf(db_path));
+}
+
 // Moves the whole WAL into the file and syncs it, so that the file alone is the old data base.
 Status EmptyWal(FileSystem& fs, const std::string& db_path) {
   ASSIGN_OR_RETURN(const bool exists, fs.Exists(db_path));
@@ -54,15 +65,19 @@ Status EmptyWal(FileSystem& fs, const std::string& db_path) {
   sqlite3* raw = nullptr;
   int rc =
       sqlite3_open_v2(db_path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
-  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
+  std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + db_path);
   // The first read is what opens the WAL; without it there would seem to be none to empty.
   rc = sqlite3_exec(raw, "PRAGMA synchronous = FULL; SELECT 1 FROM sqlite_schema", nullptr, nullptr,
                     nullptr);
-  if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + db_path);
-  rc = sqlite3_wal_checkpoint_v2(raw, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (rc == SQLITE_OK) {
+    rc = sqlite3_wal_checkpoint_v2(raw, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  }
   if (rc == SQLITE_OK) return OkStatus();
-  return StatusFromSqlite(raw, rc).Prefixed("empty the WAL of " + db_path);
+  const Status status = StatusFromSqlite(raw, rc).Prefixed("empty the WAL of " + db_path);
+  if (!IsDamage(rc)) return status;
+  db.reset();
+  return RemoveDamaged(fs, db_path, status);
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ struct SnapshotInstallation {
 
 // DATA_LOSS if the copy is damaged, FAILED_PRECONDITION if it is sound but not what `meta` says;
 // then nothing was touched and no connection was closed. After any other error the data base is the
-// old or the new one, whole: the caller reopens it and looks.
+// old or the new one, whole: the caller reopens it and looks. An old one that SQLite finds damaged
+// does not stand in the way; in its case there may be none.
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install);
 
 }  // namespace cairn::state_machine

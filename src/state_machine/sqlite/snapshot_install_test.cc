@@ -186,6 +186,16 @@ TEST_F(SnapshotInstallTest, ANodeWithoutADataBaseGetsOne) {
   EXPECT_EQ(Reopened(db_), "new");
 }
 
+TEST_F(SnapshotInstallTest, ADamagedOldDataBaseIsReplacedAndIsGoneBeforeItsWal) {
+  fs::remove(db_ + "-wal");
+  std::ofstream(db_) << std::string(8192, 'x');
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(Reopened(db_), "new");
+  EXPECT_EQ(fs_.calls, (std::vector<std::string>{"remove db", "sync directory", "remove db-wal",
+                                                 "remove db-shm", "sync directory", "rename db",
+                                                 "sync directory"}));
+}
+
 class SnapshotRefusalTest : public SnapshotInstallTest {
  protected:
   void ExpectRefused(StatusCode code) {

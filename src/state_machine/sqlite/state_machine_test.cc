@@ -28,6 +28,16 @@ Result<std::unique_ptr<StateMachine>> OpenAt(const TemporaryDirectory& directory
   return OpenSqliteStateMachine(options, TestConfiguration());
 }
 
+TEST(SqliteStateMachine, NobodyElseMayReadTheFiles) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const auto mode = std::filesystem::status(replicas.first().path() + suffix).permissions();
+    EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << suffix;
+  }
+}
+
 TEST(SqliteStateMachine, AKillBetweenBatchesNeverAppliesTwice) {
   Replicas replicas(/*restarts=*/false);
   replicas.Must("CREATE TABLE t(x)");
