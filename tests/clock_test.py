@@ -1,34 +1,77 @@
 """Wall clocks that jump: nothing but the timestamps in the data may depend on them."""
-import glob
 import subprocess
 import unittest
 
 import harness
-from harness import CAIRN, CairnTest, wait_until
+from harness import CAIRN, COMPILER, CairnTest, wait_until
 
-# Debian's package faketime.
-LIBRARIES = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+# The wall clock is the kernel's plus the seconds in a file, which is read at every call. The steady
+# clock stays true. (libfaketime would do the same, but waits for ever under jemalloc.)
+SHIM = r"""
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long offset(void) {
+  const char* path = getenv("CAIRN_TEST_CLOCK");
+  const int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0) return 0;
+  char text[32];
+  const ssize_t size = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[size > 0 ? size : 0] = 0;
+  return atol(text);
+}
+
+int clock_gettime(clockid_t clock, struct timespec* now) {
+  const int result = (int)syscall(SYS_clock_gettime, clock, now);
+  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+    now->tv_sec += offset();
+  }
+  return result;
+}
+
+int gettimeofday(struct timeval* now, void* zone) {
+  struct timespec precise;
+  (void)zone;
+  if (clock_gettime(CLOCK_REALTIME, &precise) != 0) return -1;
+  now->tv_sec = precise.tv_sec;
+  now->tv_usec = precise.tv_nsec / 1000;
+  return 0;
+}
+
+time_t time(time_t* out) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out) *out = now.tv_sec;
+  return now.tv_sec;
+}
+"""
+DAY = 86400
 
 
-@unittest.skipUnless(LIBRARIES, "needs the package faketime")
+@unittest.skipUnless(COMPILER, "needs a C compiler")
 class JumpingClock(CairnTest):
     def setUp(self):
         super().setUp()
+        shim = self.build_shim(SHIM)
         self.new_cluster(3, start=False)
         for node in self.nodes:
-            self.jump(node, "+0")
-            node.env = {"LD_PRELOAD": LIBRARIES[0], "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                        "FAKETIME_NO_CACHE": "1", "FAKETIME_TIMESTAMP_FILE": str(self.clock_file(node))}
+            self.jump(node, 0)
+            node.env = {"LD_PRELOAD": shim, "CAIRN_TEST_CLOCK": str(self.clock_file(node))}
             node.start()
         self.leader = self.await_leader()
 
     def clock_file(self, node):
         return self.directory / f"clock{node.id}"
 
-    def jump(self, node, offset):
+    def jump(self, node, seconds):
         """The node's wall clock shows the true time plus this from now on."""
         new = self.directory / "clock.new"
-        new.write_text(offset + "\n")
+        new.write_text(f"{seconds}\n")
         new.rename(self.clock_file(node))
 
     def year(self):
@@ -40,7 +83,7 @@ class JumpingClock(CairnTest):
         self.leader.sql("INSERT INTO t DEFAULT VALUES")
         before = self.year()
         for node in self.nodes:
-            self.jump(node, "+1000d")
+            self.jump(node, 1000 * DAY)
 
         def later():
             self.leader.sql("INSERT INTO t DEFAULT VALUES")
@@ -49,16 +92,15 @@ class JumpingClock(CairnTest):
 
     def test_clocks_that_jump_apart_under_load_lose_nothing(self):
         self.start_load(8000)
-        term = self.leader.status()["term"]
-        for offset in ("+86400s", "-400d", "+0", "+3650d", "-30s"):
-            for node, sign in zip(self.nodes, (1, 0, -1)):
-                self.jump(node, offset if sign > 0 else "+0" if sign == 0 else "-7200s")
-            applied = self.leader.status()["applied"]
+        for seconds in (DAY, -400 * DAY, 0, 3650 * DAY, -30):
+            for node, offset in zip(self.nodes, (seconds, 0, -7200)):
+                self.jump(node, offset)
+            applied = self.await_leader().status()["applied"]
             wait_until(lambda: (self.await_leader().status() or {"applied": 0})["applied"] >
                        applied + 20, "writes go on")
+        # Elections are not counted: the kernel does not know of these jumps, so that waits of gRPC's
+        # that end at a time of the wall clock end at once or late, which a true jump would not do.
         self.check_load()
-        # Elections and leases count steady time: a machine that is busy may cost one, jumps do not.
-        self.assertLessEqual(self.await_leader().status()["term"], term + 2)
         self.assert_equal_contents()
 
     def test_a_prepared_transaction_outlives_a_jump_of_a_day(self):
@@ -72,7 +114,7 @@ class JumpingClock(CairnTest):
         self.addCleanup(client.kill)
         wait_until(lambda: "pausing" in log_path.read_text(), "the pause")
         for node in self.nodes:
-            self.jump(node, "+1d")
+            self.jump(node, DAY)
         self.assertEqual(client.wait(timeout=harness.BOUND_SECONDS), 0, log_path.read_text())
         self.assert_equal_contents()
 

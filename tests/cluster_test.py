@@ -102,6 +102,29 @@ class Membership(CairnTest):
         self.assertEqual(len(listed.splitlines()), 4, listed)
         nodes[0].sql("INSERT INTO t VALUES (2)")
 
+    def test_a_node_is_replaced_at_another_address_and_its_old_self_disturbs_nobody(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (a)")
+        old = nodes[self.await_leader().id % 3]
+        old.kill()
+        leader = self.await_leader()
+        elsewhere = self.directory / "elsewhere"
+        elsewhere.mkdir()
+        port = free_ports(1)
+        peers = ",".join(f"{node.id}={node.address}" for node in nodes if node is not old)
+        new = Node(old.id, port, elsewhere, f"{peers},{old.id}=127.0.0.1:{port}").start()
+        self.nodes.append(new)
+        done = run_cairn("member", "replace", leader.address, new.id, new.address, seconds=70)
+        self.assert_passes(done)
+        # The machine that was given up for lost comes back with all its data.
+        old.start()
+        term = leader.status()["term"]
+        for i in range(20):
+            nodes[i % 3 if nodes[i % 3] is not old else i % 3 - 1].sql(f"INSERT INTO t VALUES ({i})")
+        self.assertEqual(new.sql("SELECT count(*) AS n FROM t"), [{"n": 20}])
+        self.assertEqual(leader.status()["term"], term)
+        self.assertNotEqual(old.shell("INSERT INTO t VALUES (99)", timeout_ms=1000).returncode, 0)
+
     def test_a_change_that_would_lose_the_quorum_is_refused(self):
         nodes = self.new_cluster(3)
         leader = self.await_leader()

@@ -1,10 +1,8 @@
 """A disk that fails a sync: the process ends, since nobody knows what is stored; nothing is lost."""
-import shutil
-import subprocess
 import unittest
 
 import harness
-from harness import CairnTest, wait_until
+from harness import COMPILER, CairnTest, wait_until
 
 # Fails one fdatasync of the Raft log when the trigger file is there, and takes the trigger away.
 SHIM = r"""
@@ -31,19 +29,15 @@ int fdatasync(int fd) {
   return real(fd);
 }
 """
-COMPILER = shutil.which("gcc") or shutil.which("cc") or shutil.which("g++")
-
 
 @unittest.skipUnless(COMPILER, "needs a C compiler")
 class FailingSync(CairnTest):
     def setUp(self):
         super().setUp()
-        shim = self.directory / "shim.so"
-        subprocess.run([COMPILER, "-x", "c", "-", "-shared", "-fPIC", "-o", shim, "-ldl"],
-                       input=SHIM, text=True, check=True)
+        shim = self.build_shim(SHIM)
         self.new_cluster(3, start=False)
         for node in self.nodes:
-            node.env = {"LD_PRELOAD": str(shim), "CAIRN_TEST_FAIL_SYNC": str(self.trigger(node))}
+            node.env = {"LD_PRELOAD": shim, "CAIRN_TEST_FAIL_SYNC": str(self.trigger(node))}
             node.start()
 
     def trigger(self, node):

@@ -18,7 +18,8 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CAIRN = os.environ.get("CAIRN_BIN", str(ROOT / "build" / "cairn"))
+CAIRN = str(pathlib.Path(os.environ.get("CAIRN_BIN", ROOT / "build" / "cairn")).resolve())
+COMPILER = shutil.which("gcc") or shutil.which("cc") or shutil.which("g++")
 BOUND_SECONDS = 30  # for anything that is waited for
 
 
@@ -166,6 +167,13 @@ class CairnTest(unittest.TestCase):
             print(f"{self.id()}: data and logs are kept in {self.directory}", file=sys.stderr)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def build_shim(self, source):
+        """A library for LD_PRELOAD out of C: how a test gets between a node and its kernel."""
+        path = self.directory / "shim.so"
+        subprocess.run([COMPILER, "-x", "c", "-", "-O1", "-shared", "-fPIC", "-o", path, "-ldl"],
+                       input=source, text=True, check=True)
+        return str(path)
 
     def new_cluster(self, count, flags=(), start=True):
         base = free_ports(count)

@@ -24,6 +24,15 @@ def varint(number):
     return bytes(out + bytes([number]))
 
 
+def read_varint(data):
+    number = 0
+    for i, byte in enumerate(data):
+        number |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            return number
+    raise ValueError("no end of the number")
+
+
 def field(number, value):
     """A field of a protobuf message: an int as a varint, text or bytes with a length."""
     if isinstance(value, int):
