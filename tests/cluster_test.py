@@ -114,8 +114,14 @@ class Membership(CairnTest):
         peers = ",".join(f"{node.id}={node.address}" for node in nodes if node is not old)
         new = Node(old.id, port, elsewhere, f"{peers},{old.id}=127.0.0.1:{port}").start()
         self.nodes.append(new)
-        done = run_cairn("member", "replace", leader.address, new.id, new.address, seconds=70)
-        self.assert_passes(done)
+
+        def replaced():
+            done = run_cairn("member", "replace", leader.address, new.id, new.address, seconds=70)
+            if "is alive" in done.stderr:
+                return False  # to the leader it is, for two election timeouts more
+            self.assert_passes(done)
+            return True
+        wait_until(replaced, "the node is replaced")
         # The machine that was given up for lost comes back with all its data.
         old.start()
         term = leader.status()["term"]

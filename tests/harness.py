@@ -155,10 +155,14 @@ class CairnTest(unittest.TestCase):
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-test."))
         self.nodes = []
+        self.addCleanup(self.kill_nodes)  # also where setUp of a test fails, which tearDown is not
 
-    def tearDown(self):
+    def kill_nodes(self):
         for node in self.nodes:
             node.kill()
+
+    def tearDown(self):
+        self.kill_nodes()
         outcome = getattr(self, "_outcome", None)
         result = getattr(outcome, "result", None)
         failed = result is not None and any(
