@@ -62,11 +62,11 @@ class Call:
     def __init__(self, port, method, extra=()):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self.window = 65535
-        self.answer = b""
+        self.answer = bytearray()  # bytes would be copied whole for each frame
         self.status = None
         self.text = ""
         self.closed = False
-        self.buffer = b""
+        self.buffer = bytearray()
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, b"\0\4" + (1 << 30).to_bytes(4, "big")) +
                             frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")) +
                             frame(HEADERS, END_HEADERS, 1, headers(method, extra)))
@@ -101,7 +101,8 @@ class Call:
                 self.closed = True
                 return None
             self.buffer += data
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
         return data
 
     def read_frame(self):
