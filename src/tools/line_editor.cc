@@ -34,6 +34,10 @@ class EditLineEditor final : public LineEditor {
     el_set(edit_, EL_HIST, history, history_);
     el_set(edit_, EL_PROMPT, &EditLineEditor::Prompt);
     el_set(edit_, EL_GETCFN, &EditLineEditor::ReadCharacter);
+    // On Ctrl-C the kernel sends the signal and then throws away what is on its way to the screen:
+    // the prompt that answers the signal can be among it.
+    el_set(edit_, EL_SETTY, "-d", "+noflsh", nullptr);
+    el_set(edit_, EL_SETTY, "-x", "+noflsh", nullptr);
     el_source(edit_, nullptr);
   }
 
@@ -93,6 +97,9 @@ class EditLineEditor final : public LineEditor {
       const ssize_t n = read(STDIN_FILENO, &byte, 1);
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return static_cast<int>(n);
+      // A Ctrl-D that came while the kernel still edited the line is turned into a NUL when the
+      // editor takes the terminal over.
+      if (byte == 0) byte = '\x04';
       const size_t used = std::mbrtowc(out, &byte, 1, &state);
       if (used == static_cast<size_t>(-2)) continue;
       if (used == static_cast<size_t>(-1)) *out = L'?', state = {};
