@@ -152,6 +152,11 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   denied_ = OkStatus();
   Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
   if (!denied_.ok()) return denied_;
+  if (prepared.status().code() == StatusCode::kCancelled) {
+    // Ended while the schema was read for it: the reason is that of the view, as in Step.
+    RETURN_IF_ERROR(CheckLimits(QueryLimits(), clock_.SteadyNow()));
+    return Unavailable("the query was interrupted");
+  }
   if (!prepared.ok()) return prepared.status();
   sqlite3_stmt* const stmt = prepared.value().get();
   // Decided by the compiled program, not by the authorizer: virtual tables (R-Tree) prepare their
