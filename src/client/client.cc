@@ -12,17 +12,9 @@ namespace cairn {
 namespace client {
 namespace {
 
-ExecuteResult ToResult(v1::ExecuteResponse* response) {
-  ExecuteResult out;
-  out.index = response->index();
-  out.result_gone = response->result_gone();
-  for (v1::StatementResult& result : *response->mutable_results()) {
-    out.results.push_back(FromProto(&result));
-  }
-  return out;
-}
-
-ExecuteResult ToResult(v1::FinishResponse* response) {
+// Of an ExecuteResponse, or of the FinishResponse of a Commit: both carry the same.
+template <class Response>
+ExecuteResult ToExecuteResult(Response* response) {
   ExecuteResult out;
   out.index = response->index();
   out.result_gone = response->result_gone();
@@ -66,7 +58,7 @@ class ClientImpl final : public Client {
     calls_.Start(std::move(request),
                  [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
                    if (!status.ok()) return done(status);
-                   done(ToResult(response->mutable_execute()));
+                   done(ToExecuteResult(response->mutable_execute()));
                  });
   }
 
@@ -102,7 +94,7 @@ class ClientImpl final : public Client {
     request.mutable_commit()->set_tx_id(tx_id);
     Answer answer = Wait(std::move(request));
     if (!answer.status.ok()) return answer.status;
-    return ToResult(answer.response.mutable_finish());
+    return ToExecuteResult(answer.response.mutable_finish());
   }
 
   Status Rollback(const std::string& tx_id) override {
