@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -41,5 +43,7 @@ struct Datum {
 
 // As JSON.
 std::string ToString(const Datum& datum);
+// Nothing if it is not JSON, or has fractions, numbers beyond 64 bits or more than 64 levels.
+std::optional<Datum> ParseJson(std::string_view text);
 
 }  // namespace cairn::history

@@ -67,9 +67,9 @@ std::string ToString(const Operation& operation);
 std::string ToJsonLine(const Event& event, size_t index);
 // The whole history, a line an event.
 std::string ToJsonLines(const History& history);
-// Reads what ToJsonLines writes, whatever the order and number of the members; empty lines are
-// skipped. Events are put in the order of their "index" where all have one. INVALID_ARGUMENT, with
-// the line, for anything else.
+// Reads what ToJsonLines writes, whatever the order and number of the members; empty lines, and
+// events whose process is a name (a nemesis), are skipped. Events are put in the order of their
+// "index" where all have one. INVALID_ARGUMENT, with the line, for anything else.
 Result<History> ParseJsonLines(std::string_view text);
 
 }  // namespace cairn::history

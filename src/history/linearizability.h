@@ -24,7 +24,7 @@ enum class ModelKind : uint8_t {
 
 struct LinearizabilityOptions {
   // Configurations looked at, in all; past it the verdict is kUnknown.
-  uint64_t steps_max = 20'000'000;
+  uint64_t steps_max = 5'000'000;
 };
 
 // Anomaly: "not linearizable", once for each key in question, with the operation whose answer no

@@ -19,7 +19,7 @@ struct Anomaly {
   std::string explanation;  // a person can read it: the operations and why no order fits them
 };
 
-// At most kAnomaliesMax anomalies are explained; `found` counts all.
+// At most this many anomalies, and the first of every name, are explained; `found` counts all.
 inline constexpr size_t kAnomaliesMax = 10;
 
 struct Verdict {
