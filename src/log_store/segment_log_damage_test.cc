@@ -297,6 +297,25 @@ TEST_F(SegmentLogDamage, ReadVerifiesWhatItReads) {
             StatusCode::kDataLoss);
 }
 
+// Found by fuzzing: it opened, and the first write to that group aborted the process.
+TEST_F(SegmentLogDamage, ARecordOfNoGroupIsRefused) {
+  SegmentHeader header{.log_id = 5, .sequence = 1, .file_bytes = kSegmentBytes, .first_batch = 1};
+  header.head_end = kSegmentHeaderBytes;
+  std::string contents = EncodeSegmentHeader(header);
+  std::string batch;
+  uint32_t chain = 0;
+  EncodeBatch(
+      {{.type = RecordType::kEntry, .entry_type = 1, .term = Term(1), .index = LogIndex(1)}},
+      {header.log_id, header.sequence, contents.size()}, 1, contents.size(), &chain, &batch);
+  contents += batch;
+  contents.resize(kSegmentBytes);
+  path_ = std::string(kDirectory) + "/" + SegmentName(1);
+  const auto store = OpenWith(contents);
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.status().code(), StatusCode::kDataLoss);
+  EXPECT_THAT(store.status().message(), AllOf(HasSubstr(path_), HasSubstr("a record of no group")));
+}
+
 // Logs of several segments.
 class SegmentLogFiles : public testing::Test {
  protected:

@@ -63,6 +63,7 @@ class Recovery {
     return ScanSegment(*segment.file, segment.path, headers_.at(sequence), limit, search_tail,
                        [&](const Record& record, uint64_t offset) {
                          if (record.type == RecordType::kSeal) return OkStatus();
+                         if (record.group.is_none()) return DataLoss("a record of no group");
                          return state_.groups[record.group].Apply(record, sequence, offset);
                        });
   }
