@@ -93,6 +93,9 @@ void TestCluster::Propose(MemberId id, uint64_t proposal_id, std::string payload
 void TestCluster::Collect(MemberId id) {
   Node& node = nodes_.at(id);
   while (node.core->HasOutput()) TakeOutputOf(id);
+  if (!node.core->commit_untold()) return;
+  node.core->Step(TellCommit{});
+  TakeOutputOf(id);
 }
 
 void TestCluster::TakeOutputOf(MemberId id) {

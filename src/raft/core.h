@@ -22,6 +22,9 @@
 //   6. on `send_snapshots` stream a snapshot to that peer, announced by a SnapshotOffer message in
 //   the
 //      term given, and Step(SnapshotSent{peer, ok, index}).
+//   7. when commit_untold() has held for some milliseconds, Step(TellCommit{}): followers learn of
+//   a
+//      commit from the next append, which in a busy cluster comes at once and costs nothing more.
 // A failed write or sync of the log must abort the process (raft-core.md rows 25, 26).
 #pragma once
 
@@ -130,6 +133,8 @@ struct Unreachable {
 struct Compact {
   LogIndex index;
 };
+// The owner has waited long enough for an append that would carry the commit index (see duty 7).
+struct TellCommit {};
 // Step down now if leader (disk stalled, or shutting down): no campaign until `ticks` have passed.
 struct StepDown {
   uint64_t quiet_ticks = 0;
@@ -137,7 +142,7 @@ struct StepDown {
 
 using Input = std::variant<Tick, Received, Propose, ProposeConfig, ReadBarrier, Persisted, Applied,
                            Fetched, TransferLeader, SnapshotReady, SnapshotFailed, SnapshotSent,
-                           Unreachable, Compact, StepDown>;
+                           Unreachable, Compact, TellCommit, StepDown>;
 
 // ---- Outputs
 // -------------------------------------------------------------------------------------
@@ -298,6 +303,11 @@ class RaftCore {
   Term term() const;
   MemberId leader() const;
   LogIndex commit() const;
+  // Committed entries wait here: to be durable, or for what was handed out to be applied.
+  bool holds_back_committed() const;
+  // Leader: some follower has acknowledged entries of which it was not told that they are
+  // committed.
+  bool commit_untold() const;
 
  private:
   class Impl;

@@ -106,6 +106,8 @@ class RaftCore::Impl {
   Term term() const { return term_; }
   MemberId leader() const { return leader_; }
   LogIndex commit() const { return commit_; }
+  bool HoldsBackCommitted() const { return handed_ < commit_; }
+  bool CommitUntold() const;  // core_replication.cc
 
  private:
   // ---- core.cc
@@ -123,6 +125,7 @@ class RaftCore::Impl {
   void On(SnapshotSent sent);
   void On(Unreachable unreachable);
   void On(Compact compact);
+  void On(TellCommit);
   void On(StepDown step_down);
 
   Leader* leader_role() { return std::get_if<Leader>(&role_); }
@@ -172,7 +175,7 @@ class RaftCore::Impl {
   void SendAppendOf(MemberId id, Peer& peer, std::vector<Entry> entries);
   void FetchFor(MemberId id, Peer& peer);
   void SendHeartbeat(const Leader& leader, MemberId id, Peer& peer);
-  void TellCommit(const Leader& leader, MemberId id, Peer& peer);
+  bool CommitUntold(const Peer& peer) const;
   void Handle(const Message& m, AppendRequest& request);
   void AcceptEntries(AppendRequest& request);
   void Handle(const Message& m, const AppendReply& reply);
@@ -185,6 +188,8 @@ class RaftCore::Impl {
   // ---- core_reads.cc
   void AddReader(Leader& leader, Reader reader);
   void StartReadRounds(Leader& leader);
+  void GrantTo(Leader& leader, MemberId to, uint64_t context, LogIndex index);
+  bool IsQuorumWith(MemberId other) const;
   void FinishReadRounds(Leader& leader);
   void FailReads(Leader& leader);
   void AdoptOwnReads(Leader& leader);
