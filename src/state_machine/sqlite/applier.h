@@ -35,7 +35,8 @@ class Applier {
   // Opens the data base, or makes it with `founding` as its configuration at index 0.
   // FAILED_PRECONDITION if the file is not one of Cairn's or of a newer format; then it was not
   // touched.
-  static Result<std::unique_ptr<Applier>> Open(const std::string& path, size_t cache_bytes,
+  static Result<std::unique_ptr<Applier>> Open(const Storage& storage, const std::string& path,
+                                               size_t cache_bytes,
                                                const raft::Configuration& founding);
 
   // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
