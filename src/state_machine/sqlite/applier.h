@@ -40,8 +40,8 @@ class Applier {
                                                const raft::Configuration& founding);
 
   // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
-  // one left nothing: it may be tried again (a full disk may have got space), unless undoing it
-  // failed, too.
+  // one left nothing; but this Applier is broken: all later calls fail the same way, and the data
+  // base must be opened anew.
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
 
@@ -101,7 +101,7 @@ class Applier {
   InternalStatement write_config_;
   AppliedState applied_;
   uint64_t lease_ms_ = 0;  // within the batch
-  Status broken_;          // why nothing more can be applied
+  Status broken_;          // why nothing more is applied
 
   // Of the command that runs: what to add to the versions if it succeeds, in order.
   struct VersionChange {

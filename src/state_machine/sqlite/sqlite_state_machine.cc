@@ -69,6 +69,12 @@ class SqliteReadView final : public ReadView {
   std::unique_ptr<ReadTransaction> read_;
 };
 
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
 // Null without a file system: SQLite's own VFS is meant.
 std::unique_ptr<FileSystemVfs> MakeVfs(FileSystem* fs, Clock& clock) {
   if (fs == nullptr) return nullptr;
@@ -115,6 +121,7 @@ class SqliteStateMachine final : public StateMachine {
         storage_(vfs_ == nullptr ? Storage{} : Storage{*options_.file_system, vfs_->name()}) {}
   Status OpenWriter();
   Status StoreWalAgain();
+  Status MoveWal();
   void Publish();
 
   const SqliteOptions options_;
@@ -124,6 +131,7 @@ class SqliteStateMachine final : public StateMachine {
   const Storage storage_;
   ProposalChecker checker_;
   std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
+  Status trouble_;                    // the apply thread's; what Apply or Checkpoint met
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
   // Shared while a copy is made, which holds the file open; alone while the file is replaced.
@@ -156,9 +164,7 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   reads.applied_sql = "SELECT applied_index FROM _cairn_state";
   machine->reads_ = std::make_unique<ReadPool>(std::move(reads), machine->clock_);
   // SQLite syncs the directory for the WAL, but not for the file itself.
-  const size_t slash = options.path.find_last_of('/');
-  RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(
-      slash == std::string::npos ? "." : options.path.substr(0, slash + 1)));
+  RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(DirectoryOf(options.path)));
   // What a crashed process left in the WAL was perhaps never synced.
   RETURN_IF_ERROR(machine->StoreWalAgain());
   RETURN_IF_ERROR(machine->Checkpoint());
@@ -185,6 +191,7 @@ Status SqliteStateMachine::StoreWalAgain() {
 Status SqliteStateMachine::OpenWriter() {
   ASSIGN_OR_RETURN(applier_,
                    Applier::Open(storage_, options_.path, options_.cache_bytes, founding_));
+  trouble_ = OkStatus();
   Publish();
   return OkStatus();
 }
@@ -204,12 +211,14 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
                                  const raft::Configuration& config, LogIndex config_index,
                                  const std::function<void(EntryResults)>& on_results) {
   if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  RETURN_IF_ERROR(trouble_);
   Status status = applier_->Apply(entries, config, config_index, [&](EntryResults results) {
     // The first result of a SQLite transaction comes right after its commit.
     if (results.index.value() > applied_index_.load()) Publish();
     on_results(std::move(results));
   });
   Publish();
+  if (!status.ok()) trouble_ = status;
   return status;
 }
 
@@ -220,6 +229,11 @@ Result<std::unique_ptr<ReadView>> SqliteStateMachine::OpenReadView(SteadyTime ti
 
 Status SqliteStateMachine::Checkpoint() {
   if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  if (trouble_.ok()) trouble_ = MoveWal();
+  return trouble_;
+}
+
+Status SqliteStateMachine::MoveWal() {
   // An idle view holds the WAL back as much as a busy one.
   reads_->EndViewsOlderThan(kViewAgeMax);
   const uint64_t index = applier_->applied().index.value();
