@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   LoadOptions options;
   std::string op = "write", listen;
-  int warm_up_ms = 1000, duration_ms = 5000, limit_ms = 5000;
+  int warm_up_ms = 1000, duration_ms = 5000, limit_ms = 20000;
 
   CLI::App* load = app.add_subcommand("load", "Closed loop of clients; prints one JSON line");
   load->add_option("--target", options.target,

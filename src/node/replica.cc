@@ -81,6 +81,7 @@ class ReplicaImpl final : public Replica,
   void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) override;
   state_machine::StateMachine& state() override { return *state_; }
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;
+  void SetLeaderWatcher(std::function<void()> watcher) override { watcher_ = std::move(watcher); }
   std::optional<LeaderHint> leader_hint() const override;
   bool is_leader() const override { return is_leader_; }
   ReplicaStatus status() const override;
@@ -94,6 +95,7 @@ class ReplicaImpl final : public Replica,
   // ---- transport::Handler
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
   void OnUnreachable(GroupId group, MemberId member) override;
+  void OnPeerGone(GroupId group, MemberId member) override;
   transport::ProbeReply OnProbe() override;
   void OnJoin(const transport::JoinRequest& request,
               std::function<void(Result<transport::JoinReply>)> reply) override;
@@ -181,6 +183,7 @@ class ReplicaImpl final : public Replica,
   Clock* const clock_;
   Rng rng_;
   transport::Transport* transport_ = nullptr;
+  std::function<void()> watcher_;
   // Shared with callbacks that may come after this object is gone; closed then.
   const std::shared_ptr<Events> events_;
   std::atomic<size_t> message_bytes_{0};
@@ -252,13 +255,19 @@ void ReplicaImpl::Publish(bool with_status) {
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
-  std::lock_guard lock(published_mutex_);
-  published_status_ = std::move(status);
-  if (!changed) return;
-  published_version_ = core_->version();
-  is_leader_ = core_->is_leader();
-  published_hint_ = core_->leader_hint();
-  published_probe_ = core_->probe_reply();
+  bool leader_changed = false;
+  {
+    std::lock_guard lock(published_mutex_);
+    published_status_ = std::move(status);
+    if (!changed) return;
+    published_version_ = core_->version();
+    const std::optional<LeaderHint> hint = core_->leader_hint();
+    leader_changed = is_leader_ != core_->is_leader() || published_hint_ != hint;
+    is_leader_ = core_->is_leader();
+    published_hint_ = hint;
+    published_probe_ = core_->probe_reply();
+  }
+  if (leader_changed && watcher_) watcher_();
 }
 
 std::optional<LeaderHint> ReplicaImpl::leader_hint() const {
@@ -311,7 +320,12 @@ void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
 
 void ReplicaImpl::AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) {
   if (auto hint = leader_hint()) return done(*std::move(hint));
-  if (!Post([=](ReplicaCore& core) { core.AwaitLeader(deadline, done); })) {
+  // Who hears that there is a leader asks next where, and whether it is this node.
+  const auto published = [this, done](Result<LeaderHint> hint) {
+    if (hint.ok()) Publish(/*with_status=*/false);
+    done(std::move(hint));
+  };
+  if (!Post([=](ReplicaCore& core) { core.AwaitLeader(deadline, published); })) {
     done(Unavailable("the node is shutting down"));
   }
 }
@@ -378,6 +392,11 @@ void ReplicaImpl::OnMessages(GroupId group, std::vector<raft::Message> messages)
 void ReplicaImpl::OnUnreachable(GroupId group, MemberId member) {
   if (group != options_.group) return;
   Post([member](ReplicaCore& core) { core.OnUnreachable(member); });
+}
+
+void ReplicaImpl::OnPeerGone(GroupId group, MemberId member) {
+  if (group != options_.group) return;
+  Post([member](ReplicaCore& core) { core.OnPeerGone(member); });
 }
 
 transport::ProbeReply ReplicaImpl::OnProbe() {

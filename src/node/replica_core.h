@@ -58,6 +58,7 @@ class ReplicaCore {
   void OnTick(uint64_t ticks);
   void OnMessages(std::vector<raft::Message> messages);
   void OnUnreachable(MemberId member);
+  void OnPeerGone(MemberId member);
   // The persist with this ticket, and so all before it, are durable.
   void OnPersisted(const raft::AppendTicket& ticket);
   void OnFetched(raft::Fetched fetched);

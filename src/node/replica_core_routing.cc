@@ -25,6 +25,10 @@ void ReplicaCore::OnUnreachable(MemberId member) {
   if (raft_) raft_->Step(raft::Unreachable{member});
 }
 
+void ReplicaCore::OnPeerGone(MemberId member) {
+  if (raft_) raft_->Step(raft::PeerGone{member});
+}
+
 void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
   while (!in_flight_persists_.empty() && in_flight_persists_.front().sequence <= ticket.sequence) {
     in_flight_persists_.pop_front();

@@ -326,6 +326,22 @@ TEST_F(ReplicaCoreTest, AStalledDiskEndsLeadershipAndNoCampaignFollowsWhileItLas
   EXPECT_TRUE(proposed->ok()) << *proposed;
 }
 
+TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
+  StartMember({1, 2, 3});
+  core_->OnMessages({{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});
+  core_->Flush();
+  ASSERT_TRUE(core_->leader_hint().has_value());
+  const uint64_t known = core_->version();
+  core_->OnPeerGone(MemberId(2));
+  Tick(static_cast<int>(options_.heartbeat_ticks));
+  EXPECT_FALSE(core_->leader_hint().has_value());
+  EXPECT_GT(core_->version(), known) << "those who wait for a leader are told";
+  effects_.sent.clear();
+  Tick(static_cast<int>(options_.election_ticks / 2 + 1));
+  ASSERT_FALSE(effects_.sent.empty());
+  EXPECT_TRUE(std::holds_alternative<raft::PreVoteRequest>(effects_.sent[0].body));
+}
+
 TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
   StartMember({1, 2, 3});
   raft::SnapshotMeta meta;

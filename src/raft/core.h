@@ -128,6 +128,14 @@ struct SnapshotSent {
 struct Unreachable {
   MemberId peer;
 };
+// The process of a peer has ended, as far as one can tell: its host refuses connections where it
+// listened. A follower that was led by it, and hears nothing of it for a heartbeat interval either,
+// takes the leader for lost at once and asks for pre-votes after a short random time. An election
+// is an election all the same: who still hears the leader refuses, so wrong news disturb nobody.
+// May be repeated.
+struct PeerGone {
+  MemberId peer;
+};
 // Entries up to `index` may go: the state machine holds them durably. Keeps what peers still need
 // only as far as the owner wishes; the core just forgets.
 struct Compact {
@@ -142,7 +150,7 @@ struct StepDown {
 
 using Input = std::variant<Tick, Received, Propose, ProposeConfig, ReadBarrier, Persisted, Applied,
                            Fetched, TransferLeader, SnapshotReady, SnapshotFailed, SnapshotSent,
-                           Unreachable, Compact, TellCommit, StepDown>;
+                           Unreachable, PeerGone, Compact, TellCommit, StepDown>;
 
 // ---- Outputs
 // -------------------------------------------------------------------------------------

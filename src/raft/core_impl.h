@@ -124,6 +124,7 @@ class RaftCore::Impl {
   void On(SnapshotFailed);
   void On(SnapshotSent sent);
   void On(Unreachable unreachable);
+  void On(PeerGone gone);
   void On(Compact compact);
   void On(TellCommit);
   void On(StepDown step_down);
@@ -149,6 +150,8 @@ class RaftCore::Impl {
   void BecomeFollower(Term term, MemberId leader);
   void BecomeLeader();
   void ResetElectionTimer();
+  // A leader whose process is gone, and that misses a heartbeat, is none any more.
+  void ForgetLostLeader();
   bool MayCampaign() const;
   // A leader was heard of less than the shortest election timeout ago.
   bool HoldsToLeader() const;
@@ -237,6 +240,10 @@ class RaftCore::Impl {
   uint64_t election_elapsed_ = 0;
   uint64_t election_timeout_ = 0;
   uint64_t quiet_ticks_ = 0;
+  // Short election timeouts that this node may still take since its leader's process is gone.
+  // Bounded: one that is refused by all, because its own link alone is broken, returns to the long
+  // ones.
+  int hasty_timeouts_ = 0;
 
   FollowerReads reads_;
   // The snapshot being received, and who offered it.

@@ -326,6 +326,75 @@ TEST(Thesis96, ALeaderThatIsHeardIsNotVotedAway) {
   EXPECT_TRUE(node.Last<PreVoteReply>().granted);
 }
 
+TEST(Thesis96, ALeaderWhoseProcessIsGoneIsForgottenAfterAMissedHeartbeatAndReplacedSoon) {
+  OneCore node({1, 2, 3});  // heartbeats every 2 ticks, election timeouts of 10 to 20
+  node.From(2, 1, Heartbeat{});
+  node.Step(PeerGone{MemberId(2)});
+  EXPECT_EQ(node.core->leader(), MemberId(2)) << "its next heartbeat may still come";
+  node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_FALSE(node.Last<PreVoteReply>().granted);
+  node.Tick(2);
+  EXPECT_TRUE(node.core->leader().is_none());
+  node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_TRUE(node.Last<PreVoteReply>().granted);
+  node.Tick(5);
+  EXPECT_EQ(node.core->role(), Role::kPreCandidate);
+  EXPECT_EQ(node.core->term(), Term(1));
+}
+
+TEST(Thesis96, ALeaderSaidToBeGoneThatIsHeardAgainIsGivenAWholeTimeout) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  for (int i = 0; i < 50; ++i) {
+    node.Step(PeerGone{MemberId(2)});
+    node.Tick(1);
+    node.From(2, 1, Heartbeat{});
+  }
+  EXPECT_EQ(node.core->leader(), MemberId(2));
+  node.Tick(9);
+  EXPECT_EQ(node.core->role(), Role::kFollower);
+  EXPECT_TRUE(node.Sent<PreVoteRequest>().empty());
+}
+
+TEST(Thesis96, TheHurryAfterALeaderThatIsGoneIsBounded) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  for (int i = 0; i < 20; ++i) {
+    node.Step(PeerGone{MemberId(2)});
+    node.Tick(1);
+  }
+  const size_t hurried = node.Sent<PreVoteRequest>().size() / 2;
+  EXPECT_GE(hurried, 2u);
+  EXPECT_LE(hurried, 4u);
+  for (int i = 0; i < 200; ++i) {
+    node.Step(PeerGone{MemberId(2)});
+    node.Tick(1);
+  }
+  EXPECT_LE(node.Sent<PreVoteRequest>().size() / 2, 20u) << "election timeouts are at least 10";
+  EXPECT_EQ(node.core->term(), Term(1));
+}
+
+TEST(Thesis96, AVoterOfAHurriedElectionGivesItAWholeTimeout) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  node.Step(PeerGone{MemberId(2)});
+  node.Tick(2);
+  node.From(3, 2, VoteRequest{LogIndex(0), Term(0), false});
+  node.Sync();
+  EXPECT_TRUE(node.Last<VoteReply>().granted);
+  node.Tick(9);
+  EXPECT_TRUE(node.Sent<PreVoteRequest>().empty());
+}
+
+TEST(Thesis96, OnlyTheLeadersEndHurriesAFollower) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  node.Step(PeerGone{MemberId(3)});
+  node.Tick(9);
+  EXPECT_EQ(node.core->leader(), MemberId(2));
+  EXPECT_TRUE(node.Sent<PreVoteRequest>().empty());
+}
+
 TEST(Thesis96, ALearnerNeverCampaigns) {
   OneCore node({2, 3});
   node.Tick(100);

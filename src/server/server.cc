@@ -111,9 +111,9 @@ Status ServerImpl::Start() {
   RETURN_IF_ERROR(OpenReplica());
   MakeServices();
   RETURN_IF_ERROR(StartGrpc(std::move(port_check)));
+  replica_->SetLeaderWatcher([this] { router_->OnLeaderChanged(); });
   replica_->Start(transport_.get());
-  health_ = std::make_unique<HealthMonitor>(replica_.get(), grpc_->GetHealthCheckService(),
-                                            [this] { router_->CheckLeader(); });
+  health_ = std::make_unique<HealthMonitor>(replica_.get(), grpc_->GetHealthCheckService());
   directory_->Keep();
   started_ = true;
   LOG_INFO("serving address={} node={} db={}", address_, options_.node_id, options_.db_path);
