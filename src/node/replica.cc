@@ -112,6 +112,7 @@ class ReplicaImpl final : public Replica,
   void SaveIdentity(const IdentityRecord& record) override { log_worker_.Push(record); }
   void Apply(ApplyJob job) override { apply_worker_.Push(std::move(job)); }
   void Checkpoint() override { apply_worker_.Push(ApplyWorker::CheckpointTask{}); }
+  void ResumeApply(uint64_t stops) override { apply_worker_.Push(ApplyWorker::ResumeTask{stops}); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
     apply_worker_.Push(ApplyWorker::InstallTask{path, meta});
   }
@@ -159,6 +160,9 @@ class ReplicaImpl final : public Replica,
   void OnApplyStopped(const Status& status) override {
     Post([status](ReplicaCore& core) { core.OnApplyStopped(status); });
   }
+  void OnReopened(const state_machine::AppliedState& state, const AppliedReport& report) override {
+    Post([=](ReplicaCore& core) { core.OnReopened(state, report); });
+  }
   void OnCheckpointed(LogIndex durable) override {
     Post([durable](ReplicaCore& core) { core.OnCheckpointed(durable); });
   }
@@ -196,6 +200,7 @@ class ReplicaImpl final : public Replica,
   std::atomic<uint64_t> applied_{0};
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
+  std::atomic<uint64_t> snapshot_min_{0};
   mutable std::mutex published_mutex_;
   ReplicaStatus published_status_;
   std::optional<LeaderHint> published_hint_;
@@ -250,6 +255,7 @@ void ReplicaImpl::Publish(bool with_status) {
   awaits_applied_ = core_->awaits_applied();
   awaits_persisted_ = core_->awaits_persisted();
   applied_ = core_->applied().value();
+  snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
   apply_stopped_ = core_->apply_stopped();
   const bool changed = core_->version() != published_version_;
@@ -414,7 +420,7 @@ void ReplicaImpl::OnJoin(const transport::JoinRequest& request,
 bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
                                     const raft::SnapshotMeta& meta) {
   return group == options_.group && !shut_down_ && !installing_ && !is_leader_ &&
-         meta.index.value() > applied_;
+         meta.index.value() >= snapshot_min_;
 }
 
 void ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,

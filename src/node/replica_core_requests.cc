@@ -33,8 +33,7 @@ std::optional<Status> ReplicaCore::Refusal() const {
     return Unavailable("the node is shutting down").With(Outcome::kNotApplied);
   }
   if (!apply_trouble_.ok()) {
-    return Unavailable("this node has stopped applying: " + apply_trouble_.message())
-        .With(Outcome::kNotApplied);
+    return Unavailable(TroubleInWords()).With(Outcome::kNotApplied);
   }
   if (!log_full_.ok()) {
     return ResourceExhausted("the log's disk is full: " + log_full_.message())
@@ -139,7 +138,7 @@ void ReplicaCore::ProposeExpiry() {
 void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
   if (shutting_down_) return done(Unavailable("the node is shutting down"));
   if (!apply_trouble_.ok()) {
-    return done(Unavailable("this node has stopped applying: " + apply_trouble_.message()));
+    return done(Unavailable(TroubleInWords()));
   }
   const SteadyTime now = clock_->SteadyNow();
   if (options.level == ReadLevel::kStale && options.staleness_max) {

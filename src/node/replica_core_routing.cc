@@ -73,15 +73,7 @@ void ReplicaCore::OnApplied(const AppliedReport& report) {
     lease_ = Lease{report.term, report.lease_ms, clock_->SteadyNow()};
   }
   reads_.OnApplied(applied_.index);
-}
-
-void ReplicaCore::OnApplyStopped(const Status& status) {
-  LOG_ERROR("this node can not apply the log and has stopped: {}", status.ToString());
-  apply_trouble_ = status;
-  if (raft_) raft_->Step(raft::StepDown{4 * options_.election_ticks});
-  reads_.FailAll(Unavailable("this node has stopped applying: " + status.message()));
-  // Committed by the cluster or not: this node will never see their results.
-  tracker_.FailAll(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+  MaybeReturnToService();
 }
 
 void ReplicaCore::OnCheckpointed(LogIndex durable) {
@@ -146,7 +138,9 @@ void ReplicaCore::Route(raft::Output output) {
   for (const raft::ReadGrant& grant : output.reads) {
     reads_.OnGranted(grant.id, grant.index, applied_.index);
   }
-  for (const raft::SendSnapshot& send : output.send_snapshots) StartSnapshot(send.peer);
+  for (const raft::SendSnapshot& send : output.send_snapshots) {
+    StartSnapshot(send.peer, send.index_min);
+  }
   if (output.install_snapshot) OnInstallWanted(output.install_snapshot->meta);
   if (output.soft_state_changed) OnSoftStateChanged();
 }
@@ -166,7 +160,7 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
     extent_.Append(persist.entries);
     // The file first, then the log: a file ahead of the log is known on open for an interrupted
     // install; a log reset ahead of the file would have lost the state between them.
-    if (installing_ && (persist.reset_to || !held_persists_.empty())) {
+    if ((installing_ && persist.reset_to) || !held_persists_.empty()) {
       held_persists_.push_back(std::move(persist));
       continue;
     }
@@ -184,11 +178,14 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
     auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
     if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
   }
-  if (batch.config_index != config_index_ || batch.config != config_) {
-    SetConfig(batch.config, batch.config_index);
-  }
+  AdoptConfig(batch.config, batch.config_index);
   job.batch = std::move(batch);
-  if (apply_trouble_.ok()) effects_->Apply(std::move(job));
+  if (!apply_down_) return effects_->Apply(std::move(job));
+  for (const EntryWaiters& waiters : job.waiters) {
+    for (const PendingCommandPtr& c : waiters.commands) {
+      c->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+    }
+  }
 }
 
 void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {

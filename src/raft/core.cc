@@ -203,7 +203,6 @@ void RaftCore::Impl::HandOutCommitted() {
   const ConfigurationLog::At in_force = configs_.InForce(handed_);
   batch.config = in_force.config;
   batch.config_index = in_force.index;
-  configs_.Prune(handed_);
   out_.committed = std::move(batch);
   log_.Evict(handed_);
 }

@@ -143,6 +143,14 @@ struct Compact {
 };
 // The owner has waited long enough for an append that would carry the commit index (see duty 7).
 struct TellCommit {};
+// The state machine stands at `meta` now, wherever it stood before: it was reopened after a
+// failure, or replaced by a snapshot that this node asked for by its Fitness. What follows is
+// handed out anew. `meta` must not lie before the beginning of the log; if the log does not hold
+// it, the next output has a persist with `reset_to`.
+struct Restored {
+  SnapshotMeta meta;
+};
+// (The input Fitness is what this node can not do from now on; its leader is told.)
 // Step down now if leader (disk stalled, or shutting down): no campaign until `ticks` have passed.
 struct StepDown {
   uint64_t quiet_ticks = 0;
@@ -150,7 +158,7 @@ struct StepDown {
 
 using Input = std::variant<Tick, Received, Propose, ProposeConfig, ReadBarrier, Persisted, Applied,
                            Fetched, TransferLeader, SnapshotReady, SnapshotFailed, SnapshotSent,
-                           Unreachable, PeerGone, Compact, TellCommit, StepDown>;
+                           Unreachable, PeerGone, Compact, TellCommit, Restored, Fitness, StepDown>;
 
 // ---- Outputs
 // -------------------------------------------------------------------------------------
@@ -220,6 +228,8 @@ struct SendSnapshot {
   // The SnapshotOffer message that announces the stream carries this term, whatever the core's is
   // by the time it leaves: in a later term this node is not the leader, and must not claim to be.
   Term term;
+  // It must reach as far, or the peer could not go on from it.
+  LogIndex index_min;
 };
 struct InstallSnapshot {
   MemberId leader;

@@ -52,6 +52,7 @@ struct Peer {
   LogIndex commit_sent;       // commit index it was told, as far as nothing was lost
   ReadId read_acked;          // highest read round it confirmed
   uint64_t fetch_id = 0;      // the fetch under way for it; 0: none
+  Fitness fitness;            // as it told last
 };
 
 // Data that exists only in a role. A follower cannot touch a leader's data by mistake, and none of
@@ -127,6 +128,8 @@ class RaftCore::Impl {
   void On(PeerGone gone);
   void On(Compact compact);
   void On(TellCommit);
+  void On(Restored restored);
+  void On(Fitness fitness) { fitness_ = fitness; }
   void On(StepDown step_down);
 
   Leader* leader_role() { return std::get_if<Leader>(&role_); }
@@ -215,6 +218,8 @@ class RaftCore::Impl {
   // True if the log makes the snapshot needless; commits up to it if that is news.
   bool CoveredByLog(const SnapshotMeta& meta);
   void ResetToSnapshot(const SnapshotMeta& meta);
+  // Forgets what is on its way to the state machine.
+  void DropApplying();
   void Handle(const Message& m, const SnapshotOffer& offer);
 
   // ---- core_transfer.cc
@@ -246,6 +251,7 @@ class RaftCore::Impl {
   int hasty_timeouts_ = 0;
 
   FollowerReads reads_;
+  Fitness fitness_;
   // The snapshot being received, and who offered it.
   std::optional<InstallSnapshot> installing_;
 

@@ -30,6 +30,7 @@ void RaftCore::Impl::AppendAsLeader(EntryType type, Payload payload) {
 }
 
 void RaftCore::Impl::SendAppends(MemberId id, Peer& peer) {
+  if (!peer.fitness.takes_entries) return;
   while (!peer.progress.Paused(options_)) {
     const bool probing = peer.progress.state() == Progress::State::kProbe;
     if (!probing && peer.progress.next() > log_.last()) return;
@@ -135,6 +136,12 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
     peer.read_acked = reply.read_id;
     FinishReadRounds(*leader);
   }
+  peer.fitness = reply.fitness;
+  if (!peer.fitness.snapshot_min.is_none()) {
+    SendSnapshotTo(m.from, peer);
+    return;
+  }
+  if (!peer.fitness.takes_entries) return;
   // Appends or their answers may have been lost, and with a full window nothing would ever be sent
   // again. An empty append at the end of what was sent finds out: it is refused if there is a gap.
   // Once a heartbeat interval, because read rounds make many more replies than ticks do.
@@ -184,6 +191,8 @@ void RaftCore::Impl::CommitAsLeader() {
 void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   OnLeaderHeard(m.from);
   if (!WellFormed(request, m.term)) return;
+  // Unanswered, they fill the leader's window until it learns of this by the next heartbeat reply.
+  if (!fitness_.takes_entries && !request.entries.empty()) return;
   if (request.prev_index < commit_) {
     // Old, or a probe that went back too far. What is committed surely matches.
     SendAfter(m.from, AppendReply{true, commit_, LogIndex(), Term()});
@@ -228,7 +237,7 @@ void RaftCore::Impl::Handle(const Message& m, const Heartbeat& heartbeat) {
       << " but the log ends at " << log_.last().value()
       << ": acknowledged entries were lost; readmit the node under a new member id";
   CommitTo(heartbeat.commit);
-  SendNow(m.from, HeartbeatReply{heartbeat.read_id});
+  SendNow(m.from, HeartbeatReply{heartbeat.read_id, fitness_});
 }
 
 void RaftCore::Impl::CommitTo(LogIndex index) {

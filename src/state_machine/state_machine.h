@@ -128,6 +128,12 @@ class StateMachine {
   // Moves the WAL into the file and syncs it; durable_index() advances.
   virtual Status Checkpoint() = 0;
 
+  // After a failure: closes the data base, ends all readers, opens it anew and moves all that is in
+  // the WAL into the file, so that applied_state() is what is durable in it. That may be less than
+  // was applied before, but never less than durable_index() said, unless the file was damaged. Not
+  // OK: nothing can be read or applied until a later call, or InstallSnapshot, succeeds.
+  virtual Status Reopen() = 0;
+
   // A consistent copy as of now in the snapshot directory; reuses the last one if it is at or past
   // `index_min`. Thread-safe; long.
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;

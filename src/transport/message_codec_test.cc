@@ -57,6 +57,7 @@ std::vector<Message> OneOfEach() {
       raft::AppendReply{false, LogIndex(10), LogIndex(6), Term(2)},
       raft::Heartbeat{LogIndex(5), ReadId(12)},
       raft::HeartbeatReply{ReadId(12)},
+      raft::HeartbeatReply{ReadId(13), raft::Fitness{false, true, LogIndex(9)}},
       raft::SnapshotOffer{{LogIndex(1000), Term(4), MakeConfiguration(), LogIndex(20)}},
       raft::TimeoutNow{LogIndex(13)},
       raft::ReadIndexRequest{1ull << 63},

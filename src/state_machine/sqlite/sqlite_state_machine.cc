@@ -106,6 +106,7 @@ class SqliteStateMachine final : public StateMachine {
                LogIndex config_index, const std::function<void(EntryResults)>& on_results) override;
   Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) override;
   Status Checkpoint() override;
+  Status Reopen() override;
   Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) override {
     const std::shared_lock copying(copying_);
     return snapshots_->Acquire(index_min);
@@ -122,6 +123,8 @@ class SqliteStateMachine final : public StateMachine {
   Status OpenWriter();
   Status StoreWalAgain();
   Status MoveWal();
+  // Ends all readers and copies; `alone` keeps new copies away.
+  void CloseAll(std::unique_lock<std::shared_mutex>* alone);
   void Publish();
 
   const SqliteOptions options_;
@@ -250,6 +253,37 @@ Status SqliteStateMachine::MoveWal() {
   return OkStatus();
 }
 
+void SqliteStateMachine::CloseAll(std::unique_lock<std::shared_mutex>* alone) {
+  snapshots_->Stop();
+  alone->lock();
+  applier_.reset();
+  reads_->DrainAndClose();
+}
+
+// SQLite reads the WAL anew only when every connection of the process is closed, and then takes of
+// it what is whole. A failed sync may have lost pages that the kernel now calls clean: they are
+// written again, into the file, and synced there, before anybody builds on them.
+Status SqliteStateMachine::Reopen() {
+  std::unique_lock alone(copying_, std::defer_lock);
+  CloseAll(&alone);
+  Status status = OpenWriter();
+  if (status.ok()) {
+    const uint64_t index = applier_->applied().index.value();
+    const Result<bool> all_moved = applier_->engine().Checkpoint();
+    status = all_moved.status();
+    if (status.ok() && !*all_moved) status = Unavailable("another process reads the data base");
+    if (status.ok()) {
+      durable_index_.store(index);
+      wal_bytes_.store(applier_->engine().wal_bytes());
+      reads_->Reopen();
+    } else {
+      applier_.reset();
+    }
+  }
+  snapshots_->Resume();
+  return status;
+}
+
 Status SqliteStateMachine::InstallSnapshot(const std::string& path,
                                            const raft::SnapshotMeta& meta) {
   SnapshotInstallation install;
@@ -260,10 +294,7 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
   install.read_meta = &ReadMeta;
   std::unique_lock alone(copying_, std::defer_lock);
   install.close_connections = [this, &alone] {
-    snapshots_->Stop();
-    alone.lock();
-    applier_.reset();
-    reads_->DrainAndClose();
+    CloseAll(&alone);
     return OkStatus();
   };
   Status status = InstallSnapshotFile(storage_.fs, install);
@@ -273,7 +304,7 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
     if (status.ok()) status = std::move(reopened);
     if (applier_ != nullptr) reads_->Reopen();
     snapshots_->Resume();
-    alone.unlock();
+    if (alone.owns_lock()) alone.unlock();
   }
   RETURN_IF_ERROR(status);
   snapshots_->DropKept();
