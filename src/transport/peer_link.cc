@@ -57,9 +57,12 @@ class PeerLink::Stream final
   void OnReadDone(bool ok) override { link->OnRead(this, ok); }
   void OnWriteDone(bool ok) override { link->OnWritten(this, ok); }
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<Stream> last = std::move(self_);
+    std::shared_ptr<Stream> last = std::move(self_);
     const std::shared_ptr<TransportContext> transport = link->context_;
     link->OnDone(this, FromGrpc(status));
+    // Before Shutdown may go on: the library ends its threads with the last channel or server, and
+    // aborts if one of those threads is the last to hold one.
+    last.reset();
     transport->live.Leave();
   }
 
