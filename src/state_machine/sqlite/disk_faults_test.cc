@@ -249,7 +249,7 @@ TEST_F(DiskFaults, AFailedSyncIsNotHealedByALaterOneThatSucceeds) {
     auto machine = OpenOn(fs);
     ASSERT_TRUE(machine.ok()) << machine.status();
     fs.Inject(k, Fault::kFailOnce);
-    if (ApplyRest(**machine).ok()) break;
+    if (ApplyRest(**machine).ok()) continue;
     uint64_t durable = (*machine)->durable_index().value();
     machine->reset();
     fs.KillProcess();
@@ -261,6 +261,28 @@ TEST_F(DiskFaults, AFailedSyncIsNotHealedByALaterOneThatSucceeds) {
     fs.Crash(Unsynced::kKeepRandom);
     ExpectSound(fs, durable,
                 "error at " + std::to_string(k) + ", power cut at " + std::to_string(then));
+  }
+}
+
+// The system shows what the failed sync did not store, and the next sync takes it for stored.
+TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
+  for (uint64_t then = 1;; ++then) {
+    FaultFileSystem fs(then);
+    Prepare(&fs);
+    auto machine = OpenOn(fs);
+    ASSERT_TRUE(machine.ok()) << machine.status();
+    ASSERT_TRUE(Apply(**machine, *log_).ok());
+    fs.Inject(1, Fault::kFailOnce);
+    EXPECT_FALSE((*machine)->Checkpoint().ok());
+    machine->reset();
+    fs.KillProcess();
+    fs.Inject(then, Fault::kPowerCut);
+    machine = OpenOn(fs);
+    const bool opened = machine.ok();
+    machine = Internal("closed");
+    fs.Crash(Unsynced::kKeepRandom);
+    ExpectSound(fs, opened ? log_->size() : 0, "power cut at operation " + std::to_string(then));
+    if (opened || HasFatalFailure()) break;
   }
 }
 
