@@ -280,6 +280,7 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   }
   RETURN_IF_ERROR(CheckProgram(fresh, verdict));
   if (!verdict->ok()) return OkStatus();
+  NoteIndirectReads(&fresh.facts);
   sqlite3_stmt* const stmt = fresh.stmt.get();
   for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
     const char* name = sqlite3_column_name(stmt, i);
@@ -318,6 +319,41 @@ Status Engine::CompileOnly(const Statement& statement, Program* program, Status*
     *verdict = InvalidArgument("the text holds no statement");
   }
   return OkStatus();
+}
+
+// SQLite does not report what virtual tables read by statements of their own, nor that their
+// storage is theirs. Two-phase commit must know both, to hold what a prepared statement saw.
+void Engine::NoteIndirectReads(ProgramFacts* facts) {
+  std::vector<std::string> todo(facts->reads.begin(), facts->reads.end());
+  todo.insert(todo.end(), facts->writes.begin(), facts->writes.end());
+  while (!todo.empty()) {
+    const std::string name = std::move(todo.back());
+    todo.pop_back();
+    std::vector<std::string> found = catalog_.NamedBy(name);
+    if (std::string owner = catalog_.OwnerOfShadow(name); !owner.empty()) {
+      found.push_back(std::move(owner));
+    }
+    for (const std::string& each : found) {
+      if (!facts->reads.insert(each).second) continue;
+      todo.push_back(each);
+      if (!catalog_.IsView(each)) continue;
+      for (const std::string& behind : ReadsOfView(each)) {
+        if (facts->reads.insert(behind).second) todo.push_back(behind);
+      }
+    }
+  }
+}
+
+std::set<std::string> Engine::ReadsOfView(const std::string& name) {
+  authorizer_.StartCompiling();
+  char* const sql = sqlite3_mprintf("SELECT * FROM main.\"%w\"", name.c_str());
+  sqlite3_stmt* stmt = nullptr;
+  // A view that does not compile cannot be read through the virtual table either.
+  sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+  sqlite3_finalize(stmt);
+  sqlite3_free(sql);
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  return authorizer_.facts().reads;
 }
 
 Status Engine::CheckProgram(const Program& program, Status* verdict) {

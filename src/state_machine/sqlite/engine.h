@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -91,6 +92,9 @@ class Engine {
   Status PrepareInternal();
   Status LoadCatalog();
   Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
+  // Adds to the reads what the statement reaches through virtual tables and their storage.
+  void NoteIndirectReads(ProgramFacts* facts);
+  std::set<std::string> ReadsOfView(const std::string& name);
   Status CheckProgram(const Program& program, Status* verdict);
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
