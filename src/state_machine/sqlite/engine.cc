@@ -13,6 +13,7 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kValueBytesMax = 16 << 20;
+constexpr int kLikePatternBytesMax = 1000;
 // How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
 // can do before it is stopped, so it is the same on every node.
 constexpr int kOpsPerLook = 1000;
@@ -32,7 +33,9 @@ constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_COMPOUND_SELECT, 500},
     {SQLITE_LIMIT_FUNCTION_ARG, 127},
     {SQLITE_LIMIT_ATTACHED, 0},
-    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50000},
+    // A step of LIKE or GLOB costs up to the product of both lengths, which the count of steps does
+    // not see.
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax},
     {SQLITE_LIMIT_VARIABLE_NUMBER, 250000},
     {SQLITE_LIMIT_TRIGGER_DEPTH, 1000},
     {SQLITE_LIMIT_WORKER_THREADS, 0},

@@ -157,6 +157,21 @@ TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
   replicas.Check();
 }
 
+TEST(Failures, ALongPatternOfLikeOrGlobIsRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("INSERT INTO t VALUES('abc')");
+  for (const char* op : {"LIKE", "GLOB"}) {
+    const std::string sql = std::string("UPDATE t SET x = 'seen' WHERE x NOT ") + op + " ?1";
+    const CommandResult result = replicas.Execute(sql, {std::string(1001, 'a')});
+    EXPECT_EQ(result.status.code(), StatusCode::kInvalidArgument) << result.status;
+    EXPECT_EQ(replicas.Query("SELECT x FROM t"), "abc");
+  }
+  replicas.Must("UPDATE t SET x = 'seen' WHERE x NOT LIKE ?1", {std::string(1000, 'a')});
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "seen");
+  replicas.Check();
+}
+
 TEST(Failures, AVirtualTableWrittenWithRecursionIsRefused) {
   Replicas replicas;
   replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
