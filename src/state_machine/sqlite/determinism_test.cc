@@ -321,6 +321,57 @@ TEST(Determinism, WorkIsStoppedAtTheSamePointOnFreshAndWarmReplicas) {
   replicas.Check();
 }
 
+TEST(Determinism, WritesToVirtualTablesAreStoppedAtTheSameRowOnFreshAndWarmReplicas) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must(
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100)"
+      " SELECT i FROM n");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, low, high)");
+  replicas.header.vdbe_ops_max = 1000;
+  int stopped = 0;
+  for (int rows = 20; rows < 50; ++rows) {
+    const std::string limit = " LIMIT " + std::to_string(rows);
+    for (const std::string& sql : {"INSERT INTO f SELECT 'word' || x FROM t" + limit,
+                                   "INSERT OR REPLACE INTO r SELECT x, x, x + 1 FROM t" + limit}) {
+      const CommandResult result = replicas.Execute(sql);
+      if (result.status.ok()) continue;
+      EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
+      ++stopped;
+    }
+  }
+  EXPECT_GT(stopped, 10);
+  EXPECT_LT(stopped, 80);
+  replicas.Check();
+}
+
+TEST(Determinism, AJoinIntoAFullTextTableIsStoppedAndLeavesNothingInItsMemory) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must(
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
+      " SELECT i FROM n");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.header.vdbe_ops_max = 100'000;
+  for (int i = 0; i < 5; ++i) {
+    const std::vector<CommandResult> results =
+        replicas.DoAll({ExecuteCommand("INSERT INTO f VALUES('before')"),
+                        ExecuteCommand("INSERT INTO f SELECT 'word' || a.x FROM t a, t b, t c"),
+                        ExecuteCommand("INSERT INTO f SELECT 'after' || x FROM t LIMIT 7"),
+                        ExecuteCommand("UPDATE f SET body = body || ' joined' WHERE rowid IN"
+                                       " (SELECT a.rowid FROM t a, t b, t c)"),
+                        ExecuteCommand("DELETE FROM f WHERE rowid = 2")});
+    EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+    EXPECT_EQ(results[1].status.code(), StatusCode::kResourceExhausted) << results[1].status;
+    EXPECT_TRUE(results[2].status.ok()) << results[2].status;
+    EXPECT_EQ(results[3].status.code(), StatusCode::kResourceExhausted) << results[3].status;
+    EXPECT_TRUE(results[4].status.ok()) << results[4].status;
+  }
+  replicas.Must("INSERT INTO f(f) VALUES('integrity-check')");
+  replicas.Check();
+}
+
 TEST(Determinism, SchemaChangesBetweenUsesOfAStatementDoNotShow) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(a, b DEFAULT 1)");
