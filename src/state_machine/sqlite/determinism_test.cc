@@ -329,12 +329,15 @@ TEST(Determinism, WritesToVirtualTablesAreStoppedAtTheSameRowOnFreshAndWarmRepli
       " SELECT i FROM n");
   replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
   replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, low, high)");
+  replicas.Must("CREATE TRIGGER tr AFTER UPDATE ON t BEGIN INSERT INTO f VALUES(new.x); END");
   replicas.header.vdbe_ops_max = 1000;
   int stopped = 0;
   for (int rows = 20; rows < 50; ++rows) {
     const std::string limit = " LIMIT " + std::to_string(rows);
-    for (const std::string& sql : {"INSERT INTO f SELECT 'word' || x FROM t" + limit,
-                                   "INSERT OR REPLACE INTO r SELECT x, x, x + 1 FROM t" + limit}) {
+    for (const std::string& sql :
+         {"INSERT INTO f SELECT 'word' || x FROM t" + limit,
+          "INSERT OR REPLACE INTO r SELECT x, x, x + 1 FROM t" + limit,
+          "UPDATE t SET x = x + 0 WHERE rowid <= " + std::to_string(rows)}) {
       const CommandResult result = replicas.Execute(sql);
       if (result.status.ok()) continue;
       EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
@@ -369,6 +372,30 @@ TEST(Determinism, AJoinIntoAFullTextTableIsStoppedAndLeavesNothingInItsMemory) {
     EXPECT_TRUE(results[4].status.ok()) << results[4].status;
   }
   replicas.Must("INSERT INTO f(f) VALUES('integrity-check')");
+  replicas.Check();
+}
+
+TEST(Determinism, TriggersKeepAFullTextIndexOfATable) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, body)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body, content=t, content_rowid=id)");
+  replicas.Must(
+      "CREATE TRIGGER ai AFTER INSERT ON t BEGIN"
+      " INSERT INTO f(rowid, body) VALUES(new.id, new.body); END");
+  replicas.Must(
+      "CREATE TRIGGER ad AFTER DELETE ON t BEGIN"
+      " INSERT INTO f(f, rowid, body) VALUES('delete', old.id, old.body); END");
+  replicas.Must("CREATE VIEW v AS SELECT rowid AS id, body FROM f");
+  for (int i = 0; i < 20; ++i) {
+    const std::string n = std::to_string(i);
+    replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(" + n + ", 'word" + n + " common')"),
+                    ExecuteCommand("INSERT INTO t VALUES(0, 'twice')"),
+                    ExecuteCommand("INSERT OR ROLLBACK INTO t VALUES(99, 'x'), (0, 'twice')"),
+                    ExecuteCommand("DELETE FROM t WHERE id % 4 = 3")});
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM f('common')"), "15");
+  EXPECT_EQ(replicas.Query("SELECT id FROM v WHERE id < 5"), "0 1 2 4");
+  replicas.Must("INSERT INTO f(f, rank) VALUES('integrity-check', 1)");
   replicas.Check();
 }
 

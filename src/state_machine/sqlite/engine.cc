@@ -50,7 +50,9 @@ struct Setting {
 };
 constexpr Setting kSettings[] = {
     {SQLITE_DBCONFIG_DEFENSIVE, 1},
-    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+    // Triggers and views may use full-text tables. What an untrusted schema may not use beside them
+    // is refused by the authorizer.
+    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1},
     {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
     {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
     {SQLITE_DBCONFIG_ENABLE_TRIGGER, 1},
