@@ -337,12 +337,7 @@ Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementR
   if (!verdict->ok()) return OkStatus();
   for (auto [from, to] :
        {std::pair(&facts.reads, &tx->reads), std::pair(&facts.writes, &tx->writes)}) {
-    for (const std::string& name : *from) {
-      to->insert(name);
-      // Who reads the storage of a virtual table reads the table.
-      const std::string owner = engine_->catalog().OwnerOfShadow(name);
-      if (!owner.empty()) to->insert(owner);
-    }
+    to->insert(from->begin(), from->end());
   }
   tx->holds_all = tx->holds_all || facts.changes_schema || facts.writes_sequence;
   tx->statements.push_back(prepare.statement);

@@ -231,10 +231,16 @@ TEST_F(DiskFaults, AfterTroubleNothingIsAppliedUntilTheFileIsOpenedAnew) {
       EXPECT_EQ(Apply(**machine, *log_), status);
       EXPECT_EQ((*machine)->Checkpoint(), status);
       EXPECT_EQ((*machine)->durable_index().value(), durable);
+      const Status reopened = (*machine)->Reopen();
+      ASSERT_TRUE(reopened.ok()) << reopened;
+      EXPECT_GE((*machine)->durable_index().value(), durable);
+      const Status rest = ApplyRest(**machine);
+      ASSERT_TRUE(rest.ok()) << rest;
+      fs.Crash(Unsynced::kDrop);
     }
     machine->reset();
     fs.ClearFaults();
-    ExpectSound(fs, 0, "error at operation " + std::to_string(k));
+    ExpectSound(fs, status.ok() ? 0 : log_->size(), "error at operation " + std::to_string(k));
   }
   EXPECT_GT(troubles, 50u);
 }
@@ -249,7 +255,7 @@ TEST_F(DiskFaults, AFailedSyncIsNotHealedByALaterOneThatSucceeds) {
     auto machine = OpenOn(fs);
     ASSERT_TRUE(machine.ok()) << machine.status();
     fs.Inject(k, Fault::kFailOnce);
-    if (ApplyRest(**machine).ok()) break;
+    if (ApplyRest(**machine).ok()) continue;
     uint64_t durable = (*machine)->durable_index().value();
     machine->reset();
     fs.KillProcess();
@@ -261,6 +267,34 @@ TEST_F(DiskFaults, AFailedSyncIsNotHealedByALaterOneThatSucceeds) {
     fs.Crash(Unsynced::kKeepRandom);
     ExpectSound(fs, durable,
                 "error at " + std::to_string(k) + ", power cut at " + std::to_string(then));
+  }
+}
+
+// The system shows what the failed sync did not store, and the next sync takes it for stored.
+TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
+  for (uint64_t then = 1;; ++then) {
+    FaultFileSystem fs(then);
+    Prepare(&fs);
+    auto machine = OpenOn(fs);
+    ASSERT_TRUE(machine.ok()) << machine.status();
+    ASSERT_TRUE(Apply(**machine, *log_).ok());
+    fs.Inject(1, Fault::kFailOnce);
+    EXPECT_FALSE((*machine)->Checkpoint().ok());
+    bool opened = false;
+    if (then % 2 == 0) {
+      fs.Inject(then, Fault::kPowerCut);
+      opened = (*machine)->Reopen().ok();
+    } else {
+      machine->reset();
+      fs.KillProcess();
+      fs.Inject(then, Fault::kPowerCut);
+      machine = OpenOn(fs);
+      opened = machine.ok();
+    }
+    machine = Internal("closed");
+    fs.Crash(Unsynced::kKeepRandom);
+    ExpectSound(fs, opened ? log_->size() : 0, "power cut at operation " + std::to_string(then));
+    if (opened || HasFatalFailure()) break;
   }
 }
 

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -91,6 +92,9 @@ class Engine {
   Status PrepareInternal();
   Status LoadCatalog();
   Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
+  // Adds to the reads what the statement reaches through virtual tables and their storage.
+  void NoteIndirectReads(ProgramFacts* facts);
+  std::set<std::string> ReadsOfView(const std::string& name);
   Status CheckProgram(const Program& program, Status* verdict);
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
@@ -101,6 +105,8 @@ class Engine {
   Status ReloadSchema();
   // Sorts a result code of SQLite into a verdict or trouble.
   Status Judge(int rc, std::string_view doing, Status* verdict);
+  Status Exhausted() const;
+  bool RowsExceedBudget() const;
   Status UndoCommand();
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,
@@ -133,6 +139,8 @@ class Engine {
   uint64_t ops_done_ = 0;
   bool budget_exhausted_ = false;
   bool rowid_exhausted_ = false;
+  sqlite3_stmt* counts_rows_of_ = nullptr;  // if it touches virtual tables and has a budget
+  uint64_t rows_changed_ = 0;               // by it and by the virtual tables' own statements
   // Of the batch.
   bool schema_changed_in_batch_ = false;
 };

@@ -85,7 +85,7 @@ Status ReadConnection::Configure(sqlite3* db) {
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);  // views of full-text tables
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   const std::string pragmas = "PRAGMA query_only = ON; PRAGMA cache_size = -" +

@@ -267,18 +267,19 @@ Status SqliteStateMachine::Reopen() {
   std::unique_lock alone(copying_, std::defer_lock);
   CloseAll(&alone);
   Status status = OpenWriter();
+  if (status.ok()) status = StoreWalAgain();
   if (status.ok()) {
     const uint64_t index = applier_->applied().index.value();
     const Result<bool> all_moved = applier_->engine().Checkpoint();
     status = all_moved.status();
     if (status.ok() && !*all_moved) status = Unavailable("another process reads the data base");
-    if (status.ok()) {
-      durable_index_.store(index);
-      wal_bytes_.store(applier_->engine().wal_bytes());
-      reads_->Reopen();
-    } else {
-      applier_.reset();
-    }
+    if (status.ok()) durable_index_.store(index);
+  }
+  if (status.ok()) {
+    wal_bytes_.store(applier_->engine().wal_bytes());
+    reads_->Reopen();
+  } else {
+    applier_.reset();
   }
   snapshots_->Resume();
   return status;
