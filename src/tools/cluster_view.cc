@@ -56,6 +56,19 @@ Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::millisecond
   return rows;
 }
 
+Result<std::vector<std::string>> OtherMembers(const std::string& address,
+                                              std::chrono::milliseconds timeout) {
+  ASSIGN_OR_RETURN(const v1::StatusResponse asked, NodeClient(address).ClusterStatus(timeout));
+  if (asked.members().empty()) {
+    return Unavailable(address + " has not joined a cluster yet: " + asked.waiting_for());
+  }
+  std::vector<std::string> others;
+  for (const v1::Member& member : asked.members()) {
+    if (member.node_id() != asked.node_id()) others.push_back(member.address());
+  }
+  return others;
+}
+
 const std::vector<Column>& StatusColumns() {
   static const auto* const columns = new std::vector<Column>{
       {"node", ""},           {"address", ""},   {"cluster", ""},       {"member", ""},

@@ -75,7 +75,8 @@ class DevCluster {
     return OkStatus();
   }
 
-  // Until a node says that it leads and that it serves, a signal comes, or too few nodes are left.
+  // Until a node says that it leads and that it serves, a signal comes, or a node has ended: then
+  // it told why, and the cluster is not what was asked for.
   Status AwaitLeader() {
     const auto until = SteadyClock::now() + options_.start_timeout;
     while (SteadyClock::now() < until) {
@@ -88,8 +89,10 @@ class DevCluster {
         return OkStatus();
       }
       if (TakeSignal(signals_.Wait(kAskEvery))) return OkStatus();
-      if (Running() < nodes_.size() / 2 + 1) {
-        return Unavailable("too few nodes are left to elect a leader");
+      for (const Node& node : nodes_) {
+        if (node.end_reported) {
+          return Unavailable("node " + std::to_string(node.id) + " did not start");
+        }
       }
     }
     return DeadlineExceeded("no leader within " + std::to_string(options_.start_timeout.count()) +
