@@ -61,16 +61,25 @@ class Dev(CairnTest):
         self.await_children_gone()
 
     def test_a_node_that_cannot_start_ends_it_at_once_with_the_reason(self):
+        (self.directory / "data").mkdir()
+        (self.directory / "data" / "node2.db").write_text("no data base")
+        begun = time.monotonic()
+        done = run_cairn("dev", "--dir", self.directory / "data", "--base-port", free_ports(3))
+        self.assertLess(time.monotonic() - begun, 15)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("node2.db is not a SQLite file", done.stdout)
+        self.assertIn("error: node 2 did not start", done.stdout)
+
+    def test_a_busy_port_is_found_before_anything_is_started(self):
         base = free_ports(3)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", base + 1))
             taken.listen()
-            begun = time.monotonic()
             done = run_cairn("dev", "--dir", self.directory / "data", "--base-port", base)
-            self.assertLess(time.monotonic() - begun, 15)
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn(f"cannot listen on 127.0.0.1:{base + 1}: Address already in use", done.stdout)
-        self.assertIn("error: node 2 did not start", done.stdout)
+        self.assertIn(f"error: node 2: cannot listen on 127.0.0.1:{base + 1}: Address already in use",
+                      done.stdout)
+        self.assertFalse((self.directory / "data").exists())
 
     def test_nodes_do_not_outlive_it(self):
         self.start_dev()

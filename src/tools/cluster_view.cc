@@ -111,11 +111,29 @@ void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::v
   printer->Finish();
 }
 
+namespace {
+
+// An error that may be gone the next time, unlike one of what was asked for.
+bool MayPass(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kResourceExhausted:
+    case StatusCode::kAborted:
+    case StatusCode::kCancelled: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
 std::string ErrorInWords(const Status& status) {
   std::string words = status.ToString();
   switch (status.outcome()) {
     case Outcome::kApplied: words += " (the statement's own result: it changed nothing)"; break;
-    case Outcome::kNotApplied: words += " (not applied: safe to try again)"; break;
+    case Outcome::kNotApplied:
+      words += MayPass(status) ? " (not applied: safe to try again)" : " (not applied)";
+      break;
     case Outcome::kUnknown: words += " (unknown: it may or may not have been applied)"; break;
     case Outcome::kNone: break;
   }
