@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
 
   CLI::App* load = app.add_subcommand("load", "Closed loop of clients; prints one JSON line");
   load->add_option("--target", options.target,
-                   "cairn-session, cairn-unary, etcd, echo-unary or echo-stream")
+                   "cairn-client, cairn-session, cairn-unary, etcd, echo-unary or echo-stream")
       ->required();
   load->add_option("--endpoints", options.endpoints, "host:port,...")->delimiter(',')->required();
   load->add_option("--op", op, "write, read, read-stale or insert-rows")

@@ -112,6 +112,7 @@ class ReplicaImpl final : public Replica,
   void SaveIdentity(const IdentityRecord& record) override { log_worker_.Push(record); }
   void Apply(ApplyJob job) override { apply_worker_.Push(std::move(job)); }
   void Checkpoint() override { apply_worker_.Push(ApplyWorker::CheckpointTask{}); }
+  void ResumeApply(uint64_t stops) override { apply_worker_.Push(ApplyWorker::ResumeTask{stops}); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
     apply_worker_.Push(ApplyWorker::InstallTask{path, meta});
   }
@@ -154,10 +155,13 @@ class ReplicaImpl final : public Replica,
 
   // ---- ApplyWorkerEvents, on the apply thread
   void OnApplied(const AppliedReport& report) override {
-    Post([report](ReplicaCore& core) { core.OnApplied(report); });
+    PostNews([report](ReplicaCore& core) { core.OnApplied(report); }, awaits_applied_);
   }
   void OnApplyStopped(const Status& status) override {
     Post([status](ReplicaCore& core) { core.OnApplyStopped(status); });
+  }
+  void OnReopened(const state_machine::AppliedState& state, const AppliedReport& report) override {
+    Post([=](ReplicaCore& core) { core.OnReopened(state, report); });
   }
   void OnCheckpointed(LogIndex durable) override {
     Post([durable](ReplicaCore& core) { core.OnCheckpointed(durable); });
@@ -168,6 +172,12 @@ class ReplicaImpl final : public Replica,
 
  private:
   bool Post(Event event) { return events_->Push(std::move(event)); }
+  // The core thread sleeps on unless it awaits such news. It says so before it goes to sleep: if it
+  // said no, it either finds the event before it sleeps, or has no need of it till the next tick.
+  void PostNews(Event event, const std::atomic<bool>& awaited) {
+    events_->PushQuietly(std::move(event));
+    if (awaited) events_->Wake();
+  }
   void RunCore();
   void Publish(bool with_status);
   void StopThreads(bool checkpoint);
@@ -188,6 +198,9 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> installing_{false};
   std::atomic<bool> apply_stopped_{false};
   std::atomic<uint64_t> applied_{0};
+  std::atomic<bool> awaits_applied_{true};
+  std::atomic<bool> awaits_persisted_{true};
+  std::atomic<uint64_t> snapshot_min_{0};
   mutable std::mutex published_mutex_;
   ReplicaStatus published_status_;
   std::optional<LeaderHint> published_hint_;
@@ -219,7 +232,11 @@ void ReplicaImpl::RunCore() {
   const SteadyTime tick = options_.tick;
   SteadyTime next_tick = clock_->SteadyNow() + tick;
   std::vector<Event> events;
-  while (events_->PopAll(&events, std::max(SteadyTime(0), next_tick - clock_->SteadyNow()))) {
+  const auto until_due = [&] {
+    const SteadyTime due = std::min(next_tick, core_->NextFlush());
+    return std::max(SteadyTime(0), due - clock_->SteadyNow());
+  };
+  while (events_->PopAll(&events, until_due())) {
     for (Event& event : events) event(*core_);
     events.clear();
     const SteadyTime now = clock_->SteadyNow();
@@ -235,7 +252,10 @@ void ReplicaImpl::RunCore() {
 }
 
 void ReplicaImpl::Publish(bool with_status) {
+  awaits_applied_ = core_->awaits_applied();
+  awaits_persisted_ = core_->awaits_persisted();
   applied_ = core_->applied().value();
+  snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
   apply_stopped_ = core_->apply_stopped();
   const bool changed = core_->version() != published_version_;
@@ -400,7 +420,7 @@ void ReplicaImpl::OnJoin(const transport::JoinRequest& request,
 bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
                                     const raft::SnapshotMeta& meta) {
   return group == options_.group && !shut_down_ && !installing_ && !is_leader_ &&
-         meta.index.value() > applied_;
+         meta.index.value() >= snapshot_min_;
 }
 
 void ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,
@@ -429,7 +449,8 @@ void ReplicaImpl::Join(const std::string& address, const transport::JoinRequest&
 void ReplicaImpl::OnDurable(std::vector<raft::Message> send,
                             std::vector<raft::AppendTicket> tickets) {
   if (!send.empty()) transport_->Send(options_.group, std::move(send));
-  Post([ticket = tickets.back()](ReplicaCore& core) { core.OnPersisted(ticket); });
+  PostNews([ticket = tickets.back()](ReplicaCore& core) { core.OnPersisted(ticket); },
+           awaits_persisted_);
 }
 
 }  // namespace

@@ -157,8 +157,11 @@ void ReplicaCore::PublishPeers() {
   effects_->SetPeers(peers);
 }
 
-// A configuration came into force.
-void ReplicaCore::SetConfig(const raft::Configuration& config, LogIndex index) {
+// A configuration that is committed. It may be from before the one in force: after trouble entries
+// are handed out once more.
+void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index) {
+  if (config.info.empty() || index < config_index_) return;
+  if (index == config_index_ && config == config_) return;
   LOG_INFO("configuration in force index={} voters={} learners={} joint={}", index.value(),
            config.voters.size(), config.learners.size(), config.joint());
   for (const auto& [id, info] : config_.info) {
@@ -186,6 +189,8 @@ void ReplicaCore::OnTick(uint64_t ticks) {
   } else {
     for (uint64_t i = 0; i < ticks; ++i) raft_->Step(raft::Tick{});
     WatchDisk(now);
+    TellFitness();
+    ReportFailedSends(now);
     StepMembership();
     ProposeExpiry();
     ForgetLeaving();
@@ -303,7 +308,7 @@ ReplicaStatus ReplicaCore::status() const {
   status.lease_ms = LeaseNow(clock_->SteadyNow()).value_or(applied_.lease_ms);
   status.apply_stopped = !apply_trouble_.ok();
   if (!apply_trouble_.ok()) {
-    status.trouble = apply_trouble_;
+    status.trouble = Status(apply_trouble_.code(), TroubleInWords());
   } else if (auto refusal = Refusal()) {
     status.trouble = *refusal;
   }

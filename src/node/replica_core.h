@@ -47,6 +47,12 @@ class ReplicaCore {
   void Start();
   // Routes what the events since the last call led to.
   void Flush();
+  // Whether OnApplied, or OnPersisted, would lead to anything before the next tick. If not, they
+  // may come late, together with other events.
+  bool awaits_applied() const;
+  bool awaits_persisted() const;
+  // When to call Flush though nothing has happened: a part of a tick from now, or max().
+  SteadyTime NextFlush() const;
 
   // ---- Events
   void OnTick(uint64_t ticks);
@@ -61,8 +67,11 @@ class ReplicaCore {
   void OnLogFull(const Status& status);
   void OnFreeBytes(uint64_t bytes);
   void OnApplied(const AppliedReport& report);
-  // Never goes on: what the state machine could not apply it can not skip.
+  // What the state machine could not apply it can not skip: this node is out of service until the
+  // data base was reopened, or replaced by a snapshot, and has caught up from there.
   void OnApplyStopped(const Status& status);
+  // `state` is what is durable in the data base.
+  void OnReopened(const state_machine::AppliedState& state, const AppliedReport& report);
   void OnCheckpointed(LogIndex durable);
   void OnIdentitySaved();
   void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta, const std::string& path);
@@ -92,6 +101,8 @@ class ReplicaCore {
   // Commands waiting in the batcher, in bytes.
   size_t queued_bytes() const { return batcher_.bytes(); }
   bool apply_stopped() const { return !apply_trouble_.ok(); }
+  // The first index of a snapshot that would be of use now.
+  LogIndex snapshot_min() const;
   bool installing() const { return installing_.has_value() || received_.has_value(); }
   // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
   uint64_t version() const { return version_; }
@@ -123,7 +134,7 @@ class ReplicaCore {
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
-  void SetConfig(const raft::Configuration& config, LogIndex index);
+  void AdoptConfig(const raft::Configuration& config, LogIndex index);
   void PublishPeers();
   void ForgetLeaving();
   void WatchDisk(SteadyTime now);
@@ -140,7 +151,8 @@ class ReplicaCore {
   void MaybeCompact();
 
   // Snapshots (replica_core_snapshots.cc).
-  void StartSnapshot(MemberId peer);
+  void StartSnapshot(MemberId peer, LogIndex index_min);
+  void ReportFailedSends(SteadyTime now);
   void OnInstallWanted(const raft::SnapshotMeta& meta);
   void OfferReceived();
   void DiscardReceived();
@@ -148,9 +160,22 @@ class ReplicaCore {
   void CheckInstallAccepted(const raft::Output* output);
   void MaybeStartInstall();
 
+  // Trouble of the state machine (replica_core_recovery.cc).
+  void EnterApplyTrouble(const Status& status);
+  bool NeedsSnapshot() const;
+  bool WantsSnapshot() const;
+  std::string TroubleInWords() const;
+  LogIndex RecoverySnapshotMin() const;
+  void BeginRecoveryInstall(ReceivedSnapshot snapshot);
+  void Resume(const raft::SnapshotMeta& meta, const AppliedReport& report);
+  void MaybeReturnToService();
+  void TellFitness();
+
   // Proposals and reads (replica_core_requests.cc).
   void StepProposals();
   void StepReads();
+  void StepTellCommit();
+  void ForgetCommitted(SteadyTime now);
   void ProposeBatch(std::vector<PendingCommandPtr> batch);
   void ProposeExpiry();
   std::optional<Status> Refusal() const;
@@ -190,7 +215,15 @@ class ReplicaCore {
   // The state machine.
   AppliedReport applied_;
   LogIndex durable_state_;
-  Status apply_trouble_;
+  Status apply_trouble_;      // not OK: out of service
+  bool apply_down_ = false;   // ... and the apply thread waits for ResumeApply
+  uint64_t apply_stops_ = 0;  // in the life of this process
+  uint64_t failures_ = 0;     // in this trouble
+  bool damaged_ = false;      // ... and only a snapshot can end it
+  LogIndex back_in_service_at_;
+  uint64_t snapshot_pause_ticks_ = 0;  // after the last snapshot that did not end the trouble
+  uint64_t next_snapshot_tick_ = 0;
+  raft::Fitness fitness_;  // as the Raft core was told last
   bool checkpoint_wanted_ = false;
 
   // Proposals.
@@ -198,7 +231,12 @@ class ReplicaCore {
   ProposalTracker tracker_;
   uint64_t next_id_ = 1;  // of what is stepped into the core: proposals and rounds of reads
   std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
-  std::set<LogIndex> uncommitted_;  // our entries, as leader, that are not yet committed
+  struct InFlightEntry {
+    size_t commands = 0;
+    SteadyTime proposed{0};
+  };
+  // Our entries, as leader, that are not yet committed.
+  std::map<LogIndex, InFlightEntry> uncommitted_;
   // The lease clock of this leader: where it stood when its first own entry was applied.
   struct Lease {
     Term term;
@@ -207,6 +245,8 @@ class ReplicaCore {
   };
   std::optional<Lease> lease_;
   std::optional<SteadyTime> expiry_proposed_;
+  // When to tell followers of a commit that no append has told them of.
+  std::optional<SteadyTime> tell_commit_at_;
 
   // Reads.
   ReadBarriers reads_;
@@ -221,7 +261,13 @@ class ReplicaCore {
   bool reset_expected_ = false;   // the core was told that it is ready, and has not answered
   bool install_started_ = false;  // handed to the apply thread
   std::vector<raft::Persist> held_persists_;  // behind the install
-  std::map<MemberId, LogIndex> sending_;      // snapshots under way, with the log needed after
+  struct FailedSend {
+    SteadyTime pause{0};
+    SteadyTime until{0};
+    bool reported = false;
+  };
+  std::map<MemberId, FailedSend> failed_sends_;
+  std::map<MemberId, LogIndex> sending_;  // snapshots under way, with the log needed after
 
   // Membership.
   std::unique_ptr<MembershipJob> job_;

@@ -73,15 +73,7 @@ void ReplicaCore::OnApplied(const AppliedReport& report) {
     lease_ = Lease{report.term, report.lease_ms, clock_->SteadyNow()};
   }
   reads_.OnApplied(applied_.index);
-}
-
-void ReplicaCore::OnApplyStopped(const Status& status) {
-  LOG_ERROR("this node can not apply the log and has stopped: {}", status.ToString());
-  apply_trouble_ = status;
-  if (raft_) raft_->Step(raft::StepDown{4 * options_.election_ticks});
-  reads_.FailAll(Unavailable("this node has stopped applying: " + status.message()));
-  // Committed by the cluster or not: this node will never see their results.
-  tracker_.FailAll(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+  MaybeReturnToService();
 }
 
 void ReplicaCore::OnCheckpointed(LogIndex durable) {
@@ -96,12 +88,34 @@ void ReplicaCore::Flush() {
   if (!raft_) return;
   StepProposals();
   StepReads();
+  StepTellCommit();
   while (raft_->HasOutput()) {
     Route(raft_->TakeOutput());
     StepProposals();
     StepReads();
+    if (!raft_->HasOutput()) StepTellCommit();
   }
   CheckInstallAccepted(nullptr);
+}
+
+bool ReplicaCore::awaits_applied() const {
+  if (!raft_ || shutting_down_ || reads_.awaiting_apply() || raft_->holds_back_committed())
+    return true;
+  return is_leader() && !lease_;
+}
+
+bool ReplicaCore::awaits_persisted() const {
+  // A leader's own disk counts for the majority; a follower's acknowledgement left with the sync,
+  // and what is committed meanwhile can be applied once it is durable.
+  return !raft_ || is_leader() || shutting_down_ || installing_ || raft_->holds_back_committed() ||
+         raft_->role() != raft::Role::kFollower;
+}
+
+SteadyTime ReplicaCore::NextFlush() const {
+  // While an entry is under way its commit will come as an event.
+  const bool gathering = uncommitted_.empty() && proposing_.empty();
+  return std::min(gathering ? batcher_.gather_until() : SteadyTime::max(),
+                  tell_commit_at_.value_or(SteadyTime::max()));
 }
 
 void ReplicaCore::Route(raft::Output output) {
@@ -110,7 +124,7 @@ void ReplicaCore::Route(raft::Output output) {
     const auto it = proposing_.find(accepted.id);
     // A change of configuration; the job that wanted it may be over.
     if (it == proposing_.end()) continue;
-    uncommitted_.insert(accepted.index);
+    uncommitted_[accepted.index] = {it->second.size(), clock_->SteadyNow()};
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
   }
@@ -124,7 +138,9 @@ void ReplicaCore::Route(raft::Output output) {
   for (const raft::ReadGrant& grant : output.reads) {
     reads_.OnGranted(grant.id, grant.index, applied_.index);
   }
-  for (const raft::SendSnapshot& send : output.send_snapshots) StartSnapshot(send.peer);
+  for (const raft::SendSnapshot& send : output.send_snapshots) {
+    StartSnapshot(send.peer, send.index_min);
+  }
   if (output.install_snapshot) OnInstallWanted(output.install_snapshot->meta);
   if (output.soft_state_changed) OnSoftStateChanged();
 }
@@ -144,7 +160,7 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
     extent_.Append(persist.entries);
     // The file first, then the log: a file ahead of the log is known on open for an interrupted
     // install; a log reset ahead of the file would have lost the state between them.
-    if (installing_ && (persist.reset_to || !held_persists_.empty())) {
+    if ((installing_ && persist.reset_to) || !held_persists_.empty()) {
       held_persists_.push_back(std::move(persist));
       continue;
     }
@@ -162,11 +178,14 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
     auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
     if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
   }
-  if (batch.config_index != config_index_ || batch.config != config_) {
-    SetConfig(batch.config, batch.config_index);
-  }
+  AdoptConfig(batch.config, batch.config_index);
   job.batch = std::move(batch);
-  if (apply_trouble_.ok()) effects_->Apply(std::move(job));
+  if (!apply_down_) return effects_->Apply(std::move(job));
+  for (const EntryWaiters& waiters : job.waiters) {
+    for (const PendingCommandPtr& c : waiters.commands) {
+      c->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+    }
+  }
 }
 
 void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {

@@ -7,12 +7,18 @@
 #include "node/replica_core.h"
 
 namespace cairn::node {
+namespace {
+
+// After a transfer that failed; doubled with each in a row.
+constexpr SteadyTime kSendPauseMin = std::chrono::milliseconds(250);
+constexpr SteadyTime kSendPauseMax = std::chrono::seconds(16);
+constexpr SteadyTime kSendForgotten = std::chrono::minutes(1);
+
+}  // namespace
 
 // ---- Sending
 
-void ReplicaCore::StartSnapshot(MemberId peer) {
-  // It must reach as far as the log's beginning, or the peer could not go on from it.
-  const LogIndex index_min = raft_->status().first - 1;
+void ReplicaCore::StartSnapshot(MemberId peer, LogIndex index_min) {
   sending_[peer] = index_min;
   LOG_INFO("sending a snapshot member={} index_min={}", peer.value(), index_min.value());
   effects_->StreamSnapshot(boot_.record().member, peer, index_min);
@@ -22,10 +28,27 @@ void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex ind
   sending_.erase(to);
   if (status.ok()) {
     LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
-  } else {
-    LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+    failed_sends_.erase(to);
+    raft_->Step(raft::SnapshotSent{to, true, index});
+    return;
   }
-  raft_->Step(raft::SnapshotSent{to, status.ok(), index});
+  LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+  FailedSend& failed = failed_sends_[to];
+  failed.pause = std::clamp(2 * failed.pause, kSendPauseMin, kSendPauseMax);
+  failed.until = clock_->SteadyNow() + failed.pause;
+  failed.reported = false;
+}
+
+// The Raft core sends another as soon as it hears of a failure. A peer whose disk is full refuses
+// each, after a copy of the data base was made for it: so it hears late.
+void ReplicaCore::ReportFailedSends(SteadyTime now) {
+  for (auto& [to, failed] : failed_sends_) {
+    if (failed.reported || failed.until > now) continue;
+    failed.reported = true;
+    raft_->Step(raft::SnapshotSent{to, false, LogIndex()});
+  }
+  std::erase_if(failed_sends_,
+                [&](const auto& send) { return send.second.until + kSendForgotten <= now; });
 }
 
 // ---- Receiving
@@ -35,10 +58,11 @@ void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& me
   // Files are named by what they hold: the same snapshot, sent twice, is the same file.
   if (received_ && received_->path == path) return;
   if (installing_ && installing_->path == path) return;
-  if (!raft_ || installing_ || received_ || !apply_trouble_.ok() || meta.index <= applied_.index) {
+  if (!raft_ || installing_ || received_ || meta.index < snapshot_min()) {
     effects_->RemoveFile(path);
     return;
   }
+  if (WantsSnapshot()) return BeginRecoveryInstall({from, meta, path});
   received_ = ReceivedSnapshot{from, meta, path};
   OfferReceived();
 }
@@ -114,30 +138,19 @@ void ReplicaCore::MaybeStartInstall() {
 
 void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) {
   CHECK(installing_.has_value());
-  if (!status.ok()) {
-    // The core has already moved on in memory; nothing of that has been written. A restart finds
-    // log and data base as they were.
-    effects_->RemoveFile(installing_->path);
-    OnApplyStopped(Status(status).Prefixed("installing a snapshot"));
-    return;
-  }
-  const raft::SnapshotMeta meta = installing_->meta;
-  LOG_INFO("snapshot installed index={}", meta.index.value());
-  installing_.reset();
+  const ReceivedSnapshot installed = *std::exchange(installing_, std::nullopt);
   install_started_ = false;
-  applied_ = report;
-  durable_state_ = durable;
-  SetConfig(meta.config, meta.config_index);
-  tracker_.FailUpTo(meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
-                                            "not hold the write")
-                                    .With(Outcome::kUnknown));
-  raft_->Step(raft::Applied{meta.index});
-  reads_.OnApplied(applied_.index);
-  const SteadyTime now = clock_->SteadyNow();
-  for (const raft::Persist& persist : held_persists_) {
-    in_flight_persists_.push_back({persist.ticket.sequence, now});
+  if (!status.ok()) {
+    // The core may have moved on in memory; nothing of that was written (held_persists_), and it is
+    // not before a snapshot that reaches as far is in its place. A restart finds log and data base
+    // as they were.
+    effects_->RemoveFile(installed.path);
+    damaged_ = true;
+    return OnApplyStopped(Status(status).Prefixed("installing a snapshot"));
   }
-  effects_->PersistLog(std::exchange(held_persists_, {}));
+  LOG_INFO("snapshot installed index={}", installed.meta.index.value());
+  durable_state_ = durable;
+  Resume(installed.meta, report);
 }
 
 }  // namespace cairn::node

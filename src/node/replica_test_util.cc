@@ -61,12 +61,26 @@ std::vector<state_machine::BatchHeader> ListStateMachine::headers() const {
 void ListStateMachine::Crash() {
   std::lock_guard lock(mutex_);
   image_ = durable_;
-  fail_ = OkStatus();
+  fail_ = fail_reopen_ = OkStatus();
 }
 
 void ListStateMachine::FailApply(Status status) {
   std::lock_guard lock(mutex_);
   fail_ = std::move(status);
+}
+
+void ListStateMachine::FailReopen(Status status) {
+  std::lock_guard lock(mutex_);
+  fail_reopen_ = std::move(status);
+}
+
+Status ListStateMachine::Reopen() {
+  std::lock_guard lock(mutex_);
+  ++reopens_;
+  if (!fail_reopen_.ok()) return fail_reopen_;
+  if (lose_tail_.exchange(false)) image_ = durable_;
+  durable_ = image_;
+  return OkStatus();
 }
 
 void ListStateMachine::BlockApply(bool block) {
@@ -104,7 +118,9 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
     unblocked_.wait(lock, [this] { return !blocked_; });
     if (!fail_.ok()) return fail_;
     for (const raft::Entry& entry : entries) {
-      CHECK(entry.index == image_.applied.index + 1) << "a hole in what is applied";
+      CHECK(entry.index == image_.applied.index + 1)
+          << "a hole in what is applied: " << entry.index.value() << " after "
+          << image_.applied.index.value();
       image_.applied.index = entry.index;
       image_.applied.term = entry.term;
       EntryResults results{entry.index, entry.term, {}};
@@ -156,6 +172,10 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
 }
 
 Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) {
+  if (failing_installs_ > 0) {
+    --failing_installs_;
+    return DataLoss("the snapshot is damaged");
+  }
   ASSIGN_OR_RETURN(const std::string data, ReadWholeFile(PosixFileSystem(), path, 1 << 30));
   ByteReader r(data);
   Image image;
@@ -169,6 +189,7 @@ Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::Sn
   RETURN_IF_ERROR(PosixFileSystem().Remove(path));
   std::lock_guard lock(mutex_);
   image_ = durable_ = std::move(image);
+  if (fail_.code() == StatusCode::kDataLoss) fail_ = OkStatus();  // the damage went with the file
   ++installs_;
   return OkStatus();
 }

@@ -29,6 +29,11 @@ class ListStateMachine final : public state_machine::StateMachine {
   std::vector<std::string> items() const;
   void Crash();
   void FailApply(Status status);
+  void FailReopen(Status status);
+  // The next installs fail: as often as said.
+  void FailInstalls(int count) { failing_installs_ = count; }
+  // Drops what was not checkpointed, as a reopened file does that lost its WAL.
+  void LoseTailOnReopen() { lose_tail_ = true; }
   void BlockApply(bool block);
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
   int installs() const { return installs_; }
@@ -47,6 +52,8 @@ class ListStateMachine final : public state_machine::StateMachine {
   }
   uint64_t WalBytes() const override { return 0; }
   Status Checkpoint() override;
+  Status Reopen() override;
+  int reopens() const { return reopens_; }
   Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex index_min) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
 
@@ -61,6 +68,10 @@ class ListStateMachine final : public state_machine::StateMachine {
   Image image_;
   Image durable_;
   Status fail_;
+  Status fail_reopen_;
+  std::atomic<int> failing_installs_{0};
+  std::atomic<int> reopens_{0};
+  std::atomic<bool> lose_tail_{false};
   bool blocked_ = false;
   std::optional<uint64_t> next_deadline_;
   std::vector<state_machine::BatchHeader> headers_;

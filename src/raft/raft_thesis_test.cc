@@ -180,9 +180,10 @@ TEST(Thesis64, ALeaderWithoutACommitInItsTermGrantsNothing) {
 }
 
 TEST(Thesis64, ReadsOfALeaderThatIsDeposedAreDroppedAndFollowersTold) {
-  OneCore node({1, 2, 3});
+  OneCore node({1, 2, 3, 4, 5});
   node.BecomeLeader();
   node.Ack(2, 1);
+  node.Ack(3, 1);
   node.Step(ReadBarrier{1});
   node.From(3, 1, ReadIndexRequest{55});
   node.From(2, 2, AppendReply{false, LogIndex(), LogIndex(), Term()});
@@ -191,6 +192,62 @@ TEST(Thesis64, ReadsOfALeaderThatIsDeposedAreDroppedAndFollowersTold) {
   const auto reply = node.Last<ReadIndexReply>();
   EXPECT_EQ(reply.context, 55u);
   EXPECT_FALSE(reply.ok);
+}
+
+TEST(Thesis64, TheQuestionOfAFollowerThatMakesTheMajorityIsAnsweredAtOnce) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.From(2, 1, ReadIndexRequest{54});
+  EXPECT_TRUE(node.Sent<ReadIndexReply>().empty()) << "nothing of its own term is committed";
+  node.Ack(2, 1);
+  node.Step(ReadBarrier{1});
+  node.sent.clear();
+  node.From(3, 1, ReadIndexRequest{55});
+  const auto reply = node.Last<ReadIndexReply>();
+  EXPECT_TRUE(reply.ok);
+  EXPECT_EQ(reply.context, 55u);
+  EXPECT_EQ(reply.index, LogIndex(1));
+  EXPECT_TRUE(node.reads.empty()) << "it may have been sent long before the leader's own read";
+  EXPECT_TRUE(node.Sent<Heartbeat>().empty()) << "it costs no round";
+}
+
+TEST(Thesis64, AQuestionThatMakesNoMajorityNeedsARound) {
+  OneCore three({1, 2, 3});
+  three.BecomeLeader();
+  three.Ack(2, 1);
+  three.sent.clear();
+  three.From(4, 1, ReadIndexRequest{55});  // no voter
+  EXPECT_TRUE(three.Sent<ReadIndexReply>().empty());
+  EXPECT_FALSE(three.Sent<Heartbeat>().empty());
+  OneCore five({1, 2, 3, 4, 5});
+  five.BecomeLeader();
+  five.Ack(2, 1);
+  five.Ack(3, 1);
+  five.sent.clear();
+  five.From(4, 1, ReadIndexRequest{55});
+  EXPECT_TRUE(five.Sent<ReadIndexReply>().empty());
+}
+
+// The reader would wait for the next append, or heartbeat, else.
+TEST(Thesis64, AReadIndexBringsTheCommitThatTheFollowerWasNotToldOf) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(3, 1);
+  node.core->Step(Propose{{{1, std::make_shared<const std::string>("x")}}});
+  node.TakeOutputs();
+  node.Sync();
+  node.core->Step(Received{
+      {MemberId(3), MemberId(1), Term(1), AppendReply{true, LogIndex(2), LogIndex(), Term()}}});
+  node.TakeOutputs();
+  EXPECT_EQ(node.core->commit(), LogIndex(2));
+  EXPECT_TRUE(node.core->commit_untold());
+  node.sent.clear();
+  node.core->Step(Received{{MemberId(3), MemberId(1), Term(1), ReadIndexRequest{55}}});
+  node.TakeOutputs();
+  ASSERT_EQ(node.sent.size(), 2u);
+  EXPECT_EQ(std::get<Heartbeat>(node.sent[0].body).commit, LogIndex(2));
+  EXPECT_EQ(std::get<ReadIndexReply>(node.sent[1].body).index, LogIndex(2));
+  EXPECT_FALSE(node.core->commit_untold());
 }
 
 TEST(Thesis64, AFollowerAsksOnceForManyAndAgainWhenTheAnswerIsLost) {

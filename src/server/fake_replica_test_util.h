@@ -33,6 +33,7 @@ class FakeState final : public state_machine::StateMachine {
   Result<std::unique_ptr<state_machine::ReadView>> OpenReadView(SteadyTime timeout) override;
   uint64_t WalBytes() const override { return 0; }
   Status Checkpoint() override { return OkStatus(); }
+  Status Reopen() override { return OkStatus(); }
   Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex) override {
     return Unimplemented("fake");
   }

@@ -118,9 +118,11 @@ void MakePrivateFile(const std::string& path) {
 // ---- Opening
 // -------------------------------------------------------------------------------------
 
-Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path, size_t cache_bytes) {
+Result<std::unique_ptr<Engine>> Engine::Open(const Storage& storage, const std::string& path,
+                                             size_t cache_bytes) {
   UseUtcAsLocalTime();
-  std::unique_ptr<Engine> engine(new Engine);
+  if (storage.vfs == nullptr) MakePrivateFile(path);
+  std::unique_ptr<Engine> engine(new Engine(storage.vfs));
   Status status = engine->Configure(path, cache_bytes);
   if (!status.ok()) return std::move(status).Prefixed("open " + path);
   return engine;
@@ -137,7 +139,6 @@ Engine::~Engine() {
 }
 
 Status Engine::Configure(const std::string& path, size_t cache_bytes) {
-  MakePrivateFile(path);
   int rc = sqlite3_open_v2(path.c_str(), &db_,
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                            vfs_.name());

@@ -25,6 +25,7 @@
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/storage.h"
 #include "state_machine/sqlite/write_functions.h"
 
 namespace cairn::state_machine {
@@ -43,7 +44,8 @@ inline constexpr size_t kResultRowsBytesMax = 1 << 20;
 class Engine {
  public:
   // Opens the file or makes it. The internal tables are the caller's.
-  static Result<std::unique_ptr<Engine>> Open(const std::string& path, size_t cache_bytes);
+  static Result<std::unique_ptr<Engine>> Open(const Storage& storage, const std::string& path,
+                                              size_t cache_bytes);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -84,7 +86,7 @@ class Engine {
   Result<bool> Checkpoint();
 
  private:
-  Engine() = default;
+  explicit Engine(const char* vfs) : vfs_(vfs) {}
   Status Configure(const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
   Status LoadCatalog();

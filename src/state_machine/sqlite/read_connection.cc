@@ -69,7 +69,7 @@ ReadConnection::~ReadConnection() { Close(); }
 Status ReadConnection::Connect() {
   sqlite3* db = nullptr;
   const int rc = sqlite3_open_v2(options_.path.c_str(), &db,
-                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, options_.vfs);
   Status status = rc == SQLITE_OK ? Configure(db) : StatusFromSqlite(db, rc);
   if (!status.ok()) {
     sqlite3_close(db);
