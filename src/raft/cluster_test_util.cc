@@ -285,7 +285,8 @@ void TestCluster::ReopenMachine(MemberId id) {
 void TestCluster::ReplaceMachine(MemberId id, MemberId donor) {
   Node& node = nodes_.at(id);
   const MachineImage image = nodes_.at(donor).machine;
-  if (!node.core || node.incoming || image.index < node.machine_durable.index) return;
+  if (!node.core || node.incoming || image.index.is_none()) return;
+  if (image.index < node.machine_durable.index) return;
   node.machine = node.machine_durable = image;
   node.batches.clear();
   invariants_.OnRestored(id, image.index);
