@@ -62,12 +62,16 @@ class ReplicaImpl final : public Replica,
         events_(std::make_shared<Events>(0)),
         log_worker_(options, fs, log, this),
         apply_worker_(options, fs, state, clock, this),
-        snapshot_worker_(options.group, state,
-                         [events = events_](MemberId to, Status status, LogIndex index) {
-                           events->Push([to, status = std::move(status), index](ReplicaCore& core) {
-                             core.OnSnapshotSent(to, status, index);
-                           });
-                         }),
+        snapshot_worker_(
+            options.group, state,
+            [events = events_](MemberId to, LogIndex index, uint64_t bytes) {
+              events->Push([=](ReplicaCore& core) { core.OnSnapshotProgress(to, index, bytes); });
+            },
+            [events = events_](MemberId to, Status status, LogIndex index) {
+              events->Push([to, status = std::move(status), index](ReplicaCore& core) {
+                core.OnSnapshotSent(to, status, index);
+              });
+            }),
         core_(std::make_unique<ReplicaCore>(options, std::move(start), clock, &rng_, this)) {
     Publish(/*with_status=*/true);
   }
@@ -196,7 +200,7 @@ class ReplicaImpl final : public Replica,
   // What other threads may know, written by the core thread.
   std::atomic<bool> is_leader_{false};
   std::atomic<bool> installing_{false};
-  std::atomic<bool> apply_stopped_{false};
+  std::atomic<bool> out_of_service_{false};
   std::atomic<uint64_t> applied_{0};
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
@@ -257,7 +261,7 @@ void ReplicaImpl::Publish(bool with_status) {
   applied_ = core_->applied().value();
   snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
-  apply_stopped_ = core_->apply_stopped();
+  out_of_service_ = core_->out_of_service();
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
@@ -316,7 +320,7 @@ void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, C
 void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
   const LogIndex applied(applied_.load());
   if (options.level == ReadLevel::kStale && !options.staleness_max &&
-      options.index_min <= applied && !shut_down_ && !apply_stopped_) {
+      options.index_min <= applied && !shut_down_ && !out_of_service_) {
     return done(applied);  // nothing to wait for
   }
   if (!Post([=](ReplicaCore& core) { core.ReadBarrier(options, deadline, done); })) {

@@ -76,6 +76,8 @@ class ReplicaCore {
   void OnIdentitySaved();
   void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta, const std::string& path);
   void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable);
+  // The copy for this peer is of `index`, and its bytes are on their way.
+  void OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes);
   void OnSnapshotSent(MemberId to, const Status& status, LogIndex index);
 
   // ---- Requests
@@ -100,7 +102,8 @@ class ReplicaCore {
   LogIndex applied() const { return applied_.index; }
   // Commands waiting in the batcher, in bytes.
   size_t queued_bytes() const { return batcher_.bytes(); }
-  bool apply_stopped() const { return !apply_trouble_.ok(); }
+  // It answers no read and takes no write.
+  bool out_of_service() const { return !apply_trouble_.ok() || !removed_.ok(); }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
   bool installing() const { return installing_.has_value() || received_.has_value(); }
@@ -134,6 +137,8 @@ class ReplicaCore {
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
+  void CheckRemoved(const raft::Configuration& config, LogIndex index);
+  void AskWhetherRemoved();
   void AdoptConfig(const raft::Configuration& config, LogIndex index);
   void PublishPeers();
   void ForgetLeaving();
@@ -149,6 +154,7 @@ class ReplicaCore {
   void RouteDropped(const raft::Dropped& dropped);
   void OnSoftStateChanged();
   void MaybeCompact();
+  std::optional<LogIndex> PinnedBySnapshots();
 
   // Snapshots (replica_core_snapshots.cc).
   void StartSnapshot(MemberId peer, LogIndex index_min);
@@ -267,9 +273,20 @@ class ReplicaCore {
     bool reported = false;
   };
   std::map<MemberId, FailedSend> failed_sends_;
-  std::map<MemberId, LogIndex> sending_;  // snapshots under way, with the log needed after
+  // A snapshot on its way, or arrived at a peer that has yet to catch up from there.
+  struct SnapshotSend {
+    LogIndex pinned;     // what follows is of use to the peer
+    uint64_t bytes = 0;  // of the snapshot; 0 until the copy is made
+    SteadyTime progress{0};
+    bool arrived = false;
+  };
+  std::map<MemberId, SnapshotSend> sending_;
 
   // Membership.
+  Status removed_;  // not OK: this member was removed, in words for the operator
+  uint64_t leaderless_ticks_ = 0;
+  uint64_t next_question_tick_ = 0;
+  MemberId last_asked_;
   std::unique_ptr<MembershipJob> job_;
   uint64_t job_number_ = 0;
   bool job_is_ours_ = false;              // not an operator's: it gives way to one
@@ -280,12 +297,14 @@ class ReplicaCore {
   // Shutdown.
   bool shutting_down_ = false;
   SteadyTime shutdown_deadline_{0};
+  uint64_t shutdown_leaderless_tick_ = 0;  // when a leader was last known
   std::function<void()> shutdown_done_;
 
   uint64_t version_ = 1;
   raft::Role last_role_ = raft::Role::kFollower;
   Term last_term_;
   MemberId last_leader_;
+  bool told_leaderless_ = false;
 };
 
 }  // namespace cairn::node

@@ -46,7 +46,11 @@ void ReplicaCore::EnterApplyTrouble(const Status& status) {
   back_in_service_at_ = raft_->commit();
   next_handover_tick_ = 0;
   raft_->Step(raft::StepDown{4 * options_.election_ticks});
-  if (received_) DiscardReceived();
+  if (received_) {
+    raft_->Step(raft::SnapshotFailed{});
+    install_wanted_.reset();
+    DiscardReceived();
+  }
   reads_.FailAll(Unavailable("this node has stopped applying: " + status.message()));
   // Committed by the cluster or not: this node will not see their results.
   tracker_.FailAll(Unavailable("this node has stopped applying").With(Outcome::kUnknown));

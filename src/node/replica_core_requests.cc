@@ -35,6 +35,7 @@ std::optional<Status> ReplicaCore::Refusal() const {
   if (!apply_trouble_.ok()) {
     return Unavailable(TroubleInWords()).With(Outcome::kNotApplied);
   }
+  if (!removed_.ok()) return Status(removed_).With(Outcome::kNotApplied);
   if (!log_full_.ok()) {
     return ResourceExhausted("the log's disk is full: " + log_full_.message())
         .With(Outcome::kNotApplied);
@@ -140,6 +141,7 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
   if (!apply_trouble_.ok()) {
     return done(Unavailable(TroubleInWords()));
   }
+  if (!removed_.ok()) return done(removed_);
   const SteadyTime now = clock_->SteadyNow();
   if (options.level == ReadLevel::kStale && options.staleness_max) {
     const std::optional<SteadyTime> contact = LastContact(now);

@@ -225,7 +225,13 @@ void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
 void ReplicaCore::OnSoftStateChanged() {
   static constexpr const char* kRoleNames[] = {"follower", "pre-candidate", "candidate", "leader"};
   const raft::Role role = raft_->role();
-  if (raft_->term() != last_term_ || role != last_role_ || raft_->leader() != last_leader_) {
+  // A node without a leader asks for pre-votes all the time: told once.
+  const bool asks_again = role == raft::Role::kPreCandidate || role == raft::Role::kFollower;
+  const bool told = asks_again && raft_->leader().is_none() && raft_->term() == last_term_ &&
+                    last_leader_.is_none() && told_leaderless_;
+  if (!told &&
+      (raft_->term() != last_term_ || role != last_role_ || raft_->leader() != last_leader_)) {
+    told_leaderless_ = role == raft::Role::kPreCandidate;
     LOG_INFO("{} node={} term={} leader={}", kRoleNames[static_cast<int>(role)], options_.node_id,
              raft_->term().value(), raft_->leader().value());
   }
@@ -237,7 +243,6 @@ void ReplicaCore::OnSoftStateChanged() {
   if (deposed || role != raft::Role::kLeader) {
     lease_.reset();
     uncommitted_.clear();
-    sending_.clear();
     founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }
   if (deposed && job_) {
@@ -257,12 +262,8 @@ void ReplicaCore::OnSoftStateChanged() {
 
 void ReplicaCore::MaybeCompact() {
   if (!raft_ || extent_.bytes() <= options_.log_bytes_max) return;
-  // A snapshot under way is of use only if the log still holds what comes after it; but a peer that
-  // takes for ever must not hold the log for ever.
   LogIndex limit = durable_state_;
-  if (extent_.bytes() <= 2 * options_.log_bytes_max) {
-    for (const auto& [peer, index] : sending_) limit = std::min(limit, index);
-  }
+  if (const auto pinned = PinnedBySnapshots()) limit = std::min(limit, *pinned);
   const auto point = extent_.PointLeaving(options_.log_bytes_max / 2, limit);
   if (point) {
     extent_.CompactTo(point->index);

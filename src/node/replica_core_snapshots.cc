@@ -13,20 +13,68 @@ namespace {
 constexpr SteadyTime kSendPauseMin = std::chrono::milliseconds(250);
 constexpr SteadyTime kSendPauseMax = std::chrono::seconds(16);
 constexpr SteadyTime kSendForgotten = std::chrono::minutes(1);
+// A snapshot holds the log back for so long without any progress, and to so many times its limit
+// and as much more as the snapshot has bytes.
+constexpr SteadyTime kPinPatience = std::chrono::seconds(30);
+constexpr uint64_t kPinnedLogLimits = 8;
 
 }  // namespace
 
 // ---- Sending
 
 void ReplicaCore::StartSnapshot(MemberId peer, LogIndex index_min) {
-  sending_[peer] = index_min;
+  // This node led before, and its transfer to that peer goes on: the core hears of it at its end.
+  const auto running = sending_.find(peer);
+  if (running != sending_.end() && !running->second.arrived) return;
+  sending_[peer] = {index_min, 0, clock_->SteadyNow(), false};
   LOG_INFO("sending a snapshot member={} index_min={}", peer.value(), index_min.value());
   effects_->StreamSnapshot(boot_.record().member, peer, index_min);
 }
 
+void ReplicaCore::OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes) {
+  const auto send = sending_.find(to);
+  if (send == sending_.end()) return;
+  send->second = {index, snapshot_bytes, clock_->SteadyNow(), false};
+}
+
+// How far the log may go, for snapshots under way: each is of use only if the log still holds what
+// comes after it when it arrives, and until the peer has caught up from there; else a peer on a
+// slow line would be sent one after the other while others write. But a peer that gets nothing done
+// does not hold the log, and none does once another snapshot would be the cheaper way.
+std::optional<LogIndex> ReplicaCore::PinnedBySnapshots() {
+  if (sending_.empty() || free_bytes_low_) return std::nullopt;
+  const SteadyTime now = clock_->SteadyNow();
+  const raft::CoreStatus core = raft_->status();
+  std::optional<LogIndex> pinned;
+  for (auto it = sending_.begin(); it != sending_.end();) {
+    SnapshotSend& send = it->second;
+    if (send.arrived) {
+      const auto peer = core.peers.find(it->first);
+      const bool caught_up = peer == core.peers.end() || peer->second.match >= core.commit;
+      if (caught_up || now - send.progress > kPinPatience) {
+        it = sending_.erase(it);
+        continue;
+      }
+      if (peer->second.match > send.pinned) {
+        send.pinned = peer->second.match;
+        send.progress = now;
+      }
+    }
+    const bool making = send.bytes == 0 && !send.arrived;
+    const bool alive = making || now - send.progress <= kPinPatience;
+    const uint64_t bytes_max = kPinnedLogLimits * options_.log_bytes_max + send.bytes;
+    if (alive && extent_.bytes() <= bytes_max) {
+      pinned = pinned ? std::min(*pinned, send.pinned) : send.pinned;
+    }
+    ++it;
+  }
+  return pinned;
+}
+
 void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex index) {
-  sending_.erase(to);
+  if (!status.ok()) sending_.erase(to);
   if (status.ok()) {
+    sending_[to] = {index, 0, clock_->SteadyNow(), true};
     LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
     failed_sends_.erase(to);
     raft_->Step(raft::SnapshotSent{to, true, index});

@@ -33,13 +33,16 @@ class HeldEffects final : public ReplicaEffects {
   void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
   void SetIdentity(const transport::Identity&) override {}
   void SetPeers(const std::map<MemberId, std::string>&) override {}
-  void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)>) override {}
+  void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)> done) override {
+    probes.push_back(std::move(done));
+  }
   void Join(const std::string&, const transport::JoinRequest&,
             std::function<void(Result<transport::JoinReply>)>) override {}
 
   std::vector<raft::Persist> persists;
   std::vector<IdentityRecord> identities;
   std::vector<ApplyJob> applies;
+  std::vector<std::function<void(Result<transport::ProbeReply>)>> probes;
   std::vector<uint64_t> resumed;
   std::vector<std::string> installs;
   std::vector<std::string> removed;
@@ -388,6 +391,42 @@ TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
   core_->Flush();
   EXPECT_TRUE(effects_.installs.empty());
   EXPECT_TRUE(effects_.removed.empty());
+}
+
+TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemoved) {
+  StartMember({1, 2, 3});
+  const auto ask = [this](const std::set<uint64_t>& voters, uint64_t next, uint64_t index,
+                          uint64_t cluster = 9) {
+    effects_.probes.clear();
+    for (int i = 0; i < 2000 && effects_.probes.empty(); ++i) Tick();
+    ASSERT_EQ(effects_.probes.size(), 1u) << "a node without a leader asks, one peer at a time";
+    transport::ProbeReply reply;
+    reply.identity.cluster_id = cluster;
+    reply.stage = transport::LifeStage::kStarted;
+    reply.config_index = LogIndex(index);
+    reply.config.next_member_id = next;
+    for (const uint64_t id : voters) {
+      reply.config.voters.insert(MemberId(id));
+      reply.config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
+    }
+    effects_.probes[0](reply);
+    core_->Flush();
+  };
+  ask({2, 3}, 1, 50);  // from before member 1 was admitted
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({2, 3}, 4, 0);  // no later than what this node knows
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({2, 3}, 4, 50, /*cluster=*/8);
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({1, 2, 3}, 5, 50);  // still a member
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({2, 3}, 4, 50);
+  EXPECT_NE(core_->status().trouble.message().find("was removed"), std::string::npos);
+  effects_.probes.clear();
+  effects_.sent.clear();
+  Tick(2000);
+  EXPECT_TRUE(effects_.probes.empty());
+  EXPECT_TRUE(effects_.sent.empty()) << "it disturbs nobody any more";
 }
 
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {

@@ -19,18 +19,22 @@ namespace {
 
 class StringSnapshot final : public state_machine::SnapshotReader {
  public:
-  StringSnapshot(raft::SnapshotMeta meta, std::string data)
-      : meta_(std::move(meta)), data_(std::move(data)) {}
+  StringSnapshot(raft::SnapshotMeta meta, std::string data,
+                 std::shared_ptr<ListStateMachine::Gate> gate)
+      : meta_(std::move(meta)), data_(std::move(data)), gate_(std::move(gate)) {}
   const raft::SnapshotMeta& meta() const override { return meta_; }
   uint64_t size_bytes() const override { return data_.size(); }
   uint32_t crc() const override { return Crc32c(data_); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
+    std::unique_lock lock(gate_->mutex);
+    gate_->opened.wait(lock, [this] { return !gate_->closed; });
     return data_.substr(offset, size);
   }
 
  private:
   const raft::SnapshotMeta meta_;
   const std::string data_;
+  const std::shared_ptr<ListStateMachine::Gate> gate_;
 };
 
 SteadyTime In(std::chrono::milliseconds timeout) { return SystemClock().SteadyNow() + timeout; }
@@ -87,6 +91,12 @@ void ListStateMachine::BlockApply(bool block) {
   std::lock_guard lock(mutex_);
   blocked_ = block;
   unblocked_.notify_all();
+}
+
+void ListStateMachine::BlockCopies(bool block) {
+  std::lock_guard lock(gate_->mutex);
+  gate_->closed = block;
+  gate_->opened.notify_all();
 }
 
 void ListStateMachine::SetNextDeadline(std::optional<uint64_t> lease_ms) {
@@ -165,10 +175,11 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
   w.U64(image_.applied.lease_ms);
   w.U64(image_.items.size());
   for (const std::string& item : image_.items) w.String(item);
+  ++copies_;
   raft::SnapshotMeta meta{image_.applied.index, image_.applied.term, image_.applied.config,
                           image_.applied.config_index};
   return std::shared_ptr<state_machine::SnapshotReader>(
-      std::make_shared<StringSnapshot>(std::move(meta), std::move(data)));
+      std::make_shared<StringSnapshot>(std::move(meta), std::move(data), gate_));
 }
 
 Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) {

@@ -23,6 +23,12 @@ namespace cairn::node {
 // Appends the SQL text of every statement to a list. What was not checkpointed is lost by Crash.
 class ListStateMachine final : public state_machine::StateMachine {
  public:
+  // A lock that a test holds copies up with; outlives the state machine.
+  struct Gate {
+    std::mutex mutex;
+    std::condition_variable opened;
+    bool closed = false;
+  };
   explicit ListStateMachine(std::string snapshot_directory)
       : snapshot_directory_(std::move(snapshot_directory)) {}
 
@@ -37,6 +43,9 @@ class ListStateMachine final : public state_machine::StateMachine {
   void BlockApply(bool block);
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
   int installs() const { return installs_; }
+  // Copies made for peers, and a hold on reading them.
+  int copies() const { return copies_; }
+  void BlockCopies(bool block);
   std::vector<state_machine::BatchHeader> headers() const;
 
   state_machine::AppliedState applied_state() const override;
@@ -76,6 +85,8 @@ class ListStateMachine final : public state_machine::StateMachine {
   std::optional<uint64_t> next_deadline_;
   std::vector<state_machine::BatchHeader> headers_;
   std::atomic<int> installs_{0};
+  std::atomic<int> copies_{0};
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };
 
 // A log whose Sync can be held up, and whose Write can be refused for want of space.

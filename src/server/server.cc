@@ -33,8 +33,9 @@ namespace {
 constexpr char kVersion[] = CAIRN_VERSION;
 // What gRPC may hold for all connections together.
 constexpr size_t kGrpcBytesMax = 256 << 20;
-// Time for a clean end: handing over leadership, and the last checkpoint.
-constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(5);
+// Time to hand over leadership and to see what was proposed decided; what is left of the 5 s that a
+// clean stop is given as a whole is for the last checkpoint.
+constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
 // Calls that have not ended by then are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
 

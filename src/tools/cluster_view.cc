@@ -1,5 +1,7 @@
 #include "tools/cluster_view.h"
 
+#include <algorithm>
+
 namespace cairn::tools {
 namespace {
 
@@ -42,6 +44,7 @@ const std::vector<Column>& MembersColumns() {
 
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout) {
   ASSIGN_OR_RETURN(v1::StatusResponse asked, node->ClusterStatus(timeout));
+  const v1::StatusResponse itself = asked;
   // What the leader knows of its peers, only it can tell.
   if (asked.role() != v1::ROLE_LEADER && !asked.leader_address().empty()) {
     NodeClient leader(asked.leader_address());
@@ -52,6 +55,18 @@ Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::millisecond
   for (const v1::Member& member : asked.members()) {
     NodeClient other(member.address());
     rows.push_back(MemberRow(member, other.ClusterStatus(timeout)));
+  }
+  // A node that was removed, and was asked itself, is no member; but it can say so.
+  const bool listed = std::any_of(
+      asked.members().begin(), asked.members().end(),
+      [&](const v1::Member& member) { return member.member_id() == itself.member_id(); });
+  if (!listed && itself.member_id() != 0) {
+    v1::Member self;
+    self.set_node_id(itself.node_id());
+    self.set_member_id(itself.member_id());
+    self.set_address(itself.address());
+    rows.push_back(MemberRow(self, itself));
+    rows.back()[3] = std::string("no member");
   }
   return rows;
 }

@@ -49,6 +49,10 @@ struct ProbeReply {
   std::map<uint64_t, std::string> listed_peers;
   uint64_t leader_node_id = 0;  // 0: unknown
   std::string leader_address;
+  // The committed configuration that this node knows of, and where it came from; empty before it
+  // takes part. A node that hears no leader learns from it that it was removed.
+  raft::Configuration config;
+  LogIndex config_index;
 };
 
 // An empty node that finds a started cluster asks its leader to be let in (again).
