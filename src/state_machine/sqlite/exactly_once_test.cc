@@ -213,6 +213,28 @@ TEST(ExactlyOnce, ASessionThatNeverAcknowledgesStaysBounded) {
 // ---- Versions
 // ------------------------------------------------------------------------------------
 
+// Found by fuzzing: it opened, and the retry aborted the process in the middle of the log, on every
+// start anew.
+TEST(ExactlyOnce, ADamagedKeptResultIsRefusedWhenTheFileIsOpened) {
+  TemporaryDirectory directory;
+  const SqliteOptions options{directory / "test.db", directory / "snapshot"};
+  const auto open = [&] { return OpenSqliteStateMachine(options, TestConfiguration()); };
+  {
+    auto machine = open();
+    ASSERT_TRUE(machine.ok()) << machine.status();
+    const raft::Entry entry =
+        MakeEntry(LogIndex(1), {}, {WithId(ExecuteCommand("CREATE TABLE t(a)"), "session", 1)});
+    ASSERT_TRUE((*machine)->Apply({&entry, 1}, TestConfiguration(), LogIndex(), [](auto) {}).ok());
+  }
+  TestDatabase(options.path).Run("UPDATE _cairn_requests SET result = x'bf00'");
+  const auto machine = open();
+  ASSERT_FALSE(machine.ok());
+  EXPECT_EQ(machine.status().code(), StatusCode::kDataLoss);
+  EXPECT_NE(machine.status().message().find("request 1 of session 'session' is damaged"),
+            std::string::npos)
+      << machine.status();
+}
+
 TEST(Versions, CountStatementsThatSucceedAlsoWithoutRows) {
   Replicas replicas;
   replicas.Must("CREATE TABLE T1(x UNIQUE)");
