@@ -11,6 +11,17 @@ namespace {
 
 constexpr SteadyTime kIdleAfter = std::chrono::seconds(1);
 constexpr SteadyTime kCheckpointEvery = std::chrono::seconds(30);
+// Between two attempts to reopen a data base that failed.
+constexpr SteadyTime kPauseMin = std::chrono::milliseconds(200);
+constexpr SteadyTime kPauseMax = std::chrono::seconds(10);
+
+void Abandon(const std::vector<EntryWaiters>& waiters, size_t from) {
+  for (size_t i = from; i < waiters.size(); ++i) {
+    for (const PendingCommandPtr& command : waiters[i].commands) {
+      command->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+    }
+  }
+}
 
 }  // namespace
 
@@ -33,9 +44,16 @@ void ApplyWorker::Stop(bool checkpoint) {
 
 void ApplyWorker::Run() {
   std::vector<Task> tasks;
-  while (tasks_.PopAll(&tasks, kIdleAfter)) {
+  SteadyTime wait = kIdleAfter;
+  while (tasks_.PopAll(&tasks, wait)) {
     RunTasks(std::exchange(tasks, {}));
-    CheckpointIfDue();
+    if (stopped_) {
+      ReopenIfDue();
+      wait = std::max(SteadyTime(0), next_attempt_ - clock_->SteadyNow());
+    } else {
+      CheckpointIfDue();
+      wait = stopped_ ? pause_ : kIdleAfter;
+    }
   }
   if (checkpoint_at_end_) Checkpoint();
 }
@@ -52,6 +70,8 @@ void ApplyWorker::RunTasks(std::vector<Task> tasks) {
       Install(*install);
     } else if (auto* remove = std::get_if<RemoveFileTask>(&task)) {
       if (Status s = fs_->Remove(remove->path); !s.ok()) LOG_WARN("{}", s.message());
+    } else if (auto* resume = std::get_if<ResumeTask>(&task)) {
+      if (resume->stops == stops_) stopped_ = false;
     } else {
       Checkpoint();
     }
@@ -65,7 +85,11 @@ AppliedReport ApplyWorker::Report() const {
 }
 
 void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
-  if (jobs.empty() || stopped_) return;
+  if (jobs.empty()) return;
+  if (stopped_) {
+    for (const ApplyJob& job : jobs) Abandon(job.waiters, 0);
+    return;
+  }
   std::vector<raft::Entry> entries;
   std::vector<EntryWaiters> waiters;
   for (ApplyJob& job : jobs) {
@@ -81,19 +105,16 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   };
   const raft::CommittedBatch& last = jobs.back().batch;
   const Status status = state_->Apply(entries, last.config, last.config_index, on_results);
-  for (; next < waiters.size(); ++next) {
-    for (PendingCommandPtr& command : waiters[next].commands) {
-      command->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
-    }
-  }
+  Abandon(waiters, next);
   if (!status.ok()) return Stopped(status);
+  pause_ = SteadyTime(0);
   events_->OnApplied(Report());
 }
 
 void ApplyWorker::Install(const InstallTask& task) {
-  if (stopped_) return;
+  // Also while stopped: a new data base is what ends the trouble.
   const Status status = state_->InstallSnapshot(task.path, task.meta);
-  if (!status.ok()) stopped_ = true;
+  if (!status.ok()) StopApplying();
   last_checkpoint_ = clock_->SteadyNow();
   events_->OnInstalled(status, Report(), state_->durable_index());
 }
@@ -117,9 +138,24 @@ void ApplyWorker::Checkpoint() {
   events_->OnCheckpointed(state_->durable_index());
 }
 
-void ApplyWorker::Stopped(const Status& status) {
+void ApplyWorker::StopApplying() {
   stopped_ = true;
+  ++stops_;
+  pause_ = std::clamp(2 * pause_, kPauseMin, kPauseMax);
+  next_attempt_ = clock_->SteadyNow() + pause_;
+}
+
+void ApplyWorker::Stopped(const Status& status) {
+  StopApplying();
   events_->OnApplyStopped(status);
+}
+
+void ApplyWorker::ReopenIfDue() {
+  if (clock_->SteadyNow() < next_attempt_) return;
+  if (const Status status = state_->Reopen(); !status.ok()) return Stopped(status);
+  last_checkpoint_ = clock_->SteadyNow();
+  next_attempt_ = last_checkpoint_ + std::max(pause_, kPauseMin);
+  events_->OnReopened(state_->applied_state(), Report());
 }
 
 }  // namespace cairn::node

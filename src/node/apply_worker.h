@@ -20,15 +20,23 @@ class ApplyWorkerEvents {
  public:
   virtual ~ApplyWorkerEvents() = default;
   virtual void OnApplied(const AppliedReport& report) = 0;
+  // Nothing more is applied until a ResumeTask.
   virtual void OnApplyStopped(const Status& status) = 0;
+  // After OnApplyStopped: the data base is open again and stands at `state`, which is durable.
+  virtual void OnReopened(const state_machine::AppliedState& state,
+                          const AppliedReport& report) = 0;
   virtual void OnCheckpointed(LogIndex durable) = 0;
   virtual void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) = 0;
 };
 
 // All batches that are queued when the thread wakes are applied together, so that a node that has
 // to catch up needs few SQLite transactions. Results go from here straight to those who wait.
-// After a failure nothing more is applied, for ever: what could not be applied here is applied
-// elsewhere, and going on would make this node another data base.
+//
+// After a failure what is queued is dropped and nothing more is applied: what could not be applied
+// here is applied elsewhere, and going on past it would make this node another data base. The
+// worker tries to reopen the data base, at growing intervals, and tells when that has worked; the
+// core then has it begin again from where the data base stands (ResumeTask). So the way out is the
+// one that a restart of the process takes.
 class ApplyWorker {
  public:
   struct InstallTask {
@@ -36,10 +44,15 @@ class ApplyWorker {
     raft::SnapshotMeta meta;
   };
   struct CheckpointTask {};
+  // What follows is to be applied again. `stops` is how many stops the core knows of: an order that
+  // crossed another failure on its way is void.
+  struct ResumeTask {
+    uint64_t stops = 0;
+  };
   struct RemoveFileTask {
     std::string path;
   };
-  using Task = std::variant<ApplyJob, InstallTask, CheckpointTask, RemoveFileTask>;
+  using Task = std::variant<ApplyJob, InstallTask, CheckpointTask, RemoveFileTask, ResumeTask>;
 
   ApplyWorker(const ReplicaOptions& options, FileSystem* fs, state_machine::StateMachine* state,
               Clock* clock, ApplyWorkerEvents* events);
@@ -57,7 +70,9 @@ class ApplyWorker {
   void Install(const InstallTask& task);
   void CheckpointIfDue();
   void Checkpoint();
+  void StopApplying();
   void Stopped(const Status& status);
+  void ReopenIfDue();
   AppliedReport Report() const;
 
   const ReplicaOptions options_;
@@ -68,6 +83,9 @@ class ApplyWorker {
   Mailbox<Task> tasks_;
   SteadyTime last_checkpoint_{0};
   bool stopped_ = false;
+  uint64_t stops_ = 0;
+  SteadyTime pause_{0};  // before the next attempt to reopen; zero once something was applied
+  SteadyTime next_attempt_{0};
   bool checkpoint_at_end_ = false;
   std::thread thread_;
 };

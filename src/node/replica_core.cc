@@ -141,6 +141,7 @@ void ReplicaCore::StartRaft() {
     }
   }
   ++version_;
+  CheckRemoved(config_, config_index_);
   PublishPeers();
 }
 
@@ -157,8 +158,11 @@ void ReplicaCore::PublishPeers() {
   effects_->SetPeers(peers);
 }
 
-// A configuration came into force.
-void ReplicaCore::SetConfig(const raft::Configuration& config, LogIndex index) {
+// A configuration that is committed. It may be from before the one in force: after trouble entries
+// are handed out once more.
+void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index) {
+  if (config.info.empty() || index < config_index_) return;
+  if (index == config_index_ && config == config_) return;
   LOG_INFO("configuration in force index={} voters={} learners={} joint={}", index.value(),
            config.voters.size(), config.learners.size(), config.joint());
   for (const auto& [id, info] : config_.info) {
@@ -168,6 +172,7 @@ void ReplicaCore::SetConfig(const raft::Configuration& config, LogIndex index) {
   config_ = config;
   config_index_ = index;
   ++version_;
+  CheckRemoved(config, index);
   PublishPeers();
 }
 
@@ -186,7 +191,10 @@ void ReplicaCore::OnTick(uint64_t ticks) {
   } else {
     for (uint64_t i = 0; i < ticks; ++i) raft_->Step(raft::Tick{});
     WatchDisk(now);
+    TellFitness();
+    ReportFailedSends(now);
     StepMembership();
+    AskWhetherRemoved();
     ProposeExpiry();
     ForgetLeaving();
     MaybeCompact();
@@ -245,6 +253,7 @@ void ReplicaCore::ExpireRequests(SteadyTime now) {
 void ReplicaCore::BeginShutdown(SteadyTime deadline, std::function<void()> done) {
   shutting_down_ = true;
   shutdown_deadline_ = deadline;
+  shutdown_leaderless_tick_ = ticks_;
   shutdown_done_ = std::move(done);
   for (PendingCommandPtr& c : batcher_.TakeAll()) {
     c->Finish(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
@@ -258,6 +267,12 @@ void ReplicaCore::StepShutdown(SteadyTime now) {
   const bool alone = config_.voters.size() <= 1;
   const bool settled = proposing_.empty() && tracker_.entries() == 0;
   const bool handing_over = is_leader() && !alone;
+  // The others have gone, too: nobody can confirm what is undecided, nor take over.
+  const bool no_leader = raft_ && raft_->leader().is_none();
+  if (!no_leader) shutdown_leaderless_tick_ = ticks_;
+  const bool hopeless = ticks_ >= shutdown_leaderless_tick_ + 2 * options_.election_ticks;
+  if (hopeless && !settled) LOG_INFO("no leader is left to decide the last writes");
+  if (hopeless) return std::exchange(shutdown_done_, nullptr)();
   if (now < shutdown_deadline_ && (handing_over || !settled)) {
     // Again after each attempt that failed: the voter that was chosen may have died just before.
     if (handing_over && raft_->status().transfer_target.is_none()) {
@@ -285,6 +300,10 @@ transport::ProbeReply ReplicaCore::probe_reply() const {
   reply.identity = identity();
   reply.stage = boot_.record().stage;
   reply.listed_peers = options_.listed_peers;
+  if (raft_) {
+    reply.config = config_;
+    reply.config_index = config_index_;
+  }
   if (const auto hint = leader_hint()) {
     reply.leader_node_id = hint->node_id;
     reply.leader_address = hint->address;
@@ -303,7 +322,9 @@ ReplicaStatus ReplicaCore::status() const {
   status.lease_ms = LeaseNow(clock_->SteadyNow()).value_or(applied_.lease_ms);
   status.apply_stopped = !apply_trouble_.ok();
   if (!apply_trouble_.ok()) {
-    status.trouble = apply_trouble_;
+    status.trouble = Status(apply_trouble_.code(), TroubleInWords());
+  } else if (!removed_.ok()) {
+    status.trouble = removed_;
   } else if (auto refusal = Refusal()) {
     status.trouble = *refusal;
   }

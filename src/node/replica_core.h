@@ -47,11 +47,18 @@ class ReplicaCore {
   void Start();
   // Routes what the events since the last call led to.
   void Flush();
+  // Whether OnApplied, or OnPersisted, would lead to anything before the next tick. If not, they
+  // may come late, together with other events.
+  bool awaits_applied() const;
+  bool awaits_persisted() const;
+  // When to call Flush though nothing has happened: a part of a tick from now, or max().
+  SteadyTime NextFlush() const;
 
   // ---- Events
   void OnTick(uint64_t ticks);
   void OnMessages(std::vector<raft::Message> messages);
   void OnUnreachable(MemberId member);
+  void OnPeerGone(MemberId member);
   // The persist with this ticket, and so all before it, are durable.
   void OnPersisted(const raft::AppendTicket& ticket);
   void OnFetched(raft::Fetched fetched);
@@ -60,12 +67,17 @@ class ReplicaCore {
   void OnLogFull(const Status& status);
   void OnFreeBytes(uint64_t bytes);
   void OnApplied(const AppliedReport& report);
-  // Never goes on: what the state machine could not apply it can not skip.
+  // What the state machine could not apply it can not skip: this node is out of service until the
+  // data base was reopened, or replaced by a snapshot, and has caught up from there.
   void OnApplyStopped(const Status& status);
+  // `state` is what is durable in the data base.
+  void OnReopened(const state_machine::AppliedState& state, const AppliedReport& report);
   void OnCheckpointed(LogIndex durable);
   void OnIdentitySaved();
   void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta, const std::string& path);
   void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable);
+  // The copy for this peer is of `index`, and its bytes are on their way.
+  void OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes);
   void OnSnapshotSent(MemberId to, const Status& status, LogIndex index);
 
   // ---- Requests
@@ -90,7 +102,10 @@ class ReplicaCore {
   LogIndex applied() const { return applied_.index; }
   // Commands waiting in the batcher, in bytes.
   size_t queued_bytes() const { return batcher_.bytes(); }
-  bool apply_stopped() const { return !apply_trouble_.ok(); }
+  // It answers no read and takes no write.
+  bool out_of_service() const { return !apply_trouble_.ok() || !removed_.ok(); }
+  // The first index of a snapshot that would be of use now.
+  LogIndex snapshot_min() const;
   bool installing() const { return installing_.has_value() || received_.has_value(); }
   // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
   uint64_t version() const { return version_; }
@@ -122,7 +137,9 @@ class ReplicaCore {
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
-  void SetConfig(const raft::Configuration& config, LogIndex index);
+  void CheckRemoved(const raft::Configuration& config, LogIndex index);
+  void AskWhetherRemoved();
+  void AdoptConfig(const raft::Configuration& config, LogIndex index);
   void PublishPeers();
   void ForgetLeaving();
   void WatchDisk(SteadyTime now);
@@ -137,9 +154,11 @@ class ReplicaCore {
   void RouteDropped(const raft::Dropped& dropped);
   void OnSoftStateChanged();
   void MaybeCompact();
+  std::optional<LogIndex> PinnedBySnapshots();
 
   // Snapshots (replica_core_snapshots.cc).
-  void StartSnapshot(MemberId peer);
+  void StartSnapshot(MemberId peer, LogIndex index_min);
+  void ReportFailedSends(SteadyTime now);
   void OnInstallWanted(const raft::SnapshotMeta& meta);
   void OfferReceived();
   void DiscardReceived();
@@ -147,9 +166,22 @@ class ReplicaCore {
   void CheckInstallAccepted(const raft::Output* output);
   void MaybeStartInstall();
 
+  // Trouble of the state machine (replica_core_recovery.cc).
+  void EnterApplyTrouble(const Status& status);
+  bool NeedsSnapshot() const;
+  bool WantsSnapshot() const;
+  std::string TroubleInWords() const;
+  LogIndex RecoverySnapshotMin() const;
+  void BeginRecoveryInstall(ReceivedSnapshot snapshot);
+  void Resume(const raft::SnapshotMeta& meta, const AppliedReport& report);
+  void MaybeReturnToService();
+  void TellFitness();
+
   // Proposals and reads (replica_core_requests.cc).
   void StepProposals();
   void StepReads();
+  void StepTellCommit();
+  void ForgetCommitted(SteadyTime now);
   void ProposeBatch(std::vector<PendingCommandPtr> batch);
   void ProposeExpiry();
   std::optional<Status> Refusal() const;
@@ -189,7 +221,15 @@ class ReplicaCore {
   // The state machine.
   AppliedReport applied_;
   LogIndex durable_state_;
-  Status apply_trouble_;
+  Status apply_trouble_;      // not OK: out of service
+  bool apply_down_ = false;   // ... and the apply thread waits for ResumeApply
+  uint64_t apply_stops_ = 0;  // in the life of this process
+  uint64_t failures_ = 0;     // in this trouble
+  bool damaged_ = false;      // ... and only a snapshot can end it
+  LogIndex back_in_service_at_;
+  uint64_t snapshot_pause_ticks_ = 0;  // after the last snapshot that did not end the trouble
+  uint64_t next_snapshot_tick_ = 0;
+  raft::Fitness fitness_;  // as the Raft core was told last
   bool checkpoint_wanted_ = false;
 
   // Proposals.
@@ -197,7 +237,12 @@ class ReplicaCore {
   ProposalTracker tracker_;
   uint64_t next_id_ = 1;  // of what is stepped into the core: proposals and rounds of reads
   std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
-  std::set<LogIndex> uncommitted_;  // our entries, as leader, that are not yet committed
+  struct InFlightEntry {
+    size_t commands = 0;
+    SteadyTime proposed{0};
+  };
+  // Our entries, as leader, that are not yet committed.
+  std::map<LogIndex, InFlightEntry> uncommitted_;
   // The lease clock of this leader: where it stood when its first own entry was applied.
   struct Lease {
     Term term;
@@ -206,6 +251,8 @@ class ReplicaCore {
   };
   std::optional<Lease> lease_;
   std::optional<SteadyTime> expiry_proposed_;
+  // When to tell followers of a commit that no append has told them of.
+  std::optional<SteadyTime> tell_commit_at_;
 
   // Reads.
   ReadBarriers reads_;
@@ -220,9 +267,26 @@ class ReplicaCore {
   bool reset_expected_ = false;   // the core was told that it is ready, and has not answered
   bool install_started_ = false;  // handed to the apply thread
   std::vector<raft::Persist> held_persists_;  // behind the install
-  std::map<MemberId, LogIndex> sending_;      // snapshots under way, with the log needed after
+  struct FailedSend {
+    SteadyTime pause{0};
+    SteadyTime until{0};
+    bool reported = false;
+  };
+  std::map<MemberId, FailedSend> failed_sends_;
+  // A snapshot on its way, or arrived at a peer that has yet to catch up from there.
+  struct SnapshotSend {
+    LogIndex pinned;     // what follows is of use to the peer
+    uint64_t bytes = 0;  // of the snapshot; 0 until the copy is made
+    SteadyTime progress{0};
+    bool arrived = false;
+  };
+  std::map<MemberId, SnapshotSend> sending_;
 
   // Membership.
+  Status removed_;  // not OK: this member was removed, in words for the operator
+  uint64_t leaderless_ticks_ = 0;
+  uint64_t next_question_tick_ = 0;
+  MemberId last_asked_;
   std::unique_ptr<MembershipJob> job_;
   uint64_t job_number_ = 0;
   bool job_is_ours_ = false;              // not an operator's: it gives way to one
@@ -233,12 +297,14 @@ class ReplicaCore {
   // Shutdown.
   bool shutting_down_ = false;
   SteadyTime shutdown_deadline_{0};
+  uint64_t shutdown_leaderless_tick_ = 0;  // when a leader was last known
   std::function<void()> shutdown_done_;
 
   uint64_t version_ = 1;
   raft::Role last_role_ = raft::Role::kFollower;
   Term last_term_;
   MemberId last_leader_;
+  bool told_leaderless_ = false;
 };
 
 }  // namespace cairn::node

@@ -109,6 +109,66 @@ void ReplicaCore::ResumeReplacement() {
   }
 }
 
+// Member ids are never used twice, and the next one never goes back: so a configuration that lacks
+// this member though it knows of later ones is from after its removal, which is for ever. One from
+// before its admission, as a peer that is behind may hold, does not know of it yet.
+void ReplicaCore::CheckRemoved(const raft::Configuration& config, LogIndex index) {
+  const MemberId self = boot_.record().member;
+  if (!removed_.ok() || config.info.empty() || config.Contains(self) ||
+      self.value() >= config.next_member_id) {
+    return;
+  }
+  const std::string who = "node " + std::to_string(options_.node_id);
+  std::string what = who + " (member " + ToString(self) + ") was removed from the cluster";
+  std::string undo = ", start it, and run: cairn member add ADDR " +
+                     std::to_string(options_.node_id) + " " + options_.address;
+  for (const auto& [id, info] : config.info) {
+    if (info.node_id != options_.node_id) continue;
+    what = who + " (member " + ToString(self) + ") was replaced by member " + ToString(id) +
+           " at " + info.address;
+    undo = " and run: cairn member replace ADDR " + std::to_string(options_.node_id) + " " +
+           options_.address;
+  }
+  removed_ =
+      Unavailable(what + ", by the configuration at index " + ToString(index) +
+                  ": its data is out of date and stays so. Stop it; to have it back, move its "
+                  "data aside" +
+                  undo);
+  LOG_WARN("{}", removed_.message());
+  reads_.FailAll(removed_);
+  ++version_;
+}
+
+// The others do not talk to who is no member any more, so it has to ask. Seldom, and one at a time;
+// a node that only was cut off asks too, and hears that it is still a member.
+void ReplicaCore::AskWhetherRemoved() {
+  constexpr uint64_t kLeaderlessElections = 10;
+  constexpr uint64_t kQuestionElections = 20;
+  // It can not be elected, and only disturbs.
+  if (!removed_.ok()) {
+    if (ticks_ % options_.election_ticks == 0) {
+      raft_->Step(raft::StepDown{4 * options_.election_ticks});
+    }
+    return;
+  }
+  leaderless_ticks_ = raft_->leader().is_none() ? leaderless_ticks_ + 1 : 0;
+  if (leaderless_ticks_ < kLeaderlessElections * options_.election_ticks) return;
+  if (ticks_ < next_question_tick_) return;
+  next_question_tick_ = ticks_ + kQuestionElections * options_.election_ticks;
+  auto next = config_.info.upper_bound(last_asked_);
+  if (next != config_.info.end() && next->first == boot_.record().member) ++next;
+  if (next == config_.info.end()) next = config_.info.begin();
+  if (next == config_.info.end() || next->first == boot_.record().member) {
+    last_asked_ = boot_.record().member;
+    return;
+  }
+  last_asked_ = next->first;
+  effects_->Probe(next->second.address, [this](Result<transport::ProbeReply> reply) {
+    if (!reply.ok() || reply->identity.cluster_id != boot_.record().cluster_id) return;
+    if (reply->config_index > config_index_) CheckRemoved(reply->config, reply->config_index);
+  });
+}
+
 Contacts ReplicaCore::contacts() const {
   return {boot_.record().member, last_heard_, clock_->SteadyNow(),
           2 * options_.election_ticks * SteadyTime(options_.tick)};

@@ -25,6 +25,10 @@ void ReplicaCore::OnUnreachable(MemberId member) {
   if (raft_) raft_->Step(raft::Unreachable{member});
 }
 
+void ReplicaCore::OnPeerGone(MemberId member) {
+  if (raft_) raft_->Step(raft::PeerGone{member});
+}
+
 void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
   while (!in_flight_persists_.empty() && in_flight_persists_.front().sequence <= ticket.sequence) {
     in_flight_persists_.pop_front();
@@ -69,15 +73,7 @@ void ReplicaCore::OnApplied(const AppliedReport& report) {
     lease_ = Lease{report.term, report.lease_ms, clock_->SteadyNow()};
   }
   reads_.OnApplied(applied_.index);
-}
-
-void ReplicaCore::OnApplyStopped(const Status& status) {
-  LOG_ERROR("this node can not apply the log and has stopped: {}", status.ToString());
-  apply_trouble_ = status;
-  if (raft_) raft_->Step(raft::StepDown{4 * options_.election_ticks});
-  reads_.FailAll(Unavailable("this node has stopped applying: " + status.message()));
-  // Committed by the cluster or not: this node will never see their results.
-  tracker_.FailAll(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+  MaybeReturnToService();
 }
 
 void ReplicaCore::OnCheckpointed(LogIndex durable) {
@@ -92,12 +88,34 @@ void ReplicaCore::Flush() {
   if (!raft_) return;
   StepProposals();
   StepReads();
+  StepTellCommit();
   while (raft_->HasOutput()) {
     Route(raft_->TakeOutput());
     StepProposals();
     StepReads();
+    if (!raft_->HasOutput()) StepTellCommit();
   }
   CheckInstallAccepted(nullptr);
+}
+
+bool ReplicaCore::awaits_applied() const {
+  if (!raft_ || shutting_down_ || reads_.awaiting_apply() || raft_->holds_back_committed())
+    return true;
+  return is_leader() && !lease_;
+}
+
+bool ReplicaCore::awaits_persisted() const {
+  // A leader's own disk counts for the majority; a follower's acknowledgement left with the sync,
+  // and what is committed meanwhile can be applied once it is durable.
+  return !raft_ || is_leader() || shutting_down_ || installing_ || raft_->holds_back_committed() ||
+         raft_->role() != raft::Role::kFollower;
+}
+
+SteadyTime ReplicaCore::NextFlush() const {
+  // While an entry is under way its commit will come as an event.
+  const bool gathering = uncommitted_.empty() && proposing_.empty();
+  return std::min(gathering ? batcher_.gather_until() : SteadyTime::max(),
+                  tell_commit_at_.value_or(SteadyTime::max()));
 }
 
 void ReplicaCore::Route(raft::Output output) {
@@ -106,7 +124,7 @@ void ReplicaCore::Route(raft::Output output) {
     const auto it = proposing_.find(accepted.id);
     // A change of configuration; the job that wanted it may be over.
     if (it == proposing_.end()) continue;
-    uncommitted_.insert(accepted.index);
+    uncommitted_[accepted.index] = {it->second.size(), clock_->SteadyNow()};
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
   }
@@ -120,7 +138,9 @@ void ReplicaCore::Route(raft::Output output) {
   for (const raft::ReadGrant& grant : output.reads) {
     reads_.OnGranted(grant.id, grant.index, applied_.index);
   }
-  for (const raft::SendSnapshot& send : output.send_snapshots) StartSnapshot(send.peer);
+  for (const raft::SendSnapshot& send : output.send_snapshots) {
+    StartSnapshot(send.peer, send.index_min);
+  }
   if (output.install_snapshot) OnInstallWanted(output.install_snapshot->meta);
   if (output.soft_state_changed) OnSoftStateChanged();
 }
@@ -140,7 +160,7 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
     extent_.Append(persist.entries);
     // The file first, then the log: a file ahead of the log is known on open for an interrupted
     // install; a log reset ahead of the file would have lost the state between them.
-    if (installing_ && (persist.reset_to || !held_persists_.empty())) {
+    if ((installing_ && persist.reset_to) || !held_persists_.empty()) {
       held_persists_.push_back(std::move(persist));
       continue;
     }
@@ -158,11 +178,14 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
     auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
     if (!commands.empty()) job.waiters.push_back({entry.index, std::move(commands)});
   }
-  if (batch.config_index != config_index_ || batch.config != config_) {
-    SetConfig(batch.config, batch.config_index);
-  }
+  AdoptConfig(batch.config, batch.config_index);
   job.batch = std::move(batch);
-  if (apply_trouble_.ok()) effects_->Apply(std::move(job));
+  if (!apply_down_) return effects_->Apply(std::move(job));
+  for (const EntryWaiters& waiters : job.waiters) {
+    for (const PendingCommandPtr& c : waiters.commands) {
+      c->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+    }
+  }
 }
 
 void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
@@ -202,7 +225,13 @@ void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
 void ReplicaCore::OnSoftStateChanged() {
   static constexpr const char* kRoleNames[] = {"follower", "pre-candidate", "candidate", "leader"};
   const raft::Role role = raft_->role();
-  if (raft_->term() != last_term_ || role != last_role_ || raft_->leader() != last_leader_) {
+  // A node without a leader asks for pre-votes all the time: told once.
+  const bool asks_again = role == raft::Role::kPreCandidate || role == raft::Role::kFollower;
+  const bool told = asks_again && raft_->leader().is_none() && raft_->term() == last_term_ &&
+                    last_leader_.is_none() && told_leaderless_;
+  if (!told &&
+      (raft_->term() != last_term_ || role != last_role_ || raft_->leader() != last_leader_)) {
+    told_leaderless_ = role == raft::Role::kPreCandidate;
     LOG_INFO("{} node={} term={} leader={}", kRoleNames[static_cast<int>(role)], options_.node_id,
              raft_->term().value(), raft_->leader().value());
   }
@@ -214,7 +243,6 @@ void ReplicaCore::OnSoftStateChanged() {
   if (deposed || role != raft::Role::kLeader) {
     lease_.reset();
     uncommitted_.clear();
-    sending_.clear();
     founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }
   if (deposed && job_) {
@@ -234,12 +262,8 @@ void ReplicaCore::OnSoftStateChanged() {
 
 void ReplicaCore::MaybeCompact() {
   if (!raft_ || extent_.bytes() <= options_.log_bytes_max) return;
-  // A snapshot under way is of use only if the log still holds what comes after it; but a peer that
-  // takes for ever must not hold the log for ever.
   LogIndex limit = durable_state_;
-  if (extent_.bytes() <= 2 * options_.log_bytes_max) {
-    for (const auto& [peer, index] : sending_) limit = std::min(limit, index);
-  }
+  if (const auto pinned = PinnedBySnapshots()) limit = std::min(limit, *pinned);
   const auto point = extent_.PointLeaving(options_.log_bytes_max / 2, limit);
   if (point) {
     extent_.CompactTo(point->index);

@@ -7,25 +7,96 @@
 #include "node/replica_core.h"
 
 namespace cairn::node {
+namespace {
+
+// After a transfer that failed; doubled with each in a row.
+constexpr SteadyTime kSendPauseMin = std::chrono::milliseconds(250);
+constexpr SteadyTime kSendPauseMax = std::chrono::seconds(16);
+constexpr SteadyTime kSendForgotten = std::chrono::minutes(1);
+// A snapshot holds the log back for so long without any progress, and to so many times its limit
+// and as much more as the snapshot has bytes.
+constexpr SteadyTime kPinPatience = std::chrono::seconds(30);
+constexpr uint64_t kPinnedLogLimits = 8;
+
+}  // namespace
 
 // ---- Sending
 
-void ReplicaCore::StartSnapshot(MemberId peer) {
-  // It must reach as far as the log's beginning, or the peer could not go on from it.
-  const LogIndex index_min = raft_->status().first - 1;
-  sending_[peer] = index_min;
+void ReplicaCore::StartSnapshot(MemberId peer, LogIndex index_min) {
+  // This node led before, and its transfer to that peer goes on: the core hears of it at its end.
+  const auto running = sending_.find(peer);
+  if (running != sending_.end() && !running->second.arrived) return;
+  sending_[peer] = {index_min, 0, clock_->SteadyNow(), false};
   LOG_INFO("sending a snapshot member={} index_min={}", peer.value(), index_min.value());
   effects_->StreamSnapshot(boot_.record().member, peer, index_min);
 }
 
-void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex index) {
-  sending_.erase(to);
-  if (status.ok()) {
-    LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
-  } else {
-    LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+void ReplicaCore::OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes) {
+  const auto send = sending_.find(to);
+  if (send == sending_.end()) return;
+  send->second = {index, snapshot_bytes, clock_->SteadyNow(), false};
+}
+
+// How far the log may go, for snapshots under way: each is of use only if the log still holds what
+// comes after it when it arrives, and until the peer has caught up from there; else a peer on a
+// slow line would be sent one after the other while others write. But a peer that gets nothing done
+// does not hold the log, and none does once another snapshot would be the cheaper way.
+std::optional<LogIndex> ReplicaCore::PinnedBySnapshots() {
+  if (sending_.empty() || free_bytes_low_) return std::nullopt;
+  const SteadyTime now = clock_->SteadyNow();
+  const raft::CoreStatus core = raft_->status();
+  std::optional<LogIndex> pinned;
+  for (auto it = sending_.begin(); it != sending_.end();) {
+    SnapshotSend& send = it->second;
+    if (send.arrived) {
+      const auto peer = core.peers.find(it->first);
+      const bool caught_up = peer == core.peers.end() || peer->second.match >= core.commit;
+      if (caught_up || now - send.progress > kPinPatience) {
+        it = sending_.erase(it);
+        continue;
+      }
+      if (peer->second.match > send.pinned) {
+        send.pinned = peer->second.match;
+        send.progress = now;
+      }
+    }
+    const bool making = send.bytes == 0 && !send.arrived;
+    const bool alive = making || now - send.progress <= kPinPatience;
+    const uint64_t bytes_max = kPinnedLogLimits * options_.log_bytes_max + send.bytes;
+    if (alive && extent_.bytes() <= bytes_max) {
+      pinned = pinned ? std::min(*pinned, send.pinned) : send.pinned;
+    }
+    ++it;
   }
-  raft_->Step(raft::SnapshotSent{to, status.ok(), index});
+  return pinned;
+}
+
+void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex index) {
+  if (!status.ok()) sending_.erase(to);
+  if (status.ok()) {
+    sending_[to] = {index, 0, clock_->SteadyNow(), true};
+    LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
+    failed_sends_.erase(to);
+    raft_->Step(raft::SnapshotSent{to, true, index});
+    return;
+  }
+  LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+  FailedSend& failed = failed_sends_[to];
+  failed.pause = std::clamp(2 * failed.pause, kSendPauseMin, kSendPauseMax);
+  failed.until = clock_->SteadyNow() + failed.pause;
+  failed.reported = false;
+}
+
+// The Raft core sends another as soon as it hears of a failure. A peer whose disk is full refuses
+// each, after a copy of the data base was made for it: so it hears late.
+void ReplicaCore::ReportFailedSends(SteadyTime now) {
+  for (auto& [to, failed] : failed_sends_) {
+    if (failed.reported || failed.until > now) continue;
+    failed.reported = true;
+    raft_->Step(raft::SnapshotSent{to, false, LogIndex()});
+  }
+  std::erase_if(failed_sends_,
+                [&](const auto& send) { return send.second.until + kSendForgotten <= now; });
 }
 
 // ---- Receiving
@@ -35,10 +106,11 @@ void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& me
   // Files are named by what they hold: the same snapshot, sent twice, is the same file.
   if (received_ && received_->path == path) return;
   if (installing_ && installing_->path == path) return;
-  if (!raft_ || installing_ || received_ || !apply_trouble_.ok() || meta.index <= applied_.index) {
+  if (!raft_ || installing_ || received_ || meta.index < snapshot_min()) {
     effects_->RemoveFile(path);
     return;
   }
+  if (WantsSnapshot()) return BeginRecoveryInstall({from, meta, path});
   received_ = ReceivedSnapshot{from, meta, path};
   OfferReceived();
 }
@@ -114,30 +186,19 @@ void ReplicaCore::MaybeStartInstall() {
 
 void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) {
   CHECK(installing_.has_value());
-  if (!status.ok()) {
-    // The core has already moved on in memory; nothing of that has been written. A restart finds
-    // log and data base as they were.
-    effects_->RemoveFile(installing_->path);
-    OnApplyStopped(Status(status).Prefixed("installing a snapshot"));
-    return;
-  }
-  const raft::SnapshotMeta meta = installing_->meta;
-  LOG_INFO("snapshot installed index={}", meta.index.value());
-  installing_.reset();
+  const ReceivedSnapshot installed = *std::exchange(installing_, std::nullopt);
   install_started_ = false;
-  applied_ = report;
-  durable_state_ = durable;
-  SetConfig(meta.config, meta.config_index);
-  tracker_.FailUpTo(meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
-                                            "not hold the write")
-                                    .With(Outcome::kUnknown));
-  raft_->Step(raft::Applied{meta.index});
-  reads_.OnApplied(applied_.index);
-  const SteadyTime now = clock_->SteadyNow();
-  for (const raft::Persist& persist : held_persists_) {
-    in_flight_persists_.push_back({persist.ticket.sequence, now});
+  if (!status.ok()) {
+    // The core may have moved on in memory; nothing of that was written (held_persists_), and it is
+    // not before a snapshot that reaches as far is in its place. A restart finds log and data base
+    // as they were.
+    effects_->RemoveFile(installed.path);
+    damaged_ = true;
+    return OnApplyStopped(Status(status).Prefixed("installing a snapshot"));
   }
-  effects_->PersistLog(std::exchange(held_persists_, {}));
+  LOG_INFO("snapshot installed index={}", installed.meta.index.value());
+  durable_state_ = durable;
+  Resume(installed.meta, report);
 }
 
 }  // namespace cairn::node

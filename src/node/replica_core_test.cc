@@ -22,6 +22,7 @@ class HeldEffects final : public ReplicaEffects {
   void SaveIdentity(const IdentityRecord& record) override { identities.push_back(record); }
   void Apply(ApplyJob job) override { applies.push_back(std::move(job)); }
   void Checkpoint() override {}
+  void ResumeApply(uint64_t stops) override { resumed.push_back(stops); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta&) override {
     installs.push_back(path);
   }
@@ -32,13 +33,17 @@ class HeldEffects final : public ReplicaEffects {
   void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
   void SetIdentity(const transport::Identity&) override {}
   void SetPeers(const std::map<MemberId, std::string>&) override {}
-  void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)>) override {}
+  void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)> done) override {
+    probes.push_back(std::move(done));
+  }
   void Join(const std::string&, const transport::JoinRequest&,
             std::function<void(Result<transport::JoinReply>)>) override {}
 
   std::vector<raft::Persist> persists;
   std::vector<IdentityRecord> identities;
   std::vector<ApplyJob> applies;
+  std::vector<std::function<void(Result<transport::ProbeReply>)>> probes;
+  std::vector<uint64_t> resumed;
   std::vector<std::string> installs;
   std::vector<std::string> removed;
   std::vector<raft::Message> sent;
@@ -116,6 +121,56 @@ class ReplicaCoreTest : public ::testing::Test {
     Tick();
     Settle();
   }
+  // The other member says yes to all it was sent since the last call.
+  void AnswerAsMember2() {
+    std::vector<raft::Message> replies;
+    for (const raft::Message& m : std::exchange(effects_.sent, {})) {
+      raft::Message reply{m.to, m.from, m.term, raft::HeartbeatReply{}};
+      if (std::holds_alternative<raft::PreVoteRequest>(m.body)) {
+        reply.body = raft::PreVoteReply{true};
+      } else if (std::holds_alternative<raft::VoteRequest>(m.body)) {
+        reply.body = raft::VoteReply{true};
+      } else if (const auto* append = std::get_if<raft::AppendRequest>(&m.body)) {
+        reply.body = raft::AppendReply{true, append->prev_index + append->entries.size(),
+                                       LogIndex(), Term()};
+      }
+      if (const auto* heartbeat = std::get_if<raft::Heartbeat>(&m.body)) {
+        reply.body = raft::HeartbeatReply{heartbeat->read_id};
+      }
+      replies.push_back(std::move(reply));
+    }
+    core_->OnMessages(std::move(replies));
+    core_->Flush();
+  }
+  void LeadWithMember2() {
+    StartMember({1, 2});
+    for (int i = 0; i < 100 && !core_->is_leader(); ++i) {
+      Tick();
+      SendAfterSync();
+      AnswerAsMember2();
+    }
+    ASSERT_TRUE(core_->is_leader());
+    for (int i = 0; i < 20; ++i) {
+      Tick();
+      SendAfterSync();
+      AnswerAsMember2();
+      ApplyAll();
+    }
+  }
+  void SendAfterSync() {
+    for (const raft::Persist& p : effects_.persists) {
+      for (const raft::Message& m : p.send_after) effects_.sent.push_back(m);
+    }
+    Sync();
+  }
+  LogIndex CommitTold() {
+    LogIndex told;
+    for (const raft::Message& m : effects_.sent) {
+      if (const auto* append = std::get_if<raft::AppendRequest>(&m.body)) told = append->commit;
+      if (const auto* heartbeat = std::get_if<raft::Heartbeat>(&m.body)) told = heartbeat->commit;
+    }
+    return told;
+  }
   std::shared_ptr<Status> Propose(SteadyTime timeout = std::chrono::seconds(10)) {
     auto outcome = std::make_shared<Status>(StatusCode::kUnknown, "pending");
     state_machine::Command command;
@@ -157,6 +212,51 @@ TEST_F(ReplicaCoreTest, CommandsThatComeWhileTheDiskWorksShareOneEntry) {
   for (const auto& status : rest) EXPECT_TRUE(status->ok());
   EXPECT_EQ(headers_.size(), 2u);
   EXPECT_EQ(commands_, 21u);
+}
+
+// Messages and wake-ups of their own for every commit would cost as much as the write itself.
+TEST_F(ReplicaCoreTest, TheNewsOfACommitTravelsWithTheNextAppendOrSoonAlone) {
+  LeadWithMember2();
+  const auto first = Propose();
+  core_->Flush();
+  Sync();
+  AnswerAsMember2();
+  ApplyAll();
+  ASSERT_TRUE(first->ok());
+  EXPECT_TRUE(effects_.sent.empty()) << "another write may come at once";
+  Propose();
+  core_->Flush();
+  const LogIndex committed = core_->status().core.commit;
+  EXPECT_EQ(CommitTold(), committed) << "and has carried it";
+  Sync();
+  AnswerAsMember2();
+  ASSERT_TRUE(effects_.sent.empty());
+  const SteadyTime due = core_->NextFlush();
+  ASSERT_GT(due, clock_.SteadyNow());
+  ASSERT_LT(due, clock_.SteadyNow() + options_.tick);
+  clock_.Advance(due - clock_.SteadyNow());
+  core_->Flush();
+  EXPECT_EQ(CommitTold(), committed + 1) << "nobody came";
+  EXPECT_EQ(core_->NextFlush(), SteadyTime::max());
+}
+
+TEST_F(ReplicaCoreTest, NewsOfTheWorkersIsAwaitedOnlyByThoseWhoCanDoSomethingWithIt) {
+  LeadWithMember2();
+  EXPECT_TRUE(core_->awaits_persisted()) << "its own disk counts for the majority";
+  EXPECT_FALSE(core_->awaits_applied());
+  Propose();
+  core_->Flush();
+  Sync();
+  AnswerAsMember2();
+  bool granted = false;
+  core_->ReadBarrier({}, clock_.SteadyNow() + std::chrono::seconds(1),
+                     [&](const Result<LogIndex>& r) { granted = r.ok(); });
+  core_->Flush();
+  AnswerAsMember2();
+  EXPECT_TRUE(core_->awaits_applied()) << "a read waits for it";
+  ApplyAll();
+  EXPECT_TRUE(granted);
+  EXPECT_FALSE(core_->awaits_applied());
 }
 
 TEST_F(ReplicaCoreTest, TheLeaseClockFollowsTheSteadyClockWhateverTheWallClockDoes) {
@@ -231,6 +331,22 @@ TEST_F(ReplicaCoreTest, AStalledDiskEndsLeadershipAndNoCampaignFollowsWhileItLas
   EXPECT_TRUE(proposed->ok()) << *proposed;
 }
 
+TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
+  StartMember({1, 2, 3});
+  core_->OnMessages({{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});
+  core_->Flush();
+  ASSERT_TRUE(core_->leader_hint().has_value());
+  const uint64_t known = core_->version();
+  core_->OnPeerGone(MemberId(2));
+  Tick(static_cast<int>(options_.heartbeat_ticks));
+  EXPECT_FALSE(core_->leader_hint().has_value());
+  EXPECT_GT(core_->version(), known) << "those who wait for a leader are told";
+  effects_.sent.clear();
+  Tick(static_cast<int>(options_.election_ticks / 2 + 1));
+  ASSERT_FALSE(effects_.sent.empty());
+  EXPECT_TRUE(std::holds_alternative<raft::PreVoteRequest>(effects_.sent[0].body));
+}
+
 TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
   StartMember({1, 2, 3});
   raft::SnapshotMeta meta;
@@ -275,6 +391,42 @@ TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
   core_->Flush();
   EXPECT_TRUE(effects_.installs.empty());
   EXPECT_TRUE(effects_.removed.empty());
+}
+
+TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemoved) {
+  StartMember({1, 2, 3});
+  const auto ask = [this](const std::set<uint64_t>& voters, uint64_t next, uint64_t index,
+                          uint64_t cluster = 9) {
+    effects_.probes.clear();
+    for (int i = 0; i < 2000 && effects_.probes.empty(); ++i) Tick();
+    ASSERT_EQ(effects_.probes.size(), 1u) << "a node without a leader asks, one peer at a time";
+    transport::ProbeReply reply;
+    reply.identity.cluster_id = cluster;
+    reply.stage = transport::LifeStage::kStarted;
+    reply.config_index = LogIndex(index);
+    reply.config.next_member_id = next;
+    for (const uint64_t id : voters) {
+      reply.config.voters.insert(MemberId(id));
+      reply.config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
+    }
+    effects_.probes[0](reply);
+    core_->Flush();
+  };
+  ask({2, 3}, 1, 50);  // from before member 1 was admitted
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({2, 3}, 4, 0);  // no later than what this node knows
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({2, 3}, 4, 50, /*cluster=*/8);
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({1, 2, 3}, 5, 50);  // still a member
+  EXPECT_TRUE(core_->status().trouble.ok());
+  ask({2, 3}, 4, 50);
+  EXPECT_NE(core_->status().trouble.message().find("was removed"), std::string::npos);
+  effects_.probes.clear();
+  effects_.sent.clear();
+  Tick(2000);
+  EXPECT_TRUE(effects_.probes.empty());
+  EXPECT_TRUE(effects_.sent.empty()) << "it disturbs nobody any more";
 }
 
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {

@@ -45,6 +45,9 @@ class ReplicaEffects {
 
   virtual void Apply(ApplyJob job) = 0;  // OnApplied or OnApplyStopped
   virtual void Checkpoint() = 0;         // OnCheckpointed
+  // After `stops` calls of OnApplyStopped (and OnInstalled that were not OK): what was handed to
+  // Apply before is void, and what follows is to be applied again.
+  virtual void ResumeApply(uint64_t stops) = 0;
   // In order with Apply. OnInstalled.
   virtual void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) = 0;
   virtual void RemoveFile(const std::string& path) = 0;

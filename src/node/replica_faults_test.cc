@@ -92,28 +92,135 @@ TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
   EXPECT_TRUE(Eventually([&] { return cluster.replica(full).status().trouble.ok(); }));
 }
 
-TEST(ReplicaFaults, ANodeThatCannotApplyStopsSaysSoAndLeadsNoMore) {
+TEST(ReplicaFaults, ANodeThatCannotApplyIsOutOfServiceLeadsNoMoreAndRecoversByItself) {
   TestCluster cluster(3);
   cluster.StartAll();
   cluster.Write("a");
   const uint64_t sick = cluster.AwaitLeader();
-  cluster.node(sick).state->FailApply(Internal("disk I/O error"));
+  cluster.node(sick).state->FailApply(ResourceExhausted("database or disk is full"));
   const auto result = cluster.Propose(sick, "b");
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().outcome(), Outcome::kUnknown);
   ASSERT_TRUE(Eventually([&] { return cluster.replica(sick).status().apply_stopped; }));
-  EXPECT_NE(cluster.replica(sick).status().trouble.message().find("disk I/O"), std::string::npos);
+  EXPECT_NE(cluster.replica(sick).status().trouble.message().find("disk is full"),
+            std::string::npos);
   ASSERT_TRUE(Eventually([&] { return !cluster.replica(sick).is_leader(); }));
   cluster.Write("c");
-  EXPECT_FALSE(cluster.Barrier(sick, {}, 200ms).ok());
-  // It never goes on, not even when the trouble is over: a hole would make it another data base.
+  EXPECT_EQ(cluster.Barrier(sick, {}, 200ms).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(cluster.Barrier(sick, {ReadLevel::kStale}, 200ms).status().code(),
+            StatusCode::kUnavailable);
+  // It is tried again and again, but never fast.
+  const SteadyTime from = SystemClock().SteadyNow();
+  EXPECT_TRUE(Eventually([&] { return cluster.node(sick).state->reopens() >= 3; }));
+  EXPECT_GT(SystemClock().SteadyNow() - from, 500ms);
+  EXPECT_TRUE(cluster.replica(sick).status().apply_stopped);
   cluster.node(sick).state->FailApply(OkStatus());
-  cluster.Write("d");
-  EXPECT_EQ(cluster.node(sick).state->items().size(), 1u);
-  // A restart replays from the log.
-  cluster.Kill(sick);
+  ASSERT_TRUE(Eventually([&] { return cluster.replica(sick).status().trouble.ok(); }));
+  EXPECT_TRUE(cluster.Barrier(sick).ok());
+  const uint64_t other = sick % 3 + 1;
+  EXPECT_TRUE(Eventually(
+      [&] { return cluster.node(sick).state->items() == cluster.node(other).state->items(); }));
+  EXPECT_EQ(Last(cluster.node(sick).state->items()), "c");
+  EXPECT_EQ(cluster.node(sick).state->installs(), 0) << "the log was enough";
+}
+
+TEST(ReplicaFaults, ARestartIsAWayOutForANodeThatCannotApply) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t sick = cluster.AwaitLeader() % 3 + 1;
+  cluster.node(sick).state->FailApply(ResourceExhausted("database or disk is full"));
+  cluster.Write("b");
+  ASSERT_TRUE(Eventually([&] { return cluster.replica(sick).status().apply_stopped; }));
+  cluster.Kill(sick);  // which also ends the failure
   ASSERT_TRUE(cluster.Start(sick).ok());
-  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "d"; }));
+  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "b"; }));
+}
+
+// What a reopened file no longer holds is in the log, which is kept as far as the file is durable.
+TEST(ReplicaFaults, ADataBaseThatLostItsTailIsBroughtForwardFromTheLog) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  for (int i = 0; i < 10; ++i) cluster.Write(std::to_string(i));
+  cluster.node(1).state->LoseTailOnReopen();
+  cluster.node(1).state->FailApply(Internal("disk I/O error"));
+  EXPECT_FALSE(cluster.Propose(1, "10").ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.node(1).state->reopens() > 0; }));
+  cluster.node(1).state->FailApply(OkStatus());
+  ASSERT_TRUE(Eventually([&] { return cluster.replica(1).status().trouble.ok(); }));
+  cluster.Write("11");
+  std::vector<std::string> all;
+  for (int i = 0; i <= 11; ++i) all.push_back(std::to_string(i));
+  EXPECT_EQ(cluster.node(1).state->items(), all);
+}
+
+TEST(ReplicaFaults, ADamagedDataBaseIsReplacedByASnapshotOfTheLeader) {
+  for (const bool leads : {false, true}) {
+    SCOPED_TRACE(leads);
+    TestCluster cluster(3);
+    cluster.StartAll();
+    for (int i = 0; i < 10; ++i) cluster.Write(std::to_string(i));
+    const uint64_t leader = cluster.AwaitLeader();
+    const uint64_t sick = leads ? leader : leader % 3 + 1;
+    cluster.node(sick).state->FailApply(DataLoss("database disk image is malformed"));
+    (void)cluster.Propose(leader, "b");
+    ASSERT_TRUE(Eventually([&] { return cluster.node(sick).state->installs() == 1; }));
+    ASSERT_TRUE(Eventually([&] { return cluster.replica(sick).status().trouble.ok(); }));
+    cluster.Write("after");
+    EXPECT_TRUE(Eventually([&] {
+      return Last(cluster.node(sick).state->items()) == "after" &&
+             cluster.node(sick).state->items() == cluster.node(sick % 3 + 1).state->items();
+    }));
+    EXPECT_TRUE(cluster.Barrier(sick).ok());
+    // What it has installed is what a restart finds.
+    cluster.Kill(sick);
+    ASSERT_TRUE(cluster.Start(sick).ok());
+    EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "after"; }));
+  }
+}
+
+TEST(ReplicaFaults, AFailedInstallIsFollowedByAnother) {
+  TestCluster cluster(3);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    cluster.node(id).options.log_bytes_max = 64 << 10;
+    cluster.node(id).options.batch_bytes_max = 8 << 10;
+  }
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t behind = leader % 3 + 1;
+  const LogIndex held = cluster.replica(behind).status().core.last;
+  cluster.Kill(behind);
+  ASSERT_TRUE(Eventually([&] {
+    cluster.Write(std::string(8 << 10, 'x'));
+    return cluster.node(leader).log->first() > held + 1;
+  }));
+  cluster.node(behind).state->FailInstalls(2);
+  ASSERT_TRUE(cluster.Start(behind).ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.node(behind).state->installs() == 1; }));
+  cluster.Write("after");
+  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(behind).state->items()) == "after"; }));
+  EXPECT_TRUE(cluster.replica(behind).status().trouble.ok());
+}
+
+TEST(ReplicaFaults, TheLogOfANodeThatCannotApplyStopsGrowingAndTheOthersGoOn) {
+  constexpr uint64_t kLimit = 64 << 10;
+  TestCluster cluster(3);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    cluster.node(id).options.log_bytes_max = kLimit;
+    cluster.node(id).options.batch_bytes_max = 8 << 10;
+  }
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t sick = cluster.AwaitLeader() % 3 + 1;
+  cluster.node(sick).state->FailApply(ResourceExhausted("database or disk is full"));
+  for (int i = 0; i < 300; ++i) cluster.Write(std::string(8 << 10, 'x'));
+  EXPECT_TRUE(cluster.replica(sick).status().apply_stopped);
+  EXPECT_LT(cluster.replica(sick).status().log_bytes, 8 * kLimit);
+  cluster.node(sick).state->FailApply(OkStatus());
+  cluster.Write("after");
+  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "after"; }));
+  EXPECT_TRUE(Eventually([&] { return cluster.replica(sick).status().trouble.ok(); }));
 }
 
 TEST(ReplicaFaults, ADataDirectoryOfAnotherNodeIsRefused) {
@@ -182,6 +289,37 @@ TEST(ReplicaFaults, ADataBaseAheadOfTheLogIsAnInterruptedInstallAndIsCompleted) 
             (*reader)->meta().index);
   cluster.Write("after");
   EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == 11; }));
+}
+
+// As before, but the log holds an entry of a deposed leader where the snapshot ends.
+TEST(ReplicaFaults, AnInterruptedInstallOverAConflictingTailIsCompleted) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  for (int i = 0; i < 5; ++i) cluster.Write(std::to_string(i));
+  auto reader = cluster.node(1).state->OpenSnapshot(LogIndex(1));
+  ASSERT_TRUE(reader.ok());
+  raft::SnapshotMeta meta = (*reader)->meta();
+  cluster.Kill(1);
+  log_store::GroupState group = cluster.node(1).log->Groups().begin()->second;
+  const Term late(group.hard_state.term + 1);
+  // The stale tail of this node, and what a later leader committed in its place.
+  log_store::GroupWrite tail;
+  tail.group = cluster.node(1).options.group;
+  tail.entries.push_back({group.hard_state.term, group.last + 1, raft::EntryType::kNoop,
+                          std::make_shared<const std::string>()});
+  ASSERT_TRUE(cluster.node(1).log->Write({tail}).ok());
+  ASSERT_TRUE(cluster.node(1).log->Sync().ok());
+  meta.index = group.last + 1;
+  meta.term = late;
+  const std::string path = cluster.node(1).options.data_directory + "/copy";
+  const auto bytes = (*reader)->Read(0, (*reader)->size_bytes());
+  ASSERT_TRUE(WriteFileAtomically(PosixFileSystem(), path, *bytes).ok());
+  ASSERT_TRUE(cluster.node(1).state->InstallSnapshot(path, meta).ok());
+  const Status started = cluster.Start(1);
+  ASSERT_TRUE(started.ok()) << started;
+  EXPECT_EQ(cluster.node(1).log->Groups().begin()->second.snapshot_index, meta.index);
+  cluster.Write("after");
+  EXPECT_EQ(Last(cluster.node(1).state->items()), "after");
 }
 
 TEST(DataLock, ASecondHolderIsRefusedUntilTheFirstIsGone) {

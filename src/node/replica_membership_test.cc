@@ -1,6 +1,9 @@
 // Replicas that come, go, lose their disks and fall behind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "node/replica.h"
 #include "node/replica_test_util.h"
 
@@ -220,6 +223,143 @@ TEST(ReplicaMembership, ANodeBehindTheLogGetsASnapshotAndTheLogStaysBounded) {
   cluster.Kill(behind);
   ASSERT_TRUE(cluster.Start(behind).ok());
   EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == writes; }));
+}
+
+// A cluster with small logs, one of whose nodes is down and behind the log.
+struct BehindCluster {
+  BehindCluster() : cluster(3) {
+    for (uint64_t id = 1; id <= 3; ++id) {
+      cluster.node(id).options.log_bytes_max = kLogBytesMax;
+      cluster.node(id).options.batch_bytes_max = 8 << 10;
+    }
+    cluster.StartAll();
+    cluster.Write("a");
+    leader = cluster.AwaitLeader();
+    behind = leader % 3 + 1;
+    const LogIndex held = cluster.replica(behind).status().core.last;
+    cluster.Kill(behind);
+    while (cluster.node(leader).log->first() <= held + 1) cluster.Write(Big());
+  }
+  static std::string Big() { return std::string(8 << 10, 'x'); }
+  state_machine::StateMachine& state(uint64_t id) { return *cluster.node(id).state; }
+
+  static constexpr uint64_t kLogBytesMax = 64 << 10;
+  TestCluster cluster;
+  uint64_t leader = 0;
+  uint64_t behind = 0;
+};
+
+TEST(ReplicaMembership, ASlowSnapshotIsStillOfUseWhenItArrivesUnderHeavyWrites) {
+  BehindCluster test;
+  TestCluster& cluster = test.cluster;
+  cluster.node(test.leader).state->BlockCopies(true);
+  ASSERT_TRUE(cluster.Start(test.behind).ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.node(test.leader).state->copies() == 1; }));
+  // Far more than twice the limit of the log.
+  for (int i = 0; i < 40; ++i) cluster.Write(BehindCluster::Big());
+  cluster.node(test.leader).state->BlockCopies(false);
+  cluster.Write("after");
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.node(test.behind).state->items() == cluster.node(test.leader).state->items();
+  }));
+  EXPECT_EQ(cluster.node(test.behind).state->installs(), 1);
+  EXPECT_EQ(cluster.node(test.leader).state->copies(), 1);
+  // Then the log is let go.
+  EXPECT_TRUE(Eventually([&] {
+    cluster.Write(BehindCluster::Big());
+    return cluster.replica(test.leader).status().log_bytes <= 2 * BehindCluster::kLogBytesMax;
+  }));
+}
+
+TEST(ReplicaMembership, ASnapshotThatGetsNowhereDoesNotHoldTheLogForEver) {
+  BehindCluster test;
+  TestCluster& cluster = test.cluster;
+  cluster.node(test.leader).state->BlockCopies(true);
+  ASSERT_TRUE(cluster.Start(test.behind).ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.node(test.leader).state->copies() == 1; }));
+  for (int i = 0; i < 200; ++i) cluster.Write(BehindCluster::Big());
+  EXPECT_LT(cluster.replica(test.leader).status().log_bytes, 14 * BehindCluster::kLogBytesMax);
+  cluster.node(test.leader).state->BlockCopies(false);
+  cluster.Write("after");
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.node(test.behind).state->items() == cluster.node(test.leader).state->items();
+  }));
+}
+
+TEST(ReplicaMembership, ALeaderThatIsElectedAgainDoesNotSendASecondCopyBesideTheFirst) {
+  BehindCluster test;
+  TestCluster& cluster = test.cluster;
+  const uint64_t other = 6 - test.leader - test.behind;
+  cluster.node(test.leader).state->BlockCopies(true);
+  ASSERT_TRUE(cluster.Start(test.behind).ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.node(test.leader).state->copies() == 1; }));
+  const auto move = [&](uint64_t from, uint64_t to) {
+    std::promise<Status> moved;
+    cluster.replica(from).TransferLeadership(to, SystemClock().SteadyNow() + 5s,
+                                             [&](Status s) { moved.set_value(std::move(s)); });
+    return moved.get_future().get();
+  };
+  ASSERT_TRUE(move(test.leader, other).ok());
+  ASSERT_TRUE(move(other, test.leader).ok());
+  cluster.Write("b");
+  ASSERT_TRUE(Eventually([&] {
+    const auto peers = cluster.replica(test.leader).status().core.peers;
+    return std::any_of(peers.begin(), peers.end(), [](const auto& peer) {
+      return peer.second.state == raft::PeerStatus::State::kSnapshot;
+    });
+  }));
+  cluster.node(test.leader).state->BlockCopies(false);
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.node(test.behind).state->items() == cluster.node(test.leader).state->items();
+  }));
+  EXPECT_EQ(cluster.node(test.leader).state->copies(), 1);
+}
+
+TEST(ReplicaMembership, ANodeRemovedWhileItWasDownIsToldSoAndKeepsQuiet) {
+  for (const bool replaced : {false, true}) {
+    SCOPED_TRACE(replaced);
+    TestCluster cluster(3);
+    cluster.StartAll();
+    cluster.Write("a");
+    const uint64_t leader = cluster.AwaitLeader();
+    const uint64_t gone = leader % 3 + 1;
+    cluster.Kill(gone);
+    if (replaced) {
+      cluster.AddNode(9, Listed(3));
+      cluster.node(9).options.node_id = gone;
+      ASSERT_TRUE(cluster.Start(9).ok());
+      // Refused until the old one has been silent for long enough.
+      ASSERT_TRUE(Eventually([&] {
+        return cluster.Change(leader, {Change::Kind::kReplace, gone, TestCluster::Address(9)}).ok();
+      }));
+    } else {
+      ASSERT_TRUE(cluster.Change(leader, {Change::Kind::kRemove, gone, ""}).ok());
+    }
+    // Until the others have forgotten it, they would tell it themselves.
+    cluster.Isolate(gone, true);
+    cluster.Write("b");
+    ASSERT_TRUE(cluster.Start(gone).ok());
+    ASSERT_TRUE(Eventually(
+        [&] { return cluster.replica(gone).status().core.role != raft::Role::kFollower; }));
+    EXPECT_TRUE(cluster.replica(gone).status().trouble.ok());
+    std::this_thread::sleep_for(5s);
+    cluster.Isolate(gone, false);
+    ASSERT_TRUE(Eventually([&] { return !cluster.replica(gone).status().trouble.ok(); }));
+    const std::string trouble = cluster.replica(gone).status().trouble.message();
+    EXPECT_NE(trouble.find(replaced ? "was replaced by member 4 at node9" : "was removed"),
+              std::string::npos)
+        << trouble;
+    EXPECT_NE(trouble.find(replaced ? "cairn member replace" : "cairn member add"),
+              std::string::npos)
+        << trouble;
+    // It campaigns no more, and serves nothing that grows old.
+    ASSERT_TRUE(Eventually(
+        [&] { return cluster.replica(gone).status().core.role == raft::Role::kFollower; }));
+    EXPECT_FALSE(Eventually(
+        [&] { return cluster.replica(gone).status().core.role != raft::Role::kFollower; }, 1s));
+    EXPECT_FALSE(cluster.Barrier(gone, {ReadLevel::kStale}, 1s).ok());
+    cluster.Write("c");
+  }
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "node/replica_test_util.h"
 
 namespace cairn::node {
@@ -168,6 +170,27 @@ TEST(Replica, ACleanStopHandsLeadershipOverAndLosesNothing) {
   cluster.Write("b");
   ASSERT_TRUE(cluster.Start(leader).ok());
   EXPECT_TRUE(Eventually([&] { return cluster.node(leader).state->items().size() == 2; }));
+}
+
+TEST(Replica, AllNodesStoppedAtOnceEndAtOnceAlsoWithWritesThatNobodyCanDecide) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  std::promise<Outcome> outcome;
+  cluster.Isolate(leader, true);
+  state_machine::Command command;
+  command.id = {"undecided", 1};
+  command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
+  cluster.replica(leader).Propose(
+      command, SystemClock().SteadyNow() + 20s,
+      [&](Result<state_machine::CommandResult> r) { outcome.set_value(r.status().outcome()); });
+  const SteadyTime from = SystemClock().SteadyNow();
+  std::vector<std::thread> stops;
+  for (uint64_t id = 1; id <= 3; ++id) stops.emplace_back([&, id] { cluster.Stop(id); });
+  for (std::thread& stop : stops) stop.join();
+  EXPECT_LT(SystemClock().SteadyNow() - from, 2s);
+  EXPECT_EQ(outcome.get_future().get(), Outcome::kUnknown);
 }
 
 }  // namespace

@@ -19,18 +19,22 @@ namespace {
 
 class StringSnapshot final : public state_machine::SnapshotReader {
  public:
-  StringSnapshot(raft::SnapshotMeta meta, std::string data)
-      : meta_(std::move(meta)), data_(std::move(data)) {}
+  StringSnapshot(raft::SnapshotMeta meta, std::string data,
+                 std::shared_ptr<ListStateMachine::Gate> gate)
+      : meta_(std::move(meta)), data_(std::move(data)), gate_(std::move(gate)) {}
   const raft::SnapshotMeta& meta() const override { return meta_; }
   uint64_t size_bytes() const override { return data_.size(); }
   uint32_t crc() const override { return Crc32c(data_); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
+    std::unique_lock lock(gate_->mutex);
+    gate_->opened.wait(lock, [this] { return !gate_->closed; });
     return data_.substr(offset, size);
   }
 
  private:
   const raft::SnapshotMeta meta_;
   const std::string data_;
+  const std::shared_ptr<ListStateMachine::Gate> gate_;
 };
 
 SteadyTime In(std::chrono::milliseconds timeout) { return SystemClock().SteadyNow() + timeout; }
@@ -61,7 +65,7 @@ std::vector<state_machine::BatchHeader> ListStateMachine::headers() const {
 void ListStateMachine::Crash() {
   std::lock_guard lock(mutex_);
   image_ = durable_;
-  fail_ = OkStatus();
+  fail_ = fail_reopen_ = OkStatus();
 }
 
 void ListStateMachine::FailApply(Status status) {
@@ -69,10 +73,30 @@ void ListStateMachine::FailApply(Status status) {
   fail_ = std::move(status);
 }
 
+void ListStateMachine::FailReopen(Status status) {
+  std::lock_guard lock(mutex_);
+  fail_reopen_ = std::move(status);
+}
+
+Status ListStateMachine::Reopen() {
+  std::lock_guard lock(mutex_);
+  ++reopens_;
+  if (!fail_reopen_.ok()) return fail_reopen_;
+  if (lose_tail_.exchange(false)) image_ = durable_;
+  durable_ = image_;
+  return OkStatus();
+}
+
 void ListStateMachine::BlockApply(bool block) {
   std::lock_guard lock(mutex_);
   blocked_ = block;
   unblocked_.notify_all();
+}
+
+void ListStateMachine::BlockCopies(bool block) {
+  std::lock_guard lock(gate_->mutex);
+  gate_->closed = block;
+  gate_->opened.notify_all();
 }
 
 void ListStateMachine::SetNextDeadline(std::optional<uint64_t> lease_ms) {
@@ -104,7 +128,9 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
     unblocked_.wait(lock, [this] { return !blocked_; });
     if (!fail_.ok()) return fail_;
     for (const raft::Entry& entry : entries) {
-      CHECK(entry.index == image_.applied.index + 1) << "a hole in what is applied";
+      CHECK(entry.index == image_.applied.index + 1)
+          << "a hole in what is applied: " << entry.index.value() << " after "
+          << image_.applied.index.value();
       image_.applied.index = entry.index;
       image_.applied.term = entry.term;
       EntryResults results{entry.index, entry.term, {}};
@@ -149,13 +175,18 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
   w.U64(image_.applied.lease_ms);
   w.U64(image_.items.size());
   for (const std::string& item : image_.items) w.String(item);
+  ++copies_;
   raft::SnapshotMeta meta{image_.applied.index, image_.applied.term, image_.applied.config,
                           image_.applied.config_index};
   return std::shared_ptr<state_machine::SnapshotReader>(
-      std::make_shared<StringSnapshot>(std::move(meta), std::move(data)));
+      std::make_shared<StringSnapshot>(std::move(meta), std::move(data), gate_));
 }
 
 Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) {
+  if (failing_installs_ > 0) {
+    --failing_installs_;
+    return DataLoss("the snapshot is damaged");
+  }
   ASSIGN_OR_RETURN(const std::string data, ReadWholeFile(PosixFileSystem(), path, 1 << 30));
   ByteReader r(data);
   Image image;
@@ -169,6 +200,7 @@ Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::Sn
   RETURN_IF_ERROR(PosixFileSystem().Remove(path));
   std::lock_guard lock(mutex_);
   image_ = durable_ = std::move(image);
+  if (fail_.code() == StatusCode::kDataLoss) fail_ = OkStatus();  // the damage went with the file
   ++installs_;
   return OkStatus();
 }

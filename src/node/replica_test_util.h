@@ -23,15 +23,29 @@ namespace cairn::node {
 // Appends the SQL text of every statement to a list. What was not checkpointed is lost by Crash.
 class ListStateMachine final : public state_machine::StateMachine {
  public:
+  // A lock that a test holds copies up with; outlives the state machine.
+  struct Gate {
+    std::mutex mutex;
+    std::condition_variable opened;
+    bool closed = false;
+  };
   explicit ListStateMachine(std::string snapshot_directory)
       : snapshot_directory_(std::move(snapshot_directory)) {}
 
   std::vector<std::string> items() const;
   void Crash();
   void FailApply(Status status);
+  void FailReopen(Status status);
+  // The next installs fail: as often as said.
+  void FailInstalls(int count) { failing_installs_ = count; }
+  // Drops what was not checkpointed, as a reopened file does that lost its WAL.
+  void LoseTailOnReopen() { lose_tail_ = true; }
   void BlockApply(bool block);
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
   int installs() const { return installs_; }
+  // Copies made for peers, and a hold on reading them.
+  int copies() const { return copies_; }
+  void BlockCopies(bool block);
   std::vector<state_machine::BatchHeader> headers() const;
 
   state_machine::AppliedState applied_state() const override;
@@ -47,6 +61,8 @@ class ListStateMachine final : public state_machine::StateMachine {
   }
   uint64_t WalBytes() const override { return 0; }
   Status Checkpoint() override;
+  Status Reopen() override;
+  int reopens() const { return reopens_; }
   Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex index_min) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
 
@@ -61,10 +77,16 @@ class ListStateMachine final : public state_machine::StateMachine {
   Image image_;
   Image durable_;
   Status fail_;
+  Status fail_reopen_;
+  std::atomic<int> failing_installs_{0};
+  std::atomic<int> reopens_{0};
+  std::atomic<bool> lose_tail_{false};
   bool blocked_ = false;
   std::optional<uint64_t> next_deadline_;
   std::vector<state_machine::BatchHeader> headers_;
   std::atomic<int> installs_{0};
+  std::atomic<int> copies_{0};
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };
 
 // A log whose Sync can be held up, and whose Write can be refused for want of space.
@@ -138,6 +160,10 @@ class HandlerSwitch final : public transport::Handler {
   void OnUnreachable(GroupId group, MemberId member) override {
     std::shared_lock lock(mutex_);
     if (handler_) handler_->OnUnreachable(group, member);
+  }
+  void OnPeerGone(GroupId group, MemberId member) override {
+    std::shared_lock lock(mutex_);
+    if (handler_) handler_->OnPeerGone(group, member);
   }
   transport::ProbeReply OnProbe() override {
     std::shared_lock lock(mutex_);

@@ -25,7 +25,10 @@ class SnapshotWorker {
   // Called once for each task, on any thread, with the snapshot's index.
   using Sent = std::function<void(MemberId to, Status status, LogIndex index)>;
 
-  SnapshotWorker(GroupId group, state_machine::StateMachine* state, Sent sent);
+  // Called when the copy is made, and with each piece that is read of it.
+  using Progress = std::function<void(MemberId to, LogIndex index, uint64_t snapshot_bytes)>;
+
+  SnapshotWorker(GroupId group, state_machine::StateMachine* state, Progress progress, Sent sent);
   ~SnapshotWorker() { Stop(); }
 
   void Start();
@@ -39,6 +42,7 @@ class SnapshotWorker {
 
   const GroupId group_;
   state_machine::StateMachine* const state_;
+  const Progress progress_;
   const Sent sent_;
   Mailbox<Task> tasks_;
   std::atomic<bool> stopping_{false};

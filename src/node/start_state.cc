@@ -33,6 +33,18 @@ Status ResetLogToState(log_store::LogStore& log, GroupId group, const log_store:
   return log.Sync();
 }
 
+// The file of a snapshot took its place, and the log was not yet reset: the log ends before it, or
+// holds entries of a deposed leader where the snapshot's are. What is known to be committed is
+// never of that kind.
+bool InstallWasInterrupted(const log_store::GroupState& group, const raft::InitialState& raft,
+                           const state_machine::AppliedState& applied) {
+  if (applied.index > group.last) return true;
+  if (applied.index <= group.snapshot_index || applied.index <= group.hard_state.commit) {
+    return false;
+  }
+  return raft.log.at(applied.index - group.snapshot_index - 1).term != applied.term;
+}
+
 Status CheckStateAgainstLog(const raft::InitialState& raft,
                             const state_machine::AppliedState& applied) {
   if (applied.index < raft.snapshot_index) {
@@ -84,11 +96,12 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
                               "anew by the cluster");
   }
   log_store::GroupState group = has_log ? found->second : log_store::GroupState{};
-  if (start.applied.index > group.last) {
+  if (has_log) {
+    ASSIGN_OR_RETURN(start.raft.log, log.LoadIndex(options.group));
+  }
+  if (InstallWasInterrupted(group, start.raft, start.applied)) {
     RETURN_IF_ERROR(ResetLogToState(log, options.group, group, start.applied));
     group = log.Groups().at(options.group);
-  }
-  if (has_log) {
     ASSIGN_OR_RETURN(start.raft.log, log.LoadIndex(options.group));
   }
   start.raft.hard_state = group.hard_state;

@@ -93,6 +93,9 @@ void TestCluster::Propose(MemberId id, uint64_t proposal_id, std::string payload
 void TestCluster::Collect(MemberId id) {
   Node& node = nodes_.at(id);
   while (node.core->HasOutput()) TakeOutputOf(id);
+  if (!node.core->commit_untold()) return;
+  node.core->Step(TellCommit{});
+  TakeOutputOf(id);
 }
 
 void TestCluster::TakeOutputOf(MemberId id) {
@@ -146,9 +149,11 @@ void TestCluster::WriteToDisk(Node* node, const Persist& persist) {
     disk.snapshot_index = persist.reset_to->index;
     disk.snapshot_term = persist.reset_to->term;
     disk.entries.clear();
-    CHECK(node->incoming && node->incoming->index == persist.reset_to->index);
-    node->machine = node->machine_durable = *node->incoming;
-    node->incoming.reset();
+    if (node->incoming && node->incoming->index == persist.reset_to->index) {
+      node->machine = node->machine_durable = *node->incoming;
+      node->incoming.reset();
+    }
+    CHECK(node->machine_durable.index >= persist.reset_to->index);
   }
   if (persist.truncate_from) {
     CHECK(*persist.truncate_from > disk.snapshot_index);
@@ -234,8 +239,12 @@ void TestCluster::CompactTo(MemberId id, LogIndex index) {
 bool TestCluster::OfferSnapshot(MemberId from) {
   Node& node = nodes_.at(from);
   if (!node.core || node.snapshots_wanted.empty()) return false;
-  const auto [to, term] = node.snapshots_wanted.front();
+  const auto [to, term, index_min] = node.snapshots_wanted.front();
   node.snapshots_wanted.erase(node.snapshots_wanted.begin());
+  if (node.machine.index < index_min) {
+    Step(from, SnapshotSent{to, false, LogIndex()});
+    return true;
+  }
   const MachineImage& image = node.machine;
   images_[{to, image.index}] = image;
   const SnapshotMeta meta{image.index, image.term, image.config, image.config_index};
@@ -265,6 +274,29 @@ void TestCluster::FailSnapshot(MemberId id) {
   Step(id, SnapshotFailed{});
 }
 
+void TestCluster::ReopenMachine(MemberId id) {
+  Node& node = nodes_.at(id);
+  // While a snapshot is being installed, the log begins after it already.
+  if (!node.core || node.incoming) return;
+  node.machine = node.machine_durable;
+  node.batches.clear();
+  const MachineImage& m = node.machine;
+  invariants_.OnRestored(id, m.index);
+  Step(id, Restored{{m.index, m.term, m.config, m.config_index}});
+}
+
+void TestCluster::ReplaceMachine(MemberId id, MemberId donor) {
+  Node& node = nodes_.at(id);
+  const MachineImage image = nodes_.at(donor).machine;
+  // A node that has not joined yet has nothing to give.
+  if (!node.core || node.incoming || image.index.is_none()) return;
+  if (image.index < node.machine_durable.index) return;
+  node.machine = node.machine_durable = image;
+  node.batches.clear();
+  invariants_.OnRestored(id, image.index);
+  Step(id, Restored{{image.index, image.term, image.config, image.config_index}});
+}
+
 void TestCluster::Crash(MemberId id, size_t writes_kept) {
   Node& node = nodes_.at(id);
   for (size_t i = 0; i < std::min(writes_kept, node.writes.size()); ++i) {
@@ -281,8 +313,27 @@ void TestCluster::Crash(MemberId id, size_t writes_kept) {
   node.machine = node.machine_durable;
 }
 
+// A state machine ahead of the log was replaced before the log was reset.
+void TestCluster::CompleteInstall(Node* node) {
+  LogImage& disk = node->disk;
+  const MachineImage& machine = node->machine;
+  const bool inside = machine.index <= disk.last();
+  if (machine.index <= disk.snapshot_index ||
+      (inside && disk.entries[machine.index - disk.snapshot_index - 1].term == machine.term)) {
+    return;
+  }
+  CHECK(machine.index > disk.hard_state.commit);
+  if (machine.term > disk.hard_state.term) disk.hard_state = {machine.term, MemberId(), {}};
+  disk.hard_state.commit = machine.index;
+  disk.snapshot_index = machine.index;
+  disk.snapshot_term = machine.term;
+  disk.entries.clear();
+}
+
 void TestCluster::Restart(MemberId id) {
-  if (!nodes_.at(id).core) Start(id);
+  if (nodes_.at(id).core) return;
+  CompleteInstall(&nodes_.at(id));
+  Start(id);
 }
 
 void TestCluster::Stabilize(const std::set<std::pair<MemberId, MemberId>>& blocked, int rounds) {

@@ -94,6 +94,11 @@ class TestCluster {
   void ReceiveSnapshot(MemberId id);
   void FailSnapshot(MemberId id);
 
+  // The state machine failed and was reopened: what it did not hold durably is to be applied again.
+  void ReopenMachine(MemberId id);
+  // The state machine failed and was replaced by a copy of another node's.
+  void ReplaceMachine(MemberId id, MemberId donor);
+
   // Power cut: the oldest `writes_kept` writes reached the disk though nobody was told.
   void Crash(MemberId id, size_t writes_kept);
   void Restart(MemberId id);
@@ -112,6 +117,7 @@ class TestCluster {
 
  private:
   void Start(MemberId id);
+  void CompleteInstall(Node* node);
   void Collect(MemberId id);
   void TakeOutputOf(MemberId id);
   void WriteToDisk(Node* node, const Persist& persist);

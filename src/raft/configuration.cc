@@ -115,8 +115,8 @@ void ConfigurationLog::Reset(LogIndex index, Configuration config) {
 }
 
 void ConfigurationLog::Prune(LogIndex index) {
-  auto in_force = std::prev(configs_.upper_bound(index));
-  configs_.erase(configs_.begin(), in_force);
+  const auto after = configs_.upper_bound(index);
+  if (after != configs_.begin()) configs_.erase(configs_.begin(), std::prev(after));
 }
 
 ConfigurationLog::At ConfigurationLog::InForce(LogIndex index) const {

@@ -52,6 +52,7 @@ struct Peer {
   LogIndex commit_sent;       // commit index it was told, as far as nothing was lost
   ReadId read_acked;          // highest read round it confirmed
   uint64_t fetch_id = 0;      // the fetch under way for it; 0: none
+  Fitness fitness;            // as it told last
 };
 
 // Data that exists only in a role. A follower cannot touch a leader's data by mistake, and none of
@@ -106,6 +107,8 @@ class RaftCore::Impl {
   Term term() const { return term_; }
   MemberId leader() const { return leader_; }
   LogIndex commit() const { return commit_; }
+  bool HoldsBackCommitted() const { return handed_ < commit_; }
+  bool CommitUntold() const;  // core_replication.cc
 
  private:
   // ---- core.cc
@@ -122,7 +125,11 @@ class RaftCore::Impl {
   void On(SnapshotFailed);
   void On(SnapshotSent sent);
   void On(Unreachable unreachable);
+  void On(PeerGone gone);
   void On(Compact compact);
+  void On(TellCommit);
+  void On(Restored restored);
+  void On(Fitness fitness) { fitness_ = fitness; }
   void On(StepDown step_down);
 
   Leader* leader_role() { return std::get_if<Leader>(&role_); }
@@ -146,6 +153,8 @@ class RaftCore::Impl {
   void BecomeFollower(Term term, MemberId leader);
   void BecomeLeader();
   void ResetElectionTimer();
+  // A leader whose process is gone, and that misses a heartbeat, is none any more.
+  void ForgetLostLeader();
   bool MayCampaign() const;
   // A leader was heard of less than the shortest election timeout ago.
   bool HoldsToLeader() const;
@@ -172,7 +181,7 @@ class RaftCore::Impl {
   void SendAppendOf(MemberId id, Peer& peer, std::vector<Entry> entries);
   void FetchFor(MemberId id, Peer& peer);
   void SendHeartbeat(const Leader& leader, MemberId id, Peer& peer);
-  void TellCommit(const Leader& leader, MemberId id, Peer& peer);
+  bool CommitUntold(const Peer& peer) const;
   void Handle(const Message& m, AppendRequest& request);
   void AcceptEntries(AppendRequest& request);
   void Handle(const Message& m, const AppendReply& reply);
@@ -185,6 +194,8 @@ class RaftCore::Impl {
   // ---- core_reads.cc
   void AddReader(Leader& leader, Reader reader);
   void StartReadRounds(Leader& leader);
+  void GrantTo(Leader& leader, MemberId to, uint64_t context, LogIndex index);
+  bool IsQuorumWith(MemberId other) const;
   void FinishReadRounds(Leader& leader);
   void FailReads(Leader& leader);
   void AdoptOwnReads(Leader& leader);
@@ -207,6 +218,8 @@ class RaftCore::Impl {
   // True if the log makes the snapshot needless; commits up to it if that is news.
   bool CoveredByLog(const SnapshotMeta& meta);
   void ResetToSnapshot(const SnapshotMeta& meta);
+  // Forgets what is on its way to the state machine.
+  void DropApplying();
   void Handle(const Message& m, const SnapshotOffer& offer);
 
   // ---- core_transfer.cc
@@ -232,8 +245,13 @@ class RaftCore::Impl {
   uint64_t election_elapsed_ = 0;
   uint64_t election_timeout_ = 0;
   uint64_t quiet_ticks_ = 0;
+  // Short election timeouts that this node may still take since its leader's process is gone.
+  // Bounded: one that is refused by all, because its own link alone is broken, returns to the long
+  // ones.
+  int hasty_timeouts_ = 0;
 
   FollowerReads reads_;
+  Fitness fitness_;
   // The snapshot being received, and who offered it.
   std::optional<InstallSnapshot> installing_;
 

@@ -30,6 +30,7 @@ void RaftCore::Impl::AppendAsLeader(EntryType type, Payload payload) {
 }
 
 void RaftCore::Impl::SendAppends(MemberId id, Peer& peer) {
+  if (!peer.fitness.takes_entries) return;
   while (!peer.progress.Paused(options_)) {
     const bool probing = peer.progress.state() == Progress::State::kProbe;
     if (!probing && peer.progress.next() > log_.last()) return;
@@ -84,9 +85,23 @@ void RaftCore::Impl::SendHeartbeat(const Leader& leader, MemberId id, Peer& peer
   SendNow(id, Heartbeat{commit, leader.last_read_id});
 }
 
-// A commit that no append carries goes out by a heartbeat at once: reads on followers wait for it.
-void RaftCore::Impl::TellCommit(const Leader& leader, MemberId id, Peer& peer) {
-  if (peer.commit_sent < std::min(peer.progress.match(), commit_)) SendHeartbeat(leader, id, peer);
+bool RaftCore::Impl::CommitUntold(const Peer& peer) const {
+  return peer.commit_sent < std::min(peer.progress.match(), commit_);
+}
+
+bool RaftCore::Impl::CommitUntold() const {
+  const Leader* leader = leader_role();
+  return leader != nullptr &&
+         std::any_of(leader->peers.begin(), leader->peers.end(),
+                     [this](const auto& peer) { return CommitUntold(peer.second); });
+}
+
+void RaftCore::Impl::On(TellCommit) {
+  Leader* leader = leader_role();
+  if (leader == nullptr) return;
+  for (auto& [id, peer] : leader->peers) {
+    if (CommitUntold(peer)) SendHeartbeat(*leader, id, peer);
+  }
 }
 
 void RaftCore::Impl::Handle(const Message& m, const AppendReply& reply) {
@@ -121,6 +136,12 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
     peer.read_acked = reply.read_id;
     FinishReadRounds(*leader);
   }
+  peer.fitness = reply.fitness;
+  if (!peer.fitness.snapshot_min.is_none()) {
+    SendSnapshotTo(m.from, peer);
+    return;
+  }
+  if (!peer.fitness.takes_entries) return;
   // Appends or their answers may have been lost, and with a full window nothing would ever be sent
   // again. An empty append at the end of what was sent finds out: it is refused if there is a gap.
   // Once a heartbeat interval, because read rounds make many more replies than ticks do.
@@ -170,6 +191,8 @@ void RaftCore::Impl::CommitAsLeader() {
 void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   OnLeaderHeard(m.from);
   if (!WellFormed(request, m.term)) return;
+  // Unanswered, they fill the leader's window until it learns of this by the next heartbeat reply.
+  if (!fitness_.takes_entries && !request.entries.empty()) return;
   if (request.prev_index < commit_) {
     // Old, or a probe that went back too far. What is committed surely matches.
     SendAfter(m.from, AppendReply{true, commit_, LogIndex(), Term()});
@@ -214,7 +237,7 @@ void RaftCore::Impl::Handle(const Message& m, const Heartbeat& heartbeat) {
       << " but the log ends at " << log_.last().value()
       << ": acknowledged entries were lost; readmit the node under a new member id";
   CommitTo(heartbeat.commit);
-  SendNow(m.from, HeartbeatReply{heartbeat.read_id});
+  SendNow(m.from, HeartbeatReply{heartbeat.read_id, fitness_});
 }
 
 void RaftCore::Impl::CommitTo(LogIndex index) {

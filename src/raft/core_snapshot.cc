@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -11,7 +12,8 @@ namespace cairn::raft {
 void RaftCore::Impl::SendSnapshotTo(MemberId id, Peer& peer) {
   if (peer.progress.state() == Progress::State::kSnapshot) return;
   peer.progress.BecomeSnapshot();
-  out_.send_snapshots.push_back({id, term_});
+  const LogIndex index_min = std::max(log_.snapshot_index(), peer.fitness.snapshot_min);
+  out_.send_snapshots.push_back({id, term_, index_min});
 }
 
 void RaftCore::Impl::On(SnapshotSent sent) {
@@ -22,7 +24,11 @@ void RaftCore::Impl::On(SnapshotSent sent) {
   it->second.progress.OnSnapshotSent(sent.ok ? sent.index : LogIndex());
 }
 
-void RaftCore::Impl::On(Compact compact) { log_.Compact(std::min(compact.index, applied_)); }
+void RaftCore::Impl::On(Compact compact) {
+  log_.Compact(std::min(compact.index, applied_));
+  // Not sooner: the state machine may be taken back as far as here (Restored).
+  configs_.Prune(log_.snapshot_index());
+}
 
 // ---- Follower
 // ------------------------------------------------------------------------------------
@@ -57,15 +63,35 @@ void RaftCore::Impl::On(SnapshotReady ready) {
   if (!leader_.is_none()) SendAfter(leader_, AppendReply{true, commit_, LogIndex(), Term()});
 }
 
+void RaftCore::Impl::On(Restored restored) {
+  const SnapshotMeta& meta = restored.meta;
+  CHECK(meta.index >= log_.snapshot_index())
+      << "the state machine was restored at " << meta.index.value() << ", before the log begins";
+  // What it stands for is committed, also where this node has not heard of that term yet.
+  if (meta.term > term_) BecomeFollower(meta.term, MemberId());
+  if (CoveredByLog(meta)) {
+    handed_ = applied_ = meta.index;
+    DropApplying();
+    return;
+  }
+  // Even the leader of an earlier term: what it lacks was committed without it.
+  if (role() != Role::kFollower) BecomeFollower(term_, MemberId());
+  ResetToSnapshot(meta);
+}
+
+void RaftCore::Impl::DropApplying() {
+  applying_.Clear();
+  fetched_.clear();
+  apply_fetch_id_ = 0;
+}
+
 void RaftCore::Impl::ResetToSnapshot(const SnapshotMeta& meta) {
   CHECK(meta.term <= term_ && meta.config_index <= meta.index);
   CHECK(log_.Restore(meta.index, meta.term));
   configs_.Reset(meta.config_index, meta.config);
   commit_ = handed_ = applied_ = meta.index;
   // Entries on their way to the state machine are part of the snapshot.
-  applying_.Clear();
-  fetched_.clear();
-  apply_fetch_id_ = 0;
+  DropApplying();
   reset_to_ = meta;
 }
 

@@ -1,4 +1,4 @@
-#include <utility>
+#include <tuple>
 
 #include "raft/core_impl.h"
 
@@ -9,10 +9,11 @@ MemberId RaftCore::Impl::BestVoter(const Leader& leader) const {
   // log reaches.
   const uint64_t alive_ticks = 2 * options_.heartbeat_ticks;
   MemberId best;
-  std::pair<bool, LogIndex> best_rank;
+  std::tuple<bool, bool, LogIndex> best_rank;
   for (const auto& [id, peer] : leader.peers) {
     if (!config().voters.contains(id)) continue;
-    const std::pair rank{peer.silent_ticks <= alive_ticks, peer.progress.match()};
+    const std::tuple rank{peer.silent_ticks <= alive_ticks, peer.fitness.can_lead,
+                          peer.progress.match()};
     if (!best.is_none() && rank <= best_rank) continue;
     best = id;
     best_rank = rank;

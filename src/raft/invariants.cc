@@ -82,6 +82,12 @@ Breach ClusterInvariants::OnStart(const InitialState& initial, const CoreStatus&
   return CheckStatus(status);
 }
 
+void ClusterInvariants::OnRestored(MemberId id, LogIndex index) {
+  Mirror& mirror = mirrors_.at(id);
+  mirror.handed = index;
+  mirror.status.applied = std::min(mirror.status.applied, index);
+}
+
 Breach ClusterInvariants::OnOutput(const Output& output, const CoreStatus& status) {
   Mirror& mirror = mirrors_.at(status.self);
   const CoreStatus before = std::exchange(mirror.status, status);

@@ -34,6 +34,8 @@ class ClusterInvariants {
 
   // A node starts, or starts again, from what its disk held.
   Breach OnStart(const InitialState& initial, const CoreStatus& status);
+  // The state machine of this node stands at `index` now.
+  void OnRestored(MemberId id, LogIndex index);
   // Right after TakeOutput.
   Breach OnOutput(const Output& output, const CoreStatus& status);
 

@@ -33,7 +33,7 @@ Options SmallOptions(Rng* rng) {
 // How often what goes wrong, out of 1000 steps; drawn anew for each seed, and often zero, so that
 // some runs see much of one kind of trouble and none of another.
 struct Weights {
-  uint64_t drop, duplicate, reorder, crash, partition, config, compact, transfer, lag;
+  uint64_t drop, duplicate, reorder, crash, partition, config, compact, transfer, lag, machine;
 
   explicit Weights(Rng* rng) {
     const auto some = [&](uint64_t max) { return rng->Below(3) == 0 ? 0 : rng->Below(max + 1); };
@@ -46,6 +46,7 @@ struct Weights {
     compact = some(30);
     transfer = some(6);
     lag = some(800);
+    machine = some(20);
   }
 };
 
@@ -64,6 +65,7 @@ class RandomRun {
     for (int i = 0; i < steps && cluster_.breach().empty(); ++i) OneStep();
     if (!cluster_.breach().empty()) return cluster_.breach();
     cluster_.network().clear();
+    for (MemberId id : ids_) cluster_.Step(id, Fitness{});
     const bool healed = cluster_.Heal(/*ticks_max=*/500);
     if (!cluster_.breach().empty()) return cluster_.breach();
     if (!healed) return "did not converge after healing" + Describe();
@@ -158,6 +160,8 @@ class RandomRun {
     if (network.size() > 400) network.erase(network.begin(), network.begin() + 100);
     if (Chance(weights_.drop) || blocked_.contains({message.from, message.to})) {
       if (Chance(100)) cluster_.Step(message.from, Unreachable{message.to});
+      // True or not: neither may do harm.
+      if (Chance(50)) cluster_.Step(message.from, PeerGone{message.to});
       return;
     }
     cluster_.Deliver(std::move(message));
@@ -227,6 +231,20 @@ class RandomRun {
       cluster_.Step(id, TransferLeader{rng_.Below(2) == 0 ? MemberId() : Any()});
     }
     if (Chance(weights_.transfer)) cluster_.Step(id, StepDown{rng_.Below(20)});
+    if (Chance(weights_.machine)) MachineTrouble(id);
+  }
+
+  void MachineTrouble(MemberId id) {
+    switch (rng_.Below(4)) {
+      case 0: cluster_.ReopenMachine(id); break;
+      case 1: cluster_.ReplaceMachine(id, Any()); break;
+      case 2: cluster_.Step(id, Fitness{}); break;
+      default: {
+        const auto least = cluster_.node(id).machine_durable.index;
+        cluster_.Step(id, Fitness{rng_.Below(2) == 0, rng_.Below(2) == 0,
+                                  rng_.Below(3) == 0 ? least + 1 : LogIndex()});
+      }
+    }
   }
 
   void Partition() {

@@ -126,8 +126,20 @@ struct Heartbeat {
   LogIndex commit;  // min(match of this follower, leader's commit): never past what is verified
   ReadId read_id;   // highest read round asked so far
 };
+// What a node can not do for now, because its state machine or its disk is in trouble. Told with
+// every heartbeat reply: a state, which no lost message can turn into another.
+struct Fitness {
+  bool can_lead = true;  // false: others should be asked first to take over
+  bool takes_entries = true;
+  // Its state machine must be replaced by a snapshot at or past this index, though its log may
+  // reach further. None: it need not.
+  LogIndex snapshot_min{};
+  bool operator==(const Fitness&) const = default;
+};
+
 struct HeartbeatReply {
   ReadId read_id;
+  Fitness fitness{};
 };
 
 // The leader tells that the follower needs this snapshot. The bytes travel apart, on the snapshot

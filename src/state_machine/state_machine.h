@@ -3,7 +3,10 @@
 // Threads: Apply, Checkpoint and InstallSnapshot belong to the apply thread. Query,
 // BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
 // or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
-// the node stops applying and says so.
+// the node stops applying and says so. After such an error of Apply or Checkpoint both fail the
+// same way until the data base is opened anew (or replaced): a failed write may have left marks in
+// memory that the next transaction would write down, and a failed sync must not be followed by one
+// that seems to heal it.
 #pragma once
 
 #include <cstdint>
@@ -124,6 +127,12 @@ class StateMachine {
   virtual uint64_t WalBytes() const = 0;
   // Moves the WAL into the file and syncs it; durable_index() advances.
   virtual Status Checkpoint() = 0;
+
+  // After a failure: closes the data base, ends all readers, opens it anew and moves all that is in
+  // the WAL into the file, so that applied_state() is what is durable in it. That may be less than
+  // was applied before, but never less than durable_index() said, unless the file was damaged. Not
+  // OK: nothing can be read or applied until a later call, or InstallSnapshot, succeeds.
+  virtual Status Reopen() = 0;
 
   // A consistent copy as of now in the snapshot directory; reuses the last one if it is at or past
   // `index_min`. Thread-safe; long.

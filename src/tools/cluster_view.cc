@@ -1,5 +1,7 @@
 #include "tools/cluster_view.h"
 
+#include <algorithm>
+
 namespace cairn::tools {
 namespace {
 
@@ -42,6 +44,7 @@ const std::vector<Column>& MembersColumns() {
 
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout) {
   ASSIGN_OR_RETURN(v1::StatusResponse asked, node->ClusterStatus(timeout));
+  const v1::StatusResponse itself = asked;
   // What the leader knows of its peers, only it can tell.
   if (asked.role() != v1::ROLE_LEADER && !asked.leader_address().empty()) {
     NodeClient leader(asked.leader_address());
@@ -53,7 +56,32 @@ Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::millisecond
     NodeClient other(member.address());
     rows.push_back(MemberRow(member, other.ClusterStatus(timeout)));
   }
+  // A node that was removed, and was asked itself, is no member; but it can say so.
+  const bool listed = std::any_of(
+      asked.members().begin(), asked.members().end(),
+      [&](const v1::Member& member) { return member.member_id() == itself.member_id(); });
+  if (!listed && itself.member_id() != 0) {
+    v1::Member self;
+    self.set_node_id(itself.node_id());
+    self.set_member_id(itself.member_id());
+    self.set_address(itself.address());
+    rows.push_back(MemberRow(self, itself));
+    rows.back()[3] = std::string("no member");
+  }
   return rows;
+}
+
+Result<std::vector<std::string>> OtherMembers(const std::string& address,
+                                              std::chrono::milliseconds timeout) {
+  ASSIGN_OR_RETURN(const v1::StatusResponse asked, NodeClient(address).ClusterStatus(timeout));
+  if (asked.members().empty()) {
+    return Unavailable(address + " has not joined a cluster yet: " + asked.waiting_for());
+  }
+  std::vector<std::string> others;
+  for (const v1::Member& member : asked.members()) {
+    if (member.node_id() != asked.node_id()) others.push_back(member.address());
+  }
+  return others;
 }
 
 const std::vector<Column>& StatusColumns() {
@@ -98,11 +126,29 @@ void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::v
   printer->Finish();
 }
 
+namespace {
+
+// An error that may be gone the next time, unlike one of what was asked for.
+bool MayPass(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kResourceExhausted:
+    case StatusCode::kAborted:
+    case StatusCode::kCancelled: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
 std::string ErrorInWords(const Status& status) {
   std::string words = status.ToString();
   switch (status.outcome()) {
     case Outcome::kApplied: words += " (the statement's own result: it changed nothing)"; break;
-    case Outcome::kNotApplied: words += " (not applied: safe to try again)"; break;
+    case Outcome::kNotApplied:
+      words += MayPass(status) ? " (not applied: safe to try again)" : " (not applied)";
+      break;
     case Outcome::kUnknown: words += " (unknown: it may or may not have been applied)"; break;
     case Outcome::kNone: break;
   }

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -16,6 +18,44 @@ namespace {
 
 // timeout(1) and service managers signal the process and its group: two signals, one request.
 constexpr std::chrono::seconds kSameRequest(1);
+// A clean stop is given so long.
+constexpr std::chrono::seconds kStopMax(5);
+
+// Ends the process unless it is destroyed in time. A thread that waits for a disk that hangs can
+// not be called back, and whoever stops a node wants an answer.
+class StopDeadline {
+ public:
+  explicit StopDeadline(const std::string& name) {
+    thread_ = std::thread([this, name] {
+      std::unique_lock lock(mutex_);
+      if (stopped_cv_.wait_for(lock, kStopMax, [this] { return stopped_; })) return;
+      std::fprintf(
+          stderr,
+          "error: %s: the clean stop has not ended within %d s (does its disk still answer?); "
+          "the process ends without it. Nothing acknowledged is lost: the next start replays "
+          "the log\n",
+          name.c_str(), static_cast<int>(kStopMax.count()));
+      std::fflush(stderr);
+      _exit(1);
+    });
+  }
+  ~StopDeadline() {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+      stopped_cv_.notify_all();
+    }
+    thread_.join();
+  }
+  StopDeadline(const StopDeadline&) = delete;
+  StopDeadline& operator=(const StopDeadline&) = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable stopped_cv_;
+  bool stopped_ = false;
+  std::thread thread_;
+};
 
 }  // namespace
 
@@ -57,7 +97,10 @@ int Serve(const ServeOptions& options) {
         if (std::chrono::steady_clock::now() - first >= kSameRequest) _exit(1);
       }
     });
-    server.Shutdown();
+    {
+      const StopDeadline deadline(name);
+      server.Shutdown();
+    }
     signals.Cancel();
     impatient.join();
   });

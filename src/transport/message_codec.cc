@@ -111,6 +111,9 @@ class Encoder {
   void Put(const Message& m, const HeartbeatReply& b) {
     Header(Kind::kHeartbeatReply, m);
     Id(b.read_id);
+    Bool(b.fitness.can_lead);
+    Bool(b.fitness.takes_entries);
+    Id(b.fitness.snapshot_min);
   }
   void Put(const Message& m, const SnapshotOffer& b) {
     Header(Kind::kSnapshotOffer, m);
@@ -179,7 +182,8 @@ class Decoder {
       case Kind::kAppendReply:
         return AppendReply{Bool(), Id<LogIndex>(), Id<LogIndex>(), Id<Term>()};
       case Kind::kHeartbeat: return Heartbeat{Id<LogIndex>(), Id<ReadId>()};
-      case Kind::kHeartbeatReply: return HeartbeatReply{Id<ReadId>()};
+      case Kind::kHeartbeatReply:
+        return HeartbeatReply{Id<ReadId>(), raft::Fitness{Bool(), Bool(), Id<LogIndex>()}};
       case Kind::kSnapshotOffer: return Offer();
       case Kind::kTimeoutNow: return TimeoutNow{Id<LogIndex>()};
       case Kind::kReadIndexRequest: return ReadIndexRequest{in_.Varint()};

@@ -57,6 +57,7 @@ std::vector<Message> OneOfEach() {
       raft::AppendReply{false, LogIndex(10), LogIndex(6), Term(2)},
       raft::Heartbeat{LogIndex(5), ReadId(12)},
       raft::HeartbeatReply{ReadId(12)},
+      raft::HeartbeatReply{ReadId(13), raft::Fitness{false, true, LogIndex(9)}},
       raft::SnapshotOffer{{LogIndex(1000), Term(4), MakeConfiguration(), LogIndex(20)}},
       raft::TimeoutNow{LogIndex(13)},
       raft::ReadIndexRequest{1ull << 63},
@@ -101,7 +102,7 @@ TEST(MessageCodec, FieldsOfAnAppendRequestAreWhatWasSent) {
 }
 
 TEST(MessageCodec, ASnapshotOfferCarriesItsConfiguration) {
-  const auto decoded = DecodeMessage(Encode(OneOfEach()[8]));
+  const auto decoded = DecodeMessage(Encode(OneOfEach()[9]));
   ASSERT_TRUE(decoded.ok());
   const auto& meta = std::get<raft::SnapshotOffer>(decoded->body).meta;
   EXPECT_EQ(meta.config, MakeConfiguration());

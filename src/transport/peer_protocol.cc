@@ -56,6 +56,8 @@ void FillProbeReply(const ProbeReply& reply, pb::ProbeResponse* out) {
   }
   out->set_leader_node_id(reply.leader_node_id);
   out->set_leader_address(reply.leader_address);
+  if (!reply.config.info.empty()) out->set_config(raft::EncodeConfiguration(reply.config));
+  out->set_config_index(reply.config_index.value());
 }
 
 Result<ProbeReply> ParseProbeReply(const pb::ProbeResponse& response) {
@@ -73,6 +75,12 @@ Result<ProbeReply> ParseProbeReply(const pb::ProbeResponse& response) {
   }
   reply.leader_node_id = response.leader_node_id();
   reply.leader_address = response.leader_address();
+  if (!response.config().empty()) {
+    auto config = raft::DecodeConfiguration(response.config());
+    if (!config) return InvalidArgument("the peer answered with a malformed configuration");
+    reply.config = *std::move(config);
+    reply.config_index = LogIndex(response.config_index());
+  }
   return reply;
 }
 
