@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test test-big build verify bench check format test-asan test-tsan fuzz sql-differential clean
+.PHONY: help run test test-big build verify bench check format test-asan test-tsan fuzz sql-differential coverage clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -57,5 +57,9 @@ sql-differential: ## compare 25,000 generated statements with plain SQLite
 	@scripts/build release state_machine_test
 	@CAIRN_SQL_STATEMENTS=25000 build/state_machine_test --gtest_filter='PlainSqlite.*'
 
+coverage: ## lines and branches of src/raft and src/log_store that their tests run
+	@scripts/bootstrap build test coverage
+	@scripts/coverage
+
 clean: ## remove everything built
-	rm -rf build build-dev build-asan build-tsan build-fuzz run
+	rm -rf build build-dev build-asan build-tsan build-fuzz build-coverage run

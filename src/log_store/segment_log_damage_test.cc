@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "log_store/log_format.h"
 #include "log_store/log_store_test_util.h"
 
@@ -327,6 +328,60 @@ TEST_F(SegmentLogDamage, ARecordOfNoGroupIsRefused) {
   ASSERT_FALSE(store.ok());
   EXPECT_EQ(store.status().code(), StatusCode::kDataLoss);
   EXPECT_THAT(store.status().message(), AllOf(HasSubstr(path_), HasSubstr("a record of no group")));
+}
+
+// Under right checksums, what no writer writes.
+TEST_F(SegmentLogDamage, RecordsThatContradictEachOtherAreRefusedInWords) {
+  const auto words = [](std::initializer_list<uint64_t> numbers) {
+    std::string out;
+    for (uint64_t each : numbers) ByteWriter(&out).U64(each);
+    return out;
+  };
+  const auto record = [](RecordType type, uint64_t index, std::string payload = "") {
+    return Record{.type = type,
+                  .entry_type = 1,
+                  .group = kGroup,
+                  .term = Term(1),
+                  .index = LogIndex(index),
+                  .owned = std::move(payload)};
+  };
+  Record odd = record(RecordType::kEntry, 1);
+  odd.entry_type = 9;
+  const Record entry = record(RecordType::kEntry, 1);
+  const Record reset = record(RecordType::kReset, 5);
+  const Record head = record(RecordType::kGroupHead, 0, words({1, 1, 0, 3}));
+  struct Case {
+    std::vector<Record> records;
+    const char* why;
+  };
+  const std::vector<Case> cases = {
+      {{record(RecordType::kEntry, 2)}, "entry 2 after entry 0"},
+      {{odd}, "unknown entry type 9"},
+      {{record(RecordType::kHardState, 0, "short")}, "hard state of 5 bytes"},
+      {{reset, record(RecordType::kTruncate, 5)}, "but the log begins after 5"},
+      {{entry, record(RecordType::kCompact, 2)}, "compaction to 2 of a log of 1 to 1"},
+      {{reset, record(RecordType::kCompact, 4)}, "compaction to 4"},
+      {{record(RecordType::kGroupHead, 0, "x")}, "group head of 1 bytes"},
+      {{record(RecordType::kGroupHead, 7, words({1, 1, 0, 3}))}, "ends before it begins"},
+      {{entry, head}, "contradicts the segment before it"},
+      {{head}, "entries 1 to 3 of group 1 stood in a segment that is gone"},
+  };
+  path_ = std::string(kDirectory) + "/" + SegmentName(1);
+  for (const Case& each : cases) {
+    SegmentHeader header{.log_id = 5, .sequence = 1, .file_bytes = kSegmentBytes, .first_batch = 1};
+    header.head_end = kSegmentHeaderBytes;
+    std::string contents = EncodeSegmentHeader(header);
+    std::string batch;
+    uint32_t chain = 0;
+    EncodeBatch(each.records, {header.log_id, header.sequence, contents.size()}, 1, contents.size(),
+                &chain, &batch);
+    contents += batch;
+    contents.resize(kSegmentBytes);
+    const auto store = OpenWith(contents);
+    ASSERT_FALSE(store.ok()) << each.why;
+    EXPECT_EQ(store.status().code(), StatusCode::kDataLoss);
+    EXPECT_THAT(store.status().message(), HasSubstr(each.why));
+  }
 }
 
 // Logs of several segments.
