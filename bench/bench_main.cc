@@ -44,11 +44,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   LoadOptions options;
   std::string op = "write", listen;
-  int warm_up_ms = 1000, duration_ms = 5000, limit_ms = 5000;
+  int warm_up_ms = 1000, duration_ms = 5000, limit_ms = 20000;
 
   CLI::App* load = app.add_subcommand("load", "Closed loop of clients; prints one JSON line");
   load->add_option("--target", options.target,
-                   "cairn-session, cairn-unary, etcd, echo-unary or echo-stream")
+                   "cairn-client, cairn-session, cairn-unary, etcd, echo-unary or echo-stream")
       ->required();
   load->add_option("--endpoints", options.endpoints, "host:port,...")->delimiter(',')->required();
   load->add_option("--op", op, "write, read, read-stale or insert-rows")

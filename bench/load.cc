@@ -95,7 +95,8 @@ class ClosedLoop {
 }  // namespace
 
 std::unique_ptr<Target> MakeTarget(const LoadOptions& options) {
-  if (options.target == "cairn-session") return MakeCairnSessionTarget(options);
+  if (options.target == "cairn-client" || options.target == "cairn-session")
+    return MakeCairnSessionTarget(options);
   if (options.target == "cairn-unary") return MakeCairnUnaryTarget(options);
   if (options.target == "etcd") return MakeEtcdTarget(options);
   if (options.target == "echo-unary") return MakeEchoTarget(options, /*stream=*/false);

@@ -1,7 +1,9 @@
-"""`cairn dev` and `cairn member`: clusters coming, changing and going."""
+"""`cairn dev`, `cairn member` and whom `cairn client` finds: clusters coming, changing and going."""
 import os
 import signal
+import socket
 import subprocess
+import time
 
 import harness
 from harness import CAIRN, CairnTest, Node, free_ports, run_cairn, wait_until
@@ -58,11 +60,48 @@ class Dev(CairnTest):
         self.assertEqual(self.dev.wait(timeout=harness.BOUND_SECONDS), 0, self.output())
         self.await_children_gone()
 
+    def test_a_node_that_cannot_start_ends_it_at_once_with_the_reason(self):
+        (self.directory / "data").mkdir()
+        (self.directory / "data" / "node2.db").write_text("no data base")
+        begun = time.monotonic()
+        done = run_cairn("dev", "--dir", self.directory / "data", "--base-port", free_ports(3))
+        self.assertLess(time.monotonic() - begun, 15)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("node2.db is not a SQLite file", done.stdout)
+        self.assertIn("error: node 2 did not start", done.stdout)
+
+    def test_a_busy_port_is_found_before_anything_is_started(self):
+        base = free_ports(3)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", base + 1))
+            taken.listen()
+            done = run_cairn("dev", "--dir", self.directory / "data", "--base-port", base)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn(f"error: node 2: cannot listen on 127.0.0.1:{base + 1}: Address already in use",
+                      done.stdout)
+        self.assertFalse((self.directory / "data").exists())
+
     def test_nodes_do_not_outlive_it(self):
         self.start_dev()
         self.dev.kill()
         self.dev.wait()
         self.await_children_gone()
+
+
+class OtherNodes(CairnTest):
+    def test_the_master_names_the_nodes_that_are_not_listed(self):
+        nodes = self.new_cluster(3)
+        done = run_cairn("client", "--master-addr", "http://" + nodes[1].address)
+        self.assert_passes(done)
+        for node in nodes:
+            self.assertIn(node.address, done.stdout)
+
+    def test_a_master_that_cannot_be_asked_is_named(self):
+        port = free_ports(1)
+        done = run_cairn("client", "--master-addr", f"127.0.0.1:{port}")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"error: cannot ask 127.0.0.1:{port} for the other nodes", done.stderr)
+        self.assertIn("--slave-addrs", done.stderr)
 
 
 class Membership(CairnTest):

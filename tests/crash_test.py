@@ -25,7 +25,7 @@ END;
 class Crash(CairnTest):
     def test_a_single_node_killed_under_load_loses_nothing(self):
         node = self.new_cluster(1)[0]
-        self.start_load(6000)
+        self.start_load(300_000)
         for _ in range(3):
             applied = node.status()["applied"]
             wait_until(lambda: (node.status() or {"applied": 0})["applied"] > applied + 20,
@@ -33,11 +33,11 @@ class Crash(CairnTest):
             node.kill()
             node.start()
             self.await_leader()
-        self.check_load()
+        self.check_load(stop=True)
 
     def test_all_nodes_killed_at_once_lose_nothing(self):
         nodes = self.new_cluster(3)
-        self.start_load(5000)
+        self.start_load(300_000)
         time.sleep(1)  # of load; the kill may come at any moment
         for node in nodes:
             node.process.kill()
@@ -46,7 +46,7 @@ class Crash(CairnTest):
         for node in nodes:
             node.start()
         self.await_leader()
-        self.check_load()
+        self.check_load(stop=True)
 
     def write_mixed(self, stop):
         """Statements that draw numbers and tell the time, through any node, until told to stop.
@@ -119,7 +119,7 @@ class Crash(CairnTest):
 
     def test_sigterm_hands_leadership_over_and_exits_with_0(self):
         self.new_cluster(3)
-        self.start_load(4000)
+        self.start_load(300_000)
         leader = self.await_leader()
         term = leader.status()["term"]
         began = time.monotonic()
@@ -130,7 +130,7 @@ class Crash(CairnTest):
         self.assertGreater(successor.status()["term"], term)
         self.assertLess(took, 5, "the hand-over took longer than an election should")
         leader.start()
-        self.check_load()
+        self.check_load(stop=True)
 
     def test_a_signal_that_comes_twice_at_once_is_one_request(self):
         # timeout(1) sends it to the process and to its group.

@@ -50,7 +50,7 @@ class FailingSync(CairnTest):
 
     def test_the_node_ends_and_nothing_acknowledged_is_lost(self):
         self.await_leader()
-        self.start_load(6000)
+        self.start_load(300_000)
         for who in ("leader", "follower"):
             leader = self.await_leader()
             victim = leader if who == "leader" else self.nodes[leader.id % 3]
@@ -61,7 +61,7 @@ class FailingSync(CairnTest):
             self.assertFalse(self.trigger(victim).exists())
             wait_until(lambda: any(node.leads() for node in self.nodes), "the others go on")
             victim.start()
-        self.check_load()
+        self.check_load(stop=True)
         self.assert_equal_contents()
 
 

@@ -1,4 +1,4 @@
-"""docs/internals/testing.md names tests that exist."""
+"""The pages that name tests name tests that exist."""
 import re
 import unittest
 
@@ -9,7 +9,8 @@ ROOT = harness.ROOT
 
 class TestsByName(unittest.TestCase):
     def test_every_name_is_a_test(self):
-        page = (ROOT / "docs/internals/testing.md").read_text()
+        pages = ("docs/internals/testing.md", "docs/internals/state_machine.md")
+        page = "\n".join((ROOT / name).read_text() for name in pages)
         names = re.findall(r"`([^`]+)`", page)
         cases = set()
         for path in ROOT.glob("src/**/*_test.cc"):

@@ -228,8 +228,11 @@ class CairnTest(unittest.TestCase):
         self.addCleanup(self.load.kill)
         wait_until(lambda: "load begins" in self.load_log.read_text(), "the load begins")
 
-    def check_load(self):
-        """All writes that were acknowledged are there, none twice, on all nodes."""
+    def check_load(self, stop=False):
+        """All writes that were acknowledged are there, none twice, on all nodes. With `stop` the load
+        ends now, else when its time is over."""
+        if stop:
+            self.load.terminate()
         self.load.wait(timeout=120)
         self.assertEqual(self.load.returncode, 0, self.load_log.read_text())
         self.assert_passes(self.client("--scenario", "check-load", "--ledger",

@@ -49,6 +49,18 @@ class StartupErrors(CairnTest):
             with self.subTest(flags=flags):
                 self.refuse(want, "--db", db, *flags)
 
+    def test_commands_that_do_not_exist_are_named(self):
+        for want, arguments in [("unknown command 'frobnicate'", ["frobnicate"]),
+                                ("unknown command 'frobnicate'", ["member", "frobnicate"]),
+                                ("unknown flag '--nosuch'", ["--nosuch"]),
+                                ("--prot", ["server", "--prot", "5"]),
+                                ("id is required", ["member", "add", "127.0.0.1:1"]),
+                                ("required", [])]:
+            done = run_cairn(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn("error: ", done.stderr)
+            self.assertIn(want, done.stderr)
+
     def test_version_and_help_touch_nothing(self):
         done = run_cairn("--version", seconds=10)
         self.assertEqual(done.returncode, 0, done.stderr)

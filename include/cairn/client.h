@@ -43,6 +43,10 @@ struct QueryOptions {
   enum class Level : uint8_t { kLinearizable, kStale } level = Level::kLinearizable;
   uint64_t index_min = 0;
   std::optional<std::chrono::milliseconds> staleness_max{};  // kStale only
+  // Of the result, in memory and as encoded; past it RESOURCE_EXHAUSTED. A result that is too large
+  // for one message (4 MB) is read again as a stream, so it may be of a later moment than others
+  // that were asked for at the same time.
+  size_t result_bytes_max = 64 << 20;
 };
 struct QueryResult {
   std::vector<Column> columns{};

@@ -37,6 +37,9 @@ class FaultFileSystem::FaultFile final : public File {
   Result<std::string> ReadAt(uint64_t offset, size_t size) const override {
     std::lock_guard lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
+    if (++fs_.reads_ == fs_.read_fault_at_) {
+      return Internal("read " + path_ + ": injected input/output error");
+    }
     if (offset >= inode_->cache.size()) return std::string();
     return inode_->cache.substr(offset, size);
   }
@@ -127,15 +130,27 @@ void FaultFileSystem::Inject(uint64_t k, Fault fault) {
   fault_ = fault;
 }
 
+void FaultFileSystem::InjectRead(uint64_t k) {
+  std::lock_guard lock(mutex_);
+  CHECK(k > 0);
+  read_fault_at_ = reads_ + k;
+}
+
 void FaultFileSystem::ClearFaults() {
   std::lock_guard lock(mutex_);
   fault_at_ = 0;
+  read_fault_at_ = 0;
   power_is_off_ = false;
 }
 
 uint64_t FaultFileSystem::operations() const {
   std::lock_guard lock(mutex_);
   return operations_;
+}
+
+uint64_t FaultFileSystem::reads() const {
+  std::lock_guard lock(mutex_);
+  return reads_;
 }
 
 uint64_t FaultFileSystem::syncs() const {
@@ -206,6 +221,7 @@ void FaultFileSystem::Crash(Unsynced unsynced) {
   for (const auto& [path, inode] : names_) CrashInodeLocked(*inode, unsynced);
   ++epoch_;
   fault_at_ = 0;
+  read_fault_at_ = 0;
   power_is_off_ = false;
 }
 
@@ -213,6 +229,7 @@ void FaultFileSystem::KillProcess() {
   std::lock_guard lock(mutex_);
   ++epoch_;
   fault_at_ = 0;
+  read_fault_at_ = 0;
   power_is_off_ = false;
 }
 

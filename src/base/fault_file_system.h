@@ -7,7 +7,7 @@
 // directory. A sector is written whole or not at all, and no write harms the bytes beside it.
 //
 // Faults count operations: Open that creates, WriteAt, Sync, Truncate, Rename, Remove,
-// SyncDirectory. Reads are not counted and fail only after a power cut.
+// SyncDirectory. Reads are counted apart, and do not see that the power is off.
 #pragma once
 
 #include <cstdint>
@@ -48,10 +48,13 @@ class FaultFileSystem final : public FileSystem {
   // The k-th operation from now on (1: the next) meets `fault`. One at a time; replaces an earlier
   // one.
   void Inject(uint64_t k, Fault fault);
+  // The k-th ReadAt from now on (1: the next) fails with INTERNAL; later ones work.
+  void InjectRead(uint64_t k);
   void ClearFaults();
   // Operations so far.
   uint64_t operations() const;
-  // Of them, calls of Sync: what group commit is measured by.
+  uint64_t reads() const;
+  // Of the operations, calls of Sync: what group commit is measured by.
   uint64_t syncs() const;
 
   // Power cut and restart: every File that is open fails from now on, the files are what `unsynced`
@@ -112,6 +115,8 @@ class FaultFileSystem final : public FileSystem {
   uint64_t syncs_ = 0;
   uint64_t fault_at_ = 0;  // operation that meets the fault; 0: none
   Fault fault_ = Fault::kFailOnce;
+  uint64_t reads_ = 0;
+  uint64_t read_fault_at_ = 0;  // read that fails; 0: none
   bool power_is_off_ = false;
   uint64_t capacity_bytes_ = 1ULL << 40;
   bool sync_lies_ = false;

@@ -91,6 +91,13 @@ class Posix final : public FileSystem {
     return ErrnoStatus("stat " + path, errno);
   }
 
+  Result<uint64_t> SizeOf(const std::string& path) override {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) == 0) return static_cast<uint64_t>(st.st_size);
+    if (errno == ENOTDIR) errno = ENOENT;
+    return ErrnoStatus("stat " + path, errno);
+  }
+
   Result<std::vector<std::string>> List(const std::string& directory) override {
     DIR* dir = ::opendir(directory.c_str());
     if (dir == nullptr) return ErrnoStatus("list " + directory, errno);
@@ -147,6 +154,11 @@ class Posix final : public FileSystem {
 };
 
 }  // namespace
+
+Result<uint64_t> FileSystem::SizeOf(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, Open(path, /*create=*/false));
+  return file->Size();
+}
 
 FileSystem& PosixFileSystem() {
   static Posix fs;

@@ -35,6 +35,9 @@ class FileSystem {
   // Opens for reading and writing; with `create`, makes an empty one if there is none.
   virtual Result<std::unique_ptr<File>> Open(const std::string& path, bool create) = 0;
   virtual Result<bool> Exists(const std::string& path) = 0;
+  // Bytes of the file; NOT_FOUND if there is none. The operating system's opens nothing for it: to
+  // close a file that SQLite has open would release the locks of this process.
+  virtual Result<uint64_t> SizeOf(const std::string& path);
   // Names (not paths) of the files in a directory, sorted.
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
   // mkdir -p, with the parents synced.

@@ -23,18 +23,34 @@ class Mailbox {
 
   bool TryPush(T item, size_t cost) { return Add(std::move(item), cost, /*force=*/false); }
   bool Push(T item, size_t cost = 0) { return Add(std::move(item), cost, /*force=*/true); }
+  // Like Push, but the consumer is not woken: it finds the item when it is awake for another
+  // reason, or when its time limit has passed. A wake-up costs more than most items do.
+  bool PushQuietly(T item) { return Add(std::move(item), 0, /*force=*/true, /*wake=*/false); }
+  // Wakes the consumer if it waits and there is something.
+  void Wake() {
+    std::lock_guard lock(mutex_);
+    if (!items_.empty()) WakeConsumer();
+  }
 
   // Waits until there is something, the box is closed, or `timeout` has passed; moves all there is
   // to the back of `out` (cost is released). False only when closed and empty.
   bool PopAll(std::vector<T>* out, SteadyTime timeout) {
     std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, timeout, [this] { return closed_ || !items_.empty(); });
+    if (!closed_ && items_.empty()) {
+      waiting_ = true;
+      ready_.wait_for(lock, timeout, [this] { return closed_ || !waiting_; });
+      waiting_ = false;
+    }
     return Drain(out);
   }
   // The same without a time limit.
   bool PopAll(std::vector<T>* out) {
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
+    if (!closed_ && items_.empty()) {
+      waiting_ = true;
+      ready_.wait(lock, [this] { return closed_ || !waiting_; });
+      waiting_ = false;
+    }
     return Drain(out);
   }
 
@@ -50,15 +66,19 @@ class Mailbox {
   }
 
  private:
-  bool Add(T item, size_t cost, bool force) {
+  bool Add(T item, size_t cost, bool force, bool wake = true) {
     std::lock_guard lock(mutex_);
     if (closed_) return false;
     // An item dearer than the whole box is let into an empty one, or it could never pass.
     if (!force && cost_ != 0 && cost_ + cost > cost_max_) return false;
     cost_ += cost;
     items_.push_back(std::move(item));
-    if (items_.size() == 1) ready_.notify_one();
+    if (wake) WakeConsumer();
     return true;
+  }
+
+  void WakeConsumer() {
+    if (std::exchange(waiting_, false)) ready_.notify_one();
   }
 
   bool Drain(std::vector<T>* out) {
@@ -74,6 +94,7 @@ class Mailbox {
   std::condition_variable ready_;
   std::deque<T> items_;
   size_t cost_ = 0;
+  bool waiting_ = false;  // the consumer waits, and nobody has woken it yet
   bool closed_ = false;
 };
 

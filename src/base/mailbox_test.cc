@@ -24,6 +24,37 @@ TEST(Mailbox, AnItemLargerThanTheBoxPassesAlone) {
   EXPECT_FALSE(box.TryPush(2, 1));
 }
 
+TEST(Mailbox, AQuietItemWakesNobodyAndIsFoundByWhoLooksNext) {
+  Mailbox<int> box(10);
+  std::vector<int> got;
+  EXPECT_TRUE(box.PushQuietly(1));
+  EXPECT_TRUE(box.PopAll(&got)) << "found before going to sleep";
+  std::thread producer([&] {
+    box.PushQuietly(2);
+    box.Push(3);  // must wake, though it is not the first in the box
+  });
+  while (got.size() < 3) ASSERT_TRUE(box.PopAll(&got));
+  producer.join();
+  EXPECT_EQ(got, (std::vector<int>{1, 2, 3}));
+  // Nobody wakes the consumer: it has to run into its time limit.
+  std::thread quiet([&] { box.PushQuietly(4); });
+  quiet.join();
+  EXPECT_TRUE(box.PopAll(&got, std::chrono::seconds(0)));
+  EXPECT_EQ(got.back(), 4);
+}
+
+TEST(Mailbox, WakeReachesTheConsumerOfAQuietItem) {
+  Mailbox<int> box(10);
+  std::vector<int> got;
+  std::thread producer([&] {
+    box.PushQuietly(1);
+    box.Wake();
+  });
+  while (got.empty()) ASSERT_TRUE(box.PopAll(&got));
+  producer.join();
+  EXPECT_EQ(got, std::vector<int>{1});
+}
+
 TEST(Mailbox, CloseWakesTheConsumerAndKeepsWhatIsInside) {
   Mailbox<int> box(10);
   std::vector<int> got;

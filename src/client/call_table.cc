@@ -272,6 +272,16 @@ void CallTable::OnLeader(const LeaderHint& leader) {
   old->Retire();  // what it was given is still answered there
 }
 
+std::string CallTable::Endpoint() {
+  std::lock_guard lock(mutex_);
+  return channel_ != nullptr ? channel_->endpoint() : options_.endpoints[next_endpoint_];
+}
+
+bool IsResultTooLarge(const Status& status) {
+  return status.code() == StatusCode::kResourceExhausted &&
+         status.message().rfind("the result is larger than", 0) == 0;
+}
+
 bool IsSessionExpired(const Status& status) {
   return status.code() == StatusCode::kFailedPrecondition &&
          status.message().rfind("session expired", 0) == 0;

@@ -22,6 +22,8 @@ namespace cairn::client {
 
 // True if the cluster has forgotten the session that the request was named in, and so refused it.
 bool IsSessionExpired(const Status& status);
+// True if a read was refused because its result does not fit one message.
+bool IsResultTooLarge(const Status& status);
 // Before the nth try again (n from 1): grows from 1 to 50 ms.
 SteadyTime RetryBackoff(int n);
 
@@ -36,6 +38,8 @@ class CallTable {
   CallTable& operator=(const CallTable&) = delete;
 
   void Start(v1::SessionRequest request, Done done);
+  // Where calls go now.
+  std::string Endpoint();
 
  private:
   struct Call {

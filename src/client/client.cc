@@ -1,12 +1,17 @@
 #include "cairn/client.h"
 
+#include <condition_variable>
 #include <future>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <utility>
 
 #include "base/clock.h"
 #include "client/call_table.h"
 #include "client/endpoint.h"
 #include "client/proto_convert.h"
+#include "client/streamed_query.h"
 
 namespace cairn {
 namespace client {
@@ -41,9 +46,23 @@ void ToProto(const QueryOptions& options, v1::ReadOptions* out) {
   }
 }
 
+// A node that fails in the middle of a stream is left so many times for another.
+constexpr int kStreamTries = 3;
+
 class ClientImpl final : public Client {
  public:
-  explicit ClientImpl(ClientOptions options) : calls_(std::move(options)) {}
+  explicit ClientImpl(ClientOptions options) : options_(options), calls_(std::move(options)) {}
+  ~ClientImpl() override {
+    std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams;
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      streams = streams_;
+    }
+    for (const auto& [id, stream] : streams) stream->Cancel();
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [this] { return streams_.empty(); });
+  }
 
   void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) override {
     v1::SessionRequest request;
@@ -67,14 +86,13 @@ class ClientImpl final : public Client {
       done(bad);
       return;
     }
-    v1::SessionRequest request;
-    client::ToProto(std::move(statement), request.mutable_query()->mutable_statement());
-    ToProto(options, request.mutable_query()->mutable_read());
-    calls_.Start(std::move(request),
-                 [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
-                   if (!status.ok()) return done(status);
-                   done(ToResult(response->mutable_query()));
-                 });
+    auto read = std::make_shared<Read>();
+    client::ToProto(std::move(statement), read->request.mutable_query()->mutable_statement());
+    ToProto(options, read->request.mutable_query()->mutable_read());
+    read->bytes_max = options.result_bytes_max;
+    read->deadline = SystemClock().SteadyNow() + options_.timeout;
+    read->done = std::move(done);
+    Start(std::move(read));
   }
 
   Status Prepare(const std::string& tx_id, Statement statement,
@@ -110,6 +128,68 @@ class ClientImpl final : public Client {
     v1::SessionResponse response;
   };
 
+  struct Read {
+    v1::SessionRequest request;
+    size_t bytes_max = 0;
+    SteadyTime deadline{0};
+    Done<QueryResult> done;
+    int streams = 0;  // tried
+  };
+  using ReadPtr = std::shared_ptr<Read>;
+
+  void Start(ReadPtr read) {
+    v1::SessionRequest request = read->request;
+    calls_.Start(std::move(request),
+                 [this, read](const Status& status, v1::SessionResponse* response) {
+                   if (IsResultTooLarge(status)) return Stream(read, status);
+                   if (!status.ok()) return read->done(status);
+                   if (response->query().ByteSizeLong() > read->bytes_max) {
+                     return read->done(ResourceExhausted("the result is larger than " +
+                                                         std::to_string(read->bytes_max) +
+                                                         " bytes, its result_bytes_max"));
+                   }
+                   read->done(ToResult(response->mutable_query()));
+                 });
+  }
+
+  void Stream(const ReadPtr& read, const Status& too_large) {
+    const SteadyTime left = read->deadline - SystemClock().SteadyNow();
+    v1::QueryRequest request;
+    *request.mutable_statement() = read->request.query().statement();
+    *request.mutable_read() = read->request.query().read();
+    std::shared_ptr<StreamedQuery> stream;
+    {
+      std::lock_guard lock(mutex_);
+      if (!closing_ && left > SteadyTime(0) && read->streams++ < kStreamTries) {
+        const uint64_t id = ++last_stream_;
+        stream = std::make_shared<StreamedQuery>(
+            calls_.Endpoint(), std::move(request), read->bytes_max,
+            [this, id, read](Result<QueryResult> r) { OnStreamed(id, read, std::move(r)); });
+        streams_.emplace(id, stream);
+      }
+    }
+    if (stream == nullptr) return read->done(too_large);
+    StreamedQuery::Start(std::move(stream), left);
+  }
+
+  void OnStreamed(uint64_t id, const ReadPtr& read, Result<QueryResult> result) {
+    bool again = false;
+    {
+      std::lock_guard lock(mutex_);
+      again = !closing_ && result.status().code() == StatusCode::kUnavailable &&
+              read->streams < kStreamTries;
+    }
+    // Asked by the session first, which finds a node that answers.
+    if (again) {
+      Start(read);
+    } else {
+      read->done(std::move(result));
+    }
+    std::lock_guard lock(mutex_);
+    streams_.erase(id);
+    if (streams_.empty()) ended_.notify_all();
+  }
+
   Answer Wait(v1::SessionRequest request) {
     std::promise<Answer> promise;
     calls_.Start(std::move(request),
@@ -121,7 +201,13 @@ class ClientImpl final : public Client {
     return promise.get_future().get();
   }
 
-  CallTable calls_;
+  const ClientOptions options_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams_;  // under way
+  uint64_t last_stream_ = 0;
+  bool closing_ = false;
+  CallTable calls_;  // the first to be destroyed: its last callbacks still see the rest
 };
 
 }  // namespace

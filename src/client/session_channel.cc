@@ -52,13 +52,13 @@ bool SessionChannel::ready() const {
 }
 
 bool SessionChannel::ended() const {
-  std::lock_guard lock(mutex_);
-  return ended_;
+  std::lock_guard lock(end_->mutex);
+  return end_->reached;
 }
 
 void SessionChannel::AwaitEnd() {
-  std::unique_lock lock(mutex_);
-  ended_cv_.wait(lock, [this] { return ended_; });
+  std::unique_lock lock(end_->mutex);
+  end_->told.wait(lock, [this] { return end_->reached; });
 }
 
 void SessionChannel::Send(v1::SessionRequest request, SteadyTime deadline, Done done) {
@@ -210,10 +210,11 @@ void SessionChannel::OnDone(const grpc::Status& status) {
   const Status broken = Unavailable("connection to " + options_.endpoint + ": " + why);
   FailAll(broken);
   if (options_.on_broken) options_.on_broken(broken);
-  std::shared_ptr<SessionChannel> self = std::move(self_);
-  std::lock_guard lock(mutex_);
-  ended_ = true;
-  ended_cv_.notify_all();
+  const std::shared_ptr<End> end = end_;
+  std::exchange(self_, nullptr).reset();  // and with it, perhaps, this
+  std::lock_guard lock(end->mutex);
+  end->reached = true;
+  end->told.notify_all();
 }
 
 void SessionChannel::FailAll(const Status& why) {

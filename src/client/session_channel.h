@@ -5,6 +5,7 @@
 // has come: what was still waiting when a connection failed was surely not applied.
 #pragma once
 
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -71,6 +72,15 @@ class SessionChannel final
     Done done;
   };
 
+  // Outlives the channel, so that the end can be told when nothing of gRPC's is held any more: who
+  // waited for it may then be the last who uses gRPC in this process. The library ends its threads
+  // with their last user, and aborts if that is one of those threads.
+  struct End {
+    std::mutex mutex;
+    std::condition_variable told;
+    bool reached = false;
+  };
+
   SessionChannel(Options options, TimerQueue* timers, Clock* clock);
   void Start();
 
@@ -98,8 +108,8 @@ class SessionChannel final
   v1::SessionRequests outgoing_;
   std::shared_ptr<SessionChannel> self_;  // until OnDone
 
+  const std::shared_ptr<End> end_ = std::make_shared<End>();
   mutable std::mutex mutex_;
-  std::condition_variable ended_cv_;
   std::map<uint64_t, Pending> pending_;
   std::deque<v1::SessionRequest> queue_;
   size_t pending_bytes_ = 0;
@@ -111,7 +121,6 @@ class SessionChannel final
   bool broken_ = false;    // reading has ended
   bool released_ = false;  // the hold is given back
   bool sweeping_ = false;  // a timer for deadlines is set
-  bool ended_ = false;
 };
 
 }  // namespace cairn::client

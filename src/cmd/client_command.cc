@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "cmd/commands.h"
@@ -11,20 +12,46 @@
 namespace cairn::cmd {
 namespace {
 
+constexpr char kDefaultMaster[] = "127.0.0.1:50051";
+constexpr char kDefaultSlaves[] = "127.0.0.1:50052,127.0.0.1:50053";
+constexpr std::chrono::milliseconds kAskTimeout(3000);
+
 struct Flags {
   std::string scenario = "full";
   std::string mode = "quorum";
   uint32_t pause_before_commit_ms = 0;
-  std::string master = "127.0.0.1:50051";
-  std::string slaves = "127.0.0.1:50052,127.0.0.1:50053";
+  std::string master = kDefaultMaster;
+  std::optional<std::string> slaves;
   std::string ledger;
   uint32_t duration_ms = 5'000;
   int writers = 8;
 };
 
+// Those that the master names. That of a cluster at the default addresses may be down: the others
+// are known all the same.
+Result<std::string> AskForSlaves(const std::string& master) {
+  const Result<std::vector<std::string>> others = tools::OtherMembers(master, kAskTimeout);
+  if (!others.ok() && master == kDefaultMaster) return std::string(kDefaultSlaves);
+  if (!others.ok()) {
+    return Status(others.status().code(), "cannot ask " + master + " for the other nodes (" +
+                                              others.status().message() +
+                                              "); name them with --slave-addrs");
+  }
+  std::string slaves;
+  for (const std::string& address : *others) slaves += (slaves.empty() ? "" : ",") + address;
+  return slaves;
+}
+
 Result<std::vector<std::string>> Addresses(const Flags& flags) {
+  ASSIGN_OR_RETURN(const std::string master, tools::ParseAddress(flags.master));
+  std::string slaves;
+  if (flags.slaves) {
+    slaves = *flags.slaves;
+  } else {
+    ASSIGN_OR_RETURN(slaves, AskForSlaves(master));
+  }
   std::vector<std::string> addresses;
-  std::istringstream list(flags.master + "," + flags.slaves);
+  std::istringstream list(master + "," + slaves);
   for (std::string text; std::getline(list, text, ',');) {
     if (text.empty()) continue;
     Result<std::string> address = tools::ParseAddress(text);
@@ -47,13 +74,15 @@ int Report(const std::string& name, const Status& status) {
 }
 
 int Run(const Flags& flags) {
-  const Result<std::vector<std::string>> addresses = Addresses(flags);
   const bool is_load = flags.scenario == "load" || flags.scenario == "check-load";
-  if (!addresses.ok() || (is_load && flags.ledger.empty())) {
-    std::cerr << "error: "
-              << (addresses.ok() ? "--ledger is required" : addresses.status().message())
-              << std::endl;
+  if (is_load && flags.ledger.empty()) {
+    std::cerr << "error: --ledger is required" << std::endl;
     return kExitUsage;
+  }
+  const Result<std::vector<std::string>> addresses = Addresses(flags);
+  if (!addresses.ok()) {
+    std::cerr << "error: " << addresses.status().message() << std::endl;
+    return addresses.status().code() == StatusCode::kInvalidArgument ? kExitUsage : 1;
   }
   if (is_load) {
     tools::LoadOptions options;
@@ -100,9 +129,12 @@ void AddClientCommand(CLI::App* program, int* exit_code) {
   command->add_option("--master-addr", flags->master, "the node to prefer")
       ->type_name("URL")
       ->capture_default_str();
-  command->add_option("--slave-addrs", flags->slaves, "the other nodes")
-      ->type_name("URL,URL")
-      ->capture_default_str();
+  command
+      ->add_option("--slave-addrs", flags->slaves,
+                   std::string("the other nodes; not given: all other members that the node at "
+                               "--master-addr names, or, if the one at ") +
+                       kDefaultMaster + " does not answer, " + kDefaultSlaves)
+      ->type_name("URL,URL");
   command->add_option("--ledger", flags->ledger, "load, check-load: what became of each write")
       ->type_name("FILE");
   command->add_option("--duration-ms", flags->duration_ms, "load: milliseconds to write for")

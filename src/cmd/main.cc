@@ -1,11 +1,42 @@
 #include <CLI/CLI.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cmd/commands.h"
+
+namespace {
+
+// "cairn member add" when that was chosen, with the place in the tree.
+std::pair<const CLI::App*, std::string> Chosen(const CLI::App* program) {
+  const CLI::App* at = program;
+  std::string name = program->get_name();
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    name += " " + at->get_name();
+  }
+  return {at, name};
+}
+
+std::string InWords(const CLI::App* program, const CLI::Error& error) {
+  const auto [at, name] = Chosen(program);
+  std::string what = error.what();
+  // CLI11 says only that a command is missing, also when there is one that it does not know.
+  const std::vector<std::string> strangers = at->remaining();
+  if (!strangers.empty() && !at->get_subcommands({}).empty()) {
+    const bool flag = strangers.front().starts_with("-");
+    what = (flag ? "unknown flag '" : "unknown command '") + strangers.front() + "'";
+  }
+  return "error: " + what + "\n'" + name + " --help' lists what there is.\n";
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App program{"Cairn: a strongly consistent SQLite, replicated by Raft", "cairn"};
   program.set_version_flag("--version", "cairn " CAIRN_VERSION);
   program.require_subcommand(1);
+  program.failure_message(InWords);
   int exit_code = 0;
   cairn::cmd::AddServerCommand(&program, &exit_code);
   cairn::cmd::AddShellCommand(&program, &exit_code);

@@ -38,19 +38,69 @@ PendingRead Read(Answer* answer, LogIndex index_min = LogIndex(), int64_t deadli
 
 const Status kLost = Unavailable("lost").With(Outcome::kNotApplied);
 
-TEST(Batcher, ASingleCommandGoesAtOnceAndLaterOnesGatherBehindTheDisk) {
+constexpr SteadyTime kNow(1'000'000);
+constexpr SteadyTime kCommitTook(1'000);
+
+TEST(Batcher, ASingleCommandGoesAtOnceAndLaterOnesGatherBehindTheCommit) {
   Answer answer;
   Batcher batcher({100, 10, 4});
-  EXPECT_FALSE(batcher.Ready(0));
+  EXPECT_FALSE(batcher.Ready(0, kNow));
   batcher.Add(Command(&answer));
-  EXPECT_TRUE(batcher.Ready(0));
-  EXPECT_FALSE(batcher.Ready(1));
+  EXPECT_TRUE(batcher.Ready(0, kNow));
+  EXPECT_FALSE(batcher.Ready(1, kNow));
   for (int i = 0; i < 9; ++i) batcher.Add(Command(&answer));
-  EXPECT_TRUE(batcher.Ready(1)) << "a full batch does not wait";
-  EXPECT_TRUE(batcher.Ready(3));
-  EXPECT_FALSE(batcher.Ready(4));
+  EXPECT_TRUE(batcher.Ready(1, kNow)) << "a full batch does not wait";
+  EXPECT_TRUE(batcher.Ready(3, kNow));
+  EXPECT_FALSE(batcher.Ready(4, kNow));
   EXPECT_EQ(batcher.TakeBatch().size(), 10u);
   EXPECT_TRUE(batcher.empty());
+}
+
+TEST(Batcher, ALoneClientThatComesBackNeverWaits) {
+  Answer answer;
+  Batcher batcher({1000, 100, 4});
+  for (int i = 0; i < 3; ++i) {
+    batcher.OnCommitted(1, kCommitTook, kNow);
+    EXPECT_EQ(batcher.gather_until(), SteadyTime::max()) << "nothing is there that could go";
+    batcher.Add(Command(&answer));
+    EXPECT_TRUE(batcher.Ready(0, kNow));
+    batcher.TakeBatch();
+  }
+}
+
+// Else two halves of the clients take turns for ever, in twice as many entries.
+TEST(Batcher, TheNextEntryWaitsForThoseWhoWereJustAnsweredButNotForEver) {
+  Answer answer;
+  Batcher batcher({1000, 100, 4});
+  batcher.Add(Command(&answer));
+  batcher.OnCommitted(2, kCommitTook, kNow);
+  EXPECT_EQ(batcher.gather_until(), kNow + kCommitTook);
+  EXPECT_FALSE(batcher.Ready(0, kNow)) << "two were answered and will be back";
+  batcher.Add(Command(&answer));
+  EXPECT_FALSE(batcher.Ready(0, kNow));
+  batcher.Add(Command(&answer));
+  EXPECT_TRUE(batcher.Ready(0, kNow)) << "all are here";
+  EXPECT_EQ(batcher.TakeBatch().size(), 3u);
+
+  batcher.Add(Command(&answer));
+  batcher.OnCommitted(3, kCommitTook, kNow);
+  EXPECT_FALSE(batcher.Ready(0, kNow + kCommitTook - SteadyTime(1)));
+  EXPECT_TRUE(batcher.Ready(0, kNow + kCommitTook));
+}
+
+TEST(Batcher, WhereClientsDoNotComeBackItSoonWaitsNoMore) {
+  Answer answer;
+  Batcher batcher({1000, 100, 4});
+  int waited = 0;
+  for (int i = 0; i < 100; ++i) {
+    batcher.OnCommitted(8, kCommitTook, kNow);
+    batcher.Add(Command(&answer));
+    waited += batcher.Ready(0, kNow) ? 0 : 1;
+    EXPECT_TRUE(batcher.Ready(0, kNow + kCommitTook));
+    batcher.TakeBatch();
+  }
+  EXPECT_GT(waited, 1) << "it tries again now and then";
+  EXPECT_LT(waited, 10);
 }
 
 TEST(Batcher, BatchesAreBoundedInBytesAndALargerCommandGoesAlone) {

@@ -46,6 +46,8 @@ class ReadBarriers {
 
   size_t size() const { return size_; }
 
+  bool awaiting_apply() const { return !awaiting_apply_.empty(); }
+
  private:
   std::vector<PendingRead> TakeRound(uint64_t round);
   void Finish(PendingRead& read, Result<LogIndex> result);

@@ -85,6 +85,7 @@ class ReplicaImpl final : public Replica,
   void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) override;
   state_machine::StateMachine& state() override { return *state_; }
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;
+  void SetLeaderWatcher(std::function<void()> watcher) override { watcher_ = std::move(watcher); }
   std::optional<LeaderHint> leader_hint() const override;
   bool is_leader() const override { return is_leader_; }
   ReplicaStatus status() const override;
@@ -98,6 +99,7 @@ class ReplicaImpl final : public Replica,
   // ---- transport::Handler
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
   void OnUnreachable(GroupId group, MemberId member) override;
+  void OnPeerGone(GroupId group, MemberId member) override;
   transport::ProbeReply OnProbe() override;
   void OnJoin(const transport::JoinRequest& request,
               std::function<void(Result<transport::JoinReply>)> reply) override;
@@ -157,7 +159,7 @@ class ReplicaImpl final : public Replica,
 
   // ---- ApplyWorkerEvents, on the apply thread
   void OnApplied(const AppliedReport& report) override {
-    Post([report](ReplicaCore& core) { core.OnApplied(report); });
+    PostNews([report](ReplicaCore& core) { core.OnApplied(report); }, awaits_applied_);
   }
   void OnApplyStopped(const Status& status) override {
     Post([status](ReplicaCore& core) { core.OnApplyStopped(status); });
@@ -174,6 +176,12 @@ class ReplicaImpl final : public Replica,
 
  private:
   bool Post(Event event) { return events_->Push(std::move(event)); }
+  // The core thread sleeps on unless it awaits such news. It says so before it goes to sleep: if it
+  // said no, it either finds the event before it sleeps, or has no need of it till the next tick.
+  void PostNews(Event event, const std::atomic<bool>& awaited) {
+    events_->PushQuietly(std::move(event));
+    if (awaited) events_->Wake();
+  }
   void RunCore();
   void Publish(bool with_status);
   void StopThreads(bool checkpoint);
@@ -183,6 +191,7 @@ class ReplicaImpl final : public Replica,
   Clock* const clock_;
   Rng rng_;
   transport::Transport* transport_ = nullptr;
+  std::function<void()> watcher_;
   // Shared with callbacks that may come after this object is gone; closed then.
   const std::shared_ptr<Events> events_;
   std::atomic<size_t> message_bytes_{0};
@@ -193,6 +202,8 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> installing_{false};
   std::atomic<bool> out_of_service_{false};
   std::atomic<uint64_t> applied_{0};
+  std::atomic<bool> awaits_applied_{true};
+  std::atomic<bool> awaits_persisted_{true};
   std::atomic<uint64_t> snapshot_min_{0};
   mutable std::mutex published_mutex_;
   ReplicaStatus published_status_;
@@ -225,7 +236,11 @@ void ReplicaImpl::RunCore() {
   const SteadyTime tick = options_.tick;
   SteadyTime next_tick = clock_->SteadyNow() + tick;
   std::vector<Event> events;
-  while (events_->PopAll(&events, std::max(SteadyTime(0), next_tick - clock_->SteadyNow()))) {
+  const auto until_due = [&] {
+    const SteadyTime due = std::min(next_tick, core_->NextFlush());
+    return std::max(SteadyTime(0), due - clock_->SteadyNow());
+  };
+  while (events_->PopAll(&events, until_due())) {
     for (Event& event : events) event(*core_);
     events.clear();
     const SteadyTime now = clock_->SteadyNow();
@@ -241,6 +256,8 @@ void ReplicaImpl::RunCore() {
 }
 
 void ReplicaImpl::Publish(bool with_status) {
+  awaits_applied_ = core_->awaits_applied();
+  awaits_persisted_ = core_->awaits_persisted();
   applied_ = core_->applied().value();
   snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
@@ -248,13 +265,19 @@ void ReplicaImpl::Publish(bool with_status) {
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
-  std::lock_guard lock(published_mutex_);
-  published_status_ = std::move(status);
-  if (!changed) return;
-  published_version_ = core_->version();
-  is_leader_ = core_->is_leader();
-  published_hint_ = core_->leader_hint();
-  published_probe_ = core_->probe_reply();
+  bool leader_changed = false;
+  {
+    std::lock_guard lock(published_mutex_);
+    published_status_ = std::move(status);
+    if (!changed) return;
+    published_version_ = core_->version();
+    const std::optional<LeaderHint> hint = core_->leader_hint();
+    leader_changed = is_leader_ != core_->is_leader() || published_hint_ != hint;
+    is_leader_ = core_->is_leader();
+    published_hint_ = hint;
+    published_probe_ = core_->probe_reply();
+  }
+  if (leader_changed && watcher_) watcher_();
 }
 
 std::optional<LeaderHint> ReplicaImpl::leader_hint() const {
@@ -307,7 +330,12 @@ void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
 
 void ReplicaImpl::AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) {
   if (auto hint = leader_hint()) return done(*std::move(hint));
-  if (!Post([=](ReplicaCore& core) { core.AwaitLeader(deadline, done); })) {
+  // Who hears that there is a leader asks next where, and whether it is this node.
+  const auto published = [this, done](Result<LeaderHint> hint) {
+    if (hint.ok()) Publish(/*with_status=*/false);
+    done(std::move(hint));
+  };
+  if (!Post([=](ReplicaCore& core) { core.AwaitLeader(deadline, published); })) {
     done(Unavailable("the node is shutting down"));
   }
 }
@@ -376,6 +404,11 @@ void ReplicaImpl::OnUnreachable(GroupId group, MemberId member) {
   Post([member](ReplicaCore& core) { core.OnUnreachable(member); });
 }
 
+void ReplicaImpl::OnPeerGone(GroupId group, MemberId member) {
+  if (group != options_.group) return;
+  Post([member](ReplicaCore& core) { core.OnPeerGone(member); });
+}
+
 transport::ProbeReply ReplicaImpl::OnProbe() {
   std::lock_guard lock(published_mutex_);
   return published_probe_;
@@ -420,7 +453,8 @@ void ReplicaImpl::Join(const std::string& address, const transport::JoinRequest&
 void ReplicaImpl::OnDurable(std::vector<raft::Message> send,
                             std::vector<raft::AppendTicket> tickets) {
   if (!send.empty()) transport_->Send(options_.group, std::move(send));
-  Post([ticket = tickets.back()](ReplicaCore& core) { core.OnPersisted(ticket); });
+  PostNews([ticket = tickets.back()](ReplicaCore& core) { core.OnPersisted(ticket); },
+           awaits_persisted_);
 }
 
 }  // namespace

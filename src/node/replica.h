@@ -102,6 +102,9 @@ class Replica {
   // Calls `done` when a leader is known (OK) or the deadline has passed (UNAVAILABLE). Gives its
   // hint.
   virtual void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) = 0;
+  // Called whenever leader_hint() or is_leader() has changed and says so. Set before Start; called
+  // on the replica's core thread.
+  virtual void SetLeaderWatcher(std::function<void()> watcher) = 0;
   virtual std::optional<LeaderHint> leader_hint() const = 0;
   virtual bool is_leader() const = 0;
   virtual ReplicaStatus status() const = 0;

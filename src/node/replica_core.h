@@ -47,11 +47,18 @@ class ReplicaCore {
   void Start();
   // Routes what the events since the last call led to.
   void Flush();
+  // Whether OnApplied, or OnPersisted, would lead to anything before the next tick. If not, they
+  // may come late, together with other events.
+  bool awaits_applied() const;
+  bool awaits_persisted() const;
+  // When to call Flush though nothing has happened: a part of a tick from now, or max().
+  SteadyTime NextFlush() const;
 
   // ---- Events
   void OnTick(uint64_t ticks);
   void OnMessages(std::vector<raft::Message> messages);
   void OnUnreachable(MemberId member);
+  void OnPeerGone(MemberId member);
   // The persist with this ticket, and so all before it, are durable.
   void OnPersisted(const raft::AppendTicket& ticket);
   void OnFetched(raft::Fetched fetched);
@@ -173,6 +180,8 @@ class ReplicaCore {
   // Proposals and reads (replica_core_requests.cc).
   void StepProposals();
   void StepReads();
+  void StepTellCommit();
+  void ForgetCommitted(SteadyTime now);
   void ProposeBatch(std::vector<PendingCommandPtr> batch);
   void ProposeExpiry();
   std::optional<Status> Refusal() const;
@@ -228,7 +237,12 @@ class ReplicaCore {
   ProposalTracker tracker_;
   uint64_t next_id_ = 1;  // of what is stepped into the core: proposals and rounds of reads
   std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
-  std::set<LogIndex> uncommitted_;  // our entries, as leader, that are not yet committed
+  struct InFlightEntry {
+    size_t commands = 0;
+    SteadyTime proposed{0};
+  };
+  // Our entries, as leader, that are not yet committed.
+  std::map<LogIndex, InFlightEntry> uncommitted_;
   // The lease clock of this leader: where it stood when its first own entry was applied.
   struct Lease {
     Term term;
@@ -237,6 +251,8 @@ class ReplicaCore {
   };
   std::optional<Lease> lease_;
   std::optional<SteadyTime> expiry_proposed_;
+  // When to tell followers of a commit that no append has told them of.
+  std::optional<SteadyTime> tell_commit_at_;
 
   // Reads.
   ReadBarriers reads_;

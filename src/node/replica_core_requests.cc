@@ -11,6 +11,9 @@ namespace {
 
 constexpr size_t kLeaderWaitersMax = 65536;
 // A due deadline is proposed again if it has not gone by then.
+// How long the news of a commit waits for an append to travel with. Reads on followers do not wait
+// for it; they bring it home with their read index.
+constexpr SteadyTime kTellCommitAfter = std::chrono::milliseconds(2);
 constexpr SteadyTime kExpiryRetry = std::chrono::seconds(1);
 
 std::string MiB(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
@@ -62,6 +65,7 @@ std::optional<uint64_t> ReplicaCore::LeaseNow(SteadyTime now) const {
 }
 
 void ReplicaCore::StepProposals() {
+  ForgetCommitted(clock_->SteadyNow());
   if (batcher_.empty()) return;
   if (!is_leader()) {
     for (PendingCommandPtr& c : batcher_.TakeAll()) c->Finish(NotLeader());
@@ -69,12 +73,31 @@ void ReplicaCore::StepProposals() {
   }
   // The lease clock is known once an entry of our own term has been applied; until then commands
   // wait (a new leader: for one round trip).
-  if (!LeaseNow(clock_->SteadyNow())) return;
+  const SteadyTime now = clock_->SteadyNow();
+  if (!LeaseNow(now)) return;
   // What has just been committed makes room before the core's output is taken: the next entry then
-  // carries the news of the commit, which would otherwise need messages of its own.
-  uncommitted_.erase(uncommitted_.begin(), uncommitted_.upper_bound(raft_->commit()));
-  while (batcher_.Ready(uncommitted_.size() + proposing_.size()))
+  // carries the news of the commit.
+  while (batcher_.Ready(uncommitted_.size() + proposing_.size(), now)) {
     ProposeBatch(batcher_.TakeBatch());
+  }
+}
+
+void ReplicaCore::ForgetCommitted(SteadyTime now) {
+  const auto end = uncommitted_.upper_bound(raft_->commit());
+  for (auto it = uncommitted_.begin(); it != end; ++it) {
+    batcher_.OnCommitted(it->second.commands, now - it->second.proposed, now);
+  }
+  uncommitted_.erase(uncommitted_.begin(), end);
+}
+
+void ReplicaCore::StepTellCommit() {
+  if (!raft_->commit_untold()) {
+    tell_commit_at_.reset();
+    return;
+  }
+  const SteadyTime now = clock_->SteadyNow();
+  if (!tell_commit_at_) tell_commit_at_ = now + kTellCommitAfter;
+  if (now >= *tell_commit_at_) raft_->Step(raft::TellCommit{});
 }
 
 void ReplicaCore::ProposeBatch(std::vector<PendingCommandPtr> batch) {

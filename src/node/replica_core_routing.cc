@@ -25,6 +25,10 @@ void ReplicaCore::OnUnreachable(MemberId member) {
   if (raft_) raft_->Step(raft::Unreachable{member});
 }
 
+void ReplicaCore::OnPeerGone(MemberId member) {
+  if (raft_) raft_->Step(raft::PeerGone{member});
+}
+
 void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
   while (!in_flight_persists_.empty() && in_flight_persists_.front().sequence <= ticket.sequence) {
     in_flight_persists_.pop_front();
@@ -84,12 +88,34 @@ void ReplicaCore::Flush() {
   if (!raft_) return;
   StepProposals();
   StepReads();
+  StepTellCommit();
   while (raft_->HasOutput()) {
     Route(raft_->TakeOutput());
     StepProposals();
     StepReads();
+    if (!raft_->HasOutput()) StepTellCommit();
   }
   CheckInstallAccepted(nullptr);
+}
+
+bool ReplicaCore::awaits_applied() const {
+  if (!raft_ || shutting_down_ || reads_.awaiting_apply() || raft_->holds_back_committed())
+    return true;
+  return is_leader() && !lease_;
+}
+
+bool ReplicaCore::awaits_persisted() const {
+  // A leader's own disk counts for the majority; a follower's acknowledgement left with the sync,
+  // and what is committed meanwhile can be applied once it is durable.
+  return !raft_ || is_leader() || shutting_down_ || installing_ || raft_->holds_back_committed() ||
+         raft_->role() != raft::Role::kFollower;
+}
+
+SteadyTime ReplicaCore::NextFlush() const {
+  // While an entry is under way its commit will come as an event.
+  const bool gathering = uncommitted_.empty() && proposing_.empty();
+  return std::min(gathering ? batcher_.gather_until() : SteadyTime::max(),
+                  tell_commit_at_.value_or(SteadyTime::max()));
 }
 
 void ReplicaCore::Route(raft::Output output) {
@@ -98,7 +124,7 @@ void ReplicaCore::Route(raft::Output output) {
     const auto it = proposing_.find(accepted.id);
     // A change of configuration; the job that wanted it may be over.
     if (it == proposing_.end()) continue;
-    uncommitted_.insert(accepted.index);
+    uncommitted_[accepted.index] = {it->second.size(), clock_->SteadyNow()};
     tracker_.Add(accepted.index, accepted.term, std::move(it->second));
     proposing_.erase(it);
   }

@@ -121,6 +121,56 @@ class ReplicaCoreTest : public ::testing::Test {
     Tick();
     Settle();
   }
+  // The other member says yes to all it was sent since the last call.
+  void AnswerAsMember2() {
+    std::vector<raft::Message> replies;
+    for (const raft::Message& m : std::exchange(effects_.sent, {})) {
+      raft::Message reply{m.to, m.from, m.term, raft::HeartbeatReply{}};
+      if (std::holds_alternative<raft::PreVoteRequest>(m.body)) {
+        reply.body = raft::PreVoteReply{true};
+      } else if (std::holds_alternative<raft::VoteRequest>(m.body)) {
+        reply.body = raft::VoteReply{true};
+      } else if (const auto* append = std::get_if<raft::AppendRequest>(&m.body)) {
+        reply.body = raft::AppendReply{true, append->prev_index + append->entries.size(),
+                                       LogIndex(), Term()};
+      }
+      if (const auto* heartbeat = std::get_if<raft::Heartbeat>(&m.body)) {
+        reply.body = raft::HeartbeatReply{heartbeat->read_id};
+      }
+      replies.push_back(std::move(reply));
+    }
+    core_->OnMessages(std::move(replies));
+    core_->Flush();
+  }
+  void LeadWithMember2() {
+    StartMember({1, 2});
+    for (int i = 0; i < 100 && !core_->is_leader(); ++i) {
+      Tick();
+      SendAfterSync();
+      AnswerAsMember2();
+    }
+    ASSERT_TRUE(core_->is_leader());
+    for (int i = 0; i < 20; ++i) {
+      Tick();
+      SendAfterSync();
+      AnswerAsMember2();
+      ApplyAll();
+    }
+  }
+  void SendAfterSync() {
+    for (const raft::Persist& p : effects_.persists) {
+      for (const raft::Message& m : p.send_after) effects_.sent.push_back(m);
+    }
+    Sync();
+  }
+  LogIndex CommitTold() {
+    LogIndex told;
+    for (const raft::Message& m : effects_.sent) {
+      if (const auto* append = std::get_if<raft::AppendRequest>(&m.body)) told = append->commit;
+      if (const auto* heartbeat = std::get_if<raft::Heartbeat>(&m.body)) told = heartbeat->commit;
+    }
+    return told;
+  }
   std::shared_ptr<Status> Propose(SteadyTime timeout = std::chrono::seconds(10)) {
     auto outcome = std::make_shared<Status>(StatusCode::kUnknown, "pending");
     state_machine::Command command;
@@ -162,6 +212,51 @@ TEST_F(ReplicaCoreTest, CommandsThatComeWhileTheDiskWorksShareOneEntry) {
   for (const auto& status : rest) EXPECT_TRUE(status->ok());
   EXPECT_EQ(headers_.size(), 2u);
   EXPECT_EQ(commands_, 21u);
+}
+
+// Messages and wake-ups of their own for every commit would cost as much as the write itself.
+TEST_F(ReplicaCoreTest, TheNewsOfACommitTravelsWithTheNextAppendOrSoonAlone) {
+  LeadWithMember2();
+  const auto first = Propose();
+  core_->Flush();
+  Sync();
+  AnswerAsMember2();
+  ApplyAll();
+  ASSERT_TRUE(first->ok());
+  EXPECT_TRUE(effects_.sent.empty()) << "another write may come at once";
+  Propose();
+  core_->Flush();
+  const LogIndex committed = core_->status().core.commit;
+  EXPECT_EQ(CommitTold(), committed) << "and has carried it";
+  Sync();
+  AnswerAsMember2();
+  ASSERT_TRUE(effects_.sent.empty());
+  const SteadyTime due = core_->NextFlush();
+  ASSERT_GT(due, clock_.SteadyNow());
+  ASSERT_LT(due, clock_.SteadyNow() + options_.tick);
+  clock_.Advance(due - clock_.SteadyNow());
+  core_->Flush();
+  EXPECT_EQ(CommitTold(), committed + 1) << "nobody came";
+  EXPECT_EQ(core_->NextFlush(), SteadyTime::max());
+}
+
+TEST_F(ReplicaCoreTest, NewsOfTheWorkersIsAwaitedOnlyByThoseWhoCanDoSomethingWithIt) {
+  LeadWithMember2();
+  EXPECT_TRUE(core_->awaits_persisted()) << "its own disk counts for the majority";
+  EXPECT_FALSE(core_->awaits_applied());
+  Propose();
+  core_->Flush();
+  Sync();
+  AnswerAsMember2();
+  bool granted = false;
+  core_->ReadBarrier({}, clock_.SteadyNow() + std::chrono::seconds(1),
+                     [&](const Result<LogIndex>& r) { granted = r.ok(); });
+  core_->Flush();
+  AnswerAsMember2();
+  EXPECT_TRUE(core_->awaits_applied()) << "a read waits for it";
+  ApplyAll();
+  EXPECT_TRUE(granted);
+  EXPECT_FALSE(core_->awaits_applied());
 }
 
 TEST_F(ReplicaCoreTest, TheLeaseClockFollowsTheSteadyClockWhateverTheWallClockDoes) {
@@ -234,6 +329,22 @@ TEST_F(ReplicaCoreTest, AStalledDiskEndsLeadershipAndNoCampaignFollowsWhileItLas
   EXPECT_TRUE(core_->is_leader());
   Settle();
   EXPECT_TRUE(proposed->ok()) << *proposed;
+}
+
+TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
+  StartMember({1, 2, 3});
+  core_->OnMessages({{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});
+  core_->Flush();
+  ASSERT_TRUE(core_->leader_hint().has_value());
+  const uint64_t known = core_->version();
+  core_->OnPeerGone(MemberId(2));
+  Tick(static_cast<int>(options_.heartbeat_ticks));
+  EXPECT_FALSE(core_->leader_hint().has_value());
+  EXPECT_GT(core_->version(), known) << "those who wait for a leader are told";
+  effects_.sent.clear();
+  Tick(static_cast<int>(options_.election_ticks / 2 + 1));
+  ASSERT_FALSE(effects_.sent.empty());
+  EXPECT_TRUE(std::holds_alternative<raft::PreVoteRequest>(effects_.sent[0].body));
 }
 
 TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {

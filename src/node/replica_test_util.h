@@ -161,6 +161,10 @@ class HandlerSwitch final : public transport::Handler {
     std::shared_lock lock(mutex_);
     if (handler_) handler_->OnUnreachable(group, member);
   }
+  void OnPeerGone(GroupId group, MemberId member) override {
+    std::shared_lock lock(mutex_);
+    if (handler_) handler_->OnPeerGone(group, member);
+  }
   transport::ProbeReply OnProbe() override {
     std::shared_lock lock(mutex_);
     return handler_ ? handler_->OnProbe() : transport::ProbeReply{};

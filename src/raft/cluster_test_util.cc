@@ -93,6 +93,9 @@ void TestCluster::Propose(MemberId id, uint64_t proposal_id, std::string payload
 void TestCluster::Collect(MemberId id) {
   Node& node = nodes_.at(id);
   while (node.core->HasOutput()) TakeOutputOf(id);
+  if (!node.core->commit_untold()) return;
+  node.core->Step(TellCommit{});
+  TakeOutputOf(id);
 }
 
 void TestCluster::TakeOutputOf(MemberId id) {
@@ -285,6 +288,7 @@ void TestCluster::ReopenMachine(MemberId id) {
 void TestCluster::ReplaceMachine(MemberId id, MemberId donor) {
   Node& node = nodes_.at(id);
   const MachineImage image = nodes_.at(donor).machine;
+  // A node that has not joined yet has nothing to give.
   if (!node.core || node.incoming || image.index.is_none()) return;
   if (image.index < node.machine_durable.index) return;
   node.machine = node.machine_durable = image;

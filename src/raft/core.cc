@@ -20,6 +20,8 @@ Role RaftCore::role() const { return impl_->role(); }
 Term RaftCore::term() const { return impl_->term(); }
 MemberId RaftCore::leader() const { return impl_->leader(); }
 LogIndex RaftCore::commit() const { return impl_->commit(); }
+bool RaftCore::holds_back_committed() const { return impl_->HoldsBackCommitted(); }
+bool RaftCore::commit_untold() const { return impl_->CommitUntold(); }
 
 RaftCore::Impl::Impl(Options options, InitialState initial, Rng* rng)
     : options_(std::move(options)),
@@ -170,10 +172,7 @@ std::string RaftCore::Impl::WhereIsTheLeader() const {
 void RaftCore::Impl::LeaderWork(Leader& leader) {
   LeaveJointIfCommitted(leader);
   StartReadRounds(leader);
-  for (auto& [id, peer] : leader.peers) {
-    SendAppends(id, peer);
-    TellCommit(leader, id, peer);
-  }
+  for (auto& [id, peer] : leader.peers) SendAppends(id, peer);
   SendTimeoutNow(leader);
 }
 

@@ -22,6 +22,9 @@
 //   6. on `send_snapshots` stream a snapshot to that peer, announced by a SnapshotOffer message in
 //   the
 //      term given, and Step(SnapshotSent{peer, ok, index}).
+//   7. when commit_untold() has held for some milliseconds, Step(TellCommit{}): followers learn of
+//   a
+//      commit from the next append, which in a busy cluster comes at once and costs nothing more.
 // A failed write or sync of the log must abort the process (raft-core.md rows 25, 26).
 #pragma once
 
@@ -125,11 +128,21 @@ struct SnapshotSent {
 struct Unreachable {
   MemberId peer;
 };
+// The process of a peer has ended, as far as one can tell: its host refuses connections where it
+// listened. A follower that was led by it, and hears nothing of it for a heartbeat interval either,
+// takes the leader for lost at once and asks for pre-votes after a short random time. An election
+// is an election all the same: who still hears the leader refuses, so wrong news disturb nobody.
+// May be repeated.
+struct PeerGone {
+  MemberId peer;
+};
 // Entries up to `index` may go: the state machine holds them durably. Keeps what peers still need
 // only as far as the owner wishes; the core just forgets.
 struct Compact {
   LogIndex index;
 };
+// The owner has waited long enough for an append that would carry the commit index (see duty 7).
+struct TellCommit {};
 // The state machine stands at `meta` now, wherever it stood before: it was reopened after a
 // failure, or replaced by a snapshot that this node asked for by its Fitness. What follows is
 // handed out anew. `meta` must not lie before the beginning of the log; if the log does not hold
@@ -145,7 +158,7 @@ struct StepDown {
 
 using Input = std::variant<Tick, Received, Propose, ProposeConfig, ReadBarrier, Persisted, Applied,
                            Fetched, TransferLeader, SnapshotReady, SnapshotFailed, SnapshotSent,
-                           Unreachable, Compact, Restored, Fitness, StepDown>;
+                           Unreachable, PeerGone, Compact, TellCommit, Restored, Fitness, StepDown>;
 
 // ---- Outputs
 // -------------------------------------------------------------------------------------
@@ -308,6 +321,11 @@ class RaftCore {
   Term term() const;
   MemberId leader() const;
   LogIndex commit() const;
+  // Committed entries wait here: to be durable, or for what was handed out to be applied.
+  bool holds_back_committed() const;
+  // Leader: some follower has acknowledged entries of which it was not told that they are
+  // committed.
+  bool commit_untold() const;
 
  private:
   class Impl;

@@ -1,4 +1,5 @@
 #include <type_traits>
+#include <utility>
 
 #include "base/check.h"
 #include "raft/core_impl.h"
@@ -14,6 +15,10 @@ bool Is(const Message& message) {
 bool IsFromLeader(const Message& message) {
   return Is<AppendRequest>(message) || Is<Heartbeat>(message) || Is<SnapshotOffer>(message);
 }
+
+// So many pre-votes are asked for in a hurry: the others may learn a moment later than this node
+// that the leader is gone.
+constexpr int kHastyTimeouts = 3;
 
 }  // namespace
 
@@ -54,7 +59,31 @@ void RaftCore::Impl::AnswerOldTerm(const Message& message) {
 
 void RaftCore::Impl::ResetElectionTimer() {
   election_elapsed_ = 0;
-  election_timeout_ = options_.election_ticks + rng_->Below(options_.election_ticks);
+  if (hasty_timeouts_ > 0) {
+    // Random all the same: two that ask at one moment may both campaign and split the votes.
+    election_timeout_ = options_.heartbeat_ticks + 1 + rng_->Below(options_.election_ticks / 2);
+  } else {
+    election_timeout_ = options_.election_ticks + rng_->Below(options_.election_ticks);
+  }
+}
+
+void RaftCore::Impl::On(PeerGone gone) {
+  On(Unreachable{gone.peer});
+  if (role() != Role::kFollower || leader_ != gone.peer || hasty_timeouts_ > 0) return;
+  hasty_timeouts_ = kHastyTimeouts;
+  const uint64_t elapsed = election_elapsed_;
+  ResetElectionTimer();
+  election_elapsed_ = elapsed;
+  ForgetLostLeader();
+}
+
+// The wait for a missing heartbeat is what makes wrong news harmless: a leader that is refused on
+// the way to it, by a firewall say, but heard on the way back, is kept.
+void RaftCore::Impl::ForgetLostLeader() {
+  if (hasty_timeouts_ == 0 || leader_.is_none()) return;
+  if (election_elapsed_ < options_.heartbeat_ticks) return;
+  dirty_ = true;
+  leader_ = MemberId();
 }
 
 void RaftCore::Impl::BecomeFollower(Term term, MemberId leader) {
@@ -68,6 +97,7 @@ void RaftCore::Impl::BecomeFollower(Term term, MemberId leader) {
     vote_ = MemberId();
   }
   // A stranger's higher term alone does not put this node's own candidacy off (5.2).
+  if (!leader.is_none()) hasty_timeouts_ = 0;
   if (!leader.is_none() || role() != Role::kFollower) ResetElectionTimer();
   role_ = Follower{};
   leader_ = leader;
@@ -132,6 +162,7 @@ void RaftCore::Impl::TickOthers() {
   TickReads();
   if (quiet_ticks_ > 0) --quiet_ticks_;
   ++election_elapsed_;
+  ForgetLostLeader();
   if (!MayCampaign()) return;
   // The only voter has nobody to wait for.
   const Configuration& now = config();
@@ -143,6 +174,7 @@ void RaftCore::Impl::StartPreVote() {
   dirty_ = true;
   // Without a leader in mind, so that two nodes that miss it can agree.
   leader_ = MemberId();
+  if (hasty_timeouts_ > 0) --hasty_timeouts_;
   ResetElectionTimer();
   auto& candidate = role_.emplace<PreCandidate>();
   candidate.votes[options_.self] = true;
@@ -164,6 +196,8 @@ void RaftCore::Impl::Campaign(bool transfer) {
   ++term_;
   vote_ = options_.self;
   leader_ = MemberId();
+  // Votes wait for disks: an election that was split is repeated after a long timeout.
+  hasty_timeouts_ = 0;
   ResetElectionTimer();
   role_ = Candidate{{}, next_sequence_};
   for (const auto& [id, info] : config().info) {
@@ -207,7 +241,9 @@ void RaftCore::Impl::OnLeaderHeard(MemberId from) {
                                               << leader_.value() << " and " << from.value();
   // Before anything can return early: a follower that hears its leader on any path, also one that
   // refuses what it hears, must not time out.
-  if (role() != Role::kFollower || leader_.is_none()) BecomeFollower(term_, from);
+  if (role() != Role::kFollower || leader_.is_none() || hasty_timeouts_ > 0) {
+    BecomeFollower(term_, from);
+  }
   election_elapsed_ = 0;
 }
 
@@ -237,6 +273,8 @@ void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
   const bool granted = free && MayElect(request.last_index, request.last_term);
   if (granted) {
     vote_ = m.from;
+    // The one it voted for is given the time that disks take.
+    if (std::exchange(hasty_timeouts_, 0) > 0) ResetElectionTimer();
     election_elapsed_ = 0;
   }
   SendAfter(m.from, VoteReply{granted});

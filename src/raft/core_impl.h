@@ -107,6 +107,8 @@ class RaftCore::Impl {
   Term term() const { return term_; }
   MemberId leader() const { return leader_; }
   LogIndex commit() const { return commit_; }
+  bool HoldsBackCommitted() const { return handed_ < commit_; }
+  bool CommitUntold() const;  // core_replication.cc
 
  private:
   // ---- core.cc
@@ -123,7 +125,9 @@ class RaftCore::Impl {
   void On(SnapshotFailed);
   void On(SnapshotSent sent);
   void On(Unreachable unreachable);
+  void On(PeerGone gone);
   void On(Compact compact);
+  void On(TellCommit);
   void On(Restored restored);
   void On(Fitness fitness) { fitness_ = fitness; }
   void On(StepDown step_down);
@@ -149,6 +153,8 @@ class RaftCore::Impl {
   void BecomeFollower(Term term, MemberId leader);
   void BecomeLeader();
   void ResetElectionTimer();
+  // A leader whose process is gone, and that misses a heartbeat, is none any more.
+  void ForgetLostLeader();
   bool MayCampaign() const;
   // A leader was heard of less than the shortest election timeout ago.
   bool HoldsToLeader() const;
@@ -175,7 +181,7 @@ class RaftCore::Impl {
   void SendAppendOf(MemberId id, Peer& peer, std::vector<Entry> entries);
   void FetchFor(MemberId id, Peer& peer);
   void SendHeartbeat(const Leader& leader, MemberId id, Peer& peer);
-  void TellCommit(const Leader& leader, MemberId id, Peer& peer);
+  bool CommitUntold(const Peer& peer) const;
   void Handle(const Message& m, AppendRequest& request);
   void AcceptEntries(AppendRequest& request);
   void Handle(const Message& m, const AppendReply& reply);
@@ -188,6 +194,8 @@ class RaftCore::Impl {
   // ---- core_reads.cc
   void AddReader(Leader& leader, Reader reader);
   void StartReadRounds(Leader& leader);
+  void GrantTo(Leader& leader, MemberId to, uint64_t context, LogIndex index);
+  bool IsQuorumWith(MemberId other) const;
   void FinishReadRounds(Leader& leader);
   void FailReads(Leader& leader);
   void AdoptOwnReads(Leader& leader);
@@ -237,6 +245,10 @@ class RaftCore::Impl {
   uint64_t election_elapsed_ = 0;
   uint64_t election_timeout_ = 0;
   uint64_t quiet_ticks_ = 0;
+  // Short election timeouts that this node may still take since its leader's process is gone.
+  // Bounded: one that is refused by all, because its own link alone is broken, returns to the long
+  // ones.
+  int hasty_timeouts_ = 0;
 
   FollowerReads reads_;
   Fitness fitness_;

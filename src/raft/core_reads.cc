@@ -55,6 +55,13 @@ void RaftCore::Impl::StartReadRounds(Leader& leader) {
   FinishReadRounds(leader);
 }
 
+// With the commit index, which it must know before it can serve the reads.
+void RaftCore::Impl::GrantTo(Leader& leader, MemberId to, uint64_t context, LogIndex index) {
+  const auto it = leader.peers.find(to);
+  if (it != leader.peers.end() && CommitUntold(it->second)) SendHeartbeat(leader, to, it->second);
+  SendNow(to, ReadIndexReply{context, true, index});
+}
+
 void RaftCore::Impl::FinishReadRounds(Leader& leader) {
   const ReadId confirmed = QuorumReached<ReadId>(config(), [&](MemberId id) {
     if (IsSelf(id)) return leader.last_read_id;
@@ -67,7 +74,7 @@ void RaftCore::Impl::FinishReadRounds(Leader& leader) {
       if (reader.from.is_none()) {
         out_.reads.push_back({reader.id, round.index});
       } else {
-        SendNow(reader.from, ReadIndexReply{reader.id, true, round.index});
+        GrantTo(leader, reader.from, reader.id, round.index);
       }
     }
     leader.readers -= round.readers.size();
@@ -101,10 +108,25 @@ void RaftCore::Impl::AdoptOwnReads(Leader& leader) {
   reads_.count = 0;
 }
 
+// Whether this leader and `other` are a majority by themselves.
+bool RaftCore::Impl::IsQuorumWith(MemberId other) const {
+  return QuorumReached<ReadId>(config(), [&](MemberId id) {
+           return IsSelf(id) || id == other ? ReadId(1) : ReadId();
+         }) == ReadId(1);
+}
+
 void RaftCore::Impl::Handle(const Message& m, const ReadIndexRequest& request) {
   Leader* leader = leader_role();
   if (leader == nullptr || leader->readers >= options_.pending_reads_max) {
     SendNow(m.from, ReadIndexReply{request.context, false, LogIndex()});
+    return;
+  }
+  // The question is itself an acknowledgement: it was sent in this term, after all the reads it
+  // stands for had been asked, so its sender had not voted in a later one by then, and neither had
+  // this leader. No other leader can have committed anything before the reads were asked. It counts
+  // for its own reads only: it may have been on its way since long before others were asked.
+  if (IsReady(*leader) && IsQuorumWith(m.from)) {
+    GrantTo(*leader, m.from, request.context, commit_);
     return;
   }
   AddReader(*leader, {m.from, request.context});

@@ -85,9 +85,23 @@ void RaftCore::Impl::SendHeartbeat(const Leader& leader, MemberId id, Peer& peer
   SendNow(id, Heartbeat{commit, leader.last_read_id});
 }
 
-// A commit that no append carries goes out by a heartbeat at once: reads on followers wait for it.
-void RaftCore::Impl::TellCommit(const Leader& leader, MemberId id, Peer& peer) {
-  if (peer.commit_sent < std::min(peer.progress.match(), commit_)) SendHeartbeat(leader, id, peer);
+bool RaftCore::Impl::CommitUntold(const Peer& peer) const {
+  return peer.commit_sent < std::min(peer.progress.match(), commit_);
+}
+
+bool RaftCore::Impl::CommitUntold() const {
+  const Leader* leader = leader_role();
+  return leader != nullptr &&
+         std::any_of(leader->peers.begin(), leader->peers.end(),
+                     [this](const auto& peer) { return CommitUntold(peer.second); });
+}
+
+void RaftCore::Impl::On(TellCommit) {
+  Leader* leader = leader_role();
+  if (leader == nullptr) return;
+  for (auto& [id, peer] : leader->peers) {
+    if (CommitUntold(peer)) SendHeartbeat(*leader, id, peer);
+  }
 }
 
 void RaftCore::Impl::Handle(const Message& m, const AppendReply& reply) {

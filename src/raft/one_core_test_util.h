@@ -95,6 +95,21 @@ class OneCore {
     return found.empty() ? Body{} : std::get<Body>(found.back().body);
   }
   CoreStatus status() const { return core->status(); }
+  // Takes all output there is, but tells no commit by itself.
+  void TakeOutputs() {
+    while (core->HasOutput()) {
+      Output output = core->TakeOutput();
+      Move(&output.send_now, &sent);
+      Move(&output.persists, &writes);
+      Move(&output.reads, &reads);
+      Move(&output.dropped, &dropped);
+      Move(&output.accepted, &accepted);
+      Move(&output.fetches, &fetches);
+      Move(&output.send_snapshots, &snapshots);
+      if (output.committed) batches.push_back(*output.committed);
+      if (output.install_snapshot) installs.push_back(*output.install_snapshot);
+    }
+  }
 
   std::unique_ptr<RaftCore> core;
   std::vector<Message> sent;
@@ -114,18 +129,10 @@ class OneCore {
                std::make_move_iterator(from->end()));
   }
   void Take() {
-    while (core->HasOutput()) {
-      Output output = core->TakeOutput();
-      Move(&output.send_now, &sent);
-      Move(&output.persists, &writes);
-      Move(&output.reads, &reads);
-      Move(&output.dropped, &dropped);
-      Move(&output.accepted, &accepted);
-      Move(&output.fetches, &fetches);
-      Move(&output.send_snapshots, &snapshots);
-      if (output.committed) batches.push_back(*output.committed);
-      if (output.install_snapshot) installs.push_back(*output.install_snapshot);
-    }
+    TakeOutputs();
+    if (!core->commit_untold()) return;
+    core->Step(TellCommit{});
+    TakeOutputs();
   }
 
   Rng rng_{7};

@@ -180,9 +180,10 @@ TEST(Thesis64, ALeaderWithoutACommitInItsTermGrantsNothing) {
 }
 
 TEST(Thesis64, ReadsOfALeaderThatIsDeposedAreDroppedAndFollowersTold) {
-  OneCore node({1, 2, 3});
+  OneCore node({1, 2, 3, 4, 5});
   node.BecomeLeader();
   node.Ack(2, 1);
+  node.Ack(3, 1);
   node.Step(ReadBarrier{1});
   node.From(3, 1, ReadIndexRequest{55});
   node.From(2, 2, AppendReply{false, LogIndex(), LogIndex(), Term()});
@@ -191,6 +192,62 @@ TEST(Thesis64, ReadsOfALeaderThatIsDeposedAreDroppedAndFollowersTold) {
   const auto reply = node.Last<ReadIndexReply>();
   EXPECT_EQ(reply.context, 55u);
   EXPECT_FALSE(reply.ok);
+}
+
+TEST(Thesis64, TheQuestionOfAFollowerThatMakesTheMajorityIsAnsweredAtOnce) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.From(2, 1, ReadIndexRequest{54});
+  EXPECT_TRUE(node.Sent<ReadIndexReply>().empty()) << "nothing of its own term is committed";
+  node.Ack(2, 1);
+  node.Step(ReadBarrier{1});
+  node.sent.clear();
+  node.From(3, 1, ReadIndexRequest{55});
+  const auto reply = node.Last<ReadIndexReply>();
+  EXPECT_TRUE(reply.ok);
+  EXPECT_EQ(reply.context, 55u);
+  EXPECT_EQ(reply.index, LogIndex(1));
+  EXPECT_TRUE(node.reads.empty()) << "it may have been sent long before the leader's own read";
+  EXPECT_TRUE(node.Sent<Heartbeat>().empty()) << "it costs no round";
+}
+
+TEST(Thesis64, AQuestionThatMakesNoMajorityNeedsARound) {
+  OneCore three({1, 2, 3});
+  three.BecomeLeader();
+  three.Ack(2, 1);
+  three.sent.clear();
+  three.From(4, 1, ReadIndexRequest{55});  // no voter
+  EXPECT_TRUE(three.Sent<ReadIndexReply>().empty());
+  EXPECT_FALSE(three.Sent<Heartbeat>().empty());
+  OneCore five({1, 2, 3, 4, 5});
+  five.BecomeLeader();
+  five.Ack(2, 1);
+  five.Ack(3, 1);
+  five.sent.clear();
+  five.From(4, 1, ReadIndexRequest{55});
+  EXPECT_TRUE(five.Sent<ReadIndexReply>().empty());
+}
+
+// The reader would wait for the next append, or heartbeat, else.
+TEST(Thesis64, AReadIndexBringsTheCommitThatTheFollowerWasNotToldOf) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(3, 1);
+  node.core->Step(Propose{{{1, std::make_shared<const std::string>("x")}}});
+  node.TakeOutputs();
+  node.Sync();
+  node.core->Step(Received{
+      {MemberId(3), MemberId(1), Term(1), AppendReply{true, LogIndex(2), LogIndex(), Term()}}});
+  node.TakeOutputs();
+  EXPECT_EQ(node.core->commit(), LogIndex(2));
+  EXPECT_TRUE(node.core->commit_untold());
+  node.sent.clear();
+  node.core->Step(Received{{MemberId(3), MemberId(1), Term(1), ReadIndexRequest{55}}});
+  node.TakeOutputs();
+  ASSERT_EQ(node.sent.size(), 2u);
+  EXPECT_EQ(std::get<Heartbeat>(node.sent[0].body).commit, LogIndex(2));
+  EXPECT_EQ(std::get<ReadIndexReply>(node.sent[1].body).index, LogIndex(2));
+  EXPECT_FALSE(node.core->commit_untold());
 }
 
 TEST(Thesis64, AFollowerAsksOnceForManyAndAgainWhenTheAnswerIsLost) {
@@ -267,6 +324,75 @@ TEST(Thesis96, ALeaderThatIsHeardIsNotVotedAway) {
   node.sent.clear();
   node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
   EXPECT_TRUE(node.Last<PreVoteReply>().granted);
+}
+
+TEST(Thesis96, ALeaderWhoseProcessIsGoneIsForgottenAfterAMissedHeartbeatAndReplacedSoon) {
+  OneCore node({1, 2, 3});  // heartbeats every 2 ticks, election timeouts of 10 to 20
+  node.From(2, 1, Heartbeat{});
+  node.Step(PeerGone{MemberId(2)});
+  EXPECT_EQ(node.core->leader(), MemberId(2)) << "its next heartbeat may still come";
+  node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_FALSE(node.Last<PreVoteReply>().granted);
+  node.Tick(2);
+  EXPECT_TRUE(node.core->leader().is_none());
+  node.From(3, 2, PreVoteRequest{LogIndex(0), Term(0)});
+  EXPECT_TRUE(node.Last<PreVoteReply>().granted);
+  node.Tick(5);
+  EXPECT_EQ(node.core->role(), Role::kPreCandidate);
+  EXPECT_EQ(node.core->term(), Term(1));
+}
+
+TEST(Thesis96, ALeaderSaidToBeGoneThatIsHeardAgainIsGivenAWholeTimeout) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  for (int i = 0; i < 50; ++i) {
+    node.Step(PeerGone{MemberId(2)});
+    node.Tick(1);
+    node.From(2, 1, Heartbeat{});
+  }
+  EXPECT_EQ(node.core->leader(), MemberId(2));
+  node.Tick(9);
+  EXPECT_EQ(node.core->role(), Role::kFollower);
+  EXPECT_TRUE(node.Sent<PreVoteRequest>().empty());
+}
+
+TEST(Thesis96, TheHurryAfterALeaderThatIsGoneIsBounded) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  for (int i = 0; i < 20; ++i) {
+    node.Step(PeerGone{MemberId(2)});
+    node.Tick(1);
+  }
+  const size_t hurried = node.Sent<PreVoteRequest>().size() / 2;
+  EXPECT_GE(hurried, 2u);
+  EXPECT_LE(hurried, 4u);
+  for (int i = 0; i < 200; ++i) {
+    node.Step(PeerGone{MemberId(2)});
+    node.Tick(1);
+  }
+  EXPECT_LE(node.Sent<PreVoteRequest>().size() / 2, 20u) << "election timeouts are at least 10";
+  EXPECT_EQ(node.core->term(), Term(1));
+}
+
+TEST(Thesis96, AVoterOfAHurriedElectionGivesItAWholeTimeout) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  node.Step(PeerGone{MemberId(2)});
+  node.Tick(2);
+  node.From(3, 2, VoteRequest{LogIndex(0), Term(0), false});
+  node.Sync();
+  EXPECT_TRUE(node.Last<VoteReply>().granted);
+  node.Tick(9);
+  EXPECT_TRUE(node.Sent<PreVoteRequest>().empty());
+}
+
+TEST(Thesis96, OnlyTheLeadersEndHurriesAFollower) {
+  OneCore node({1, 2, 3});
+  node.From(2, 1, Heartbeat{});
+  node.Step(PeerGone{MemberId(3)});
+  node.Tick(9);
+  EXPECT_EQ(node.core->leader(), MemberId(2));
+  EXPECT_TRUE(node.Sent<PreVoteRequest>().empty());
 }
 
 TEST(Thesis96, ALearnerNeverCampaigns) {

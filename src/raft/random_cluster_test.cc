@@ -160,6 +160,8 @@ class RandomRun {
     if (network.size() > 400) network.erase(network.begin(), network.begin() + 100);
     if (Chance(weights_.drop) || blocked_.contains({message.from, message.to})) {
       if (Chance(100)) cluster_.Step(message.from, Unreachable{message.to});
+      // True or not: neither may do harm.
+      if (Chance(50)) cluster_.Step(message.from, PeerGone{message.to});
       return;
     }
     cluster_.Deliver(std::move(message));

@@ -115,7 +115,8 @@ bool ScenarioRunner::RunSetUp(const Words& words) {
         {"uncommitted_bytes_max", &options_.uncommitted_bytes_max},
         {"apply_inflight_bytes_max", &options_.apply_inflight_bytes_max},
         {"cache_bytes_max", &options_.cache_bytes_max},
-        {"pending_reads_max", &options_.pending_reads_max}};
+        {"pending_reads_max", &options_.pending_reads_max},
+        {"heartbeat_ticks", &options_.heartbeat_ticks}};
     *limits.at(words[1]) = value;
   } else if (command == "nodes") {
     std::set<uint64_t> voters;
@@ -320,6 +321,8 @@ bool ScenarioRunner::RunInput(const Words& words) {
     all.Step(id, StepDown{Number(words[2])});
   } else if (command == "unreachable") {
     all.Step(id, Unreachable{Id(words[2])});
+  } else if (command == "gone") {
+    all.Step(id, PeerGone{Id(words[2])});
   } else if (command == "config") {
     names_["config"] = {id, ++last_id_};
     Configuration target = MakeConfig(Ids(words, "voters"), Ids(words, "learners"));

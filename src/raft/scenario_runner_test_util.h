@@ -28,6 +28,7 @@
 //   hold-snapshot 1 | release-snapshot 1 | fail-snapshot 1    receiving of an offered snapshot
 // Inputs
 //   propose 1 x | read 1 r1 | transfer 1 2 | transfer 1 best | stepdown 1 10 | unreachable 1 2
+//   gone 2 1                                     node 2 is told that the process of 1 has ended
 //   config 1 voters=1,2,3 learners=4             the entry's name is "config"
 // Expectations
 //   expect leader 1 | expect leader none         of the highest term

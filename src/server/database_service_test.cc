@@ -179,6 +179,30 @@ TEST(QueryAge, AQueryPastItsAgeIsAbortedAndFreesItsThread) {
   harness.Stop();
 }
 
+// The clock stands still, so that by it there is always time left when the wait for the client is
+// over: the message that gRPC still reads from must not be overwritten then.
+TEST(QueryPace, AClientThatDoesNotReadEndsItsQueryAndNoMessageIsTouchedBefore) {
+  ManualClock clock;
+  FakeReplica replica(&SystemClock());
+  ServiceHarness harness(&replica, kQueryAgeMax, &clock);
+  const auto stub = v1::Database::NewStub(harness.channel());
+  grpc::ClientContext context;
+  v1::QueryRequest request;
+  request.mutable_statement()->set_sql("1000000000");
+  request.set_timeout_ms(200);
+  const auto stream = stub->Query(&context, request);
+  // Longer than the query may take; what it sends meanwhile fills the connection's window.
+  std::this_thread::sleep_for(milliseconds(600));
+  v1::QueryResponse response;
+  int64_t rows = 0;
+  while (stream->Read(&response)) {
+    for (const v1::Row& row : response.rows()) ASSERT_EQ(row.values(0).integer(), ++rows);
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  replica.Shutdown(SteadyTime(0));
+  harness.Stop();
+}
+
 TEST_F(DatabaseServiceTest, AResultTooLargeForOneMessageSaysToUseQuery) {
   auto channel = OpenChannel();
   const Answer answer = Ask(channel.get(), QueryRequest("1000000"));
@@ -357,6 +381,44 @@ TEST_F(DatabaseServiceTest, TheClientFailsOverToAnotherNodeAndEveryWriteTakesEff
   client->reset();
   replica_.Shutdown(SteadyTime(0));
   second.reset();
+}
+
+TEST_F(DatabaseServiceTest, TheClientReadsAResultTooLargeForOneMessageAsAStreamUpToItsBound) {
+  ClientOptions options;
+  options.endpoints = {harness_.address()};
+  options.timeout = std::chrono::seconds(30);
+  auto client = Client::Connect(options);
+  ASSERT_TRUE(client.ok());
+  const Result<QueryResult> large = (*client)->Query({"1000000", {}, {}});
+  ASSERT_TRUE(large.ok()) << large.status();
+  ASSERT_EQ(large->rows.size(), 1000000U);
+  EXPECT_EQ(large->columns.size(), 1U);
+  EXPECT_EQ(std::get<int64_t>(large->rows.back()[0]), 1000000);
+  for (const char* sql : {"1000000", "1000"}) {
+    const Result<QueryResult> bounded = (*client)->Query({sql, {}, {}}, {.result_bytes_max = 1000});
+    EXPECT_EQ(bounded.status().code(), StatusCode::kResourceExhausted) << bounded.status();
+    EXPECT_NE(bounded.status().message().find("result_bytes_max"), std::string::npos);
+  }
+  EXPECT_TRUE((*client)->Query({"1", {}, {}}, {.result_bytes_max = 1000}).ok());
+}
+
+TEST_F(DatabaseServiceTest, TheClientEndsAStreamThatIsUnderWayWhenItIsDestroyed) {
+  ClientOptions options;
+  options.endpoints = {harness_.address()};
+  options.timeout = std::chrono::seconds(60);
+  auto client = Client::Connect(options);
+  ASSERT_TRUE(client.ok());
+  std::promise<Status> ended;
+  QueryOptions query;
+  query.result_bytes_max = size_t{1} << 40;
+  (*client)->QueryAsync({"1000000000", {}, {}}, query,
+                        [&](Result<QueryResult> result) { ended.set_value(result.status()); });
+  // Most likely while the stream runs; whenever it is, the callback comes before the end.
+  std::this_thread::sleep_for(milliseconds(200));
+  client->reset();
+  auto status = ended.get_future();
+  ASSERT_EQ(status.wait_for(SteadyTime(0)), std::future_status::ready);
+  EXPECT_FALSE(status.get().ok());
 }
 
 TEST_F(DatabaseServiceTest, TheClientGivesUpAtItsDeadlineAndSaysWhatBecameOfTheWrite) {

@@ -122,10 +122,13 @@ FakeReplica::FakeReplica(Clock* clock)
 FakeReplica::~FakeReplica() { Shutdown(SteadyTime(0)); }
 
 void FakeReplica::SetLeader(bool leader, std::optional<LeaderHint> hint) {
-  std::lock_guard lock(mutex_);
-  leader_ = leader;
-  hint_ = std::move(hint);
-  changed_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    leader_ = leader;
+    hint_ = std::move(hint);
+    changed_.notify_all();
+  }
+  if (watcher_) watcher_();
 }
 
 void FakeReplica::Script(std::vector<Fate> fates) {

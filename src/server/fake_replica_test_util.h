@@ -88,6 +88,7 @@ class FakeReplica final : public node::Replica {
                    std::function<void(Result<LogIndex>)> done) override;
   state_machine::StateMachine& state() override { return state_; }
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;
+  void SetLeaderWatcher(std::function<void()> watcher) override { watcher_ = std::move(watcher); }
   std::optional<LeaderHint> leader_hint() const override;
   bool is_leader() const override { return leader_; }
   node::ReplicaStatus status() const override;
@@ -114,6 +115,7 @@ class FakeReplica final : public node::Replica {
 
   Clock* const clock_;
   FakeState state_;
+  std::function<void()> watcher_;
   std::atomic<bool> leader_{true};
   std::atomic<int> barriers_{0};
   mutable std::mutex mutex_;

@@ -1,7 +1,5 @@
 #include "server/health.h"
 
-#include <utility>
-
 namespace cairn::server {
 namespace {
 
@@ -25,9 +23,8 @@ bool CanServe(const node::Replica& replica) {
 }
 
 HealthMonitor::HealthMonitor(const node::Replica* replica,
-                             grpc::HealthCheckServiceInterface* health,
-                             std::function<void()> on_look)
-    : replica_(replica), health_(health), on_look_(std::move(on_look)) {
+                             grpc::HealthCheckServiceInterface* health)
+    : replica_(replica), health_(health) {
   Tell(health_, false);
   thread_ = std::thread([this] { Run(); });
 }
@@ -47,7 +44,6 @@ void HealthMonitor::Run() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     lock.unlock();
-    on_look_();
     if (const bool now = CanServe(*replica_); now != serving) {
       serving = now;
       Tell(health_, serving);

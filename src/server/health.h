@@ -4,7 +4,6 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <condition_variable>
-#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -15,12 +14,11 @@ namespace cairn::server {
 // It has started, knows a leader (so that writes and reads can be answered), and is not in trouble.
 bool CanServe(const node::Replica& replica);
 
-// Looks at the replica many times a second; on change tells gRPC's health service. `on_look` is
-// called each time, on the same thread, before that. Everything must outlive it.
+// Looks at the replica many times a second; on change tells gRPC's health service. Both must
+// outlive it.
 class HealthMonitor {
  public:
-  HealthMonitor(const node::Replica* replica, grpc::HealthCheckServiceInterface* health,
-                std::function<void()> on_look);
+  HealthMonitor(const node::Replica* replica, grpc::HealthCheckServiceInterface* health);
   // Ends with NOT_SERVING.
   ~HealthMonitor();
   HealthMonitor(const HealthMonitor&) = delete;
@@ -31,7 +29,6 @@ class HealthMonitor {
 
   const node::Replica* const replica_;
   grpc::HealthCheckServiceInterface* const health_;
-  const std::function<void()> on_look_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;

@@ -11,16 +11,35 @@
 namespace cairn::server {
 namespace {
 
-Result<uint16_t> PortOf(int fd) {
+uint16_t PortOf(int fd) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return ErrnoStatus("getsockname", errno);
-  }
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
   if (address.ss_family == AF_INET6) {
     return ntohs(reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port);
   }
   return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+}
+
+// 0, or the error.
+int BindTo(int fd, const addrinfo& address) {
+  // A former server's closed connections must not block the port; a living server must.
+  const int yes = 1;
+  const bool bound = ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+                     ::bind(fd, address.ai_addr, address.ai_addrlen) == 0;
+  return bound ? 0 : errno;
+}
+
+// Finds out by listening whether anybody else does, then lets nobody in but keeps the port.
+//
+// Listening on until the data are open would be bad for peers: connections that nobody accepts fill
+// the queue, and whoever comes after them waits a second until its host asks again.
+int Hold(int fd) {
+  const int no = 0;
+  const bool held = ::listen(fd, 1) == 0 &&
+                    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &no, sizeof no) == 0 &&
+                    ::shutdown(fd, SHUT_RD) == 0;
+  return held ? 0 : errno;
 }
 
 }  // namespace
@@ -34,22 +53,15 @@ Result<std::unique_ptr<PortCheck>> PortCheck::Bind(const std::string& host, uint
   const int rc = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   if (rc != 0) return FailedPrecondition("cannot listen on " + where + ": " + ::gai_strerror(rc));
   const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  int error = fd < 0 ? errno : 0;
-  // A former server's closed connections must not block the port; a living server must.
-  const int yes = 1;
-  if (error == 0 && (::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-                     ::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 1) != 0)) {
-    error = errno;
-  }
+  int error = fd < 0 ? errno : BindTo(fd, *found);
   ::freeaddrinfo(found);
-  if (error != 0) {
-    if (fd >= 0) ::close(fd);
-    return FailedPrecondition("cannot listen on " + where + ": " + std::strerror(error));
-  }
-  Result<uint16_t> bound = PortOf(fd);
-  std::unique_ptr<PortCheck> check(new PortCheck(fd, bound.ok() ? *bound : port));
-  if (!bound.ok()) return bound.status();
-  return check;
+  // The system takes back a port that it chose itself when listening ends: asked for by its number.
+  const uint16_t chosen = error == 0 && port == 0 ? PortOf(fd) : 0;
+  if (error == 0 && port != 0) error = Hold(fd);
+  if (error == 0 && chosen == 0) return std::unique_ptr<PortCheck>(new PortCheck(fd, port));
+  if (fd >= 0) ::close(fd);
+  if (chosen != 0) return Bind(host, chosen);
+  return FailedPrecondition("cannot listen on " + where + ": " + std::strerror(error));
 }
 
 PortCheck::~PortCheck() { ::close(fd_); }

@@ -10,6 +10,7 @@
 namespace cairn::server {
 
 // Holds the port, so that nobody else takes it meanwhile, until destroyed: right before gRPC binds.
+// Connections are refused until then.
 class PortCheck {
  public:
   // Port 0 picks a free one. FAILED_PRECONDITION if it is taken, or the host is not of this

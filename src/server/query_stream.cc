@@ -117,12 +117,17 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Waits until the client has taken the chunk before. On the thread that runs the query: a slow
   // client slows its own query, and its chunks do not pile up.
   Status SendChunk() {
+    bool late = false;
     {
       std::unique_lock lock(mutex_);
       const SteadyTime by = std::min(deadline_, started_ + age_max_);
       changed_.wait_for(lock, by - clock_->SteadyNow(), [this] { return !writing_ || cancelled_; });
+      late = writing_ && !cancelled_;
     }
     RETURN_IF_ERROR(StillWanted());
+    // The wait and the check above read the clock one after the other, and the message under way
+    // must not be touched, whatever the clock says.
+    if (late) return DeadlineExceeded("the client took too long to read");
     SerializeMessage(chunk_, &outgoing_);
     chunk_.Clear();
     chunk_bytes_ = 0;

@@ -10,6 +10,8 @@ namespace {
 // Rounds of reads under way at once: the second keeps the threads busy while the first one's answer
 // travels; more would only make the rounds smaller.
 constexpr size_t kBarriersMax = 2;
+// A read that takes longer does not keep those that share its view waiting.
+constexpr SteadyTime kTogetherMax = std::chrono::milliseconds(2);
 // How long a batch waits for a connection to read with.
 constexpr SteadyTime kViewWait = std::chrono::seconds(5);
 
@@ -18,8 +20,8 @@ Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 }  // namespace
 
 ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)
-    : replica_(replica), clock_(clock), options_(options) {
-  for (size_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+    : replica_(replica), clock_(clock), options_(options), lanes_(options.threads) {
+  for (Lane& lane : lanes_) threads_.emplace_back([this, &lane] { Work(&lane); });
 }
 
 ReadPool::~ReadPool() { Stop(); }
@@ -160,33 +162,74 @@ void ReadPool::MakeReady(Batch batch) {
   for (Waiting& waiting : batch) waiting.task.run(ShuttingDown());
 }
 
-void ReadPool::Work() {
+void ReadPool::Work(Lane* lane) {
   for (;;) {
-    std::vector<ReadTask> tasks;
     {
       std::unique_lock lock(mutex_);
-      work_.wait(lock, [this] { return stopped_ || !ready_.empty(); });
-      if (stopped_) return;
-      const size_t n = std::min(ready_.size(), options_.view_tasks_max);
-      tasks.assign(std::make_move_iterator(ready_.begin()),
-                   std::make_move_iterator(ready_.begin() + static_cast<std::ptrdiff_t>(n)));
-      ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(n));
-      tasks_ -= n;
-      if (!ready_.empty()) work_.notify_one();
+      if (!FillLane(&lock, lane)) return;
     }
-    RunBatch(std::move(tasks));
+    RunLane(lane);
   }
 }
 
-void ReadPool::RunBatch(std::vector<ReadTask> tasks) {
-  Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
-  for (ReadTask& task : tasks) {
-    if (!view.ok()) {
-      task.run(view.status());
-    } else if (clock_->SteadyNow() >= task.deadline) {
-      task.run(DeadlineExceeded("the read waited too long for its turn"));
+bool ReadPool::FillLane(std::unique_lock<std::mutex>* lock, Lane* lane) {
+  for (;;) {
+    if (stopped_) return false;
+    TakeOverLate();
+    if (!ready_.empty()) break;
+    if (watchers_ == 0 && AnyWaitsInLane()) {
+      ++watchers_;
+      work_.wait_for(*lock, kTogetherMax);
+      --watchers_;
     } else {
-      task.run(view->get());
+      work_.wait(*lock);
+    }
+  }
+  const size_t n = std::min(ready_.size(), options_.view_tasks_max);
+  for (size_t i = 0; i < n; ++i) {
+    lane->rest.push_back(std::move(ready_.front()));
+    ready_.pop_front();
+  }
+  lane->since = clock_->SteadyNow();
+  // For what is left; or, if nobody does so yet, to look whether those in this lane wait long.
+  if (!ready_.empty() || (n > 1 && watchers_ == 0)) work_.notify_one();
+  return true;
+}
+
+void ReadPool::TakeOverLate() {
+  const SteadyTime now = clock_->SteadyNow();
+  for (Lane& lane : lanes_) {
+    if (lane.rest.empty() || now - lane.since < kTogetherMax) continue;
+    ready_.insert(ready_.begin(), std::make_move_iterator(lane.rest.begin()),
+                  std::make_move_iterator(lane.rest.end()));
+    lane.rest.clear();
+  }
+}
+
+bool ReadPool::AnyWaitsInLane() const {
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [](const Lane& lane) { return !lane.rest.empty(); });
+}
+
+std::optional<ReadTask> ReadPool::NextOf(Lane* lane) {
+  std::lock_guard lock(mutex_);
+  if (lane->rest.empty()) return std::nullopt;
+  ReadTask task = std::move(lane->rest.front());
+  lane->rest.pop_front();
+  lane->since = clock_->SteadyNow();
+  --tasks_;
+  return task;
+}
+
+void ReadPool::RunLane(Lane* lane) {
+  Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
+  while (std::optional<ReadTask> task = NextOf(lane)) {
+    if (!view.ok()) {
+      task->run(view.status());
+    } else if (clock_->SteadyNow() >= task->deadline) {
+      task->run(DeadlineExceeded("the read waited too long for its turn"));
+    } else {
+      task->run(view->get());
     }
   }
 }

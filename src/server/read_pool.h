@@ -2,13 +2,15 @@
 //
 // Reads that come while a barrier is under way gather and share the next one; those that are ready
 // together share one view of the data base. So the cost of proving a read linearizable is paid per
-// round, not per read.
+// round, not per read. A read that takes long holds up none of those it shares a view with: another
+// thread takes them over, with a view of its own (a later one, so that their barriers hold).
 #pragma once
 
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -54,14 +56,24 @@ class ReadPool {
     SteadyTime leader_by{0};  // no read index by then: UNAVAILABLE
   };
   using Batch = std::vector<Waiting>;
+  // What a thread of the pool is at: a task since then, and those that are to share its view.
+  struct Lane {
+    SteadyTime since{0};
+    std::deque<ReadTask> rest;
+  };
 
   void Gather(Waiting waiting);
   void AwaitAlone(ReadTask task);
   void StartBarrier(Batch batch);
   void OnBarrier(Batch batch, SteadyTime barrier_by, const Status& status);
   void MakeReady(Batch batch);
-  void Work();
-  void RunBatch(std::vector<ReadTask> tasks);
+  void Work(Lane* lane);
+  // These need the lock. False at the end of the pool; else there is something in `lane`.
+  bool FillLane(std::unique_lock<std::mutex>* lock, Lane* lane);
+  void TakeOverLate();
+  bool AnyWaitsInLane() const;
+  std::optional<ReadTask> NextOf(Lane* lane);
+  void RunLane(Lane* lane);
 
   node::Replica* const replica_;
   Clock* const clock_;
@@ -72,6 +84,8 @@ class ReadPool {
   Batch gathering_;
   size_t barriers_ = 0;  // under way for gathered reads
   std::deque<ReadTask> ready_;
+  std::vector<Lane> lanes_;  // one a thread
+  size_t watchers_ = 0;      // idle threads that look at the lanes now and then
   size_t tasks_ = 0;
   bool stopped_ = false;
   std::vector<std::thread> threads_;

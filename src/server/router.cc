@@ -175,10 +175,12 @@ void Router::Try(const CallPtr& call) {
     return;
   }
   const std::optional<LeaderHint> leader = replica_->leader_hint();
-  if (leader && !leader->address.empty() && leader->address != options_.address) {
+  if (!leader) {
+    AwaitLeader(call);
+  } else if (!leader->address.empty() && leader->address != options_.address) {
     Forward(call, leader->address);
   } else {
-    AwaitLeader(call);
+    TryLater(call);  // this node is about to learn that it leads, or does no more
   }
 }
 
@@ -207,8 +209,7 @@ void Router::AwaitLeader(const CallPtr& call) {
   const SteadyTime by = std::min(call->deadline, call->leader_by);
   replica_->AwaitLeader(by, [this, call](Result<LeaderHint> leader) {
     if (leader.ok()) {
-      // Not at once: a node that knows itself as leader may not be ready to say so.
-      TryLater(call);
+      timers_->RunAfter(SteadyTime(0), [this, call] { Try(call); });
     } else {
       Finish(call, Unavailable("no leader is known").With(Outcome::kNotApplied));
     }
@@ -240,7 +241,39 @@ void Router::Settle(const CallPtr& call, Result<CommandResult> result) {
 }
 
 void Router::TryLater(const CallPtr& call) {
-  timers_->RunAfter(client::RetryBackoff(++call->tries), [this, call] { Try(call); });
+  uint64_t delay = 0;
+  {
+    std::lock_guard lock(mutex_);
+    delay = ++last_delay_;
+    delayed_.emplace(delay, call);
+  }
+  timers_->RunAfter(client::RetryBackoff(++call->tries), [this, delay] {
+    CallPtr due;
+    {
+      std::lock_guard lock(mutex_);
+      const auto found = delayed_.find(delay);
+      if (found == delayed_.end()) return;  // news of the leader came first
+      due = std::move(found->second);
+      delayed_.erase(found);
+    }
+    Try(due);
+  });
+}
+
+void Router::OnLeaderChanged() {
+  // On a thread of ours: the replica's must not wait for gRPC.
+  timers_->RunAfter(SteadyTime(0), [this] {
+    LeaveFormerLeader();
+    std::map<uint64_t, CallPtr> delayed;
+    {
+      std::lock_guard lock(mutex_);
+      delayed.swap(delayed_);
+    }
+    for (const auto& [delay, call] : delayed) {
+      call->tries = 0;
+      Try(call);
+    }
+  });
 }
 
 void Router::Finish(const CallPtr& call, Result<CommandResult> result) {
@@ -290,7 +323,7 @@ std::shared_ptr<client::SessionChannel> Router::ChannelTo(const std::string& add
   return channel;
 }
 
-void Router::CheckLeader() {
+void Router::LeaveFormerLeader() {
   const std::optional<LeaderHint> leader = replica_->leader_hint();
   if (!leader || leader->address.empty()) return;
   std::shared_ptr<client::SessionChannel> former;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -42,9 +43,10 @@ class Router {
   void Write(state_machine::Command command, SteadyTime deadline, bool forwarded,
              node::CommandDone done);
 
-  // To be called often: leaves a leader that is none any more, so that what was sent to it is sent
+  // To be called when there is news of who leads; returns at once. What waits to be tried again is
+  // tried then, and a leader that is none any more is left, so that what was sent to it is sent
   // again to its successor.
-  void CheckLeader();
+  void OnLeaderChanged();
 
   // Refuses new writes (UNAVAILABLE, not applied) and tries nothing again.
   void Stop();
@@ -76,6 +78,7 @@ class Router {
   void AwaitLeader(const CallPtr& call);
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
   void TryLater(const CallPtr& call);
+  void LeaveFormerLeader();
   void Finish(const CallPtr& call, Result<state_machine::CommandResult> result);
   Status WithLeader(Status status) const;
   std::shared_ptr<client::SessionChannel> ChannelTo(const std::string& address);
@@ -87,7 +90,9 @@ class Router {
 
   std::mutex mutex_;
   client::RequestSession session_;
-  std::vector<CallPtr> waiting_;  // for the session to be open
+  std::vector<CallPtr> waiting_;         // for the session to be open
+  std::map<uint64_t, CallPtr> delayed_;  // to be tried again, by the number of the delay
+  uint64_t last_delay_ = 0;
   size_t writes_ = 0;
   size_t write_bytes_ = 0;
   bool stopping_ = false;

@@ -115,6 +115,34 @@ TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
   EXPECT_TRUE(result.ok()) << result.status();
 }
 
+// Time stands still: only news can make a try.
+TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads) {
+  ManualClock clock;
+  client::TimerQueue timers(&clock);
+  FakeReplica replica(&SystemClock());
+  Router router(&replica, &timers, &clock, {.address = "self:1"});
+  replica.SetLeaderWatcher([&] { router.OnLeaderChanged(); });
+  replica.Script({Fate::kLostUnknown});
+  std::promise<Result<CommandResult>> promise;
+  Command command;
+  command.id = {"s", 1};
+  command.operation = state_machine::Execute{{{"a", {}, {}}}};
+  router.Write(command, clock.SteadyNow() + milliseconds(5000), false,
+               [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+  std::future<Result<CommandResult>> future = promise.get_future();
+  EXPECT_EQ(future.wait_for(milliseconds(50)), std::future_status::timeout);
+  for (int i = 0; i < 200 && future.wait_for(milliseconds(50)) != std::future_status::ready; ++i) {
+    replica.SetLeader(true, LeaderHint{1, "self:1"});
+  }
+  ASSERT_EQ(future.wait_for(milliseconds(0)), std::future_status::ready);
+  EXPECT_TRUE(future.get().ok());
+  EXPECT_EQ(replica.fake_state().executions("a"), 1);
+  router.Stop();
+  replica.Shutdown(SteadyTime(0));
+  router.Close();
+  timers.Stop();
+}
+
 TEST_F(RouterTest, AForwardedWriteThatReachesANonLeaderIsRefusedWithAHintAndNeverForwarded) {
   replica_.SetLeader(false, LeaderHint{2, "127.0.0.1:1"});
   const Result<CommandResult> result = Write(Insert("a", {"s", 1}), milliseconds(5000), true);

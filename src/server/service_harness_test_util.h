@@ -22,8 +22,9 @@ namespace cairn::server {
 
 class ServiceHarness {
  public:
-  explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = kQueryAgeMax)
-      : replica_(replica) {
+  explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = kQueryAgeMax,
+                          Clock* clock = &SystemClock())
+      : clock_(clock), replica_(replica) {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200);
@@ -91,7 +92,7 @@ class ServiceHarness {
   }
 
  private:
-  Clock* const clock_ = &SystemClock();
+  Clock* const clock_;
   FakeReplica* const replica_;
   client::TimerQueue timers_{clock_};
   Flusher flusher_;

@@ -3,7 +3,10 @@
 // Threads: Apply, Checkpoint and InstallSnapshot belong to the apply thread. Query,
 // BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
 // or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
-// the node stops applying and says so.
+// the node stops applying and says so. After such an error of Apply or Checkpoint both fail the
+// same way until the data base is opened anew (or replaced): a failed write may have left marks in
+// memory that the next transaction would write down, and a failed sync must not be followed by one
+// that seems to heal it.
 #pragma once
 
 #include <cstdint>

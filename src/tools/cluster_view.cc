@@ -71,6 +71,19 @@ Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::millisecond
   return rows;
 }
 
+Result<std::vector<std::string>> OtherMembers(const std::string& address,
+                                              std::chrono::milliseconds timeout) {
+  ASSIGN_OR_RETURN(const v1::StatusResponse asked, NodeClient(address).ClusterStatus(timeout));
+  if (asked.members().empty()) {
+    return Unavailable(address + " has not joined a cluster yet: " + asked.waiting_for());
+  }
+  std::vector<std::string> others;
+  for (const v1::Member& member : asked.members()) {
+    if (member.node_id() != asked.node_id()) others.push_back(member.address());
+  }
+  return others;
+}
+
 const std::vector<Column>& StatusColumns() {
   static const auto* const columns = new std::vector<Column>{
       {"node", ""},           {"address", ""},   {"cluster", ""},       {"member", ""},
@@ -113,11 +126,29 @@ void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::v
   printer->Finish();
 }
 
+namespace {
+
+// An error that may be gone the next time, unlike one of what was asked for.
+bool MayPass(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kResourceExhausted:
+    case StatusCode::kAborted:
+    case StatusCode::kCancelled: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
 std::string ErrorInWords(const Status& status) {
   std::string words = status.ToString();
   switch (status.outcome()) {
     case Outcome::kApplied: words += " (the statement's own result: it changed nothing)"; break;
-    case Outcome::kNotApplied: words += " (not applied: safe to try again)"; break;
+    case Outcome::kNotApplied:
+      words += MayPass(status) ? " (not applied: safe to try again)" : " (not applied)";
+      break;
     case Outcome::kUnknown: words += " (unknown: it may or may not have been applied)"; break;
     case Outcome::kNone: break;
   }

@@ -15,6 +15,11 @@ namespace cairn::tools {
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout);
 const std::vector<Column>& MembersColumns();
 
+// The addresses of all members but the asked one, by its word, within `timeout`. UNAVAILABLE if it
+// does not answer or belongs to no cluster yet.
+Result<std::vector<std::string>> OtherMembers(const std::string& address,
+                                              std::chrono::milliseconds timeout);
+
 // One node's status as one row.
 Row StatusRow(const v1::StatusResponse& status);
 const std::vector<Column>& StatusColumns();

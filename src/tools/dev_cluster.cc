@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/file_system.h"
+#include "server/port_check.h"
 #include "tools/cluster_view.h"
 #include "tools/node_client.h"
 
@@ -53,6 +54,7 @@ class DevCluster {
   }
 
   Status BringUp() {
+    RETURN_IF_ERROR(CheckPorts());
     RETURN_IF_ERROR(PosixFileSystem().CreateDirectories(options_.directory));
     std::string peers;
     for (int id = 1; id <= options_.nodes; ++id) {
@@ -60,6 +62,20 @@ class DevCluster {
     }
     for (int id = 1; id <= options_.nodes; ++id) RETURN_IF_ERROR(StartNode(id, peers));
     return AwaitLeader();
+  }
+
+  // Before anything is started: a node of another cluster that answers on one of the ports would be
+  // taken for one of this.
+  Status CheckPorts() const {
+    for (int id = 1; id <= options_.nodes; ++id) {
+      const auto port = static_cast<uint16_t>(options_.base_port + id - 1);
+      const auto check = server::PortCheck::Bind("127.0.0.1", port);
+      if (!check.ok()) {
+        return Status(check.status().code(),
+                      "node " + std::to_string(id) + ": " + check.status().message());
+      }
+    }
+    return OkStatus();
   }
 
   Status StartNode(int id, const std::string& peers) {
@@ -75,7 +91,8 @@ class DevCluster {
     return OkStatus();
   }
 
-  // Until a node says that it leads and that it serves, a signal comes, or too few nodes are left.
+  // Until a node says that it leads and that it serves, a signal comes, or a node has ended: then
+  // it told why, and the cluster is not what was asked for.
   Status AwaitLeader() {
     const auto until = SteadyClock::now() + options_.start_timeout;
     while (SteadyClock::now() < until) {
@@ -88,8 +105,10 @@ class DevCluster {
         return OkStatus();
       }
       if (TakeSignal(signals_.Wait(kAskEvery))) return OkStatus();
-      if (Running() < nodes_.size() / 2 + 1) {
-        return Unavailable("too few nodes are left to elect a leader");
+      for (const Node& node : nodes_) {
+        if (node.end_reported) {
+          return Unavailable("node " + std::to_string(node.id) + " did not start");
+        }
       }
     }
     return DeadlineExceeded("no leader within " + std::to_string(options_.start_timeout.count()) +

@@ -3,6 +3,7 @@
 #include <cairn/client.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -11,6 +12,7 @@
 
 #include "tools/node_client.h"
 #include "tools/scenario.h"
+#include "tools/stop_signals.h"
 
 namespace cairn::tools {
 namespace {
@@ -91,10 +93,11 @@ class Load {
 
   std::map<std::string, int64_t> totals;
   std::string last_error;
+  std::atomic<bool> stop{false};
 
  private:
   void Write(int64_t writer) {
-    for (int64_t seq = 1; SteadyClock::now() < until_; ++seq) {
+    for (int64_t seq = 1; !stop && SteadyClock::now() < until_; ++seq) {
       const Result<ExecuteResult> result =
           client_.Execute({{.sql = kInsert, .positional = {run_, writer, seq}, .named = {}}});
       const char* outcome = OutcomeOf(result.status());
@@ -119,6 +122,7 @@ Status RunLoad(const LoadOptions& options, std::ostream* out) {
   ClientOptions client_options;
   client_options.endpoints = options.addresses;
   client_options.timeout = options.call_timeout;
+  StopSignals signals;  // before there is any thread
   ASSIGN_OR_RETURN(const std::unique_ptr<Client> client, Client::Connect(client_options));
   const Result<ExecuteResult> created =
       client->Execute({{.sql = kCreate, .positional = {}, .named = {}}});
@@ -128,7 +132,10 @@ Status RunLoad(const LoadOptions& options, std::ostream* out) {
   ledger << run << "\n";
   *out << "  load begins" << std::endl;
   Load load(options, client.get(), &ledger, run);
+  std::thread stopper([&] { load.stop = signals.Wait(options.duration).has_value(); });
   load.Run();
+  signals.Cancel();
+  stopper.join();
   ledger.close();
   if (!ledger) return ErrnoStatus("write " + options.ledger_path, errno);
   *out << "  writes: " << load.totals["acknowledged"] << " acknowledged, " << load.totals["refused"]

@@ -105,6 +105,9 @@ Shell::Verdict Shell::Complain(const std::string& what) {
 }
 
 Shell::Verdict Shell::RunStatement(const std::string& sql) {
+  if (!client::IsUtf8(sql)) {
+    return Complain("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
+  }
   const auto began = SteadyClock::now();
   return Finish(IsQuery(sql) ? RunQuery(sql) : RunWrite(sql), began);
 }

@@ -78,6 +78,11 @@ TEST_F(ShellOnAFakeNode, SchemaAndModeAndQuit) {
   EXPECT_EQ(shell_.TakeLine(".quit"), Verdict::kQuit);
 }
 
+TEST_F(ShellOnAFakeNode, BytesThatAreNoTextAreRefusedHere) {
+  EXPECT_EQ(shell_.TakeLine("SELECT '\xff';"), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("not valid UTF-8"));
+}
+
 TEST_F(ShellOnAFakeNode, NodesShowsWhoDoesNotAnswer) {
   shell_.TakeLine(".mode csv");
   EXPECT_EQ(shell_.TakeLine(".nodes"), Verdict::kDone) << err();
@@ -88,6 +93,8 @@ TEST_F(ShellOnAFakeNode, NodesShowsWhoDoesNotAnswer) {
 TEST(ErrorInWords, SaysWhatBecameOfTheWriteAndWhereTheLeaderIs) {
   EXPECT_EQ(ErrorInWords(Unavailable("no quorum").With(Outcome::kNotApplied)),
             "UNAVAILABLE: no quorum (not applied: safe to try again)");
+  EXPECT_EQ(ErrorInWords(InvalidArgument("syntax error").With(Outcome::kNotApplied)),
+            "INVALID_ARGUMENT: syntax error (not applied)");
   EXPECT_EQ(
       ErrorInWords(DeadlineExceeded("slow").With(Outcome::kUnknown).With(LeaderHint{2, "h:1"})),
       "DEADLINE_EXCEEDED: slow (unknown: it may or may not have been applied); the leader is "

@@ -130,8 +130,9 @@ class Impl final : public GrpcTransport {
     if (id == 0) return;
     call->stub->async()->Probe(
         &call->context, &call->request, &call->response,
-        [this, id, call, report = std::move(done)](grpc::Status status) {
+        [this, id, call, report = std::move(done)](grpc::Status status) mutable {
           report(status.ok() ? ParseProbeReply(call->response) : FromGrpc(status));
+          call.reset();
           EndUnary(id);
         });
   }
@@ -144,8 +145,9 @@ class Impl final : public GrpcTransport {
     if (id == 0) return;
     call->stub->async()->Join(
         &call->context, &call->request, &call->response,
-        [this, id, call, report = std::move(done)](grpc::Status status) {
+        [this, id, call, report = std::move(done)](grpc::Status status) mutable {
           report(status.ok() ? ParseJoinReply(call->response) : FromGrpc(status));
+          call.reset();
           EndUnary(id);
         });
   }

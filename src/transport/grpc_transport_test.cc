@@ -194,6 +194,28 @@ TEST(GrpcTransport, OnUnreachableFiresWhenAPeerDies) {
   EXPECT_LE(a.handler.unreachable().size(), before + 4);
 }
 
+TEST(GrpcTransport, APeerWhoseHostRefusesConnectionsIsToldToBeGoneAtOnce) {
+  TestNode a(1), b(2);
+  a.ConnectTo(b);
+  ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+  const size_t before = a.handler.gone().size();
+  b.Stop();
+  ASSERT_TRUE(a.handler.AwaitGone(before + 1));
+  EXPECT_EQ(a.handler.gone().back(), MemberId(2));
+}
+
+TEST(GrpcTransport, AStreamThatBrokeToAPeerThatListensDoesNotMeanThatItIsGone) {
+  TestNode a(1), b(2);
+  a.ConnectTo(b);
+  ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+  const size_t gone = a.handler.gone().size();
+  const size_t unreachable = a.handler.unreachable().size();
+  // Ends the streams; b goes on listening.
+  b.transport().SetIdentity(MemberIdentity(3, b.address()));
+  ASSERT_TRUE(a.handler.AwaitUnreachable(unreachable + 2));
+  EXPECT_EQ(a.handler.gone().size(), gone);
+}
+
 TEST(GrpcTransport, ARestartedPeerIsReachedAgainWithinASecond) {
   TestNode a(1);
   auto b = std::make_unique<TestNode>(2);

@@ -102,7 +102,7 @@ TEST(MessageCodec, FieldsOfAnAppendRequestAreWhatWasSent) {
 }
 
 TEST(MessageCodec, ASnapshotOfferCarriesItsConfiguration) {
-  const auto decoded = DecodeMessage(Encode(OneOfEach()[8]));
+  const auto decoded = DecodeMessage(Encode(OneOfEach()[9]));
   ASSERT_TRUE(decoded.ok());
   const auto& meta = std::get<raft::SnapshotOffer>(decoded->body).meta;
   EXPECT_EQ(meta.config, MakeConfiguration());

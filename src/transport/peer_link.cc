@@ -14,13 +14,24 @@ using std::chrono::milliseconds;
 
 // Of one write. Small enough that a heartbeat queued behind it does not wait long.
 constexpr size_t kBatchBytesMax = 2 << 20;
-constexpr milliseconds kRetryFirst{20};
+// After a break: at once, because what the host says to that tells a lost connection from a lost
+// process (Handler::OnPeerGone). The moment is for a dying process to close its listening socket
+// too.
+constexpr milliseconds kRetryBroken{1};
+constexpr milliseconds kRetryFirst{5};
 constexpr milliseconds kRetryMax{200};
 // A refusal is cured by an operator, not by asking often.
 constexpr milliseconds kRetryRefused{500};
 constexpr milliseconds kUnreachableEvery{1000};
-// A stream that lasted so long begins the backoff anew when it breaks.
-constexpr milliseconds kLasting{1000};
+// A stream that lasted so long begins the backoff anew when it breaks. Not less than the longest
+// backoff, so that a link which flaps is opened no more often than one that is down.
+constexpr milliseconds kLasting = kRetryMax;
+
+// gRPC passes on the system's own words, and nothing else would tell.
+bool ConnectionRefused(const Status& status) {
+  return status.code() == StatusCode::kUnavailable &&
+         status.message().find("Connection refused") != std::string::npos;
+}
 
 }  // namespace
 
@@ -30,11 +41,14 @@ constexpr milliseconds kLasting{1000};
 class PeerLink::Stream final
     : public grpc::ClientBidiReactor<pb::MessagesRequest, pb::MessagesResponse> {
  public:
-  explicit Stream(std::shared_ptr<PeerLink> owner) : link(std::move(owner)) {}
+  explicit Stream(std::shared_ptr<PeerLink> owner)
+      : link(std::move(owner)),
+        channel_(NewPeerChannel(link->address_)),
+        stub_(pb::Peer::NewStub(channel_)) {}
 
   void Start(std::shared_ptr<Stream> self) {
     self_ = std::move(self);
-    link->stub_->async()->Messages(&context, this);
+    stub_->async()->Messages(&context, this);
     AddHold();
     StartRead(&response);
     StartWrite(&request);
@@ -43,9 +57,12 @@ class PeerLink::Stream final
   void OnReadDone(bool ok) override { link->OnRead(this, ok); }
   void OnWriteDone(bool ok) override { link->OnWritten(this, ok); }
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<Stream> last = std::move(self_);
+    std::shared_ptr<Stream> last = std::move(self_);
     const std::shared_ptr<TransportContext> transport = link->context_;
     link->OnDone(this, FromGrpc(status));
+    // Before Shutdown may go on: the library ends its threads with the last channel or server, and
+    // aborts if one of those threads is the last to hold one.
+    last.reset();
     transport->live.Leave();
   }
 
@@ -61,6 +78,10 @@ class PeerLink::Stream final
   bool accepted = false;
 
  private:
+  // Each attempt makes a channel: one that has failed answers for a while with what it heard last,
+  // and this must know what is so now.
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<pb::Peer::Stub> stub_;
   std::shared_ptr<Stream> self_;
 };
 
@@ -70,9 +91,7 @@ PeerLink::PeerLink(std::shared_ptr<TransportContext> context, Identity self, Mem
       self_(std::move(self)),
       peer_(peer),
       address_(std::move(address)),
-      queue_bytes_max_(queue_bytes_max),
-      channel_(NewPeerChannel(address_)),
-      stub_(pb::Peer::NewStub(channel_)) {}
+      queue_bytes_max_(queue_bytes_max) {}
 
 void PeerLink::Open() {
   auto stream = std::make_shared<Stream>(shared_from_this());
@@ -208,6 +227,7 @@ void PeerLink::OnWritten(Stream* stream, bool ok) {
 
 void PeerLink::OnDone(Stream* stream, const Status& status) {
   std::set<GroupId> told;
+  std::set<GroupId> told_gone;
   std::string news;
   SteadyTime delay{0};
   {
@@ -223,6 +243,7 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
       last_report_ = now;
       told = groups_;
     }
+    if (!broke && ConnectionRefused(status)) told_gone = groups_;
     news = NewsOf(status, broke);
     delay = NextDelay(status, broke && now - stream->opened >= kLasting);
   }
@@ -231,6 +252,7 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
              status.ToString());
   }
   for (const GroupId group : told) context_->handler->OnUnreachable(group, peer_);
+  for (const GroupId group : told_gone) context_->handler->OnPeerGone(group, peer_);
   context_->tasks.PostAfter(delay, [weak = weak_from_this()] {
     if (const std::shared_ptr<PeerLink> link = weak.lock()) link->Open();
   });
@@ -247,9 +269,10 @@ std::string PeerLink::NewsOf(const Status& status, bool broke) {
 }
 
 SteadyTime PeerLink::NextDelay(const Status& status, bool lasted) {
-  failures_ = lasted ? 0 : std::min(failures_ + 1, 16);
+  const int failed_before = std::exchange(failures_, lasted ? 0 : std::min(failures_ + 1, 8));
   if (status.code() == StatusCode::kFailedPrecondition) return kRetryRefused;
-  return std::min<milliseconds>(kRetryMax, kRetryFirst * (1 << std::min(failures_, 8)));
+  if (lasted) return kRetryBroken;
+  return std::min<milliseconds>(kRetryMax, kRetryFirst * (1 << failed_before));
 }
 
 }  // namespace cairn::transport

@@ -58,8 +58,6 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   const MemberId peer_;
   const std::string address_;
   const size_t queue_bytes_max_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<pb::Peer::Stub> stub_;
 
   mutable std::mutex mutex_;  // never held while gRPC or the handler is called
   std::deque<Queued> queue_;

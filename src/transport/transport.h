@@ -87,6 +87,9 @@ class Handler {
   // The connection to that member broke (told once), or could still not be made (told again, but
   // not with each attempt). Told to the groups that have sent to the member.
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
+  // The member's process is gone: its host refused a connection. Told again with each attempt that
+  // is refused. A host that is down, or a network that swallows packets, says nothing of the kind.
+  virtual void OnPeerGone(GroupId /*group*/, MemberId /*member*/) {}
   virtual ProbeReply OnProbe() = 0;
   // Decided elsewhere; `reply` is called once, from any thread.
   virtual void OnJoin(const JoinRequest& request, std::function<void(Result<JoinReply>)> reply) = 0;

@@ -35,6 +35,11 @@ class RecordingHandler final : public Handler {
     unreachable_.push_back(member);
     changed_.notify_all();
   }
+  void OnPeerGone(GroupId /*group*/, MemberId member) override {
+    std::lock_guard lock(mutex_);
+    gone_.push_back(member);
+    changed_.notify_all();
+  }
   ProbeReply OnProbe() override {
     std::lock_guard lock(mutex_);
     return probe_reply;
@@ -66,6 +71,9 @@ class RecordingHandler final : public Handler {
   bool AwaitUnreachable(size_t count) {
     return Await([this, count] { return unreachable_.size() >= count; });
   }
+  bool AwaitGone(size_t count) {
+    return Await([this, count] { return gone_.size() >= count; });
+  }
   bool AwaitJoins(size_t count) {
     return Await([this, count] { return joins_.size() >= count; });
   }
@@ -77,6 +85,10 @@ class RecordingHandler final : public Handler {
   std::vector<MemberId> unreachable() {
     std::lock_guard lock(mutex_);
     return unreachable_;
+  }
+  std::vector<MemberId> gone() {
+    std::lock_guard lock(mutex_);
+    return gone_;
   }
   std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots() {
     std::lock_guard lock(mutex_);
@@ -96,6 +108,7 @@ class RecordingHandler final : public Handler {
   std::condition_variable changed_;
   std::vector<raft::Message> received_;
   std::vector<MemberId> unreachable_;
+  std::vector<MemberId> gone_;
   std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots_;
   std::vector<std::pair<JoinRequest, std::function<void(Result<JoinReply>)>>> joins_;
 };

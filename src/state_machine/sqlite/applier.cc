@@ -50,8 +50,11 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
     std::vector<EntryResults> results;
     Status status = ApplyBatch(batch, after, &results);
     if (!status.ok()) {
-      // What stands in memory may no longer be what stands in the file.
-      broken_ = UndoBatch();
+      // What is kept in memory may no longer be what stands in the file: FTS5, when a statement
+      // within one of its own fails on the disk, keeps counts of the transaction that was undone,
+      // and would write them with the next one.
+      broken_ = status;
+      engine_->AbandonBatch().Prefixed("undo what failed").ok();
       return status;
     }
     for (EntryResults& each : results) on_results(std::move(each));
@@ -334,12 +337,7 @@ Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementR
   if (!verdict->ok()) return OkStatus();
   for (auto [from, to] :
        {std::pair(&facts.reads, &tx->reads), std::pair(&facts.writes, &tx->writes)}) {
-    for (const std::string& name : *from) {
-      to->insert(name);
-      // Who reads the storage of a virtual table reads the table.
-      const std::string owner = engine_->catalog().OwnerOfShadow(name);
-      if (!owner.empty()) to->insert(owner);
-    }
+    to->insert(from->begin(), from->end());
   }
   tx->holds_all = tx->holds_all || facts.changes_schema || facts.writes_sequence;
   tx->statements.push_back(prepare.statement);

@@ -35,12 +35,13 @@ class Applier {
   // Opens the data base, or makes it with `founding` as its configuration at index 0.
   // FAILED_PRECONDITION if the file is not one of Cairn's or of a newer format; then it was not
   // touched.
-  static Result<std::unique_ptr<Applier>> Open(const std::string& path, size_t cache_bytes,
+  static Result<std::unique_ptr<Applier>> Open(const Storage& storage, const std::string& path,
+                                               size_t cache_bytes,
                                                const raft::Configuration& founding);
 
   // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
-  // one left nothing: it may be tried again (a full disk may have got space), unless undoing it
-  // failed, too.
+  // one left nothing; but this Applier is broken: all later calls fail the same way, and the data
+  // base must be opened anew.
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
 
@@ -100,7 +101,7 @@ class Applier {
   InternalStatement write_config_;
   AppliedState applied_;
   uint64_t lease_ms_ = 0;  // within the batch
-  Status broken_;          // why nothing more can be applied
+  Status broken_;          // why nothing more is applied
 
   // Of the command that runs: what to add to the versions if it succeeds, in order.
   struct VersionChange {

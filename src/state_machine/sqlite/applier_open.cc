@@ -16,11 +16,12 @@ constexpr char kStateSchema[] =
 
 }  // namespace
 
-Result<std::unique_ptr<Applier>> Applier::Open(const std::string& path, size_t cache_bytes,
+Result<std::unique_ptr<Applier>> Applier::Open(const Storage& storage, const std::string& path,
+                                               size_t cache_bytes,
                                                const raft::Configuration& founding) {
-  RETURN_IF_ERROR(CheckDataFile(path));
+  RETURN_IF_ERROR(CheckDataFile(storage, path));
   std::unique_ptr<Applier> applier(new Applier);
-  ASSIGN_OR_RETURN(applier->engine_, Engine::Open(path, cache_bytes));
+  ASSIGN_OR_RETURN(applier->engine_, Engine::Open(storage, path, cache_bytes));
   Status status = applier->OpenTables(founding);
   if (!status.ok()) return std::move(status).Prefixed("open " + path);
   return applier;

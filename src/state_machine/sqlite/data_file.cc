@@ -1,7 +1,5 @@
 #include "state_machine/sqlite/data_file.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "raft/configuration_codec.h"
@@ -44,14 +42,17 @@ Status CheckOpenFile(sqlite3* db) {
 
 }  // namespace
 
-Status CheckDataFile(const std::string& path) {
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0 || info.st_size == 0) return OkStatus();
+Status CheckDataFile(const Storage& storage, const std::string& path) {
+  const Result<uint64_t> size = storage.fs.SizeOf(path);
+  if (size.status().code() == StatusCode::kNotFound) return OkStatus();
+  RETURN_IF_ERROR(size.status());
+  if (size.value() == 0) return OkStatus();
+  ASSIGN_OR_RETURN(const bool has_wal, storage.fs.Exists(path + "-wal"));
   Status status;
-  if (::stat((path + "-wal").c_str(), &info) != 0) {
+  if (!has_wal) {
     // Nothing but the file is opened, so that a file of somebody else stays as it is.
     Result<raft::SnapshotMeta> looked = WithImmutableDatabase(
-        path, kCheckCacheBytes, [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
+        storage.vfs, path, kCheckCacheBytes, [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
           status = CheckOpenFile(db);
           return raft::SnapshotMeta();
         });
@@ -59,8 +60,8 @@ Status CheckDataFile(const std::string& path) {
   } else {
     // After a crash the tables may stand in the WAL alone. To close must not move it into the file.
     sqlite3* db = nullptr;
-    const int rc =
-        sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+    const int rc = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                                   storage.vfs);
     if (rc == SQLITE_OK) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     status = rc == SQLITE_OK ? CheckOpenFile(db) : SqliteTrouble(db, rc, "open");
     sqlite3_close(db);

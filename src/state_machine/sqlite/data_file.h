@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/status.h"
 #include "raft/types.h"
+#include "state_machine/sqlite/storage.h"
 #include "state_machine/state_machine.h"
 
 namespace cairn::state_machine {
@@ -16,7 +17,7 @@ inline constexpr int kDataFormat = 1;
 
 // FAILED_PRECONDITION if there is a file that is not a Cairn data base, or of a newer format.
 // Touches nothing; no file, or an empty one, is fine.
-Status CheckDataFile(const std::string& path);
+Status CheckDataFile(const Storage& storage, const std::string& path);
 
 // Of an open data base, as of the transaction that the connection is in.
 Result<AppliedState> ReadAppliedState(sqlite3* db);

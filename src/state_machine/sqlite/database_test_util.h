@@ -37,10 +37,11 @@ class TemporaryDirectory {
 // A connection that checks everything it does.
 class TestDatabase {
  public:
-  explicit TestDatabase(const std::string& path, const char* uri_suffix = "") {
+  explicit TestDatabase(const std::string& path, const char* uri_suffix = "",
+                        const char* vfs = nullptr) {
     const std::string uri = "file:" + path + uri_suffix;
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI;
-    EXPECT_EQ(sqlite3_open_v2(uri.c_str(), &db_, flags, nullptr), SQLITE_OK);
+    EXPECT_EQ(sqlite3_open_v2(uri.c_str(), &db_, flags, vfs), SQLITE_OK);
   }
   ~TestDatabase() { EXPECT_EQ(sqlite3_close(db_), SQLITE_OK); }
   TestDatabase(const TestDatabase&) = delete;

@@ -321,6 +321,84 @@ TEST(Determinism, WorkIsStoppedAtTheSamePointOnFreshAndWarmReplicas) {
   replicas.Check();
 }
 
+TEST(Determinism, WritesToVirtualTablesAreStoppedAtTheSameRowOnFreshAndWarmReplicas) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must(
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100)"
+      " SELECT i FROM n");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, low, high)");
+  replicas.Must("CREATE TRIGGER tr AFTER UPDATE ON t BEGIN INSERT INTO f VALUES(new.x); END");
+  replicas.header.vdbe_ops_max = 1000;
+  int stopped = 0;
+  for (int rows = 20; rows < 50; ++rows) {
+    const std::string limit = " LIMIT " + std::to_string(rows);
+    for (const std::string& sql :
+         {"INSERT INTO f SELECT 'word' || x FROM t" + limit,
+          "INSERT OR REPLACE INTO r SELECT x, x, x + 1 FROM t" + limit,
+          "UPDATE t SET x = x + 0 WHERE rowid <= " + std::to_string(rows)}) {
+      const CommandResult result = replicas.Execute(sql);
+      if (result.status.ok()) continue;
+      EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
+      ++stopped;
+    }
+  }
+  EXPECT_GT(stopped, 10);
+  EXPECT_LT(stopped, 80);
+  replicas.Check();
+}
+
+TEST(Determinism, AJoinIntoAFullTextTableIsStoppedAndLeavesNothingInItsMemory) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must(
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
+      " SELECT i FROM n");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.header.vdbe_ops_max = 100'000;
+  for (int i = 0; i < 5; ++i) {
+    const std::vector<CommandResult> results =
+        replicas.DoAll({ExecuteCommand("INSERT INTO f VALUES('before')"),
+                        ExecuteCommand("INSERT INTO f SELECT 'word' || a.x FROM t a, t b, t c"),
+                        ExecuteCommand("INSERT INTO f SELECT 'after' || x FROM t LIMIT 7"),
+                        ExecuteCommand("UPDATE f SET body = body || ' joined' WHERE rowid IN"
+                                       " (SELECT a.rowid FROM t a, t b, t c)"),
+                        ExecuteCommand("DELETE FROM f WHERE rowid = 2")});
+    EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+    EXPECT_EQ(results[1].status.code(), StatusCode::kResourceExhausted) << results[1].status;
+    EXPECT_TRUE(results[2].status.ok()) << results[2].status;
+    EXPECT_EQ(results[3].status.code(), StatusCode::kResourceExhausted) << results[3].status;
+    EXPECT_TRUE(results[4].status.ok()) << results[4].status;
+  }
+  replicas.Must("INSERT INTO f(f) VALUES('integrity-check')");
+  replicas.Check();
+}
+
+TEST(Determinism, TriggersKeepAFullTextIndexOfATable) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, body)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body, content=t, content_rowid=id)");
+  replicas.Must(
+      "CREATE TRIGGER ai AFTER INSERT ON t BEGIN"
+      " INSERT INTO f(rowid, body) VALUES(new.id, new.body); END");
+  replicas.Must(
+      "CREATE TRIGGER ad AFTER DELETE ON t BEGIN"
+      " INSERT INTO f(f, rowid, body) VALUES('delete', old.id, old.body); END");
+  replicas.Must("CREATE VIEW v AS SELECT rowid AS id, body FROM f");
+  for (int i = 0; i < 20; ++i) {
+    const std::string n = std::to_string(i);
+    replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(" + n + ", 'word" + n + " common')"),
+                    ExecuteCommand("INSERT INTO t VALUES(0, 'twice')"),
+                    ExecuteCommand("INSERT OR ROLLBACK INTO t VALUES(99, 'x'), (0, 'twice')"),
+                    ExecuteCommand("DELETE FROM t WHERE id % 4 = 3")});
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM f('common')"), "15");
+  EXPECT_EQ(replicas.Query("SELECT id FROM v WHERE id < 5"), "0 1 2 4");
+  replicas.Must("INSERT INTO f(f, rank) VALUES('integrity-check', 1)");
+  replicas.Check();
+}
+
 TEST(Determinism, SchemaChangesBetweenUsesOfAStatementDoNotShow) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(a, b DEFAULT 1)");

@@ -5,51 +5,26 @@
 #include <ctime>
 
 #include "base/check.h"
+#include "state_machine/sqlite/julian_time.h"
 
 namespace cairn::state_machine {
 namespace {
-
-// The Unix epoch in milliseconds of SQLite's Julian day numbers.
-constexpr sqlite3_int64 kUnixEpochJulianMs = 210866760000000;
-constexpr double kMsPerDay = 86400000.0;
-
-// Nothing here changes the default, so it is the one that every instance was made from.
-sqlite3_vfs* Base() {
-  static sqlite3_vfs* const base = sqlite3_vfs_find(nullptr);
-  return base;
-}
 
 std::string NextName() {
   static std::atomic<int> made{0};
   return "cairn-writer-" + std::to_string(made.fetch_add(1));
 }
 
-// The system's methods find their own data through the sqlite3_vfs they are given, so each call is
-// handed on with theirs.
-int Open(sqlite3_vfs* /*vfs*/, sqlite3_filename path, sqlite3_file* file, int flags,
-         int* out_flags) {
-  return Base()->xOpen(Base(), path, file, flags, out_flags);
-}
-int Delete(sqlite3_vfs* /*vfs*/, const char* path, int sync) {
-  return Base()->xDelete(Base(), path, sync);
-}
-int Access(sqlite3_vfs* /*vfs*/, const char* path, int flags, int* out) {
-  return Base()->xAccess(Base(), path, flags, out);
-}
-int FullPathname(sqlite3_vfs* /*vfs*/, const char* path, int size, char* out) {
-  return Base()->xFullPathname(Base(), path, size, out);
-}
-int Randomness(sqlite3_vfs* /*vfs*/, int size, char* out) {
-  return Base()->xRandomness(Base(), size, out);
-}
-int Sleep(sqlite3_vfs* /*vfs*/, int microseconds) { return Base()->xSleep(Base(), microseconds); }
-int GetLastError(sqlite3_vfs* /*vfs*/, int size, char* out) {
-  return Base()->xGetLastError(Base(), size, out);
+sqlite3_vfs* FindVfs(const char* name) {
+  sqlite3_vfs* const base = sqlite3_vfs_find(name);
+  CHECK(base != nullptr) << "SQLite knows no VFS named " << (name == nullptr ? "" : name);
+  return base;
 }
 
 }  // namespace
 
-DeterministicVfs::DeterministicVfs() : name_(NextName()), vfs_(*Base()) {
+DeterministicVfs::DeterministicVfs(const char* base)
+    : base_(FindVfs(base)), name_(NextName()), vfs_(*base_) {
   vfs_.pNext = nullptr;
   vfs_.zName = name_.c_str();
   vfs_.pAppData = this;
@@ -76,16 +51,46 @@ DeterministicVfs::DeterministicVfs() : name_(NextName()), vfs_(*Base()) {
 
 DeterministicVfs::~DeterministicVfs() { sqlite3_vfs_unregister(&vfs_); }
 
+// The base's methods find their own data through the sqlite3_vfs they are given, so each call is
+// handed on with theirs.
+int DeterministicVfs::Open(sqlite3_vfs* vfs, sqlite3_filename path, sqlite3_file* file, int flags,
+                           int* out_flags) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xOpen(base, path, file, flags, out_flags);
+}
+int DeterministicVfs::Delete(sqlite3_vfs* vfs, const char* path, int sync) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xDelete(base, path, sync);
+}
+int DeterministicVfs::Access(sqlite3_vfs* vfs, const char* path, int flags, int* out) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xAccess(base, path, flags, out);
+}
+int DeterministicVfs::FullPathname(sqlite3_vfs* vfs, const char* path, int size, char* out) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xFullPathname(base, path, size, out);
+}
+int DeterministicVfs::Randomness(sqlite3_vfs* vfs, int size, char* out) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xRandomness(base, size, out);
+}
+int DeterministicVfs::Sleep(sqlite3_vfs* vfs, int microseconds) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xSleep(base, microseconds);
+}
+int DeterministicVfs::GetLastError(sqlite3_vfs* vfs, int size, char* out) {
+  sqlite3_vfs* const base = BaseOf(vfs);
+  return base->xGetLastError(base, size, out);
+}
+
 int DeterministicVfs::CurrentTimeInt64(sqlite3_vfs* vfs, sqlite3_int64* julian_ms) {
-  *julian_ms = static_cast<DeterministicVfs*>(vfs->pAppData)->wall_ms_ + kUnixEpochJulianMs;
+  *julian_ms = JulianMs(static_cast<DeterministicVfs*>(vfs->pAppData)->wall_ms_);
   return SQLITE_OK;
 }
 
 int DeterministicVfs::CurrentTime(sqlite3_vfs* vfs, double* julian_day) {
-  sqlite3_int64 julian_ms = 0;
-  const int rc = CurrentTimeInt64(vfs, &julian_ms);
-  *julian_day = static_cast<double>(julian_ms) / kMsPerDay;
-  return rc;
+  *julian_day = JulianDay(static_cast<DeterministicVfs*>(vfs->pAppData)->wall_ms_);
+  return SQLITE_OK;
 }
 
 void UseUtcAsLocalTime() {

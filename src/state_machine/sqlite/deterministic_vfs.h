@@ -1,4 +1,4 @@
-// A VFS that is the operating system's but for the time of day.
+// A VFS that is another one but for the time of day.
 //
 // CURRENT_TIMESTAMP defaults and datetime('now') in triggers and views ask the VFS of their
 // connection for the time, so here, and only here, it can be made the time that the leader stamped
@@ -15,8 +15,9 @@ namespace cairn::state_machine {
 // One owner, one connection, one thread. Must outlive the connection that is opened with it.
 class DeterministicVfs {
  public:
-  // Registers itself with SQLite under a name of its own, never as the default.
-  DeterministicVfs();
+  // Registers itself with SQLite under a name of its own, never as the default. `base` names the
+  // VFS that has the files; null is SQLite's own. It must outlive this one.
+  explicit DeterministicVfs(const char* base);
   ~DeterministicVfs();
   DeterministicVfs(const DeterministicVfs&) = delete;
   DeterministicVfs& operator=(const DeterministicVfs&) = delete;
@@ -27,9 +28,21 @@ class DeterministicVfs {
   void SetTime(int64_t wall_ms) { wall_ms_ = wall_ms; }
 
  private:
+  static sqlite3_vfs* BaseOf(sqlite3_vfs* vfs) {
+    return static_cast<DeterministicVfs*>(vfs->pAppData)->base_;
+  }
+  static int Open(sqlite3_vfs* vfs, sqlite3_filename path, sqlite3_file* file, int flags,
+                  int* out_flags);
+  static int Delete(sqlite3_vfs* vfs, const char* path, int sync);
+  static int Access(sqlite3_vfs* vfs, const char* path, int flags, int* out);
+  static int FullPathname(sqlite3_vfs* vfs, const char* path, int size, char* out);
+  static int Randomness(sqlite3_vfs* vfs, int size, char* out);
+  static int Sleep(sqlite3_vfs* vfs, int microseconds);
+  static int GetLastError(sqlite3_vfs* vfs, int size, char* out);
   static int CurrentTime(sqlite3_vfs* vfs, double* julian_day);
   static int CurrentTimeInt64(sqlite3_vfs* vfs, sqlite3_int64* julian_ms);
 
+  sqlite3_vfs* const base_;
   const std::string name_;
   sqlite3_vfs vfs_;
   int64_t wall_ms_ = 0;

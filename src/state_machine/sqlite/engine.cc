@@ -13,9 +13,13 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kValueBytesMax = 16 << 20;
+constexpr int kLikePatternBytesMax = 1000;
 // How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
 // can do before it is stopped, so it is the same on every node.
 constexpr int kOpsPerLook = 1000;
+// What a row that is changed, or a step of a full scan, counts for in a statement that touches
+// virtual tables.
+constexpr uint64_t kOpsPerVirtualRow = 10;
 constexpr int kBusyTimeoutMs = 5000;
 constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 
@@ -32,7 +36,9 @@ constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_COMPOUND_SELECT, 500},
     {SQLITE_LIMIT_FUNCTION_ARG, 127},
     {SQLITE_LIMIT_ATTACHED, 0},
-    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50000},
+    // A step of LIKE or GLOB costs up to the product of both lengths, which the count of steps does
+    // not see.
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax},
     {SQLITE_LIMIT_VARIABLE_NUMBER, 250000},
     {SQLITE_LIMIT_TRIGGER_DEPTH, 1000},
     {SQLITE_LIMIT_WORKER_THREADS, 0},
@@ -44,7 +50,9 @@ struct Setting {
 };
 constexpr Setting kSettings[] = {
     {SQLITE_DBCONFIG_DEFENSIVE, 1},
-    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+    // Triggers and views may use full-text tables. What an untrusted schema may not use beside them
+    // is refused by the authorizer.
+    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1},
     {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
     {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
     {SQLITE_DBCONFIG_ENABLE_TRIGGER, 1},
@@ -118,9 +126,11 @@ void MakePrivateFile(const std::string& path) {
 // ---- Opening
 // -------------------------------------------------------------------------------------
 
-Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path, size_t cache_bytes) {
+Result<std::unique_ptr<Engine>> Engine::Open(const Storage& storage, const std::string& path,
+                                             size_t cache_bytes) {
   UseUtcAsLocalTime();
-  std::unique_ptr<Engine> engine(new Engine);
+  if (storage.vfs == nullptr) MakePrivateFile(path);
+  std::unique_ptr<Engine> engine(new Engine(storage.vfs));
   Status status = engine->Configure(path, cache_bytes);
   if (!status.ok()) return std::move(status).Prefixed("open " + path);
   return engine;
@@ -137,7 +147,6 @@ Engine::~Engine() {
 }
 
 Status Engine::Configure(const std::string& path, size_t cache_bytes) {
-  MakePrivateFile(path);
   int rc = sqlite3_open_v2(path.c_str(), &db_,
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                            vfs_.name());
@@ -279,6 +288,7 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   }
   RETURN_IF_ERROR(CheckProgram(fresh, verdict));
   if (!verdict->ok()) return OkStatus();
+  NoteIndirectReads(&fresh.facts);
   sqlite3_stmt* const stmt = fresh.stmt.get();
   for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
     const char* name = sqlite3_column_name(stmt, i);
@@ -317,6 +327,41 @@ Status Engine::CompileOnly(const Statement& statement, Program* program, Status*
     *verdict = InvalidArgument("the text holds no statement");
   }
   return OkStatus();
+}
+
+// SQLite does not report what virtual tables read by statements of their own, nor that their
+// storage is theirs. Two-phase commit must know both, to hold what a prepared statement saw.
+void Engine::NoteIndirectReads(ProgramFacts* facts) {
+  std::vector<std::string> todo(facts->reads.begin(), facts->reads.end());
+  todo.insert(todo.end(), facts->writes.begin(), facts->writes.end());
+  while (!todo.empty()) {
+    const std::string name = std::move(todo.back());
+    todo.pop_back();
+    std::vector<std::string> found = catalog_.NamedBy(name);
+    if (std::string owner = catalog_.OwnerOfShadow(name); !owner.empty()) {
+      found.push_back(std::move(owner));
+    }
+    for (const std::string& each : found) {
+      if (!facts->reads.insert(each).second) continue;
+      todo.push_back(each);
+      if (!catalog_.IsView(each)) continue;
+      for (const std::string& behind : ReadsOfView(each)) {
+        if (facts->reads.insert(behind).second) todo.push_back(behind);
+      }
+    }
+  }
+}
+
+std::set<std::string> Engine::ReadsOfView(const std::string& name) {
+  authorizer_.StartCompiling();
+  char* const sql = sqlite3_mprintf("SELECT * FROM main.\"%w\"", name.c_str());
+  sqlite3_stmt* stmt = nullptr;
+  // A view that does not compile cannot be read through the virtual table either.
+  sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+  sqlite3_finalize(stmt);
+  sqlite3_free(sql);
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  return authorizer_.facts().reads;
 }
 
 Status Engine::CheckProgram(const Program& program, Status* verdict) {
@@ -361,11 +406,23 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   ops_done_ = 0;
   budget_exhausted_ = false;
   rowid_exhausted_ = false;
-  counts_ops_ = context_.vdbe_ops_max != 0 && !program->touches_virtual;
+  const bool has_budget = context_.vdbe_ops_max != 0;
+  counts_ops_ = has_budget && !program->touches_virtual;
+  counts_rows_of_ = has_budget && program->touches_virtual ? stmt : nullptr;
+  rows_changed_ = 0;
+  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, /*resetFlg=*/1);
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
   Status trouble = Step(program, result, verdict);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  if (budget_exhausted_ && program->touches_virtual) {
+    // The statement may have been stopped within one of a virtual table, which then remembers what
+    // is undone: it must be connected anew.
+    schema_changed_in_batch_ = true;
+  }
+  // Whether this node stopped it on the way or not, and whatever else came of it.
+  if (RowsExceedBudget()) *verdict = Exhausted();
   counts_ops_ = false;
+  counts_rows_of_ = nullptr;
   sqlite3_reset(stmt);
   // The values lie in `statement`, which may die before the program does.
   sqlite3_clear_bindings(stmt);
@@ -481,10 +538,10 @@ Status Engine::ReloadSchema() {
 }
 
 Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
-  if ((rc & 0xff) == SQLITE_INTERRUPT && budget_exhausted_) {
-    *verdict =
-        ResourceExhausted("the statement needs more than " + std::to_string(context_.vdbe_ops_max) +
-                          " steps of SQLite's machine, which is the limit");
+  const int kind = rc & 0xff;
+  // A virtual table may pass the interruption of its own statement on under another name.
+  if (budget_exhausted_ && (kind == SQLITE_INTERRUPT || kind == SQLITE_ABORT || IsVerdict(rc))) {
+    *verdict = Exhausted();
     return OkStatus();
   }
   if (IsVerdict(rc)) {
@@ -494,11 +551,33 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
   return SqliteTrouble(db_, rc, doing);
 }
 
+Status Engine::Exhausted() const {
+  return ResourceExhausted("the statement needs more than " +
+                           std::to_string(context_.vdbe_ops_max) +
+                           " steps of SQLite's machine, which is the limit");
+}
+
+// Virtual tables compile and warm up statements of their own, so the steps in them are not the same
+// on a fresh node and a warm one. The rows that they change are, and so are the scans of the
+// statement itself. Both only grow: a node may stop the statement when it sees that they exceed the
+// budget, or find it at the end, and says the same.
+bool Engine::RowsExceedBudget() const {
+  if (counts_rows_of_ == nullptr) return false;
+  const int scanned =
+      sqlite3_stmt_status(counts_rows_of_, SQLITE_STMTSTATUS_FULLSCAN_STEP, /*resetFlg=*/0);
+  const uint64_t rows = rows_changed_ + static_cast<uint32_t>(scanned);
+  return rows * kOpsPerVirtualRow > context_.vdbe_ops_max;
+}
+
 // ---- Hooks
 // ---------------------------------------------------------------------------------------
 
 int Engine::OnProgress(void* self) {
   auto* const engine = static_cast<Engine*>(self);
+  if (engine->counts_rows_of_ != nullptr) {
+    engine->budget_exhausted_ = engine->RowsExceedBudget();
+    return engine->budget_exhausted_ ? 1 : 0;
+  }
   if (!engine->counts_ops_) return 0;
   engine->ops_done_ += kOpsPerLook;
   engine->budget_exhausted_ = engine->ops_done_ >= engine->context_.vdbe_ops_max;
@@ -507,9 +586,9 @@ int Engine::OnProgress(void* self) {
 
 void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* /*table*/,
                          sqlite3_int64 rowid) {
-  if (rowid == kRowidMax && operation != SQLITE_DELETE) {
-    static_cast<Engine*>(self)->rowid_exhausted_ = true;
-  }
+  auto* const engine = static_cast<Engine*>(self);
+  ++engine->rows_changed_;
+  if (rowid == kRowidMax && operation != SQLITE_DELETE) engine->rowid_exhausted_ = true;
 }
 
 int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frames) {

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -25,6 +26,7 @@
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/storage.h"
 #include "state_machine/sqlite/write_functions.h"
 
 namespace cairn::state_machine {
@@ -43,7 +45,8 @@ inline constexpr size_t kResultRowsBytesMax = 1 << 20;
 class Engine {
  public:
   // Opens the file or makes it. The internal tables are the caller's.
-  static Result<std::unique_ptr<Engine>> Open(const std::string& path, size_t cache_bytes);
+  static Result<std::unique_ptr<Engine>> Open(const Storage& storage, const std::string& path,
+                                              size_t cache_bytes);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -84,11 +87,14 @@ class Engine {
   Result<bool> Checkpoint();
 
  private:
-  Engine() = default;
+  explicit Engine(const char* vfs) : vfs_(vfs) {}
   Status Configure(const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
   Status LoadCatalog();
   Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
+  // Adds to the reads what the statement reaches through virtual tables and their storage.
+  void NoteIndirectReads(ProgramFacts* facts);
+  std::set<std::string> ReadsOfView(const std::string& name);
   Status CheckProgram(const Program& program, Status* verdict);
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
@@ -99,6 +105,8 @@ class Engine {
   Status ReloadSchema();
   // Sorts a result code of SQLite into a verdict or trouble.
   Status Judge(int rc, std::string_view doing, Status* verdict);
+  Status Exhausted() const;
+  bool RowsExceedBudget() const;
   Status UndoCommand();
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,
@@ -131,6 +139,8 @@ class Engine {
   uint64_t ops_done_ = 0;
   bool budget_exhausted_ = false;
   bool rowid_exhausted_ = false;
+  sqlite3_stmt* counts_rows_of_ = nullptr;  // if it touches virtual tables and has a budget
+  uint64_t rows_changed_ = 0;               // by it and by the virtual tables' own statements
   // Of the batch.
   bool schema_changed_in_batch_ = false;
 };

@@ -104,6 +104,46 @@ TEST(ExactlyOnce, AResultTooLargeToKeepIsAppliedOnce) {
   replicas.Check();
 }
 
+TEST(ExactlyOnce, KeptResultsOfAllSessionsTogetherStayBoundedAndTheOldestGoFirst) {
+  constexpr uint64_t kRequests = 600;
+  constexpr uint64_t kPerEntry = 50;
+  constexpr size_t kRowBytes = 60'000;
+  static_assert(kRowBytes < kResultBytesMax && kRequests * kRowBytes > kResultsBytesMaxTotal);
+  const std::string sql =
+      "INSERT INTO t VALUES(1) RETURNING zeroblob(" + std::to_string(kRowBytes) + ")";
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const auto request = [&sql](uint64_t i) {
+    return WithId(ExecuteCommand(sql), "s" + std::to_string(i % 7), i / 7 + 1);
+  };
+  std::vector<Command> commands;
+  for (uint64_t i = 0; i < kRequests; ++i) {
+    commands.push_back(request(i));
+    if (commands.size() == kPerEntry) replicas.DoAll(std::exchange(commands, {}));
+  }
+  TestDatabase file(replicas.first().path());
+  const auto bytes = static_cast<size_t>(
+      file.Number("SELECT sum(length(result)) FROM _cairn_requests WHERE result IS NOT NULL"));
+  EXPECT_LE(bytes, kResultsBytesMaxTotal);
+  EXPECT_GT(bytes, kResultsBytesMaxTotal - kResultBytesMax) << "no more went than had to";
+  const auto held = static_cast<uint64_t>(
+      file.Number("SELECT count(*) FROM _cairn_requests WHERE result IS NOT NULL"));
+  EXPECT_EQ(file.Number("SELECT count(*) FROM _cairn_requests"), int64_t{kRequests});
+  const uint64_t gone = kRequests - held;
+  for (const auto& [i, is_gone] : {std::pair<uint64_t, bool>{0, true},
+                                   {gone - 1, true},
+                                   {gone, false},
+                                   {kRequests - 1, false}}) {
+    const CommandResult again = replicas.Do(request(i));
+    EXPECT_TRUE(again.status.ok()) << again.status;
+    EXPECT_EQ(again.result_gone, is_gone) << i;
+    EXPECT_EQ(again.index, LogIndex(2 + i / kPerEntry));
+    EXPECT_EQ(again.statements.empty(), is_gone);
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), std::to_string(kRequests));
+  replicas.Check();
+}
+
 TEST(ExactlyOnce, SessionsExpireByTheLeaseClockAlone) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
@@ -172,6 +212,28 @@ TEST(ExactlyOnce, ASessionThatNeverAcknowledgesStaysBounded) {
 
 // ---- Versions
 // ------------------------------------------------------------------------------------
+
+// Found by fuzzing: it opened, and the retry aborted the process in the middle of the log, on every
+// start anew.
+TEST(ExactlyOnce, ADamagedKeptResultIsRefusedWhenTheFileIsOpened) {
+  TemporaryDirectory directory;
+  const SqliteOptions options{directory / "test.db", directory / "snapshot"};
+  const auto open = [&] { return OpenSqliteStateMachine(options, TestConfiguration()); };
+  {
+    auto machine = open();
+    ASSERT_TRUE(machine.ok()) << machine.status();
+    const raft::Entry entry =
+        MakeEntry(LogIndex(1), {}, {WithId(ExecuteCommand("CREATE TABLE t(a)"), "session", 1)});
+    ASSERT_TRUE((*machine)->Apply({&entry, 1}, TestConfiguration(), LogIndex(), [](auto) {}).ok());
+  }
+  TestDatabase(options.path).Run("UPDATE _cairn_requests SET result = x'bf00'");
+  const auto machine = open();
+  ASSERT_FALSE(machine.ok());
+  EXPECT_EQ(machine.status().code(), StatusCode::kDataLoss);
+  EXPECT_NE(machine.status().message().find("request 1 of session 'session' is damaged"),
+            std::string::npos)
+      << machine.status();
+}
 
 TEST(Versions, CountStatementsThatSucceedAlsoWithoutRows) {
   Replicas replicas;

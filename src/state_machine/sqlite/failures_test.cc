@@ -9,6 +9,8 @@ namespace {
 
 // Each conflict clause between two other commands in one entry, so in one SQLite transaction.
 class ConflictModes : public testing::TestWithParam<std::string> {};
+// There is no RAISE(REPLACE).
+class RaiseModes : public testing::TestWithParam<std::string> {};
 
 TEST_P(ConflictModes, ConstraintsTakeOnlyTheirOwnCommandBack) {
   Replicas replicas;
@@ -35,9 +37,8 @@ TEST_P(ConflictModes, ConstraintsTakeOnlyTheirOwnCommandBack) {
   replicas.Check();
 }
 
-TEST_P(ConflictModes, RaiseTakesOnlyItsOwnCommandBack) {
+TEST_P(RaiseModes, RaiseTakesOnlyItsOwnCommandBack) {
   const std::string mode = GetParam();
-  if (mode == "REPLACE") GTEST_SKIP() << "there is no RAISE(REPLACE)";
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
   replicas.Must("CREATE TRIGGER tr BEFORE INSERT ON t WHEN new.x = 13 BEGIN SELECT RAISE(" + mode +
@@ -58,6 +59,8 @@ TEST_P(ConflictModes, RaiseTakesOnlyItsOwnCommandBack) {
 
 INSTANTIATE_TEST_SUITE_P(All, ConflictModes,
                          testing::Values("ROLLBACK", "ABORT", "FAIL", "IGNORE", "REPLACE"));
+
+INSTANTIATE_TEST_SUITE_P(All, RaiseModes, testing::Values("ROLLBACK", "ABORT", "FAIL", "IGNORE"));
 
 TEST(Failures, ALostTransactionIsAppliedAgainWithSessionsVersionsAndSchema) {
   Replicas replicas;
@@ -151,6 +154,21 @@ TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
   EXPECT_FALSE(replicas.Execute(check).status.ok());
   replicas.Must("INSERT INTO f(f) VALUES('rebuild')");
   replicas.Must(check);
+  replicas.Check();
+}
+
+TEST(Failures, ALongPatternOfLikeOrGlobIsRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("INSERT INTO t VALUES('abc')");
+  for (const char* op : {"LIKE", "GLOB"}) {
+    const std::string sql = std::string("UPDATE t SET x = 'seen' WHERE x NOT ") + op + " ?1";
+    const CommandResult result = replicas.Execute(sql, {std::string(1001, 'a')});
+    EXPECT_EQ(result.status.code(), StatusCode::kInvalidArgument) << result.status;
+    EXPECT_EQ(replicas.Query("SELECT x FROM t"), "abc");
+  }
+  replicas.Must("UPDATE t SET x = 'seen' WHERE x NOT LIKE ?1", {std::string(1000, 'a')});
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "seen");
   replicas.Check();
 }
 

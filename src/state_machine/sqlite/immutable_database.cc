@@ -28,12 +28,12 @@ std::string EscapeForUri(const std::string& path) {
 }  // namespace
 
 Result<raft::SnapshotMeta> WithImmutableDatabase(
-    const std::string& path, size_t cache_bytes,
+    const char* vfs, const std::string& path, size_t cache_bytes,
     const std::function<Result<raft::SnapshotMeta>(sqlite3*)>& use) {
   sqlite3* raw = nullptr;
   const std::string uri = "file:" + EscapeForUri(path) + "?immutable=1";
-  const int rc = sqlite3_open_v2(
-      uri.c_str(), &raw, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int rc = sqlite3_open_v2(uri.c_str(), &raw,
+                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, vfs);
   const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + path);
   const std::string cache = "PRAGMA cache_size = -" + std::to_string(cache_bytes / 1024 + 1);

@@ -69,7 +69,7 @@ ReadConnection::~ReadConnection() { Close(); }
 Status ReadConnection::Connect() {
   sqlite3* db = nullptr;
   const int rc = sqlite3_open_v2(options_.path.c_str(), &db,
-                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, options_.vfs);
   Status status = rc == SQLITE_OK ? Configure(db) : StatusFromSqlite(db, rc);
   if (!status.ok()) {
     sqlite3_close(db);
@@ -85,7 +85,7 @@ Status ReadConnection::Configure(sqlite3* db) {
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);  // views of full-text tables
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   const std::string pragmas = "PRAGMA query_only = ON; PRAGMA cache_size = -" +

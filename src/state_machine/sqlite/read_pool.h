@@ -23,6 +23,7 @@
 namespace cairn::state_machine {
 
 struct ReadPoolOptions {
+  const char* vfs = nullptr;  // as in Storage
   std::string path;
   int readers_max = 8;
   size_t cache_bytes = 1 << 20;       // page cache of each connection

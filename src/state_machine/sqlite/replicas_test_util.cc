@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "state_machine/sqlite/file_system_vfs.h"
+
 namespace cairn::state_machine {
 
 raft::Configuration TestConfiguration() {
@@ -31,8 +33,8 @@ std::vector<std::string> Encoded(const std::vector<CommandResult>& results) {
 
 }  // namespace
 
-std::string DumpFile(const std::string& path) {
-  TestDatabase db(path);
+std::string DumpFile(const std::string& path, const char* vfs) {
+  TestDatabase db(path, "", vfs);
   std::string out;
   const auto rows = [&](const std::string& sql) {
     sqlite3_stmt* stmt = nullptr;
@@ -72,10 +74,24 @@ void TestReplica::Open() {
   SqliteOptions options;
   options.path = path();
   options.snapshot_directory = directory_ / "snapshot";
+  options.file_system = files_.get();
   Result<std::unique_ptr<StateMachine>> opened =
       OpenSqliteStateMachine(options, TestConfiguration());
   ASSERT_TRUE(opened.ok()) << opened.status();
   machine_ = std::move(opened).value();
+}
+
+std::string TestReplica::Dump() {
+  if (files_ == nullptr) return DumpFile(path());
+  // The VFS of the state machine is its own: another one would not see its locks.
+  Close();
+  std::string dump;
+  {
+    FileSystemVfs vfs(*files_, SystemClock(), 1);
+    dump = DumpFile(path(), vfs.name());
+  }
+  Open();
+  return dump;
 }
 
 std::vector<EntryResults> TestReplica::Apply(std::span<const raft::Entry> entries) {
@@ -150,7 +166,7 @@ TxInfo Replicas::Transaction(const std::string& tx_id) {
 }
 
 void Replicas::Check() {
-  TestReplica batched;
+  TestReplica batched(disk_);
   Rng rng(log_.size());
   std::vector<EntryResults> results;
   for (size_t done = 0; done < log_.size();) {
@@ -181,6 +197,39 @@ Command WithId(Command command, std::string session, uint64_t sequence,
   command.id = {std::move(session), sequence};
   command.acknowledged_below = acknowledged_below;
   return command;
+}
+
+std::vector<std::vector<Command>> MixedWorkload() {
+  std::vector<std::vector<Command>> entries;
+  const auto add = [&](const std::string& sql) { entries.push_back({ExecuteCommand(sql)}); };
+  add("CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, x UNIQUE, at DEFAULT "
+      "CURRENT_TIMESTAMP)");
+  add("CREATE TABLE log(x, r DEFAULT (random()))");
+  add("CREATE INDEX log_x ON log(x)");
+  add("CREATE TRIGGER tr AFTER DELETE ON t BEGIN INSERT INTO log(x) VALUES(old.x); END");
+  add("CREATE VIRTUAL TABLE f USING fts5(body)");
+  for (int i = 0; i < 8; ++i) {
+    const std::string n = std::to_string(i);
+    const auto sequence = static_cast<uint64_t>(i + 1);
+    Command prepare;
+    prepare.operation = Prepare{"tx" + n, {"INSERT INTO log(x) VALUES('tx" + n + "')", {}, {}}, 0};
+    Command end;
+    end.operation = Commit{"tx" + n};
+    if (i % 3 == 2) end.operation = Rollback{"tx" + n};
+    entries.push_back(
+        {WithId(ExecuteCommand("INSERT INTO t(x) VALUES('" + n + "')"), "s", sequence),
+         ExecuteCommand("INSERT INTO t(x) VALUES('" + n + "')"),
+         ExecuteCommand("INSERT INTO f VALUES('word" + n + " and some others')")});
+    entries.push_back({prepare, ExecuteCommand("INSERT INTO log(x) VALUES(zeroblob(9000))"),
+                       ExecuteCommand("INSERT INTO t(x) VALUES(randomblob(3000))")});
+    entries.push_back({end, ExecuteCommand("DELETE FROM t WHERE id % 5 = " + n),
+                       ExecuteCommand("INSERT OR ROLLBACK INTO t(x) VALUES('" + n + "')")});
+  }
+  add("ALTER TABLE log RENAME TO journal");
+  add("UPDATE t SET x = x || '!'");
+  add("DELETE FROM f WHERE f MATCH 'word3'");
+  add("INSERT INTO f(f) VALUES('optimize')");
+  return entries;
 }
 
 }  // namespace cairn::state_machine

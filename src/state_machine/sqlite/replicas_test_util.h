@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fault_file_system.h"
 #include "base/rng.h"
 #include "raft/types.h"
 #include "state_machine/command.h"
@@ -22,12 +23,23 @@ raft::Entry MakeEntry(LogIndex index, const BatchHeader& header,
                       const std::vector<Command>& commands);
 
 // Every row of every table of the file, Cairn's own and shadow tables included, with rowids.
-std::string DumpFile(const std::string& path);
+std::string DumpFile(const std::string& path, const char* vfs = nullptr);
+
+enum class Disk {
+  kReal,
+  kVirtual,  // a FaultFileSystem
+};
 
 // One state machine on a directory of its own.
 class TestReplica {
  public:
-  TestReplica() { Open(); }
+  explicit TestReplica(Disk disk = Disk::kReal) {
+    if (disk == Disk::kVirtual) {
+      files_ = std::make_unique<FaultFileSystem>(1);
+      EXPECT_TRUE(files_->CreateDirectories(directory_.path()).ok());
+    }
+    Open();
+  }
   void Open();
   void Close() { machine_.reset(); }
   void Restart() {
@@ -36,12 +48,13 @@ class TestReplica {
   }
   std::vector<EntryResults> Apply(std::span<const raft::Entry> entries);
   std::string path() const { return directory_ / "test.db"; }
-  std::string Dump() const { return DumpFile(path()); }
+  std::string Dump();
   StateMachine& machine() { return *machine_; }
   const TemporaryDirectory& directory() const { return directory_; }
 
  private:
   TemporaryDirectory directory_;
+  std::unique_ptr<FaultFileSystem> files_;  // null: the real ones
   std::unique_ptr<StateMachine> machine_;
 };
 
@@ -50,7 +63,8 @@ class TestReplica {
 // boundaries. Check demands the same results and the same bytes in all tables.
 class Replicas {
  public:
-  explicit Replicas(bool restarts = true) : restarts_(restarts) {}
+  explicit Replicas(bool restarts = true, Disk disk = Disk::kReal)
+      : restarts_(restarts), disk_(disk), first_(disk), restarting_(disk) {}
 
   BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
 
@@ -76,11 +90,15 @@ class Replicas {
 
  private:
   const bool restarts_;
+  const Disk disk_;
   std::vector<raft::Entry> log_;
   std::vector<EntryResults> results_;
   TestReplica first_;
   TestReplica restarting_;
 };
+
+// The commands of some dozens of entries that touch all that the state machine keeps.
+std::vector<std::vector<Command>> MixedWorkload();
 
 Command ExecuteCommand(const std::string& sql, std::vector<Value> values = {});
 Command WithId(Command command, std::string session, uint64_t sequence,

@@ -17,18 +17,67 @@ bool IsReservedName(std::string_view name) {
   return name.size() >= kPrefix.size() && LowerCase(name.substr(0, kPrefix.size())) == kPrefix;
 }
 
+namespace {
+
+bool IsWordCharacter(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || byte >= 0x80;
+}
+
+// Identifiers, and what stands in any of SQLite's four kinds of quotes.
+std::vector<std::string> Words(std::string_view lower_text) {
+  std::vector<std::string> words;
+  for (size_t i = 0; i < lower_text.size();) {
+    std::string word;
+    const char first = lower_text[i];
+    if (first == '\'' || first == '"' || first == '`' || first == '[') {
+      const char last = first == '[' ? ']' : first;
+      for (++i; i < lower_text.size(); ++i) {
+        if (lower_text[i] == last) {
+          // Doubled, it is part of the name.
+          if (last == ']' || i + 1 == lower_text.size() || lower_text[i + 1] != last) break;
+          ++i;
+        }
+        word += lower_text[i];
+      }
+      ++i;
+    } else if (IsWordCharacter(first)) {
+      while (i < lower_text.size() && IsWordCharacter(lower_text[i])) word += lower_text[i++];
+    } else {
+      ++i;
+      continue;
+    }
+    words.push_back(std::move(word));
+  }
+  return words;
+}
+
+// The name that is created may hold the word, too: then a little more than the arguments is left,
+// and at worst a table is held that need not be.
+std::string_view AfterUsing(std::string_view lower_sql) {
+  const size_t at = lower_sql.find("using");
+  return at == std::string_view::npos ? std::string_view() : lower_sql.substr(at);
+}
+
+}  // namespace
+
 Status SchemaCatalog::Load(sqlite3* db) {
   tables_.clear();
   rows_.clear();
+  views_.clear();
   reserved_objects_ = 0;
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(
-      db, "SELECT rowid, name, type = 'table', rootpage = 0 FROM sqlite_schema ORDER BY rowid"));
+      db,
+      "SELECT rowid, name, type = 'table', type = 'table' AND rootpage = 0, type = 'view', sql"
+      " FROM sqlite_schema ORDER BY rowid"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return OkStatus();
-    Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0};
+    Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0, {}};
+    if (table.is_virtual) table.sql = read.Bytes(5);
     if (IsReservedName(table.name)) ++reserved_objects_;
+    if (read.Int(4) != 0) views_.insert(table.name);
     if (read.Int(2) == 0) continue;
     rows_[table.name] = read.Int(0);
     tables_.emplace(read.Int(0), std::move(table));
@@ -53,6 +102,16 @@ std::string SchemaCatalog::OwnerOfShadow(const std::string& lower_name) const {
   if (underscore == std::string::npos) return {};
   std::string owner = lower_name.substr(0, underscore);
   return IsVirtual(owner) ? owner : std::string();
+}
+
+std::vector<std::string> SchemaCatalog::NamedBy(const std::string& lower_virtual_table) const {
+  const auto it = rows_.find(lower_virtual_table);
+  if (it == rows_.end()) return {};
+  std::vector<std::string> names;
+  for (std::string& word : Words(AfterUsing(LowerCase(tables_.at(it->second).sql)))) {
+    if (HasTable(word) || IsView(word)) names.push_back(std::move(word));
+  }
+  return names;
 }
 
 int64_t SchemaCatalog::RowOf(const std::string& lower_name) const {

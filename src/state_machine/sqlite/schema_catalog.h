@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,17 +26,23 @@ class SchemaCatalog {
   struct Table {
     std::string name;  // in lower case
     bool is_virtual = false;
+    std::string sql;  // of virtual ones
   };
 
   // Reads sqlite_schema. To be called after each change of the schema, rolled back ones included.
   Status Load(sqlite3* db);
 
+  bool IsView(const std::string& lower_name) const { return views_.contains(lower_name); }
   bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
   bool IsVirtual(const std::string& lower_name) const;
   std::vector<std::string> VirtualTables() const;
   // The virtual table that `lower_name` holds the contents of, by SQLite's rule for such names;
   // empty if there is none.
   std::string OwnerOfShadow(const std::string& lower_name) const;
+  // Tables and views that the text of CREATE VIRTUAL TABLE names after USING: those that the
+  // virtual table reads (the content of a full-text index, the index of its vocabulary) are among
+  // them. Empty for other tables.
+  std::vector<std::string> NamedBy(const std::string& lower_virtual_table) const;
   // Rowid in sqlite_schema, which a RENAME leaves as it is; 0 if there is no such table.
   int64_t RowOf(const std::string& lower_name) const;
   // Empty if there is none.
@@ -46,6 +53,7 @@ class SchemaCatalog {
  private:
   std::map<int64_t, Table> tables_;
   std::map<std::string, int64_t> rows_;
+  std::set<std::string> views_;
   int64_t reserved_objects_ = 0;
 };
 

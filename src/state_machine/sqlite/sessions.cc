@@ -168,7 +168,16 @@ Status Sessions::LoadRequests(sqlite3* db) {
     const auto it = by_id.find(read.Uint(1));
     if (it == by_id.end()) return DataLoss("_cairn_requests holds a request of no session");
     Request request{read.Uint(4), read.Uint(0), read.Uint(2), nullptr};
-    if (!read.IsNull(3)) request.result = std::make_shared<const std::string>(read.Bytes(3));
+    if (!read.IsNull(3)) {
+      // Now, not when a retry asks for it: then it would be in the middle of the log.
+      const Result<CommandResult> result = DecodeCommandResult(read.Bytes(3));
+      if (!result.ok()) {
+        return DataLoss("_cairn_requests: the result kept for request " +
+                        std::to_string(request.sequence) + " of session '" + it->second->name +
+                        "' is damaged: " + result.status().message());
+      }
+      request.result = std::make_shared<const std::string>(read.Bytes(3));
+    }
     it->second->requests.push_back(std::move(request));
   }
 }

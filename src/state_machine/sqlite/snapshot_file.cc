@@ -36,9 +36,10 @@ Result<int64_t> QueryNumber(sqlite3* db, std::string_view sql) {
   return static_cast<int64_t>(sqlite3_column_int64(stmt.get(), 0));
 }
 
-Result<DatabasePtr> OpenDatabase(const std::string& path, int flags, size_t cache_bytes) {
+Result<DatabasePtr> OpenDatabase(const char* vfs, const std::string& path, int flags,
+                                 size_t cache_bytes) {
   sqlite3* raw = nullptr;
-  const int rc = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int rc = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, vfs);
   DatabasePtr db(raw);
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + path);
   RETURN_IF_ERROR(Exec(raw, "PRAGMA cache_size = -" + std::to_string(cache_bytes / 1024 + 1)));
@@ -175,9 +176,9 @@ Status SnapshotStore::CheckSpace(sqlite3* source) {
 }
 
 Status SnapshotStore::CopyPages(sqlite3* source, const std::string& to) {
-  ASSIGN_OR_RETURN(
-      const DatabasePtr target,
-      OpenDatabase(to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, options_.cache_bytes));
+  ASSIGN_OR_RETURN(const DatabasePtr target,
+                   OpenDatabase(options_.vfs, to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                                options_.cache_bytes));
   // A copy that is cut short is thrown away whole: it needs neither a journal nor a sync of its
   // own.
   RETURN_IF_ERROR(Exec(target.get(), "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF"));
@@ -202,8 +203,9 @@ Result<std::shared_ptr<SnapshotCopy>> SnapshotStore::MakeAt(const std::string& p
   const std::string temporary = path + ".tmp";
   RETURN_IF_ERROR(fs_.Remove(temporary));
   {
-    ASSIGN_OR_RETURN(const DatabasePtr source,
-                     OpenDatabase(options_.db_path, SQLITE_OPEN_READONLY, options_.cache_bytes));
+    ASSIGN_OR_RETURN(
+        const DatabasePtr source,
+        OpenDatabase(options_.vfs, options_.db_path, SQLITE_OPEN_READONLY, options_.cache_bytes));
     // The transaction fixes one state. Without it each step would start one of its own, and any
     // write in between would make the copy begin anew: under steady writes it would never end.
     RETURN_IF_ERROR(Exec(source.get(), "BEGIN; SELECT 1 FROM sqlite_schema"));
@@ -215,8 +217,9 @@ Result<std::shared_ptr<SnapshotCopy>> SnapshotStore::MakeAt(const std::string& p
     RETURN_IF_ERROR(CheckSpace(source.get()));
     RETURN_IF_ERROR(CopyPages(source.get(), temporary));
   }
-  ASSIGN_OR_RETURN(raft::SnapshotMeta meta,
-                   WithImmutableDatabase(temporary, options_.cache_bytes, options_.read_meta));
+  ASSIGN_OR_RETURN(
+      raft::SnapshotMeta meta,
+      WithImmutableDatabase(options_.vfs, temporary, options_.cache_bytes, options_.read_meta));
   ASSIGN_OR_RETURN(const Checksum sum, SyncAndChecksum(fs_, temporary, stopped_));
   RETURN_IF_ERROR(fs_.Rename(temporary, path));
   RETURN_IF_ERROR(fs_.SyncDirectory(options_.directory));

@@ -25,6 +25,7 @@ namespace cairn::state_machine {
 using ReadSnapshotMeta = std::function<Result<raft::SnapshotMeta>(sqlite3*)>;
 
 struct SnapshotStoreOptions {
+  const char* vfs = nullptr;  // as in Storage
   std::string db_path;
   std::string directory;  // on the same file system as db_path; made if missing
   ReadSnapshotMeta read_meta;

@@ -36,8 +36,9 @@ Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
     if (!sound.ok()) return DataLoss("the snapshot is damaged: " + sound.message());
     return install.read_meta(db);
   };
-  ASSIGN_OR_RETURN(const raft::SnapshotMeta found,
-                   WithImmutableDatabase(install.copy_path, kVerifyCacheBytes, examine));
+  ASSIGN_OR_RETURN(
+      const raft::SnapshotMeta found,
+      WithImmutableDatabase(install.vfs, install.copy_path, kVerifyCacheBytes, examine));
   if (found != install.meta) {
     return FailedPrecondition("the snapshot is of index " + ToString(found.index) + " and term " +
                               ToString(found.term) + ", or of another configuration, than the " +
@@ -59,12 +60,11 @@ Status RemoveDamaged(FileSystem& fs, const std::string& db_path, const Status& d
 }
 
 // Moves the whole WAL into the file and syncs it, so that the file alone is the old data base.
-Status EmptyWal(FileSystem& fs, const std::string& db_path) {
+Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
   ASSIGN_OR_RETURN(const bool exists, fs.Exists(db_path));
   if (!exists) return OkStatus();
   sqlite3* raw = nullptr;
-  int rc =
-      sqlite3_open_v2(db_path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  int rc = sqlite3_open_v2(db_path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs);
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + db_path);
   // The first read is what opens the WAL; without it there would seem to be none to empty.
@@ -92,7 +92,7 @@ Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) 
   RETURN_IF_ERROR(reached(InstallStep::kVerified));
   RETURN_IF_ERROR(install.close_connections());
   RETURN_IF_ERROR(reached(InstallStep::kClosed));
-  RETURN_IF_ERROR(EmptyWal(fs, install.db_path));
+  RETURN_IF_ERROR(EmptyWal(fs, install.vfs, install.db_path));
   RETURN_IF_ERROR(reached(InstallStep::kCheckpointed));
   RETURN_IF_ERROR(fs.Remove(install.db_path + "-wal"));
   RETURN_IF_ERROR(reached(InstallStep::kWalRemoved));

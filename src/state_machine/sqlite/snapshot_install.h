@@ -28,8 +28,9 @@ enum class InstallStep {
 };
 
 struct SnapshotInstallation {
-  std::string copy_path;  // on the same file system as db_path; gone after success
-  std::string db_path;    // may not exist yet
+  const char* vfs = nullptr;  // as in Storage
+  std::string copy_path;      // on the same file system as db_path; gone after success
+  std::string db_path;        // may not exist yet
   raft::SnapshotMeta meta;
   ReadSnapshotMeta read_meta;
   // Closes the writer and drains the readers. Nothing of this process may hold the file on return:

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "state_machine/sqlite/applier.h"
 #include "state_machine/sqlite/data_file.h"
+#include "state_machine/sqlite/file_system_vfs.h"
 #include "state_machine/sqlite/proposal_check.h"
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/schema_catalog.h"
@@ -68,6 +69,18 @@ class SqliteReadView final : public ReadView {
   std::unique_ptr<ReadTransaction> read_;
 };
 
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Null without a file system: SQLite's own VFS is meant.
+std::unique_ptr<FileSystemVfs> MakeVfs(FileSystem* fs, Clock& clock) {
+  if (fs == nullptr) return nullptr;
+  return std::make_unique<FileSystemVfs>(*fs, clock, /*seed=*/0);
+}
+
 class SqliteStateMachine final : public StateMachine {
  public:
   static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
@@ -102,16 +115,26 @@ class SqliteStateMachine final : public StateMachine {
 
  private:
   SqliteStateMachine(SqliteOptions options, raft::Configuration founding)
-      : options_(std::move(options)), founding_(std::move(founding)) {}
+      : options_(std::move(options)),
+        founding_(std::move(founding)),
+        clock_(options_.clock == nullptr ? SystemClock() : *options_.clock),
+        vfs_(MakeVfs(options_.file_system, clock_)),
+        storage_(vfs_ == nullptr ? Storage{} : Storage{*options_.file_system, vfs_->name()}) {}
   Status OpenWriter();
+  Status StoreWalAgain();
+  Status MoveWal();
   // Ends all readers and copies; `alone` keeps new copies away.
   void CloseAll(std::unique_lock<std::shared_mutex>* alone);
   void Publish();
 
   const SqliteOptions options_;
   const raft::Configuration founding_;
+  Clock& clock_;
+  const std::unique_ptr<FileSystemVfs> vfs_;  // null: SQLite's own
+  const Storage storage_;
   ProposalChecker checker_;
   std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
+  Status trouble_;                    // the apply thread's; what Apply or Checkpoint met
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
   // Shared while a copy is made, which holds the file open; alone while the file is replaced.
@@ -129,29 +152,49 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
     const SqliteOptions& options, const raft::Configuration& founding) {
   std::unique_ptr<SqliteStateMachine> machine(new SqliteStateMachine(options, founding));
   SnapshotStoreOptions snapshots;
+  snapshots.vfs = machine->storage_.vfs;
   snapshots.db_path = options.path;
   snapshots.directory = options.snapshot_directory;
   snapshots.read_meta = &ReadMeta;
   RETURN_IF_ERROR(machine->OpenWriter());
   ASSIGN_OR_RETURN(machine->snapshots_,
-                   SnapshotStore::Open(PosixFileSystem(), std::move(snapshots)));
+                   SnapshotStore::Open(machine->storage_.fs, std::move(snapshots)));
   ReadPoolOptions reads;
+  reads.vfs = machine->storage_.vfs;
   reads.path = options.path;
   reads.readers_max = options.readers_max;
   reads.cache_bytes = options.cache_bytes / 8;
   reads.applied_sql = "SELECT applied_index FROM _cairn_state";
-  machine->reads_ = std::make_unique<ReadPool>(std::move(reads));
+  machine->reads_ = std::make_unique<ReadPool>(std::move(reads), machine->clock_);
   // SQLite syncs the directory for the WAL, but not for the file itself.
-  const size_t slash = options.path.find_last_of('/');
-  RETURN_IF_ERROR(PosixFileSystem().SyncDirectory(
-      slash == std::string::npos ? "." : options.path.substr(0, slash + 1)));
+  RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(DirectoryOf(options.path)));
   // What a crashed process left in the WAL was perhaps never synced.
+  RETURN_IF_ERROR(machine->StoreWalAgain());
   RETURN_IF_ERROR(machine->Checkpoint());
   return std::unique_ptr<StateMachine>(std::move(machine));
 }
 
+// After a failed sync the system may show what it did not store, and take it for stored: the next
+// sync of the WAL would succeed, and a power cut in the middle of the checkpoint behind it would
+// leave a torn file and no WAL to mend it. Only what is written again is surely stored.
+Status SqliteStateMachine::StoreWalAgain() {
+  constexpr size_t kChunkBytes = 1 << 20;
+  const std::string path = options_.path + "-wal";
+  ASSIGN_OR_RETURN(const bool exists, storage_.fs.Exists(path));
+  if (!exists) return OkStatus();
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> wal, storage_.fs.Open(path, /*create=*/false));
+  for (uint64_t at = 0;;) {
+    ASSIGN_OR_RETURN(const std::string chunk, wal->ReadAt(at, kChunkBytes));
+    if (chunk.empty()) return OkStatus();
+    RETURN_IF_ERROR(wal->WriteAt(at, chunk));
+    at += chunk.size();
+  }
+}
+
 Status SqliteStateMachine::OpenWriter() {
-  ASSIGN_OR_RETURN(applier_, Applier::Open(options_.path, options_.cache_bytes, founding_));
+  ASSIGN_OR_RETURN(applier_,
+                   Applier::Open(storage_, options_.path, options_.cache_bytes, founding_));
+  trouble_ = OkStatus();
   Publish();
   return OkStatus();
 }
@@ -171,12 +214,14 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
                                  const raft::Configuration& config, LogIndex config_index,
                                  const std::function<void(EntryResults)>& on_results) {
   if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  RETURN_IF_ERROR(trouble_);
   Status status = applier_->Apply(entries, config, config_index, [&](EntryResults results) {
     // The first result of a SQLite transaction comes right after its commit.
     if (results.index.value() > applied_index_.load()) Publish();
     on_results(std::move(results));
   });
   Publish();
+  if (!status.ok()) trouble_ = status;
   return status;
 }
 
@@ -187,6 +232,11 @@ Result<std::unique_ptr<ReadView>> SqliteStateMachine::OpenReadView(SteadyTime ti
 
 Status SqliteStateMachine::Checkpoint() {
   if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  if (trouble_.ok()) trouble_ = MoveWal();
+  return trouble_;
+}
+
+Status SqliteStateMachine::MoveWal() {
   // An idle view holds the WAL back as much as a busy one.
   reads_->EndViewsOlderThan(kViewAgeMax);
   const uint64_t index = applier_->applied().index.value();
@@ -195,7 +245,7 @@ Status SqliteStateMachine::Checkpoint() {
     // A reader needs the old pages in the file, so the new ones stay in the WAL for now; but they
     // are as safe there, once it is synced, and the log need not wait for the reader.
     ASSIGN_OR_RETURN(std::unique_ptr<File> wal,
-                     PosixFileSystem().Open(options_.path + "-wal", /*create=*/false));
+                     storage_.fs.Open(options_.path + "-wal", /*create=*/false));
     RETURN_IF_ERROR(wal->Sync());
   }
   durable_index_.store(index);
@@ -217,18 +267,19 @@ Status SqliteStateMachine::Reopen() {
   std::unique_lock alone(copying_, std::defer_lock);
   CloseAll(&alone);
   Status status = OpenWriter();
+  if (status.ok()) status = StoreWalAgain();
   if (status.ok()) {
     const uint64_t index = applier_->applied().index.value();
     const Result<bool> all_moved = applier_->engine().Checkpoint();
     status = all_moved.status();
     if (status.ok() && !*all_moved) status = Unavailable("another process reads the data base");
-    if (status.ok()) {
-      durable_index_.store(index);
-      wal_bytes_.store(applier_->engine().wal_bytes());
-      reads_->Reopen();
-    } else {
-      applier_.reset();
-    }
+    if (status.ok()) durable_index_.store(index);
+  }
+  if (status.ok()) {
+    wal_bytes_.store(applier_->engine().wal_bytes());
+    reads_->Reopen();
+  } else {
+    applier_.reset();
   }
   snapshots_->Resume();
   return status;
@@ -237,6 +288,7 @@ Status SqliteStateMachine::Reopen() {
 Status SqliteStateMachine::InstallSnapshot(const std::string& path,
                                            const raft::SnapshotMeta& meta) {
   SnapshotInstallation install;
+  install.vfs = storage_.vfs;
   install.copy_path = path;
   install.db_path = options_.path;
   install.meta = meta;
@@ -246,7 +298,7 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
     CloseAll(&alone);
     return OkStatus();
   };
-  Status status = InstallSnapshotFile(PosixFileSystem(), install);
+  Status status = InstallSnapshotFile(storage_.fs, install);
   if (applier_ == nullptr) {
     // Whichever of the two is there now is whole.
     Status reopened = OpenWriter();

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/file_system.h"
 #include "base/result.h"
 #include "raft/types.h"
@@ -17,6 +18,11 @@ struct SqliteOptions {
   std::string snapshot_directory;  // for outgoing and incoming copies; same file system
   int readers_max = 8;
   size_t cache_bytes = 8 << 20;  // page cache of the writer; readers get an eighth each
+  // For tests and the simulator: everything lies here, SQLite's files included. Null: the operating
+  // system's, where SQLite goes its own way. Must outlive the state machine, as the clock must.
+  FileSystem* file_system = nullptr;
+  // For the age of views, and for what queries (never writes) see as now if there is a file_system.
+  Clock* clock = nullptr;  // null: the system's
 };
 
 // Opens the file, or makes it with `founding` as its configuration at index 0. A file that is not a

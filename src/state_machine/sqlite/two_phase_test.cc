@@ -139,6 +139,43 @@ TEST_F(TwoPhase, EveryStepMayBeRepeated) {
   replicas.Check();
 }
 
+TEST_F(TwoPhase, WhoReadsTheStorageOfAHeldFullTextTableConflicts) {
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO f VALUES('words')")), StatusCode::kOk);
+  EXPECT_EQ(Code(PrepareCommand("tx2", "INSERT INTO other SELECT c0 FROM f_content")),
+            StatusCode::kAborted);
+  EXPECT_EQ(Code(RollbackCommand("tx")), StatusCode::kOk);
+  EXPECT_EQ(Code(PrepareCommand("tx3", "INSERT INTO other SELECT c0 FROM f_content")),
+            StatusCode::kOk);
+  EXPECT_EQ(replicas.Execute("INSERT INTO f VALUES('words')").status.code(), StatusCode::kAborted);
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, WhoReadsAFullTextTableHoldsItsExternalContent) {
+  replicas.Must("CREATE TABLE Articles(id INTEGER PRIMARY KEY, body)");
+  replicas.Must("INSERT INTO articles VALUES(1, 'words')");
+  replicas.Must("CREATE VIEW recent AS SELECT id, body FROM articles");
+  replicas.Must(
+      "CREATE VIRTUAL TABLE f USING fts5(body, content = \"articles\", content_rowid=id)");
+  replicas.Must("CREATE VIRTUAL TABLE g USING fts5(body, content=recent, content_rowid=id)");
+  replicas.Must("CREATE VIRTUAL TABLE words USING fts5vocab(f, 'row')");
+  replicas.Must("INSERT INTO f(f) VALUES('rebuild')");
+  int round = 0;
+  for (const char* sql :
+       {"INSERT INTO other SELECT body FROM f", "INSERT INTO other SELECT body FROM g",
+        "INSERT INTO other SELECT term FROM words"}) {
+    const std::string n = std::to_string(++round);
+    EXPECT_EQ(Code(PrepareCommand("a" + n, sql)), StatusCode::kOk) << sql;
+    EXPECT_EQ(replicas.Execute("DELETE FROM articles").status.code(), StatusCode::kAborted) << sql;
+    EXPECT_EQ(Code(RollbackCommand("a" + n)), StatusCode::kOk);
+    EXPECT_EQ(Code(PrepareCommand("b" + n, "UPDATE articles SET body = 'x'")), StatusCode::kOk);
+    EXPECT_EQ(Code(PrepareCommand("c" + n, sql)), StatusCode::kAborted) << sql;
+    EXPECT_EQ(Code(RollbackCommand("b" + n)), StatusCode::kOk);
+    replicas.Must("UPDATE articles SET body = body");
+  }
+  replicas.Check();
+}
+
 TEST_F(TwoPhase, ThePreparedExpireByTheLeaseClock) {
   EXPECT_EQ(Code(PrepareCommand("tx", "DELETE FROM t", {}, 5000)), StatusCode::kOk);
   EXPECT_EQ(replicas.first().machine().NextDeadlineLeaseMs(), replicas.header.lease_ms + 5000);

@@ -1,0 +1,35 @@
+// What every fuzz target has in common.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+// libFuzzer's entry point; each target has one.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+
+namespace cairn::fuzz {
+
+// Draws decisions from the input, byte by byte, so that a small change of the input is a small
+// change of what is done. Gives zeros once it is used up.
+class Decisions {
+ public:
+  explicit Decisions(std::string_view bytes) : bytes_(bytes) {}
+  Decisions(const uint8_t* data, size_t size) : bytes_(reinterpret_cast<const char*>(data), size) {}
+
+  bool empty() const { return bytes_.empty(); }
+  size_t remaining() const { return bytes_.size(); }
+  uint8_t Byte();
+  // In [0, bound), from one byte up to 256, else from eight; bound > 0.
+  uint64_t Below(uint64_t bound);
+  uint64_t Word();
+  // A length, then as many bytes as there are of it.
+  std::string Bytes(size_t size_max);
+  std::string Rest();
+
+ private:
+  std::string_view bytes_;
+};
+
+}  // namespace cairn::fuzz

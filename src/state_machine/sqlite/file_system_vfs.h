@@ -1,0 +1,71 @@
+// FileSystemVfs: lets SQLite live on a cairn::FileSystem, so that a whole data base can run on
+// virtual disks that lose, tear and refuse writes.
+//
+// In production SQLite uses its own VFS of the operating system; this one is for the simulator and
+// for tests. What SQLite's processes share through the system, the connections of one FileSystemVfs
+// share in its memory: the locks on the data base file, and the index of the WAL (there is no
+// `-shm` file). One FileSystemVfs is thus what one process is: after a crash of the virtual machine
+// make a new one. Temporary files (spilled sorts and savepoints) are memory, too.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "base/rng.h"
+
+namespace cairn::state_machine {
+
+// Thread-safe, as SQLite demands. Must outlive the connections that are opened with it; `fs` and
+// `clock` must outlive it.
+class FileSystemVfs {
+ public:
+  // Registers itself with SQLite under a name of its own, never as the default.
+  FileSystemVfs(FileSystem& fs, Clock& clock, uint64_t seed);
+  ~FileSystemVfs();
+  FileSystemVfs(const FileSystemVfs&) = delete;
+  FileSystemVfs& operator=(const FileSystemVfs&) = delete;
+
+  // For sqlite3_open_v2.
+  const char* name() const { return name_.c_str(); }
+
+  // SQLite draws the salts of its WALs from one generator for the whole process, which no VFS of a
+  // connection reaches. With the same seed, the same calls write the same bytes.
+  static void SeedSqlite(uint32_t seed);
+
+ private:
+  class OpenFile;
+  struct Handle;
+  struct Shared;
+
+  static FileSystemVfs& Of(sqlite3_vfs* vfs) { return *static_cast<FileSystemVfs*>(vfs->pAppData); }
+  static int Open(sqlite3_vfs* vfs, sqlite3_filename path, sqlite3_file* file, int flags,
+                  int* out_flags);
+  static int Delete(sqlite3_vfs* vfs, const char* path, int sync_directory);
+  static int Access(sqlite3_vfs* vfs, const char* path, int flags, int* out);
+  static int FullPathname(sqlite3_vfs* vfs, const char* path, int size, char* out);
+  static int Randomness(sqlite3_vfs* vfs, int size, char* out);
+  static int Sleep(sqlite3_vfs* vfs, int microseconds);
+  static int CurrentTime(sqlite3_vfs* vfs, double* julian_day);
+  static int CurrentTimeInt64(sqlite3_vfs* vfs, sqlite3_int64* julian_ms);
+  static int GetLastError(sqlite3_vfs* vfs, int size, char* out);
+  static const sqlite3_io_methods* Methods();
+
+  std::shared_ptr<Shared> SharedOf(const std::string& path);
+
+  FileSystem& fs_;
+  Clock& clock_;
+  const std::string name_;
+  sqlite3_vfs vfs_{};
+  std::mutex mutex_;  // guards all below, the contents of every Shared included
+  Rng rng_;
+  std::map<std::string, std::weak_ptr<Shared>> shared_;  // of the data base files that are open
+};
+
+}  // namespace cairn::state_machine
