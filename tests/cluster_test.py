@@ -169,6 +169,11 @@ class Membership(CairnTest):
         self.assertEqual(new.sql("SELECT count(*) AS n FROM t"), [{"n": 20}])
         self.assertEqual(leader.status()["term"], term)
         self.assertNotEqual(old.shell("INSERT INTO t VALUES (99)", timeout_ms=1000).returncode, 0)
+        # It finds out, says so with what to do, and campaigns no more.
+        wait_until(lambda: "was replaced by member" in old.status()["trouble"], "it is told")
+        self.assertIn("cairn member replace", old.status()["trouble"])
+        wait_until(lambda: old.status()["role"] == "follower", "it is quiet")
+        self.assertLess(old.log.count("pre-candidate"), 4)
 
     def test_a_change_that_would_lose_the_quorum_is_refused(self):
         nodes = self.new_cluster(3)
