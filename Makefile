@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test test-big build verify bench check format test-asan test-tsan clean
+.PHONY: help run test test-big build verify bench check format test-asan test-tsan fuzz sql-differential clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -48,5 +48,14 @@ test-tsan: ## all unit tests under ThreadSanitizer
 	@scripts/bootstrap build test
 	@scripts/test tsan
 
+fuzz: ## fuzz all decoders, SQL and the core, FUZZ_SECONDS (300) in all (ARGS="log sql": only these)
+	@scripts/bootstrap build fuzz
+	@scripts/fuzz $(ARGS)
+
+sql-differential: ## compare 25,000 generated statements with plain SQLite
+	@scripts/bootstrap build test
+	@scripts/build release state_machine_test
+	@CAIRN_SQL_STATEMENTS=25000 build/state_machine_test --gtest_filter='PlainSqlite.*'
+
 clean: ## remove everything built
-	rm -rf build build-dev build-asan build-tsan run
+	rm -rf build build-dev build-asan build-tsan build-fuzz run

@@ -114,7 +114,7 @@ void TryRecords(Decisions* draw) {
   SegmentHeader header;
   header.log_id = 77;
   header.sequence = 1;
-  header.file_bytes = draw->Below(8) == 0 ? draw->Word() : kSegmentBytes;
+  header.file_bytes = draw->Below(8) == 0 ? draw->Word() | 1ULL << 31 : kSegmentBytes;
   header.first_batch = draw->Below(4) == 0 ? draw->Below(3) : 1;
   header.head_end = draw->Below(4) == 0 ? draw->Below(4096) : kSegmentHeaderBytes;
   std::string file = EncodeSegmentHeader(header);

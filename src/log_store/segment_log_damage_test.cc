@@ -297,6 +297,38 @@ TEST_F(SegmentLogDamage, ReadVerifiesWhatItReads) {
             StatusCode::kDataLoss);
 }
 
+// Found by fuzzing: opening it filled the disk with zeros up to that size.
+TEST_F(SegmentLogDamage, ASegmentThatClaimsAnImpossibleSizeIsRefused) {
+  for (const uint64_t claimed : {uint64_t{0}, kSegmentBytesMax + 1, UINT64_MAX}) {
+    SegmentHeader header{.log_id = 5, .sequence = 1, .file_bytes = claimed, .first_batch = 1};
+    header.head_end = kSegmentHeaderBytes;
+    path_ = std::string(kDirectory) + "/" + SegmentName(1);
+    const auto store = OpenWith(EncodeSegmentHeader(header));
+    ASSERT_FALSE(store.ok()) << claimed;
+    EXPECT_EQ(store.status().code(), StatusCode::kDataLoss);
+    EXPECT_THAT(store.status().message(), HasSubstr("claims to have " + std::to_string(claimed)));
+  }
+}
+
+// Found by fuzzing: it opened, and the first write to that group aborted the process.
+TEST_F(SegmentLogDamage, ARecordOfNoGroupIsRefused) {
+  SegmentHeader header{.log_id = 5, .sequence = 1, .file_bytes = kSegmentBytes, .first_batch = 1};
+  header.head_end = kSegmentHeaderBytes;
+  std::string contents = EncodeSegmentHeader(header);
+  std::string batch;
+  uint32_t chain = 0;
+  EncodeBatch(
+      {{.type = RecordType::kEntry, .entry_type = 1, .term = Term(1), .index = LogIndex(1)}},
+      {header.log_id, header.sequence, contents.size()}, 1, contents.size(), &chain, &batch);
+  contents += batch;
+  contents.resize(kSegmentBytes);
+  path_ = std::string(kDirectory) + "/" + SegmentName(1);
+  const auto store = OpenWith(contents);
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.status().code(), StatusCode::kDataLoss);
+  EXPECT_THAT(store.status().message(), AllOf(HasSubstr(path_), HasSubstr("a record of no group")));
+}
+
 // Logs of several segments.
 class SegmentLogFiles : public testing::Test {
  protected:

@@ -48,6 +48,10 @@ class Recovery {
       if (header.sequence != *sequence) {
         return DataLoss(At(path, 0) + ": holds segment " + std::to_string(header.sequence));
       }
+      if (header.file_bytes < kSegmentHeaderBytes || header.file_bytes > kSegmentBytesMax) {
+        return DataLoss(At(path, 0) + ": claims to have " + std::to_string(header.file_bytes) +
+                        " bytes");
+      }
       if (!headers_.empty() && headers_.rbegin()->second.log_id != header.log_id) {
         return DataLoss(At(path, 0) + ": belongs to another log than the segment before it");
       }
@@ -63,6 +67,7 @@ class Recovery {
     return ScanSegment(*segment.file, segment.path, headers_.at(sequence), limit, search_tail,
                        [&](const Record& record, uint64_t offset) {
                          if (record.type == RecordType::kSeal) return OkStatus();
+                         if (record.group.is_none()) return DataLoss("a record of no group");
                          return state_.groups[record.group].Apply(record, sequence, offset);
                        });
   }

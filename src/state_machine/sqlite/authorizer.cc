@@ -144,9 +144,7 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
 int WriteAuthorizer::CheckWrite(std::string_view table) {
   const std::string lower = LowerCase(table);
   if (IsReservedName(lower)) return Refuse(std::string(table) + " is internal to Cairn");
-  if (StartsWith(lower, "sqlite_stat") && !facts_.changes_schema) {
-    return Refuse("the planner's statistics are written by ANALYZE alone");
-  }
+  if (StartsWith(lower, "sqlite_stat")) facts_.writes_statistics = true;
   if (lower == "sqlite_sequence" && !facts_.changes_schema) facts_.writes_sequence = true;
   // SQLite itself guards sqlite_schema; what comes here is part of a change of the schema.
   if (!StartsWith(lower, "sqlite_")) facts_.writes.insert(lower);

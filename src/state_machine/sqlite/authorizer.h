@@ -23,8 +23,11 @@ struct ProgramFacts {
   bool changes_schema = false;
   bool drops_or_alters = false;
   bool alters_table = false;
-  bool recursive = false;        // WITH RECURSIVE
-  bool reads_rank = false;       // a column called rank, which FTS5 computes with log()
+  bool recursive = false;   // WITH RECURSIVE
+  bool reads_rank = false;  // a column called rank, which FTS5 computes with log()
+  // sqlite_stat1 and the like. ANALYZE of one table does so before it says that it is an ANALYZE,
+  // so that it can be judged only when the statement has been seen whole.
+  bool writes_statistics = false;
   bool writes_sequence = false;  // sqlite_sequence, directly
 };
 

@@ -50,8 +50,10 @@ struct Setting {
 };
 constexpr Setting kSettings[] = {
     {SQLITE_DBCONFIG_DEFENSIVE, 1},
-    // Triggers and views may use full-text tables. What an untrusted schema may not use beside them
-    // is refused by the authorizer.
+    // All that is in the schema passed the authorizer, and what must not be called fails when it is
+    // (write_functions.h). Not trusted, SQLite would refuse the JSON functions in indexes, CHECKs
+    // and generated columns, and FTS5 tables in triggers, which is how its manual says to keep
+    // them.
     {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1},
     {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
     {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
@@ -369,6 +371,8 @@ Status Engine::CheckProgram(const Program& program, Status* verdict) {
   if (sqlite3_stmt_isexplain(stmt) != 0 ||
       (sqlite3_stmt_readonly(stmt) != 0 && sqlite3_column_count(stmt) > 0)) {
     *verdict = InvalidArgument("this statement only reads: use Query");
+  } else if (program.facts.writes_statistics && !program.facts.changes_schema) {
+    *verdict = PermissionDenied("the planner's statistics are written by ANALYZE alone");
   } else if (program.touches_virtual && program.facts.recursive) {
     // Its work would be unbounded: virtual tables compile statements of their own as they need
     // them, so what they do cannot be counted alike on a fresh node and a warm one.

@@ -213,6 +213,22 @@ TEST(ExactlyOnce, ASessionThatNeverAcknowledgesStaysBounded) {
 // ---- Versions
 // ------------------------------------------------------------------------------------
 
+// Found by fuzzing: after a restart they stood before all others of the session, which were not
+// found any more, so that a retry was applied again, on the restarted node alone.
+TEST(ExactlyOnce, SequencesOf64BitsDoNotHideOthersAfterARestart) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a)");
+  const Command first = WithId(ExecuteCommand("INSERT INTO t VALUES(1) RETURNING a"), "s", 1);
+  const CommandResult answer = replicas.Do(first);
+  ASSERT_TRUE(answer.status.ok()) << answer.status;
+  for (const uint64_t sequence : {uint64_t{1} << 63, UINT64_MAX, uint64_t{5}}) {
+    replicas.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(2)"), "s", sequence));
+  }
+  EXPECT_EQ(EncodeCommandResult(replicas.Do(first)), EncodeCommandResult(answer));
+  replicas.Check();
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t WHERE a = 1"), "1");
+}
+
 // Found by fuzzing: it opened, and the retry aborted the process in the middle of the log, on every
 // start anew.
 TEST(ExactlyOnce, ADamagedKeptResultIsRefusedWhenTheFileIsOpened) {

@@ -160,8 +160,10 @@ Status Sessions::LoadRequests(sqlite3* db) {
   std::unordered_map<uint64_t, Session*> by_id;
   for (const auto& [name, session] : by_name_) by_id[session->id] = session.get();
   InternalStatement read;
-  RETURN_IF_ERROR(read.Prepare(
-      db, "SELECT number, session, hash, result, sequence FROM _cairn_requests ORDER BY sequence"));
+  // Sequences are unsigned; SQLite takes those of 64 bits for negative.
+  RETURN_IF_ERROR(read.Prepare(db,
+                               "SELECT number, session, hash, result, sequence FROM _cairn_requests"
+                               " ORDER BY sequence < 0, sequence"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return OkStatus();
