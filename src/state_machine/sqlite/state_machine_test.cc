@@ -266,44 +266,44 @@ TEST(SqliteStateMachine, ASnapshotReplacesADataBaseThatCanNotBeReopened) {
   leader.Must("INSERT INTO t VALUES(8)");
   damaged.Apply(std::span(leader.log()).subspan(2));
   EXPECT_EQ(damaged.Dump(), leader.first().Dump());
+}
 
-  // Found by comparison with plain SQLite: all of these were refused as "unsafe".
-  TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
-    Replicas replicas;
-    replicas.Must(
-        "CREATE TABLE t(id INTEGER PRIMARY KEY, doc TEXT CHECK(json_valid(doc)),"
-        " k AS (doc ->> '$.k') STORED)");
-    replicas.Must("CREATE INDEX t_k ON t(json_extract(doc, '$.k'))");
-    replicas.Must("CREATE VIRTUAL TABLE words USING fts5(doc, content='t', content_rowid='id')");
-    replicas.Must(
-        "CREATE TRIGGER t_insert AFTER INSERT ON t BEGIN"
-        " INSERT INTO words(rowid, doc) VALUES(new.id, new.doc); END");
-    replicas.Must(
-        "CREATE VIEW found AS SELECT t.k FROM words('seven') JOIN t ON t.id = words.rowid");
-    replicas.Must(R"(INSERT INTO t(doc) VALUES('{"k":"one"}'), ('{"k":"two seven"}'))");
-    EXPECT_FALSE(replicas.Execute("INSERT INTO t(doc) VALUES('no json')").status.ok());
-    EXPECT_EQ(replicas.Query("SELECT k FROM found"), "two seven");
-    EXPECT_EQ(replicas.Query("SELECT id FROM t WHERE json_extract(doc, '$.k') = 'one'"), "1");
-    // What tells of the node is refused in a schema, too.
-    EXPECT_EQ(replicas.Execute("CREATE VIEW v AS SELECT sqlite_version()").status.code(),
-              StatusCode::kOk);
-    replicas.Must("CREATE TABLE target(x)");
-    EXPECT_FALSE(replicas.Execute("INSERT INTO target SELECT * FROM v").status.ok());
-    replicas.Check();
-  }
+// Found by comparison with plain SQLite: all of these were refused as "unsafe".
+TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
+  Replicas replicas;
+  replicas.Must(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, doc TEXT CHECK(json_valid(doc)),"
+      " k AS (doc ->> '$.k') STORED)");
+  replicas.Must("CREATE INDEX t_k ON t(json_extract(doc, '$.k'))");
+  replicas.Must("CREATE VIRTUAL TABLE words USING fts5(doc, content='t', content_rowid='id')");
+  replicas.Must(
+      "CREATE TRIGGER t_insert AFTER INSERT ON t BEGIN"
+      " INSERT INTO words(rowid, doc) VALUES(new.id, new.doc); END");
+  replicas.Must("CREATE VIEW found AS SELECT t.k FROM words('seven') JOIN t ON t.id = words.rowid");
+  replicas.Must(R"(INSERT INTO t(doc) VALUES('{"k":"one"}'), ('{"k":"two seven"}'))");
+  EXPECT_FALSE(replicas.Execute("INSERT INTO t(doc) VALUES('no json')").status.ok());
+  EXPECT_EQ(replicas.Query("SELECT k FROM found"), "two seven");
+  EXPECT_EQ(replicas.Query("SELECT id FROM t WHERE json_extract(doc, '$.k') = 'one'"), "1");
+  // What tells of the node is refused in a schema, too.
+  EXPECT_EQ(replicas.Execute("CREATE VIEW v AS SELECT sqlite_version()").status.code(),
+            StatusCode::kOk);
+  replicas.Must("CREATE TABLE target(x)");
+  EXPECT_FALSE(replicas.Execute("INSERT INTO target SELECT * FROM v").status.ok());
+  replicas.Check();
+}
 
-  // Found by comparison with plain SQLite: the second was refused, since it first deletes what the
-  // first one wrote.
-  TEST(SqliteStateMachine, OneTableMayBeAnalyzedAgain) {
-    Replicas replicas;
-    replicas.Must("CREATE TABLE t(a INTEGER PRIMARY KEY, b UNIQUE)");
-    replicas.Must("INSERT INTO t(b) VALUES(1), (2)");
-    for (int i = 0; i < 2; ++i) replicas.Must("ANALYZE t");
-    replicas.Must("DROP TABLE t");
-    EXPECT_EQ(replicas.Execute("DELETE FROM sqlite_stat1").status.code(),
-              StatusCode::kPermissionDenied);
-    replicas.Check();
-  }
+// Found by comparison with plain SQLite: the second was refused, since it first deletes what the
+// first one wrote.
+TEST(SqliteStateMachine, OneTableMayBeAnalyzedAgain) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a INTEGER PRIMARY KEY, b UNIQUE)");
+  replicas.Must("INSERT INTO t(b) VALUES(1), (2)");
+  for (int i = 0; i < 2; ++i) replicas.Must("ANALYZE t");
+  replicas.Must("DROP TABLE t");
+  EXPECT_EQ(replicas.Execute("DELETE FROM sqlite_stat1").status.code(),
+            StatusCode::kPermissionDenied);
+  replicas.Check();
+}
 
 }  // namespace
 }  // namespace cairn::state_machine
