@@ -129,13 +129,16 @@ class Trouble(CairnTest):
         wait_until(lambda: "stopped applying" in sick.status()["trouble"], "the trouble is told")
         healthy = wait_until(lambda: next((n for n in self.nodes if n is not sick and n.leads()), None),
                              "another node leads")
-        healthy.sql("INSERT INTO t VALUES (2)")
-        time.sleep(5)  # long enough for several attempts, and for a snapshot that does not help
-        self.assertIn("stopped applying", sick.status()["trouble"])
-        self.assertLess(sick.log.count("out of service"), 8, "told once a change")
+        # A snapshot, which is a file of its own, may bring it forward now and then; it fails again
+        # with the next write.
+        for i in range(2, 12):
+            healthy.sql(f"INSERT INTO t VALUES ({i})")
+            time.sleep(0.5)
+        wait_until(lambda: "stopped applying" in sick.status()["trouble"], "the trouble is told")
+        self.assertLess(sick.log.count("out of service"), 30, "told once a change")
         trigger.unlink()
         wait_until(lambda: not sick.status()["trouble"], "the node is back in service")
-        self.assertEqual(sick.sql("SELECT max(a) AS m FROM t"), [{"m": 2}])
+        self.assertEqual(sick.sql("SELECT max(a) AS m FROM t"), [{"m": 11}])
         self.assertTrue(sick.up)
         self.assert_equal_contents()
 

@@ -19,6 +19,10 @@ void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
     last_heard_[message.from] = now;
     raft_->Step(raft::Received{std::move(message)});
   }
+  // In trouble the log has a bound, and what waits in the mailbox may be far more than that.
+  if (apply_trouble_.ok()) return;
+  Flush();
+  TellFitness();
 }
 
 void ReplicaCore::OnUnreachable(MemberId member) {

@@ -68,7 +68,7 @@ TEST(ReplicaFaults, AFullLogDiskRefusesWritesAndResumesByItself) {
     return r.status().code() == StatusCode::kResourceExhausted &&
            r.status().outcome() == Outcome::kNotApplied;
   }));
-  EXPECT_FALSE(cluster.replica(1).status().trouble.ok());
+  EXPECT_TRUE(Eventually([&] { return !cluster.replica(1).status().trouble.ok(); }));
   cluster.node(1).log->SetFull(false);
   EXPECT_TRUE(first.get_future().get().ok());
   ASSERT_TRUE(Eventually([&] { return cluster.Propose(1, "c").ok(); }));

@@ -116,6 +116,38 @@ TEST(ReplicaMembership, AFourthNodeIsAddedAsLearnerCatchesUpAndVotes) {
   EXPECT_TRUE(cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)}).ok());
 }
 
+TEST(ReplicaMembership, ANodeThatLostItsDiskIsReplacedAtAnotherAddress) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  for (int i = 0; i < 20; ++i) cluster.Write(std::to_string(i));
+  const uint64_t lost = cluster.AwaitLeader() % 3 + 1;
+  cluster.Kill(lost);
+  cluster.Wipe(lost);
+  TestNode& node = cluster.node(lost);
+  node.options.address = node.options.listed_peers[lost] = "elsewhere";
+  ASSERT_TRUE(cluster.Start(lost).ok());
+  Status replaced;
+  EXPECT_TRUE(Eventually([&] {
+    replaced = cluster.Change(cluster.AwaitLeader(), {Change::Kind::kReplace, lost, "elsewhere"});
+    // For a while after its end the leader takes the old one for alive, and refuses.
+    return replaced.message().find("is alive") == std::string::npos;
+  }));
+  ASSERT_TRUE(replaced.ok()) << replaced;
+  EXPECT_TRUE(Eventually([&] { return node.state->items().size() == 20; }));
+  const uint64_t leader = cluster.AwaitLeader();
+  const raft::Configuration config = cluster.replica(leader).status().core.config;
+  EXPECT_EQ(config.voters.size(), 3u);
+  EXPECT_FALSE(config.Contains(MemberId(lost))) << "its old self has no vote any more";
+  ASSERT_TRUE(config.voters.contains(MemberId(4)));
+  EXPECT_EQ(config.info.at(MemberId(4)).address, "elsewhere");
+  EXPECT_EQ(config.info.at(MemberId(4)).node_id, lost);
+  // It counts: with the other follower dead, writes need it.
+  cluster.Kill(6 - leader - lost);
+  cluster.Write("after");
+  const Status unknown = cluster.Change(leader, {Change::Kind::kReplace, 7, "node7"});
+  EXPECT_EQ(unknown.code(), StatusCode::kNotFound) << unknown;
+}
+
 TEST(ReplicaMembership, AFollowerIsRemovedAndThenTheLeaderItself) {
   TestCluster cluster(3);
   cluster.StartAll();

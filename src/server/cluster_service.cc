@@ -128,6 +128,18 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
 
   void Start() { self_ = shared_from_this(); }
 
+  // `call` is called once if the client goes before it has its verdict.
+  void OnClientGone(std::function<void()> call) {
+    {
+      std::lock_guard lock(mutex_);
+      if (!gone_) {
+        on_client_gone_ = std::move(call);
+        return;
+      }
+    }
+    call();
+  }
+
   void Progress(const std::string& line) {
     v1::ChangeMembershipResponse response;
     response.set_progress(client::Utf8OrQuestionMarks(line));
@@ -156,11 +168,15 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   }
   // The change itself goes on; nobody hears of it here any more.
   void OnCancel() override {
+    std::function<void()> on_client_gone;
     {
       std::lock_guard lock(mutex_);
+      gone_ = true;
+      on_client_gone = std::exchange(on_client_gone_, nullptr);
       lines_.clear();
       if (!verdict_) verdict_ = Cancelled("the client has gone").With(Outcome::kUnknown);
     }
+    if (on_client_gone) on_client_gone();
     Advance();
   }
   void OnDone() override { self_.reset(); }
@@ -205,12 +221,14 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   std::mutex mutex_;
   std::deque<v1::ChangeMembershipResponse> lines_;
   std::optional<Status> verdict_;
+  std::function<void()> on_client_gone_;
+  bool gone_ = false;
   bool writing_ = false;
   bool finished_ = false;
 };
 
-// The same call at the leader, on behalf of a client of this node. Ends with its deadline at the
-// latest.
+// The same call at the leader, on behalf of a client of this node. Ends with the client, and with
+// its deadline at the latest.
 class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershipResponse> {
  public:
   MembershipRelay(const std::string& leader, uint64_t cluster_id,
@@ -219,10 +237,12 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
       : stub_(v1::Cluster::NewStub(client::NewChannel(leader))),
         request_(std::move(request)),
         to_(std::move(to)) {
-    context_.AddMetadata(client::kForwardedMetadata, std::to_string(cluster_id));
-    context_.set_deadline(std::chrono::system_clock::now() + timeout);
-    stub_->async()->ChangeMembership(&context_, &request_, this);
+    context_->AddMetadata(client::kForwardedMetadata, std::to_string(cluster_id));
+    context_->set_deadline(std::chrono::system_clock::now() + timeout);
+    stub_->async()->ChangeMembership(context_.get(), &request_, this);
     StartRead(&response_);
+    // Before the call begins, since it may end, and this with it, at once.
+    to_->OnClientGone([context = context_] { context->TryCancel(); });
     StartCall();
   }
 
@@ -232,13 +252,14 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
     StartRead(&response_);
   }
   void OnDone(const grpc::Status& status) override {
-    to_->Done(client::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown));
+    to_->Done(client::FromGrpc(status, context_->GetServerTrailingMetadata(), Outcome::kUnknown));
     delete this;
   }
 
  private:
   const std::unique_ptr<v1::Cluster::Stub> stub_;
-  grpc::ClientContext context_;
+  // Shared with the stream, which may cancel it when this is gone.
+  const std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
   const v1::ChangeMembershipRequest request_;
   v1::ChangeMembershipResponse response_;
   const std::shared_ptr<MembershipStream> to_;

@@ -442,5 +442,55 @@ TEST_F(DatabaseServiceTest, BadEndpointsAreRefused) {
   EXPECT_TRUE(Client::Connect({.endpoints = {"[::1]:50051"}}).ok());
 }
 
+// A leader that never comes to an end with a change of membership.
+class EndlessLeader final : public v1::Cluster::Service {
+ public:
+  EndlessLeader() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    address_ = "127.0.0.1:" + std::to_string(port);
+  }
+  ~EndlessLeader() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  grpc::Status ChangeMembership(grpc::ServerContext* context, const v1::ChangeMembershipRequest*,
+                                grpc::ServerWriter<v1::ChangeMembershipResponse>* writer) override {
+    v1::ChangeMembershipResponse line;
+    line.set_progress("under way");
+    writer->Write(line);
+    while (!context->IsCancelled()) std::this_thread::sleep_for(milliseconds(5));
+    cancelled_.set_value();
+    return grpc::Status::CANCELLED;
+  }
+  const std::string& address() const { return address_; }
+  std::future<void> cancelled() { return cancelled_.get_future(); }
+
+ private:
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+  std::promise<void> cancelled_;
+};
+
+TEST_F(DatabaseServiceTest, ARelayedChangeOfMembershipEndsWithItsClient) {
+  EndlessLeader leader;
+  std::future<void> cancelled = leader.cancelled();
+  replica_.SetLeader(false, LeaderHint{2, leader.address()});
+  v1::ChangeMembershipRequest request;
+  request.set_kind(v1::ChangeMembershipRequest::KIND_ADD);
+  request.set_node_id(4);
+  request.set_address("127.0.0.1:9");
+  grpc::ClientContext context;
+  const auto stub = v1::Cluster::NewStub(harness_.channel());
+  const auto reader = stub->ChangeMembership(&context, request);
+  v1::ChangeMembershipResponse line;
+  ASSERT_TRUE(reader->Read(&line));
+  EXPECT_EQ(line.progress(), "under way");
+  context.TryCancel();
+  EXPECT_EQ(cancelled.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  reader->Finish();
+}
+
 }  // namespace
 }  // namespace cairn::server

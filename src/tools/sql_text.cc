@@ -149,6 +149,9 @@ std::string StatementSplitter::TakeRest() {
 }
 
 bool IsQuery(std::string_view sql) {
+  // Files of some editors begin with it; SQLite takes it for white space.
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (sql.starts_with(kByteOrderMark)) sql.remove_prefix(kByteOrderMark.size());
   const std::string_view verb = NextToken(&sql).text;
   if (EqualsIgnoringCase(verb, "WITH")) return WithReads(sql);
   if (EqualsIgnoringCase(verb, "PRAGMA")) return !PragmaSets(sql);

@@ -77,8 +77,8 @@ TEST(StatementSplitter, TheRestIsWhatFollowsTheLastSemicolon) {
 
 TEST(IsQuery, TellsReadsFromWrites) {
   for (const char* sql :
-       {"SELECT 1", " -- c\n select 1", "VALUES (1)", "EXPLAIN QUERY PLAN DELETE FROM t",
-        "WITH a AS (SELECT 1) SELECT * FROM a",
+       {"SELECT 1", " -- c\n select 1", "\xef\xbb\xbfSELECT 1", "VALUES (1)",
+        "EXPLAIN QUERY PLAN DELETE FROM t", "WITH a AS (SELECT 1) SELECT * FROM a",
         "WITH a(x) AS (VALUES (1)), b AS (SELECT 2) VALUES (3)", "PRAGMA user_version",
         "PRAGMA table_info(t)", "WITH \"insert\" AS (SELECT 1) SELECT * FROM \"insert\""}) {
     EXPECT_TRUE(IsQuery(sql)) << sql;

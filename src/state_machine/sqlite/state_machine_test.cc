@@ -201,6 +201,73 @@ TEST(SqliteStateMachine, ADamagedSnapshotChangesNothing) {
   EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1");
 }
 
+TEST(SqliteStateMachine, ReopeningEndsReadersAndMakesAllThatWasAppliedDurable) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("INSERT INTO t VALUES(1)");
+  StateMachine& machine = replicas.first().machine();
+  auto view = machine.OpenReadView(std::chrono::seconds(1));
+  ASSERT_TRUE(view.ok());
+  ASSERT_TRUE(machine.Reopen().ok());
+  EXPECT_FALSE((*view)->Version("t").ok());
+  view->reset();
+  EXPECT_EQ(machine.applied_index(), LogIndex(2));
+  EXPECT_EQ(machine.durable_index(), LogIndex(2));
+  replicas.Must("INSERT INTO t VALUES(2)");
+  EXPECT_EQ(replicas.Query("SELECT sum(x) FROM t"), "3");
+}
+
+// As after a failed sync: pages of the WAL that the kernel gave up are not on the disk.
+TEST(SqliteStateMachine, AReopenedWalThatLostItsEndIsReadAsFarAsItIsWholeAndAppliedAnew) {
+  Replicas replicas(/*restarts=*/false);
+  TestReplica torn;
+  replicas.Must("CREATE TABLE t(x)");
+  torn.Apply(replicas.log());
+  ASSERT_TRUE(torn.machine().Checkpoint().ok());
+  replicas.Must("INSERT INTO t VALUES(1)");
+  replicas.Must("INSERT INTO t VALUES(2)");
+  torn.Apply(std::span(replicas.log()).subspan(1));
+  // The last frame; behind it the file goes on with frames of before the checkpoint.
+  const auto end = static_cast<std::streamoff>(torn.machine().WalBytes());
+  const std::string wal = torn.path() + "-wal";
+  {
+    std::fstream file(wal, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(end - 3000);
+    file << std::string(1000, 'x');
+  }
+  ASSERT_TRUE(torn.machine().Reopen().ok());
+  const LogIndex left = torn.machine().applied_index();
+  EXPECT_LT(left, LogIndex(3));
+  EXPECT_GE(left, LogIndex(1)) << "never less than was durable";
+  EXPECT_EQ(torn.machine().durable_index(), left);
+  torn.Apply(std::span(replicas.log()).subspan(left.value()));
+  EXPECT_EQ(torn.Dump(), replicas.first().Dump());
+}
+
+TEST(SqliteStateMachine, ASnapshotReplacesADataBaseThatCanNotBeReopened) {
+  Replicas leader(/*restarts=*/false);
+  leader.Must("CREATE TABLE t(x)");
+  leader.Must("INSERT INTO t VALUES(7)");
+  auto snapshot = leader.first().machine().OpenSnapshot(LogIndex(2));
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  TestReplica damaged;
+  damaged.Apply(leader.log());
+  ASSERT_TRUE(damaged.machine().Checkpoint().ok());
+  { std::ofstream(damaged.path(), std::ios::binary) << std::string(8192, 'x'); }
+  EXPECT_FALSE(damaged.machine().Reopen().ok());
+  EXPECT_FALSE(damaged.machine().Reopen().ok());
+  EXPECT_FALSE(damaged.machine().OpenReadView(SteadyTime(0)).ok());
+  const std::string copy = damaged.directory() / "incoming";
+  auto bytes = (*snapshot)->Read(0, (*snapshot)->size_bytes());
+  ASSERT_TRUE(bytes.ok());
+  { std::ofstream(copy, std::ios::binary) << *bytes; }
+  const Status installed = damaged.machine().InstallSnapshot(copy, (*snapshot)->meta());
+  ASSERT_TRUE(installed.ok()) << installed;
+  leader.Must("INSERT INTO t VALUES(8)");
+  damaged.Apply(std::span(leader.log()).subspan(2));
+  EXPECT_EQ(damaged.Dump(), leader.first().Dump());
+}
+
 // Found by comparison with plain SQLite: all of these were refused as "unsafe".
 TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
   Replicas replicas;
