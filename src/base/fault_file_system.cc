@@ -143,6 +143,16 @@ void FaultFileSystem::ClearFaults() {
   power_is_off_ = false;
 }
 
+bool FaultFileSystem::power_is_off() const {
+  std::lock_guard lock(mutex_);
+  return power_is_off_;
+}
+
+void FaultFileSystem::PowerOff() {
+  std::lock_guard lock(mutex_);
+  power_is_off_ = true;
+}
+
 uint64_t FaultFileSystem::operations() const {
   std::lock_guard lock(mutex_);
   return operations_;
@@ -251,6 +261,11 @@ void FaultFileSystem::FlipByte(const std::string& path, uint64_t offset, uint8_t
   if (offset < inode.durable.size()) {
     inode.durable[offset] = static_cast<char>(inode.durable[offset] ^ mask);
   }
+}
+
+bool FaultFileSystem::Holds(const std::string& path) const {
+  std::lock_guard lock(mutex_);
+  return names_.contains(path);
 }
 
 std::string FaultFileSystem::Contents(const std::string& path) const {

@@ -51,6 +51,11 @@ class FaultFileSystem final : public FileSystem {
   // The k-th ReadAt from now on (1: the next) fails with INTERNAL; later ones work.
   void InjectRead(uint64_t k);
   void ClearFaults();
+  // A kPowerCut was met, and no Crash has followed.
+  bool power_is_off() const;
+  // Nothing works from now on, before Crash or KillProcess. For a process that is being taken down:
+  // what it still does on its way must not reach the disk.
+  void PowerOff();
   // Operations so far.
   uint64_t operations() const;
   uint64_t reads() const;
@@ -71,6 +76,7 @@ class FaultFileSystem final : public FileSystem {
 
   // Rot: changes a byte, in cache and durable image. The file must be that long.
   void FlipByte(const std::string& path, uint64_t offset, uint8_t mask = 0xff);
+  bool Holds(const std::string& path) const;
   // The whole content as readers see it.
   std::string Contents(const std::string& path) const;
   // Makes the file hold this, durably, or makes the file.

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/planted.h"
+
 namespace cairn {
 namespace {
 
@@ -171,9 +173,10 @@ Status WriteFileAtomically(FileSystem& fs, const std::string& path, std::string_
     ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(temporary, /*create=*/true));
     RETURN_IF_ERROR(file->Truncate(0));
     RETURN_IF_ERROR(file->WriteAt(0, data));
-    RETURN_IF_ERROR(file->Sync());
+    if (!CAIRN_PLANTED("rename_of_unsynced_file")) RETURN_IF_ERROR(file->Sync());
   }
   RETURN_IF_ERROR(fs.Rename(temporary, path));
+  if (CAIRN_PLANTED("rename_without_directory_sync")) return OkStatus();
   return fs.SyncDirectory(ParentOf(path));
 }
 

@@ -28,10 +28,15 @@ void Abandon(const std::vector<EntryWaiters>& waiters, size_t from) {
 ApplyWorker::ApplyWorker(const ReplicaOptions& options, FileSystem* fs,
                          state_machine::StateMachine* state, Clock* clock,
                          ApplyWorkerEvents* events)
-    : options_(options), fs_(fs), state_(state), clock_(clock), events_(events), tasks_(0) {}
+    : options_(options),
+      fs_(fs),
+      state_(state),
+      clock_(clock),
+      events_(events),
+      tasks_(0),
+      last_checkpoint_(clock->SteadyNow()) {}
 
 void ApplyWorker::Start() {
-  last_checkpoint_ = clock_->SteadyNow();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -45,17 +50,18 @@ void ApplyWorker::Stop(bool checkpoint) {
 void ApplyWorker::Run() {
   std::vector<Task> tasks;
   SteadyTime wait = kIdleAfter;
-  while (tasks_.PopAll(&tasks, wait)) {
-    RunTasks(std::exchange(tasks, {}));
-    if (stopped_) {
-      ReopenIfDue();
-      wait = std::max(SteadyTime(0), next_attempt_ - clock_->SteadyNow());
-    } else {
-      CheckpointIfDue();
-      wait = stopped_ ? pause_ : kIdleAfter;
-    }
-  }
+  while (tasks_.PopAll(&tasks, wait)) wait = RunRound(std::exchange(tasks, {}));
   if (checkpoint_at_end_) Checkpoint();
+}
+
+SteadyTime ApplyWorker::RunRound(std::vector<Task> tasks) {
+  RunTasks(std::move(tasks));
+  if (stopped_) {
+    ReopenIfDue();
+    return std::max(SteadyTime(0), next_attempt_ - clock_->SteadyNow());
+  }
+  CheckpointIfDue();
+  return stopped_ ? pause_ : kIdleAfter;
 }
 
 void ApplyWorker::RunTasks(std::vector<Task> tasks) {

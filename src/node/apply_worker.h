@@ -63,13 +63,20 @@ class ApplyWorker {
   // Does what is queued, checkpoints if asked to, then ends the thread.
   void Stop(bool checkpoint);
 
+  // The body of the thread, one round at a time. The simulator, which has no threads, calls these
+  // and never Start.
+  //
+  // Does `tasks` (there may be none) and what else is due; gives when to call again if nothing
+  // comes.
+  SteadyTime RunRound(std::vector<Task> tasks);
+  void Checkpoint();
+
  private:
   void Run();
   void RunTasks(std::vector<Task> tasks);
+  void CheckpointIfDue();
   void Apply(std::vector<ApplyJob> jobs);
   void Install(const InstallTask& task);
-  void CheckpointIfDue();
-  void Checkpoint();
   void StopApplying();
   void Stopped(const Status& status);
   void ReopenIfDue();

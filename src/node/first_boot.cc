@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace cairn::node {
 
@@ -121,7 +122,10 @@ void FirstBoot::DecideEmpty() {
     return;
   }
   for (const auto& [id, reply] : replies_) {
-    if (reply.stage == LifeStage::kStarted) return AskToJoin();
+    if (reply.stage == LifeStage::kStarted) {
+      if (CAIRN_PLANTED("wiped_node_votes")) return Found(reply.identity.cluster_id);
+      return AskToJoin();
+    }
   }
   if (auto missing = MissingAnswer()) {
     waiting_for_ = *missing;

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "raft/configuration_codec.h"
 
 namespace cairn::node {
@@ -88,6 +89,11 @@ Result<IdentityRecord> LoadOrCreateIdentity(FileSystem& fs, const std::string& d
                               std::to_string(record->node_id) + ", not to node " +
                               std::to_string(node_id));
   }
+  // What was read may not be durable: the process that gave the file its name may have ended, or
+  // its sync of the directory failed, before that was known. Acting on it (founding, voting) and
+  // losing it in the next power cut would leave a node that has promised things under no name.
+  if (CAIRN_PLANTED("identity_read_not_made_durable")) return record;
+  RETURN_IF_ERROR(fs.SyncDirectory(data_directory));
   return record;
 }
 

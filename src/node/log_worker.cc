@@ -5,21 +5,13 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/planted.h"
 
 namespace cairn::node {
 namespace {
 
 // Payload bytes that several persists may be joined to, in one atomic batch.
 constexpr size_t kJoinedBytesMax = 4 << 20;
-constexpr SteadyTime kIdleAfter = std::chrono::seconds(1);
-constexpr SteadyTime kFullRetry = std::chrono::milliseconds(200);
-
-[[noreturn]] void Abort(const std::string& what, const Status& status) {
-  LOG_ERROR("{} failed, and what is on the disk is unknown now; the process ends: {}", what,
-            status.ToString());
-  spdlog::default_logger()->flush();
-  std::abort();
-}
 
 size_t PayloadBytes(const std::vector<raft::Entry>& entries) {
   size_t bytes = 0;
@@ -41,6 +33,13 @@ log_store::GroupWrite ToWrite(GroupId group, raft::Persist* persist) {
 
 }  // namespace
 
+void LogWorkerEvents::OnLogFailed(const std::string& what, const Status& status) {
+  LOG_ERROR("{} failed, and what is on the disk is unknown now; the process ends: {}", what,
+            status.ToString());
+  spdlog::default_logger()->flush();
+  std::abort();
+}
+
 LogWorker::LogWorker(const ReplicaOptions& options, FileSystem* fs, log_store::LogStore* log,
                      LogWorkerEvents* events)
     : options_(options), fs_(fs), log_(log), events_(events), tasks_(0) {}
@@ -57,134 +56,148 @@ void LogWorker::Stop() {
 void LogWorker::Run() {
   CheckFreeBytes();
   auto next_check = std::chrono::steady_clock::now() + kIdleAfter;
+  bool waits = false;
   std::vector<Task> tasks;
-  while (!gave_up_ && (!deferred_.empty() || tasks_.PopAll(&tasks, kIdleAfter))) {
-    if (!deferred_.empty()) {
-      RunTasks(std::exchange(deferred_, {}));
-    } else if (tasks.empty()) {
+  while (tasks_.PopAll(&tasks, waits ? kFullRetry : kIdleAfter)) {
+    if (tasks.empty() && !waits) {
       OnIdle();
     } else {
-      RunTasks(std::exchange(tasks, {}));
+      waits = !RunTasks(std::exchange(tasks, {}));
     }
-    if (std::chrono::steady_clock::now() >= next_check) {
+    if (waits || std::chrono::steady_clock::now() >= next_check) {
       CheckFreeBytes();
       next_check = std::chrono::steady_clock::now() + kIdleAfter;
     }
   }
+  if (waits) LOG_WARN("told to stop while the disk is full: the last batches are not written");
 }
 
-void LogWorker::RunTasks(std::vector<Task> tasks) {
-  // Persists keep their order among each other, and fetches see all that was asked to be written
-  // before them.
-  std::vector<raft::Persist> persists;
-  auto write_out = [&] {
-    if (!persists.empty()) WriteBatches(std::exchange(persists, {}));
-  };
+bool LogWorker::RunTasks(std::vector<Task> tasks) {
   for (Task& task : tasks) {
-    if (gave_up_) return;
-    if (auto* persist = std::get_if<raft::Persist>(&task)) {
-      persists.push_back(std::move(*persist));
-      continue;
-    }
-    write_out();
-    if (auto* fetch = std::get_if<raft::Fetch>(&task)) {
-      RunFetch(*fetch);
-    } else if (auto* point = std::get_if<CompactionPoint>(&task)) {
-      Compact(*point);
+    // While the disk is full compaction may pass, and must: it may be what frees the space. The
+    // rest waits its turn.
+    if (full_ && std::holds_alternative<CompactionPoint>(task)) {
+      Compact(std::get<CompactionPoint>(task));
     } else {
-      Status s = SaveIdentity(*fs_, options_.data_directory, std::get<IdentityRecord>(task));
-      if (!s.ok()) Abort("writing the identity", s);
-      events_->OnIdentitySaved();
+      queue_.push_back(std::move(task));
     }
   }
-  write_out();
+  for (;;) {
+    if (failed_) return true;
+    if (round_ && !FinishRound()) return false;
+    if (queue_.empty()) return true;
+    // Persists keep their order among each other, and fetches see all that was asked to be written
+    // before them.
+    std::vector<raft::Persist> persists;
+    while (!queue_.empty() && std::holds_alternative<raft::Persist>(queue_.front())) {
+      persists.push_back(std::move(std::get<raft::Persist>(queue_.front())));
+      queue_.pop_front();
+    }
+    if (!persists.empty()) {
+      JoinPersists(std::move(persists));
+      continue;
+    }
+    Task task = std::move(queue_.front());
+    queue_.pop_front();
+    RunTask(&task);
+  }
 }
 
-void LogWorker::WriteBatches(std::vector<raft::Persist> persists) {
-  std::vector<raft::Message> send;
-  std::vector<raft::AppendTicket> tickets;
-  std::optional<log_store::GroupWrite> joined;
+void LogWorker::RunTask(Task* task) {
+  if (auto* fetch = std::get_if<raft::Fetch>(task)) return RunFetch(*fetch);
+  if (auto* point = std::get_if<CompactionPoint>(task)) return Compact(*point);
+  Status s = SaveIdentity(*fs_, options_.data_directory, std::get<IdentityRecord>(*task));
+  if (!s.ok()) return Fail("writing the identity", s);
+  events_->OnIdentitySaved();
+}
+
+// Makes of them a round of as few batches as may be.
+void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
+  round_.emplace();
   size_t joined_bytes = 0;
-  bool wrote = false;
-  auto write_joined = [&] {
-    if (joined && !gave_up_) wrote |= WriteOrWait(*joined);
-    joined.reset();
-  };
   for (raft::Persist& persist : persists) {
-    tickets.push_back(persist.ticket);
-    std::move(persist.send_after.begin(), persist.send_after.end(), std::back_inserter(send));
+    round_->tickets.push_back(persist.ticket);
+    std::move(persist.send_after.begin(), persist.send_after.end(),
+              std::back_inserter(round_->send));
     if (persist.empty()) continue;
     const size_t bytes = PayloadBytes(persist.entries);
     // Only plain appends can be joined to what stands before them: within one write the log is
     // first truncated, then appended to.
-    const bool joinable = joined && !persist.reset_to && !persist.truncate_from &&
+    const bool joinable = !round_->writes.empty() && !persist.reset_to && !persist.truncate_from &&
                           joined_bytes + bytes <= kJoinedBytesMax;
     if (!joinable) {
-      write_joined();
-      joined = ToWrite(options_.group, &persist);
+      round_->writes.push_back(ToWrite(options_.group, &persist));
       joined_bytes = bytes;
       continue;
     }
-    if (persist.hard_state) joined->hard_state = persist.hard_state;
-    std::move(persist.entries.begin(), persist.entries.end(), std::back_inserter(joined->entries));
+    log_store::GroupWrite& joined = round_->writes.back();
+    if (persist.hard_state) joined.hard_state = persist.hard_state;
+    std::move(persist.entries.begin(), persist.entries.end(), std::back_inserter(joined.entries));
     joined_bytes += bytes;
   }
-  write_joined();
-  if (gave_up_) return;
-  if (wrote) {
-    if (Status s = log_->Sync(); !s.ok()) Abort("syncing the log", s);
-  }
-  events_->OnDurable(std::move(send), std::move(tickets));
 }
 
-// False: told to stop while the disk was full.
-bool LogWorker::WriteOrWait(const log_store::GroupWrite& write) {
-  bool full = false;
-  for (;;) {
-    const Status s = log_->Write({write});
-    if (s.ok()) break;
-    // RESOURCE_EXHAUSTED: nothing was written, the batch can be tried as it is.
-    if (s.code() != StatusCode::kResourceExhausted) Abort("writing the log", s);
-    full = true;
-    events_->OnLogFull(s);
-    std::vector<Task> late;
-    if (!tasks_.PopAll(&late, kFullRetry)) {
-      LOG_WARN("told to stop while the disk is full: the last batches are not written");
-      gave_up_ = true;
+// False: the disk is full.
+bool LogWorker::FinishRound() {
+  while (!round_->writes.empty()) {
+    const Status s = log_->Write({round_->writes.front()});
+    if (s.code() == StatusCode::kResourceExhausted && CAIRN_PLANTED("full_disk_drops_batch")) {
+      round_->writes.pop_front();
+      continue;
+    }
+    if (s.code() == StatusCode::kResourceExhausted) {
+      // Nothing was written, the batch can be tried as it is.
+      full_ = true;
+      events_->OnLogFull(s);
       return false;
     }
-    // Compaction may pass, and must: it may be what frees the space. The rest waits its turn.
-    for (Task& task : late) {
-      if (auto* point = std::get_if<CompactionPoint>(&task)) {
-        Compact(*point);
-      } else {
-        deferred_.push_back(std::move(task));
-      }
+    if (!s.ok()) {
+      Fail("writing the log", s);
+      return true;
     }
-    CheckFreeBytes();
+    round_->wrote = true;
+    round_->writes.pop_front();
+    if (std::exchange(full_, false)) events_->OnLogFull(OkStatus());
   }
-  if (full) events_->OnLogFull(OkStatus());
+  if (round_->wrote && !CAIRN_PLANTED("ack_before_sync")) {
+    Status s = log_->Sync();
+    if (!s.ok() && CAIRN_PLANTED("failed_sync_ignored")) s = OkStatus();
+    if (!s.ok()) {
+      Fail("syncing the log", s);
+      return true;
+    }
+  }
+  Round done = *std::exchange(round_, std::nullopt);
+  events_->OnDurable(std::move(done.send), std::move(done.tickets));
   return true;
+}
+
+void LogWorker::Fail(const std::string& what, const Status& status) {
+  failed_ = true;
+  round_.reset();
+  queue_.clear();
+  events_->OnLogFailed(what, status);
 }
 
 void LogWorker::Compact(CompactionPoint point) {
   const Status s = log_->Compact(options_.group, point.index, point.term);
   // Without room to note it, it is tried again with the next compaction.
-  if (!s.ok() && s.code() != StatusCode::kResourceExhausted) Abort("compacting the log", s);
+  if (!s.ok() && s.code() != StatusCode::kResourceExhausted) Fail("compacting the log", s);
 }
 
 void LogWorker::RunFetch(const raft::Fetch& fetch) {
   Result<std::vector<raft::Entry>> entries =
       log_->Read(options_.group, fetch.from, fetch.to, fetch.bytes_max);
   // What was once durable can not be read any more: this node can neither lead nor apply.
-  if (!entries.ok()) Abort("reading the log", entries.status());
+  if (!entries.ok()) return Fail("reading the log", entries.status());
   events_->OnFetched(raft::Fetched{fetch.fetch_id, std::move(entries).value()});
 }
 
 void LogWorker::OnIdle() {
+  if (failed_) return;
   if (Status s = log_->SealIdle(); !s.ok()) {
     if (s.code() == StatusCode::kResourceExhausted) return;
-    Abort("sealing the log", s);
+    Fail("sealing the log", s);
   }
 }
 

@@ -1,8 +1,9 @@
 // LogWorker: the thread that owns the log store, and the identity file.
 #pragma once
 
-#include <functional>
-#include <memory>
+#include <deque>
+#include <optional>
+#include <string>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -29,6 +30,9 @@ class LogWorkerEvents {
   virtual void OnIdentitySaved() = 0;
   virtual void OnLogFull(const Status& status) = 0;
   virtual void OnFreeBytes(uint64_t bytes) = 0;
+  // What is on the disk is unknown now. Ends the process; the simulator, which cannot, ends the
+  // node: after this the worker does nothing any more.
+  virtual void OnLogFailed(const std::string& what, const Status& status);
 };
 
 // All that is queued when the thread wakes shares one sync. Any other failure to write or sync than
@@ -48,24 +52,45 @@ class LogWorker {
   // which nothing was acknowledged.
   void Stop();
 
+  // The body of the thread, one round at a time. The simulator, which has no threads, calls these
+  // and never Start.
+  //
+  // Does `tasks` after what is left of earlier rounds. False: the disk is full, what is left waits;
+  // call again after kFullRetry, or with more tasks.
+  bool RunTasks(std::vector<Task> tasks);
+  // Nothing came for kIdleAfter.
+  void OnIdle();
+  void CheckFreeBytes();  // every kIdleAfter
+
+  static constexpr SteadyTime kIdleAfter = std::chrono::seconds(1);
+  static constexpr SteadyTime kFullRetry = std::chrono::milliseconds(200);
+
  private:
+  // Batches that share one sync, and what is to be told once they are durable.
+  struct Round {
+    std::deque<log_store::GroupWrite> writes;
+    std::vector<raft::Message> send;
+    std::vector<raft::AppendTicket> tickets;
+    bool wrote = false;
+  };
+
   void Run();
-  void RunTasks(std::vector<Task> tasks);
-  void WriteBatches(std::vector<raft::Persist> persists);
-  bool WriteOrWait(const log_store::GroupWrite& write);
+  void RunTask(Task* task);
+  void JoinPersists(std::vector<raft::Persist> persists);
+  bool FinishRound();
   void Compact(CompactionPoint point);
   void RunFetch(const raft::Fetch& fetch);
-  void OnIdle();
-  void CheckFreeBytes();
+  void Fail(const std::string& what, const Status& status);
 
   const ReplicaOptions options_;
   FileSystem* const fs_;
   log_store::LogStore* const log_;
   LogWorkerEvents* const events_;
   Mailbox<Task> tasks_;
-  // Came while a full disk was waited for; to be done first.
-  std::vector<Task> deferred_;
-  bool gave_up_ = false;  // told to stop while the disk was full
+  std::deque<Task> queue_;  // taken from the mailbox, not yet begun
+  std::optional<Round> round_;
+  bool full_ = false;    // the round waits for room
+  bool failed_ = false;  // see OnLogFailed
   std::thread thread_;
 };
 

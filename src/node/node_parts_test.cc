@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/fault_file_system.h"
 #include "node/batcher.h"
 #include "node/identity_file.h"
 #include "node/log_extent.h"
@@ -300,6 +301,27 @@ TEST(IdentityFile, ANewDirectoryGetsANonceThatStays) {
   EXPECT_EQ(again->nonce, 55u);
   EXPECT_FALSE(LoadOrCreateIdentity(PosixFileSystem(), directory, 1, 66).ok());
   std::filesystem::remove_all(path);
+}
+
+// Killed between the rename and the sync of the directory; a new process reads the new record,
+// takes part, and then the power goes.
+TEST(IdentityFile, WhatAProcessHasReadIsStillThereAfterAPowerCut) {
+  FaultFileSystem disk(1);
+  auto record = LoadOrCreateIdentity(disk, "/data", 2, 55);
+  ASSERT_TRUE(record.ok()) << record.status();
+  record->stage = transport::LifeStage::kStarted;
+  record->cluster_id = 7;
+  // Create, truncate, write, sync, rename; the sixth is the sync of the directory.
+  disk.Inject(6, FaultFileSystem::Fault::kFailOnce);
+  ASSERT_FALSE(SaveIdentity(disk, "/data", *record).ok());
+  disk.KillProcess();
+  const auto read = LoadOrCreateIdentity(disk, "/data", 2, 66);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->stage, transport::LifeStage::kStarted);
+  disk.Crash(FaultFileSystem::Unsynced::kDrop);
+  const auto after = LoadOrCreateIdentity(disk, "/data", 2, 77);
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(*after, *read);
 }
 
 }  // namespace

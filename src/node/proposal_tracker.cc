@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
+
 namespace cairn::node {
 
 void ProposalTracker::Add(LogIndex index, Term term, std::vector<PendingCommandPtr> commands) {
@@ -17,7 +19,7 @@ std::vector<PendingCommandPtr> ProposalTracker::TakeCommitted(LogIndex index, Te
   std::vector<PendingCommandPtr> winners;
   auto it = entries_.lower_bound({index, Term()});
   while (it != entries_.end() && it->first.first == index) {
-    if (it->second.term == term) {
+    if (it->second.term == term || CAIRN_PLANTED("result_of_another_term")) {
       winners = std::move(it->second.commands);
     } else {
       for (PendingCommandPtr& c : it->second.commands) c->Finish(not_applied);
@@ -48,7 +50,8 @@ void ProposalTracker::Expire(SteadyTime now) {
     for (PendingCommandPtr& c : tracked.commands) {
       if (c->deadline() <= now) {
         c->Finish(DeadlineExceeded("the write was sent to the log but no majority has confirmed it")
-                      .With(Outcome::kUnknown));
+                      .With(CAIRN_PLANTED("timeout_taken_for_not_applied") ? Outcome::kNotApplied
+                                                                           : Outcome::kUnknown));
       } else {
         tracked.earliest_deadline = std::min(tracked.earliest_deadline, c->deadline());
       }

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "base/planted.h"
+
 namespace cairn::node {
 namespace {
 
@@ -43,8 +45,9 @@ void ReadBarriers::AddLocal(PendingRead read, LogIndex applied) {
 }
 
 void ReadBarriers::Await(PendingRead read, LogIndex index, LogIndex applied) {
+  if (CAIRN_PLANTED("read_before_apply")) index = LogIndex();
   index = std::max(index, read.index_min);
-  if (index <= applied) {
+  if (index <= applied || (CAIRN_PLANTED("index_min_ignored") && index == read.index_min)) {
     Finish(read, applied);
   } else {
     awaiting_apply_.emplace(index, std::move(read));

@@ -17,13 +17,11 @@
 #include "node/replica_core.h"
 #include "node/snapshot_worker.h"
 #include "node/start_state.h"
+#include "node/tick_pacer.h"
 
 namespace cairn::node {
 namespace {
 
-// After a stall of this thread no more ticks than this are made up for: a burst would time out a
-// leader whose heartbeats lie unread in the same mailbox.
-constexpr int64_t kTicksAtOnceMax = 3;
 // Bytes of messages from peers that wait for the core; what comes beyond is dropped, and sent again
 // by Raft.
 constexpr size_t kMessageBytesMax = 64 << 20;
@@ -233,25 +231,19 @@ void ReplicaImpl::RunCore() {
   core_->Start();
   core_->Flush();
   Publish(true);
-  const SteadyTime tick = options_.tick;
-  SteadyTime next_tick = clock_->SteadyNow() + tick;
+  TickPacer pacer(options_.tick, clock_->SteadyNow());
   std::vector<Event> events;
   const auto until_due = [&] {
-    const SteadyTime due = std::min(next_tick, core_->NextFlush());
+    const SteadyTime due = std::min(pacer.next(), core_->NextFlush());
     return std::max(SteadyTime(0), due - clock_->SteadyNow());
   };
   while (events_->PopAll(&events, until_due())) {
     for (Event& event : events) event(*core_);
     events.clear();
-    const SteadyTime now = clock_->SteadyNow();
-    const bool due = now >= next_tick;
-    if (due) {
-      const int64_t ticks = 1 + (now - next_tick) / tick;
-      core_->OnTick(static_cast<uint64_t>(std::min(ticks, kTicksAtOnceMax)));
-      next_tick = ticks > kTicksAtOnceMax ? now + tick : next_tick + ticks * tick;
-    }
+    const uint64_t ticks = pacer.Take(clock_->SteadyNow());
+    if (ticks > 0) core_->OnTick(ticks);
     core_->Flush();
-    Publish(due);
+    Publish(/*with_status=*/ticks > 0);
   }
 }
 

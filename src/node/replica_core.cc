@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/planted.h"
 
 namespace cairn::node {
 namespace {
@@ -132,6 +133,7 @@ void ReplicaCore::StartRaft() {
   raft_ = std::make_unique<raft::RaftCore>(options, std::move(initial_), rng_);
   initial_ = raft::InitialState{};
   last_term_ = raft_->term();
+  effects_->OnCoreStarted(*raft_);
   for (const auto& [id, address] : options_.listed_peers) {
     const MemberId member = FindMember(config_, id);
     if (member.is_none() || config_.info.at(member).address != address) {
@@ -204,7 +206,7 @@ void ReplicaCore::OnTick(uint64_t ticks) {
 }
 
 void ReplicaCore::WatchDisk(SteadyTime now) {
-  const bool stalled = !in_flight_persists_.empty() &&
+  const bool stalled = !CAIRN_PLANTED("hung_disk_keeps_leader") && !in_flight_persists_.empty() &&
                        now - in_flight_persists_.front().submitted > options_.disk_stall_max;
   if (stalled != disk_stalled_) {
     disk_stalled_ = stalled;

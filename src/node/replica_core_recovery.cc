@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "node/replica_core.h"
 
 namespace cairn::node {
@@ -124,15 +125,18 @@ void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& re
   damaged_ = false;
   applied_ = report;
   AdoptConfig(meta.config, meta.config_index);
-  tracker_.FailUpTo(meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
-                                            "not hold the write")
-                                    .With(Outcome::kUnknown));
+  tracker_.FailUpTo(
+      meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
+                              "not hold the write")
+                      .With(CAIRN_PLANTED("overtaken_taken_for_not_applied") ? Outcome::kNotApplied
+                                                                             : Outcome::kUnknown));
   const SteadyTime now = clock_->SteadyNow();
   for (const raft::Persist& persist : held_persists_) {
     in_flight_persists_.push_back({persist.ticket.sequence, now});
   }
   if (!held_persists_.empty()) effects_->PersistLog(std::exchange(held_persists_, {}));
   raft_->Step(raft::Restored{meta});
+  effects_->OnCoreRestored(*raft_, meta.index);
   if (down) effects_->ResumeApply(apply_stops_);
   reads_.OnApplied(applied_.index);
   MaybeReturnToService();

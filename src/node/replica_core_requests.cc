@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "node/replica_core.h"
 
 namespace cairn::node {
@@ -60,6 +61,9 @@ void ReplicaCore::Propose(PendingCommandPtr command) {
 
 std::optional<uint64_t> ReplicaCore::LeaseNow(SteadyTime now) const {
   if (!lease_ || !is_leader() || lease_->term != raft_->term()) return std::nullopt;
+  if (CAIRN_PLANTED("lease_by_the_wall_clock")) {
+    return static_cast<uint64_t>(clock_->WallNowMs());
+  }
   const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(now - lease_->since);
   return lease_->base_ms + static_cast<uint64_t>(elapsed.count());
 }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "node/replica_core.h"
 
 namespace cairn::node {
@@ -117,12 +118,16 @@ bool ReplicaCore::awaits_persisted() const {
 
 SteadyTime ReplicaCore::NextFlush() const {
   // While an entry is under way its commit will come as an event.
-  const bool gathering = uncommitted_.empty() && proposing_.empty();
+  // While the lease clock is not known nothing is proposed, and it, too, becomes known by an event:
+  // to ask for a time that is over would only spin until then.
+  const bool gathering =
+      uncommitted_.empty() && proposing_.empty() && LeaseNow(clock_->SteadyNow()).has_value();
   return std::min(gathering ? batcher_.gather_until() : SteadyTime::max(),
                   tell_commit_at_.value_or(SteadyTime::max()));
 }
 
 void ReplicaCore::Route(raft::Output output) {
+  effects_->OnCoreOutput(*raft_, output);
   CheckInstallAccepted(&output);
   for (const raft::Accepted& accepted : output.accepted) {
     const auto it = proposing_.find(accepted.id);
@@ -160,11 +165,15 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
     if (persist.truncate_from) {
       extent_.TruncateFrom(*persist.truncate_from);
       uncommitted_.erase(uncommitted_.lower_bound(*persist.truncate_from), uncommitted_.end());
+      if (CAIRN_PLANTED("truncated_taken_for_not_applied")) {
+        tracker_.FailAll(Unavailable("truncated").With(Outcome::kNotApplied));
+      }
     }
     extent_.Append(persist.entries);
     // The file first, then the log: a file ahead of the log is known on open for an interrupted
     // install; a log reset ahead of the file would have lost the state between them.
-    if ((installing_ && persist.reset_to) || !held_persists_.empty()) {
+    if (((installing_ && persist.reset_to) || !held_persists_.empty()) &&
+        !CAIRN_PLANTED("log_reset_before_install")) {
       held_persists_.push_back(std::move(persist));
       continue;
     }
@@ -266,7 +275,7 @@ void ReplicaCore::OnSoftStateChanged() {
 
 void ReplicaCore::MaybeCompact() {
   if (!raft_ || extent_.bytes() <= options_.log_bytes_max) return;
-  LogIndex limit = durable_state_;
+  LogIndex limit = CAIRN_PLANTED("log_compacted_past_the_file") ? applied_.index : durable_state_;
   if (const auto pinned = PinnedBySnapshots()) limit = std::min(limit, *pinned);
   const auto point = extent_.PointLeaving(options_.log_bytes_max / 2, limit);
   if (point) {

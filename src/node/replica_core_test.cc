@@ -240,6 +240,30 @@ TEST_F(ReplicaCoreTest, TheNewsOfACommitTravelsWithTheNextAppendOrSoonAlone) {
   EXPECT_EQ(core_->NextFlush(), SteadyTime::max());
 }
 
+// A leader that was deposed while its batcher gathered, and is elected again: until it knows its
+// lease clock it can propose nothing, and would spin if it asked for the end of that gathering.
+TEST_F(ReplicaCoreTest, ALeaderThatDoesNotKnowItsLeaseYetDoesNotSpin) {
+  LeadWithMember2();
+  Propose();
+  core_->Flush();
+  Sync();
+  AnswerAsMember2();
+  ApplyAll();
+  Tick(static_cast<int>(3 * options_.election_ticks));
+  ASSERT_FALSE(core_->is_leader());
+  effects_.sent.clear();
+  for (int i = 0; i < 100 && !core_->is_leader(); ++i) {
+    Tick();
+    SendAfterSync();
+    AnswerAsMember2();
+  }
+  ASSERT_TRUE(core_->is_leader());
+  const auto waits = Propose();
+  core_->Flush();
+  ASSERT_EQ(waits->message(), "pending");
+  EXPECT_GT(core_->NextFlush(), clock_.SteadyNow());
+}
+
 TEST_F(ReplicaCoreTest, NewsOfTheWorkersIsAwaitedOnlyByThoseWhoCanDoSomethingWithIt) {
   LeadWithMember2();
   EXPECT_TRUE(core_->awaits_persisted()) << "its own disk counts for the majority";

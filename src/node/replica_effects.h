@@ -62,6 +62,13 @@ class ReplicaEffects {
                      std::function<void(Result<transport::ProbeReply>)> done) = 0;
   virtual void Join(const std::string& address, const transport::JoinRequest& request,
                     std::function<void(Result<transport::JoinReply>)> done) = 0;
+
+  // For those who watch over the invariants of Raft: the core has started, and has given `output`,
+  // which is not routed yet.
+  virtual void OnCoreStarted(const raft::RaftCore& /*core*/) {}
+  virtual void OnCoreOutput(const raft::RaftCore& /*core*/, const raft::Output& /*output*/) {}
+  // The state machine stands at `index` again; the core hands out what follows once more.
+  virtual void OnCoreRestored(const raft::RaftCore& /*core*/, LogIndex /*index*/) {}
 };
 
 }  // namespace cairn::node

@@ -36,9 +36,11 @@ class SnapshotWorker {
   // Ends the thread after the copy it is making; what is queued is not begun.
   void Stop();
 
+  // The body of the thread. The simulator, which has no threads, calls it and never Start.
+  void Send(const Task& task);
+
  private:
   void Run();
-  void Send(const Task& task);
 
   const GroupId group_;
   state_machine::StateMachine* const state_;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core_impl.h"
 
 namespace cairn::raft {
@@ -46,6 +47,7 @@ void RaftCore::Impl::AnswerOldTerm(const Message& message) {
   // Loudly: without an answer a node with a higher term and a shorter log, which can neither win
   // nor be heard, would refuse a leader for ever, and pre-candidates of a lower term would ask for
   // ever.
+  if (CAIRN_PLANTED("old_terms_unanswered")) return;
   if (Is<PreVoteRequest>(message)) {
     SendNow(message.from, PreVoteReply{false});
   } else if (Is<VoteRequest>(message)) {
@@ -96,6 +98,7 @@ void RaftCore::Impl::BecomeFollower(Term term, MemberId leader) {
     term_ = term;
     vote_ = MemberId();
   }
+  if (CAIRN_PLANTED("vote_cleared_on_step_down")) vote_ = MemberId();
   // A stranger's higher term alone does not put this node's own candidacy off (5.2).
   if (!leader.is_none()) hasty_timeouts_ = 0;
   if (!leader.is_none() || role() != Role::kFollower) ResetElectionTimer();
@@ -122,7 +125,7 @@ bool RaftCore::Impl::HoldsToLeader() const {
 // anything on this node, because they commit by the new configuration alone; unless a later one,
 // also in its log, made it a voter again.
 bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
-  if (log_.IsUpToDate(last, last_term)) return true;
+  if (log_.IsUpToDate(last, last_term) || CAIRN_PLANTED("vote_ignores_log")) return true;
   if (config().voters.empty() || config().IsVoter(options_.self)) return false;
   if (configs_.last() > commit_) return false;
   const Term commit_term = *log_.TermAt(commit_);
@@ -202,6 +205,10 @@ void RaftCore::Impl::Campaign(bool transfer) {
   role_ = Candidate{{}, next_sequence_};
   for (const auto& [id, info] : config().info) {
     if (IsSelf(id) || !config().IsVoter(id)) continue;
+    if (CAIRN_PLANTED("vote_request_before_durable")) {
+      SendNow(id, VoteRequest{log_.last(), log_.last_term(), transfer});
+      continue;
+    }
     SendAfter(id, VoteRequest{log_.last(), log_.last_term(), transfer});
   }
 }
@@ -269,7 +276,8 @@ void RaftCore::Impl::Handle(const Message& m, const PreVoteReply& reply) {
 void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
   // A learner votes too when it is asked: it may have been made a voter by an entry that it does
   // not know to be committed, and the group could be stuck without it.
-  const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none());
+  const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none()) ||
+                    CAIRN_PLANTED("two_votes_in_a_term");
   const bool granted = free && MayElect(request.last_index, request.last_term);
   if (granted) {
     vote_ = m.from;
@@ -277,6 +285,7 @@ void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
     if (std::exchange(hasty_timeouts_, 0) > 0) ResetElectionTimer();
     election_elapsed_ = 0;
   }
+  if (CAIRN_PLANTED("vote_before_durable")) return SendNow(m.from, VoteReply{granted});
   SendAfter(m.from, VoteReply{granted});
 }
 

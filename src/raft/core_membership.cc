@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/configuration_codec.h"
 #include "raft/core_impl.h"
 
@@ -12,6 +13,7 @@ namespace cairn::raft {
 // makes it a voter again, and loses power before its disk has anything of this. It starts again in
 // the joint state, needs the vote of 2, and 2 refuses for its longer log: nobody leads ever again.
 bool RaftCore::Impl::ConfigInProgress() const {
+  if (CAIRN_PLANTED("two_changes_at_once")) return false;
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
   return configs_.last() > commit_ || in_force.config.joint() || in_force.index > durable_commit_;
 }
@@ -85,6 +87,7 @@ void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
 // deposed must not leave the group in it for ever.
 void RaftCore::Impl::LeaveJointIfCommitted(Leader& leader) {
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
+  if (CAIRN_PLANTED("joint_state_never_left")) return;
   if (!in_force.config.joint() || configs_.last() > commit_ || !IsReady(leader)) return;
   if (in_force.index > durable_commit_) return;
   if (!leader.transfer_target.is_none()) return;

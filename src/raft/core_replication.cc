@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core_impl.h"
 
 namespace cairn::raft {
@@ -80,7 +81,9 @@ void RaftCore::Impl::FetchFor(MemberId, Peer& peer) {
 void RaftCore::Impl::SendHeartbeat(const Leader& leader, MemberId id, Peer& peer) {
   // Never past what this follower is known to hold: it may have a tail of its own up there, and
   // would commit that.
-  const LogIndex commit = std::min(peer.progress.match(), commit_);
+  const LogIndex commit = CAIRN_PLANTED("heartbeat_commits_unverified")
+                              ? commit_
+                              : std::min(peer.progress.match(), commit_);
   peer.commit_sent = std::max(peer.commit_sent, commit);
   SendNow(id, Heartbeat{commit, leader.last_read_id});
 }
@@ -132,8 +135,9 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   if (it == leader->peers.end()) return;
   Peer& peer = it->second;
   peer.silent_ticks = 0;
-  if (reply.read_id > peer.read_acked) {
-    peer.read_acked = reply.read_id;
+  if (reply.read_id > peer.read_acked || CAIRN_PLANTED("read_confirmed_by_any_ack")) {
+    peer.read_acked =
+        CAIRN_PLANTED("read_confirmed_by_any_ack") ? leader->last_read_id : reply.read_id;
     FinishReadRounds(*leader);
   }
   peer.fitness = reply.fitness;
@@ -146,6 +150,7 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   // again. An empty append at the end of what was sent finds out: it is refused if there is a gap.
   // Once a heartbeat interval, because read rounds make many more replies than ticks do.
   if (!std::exchange(peer.nudge, false)) return;
+  if (CAIRN_PLANTED("probe_never_reopens")) return;
   peer.progress.OnHeartbeatReply();
   if (peer.progress.state() != Progress::State::kReplicate) return;
   if (peer.progress.match() == log_.last()) return;
@@ -167,14 +172,17 @@ void RaftCore::Impl::On(Unreachable unreachable) {
 void RaftCore::Impl::CommitAsLeader() {
   while (Leader* leader = leader_role()) {
     const auto match = [&](MemberId id) {
-      if (IsSelf(id)) return log_.durable();
+      if (IsSelf(id)) {
+        return CAIRN_PLANTED("leader_counts_unsynced") ? log_.last() : log_.durable();
+      }
       auto it = leader->peers.find(id);
       return it == leader->peers.end() ? LogIndex() : it->second.progress.match();
     };
     LogIndex reached = std::min(QuorumReached<LogIndex>(config(), match), log_.last());
     // 5.4.2, Figure 8: an entry of an earlier term, though on a majority, may still be replaced by
     // a leader that lacks it. Only an entry of this term settles those before it.
-    if (reached <= commit_ || log_.TermAt(reached) != term_) return;
+    if (reached <= commit_) return;
+    if (log_.TermAt(reached) != term_ && !CAIRN_PLANTED("commit_prior_term_by_count")) return;
     // A configuration takes effect when it is committed: what follows it needs the new quorums.
     const std::optional<LogIndex> change = configs_.FirstAfter(commit_);
     const bool changes = change && *change <= reached;
@@ -198,7 +206,8 @@ void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
     SendAfter(m.from, AppendReply{true, commit_, LogIndex(), Term()});
     return;
   }
-  if (!log_.Matches(request.prev_index, request.prev_term)) {
+  if (!log_.Matches(request.prev_index, request.prev_term) &&
+      !(CAIRN_PLANTED("previous_term_unchecked") && request.prev_index <= log_.last())) {
     // The snapshot that this leader is sending will close the gap; a refusal would only have it
     // send another.
     if (installing_ && installing_->leader == m.from && installing_->meta.index > commit_) return;
@@ -212,13 +221,18 @@ void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   CommitEarlierConfig();
   // Not past what this append verified: beyond it there may be entries of a leader that was
   // deposed, which happen to stand where committed ones should.
-  CommitTo(std::min(request.commit, verified));
+  CommitTo(
+      std::min(request.commit, CAIRN_PLANTED("commit_past_verified") ? log_.last() : verified));
+  if (CAIRN_PLANTED("ack_in_first_outbox")) {
+    return SendNow(m.from, AppendReply{true, verified, LogIndex(), Term()});
+  }
   SendAfter(m.from, AppendReply{true, verified, LogIndex(), Term()});
 }
 
 void RaftCore::Impl::AcceptEntries(AppendRequest& request) {
   for (Entry& entry : request.entries) {
     if (log_.Matches(entry.index, entry.term)) continue;
+    if (CAIRN_PLANTED("conflicting_tail_kept") && entry.index <= log_.last()) continue;
     if (entry.index <= log_.last()) {
       CHECK(entry.index > commit_)
           << "asked to replace the committed entry " << entry.index.value();
@@ -232,6 +246,10 @@ void RaftCore::Impl::AcceptEntries(AppendRequest& request) {
 
 void RaftCore::Impl::Handle(const Message& m, const Heartbeat& heartbeat) {
   OnLeaderHeard(m.from);
+  if (CAIRN_PLANTED("heartbeat_commits_unverified")) {
+    CommitTo(std::min(heartbeat.commit, log_.last()));
+    return SendNow(m.from, HeartbeatReply{heartbeat.read_id});
+  }
   CHECK(heartbeat.commit <= log_.last())
       << "the leader knows this node to have acknowledged " << heartbeat.commit.value()
       << " but the log ends at " << log_.last().value()

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
+
 namespace cairn::raft {
 
 bool Progress::Paused(const Options& options) const {
@@ -29,7 +31,7 @@ bool Progress::OnAck(LogIndex index, LogIndex first) {
   // An acknowledgement at `match` is news to a probe that asked just there.
   if (index < match_ || (index == match_ && state_ != State::kProbe)) return false;
   match_ = index;
-  inflight_.ReleaseUpTo(index);
+  if (!CAIRN_PLANTED("window_never_reopens")) inflight_.ReleaseUpTo(index);
   next_ = std::max(next_, match_ + 1);
   if (state_ == State::kProbe || (state_ == State::kSnapshot && match_ + 1 >= first)) {
     state_ = State::kReplicate;
@@ -62,7 +64,7 @@ void Progress::BecomeSnapshot() {
 }
 
 void Progress::OnSnapshotSent(LogIndex index) {
-  if (state_ != State::kSnapshot) return;
+  if (state_ != State::kSnapshot || CAIRN_PLANTED("failed_snapshot_never_sent_again")) return;
   BecomeProbe(std::max(match_, index) + 1, /*wait=*/true);
 }
 

@@ -4,6 +4,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/planted.h"
+#include "base/rng.h"
 #include "raft/configuration_codec.h"
 
 namespace cairn::state_machine {
@@ -129,15 +132,19 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
 Status Applier::CommitBatch(const AppliedState& after) {
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
-  RETURN_IF_ERROR(write_state_.Bind(1, after.index.value())
-                      .Bind(2, after.term.value())
-                      .Bind(3, after.lease_ms)
-                      .Run());
+  const auto write_state = [&] {
+    return write_state_.Bind(1, after.index.value())
+        .Bind(2, after.term.value())
+        .Bind(3, after.lease_ms)
+        .Run();
+  };
+  if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(write_state());
   if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
     const std::string encoded = raft::EncodeConfiguration(after.config);
     RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
   }
   RETURN_IF_ERROR(engine_->CommitBatch());
+  if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(write_state());
   versions_.BatchCommitted();
   sessions_.BatchCommitted();
   txs_.BatchCommitted();
@@ -200,8 +207,12 @@ Status Applier::ApplyOperation(const Operation& operation, const Place& place,
 Status Applier::ApplyExecute(const Execute& execute, const Place& place, CommandResult* result) {
   const BatchHeader& header = *place.header;
   const std::string nobody;
-  RETURN_IF_ERROR(engine_->BeginCommand(
-      {header.wall_ms, CommandSeed(header.random_seed, place.number), header.vdbe_ops_max}));
+  const int64_t now_ms =
+      CAIRN_PLANTED("time_of_the_applying_node") ? SystemClock().WallNowMs() : header.wall_ms;
+  const uint64_t seed = CAIRN_PLANTED("random_of_the_applying_node")
+                            ? SystemEntropy()
+                            : CommandSeed(header.random_seed, place.number);
+  RETURN_IF_ERROR(engine_->BeginCommand({now_ms, seed, header.vdbe_ops_max}));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(execute.statements, &nobody, &result->statements, &verdict));
@@ -228,7 +239,7 @@ Status Applier::RunStatement(const Statement& statement, const std::string* tx_i
   Program* program = nullptr;
   RETURN_IF_ERROR(engine_->Compile(statement, &program, verdict));
   if (!verdict->ok()) return OkStatus();
-  if (tx_id != nullptr && txs_.any_prepared()) {
+  if (tx_id != nullptr && txs_.any_prepared() && !CAIRN_PLANTED("prepared_tables_not_held")) {
     *verdict = txs_.CheckConflicts(program->facts, *tx_id);
     if (!verdict->ok()) return OkStatus();
   }
@@ -366,7 +377,9 @@ Status Applier::ApplyCommit(const Commit& commit, const Place& place, CommandRes
       return OkStatus();
   }
   // Without a budget: it was enough at Prepare, and the work is the same.
-  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, known->seed, /*vdbe_ops_max=*/0}));
+  const uint64_t seed =
+      CAIRN_PLANTED("commit_draws_anew") ? place.header->random_seed : known->seed;
+  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, seed, /*vdbe_ops_max=*/0}));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));

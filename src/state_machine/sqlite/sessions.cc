@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -213,6 +214,10 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
                                              uint64_t operation_hash, uint64_t lease_ms) {
   const RequestId& id = command.id;
   if (id.session.empty()) return std::nullopt;
+  if (CAIRN_PLANTED("retry_applied_twice") && Find(id.session) != nullptr) {
+    Use(Find(id.session), number, lease_ms);
+    return std::nullopt;
+  }
   if (id.sequence == 0 || id.session.size() > kSessionBytesMax) {
     return Refusal(InvalidArgument("a request id needs a session of at most " +
                                    std::to_string(kSessionBytesMax) +
@@ -230,7 +235,10 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
   }
   Use(session, number, lease_ms);
   Acknowledge(session, command.acknowledged_below);
-  if (id.sequence < session->acknowledged_below) return ResultGone(LogIndex());
+  if (id.sequence < session->acknowledged_below) {
+    if (CAIRN_PLANTED("late_retry_applied_again")) return std::nullopt;
+    return ResultGone(LogIndex());
+  }
   const auto it = std::lower_bound(
       session->requests.begin(), session->requests.end(), id.sequence,
       [](const Request& request, uint64_t sequence) { return request.sequence < sequence; });
@@ -384,7 +392,7 @@ Status Sessions::Flush() {
                         .Bind(7, static_cast<int64_t>(session->forgot_gaps))
                         .Run());
     for (const Request& request : session->requests) {
-      if (request.number < first_number_) continue;
+      if (request.number < first_number_ || CAIRN_PLANTED("results_not_stored")) continue;
       write_request_.Bind(1, request.number)
           .Bind(2, session->id)
           .Bind(3, request.sequence)
