@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test test-big build verify bench check format test-asan test-tsan fuzz sql-differential coverage clean
+.PHONY: help run test test-big build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,16 @@ build: ## set up and build
 
 verify: build ## all fault scenarios on real processes
 	@./verify.sh --scenario all
+
+sim: ## simulate clusters under faults for 15 minutes (ARGS=...: instead, see build/cairn-sim --help)
+	@scripts/bootstrap build
+	@scripts/build $(PRESET) cairn-sim
+	@build/cairn-sim --jobs $$(nproc) --seed $$(date +%s)000 $(or $(ARGS),--for-seconds 870)
+
+plants: ## plant each known bug and count the seeds until the simulator catches it
+	@scripts/bootstrap build
+	@scripts/build plants cairn-sim
+	@scripts/plants $(ARGS)
 
 bench: ## measure, side by side with etcd, into docs/performance.md's raw figures
 	@scripts/bootstrap build bench
@@ -62,4 +72,4 @@ coverage: ## lines and branches of src/raft and src/log_store that their tests r
 	@scripts/coverage
 
 clean: ## remove everything built
-	rm -rf build build-dev build-asan build-tsan build-fuzz build-coverage run
+	rm -rf build build-dev build-asan build-tsan build-fuzz build-coverage build-plants run

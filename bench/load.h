@@ -32,7 +32,8 @@ class Target {
   virtual void Start(int client, uint64_t sequence, std::function<void(bool)> done) = 0;
 };
 
-// Kinds: cairn-client, cairn-session, cairn-unary, etcd, echo-unary, echo-stream. Null for an unknown one.
+// Kinds: cairn-client, cairn-session, cairn-unary, etcd, echo-unary, echo-stream. Null for an
+// unknown one.
 std::unique_ptr<Target> MakeTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeCairnSessionTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeCairnUnaryTarget(const LoadOptions& options);

@@ -1,0 +1,221 @@
+#include "sim/checker.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <tuple>
+
+#include "sim/digest.h"
+#include "sim/process.h"
+
+namespace cairn::sim {
+namespace {
+
+// Entries between two digests of one node, so that they cost little; a node always compares itself
+// where another has left one.
+constexpr uint64_t kDigestEvery = 64;
+
+// The lines that only one of the two has, some of them.
+std::string Difference(const std::string& a, const std::string& b) {
+  const auto lines = [](const std::string& text) {
+    std::multiset<std::string> out;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) out.insert(line);
+    return out;
+  };
+  const auto in_a = lines(a);
+  const auto in_b = lines(b);
+  std::string out;
+  int shown = 0;
+  for (const auto& [mark, from, other] :
+       {std::tuple("\n  < ", &in_a, &in_b), {"\n  > ", &in_b, &in_a}}) {
+    std::vector<std::string> only;
+    std::set_difference(from->begin(), from->end(), other->begin(), other->end(),
+                        std::back_inserter(only));
+    for (const std::string& line : only) {
+      if (++shown <= 20) out += mark + line.substr(0, 200);
+    }
+  }
+  return out;
+}
+
+std::string Show(const raft::HardState& s) {
+  return "term " + ToString(s.term) + " vote " + ToString(s.vote) + " commit " + ToString(s.commit);
+}
+
+}  // namespace
+
+void Checker::Fail(uint64_t node, const std::string& what) {
+  world_->Fail("node " + std::to_string(node) + ": " + what);
+}
+
+void Checker::Forget(uint64_t node) { disks_.erase(node); }
+
+void Checker::OnDied(uint64_t node, const std::string& why, bool may_be) {
+  if (!may_be) return Fail(node, why);
+  if (on_died_) on_died_(node);
+}
+
+// ---- Durability
+
+bool Checker::Image::Matches(const raft::InitialState& found) const {
+  if (hard_state != found.hard_state) return false;
+  if (last() != found.snapshot_index + found.log.size()) return false;
+  if (found.snapshot_index < snapshot_index) return false;
+  for (const raft::Entry& entry : found.log) {
+    if (entry.term != terms[entry.index - snapshot_index - 1]) return false;
+  }
+  return true;
+}
+
+void Checker::Apply(const Handed& handed, Image* image) {
+  if (handed.hard_state) image->hard_state = *handed.hard_state;
+  if (handed.reset_to) {
+    image->snapshot_index = handed.reset_to->index;
+    image->terms.clear();
+  }
+  if (handed.truncate_from) {
+    image->terms.resize(*handed.truncate_from - image->snapshot_index - 1);
+  }
+  image->terms.insert(image->terms.end(), handed.terms.begin(), handed.terms.end());
+}
+
+// A snapshot was in its place when the node stopped, and the log was not yet reset to it.
+bool Checker::CompletesInstall(const Disk& disk, const node::StartState& start) const {
+  if (!start.raft.log.empty() || start.raft.snapshot_index != start.applied.index) return false;
+  const raft::HardState& before = disk.durable.hard_state;
+  const raft::HardState& now = start.raft.hard_state;
+  if (now.term < before.term || (now.term == before.term && now.vote != before.vote)) return false;
+  return std::any_of(disk.handed.begin(), disk.handed.end(), [&](const Handed& handed) {
+    return handed.reset_to && handed.reset_to->index == start.applied.index;
+  });
+}
+
+void Checker::OnRecovered(uint64_t node, const node::StartState& start) {
+  Disk& disk = disks_[node];
+  disk.found = start.raft;
+  disk.digested = LogIndex();
+  Image image = disk.durable;
+  bool matches = image.Matches(start.raft);
+  for (const Handed& handed : disk.handed) {
+    if (matches) break;
+    Apply(handed, &image);
+    matches = image.Matches(start.raft);
+  }
+  if (!matches && !CompletesInstall(disk, start)) {
+    return Fail(node, "its disk holds " + Show(start.raft.hard_state) + " and a log to " +
+                          ToString(start.raft.snapshot_index + start.raft.log.size()) +
+                          "; it was told that " + Show(disk.durable.hard_state) + " and a log to " +
+                          ToString(disk.durable.last()) + " are durable");
+  }
+  disk.durable.hard_state = start.raft.hard_state;
+  disk.durable.snapshot_index = start.raft.snapshot_index;
+  disk.durable.terms.clear();
+  for (const raft::Entry& entry : start.raft.log) disk.durable.terms.push_back(entry.term);
+  disk.handed.clear();
+}
+
+void Checker::OnDurable(uint64_t node, const std::vector<raft::Message>& send,
+                        const std::vector<raft::AppendTicket>& tickets) {
+  Disk& disk = disks_[node];
+  while (!disk.handed.empty() && disk.handed.front().sequence <= tickets.back().sequence) {
+    Apply(disk.handed.front(), &disk.durable);
+    disk.handed.pop_front();
+  }
+  for (const raft::Message& message : send) CheckVouched(node, disk.durable, message);
+}
+
+void Checker::CheckVouched(uint64_t node, const Image& durable, const raft::Message& message) {
+  const raft::HardState& kept = durable.hard_state;
+  const auto* vote = std::get_if<raft::VoteReply>(&message.body);
+  if (vote != nullptr && vote->granted) {
+    const bool known =
+        kept.term > message.term || (kept.term == message.term && kept.vote == message.to);
+    if (!known) Fail(node, "sends a vote that is not durable: " + Show(kept));
+  }
+  if (std::holds_alternative<raft::VoteRequest>(message.body) && kept.term < message.term) {
+    Fail(node, "asks for votes in a term that is not durable: " + Show(kept));
+  }
+  const auto* append = std::get_if<raft::AppendReply>(&message.body);
+  if (append != nullptr && append->success && kept.term <= message.term &&
+      append->index > durable.last()) {
+    Fail(node, "acknowledges entry " + ToString(append->index) + " that is not durable");
+  }
+}
+
+// ---- Raft
+
+void Checker::OnCoreStarted(uint64_t node, const raft::RaftCore& core) {
+  if (const auto breach = invariants_.OnStart(disks_[node].found, core.status())) {
+    Fail(node, *breach);
+  }
+}
+
+void Checker::OnCoreOutput(uint64_t node, const raft::RaftCore& core, const raft::Output& output) {
+  const raft::CoreStatus status = core.status();
+  if (const auto breach = invariants_.OnOutput(output, status)) Fail(node, *breach);
+  if (status.role == raft::Role::kLeader && status.term > last_leader_term_) {
+    last_leader_term_ = status.term;
+    ++elections_;
+  }
+  for (const raft::Message& message : output.send_now) {
+    const auto* vote = std::get_if<raft::VoteReply>(&message.body);
+    const auto* append = std::get_if<raft::AppendReply>(&message.body);
+    if ((vote != nullptr && vote->granted) || (append != nullptr && append->success) ||
+        std::holds_alternative<raft::VoteRequest>(message.body)) {
+      Fail(node, "what vouches for the disk does not wait for it");
+    }
+  }
+  Disk& disk = disks_[node];
+  for (const raft::Persist& persist : output.persists) {
+    Handed handed;
+    handed.sequence = persist.ticket.sequence;
+    handed.hard_state = persist.hard_state;
+    handed.reset_to = persist.reset_to;
+    handed.truncate_from = persist.truncate_from;
+    for (const raft::Entry& entry : persist.entries) handed.terms.push_back(entry.term);
+    disk.handed.push_back(std::move(handed));
+  }
+}
+
+void Checker::OnCoreRestored(uint64_t /*node*/, const raft::RaftCore& core, LogIndex index) {
+  invariants_.OnRestored(core.status().self, index);
+}
+
+// ---- Equality
+
+void Checker::OnApplied(uint64_t node, LogIndex applied) {
+  const LogIndex digested = disks_[node].digested;
+  if (applied == digested) return;
+  if (!digests_.contains(applied) && applied.value() < digested.value() + kDigestEvery) return;
+  Compare(node);
+}
+
+void Checker::Compare(uint64_t node) {
+  const Result<DatabaseDigest> now =
+      DigestOfDatabase(nodes_->at(node)->disk(), nodes_->at(node)->database_path());
+  if (!now.ok()) return Fail(node, now.status().ToString());
+  // After a failed commit the file may be ahead of what its node knows to be applied.
+  const LogIndex applied = now->applied;
+  disks_[node].digested = applied;
+  world_->Trace(now->digest);
+  const auto [known, is_new] = digests_.emplace(applied, std::pair(now->digest, node));
+  if (is_new) {
+    if (keep_dumps_) dumps_[applied] = Dump(node);
+    return;
+  }
+  ++digests_compared_;
+  if (known->second.first == now->digest) return;
+  Fail(node, "at index " + ToString(applied) + " its data base differs from that of node " +
+                 std::to_string(known->second.second) +
+                 (keep_dumps_ ? Difference(dumps_[applied], Dump(node)) : ""));
+}
+
+std::string Checker::Dump(uint64_t node) const {
+  const Node& it = *nodes_->at(node);
+  return DumpOfDatabase(const_cast<Node&>(it).disk(), it.database_path()).value();
+}
+
+}  // namespace cairn::sim

@@ -1,0 +1,95 @@
+// Checker: the invariants of a whole cluster, looked at after every event that could break one.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "raft/invariants.h"
+#include "sim/node.h"
+#include "sim/observer.h"
+#include "sim/world.h"
+
+namespace cairn::sim {
+
+using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
+
+// Beside what raft::ClusterInvariants knows:
+//   durability   what a node finds on its disk is what it was told is durable, and nothing but what
+//                was handed to the disk after that; votes, requests for votes and acknowledgements
+//                leave only when what they vouch for is durable
+//   equality     two nodes that have applied up to the same index hold the same rows
+class Checker final : public Observer {
+ public:
+  Checker(World* world, const Nodes* nodes) : world_(world), nodes_(nodes) {}
+
+  // `on_died` is told of processes that have ended themselves.
+  void SetOnDied(std::function<void(uint64_t node)> on_died) { on_died_ = std::move(on_died); }
+  // The disk was emptied.
+  void Forget(uint64_t node);
+  // Compares what the node holds with what any other held at the same index.
+  void Compare(uint64_t node);
+
+  void OnRecovered(uint64_t node, const node::StartState& start) override;
+  void OnCoreStarted(uint64_t node, const raft::RaftCore& core) override;
+  void OnCoreOutput(uint64_t node, const raft::RaftCore& core, const raft::Output& output) override;
+  void OnCoreRestored(uint64_t node, const raft::RaftCore& core, LogIndex index) override;
+  void OnDurable(uint64_t node, const std::vector<raft::Message>& send,
+                 const std::vector<raft::AppendTicket>& tickets) override;
+  void OnApplied(uint64_t node, LogIndex applied) override;
+  void OnDied(uint64_t node, const std::string& why, bool may_be) override;
+
+  LogIndex committed_last() const { return invariants_.committed_last(); }
+  uint64_t digests_compared() const { return digests_compared_; }
+  uint64_t elections() const { return elections_; }
+
+ private:
+  // A log and its hard state, as far as the checks need them.
+  struct Image {
+    LogIndex snapshot_index;
+    std::vector<Term> terms;  // after snapshot_index
+    raft::HardState hard_state;
+    LogIndex last() const { return snapshot_index + terms.size(); }
+    bool Matches(const raft::InitialState& found) const;
+  };
+  // What was handed to the disk in one batch.
+  struct Handed {
+    uint64_t sequence = 0;
+    std::optional<raft::HardState> hard_state;
+    std::optional<raft::SnapshotMeta> reset_to;
+    std::optional<LogIndex> truncate_from;
+    std::vector<Term> terms;
+  };
+  struct Disk {
+    Image durable;
+    std::deque<Handed> handed;  // not known to be durable
+    raft::InitialState found;   // at the last start
+    LogIndex digested;
+  };
+
+  static void Apply(const Handed& handed, Image* image);
+  bool CompletesInstall(const Disk& disk, const node::StartState& start) const;
+  void CheckVouched(uint64_t node, const Image& durable, const raft::Message& message);
+  std::string Dump(uint64_t node) const;
+  void Fail(uint64_t node, const std::string& what);
+
+  World* const world_;
+  const Nodes* const nodes_;
+  std::function<void(uint64_t)> on_died_;
+  raft::ClusterInvariants invariants_;
+  std::map<uint64_t, Disk> disks_;
+  std::map<LogIndex, std::pair<uint64_t, uint64_t>> digests_;  // with the node that was first
+  // For a person who looks for the cause of a difference: CAIRN_SIM_DUMPS in the environment.
+  const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;
+  std::map<LogIndex, std::string> dumps_;
+  uint64_t digests_compared_ = 0;
+  uint64_t elections_ = 0;
+  Term last_leader_term_;
+};
+
+}  // namespace cairn::sim

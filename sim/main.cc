@@ -1,0 +1,20 @@
+// cairn-sim: runs seeds, and says of each that fails how to run it again.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "sim/runner.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Simulates Cairn clusters under faults, deterministically");
+  cairn::sim::RunnerOptions options;
+  app.add_option("--seed", options.seed, "The first seed")->default_val(options.seed);
+  app.add_option("--seeds", options.seeds, "How many seeds, one after the other");
+  app.add_option("--for-seconds", options.for_seconds, "Begin seeds until then, instead");
+  app.add_option("--profile", options.profile, "swarm, short, crash, members, lag, storm or calm");
+  app.add_option("--jobs", options.jobs, "Processes at a time");
+  app.add_option("--log", options.log_level, "Level of the nodes' own log: off, info, debug");
+  app.add_flag("--keep-going", options.keep_going, "Do not stop at the first failure");
+  app.add_flag("--each", options.print_each, "A line for each seed");
+  CLI11_PARSE(app, argc, argv);
+  return cairn::sim::RunSeeds(options);
+}

@@ -1,0 +1,393 @@
+#include "sim/nemesis.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sim/process.h"
+
+namespace cairn::sim {
+namespace {
+
+constexpr uint64_t kClients = 0;
+
+}  // namespace
+
+Nemesis::Nemesis(World* world, Network* network, Nodes* nodes, Checker* checker, const Plan& plan)
+    : world_(world),
+      network_(network),
+      nodes_(nodes),
+      checker_(checker),
+      plan_(plan),
+      rng_(world->Fork("nemesis")) {}
+
+void Nemesis::Begin() {
+  for (const auto& [fault, interval] : plan_.faults) Schedule(fault);
+}
+
+void Nemesis::Schedule(Fault fault) {
+  After(Exponential(rng_, plan_.faults.at(fault)), [this, fault] {
+    if (ended_) return;
+    Bring(fault);
+    Schedule(fault);
+  });
+}
+
+void Nemesis::After(SteadyTime delay, std::function<void()> run) {
+  world_->After(delay, Label(Kind::kNemesis, 0), std::move(run));
+}
+
+std::vector<uint64_t> Nemesis::Ids() const {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, node] : *nodes_) ids.push_back(id);
+  return ids;
+}
+
+uint64_t Nemesis::AnyNode() {
+  const std::vector<uint64_t> ids = Ids();
+  return ids[rng_.Below(ids.size())];
+}
+
+Process* Nemesis::Leader() {
+  Process* leader = nullptr;
+  Term term;
+  for (auto& [id, node] : *nodes_) {
+    Process* process = node->process();
+    if (process == nullptr || process->dead() || !process->core().is_leader()) continue;
+    const Term own = process->core().status().core.term;
+    if (leader == nullptr || own > term) {
+      leader = process;
+      term = own;
+    }
+  }
+  return leader;
+}
+
+const raft::Configuration& Nemesis::config() {
+  for (auto& [id, node] : *nodes_) {
+    if (!node->running() || node->process()->dead()) continue;
+    const raft::CoreStatus status = node->process()->core().status().core;
+    if (config_.voters.empty() || status.config_index > config_index_) {
+      config_ = status.config;
+      config_index_ = status.config_index;
+    }
+  }
+  return config_;
+}
+
+// ---- What is brought
+
+void Nemesis::Bring(Fault fault) {
+  switch (fault) {
+    case Fault::kLoss:
+    case Fault::kDuplicate:
+    case Fault::kReorder:
+    case Fault::kSlow:
+    case Fault::kTransfer:
+    case Fault::kPartition:
+    case Fault::kOneWay:
+    case Fault::kPartial:
+    case Fault::kClog: ++brought_[fault]; return BringToNetwork(fault);
+    case Fault::kWipe: {
+      const uint64_t node = AnyNode();
+      if (!MayLoseDisk(node)) return;
+      ++brought_[fault];
+      return Wipe(node);
+    }
+    case Fault::kBlackout:
+      ++brought_[fault];
+      for (const uint64_t id : Ids()) Stop(id, DrawPowerCut(), Duration() / 4);
+      return;
+    case Fault::kMembership: return ChangeMembership();
+    case Fault::kTransferLead: return TransferLead();
+    default: return BringToNode(fault, AnyNode());
+  }
+}
+
+void Nemesis::BringToNetwork(Fault fault) {
+  const auto set = [this](double* rate, double to) {
+    *rate = to;
+    After(Duration(), [rate] { *rate = 0; });
+  };
+  const double rate = static_cast<double>(rng_.Between(1, 40)) / 100;
+  switch (fault) {
+    case Fault::kLoss: return set(&network_->loss, rate);
+    case Fault::kDuplicate: return set(&network_->duplicate, rate);
+    case Fault::kReorder: return set(&network_->reorder, rate);
+    case Fault::kSlow: return set(&network_->slow, rate / 4);
+    case Fault::kTransfer:
+      set(&network_->chunk_reset, rate / 4);
+      return set(&network_->chunk_flip, rate / 8);
+    case Fault::kPartition: return Partition();
+    case Fault::kOneWay: return CutSome(/*both_ways=*/false);
+    case Fault::kPartial: return CutSome(/*both_ways=*/true);
+    case Fault::kClog: {
+      const SteadyTime until = world_->now() + Duration();
+      network_->Clog(AnyNode(), AnyNode(), until);
+      network_->Clog(AnyNode(), AnyNode(), until + Duration());
+      return;
+    }
+    default: return;
+  }
+}
+
+void Nemesis::Partition() {
+  std::set<uint64_t> side;
+  if (Chance(rng_, 0.4)) {
+    Process* leader = Leader();
+    const bool cut_leader = leader != nullptr && Chance(rng_, 0.7);
+    side.insert(cut_leader ? leader->identity()->node_id : AnyNode());
+  } else {
+    for (const uint64_t id : Ids()) {
+      if (Chance(rng_, 0.5)) side.insert(id);
+    }
+    if (Chance(rng_, 0.5)) side.insert(kClients);
+  }
+  SetCutBetween(side, /*both_ways=*/true, true);
+  After(2 * Duration(), [this, side] { SetCutBetween(side, /*both_ways=*/true, false); });
+}
+
+void Nemesis::SetCutBetween(const std::set<uint64_t>& side, bool both_ways, bool cut) {
+  std::vector<uint64_t> all = Ids();
+  all.push_back(kClients);
+  for (const uint64_t a : side) {
+    for (const uint64_t b : all) {
+      if (side.contains(b)) continue;
+      network_->SetCut(a, b, cut);
+      if (both_ways) network_->SetCut(b, a, cut);
+    }
+  }
+}
+
+void Nemesis::CutSome(bool both_ways) {
+  const SteadyTime heal_after = 2 * Duration();
+  for (uint64_t n = rng_.Between(1, 3); n > 0; --n) {
+    const uint64_t a = AnyNode();
+    const uint64_t b = AnyNode();
+    if (a == b) continue;
+    network_->SetCut(a, b, true);
+    if (both_ways) network_->SetCut(b, a, true);
+    After(heal_after, [this, a, b] {
+      network_->SetCut(a, b, false);
+      network_->SetCut(b, a, false);
+    });
+  }
+}
+
+void Nemesis::BringToNode(Fault fault, uint64_t id) {
+  Node& node = *nodes_->at(id);
+  ++brought_[fault];
+  switch (fault) {
+    case Fault::kKill: return Stop(id, Node::End::kKill, Duration());
+    case Fault::kPowerCut: return Stop(id, DrawPowerCut(), Duration());
+    case Fault::kCutInWrite:
+      if (!node.running()) return;
+      return node.disk().Inject(rng_.Between(1, 12), FaultFileSystem::Fault::kPowerCut);
+    case Fault::kFailedSync:
+      if (!node.running()) return;
+      return node.disk().Inject(rng_.Between(1, 12), Chance(rng_, 0.5)
+                                                         ? FaultFileSystem::Fault::kFailOnce
+                                                         : FaultFileSystem::Fault::kFailForever);
+    case Fault::kStop: return StopGently(id);
+    case Fault::kStall: return node.StallDisk(world_->now() + 2 * Duration());
+    case Fault::kSlowDisk:
+      node.slow_disk = static_cast<double>(rng_.Between(5, 50));
+      return After(Duration(), [&node] { node.slow_disk = 1; });
+    case Fault::kDiskFull: {
+      const uint64_t room = rng_.Below(2 * plan_.node.segment_bytes);
+      const Result<uint64_t> free = node.disk().FreeBytes(node.data_directory());
+      if (!free.ok()) return;
+      node.disk().SetCapacity((1ULL << 40) - *free + room);
+      return After(Duration(), [&node] { node.disk().SetCapacity(1ULL << 40); });
+    }
+    case Fault::kPause: return node.Pause(world_->now() + Duration());
+    case Fault::kDrift:
+      return node.clock().SetRate(static_cast<int64_t>(rng_.Below(40'000)) - 20'000);
+    case Fault::kJump:
+      return node.clock().JumpWall(static_cast<int64_t>(rng_.Below(200'000'000)) - 100'000'000);
+    default: return;
+  }
+}
+
+// ---- Nodes that go and come
+
+Node::End Nemesis::DrawPowerCut() {
+  constexpr Node::End kEnds[] = {Node::End::kPowerCut, Node::End::kPowerCutTorn,
+                                 Node::End::kPowerCutDropAll};
+  return kEnds[rng_.Below(3)];
+}
+
+void Nemesis::Stop(uint64_t id, Node::End end, SteadyTime down_for) {
+  Node& node = *nodes_->at(id);
+  if (!node.running()) return;
+  stopping_.erase(id);
+  node.Stop(end);
+  StartLater(id, down_for);
+}
+
+void Nemesis::OnDied(uint64_t id) {
+  After(SteadyTime(0), [this, id] {
+    Node& node = *nodes_->at(id);
+    if (!node.running() || !node.process()->dead()) return;
+    Stop(id, node.disk().power_is_off() ? DrawPowerCut() : Node::End::kKill, Duration() / 2);
+  });
+}
+
+void Nemesis::StopGently(uint64_t id) {
+  Node& node = *nodes_->at(id);
+  if (!node.running() || node.process()->dead() || !stopping_.insert(id).second) return;
+  node.process()->BeginShutdown(
+      seconds(5), [this, id, incarnation = node.process()->incarnation(), down_for = Duration()] {
+        After(SteadyTime(0), [this, id, incarnation, down_for] {
+          Process* process = nodes_->at(id)->process(incarnation);
+          if (process == nullptr) return;
+          if (!process->dead()) process->FinishWork();
+          Stop(id, Node::End::kKill, down_for);
+        });
+      });
+}
+
+void Nemesis::StartLater(uint64_t id, SteadyTime after) {
+  After(after, [this, id] { Start(id); });
+}
+
+void Nemesis::Start(uint64_t id) {
+  Node& node = *nodes_->at(id);
+  if (node.running() || kept_down_.contains(id)) return;
+  const Status status = node.Start();
+  if (status.ok()) return;
+  if (status.code() == StatusCode::kResourceExhausted) return StartLater(id, seconds(1));
+  world_->Fail("node " + std::to_string(id) + " does not start: " + status.ToString());
+}
+
+// Of the voters in force, few enough have lost their disks if this one does too, and all others are
+// there to tell who the voters are.
+bool Nemesis::MayLoseDisk(uint64_t id) {
+  if (changing_) return false;
+  for (auto& [other, node] : *nodes_) {
+    if (other != id && (!node->running() || node->process()->dead())) return false;
+  }
+  Process* leader = Leader();
+  if (leader == nullptr || leader->core().status().core.config_in_progress) return false;
+  const raft::Configuration& now = config();
+  if (now.joint() || !now.learners.empty()) return false;
+  size_t lost = 0;
+  for (const MemberId voter : now.voters) {
+    const uint64_t lives_on = now.info.at(voter).node_id;
+    if (lives_on == id || nodes_->at(lives_on)->member() != voter) ++lost;
+  }
+  return lost <= (now.voters.size() - 1) / 2;
+}
+
+void Nemesis::Wipe(uint64_t id) {
+  Node& node = *nodes_->at(id);
+  if (node.running()) node.Stop(Node::End::kPowerCut);
+  stopping_.erase(id);
+  std::map<uint64_t, std::string> all;
+  for (const auto& [other, each] : *nodes_) all[other] = each->address();
+  node.Wipe(all);
+  checker_->Forget(id);
+  StartLater(id, Duration());
+}
+
+// ---- Operators
+
+void Nemesis::ChangeMembership() {
+  Process* leader = Leader();
+  if (leader == nullptr || changing_) return;
+  const raft::Configuration now = config();
+  for (const MemberId voter : now.voters) {
+    if (nodes_->at(now.info.at(voter).node_id)->member() != voter) return;  // being let in again
+  }
+  node::Replica::MembershipChange change;
+  change.node_id = AnyNode();
+  change.address = nodes_->at(change.node_id)->address();
+  const bool member = !node::FindMember(now, change.node_id).is_none();
+  if (member && now.voters.size() <= 2) return;
+  if (!member && !nodes_->at(change.node_id)->running()) return;
+  change.kind = member ? node::Replica::MembershipChange::Kind::kRemove
+                       : node::Replica::MembershipChange::Kind::kAdd;
+  ++brought_[Fault::kMembership];
+  changing_ = true;
+  // The operator's patience: also if the node that was asked dies.
+  const SteadyTime patience = seconds(20);
+  auto over = std::make_shared<bool>(false);
+  After(patience + seconds(1), [this, over] {
+    if (!std::exchange(*over, true)) changing_ = false;
+  });
+  leader->ChangeMembership(change, patience, [this, over, change](const Status& status) {
+    if (std::exchange(*over, true)) return;
+    changing_ = false;
+    world_->Trace(static_cast<uint64_t>(status.code()));
+    if (!status.ok() || change.kind != node::Replica::MembershipChange::Kind::kRemove) return;
+    // The removed node is given back empty. Not within the call of its own process.
+    After(SteadyTime(0), [this, id = change.node_id] { Wipe(id); });
+  });
+}
+
+void Nemesis::TransferLead() {
+  Process* leader = Leader();
+  if (leader == nullptr) return;
+  ++brought_[Fault::kTransferLead];
+  leader->TransferLeadership(Chance(rng_, 0.5) ? 0 : AnyNode(), seconds(5), [](const Status&) {});
+}
+
+// ---- The end
+
+std::set<uint64_t> Nemesis::DrawMinority() {
+  const raft::Configuration& now = config();
+  std::set<uint64_t> out;
+  if (now.voters.empty() || now.joint()) return out;
+  size_t left = (now.voters.size() - 1) / 2;
+  for (const MemberId voter : now.voters) {
+    if (nodes_->at(now.info.at(voter).node_id)->member() != voter && left > 0) --left;
+  }
+  std::vector<uint64_t> nodes;
+  for (const MemberId voter : now.voters) nodes.push_back(now.info.at(voter).node_id);
+  // The leader more often than others: it is the one to be replaced.
+  Process* leader = Leader();
+  if (leader != nullptr && left > 0 && Chance(rng_, 0.5) &&
+      std::erase(nodes, leader->identity()->node_id) > 0) {
+    out.insert(leader->identity()->node_id);
+    --left;
+  }
+  for (; left > 0; --left) {
+    const size_t i = rng_.Below(nodes.size());
+    out.insert(nodes[i]);
+    nodes.erase(nodes.begin() + static_cast<int64_t>(i));
+  }
+  return out;
+}
+
+// Each for as long as it takes: none of them may keep the others from their work.
+void Nemesis::LeaveOut(uint64_t id) {
+  constexpr SteadyTime kForLong = std::chrono::hours(1);
+  Node& node = *nodes_->at(id);
+  switch (rng_.Below(4)) {
+    case 0: return SetCutBetween({id}, /*both_ways=*/true, true);
+    case 1: return node.Pause(world_->now() + kForLong);
+    case 2: return node.StallDisk(world_->now() + kForLong);
+    default:
+      kept_down_.insert(id);
+      if (node.running()) node.Stop(DrawPowerCut());
+  }
+}
+
+void Nemesis::Heal(const std::set<uint64_t>& left_out) {
+  network_->HealAll();
+  kept_down_.clear();
+  for (auto& [id, node] : *nodes_) {
+    node->Pause(world_->now());
+    node->StallDisk(world_->now());
+    node->slow_disk = 1;
+    node->disk().SetCapacity(1ULL << 40);
+    node->disk().ClearFaults();
+    node->clock().SetRate(0);
+    if (left_out.contains(id)) {
+      LeaveOut(id);
+    } else if (!node->running()) {
+      Start(id);
+    }
+  }
+}
+
+}  // namespace cairn::sim

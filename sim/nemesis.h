@@ -1,0 +1,83 @@
+// Nemesis: brings the faults of a plan, and takes them away.
+//
+// It keeps to what Cairn promises to survive: any number of nodes may be down, cut off, stopped or
+// slow, but no more disks are lost than a minority of the voters in force.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sim/checker.h"
+#include "sim/network.h"
+#include "sim/node.h"
+#include "sim/plan.h"
+#include "sim/world.h"
+
+namespace cairn::sim {
+
+class Nemesis {
+ public:
+  Nemesis(World* world, Network* network, Nodes* nodes, Checker* checker, const Plan& plan);
+
+  void Begin();
+  // No fault comes any more; what is broken stays so.
+  void End() { ended_ = true; }
+  // Links, clocks, disks and processes of all nodes but `left_out` work again; each of those is cut
+  // off, stopped, without a disk that answers, or dead, until Heal({}).
+  void Heal(const std::set<uint64_t>& left_out);
+  // A node ended itself.
+  void OnDied(uint64_t node);
+
+  // The configuration in force, as the node with the longest log tells it.
+  const raft::Configuration& config();
+  // A minority of the voters in force, drawn.
+  std::set<uint64_t> DrawMinority();
+  // How often each fault was brought.
+  const std::map<Fault, uint64_t>& brought() const { return brought_; }
+
+ private:
+  void Schedule(Fault fault);
+  void Bring(Fault fault);
+  void BringToNetwork(Fault fault);
+  void BringToNode(Fault fault, uint64_t node);
+  void After(SteadyTime delay, std::function<void()> run);
+  SteadyTime Duration() { return std::min<SteadyTime>(Exponential(rng_, seconds(4)), seconds(15)); }
+
+  void Stop(uint64_t node, Node::End end, SteadyTime down_for);
+  void StopGently(uint64_t node);
+  void StartLater(uint64_t node, SteadyTime after);
+  void Start(uint64_t node);
+  Node::End DrawPowerCut();
+  void Partition();
+  void CutSome(bool both_ways);
+  void SetCutBetween(const std::set<uint64_t>& side, bool both_ways, bool cut);
+  bool MayLoseDisk(uint64_t node);
+  void Wipe(uint64_t node);
+  void LeaveOut(uint64_t node);
+  void ChangeMembership();
+  void TransferLead();
+  uint64_t AnyNode();
+  Process* Leader();
+  std::vector<uint64_t> Ids() const;
+
+  World* const world_;
+  Network* const network_;
+  Nodes* const nodes_;
+  Checker* const checker_;
+  const Plan& plan_;
+  Rng rng_;
+  bool ended_ = false;
+  bool changing_ = false;  // a change of membership is under way
+  std::set<uint64_t> stopping_;
+  std::set<uint64_t> kept_down_;
+  std::map<Fault, uint64_t> brought_;
+  raft::Configuration config_;
+  LogIndex config_index_;
+};
+
+}  // namespace cairn::sim

@@ -1,0 +1,60 @@
+#include "sim/node.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "sim/process.h"
+
+namespace cairn::sim {
+Node::Node(World* world, Network* network, Observer* observer, uint64_t id, NodeOptions options)
+    : world_(world),
+      network_(network),
+      observer_(observer),
+      id_(id),
+      options_(std::move(options)),
+      rng_(world->Fork("node " + std::to_string(id))),
+      clock_(world),
+      disk_(std::make_unique<FaultFileSystem>(rng_.Next())) {}
+
+Node::~Node() = default;
+
+Process* Node::process(uint64_t incarnation) {
+  return process_ != nullptr && process_->incarnation() == incarnation ? process_.get() : nullptr;
+}
+
+Status Node::Start() {
+  CHECK(process_ == nullptr);
+  clock_.Restart(Uniform(rng_, seconds(1), seconds(1'000'000)));
+  paused_until_ = SteadyTime(0);
+  auto process = Process::Open(this, world_, network_, observer_, ++starts_, rng_.Next() | 1);
+  RETURN_IF_ERROR(process.status());
+  process_ = std::move(process).value();
+  process_->Run();
+  return OkStatus();
+}
+
+void Node::Stop(End end) {
+  CHECK(process_ != nullptr);
+  network_->Detach(id_);
+  last_member_ = member();
+  disk_->PowerOff();
+  process_.reset();
+  if (end == End::kKill) return disk_->KillProcess();
+  disk_->Crash(end == End::kPowerCutDropAll ? FaultFileSystem::Unsynced::kDrop
+               : end == End::kPowerCutTorn  ? FaultFileSystem::Unsynced::kTorn
+                                            : FaultFileSystem::Unsynced::kKeepRandom);
+}
+
+void Node::Wipe(const std::map<uint64_t, std::string>& listed_peers) {
+  CHECK(process_ == nullptr);
+  options_.replica.listed_peers = listed_peers;
+  disk_ = std::make_unique<FaultFileSystem>(rng_.Next());
+  last_member_ = MemberId();
+}
+
+MemberId Node::member() const {
+  if (process_ == nullptr || process_->identity()->member.is_none()) return last_member_;
+  return process_->identity()->member;
+}
+
+}  // namespace cairn::sim

@@ -1,0 +1,89 @@
+// Node: a machine of the simulated cluster: its disk, its clocks, and the process on it, if one
+// runs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/fault_file_system.h"
+#include "base/result.h"
+#include "node/replica.h"
+#include "sim/network.h"
+#include "sim/observer.h"
+#include "sim/sim_clock.h"
+#include "sim/world.h"
+
+namespace cairn::sim {
+
+class Process;
+
+struct NodeOptions {
+  node::ReplicaOptions replica;
+  uint64_t segment_bytes = 256 << 10;
+  // Time that passes in the core between an event and its effects, in the disk, and in SQLite.
+  SteadyTime wake_mean = microseconds(20);
+  SteadyTime sync_mean = milliseconds(1);
+  SteadyTime apply_mean = microseconds(200);
+};
+
+class Node {
+ public:
+  Node(World* world, Network* network, Observer* observer, uint64_t id, NodeOptions options);
+  ~Node();
+
+  uint64_t id() const { return id_; }
+  const NodeOptions& options() const { return options_; }
+  const std::string& address() const { return options_.replica.address; }
+  Process* process() { return process_.get(); }
+  // The process, if it is still that one.
+  Process* process(uint64_t incarnation);
+  bool running() const { return process_ != nullptr; }
+  SimClock& clock() { return clock_; }
+  FaultFileSystem& disk() { return *disk_; }
+  Rng& rng() { return rng_; }
+
+  // Starts a process; an error says why it could not, and the node stays down.
+  Status Start();
+  // The process ends at once; what of its unsynced writes stays is chosen by the disk.
+  enum class End { kKill, kPowerCut, kPowerCutTorn, kPowerCutDropAll };
+  void Stop(End end);
+  // Of a node that does not run: all it had is gone, and the operator lists these peers from now
+  // on. (With those of the founding a few founders that were removed, and given back empty, could
+  // found another cluster under the first one's names.)
+  void Wipe(const std::map<uint64_t, std::string>& listed_peers);
+  // Who it lives as, as far as it has told; none since its disk was emptied.
+  MemberId member() const;
+  void Pause(SteadyTime until) { paused_until_ = until; }
+  SteadyTime paused_until() const { return paused_until_; }
+  // No write or sync ends before this.
+  void StallDisk(SteadyTime until) { disk_stalled_until_ = until; }
+  SteadyTime disk_stalled_until() const { return disk_stalled_until_; }
+  double slow_disk = 1;  // factor on all times of the disk
+
+  std::string database_path() const { return data_directory() + "/master.db"; }
+  std::string snapshot_directory() const { return data_directory() + "/snapshot"; }
+  std::string data_directory() const { return options_.replica.data_directory; }
+
+  uint64_t starts() const { return starts_; }
+
+ private:
+  World* const world_;
+  Network* const network_;
+  Observer* const observer_;
+  const uint64_t id_;
+  NodeOptions options_;
+  Rng rng_;
+  SimClock clock_;
+  std::unique_ptr<FaultFileSystem> disk_;
+  std::unique_ptr<Process> process_;
+  uint64_t starts_ = 0;
+  MemberId last_member_;  // of the process before this one
+  SteadyTime paused_until_{0};
+  SteadyTime disk_stalled_until_{0};
+};
+
+}  // namespace cairn::sim

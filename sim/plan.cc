@@ -1,0 +1,120 @@
+#include "sim/plan.h"
+
+#include <algorithm>
+
+namespace cairn::sim {
+namespace {
+
+template <class T, size_t N>
+T Pick(Rng& rng, const T (&choices)[N]) {
+  return choices[rng.Below(N)];
+}
+
+void DrawSettings(Rng& rng, Plan* plan) {
+  node::ReplicaOptions& replica = plan->node.replica;
+  replica.tick = Pick(rng, {milliseconds(10), milliseconds(20), milliseconds(50)});
+  replica.election_ticks = Pick(rng, {10, 15, 15, 30});
+  replica.heartbeat_ticks = Pick(rng, {2, 3, 3});
+  replica.engine = "sim";
+  replica.batch_commands_max = Pick(rng, {1, 8, 1024});
+  replica.checkpoint_wal_bytes = Pick(rng, {64 << 10, 256 << 10, 1 << 20});
+  replica.log_bytes_max = Pick(rng, {8 << 10, 64 << 10, 256 << 10, 1 << 20});
+  plan->node.segment_bytes = Pick(rng, {16 << 10, 64 << 10, 256 << 10});
+  plan->node.wake_mean = Pick(rng, {microseconds(5), microseconds(50), microseconds(500)});
+  plan->node.sync_mean = Pick(rng, {microseconds(200), microseconds(2000), microseconds(10000)});
+  plan->node.apply_mean = Pick(rng, {microseconds(100), microseconds(500), microseconds(5000)});
+  plan->network.delay_min = Pick(rng, {microseconds(50), microseconds(500), microseconds(5000)});
+  plan->network.delay_mean = Pick(rng, {microseconds(100), microseconds(1000), microseconds(5000)});
+  plan->network.chunk_bytes = Pick(rng, {4 << 10, 16 << 10, 64 << 10});
+  plan->workload.clients = static_cast<int>(rng.Between(2, 8));
+  plan->workload.depth = Pick(rng, {1, 4, 8});
+  plan->workload.registers = Pick(rng, {2, 8, 32});
+  plan->workload.think_mean =
+      Pick(rng, {milliseconds(500), milliseconds(1000), milliseconds(2000)});
+  plan->workload.stray = Pick(rng, {0.02, 0.1, 0.5});
+}
+
+// How often a fault comes, when it is on.
+SteadyTime Interval(Rng& rng, Fault fault) {
+  const SteadyTime often = Pick(rng, {seconds(4), seconds(15), seconds(40)});
+  switch (fault) {
+    case Fault::kBlackout:
+    case Fault::kWipe:
+    case Fault::kMembership: return 2 * often;
+    default: return often;
+  }
+}
+
+void DrawFaults(Rng& rng, double share, Plan* plan) {
+  for (size_t i = 0; i < kFaults; ++i) {
+    const auto fault = static_cast<Fault>(i);
+    const bool on = Chance(rng, share);
+    const SteadyTime interval = Interval(rng, fault);
+    if (on) plan->faults[fault] = interval;
+  }
+}
+
+}  // namespace
+
+const char* FaultName(Fault fault) {
+  static constexpr const char* kNames[kFaults] = {
+      "loss",     "duplicate",   "reorder",       "slow",       "partition", "one_way",
+      "partial",  "clog",        "transfer",      "kill",       "power_cut", "cut_in_write",
+      "blackout", "failed_sync", "stall",         "slow_disk",  "disk_full", "pause",
+      "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump"};
+  return kNames[static_cast<size_t>(fault)];
+}
+
+Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
+  Plan plan;
+  plan.seed = seed;
+  plan.profile = profile;
+  Rng rng = World(seed).Fork("plan");
+  plan.voters = Pick(rng, {1, 3, 3, 3, 5, 5});
+  plan.spares = static_cast<int>(rng.Below(3));
+  DrawSettings(rng, &plan);
+  if (profile == "swarm") {
+    plan.fault_time = Uniform(rng, seconds(150), seconds(480));
+    DrawFaults(rng, 0.2, &plan);
+  } else if (profile == "short") {
+    plan.fault_time = seconds(40);
+    plan.workload.think_mean = milliseconds(300);
+    DrawFaults(rng, 0.25, &plan);
+  } else if (profile == "crash") {
+    plan.voters = 3;
+    plan.spares = 0;
+    plan.faults[Fault::kKill] = seconds(8);
+    plan.faults[Fault::kPowerCut] = seconds(8);
+    plan.faults[Fault::kCutInWrite] = seconds(8);
+  } else if (profile == "members") {
+    DrawFaults(rng, 0.2, &plan);
+    plan.voters = Pick(rng, {3, 3, 5});
+    plan.spares = 2;
+    plan.faults[Fault::kMembership] = seconds(6);
+    plan.faults[Fault::kPartition] = seconds(8);
+    plan.faults[Fault::kPartial] = seconds(8);
+    plan.faults[Fault::kTransferLead] = seconds(15);
+  } else if (profile == "lag") {
+    // Nodes fall behind a short log, so that snapshots travel all the time.
+    DrawFaults(rng, 0.15, &plan);
+    plan.voters = Pick(rng, {3, 3, 5});
+    plan.node.replica.log_bytes_max = 4 << 10;
+    plan.network.chunk_bytes = 4 << 10;
+    plan.workload.think_mean = milliseconds(200);
+    plan.faults[Fault::kTransfer] = seconds(4);
+    plan.faults[Fault::kPartition] = seconds(8);
+    plan.faults[Fault::kPowerCut] = seconds(15);
+    plan.faults[Fault::kWipe] = seconds(30);
+  } else if (profile == "storm") {
+    plan.fault_time = seconds(240);
+    DrawFaults(rng, 0.7, &plan);
+  } else if (profile == "calm") {
+    plan.fault_time = seconds(60);
+  } else {
+    return InvalidArgument("no profile " + profile +
+                           "; there are: swarm, short, crash, members, lag, storm, calm");
+  }
+  return plan;
+}
+
+}  // namespace cairn::sim

@@ -1,0 +1,204 @@
+// Process: one run of the server's logic on a node, from opening its files to its death.
+//
+// The same objects as in the server, from ReplicaCore down, with the threads taken away: what would
+// be a mailbox is a vector here, what would be a thread waking up is an event. A worker takes all
+// that is queued when it wakes, works in no time, and its news come out some time later; so a crash
+// can fall before the work, between work and news, and, by the faults of the disk, within it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "log_store/log_store.h"
+#include "node/apply_worker.h"
+#include "node/log_worker.h"
+#include "node/pending_command.h"
+#include "node/replica_core.h"
+#include "node/replica_effects.h"
+#include "node/snapshot_worker.h"
+#include "node/tick_pacer.h"
+#include "sim/network.h"
+#include "sim/node.h"
+#include "sim/observer.h"
+#include "sim/world.h"
+#include "state_machine/state_machine.h"
+#include "transport/transport.h"
+
+namespace cairn::sim {
+
+class Process final : public Endpoint,
+                      public node::ReplicaEffects,
+                      public node::LogWorkerEvents,
+                      public node::ApplyWorkerEvents,
+                      public transport::Transport {
+ public:
+  // Opens everything on the node's disk; the process does not run yet.
+  static Result<std::unique_ptr<Process>> Open(Node* node, World* world, Network* network,
+                                               Observer* observer, uint64_t incarnation,
+                                               uint64_t nonce);
+  ~Process() override;
+
+  void Run();
+  uint64_t incarnation() const { return incarnation_; }
+  // It has ended itself and waits for its burial.
+  bool dead() const { return !*alive_; }
+
+  // ---- Requests of clients. `done` is not called once the process is dead.
+  void Propose(state_machine::Command command, SteadyTime timeout, node::CommandDone done);
+  void ReadBarrier(const node::ReadOptions& options, SteadyTime timeout,
+                   std::function<void(Result<LogIndex>)> done);
+  void ChangeMembership(node::Replica::MembershipChange change, SteadyTime timeout,
+                        std::function<void(Status)> done);
+  void TransferLeadership(uint64_t node_id, SteadyTime timeout, std::function<void(Status)> done);
+  void BeginShutdown(SteadyTime timeout, std::function<void()> done);
+  // What the workers do when the process ends in good order: all that is queued, and a checkpoint.
+  void FinishWork();
+
+  const node::ReplicaCore& core() const { return *core_; }
+  state_machine::StateMachine& state() { return *state_; }
+  const log_store::LogStore& log() const { return *log_; }
+
+  // ---- Endpoint
+  std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
+  void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
+  void OnUnreachable(GroupId group, MemberId member) override;
+  void OnPeerGone(MemberId member) override;
+  transport::ProbeReply OnProbe() override { return core_->probe_reply(); }
+  void OnJoin(const transport::JoinRequest& request,
+              std::function<void(Result<transport::JoinReply>)> reply) override;
+  bool OnSnapshotOffered(MemberId from, const raft::SnapshotMeta& meta) override;
+  void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
+                          const std::string& path) override;
+  FileSystem& snapshot_files() override { return node_->disk(); }
+  const std::string& snapshot_directory() const override { return snapshot_directory_; }
+  SteadyTime runs_at() const override { return node_->paused_until(); }
+
+  // ---- ReplicaEffects
+  void PersistLog(std::vector<raft::Persist> persists) override;
+  void FetchLog(const raft::Fetch& fetch) override { PushLog(fetch); }
+  void CompactLog(node::CompactionPoint point) override { PushLog(point); }
+  void SaveIdentity(const node::IdentityRecord& record) override { PushLog(record); }
+  void Apply(node::ApplyJob job) override { PushApply(std::move(job)); }
+  void Checkpoint() override { PushApply(node::ApplyWorker::CheckpointTask{}); }
+  void ResumeApply(uint64_t stops) override { PushApply(node::ApplyWorker::ResumeTask{stops}); }
+  void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
+    PushApply(node::ApplyWorker::InstallTask{path, meta});
+  }
+  void RemoveFile(const std::string& path) override {
+    PushApply(node::ApplyWorker::RemoveFileTask{path});
+  }
+  void Send(std::vector<raft::Message> messages) override;
+  void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) override;
+  void SetIdentity(const transport::Identity& identity) override;
+  void SetPeers(const std::map<MemberId, std::string>& peers) override { peers_ = peers; }
+  void Probe(const std::string& address,
+             std::function<void(Result<transport::ProbeReply>)> done) override;
+  void Join(const std::string& address, const transport::JoinRequest& request,
+            std::function<void(Result<transport::JoinReply>)> done) override;
+  void OnCoreStarted(const raft::RaftCore& core) override;
+  void OnCoreOutput(const raft::RaftCore& core, const raft::Output& output) override;
+  void OnCoreRestored(const raft::RaftCore& core, LogIndex index) override;
+
+  // ---- LogWorkerEvents, while the log worker works: kept until its news come out
+  void OnDurable(std::vector<raft::Message> send, std::vector<raft::AppendTicket> tickets) override;
+  void OnFetched(raft::Fetched fetched) override;
+  void OnIdentitySaved() override;
+  void OnLogFull(const Status& status) override;
+  void OnFreeBytes(uint64_t bytes) override;
+  void OnLogFailed(const std::string& what, const Status& status) override;
+
+  // ---- ApplyWorkerEvents, likewise
+  void OnApplied(const node::AppliedReport& report) override;
+  void OnApplyStopped(const Status& status) override;
+  void OnReopened(const state_machine::AppliedState& state,
+                  const node::AppliedReport& report) override;
+  void OnCheckpointed(LogIndex durable) override;
+  void OnInstalled(const Status& status, const node::AppliedReport& report,
+                   LogIndex durable) override;
+
+  // ---- Transport, for the snapshot worker
+  void Send(GroupId, std::vector<raft::Message> messages) override { Send(std::move(messages)); }
+  void SendSnapshot(GroupId group, MemberId from, MemberId to,
+                    std::shared_ptr<transport::SnapshotSource> source,
+                    std::function<void(Status)> done) override;
+  void Probe(const std::string& address, SteadyTime timeout,
+             std::function<void(Result<transport::ProbeReply>)> done) override;
+  void Join(const std::string& address, const transport::JoinRequest& request, SteadyTime timeout,
+            std::function<void(Result<transport::JoinReply>)> done) override;
+
+ private:
+  using CoreEvent = std::function<void(node::ReplicaCore&)>;
+  using News = std::function<void()>;
+
+  Process(Node* node, World* world, Network* network, Observer* observer, uint64_t incarnation);
+  Status OpenFiles(uint64_t nonce);
+  // Calls the method in an event of its own: if this process still lives then, and, should it be
+  // stopped, when it goes on.
+  void Schedule(SteadyTime delay, Kind kind, void (Process::*method)());
+  static void RunWhenAwake(Node* node, World* world, uint64_t incarnation, Kind kind,
+                           void (Process::*method)());
+
+  // `wake`: false if the core may come to it when something else wakes it.
+  void Post(CoreEvent event, bool wake = true);
+  void RunCore();
+  void WakeCore();
+  void FlushCore();
+  void TickCore();
+  void ScheduleTick();
+
+  void PushLog(node::LogWorker::Task task);
+  void ScheduleLog();
+  void RunLog();
+  void FinishLog();
+  void IdleLog();
+  SteadyTime DiskTime();
+
+  void PushApply(node::ApplyWorker::Task task);
+  void ScheduleApply();
+  void RunApply();
+  void FinishApply();
+  void IdleApply();
+
+  void Die(const std::string& why, bool may_be);
+
+  Node* const node_;
+  World* const world_;
+  Network* const network_;
+  Observer* const observer_;
+  const uint64_t incarnation_;
+  const std::string snapshot_directory_;
+  Rng rng_;
+  // Shared with callbacks that outlive the process: nobody is answered by the dead.
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+
+  std::unique_ptr<log_store::LogStore> log_;
+  std::unique_ptr<state_machine::StateMachine> state_;
+  std::shared_ptr<const transport::Identity> identity_;
+  std::map<MemberId, std::string> peers_;
+
+  std::vector<CoreEvent> inbox_;
+  bool wake_scheduled_ = false;
+  bool flush_scheduled_ = false;
+  std::unique_ptr<node::TickPacer> pacer_;
+
+  std::unique_ptr<node::LogWorker> log_worker_;
+  std::vector<node::LogWorker::Task> log_tasks_;
+  std::vector<News> log_news_;
+  bool log_busy_ = false;
+  bool log_waits_ = false;    // for room on the disk
+  bool log_was_idle_ = true;  // since the last look
+
+  std::unique_ptr<node::ApplyWorker> apply_worker_;
+  std::vector<node::ApplyWorker::Task> apply_tasks_;
+  std::vector<News> apply_news_;
+  bool apply_busy_ = false;
+
+  std::unique_ptr<node::SnapshotWorker> snapshot_worker_;
+  std::unique_ptr<node::ReplicaCore> core_;
+};
+
+}  // namespace cairn::sim

@@ -1,0 +1,50 @@
+// SimClock: the clocks of one node. The steady one runs at its own rate; the one on the wall jumps.
+#pragma once
+
+#include "base/clock.h"
+#include "sim/world.h"
+
+namespace cairn::sim {
+
+class SimClock final : public Clock {
+ public:
+  explicit SimClock(const World* world) : world_(world) {}
+
+  SteadyTime SteadyNow() const override { return base_ + Scaled(world_->now() - since_); }
+  int64_t WallNowMs() const override {
+    return kEpochMs + wall_offset_ms_ +
+           std::chrono::duration_cast<milliseconds>(world_->now()).count();
+  }
+
+  // Parts per million faster (or slower) than the world.
+  void SetRate(int64_t ppm) {
+    base_ = SteadyNow();
+    since_ = world_->now();
+    ppm_ = ppm;
+  }
+  // A machine that starts anew counts from somewhere else.
+  void Restart(SteadyTime at) {
+    base_ = at;
+    since_ = world_->now();
+  }
+  void JumpWall(int64_t ms) { wall_offset_ms_ += ms; }
+
+  // How long the world runs until this clock has gone on by `local`.
+  SteadyTime WorldTime(SteadyTime local) const {
+    return SteadyTime(local.count() * 1'000'000 / (1'000'000 + ppm_) + 1);
+  }
+
+ private:
+  static constexpr int64_t kEpochMs = 1'700'000'000'000;
+  SteadyTime Scaled(SteadyTime time) const {
+    return SteadyTime(time.count() + time.count() / 1'000'000 * ppm_);
+  }
+
+  const World* const world_;
+  SteadyTime base_{1};
+  SteadyTime since_{0};
+  int64_t ppm_ = 0;
+  int64_t wall_offset_ms_ = 0;
+};
+
+}  // namespace cairn::sim

@@ -1,0 +1,63 @@
+// Simulation: one seed from the first boot to the last comparison.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "sim/checker.h"
+#include "sim/nemesis.h"
+#include "sim/network.h"
+#include "sim/node.h"
+#include "sim/plan.h"
+#include "sim/workload.h"
+#include "sim/world.h"
+
+namespace cairn::sim {
+
+struct Report {
+  std::optional<std::string> failure;
+  uint64_t trace_hash = 0;
+  SteadyTime simulated{0};
+  uint64_t events = 0;
+  Workload::Counts clients;
+  Network::Counts network;
+  uint64_t elections = 0;
+  uint64_t digests_compared = 0;
+  uint64_t committed = 0;
+  std::map<Fault, uint64_t> brought;
+};
+
+// Phases: the cluster founds itself; faults come and go under load; a majority of the voters is
+// healed and must make progress while the rest stays as it is; all is healed, the load ends, and
+// all members must come to hold the same.
+class Simulation {
+ public:
+  explicit Simulation(Plan plan);
+  ~Simulation();
+
+  Report Run();
+
+ private:
+  void RunUntil(SteadyTime until);
+  // Runs until the condition holds, looked at every `every`; a failure, with `what`, if it does not
+  // within `at_most`.
+  template <class Condition>
+  void Await(SteadyTime at_most, const std::string& what, Condition condition);
+  void Boot();
+  bool Converged();
+  std::string Describe();
+
+  const Plan plan_;
+  World world_;
+  Network network_;
+  Nodes nodes_;
+  Checker checker_;
+  Nemesis nemesis_;
+  Workload workload_;
+};
+
+}  // namespace cairn::sim

@@ -1,0 +1,87 @@
+// The slice of the simulator that runs with all tests: seeds that once failed, the same seeds every
+// time, and fresh ones. cairn-sim runs more.
+#include "sim/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "sim/runner.h"
+
+namespace cairn::sim {
+namespace {
+
+class SimulationTest : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(InitLog("sim", "off")); }
+
+  static Report Run(uint64_t seed, const std::string& profile) {
+    const Result<Report> report = RunSeed(seed, profile);
+    EXPECT_TRUE(report.ok()) << report.status();
+    if (!report.ok()) return {};
+    EXPECT_FALSE(report->failure.has_value())
+        << *report->failure << "\nagain with: build/cairn-sim --seed " << seed << " --profile "
+        << profile;
+    return *report;
+  }
+};
+
+// Without which no failure could be looked at twice.
+TEST_F(SimulationTest, OneSeedLeavesOneTrace) {
+  for (const char* profile : {"short", "crash"}) {
+    const Report first = Run(7, profile);
+    const Report again = Run(7, profile);
+    EXPECT_EQ(first.trace_hash, again.trace_hash) << profile;
+    EXPECT_EQ(first.events, again.events) << profile;
+    EXPECT_NE(first.trace_hash, Run(8, profile).trace_hash) << profile;
+  }
+}
+
+// A load that is not there proves nothing.
+TEST_F(SimulationTest, AQuietClusterAnswersAllItsClients) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const Report report = Run(seed, "calm");
+    EXPECT_GT(report.clients.acknowledged, 50u);
+    EXPECT_EQ(report.clients.unknown, 0u);
+    EXPECT_EQ(report.clients.refused, 0u);
+  }
+}
+
+struct Kept {
+  uint64_t seed;
+  const char* profile;
+};
+
+// Seeds that once failed, each with what it found. (When what a seed draws changes, it may lead
+// elsewhere; the named tests beside the mended code do not.)
+TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
+  constexpr Kept kSeeds[] = {
+      // A leader elected anew asked to be woken at once, again and again, until it knew its lease.
+      {28, "short"},
+      // A node read its identity, of which a power cut then took the new name back.
+      {1047, "storm"},
+  };
+  for (const Kept& kept : kSeeds) Run(kept.seed, kept.profile);
+}
+
+TEST_F(SimulationTest, FixedSeedsPass) {
+  for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) Run(seed, "short");
+  for (uint64_t seed = 1; seed <= 6 && !HasFailure(); ++seed) {
+    Run(seed, "members");
+    Run(seed, "lag");
+  }
+}
+
+TEST_F(SimulationTest, FreshSeedsPass) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const uint64_t first = SystemEntropy() >> 24;
+  for (uint64_t n = 0; n < 60 && !HasFailure(); ++n) {
+    if (std::chrono::steady_clock::now() > until) break;
+    Run(first + n, n % 4 == 0 ? "storm" : "short");
+  }
+}
+
+}  // namespace
+}  // namespace cairn::sim
