@@ -182,9 +182,11 @@ TEST(Replica, AllNodesStoppedAtOnceEndAtOnceAlsoWithWritesThatNobodyCanDecide) {
   state_machine::Command command;
   command.id = {"undecided", 1};
   command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
+  const LogIndex last = cluster.replica(leader).status().core.last;
   cluster.replica(leader).Propose(
       command, SystemClock().SteadyNow() + 20s,
       [&](Result<state_machine::CommandResult> r) { outcome.set_value(r.status().outcome()); });
+  ASSERT_TRUE(Eventually([&] { return cluster.replica(leader).status().core.last > last; }));
   const SteadyTime from = SystemClock().SteadyNow();
   std::vector<std::thread> stops;
   for (uint64_t id = 1; id <= 3; ++id) stops.emplace_back([&, id] { cluster.Stop(id); });
