@@ -1,6 +1,7 @@
 """Wrong flags, files and data: each a clear error and a non-zero exit, and nothing touched."""
 import hashlib
 import os
+import pathlib
 import shutil
 import socket
 import sqlite3
@@ -11,9 +12,11 @@ from harness import CAIRN, CairnTest, Node, free_ports, run_cairn
 
 
 def snapshot(directory):
-    """Every file below, with a hash of its content. The lock is not data: it names its last taker."""
+    """Every file below, with a hash of its content. The lock is not data: it names its last taker. Nor
+    is SQLite's index of the WAL, which is made anew at each opening."""
     return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "LOCK"}
+            for path in sorted(directory.rglob("*"))
+            if path.is_file() and path.name != "LOCK" and not path.name.endswith("-shm")}
 
 
 class StartupErrors(CairnTest):
@@ -152,6 +155,39 @@ class StartupErrors(CairnTest):
         self.assertIn("theirs", names)
         self.assertNotIn("ours", names)
         self.assertIn("cluster", nodes[2].log.lower())
+
+    def test_a_data_base_or_log_of_another_node_alone_is_refused(self):
+        """The rest of the data is the node's own: it would be taken for an interrupted install."""
+        nodes = []
+        for name, rows in (("one", 1), ("two", 5)):
+            directory = self.directory / name
+            directory.mkdir()
+            node = Node(1, free_ports(1), directory)
+            nodes.append(node)
+            self.nodes = nodes
+            node.start()
+            harness.wait_until(node.leads, "it leads")
+            node.sql(f"CREATE TABLE {name} (a)")
+            for _ in range(rows):
+                node.sql(f"INSERT INTO {name} VALUES (1)")
+            self.assertEqual(node.stop(), 0)
+        one, two = nodes
+        kept = self.directory / "kept"
+        shutil.copytree(one.db.parent, kept)
+        for suffix in ("", "-wal", "-shm"):
+            pathlib.Path(f"{one.db}{suffix}").unlink(missing_ok=True)
+            if pathlib.Path(f"{two.db}{suffix}").exists():
+                shutil.copy(f"{two.db}{suffix}", f"{one.db}{suffix}")
+        self.refuse("the data base is of another node", "--db", one.db, "--port", one.port)
+        shutil.rmtree(one.db.parent)
+        shutil.copytree(kept, one.db.parent)
+        shutil.rmtree(f"{one.db}.cairn/log")
+        shutil.copytree(f"{two.db}.cairn/log", f"{one.db}.cairn/log")
+        self.refuse("the log is of another node", "--db", one.db, "--port", one.port)
+        shutil.rmtree(one.db.parent)
+        shutil.copytree(kept, one.db.parent)
+        one.start()
+        self.assertEqual(one.sql("SELECT count(*) AS n FROM one"), [{"n": 1}])
 
     def test_a_directory_that_cannot_be_written(self):
         # /sys takes no files from anyone, root included.

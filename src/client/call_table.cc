@@ -149,7 +149,11 @@ void CallTable::OnSessionOpened(const std::string& session, const Status& status
     const bool hopeless =
         status.code() != StatusCode::kUnavailable && status.code() != StatusCode::kDeadlineExceeded;
     if (!status.ok() && (late || hopeless)) {
-      Finish(call, Status(status).With(Outcome::kNotApplied), nullptr);
+      Finish(call,
+             Status(status)
+                 .Prefixed("the request waited for its session to be opened")
+                 .With(Outcome::kNotApplied),
+             nullptr);
     } else {
       NameAndTry(call);
     }

@@ -98,7 +98,10 @@ class TestLog final : public log_store::LogStore {
   void SetFull(bool full) { full_ = full; }
   LogIndex first() const;
 
-  std::map<GroupId, log_store::GroupState> Groups() const override { return log_->Groups(); }
+  std::map<GroupId, log_store::GroupState> Groups() const override {
+    std::lock_guard lock(store_mutex_);
+    return log_->Groups();
+  }
   Result<std::vector<raft::Entry>> LoadIndex(GroupId group) override {
     return log_->LoadIndex(group);
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "raft/configuration_codec.h"
 
 namespace cairn::node {
 namespace {
@@ -43,6 +44,30 @@ bool InstallWasInterrupted(const log_store::GroupState& group, const raft::Initi
     return false;
   }
   return raft.log.at(applied.index - group.snapshot_index - 1).term != applied.term;
+}
+
+// A configuration names each member with the nonce of the data directory that it was admitted with,
+// so it tells whether a file is of this directory. Before anything is written: a data base of
+// another cluster that is ahead of this log would pass for an interrupted install, and end the log.
+Status CheckIsOurs(const raft::Configuration& config, const IdentityRecord& identity,
+                   const std::string& what) {
+  const auto self = config.info.find(identity.member);
+  if (self == config.info.end() || self->second.nonce == identity.nonce) return OkStatus();
+  return FailedPrecondition(what + " is of another node or cluster: it names member " +
+                            ToString(identity.member) +
+                            " by another data directory than this one. Put the right file back");
+}
+
+Status CheckAllIsOurs(const StartState& start) {
+  RETURN_IF_ERROR(CheckIsOurs(start.applied.config, start.identity, "the data base"));
+  for (const raft::Entry& entry : start.raft.log) {
+    if (entry.type != raft::EntryType::kConfig) continue;
+    const auto config = raft::DecodeConfiguration(*entry.payload);
+    if (!config)
+      return DataLoss("cannot read the configuration in the log at " + At(entry.index, entry.term));
+    RETURN_IF_ERROR(CheckIsOurs(*config, start.identity, "the log"));
+  }
+  return OkStatus();
 }
 
 Status CheckStateAgainstLog(const raft::InitialState& raft,
@@ -99,6 +124,7 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
   if (has_log) {
     ASSIGN_OR_RETURN(start.raft.log, log.LoadIndex(options.group));
   }
+  RETURN_IF_ERROR(CheckAllIsOurs(start));
   if (InstallWasInterrupted(group, start.raft, start.applied)) {
     RETURN_IF_ERROR(ResetLogToState(log, options.group, group, start.applied));
     group = log.Groups().at(options.group);

@@ -138,7 +138,9 @@ void Router::OnSessionOpened(const std::string& session, const Status& status) {
     if (status.ok() || (patient && transient)) {
       NameAndTry(call);
     } else {
-      Finish(call, Status(status).With(Outcome::kNotApplied));
+      Finish(call, Status(status)
+                       .Prefixed("the write waited for its session to be opened")
+                       .With(Outcome::kNotApplied));
     }
   }
 }
