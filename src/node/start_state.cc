@@ -52,7 +52,9 @@ bool InstallWasInterrupted(const log_store::GroupState& group, const raft::Initi
 Status CheckIsOurs(const raft::Configuration& config, const IdentityRecord& identity,
                    const std::string& what) {
   const auto self = config.info.find(identity.member);
-  if (self == config.info.end() || self->second.nonce == identity.nonce) return OkStatus();
+  if (self == config.info.end()) return OkStatus();
+  // 0: the founder that made this configuration had never heard from this one.
+  if (self->second.nonce == 0 || self->second.nonce == identity.nonce) return OkStatus();
   return FailedPrecondition(what + " is of another node or cluster: it names member " +
                             ToString(identity.member) +
                             " by another data directory than this one. Put the right file back");
