@@ -143,7 +143,9 @@ void Nemesis::Partition() {
     if (Chance(rng_, 0.5)) side.insert(kClients);
   }
   SetCutBetween(side, /*both_ways=*/true, true);
-  After(2 * Duration(), [this, side] { SetCutBetween(side, /*both_ways=*/true, false); });
+  After(2 * Duration(), [this, side, heals = heals_] {
+    if (heals == heals_) SetCutBetween(side, /*both_ways=*/true, false);
+  });
 }
 
 void Nemesis::SetCutBetween(const std::set<uint64_t>& side, bool both_ways, bool cut) {
@@ -166,7 +168,8 @@ void Nemesis::CutSome(bool both_ways) {
     if (a == b) continue;
     network_->SetCut(a, b, true);
     if (both_ways) network_->SetCut(b, a, true);
-    After(heal_after, [this, a, b] {
+    After(heal_after, [this, a, b, heals = heals_] {
+      if (heals != heals_) return;
       network_->SetCut(a, b, false);
       network_->SetCut(b, a, false);
     });
@@ -374,6 +377,7 @@ void Nemesis::LeaveOut(uint64_t id) {
 
 void Nemesis::Heal(const std::set<uint64_t>& left_out) {
   network_->HealAll();
+  ++heals_;
   kept_down_.clear();
   for (auto& [id, node] : *nodes_) {
     node->Pause(world_->now());

@@ -72,6 +72,9 @@ class Nemesis {
   const Plan& plan_;
   Rng rng_;
   bool ended_ = false;
+  // A cut that was to end later ends with the heal: what is cut after it stays cut. Else the leader
+  // that is left out would get its follower back, but not its clients, and nobody replaced it.
+  int heals_ = 0;
   bool changing_ = false;  // a change of membership is under way
   std::set<uint64_t> stopping_;
   std::set<uint64_t> kept_down_;

@@ -155,6 +155,8 @@ std::string Simulation::Describe() {
            std::to_string(status.core.config.voters.size()) + "/" +
            std::to_string(status.core.config.outgoing.size()) + " learners " +
            std::to_string(status.core.config.learners.size());
+    if (node->paused_until() > world_.now()) out += " paused";
+    if (network_.cut(0, id) || network_.cut(id, 0)) out += " cut from clients";
     if (!status.waiting_for.empty()) out += " waits: " + status.waiting_for;
     if (!status.trouble.ok()) out += " trouble: " + status.trouble.ToString();
   }
