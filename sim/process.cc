@@ -94,6 +94,14 @@ void Process::Die(const std::string& why, bool may_be) {
   observer_->OnDied(node_->id(), why, may_be);
 }
 
+// A power cut within a write of the log ends the process by itself (OnLogFailed). One within a
+// write of SQLite or of a snapshot that comes in is but an error to whoever writes: without this
+// the node would live on without a disk, and never be started again.
+bool Process::DieWithoutPower() {
+  if (!dead() && node_->disk().power_is_off()) Die("the power went off", /*may_be=*/true);
+  return dead();
+}
+
 void Process::Schedule(SteadyTime delay, Kind kind, void (Process::*method)()) {
   world_->After(delay, Label(kind, node_->id()),
                 [node = node_, world = world_, incarnation = incarnation_, kind, method] {
@@ -145,6 +153,7 @@ void Process::FlushCore() {
 }
 
 void Process::TickCore() {
+  if (DieWithoutPower()) return;
   RunCore();
   ScheduleTick();
 }
@@ -411,7 +420,7 @@ void Process::ScheduleApply() {
 
 void Process::RunApply() {
   apply_worker_->RunRound(std::exchange(apply_tasks_, {}));
-  if (dead()) return;
+  if (DieWithoutPower()) return;
   observer_->OnApplied(node_->id(), state_->applied_index());
   Schedule(Exponential(rng_, node_->options().apply_mean), Kind::kApplyDone, &Process::FinishApply);
 }
@@ -426,6 +435,7 @@ void Process::IdleApply() {
   SteadyTime wait = seconds(1);
   if (!apply_busy_) {
     wait = std::clamp<SteadyTime>(apply_worker_->RunRound({}), milliseconds(10), seconds(1));
+    if (DieWithoutPower()) return;
     for (News& news : std::exchange(apply_news_, {})) news();
   }
   Schedule(wait, Kind::kApplyIdle, &Process::IdleApply);

@@ -164,6 +164,8 @@ class Process final : public Endpoint,
   void IdleApply();
 
   void Die(const std::string& why, bool may_be);
+  // True, and the process ends, if its machine has lost its power, or it is dead already.
+  bool DieWithoutPower();
 
   Node* const node_;
   World* const world_;
