@@ -147,6 +147,7 @@ void RaftCore::Impl::TickLeader(Leader& leader) {
   if (!heartbeat) return;
   dirty_ = true;
   leader.heartbeat_elapsed = 0;
+  leader.read_witness = MemberId();
   for (auto& [id, peer] : leader.peers) {
     peer.nudge = true;
     SendHeartbeat(leader, id, peer);

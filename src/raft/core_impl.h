@@ -76,6 +76,8 @@ struct Leader {
   std::deque<ReadRound> read_rounds;
   size_t readers = 0;  // in both
   ReadId last_read_id;
+  // The voter that confirmed a round first since the last heartbeat to all; none: nobody yet.
+  MemberId read_witness;
   // Transfer of leadership; none: none under way.
   MemberId transfer_target;
   uint64_t transfer_elapsed = 0;
@@ -194,6 +196,7 @@ class RaftCore::Impl {
   // ---- core_reads.cc
   void AddReader(Leader& leader, Reader reader);
   void StartReadRounds(Leader& leader);
+  void AskForRound(Leader& leader);
   void GrantTo(Leader& leader, MemberId to, uint64_t context, LogIndex index);
   bool IsQuorumWith(MemberId other) const;
   void FinishReadRounds(Leader& leader);

@@ -50,11 +50,21 @@ void RaftCore::Impl::StartReadRounds(Leader& leader) {
   round.readers.assign(leader.read_queue.begin(), leader.read_queue.end());
   leader.read_queue.clear();
   leader.read_rounds.push_back(std::move(round));
-  for (auto& [id, peer] : leader.peers) {
-    if (config().IsVoter(id)) SendHeartbeat(leader, id, peer);
-  }
+  AskForRound(leader);
   // A single voter has nobody to ask.
   FinishReadRounds(leader);
+}
+
+// Where this leader and one voter are a majority, the one that confirmed the round before is asked
+// alone: an answer of the others would only come too late to matter, and cost them and this leader
+// a message each. A witness that has fallen silent costs one heartbeat interval: then all are
+// asked, and whoever is first is the next witness.
+void RaftCore::Impl::AskForRound(Leader& leader) {
+  const bool one_is_enough = !leader.read_witness.is_none() && IsQuorumWith(leader.read_witness);
+  for (auto& [id, peer] : leader.peers) {
+    if (!config().IsVoter(id) || (one_is_enough && id != leader.read_witness)) continue;
+    SendHeartbeat(leader, id, peer);
+  }
 }
 
 // With the commit index, which it must know before it can serve the reads.

@@ -138,7 +138,11 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   if (reply.read_id > peer.read_acked || CAIRN_PLANTED("read_confirmed_by_any_ack")) {
     peer.read_acked =
         CAIRN_PLANTED("read_confirmed_by_any_ack") ? leader->last_read_id : reply.read_id;
+    const size_t rounds = leader->read_rounds.size();
     FinishReadRounds(*leader);
+    if (leader->read_rounds.size() < rounds && leader->read_witness.is_none()) {
+      leader->read_witness = m.from;
+    }
   }
   peer.fitness = reply.fitness;
   if (!peer.fitness.snapshot_min.is_none()) {
@@ -167,6 +171,9 @@ void RaftCore::Impl::On(Unreachable unreachable) {
   if (leader == nullptr) return;
   auto it = leader->peers.find(unreachable.peer);
   if (it != leader->peers.end()) it->second.progress.OnUnreachable();
+  if (leader->read_witness != unreachable.peer) return;
+  leader->read_witness = MemberId();
+  if (!leader->read_rounds.empty()) AskForRound(*leader);
 }
 
 void RaftCore::Impl::CommitAsLeader() {
