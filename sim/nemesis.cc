@@ -336,10 +336,19 @@ void Nemesis::TransferLead() {
 
 // ---- The end
 
+// What is a minority now may be needed by the configuration that is on its way.
+bool Nemesis::ChangeUnderWay() {
+  return changing_ || std::any_of(nodes_->begin(), nodes_->end(), [](const auto& each) {
+           Node& node = *each.second;
+           return node.running() && !node.process()->dead() &&
+                  node.process()->core().status().core.config_in_progress;
+         });
+}
+
 std::set<uint64_t> Nemesis::DrawMinority() {
   const raft::Configuration& now = config();
   std::set<uint64_t> out;
-  if (now.voters.empty() || now.joint()) return out;
+  if (now.voters.empty() || now.joint() || ChangeUnderWay()) return out;
   size_t left = (now.voters.size() - 1) / 2;
   for (const MemberId voter : now.voters) {
     if (nodes_->at(now.info.at(voter).node_id)->member() != voter && left > 0) --left;

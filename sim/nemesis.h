@@ -35,12 +35,13 @@ class Nemesis {
 
   // The configuration in force, as the node with the longest log tells it.
   const raft::Configuration& config();
-  // A minority of the voters in force, drawn.
+  // A minority of the voters in force, drawn; nobody while another configuration is on its way.
   std::set<uint64_t> DrawMinority();
   // How often each fault was brought.
   const std::map<Fault, uint64_t>& brought() const { return brought_; }
 
  private:
+  bool ChangeUnderWay();
   void Schedule(Fault fault);
   void Bring(Fault fault);
   void BringToNetwork(Fault fault);

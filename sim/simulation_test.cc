@@ -70,6 +70,12 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       // a
       // node running without a disk.
       {412976347868, "storm"},
+      // A leader waited for a read of its log that never ended, and led on.
+      {78001061, "short"},
+      // The simulator's own: it healed a majority of the voters, but not of those that a change
+      // under
+      // way was bringing.
+      {78000257, "short"},
   };
   for (const Kept& kept : kSeeds) Run(kept.seed, kept.profile);
 }

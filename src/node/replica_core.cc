@@ -206,8 +206,13 @@ void ReplicaCore::OnTick(uint64_t ticks) {
 }
 
 void ReplicaCore::WatchDisk(SteadyTime now) {
-  const bool stalled = !CAIRN_PLANTED("hung_disk_keeps_leader") && !in_flight_persists_.empty() &&
-                       now - in_flight_persists_.front().submitted > options_.disk_stall_max;
+  // Reads of the log too: a new leader that waits for the entries its lease clock stands on
+  // proposes nothing, so writes alone would never show that its disk hangs.
+  SteadyTime since = now;
+  if (!in_flight_persists_.empty()) since = in_flight_persists_.front().submitted;
+  if (!in_flight_fetches_.empty()) since = std::min(since, in_flight_fetches_.begin()->second);
+  const bool stalled =
+      !CAIRN_PLANTED("hung_disk_keeps_leader") && now - since > options_.disk_stall_max;
   if (stalled != disk_stalled_) {
     disk_stalled_ = stalled;
     if (stalled) {

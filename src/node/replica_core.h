@@ -213,6 +213,7 @@ class ReplicaCore {
   // The log.
   LogExtent extent_;
   std::deque<InFlightPersist> in_flight_persists_;
+  std::map<uint64_t, SteadyTime> in_flight_fetches_;  // by id, which rises with time
   bool disk_stalled_ = false;
   Status log_full_;
   std::optional<uint64_t> free_bytes_low_;  // set while too little is free

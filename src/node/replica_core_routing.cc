@@ -42,7 +42,10 @@ void ReplicaCore::OnPersisted(const raft::AppendTicket& ticket) {
   MaybeStartInstall();
 }
 
-void ReplicaCore::OnFetched(raft::Fetched fetched) { raft_->Step(std::move(fetched)); }
+void ReplicaCore::OnFetched(raft::Fetched fetched) {
+  in_flight_fetches_.erase(fetched.fetch_id);
+  raft_->Step(std::move(fetched));
+}
 
 void ReplicaCore::OnLogFull(const Status& status) {
   if (log_full_.ok() && !status.ok()) {
@@ -142,7 +145,10 @@ void ReplicaCore::Route(raft::Output output) {
   if (output.committed) RouteCommitted(*std::move(output.committed));
   if (!output.send_now.empty()) effects_->Send(std::move(output.send_now));
   if (!output.persists.empty()) RoutePersists(std::move(output.persists));
-  for (const raft::Fetch& fetch : output.fetches) effects_->FetchLog(fetch);
+  for (const raft::Fetch& fetch : output.fetches) {
+    in_flight_fetches_.emplace(fetch.fetch_id, clock_->SteadyNow());
+    effects_->FetchLog(fetch);
+  }
   for (const raft::Dropped& dropped : output.dropped) RouteDropped(dropped);
   for (const raft::ReadGrant& grant : output.reads) {
     reads_.OnGranted(grant.id, grant.index, applied_.index);

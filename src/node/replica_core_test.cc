@@ -17,7 +17,7 @@ class HeldEffects final : public ReplicaEffects {
   void PersistLog(std::vector<raft::Persist> batches) override {
     for (raft::Persist& p : batches) persists.push_back(std::move(p));
   }
-  void FetchLog(const raft::Fetch&) override {}
+  void FetchLog(const raft::Fetch& fetch) override { fetches.push_back(fetch); }
   void CompactLog(CompactionPoint) override {}
   void SaveIdentity(const IdentityRecord& record) override { identities.push_back(record); }
   void Apply(ApplyJob job) override { applies.push_back(std::move(job)); }
@@ -40,6 +40,7 @@ class HeldEffects final : public ReplicaEffects {
             std::function<void(Result<transport::JoinReply>)>) override {}
 
   std::vector<raft::Persist> persists;
+  std::vector<raft::Fetch> fetches;
   std::vector<IdentityRecord> identities;
   std::vector<ApplyJob> applies;
   std::vector<std::function<void(Result<transport::ProbeReply>)>> probes;
@@ -52,8 +53,9 @@ class HeldEffects final : public ReplicaEffects {
 class ReplicaCoreTest : public ::testing::Test {
  protected:
   // A node that takes part already, with these voters.
-  void StartMember(std::set<uint64_t> voters) {
+  void StartMember(std::set<uint64_t> voters, raft::InitialState raft = {}) {
     StartState start;
+    start.raft = std::move(raft);
     start.identity.node_id = options_.node_id;
     start.identity.nonce = 1;
     start.identity.stage = transport::LifeStage::kStarted;
@@ -353,6 +355,43 @@ TEST_F(ReplicaCoreTest, AStalledDiskEndsLeadershipAndNoCampaignFollowsWhileItLas
   EXPECT_TRUE(core_->is_leader());
   Settle();
   EXPECT_TRUE(proposed->ok()) << *proposed;
+}
+
+// It is elected, must read the entries before its own term from its log to apply them, and the disk
+// hangs in that read: clients wait for the lease clock, so there is no write that could stall.
+TEST_F(ReplicaCoreTest, ADiskThatHangsInAReadOfTheLogEndsLeadershipToo) {
+  raft::InitialState state;
+  state.hard_state.term = Term(1);
+  const auto payload = std::make_shared<const std::string>([] {
+    std::string batch;
+    state_machine::EncodeBatch(state_machine::BatchHeader{}, {}, &batch);
+    return batch;
+  }());
+  raft::Entry entry{Term(1), LogIndex(1), raft::EntryType::kNormal, nullptr};
+  state.log.push_back(entry);
+  StartMember({1}, state);
+  for (int i = 0; i < 100 && effects_.fetches.empty(); ++i) {
+    Tick();
+    Sync();
+  }
+  ASSERT_EQ(effects_.fetches.size(), 1u);
+  ASSERT_TRUE(core_->is_leader());
+  const auto proposed = Propose();
+  Tick(110);
+  EXPECT_FALSE(core_->is_leader());
+  EXPECT_EQ(proposed->outcome(), Outcome::kNotApplied) << *proposed;
+  entry.payload = payload;
+  core_->OnFetched({effects_.fetches[0].fetch_id, {entry}});
+  core_->Flush();
+  for (int i = 0; i < 300 && !core_->is_leader(); ++i) {
+    Tick();
+    Settle();
+  }
+  EXPECT_TRUE(core_->is_leader());
+  const auto again = Propose();
+  Tick();
+  Settle();
+  EXPECT_TRUE(again->ok()) << *again;
 }
 
 TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
