@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test test-big build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage clean
+.PHONY: help run test test-big build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage proof clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,10 @@ sql-differential: ## compare 25,000 generated statements with plain SQLite
 coverage: ## lines and branches of src/raft and src/log_store that their tests run
 	@scripts/bootstrap build test coverage
 	@scripts/coverage
+
+proof: ## run every instrument, 70 minutes, and write the figures into docs/proof.md (ARGS="sim log": only these)
+	@scripts/bootstrap build test fuzz
+	@scripts/proof $(ARGS)
 
 clean: ## remove everything built
 	rm -rf build build-dev build-asan build-tsan build-fuzz build-coverage build-plants run

@@ -223,6 +223,9 @@ void ExpectRecovers(FaultFileSystem& fs, const Life& life, bool crash_at_once) {
   ASSERT_EQ(Picture(*store), after);
 }
 
+// How many of them each test tried, for the report of `make proof`.
+constexpr char kCrashPoints[] = "crash_points";
+
 class EveryOperation : public testing::TestWithParam<std::tuple<Fault, Afterwards>> {};
 
 TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
@@ -234,7 +237,9 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
     operations = fs.operations();
   }
   ASSERT_GT(operations, 100U);
-  for (uint64_t seed = 1; seed <= 4; ++seed) {
+  constexpr uint64_t kSeeds = 4;
+  RecordProperty(kCrashPoints, std::to_string(kSeeds * operations));
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     for (uint64_t k = 1; k <= operations; ++k) {
       SCOPED_TRACE("operation " + std::to_string(k) + " seed " + std::to_string(seed));
       FaultFileSystem fs(seed * 1000 + k);
@@ -250,7 +255,9 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
 }
 
 TEST(SegmentLogRandom, AnyHistoryThatIsCutAnywhereRecoversToWhatWasPromised) {
-  for (uint64_t seed = 1; seed <= 1500; ++seed) {
+  constexpr uint64_t kSeeds = 1500;
+  testing::Test::RecordProperty(kCrashPoints, std::to_string(kSeeds));
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Rng rng(seed);
     FaultFileSystem fs(seed);
