@@ -43,13 +43,14 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
   }
   const std::string who = "node " + std::to_string(request.node_id);
   if (member.is_none()) {
-    return reply(FailedPrecondition(who + " is not a member; run: cairn member add " +
-                                    std::to_string(request.node_id) + "=" + request.address));
+    return reply(FailedPrecondition(who + " is not a member; run: cairn member add ADDR " +
+                                    std::to_string(request.node_id) + " " + request.address));
   }
   if (config_.info.at(member).address != request.address) {
-    return reply(FailedPrecondition(
-        who + " is a member at another address (" + config_.info.at(member).address +
-        "); run: cairn member replace " + std::to_string(request.node_id) + "=" + request.address));
+    return reply(FailedPrecondition(who + " is a member at another address (" +
+                                    config_.info.at(member).address +
+                                    "); run: cairn member replace ADDR " +
+                                    std::to_string(request.node_id) + " " + request.address));
   }
   if (contacts().Alive(member)) {
     return reply(FailedPrecondition("another process runs as " + who));

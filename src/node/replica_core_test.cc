@@ -394,6 +394,24 @@ TEST_F(ReplicaCoreTest, ADiskThatHangsInAReadOfTheLogEndsLeadershipToo) {
   EXPECT_TRUE(again->ok()) << *again;
 }
 
+TEST_F(ReplicaCoreTest, ANodeThatIsNotLetInIsToldTheCommandToType) {
+  Lead();
+  Status told = OkStatus();
+  const auto join = [&](uint64_t id, const std::string& address) {
+    transport::JoinRequest request;
+    request.node_id = id;
+    request.nonce = 77;
+    request.address = address;
+    core_->Join(request, [&told](Result<transport::JoinReply> reply) { told = reply.status(); });
+    core_->Flush();
+    return told.message();
+  };
+  EXPECT_EQ(join(4, "node4"), "node 4 is not a member; run: cairn member add ADDR 4 node4");
+  EXPECT_EQ(
+      join(1, "node9"),
+      "node 1 is a member at another address (node1); run: cairn member replace ADDR 1 node9");
+}
+
 TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
   StartMember({1, 2, 3});
   core_->OnMessages({{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});
