@@ -31,6 +31,7 @@ class Endpoint {
   virtual ~Endpoint() = default;
   virtual std::shared_ptr<const transport::Identity> identity() const = 0;
   virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
+  virtual void OnCaller(MemberId member, const std::string& address) = 0;
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
   // Its host refused a connection.
   virtual void OnPeerGone(MemberId member) = 0;

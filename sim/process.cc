@@ -229,6 +229,11 @@ void Process::OnMessages(GroupId group, std::vector<raft::Message> messages) {
   Post([shared](node::ReplicaCore& core) { core.OnMessages(std::move(*shared)); });
 }
 
+void Process::OnCaller(MemberId member, const std::string& address) {
+  if (peers_.contains(member)) return;
+  Post([=](node::ReplicaCore& core) { core.OnCaller(member, address); });
+}
+
 void Process::OnUnreachable(GroupId /*group*/, MemberId member) {
   Post([member](node::ReplicaCore& core) { core.OnUnreachable(member); });
 }

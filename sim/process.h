@@ -65,6 +65,7 @@ class Process final : public Endpoint,
   // ---- Endpoint
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
+  void OnCaller(MemberId member, const std::string& address) override;
   void OnUnreachable(GroupId group, MemberId member) override;
   void OnPeerGone(MemberId member) override;
   transport::ProbeReply OnProbe() override { return core_->probe_reply(); }

@@ -96,6 +96,7 @@ class ReplicaImpl final : public Replica,
 
   // ---- transport::Handler
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
+  void OnCaller(MemberId member, const std::string& address) override;
   void OnUnreachable(GroupId group, MemberId member) override;
   void OnPeerGone(GroupId group, MemberId member) override;
   transport::ProbeReply OnProbe() override;
@@ -389,6 +390,10 @@ void ReplicaImpl::OnMessages(GroupId group, std::vector<raft::Message> messages)
     message_bytes_ -= bytes;
     core.OnMessages(std::move(messages));
   });
+}
+
+void ReplicaImpl::OnCaller(MemberId member, const std::string& address) {
+  Post([member, address](ReplicaCore& core) { core.OnCaller(member, address); });
 }
 
 void ReplicaImpl::OnUnreachable(GroupId group, MemberId member) {

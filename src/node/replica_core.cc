@@ -24,6 +24,8 @@ constexpr size_t kPendingReadsMax = 65536;
 constexpr uint64_t kHandoverElections = 100;
 // How long a member that was removed is still talked to, so that it learns of its removal.
 constexpr uint64_t kLingerElections = 30;
+// Members that only later configurations name, and that are answered where they say they live.
+constexpr size_t kCallersMax = 16;
 
 }  // namespace
 
@@ -154,6 +156,7 @@ void ReplicaCore::PublishPeers() {
     // older than the leader. What the leader told on admission is newer.
     for (const auto& [id, info] : boot_.record().config.info) peers[id] = info.address;
   }
+  for (const auto& [id, address] : callers_) peers[id] = address;
   for (const auto& [id, leaving] : leaving_) peers[id] = leaving.address;
   for (const auto& [id, info] : config_.info) peers[id] = info.address;
   peers.erase(boot_.record().member);
@@ -173,9 +176,22 @@ void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index)
   }
   config_ = config;
   config_index_ = index;
+  std::erase_if(callers_,
+                [&](const auto& caller) { return caller.first.value() < config.next_member_id; });
   ++version_;
   CheckRemoved(config, index);
   PublishPeers();
+}
+
+// A node that was away while others were let in must answer them all the same, though no
+// configuration it knows names them. The bad schedule without it: 4 is let in while 3 is down, and
+// leads when 3 comes back. It probes where the log of 3 ends; 3 refuses, as it should, and has no
+// address to send that to. So 3 never catches up, and its vote is lost to everybody as well.
+void ReplicaCore::OnCaller(MemberId member, const std::string& address) {
+  if (member.value() < config_.next_member_id) return;  // known, or removed
+  callers_[member] = address;
+  if (callers_.size() > kCallersMax) callers_.erase(callers_.begin());
+  if (raft_) PublishPeers();
 }
 
 void ReplicaCore::ForgetLeaving() {

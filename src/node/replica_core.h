@@ -57,6 +57,8 @@ class ReplicaCore {
   // ---- Events
   void OnTick(uint64_t ticks);
   void OnMessages(std::vector<raft::Message> messages);
+  // That member sends messages, and is to be answered there.
+  void OnCaller(MemberId member, const std::string& address);
   void OnUnreachable(MemberId member);
   void OnPeerGone(MemberId member);
   // The persist with this ticket, and so all before it, are durable.
@@ -208,6 +210,7 @@ class ReplicaCore {
   raft::Configuration config_;            // committed
   LogIndex config_index_;
   std::map<MemberId, LeavingMember> leaving_;
+  std::map<MemberId, std::string> callers_;  // with addresses; of later configurations only
   uint64_t ticks_ = 0;
 
   // The log.

@@ -116,6 +116,26 @@ TEST(ReplicaMembership, AFourthNodeIsAddedAsLearnerCatchesUpAndVotes) {
   EXPECT_TRUE(cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)}).ok());
 }
 
+// It knows no address of the new leader but the one that says hello.
+TEST(ReplicaMembership, ANodeThatWasAwayCatchesUpWithALeaderThatJoinedMeanwhile) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("before");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t away = leader % 3 + 1;
+  cluster.Kill(away);
+  cluster.AddNode(4, Listed(4));
+  ASSERT_TRUE(cluster.Start(4).ok());
+  ASSERT_TRUE(cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)}).ok());
+  std::promise<Status> moved;
+  cluster.replica(leader).TransferLeadership(4, SystemClock().SteadyNow() + 5s,
+                                             [&](Status s) { moved.set_value(std::move(s)); });
+  ASSERT_TRUE(moved.get_future().get().ok());
+  cluster.Write("after");
+  ASSERT_TRUE(cluster.Start(away).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.node(away).state->items().size() == 2; }));
+}
+
 TEST(ReplicaMembership, ANodeThatLostItsDiskIsReplacedAtAnotherAddress) {
   TestCluster cluster(3);
   cluster.StartAll();

@@ -160,6 +160,10 @@ class HandlerSwitch final : public transport::Handler {
     std::shared_lock lock(mutex_);
     if (handler_) handler_->OnMessages(group, std::move(messages));
   }
+  void OnCaller(MemberId member, const std::string& address) override {
+    std::shared_lock lock(mutex_);
+    if (handler_) handler_->OnCaller(member, address);
+  }
   void OnUnreachable(GroupId group, MemberId member) override {
     std::shared_lock lock(mutex_);
     if (handler_) handler_->OnUnreachable(group, member);

@@ -81,6 +81,15 @@ TEST(GrpcTransport, MessagesToUnknownMembersAreDropped) {
   EXPECT_EQ(a.transport().messages_dropped(), 1u);
 }
 
+TEST(GrpcTransport, WhoSendsIsToldWithItsAddressBeforeItsFirstMessage) {
+  TestNode a(1);
+  TestNode b(2);
+  a.ConnectTo(b);
+  a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
+  ASSERT_TRUE(b.handler.AwaitMessages(1));
+  EXPECT_EQ(b.handler.callers(), (std::map<MemberId, std::string>{{MemberId(1), a.address()}}));
+}
+
 // The status that `to` ends a message stream with, whose first request is `request`.
 grpc::Status StreamTo(const TestNode& to, const pb::MessagesRequest& request) {
   const auto stub =

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -28,6 +29,11 @@ class RecordingHandler final : public Handler {
   void OnMessages(GroupId /*group*/, std::vector<raft::Message> messages) override {
     std::lock_guard lock(mutex_);
     for (raft::Message& message : messages) received_.push_back(std::move(message));
+    changed_.notify_all();
+  }
+  void OnCaller(MemberId member, const std::string& address) override {
+    std::lock_guard lock(mutex_);
+    callers_[member] = address;
     changed_.notify_all();
   }
   void OnUnreachable(GroupId /*group*/, MemberId member) override {
@@ -82,6 +88,10 @@ class RecordingHandler final : public Handler {
     std::lock_guard lock(mutex_);
     return received_;
   }
+  std::map<MemberId, std::string> callers() {
+    std::lock_guard lock(mutex_);
+    return callers_;
+  }
   std::vector<MemberId> unreachable() {
     std::lock_guard lock(mutex_);
     return unreachable_;
@@ -107,6 +117,7 @@ class RecordingHandler final : public Handler {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<raft::Message> received_;
+  std::map<MemberId, std::string> callers_;
   std::vector<MemberId> unreachable_;
   std::vector<MemberId> gone_;
   std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots_;
