@@ -18,8 +18,8 @@ def alive(pid):
 
 
 class Dev(CairnTest):
-    def start_dev(self):
-        self.base = free_ports(3)
+    def start_dev(self, base=None):
+        self.base = base or free_ports(3)
         self.output_path = self.directory / "dev.out"
         with open(self.output_path, "wb") as output:
             self.dev = subprocess.Popen(
@@ -80,6 +80,19 @@ class Dev(CairnTest):
         self.assertIn(f"error: node 2: cannot listen on 127.0.0.1:{base + 1}: Address already in use",
                       done.stdout)
         self.assertFalse((self.directory / "data").exists())
+
+    def test_a_directory_made_with_other_ports_is_refused_at_once(self):
+        self.start_dev()
+        self.dev.send_signal(signal.SIGINT)
+        self.assertEqual(self.dev.wait(timeout=harness.BOUND_SECONDS), 0, self.output())
+        other = free_ports(3)
+        begun = time.monotonic()
+        done = run_cairn("dev", "--dir", self.directory / "data", "--base-port", other)
+        self.assertLess(time.monotonic() - begun, 10)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn(f"node 1 is at 127.0.0.1:{self.base}, not at 127.0.0.1:{other}", done.stdout)
+        self.assertIn("--base-port", done.stdout)
+        self.start_dev(self.base)  # with the right ones it is as it was
 
     def test_nodes_do_not_outlive_it(self):
         self.start_dev()

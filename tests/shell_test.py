@@ -52,6 +52,10 @@ class ShellFromAPipe(CairnTest):
         self.assertRegex(done.stdout, r"\d\.\d ms")
         self.assertIn('"role":"leader"', done.stdout)
         self.assertNotIn("_cairn_", done.stdout)
+        done = self.pipe("ANALYZE;\n.schema\n")
+        self.assertIn("CREATE TABLE zebra (a);", done.stdout)
+        self.assertNotIn("sqlite_stat", done.stdout)
+        self.assertIn("sqlite_stat1", self.pipe(".schema sqlite_stat1\n").stdout)
         self.assertEqual(self.pipe(".nonsense\n").returncode, 1)
         self.assertEqual(self.pipe(".read /no/such/file\n").returncode, 1)
 

@@ -13,10 +13,10 @@ from harness import CAIRN, CairnTest, Node, free_ports, run_cairn
 
 def snapshot(directory):
     """Every file below, with a hash of its content. The lock is not data: it names its last taker. Nor
-    is SQLite's index of the WAL, which is made anew at each opening."""
-    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(directory.rglob("*"))
-            if path.is_file() and path.name != "LOCK" and not path.name.endswith("-shm")}
+    is what stands in SQLite's index of the WAL, which is made anew at each opening."""
+    return {str(path.relative_to(directory)):
+            "" if path.name.endswith("-shm") else hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "LOCK"}
 
 
 class StartupErrors(CairnTest):
@@ -188,6 +188,29 @@ class StartupErrors(CairnTest):
         shutil.copytree(kept, one.db.parent)
         one.start()
         self.assertEqual(one.sql("SELECT count(*) AS n FROM one"), [{"n": 1}])
+
+    def test_a_copy_of_a_data_base_without_its_directory_is_refused(self):
+        """After a clean stop the file alone holds everything, after a kill part stands in the WAL."""
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE t (a)")
+        for clean in (True, False):
+            if clean:
+                self.assertEqual(node.stop(), 0)
+            else:
+                node.start()
+                node.sql("INSERT INTO t VALUES (1)")
+                node.kill()
+            copy = self.directory / f"copy{clean}.db"
+            shutil.copy(node.db, copy)
+            if not clean:
+                shutil.copy(f"{node.db}-wal", f"{copy}-wal")
+            with self.subTest(clean=clean):
+                self.refuse(f"its identity is not in {copy}.cairn", "--db", copy, "--port", node.port)
+                self.assertFalse(pathlib.Path(f"{copy}.cairn").exists())
+        # The directory is another node's.
+        shutil.copytree(f"{node.db}.cairn", f"{self.directory}/copyTrue.db.cairn")
+        self.refuse("belongs to node 1", "--id", "2", "--db", self.directory / "copyTrue.db",
+                    "--port", node.port)
 
     def test_a_directory_that_cannot_be_written(self):
         # /sys takes no files from anyone, root included.

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::string_view kMagic = "CAIRNID\n";
 constexpr uint32_t kVersion = 1;
-constexpr size_t kFileBytesMax = 1 << 20;
 
 }  // namespace
 
@@ -81,7 +80,7 @@ Result<IdentityRecord> LoadOrCreateIdentity(FileSystem& fs, const std::string& d
     RETURN_IF_ERROR(SaveIdentity(fs, data_directory, record));
     return record;
   }
-  ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(fs, path, kFileBytesMax));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(fs, path, kIdentityBytesMax));
   Result<IdentityRecord> record = DecodeIdentity(bytes);
   if (!record.ok()) return Status(record.status()).Prefixed(path);
   if (record->node_id != node_id) {

@@ -27,6 +27,8 @@ struct IdentityRecord {
   bool operator==(const IdentityRecord&) const = default;
 };
 
+inline constexpr size_t kIdentityBytesMax = 1 << 20;  // of the file
+
 std::string EncodeIdentity(const IdentityRecord& record);
 // DATA_LOSS on malformed bytes, FAILED_PRECONDITION on a format of a later version.
 Result<IdentityRecord> DecodeIdentity(std::string_view bytes);

@@ -150,6 +150,7 @@ void RaftCore::Impl::On(Fetched fetched) {
 
 void RaftCore::Impl::On(StepDown step_down) {
   quiet_ticks_ = std::max(quiet_ticks_, step_down.quiet_ticks);
+  if (const Leader* leader = leader_role()) AskToTakeOver(*leader);
   if (role() != Role::kFollower) BecomeFollower(term_, MemberId());
 }
 

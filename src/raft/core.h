@@ -131,8 +131,8 @@ struct Unreachable {
 // The process of a peer has ended, as far as one can tell: its host refuses connections where it
 // listened. A follower that was led by it, and hears nothing of it for a heartbeat interval either,
 // takes the leader for lost at once and asks for pre-votes after a short random time. An election
-// is an election all the same: who still hears the leader refuses, so wrong news disturb nobody.
-// May be repeated.
+// is an election all the same: who still hears the leader refuses. Wrong news about a leader that
+// is late at a majority cost an election, no more. May be repeated.
 struct PeerGone {
   MemberId peer;
 };

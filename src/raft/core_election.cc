@@ -79,8 +79,14 @@ void RaftCore::Impl::On(PeerGone gone) {
   ForgetLostLeader();
 }
 
-// The wait for a missing heartbeat is what makes wrong news harmless: a leader that is refused on
-// the way to it, by a firewall say, but heard on the way back, is kept.
+// News may be wrong: a leader that is refused on the way to it, by a firewall say, but heard on the
+// way back. So it is kept until a heartbeat of it is missing too; but heartbeats come as often as
+// that, and one that is a tick late is missing. Wrong news then cost, until the next message of the
+// leader: this follower knows no leader, so its clients' requests wait, and it gives pre-votes and
+// votes against the one it had. It asks for pre-votes itself after one heartbeat interval and up to
+// half an election timeout more, and is refused by whoever holds to the leader. Only where a
+// majority has wrong news at once, and messages of the leader are that late at all of them, is a
+// leader that lives deposed: an election too many, never anything that was committed.
 void RaftCore::Impl::ForgetLostLeader() {
   if (hasty_timeouts_ == 0 || leader_.is_none()) return;
   if (election_elapsed_ < options_.heartbeat_ticks) return;

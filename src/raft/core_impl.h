@@ -230,6 +230,7 @@ class RaftCore::Impl {
   MemberId BestVoter(const Leader& leader) const;
   void TickTransfer(Leader& leader, bool heartbeat);
   void ResignAsRemoved(Leader& leader);
+  void AskToTakeOver(const Leader& leader);
   void Handle(const Message& m, const TimeoutNow& timeout);
 
   const Options options_;

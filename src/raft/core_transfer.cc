@@ -55,10 +55,16 @@ void RaftCore::Impl::TickTransfer(Leader& leader, bool heartbeat) {
 // voter to take over at once, and stops.
 void RaftCore::Impl::ResignAsRemoved(Leader& leader) {
   for (auto& [id, peer] : leader.peers) SendHeartbeat(leader, id, peer);
+  AskToTakeOver(leader);
+  BecomeFollower(term_, MemberId());
+}
+
+// For a leader that cannot wait until the voter has caught up. One that holds more than it has
+// acknowledged drops the message: then the others miss their leader first, as after a crash.
+void RaftCore::Impl::AskToTakeOver(const Leader& leader) {
   if (const MemberId best = BestVoter(leader); !best.is_none()) {
     SendNow(best, TimeoutNow{leader.peers.at(best).progress.match()});
   }
-  BecomeFollower(term_, MemberId());
 }
 
 void RaftCore::Impl::Handle(const Message&, const TimeoutNow& timeout) {

@@ -48,6 +48,21 @@ TEST(Thesis310, TheTargetChosenIsOneThatAnswersThoughASilentOneHoldsMore) {
   EXPECT_EQ(node.status().transfer_target, MemberId(3));
 }
 
+TEST(Thesis310, ALeaderThatMustStopAtOnceAsksTheBestVoterToTakeOver) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  node.Ack(2, 1);
+  node.From(2, 1, HeartbeatReply{});
+  node.Step(StepDown{40});
+  EXPECT_EQ(node.core->role(), Role::kFollower);
+  const std::vector<Message> asked = node.Sent<TimeoutNow>();
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].to, MemberId(2));
+  EXPECT_EQ(std::get<TimeoutNow>(asked[0].body).last_index, LogIndex(1));
+  node.Step(StepDown{40});
+  EXPECT_TRUE(node.Sent<TimeoutNow>().empty()) << "it leads no more";
+}
+
 TEST(Thesis62, APeerThatAnswersIsActiveAtEveryCheckOfTheQuorum) {
   OneCore node({1, 2, 3});
   node.BecomeLeader();

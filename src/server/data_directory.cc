@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "node/identity_file.h"
+#include "state_machine/sqlite/sqlite_state_machine.h"
 
 namespace cairn::server {
 namespace {
@@ -54,6 +55,18 @@ Status DataDirectory::Check(FileSystem& fs, const std::string& db_path) {
   return OkStatus();
 }
 
+Result<std::string> DataDirectory::KnownAddress(FileSystem& fs, const std::string& db_path) {
+  const std::string path = node::IdentityPath(db_path + ".cairn");
+  ASSIGN_OR_RETURN(const bool exists, fs.Exists(path));
+  if (!exists) return std::string();
+  ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(fs, path, node::kIdentityBytesMax));
+  Result<node::IdentityRecord> record = node::DecodeIdentity(bytes);
+  if (!record.ok()) return Status(record.status()).Prefixed(path);
+  const auto self = record->config.info.find(record->member);
+  if (self == record->config.info.end() || record->config.info.size() < 2) return std::string();
+  return self->second.address;
+}
+
 Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
                                                            const std::string& db_path,
                                                            uint64_t node_id) {
@@ -68,24 +81,45 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id) {
   ASSIGN_OR_RETURN(lock_, node::DataLock::Acquire(root_));
   // Only under the lock is it ours to remove.
   if (!has_root) made_.push_back(root_);
-  ASSIGN_OR_RETURN(const bool has_identity, fs.Exists(node::IdentityPath(root_)));
-  if (has_identity) {
+  ASSIGN_OR_RETURN(has_identity_, fs.Exists(node::IdentityPath(root_)));
+  if (has_identity_) {
     // Before the log is opened: opening may cut its torn end, and it may be another node's.
     ASSIGN_OR_RETURN(const node::IdentityRecord identity,
                      node::LoadOrCreateIdentity(fs, root_, node_id, /*nonce=*/1));
   }
   ASSIGN_OR_RETURN(const bool has_db, fs.Exists(db_path_));
-  if (!has_db) {
-    for (const char* suffix : {"", "-wal", "-shm"}) made_.push_back(db_path_ + suffix);
+  for (const char* suffix : {"-wal", "-shm"}) {
+    const std::string path = db_path_ + suffix;
+    ASSIGN_OR_RETURN(const bool there, fs.Exists(path));
+    if (!there) (has_db ? not_there_ : made_).push_back(path);
   }
+  if (!has_db) made_.push_back(db_path_);
   RETURN_IF_ERROR(fs.CreateDirectories(log()));
   return fs.CreateDirectories(snapshot());
+}
+
+Status DataDirectory::CheckNotAlone() const {
+  if (has_identity_) return OkStatus();
+  ASSIGN_OR_RETURN(const LogIndex index, state_machine::IndexOfFile(db_path_));
+  // At 0 it is what a start left behind that was cut short before it made the identity.
+  if (index.is_none()) return OkStatus();
+  return FailedPrecondition(db_path_ + " is the data base of a node, as of index " +
+                            ToString(index) + ", but its identity is not in " + root_ +
+                            ": a data base does not start without the directory it was made with. "
+                            "Put that back beside it; or let this node start empty, on another "
+                            "--db, and be let in by its cluster or be given the data as SQL");
 }
 
 DataDirectory::~DataDirectory() {
   if (keep_) return;
   std::error_code ignored;  // best effort: the caller already reports why nothing was started
   for (const std::string& path : made_) std::filesystem::remove_all(path, ignored);
+  // A WAL with anything in it is part of the data base now, whoever wrote it.
+  for (const std::string& path : not_there_) {
+    const bool is_wal = path.ends_with("-wal");
+    if (is_wal && std::filesystem::file_size(path, ignored) != 0) continue;
+    std::filesystem::remove(path, ignored);
+  }
 }
 
 }  // namespace cairn::server

@@ -20,16 +20,24 @@ class DataDirectory {
   // for a directory that is not there or may not be written, FAILED_PRECONDITION for a file that is
   // not SQLite's.
   static Status Check(FileSystem& fs, const std::string& db_path);
+  // By which address the node was known to its peers when it was founded with them or let in, so
+  // that they still look for it there; empty if it has not taken part in a cluster of several.
+  static Result<std::string> KnownAddress(FileSystem& fs, const std::string& db_path);
   // Makes the directories that are missing and takes the lock; FAILED_PRECONDITION if another
   // process holds it, or if the directory is of another node id.
   static Result<std::unique_ptr<DataDirectory>> Open(FileSystem& fs, const std::string& db_path,
                                                      uint64_t node_id);
-  // Unless Keep was called: removes what Open, and who used the directory since, made anew.
+  // Unless Keep was called: removes what Open, and who used the directory since, made anew; an
+  // empty WAL and SQLite's index of it, too.
   ~DataDirectory();
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
   void Keep() { keep_ = true; }
+
+  // FAILED_PRECONDITION if there is a data base that has taken part in a cluster but nothing that
+  // says in which, and as whom: it was copied here without its data directory. Touches nothing.
+  Status CheckNotAlone() const;
 
   const std::string& root() const { return root_; }
   std::string log() const { return root_ + "/log"; }
@@ -43,7 +51,9 @@ class DataDirectory {
   const std::string db_path_;
   const std::string root_;
   std::unique_ptr<node::DataLock> lock_;
-  std::vector<std::string> made_;  // whole trees
+  std::vector<std::string> made_;       // whole trees
+  std::vector<std::string> not_there_;  // of what SQLite makes beside the data base
+  bool has_identity_ = false;
   bool keep_ = false;
 };
 

@@ -58,8 +58,10 @@ grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) 
 
 Status CheckSize(const grpc::ByteBuffer& bytes) {
   if (bytes.Length() <= kRequestBytesMax) return OkStatus();
-  return ResourceExhausted("the request is " + std::to_string(bytes.Length()) + " bytes; at most " +
-                           std::to_string(kRequestBytesMax) + " are taken");
+  // Not RESOURCE_EXHAUSTED, which says that it may succeed later.
+  return InvalidArgument("the request has " + std::to_string(bytes.Length()) + " bytes; at most " +
+                         std::to_string(kRequestBytesMax) +
+                         " are taken, now and later: send it in several");
 }
 
 Status Malformed(const std::string& type) {

@@ -123,6 +123,7 @@ Status ServerImpl::Start() {
 
 Status ServerImpl::OpenData() {
   ASSIGN_OR_RETURN(directory_, DataDirectory::Open(fs_, options_.db_path, options_.node_id));
+  RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
   state_machine::SqliteOptions sqlite;
   sqlite.path = options_.db_path;

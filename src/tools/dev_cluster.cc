@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/file_system.h"
+#include "server/data_directory.h"
 #include "server/port_check.h"
 #include "tools/cluster_view.h"
 #include "tools/node_client.h"
@@ -55,6 +56,7 @@ class DevCluster {
 
   Status BringUp() {
     RETURN_IF_ERROR(CheckPorts());
+    RETURN_IF_ERROR(CheckAddresses());
     RETURN_IF_ERROR(PosixFileSystem().CreateDirectories(options_.directory));
     std::string peers;
     for (int id = 1; id <= options_.nodes; ++id) {
@@ -78,13 +80,32 @@ class DevCluster {
     return OkStatus();
   }
 
+  // The members know one another by the addresses that they were founded with: at others they would
+  // look for each other in vain.
+  Status CheckAddresses() const {
+    for (int id = 1; id <= options_.nodes; ++id) {
+      ASSIGN_OR_RETURN(const std::string known,
+                       server::DataDirectory::KnownAddress(PosixFileSystem(), DataFile(id)));
+      if (known.empty() || known == Address(id)) continue;
+      return FailedPrecondition(options_.directory + " holds a cluster in which node " +
+                                std::to_string(id) + " is at " + known + ", not at " + Address(id) +
+                                "; start it with the --base-port it was made with, or use another "
+                                "--dir for a new cluster");
+    }
+    return OkStatus();
+  }
+
+  std::string DataFile(int id) const {
+    return options_.directory + "/node" + std::to_string(id) + ".db";
+  }
+
   Status StartNode(int id, const std::string& peers) {
     const std::string stem = options_.directory + "/node" + std::to_string(id);
     std::vector<std::string> arguments = {
         "/proc/self/exe", "server",
         "--id",           std::to_string(id),
         "--port",         std::to_string(options_.base_port + id - 1),
-        "--db",           stem + ".db"};
+        "--db",           DataFile(id)};
     if (options_.nodes > 1) arguments.insert(arguments.end(), {"--peers", peers});
     ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start(arguments, stem + ".log"));
     nodes_.push_back({id, Address(id), stem + ".log", std::move(process)});

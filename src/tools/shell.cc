@@ -53,6 +53,9 @@ std::string SchemaQuery(const std::vector<std::string>& words) {
       "'\\'";
   if (words.size() > 1) {
     sql += " AND lower(tbl_name) = lower(" + SqlLiteral(words[1]) + ")";
+  } else {
+    // SQLite's own, which nobody may create.
+    sql += " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
   }
   return sql + " ORDER BY tbl_name, type DESC, name";
 }

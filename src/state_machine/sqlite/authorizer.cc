@@ -43,6 +43,11 @@ void WriteAuthorizer::StartCompiling() {
   refusal_ = OkStatus();
 }
 
+void WriteAuthorizer::StartInspecting() {
+  StartCompiling();
+  mode_ = Mode::kInspecting;
+}
+
 int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char* b,
                                const char* schema, const char* /*trigger*/) {
   auto* const authorizer = static_cast<WriteAuthorizer*>(self);
@@ -51,6 +56,8 @@ int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char
     case Mode::kRunning:
       // FTS tables can be told to read any table as their content.
       return IsReservedName(OrEmpty(a)) ? SQLITE_DENY : SQLITE_OK;
+    case Mode::kInspecting:
+      return action == SQLITE_READ ? authorizer->CheckReserved(OrEmpty(a)) : SQLITE_OK;
     case Mode::kCompiling: return authorizer->Check(action, OrEmpty(a), b, OrEmpty(schema));
   }
   return SQLITE_DENY;
@@ -125,6 +132,7 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
       facts_.writes.insert(lower);
       break;
     case SQLITE_CREATE_TABLE: facts_.writes.insert(lower); break;
+    case SQLITE_CREATE_VIEW: facts_.created_view = lower; break;
     case SQLITE_DROP_TABLE:
     case SQLITE_DROP_VTABLE: facts_.writes.insert(lower); [[fallthrough]];
     case SQLITE_DROP_INDEX:
@@ -143,7 +151,7 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
 
 int WriteAuthorizer::CheckWrite(std::string_view table) {
   const std::string lower = LowerCase(table);
-  if (IsReservedName(lower)) return Refuse(std::string(table) + " is internal to Cairn");
+  if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
   if (StartsWith(lower, "sqlite_stat")) facts_.writes_statistics = true;
   if (lower == "sqlite_sequence" && !facts_.changes_schema) facts_.writes_sequence = true;
   // SQLite itself guards sqlite_schema; what comes here is part of a change of the schema.
@@ -151,9 +159,13 @@ int WriteAuthorizer::CheckWrite(std::string_view table) {
   return SQLITE_OK;
 }
 
+int WriteAuthorizer::CheckReserved(std::string_view table) {
+  return IsReservedName(table) ? Refuse(std::string(table) + " is internal to Cairn") : SQLITE_OK;
+}
+
 int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) {
   const std::string lower = LowerCase(table);
-  if (IsReservedName(lower)) return Refuse(std::string(table) + " is internal to Cairn");
+  if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
   if (IsOneOf(kLocalTables, lower) || StartsWith(lower, "pragma_")) {
     return Refuse(std::string(table) + " may differ between nodes; a write may not read it");
   }

@@ -19,6 +19,7 @@ namespace cairn::state_machine {
 struct ProgramFacts {
   std::set<std::string> reads;
   std::set<std::string> writes;
+  std::string created_view;
   std::string altered_table;  // ALTER TABLE names it; it may be about to get another name
   bool changes_schema = false;
   bool drops_or_alters = false;
@@ -41,12 +42,15 @@ class WriteAuthorizer {
     // reach their own storage; a running node has them already, a fresh one does not, so nothing is
     // noted.
     kRunning,
+    kInspecting,  // what a client made is compiled to see whether it reads what is reserved
   };
 
   void Install(sqlite3* db) { sqlite3_set_authorizer(db, &Authorize, this); }
   void SetMode(Mode mode) { mode_ = mode; }
   // Starts to note anew.
   void StartCompiling();
+  // Nothing is refused but reads of reserved names.
+  void StartInspecting();
 
   const ProgramFacts& facts() const { return facts_; }
   // Why the last statement was refused; OK if it was not refused here.
@@ -58,6 +62,7 @@ class WriteAuthorizer {
   int Check(int action, std::string_view a, const char* b, std::string_view schema);
   int CheckSchemaChange(int action, std::string_view name, std::string_view on_table);
   int CheckWrite(std::string_view table);
+  int CheckReserved(std::string_view table);
   int CheckRead(std::string_view table, std::string_view column);
   int CheckFunction(std::string_view name);
   int CheckPragma(std::string_view name, bool has_argument);

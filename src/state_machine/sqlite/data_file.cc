@@ -1,5 +1,7 @@
 #include "state_machine/sqlite/data_file.h"
 
+#include <functional>
+#include <memory>
 #include <utility>
 
 #include "raft/configuration_codec.h"
@@ -40,33 +42,55 @@ Status CheckOpenFile(sqlite3* db) {
   return OkStatus();
 }
 
+// What `use` says of the file, opened as carefully as its state allows; nothing if there is none.
+// `alone`: leaves nothing beside it in any case, but nobody else may have it open.
+Result<raft::SnapshotMeta> WithDataFile(
+    const Storage& storage, const std::string& path, bool alone,
+    const std::function<Result<raft::SnapshotMeta>(sqlite3*)>& use) {
+  const Result<uint64_t> size = storage.fs.SizeOf(path);
+  if (size.status().code() == StatusCode::kNotFound) return raft::SnapshotMeta();
+  RETURN_IF_ERROR(size.status());
+  if (size.value() == 0) return raft::SnapshotMeta();
+  ASSIGN_OR_RETURN(const bool has_wal, storage.fs.Exists(path + "-wal"));
+  // Nothing but the file is opened, so that a file of somebody else stays as it is.
+  if (!has_wal) return WithImmutableDatabase(storage.vfs, path, kCheckCacheBytes, use);
+  // After a crash the tables may stand in the WAL alone. To close must not move it into the file.
+  sqlite3* raw = nullptr;
+  const int rc =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, storage.vfs);
+  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
+  if (rc != SQLITE_OK) return SqliteTrouble(raw, rc, "open");
+  sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  // SQLite then keeps its index of the WAL in memory.
+  if (alone) RETURN_IF_ERROR(ExecInternal(raw, "PRAGMA locking_mode = EXCLUSIVE"));
+  return use(raw);
+}
+
 }  // namespace
 
 Status CheckDataFile(const Storage& storage, const std::string& path) {
-  const Result<uint64_t> size = storage.fs.SizeOf(path);
-  if (size.status().code() == StatusCode::kNotFound) return OkStatus();
-  RETURN_IF_ERROR(size.status());
-  if (size.value() == 0) return OkStatus();
-  ASSIGN_OR_RETURN(const bool has_wal, storage.fs.Exists(path + "-wal"));
-  Status status;
-  if (!has_wal) {
-    // Nothing but the file is opened, so that a file of somebody else stays as it is.
-    Result<raft::SnapshotMeta> looked = WithImmutableDatabase(
-        storage.vfs, path, kCheckCacheBytes, [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
-          status = CheckOpenFile(db);
-          return raft::SnapshotMeta();
-        });
-    if (status.ok() && !looked.ok()) status = looked.status();
-  } else {
-    // After a crash the tables may stand in the WAL alone. To close must not move it into the file.
-    sqlite3* db = nullptr;
-    const int rc = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-                                   storage.vfs);
-    if (rc == SQLITE_OK) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-    status = rc == SQLITE_OK ? CheckOpenFile(db) : SqliteTrouble(db, rc, "open");
-    sqlite3_close(db);
-  }
+  Status status =
+      WithDataFile(storage, path, /*alone=*/false, [](sqlite3* db) -> Result<raft::SnapshotMeta> {
+        RETURN_IF_ERROR(CheckOpenFile(db));
+        return raft::SnapshotMeta();
+      }).status();
   return status.ok() ? status : std::move(status).Prefixed(path);
+}
+
+Result<LogIndex> ReadIndexOfFile(const Storage& storage, const std::string& path) {
+  Result<raft::SnapshotMeta> meta =
+      WithDataFile(storage, path, /*alone=*/true, [](sqlite3* db) -> Result<raft::SnapshotMeta> {
+        RETURN_IF_ERROR(CheckOpenFile(db));
+        InternalStatement find;
+        RETURN_IF_ERROR(
+            find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = '_cairn_state'"));
+        ASSIGN_OR_RETURN(const bool is_made, find.Next());
+        find.Finalize();
+        if (!is_made) return raft::SnapshotMeta();
+        return ReadMeta(db);
+      });
+  if (!meta.ok()) return Status(meta.status()).Prefixed(path);
+  return meta->index;
 }
 
 Result<AppliedState> ReadAppliedState(sqlite3* db) {

@@ -19,6 +19,10 @@ inline constexpr int kDataFormat = 1;
 // Touches nothing; no file, or an empty one, is fine.
 Status CheckDataFile(const Storage& storage, const std::string& path);
 
+// The applied index of a file that nobody has open; 0 if there is none, or an empty one. Else as
+// CheckDataFile.
+Result<LogIndex> ReadIndexOfFile(const Storage& storage, const std::string& path);
+
 // Of an open data base, as of the transaction that the connection is in.
 Result<AppliedState> ReadAppliedState(sqlite3* db);
 Result<raft::SnapshotMeta> ReadMeta(sqlite3* db);

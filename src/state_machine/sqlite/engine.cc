@@ -356,14 +356,19 @@ void Engine::NoteIndirectReads(ProgramFacts* facts) {
 
 std::set<std::string> Engine::ReadsOfView(const std::string& name) {
   authorizer_.StartCompiling();
-  char* const sql = sqlite3_mprintf("SELECT * FROM main.\"%w\"", name.c_str());
-  sqlite3_stmt* stmt = nullptr;
   // A view that does not compile cannot be read through the virtual table either.
-  sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
-  sqlite3_finalize(stmt);
-  sqlite3_free(sql);
+  CompileSelectAll(name);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   return authorizer_.facts().reads;
+}
+
+int Engine::CompileSelectAll(const std::string& name) {
+  char* const sql = sqlite3_mprintf("SELECT * FROM main.\"%w\"", name.c_str());
+  sqlite3_stmt* stmt = nullptr;
+  const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+  sqlite3_finalize(stmt);
+  sqlite3_free(sql);
+  return rc;
 }
 
 Status Engine::CheckProgram(const Program& program, Status* verdict) {
@@ -491,7 +496,25 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
     *verdict = PermissionDenied("names that start with _cairn_ are reserved");
     return OkStatus();
   }
-  return CheckForeignKeys(verdict);
+  RETURN_IF_ERROR(CheckReadsNothingReserved(facts, verdict));
+  return verdict->ok() ? CheckForeignKeys(verdict) : OkStatus();
+}
+
+// What a client makes over Cairn's tables would fail at each use. SQLite resolves a view only when
+// it is used; one that cannot be resolved yet is let pass, and refused when it is read.
+Status Engine::CheckReadsNothingReserved(const ProgramFacts& facts, Status* verdict) {
+  for (const std::string& table : facts.writes) {
+    for (const std::string& named : catalog_.NamedBy(table)) {
+      if (IsReservedName(named)) *verdict = PermissionDenied(named + " is internal to Cairn");
+    }
+  }
+  if (facts.created_view.empty()) return OkStatus();
+  authorizer_.StartInspecting();
+  const int rc = CompileSelectAll(facts.created_view);
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  *verdict = authorizer_.refusal();
+  Status unresolved;
+  return rc == SQLITE_OK || !verdict->ok() ? OkStatus() : Judge(rc, "compile a view", &unresolved);
 }
 
 // Writes to Cairn's tables would have to look after a foreign key that refers to them, and fail if

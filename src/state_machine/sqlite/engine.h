@@ -95,11 +95,13 @@ class Engine {
   // Adds to the reads what the statement reaches through virtual tables and their storage.
   void NoteIndirectReads(ProgramFacts* facts);
   std::set<std::string> ReadsOfView(const std::string& name);
+  int CompileSelectAll(const std::string& name);
   Status CheckProgram(const Program& program, Status* verdict);
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
   Status Finish(Program* program, StatementResult* result, Status* verdict);
   Status AfterSchemaChange(const ProgramFacts& facts);
+  Status CheckReadsNothingReserved(const ProgramFacts& facts, Status* verdict);
   Status CheckForeignKeys(Status* verdict);
   Status CheckSequences(Status* verdict);
   Status ReloadSchema();

@@ -27,7 +27,9 @@ TEST(ReservedNames, NoForeignKeyRefersToThem) {
 TEST(ReservedNames, NoStatementReadsOrWritesThem) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
-  replicas.Must("CREATE VIEW v AS SELECT name FROM _cairn_versions");
+  // What cannot be resolved when it is made is refused when it is used.
+  replicas.Must("CREATE VIEW v AS SELECT name FROM missing, _cairn_versions");
+  replicas.Must("CREATE TABLE missing(x)");
   replicas.Must("CREATE TRIGGER tr AFTER DELETE ON t BEGIN DELETE FROM _cairn_versions; END");
   replicas.Must("INSERT INTO t VALUES(1)");
   for (const char* sql :
@@ -55,6 +57,28 @@ TEST(ReservedNames, NoStatementReadsOrWritesThem) {
   replicas.Must("ANALYZE _cairn_versions");
   replicas.Must("REINDEX");
   replicas.Must("INSERT INTO t VALUES(2)");
+  replicas.Check();
+}
+
+TEST(ReservedNames, NoViewOrFullTextIndexIsMadeOverThem) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  for (const char* sql :
+       {"CREATE VIEW v AS SELECT name FROM _cairn_versions",
+        "CREATE VIEW IF NOT EXISTS v AS SELECT count(*) FROM \"_CAIRN_tx\"",
+        "CREATE VIEW v AS SELECT x, (SELECT max(applied_index) FROM '_cairn_state') FROM t",
+        "CREATE VIEW v(a) AS WITH c AS (SELECT name FROM main._cairn_sessions) SELECT * FROM c",
+        "CREATE VIRTUAL TABLE f USING fts5(name, content='_cairn_versions')",
+        "CREATE VIRTUAL TABLE f USING fts4(name, content=\"_cairn_Versions\")"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM sqlite_schema WHERE name IN ('v', 'f')"), "0");
+  // A text that only speaks of them, and what a write may not call but a query may.
+  replicas.Must(
+      "CREATE VIEW v AS SELECT name, sqlite_version() FROM sqlite_schema WHERE name NOT LIKE "
+      "'_cairn_%'");
+  EXPECT_EQ(replicas.Query("SELECT name FROM v WHERE name = 't'"), "t");
+  replicas.Must("CREATE VIEW later AS SELECT * FROM not_made_yet");
   replicas.Check();
 }
 

@@ -319,6 +319,8 @@ Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions
   return SqliteStateMachine::Open(options, founding);
 }
 
+Result<LogIndex> IndexOfFile(const std::string& path) { return ReadIndexOfFile(Storage{}, path); }
+
 std::string EngineFingerprint() {
   std::string fingerprint = sqlite3_sourceid();
   for (int i = 0; const char* option = sqlite3_compileoption_get(i); ++i) {

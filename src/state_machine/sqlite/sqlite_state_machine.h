@@ -30,6 +30,11 @@ struct SqliteOptions {
 Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions& options,
                                                              const raft::Configuration& founding);
 
+// The applied index in the file of a data base that nobody has open; 0 if there is no file, or an
+// empty one. FAILED_PRECONDITION if it is not a Cairn data base, or of a newer format. Nothing is
+// touched, nor made beside it.
+Result<LogIndex> IndexOfFile(const std::string& path);
+
 // What must be equal on all members for statements to have equal effects: sqlite3_sourceid, compile
 // options and architecture. Peers exchange it when they connect.
 std::string EngineFingerprint();
