@@ -47,9 +47,17 @@ int GetAttr(const char* path, struct stat* out, fuse_file_info* file) {
   return ErrorOf(file != nullptr ? ::fstat(FdOf(file), out) : ::lstat(Real(path).c_str(), out));
 }
 
-int ReadDir(const char* path, void* buffer, fuse_fill_dir_t fill, off_t, fuse_file_info*,
+int OpenDir(const char* path, fuse_file_info* file) {
+  const int fd = ::open(Real(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  file->fh = static_cast<uint64_t>(fd);
+  return 0;
+}
+
+int ReadDir(const char*, void* buffer, fuse_fill_dir_t fill, off_t, fuse_file_info* file,
             fuse_readdir_flags) {
-  DIR* dir = ::opendir(Real(path).c_str());
+  const int fd = ::openat(FdOf(file), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* dir = fd < 0 ? nullptr : ::fdopendir(fd);
   if (dir == nullptr) return -errno;
   while (const dirent* entry = ::readdir(dir)) {
     fill(buffer, entry->d_name, nullptr, 0, static_cast<fuse_fill_dir_flags>(0));
@@ -104,13 +112,9 @@ int Fsync(const char*, int data_only, fuse_file_info* file) {
   return ErrorOf(data_only != 0 ? ::fdatasync(FdOf(file)) : ::fsync(FdOf(file)));
 }
 
-int FsyncDir(const char* path, int, fuse_file_info*) {
+int FsyncDir(const char*, int, fuse_file_info* file) {
   if (const int answer = MayFailToSync(); answer != 1) return answer;
-  const int fd = ::open(Real(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  const int answer = ErrorOf(::fsync(fd));
-  ::close(fd);
-  return answer;
+  return ErrorOf(::fsync(FdOf(file)));
 }
 
 int Truncate(const char* path, off_t size, fuse_file_info* file) {
@@ -124,14 +128,17 @@ int Rename(const char* from, const char* to, unsigned flags) {
   if (flags != 0) return -EINVAL;
   return ErrorOf(::rename(Real(from).c_str(), Real(to).c_str()));
 }
-int Chmod(const char* path, mode_t mode, fuse_file_info*) {
-  return ErrorOf(::chmod(Real(path).c_str(), mode));
+int Chmod(const char* path, mode_t mode, fuse_file_info* file) {
+  return ErrorOf(file != nullptr ? ::fchmod(FdOf(file), mode) : ::chmod(Real(path).c_str(), mode));
 }
-int Chown(const char* path, uid_t user, gid_t group, fuse_file_info*) {
-  return ErrorOf(::lchown(Real(path).c_str(), user, group));
+int Chown(const char* path, uid_t user, gid_t group, fuse_file_info* file) {
+  return ErrorOf(file != nullptr ? ::fchown(FdOf(file), user, group)
+                                 : ::lchown(Real(path).c_str(), user, group));
 }
-int Utimens(const char* path, const timespec times[2], fuse_file_info*) {
-  return ErrorOf(::utimensat(AT_FDCWD, Real(path).c_str(), times, AT_SYMLINK_NOFOLLOW));
+int Utimens(const char* path, const timespec times[2], fuse_file_info* file) {
+  return ErrorOf(file != nullptr
+                     ? ::futimens(FdOf(file), times)
+                     : ::utimensat(AT_FDCWD, Real(path).c_str(), times, AT_SYMLINK_NOFOLLOW));
 }
 int StatFs(const char* path, struct statvfs* out) {
   return ErrorOf(::statvfs(Real(path).c_str(), out));
@@ -145,15 +152,18 @@ void* Init(fuse_conn_info*, fuse_config* config) {
   config->entry_timeout = 0;
   config->attr_timeout = 0;
   config->negative_timeout = 0;
+  // An unlinked file lives on in its descriptor, as it does below, but has no path any more.
+  config->hard_remove = 1;
   config->nullpath_ok = 1;
-  config->hard_remove = 1;  // an unlinked file lives on in its descriptor, as it does below
   return nullptr;
 }
 
 fuse_operations Operations() {
   fuse_operations out{};
   out.getattr = GetAttr;
+  out.opendir = OpenDir;
   out.readdir = ReadDir;
+  out.releasedir = Release;
   out.open = Open;
   out.create = Create;
   out.release = Release;

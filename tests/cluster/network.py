@@ -76,6 +76,14 @@ class Network:
                          " type filter hook input priority 0; policy accept;\n "
                          + "\n ".join(lines) + "\n }\n}\n")
 
+    def isolate(self, node_id):
+        """Cuts a node off from all others, in one step; until heal()."""
+        peers = ", ".join(address(i) for i in self.ids if i != node_id)
+        self._nft(node_id, "table inet faults {\n chain input {\n"
+                           f" ip saddr {{ {peers} }} drop\n }}\n"
+                           " chain output {\n type filter hook output priority 0; policy accept;\n"
+                           f" ip daddr {{ {peers} }} drop\n }}\n}}\n")
+
     def heal(self):
         self.cuts = set()
         self.drop_percent = 0
