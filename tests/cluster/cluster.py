@@ -15,7 +15,7 @@ import network
 import proxy
 from harness import wait_until
 
-TOOLS = pathlib.Path(harness.CAIRN).parent
+TOOLS = harness.ROOT / "build"
 LOAD = TOOLS / "cairn-history-load"
 CHECK = TOOLS / "cairn-check-history"
 BANK_TOTAL = 500  # as workloads.h

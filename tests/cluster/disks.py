@@ -9,7 +9,7 @@ import time
 
 import harness
 
-FAULT_FS = pathlib.Path(harness.CAIRN).parent / "cairn-fault-fs"
+FAULT_FS = harness.ROOT / "build" / "cairn-fault-fs"
 # Of linux/fs/ext4: what was not synced is lost, like the journal's memory.
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
