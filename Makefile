@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test test-big build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage proof clean
+.PHONY: help run test test-big test-cluster build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage proof clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,12 @@ format: ## rewrite the sources as clang-format wants them
 
 test-big: build ## snapshots of a data base of 2 GB (needs 12 GB of disk, and some minutes)
 	@CAIRN_TEST_DATA_MB=2000 python3 tests/snapshot_test.py
+
+test-cluster: ## real servers under real faults, about 20 minutes, as root (ARGS=power-cuts: only that, see --help)
+	@scripts/bootstrap build cluster
+	@cmake --preset release >/dev/null
+	@scripts/build release cairn cairn-history-load cairn-check-history cairn-fault-fs
+	@tests/cluster/run.py $(ARGS)
 
 test-asan: ## all unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/bootstrap build test

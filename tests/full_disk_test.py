@@ -69,6 +69,27 @@ class FullDisk(SmallDisk):
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": before + 1}])
 
 
+    def test_filled_to_the_last_byte_at_once_it_says_so(self):
+        """No time to notice that the reserve is gone: the log or the data base meets the end first."""
+        self.node.start()
+        wait_until(self.node.leads, "the node leads")
+        self.node.sql("CREATE TABLE t (a)")
+        self.fill(leave_bytes=0)
+        self.node.shell("INSERT INTO t VALUES (zeroblob(200000))", timeout_ms=1000)  # may pass yet
+        for size in (10, 200000, 10):
+            done = self.node.shell(f"INSERT INTO t VALUES (zeroblob({size}))")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("RESOURCE_EXHAUSTED", done.stderr)
+            self.assertIn("not applied", done.stderr)
+        self.assertTrue(self.node.up)
+        (self.disk / "filler").unlink()
+        wait_until(lambda: self.node.shell("INSERT INTO t VALUES (1)").returncode == 0,
+                   "writes resume")
+        self.assertEqual(self.node.stop(), 0)
+        self.node.start()
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t WHERE a = 1"), [{"n": 1}])
+
+
 class ReadOnlyDisk(SmallDisk):
     def test_a_node_does_not_start_and_says_why(self):
         self.assertTrue(self.remount("ro"))

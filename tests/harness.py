@@ -3,6 +3,7 @@
 CAIRN_BIN names the program (default: build/cairn of this tree). Each test gets a directory of its
 own, which is kept, and named, when the test fails.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -60,9 +61,12 @@ def run_cairn(*arguments, stdin=None, seconds=BOUND_SECONDS):
 class Node:
     """One `cairn server`, which may be started, ended and started again on its data."""
 
-    def __init__(self, node_id, port, directory, peers="", flags=(), env=None):
+    def __init__(self, node_id, port, directory, peers="", flags=(), env=None, host="127.0.0.1",
+                 prefix=()):
         self.id = node_id
+        self.host = host
         self.port = port
+        self.prefix = list(prefix)  # a command that runs the program
         self.db = pathlib.Path(directory) / f"node{node_id}.db"
         self.log_path = pathlib.Path(directory) / f"node{node_id}.log"
         self.peers = peers
@@ -72,15 +76,15 @@ class Node:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def start(self, wait=True):
-        arguments = [CAIRN, "server", "--id", str(self.id), "--port", str(self.port),
-                     "--db", str(self.db), *self.flags]
+        arguments = [*self.prefix, CAIRN, "server", "--id", str(self.id), "--host", self.host,
+                     "--port", str(self.port), "--db", str(self.db), *self.flags]
         if self.peers:
             arguments += ["--peers", self.peers]
         listening_before = self.log.count(" serving on ")
@@ -138,7 +142,7 @@ class Node:
 
     def dump(self):
         """What clients have put into the file of a node that is stopped, as SQL."""
-        with sqlite3.connect(f"file:{self.db}?mode=ro", uri=True) as file:
+        with contextlib.closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as file:
             check = file.execute("PRAGMA integrity_check").fetchall()
             if check != [("ok",)]:
                 raise AssertionError(f"{self.db}: {check}")

@@ -264,7 +264,7 @@ void ReplicaCore::ExpireRequests(SteadyTime now) {
                 DeadlineExceeded("this node has not applied the log far enough in time"));
   std::erase_if(leader_waiters_, [&](LeaderWaiter& waiter) {
     if (waiter.deadline > now) return false;
-    waiter.done(Unavailable("no leader is known"));
+    waiter.done(NoLeader());
     return true;
   });
   if (transfer_ && transfer_->deadline <= now) {

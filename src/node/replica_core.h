@@ -187,6 +187,10 @@ class ReplicaCore {
   void ProposeBatch(std::vector<PendingCommandPtr> batch);
   void ProposeExpiry();
   std::optional<Status> Refusal() const;
+  // RESOURCE_EXHAUSTED, with the reason, while this node's disk has no room for writes.
+  std::optional<Status> DiskFull() const;
+  // For who has waited for a leader: a full disk may be why there is none.
+  Status NoLeader() const;
   Status NotLeader() const;
   std::optional<uint64_t> LeaseNow(SteadyTime now) const;
   std::optional<SteadyTime> LastContact(SteadyTime now) const;

@@ -33,20 +33,29 @@ std::optional<Status> ReplicaCore::Refusal() const {
   if (shutting_down_) {
     return Unavailable("the node is shutting down").With(Outcome::kNotApplied);
   }
+  // Before the trouble that it makes: UNAVAILABLE is tried again until the time is over, and
+  // whoever asked would never learn what is wrong.
+  if (auto full = DiskFull()) return std::move(*full).With(Outcome::kNotApplied);
   if (!apply_trouble_.ok()) {
     return Unavailable(TroubleInWords()).With(Outcome::kNotApplied);
   }
   if (!removed_.ok()) return Status(removed_).With(Outcome::kNotApplied);
-  if (!log_full_.ok()) {
-    return ResourceExhausted("the log's disk is full: " + log_full_.message())
-        .With(Outcome::kNotApplied);
-  }
-  if (free_bytes_low_) {
-    return ResourceExhausted("the disk has " + MiB(*free_bytes_low_) + " free; writes need " +
-                             MiB(options_.free_bytes_min))
-        .With(Outcome::kNotApplied);
-  }
   return std::nullopt;
+}
+
+std::optional<Status> ReplicaCore::DiskFull() const {
+  if (!log_full_.ok()) return ResourceExhausted("the log's disk is full: " + log_full_.message());
+  if (apply_trouble_.code() == StatusCode::kResourceExhausted) {
+    return ResourceExhausted(TroubleInWords());
+  }
+  if (!free_bytes_low_) return std::nullopt;
+  return ResourceExhausted("the disk has " + MiB(*free_bytes_low_) + " free; writes need " +
+                           MiB(options_.free_bytes_min));
+}
+
+Status ReplicaCore::NoLeader() const {
+  if (auto full = DiskFull()) return std::move(*full).Prefixed("no leader is known");
+  return Unavailable("no leader is known");
 }
 
 void ReplicaCore::Propose(PendingCommandPtr command) {

@@ -92,6 +92,42 @@ TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
   EXPECT_TRUE(Eventually([&] { return cluster.replica(full).status().trouble.ok(); }));
 }
 
+// A disk that is full to the last byte before the reserve was noticed fails the data base first.
+// The answer must say so: UNAVAILABLE would be tried again until the time is over.
+TEST(ReplicaFaults, ADataBaseOnAFullDiskRefusesWritesWithTheReason) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  cluster.Write("a");
+  cluster.node(1).state->FailApply(ResourceExhausted("database or disk is full"));
+  EXPECT_EQ(cluster.Propose(1, "b").status().outcome(), Outcome::kUnknown);
+  ASSERT_TRUE(Eventually([&] {
+    const Status refused = cluster.Propose(1, "refused").status();
+    return refused.code() == StatusCode::kResourceExhausted &&
+           refused.outcome() == Outcome::kNotApplied &&
+           refused.message().find("disk is full") != std::string::npos;
+  }));
+  cluster.node(1).state->FailApply(OkStatus());
+  ASSERT_TRUE(Eventually([&] { return cluster.Propose(1, "c").ok(); }));
+  EXPECT_EQ(Last(cluster.node(1).state->items()), "c");
+}
+
+TEST(ReplicaFaults, WhoWaitsForALeaderThatAFullDiskPreventsIsToldSo) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  cluster.Write("a");
+  cluster.node(1).log->SetFull(true);
+  (void)cluster.Propose(1, "b", 50ms);
+  ASSERT_TRUE(Eventually([&] { return !cluster.replica(1).leader_hint().has_value(); }));
+  std::promise<Status> waited;
+  cluster.replica(1).AwaitLeader(SystemClock().SteadyNow() + 100ms, [&](Result<LeaderHint> leader) {
+    waited.set_value(leader.status());
+  });
+  const Status status = waited.get_future().get();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << status;
+  cluster.node(1).log->SetFull(false);
+  ASSERT_TRUE(Eventually([&] { return cluster.Propose(1, "c").ok(); }));
+}
+
 TEST(ReplicaFaults, ANodeThatCannotApplyIsOutOfServiceLeadsNoMoreAndRecoversByItself) {
   TestCluster cluster(3);
   cluster.StartAll();

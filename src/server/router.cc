@@ -213,7 +213,7 @@ void Router::AwaitLeader(const CallPtr& call) {
     if (leader.ok()) {
       timers_->RunAfter(SteadyTime(0), [this, call] { Try(call); });
     } else {
-      Finish(call, Unavailable("no leader is known").With(Outcome::kNotApplied));
+      Finish(call, Status(leader.status()).With(Outcome::kNotApplied));
     }
   });
 }

@@ -1,0 +1,56 @@
+"""Namespaces of our own: processes, mounts and network, which all end with the process that made them.
+
+Whatever a test makes (network namespaces, mounts, loop devices, servers) lives inside. When the test's
+first process is gone, for whatever reason, the kernel ends the rest and takes everything down: nothing
+is left on the machine, also after SIGKILL.
+"""
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _unshare(flags):
+    if _libc.unshare(flags) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"unshare: {os.strerror(error)}")
+
+
+def _wait_for(child):
+    """The parent's part: passes signals on, and ends as the child does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda which, _: os.kill(child, which))
+    while True:
+        try:
+            _, status = os.waitpid(child, 0)
+            break
+        except InterruptedError:
+            continue
+    sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
+
+
+def enter():
+    """Goes on in a child that is the first process of new namespaces; the caller itself only waits for
+    it and never returns. OSError where that is not allowed."""
+    _unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        _wait_for(child)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The first process of a namespace ignores what it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for command in (["mount", "--make-rprivate", "/"],
+                    ["mount", "-t", "proc", "proc", "/proc"],
+                    ["mount", "-t", "tmpfs", "tmpfs", "/run"],  # ip keeps names of namespaces here
+                    ["ip", "link", "set", "lo", "up"]):
+        subprocess.run(command, check=True)

@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""Tries real servers with real faults, and judges what their clients saw. See README.md here.
+
+    tests/cluster/run.py [KIND ...] [--seed N] [--json FILE]
+
+KIND: nemesis, power-cuts, failover, or all (default); --slice: a minute of the first two.
+Needs root; ends with 77 where it, or a tool, is missing.
+"""
+import argparse
+import contextlib
+import json
+import math
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import cluster as clusters
+import disks
+import isolate
+import nemesis
+import network
+from cluster import Cluster, Failed, Void
+from harness import wait_until
+
+SKIPPED = 77
+# Before each fault, and a run in which this is not reached within a bound is void.
+FLOOR_PER_SECOND = 50
+RATE_PER_SECOND = 400
+ATTEMPTS = 3  # of a run that was void
+# One after the other; each knows faults that the others do not.
+SETUPS = [("five", {"count": 5}), ("proxied", {"proxied": True}), ("fuse", {"fuse": True}),
+          ("clock", {"clock": True}), ("", {})]
+FLAGS = ["--log-bytes-max", "4MiB", "--free-bytes-min", "8MiB"]
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def missing():
+    """Why nothing of this can run here; empty if it can."""
+    if os.geteuid() != 0:
+        return "network namespaces and mounts need root"
+    for tool in ("ip", "nft", "nsenter", "mkfs.ext4", "mount"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    for program in (clusters.LOAD, clusters.CHECK):
+        if not program.exists():
+            return f"{program} is not built"
+    return ""
+
+
+def check_kernel():
+    """Tries in the namespaces what the runs need of the kernel. The reason, or empty."""
+    with tempfile.TemporaryDirectory(prefix="cairn-cluster.") as directory:
+        try:
+            net = network.Network(2, lambda i, j: 1)
+            net.drop_percent = 1
+            net.apply()
+            net.close()
+            disk = disks.Disk(pathlib.Path(directory), "probe")
+            disk.cut_power()
+            disk.unmount()
+        except (OSError, RuntimeError) as error:
+            return str(error).splitlines()[0]
+    return ""
+
+
+def no_fuse():
+    """Why the faults of the FUSE file system can not be had here."""
+    if not disks.FAULT_FS.exists():
+        return f"{disks.FAULT_FS.name} is not built (needs libfuse3-dev)"
+    return "" if os.path.exists("/dev/fuse") else "there is no /dev/fuse"
+
+
+@contextlib.contextmanager
+def new_cluster(**options):
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
+    made = None
+    try:
+        made = Cluster(directory, flags=FLAGS, **options)
+        yield made
+    except BaseException as error:
+        if made:
+            made.close()
+        if isinstance(error, Void):
+            shutil.rmtree(directory)
+        else:
+            for image in directory.glob("*.img"):
+                image.unlink()
+            say(f"logs and histories are kept in {directory}")
+        raise
+    made.close()
+    shutil.rmtree(directory)
+
+
+def not_void(run, summary):
+    """Its result; a void run is repeated, so often at most."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return run()
+        except Void as why:
+            summary["void_runs"] += 1
+            say(f"void, attempt {attempt} of {ATTEMPTS}: {why}")
+    raise Failed(f"{ATTEMPTS} attempts were void")
+
+
+def count_operations(load):
+    ok, fail, info = load.counts()
+    return {"ok": ok, "fail": fail, "info": info, "all": ok + fail + info}
+
+
+class Recording:
+    """What the nemesis did, as events that the checkers skip."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, fault, what):
+        say(f"  {fault} {what}")
+        with open(self.path, "a", encoding="ascii") as file:
+            event = {"type": "info", "process": "nemesis", "f": fault, "value": what,
+                     "time": time.monotonic_ns()}
+            file.write(json.dumps(event) + "\n")
+
+
+def nemesis_run(seed, needs, options, faults, operations_min):
+    """One history under the given faults. Gives what is reported of it."""
+    rng = random.Random(seed)
+    with new_cluster(**options) as cluster:
+        load = cluster.start_load(seed, RATE_PER_SECOND)
+        record = Recording(cluster.directory / "nemesis.jsonl")
+        for step in nemesis.pair_up(faults, rng):
+            load.await_floor(FLOOR_PER_SECOND)
+            nemesis.apply_faults(cluster, step, rng, record)
+        load.await_floor(FLOOR_PER_SECOND)
+        until = time.monotonic() + operations_min / FLOOR_PER_SECOND
+        while load.operations() < operations_min:
+            if time.monotonic() > until:
+                raise Void(f"only {load.operations()} operations of {operations_min}")
+            time.sleep(0.2)
+        verdicts = cluster.finish()
+        counts = count_operations(load)
+    return {"seed": seed, "cluster": needs or "plain", "nodes": options.get("count", 3),
+            "faults": [each.name for each in faults], "operations": counts, "verdicts": verdicts}
+
+
+def run_nemesis(args, summary):
+    deck = nemesis.Deck(args.seed, args.faults)
+    setups = [(needs, options) for needs, options in SETUPS if needs != "fuse" or not no_fuse()]
+    if no_fuse():
+        summary["skipped"].append(f"faults of the FUSE file system: {no_fuse()}")
+    if args.faults:
+        wanted = {nemesis.FAULTS[name].needs for name in args.faults}
+        setups = [setup for setup in setups if setup[0] in wanted]
+    for number in range(args.runs):
+        needs, options = setups[number % len(setups)]
+        faults = deck.deal(needs, own=4, general=3 if needs else 5)
+        seed = args.seed + number
+        say(f"nemesis run {number + 1} of {args.runs}, seed {seed}, {needs or 'plain'}: "
+            + ", ".join(each.name for each in faults))
+        result = not_void(lambda: nemesis_run(seed, needs, options, faults, args.operations), summary)
+        say(f"  {result['operations']}, all {len(result['verdicts'])} verdicts valid")
+        summary["histories"].append(result)
+    summary["faults"] = {name: count for name, count in sorted(deck.dealt.items()) if count}
+
+
+def power_cut_run(seed, cuts):
+    rng = random.Random(seed)
+    done = {"one": 0, "leader": 0, "majority": 0, "all": 0}
+    with new_cluster() as cluster:
+        load = cluster.start_load(seed, RATE_PER_SECOND)
+        load.await_floor(FLOOR_PER_SECOND)
+        for number in range(cuts):
+            which = rng.choice(["one", "leader", "majority", "all", "all"])
+            victims = {"one": lambda: [rng.choice(cluster.nodes)],
+                       "leader": lambda: [cluster.await_leader()],
+                       "majority": lambda: rng.sample(cluster.nodes, cluster.majority()),
+                       "all": lambda: cluster.nodes}[which]()
+            time.sleep(rng.random() * 0.3)  # the moment of the cut is what is random
+            cluster.check_alive()
+            cluster.cut_power(victims)
+            cluster.start(victims)
+            done[which] += 1
+            # Fewer than the floor asks for, but after every single cut.
+            if not load.await_answers(FLOOR_PER_SECOND, clusters.SETTLE_SECONDS):
+                raise Failed(f"no load was taken after power cut {number + 1}: "
+                             f"{[node.status() for node in cluster.nodes]}")
+            if number % 10 == 9:
+                say(f"  {number + 1} power cuts, {load.operations()} operations")
+        load.await_floor(FLOOR_PER_SECOND)
+        verdicts = cluster.finish()
+        counts = count_operations(load)
+    return {"seed": seed, "cuts": cuts, "of": done, "operations": counts, "verdicts": verdicts,
+            "acknowledged_writes_lost": 0}
+
+
+def run_power_cuts(args, summary):
+    say(f"{args.cuts} power cuts, seed {args.seed}")
+    result = not_void(lambda: power_cut_run(args.seed, args.cuts), summary)
+    say(f"  {result['of']}, {result['operations']}, nothing acknowledged is lost")
+    summary["power_cuts"] = result
+
+
+class AcknowledgedWrites:
+    """Follows a history file for the first acknowledged write that was asked for after a moment."""
+
+    def __init__(self, path):
+        self.file = open(path, encoding="utf-8")
+        self.part = ""
+        self.invoked = {}
+
+    def first_after(self, moment_ns, seconds):
+        """Nanoseconds from the moment to the acknowledgement."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.part += self.file.read()
+            *lines, self.part = self.part.split("\n")
+            for line in lines:
+                event = json.loads(line)
+                if event["type"] == "invoke":
+                    self.invoked[event["process"]] = event["time"]
+                elif event["type"] == "ok" and event["f"] == "add":
+                    if self.invoked[event["process"]] >= moment_ns:
+                        return event["time"] - moment_ns
+            time.sleep(0.01)
+        raise Failed(f"no write was acknowledged within {seconds} s of the fault")
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def kill_now(cluster, leader):
+    cluster.may_end.add(leader.id)
+    leader.process.kill()
+
+
+# Each is in force when the call returns, which is the moment that is measured from.
+FAILOVERS = {
+    "kill": kill_now,
+    "pause": lambda cluster, leader: cluster.pause(leader),
+    "cut": lambda cluster, leader: cluster.network.isolate(leader.id),
+    "hung_disk": lambda cluster, leader: cluster.disks[leader.id].set_fault("fsync-hang"),
+}
+
+
+def failover_run(seed, kind, rounds):
+    times = []
+    with new_cluster(fuse=kind == "hung_disk") as cluster:
+        load = cluster.start_load(seed, RATE_PER_SECOND, only=["set"])
+        for _ in range(rounds):
+            load.await_floor(FLOOR_PER_SECOND)
+            cluster.settle_followers()
+            writes = AcknowledgedWrites(load.directory / "set.jsonl")
+            leader = cluster.await_leader()
+            FAILOVERS[kind](cluster, leader)
+            times.append(writes.first_after(time.monotonic_ns(), 30) / 1e6)
+            writes.file.close()
+            wait_until(lambda: any(node.leads() for node in cluster.nodes
+                                   if node is not leader and node.up), "another leader")
+            cluster.heal()
+        cluster.finish()
+    return {"rounds": rounds, "p50_ms": round(percentile(times, 50)),
+            "p99_ms": round(percentile(times, 99)), "max_ms": round(max(times)),
+            "all_ms": [round(each) for each in times]}
+
+
+# Of an idle machine; a busy one may miss them, which fails nothing.
+AIMS_P99_MS = {"kill": 800, "hung_disk": 3000}
+
+
+def run_failover(args, summary):
+    summary["failover"] = {}
+    for kind in FAILOVERS:
+        if kind == "hung_disk" and no_fuse():
+            summary["skipped"].append(f"failover from a hung disk: {no_fuse()}")
+            continue
+        rounds = args.failovers
+        say(f"failover, {kind}, {rounds} times")
+        result = not_void(lambda: failover_run(args.seed, kind, rounds), summary)
+        if kind in AIMS_P99_MS:
+            result["aim_p99_ms"] = AIMS_P99_MS[kind]
+            result["met"] = result["p99_ms"] <= AIMS_P99_MS[kind]
+        say(f"  p50 {result['p50_ms']} ms, p99 {result['p99_ms']} ms, worst {result['max_ms']} ms")
+        summary["failover"][kind] = result
+
+
+KINDS = {"nemesis": run_nemesis, "power-cuts": run_power_cuts, "failover": run_failover}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kinds", nargs="*", default=[], metavar="KIND",
+                        help=f"of {', '.join(KINDS)}, all")
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
+    parser.add_argument("--runs", type=int, default=12, help="histories of the nemesis")
+    parser.add_argument("--operations", type=int, default=5000, help="at least so many in a history")
+    parser.add_argument("--faults", type=lambda text: text.split(","), default=[],
+                        help="the nemesis draws from these alone: " + ", ".join(nemesis.FAULTS))
+    parser.add_argument("--cuts", type=int, default=60, help="power cuts")
+    parser.add_argument("--failovers", type=int, default=50, help="of each kind")
+    parser.add_argument("--json", help="writes what was done and measured")
+    args = parser.parse_args()
+    unknown = set(args.kinds) - set(KINDS) - {"all"}
+    if unknown:
+        parser.error(f"unknown kind {', '.join(sorted(unknown))}")
+    if not args.kinds or "all" in args.kinds:
+        args.kinds = list(KINDS)
+    return args
+
+
+def main():
+    args = parse_arguments()
+    why = missing()
+    if not why:
+        try:
+            isolate.enter()
+            why = check_kernel()
+        except OSError as error:
+            why = str(error)
+    if why:
+        print(f"skipped: {len(args.kinds)} of {len(args.kinds)} ({', '.join(args.kinds)}): {why}")
+        sys.exit(SKIPPED)
+    begun = time.monotonic()
+    summary = {"seed": args.seed, "kinds": args.kinds, "skipped": [], "void_runs": 0, "histories": [],
+               "load_floor_per_second": FLOOR_PER_SECOND, "passed": False}
+    try:
+        for kind in args.kinds:
+            KINDS[kind](args, summary)
+        summary["passed"] = True
+    except (Failed, AssertionError, RuntimeError, OSError) as error:
+        traceback.print_exc()
+        summary["error"] = f"{type(error).__name__}: {error}"
+        say(f"FAILED; again with: tests/cluster/run.py {' '.join(sys.argv[1:])} --seed {args.seed}")
+    summary["seconds"] = round(time.monotonic() - begun)
+    for reason in summary["skipped"]:
+        say(f"skipped: {reason}")
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(summary, indent=1) + "\n", encoding="ascii")
+    sys.exit(0 if summary["passed"] else 1)
+
+
+if __name__ == "__main__":
+    main()
