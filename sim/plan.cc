@@ -10,6 +10,14 @@ T Pick(Rng& rng, const T (&choices)[N]) {
   return choices[rng.Below(N)];
 }
 
+// Which kinds of data there are, and how much of the load each has.
+void DrawTasks(Rng& rng, TaskOptions* tasks) {
+  tasks->read_share = Pick(rng, {0.2, 0.4, 0.6});
+  int total = 0;
+  for (int& weight : tasks->weights) total += weight = Pick(rng, {0, 0, 1, 2, 6});
+  if (total == 0) tasks->weights[static_cast<size_t>(Family::kCounters)] = 1;
+}
+
 void DrawSettings(Rng& rng, Plan* plan) {
   node::ReplicaOptions& replica = plan->node.replica;
   replica.tick = Pick(rng, {milliseconds(10), milliseconds(20), milliseconds(50)});
@@ -28,7 +36,8 @@ void DrawSettings(Rng& rng, Plan* plan) {
   plan->network.chunk_bytes = Pick(rng, {4 << 10, 16 << 10, 64 << 10});
   plan->workload.clients = static_cast<int>(rng.Between(2, 8));
   plan->workload.depth = Pick(rng, {1, 4, 8});
-  plan->workload.registers = Pick(rng, {2, 8, 32});
+  plan->workload.tasks.keys = Pick(rng, {2, 8, 32});
+  DrawTasks(rng, &plan->workload.tasks);
   plan->workload.think_mean =
       Pick(rng, {milliseconds(500), milliseconds(1000), milliseconds(2000)});
   plan->workload.stray = Pick(rng, {0.02, 0.1, 0.5});
@@ -112,7 +121,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.fault_time = seconds(60);
   } else {
     return InvalidArgument("no profile " + profile +
-                           "; there are: swarm, short, crash, members, lag, storm, calm");
+                           "; there are: swarm, short, crash, members, lag, storm, calm, mix");
   }
   return plan;
 }
