@@ -23,7 +23,6 @@ void DrawSettings(Rng& rng, Plan* plan) {
   replica.tick = Pick(rng, {milliseconds(10), milliseconds(20), milliseconds(50)});
   replica.election_ticks = Pick(rng, {10, 15, 15, 30});
   replica.heartbeat_ticks = Pick(rng, {2, 3, 3});
-  replica.engine = "sim";
   replica.batch_commands_max = Pick(rng, {1, 8, 1024});
   replica.checkpoint_wal_bytes = Pick(rng, {64 << 10, 256 << 10, 1 << 20});
   replica.log_bytes_max = Pick(rng, {8 << 10, 64 << 10, 256 << 10, 1 << 20});
@@ -49,6 +48,7 @@ SteadyTime Interval(Rng& rng, Fault fault) {
   switch (fault) {
     case Fault::kBlackout:
     case Fault::kWipe:
+    case Fault::kUpgrade:
     case Fault::kMembership: return 2 * often;
     default: return often;
   }
@@ -70,7 +70,8 @@ const char* FaultName(Fault fault) {
       "loss",     "duplicate",   "reorder",       "slow",       "partition", "one_way",
       "partial",  "clog",        "transfer",      "kill",       "power_cut", "cut_in_write",
       "blackout", "failed_sync", "stall",         "slow_disk",  "disk_full", "pause",
-      "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump"};
+      "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump",
+      "rot",      "failed_read", "upgrade"};
   return kNames[static_cast<size_t>(fault)];
 }
 

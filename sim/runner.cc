@@ -37,6 +37,8 @@ constexpr struct {
     {"outcome unknown", [](const Report& r) { return r.clients.unknown; }},
     {"operations judged", [](const Report& r) { return r.judged.operations; }},
     {"histories not judged", [](const Report& r) { return r.judged.unknown; }},
+    {"disk reads failed", [](const Report& r) { return r.failed_reads; }},
+    {"rotten disks refused", [](const Report& r) { return r.rot_refused; }},
     {"elections", [](const Report& r) { return r.elections; }},
     {"entries committed", [](const Report& r) { return r.committed; }},
     {"digests compared", [](const Report& r) { return r.digests_compared; }},

@@ -114,6 +114,8 @@ Report Simulation::Run() {
   report.digests_compared = checker_.digests_compared();
   report.committed = checker_.committed_last().value();
   report.brought = nemesis_.brought();
+  report.rot_refused = nemesis_.rot_refused();
+  for (const auto& [id, node] : nodes_) report.failed_reads += node->disk().failed_reads();
   report.judged = workload_.histories().counts();
   report.histories = std::make_shared<const Histories>(workload_.histories());
   return report;
