@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/process.h"
+#include "sim/rot.h"
 
 namespace cairn::sim {
 namespace {
@@ -99,6 +100,8 @@ void Nemesis::Bring(Fault fault) {
       return;
     case Fault::kMembership: return ChangeMembership();
     case Fault::kTransferLead: return TransferLead();
+    case Fault::kRot: return Rot(AnyNode());
+    case Fault::kUpgrade: return Upgrade();
     default: return BringToNode(fault, AnyNode());
   }
 }
@@ -203,6 +206,7 @@ void Nemesis::BringToNode(Fault fault, uint64_t id) {
       return After(Duration(), [&node] { node.disk().SetCapacity(1ULL << 40); });
     }
     case Fault::kPause: return node.Pause(world_->now() + Duration());
+    case Fault::kFailedRead: return FailRead(id);
     case Fault::kDrift:
       return node.clock().SetRate(static_cast<int64_t>(rng_.Below(40'000)) - 20'000);
     case Fault::kJump:
@@ -256,8 +260,19 @@ void Nemesis::StartLater(uint64_t id, SteadyTime after) {
 void Nemesis::Start(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (node.running() || kept_down_.contains(id)) return;
+  const uint64_t failed_reads = node.disk().failed_reads();
+  if (fails_to_read_.erase(id) > 0) node.disk().InjectRead(rng_.Between(1, 60));
   const Status status = node.Start();
-  if (status.ok()) return;
+  if (status.ok()) {
+    rotten_.erase(id);  // the log that held it was dropped, or the file written anew
+    return;
+  }
+  if (node.disk().failed_reads() > failed_reads) return StartLater(id, seconds(1));
+  // The operator's answer to a disk that is not what it was.
+  if (status.code() == StatusCode::kDataLoss && rotten_.contains(id)) {
+    ++rot_refused_;
+    return Wipe(id);
+  }
   if (status.code() == StatusCode::kResourceExhausted) return StartLater(id, seconds(1));
   world_->Fail("node " + std::to_string(id) + " does not start: " + status.ToString());
 }
@@ -265,7 +280,7 @@ void Nemesis::Start(uint64_t id) {
 // Of the voters in force, few enough have lost their disks if this one does too, and all others are
 // there to tell who the voters are.
 bool Nemesis::MayLoseDisk(uint64_t id) {
-  if (changing_) return false;
+  if (changing_ || rotten_.contains(id)) return false;
   for (auto& [other, node] : *nodes_) {
     if (other != id && (!node->running() || node->process()->dead())) return false;
   }
@@ -276,7 +291,9 @@ bool Nemesis::MayLoseDisk(uint64_t id) {
   size_t lost = 0;
   for (const MemberId voter : now.voters) {
     const uint64_t lives_on = now.info.at(voter).node_id;
-    if (lives_on == id || nodes_->at(lives_on)->member() != voter) ++lost;
+    const bool is_lost =
+        lives_on == id || rotten_.contains(lives_on) || nodes_->at(lives_on)->member() != voter;
+    if (is_lost) ++lost;
   }
   return lost <= (now.voters.size() - 1) / 2;
 }
@@ -285,6 +302,7 @@ void Nemesis::Wipe(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (node.running()) node.Stop(Node::End::kPowerCut);
   stopping_.erase(id);
+  rotten_.erase(id);
   std::map<uint64_t, std::string> all;
   for (const auto& [other, each] : *nodes_) all[other] = each->address();
   node.Wipe(all);
@@ -292,11 +310,47 @@ void Nemesis::Wipe(uint64_t id) {
   StartLater(id, Duration());
 }
 
+// The node is started anew after a while, so that the bit is found before long, or was dropped with
+// the log that held it.
+void Nemesis::Rot(uint64_t id) {
+  Node& node = *nodes_->at(id);
+  if (!MayLoseDisk(id) || !node.running()) return;
+  if (!FlipColdBit(node.disk(), node.data_directory(), rng_)) return;
+  ++brought_[Fault::kRot];
+  rotten_.insert(id);
+  After(2 * Duration(), [this, id] {
+    if (rotten_.contains(id)) Stop(id, Node::End::kKill, milliseconds(100));
+  });
+}
+
+void Nemesis::FailRead(uint64_t id) {
+  Node& node = *nodes_->at(id);
+  if (!node.running()) return;
+  if (Chance(rng_, 0.6)) return node.disk().InjectRead(rng_.Between(1, 60));
+  fails_to_read_.insert(id);
+  Stop(id, Node::End::kKill, milliseconds(100));
+}
+
 // ---- Operators
+
+// A node of one version refuses those of the other; in the end all have the newer one.
+void Nemesis::Upgrade() {
+  if (std::exchange(upgrading_, true)) return;
+  ++brought_[Fault::kUpgrade];
+  ++(Chance(rng_, 0.5) ? version_.protocol : version_.engine);
+  const SteadyTime longest = 2 * Duration();
+  for (const uint64_t id : Ids()) {
+    After(Uniform(rng_, SteadyTime(0), longest), [this, id] {
+      nodes_->at(id)->Install(version_);
+      if (!ended_) StopGently(id);
+    });
+  }
+  After(longest + seconds(10), [this] { upgrading_ = false; });
+}
 
 void Nemesis::ChangeMembership() {
   Process* leader = Leader();
-  if (leader == nullptr || changing_) return;
+  if (leader == nullptr || changing_ || !rotten_.empty()) return;
   const raft::Configuration now = config();
   for (const MemberId voter : now.voters) {
     if (nodes_->at(now.info.at(voter).node_id)->member() != voter) return;  // being let in again
@@ -351,7 +405,9 @@ std::set<uint64_t> Nemesis::DrawMinority() {
   if (now.voters.empty() || now.joint() || ChangeUnderWay()) return out;
   size_t left = (now.voters.size() - 1) / 2;
   for (const MemberId voter : now.voters) {
-    if (nodes_->at(now.info.at(voter).node_id)->member() != voter && left > 0) --left;
+    const uint64_t lives_on = now.info.at(voter).node_id;
+    const bool is_lost = rotten_.contains(lives_on) || nodes_->at(lives_on)->member() != voter;
+    if (is_lost && left > 0) --left;
   }
   std::vector<uint64_t> nodes;
   for (const MemberId voter : now.voters) nodes.push_back(now.info.at(voter).node_id);
@@ -395,6 +451,11 @@ void Nemesis::Heal(const std::set<uint64_t>& left_out) {
     node->disk().SetCapacity(1ULL << 40);
     node->disk().ClearFaults();
     node->clock().SetRate(0);
+    node->Install(version_);
+    if (node->running() && node->version() != version_) {
+      stopping_.erase(id);
+      node->Stop(Node::End::kKill);
+    }
     if (left_out.contains(id)) {
       LeaveOut(id);
     } else if (!node->running()) {

@@ -39,6 +39,8 @@ class Nemesis {
   std::set<uint64_t> DrawMinority();
   // How often each fault was brought.
   const std::map<Fault, uint64_t>& brought() const { return brought_; }
+  // Nodes that refused to start on a disk that had rotten.
+  uint64_t rot_refused() const { return rot_refused_; }
 
  private:
   bool ChangeUnderWay();
@@ -59,6 +61,9 @@ class Nemesis {
   void SetCutBetween(const std::set<uint64_t>& side, bool both_ways, bool cut);
   bool MayLoseDisk(uint64_t node);
   void Wipe(uint64_t node);
+  void Rot(uint64_t node);
+  void FailRead(uint64_t node);
+  void Upgrade();
   void LeaveOut(uint64_t node);
   void ChangeMembership();
   void TransferLead();
@@ -78,8 +83,14 @@ class Nemesis {
   int heals_ = 0;
   bool changing_ = false;  // a change of membership is under way
   std::set<uint64_t> stopping_;
+  // A bit has flipped on their disks, and they have not started since. These disks count as lost.
+  std::set<uint64_t> rotten_;
+  std::set<uint64_t> fails_to_read_;  // at their next start
+  Version version_;                   // the newest
+  bool upgrading_ = false;
   std::set<uint64_t> kept_down_;
   std::map<Fault, uint64_t> brought_;
+  uint64_t rot_refused_ = 0;
   raft::Configuration config_;
   LogIndex config_index_;
 };

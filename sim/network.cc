@@ -18,6 +18,7 @@ struct Network::Transfer {
   MemberId from_member;
   MemberId to_member;
   std::shared_ptr<const transport::Identity> sender;
+  uint32_t version = 0;
   std::shared_ptr<transport::SnapshotSource> source;
   std::unique_ptr<transport::IncomingSnapshot> incoming;
   std::function<void(Status)> done;
@@ -127,22 +128,24 @@ void Network::SendOne(uint64_t from, GroupId group, uint64_t to, const raft::Mes
     world_->At(
         arrival, Label(Kind::kMessage, to),
         [this, from, incarnation = sender.incarnation, identity = sender.endpoint->identity(),
-         group, to, bytes] { Deliver(from, incarnation, *identity, group, to, bytes); });
+         version = sender.endpoint->protocol_version(), group, to,
+         bytes] { Deliver(from, incarnation, *identity, version, group, to, bytes); });
   }
 }
 
 void Network::Deliver(uint64_t from, uint64_t from_incarnation, const transport::Identity& sender,
-                      GroupId group, uint64_t to, const std::string& bytes) {
+                      uint32_t version, GroupId group, uint64_t to, const std::string& bytes) {
   link(from, to).bytes -= bytes.size();
   Result<raft::Message> message = transport::DecodeMessage(bytes);
   if (!message.ok()) {
     return world_->Fail("a message does not decode: " + message.status().ToString());
   }
   const auto target = attached_.find(to);
-  const bool reached = target != attached_.end() && !cut(from, to) &&
-                       transport::CheckCaller(transport::kProtocolVersion, sender, message->to,
-                                              *target->second.endpoint->identity())
-                           .ok();
+  const bool reached =
+      target != attached_.end() && !cut(from, to) &&
+      transport::CheckCaller(version, sender, message->to, *target->second.endpoint->identity(),
+                             target->second.endpoint->protocol_version())
+          .ok();
   if (!reached) return TellUnreachable(from, from_incarnation, group, message->to);
   if (Attached* told = Find(from, from_incarnation)) told->told_unreachable.erase(message->to);
   std::vector<raft::Message> messages;
@@ -168,6 +171,7 @@ void Network::TellUnreachable(uint64_t node, uint64_t incarnation, GroupId group
 void Network::Probe(uint64_t from, const std::string& address, SteadyTime timeout,
                     std::function<void(Result<transport::ProbeReply>)> done) {
   const uint64_t incarnation = attached_.at(from).incarnation;
+  const uint32_t version = attached_.at(from).endpoint->protocol_version();
   const auto answer = [this, from, incarnation, done](SteadyTime after,
                                                       Result<transport::ProbeReply> reply) {
     world_->After(after, Label(Kind::kCall, from), [this, from, incarnation, done, reply] {
@@ -177,20 +181,24 @@ void Network::Probe(uint64_t from, const std::string& address, SteadyTime timeou
   const uint64_t to = NodeAt(address);
   if (to == 0) return answer(milliseconds(1), Unavailable("cannot reach " + address));
   if (!Passes(from, to)) return answer(timeout, DeadlineExceeded("no answer from " + address));
-  world_->After(Delay(from, to), Label(Kind::kCall, to),
-                [this, from, to, address, answer, timeout] {
-                  const auto target = attached_.find(to);
-                  if (target == attached_.end() ||
-                      target->second.endpoint->runs_at() > world_->now() || !Passes(to, from)) {
-                    return answer(timeout, DeadlineExceeded("no answer from " + address));
-                  }
-                  answer(Delay(to, from), target->second.endpoint->OnProbe());
-                });
+  world_->After(
+      Delay(from, to), Label(Kind::kCall, to), [this, from, to, version, address, answer, timeout] {
+        const auto target = attached_.find(to);
+        if (target == attached_.end() || target->second.endpoint->runs_at() > world_->now() ||
+            !Passes(to, from)) {
+          return answer(timeout, DeadlineExceeded("no answer from " + address));
+        }
+        const Status same =
+            transport::CheckProtocolVersion(version, target->second.endpoint->protocol_version());
+        if (!same.ok()) return answer(Delay(to, from), same);
+        answer(Delay(to, from), target->second.endpoint->OnProbe());
+      });
 }
 
 void Network::Join(uint64_t from, const std::string& address, const transport::JoinRequest& request,
                    SteadyTime timeout, std::function<void(Result<transport::JoinReply>)> done) {
   const uint64_t incarnation = attached_.at(from).incarnation;
+  const uint32_t version = attached_.at(from).endpoint->protocol_version();
   auto answered = std::make_shared<bool>(false);
   const auto answer = [this, from, incarnation, done, answered](
                           SteadyTime after, Result<transport::JoinReply> reply) {
@@ -205,18 +213,22 @@ void Network::Join(uint64_t from, const std::string& address, const transport::J
   const uint64_t to = NodeAt(address);
   if (to == 0) return answer(milliseconds(1), Unavailable("cannot reach " + address));
   if (!Passes(from, to)) return;
-  world_->After(Delay(from, to), Label(Kind::kCall, to), [this, from, to, request, answer] {
-    const auto target = attached_.find(to);
-    if (target == attached_.end() || target->second.endpoint->runs_at() > world_->now()) return;
-    const Status engine =
-        transport::CheckEngine(request.engine, target->second.endpoint->identity()->engine);
-    if (!engine.ok()) return answer(Delay(to, from), engine);
-    target->second.endpoint->OnJoin(request,
-                                    [this, from, to, answer](Result<transport::JoinReply> reply) {
-                                      if (Passes(to, from))
-                                        answer(Delay(to, from), std::move(reply));
-                                    });
-  });
+  world_->After(
+      Delay(from, to), Label(Kind::kCall, to), [this, from, to, version, request, answer] {
+        const auto target = attached_.find(to);
+        if (target == attached_.end() || target->second.endpoint->runs_at() > world_->now()) return;
+        Status same =
+            transport::CheckProtocolVersion(version, target->second.endpoint->protocol_version());
+        if (same.ok()) {
+          same =
+              transport::CheckEngine(request.engine, target->second.endpoint->identity()->engine);
+        }
+        if (!same.ok()) return answer(Delay(to, from), same);
+        target->second.endpoint->OnJoin(
+            request, [this, from, to, answer](Result<transport::JoinReply> reply) {
+              if (Passes(to, from)) answer(Delay(to, from), std::move(reply));
+            });
+      });
 }
 
 // ---- Snapshots
@@ -233,6 +245,7 @@ void Network::SendSnapshot(uint64_t from, GroupId group,
   transfer->from_member = from_member;
   transfer->to_member = to;
   transfer->sender = sender.endpoint->identity();
+  transfer->version = sender.endpoint->protocol_version();
   transfer->source = std::move(source);
   transfer->done = std::move(done);
   const auto peer = peers.find(to);
@@ -277,8 +290,8 @@ void Network::StepTransfer(const std::shared_ptr<Transfer>& transfer) {
 Status Network::SendChunk(Transfer* t, Endpoint* receiver) {
   const raft::SnapshotMeta& meta = t->source->meta();
   if (t->incoming == nullptr) {
-    RETURN_IF_ERROR(transport::CheckCaller(transport::kProtocolVersion, *t->sender, t->to_member,
-                                           *receiver->identity()));
+    RETURN_IF_ERROR(transport::CheckCaller(t->version, *t->sender, t->to_member,
+                                           *receiver->identity(), receiver->protocol_version()));
     if (receiving_[t->to_incarnation] > 1) return Aborted("another snapshot is being received");
     if (!receiver->OnSnapshotOffered(t->from_member, meta)) {
       return Aborted("the snapshot is not wanted");

@@ -30,6 +30,8 @@ class Endpoint {
  public:
   virtual ~Endpoint() = default;
   virtual std::shared_ptr<const transport::Identity> identity() const = 0;
+  // Of the messages between peers, that it speaks.
+  virtual uint32_t protocol_version() const = 0;
   virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
   virtual void OnCaller(MemberId member, const std::string& address) = 0;
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
@@ -120,7 +122,7 @@ class Network {
   Link& link(uint64_t from, uint64_t to) { return links_[{from, to}]; }
   void SendOne(uint64_t from, GroupId group, uint64_t to, const raft::Message& message);
   void Deliver(uint64_t from, uint64_t from_incarnation, const transport::Identity& sender,
-               GroupId group, uint64_t to, const std::string& bytes);
+               uint32_t version, GroupId group, uint64_t to, const std::string& bytes);
   void TellUnreachable(uint64_t node, uint64_t incarnation, GroupId group, MemberId member);
   void StepTransfer(const std::shared_ptr<Transfer>& transfer);
   Status SendChunk(Transfer* transfer, Endpoint* receiver);

@@ -30,6 +30,13 @@ struct NodeOptions {
   SteadyTime apply_mean = microseconds(200);
 };
 
+// Of the program: nodes talk only to those whose version is the same in both.
+struct Version {
+  uint32_t protocol = 1;
+  uint32_t engine = 1;
+  bool operator==(const Version&) const = default;
+};
+
 class Node {
  public:
   Node(World* world, Network* network, Observer* observer, uint64_t id, NodeOptions options);
@@ -45,6 +52,10 @@ class Node {
   SimClock& clock() { return clock_; }
   FaultFileSystem& disk() { return *disk_; }
   Rng& rng() { return rng_; }
+
+  // The version that runs, or ran last; another one is installed, and runs from the next start on.
+  const Version& version() const { return version_; }
+  void Install(const Version& version) { installed_ = version; }
 
   // Starts a process; an error says why it could not, and the node stays down.
   Status Start();
@@ -81,6 +92,8 @@ class Node {
   std::unique_ptr<FaultFileSystem> disk_;
   std::unique_ptr<Process> process_;
   uint64_t starts_ = 0;
+  Version version_;
+  Version installed_;
   MemberId last_member_;  // of the process before this one
   SteadyTime paused_until_{0};
   SteadyTime disk_stalled_until_{0};

@@ -10,12 +10,19 @@ T Pick(Rng& rng, const T (&choices)[N]) {
   return choices[rng.Below(N)];
 }
 
+// Which kinds of data there are, and how much of the load each has.
+void DrawTasks(Rng& rng, TaskOptions* tasks) {
+  tasks->read_share = Pick(rng, {0.2, 0.4, 0.6});
+  int total = 0;
+  for (int& weight : tasks->weights) total += weight = Pick(rng, {0, 0, 1, 2, 6});
+  if (total == 0) tasks->weights[static_cast<size_t>(Family::kCounters)] = 1;
+}
+
 void DrawSettings(Rng& rng, Plan* plan) {
   node::ReplicaOptions& replica = plan->node.replica;
   replica.tick = Pick(rng, {milliseconds(10), milliseconds(20), milliseconds(50)});
   replica.election_ticks = Pick(rng, {10, 15, 15, 30});
   replica.heartbeat_ticks = Pick(rng, {2, 3, 3});
-  replica.engine = "sim";
   replica.batch_commands_max = Pick(rng, {1, 8, 1024});
   replica.checkpoint_wal_bytes = Pick(rng, {64 << 10, 256 << 10, 1 << 20});
   replica.log_bytes_max = Pick(rng, {8 << 10, 64 << 10, 256 << 10, 1 << 20});
@@ -28,7 +35,8 @@ void DrawSettings(Rng& rng, Plan* plan) {
   plan->network.chunk_bytes = Pick(rng, {4 << 10, 16 << 10, 64 << 10});
   plan->workload.clients = static_cast<int>(rng.Between(2, 8));
   plan->workload.depth = Pick(rng, {1, 4, 8});
-  plan->workload.registers = Pick(rng, {2, 8, 32});
+  plan->workload.tasks.keys = Pick(rng, {2, 8, 32});
+  DrawTasks(rng, &plan->workload.tasks);
   plan->workload.think_mean =
       Pick(rng, {milliseconds(500), milliseconds(1000), milliseconds(2000)});
   plan->workload.stray = Pick(rng, {0.02, 0.1, 0.5});
@@ -40,6 +48,7 @@ SteadyTime Interval(Rng& rng, Fault fault) {
   switch (fault) {
     case Fault::kBlackout:
     case Fault::kWipe:
+    case Fault::kUpgrade:
     case Fault::kMembership: return 2 * often;
     default: return often;
   }
@@ -61,7 +70,8 @@ const char* FaultName(Fault fault) {
       "loss",     "duplicate",   "reorder",       "slow",       "partition", "one_way",
       "partial",  "clog",        "transfer",      "kill",       "power_cut", "cut_in_write",
       "blackout", "failed_sync", "stall",         "slow_disk",  "disk_full", "pause",
-      "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump"};
+      "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump",
+      "rot",      "failed_read", "upgrade"};
   return kNames[static_cast<size_t>(fault)];
 }
 
@@ -112,7 +122,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.fault_time = seconds(60);
   } else {
     return InvalidArgument("no profile " + profile +
-                           "; there are: swarm, short, crash, members, lag, storm, calm");
+                           "; there are: swarm, short, crash, members, lag, storm, calm, mix");
   }
   return plan;
 }

@@ -39,6 +39,9 @@ enum class Fault : uint8_t {
   kMembership,    // nodes come and go
   kDrift,         // clocks run at different rates
   kJump,          // wall clocks jump
+  kRot,           // a bit flips in what a disk has held for a while
+  kFailedRead,    // a read of the disk fails
+  kUpgrade,       // nodes get another version of messages or engine, one after the other
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);

@@ -64,6 +64,7 @@ class Process final : public Endpoint,
 
   // ---- Endpoint
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
+  uint32_t protocol_version() const override { return node_->version().protocol; }
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
   void OnCaller(MemberId member, const std::string& address) override;
   void OnUnreachable(GroupId group, MemberId member) override;

@@ -9,7 +9,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <new>
 #include <vector>
 
@@ -21,22 +24,38 @@ namespace {
 
 constexpr uint64_t kTwiceEvery = 20;
 
+// What is summed up.
+constexpr struct {
+  const char* name;
+  uint64_t (*of)(const Report&);
+} kCounted[] = {
+    {"acknowledged", [](const Report& r) { return r.clients.acknowledged; }},
+    {"reads", [](const Report& r) { return r.clients.reads; }},
+    {"session reads", [](const Report& r) { return r.clients.session_reads; }},
+    {"two-phase commits", [](const Report& r) { return r.clients.committed; }},
+    {"attempts", [](const Report& r) { return r.clients.attempts; }},
+    {"outcome unknown", [](const Report& r) { return r.clients.unknown; }},
+    {"operations judged", [](const Report& r) { return r.judged.operations; }},
+    {"histories not judged", [](const Report& r) { return r.judged.unknown; }},
+    {"disk reads failed", [](const Report& r) { return r.failed_reads; }},
+    {"rotten disks refused", [](const Report& r) { return r.rot_refused; }},
+    {"elections", [](const Report& r) { return r.elections; }},
+    {"entries committed", [](const Report& r) { return r.committed; }},
+    {"digests compared", [](const Report& r) { return r.digests_compared; }},
+    {"messages", [](const Report& r) { return r.network.messages; }},
+    {"snapshots", [](const Report& r) { return r.network.snapshots_sent; }},
+    {"events", [](const Report& r) { return r.events; }},
+};
+constexpr size_t kCounts = std::size(kCounted);
+
 // What a seed comes to, in memory shared by the processes.
 struct Outcome {
   uint64_t seed = 0;
-  bool failed = false;
+  bool begun = false;
+  bool failed = true;  // until it has come to its end
   double simulated_s = 0;
   double wall_s = 0;
-  uint64_t acknowledged = 0;
-  uint64_t reads = 0;
-  uint64_t attempts = 0;
-  uint64_t unknown = 0;
-  uint64_t committed = 0;
-  uint64_t messages = 0;
-  uint64_t snapshots = 0;
-  uint64_t elections = 0;
-  uint64_t digests = 0;
-  uint64_t events = 0;
+  double counts[kCounts] = {};
   bool brought[kFaults] = {};
 };
 
@@ -64,43 +83,57 @@ double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Of a seed that failed, or of all if that is wanted.
+void WriteHistory(const RunnerOptions& options, uint64_t seed, const std::string& profile,
+                  const Report& report) {
+  if (!report.failure && options.history.empty()) return;
+  const char* directory = std::getenv("TMPDIR");
+  std::string prefix = options.history;
+  if (prefix.empty()) {
+    prefix = std::string(directory != nullptr ? directory : "/tmp") + "/cairn-sim." + profile +
+             "." + std::to_string(seed);
+  } else if (options.seeds > 1 || options.for_seconds > 0) {
+    prefix += "." + std::to_string(seed);
+  }
+  const std::vector<std::string> paths = report.histories->Write(prefix);
+  if (paths.empty()) std::fprintf(stderr, "  cannot write the history to %s\n", prefix.c_str());
+  for (const std::string& path : paths) std::fprintf(stderr, "  history: %s\n", path.c_str());
+}
+
 // True if it failed.
 bool RunOne(const RunnerOptions& options, uint64_t seed, Outcome* outcome) {
+  const std::string profile = ProfileOf(seed, options.profile);
   std::snprintf(last_words, sizeof last_words, "FAILED: a check was broken; again with: %s\n",
-                Again(seed, options.profile).c_str());
+                Again(seed, profile).c_str());
   const double begun = Now();
-  const Result<Report> report = RunSeed(seed, options.profile);
   outcome->seed = seed;
+  outcome->begun = true;
+  const Result<Report> report = RunSeed(seed, profile);
   outcome->wall_s = Now() - begun;
   if (!report.ok()) {
     std::fprintf(stderr, "%s\n", report.status().ToString().c_str());
-    return outcome->failed = true;
+    return true;
   }
   outcome->simulated_s = std::chrono::duration<double>(report->simulated).count();
-  outcome->acknowledged = report->clients.acknowledged;
-  outcome->reads = report->clients.reads;
-  outcome->attempts = report->clients.attempts;
-  outcome->unknown = report->clients.unknown;
-  outcome->committed = report->clients.committed;
-  outcome->messages = report->network.messages;
-  outcome->snapshots = report->network.snapshots_sent;
-  outcome->elections = report->elections;
-  outcome->digests = report->digests_compared;
-  outcome->events = report->events;
+  for (size_t i = 0; i < kCounts; ++i) {
+    outcome->counts[i] = static_cast<double>(kCounted[i].of(*report));
+  }
   for (const auto& [fault, times] : report->brought) {
     outcome->brought[static_cast<size_t>(fault)] = times > 0;
   }
   if (report->failure) {
     std::fprintf(stderr, "FAILED at %.3f s: %s\n  again with: %s\n", outcome->simulated_s,
-                 report->failure->c_str(), Again(seed, options.profile).c_str());
-    return outcome->failed = true;
+                 report->failure->c_str(), Again(seed, profile).c_str());
   }
+  WriteHistory(options, seed, profile, *report);
+  if (report->failure) return true;
+  outcome->failed = false;
   if (options.print_each) {
     std::printf(
-        "seed %lu: %.0f s simulated in %.2f s, %lu events, %lu acknowledged, %lu elections, "
+        "seed %lu %s: %.0f s simulated in %.2f s, %lu events, %lu acknowledged, %lu elections, "
         "trace %016lx\n",
-        seed, outcome->simulated_s, outcome->wall_s, report->events, outcome->acknowledged,
-        outcome->elections, report->trace_hash);
+        seed, profile.c_str(), outcome->simulated_s, outcome->wall_s, report->events,
+        report->clients.acknowledged, report->elections, report->trace_hash);
     std::fflush(stdout);
   }
   return false;
@@ -125,44 +158,89 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void PrintSums(const Shared& shared, double wall_s) {
-  std::vector<const Outcome*> all;
+// The sums over all seeds.
+struct Sums {
+  size_t seeds = 0;
+  size_t failed = 0;
+  double wall_s = 0;
+  double simulated_s = 0;
+  double simulated_s_median = 0;
+  double wall_s_median = 0;
+  double totals[kCounts] = {};
+  double medians[kCounts] = {};
+  double shares[kFaults] = {};  // of the seeds, with each fault
+  std::vector<uint64_t> failures;
+};
+
+Sums SumUp(const Shared& shared, double wall_s) {
+  Sums sums;
+  sums.wall_s = wall_s;
+  std::vector<double> simulated;
+  std::vector<double> walls;
+  std::vector<double> counts[kCounts];
   for (const Outcome& outcome : shared.outcomes) {
-    if (outcome.wall_s > 0) all.push_back(&outcome);
+    if (!outcome.begun) continue;
+    ++sums.seeds;
+    if (outcome.failed) sums.failures.push_back(outcome.seed);
+    simulated.push_back(outcome.simulated_s);
+    walls.push_back(outcome.wall_s);
+    sums.simulated_s += outcome.simulated_s;
+    for (size_t i = 0; i < kCounts; ++i) {
+      counts[i].push_back(outcome.counts[i]);
+      sums.totals[i] += outcome.counts[i];
+    }
+    for (size_t i = 0; i < kFaults; ++i) sums.shares[i] += outcome.brought[i];
   }
-  const auto sum = [&](auto member) {
-    double total = 0;
-    for (const Outcome* outcome : all) total += static_cast<double>(outcome->*member);
-    return total;
-  };
-  const auto median = [&](auto member) {
-    std::vector<double> values;
-    for (const Outcome* outcome : all) values.push_back(static_cast<double>(outcome->*member));
-    return Median(std::move(values));
-  };
-  std::printf("seeds %zu, failed %.0f, wall %.0f s\n", all.size(), sum(&Outcome::failed), wall_s);
-  std::printf("simulated %.1f h (median %.0f s a seed, in %.2f s)\n",
-              sum(&Outcome::simulated_s) / 3600, median(&Outcome::simulated_s),
-              median(&Outcome::wall_s));
-  std::printf(
-      "acknowledged %.0f (median %.0f a seed), of them reads %.0f, two-phase commits %.0f; "
-      "attempts %.0f, outcome unknown %.0f\n",
-      sum(&Outcome::acknowledged), median(&Outcome::acknowledged), sum(&Outcome::reads),
-      sum(&Outcome::committed), sum(&Outcome::attempts), sum(&Outcome::unknown));
-  std::printf(
-      "messages %.0f, snapshots %.0f, elections %.0f (median %.0f), digests compared %.0f, "
-      "events %.0f\n",
-      sum(&Outcome::messages), sum(&Outcome::snapshots), sum(&Outcome::elections),
-      median(&Outcome::elections), sum(&Outcome::digests), sum(&Outcome::events));
+  sums.failed = sums.failures.size();
+  sums.simulated_s_median = Median(std::move(simulated));
+  sums.wall_s_median = Median(std::move(walls));
+  for (size_t i = 0; i < kCounts; ++i) sums.medians[i] = Median(std::move(counts[i]));
+  for (double& share : sums.shares) share /= static_cast<double>(std::max<size_t>(sums.seeds, 1));
+  return sums;
+}
+
+void Print(const Sums& sums) {
+  std::printf("seeds %zu, failed %zu, wall %.0f s\n", sums.seeds, sums.failed, sums.wall_s);
+  std::printf("%-22s %14.1f  median of a seed %.0f s, in %.2f s\n", "simulated hours",
+              sums.simulated_s / 3600, sums.simulated_s_median, sums.wall_s_median);
+  for (size_t i = 0; i < kCounts; ++i) {
+    std::printf("%-22s %14.0f  median of a seed %.0f\n", kCounted[i].name, sums.totals[i],
+                sums.medians[i]);
+  }
   std::printf("share of seeds with each fault:");
   for (size_t i = 0; i < kFaults; ++i) {
-    const auto n = std::count_if(all.begin(), all.end(),
-                                 [i](const Outcome* outcome) { return outcome->brought[i]; });
-    std::printf(
-        " %s %.0f%%", FaultName(static_cast<Fault>(i)),
-        100.0 * static_cast<double>(n) / static_cast<double>(std::max<size_t>(all.size(), 1)));
+    std::printf(" %s %.0f%%", FaultName(static_cast<Fault>(i)), 100 * sums.shares[i]);
   }
   std::printf("\n");
+}
+
+bool WriteJson(const RunnerOptions& options, const Sums& sums) {
+  std::ofstream out(options.json);
+  out << "{\"profile\": \"" << options.profile << "\", \"first_seed\": " << options.seed
+      << ", \"jobs\": " << options.jobs << ", \"seeds\": " << sums.seeds
+      << ", \"failed\": " << sums.failed << ", \"wall_s\": " << sums.wall_s
+      << ",\n \"simulated_hours\": " << sums.simulated_s / 3600 << ",\n \"totals\": {";
+  out.precision(15);
+  for (size_t i = 0; i < kCounts; ++i) {
+    out << (i == 0 ? "" : ", ") << "\"" << kCounted[i].name << "\": " << sums.totals[i];
+  }
+  out << "},\n \"medians\": {\"simulated_s\": " << sums.simulated_s_median
+      << ", \"wall_s\": " << sums.wall_s_median;
+  for (size_t i = 0; i < kCounts; ++i) {
+    out << ", \"" << kCounted[i].name << "\": " << sums.medians[i];
+  }
+  out << "},\n \"fault_shares\": {";
+  for (size_t i = 0; i < kFaults; ++i) {
+    out << (i == 0 ? "" : ", ") << "\"" << FaultName(static_cast<Fault>(i))
+        << "\": " << sums.shares[i];
+  }
+  out << "},\n \"failures\": [";
+  for (size_t i = 0; i < sums.failures.size(); ++i) {
+    out << (i == 0 ? "\"" : ", \"")
+        << Again(sums.failures[i], ProfileOf(sums.failures[i], options.profile)) << "\"";
+  }
+  out << "]}\n";
+  return out.flush().good();
 }
 
 }  // namespace
@@ -181,8 +259,16 @@ Result<Report> RunSeed(uint64_t seed, const std::string& profile) {
   return report;
 }
 
+std::string ProfileOf(uint64_t seed, const std::string& profile) {
+  if (profile != "mix") return profile;
+  constexpr const char* kOf[] = {"storm", "members", "lag",   "swarm", "swarm",
+                                 "swarm", "swarm",   "swarm", "swarm", "swarm"};
+  return kOf[seed % std::size(kOf)];
+}
+
 int RunSeeds(const RunnerOptions& options) {
-  if (const Result<Plan> plan = MakePlan(options.seed, options.profile); !plan.ok()) {
+  if (const Result<Plan> plan = MakePlan(options.seed, ProfileOf(options.seed, options.profile));
+      !plan.ok()) {
     std::fprintf(stderr, "%s\n", plan.status().message().c_str());
     return 2;
   }
@@ -212,10 +298,13 @@ int RunSeeds(const RunnerOptions& options) {
       if (wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) crashed = true;
     }
   }
-  PrintSums(*shared, Now() - begun);
-  const bool failed = std::any_of(std::begin(shared->outcomes), std::end(shared->outcomes),
-                                  [](const Outcome& outcome) { return outcome.failed; });
-  return failed || crashed ? 1 : 0;
+  const Sums sums = SumUp(*shared, Now() - begun);
+  Print(sums);
+  if (!options.json.empty() && !WriteJson(options, sums)) {
+    std::fprintf(stderr, "cannot write %s\n", options.json.c_str());
+    return 2;
+  }
+  return sums.failed > 0 || crashed ? 1 : 0;
 }
 
 }  // namespace cairn::sim

@@ -100,7 +100,7 @@ Report Simulation::Run() {
     std::vector<uint64_t> members;
     for (const auto& [id, info] : nemesis_.config().info) members.push_back(info.node_id);
     for (const uint64_t member : members) checker_.Compare(member);
-    workload_.CheckFinal(members.front());
+    workload_.Judge(members.front());
   }
 
   Report report;
@@ -114,6 +114,10 @@ Report Simulation::Run() {
   report.digests_compared = checker_.digests_compared();
   report.committed = checker_.committed_last().value();
   report.brought = nemesis_.brought();
+  report.rot_refused = nemesis_.rot_refused();
+  for (const auto& [id, node] : nodes_) report.failed_reads += node->disk().failed_reads();
+  report.judged = workload_.histories().counts();
+  report.histories = std::make_shared<const Histories>(workload_.histories());
   return report;
 }
 

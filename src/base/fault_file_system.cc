@@ -38,6 +38,7 @@ class FaultFileSystem::FaultFile final : public File {
     std::lock_guard lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
     if (++fs_.reads_ == fs_.read_fault_at_) {
+      ++fs_.failed_reads_;
       return Internal("read " + path_ + ": injected input/output error");
     }
     if (offset >= inode_->cache.size()) return std::string();
@@ -163,6 +164,11 @@ uint64_t FaultFileSystem::reads() const {
   return reads_;
 }
 
+uint64_t FaultFileSystem::failed_reads() const {
+  std::lock_guard lock(mutex_);
+  return failed_reads_;
+}
+
 uint64_t FaultFileSystem::syncs() const {
   std::lock_guard lock(mutex_);
   return syncs_;
@@ -220,12 +226,12 @@ void FaultFileSystem::ApplyChange(const NameChange& change, Names* names) {
 
 void FaultFileSystem::Crash(Unsynced unsynced) {
   std::lock_guard lock(mutex_);
-  size_t kept = 0;
-  if (unsynced == Unsynced::kKeepAll) kept = unsynced_names_.size();
-  if (unsynced == Unsynced::kKeepRandom || unsynced == Unsynced::kTorn) {
-    kept = rng_.Below(unsynced_names_.size() + 1);
+  size_t prefix = unsynced == Unsynced::kDrop ? 0 : unsynced_names_.size();
+  if (unsynced == Unsynced::kTorn) prefix = rng_.Below(unsynced_names_.size() + 1);
+  for (size_t i = 0; i < prefix; ++i) {
+    if (unsynced == Unsynced::kKeepRandom && rng_.Below(2) == 0) continue;
+    ApplyChange(unsynced_names_[i], &durable_names_);
   }
-  for (size_t i = 0; i < kept; ++i) ApplyChange(unsynced_names_[i], &durable_names_);
   unsynced_names_.clear();
   names_ = durable_names_;
   for (const auto& [path, inode] : names_) CrashInodeLocked(*inode, unsynced);

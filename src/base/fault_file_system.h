@@ -37,8 +37,9 @@ class FaultFileSystem final : public FileSystem {
   // What a crash leaves of writes, and of changes of names, that were not synced.
   enum class Unsynced {
     kDrop,        // nothing
-    kKeepRandom,  // any subset of the sectors, a random prefix of the changes of names
-    kTorn,        // of each file a random prefix of the dirty sectors in file order; names as above
+    kKeepRandom,  // any subset of the sectors, and of the changes of names
+    kTorn,        // of each file a random prefix of the dirty sectors in file order, and of the
+                  // changes of names
     kKeepAll,     // all: what killing the process, not the machine, leaves
   };
 
@@ -59,6 +60,8 @@ class FaultFileSystem final : public FileSystem {
   // Operations so far.
   uint64_t operations() const;
   uint64_t reads() const;
+  // Of the reads, those that failed by InjectRead.
+  uint64_t failed_reads() const;
   // Of the operations, calls of Sync: what group commit is measured by.
   uint64_t syncs() const;
 
@@ -123,6 +126,7 @@ class FaultFileSystem final : public FileSystem {
   Fault fault_ = Fault::kFailOnce;
   uint64_t reads_ = 0;
   uint64_t read_fault_at_ = 0;  // read that fails; 0: none
+  uint64_t failed_reads_ = 0;
   bool power_is_off_ = false;
   uint64_t capacity_bytes_ = 1ULL << 40;
   bool sync_lies_ = false;

@@ -1,5 +1,6 @@
 #include "base/fault_file_system.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace cairn {
@@ -56,6 +57,23 @@ TEST_F(FaultFileSystemTest, ANameIsDurableOnlyAfterItsDirectoryIsSynced) {
   ASSERT_TRUE(fs_.Remove("d/b").ok());
   fs_.Crash(Unsynced::kDrop);
   EXPECT_EQ(fs_.Contents("d/b"), "x") << "the removal is lost";
+}
+
+TEST_F(FaultFileSystemTest, ACrashKeepsAnySubsetOfTheRenamesThatWereNotSynced) {
+  std::set<std::vector<std::string>> found;
+  for (int i = 0; i < 100; ++i) {
+    for (const char* name : {"d/a", "d/b", "d/A", "d/B"}) (void)fs_.Remove(name);
+    Durable("d/a", "x");
+    Durable("d/b", "x");
+    ASSERT_TRUE(fs_.SyncDirectory("d").ok());
+    ASSERT_TRUE(fs_.Rename("d/a", "d/A").ok());
+    ASSERT_TRUE(fs_.Rename("d/b", "d/B").ok());
+    fs_.Crash(Unsynced::kKeepRandom);
+    found.insert(fs_.List("d").value());
+  }
+  EXPECT_THAT(found, testing::UnorderedElementsAre(
+                         testing::ElementsAre("a", "b"), testing::ElementsAre("A", "b"),
+                         testing::ElementsAre("B", "a"), testing::ElementsAre("A", "B")));
 }
 
 TEST_F(FaultFileSystemTest, ACrashKeepsWholeSectorsOrTornPrefixes) {

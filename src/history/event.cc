@@ -50,6 +50,9 @@ std::optional<Event> EventOf(const DatumMap& members) {
     if (time->number() == nullptr) return std::nullopt;
     event.time_ns = *time->number();
   }
+  if (const Datum* node = Member(members, "node"); node != nullptr && node->number() != nullptr) {
+    event.node = *node->number();
+  }
   if (const Datum* value = Member(members, "value"); value != nullptr) event.value = *value;
   return event;
 }
@@ -114,6 +117,7 @@ std::string ToJsonLine(const Event& event, size_t index) {
   return "{\"type\":\"" + type + "\",\"f\":" + ToString(Datum(event.f)) +
          ",\"process\":" + std::to_string(event.process) +
          ",\"time\":" + std::to_string(event.time_ns) + ",\"index\":" + std::to_string(index) +
+         (event.node == 0 ? "" : ",\"node\":" + std::to_string(event.node)) +
          ",\"value\":" + ToString(event.value) + "}";
 }
 

@@ -29,6 +29,7 @@ struct Event {
   int64_t time_ns = 0;  // of any clock that all clients share
   std::string f;        // what is asked: "read", "write", "cas", "append", "txn", ...
   Datum value;
+  int64_t node = 0;  // of the system, that answered; 0: none, or not known
 
   bool operator==(const Event&) const = default;
 };

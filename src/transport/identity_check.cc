@@ -22,11 +22,11 @@ std::string Clip(const std::string& text, size_t difference) {
 
 }  // namespace
 
-Status CheckProtocolVersion(uint32_t caller_version) {
-  if (caller_version == kProtocolVersion) return OkStatus();
+Status CheckProtocolVersion(uint32_t caller_version, uint32_t own_version) {
+  if (caller_version == own_version) return OkStatus();
   return FailedPrecondition("the caller speaks peer protocol version " +
                             std::to_string(caller_version) + ", this node version " +
-                            std::to_string(kProtocolVersion));
+                            std::to_string(own_version));
 }
 
 Status CheckEngine(const std::string& caller_engine, const std::string& own_engine) {
@@ -39,8 +39,8 @@ Status CheckEngine(const std::string& caller_engine, const std::string& own_engi
 }
 
 Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId target,
-                   const Identity& self) {
-  RETURN_IF_ERROR(CheckProtocolVersion(caller_version));
+                   const Identity& self, uint32_t own_version) {
+  RETURN_IF_ERROR(CheckProtocolVersion(caller_version, own_version));
   if (self.cluster_id == 0 || self.member.is_none()) {
     return Unavailable("the caller is of cluster " + std::to_string(caller.cluster_id) +
                        ", this node is not a member of any cluster yet");

@@ -1,0 +1,110 @@
+// Tasks: what the simulated clients do. A task is one operation of a history, and takes one request
+// or, for a transaction of two phases, several.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/rng.h"
+#include "history/event.h"
+#include "sim/histories.h"
+#include "state_machine/command.h"
+
+namespace cairn::sim {
+
+// What is asked of a node.
+struct Request {
+  std::optional<state_machine::Operation> write;  // absent: a read, of one point in the log
+  std::vector<state_machine::Statement> queries;
+  std::string version_of;   // a table whose version is read, as one row
+  bool of_session = false;  // of any node, if it has applied what the session has seen
+  bool may_fail = false;    // what it touches may be held by a transaction of two phases
+};
+
+// What came of it. kOk: `result` holds it, and its status is OK. kFail: surely nothing.
+struct Answer {
+  history::EventType type = history::EventType::kInfo;
+  const state_machine::CommandResult* result = nullptr;
+};
+
+// The end of a task.
+struct End {
+  history::EventType type = history::EventType::kInfo;
+  history::Datum value;
+  std::string broken;  // not empty: an answer that is wrong by itself
+};
+
+struct Task {
+  std::optional<Family> family;  // absent: in no history
+  bool of_session = false;
+  std::string f;
+  history::Datum asked;
+  Request first;
+  std::function<std::variant<Request, End>(const Answer&)> next;
+};
+
+struct TaskOptions {
+  int keys = 8;  // counters and registers
+  double read_share = 0.4;
+  // How much of the load each kind of data has.
+  std::array<int, kFamilies> weights{4, 2, 2, 4, 1, 2, 1};
+};
+
+class Tasks {
+ public:
+  Tasks(Rng rng, TaskOptions options) : rng_(rng), options_(options) {}
+
+  static constexpr int64_t kBankTotal = 600;
+
+  Task MakeTables();
+  Task Draw();
+  // Reads of all there is, for the end.
+  std::vector<Task> FinalReads();
+
+ private:
+  static constexpr int kListSlots = 8;
+  static constexpr int kListTables = 4;
+  struct Append {
+    int64_t key;
+    int64_t value;
+    bool reads_only;
+  };
+
+  Task DrawCounter();
+  Task DrawRegister();
+  Task DrawSet();
+  Task DrawList();
+  Task DrawListRead(bool of_session);
+  Task DrawTransfer();
+  Task DrawVersion();
+  Task DrawMixed();
+  Task ReadCounter(int64_t key);
+  Task ReadRegister(int64_t key);
+  Task ReadSet(int64_t group);
+  Task ReadLists(std::vector<int64_t> keys, bool of_session);
+  Task ReadBank();
+  Task ReadVersion(int64_t table);
+  // A transaction of two phases: each statement is prepared, then all are committed, rolled back,
+  // or left to expire. `answer` makes the task's value of the rows.
+  Task TwoPhases(Task task, std::vector<state_machine::Statement> statements,
+                 std::function<history::Datum(const state_machine::CommandResult&)> answer);
+  int64_t ListKey();
+  bool Chance(double share) { return static_cast<double>(rng_.Below(1000)) < share * 1000; }
+
+  Rng rng_;
+  const TaskOptions options_;
+  int64_t next_value_ = 1;
+  uint64_t next_tx_ = 1;
+  int64_t next_item_ = 0;
+  std::map<int64_t, int64_t> register_values_;  // last known of each, for compare-and-set
+  std::array<int64_t, kListSlots> list_generations_{};
+  std::array<int, kListSlots> list_appends_{};
+};
+
+}  // namespace cairn::sim
