@@ -1,5 +1,6 @@
 #include "server/database_service.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
