@@ -74,10 +74,12 @@ void LogWorker::Run() {
 
 bool LogWorker::RunTasks(std::vector<Task> tasks) {
   for (Task& task : tasks) {
-    // While the disk is full compaction may pass, and must: it may be what frees the space. The
+    // While the disk is full compaction may pass, and must: it may be what frees the space. So may
+    // fetches, which read what is durable, and which apply and thereby compaction wait for. The
     // rest waits its turn.
-    if (full_ && std::holds_alternative<CompactionPoint>(task)) {
-      Compact(std::get<CompactionPoint>(task));
+    if (full_ && (std::holds_alternative<CompactionPoint>(task) ||
+                  std::holds_alternative<raft::Fetch>(task))) {
+      RunTask(&task);
     } else {
       queue_.push_back(std::move(task));
     }
@@ -137,10 +139,19 @@ void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
   }
 }
 
+Status LogWorker::WriteFirst() {
+  Status s = log_->Write({round_->writes.front()});
+  if (s.code() != StatusCode::kResourceExhausted) return s;
+  // Segments that compaction has released go with a sync only, and may be the room that is missing.
+  // Without this one the round would wait for room, and the sync for the round.
+  RETURN_IF_ERROR(log_->Sync());
+  return log_->Write({round_->writes.front()});
+}
+
 // False: the disk is full.
 bool LogWorker::FinishRound() {
   while (!round_->writes.empty()) {
-    const Status s = log_->Write({round_->writes.front()});
+    const Status s = WriteFirst();
     if (s.code() == StatusCode::kResourceExhausted && CAIRN_PLANTED("full_disk_drops_batch")) {
       round_->writes.pop_front();
       continue;

@@ -78,6 +78,8 @@ class LogWorker {
   void RunTask(Task* task);
   void JoinPersists(std::vector<raft::Persist> persists);
   bool FinishRound();
+  // The first write of the round; RESOURCE_EXHAUSTED if there is no room for it.
+  Status WriteFirst();
   void Compact(CompactionPoint point);
   void RunFetch(const raft::Fetch& fetch);
   void Fail(const std::string& what, const Status& status);

@@ -5,10 +5,13 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/check.h"
+#include "base/fault_file_system.h"
 #include "base/file_system.h"
 #include "base/log.h"
 #include "log_store/log_store.h"
 #include "log_store/memory_log.h"
+#include "log_store/segment_log.h"
 
 namespace cairn::node {
 namespace {
@@ -97,6 +100,68 @@ TEST(LogWorkerDeathTest, AFailedSyncOrWriteEndsTheProcessAndIsNeverTriedAgain) {
   EXPECT_TRUE(WriteVote(false, false));
   EXPECT_DEATH(WriteVote(false, true), "syncing the log failed");
   EXPECT_DEATH(WriteVote(true, false), "writing the log failed");
+}
+
+// Of a log whose disk is full to the last byte.
+class FullDisk : public testing::Test, public LogWorkerEvents {
+ protected:
+  FullDisk() {
+    options_.data_directory = "/data";
+    CHECK(fs_.CreateDirectories("/data").ok());
+    log_store::SegmentLogOptions log_options;
+    log_options.segment_bytes = 16 << 10;
+    log_options.prepare_in_background = false;
+    log_ = log_store::OpenSegmentLog(fs_, "/data/log", log_options).value();
+    worker_ = std::make_unique<LogWorker>(options_, &fs_, log_.get(), this);
+    for (uint64_t index = 1; index <= 40; ++index) EXPECT_TRUE(Append(index));
+    constexpr uint64_t kRoom = 1 << 30;
+    fs_.SetCapacity(kRoom);
+    fs_.SetCapacity(kRoom - *fs_.FreeBytes("/data"));
+    while (durable_ > 0 && Append(++last_)) {
+    }
+    EXPECT_TRUE(full_);
+    durable_ = 0;
+  }
+  bool Append(uint64_t index) {
+    raft::Persist persist;
+    persist.entries.push_back({Term(1), LogIndex(index), raft::EntryType::kNormal,
+                               std::make_shared<const std::string>(4000, 'x')});
+    last_ = index;
+    return Run(std::move(persist));
+  }
+  bool Run(LogWorker::Task task) {
+    std::vector<LogWorker::Task> tasks;
+    tasks.push_back(std::move(task));
+    return worker_->RunTasks(std::move(tasks));
+  }
+  void OnDurable(std::vector<raft::Message>, std::vector<raft::AppendTicket>) override {
+    ++durable_;
+  }
+  void OnFetched(raft::Fetched fetched) override { fetched_ = fetched.entries.size(); }
+  void OnIdentitySaved() override {}
+  void OnLogFull(const Status& status) override { full_ = !status.ok(); }
+  void OnFreeBytes(uint64_t) override {}
+
+  FaultFileSystem fs_{1};
+  ReplicaOptions options_;
+  std::unique_ptr<log_store::LogStore> log_;
+  std::unique_ptr<LogWorker> worker_;
+  uint64_t last_ = 0;
+  int durable_ = 0;
+  size_t fetched_ = 0;
+  bool full_ = false;
+};
+
+TEST_F(FullDisk, WhatCompactionReleasesMakesRoomForTheBatchThatWaits) {
+  EXPECT_TRUE(Run(CompactionPoint{LogIndex(30), Term(1)}));
+  EXPECT_FALSE(full_);
+  EXPECT_EQ(durable_, 1);
+}
+
+TEST_F(FullDisk, EntriesAreFetchedAllTheSame) {
+  EXPECT_FALSE(Run(raft::Fetch{1, LogIndex(1), LogIndex(3), 1 << 20}));
+  EXPECT_EQ(fetched_, 2u);
+  EXPECT_TRUE(full_);
 }
 
 }  // namespace

@@ -95,6 +95,7 @@ void ReadBarriers::Expire(SteadyTime now, const Status& no_index, const Status& 
   for (auto& [id, reads] : rounds_) {
     for (PendingRead& read : TakeExpired(&reads, now)) Finish(read, no_index);
   }
+  std::erase_if(rounds_, [](const auto& round) { return round.second.empty(); });
   std::vector<PendingRead> late;
   for (auto it = awaiting_apply_.begin(); it != awaiting_apply_.end();) {
     if (it->second.deadline <= now) {

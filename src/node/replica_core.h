@@ -286,7 +286,9 @@ class ReplicaCore {
     LogIndex pinned;     // what follows is of use to the peer
     uint64_t bytes = 0;  // of the snapshot; 0 until the copy is made
     SteadyTime progress{0};
-    bool arrived = false;
+    // kBroken: it is sent again soon, and goes on where it broke off if the log still holds what
+    // follows it.
+    enum class Stage { kRunning, kBroken, kArrived } stage = Stage::kRunning;
   };
   std::map<MemberId, SnapshotSend> sending_;
 

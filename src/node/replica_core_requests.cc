@@ -172,6 +172,9 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
 }
 
 void ReplicaCore::StepReads() {
+  // The core would keep the barrier of each round until a leader is known, also after all its reads
+  // have been given up: without end while there is none.
+  if (raft_->leader().is_none()) return;
   if (reads_.BeginRound(next_id_)) raft_->Step(raft::ReadBarrier{next_id_++});
 }
 

@@ -215,7 +215,10 @@ void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
   }
   if (job_proposal_ == dropped.id) {
     job_proposal_.reset();
-    if (job_) job_->OnRefused(dropped.detail, dropped.reason == DropReason::kConfigInProgress);
+    // A hand-over ends soon: here with another try, or elsewhere with another leader.
+    const bool retry = dropped.reason == DropReason::kConfigInProgress ||
+                       dropped.reason == DropReason::kTransferring;
+    if (job_) job_->OnRefused(dropped.detail, retry);
     return;
   }
   const auto it = proposing_.find(dropped.id);

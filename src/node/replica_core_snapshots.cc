@@ -25,8 +25,8 @@ constexpr uint64_t kPinnedLogLimits = 8;
 void ReplicaCore::StartSnapshot(MemberId peer, LogIndex index_min) {
   // This node led before, and its transfer to that peer goes on: the core hears of it at its end.
   const auto running = sending_.find(peer);
-  if (running != sending_.end() && !running->second.arrived) return;
-  sending_[peer] = {index_min, 0, clock_->SteadyNow(), false};
+  if (running != sending_.end() && running->second.stage == SnapshotSend::Stage::kRunning) return;
+  sending_[peer] = {index_min, 0, clock_->SteadyNow(), SnapshotSend::Stage::kRunning};
   LOG_INFO("sending a snapshot member={} index_min={}", peer.value(), index_min.value());
   effects_->StreamSnapshot(boot_.record().member, peer, index_min);
 }
@@ -34,7 +34,7 @@ void ReplicaCore::StartSnapshot(MemberId peer, LogIndex index_min) {
 void ReplicaCore::OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes) {
   const auto send = sending_.find(to);
   if (send == sending_.end()) return;
-  send->second = {index, snapshot_bytes, clock_->SteadyNow(), false};
+  send->second = {index, snapshot_bytes, clock_->SteadyNow(), SnapshotSend::Stage::kRunning};
 }
 
 // How far the log may go, for snapshots under way: each is of use only if the log still holds what
@@ -48,7 +48,11 @@ std::optional<LogIndex> ReplicaCore::PinnedBySnapshots() {
   std::optional<LogIndex> pinned;
   for (auto it = sending_.begin(); it != sending_.end();) {
     SnapshotSend& send = it->second;
-    if (send.arrived) {
+    if (send.stage == SnapshotSend::Stage::kBroken && now - send.progress > kPinPatience) {
+      it = sending_.erase(it);
+      continue;
+    }
+    if (send.stage == SnapshotSend::Stage::kArrived) {
       const auto peer = core.peers.find(it->first);
       const bool caught_up = peer == core.peers.end() || peer->second.match >= core.commit;
       if (caught_up || now - send.progress > kPinPatience) {
@@ -60,7 +64,7 @@ std::optional<LogIndex> ReplicaCore::PinnedBySnapshots() {
         send.progress = now;
       }
     }
-    const bool making = send.bytes == 0 && !send.arrived;
+    const bool making = send.bytes == 0 && send.stage == SnapshotSend::Stage::kRunning;
     const bool alive = making || now - send.progress <= kPinPatience;
     const uint64_t bytes_max = kPinnedLogLimits * options_.log_bytes_max + send.bytes;
     if (alive && extent_.bytes() <= bytes_max) {
@@ -72,15 +76,17 @@ std::optional<LogIndex> ReplicaCore::PinnedBySnapshots() {
 }
 
 void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex index) {
-  if (!status.ok()) sending_.erase(to);
   if (status.ok()) {
-    sending_[to] = {index, 0, clock_->SteadyNow(), true};
+    sending_[to] = {index, 0, clock_->SteadyNow(), SnapshotSend::Stage::kArrived};
     LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
     failed_sends_.erase(to);
     raft_->Step(raft::SnapshotSent{to, true, index});
     return;
   }
   LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+  if (const auto send = sending_.find(to); send != sending_.end()) {
+    send->second.stage = SnapshotSend::Stage::kBroken;
+  }
   FailedSend& failed = failed_sends_[to];
   failed.pause = std::clamp(2 * failed.pause, kSendPauseMin, kSendPauseMax);
   failed.until = clock_->SteadyNow() + failed.pause;

@@ -412,6 +412,22 @@ TEST_F(ReplicaCoreTest, ANodeThatIsNotLetInIsToldTheCommandToType) {
       "node 1 is a member at another address (node1); run: cairn member replace ADDR 1 node9");
 }
 
+// Each read that is given up must be forgotten with the round it was to be in.
+TEST_F(ReplicaCoreTest, ReadsWithoutALeaderAreUnavailableHoweverManyThereWere) {
+  StartMember({1, 2, 3});
+  std::map<StatusCode, int> answers;
+  for (int i = 0; i < 70'000; ++i) {
+    core_->ReadBarrier({}, clock_.SteadyNow(),
+                       [&](Result<LogIndex> index) { ++answers[index.status().code()]; });
+    core_->Flush();
+    if (i % 100 == 0) Tick();
+    effects_.sent.clear();
+    effects_.persists.clear();
+  }
+  Tick();
+  EXPECT_EQ(answers, (std::map<StatusCode, int>{{StatusCode::kUnavailable, 70'000}}));
+}
+
 TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
   StartMember({1, 2, 3});
   core_->OnMessages({{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});

@@ -323,6 +323,23 @@ TEST(ReplicaMembership, ASlowSnapshotIsStillOfUseWhenItArrivesUnderHeavyWrites) 
   }));
 }
 
+// The line broke; the next attempt must find in the log what follows the copy that is there.
+TEST(ReplicaMembership, ASnapshotThatBrokeOffIsSentAgainFromTheSameCopyUnderHeavyWrites) {
+  BehindCluster test;
+  TestCluster& cluster = test.cluster;
+  cluster.node(test.leader).state->BlockCopies(true);
+  ASSERT_TRUE(cluster.Start(test.behind).ok());
+  ASSERT_TRUE(Eventually([&] { return cluster.node(test.leader).state->copies() == 1; }));
+  cluster.Isolate(test.behind, true);
+  cluster.node(test.leader).state->BlockCopies(false);
+  for (int i = 0; i < 40; ++i) cluster.Write(BehindCluster::Big());
+  cluster.Isolate(test.behind, false);
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.node(test.behind).state->items() == cluster.node(test.leader).state->items();
+  }));
+  EXPECT_EQ(cluster.node(test.leader).state->copies(), 1);
+}
+
 TEST(ReplicaMembership, ASnapshotThatGetsNowhereDoesNotHoldTheLogForEver) {
   BehindCluster test;
   TestCluster& cluster = test.cluster;

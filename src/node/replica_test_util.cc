@@ -170,6 +170,10 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
     LogIndex index_min) {
   std::lock_guard lock(mutex_);
   CHECK(image_.applied.index >= index_min);
+  if (copy_ && copy_->first.index >= index_min) {
+    return std::shared_ptr<state_machine::SnapshotReader>(
+        std::make_shared<StringSnapshot>(copy_->first, copy_->second, gate_));
+  }
   std::string data;
   ByteWriter w(&data);
   w.U64(image_.applied.lease_ms);
@@ -178,6 +182,7 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
   ++copies_;
   raft::SnapshotMeta meta{image_.applied.index, image_.applied.term, image_.applied.config,
                           image_.applied.config_index};
+  copy_ = {meta, data};
   return std::shared_ptr<state_machine::SnapshotReader>(
       std::make_shared<StringSnapshot>(std::move(meta), std::move(data), gate_));
 }

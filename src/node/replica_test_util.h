@@ -86,6 +86,7 @@ class ListStateMachine final : public state_machine::StateMachine {
   std::vector<state_machine::BatchHeader> headers_;
   std::atomic<int> installs_{0};
   std::atomic<int> copies_{0};
+  std::optional<std::pair<raft::SnapshotMeta, std::string>> copy_;  // the last one, sent again
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };
 

@@ -192,7 +192,9 @@ void RaftCore::Impl::HandOutCommitted() {
     if (apply_fetch_id_ != 0) return;
     apply_fetch_id_ = ++last_fetch_id_;
     const LogIndex to = std::min(limit + 1, log_.cache_first());
-    out_.fetches.push_back({apply_fetch_id_, handed_ + 1, to, budget});
+    // In small pieces: one that takes long is taken for a disk that hangs.
+    const size_t bytes_max = std::min(budget, options_.append_bytes_max);
+    out_.fetches.push_back({apply_fetch_id_, handed_ + 1, to, bytes_max});
     return;
   }
   size_t bytes = 0;

@@ -1,6 +1,7 @@
 #include "server/fake_replica_test_util.h"
 
 #include <algorithm>
+#include <future>
 #include <thread>
 #include <utility>
 
@@ -57,6 +58,11 @@ state_machine::AppliedState FakeState::applied_state() const {
 LogIndex FakeState::applied_index() const {
   std::lock_guard lock(mutex_);
   return LogIndex(index_);
+}
+
+void FakeState::GoBackTo(uint64_t index) {
+  std::lock_guard lock(mutex_);
+  index_ = index;
 }
 
 Status FakeState::CheckProposal(const Command& command) {
@@ -176,6 +182,12 @@ void FakeReplica::Propose(Command command, SteadyTime, node::CommandDone done) {
     done(Unavailable("leadership lost")
              .With(fate == Fate::kNotApplied ? Outcome::kNotApplied : Outcome::kUnknown));
   });
+}
+
+void FakeReplica::AwaitIdle() {
+  std::promise<void> reached;
+  Post([&reached] { reached.set_value(); });
+  reached.get_future().wait();
 }
 
 void FakeReplica::ReadBarrier(const node::ReadOptions& options, SteadyTime deadline,

@@ -44,6 +44,8 @@ class FakeState final : public state_machine::StateMachine {
   state_machine::CommandResult ApplyOne(const state_machine::Command& command);
 
   void ForgetSessions();
+  // As a state machine does that falls back to what of its file was durable.
+  void GoBackTo(uint64_t index);
   // Executions (not retries) of a statement's text.
   int executions(const std::string& sql) const;
   std::vector<state_machine::Command> commands() const;
@@ -79,6 +81,8 @@ class FakeReplica final : public node::Replica {
   void HoldBarriers(bool hold);
   int barriers() const { return barriers_; }
   int held_barriers() const;
+  // Until everything asked for so far has been answered.
+  void AwaitIdle();
 
   void Start(transport::Transport*) override {}
   transport::Handler* handler() override { return nullptr; }

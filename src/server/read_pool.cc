@@ -28,7 +28,7 @@ ReadPool::~ReadPool() { Stop(); }
 
 void ReadPool::Stop() {
   Batch gathering;
-  std::deque<ReadTask> ready;
+  std::deque<Waiting> ready;
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
@@ -38,7 +38,7 @@ void ReadPool::Stop() {
     work_.notify_all();
   }
   for (Waiting& waiting : gathering) waiting.task.run(ShuttingDown());
-  for (ReadTask& task : ready) task.run(ShuttingDown());
+  for (Waiting& waiting : ready) waiting.task.run(ShuttingDown());
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -65,10 +65,10 @@ void ReadPool::Submit(ReadTask task) {
     AwaitAlone(std::move(task));
   } else if (linearizable) {
     const SteadyTime leader_by = clock_->SteadyNow() + options_.leader_wait;
-    Gather({std::move(task), leader_by});
+    Gather({std::move(task), leader_by, LogIndex()});
   } else {
     Batch batch;
-    batch.push_back({std::move(task), SteadyTime(0)});
+    batch.push_back({std::move(task), SteadyTime(0), LogIndex()});
     MakeReady(std::move(batch));
   }
 }
@@ -78,8 +78,9 @@ void ReadPool::AwaitAlone(ReadTask task) {
   auto shared = std::make_shared<ReadTask>(std::move(task));
   replica_->ReadBarrier(shared->options, shared->deadline, [this, shared](Result<LogIndex> index) {
     Batch batch;
-    batch.push_back({std::move(*shared), SteadyTime(0)});
+    batch.push_back({std::move(*shared), SteadyTime(0), LogIndex()});
     if (index.ok()) {
+      batch[0].index = *index;
       MakeReady(std::move(batch));
       return;
     }
@@ -110,12 +111,13 @@ void ReadPool::StartBarrier(Batch batch) {
   }
   auto shared = std::make_shared<Batch>(std::move(batch));
   replica_->ReadBarrier(node::ReadOptions(), by, [this, shared, by](Result<LogIndex> index) {
-    OnBarrier(std::move(*shared), by, index.status());
+    OnBarrier(std::move(*shared), by, index);
   });
 }
 
-void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Status& status) {
+void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogIndex>& index) {
   const SteadyTime now = clock_->SteadyNow();
+  const Status& status = index.status();
   Batch failed;
   Batch again;
   if (!status.ok()) {
@@ -138,6 +140,7 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Status& statu
       next.swap(gathering_);
     }
   }
+  for (Waiting& waiting : batch) waiting.index = *index;
   if (!batch.empty()) MakeReady(std::move(batch));
   for (Waiting& waiting : failed) {
     const bool late = now >= waiting.task.deadline;
@@ -154,7 +157,7 @@ void ReadPool::MakeReady(Batch batch) {
   {
     std::lock_guard lock(mutex_);
     if (!stopped_) {
-      for (Waiting& waiting : batch) ready_.push_back(std::move(waiting.task));
+      for (Waiting& waiting : batch) ready_.push_back(std::move(waiting));
       batch.clear();
       work_.notify_one();
     }
@@ -211,25 +214,31 @@ bool ReadPool::AnyWaitsInLane() const {
                      [](const Lane& lane) { return !lane.rest.empty(); });
 }
 
-std::optional<ReadTask> ReadPool::NextOf(Lane* lane) {
+std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane) {
   std::lock_guard lock(mutex_);
   if (lane->rest.empty()) return std::nullopt;
-  ReadTask task = std::move(lane->rest.front());
+  Waiting waiting = std::move(lane->rest.front());
   lane->rest.pop_front();
   lane->since = clock_->SteadyNow();
   --tasks_;
-  return task;
+  return waiting;
 }
 
 void ReadPool::RunLane(Lane* lane) {
   Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
-  while (std::optional<ReadTask> task = NextOf(lane)) {
+  while (std::optional<Waiting> waiting = NextOf(lane)) {
+    ReadTask& task = waiting->task;
     if (!view.ok()) {
-      task->run(view.status());
-    } else if (clock_->SteadyNow() >= task->deadline) {
-      task->run(DeadlineExceeded("the read waited too long for its turn"));
+      task.run(view.status());
+    } else if (clock_->SteadyNow() >= task.deadline) {
+      task.run(DeadlineExceeded("the read waited too long for its turn"));
+    } else if (view->get()->applied() < waiting->index) {
+      // The state machine went back since, to a snapshot or to what of its file was durable,
+      // because it could not go on from where it was. What the read index stood for is not there
+      // any more.
+      task.run(Unavailable("this node had to go back to an earlier state; try again"));
     } else {
-      task->run(view->get());
+      task.run(view->get());
     }
   }
 }

@@ -54,25 +54,26 @@ class ReadPool {
   struct Waiting {
     ReadTask task;
     SteadyTime leader_by{0};  // no read index by then: UNAVAILABLE
+    LogIndex index;           // what its view must have applied
   };
   using Batch = std::vector<Waiting>;
   // What a thread of the pool is at: a task since then, and those that are to share its view.
   struct Lane {
     SteadyTime since{0};
-    std::deque<ReadTask> rest;
+    std::deque<Waiting> rest;
   };
 
   void Gather(Waiting waiting);
   void AwaitAlone(ReadTask task);
   void StartBarrier(Batch batch);
-  void OnBarrier(Batch batch, SteadyTime barrier_by, const Status& status);
+  void OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogIndex>& index);
   void MakeReady(Batch batch);
   void Work(Lane* lane);
   // These need the lock. False at the end of the pool; else there is something in `lane`.
   bool FillLane(std::unique_lock<std::mutex>* lock, Lane* lane);
   void TakeOverLate();
   bool AnyWaitsInLane() const;
-  std::optional<ReadTask> NextOf(Lane* lane);
+  std::optional<Waiting> NextOf(Lane* lane);
   void RunLane(Lane* lane);
 
   node::Replica* const replica_;
@@ -83,7 +84,7 @@ class ReadPool {
   std::condition_variable work_;
   Batch gathering_;
   size_t barriers_ = 0;  // under way for gathered reads
-  std::deque<ReadTask> ready_;
+  std::deque<Waiting> ready_;
   std::vector<Lane> lanes_;  // one a thread
   size_t watchers_ = 0;      // idle threads that look at the lanes now and then
   size_t tasks_ = 0;

@@ -114,6 +114,36 @@ TEST_F(ReadPoolTest, AReadThatTakesLongHoldsUpNoneOfThoseThatShareItsView) {
   release.set_value();
 }
 
+// It had its read index when the state machine fell back to a snapshot that is older.
+TEST_F(ReadPoolTest, AReadIsNotAnsweredFromAStateOlderThanItsReadIndex) {
+  for (uint64_t i = 1; i <= 3; ++i) {
+    state_machine::Command command;
+    command.id = {"s", i};
+    command.operation = state_machine::OpenSession{};
+    replica_.fake_state().ApplyOne(command);
+  }
+  std::promise<void> busy;
+  std::promise<void> release;
+  pool_->Submit(
+      {{}, clock_.SteadyNow() + std::chrono::seconds(60), [&](Result<state_machine::ReadView*>) {
+         busy.set_value();
+         release.get_future().wait();
+       }});
+  busy.get_future().wait();
+  auto waiting = Read({}, std::chrono::seconds(60));
+  node::ReadOptions own_writes;
+  own_writes.level = node::ReadLevel::kStale;
+  own_writes.index_min = LogIndex(3);
+  auto local = Read(own_writes, std::chrono::seconds(60));
+  while (replica_.barriers() < 3) std::this_thread::yield();
+  replica_.AwaitIdle();
+  replica_.fake_state().GoBackTo(2);
+  release.set_value();
+  EXPECT_EQ(waiting.get().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(local.get().code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(Read().get().ok());
+}
+
 TEST_F(ReadPoolTest, StopAnswersWhatWaits) {
   replica_.HoldBarriers(true);
   std::vector<std::future<Status>> reads;

@@ -68,14 +68,13 @@ IncomingSnapshot::IncomingSnapshot(FileSystem& fs, std::string directory, const 
       key_(key),
       name_(std::string(kPartPrefix) + KeyName(key) + ".part") {}
 
-Result<std::unique_ptr<IncomingSnapshot>> IncomingSnapshot::Open(FileSystem& fs,
-                                                                 const std::string& directory,
-                                                                 const SnapshotKey& key,
-                                                                 uint64_t free_bytes_min) {
+Result<std::unique_ptr<IncomingSnapshot>> IncomingSnapshot::Open(
+    FileSystem& fs, const std::string& directory, const SnapshotKey& key, uint64_t free_bytes_min,
+    const std::function<bool()>& proceed) {
   RETURN_IF_ERROR(fs.CreateDirectories(directory));
   std::unique_ptr<IncomingSnapshot> incoming(new IncomingSnapshot(fs, directory, key));
   RETURN_IF_ERROR(incoming->RemoveOtherParts());
-  RETURN_IF_ERROR(incoming->OpenPart(free_bytes_min));
+  RETURN_IF_ERROR(incoming->OpenPart(free_bytes_min, proceed));
   return incoming;
 }
 
@@ -88,10 +87,10 @@ Status IncomingSnapshot::RemoveOtherParts() {
   return OkStatus();
 }
 
-Status IncomingSnapshot::OpenPart(uint64_t free_bytes_min) {
+Status IncomingSnapshot::OpenPart(uint64_t free_bytes_min, const std::function<bool()>& proceed) {
   const std::string path = directory_ + "/" + name_;
   ASSIGN_OR_RETURN(file_, fs_.Open(path, /*create=*/true));
-  offset_ = VerifiedPrefix();
+  ASSIGN_OR_RETURN(offset_, VerifiedPrefix(proceed));
   recorded_ = offset_;
   RETURN_IF_ERROR(file_->Truncate(offset_));
   ASSIGN_OR_RETURN(const uint64_t free_bytes, fs_.FreeBytes(directory_));
@@ -104,17 +103,21 @@ Status IncomingSnapshot::OpenPart(uint64_t free_bytes_min) {
   return OkStatus();
 }
 
-uint64_t IncomingSnapshot::VerifiedPrefix() {
+Result<uint64_t> IncomingSnapshot::VerifiedPrefix(const std::function<bool()>& proceed) {
   prefix_crc_ = 0;
   const Result<std::string> bytes =
       ReadWholeFile(fs_, directory_ + "/" + name_ + ".progress", kProgressBytes);
-  if (!bytes.ok()) return 0;
+  if (!bytes.ok()) return uint64_t{0};
   const Progress progress = DecodeProgress(*bytes);
   const Result<uint64_t> size = file_->Size();
-  if (!size.ok() || progress.offset > *size || progress.offset > key_.size_bytes) return 0;
-  const Result<uint32_t> crc = ReadCrc(progress.offset, [] { return true; });
-  if (!crc.ok() || (*crc != progress.crc && !CAIRN_PLANTED("snapshot_resumed_unverified")))
-    return 0;
+  if (!size.ok() || progress.offset > *size || progress.offset > key_.size_bytes) {
+    return uint64_t{0};
+  }
+  const Result<uint32_t> crc = ReadCrc(progress.offset, proceed);
+  if (crc.status().code() == StatusCode::kCancelled) return crc.status();
+  if (!crc.ok() || (*crc != progress.crc && !CAIRN_PLANTED("snapshot_resumed_unverified"))) {
+    return uint64_t{0};
+  }
   prefix_crc_ = progress.crc;
   return progress.offset;
 }

@@ -35,11 +35,11 @@ class IncomingSnapshot {
  public:
   // Resumes the part of the same snapshot, as far as its bytes still have the CRC that was recorded
   // for them, else begins anew. Deletes the parts of other snapshots. RESOURCE_EXHAUSTED if what is
-  // missing would leave less than `free_bytes_min` on the file system.
-  static Result<std::unique_ptr<IncomingSnapshot>> Open(FileSystem& fs,
-                                                        const std::string& directory,
-                                                        const SnapshotKey& key,
-                                                        uint64_t free_bytes_min);
+  // missing would leave less than `free_bytes_min` on the file system. `proceed` is called now and
+  // then while a part is read back; when it returns false, CANCELLED, and the part stays.
+  static Result<std::unique_ptr<IncomingSnapshot>> Open(
+      FileSystem& fs, const std::string& directory, const SnapshotKey& key, uint64_t free_bytes_min,
+      const std::function<bool()>& proceed = [] { return true; });
 
   // Received and checked so far; where the next chunk must begin.
   uint64_t offset() const { return offset_; }
@@ -59,10 +59,10 @@ class IncomingSnapshot {
  private:
   IncomingSnapshot(FileSystem& fs, std::string directory, const SnapshotKey& key);
 
-  Status OpenPart(uint64_t free_bytes_min);
+  Status OpenPart(uint64_t free_bytes_min, const std::function<bool()>& proceed);
   Status RemoveOtherParts();
   // The offset that can be resumed from, with prefix_crc_ set; 0 if there is none.
-  uint64_t VerifiedPrefix();
+  Result<uint64_t> VerifiedPrefix(const std::function<bool()>& proceed);
   Result<uint32_t> ReadCrc(uint64_t size, const std::function<bool()>& proceed);
   Status Discard();
 

@@ -41,6 +41,11 @@ Status SnapshotCall::Admit() {
                           std::move(header));
 }
 
+bool SnapshotCall::over() {
+  std::lock_guard lock(mutex_);
+  return aborted_ || done_ || server_context_->IsCancelled();
+}
+
 void SnapshotCall::OnReadDone(bool ok) {
   if (!admitted_) {
     {
@@ -159,9 +164,9 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
   if (!context_->handler->OnSnapshotOffered(header.group, from, header.meta)) {
     return Aborted("the snapshot at index " + ToString(header.meta.index) + " is not wanted");
   }
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<IncomingSnapshot> incoming,
-      IncomingSnapshot::Open(fs_, directory_, KeyOf(header, cluster_id), free_bytes_min_));
+  ASSIGN_OR_RETURN(std::unique_ptr<IncomingSnapshot> incoming,
+                   IncomingSnapshot::Open(fs_, directory_, KeyOf(header, cluster_id),
+                                          free_bytes_min_, [call] { return !call->over(); }));
   LOG_INFO("receiving snapshot member={} index={} bytes={} resumed_at={}", from.value(),
            header.meta.index.value(), header.size_bytes, incoming->offset());
   if (Status received = ReceiveChunks(call, incoming.get()); !received.ok()) {

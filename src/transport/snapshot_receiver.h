@@ -31,6 +31,8 @@ class SnapshotCall final
 
   // For the receiver's thread. False: the stream is broken, aborted, or silent for too long.
   bool Read(pb::SnapshotRequest* request);
+  // The sender has left, or this node wants no more of it.
+  bool over();
   bool Write(uint64_t offset, bool complete);
 
   void OnReadDone(bool ok) override;

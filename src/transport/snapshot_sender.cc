@@ -16,6 +16,9 @@ constexpr uint64_t kWindowChunks = 8;
 // A transfer that gets nothing done for so long is given up.
 constexpr std::chrono::seconds kSilenceMax{30};
 constexpr std::chrono::seconds kWatchEvery{1};
+// Before its first answer the receiver reads back what it has of the snapshot, from a disk that may
+// be slow and full of other work.
+constexpr uint64_t kReadBackBytesPerSecond = 4 << 20;
 
 }  // namespace
 
@@ -30,7 +33,8 @@ struct SnapshotSender::Transfer {
   std::thread thread;
   bool stream_over = false;  // seen by the thread: no read or write will succeed any more
   std::atomic<int64_t> last_progress{0};  // SteadyTime
-  std::atomic<bool> exited{false};        // the thread returns without doing anything more
+  std::atomic<int64_t> silence_max_s{kSilenceMax.count()};
+  std::atomic<bool> exited{false};  // the thread returns without doing anything more
 
   Status Over() {
     stream_over = true;
@@ -88,7 +92,8 @@ void SnapshotSender::Watch(const std::shared_ptr<Transfer>& transfer) {
     const std::shared_ptr<Transfer> watched = weak.lock();
     if (!watched || watched->exited) return;
     const SteadyTime last(watched->last_progress.load());
-    if (SystemClock().SteadyNow() - last > kSilenceMax) {
+    const std::chrono::seconds silence_max(watched->silence_max_s.load());
+    if (SystemClock().SteadyNow() - last > silence_max) {
       watched->context.TryCancel();
     } else {
       Watch(watched);
@@ -145,8 +150,11 @@ Status SnapshotSender::Stream(
   FillSnapshotHeader({transfer->group, transfer->source->meta(), size, transfer->source->crc()},
                      request.mutable_header());
   pb::SnapshotResponse response;
+  transfer->silence_max_s =
+      kSilenceMax.count() + static_cast<int64_t>(size / kReadBackBytesPerSecond);
   if (!stream->Write(request) || !stream->Read(&response)) return transfer->Over();
   transfer->Progressed();
+  transfer->silence_max_s = kSilenceMax.count();
   if (response.offset() > size) return Internal("the receiver claims more than there is");
   request.Clear();
   uint64_t sent = response.offset();

@@ -359,6 +359,25 @@ TEST(IncomingSnapshot, BytesAfterTheRecordedOffsetAreNotTrusted) {
   EXPECT_EQ((*incoming)->offset(), 1000u);
 }
 
+// The sender that left while the part was read back comes again, and again finds what there is.
+TEST(IncomingSnapshot, APartStaysWhenItsReadingBackIsGivenUp) {
+  TestDirectory directory;
+  PatternSource source(100, 5000);
+  FileSystem& fs = PosixFileSystem();
+  const std::string data = *source.Read(0, 4000);
+  {
+    auto incoming = IncomingSnapshot::Open(fs, directory.path(), KeyOfPattern(source), 0);
+    ASSERT_TRUE((*incoming)->Append(0, data, Crc32c(data)).ok());
+    ASSERT_TRUE((*incoming)->Suspend().ok());
+  }
+  const auto given_up =
+      IncomingSnapshot::Open(fs, directory.path(), KeyOfPattern(source), 0, [] { return false; });
+  EXPECT_EQ(given_up.status().code(), StatusCode::kCancelled);
+  auto incoming = IncomingSnapshot::Open(fs, directory.path(), KeyOfPattern(source), 0);
+  ASSERT_TRUE(incoming.ok());
+  EXPECT_EQ((*incoming)->offset(), 4000u);
+}
+
 TEST(IncomingSnapshot, AByteThatRottedOnTheDiskFailsTheWholeAndDeletesIt) {
   TestDirectory directory;
   PatternSource source(100, 5000);
