@@ -3,7 +3,7 @@
 
     tests/cluster/run.py [KIND ...] [--seed N] [--json FILE]
 
-KIND: nemesis, power-cuts, failover, or all (default); --slice: a minute of the first two.
+KIND: nemesis, power-cuts, failover, planted, or all (default).
 Needs root; ends with 77 where it, or a tool, is missing.
 """
 import argparse
@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cluster as clusters
 import disks
+import harness
 import isolate
 import nemesis
 import network
@@ -80,6 +81,9 @@ def no_fuse():
     return "" if os.path.exists("/dev/fuse") else "there is no /dev/fuse"
 
 
+LEFT_OVER = []  # directories of runs that failed
+
+
 @contextlib.contextmanager
 def new_cluster(**options):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
@@ -95,6 +99,7 @@ def new_cluster(**options):
         else:
             for image in directory.glob("*.img"):
                 image.unlink()
+            LEFT_OVER.append(directory)
             say(f"logs and histories are kept in {directory}")
         raise
     made.close()
@@ -137,7 +142,7 @@ def nemesis_run(seed, needs, options, faults, operations_min):
     with new_cluster(**options) as cluster:
         load = cluster.start_load(seed, RATE_PER_SECOND)
         record = Recording(cluster.directory / "nemesis.jsonl")
-        for step in nemesis.pair_up(faults, rng):
+        for step in nemesis.group(faults, rng):
             load.await_floor(FLOOR_PER_SECOND)
             nemesis.apply_faults(cluster, step, rng, record)
         load.await_floor(FLOOR_PER_SECOND)
@@ -294,7 +299,72 @@ def run_failover(args, summary):
         summary["failover"][kind] = result
 
 
-KINDS = {"nemesis": run_nemesis, "power-cuts": run_power_cuts, "failover": run_failover}
+def wide_partitions(seed):
+    return nemesis_run(seed, "five", {"count": 5}, [nemesis.FAULTS[name] for name in (
+        "leader-alone", "halves", "pause", "one-way")], 2000)
+
+
+def paused_leaders(seed):
+    return nemesis_run(seed, "", {}, [nemesis.FAULTS["pause"]] * 6, 2000)
+
+
+def failing_disk(seed):
+    return nemesis_run(seed, "fuse", {"fuse": True}, [nemesis.FAULTS[name] for name in (
+        "sync-error", "power-cut-all", "sync-error", "kill-all")], 2000)
+
+
+# Planted bugs (src/base/planted.h), and the faults that must uncover them.
+PLANTS = {
+    "ack_before_sync": lambda seed: power_cut_run(seed, 15),
+    "retry_applied_twice": lambda seed: power_cut_run(seed, 15),
+    "read_before_apply": lambda seed: power_cut_run(seed, 15),
+    "log_compacted_past_the_file": lambda seed: power_cut_run(seed, 15),
+    "failed_sync_ignored": failing_disk,
+    "timeout_taken_for_not_applied": wide_partitions,
+    "read_without_quorum": paused_leaders,
+}
+PLANTED_ATTEMPTS = 6
+
+
+def run_planted(args, summary):
+    """That the instrument works: each bug is caught within a few runs, as a broken promise."""
+    program = harness.ROOT / "build-plants" / "cairn"
+    if not program.exists():
+        summary["skipped"].append("planted bugs: build-plants/cairn is not built")
+        return
+    summary["planted"] = {}
+    honest = harness.CAIRN
+    for plant, run in PLANTS.items():
+        harness.CAIRN, os.environ["CAIRN_PLANT"] = str(program), plant
+        try:
+            caught = next((attempt for attempt in range(1, PLANTED_ATTEMPTS + 1)
+                           if is_caught(plant, run, args.seed + attempt)), 0)
+        finally:
+            harness.CAIRN = honest
+            del os.environ["CAIRN_PLANT"]
+        if not caught:
+            raise Failed(f"the planted bug {plant} was not caught in {PLANTED_ATTEMPTS} runs")
+        say(f"  {plant} was caught by run {caught}")
+        summary["planted"][plant] = caught
+
+
+def is_caught(plant, run, seed):
+    say(f"planted {plant}, seed {seed}")
+    try:
+        run(seed)
+        return False
+    except Void:
+        return False
+    except (Failed, AssertionError) as error:
+        say("  " + str(error).replace("\n", " ")[:300])
+        for directory in LEFT_OVER:
+            shutil.rmtree(directory)
+        LEFT_OVER.clear()
+        return True
+
+
+KINDS = {"nemesis": run_nemesis, "power-cuts": run_power_cuts, "failover": run_failover,
+         "planted": run_planted}
 
 
 def parse_arguments():
