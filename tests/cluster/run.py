@@ -174,6 +174,11 @@ def run_nemesis(args, summary):
         result = not_void(lambda: nemesis_run(seed, needs, options, faults, args.operations), summary)
         say(f"  {result['operations']}, all {len(result['verdicts'])} verdicts valid")
         summary["histories"].append(result)
+    done = [result["operations"]["all"] for result in summary["histories"]]
+    summary["totals"] = {
+        "histories": len(done), "operations": sum(done), "operations_min": min(done, default=0),
+        "acknowledged": sum(result["operations"]["ok"] for result in summary["histories"]),
+        "verdicts_valid": sum(len(result["verdicts"]) for result in summary["histories"])}
     summary["faults"] = {name: count for name, count in sorted(deck.dealt.items()) if count}
 
 
@@ -210,6 +215,8 @@ def power_cut_run(seed, cuts):
 def run_power_cuts(args, summary):
     say(f"{args.cuts} power cuts, seed {args.seed}")
     result = not_void(lambda: power_cut_run(args.seed, args.cuts), summary)
+    result["nodes_cut"] = sum(result["of"][which] * nodes for which, nodes in
+                              (("one", 1), ("leader", 1), ("majority", 2), ("all", 3)))
     say(f"  {result['of']}, {result['operations']}, nothing acknowledged is lost")
     summary["power_cuts"] = result
 
