@@ -6,6 +6,7 @@ is left on the machine, also after SIGKILL.
 """
 import ctypes
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -37,6 +38,9 @@ def _wait_for(child):
     sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
 
 
+DIRECTORY = pathlib.Path("/run/cairn")  # inside: in memory, ends with the rest
+
+
 def enter():
     """Goes on in a child that is the first process of new namespaces; the caller itself only waits for
     it and never returns. OSError where that is not allowed."""
@@ -48,9 +52,12 @@ def enter():
         _wait_for(child)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The first process of a namespace ignores what it does not handle.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     for command in (["mount", "--make-rprivate", "/"],
                     ["mount", "-t", "proc", "proc", "/proc"],
                     ["mount", "-t", "tmpfs", "tmpfs", "/run"],  # ip keeps names of namespaces here
                     ["ip", "link", "set", "lo", "up"]):
         subprocess.run(command, check=True)
+    DIRECTORY.mkdir()

@@ -58,17 +58,23 @@ def missing():
     return ""
 
 
+@contextlib.contextmanager
+def new_directory():
+    with tempfile.TemporaryDirectory(dir=isolate.DIRECTORY) as directory:
+        yield pathlib.Path(directory)
+
+
 def check_kernel():
     """Tries in the namespaces what the runs need of the kernel. The reason, or empty."""
-    with tempfile.TemporaryDirectory(prefix="cairn-cluster.") as directory:
+    with new_directory() as directory:
         try:
             net = network.Network(2, lambda i, j: 1)
             net.drop_percent = 1
             net.apply()
             net.close()
-            disk = disks.Disk(pathlib.Path(directory), "probe")
+            disk = disks.Disk(directory, "probe")
             disk.cut_power()
-            disk.unmount()
+            disk.close()
         except (OSError, RuntimeError) as error:
             return str(error).splitlines()[0]
     return ""
@@ -81,29 +87,30 @@ def no_fuse():
     return "" if os.path.exists("/dev/fuse") else "there is no /dev/fuse"
 
 
-LEFT_OVER = []  # directories of runs that failed
-
-
 @contextlib.contextmanager
 def new_cluster(**options):
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
-    made = None
-    try:
-        made = Cluster(directory, flags=FLAGS, **options)
-        yield made
-    except BaseException as error:
-        if made:
-            made.close()
-        if isinstance(error, Void):
-            shutil.rmtree(directory)
-        else:
-            for image in directory.glob("*.img"):
-                image.unlink()
-            LEFT_OVER.append(directory)
-            say(f"logs and histories are kept in {directory}")
-        raise
-    made.close()
-    shutil.rmtree(directory)
+    with new_directory() as directory:
+        made = None
+        try:
+            made = Cluster(directory, flags=FLAGS, **options)
+            yield made
+        except (Failed, AssertionError) as error:
+            if "CAIRN_PLANT" not in os.environ:
+                keep(directory, error)
+            raise
+        finally:
+            if made:
+                made.close()
+
+
+def keep(directory, error):
+    """Logs and histories, for a person to read; everything else ends with this process."""
+    kept = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
+    (kept / "why").write_text(str(error) + "\n", encoding="utf-8")
+    for path in [*directory.glob("*.log"), *directory.glob("nemesis.jsonl"),
+                 *directory.glob("history/*")]:
+        shutil.copy(path, kept)
+    say(f"logs and histories are kept in {kept}")
 
 
 def not_void(run, summary):
@@ -364,9 +371,6 @@ def is_caught(plant, run, seed):
         return False
     except (Failed, AssertionError) as error:
         say("  " + str(error).replace("\n", " ")[:300])
-        for directory in LEFT_OVER:
-            shutil.rmtree(directory)
-        LEFT_OVER.clear()
         return True
 
 
