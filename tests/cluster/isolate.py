@@ -15,6 +15,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+STOP_SECONDS = 10  # for a test that was told to end; then all of it is killed
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -27,8 +28,13 @@ def _unshare(flags):
 
 def _wait_for(child):
     """The parent's part: passes signals on, and ends as the child does."""
+    def end(which, _):
+        os.kill(child, which)
+        signal.alarm(STOP_SECONDS)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda which, _: os.kill(child, which))
+        signal.signal(number, end)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
     while True:
         try:
             _, status = os.waitpid(child, 0)
