@@ -200,6 +200,19 @@ def disk_full(cluster, rng):
     cluster.disks[node.id].heal()
 
 
+@fault(on="everything")
+def restart_on_full_disk(cluster, rng):
+    """The node must start there, too."""
+    node = likely_leader(cluster, rng)
+    cluster.disks[node.id].fill()
+    yield rng.uniform(0, 2)
+    node.process.kill()
+    node.kill()
+    node.start(wait=False)
+    yield rng.uniform(1, 3)
+    cluster.disks[node.id].heal()
+
+
 def _disk_fault(cluster, rng, name, value="", ends_node=False):
     node = likely_leader(cluster, rng) if rng.random() < 0.6 else rng.choice(cluster.nodes)
     if ends_node:
