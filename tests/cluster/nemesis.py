@@ -200,6 +200,16 @@ def disk_full(cluster, rng):
     cluster.disks[node.id].heal()
 
 
+@fault(on="disk")
+def disks_full(cluster, rng):
+    """All at once, so that nobody can take writes. All nodes must live, and go on afterwards."""
+    for disk in cluster.disks.values():
+        disk.fill(leave_bytes=rng.choice([0, 0, 1 << 20, 6 << 20]))
+    yield rng.uniform(2, 4)
+    for disk in cluster.disks.values():
+        disk.heal()
+
+
 @fault(on="everything")
 def restart_on_full_disk(cluster, rng):
     """The node must start there, too."""
@@ -232,6 +242,12 @@ def sync_error(cluster, rng):
     yield from _disk_fault(cluster, rng, "fsync-eio", ends_node=True)
 
 
+@fault("fuse", on="disk")
+def no_space(cluster, rng):
+    """ENOSPC for whatever grows, though the file system says that there is room."""
+    yield from _disk_fault(cluster, rng, "write-full")
+
+
 @fault("fuse", on="process")
 def read_error(cluster, rng):
     """From the start of a process on, since what is read later is mostly in memory."""
@@ -251,6 +267,16 @@ def slow_sync(cluster, rng):
 @fault("fuse", on="disk")
 def hung_sync(cluster, rng):
     yield from _disk_fault(cluster, rng, "fsync-hang")
+
+
+@fault("fuse", on="disk")
+def hung_syncs_of_a_majority(cluster, rng):
+    """Nobody can commit; after it everybody goes on."""
+    for node in _majority(cluster, rng):
+        cluster.disks[node.id].set_fault("fsync-hang")
+    yield rng.uniform(1, 4)
+    for disk in cluster.disks.values():
+        disk.heal()
 
 
 @fault("fuse", on="everything")

@@ -189,10 +189,10 @@ def run_nemesis(args, summary):
     summary["faults"] = {name: count for name, count in sorted(deck.dealt.items()) if count}
 
 
-def power_cut_run(seed, cuts):
+def power_cut_run(seed, cuts, nodes=3):
     rng = random.Random(seed)
     done = {"one": 0, "leader": 0, "majority": 0, "all": 0}
-    with new_cluster() as cluster:
+    with new_cluster(count=nodes) as cluster:
         load = cluster.start_load(seed, RATE_PER_SECOND)
         load.await_floor(FLOOR_PER_SECOND)
         for number in range(cuts):
@@ -215,17 +215,18 @@ def power_cut_run(seed, cuts):
         load.await_floor(FLOOR_PER_SECOND)
         verdicts = cluster.finish()
         counts = count_operations(load)
-    return {"seed": seed, "cuts": cuts, "of": done, "operations": counts, "verdicts": verdicts,
-            "acknowledged_writes_lost": 0}
+    return {"seed": seed, "nodes": nodes, "cuts": cuts, "of": done, "operations": counts,
+            "verdicts": verdicts, "acknowledged_writes_lost": 0}
 
 
 def run_power_cuts(args, summary):
-    say(f"{args.cuts} power cuts, seed {args.seed}")
-    result = not_void(lambda: power_cut_run(args.seed, args.cuts), summary)
-    result["nodes_cut"] = sum(result["of"][which] * nodes for which, nodes in
-                              (("one", 1), ("leader", 1), ("majority", 2), ("all", 3)))
-    say(f"  {result['of']}, {result['operations']}, nothing acknowledged is lost")
-    summary["power_cuts"] = result
+    summary["power_cuts"] = []
+    for nodes, cuts in ((3, args.cuts), (1, max(1, args.cuts // 3))):
+        say(f"{cuts} power cuts of a cluster of {nodes}, seed {args.seed}")
+        result = not_void(lambda: power_cut_run(args.seed, cuts, nodes), summary)
+        say(f"  {result['of']}, {result['operations']}, nothing acknowledged is lost")
+        summary["power_cuts"].append(result)
+    summary["power_cuts_total"] = sum(result["cuts"] for result in summary["power_cuts"])
 
 
 class AcknowledgedWrites:
