@@ -338,6 +338,31 @@ TEST_F(DiskFaults, AFullDiskStopsTheApplyUntilThereIsSpace) {
   EXPECT_GT(full, 20u);
 }
 
+// What a killed process left in the WAL has no room in the file. The node must come up to say so,
+// and go on by itself when there is room.
+TEST_F(DiskFaults, ADataBaseWhoseCheckpointFindsNoRoomIsOpenedInTrouble) {
+  FaultFileSystem fs(1);
+  Prepare(&fs);
+  const uint64_t capacity = fs.FreeBytes(kPath).value();
+  auto machine = OpenOn(fs);
+  ASSERT_TRUE(machine.ok() && Apply(**machine, *log_).ok());
+  machine->reset();
+  fs.KillProcess();
+  fs.SetCapacity(0);
+  machine = OpenOn(fs);
+  ASSERT_TRUE(machine.ok()) << machine.status();
+  EXPECT_EQ((*machine)->applied_index().value(), log_->size());
+  EXPECT_EQ((*machine)->durable_index().value(), 0u);
+  EXPECT_EQ(Apply(**machine, {}).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ((*machine)->Checkpoint().code(), StatusCode::kResourceExhausted);
+  fs.SetCapacity(capacity);
+  ASSERT_TRUE((*machine)->Reopen().ok());
+  EXPECT_TRUE(Apply(**machine, {}).ok());
+  EXPECT_EQ((*machine)->durable_index().value(), log_->size());
+  machine->reset();
+  EXPECT_EQ(DumpOf(fs), dumps_->back());
+}
+
 // A VFS that can open nothing for want of space, which SQLite does not call SQLITE_FULL.
 TEST(SqliteTroubleTest, WantOfSpaceIsAFullDiskWhateverSqliteCallsIt) {
   sqlite3_vfs vfs = *sqlite3_vfs_find(nullptr);
