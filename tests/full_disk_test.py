@@ -90,6 +90,23 @@ class FullDisk(SmallDisk):
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t WHERE a = 1"), [{"n": 1}])
 
 
+    def test_a_node_starts_on_a_full_disk_and_resumes(self):
+        """Killed when nothing is left, also in the middle of its trouble."""
+        self.node.start()
+        wait_until(self.node.leads, "the node leads")
+        self.node.sql("CREATE TABLE t (a)")
+        self.node.sql("INSERT INTO t VALUES (1)")
+        self.fill(leave_bytes=0)
+        for _ in range(3):
+            self.node.shell("INSERT INTO t VALUES (zeroblob(200000))", timeout_ms=500)
+            self.node.kill()
+            self.node.start()
+        (self.disk / "filler").unlink()
+        wait_until(lambda: self.node.shell("INSERT INTO t VALUES (2)").returncode == 0,
+                   "writes resume")
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t WHERE a = 1"), [{"n": 1}])
+
+
 class ReadOnlyDisk(SmallDisk):
     def test_a_node_does_not_start_and_says_why(self):
         self.assertTrue(self.remount("ro"))

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace cairn::node {
@@ -23,13 +24,11 @@ Result<std::unique_ptr<DataLock>> DataLock::Acquire(const std::string& directory
     std::string who = n > 0 ? " (process " + std::string(holder, static_cast<size_t>(n)) + ")" : "";
     return FailedPrecondition(directory + " is in use by another process" + who);
   }
-  // Only for the message above; the lock itself is the kernel's.
+  // Only for the message above; the lock itself is the kernel's. So that a node starts on a full
+  // disk, it is written over what is there, and its failure is nobody's concern.
   const std::string pid = std::to_string(::getpid());
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-    const int error = errno;
-    ::close(fd);
-    return ErrnoStatus("write " + path, error);
-  }
+  const ssize_t written = ::pwrite(fd, pid.data(), pid.size(), 0);
+  static_cast<void>(::ftruncate(fd, std::max<ssize_t>(written, 0)) == 0);
   return std::unique_ptr<DataLock>(new DataLock(fd));
 }
 

@@ -358,6 +358,16 @@ TEST(ReplicaFaults, AnInterruptedInstallOverAConflictingTailIsCompleted) {
   EXPECT_EQ(Last(cluster.node(1).state->items()), "after");
 }
 
+// A disk that is full gives back what a file had only some time later: a node that had to write its
+// name anew could not start on it.
+TEST(DataLock, IsTakenOnAFullDisk) {
+  std::string path = std::filesystem::temp_directory_path() / "cairn_lock_test_XXXXXX";
+  ASSERT_NE(::mkdtemp(path.data()), nullptr);
+  ASSERT_EQ(::symlink("/dev/full", (path + "/LOCK").c_str()), 0);
+  EXPECT_TRUE(DataLock::Acquire(path).ok());
+  std::filesystem::remove_all(path);
+}
+
 TEST(DataLock, ASecondHolderIsRefusedUntilTheFirstIsGone) {
   std::string path = std::filesystem::temp_directory_path() / "cairn_lock_test_XXXXXX";
   ASSERT_NE(::mkdtemp(path.data()), nullptr);

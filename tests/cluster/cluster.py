@@ -302,7 +302,7 @@ class Cluster:
         for node in self.nodes:
             node.kill()
         for disk in self.disks.values():
-            disk.unmount()
+            disk.close()
         if self.proxy:
             self.proxy.close()
         self.network.close()

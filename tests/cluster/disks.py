@@ -1,10 +1,12 @@
 """A disk for each node: ext4 in a file, whose power can be cut, with our FUSE file system on top where
 syncs and writes are to fail."""
+import errno
 import fcntl
 import os
 import pathlib
 import struct
 import subprocess
+import tempfile
 import time
 
 import harness
@@ -14,12 +16,35 @@ FAULT_FS = harness.ROOT / "build" / "cairn-fault-fs"
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 SIZE_MB = 512
+# Of linux/loop.h.
+LOOP_CTL_GET_FREE = 0x4C82
+LOOP_CONFIGURE = 0x4C0A
+LO_FLAGS_AUTOCLEAR = 4
 
 
 def run(*command):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+
+
+def attach_loop(image):
+    """A loop device on an open file: (its path, its descriptor). It goes when nobody uses it."""
+    # struct loop_config: fd, block size, loop_info64 with nothing but its flags, reserved.
+    config = struct.pack("=II52xI176x64x", image, 0, LO_FLAGS_AUTOCLEAR)
+    until = time.monotonic() + harness.BOUND_SECONDS
+    while True:
+        with open("/dev/loop-control", "rb") as control:
+            path = f"/dev/loop{fcntl.ioctl(control, LOOP_CTL_GET_FREE)}"
+        device = os.open(path, os.O_RDWR)
+        try:
+            fcntl.ioctl(device, LOOP_CONFIGURE, config)
+            return path, device
+        except OSError as error:
+            os.close(device)
+            if error.errno != errno.EBUSY or time.monotonic() > until:
+                raise
+            # Someone else was faster; the next one.
 
 
 def holders(path):
@@ -36,27 +61,37 @@ def holders(path):
 
 
 class Disk:
+    """Its image has no name anywhere, its mounts are under `directory`: all of it ends with this
+    process, however that ends."""
+
     def __init__(self, directory, name, fuse=False):
         self.fuse = fuse
-        self.image = directory / f"{name}.img"
+        self.image = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR, 0o600)
         self.below = directory / f"{name}.ext4"
         self.above = directory / f"{name}.fuse"
         self.faults = directory / f"{name}.faults"
         self.server = None
-        with open(self.image, "wb") as image:
-            image.truncate(SIZE_MB << 20)
-        run("mkfs.ext4", "-q", "-m", "0", self.image)
         for path in (self.below, self.above, self.faults):
             path.mkdir()
-        self.mount()
+        self.mount(fresh=True)
 
     @property
     def path(self):
         """Where the node's data goes."""
         return self.above if self.fuse else self.below
 
-    def mount(self):
-        run("mount", "-o", "loop", self.image, self.below)
+    def mount(self, fresh=False):
+        """A fresh disk is empty."""
+        if fresh:
+            os.truncate(self.image, 0)
+            os.truncate(self.image, SIZE_MB << 20)
+        path, device = attach_loop(self.image)
+        try:
+            if fresh:
+                run("mkfs.ext4", "-q", "-m", "0", path)
+            run("mount", "-t", "ext4", path, self.below)
+        finally:
+            os.close(device)
         if not self.fuse:
             return
         self.server = subprocess.Popen([FAULT_FS, self.below, self.faults, self.above],
@@ -97,6 +132,10 @@ class Disk:
         self.unmount()
         self.mount()
 
+    def close(self):
+        self.unmount()
+        os.close(self.image)
+
     def set_fault(self, name, value=""):
         """See fault_fs.cc for the names."""
         new = self.faults / ".new"
@@ -125,5 +164,4 @@ class Disk:
     def wipe(self):
         """An empty disk in the place of the old one; the node has ended."""
         self.unmount()
-        run("mkfs.ext4", "-q", "-F", "-m", "0", self.image)
-        self.mount()
+        self.mount(fresh=True)

@@ -18,9 +18,9 @@ struct Flags {
   std::vector<std::string> endpoints;
   std::string directory;
   uint64_t seed = 1;
-  int processes = 12;
-  int rate = 400;  // operations a second, of all processes
-  int timeout_ms = 2000;
+  int processes = 24;
+  int rate = 400;         // operations a second, of all processes
+  int timeout_ms = 2000;  // half of those who ask one node alone wait a quarter of it
   int final_seconds = 60;
   std::vector<std::string> only;
 };
@@ -36,17 +36,53 @@ Status CreateTables(Client* client, const std::vector<NamedWorkload>& workloads)
   return OkStatus();
 }
 
-Result<std::unique_ptr<Client>> Connect(const Flags& flags, std::vector<std::string> endpoints) {
-  ClientOptions options;
-  options.pin_endpoint = endpoints.size() == 1;
-  options.endpoints = std::move(endpoints);
-  options.timeout = std::chrono::milliseconds(flags.timeout_ms);
-  return Client::Connect(options);
-}
+// Clients of one load.
+class Clients {
+ public:
+  static Result<Clients> Connect(const Flags& flags) {
+    Clients out;
+    for (const std::string& endpoint : flags.endpoints) {
+      ASSIGN_OR_RETURN(std::unique_ptr<Client> patient, ConnectTo({endpoint}, flags.timeout_ms));
+      ASSIGN_OR_RETURN(std::unique_ptr<Client> hasty, ConnectTo({endpoint}, flags.timeout_ms / 4));
+      out.patient_.push_back(std::move(patient));
+      out.hasty_.push_back(std::move(hasty));
+    }
+    ASSIGN_OR_RETURN(out.any_, ConnectTo(flags.endpoints, flags.timeout_ms));
+    return out;
+  }
+
+  // Follows the leader.
+  Client* any() const { return any_.get(); }
+  // Asks this node alone.
+  Client* node(size_t number) const { return patient_[number].get(); }
+  // One in two processes follows the leader. The others ask one node alone, and half of them do not
+  // wait long: so that a node that stands still or is cut off is asked again and again meanwhile,
+  // and answers of its old state show.
+  Client* OfProcess(int process) const {
+    const auto number = static_cast<size_t>(process);
+    if (number % 2 == 0) return any();
+    const auto& alone = number % 4 == 1 ? patient_ : hasty_;
+    return alone[number / 4 % alone.size()].get();
+  }
+
+ private:
+  static Result<std::unique_ptr<Client>> ConnectTo(std::vector<std::string> endpoints,
+                                                   int timeout_ms) {
+    ClientOptions options;
+    options.pin_endpoint = endpoints.size() == 1;
+    options.endpoints = std::move(endpoints);
+    options.timeout = std::chrono::milliseconds(timeout_ms);
+    return Client::Connect(options);
+  }
+
+  std::unique_ptr<Client> any_;
+  std::vector<std::unique_ptr<Client>> patient_;
+  std::vector<std::unique_ptr<Client>> hasty_;
+};
 
 class Load {
  public:
-  Load(const Flags& flags, std::vector<std::unique_ptr<Client>> clients, Counts* counts)
+  Load(const Flags& flags, Clients clients, Counts* counts)
       : flags_(flags),
         counts_(*counts),
         workloads_(MakeWorkloads(flags.directory, flags.endpoints, counts)),
@@ -58,7 +94,7 @@ class Load {
     }
   }
 
-  Status Setup() { return CreateTables(clients_.back().get(), workloads_); }
+  Status Setup() { return CreateTables(clients_.any(), workloads_); }
 
   void Run(tools::StopSignals* signals) {
     std::vector<std::thread> threads;
@@ -78,7 +114,7 @@ class Load {
     for (size_t node = 0; node < flags_.endpoints.size(); ++node) {
       const auto process = static_cast<int64_t>(1000 + node);
       for (Workload* workload : drawn_) {
-        if (!workload->ReadAll(clients_[node].get(), process, until)) {
+        if (!workload->ReadAll(clients_.node(node), process, until)) {
           return DeadlineExceeded("node at " + flags_.endpoints[node] +
                                   " does not answer the closing reads");
         }
@@ -93,10 +129,7 @@ class Load {
  private:
   void RunProcess(int process) {
     Rng rng(flags_.seed * 1000 + static_cast<uint64_t>(process));
-    // One in two asks one node alone, the others whichever leads.
-    const auto number = static_cast<size_t>(process);
-    Client* client = number % 2 == 0 ? clients_.back().get()
-                                     : clients_[number / 2 % (clients_.size() - 1)].get();
+    Client* client = clients_.OfProcess(process);
     const std::chrono::nanoseconds pause =
         std::chrono::nanoseconds(1'000'000'000) * flags_.processes / flags_.rate;
     SteadyClock::time_point next = SteadyClock::now();
@@ -111,20 +144,13 @@ class Load {
   Counts& counts_;
   std::vector<NamedWorkload> workloads_;
   std::vector<Workload*> drawn_;
-  // One for each endpoint alone, and one that knows all.
-  std::vector<std::unique_ptr<Client>> clients_;
+  Clients clients_;
   std::atomic<bool> stop_{false};
 };
 
 Status Run(const Flags& flags) {
   tools::StopSignals signals;  // before there is any thread
-  std::vector<std::unique_ptr<Client>> clients;
-  for (const std::string& endpoint : flags.endpoints) {
-    ASSIGN_OR_RETURN(std::unique_ptr<Client> client, Connect(flags, {endpoint}));
-    clients.push_back(std::move(client));
-  }
-  ASSIGN_OR_RETURN(std::unique_ptr<Client> all, Connect(flags, flags.endpoints));
-  clients.push_back(std::move(all));
+  ASSIGN_OR_RETURN(Clients clients, Clients::Connect(flags));
   Counts counts;
   Load load(flags, std::move(clients), &counts);
   RETURN_IF_ERROR(load.Setup());

@@ -6,6 +6,7 @@ is left on the machine, also after SIGKILL.
 """
 import ctypes
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+STOP_SECONDS = 10  # for a test that was told to end; then all of it is killed
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,8 +28,13 @@ def _unshare(flags):
 
 def _wait_for(child):
     """The parent's part: passes signals on, and ends as the child does."""
+    def end(which, _):
+        os.kill(child, which)
+        signal.alarm(STOP_SECONDS)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda which, _: os.kill(child, which))
+        signal.signal(number, end)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
     while True:
         try:
             _, status = os.waitpid(child, 0)
@@ -35,6 +42,9 @@ def _wait_for(child):
         except InterruptedError:
             continue
     sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
+
+
+DIRECTORY = pathlib.Path("/run/cairn")  # inside: in memory, ends with the rest
 
 
 def enter():
@@ -48,9 +58,12 @@ def enter():
         _wait_for(child)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The first process of a namespace ignores what it does not handle.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     for command in (["mount", "--make-rprivate", "/"],
                     ["mount", "-t", "proc", "proc", "/proc"],
                     ["mount", "-t", "tmpfs", "tmpfs", "/run"],  # ip keeps names of namespaces here
                     ["ip", "link", "set", "lo", "up"]):
         subprocess.run(command, check=True)
+    DIRECTORY.mkdir()

@@ -8,7 +8,7 @@ import random
 import time
 
 import harness
-from cluster import Void
+from cluster import Failed, Void
 from harness import wait_until
 
 FAULTS = {}
@@ -30,6 +30,11 @@ def fault(needs="", on="network"):
     return register
 
 
+def likely_leader(cluster, rng):
+    """The leader; any node if none is seen now: another fault may be on, so it is not waited for."""
+    return cluster.leader() or rng.choice(cluster.nodes)
+
+
 # The network.
 
 @fault("five")
@@ -43,7 +48,7 @@ def halves(cluster, rng):
 
 @fault("five")
 def leader_alone(cluster, rng):
-    leader = cluster.await_leader().id
+    leader = likely_leader(cluster, rng).id
     rest = [i for i in cluster.network.ids if i != leader]
     cluster.network.keep_only([[leader], rest])
     yield rng.uniform(1, 4)
@@ -71,7 +76,7 @@ def bridge(cluster, rng):
 @fault("five")
 def one_way(cluster, rng):
     """A node that is heard and hears nobody, or the other way round."""
-    victim = cluster.await_leader().id if rng.random() < 0.5 else rng.choice(cluster.network.ids)
+    victim = likely_leader(cluster, rng).id if rng.random() < 0.5 else rng.choice(cluster.network.ids)
     if rng.random() < 0.5:
         cluster.network.cut([victim], cluster.network.ids)
     else:
@@ -122,7 +127,7 @@ def reset(cluster, rng):
 @fault(on="process")
 def pause(cluster, rng):
     """SIGSTOP for 0.1 to 30 seconds, short ones more often."""
-    node = cluster.await_leader() if rng.random() < 0.7 else rng.choice(cluster.nodes)
+    node = likely_leader(cluster, rng) if rng.random() < 0.7 else rng.choice(cluster.nodes)
     cluster.pause(node)
     yield min(30, 0.1 * 300 ** (rng.random() ** 1.5))
     cluster.resume(node)
@@ -145,7 +150,7 @@ def kill_one(cluster, rng):
 
 @fault(on="process")
 def kill_leader(cluster, rng):
-    yield from _kill(cluster, [cluster.await_leader()], rng)
+    yield from _kill(cluster, [likely_leader(cluster, rng)], rng)
 
 
 @fault(on="process")
@@ -173,7 +178,7 @@ def power_cut_one(cluster, rng):
 
 @fault(on="process")
 def power_cut_leader(cluster, rng):
-    yield from _cut_power(cluster, [cluster.await_leader()], rng)
+    yield from _cut_power(cluster, [likely_leader(cluster, rng)], rng)
 
 
 @fault(on="process")
@@ -189,14 +194,42 @@ def power_cut_all(cluster, rng):
 @fault(on="disk")
 def disk_full(cluster, rng):
     """Nothing left at all; the node must live."""
-    node = cluster.await_leader() if rng.random() < 0.7 else rng.choice(cluster.nodes)
+    node = likely_leader(cluster, rng) if rng.random() < 0.7 else rng.choice(cluster.nodes)
     cluster.disks[node.id].fill()
     yield rng.uniform(2, 5)
     cluster.disks[node.id].heal()
 
 
+@fault(on="disk")
+def disks_full(cluster, rng):
+    """All at once, so that nobody can take writes. All nodes must live, and go on afterwards."""
+    for disk in cluster.disks.values():
+        disk.fill(leave_bytes=rng.choice([0, 0, 1 << 20, 6 << 20]))
+    yield rng.uniform(2, 4)
+    for disk in cluster.disks.values():
+        disk.heal()
+
+
+@fault(on="everything")
+def restart_on_full_disk(cluster, rng):
+    """The node starts there, too; or, where SQLite has not even room for its shared memory, says so,
+    and starts once there is."""
+    node = likely_leader(cluster, rng)
+    cluster.disks[node.id].fill()
+    yield rng.uniform(0, 2)
+    node.process.kill()
+    node.kill()
+    cluster.may_end.add(node.id)
+    node.start(wait=False)
+    yield rng.uniform(1, 3)
+    if not node.up and not any(why in node.log[-300:] for why in ("No space left", "is full")):
+        raise Failed(f"node {node.id} does not start on a full disk for another reason: "
+                     f"{node.log[-1000:]}")
+    cluster.disks[node.id].heal()
+
+
 def _disk_fault(cluster, rng, name, value="", ends_node=False):
-    node = cluster.await_leader() if rng.random() < 0.6 else rng.choice(cluster.nodes)
+    node = likely_leader(cluster, rng) if rng.random() < 0.6 else rng.choice(cluster.nodes)
     if ends_node:
         cluster.may_end.add(node.id)
     cluster.disks[node.id].set_fault(name, value)
@@ -212,6 +245,12 @@ def write_error(cluster, rng):
 @fault("fuse", on="disk")
 def sync_error(cluster, rng):
     yield from _disk_fault(cluster, rng, "fsync-eio", ends_node=True)
+
+
+@fault("fuse", on="disk")
+def no_space(cluster, rng):
+    """ENOSPC for whatever grows, though the file system says that there is room."""
+    yield from _disk_fault(cluster, rng, "write-full")
 
 
 @fault("fuse", on="process")
@@ -235,13 +274,23 @@ def hung_sync(cluster, rng):
     yield from _disk_fault(cluster, rng, "fsync-hang")
 
 
+@fault("fuse", on="disk")
+def hung_syncs_of_a_majority(cluster, rng):
+    """Nobody can commit; after it everybody goes on."""
+    for node in _majority(cluster, rng):
+        cluster.disks[node.id].set_fault("fsync-hang")
+    yield rng.uniform(1, 4)
+    for disk in cluster.disks.values():
+        disk.heal()
+
+
 @fault("fuse", on="everything")
 def lying_sync(cluster, rng):
     """The syncs of one node do nothing, then its power is cut: it has lost what it vouched for. That
     is more than Raft promises to survive if another node lags or fails meanwhile, so the node comes
     back only when the others have settled without it. Then it may have lost so much that it refuses
     to start, and says why; its disk is replaced, as an operator would do."""
-    node = cluster.await_leader() if rng.random() < 0.5 else rng.choice(cluster.nodes)
+    node = likely_leader(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.nodes)
     cluster.disks[node.id].set_fault("fsync-lie")
     yield rng.uniform(1, 4)
     cluster.cut_power([node])
@@ -378,14 +427,14 @@ class Deck:
         return fitting[:count]
 
 
-def pair_up(faults, rng):
-    """The faults in order; now and then two at once that take hold of different things."""
+def group(faults, rng):
+    """The faults in order; often two or three at once, which take hold of different things."""
     steps = []
     rest = list(faults)
     while rest:
         step = [rest.pop(0)]
-        if rest and rng.random() < 0.4 and "everything" not in (step[0].on, rest[0].on) \
-                and step[0].on != rest[0].on:
+        while rest and rng.random() < 0.5 and rest[0].on not in {each.on for each in step} \
+                and "everything" not in (step[0].on, rest[0].on):
             step.append(rest.pop(0))
         steps.append(step)
     return steps

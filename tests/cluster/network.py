@@ -45,6 +45,7 @@ class Network:
 
     def close(self):
         for i in self.ids:
+            run("ip", "link", "del", f"v{i}")  # now; with its namespace it would go some time later
             run("ip", "netns", "del", f"n{i}")
         run("ip", "link", "del", "bridge")
 

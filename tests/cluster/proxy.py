@@ -34,6 +34,7 @@ class Proxy:
     def __init__(self, ids):
         self.links = {(i, j): Link() for i in ids for j in ids if i != j}
         self.loop = asyncio.new_event_loop()
+        self.servers = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.listening = threading.Event()
 
@@ -45,6 +46,15 @@ class Proxy:
     def close(self):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+        for server in self.servers:
+            server.close()
+        for link in self.links.values():
+            for writer in link.writers:
+                writer.transport.abort()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0.05))  # they end
+        self.loop.close()
 
     def change(self, action):
         """Calls action(link) for every link, on the proxy's thread."""
@@ -67,9 +77,9 @@ class Proxy:
 
     async def _listen(self):
         for (i, j), link in self.links.items():
-            await asyncio.start_server(
+            self.servers.append(await asyncio.start_server(
                 lambda reader, writer, link=link, j=j: self._serve(reader, writer, link, j),
-                network.OUTSIDE, port(i, j))
+                network.OUTSIDE, port(i, j)))
 
     async def _serve(self, reader, writer, link, destination):
         try:

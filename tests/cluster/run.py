@@ -3,7 +3,7 @@
 
     tests/cluster/run.py [KIND ...] [--seed N] [--json FILE]
 
-KIND: nemesis, power-cuts, failover, or all (default); --slice: a minute of the first two.
+KIND: nemesis, power-cuts, failover, planted, or all (default).
 Needs root; ends with 77 where it, or a tool, is missing.
 """
 import argparse
@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cluster as clusters
 import disks
+import harness
 import isolate
 import nemesis
 import network
@@ -57,17 +58,23 @@ def missing():
     return ""
 
 
+@contextlib.contextmanager
+def new_directory():
+    with tempfile.TemporaryDirectory(dir=isolate.DIRECTORY) as directory:
+        yield pathlib.Path(directory)
+
+
 def check_kernel():
     """Tries in the namespaces what the runs need of the kernel. The reason, or empty."""
-    with tempfile.TemporaryDirectory(prefix="cairn-cluster.") as directory:
+    with new_directory() as directory:
         try:
             net = network.Network(2, lambda i, j: 1)
             net.drop_percent = 1
             net.apply()
             net.close()
-            disk = disks.Disk(pathlib.Path(directory), "probe")
+            disk = disks.Disk(directory, "probe")
             disk.cut_power()
-            disk.unmount()
+            disk.close()
         except (OSError, RuntimeError) as error:
             return str(error).splitlines()[0]
     return ""
@@ -82,23 +89,28 @@ def no_fuse():
 
 @contextlib.contextmanager
 def new_cluster(**options):
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
-    made = None
-    try:
-        made = Cluster(directory, flags=FLAGS, **options)
-        yield made
-    except BaseException as error:
-        if made:
-            made.close()
-        if isinstance(error, Void):
-            shutil.rmtree(directory)
-        else:
-            for image in directory.glob("*.img"):
-                image.unlink()
-            say(f"logs and histories are kept in {directory}")
-        raise
-    made.close()
-    shutil.rmtree(directory)
+    with new_directory() as directory:
+        made = None
+        try:
+            made = Cluster(directory, flags=FLAGS, **options)
+            yield made
+        except (Failed, AssertionError) as error:
+            if "CAIRN_PLANT" not in os.environ:
+                keep(directory, error)
+            raise
+        finally:
+            if made:
+                made.close()
+
+
+def keep(directory, error):
+    """Logs and histories, for a person to read; everything else ends with this process."""
+    kept = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
+    (kept / "why").write_text(str(error) + "\n", encoding="utf-8")
+    for path in [*directory.glob("*.log"), *directory.glob("nemesis.jsonl"),
+                 *directory.glob("history/*")]:
+        shutil.copy(path, kept)
+    say(f"logs and histories are kept in {kept}")
 
 
 def not_void(run, summary):
@@ -137,7 +149,7 @@ def nemesis_run(seed, needs, options, faults, operations_min):
     with new_cluster(**options) as cluster:
         load = cluster.start_load(seed, RATE_PER_SECOND)
         record = Recording(cluster.directory / "nemesis.jsonl")
-        for step in nemesis.pair_up(faults, rng):
+        for step in nemesis.group(faults, rng):
             load.await_floor(FLOOR_PER_SECOND)
             nemesis.apply_faults(cluster, step, rng, record)
         load.await_floor(FLOOR_PER_SECOND)
@@ -169,13 +181,18 @@ def run_nemesis(args, summary):
         result = not_void(lambda: nemesis_run(seed, needs, options, faults, args.operations), summary)
         say(f"  {result['operations']}, all {len(result['verdicts'])} verdicts valid")
         summary["histories"].append(result)
+    done = [result["operations"]["all"] for result in summary["histories"]]
+    summary["totals"] = {
+        "histories": len(done), "operations": sum(done), "operations_min": min(done, default=0),
+        "acknowledged": sum(result["operations"]["ok"] for result in summary["histories"]),
+        "verdicts_valid": sum(len(result["verdicts"]) for result in summary["histories"])}
     summary["faults"] = {name: count for name, count in sorted(deck.dealt.items()) if count}
 
 
-def power_cut_run(seed, cuts):
+def power_cut_run(seed, cuts, nodes=3):
     rng = random.Random(seed)
     done = {"one": 0, "leader": 0, "majority": 0, "all": 0}
-    with new_cluster() as cluster:
+    with new_cluster(count=nodes) as cluster:
         load = cluster.start_load(seed, RATE_PER_SECOND)
         load.await_floor(FLOOR_PER_SECOND)
         for number in range(cuts):
@@ -198,15 +215,18 @@ def power_cut_run(seed, cuts):
         load.await_floor(FLOOR_PER_SECOND)
         verdicts = cluster.finish()
         counts = count_operations(load)
-    return {"seed": seed, "cuts": cuts, "of": done, "operations": counts, "verdicts": verdicts,
-            "acknowledged_writes_lost": 0}
+    return {"seed": seed, "nodes": nodes, "cuts": cuts, "of": done, "operations": counts,
+            "verdicts": verdicts, "acknowledged_writes_lost": 0}
 
 
 def run_power_cuts(args, summary):
-    say(f"{args.cuts} power cuts, seed {args.seed}")
-    result = not_void(lambda: power_cut_run(args.seed, args.cuts), summary)
-    say(f"  {result['of']}, {result['operations']}, nothing acknowledged is lost")
-    summary["power_cuts"] = result
+    summary["power_cuts"] = []
+    for nodes, cuts in ((3, args.cuts), (1, max(1, args.cuts // 3))):
+        say(f"{cuts} power cuts of a cluster of {nodes}, seed {args.seed}")
+        result = not_void(lambda: power_cut_run(args.seed, cuts, nodes), summary)
+        say(f"  {result['of']}, {result['operations']}, nothing acknowledged is lost")
+        summary["power_cuts"].append(result)
+    summary["power_cuts_total"] = sum(result["cuts"] for result in summary["power_cuts"])
 
 
 class AcknowledgedWrites:
@@ -253,23 +273,48 @@ FAILOVERS = {
 }
 
 
+# Slower than this is worth a look: the logs of the round are shown.
+SLOW_MS = {"kill": 800, "pause": 1000, "cut": 1000, "hung_disk": 3000}
+
+
+def failover_round(cluster, load, kind):
+    """Milliseconds, and the logs of the time."""
+    load.await_floor(FLOOR_PER_SECOND)
+    cluster.settle_followers()
+    writes = AcknowledgedWrites(load.directory / "set.jsonl")
+    leader = cluster.await_leader()
+    lengths = {node.id: len(node.log) for node in cluster.nodes}
+    FAILOVERS[kind](cluster, leader)
+    took_ms = writes.first_after(time.monotonic_ns(), 30) / 1e6
+    writes.file.close()
+    logs = {node.id: node.log[lengths[node.id]:] for node in cluster.nodes}
+    wait_until(lambda: any(node.leads() for node in cluster.nodes if node is not leader and node.up),
+               "another leader")
+    cluster.heal()
+    return took_ms, leader.id, logs
+
+
 def failover_run(seed, kind, rounds):
     times = []
+    disturbed = 0
     with new_cluster(fuse=kind == "hung_disk") as cluster:
         load = cluster.start_load(seed, RATE_PER_SECOND, only=["set"])
-        for _ in range(rounds):
-            load.await_floor(FLOOR_PER_SECOND)
-            cluster.settle_followers()
-            writes = AcknowledgedWrites(load.directory / "set.jsonl")
-            leader = cluster.await_leader()
-            FAILOVERS[kind](cluster, leader)
-            times.append(writes.first_after(time.monotonic_ns(), 30) / 1e6)
-            writes.file.close()
-            wait_until(lambda: any(node.leads() for node in cluster.nodes
-                                   if node is not leader and node.up), "another leader")
-            cluster.heal()
+        while len(times) < rounds:
+            took_ms, led, logs = failover_round(cluster, load, kind)
+            # The disk of the machine itself stood still for a second where no fault was: the others
+            # could not elect, which says nothing of them.
+            if any("the disk does not answer" in log for i, log in logs.items() if i != led):
+                disturbed += 1
+                say(f"  a round of {took_ms:.0f} ms is void: the machine's own disk hung")
+                if disturbed > rounds:
+                    raise Void("the machine's own disk hangs all the time")
+                continue
+            times.append(took_ms)
+            if took_ms > SLOW_MS[kind]:
+                say(f"  round {len(times)} took {took_ms:.0f} ms; node {led} led")
+                print("\n".join(logs.values()))
         cluster.finish()
-    return {"rounds": rounds, "p50_ms": round(percentile(times, 50)),
+    return {"rounds": rounds, "void_rounds": disturbed, "p50_ms": round(percentile(times, 50)),
             "p99_ms": round(percentile(times, 99)), "max_ms": round(max(times)),
             "all_ms": [round(each) for each in times]}
 
@@ -294,7 +339,69 @@ def run_failover(args, summary):
         summary["failover"][kind] = result
 
 
-KINDS = {"nemesis": run_nemesis, "power-cuts": run_power_cuts, "failover": run_failover}
+def wide_partitions(seed):
+    return nemesis_run(seed, "five", {"count": 5}, [nemesis.FAULTS[name] for name in (
+        "leader-alone", "halves", "pause", "one-way")], 2000)
+
+
+def paused_leaders(seed):
+    return nemesis_run(seed, "", {}, [nemesis.FAULTS["pause"]] * 6, 2000)
+
+
+def failing_disk(seed):
+    return nemesis_run(seed, "fuse", {"fuse": True}, [nemesis.FAULTS[name] for name in (
+        "sync-error", "power-cut-all", "sync-error", "kill-all")], 2000)
+
+
+# Planted bugs (src/base/planted.h), and the faults that must uncover them.
+PLANTS = {
+    "ack_before_sync": lambda seed: power_cut_run(seed, 15),
+    "retry_applied_twice": lambda seed: power_cut_run(seed, 15),
+    "read_before_apply": lambda seed: power_cut_run(seed, 15),
+    "log_compacted_past_the_file": lambda seed: power_cut_run(seed, 15),
+    "failed_sync_ignored": failing_disk,
+    "timeout_taken_for_not_applied": wide_partitions,
+    "read_without_quorum": paused_leaders,
+}
+PLANTED_ATTEMPTS = 6
+
+
+def run_planted(args, summary):
+    """That the instrument works: each bug is caught within a few runs, as a broken promise."""
+    program = harness.ROOT / "build-plants" / "cairn"
+    if not program.exists():
+        summary["skipped"].append("planted bugs: build-plants/cairn is not built")
+        return
+    summary["planted"] = {}
+    honest = harness.CAIRN
+    for plant, run in PLANTS.items():
+        harness.CAIRN, os.environ["CAIRN_PLANT"] = str(program), plant
+        try:
+            caught = next((attempt for attempt in range(1, PLANTED_ATTEMPTS + 1)
+                           if is_caught(plant, run, args.seed + attempt)), 0)
+        finally:
+            harness.CAIRN = honest
+            del os.environ["CAIRN_PLANT"]
+        if not caught:
+            raise Failed(f"the planted bug {plant} was not caught in {PLANTED_ATTEMPTS} runs")
+        say(f"  {plant} was caught by run {caught}")
+        summary["planted"][plant] = caught
+
+
+def is_caught(plant, run, seed):
+    say(f"planted {plant}, seed {seed}")
+    try:
+        run(seed)
+        return False
+    except Void:
+        return False
+    except (Failed, AssertionError) as error:
+        say("  " + str(error).replace("\n", " ")[:300])
+        return True
+
+
+KINDS = {"nemesis": run_nemesis, "power-cuts": run_power_cuts, "failover": run_failover,
+         "planted": run_planted}
 
 
 def parse_arguments():

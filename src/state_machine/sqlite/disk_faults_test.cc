@@ -6,9 +6,11 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 
 #include "state_machine/sqlite/file_system_vfs.h"
+#include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/replicas_test_util.h"
 
 namespace cairn::state_machine {
@@ -334,6 +336,54 @@ TEST_F(DiskFaults, AFullDiskStopsTheApplyUntilThereIsSpace) {
     ExpectSound(fs, 0, "room for " + std::to_string(room) + " bytes");
   }
   EXPECT_GT(full, 20u);
+}
+
+// What a killed process left in the WAL has no room in the file. The node must come up to say so,
+// and go on by itself when there is room.
+TEST_F(DiskFaults, ADataBaseWhoseCheckpointFindsNoRoomIsOpenedInTrouble) {
+  FaultFileSystem fs(1);
+  Prepare(&fs);
+  const uint64_t capacity = fs.FreeBytes(kPath).value();
+  auto machine = OpenOn(fs);
+  ASSERT_TRUE(machine.ok() && Apply(**machine, *log_).ok());
+  machine->reset();
+  fs.KillProcess();
+  fs.SetCapacity(0);
+  machine = OpenOn(fs);
+  ASSERT_TRUE(machine.ok()) << machine.status();
+  EXPECT_EQ((*machine)->applied_index().value(), log_->size());
+  EXPECT_EQ((*machine)->durable_index().value(), 0u);
+  EXPECT_EQ(Apply(**machine, {}).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ((*machine)->Checkpoint().code(), StatusCode::kResourceExhausted);
+  fs.SetCapacity(capacity);
+  ASSERT_TRUE((*machine)->Reopen().ok());
+  EXPECT_TRUE(Apply(**machine, {}).ok());
+  EXPECT_EQ((*machine)->durable_index().value(), log_->size());
+  machine->reset();
+  EXPECT_EQ(DumpOf(fs), dumps_->back());
+}
+
+// A VFS that can open nothing for want of space, which SQLite does not call SQLITE_FULL.
+TEST(SqliteTroubleTest, WantOfSpaceIsAFullDiskWhateverSqliteCallsIt) {
+  sqlite3_vfs vfs = *sqlite3_vfs_find(nullptr);
+  vfs.zName = "nothing_opens";
+  static int error;
+  vfs.xOpen = [](sqlite3_vfs*, const char*, sqlite3_file* file, int, int*) {
+    file->pMethods = nullptr;
+    return SQLITE_CANTOPEN;
+  };
+  vfs.xGetLastError = [](sqlite3_vfs*, int, char*) { return error; };
+  ASSERT_EQ(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
+  for (const auto& [given, code] :
+       {std::pair{ENOSPC, StatusCode::kResourceExhausted},
+        std::pair{EDQUOT, StatusCode::kResourceExhausted}, std::pair{EIO, StatusCode::kInternal}}) {
+    error = given;
+    sqlite3* db = nullptr;
+    const int rc = sqlite3_open_v2("x.db", &db, SQLITE_OPEN_READWRITE, "nothing_opens");
+    EXPECT_EQ(SqliteTrouble(db, rc, "open").code(), code) << sqlite3_system_errno(db);
+    sqlite3_close(db);
+  }
+  sqlite3_vfs_unregister(&vfs);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "state_machine/sqlite/internal_sql.h"
 
+#include <cerrno>
 #include <cstring>
 
 namespace cairn::state_machine {
@@ -7,11 +8,17 @@ namespace cairn::state_machine {
 Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing) {
   std::string message(doing);
   message += std::string(": ") + sqlite3_errmsg(db) + " (SQLite code " + std::to_string(rc);
-  if (const int error = sqlite3_system_errno(db); error != 0) {
-    message += std::string(", ") + std::strerror(error);
-  }
+  const int error = sqlite3_system_errno(db);
+  if (error != 0) message += std::string(", ") + std::strerror(error);
   message += ")";
   switch (rc & 0xff) {
+    // SQLITE_FULL is told of writes to the data base and the WAL alone. A shared memory that can
+    // not grow is an I/O error; taken for one, it would be met by asking for a snapshot, which
+    // needs yet more space.
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+      return error == ENOSPC || error == EDQUOT ? ResourceExhausted(std::move(message))
+                                                : Internal(std::move(message));
     case SQLITE_FULL:
     case SQLITE_NOMEM: return ResourceExhausted(std::move(message));
     case SQLITE_CORRUPT:

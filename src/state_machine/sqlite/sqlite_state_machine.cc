@@ -170,7 +170,9 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(DirectoryOf(options.path)));
   // What a crashed process left in the WAL was perhaps never synced.
   RETURN_IF_ERROR(machine->StoreWalAgain());
-  RETURN_IF_ERROR(machine->Checkpoint());
+  const Status moved = machine->Checkpoint();
+  // A full disk is trouble that the node lives with and tells of; nothing is durable until it ends.
+  if (!moved.ok() && moved.code() != StatusCode::kResourceExhausted) return moved;
   return std::unique_ptr<StateMachine>(std::move(machine));
 }
 
