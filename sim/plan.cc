@@ -40,6 +40,8 @@ void DrawSettings(Rng& rng, Plan* plan) {
   plan->workload.think_mean =
       Pick(rng, {milliseconds(500), milliseconds(1000), milliseconds(2000)});
   plan->workload.stray = Pick(rng, {0.02, 0.1, 0.5});
+  plan->workload.impatient = Pick(rng, {0.0, 0.1, 0.5});
+  replica.append_entries_max = Pick(rng, {1, 16, 4096});
 }
 
 // How often a fault comes, when it is on.
@@ -109,6 +111,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     DrawFaults(rng, 0.15, &plan);
     plan.voters = Pick(rng, {3, 3, 5});
     plan.node.replica.log_bytes_max = 4 << 10;
+    plan.node.replica.checkpoint_wal_bytes = 16 << 10;
     plan.network.chunk_bytes = 4 << 10;
     plan.workload.think_mean = milliseconds(200);
     plan.faults[Fault::kTransfer] = seconds(4);
