@@ -84,6 +84,7 @@ bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
   plan->workload.clients = 4;
   plan->workload.think_mean = milliseconds(100);
   plan->workload.depth = 16;
+  plan->leaves_out = plan->aim != Aim::kHandOver;
   if (plan->aim == Aim::kOvertake) {
     plan->workload.clients = 8;
     plan->workload.think_mean = milliseconds(50);

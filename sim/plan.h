@@ -59,7 +59,10 @@ struct Plan {
   NetworkOptions network;
   WorkloadOptions workload;
   Aim aim = Aim::kNone;
-  bool faults_from_birth = false;        // before the cluster has founded itself
+  bool faults_from_birth = false;  // before the cluster has founded itself
+  // A minority, when the majority is healed. The elections which that brings heal much by
+  // themselves.
+  bool leaves_out = true;
   SteadyTime fault_time = seconds(120);  // of the phase in which faults come and go
   // Mean time between two of a kind; absent: none.
   std::map<Fault, SteadyTime> faults;

@@ -78,8 +78,13 @@ void Script::Echo(uint64_t leader) {
 
 void Script::Overtake(uint64_t leader) {
   // What it sends arrives a little longer than what confirms it: so the others will commit it.
+  // Where it hears them from then on, it is told what to cut before it knows that they have.
+  const bool hears = Chance(rng_, 0.5);
   CutTo(leader, true);
-  After(Uniform(rng_, SteadyTime(0), election_ / 4), [=, this] { CutFrom(leader, true); });
+  After(Uniform(rng_, SteadyTime(0), election_ / 4), [=, this] {
+    CutFrom(leader, true);
+    if (hears) CutTo(leader, false);
+  });
   After(Uniform(rng_, 3 * election_, 8 * election_), [=, this] {
     CutTo(leader, false);
     CutFrom(leader, false);

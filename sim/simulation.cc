@@ -90,7 +90,8 @@ Report Simulation::Run() {
   nemesis_.End();
   script_.End();
 
-  const std::set<uint64_t> left_out = nemesis_.DrawMinority();
+  const std::set<uint64_t> left_out =
+      plan_.leaves_out ? nemesis_.DrawMinority() : std::set<uint64_t>();
   nemesis_.Heal(left_out);
   const SteadyTime healed = world_.now();
   Await(kProgressWithin, "no progress though a majority is healed",
