@@ -31,7 +31,6 @@ sim: ## simulate clusters under faults for 15 minutes (ARGS=...: instead, see bu
 
 plants: ## plant each known bug and count the seeds until the simulator catches it
 	@scripts/bootstrap build
-	@scripts/build plants cairn-sim
 	@scripts/plants $(ARGS)
 
 bench: ## measure, side by side with etcd, into docs/performance.md's raw figures

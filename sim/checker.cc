@@ -51,7 +51,10 @@ void Checker::Fail(uint64_t node, const std::string& what) {
   world_->Fail("node " + std::to_string(node) + ": " + what);
 }
 
-void Checker::Forget(uint64_t node) { disks_.erase(node); }
+void Checker::Forget(uint64_t node) {
+  lives_on_.erase(disks_[node].member);
+  disks_.erase(node);
+}
 
 void Checker::OnDied(uint64_t node, const std::string& why, bool may_be) {
   if (!may_be) return Fail(node, why);
@@ -59,6 +62,11 @@ void Checker::OnDied(uint64_t node, const std::string& why, bool may_be) {
 }
 
 // ---- Durability
+
+bool Checker::Image::Holds(LogIndex index, Term term) const {
+  if (index <= snapshot_index) return true;
+  return index <= last() && terms[index - snapshot_index - 1] == term;
+}
 
 bool Checker::Image::Matches(const raft::InitialState& found) const {
   if (hard_state != found.hard_state) return false;
@@ -123,6 +131,7 @@ void Checker::OnDurable(uint64_t node, const std::vector<raft::Message>& send,
   while (!disk.handed.empty() && disk.handed.front().sequence <= tickets.back().sequence) {
     Apply(disk.handed.front(), &disk.durable);
     disk.handed.pop_front();
+    NoteVote(disk);
   }
   for (const raft::Message& message : send) CheckVouched(node, disk.durable, message);
 }
@@ -148,6 +157,11 @@ void Checker::CheckVouched(uint64_t node, const Image& durable, const raft::Mess
 // ---- Raft
 
 void Checker::OnCoreStarted(uint64_t node, const raft::RaftCore& core) {
+  Disk& disk = disks_[node];
+  disk.member = core.status().self;
+  disk.led = Term();
+  lives_on_[disk.member] = node;
+  NoteVote(disk);
   if (const auto breach = invariants_.OnStart(disks_[node].found, core.status())) {
     Fail(node, *breach);
   }
@@ -177,7 +191,92 @@ void Checker::OnCoreOutput(uint64_t node, const raft::RaftCore& core, const raft
     handed.truncate_from = persist.truncate_from;
     for (const raft::Entry& entry : persist.entries) handed.terms.push_back(entry.term);
     disk.handed.push_back(std::move(handed));
+    CheckChange(node, status, persist);
   }
+  CheckDurable(node, status);
+  if (status.role == raft::Role::kLeader) {
+    if (disk.led != status.term) {
+      CheckElected(node, status);
+    } else if (status.commit > disk.commit) {
+      CheckCommitted(node, status);
+    }
+    disk.led = status.term;
+  }
+  disk.commit = status.commit;
+}
+
+void Checker::NoteVote(const Disk& disk) {
+  const raft::HardState& kept = disk.durable.hard_state;
+  if (!kept.vote.is_none()) votes_[kept.term][disk.member] = kept.vote;
+}
+
+bool Checker::Majority(const raft::Configuration& config,
+                       const std::function<bool(MemberId)>& has) {
+  const auto most = [&](const std::set<MemberId>& voters) {
+    const auto n = std::count_if(voters.begin(), voters.end(), has);
+    return voters.empty() || static_cast<size_t>(n) > voters.size() / 2;
+  };
+  return most(config.voters) && most(config.outgoing);
+}
+
+void Checker::CheckElected(uint64_t node, const raft::CoreStatus& status) {
+  const auto& votes = votes_[status.term];
+  const bool elected = Majority(status.config, [&](MemberId voter) {
+    const auto vote = votes.find(voter);
+    return vote != votes.end() && vote->second == status.self;
+  });
+  if (!elected) Fail(node, "leads term " + ToString(status.term) + " without a majority's votes");
+}
+
+// By the durable logs alone, whatever the leader was told. A member whose disk is lost may have
+// acknowledged the entry before.
+void Checker::CheckCommitted(uint64_t node, const raft::CoreStatus& status) {
+  // A change of membership is committed by the configuration before it.
+  if (status.config_index == status.commit) return;
+  const std::optional<Term> term = invariants_.TermAt(status.self, status.commit);
+  if (!term) return;
+  const bool on_most = Majority(status.config, [&](MemberId voter) {
+    const auto lives_on = lives_on_.find(voter);
+    return lives_on == lives_on_.end() ||
+           disks_[lives_on->second].durable.Holds(status.commit, *term);
+  });
+  if (!on_most) {
+    Fail(node, "commits entry " + ToString(status.commit) + ", which no majority holds durably");
+  }
+}
+
+// See RaftCore::Impl::ConfigInProgress for the bad schedule.
+void Checker::CheckChange(uint64_t node, const raft::CoreStatus& status,
+                          const raft::Persist& persist) {
+  if (status.role != raft::Role::kLeader) return;
+  const Image& durable = disks_[node].durable;
+  for (const raft::Entry& entry : persist.entries) {
+    if (entry.type != raft::EntryType::kConfig || entry.term != status.term) continue;
+    if (status.config_index > std::max(durable.hard_state.commit, durable.snapshot_index)) {
+      Fail(node, "changes the membership in entry " + ToString(entry.index) +
+                     " while the commitment of entry " + ToString(status.config_index) +
+                     " is not durable");
+    }
+  }
+}
+
+void Checker::CheckDurable(uint64_t node, const raft::CoreStatus& status) {
+  const Disk& disk = disks_[node];
+  bool holds = status.durable <= disk.durable.last();
+  for (const Handed& handed : disk.handed) {
+    if (handed.reset_to && status.durable <= handed.reset_to->index) return;
+    if (handed.truncate_from && status.durable >= *handed.truncate_from) holds = false;
+  }
+  if (!holds) {
+    Fail(node, "takes its log to be durable to " + ToString(status.durable) +
+                   "; what it holds there now is not");
+  }
+}
+
+void Checker::OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) {
+  if (index >= committed_when_asked) return;
+  Fail(node, "lets a read go at " + ToString(index) + "; when it was asked, " +
+                 ToString(committed_when_asked) + " was committed");
 }
 
 void Checker::OnCoreRestored(uint64_t /*node*/, const raft::RaftCore& core, LogIndex index) {

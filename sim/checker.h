@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,6 +24,11 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //   durability   what a node finds on its disk is what it was told is durable, and nothing but what
 //                was handed to the disk after that; votes, requests for votes and acknowledgements
 //                leave only when what they vouch for is durable
+//   majorities   a leader has the durable votes of a majority, of both halves where membership is
+//                changing, and what it commits is durable on one; a change of membership follows
+//                one whose commitment is durable
+//   own news     what a core takes for durable in its log is durable, and still in its log
+//   reads        a read index is not below what was committed when it was asked for
 //   equality     two nodes that have applied up to the same index hold the same rows
 class Checker final : public Observer {
  public:
@@ -41,10 +47,11 @@ class Checker final : public Observer {
   void OnCoreRestored(uint64_t node, const raft::RaftCore& core, LogIndex index) override;
   void OnDurable(uint64_t node, const std::vector<raft::Message>& send,
                  const std::vector<raft::AppendTicket>& tickets) override;
+  void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) override;
   void OnApplied(uint64_t node, LogIndex applied) override;
   void OnDied(uint64_t node, const std::string& why, bool may_be) override;
 
-  LogIndex committed_last() const { return invariants_.committed_last(); }
+  LogIndex committed_last() const override { return invariants_.committed_last(); }
   uint64_t digests_compared() const { return digests_compared_; }
   uint64_t elections() const { return elections_; }
 
@@ -55,6 +62,8 @@ class Checker final : public Observer {
     std::vector<Term> terms;  // after snapshot_index
     raft::HardState hard_state;
     LogIndex last() const { return snapshot_index + terms.size(); }
+    // Holds the entry, or a snapshot in its place.
+    bool Holds(LogIndex index, Term term) const;
     bool Matches(const raft::InitialState& found) const;
   };
   // What was handed to the disk in one batch.
@@ -70,12 +79,23 @@ class Checker final : public Observer {
     std::deque<Handed> handed;  // not known to be durable
     raft::InitialState found;   // at the last start
     LogIndex digested;
+    MemberId member;
+    // At the last output.
+    Term led;
+    LogIndex commit;
   };
 
   static void Apply(const Handed& handed, Image* image);
   bool CompletesInstall(const Disk& disk, const node::StartState& start) const;
   void CheckVouched(uint64_t node, const Image& durable, const raft::Message& message);
   std::string Dump(uint64_t node) const;
+  void NoteVote(const Disk& disk);
+  void CheckElected(uint64_t node, const raft::CoreStatus& status);
+  void CheckCommitted(uint64_t node, const raft::CoreStatus& status);
+  void CheckChange(uint64_t node, const raft::CoreStatus& status, const raft::Persist& persist);
+  void CheckDurable(uint64_t node, const raft::CoreStatus& status);
+  // Whether `has` is true of a majority of the voters, and of those that leave.
+  static bool Majority(const raft::Configuration& config, const std::function<bool(MemberId)>& has);
   void Fail(uint64_t node, const std::string& what);
 
   World* const world_;
@@ -83,6 +103,8 @@ class Checker final : public Observer {
   std::function<void(uint64_t)> on_died_;
   raft::ClusterInvariants invariants_;
   std::map<uint64_t, Disk> disks_;
+  std::map<MemberId, uint64_t> lives_on_;               // its disk, as long as it is not lost
+  std::map<Term, std::map<MemberId, MemberId>> votes_;  // that became durable, by who gave them
   std::map<LogIndex, std::pair<uint64_t, uint64_t>> digests_;  // with the node that was first
   // For a person who looks for the cause of a difference: CAIRN_SIM_DUMPS in the environment.
   const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;

@@ -375,6 +375,12 @@ void Nemesis::ChangeMembership() {
     if (std::exchange(*over, true)) return;
     changing_ = false;
     world_->Trace(static_cast<uint64_t>(status.code()));
+    // An operator who has more to change does not wait.
+    if (status.ok() && Chance(rng_, 0.3)) {
+      After(Exponential(rng_, milliseconds(5)), [this] {
+        if (!ended_) ChangeMembership();
+      });
+    }
     if (!status.ok() || change.kind != node::Replica::MembershipChange::Kind::kRemove) return;
     // The removed node is given back empty. Not within the call of its own process.
     After(SteadyTime(0), [this, id = change.node_id] { Wipe(id); });

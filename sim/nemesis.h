@@ -35,6 +35,8 @@ class Nemesis {
 
   // The configuration in force, as the node with the longest log tells it.
   const raft::Configuration& config();
+  // The one that leads in the latest term; null if none does.
+  Process* Leader();
   // A minority of the voters in force, drawn; nobody while another configuration is on its way.
   std::set<uint64_t> DrawMinority();
   // How often each fault was brought.
@@ -68,7 +70,6 @@ class Nemesis {
   void ChangeMembership();
   void TransferLead();
   uint64_t AnyNode();
-  Process* Leader();
   std::vector<uint64_t> Ids() const;
 
   World* const world_;

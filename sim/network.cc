@@ -57,6 +57,7 @@ void Network::HealAll() {
   loss = duplicate = reorder = slow = chunk_reset = chunk_flip = 0;
   for (auto& [ends, link] : links_) {
     link.cut = false;
+    link.lag = SteadyTime(0);
     link.clogged_until = std::min(link.clogged_until, world_->now());
   }
 }
@@ -74,7 +75,8 @@ bool Network::Passes(uint64_t from, uint64_t to) {
 SteadyTime Network::Delay(uint64_t from, uint64_t to) {
   SteadyTime delay = options_.delay_min + Exponential(rng_, options_.delay_mean);
   if (slow > 0 && Chance(rng_, slow)) delay *= 100;
-  return std::max(delay, link(from, to).clogged_until - world_->now());
+  const Link& way = link(from, to);
+  return std::max(delay + way.lag, way.clogged_until - world_->now());
 }
 
 // ---- Messages

@@ -79,6 +79,8 @@ class Network {
   // ---- Faults, for the nemesis. Node 0 stands for all clients.
   void SetCut(uint64_t from, uint64_t to, bool cut);
   void Clog(uint64_t from, uint64_t to, SteadyTime until);
+  // Everything on the link takes so much longer.
+  void SetLag(uint64_t from, uint64_t to, SteadyTime lag) { link(from, to).lag = lag; }
   void HealAll();
   double loss = 0;
   double duplicate = 0;
@@ -111,6 +113,7 @@ class Network {
   struct Link {
     bool cut = false;
     SteadyTime clogged_until{0};
+    SteadyTime lag{0};
     SteadyTime last_arrival{0};
     size_t bytes = 0;
   };

@@ -24,6 +24,10 @@ class Observer {
   // The log store has said that these are durable; `send` vouches for them.
   virtual void OnDurable(uint64_t node, const std::vector<raft::Message>& send,
                          const std::vector<raft::AppendTicket>& tickets) = 0;
+  // The highest index that any node has committed.
+  virtual LogIndex committed_last() const = 0;
+  // A linearizable read may be answered from `index` on.
+  virtual void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) = 0;
   // The state machine has moved.
   virtual void OnApplied(uint64_t node, LogIndex applied) = 0;
   // The process ended itself (true: its disk failed it, which the server does not survive either),

@@ -40,6 +40,8 @@ void DrawSettings(Rng& rng, Plan* plan) {
   plan->workload.think_mean =
       Pick(rng, {milliseconds(500), milliseconds(1000), milliseconds(2000)});
   plan->workload.stray = Pick(rng, {0.02, 0.1, 0.5});
+  plan->workload.impatient = Pick(rng, {0.0, 0.1, 0.5});
+  replica.append_entries_max = Pick(rng, {1, 16, 4096});
 }
 
 // How often a fault comes, when it is on.
@@ -61,6 +63,44 @@ void DrawFaults(Rng& rng, double share, Plan* plan) {
     const SteadyTime interval = Interval(rng, fault);
     if (on) plan->faults[fault] = interval;
   }
+}
+
+// Few random faults, so that the schedule comes to its end, and little time between its steps.
+bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
+  static const std::map<std::string, Aim> kAims = {{"echo", Aim::kEcho},
+                                                   {"overtake", Aim::kOvertake},
+                                                   {"handover", Aim::kHandOver},
+                                                   {"joint", Aim::kJoint}};
+  const auto aim = kAims.find(profile);
+  if (aim == kAims.end()) return false;
+  plan->aim = aim->second;
+  plan->voters = Pick(rng, {3, 3, 5});
+  plan->spares = 0;
+  plan->node.replica.tick = Pick(rng, {milliseconds(10), milliseconds(20)});
+  plan->node.replica.election_ticks = Pick(rng, {10, 15});
+  plan->network.delay_min = microseconds(100);
+  plan->network.delay_mean = Pick(rng, {microseconds(200), microseconds(1000)});
+  plan->fault_time = seconds(40);
+  plan->workload.clients = 4;
+  plan->workload.think_mean = milliseconds(100);
+  plan->workload.depth = 16;
+  plan->leaves_out = plan->aim != Aim::kHandOver;
+  if (plan->aim == Aim::kOvertake) {
+    plan->workload.clients = 8;
+    plan->workload.think_mean = milliseconds(50);
+    plan->node.replica.log_bytes_max = Pick(rng, {2 << 10, 1 << 20});
+    plan->node.replica.checkpoint_wal_bytes = 4 << 10;
+    plan->workload.impatient = 0.5;
+  }
+  if (plan->aim == Aim::kJoint) {
+    // From four voters to three: the one step whose majorities differ in number.
+    plan->voters = 4;
+    plan->fault_time = seconds(120);
+    plan->faults[Fault::kMembership] = seconds(2);
+    plan->faults[Fault::kWipe] = seconds(15);
+    plan->workload.think_mean = milliseconds(500);
+  }
+  return true;
 }
 
 }  // namespace
@@ -93,9 +133,13 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (profile == "crash") {
     plan.voters = 3;
     plan.spares = 0;
+    plan.node.segment_bytes = 4 << 10;
+    plan.node.replica.log_bytes_max = Pick(rng, {4 << 10, 64 << 10});
+    plan.node.replica.checkpoint_wal_bytes = 16 << 10;
+    plan.workload.think_mean = milliseconds(200);
     plan.faults[Fault::kKill] = seconds(8);
     plan.faults[Fault::kPowerCut] = seconds(8);
-    plan.faults[Fault::kCutInWrite] = seconds(8);
+    plan.faults[Fault::kCutInWrite] = seconds(1);
   } else if (profile == "members") {
     DrawFaults(rng, 0.2, &plan);
     plan.voters = Pick(rng, {3, 3, 5});
@@ -109,20 +153,35 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     DrawFaults(rng, 0.15, &plan);
     plan.voters = Pick(rng, {3, 3, 5});
     plan.node.replica.log_bytes_max = 4 << 10;
+    plan.node.replica.checkpoint_wal_bytes = 16 << 10;
     plan.network.chunk_bytes = 4 << 10;
     plan.workload.think_mean = milliseconds(200);
     plan.faults[Fault::kTransfer] = seconds(4);
     plan.faults[Fault::kPartition] = seconds(8);
     plan.faults[Fault::kPowerCut] = seconds(15);
     plan.faults[Fault::kWipe] = seconds(30);
+  } else if (profile == "churn") {
+    plan.voters = 3;
+    plan.spares = 3;
+    plan.node.sync_mean = milliseconds(10);
+    plan.faults[Fault::kMembership] = milliseconds(300);
+    plan.faults[Fault::kPartition] = seconds(15);
+  } else if (profile == "birth") {
+    plan.voters = Pick(rng, {1, 3, 3});
+    plan.spares = 0;
+    plan.faults_from_birth = true;
+    plan.fault_time = seconds(10);
+    plan.faults[Fault::kFailedSync] = milliseconds(300);
+    plan.faults[Fault::kPowerCut] = milliseconds(700);
   } else if (profile == "storm") {
     plan.fault_time = seconds(240);
     DrawFaults(rng, 0.7, &plan);
   } else if (profile == "calm") {
     plan.fault_time = seconds(60);
-  } else {
+  } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
-                           "; there are: swarm, short, crash, members, lag, storm, calm, mix");
+                           "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
+                           "churn, echo, overtake, handover, joint, mix");
   }
   return plan;
 }

@@ -47,6 +47,9 @@ enum class Fault : uint8_t {
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);
 const char* FaultName(Fault fault);
 
+// A schedule to aim at: see sim/script.h.
+enum class Aim : uint8_t { kNone, kEcho, kOvertake, kHandOver, kJoint };
+
 struct Plan {
   uint64_t seed = 0;
   std::string profile;
@@ -55,6 +58,11 @@ struct Plan {
   NodeOptions node;
   NetworkOptions network;
   WorkloadOptions workload;
+  Aim aim = Aim::kNone;
+  bool faults_from_birth = false;  // before the cluster has founded itself
+  // A minority, when the majority is healed. The elections which that brings heal much by
+  // themselves.
+  bool leaves_out = true;
   SteadyTime fault_time = seconds(120);  // of the phase in which faults come and go
   // Mean time between two of a kind; absent: none.
   std::map<Fault, SteadyTime> faults;

@@ -177,9 +177,13 @@ void Process::Propose(state_machine::Command command, SteadyTime timeout, node::
 void Process::ReadBarrier(const node::ReadOptions& options, SteadyTime timeout,
                           std::function<void(Result<LogIndex>)> done) {
   const SteadyTime deadline = node_->clock().SteadyNow() + timeout;
-  Post([options, deadline, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
-    core.ReadBarrier(options, deadline, [alive, done](Result<LogIndex> index) {
-      if (*alive) done(std::move(index));
+  const bool linearizable = options.level == node::ReadLevel::kLinearizable;
+  const LogIndex committed = linearizable ? observer_->committed_last() : LogIndex();
+  Post([=, this, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
+    core.ReadBarrier(options, deadline, [this, committed, alive, done](Result<LogIndex> index) {
+      if (!*alive) return;
+      if (index.ok()) observer_->OnReadIndex(node_->id(), committed, *index);
+      done(std::move(index));
     });
   });
 }

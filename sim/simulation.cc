@@ -22,6 +22,7 @@ Simulation::Simulation(Plan plan)
       network_(&world_, plan_.network),
       checker_(&world_, &nodes_),
       nemesis_(&world_, &network_, &nodes_, &checker_, plan_),
+      script_(&world_, &network_, &nodes_, &nemesis_, plan_),
       workload_(&world_, &network_, &nodes_, plan_.workload) {
   state_machine::FileSystemVfs::SeedSqlite(static_cast<uint32_t>(plan_.seed));
   std::map<uint64_t, std::string> founders;
@@ -81,12 +82,16 @@ void Simulation::Boot() {
 }
 
 Report Simulation::Run() {
+  if (plan_.faults_from_birth) nemesis_.Begin();
   Boot();
-  nemesis_.Begin();
+  if (!plan_.faults_from_birth) nemesis_.Begin();
+  script_.Begin();
   RunUntil(world_.now() + plan_.fault_time);
   nemesis_.End();
+  script_.End();
 
-  const std::set<uint64_t> left_out = nemesis_.DrawMinority();
+  const std::set<uint64_t> left_out =
+      plan_.leaves_out ? nemesis_.DrawMinority() : std::set<uint64_t>();
   nemesis_.Heal(left_out);
   const SteadyTime healed = world_.now();
   Await(kProgressWithin, "no progress though a majority is healed",
@@ -98,7 +103,11 @@ Report Simulation::Run() {
   Await(kConvergenceWithin, "no convergence", [&] { return Converged(); });
   if (!world_.failure()) {
     std::vector<uint64_t> members;
-    for (const auto& [id, info] : nemesis_.config().info) members.push_back(info.node_id);
+    for (const auto& [id, info] : nemesis_.config().info) {
+      // A learner that was never let in may be a node that holds what it had as another member.
+      const Node& node = *nodes_.at(info.node_id);
+      if (node.running() && node.member() == id) members.push_back(info.node_id);
+    }
     for (const uint64_t member : members) checker_.Compare(member);
     workload_.Judge(members.front());
   }

@@ -13,6 +13,7 @@
 #include "sim/network.h"
 #include "sim/node.h"
 #include "sim/plan.h"
+#include "sim/script.h"
 #include "sim/workload.h"
 #include "sim/world.h"
 
@@ -61,6 +62,7 @@ class Simulation {
   Nodes nodes_;
   Checker checker_;
   Nemesis nemesis_;
+  Script script_;
   Workload workload_;
 };
 

@@ -154,6 +154,8 @@ void Workload::Ask(Lane* lane, Request request, SteadyTime patience) {
   call->request = std::move(request);
   call->begun = world_->now();
   call->deadline = call->begun + patience;
+  // With no other attempt in the way, a wrong "not applied" shows.
+  call->impatient = lane->task->family.has_value() && Chance(rng_, options_.impatient);
   if (call->is_write()) {
     call->command.id = {client->session, client->next_sequence++};
     call->command.operation = *call->request.write;
@@ -297,7 +299,7 @@ void Workload::OnTimeout(const CallPtr& call, int attempt) {
 }
 
 void Workload::Retry(const CallPtr& call) {
-  if (world_->now() >= call->deadline) return GiveUp(call);
+  if (call->impatient || world_->now() >= call->deadline) return GiveUp(call);
   ++call->attempt;  // so that the timer of the last one finds that it is over
   const SteadyTime pause = milliseconds(25) * std::min(call->attempt, 20);
   world_->After(Exponential(rng_, pause), LabelOf(*call->lane->client),

@@ -29,6 +29,7 @@ struct WorkloadOptions {
   SteadyTime think_mean = milliseconds(200);
   SteadyTime attempt_timeout = seconds(2);
   SteadyTime operation_timeout = seconds(30);
+  double impatient = 0.1;  // share of requests that are given up after one attempt
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
   TaskOptions tasks;
   // For tests of the checkers: changes an answer before the client sees it.
@@ -88,6 +89,7 @@ class Workload {
     SteadyTime begun{0};
     SteadyTime deadline{0};
     int attempt = 0;
+    bool impatient = false;  // one attempt only: what that is said to have come to is final
     bool done = false;
     int undecided = 0;  // attempts sent that may have been, or may yet be, applied
     bool is_write() const { return request.write.has_value(); }

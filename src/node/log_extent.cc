@@ -1,17 +1,23 @@
 #include "node/log_extent.h"
 
+#include <algorithm>
+
 namespace cairn::node {
 namespace {
 
-// One mark for so many bytes: 64 MiB of log make about a thousand marks.
-constexpr uint64_t kMarkBytes = 64 << 10;
+constexpr uint64_t kMarks = 1024;
+constexpr uint64_t kMarkBytesMin = 256;
+constexpr uint64_t kMarkBytesMax = 64 << 10;
 // What a record costs beside its payload.
 constexpr uint64_t kEntryOverheadBytes = 48;
 
 }  // namespace
 
+LogExtent::LogExtent(uint64_t log_bytes_max)
+    : mark_bytes_(std::clamp(log_bytes_max / kMarks, kMarkBytesMin, kMarkBytesMax)) {}
+
 void LogExtent::AddEntry(const raft::Entry& entry, uint64_t bytes) {
-  if (marks_.empty() || marks_.back().bytes >= kMarkBytes) marks_.emplace_back();
+  if (marks_.empty() || marks_.back().bytes >= mark_bytes_) marks_.emplace_back();
   Mark& mark = marks_.back();
   mark.last = entry.index;
   mark.term = entry.term;

@@ -21,6 +21,8 @@ struct CompactionPoint {
 // One owner (the core thread).
 class LogExtent {
  public:
+  // Knows points about `log_bytes_max` / 1024 apart: a log kept short needs finer ones.
+  explicit LogExtent(uint64_t log_bytes_max);
   // Starts from the entries the log held on open; payloads are not known then, so `bytes` (the size
   // on disk) is spread evenly.
   void Init(const std::vector<raft::Entry>& entries, uint64_t bytes);
@@ -42,6 +44,7 @@ class LogExtent {
     uint64_t bytes = 0;
   };
   void AddEntry(const raft::Entry& entry, uint64_t bytes);
+  const uint64_t mark_bytes_;
   std::deque<Mark> marks_;
   uint64_t bytes_ = 0;
 };

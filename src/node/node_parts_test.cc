@@ -247,7 +247,7 @@ std::vector<raft::Entry> Entries(uint64_t from, uint64_t to, size_t bytes) {
 }
 
 TEST(LogExtent, CompactsToWhatKeepsATailAndNeverPastWhatIsDurable) {
-  LogExtent extent;
+  LogExtent extent(64 << 20);
   extent.Append(Entries(1, 100, 64 << 10));
   const auto all = extent.PointLeaving(0, LogIndex(1000));
   ASSERT_TRUE(all);
@@ -265,6 +265,21 @@ TEST(LogExtent, CompactsToWhatKeepsATailAndNeverPastWhatIsDurable) {
   EXPECT_LT(extent.bytes(), before / 5);
   extent.TruncateFrom(LogIndex(1));
   EXPECT_EQ(extent.bytes(), 0u);
+}
+
+// With points 64 KiB apart, whatever the limit, a log to be kept at 4 KiB would grow to 64.
+TEST(LogExtent, AShortLogIsKeptNearItsLimit) {
+  constexpr uint64_t kLimit = 4 << 10;
+  LogExtent extent(kLimit);
+  for (uint64_t i = 1; i <= 1000; ++i) {
+    extent.Append(Entries(i, i, 200));
+    if (extent.bytes() <= kLimit) continue;
+    const auto point = extent.PointLeaving(kLimit / 2, LogIndex(i));
+    ASSERT_TRUE(point) << i;
+    extent.CompactTo(point->index);
+    EXPECT_GE(extent.bytes(), kLimit / 2);
+    EXPECT_LE(extent.bytes(), kLimit);
+  }
 }
 
 TEST(IdentityFile, IsReadBackAndOneFlippedBitIsRefused) {

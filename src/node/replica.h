@@ -39,6 +39,7 @@ struct ReplicaOptions {
   uint64_t seed = 0;                 // of this replica's Rng; 0: from the system
   size_t batch_bytes_max = 1 << 20;  // of one entry made by the batcher
   size_t batch_commands_max = 1024;
+  size_t append_entries_max = 4096;  // of one message to a follower
   size_t proposal_queue_bytes_max = 64 << 20;
   uint64_t log_bytes_max = 64 << 20;  // compaction keeps the log near this
   uint64_t checkpoint_wal_bytes = 16 << 20;

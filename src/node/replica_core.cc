@@ -39,6 +39,7 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
       initial_(std::move(start.raft)),
       config_(initial_.config),
       config_index_(initial_.config_index),
+      extent_(options.log_bytes_max),
       durable_state_(start.durable_state),
       batcher_({options.batch_bytes_max, options.batch_commands_max}),
       reads_(kPendingReadsMax) {
@@ -132,6 +133,7 @@ void ReplicaCore::StartRaft() {
   options.self = record.member;
   options.election_ticks = options_.election_ticks;
   options.heartbeat_ticks = options_.heartbeat_ticks;
+  options.append_entries_max = options_.append_entries_max;
   raft_ = std::make_unique<raft::RaftCore>(options, std::move(initial_), rng_);
   initial_ = raft::InitialState{};
   last_term_ = raft_->term();

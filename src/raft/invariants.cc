@@ -68,6 +68,11 @@ LogIndex ClusterInvariants::committed_last() const {
   return committed_.empty() ? LogIndex() : committed_.rbegin()->first;
 }
 
+std::optional<Term> ClusterInvariants::TermAt(MemberId id, LogIndex index) const {
+  const auto mirror = mirrors_.find(id);
+  return mirror == mirrors_.end() ? std::nullopt : mirror->second.TermAt(index);
+}
+
 Breach ClusterInvariants::OnStart(const InitialState& initial, const CoreStatus& status) {
   Mirror mirror;
   mirror.snapshot_index = initial.snapshot_index;
@@ -98,6 +103,7 @@ Breach ClusterInvariants::OnOutput(const Output& output, const CoreStatus& statu
   }
   if (mirror.last() != status.last) return Say(status, "its log was not all handed to the disk");
   if (auto breach = CheckLeader(mirror, status)) return breach;
+  if (auto breach = CheckLeadersCommit(mirror, before, status)) return breach;
   if (auto breach = CheckCommitted(&mirror, status)) return breach;
   if (output.committed) return OnCommitted(&mirror, *output.committed);
   return std::nullopt;
@@ -118,6 +124,7 @@ Breach ClusterInvariants::OnPersist(Mirror* mirror, const Persist& persist) {
     mirror->snapshot_index = persist.reset_to->index;
     mirror->snapshot_term = persist.reset_to->term;
     mirror->terms.clear();
+    mirror->changes.clear();
     mirror->handed = std::max(mirror->handed, persist.reset_to->index);
     mirror->commit_checked = std::max(mirror->commit_checked, persist.reset_to->index);
   }
@@ -126,8 +133,15 @@ Breach ClusterInvariants::OnPersist(Mirror* mirror, const Persist& persist) {
     if (from <= mirror->commit_checked) return Say(s, "cuts committed entry ", from.value());
     if (from > mirror->last()) return Say(s, "cuts past the end");
     mirror->terms.resize(from - mirror->snapshot_index - 1);
+    mirror->changes.erase(mirror->changes.lower_bound(from), mirror->changes.end());
   }
   for (const Entry& entry : persist.entries) {
+    const bool own = s.role == Role::kLeader && entry.term == s.term;
+    if (own && entry.type == EntryType::kConfig && !mirror->changes.empty() &&
+        *mirror->changes.rbegin() > s.commit) {
+      return Say(s, "two changes of membership at once, in entries ",
+                 mirror->changes.rbegin()->value(), " and ", entry.index.value());
+    }
     if (auto breach = OnEntry(mirror, entry)) return breach;
   }
   if (mirror->last() != persist.ticket.last) return Say(s, "ticket and batch disagree");
@@ -141,6 +155,7 @@ Breach ClusterInvariants::OnEntry(Mirror* mirror, const Entry& entry) {
   const Term previous = *mirror->TermAt(mirror->last());
   if (entry.term < previous) return Say(s, "terms fall at ", index.value());
   mirror->terms.push_back(entry.term);
+  if (entry.type == EntryType::kConfig) mirror->changes.insert(index);
   auto [it, is_new] =
       entries_.try_emplace({index, entry.term}, Seen{previous, entry.type, entry.payload});
   if (is_new) return std::nullopt;
@@ -169,6 +184,17 @@ Breach ClusterInvariants::CheckLeader(const Mirror& mirror, const CoreStatus& s)
     }
   }
   return std::nullopt;
+}
+
+Breach ClusterInvariants::CheckLeadersCommit(const Mirror& mirror, const CoreStatus& before,
+                                             const CoreStatus& now) {
+  const bool led = before.role == Role::kLeader && now.role == Role::kLeader;
+  if (!led || before.term != now.term || now.commit <= before.commit) return std::nullopt;
+  // A state machine that was taken back from a snapshot tells of what others committed.
+  if (now.commit == mirror.handed || mirror.changes.contains(now.commit)) return std::nullopt;
+  const std::optional<Term> term = mirror.TermAt(now.commit);
+  if (!term || *term == now.term) return std::nullopt;
+  return Say(now, "commits entry ", now.commit.value(), " of term ", term->value(), " by count");
 }
 
 Breach ClusterInvariants::CheckCommitted(Mirror* mirror, const CoreStatus& s) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,9 @@ std::optional<std::string> CheckDelta(const CoreStatus& before, const CoreStatus
 //   committed for ever   an index that any node committed has one term everywhere
 //   leader completeness  a new leader's log holds all that was committed before
 //   state machine safety each node is handed the same entries, in order, none twice, none missing
+//   commit by count      a leader moves its commit index only to entries of its own term (5.4.2),
+//                        or to a change of membership below one
+//   one change at a time a leader appends a configuration only when the one before is committed
 //   durability           term and vote handed to the disk never go back
 // Each function returns the first breach it finds, in words.
 class ClusterInvariants {
@@ -39,6 +43,8 @@ class ClusterInvariants {
   // Right after TakeOutput.
   Breach OnOutput(const Output& output, const CoreStatus& status);
 
+  // Of an entry in this member's log, as far as the log goes back.
+  std::optional<Term> TermAt(MemberId id, LogIndex index) const;
   // Highest index that any node has committed.
   LogIndex committed_last() const;
 
@@ -47,7 +53,8 @@ class ClusterInvariants {
   struct Mirror {
     LogIndex snapshot_index;
     Term snapshot_term;
-    std::vector<Term> terms;  // after snapshot_index
+    std::vector<Term> terms;     // after snapshot_index
+    std::set<LogIndex> changes;  // of membership, among those
     HardState promised;
     LogIndex handed;
     LogIndex commit_checked;
@@ -62,6 +69,7 @@ class ClusterInvariants {
   Breach OnCommitted(Mirror* mirror, const CommittedBatch& batch);
   Breach CheckCommitted(Mirror* mirror, const CoreStatus& status);
   Breach CheckLeader(const Mirror& mirror, const CoreStatus& status);
+  Breach CheckLeadersCommit(const Mirror& mirror, const CoreStatus& before, const CoreStatus& now);
 
   struct Seen {
     Term previous_term;

@@ -206,6 +206,42 @@ TEST_F(ClusterBreach, TwoLeadersOfATerm) {
   Expect(lead(2), "leads this term too");
 }
 
+class LeaderBreach : public ClusterBreach {
+ protected:
+  LeaderBreach() {
+    status_ = Start(1);
+    status_.role = Role::kLeader;
+    status_.term = Term(2);
+    status_.vote = status_.leader = status_.self;
+    status_.last = LogIndex(6);
+    Persist first;
+    first.entries.push_back(NoopAt(6, 2));
+    EXPECT_EQ(Write(status_, first, 6), std::nullopt);
+  }
+  std::optional<std::string> Commit(uint64_t index) {
+    status_.commit = LogIndex(index);
+    return invariants_.OnOutput(Output(), status_);
+  }
+  CoreStatus status_;
+};
+
+TEST_F(LeaderBreach, AnEntryOfAnEarlierTermIsCommittedByCount) {
+  Expect(Commit(5), "commits entry 5 of term 1 by count");
+}
+
+TEST_F(LeaderBreach, OneOfItsOwnTermCommitsThoseBeforeIt) { EXPECT_EQ(Commit(6), std::nullopt); }
+
+TEST_F(LeaderBreach, TwoChangesOfMembershipAtOnce) {
+  const auto change = [&](uint64_t index) {
+    Persist persist;
+    persist.entries.push_back(NoopAt(index, 2));
+    persist.entries.back().type = EntryType::kConfig;
+    return Write(status_, persist, index);
+  };
+  EXPECT_EQ(change(7), std::nullopt);
+  Expect(change(8), "two changes of membership at once, in entries 7 and 8");
+}
+
 TEST_F(ClusterBreach, HandedOutOfOrderOrBeforeItIsSafe) {
   const CoreStatus status = Start(1);
   const auto hand = [&](uint64_t index, uint64_t commit, uint64_t durable) {
