@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/rng.h"
+#include "base/sanitized.h"
 #include "log_store/log_store_test_util.h"
 #include "log_store/memory_log.h"
 
@@ -234,7 +235,7 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
     operations = fs.operations();
   }
   ASSERT_GT(operations, 100U);
-  for (uint64_t seed = 1; seed <= 4; ++seed) {
+  for (uint64_t seed = 1; seed <= Samples(4); ++seed) {
     for (uint64_t k = 1; k <= operations; ++k) {
       SCOPED_TRACE("operation " + std::to_string(k) + " seed " + std::to_string(seed));
       FaultFileSystem fs(seed * 1000 + k);
@@ -250,7 +251,7 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
 }
 
 TEST(SegmentLogRandom, AnyHistoryThatIsCutAnywhereRecoversToWhatWasPromised) {
-  for (uint64_t seed = 1; seed <= 1500; ++seed) {
+  for (uint64_t seed = 1; seed <= Samples(1500); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Rng rng(seed);
     FaultFileSystem fs(seed);
