@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 
+#include "base/sanitized.h"
 #include "history/history_generator_test_util.h"
 
 namespace cairn::history {
@@ -222,7 +223,7 @@ class EveryOrder {
 TEST(Linearizability, SaysWhatTryingEveryOrderSays) {
   int rejected = 0;
   int accepted = 0;
-  for (uint64_t seed = 1; seed <= 3000; ++seed) {
+  for (uint64_t seed = 1; seed <= Samples(3000); ++seed) {
     const ModelKind kind = seed % 2 == 0 ? ModelKind::kRegister : ModelKind::kList;
     const System system = SystemOf(kind, 1);
     const GeneratorOptions options{9, 4, 150, 50};
@@ -242,8 +243,8 @@ TEST(Linearizability, SaysWhatTryingEveryOrderSays) {
                                     << ToJsonLines(history) << ToString(verdict);
     ++(exists ? accepted : rejected);
   }
-  EXPECT_GT(accepted, 500);
-  EXPECT_GT(rejected, 500);
+  EXPECT_GT(accepted, static_cast<int>(Samples(500)));
+  EXPECT_GT(rejected, static_cast<int>(Samples(500)));
 }
 
 class Events {

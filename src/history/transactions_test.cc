@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 
+#include "base/sanitized.h"
 #include "history/history_generator_test_util.h"
 
 namespace cairn::history {
@@ -303,7 +304,7 @@ class EverySerialOrder {
 TEST(Transactions, SaysWhatTryingEverySerialOrderSays) {
   int valid[2] = {0, 0};
   int invalid[2] = {0, 0};
-  for (uint64_t seed = 1; seed <= 3000; ++seed) {
+  for (uint64_t seed = 1; seed <= Samples(3000); ++seed) {
     SerialLists lists(2);
     Txns txns(lists.Run(seed, {7, 4, 100, 50}));
     const Datum last = *lists.Execute("txn", Steps{R(0), R(1)});
@@ -335,8 +336,8 @@ TEST(Transactions, SaysWhatTryingEverySerialOrderSays) {
     }
   }
   for (int i : {0, 1}) {
-    EXPECT_GT(valid[i], 300);
-    EXPECT_GT(invalid[i], 300);
+    EXPECT_GT(valid[i], static_cast<int>(Samples(300)));
+    EXPECT_GT(invalid[i], static_cast<int>(Samples(300)));
   }
 }
 

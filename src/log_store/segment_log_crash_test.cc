@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/rng.h"
+#include "base/sanitized.h"
 #include "log_store/log_store_test_util.h"
 #include "log_store/memory_log.h"
 
@@ -237,9 +238,9 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
     operations = fs.operations();
   }
   ASSERT_GT(operations, 100U);
-  constexpr uint64_t kSeeds = 4;
-  RecordProperty(kCrashPoints, std::to_string(kSeeds * operations));
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  const uint64_t seeds = Samples(4);
+  RecordProperty(kCrashPoints, std::to_string(seeds * operations));
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
     for (uint64_t k = 1; k <= operations; ++k) {
       SCOPED_TRACE("operation " + std::to_string(k) + " seed " + std::to_string(seed));
       FaultFileSystem fs(seed * 1000 + k);
@@ -255,9 +256,9 @@ TEST_P(EveryOperation, MayFailOrBeTheLastAndNothingPromisedIsLost) {
 }
 
 TEST(SegmentLogRandom, AnyHistoryThatIsCutAnywhereRecoversToWhatWasPromised) {
-  constexpr uint64_t kSeeds = 1500;
-  testing::Test::RecordProperty(kCrashPoints, std::to_string(kSeeds));
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  const uint64_t seeds = Samples(1500);
+  testing::Test::RecordProperty(kCrashPoints, std::to_string(seeds));
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Rng rng(seed);
     FaultFileSystem fs(seed);

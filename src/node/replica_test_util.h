@@ -7,12 +7,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/file_system.h"
+#include "base/sanitized.h"
 #include "log_store/memory_log.h"
 #include "node/replica.h"
 #include "state_machine/state_machine.h"
@@ -20,7 +22,13 @@
 
 namespace cairn::node {
 
-// Appends the SQL text of every statement to a list. What was not checkpointed is lost by Crash.
+// The ticks of clusters, and what is waited for, are so many times as long. A leader whose threads
+// wait for a processor longer than an election timeout is deposed, again and again: under a
+// sanitizer on a busy machine, nothing else would happen.
+inline constexpr int kSlowness = kSanitized ? 4 : 1;
+
+// Appends the SQL text of every statement to a list, each command once however often its id comes.
+// What was not checkpointed is lost by Crash.
 class ListStateMachine final : public state_machine::StateMachine {
  public:
   // A lock that a test holds copies up with; outlives the state machine.
@@ -70,6 +78,7 @@ class ListStateMachine final : public state_machine::StateMachine {
   struct Image {
     state_machine::AppliedState applied;
     std::vector<std::string> items;
+    std::set<state_machine::RequestId> done;
   };
   const std::string snapshot_directory_;
   mutable std::mutex mutex_;
@@ -236,6 +245,9 @@ class TestCluster {
   Result<state_machine::CommandResult> Propose(
       uint64_t id, const std::string& text,
       std::chrono::milliseconds timeout = std::chrono::seconds(10));
+  Result<state_machine::CommandResult> Propose(
+      uint64_t id, const state_machine::RequestId& request, const std::string& text,
+      std::chrono::milliseconds timeout = std::chrono::seconds(10));
   // Proposes on whichever node leads until it is applied.
   LogIndex Write(const std::string& text);
   Result<LogIndex> Barrier(uint64_t id, ReadOptions options = {},
@@ -244,6 +256,8 @@ class TestCluster {
                 std::chrono::milliseconds timeout = std::chrono::seconds(20));
 
  private:
+  state_machine::RequestId NextId() { return {"test", next_sequence_++}; }
+
   std::string directory_;
   std::unique_ptr<transport::MemoryNetwork> network_;
   std::map<uint64_t, std::unique_ptr<TestNode>> nodes_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sanitized.h"
 #include "raft/cluster_test_util.h"
 
 namespace cairn::raft {
@@ -311,7 +312,7 @@ class RandomRun {
 
 TEST(RandomCluster, KeepsEveryInvariantAndConvergesOnceHealed) {
   uint64_t first = 1;
-  uint64_t count = 1000;
+  uint64_t count = Samples(1000);
   if (const char* seed = std::getenv("CAIRN_RAFT_SEED")) {
     first = std::strtoull(seed, nullptr, 10);
     count = 1;
