@@ -12,6 +12,12 @@
 namespace cairn::state_machine {
 namespace {
 
+bool AsksForDigest(const CommandBatch& batch) {
+  return std::any_of(batch.commands.begin(), batch.commands.end(), [](const Command& command) {
+    return std::holds_alternative<Digest>(command.operation);
+  });
+}
+
 // Every command draws from a generator of its own, so that what one takes does not move the others.
 uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
   uint64_t z = batch_seed + (number + 1) * 0x9e3779b97f4a7c15ULL;
@@ -60,6 +66,7 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
       engine_->AbandonBatch().Prefixed("undo what failed").ok();
       return status;
     }
+    if (AsksForDigest(batch.back().batch)) digest_index_ = applied_.index;
     for (EntryResults& each : results) on_results(std::move(each));
   }
   return OkStatus();
@@ -85,8 +92,9 @@ Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector
     }
     commands += decoded.batch.commands.size();
     bytes += entry.payload->size();
+    const bool ends_here = AsksForDigest(decoded.batch);
     batch->push_back(std::move(decoded));
-    if (commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
+    if (ends_here || commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
   }
   return batch->size();
 }
@@ -201,7 +209,7 @@ Status Applier::ApplyOperation(const Operation& operation, const Place& place,
   if (const auto* rollback = std::get_if<Rollback>(&operation)) {
     return ApplyRollback(*rollback, place, result);
   }
-  return OkStatus();  // OpenSession and AdvanceLease have done their work already
+  return OkStatus();  // the others have done their work already
 }
 
 Status Applier::ApplyExecute(const Execute& execute, const Place& place, CommandResult* result) {

@@ -140,6 +140,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const Storage& storage, const std::
 
 Engine::~Engine() {
   programs_.Clear();
+  sums_.Close();
   for (InternalStatement* each :
        {&begin_, &commit_, &savepoint_, &release_, &rollback_to_, &zero_changes_}) {
     each->Finalize();
@@ -178,6 +179,9 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   authorizer_.Install(db_);
   sqlite3_progress_handler(db_, kOpsPerLook, &OnProgress, this);
   sqlite3_update_hook(db_, &OnRowChange, this);
+  // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
+  // node and before any statement is compiled.
+  sqlite3_preupdate_hook(db_, &OnPreupdate, this);
   sqlite3_wal_hook(db_, &OnWal, this);
   RETURN_IF_ERROR(PrepareInternal());
   return LoadCatalog();
@@ -223,11 +227,23 @@ Status Engine::BeginBatch() {
   return begin_.Run();
 }
 
-Status Engine::CommitBatch() { return commit_.Run(); }
+Status Engine::CommitBatch() {
+  if (!catalog_.VirtualTables().empty()) {
+    // Full-text tables would write late changes with the COMMIT, behind the sums.
+    RETURN_IF_ERROR(savepoint_.Run());
+    RETURN_IF_ERROR(release_.Run());
+  }
+  RETURN_IF_ERROR(sums_.Settle());
+  RETURN_IF_ERROR(sums_.Flush());
+  RETURN_IF_ERROR(commit_.Run());
+  sums_.BatchCommitted();
+  return OkStatus();
+}
 
 Status Engine::AbandonBatch() {
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  sums_.BatchUndone();
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
@@ -242,6 +258,7 @@ Status Engine::BeginCommand(const CommandContext& context) {
   // First: full-text tables then write down what commands before, in the same batch, gave them, and
   // that counts as changes and rowids of this connection.
   RETURN_IF_ERROR(savepoint_.Run());
+  sums_.BeginCommand();
   // changes() would tell of the last command, but not after a restart.
   if (sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
@@ -259,6 +276,7 @@ Status Engine::CheckDeferred() const {
 Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
   if (!keep || !verdict->ok()) return UndoCommand();
+  RETURN_IF_ERROR(sums_.Settle());
   RETURN_IF_ERROR(release_.Run());
   return schema_changed_ ? ReloadSchema() : OkStatus();
 }
@@ -267,6 +285,7 @@ Status Engine::UndoCommand() {
   if (batch_lost()) return OkStatus();
   RETURN_IF_ERROR(rollback_to_.Run());
   RETURN_IF_ERROR(release_.Run());
+  sums_.CommandUndone();
   // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
   // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
@@ -512,6 +531,7 @@ Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
   const int64_t altered_row = catalog_.RowOf(facts.altered_table);
   programs_.Clear();
   RETURN_IF_ERROR(LoadCatalog());
+  RETURN_IF_ERROR(sums_.FollowSchema());
   if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
     renamed_to_ = catalog_.NameAt(altered_row);
   }
@@ -538,7 +558,8 @@ Status Engine::CheckSequences(Status* verdict) {
 Status Engine::ReloadSchema() {
   programs_.Clear();
   RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));
-  return LoadCatalog();
+  RETURN_IF_ERROR(LoadCatalog());
+  return sums_.ReadSchema();
 }
 
 Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
@@ -593,6 +614,17 @@ void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, cons
   auto* const engine = static_cast<Engine*>(self);
   ++engine->rows_changed_;
   if (rowid == kRowidMax && operation != SQLITE_DELETE) engine->rowid_exhausted_ = true;
+}
+
+void Engine::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char* /*schema*/,
+                         const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid) {
+  auto* const engine = static_cast<Engine*>(self);
+  // What it reads for itself is not the statement's work.
+  const bool counts_ops = std::exchange(engine->counts_ops_, false);
+  sqlite3_stmt* const counts_rows_of = std::exchange(engine->counts_rows_of_, nullptr);
+  engine->sums_.OnRow(operation, table, old_rowid, new_rowid);
+  engine->counts_ops_ = counts_ops;
+  engine->counts_rows_of_ = counts_rows_of;
 }
 
 int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frames) {

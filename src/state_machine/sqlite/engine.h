@@ -27,6 +27,7 @@
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/storage.h"
+#include "state_machine/sqlite/table_sums.h"
 #include "state_machine/sqlite/write_functions.h"
 
 namespace cairn::state_machine {
@@ -54,12 +55,17 @@ class Engine {
   // For Cairn's own statements.
   sqlite3* db() const { return db_; }
   const SchemaCatalog& catalog() const { return catalog_; }
+  // What the rows of the clients' tables amount to, as of the last batch.
+  const TableSums& sums() const { return sums_; }
   // To be called once, when the internal tables are there: from now on no other object may have a
   // reserved name.
   Status FixReservedObjects();
+  // Once, before that: reads the sums, or makes them. In a batch.
+  Status OpenSums() { return sums_.Open(db_); }
 
   // ---- A batch: one SQLite transaction
   Status BeginBatch();
+  // Writes the sums down, too.
   Status CommitBatch();
   // Undoes all of it, also what is left of a lost one.
   Status AbandonBatch();
@@ -111,6 +117,8 @@ class Engine {
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,
                           sqlite3_int64 rowid);
+  static void OnPreupdate(void* self, sqlite3* db, int operation, const char* schema,
+                          const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid);
   static int OnWal(void* self, sqlite3* db, const char* schema, int frames);
 
   DeterministicVfs vfs_;
@@ -118,6 +126,7 @@ class Engine {
   WriteAuthorizer authorizer_;
   SchemaCatalog catalog_;
   ProgramCache programs_;
+  TableSums sums_;
   sqlite3* db_ = nullptr;
   InternalStatement begin_;
   InternalStatement commit_;

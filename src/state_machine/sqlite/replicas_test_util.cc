@@ -100,7 +100,16 @@ std::vector<EntryResults> TestReplica::Apply(std::span<const raft::Entry> entrie
       machine_->Apply(entries, TestConfiguration(), LogIndex(),
                       [&](EntryResults each) { results.push_back(std::move(each)); });
   EXPECT_TRUE(status.ok()) << status;
+  CheckSums();
   return results;
+}
+
+void TestReplica::CheckSums() {
+  Result<std::unique_ptr<StateScan>> scan = machine_->BeginScan();
+  ASSERT_TRUE(scan.ok()) << scan.status();
+  const Result<bool> whole = (*scan)->Scrub(std::chrono::hours(1));
+  ASSERT_TRUE(whole.ok()) << "at index " << (*scan)->index().value() << ": " << whole.status();
+  EXPECT_TRUE(*whole);
 }
 
 CommandResult Replicas::Execute(std::vector<Statement> statements) {

@@ -46,7 +46,9 @@ class TestReplica {
     Close();
     Open();
   }
+  // The sums are those of the rows after it.
   std::vector<EntryResults> Apply(std::span<const raft::Entry> entries);
+  void CheckSums();
   std::string path() const { return directory_ / "test.db"; }
   std::string Dump();
   StateMachine& machine() { return *machine_; }
