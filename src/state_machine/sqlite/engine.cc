@@ -204,10 +204,15 @@ Status Engine::LoadCatalog() {
   for (const std::string& name : catalog_.VirtualTables()) {
     char* const sql = sqlite3_mprintf("SELECT 1 FROM main.\"%w\"", name.c_str());
     sqlite3_stmt* stmt = nullptr;
-    // One that cannot be connected fails again, as a result, when a client's statement uses it.
-    sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+    const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
     sqlite3_finalize(stmt);
     sqlite3_free(sql);
+    // One that cannot be connected fails again, as a result, when a client's statement uses it. But
+    // a read that failed has ended the transaction, and what was done in it.
+    if (rc != SQLITE_OK && !IsVerdict(rc)) {
+      authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+      return SqliteTrouble(db_, rc, "connect " + name);
+    }
   }
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   return OkStatus();
