@@ -20,6 +20,8 @@ constexpr int kOpsPerLook = 1000;
 // What a row that is changed, or a step of a full scan, counts for in a statement that touches
 // virtual tables.
 constexpr uint64_t kOpsPerVirtualRow = 10;
+// Where FTS3 and FTS4 keep that setting, in the table NAME_stat.
+constexpr sqlite3_int64 kAutomergeRow = 2;
 constexpr int kBusyTimeoutMs = 5000;
 constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 
@@ -434,6 +436,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   ops_done_ = 0;
   budget_exhausted_ = false;
   rowid_exhausted_ = false;
+  sets_automerge_ = false;
   const bool has_budget = context_.vdbe_ops_max != 0;
   counts_ops_ = has_budget && !program->touches_virtual;
   counts_rows_of_ = has_budget && program->touches_virtual ? stmt : nullptr;
@@ -472,6 +475,10 @@ Status Engine::Step(Program* program, StatementResult* result, Status* verdict) 
       *verdict = FailedPrecondition(
           "the rowid 9223372036854775807 is not allowed: after it, rowids "
           "would be chosen at random");
+    } else if (sets_automerge_) {
+      *verdict = PermissionDenied(
+          "automerge of a full-text table of version 3 or 4 is refused: it merges when a "
+          "transaction ends, which is not at the same place on every node; use 'merge=X,Y'");
     }
     return OkStatus();
   }
@@ -614,10 +621,21 @@ int Engine::OnProgress(void* self) {
   return engine->budget_exhausted_ ? 1 : 0;
 }
 
-void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* /*table*/,
+bool Engine::IsFullTextStat(std::string_view table) const {
+  constexpr std::string_view kSuffix = "_stat";
+  if (!table.ends_with(kSuffix)) return false;
+  const std::string sql =
+      LowerCase(catalog_.SqlOfVirtual(LowerCase(table.substr(0, table.size() - kSuffix.size()))));
+  return sql.find("fts3") != std::string::npos || sql.find("fts4") != std::string::npos;
+}
+
+void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* table,
                          sqlite3_int64 rowid) {
   auto* const engine = static_cast<Engine*>(self);
   ++engine->rows_changed_;
+  if (rowid == kAutomergeRow && operation == SQLITE_INSERT && engine->IsFullTextStat(table)) {
+    engine->sets_automerge_ = true;
+  }
   if (rowid == kRowidMax && operation != SQLITE_DELETE) engine->rowid_exhausted_ = true;
 }
 

@@ -113,6 +113,7 @@ class Engine {
   Status Judge(int rc, std::string_view doing, Status* verdict);
   Status Exhausted() const;
   bool RowsExceedBudget() const;
+  bool IsFullTextStat(std::string_view table) const;
   Status UndoCommand();
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,
@@ -148,6 +149,7 @@ class Engine {
   uint64_t ops_done_ = 0;
   bool budget_exhausted_ = false;
   bool rowid_exhausted_ = false;
+  bool sets_automerge_ = false;
   sqlite3_stmt* counts_rows_of_ = nullptr;  // if it touches virtual tables and has a budget
   uint64_t rows_changed_ = 0;               // by it and by the virtual tables' own statements
   // Of the batch.

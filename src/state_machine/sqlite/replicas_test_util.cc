@@ -75,6 +75,7 @@ void TestReplica::Open() {
   options.path = path();
   options.snapshot_directory = directory_ / "snapshot";
   options.file_system = files_.get();
+  options.clock = clock_;
   Result<std::unique_ptr<StateMachine>> opened =
       OpenSqliteStateMachine(options, TestConfiguration());
   ASSERT_TRUE(opened.ok()) << opened.status();

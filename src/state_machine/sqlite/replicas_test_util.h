@@ -33,7 +33,8 @@ enum class Disk {
 // One state machine on a directory of its own.
 class TestReplica {
  public:
-  explicit TestReplica(Disk disk = Disk::kReal) {
+  // `clock`: null is the system's.
+  explicit TestReplica(Disk disk = Disk::kReal, Clock* clock = nullptr) : clock_(clock) {
     if (disk == Disk::kVirtual) {
       files_ = std::make_unique<FaultFileSystem>(1);
       EXPECT_TRUE(files_->CreateDirectories(directory_.path()).ok());
@@ -56,6 +57,7 @@ class TestReplica {
 
  private:
   TemporaryDirectory directory_;
+  Clock* const clock_;
   std::unique_ptr<FaultFileSystem> files_;  // null: the real ones
   std::unique_ptr<StateMachine> machine_;
 };
