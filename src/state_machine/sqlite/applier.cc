@@ -138,25 +138,34 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
 }
 
 Status Applier::CommitBatch(const AppliedState& after) {
-  RETURN_IF_ERROR(versions_.Flush());
-  RETURN_IF_ERROR(sessions_.Flush());
-  const auto write_state = [&] {
-    return write_state_.Bind(1, after.index.value())
-        .Bind(2, after.term.value())
-        .Bind(3, after.lease_ms)
-        .Run();
-  };
-  if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(write_state());
-  if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
-    const std::string encoded = raft::EncodeConfiguration(after.config);
-    RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
-  }
+  engine_->MuteRows(true);
+  const Status written = WriteOwnTables(after);
+  engine_->MuteRows(false);
+  RETURN_IF_ERROR(written);
   RETURN_IF_ERROR(engine_->CommitBatch());
-  if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(write_state());
+  if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
   versions_.BatchCommitted();
   sessions_.BatchCommitted();
   txs_.BatchCommitted();
   applied_ = after;
+  return OkStatus();
+}
+
+Status Applier::WriteState(const AppliedState& after) {
+  return write_state_.Bind(1, after.index.value())
+      .Bind(2, after.term.value())
+      .Bind(3, after.lease_ms)
+      .Run();
+}
+
+Status Applier::WriteOwnTables(const AppliedState& after) {
+  RETURN_IF_ERROR(versions_.Flush());
+  RETURN_IF_ERROR(sessions_.Flush());
+  if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
+  if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
+    const std::string encoded = raft::EncodeConfiguration(after.config);
+    RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
+  }
   return OkStatus();
 }
 

@@ -78,6 +78,8 @@ class Applier {
                     std::vector<EntryResults>* results);
   Status ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results);
   Status CommitBatch(const AppliedState& after);
+  Status WriteOwnTables(const AppliedState& after);
+  Status WriteState(const AppliedState& after);
   Status UndoBatch();
   Status ApplyCommand(const Command& command, const Place& place, CommandResult* result);
   Status ApplyOperation(const Operation& operation, const Place& place, CommandResult* result);

@@ -183,7 +183,7 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   sqlite3_update_hook(db_, &OnRowChange, this);
   // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
   // node and before any statement is compiled.
-  sqlite3_preupdate_hook(db_, &OnPreupdate, this);
+  MuteRows(false);
   sqlite3_wal_hook(db_, &OnWal, this);
   RETURN_IF_ERROR(PrepareInternal());
   return LoadCatalog();
@@ -232,6 +232,10 @@ Status Engine::FixReservedObjects() {
 Status Engine::BeginBatch() {
   schema_changed_in_batch_ = false;
   return begin_.Run();
+}
+
+void Engine::MuteRows(bool mute) {
+  sqlite3_preupdate_hook(db_, mute ? nullptr : &OnPreupdate, this);
 }
 
 Status Engine::CommitBatch() {

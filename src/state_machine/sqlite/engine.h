@@ -65,6 +65,9 @@ class Engine {
 
   // ---- A batch: one SQLite transaction
   Status BeginBatch();
+  // While Cairn's own tables are written: their rows have no sums, and to be told of them costs.
+  // Nothing of a client's may be compiled meanwhile.
+  void MuteRows(bool mute);
   // Writes the sums down, too.
   Status CommitBatch();
   // Undoes all of it, also what is left of a lost one.

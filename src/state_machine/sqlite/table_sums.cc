@@ -79,8 +79,9 @@ void TableSums::SetSum(Table* table, const RowSum& sum) {
 }
 
 void TableSums::OnRow(int operation, const char* name, int64_t old_rowid, int64_t new_rowid) {
-  if (db_ == nullptr || IsInternalTable(name)) return;
+  if (db_ == nullptr) return;
   Table* const table = Find(name);
+  if (table == nullptr && IsInternalTable(name)) return;
   uint64_t gone = 0;
   uint64_t come = 0;
   if (table == nullptr || (operation != SQLITE_INSERT && !HashOld(table, old_rowid, &gone)) ||
