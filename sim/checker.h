@@ -42,6 +42,8 @@ class Checker final : public Observer {
   void OnDurable(uint64_t node, const std::vector<raft::Message>& send,
                  const std::vector<raft::AppendTicket>& tickets) override;
   void OnApplied(uint64_t node, LogIndex applied) override;
+  // No disk here changes what it holds, so whoever is fenced was led astray.
+  void OnFenced(uint64_t node, const std::string& why) override { Fail(node, "fenced: " + why); }
   void OnDied(uint64_t node, const std::string& why, bool may_be) override;
 
   LogIndex committed_last() const { return invariants_.committed_last(); }

@@ -388,9 +388,9 @@ void ReplicaImpl::StopThreads(bool checkpoint) {
   events_->Close();
   if (core_thread_.joinable()) core_thread_.join();
   snapshot_worker_.Stop();
+  scrub_worker_.Stop();
   log_worker_.Stop();
   apply_worker_.Stop(checkpoint);
-  scrub_worker_.Stop();
   core_.reset();
 }
 

@@ -191,7 +191,7 @@ class ReplicaCore {
   void SettleDigest(LogIndex index, const state_machine::StateDigest& right);
   bool MayLeaveService(MemberId member) const;
   void SendToMember(MemberId to, raft::MessageBody body);
-  void Fence(const Status& why);
+  void Fence(Status why);
   void ForgetFindings();
 
   // Proposals and reads (replica_core_requests.cc).

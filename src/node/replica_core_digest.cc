@@ -158,7 +158,7 @@ void ReplicaCore::SendToMember(MemberId to, raft::MessageBody body) {
 }
 
 // At once for reads and writes; the apply thread follows when it comes to it.
-void ReplicaCore::Fence(const Status& why) {
+void ReplicaCore::Fence(Status why) {
   if (!fence_.ok() || installing_) return;
   LOG_ERROR("this node is fenced until a snapshot has replaced its data base: {}", why.message());
   ++digest_status_.fences;
