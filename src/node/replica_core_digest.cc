@@ -94,7 +94,7 @@ void ReplicaCore::OnDigestReport(MemberId from, const raft::DigestReport& report
   const MemberId self = boot_.record().member;
   if (report.damaged) {
     if (!MayLeaveService(from)) return;
-    next_leave_tick_ = ticks_ + 2 * options_.election_ticks;
+    WaitToLetMembersLeave();
     if (from == self) return Fence(damage_);
     raft::DigestVerdict leave;
     leave.leave = true;
@@ -112,7 +112,8 @@ void ReplicaCore::OnDigestReport(MemberId from, const raft::DigestReport& report
 }
 
 // A scrub that is wrong itself would find damage on all nodes at once. So they leave one at a time,
-// and only while half of the voters, at least one, stay in service.
+// and only while half of the voters, at least one, stay in service. A new leader, or one that has
+// let a member go, first waits to hear from all how they are.
 bool ReplicaCore::MayLeaveService(MemberId member) const {
   if (!config_.voters.contains(member)) return true;
   if (ticks_ < next_leave_tick_) return false;

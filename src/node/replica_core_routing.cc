@@ -258,6 +258,7 @@ void ReplicaCore::OnSoftStateChanged() {
   }
   ++version_;
   const bool deposed = last_role_ == raft::Role::kLeader && role != raft::Role::kLeader;
+  if (role == raft::Role::kLeader && last_role_ != role) WaitToLetMembersLeave();
   last_term_ = raft_->term();
   last_role_ = role;
   last_leader_ = raft_->leader();
