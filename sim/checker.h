@@ -49,6 +49,8 @@ class Checker final : public Observer {
                  const std::vector<raft::AppendTicket>& tickets) override;
   void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) override;
   void OnApplied(uint64_t node, LogIndex applied) override;
+  // No disk here changes what it holds, so whoever is fenced was led astray.
+  void OnFenced(uint64_t node, const std::string& why) override { Fail(node, "fenced: " + why); }
   void OnDied(uint64_t node, const std::string& why, bool may_be) override;
 
   LogIndex committed_last() const override { return invariants_.committed_last(); }

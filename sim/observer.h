@@ -30,6 +30,8 @@ class Observer {
   virtual void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) = 0;
   // The state machine has moved.
   virtual void OnApplied(uint64_t node, LogIndex applied) = 0;
+  // The node found by itself that it does not hold what it should.
+  virtual void OnFenced(uint64_t node, const std::string& why) = 0;
   // The process ended itself (true: its disk failed it, which the server does not survive either),
   // or could not start.
   virtual void OnDied(uint64_t node, const std::string& why, bool may_be) = 0;

@@ -123,6 +123,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   plan.voters = Pick(rng, {1, 3, 3, 3, 5, 5});
   plan.spares = static_cast<int>(rng.Below(3));
   DrawSettings(rng, &plan);
+  plan.node.replica.digest_every = seed % 4 == 0 ? seconds(5) : seconds(0);
   if (profile == "swarm") {
     plan.fault_time = Uniform(rng, seconds(150), seconds(480));
     DrawFaults(rng, 0.2, &plan);

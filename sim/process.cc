@@ -64,6 +64,7 @@ Status Process::OpenFiles(uint64_t nonce) {
   SimClock& clock = node_->clock();
   log_worker_ = std::make_unique<node::LogWorker>(replica, &disk, log_.get(), this);
   apply_worker_ = std::make_unique<node::ApplyWorker>(replica, &disk, state_.get(), &clock, this);
+  scrub_worker_ = std::make_unique<node::ScrubWorker>(&clock, this);
   snapshot_worker_ = std::make_unique<node::SnapshotWorker>(
       replica.group, state_.get(),
       [this, alive = alive_](MemberId to, LogIndex index, uint64_t bytes) {
@@ -470,6 +471,25 @@ void Process::OnReopened(const state_machine::AppliedState& state,
 void Process::OnCheckpointed(LogIndex durable) {
   apply_news_.push_back([this, durable] {
     Post([durable](node::ReplicaCore& core) { core.OnCheckpointed(durable); });
+  });
+}
+
+// No time passes meanwhile, so the slice of a round is never over before all is read.
+void Process::OnScan(std::unique_ptr<state_machine::StateScan> scan) {
+  std::vector<node::ScrubWorker::Scan> scans;
+  scans.push_back(std::move(scan));
+  while (scrub_worker_->RunRound(std::exchange(scans, {})) != SteadyTime::max()) continue;
+}
+
+void Process::OnDigest(LogIndex index, const state_machine::StateDigest& digest) {
+  apply_news_.push_back([this, index, digest] {
+    Post([=](node::ReplicaCore& core) { core.OnDigest(index, digest); });
+  });
+}
+
+void Process::OnScrubbed(LogIndex index, const Status& found) {
+  apply_news_.push_back([this, index, found] {
+    Post([=](node::ReplicaCore& core) { core.OnScrubbed(index, found); });
   });
 }
 

@@ -19,6 +19,7 @@
 #include "node/pending_command.h"
 #include "node/replica_core.h"
 #include "node/replica_effects.h"
+#include "node/scrub_worker.h"
 #include "node/snapshot_worker.h"
 #include "node/tick_pacer.h"
 #include "sim/network.h"
@@ -34,6 +35,7 @@ class Process final : public Endpoint,
                       public node::ReplicaEffects,
                       public node::LogWorkerEvents,
                       public node::ApplyWorkerEvents,
+                      public node::ScrubWorkerEvents,
                       public transport::Transport {
  public:
   // Opens everything on the node's disk; the process does not run yet.
@@ -90,6 +92,10 @@ class Process final : public Endpoint,
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
     PushApply(node::ApplyWorker::InstallTask{path, meta});
   }
+  void Fence(const Status& why) override {
+    PushApply(node::ApplyWorker::FenceTask{why});
+    observer_->OnFenced(node_->id(), why.message());
+  }
   void RemoveFile(const std::string& path) override {
     PushApply(node::ApplyWorker::RemoveFileTask{path});
   }
@@ -121,6 +127,12 @@ class Process final : public Endpoint,
   void OnCheckpointed(LogIndex durable) override;
   void OnInstalled(const Status& status, const node::AppliedReport& report,
                    LogIndex durable) override;
+
+  void OnScan(std::unique_ptr<state_machine::StateScan> scan) override;
+
+  // ---- ScrubWorkerEvents, likewise
+  void OnDigest(LogIndex index, const state_machine::StateDigest& digest) override;
+  void OnScrubbed(LogIndex index, const Status& found) override;
 
   // ---- Transport, for the snapshot worker
   void Send(GroupId, std::vector<raft::Message> messages) override { Send(std::move(messages)); }
@@ -202,6 +214,7 @@ class Process final : public Endpoint,
   bool apply_busy_ = false;
 
   std::unique_ptr<node::SnapshotWorker> snapshot_worker_;
+  std::unique_ptr<node::ScrubWorker> scrub_worker_;
   std::unique_ptr<node::ReplicaCore> core_;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "node/fence_file.h"
 
 namespace cairn::node {
 namespace {
@@ -34,7 +35,8 @@ ApplyWorker::ApplyWorker(const ReplicaOptions& options, FileSystem* fs,
       clock_(clock),
       events_(events),
       tasks_(0),
-      last_checkpoint_(clock->SteadyNow()) {}
+      last_checkpoint_(clock->SteadyNow()),
+      next_scan_(clock->SteadyNow()) {}
 
 void ApplyWorker::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -61,6 +63,7 @@ SteadyTime ApplyWorker::RunRound(std::vector<Task> tasks) {
     return std::max(SteadyTime(0), next_attempt_ - clock_->SteadyNow());
   }
   CheckpointIfDue();
+  ScanIfDue();
   return stopped_ ? pause_ : kIdleAfter;
 }
 
@@ -78,6 +81,8 @@ void ApplyWorker::RunTasks(std::vector<Task> tasks) {
       if (Status s = fs_->Remove(remove->path); !s.ok()) LOG_WARN("{}", s.message());
     } else if (auto* resume = std::get_if<ResumeTask>(&task)) {
       if (resume->stops == stops_) stopped_ = false;
+    } else if (auto* fence = std::get_if<FenceTask>(&task)) {
+      Fence(fence->why);
     } else {
       Checkpoint();
     }
@@ -115,12 +120,21 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   if (!status.ok()) return Stopped(status);
   pause_ = SteadyTime(0);
   events_->OnApplied(Report());
+  if (std::unique_ptr<state_machine::StateScan> scan = state_->TakeScan()) {
+    next_scan_ = clock_->SteadyNow() + options_.digest_every;
+    events_->OnScan(std::move(scan));
+  }
 }
 
 void ApplyWorker::Install(const InstallTask& task) {
   // Also while stopped: a new data base is what ends the trouble.
   const Status status = state_->InstallSnapshot(task.path, task.meta);
-  if (!status.ok()) StopApplying();
+  if (status.ok()) {
+    const Status forgotten = ForgetFence(*fs_, options_.data_directory);
+    if (!forgotten.ok()) LOG_WARN("{}", forgotten.message());
+  } else {
+    StopApplying();
+  }
   last_checkpoint_ = clock_->SteadyNow();
   events_->OnInstalled(status, Report(), state_->durable_index());
 }
@@ -128,7 +142,8 @@ void ApplyWorker::Install(const InstallTask& task) {
 void ApplyWorker::CheckpointIfDue() {
   const bool dirty = state_->durable_index() < state_->applied_index();
   if (!dirty) return;
-  if (state_->WalBytes() <= options_.checkpoint_wal_bytes &&
+  // What a reader holds back is not tried again with each batch: every try syncs the WAL.
+  if (state_->WalBytes() <= wal_bytes_left_ + options_.checkpoint_wal_bytes &&
       clock_->SteadyNow() - last_checkpoint_ < kCheckpointEvery) {
     return;
   }
@@ -140,6 +155,7 @@ void ApplyWorker::Checkpoint() {
   last_checkpoint_ = clock_->SteadyNow();
   if (state_->durable_index() < state_->applied_index()) {
     if (const Status status = state_->Checkpoint(); !status.ok()) return Stopped(status);
+    wal_bytes_left_ = state_->WalBytes();
   }
   events_->OnCheckpointed(state_->durable_index());
 }
@@ -154,6 +170,26 @@ void ApplyWorker::StopApplying() {
 void ApplyWorker::Stopped(const Status& status) {
   StopApplying();
   events_->OnApplyStopped(status);
+}
+
+// Without the note a restart would bring back into service what should be replaced.
+void ApplyWorker::Fence(const Status& why) {
+  const Status noted = RememberFence(*fs_, options_.data_directory, why.message());
+  if (!noted.ok())
+    LOG_WARN("a restart will not know that this node is fenced: {}", noted.message());
+  Stopped(why);
+}
+
+// Also where nothing is written and no digest entry comes: at the start, and once a period.
+void ApplyWorker::ScanIfDue() {
+  if (options_.digest_every.count() == 0 || stopped_ || clock_->SteadyNow() < next_scan_) return;
+  next_scan_ = clock_->SteadyNow() + options_.digest_every;
+  Result<std::unique_ptr<state_machine::StateScan>> scan = state_->BeginScan();
+  if (scan.ok()) {
+    events_->OnScan(std::move(scan).value());
+  } else if (scan.status().code() != StatusCode::kUnimplemented) {
+    LOG_WARN("scrub: {}", scan.status().message());
+  }
 }
 
 void ApplyWorker::ReopenIfDue() {

@@ -1,6 +1,7 @@
 // ApplyWorker: the thread that owns the state machine's writer.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <thread>
 #include <variant>
@@ -26,6 +27,8 @@ class ApplyWorkerEvents {
   virtual void OnReopened(const state_machine::AppliedState& state,
                           const AppliedReport& report) = 0;
   virtual void OnCheckpointed(LogIndex durable) = 0;
+  // To be looked through by the scrub worker.
+  virtual void OnScan(std::unique_ptr<state_machine::StateScan> scan) = 0;
   virtual void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) = 0;
 };
 
@@ -49,10 +52,14 @@ class ApplyWorker {
   struct ResumeTask {
     uint64_t stops = 0;
   };
+  struct FenceTask {
+    Status why;
+  };
   struct RemoveFileTask {
     std::string path;
   };
-  using Task = std::variant<ApplyJob, InstallTask, CheckpointTask, RemoveFileTask, ResumeTask>;
+  using Task =
+      std::variant<ApplyJob, InstallTask, CheckpointTask, RemoveFileTask, ResumeTask, FenceTask>;
 
   ApplyWorker(const ReplicaOptions& options, FileSystem* fs, state_machine::StateMachine* state,
               Clock* clock, ApplyWorkerEvents* events);
@@ -79,6 +86,8 @@ class ApplyWorker {
   void Install(const InstallTask& task);
   void StopApplying();
   void Stopped(const Status& status);
+  void Fence(const Status& why);
+  void ScanIfDue();
   void ReopenIfDue();
   AppliedReport Report() const;
 
@@ -89,6 +98,8 @@ class ApplyWorker {
   ApplyWorkerEvents* const events_;
   Mailbox<Task> tasks_;
   SteadyTime last_checkpoint_{0};
+  uint64_t wal_bytes_left_ = 0;  // by the last checkpoint, for a reader's sake
+  SteadyTime next_scan_;         // if no digest entry comes before
   bool stopped_ = false;
   uint64_t stops_ = 0;
   SteadyTime pause_{0};  // before the next attempt to reopen; zero once something was applied

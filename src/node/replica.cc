@@ -15,6 +15,7 @@
 #include "node/apply_worker.h"
 #include "node/log_worker.h"
 #include "node/replica_core.h"
+#include "node/scrub_worker.h"
 #include "node/snapshot_worker.h"
 #include "node/start_state.h"
 #include "node/tick_pacer.h"
@@ -49,7 +50,8 @@ class ReplicaImpl final : public Replica,
                           public transport::Handler,
                           public ReplicaEffects,
                           public LogWorkerEvents,
-                          public ApplyWorkerEvents {
+                          public ApplyWorkerEvents,
+                          public ScrubWorkerEvents {
  public:
   ReplicaImpl(const ReplicaOptions& options, StartState start, FileSystem* fs,
               log_store::LogStore* log, state_machine::StateMachine* state, Clock* clock)
@@ -60,6 +62,7 @@ class ReplicaImpl final : public Replica,
         events_(std::make_shared<Events>(0)),
         log_worker_(options, fs, log, this),
         apply_worker_(options, fs, state, clock, this),
+        scrub_worker_(clock, this),
         snapshot_worker_(
             options.group, state,
             [events = events_](MemberId to, LogIndex index, uint64_t bytes) {
@@ -116,6 +119,7 @@ class ReplicaImpl final : public Replica,
   void Apply(ApplyJob job) override { apply_worker_.Push(std::move(job)); }
   void Checkpoint() override { apply_worker_.Push(ApplyWorker::CheckpointTask{}); }
   void ResumeApply(uint64_t stops) override { apply_worker_.Push(ApplyWorker::ResumeTask{stops}); }
+  void Fence(const Status& why) override { apply_worker_.Push(ApplyWorker::FenceTask{why}); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
     apply_worker_.Push(ApplyWorker::InstallTask{path, meta});
   }
@@ -172,6 +176,17 @@ class ReplicaImpl final : public Replica,
   void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) override {
     Post([=](ReplicaCore& core) { core.OnInstalled(status, report, durable); });
   }
+  void OnScan(std::unique_ptr<state_machine::StateScan> scan) override {
+    scrub_worker_.Push(std::move(scan));
+  }
+
+  // ---- ScrubWorkerEvents, on the scrub thread
+  void OnDigest(LogIndex index, const state_machine::StateDigest& digest) override {
+    Post([=](ReplicaCore& core) { core.OnDigest(index, digest); });
+  }
+  void OnScrubbed(LogIndex index, const Status& found) override {
+    Post([=](ReplicaCore& core) { core.OnScrubbed(index, found); });
+  }
 
  private:
   bool Post(Event event) { return events_->Push(std::move(event)); }
@@ -212,6 +227,7 @@ class ReplicaImpl final : public Replica,
 
   LogWorker log_worker_;
   ApplyWorker apply_worker_;
+  ScrubWorker scrub_worker_;
   SnapshotWorker snapshot_worker_;
   std::unique_ptr<ReplicaCore> core_;  // the core thread's, while that runs
   std::thread core_thread_;
@@ -225,6 +241,7 @@ void ReplicaImpl::Start(transport::Transport* transport) {
   log_worker_.Start();
   apply_worker_.Start();
   snapshot_worker_.Start();
+  scrub_worker_.Start();
   core_thread_ = std::thread([this] { RunCore(); });
 }
 
@@ -372,6 +389,7 @@ void ReplicaImpl::StopThreads(bool checkpoint) {
   events_->Close();
   if (core_thread_.joinable()) core_thread_.join();
   snapshot_worker_.Stop();
+  scrub_worker_.Stop();
   log_worker_.Stop();
   apply_worker_.Stop(checkpoint);
   core_.reset();

@@ -45,8 +45,22 @@ struct ReplicaOptions {
   uint64_t checkpoint_wal_bytes = 16 << 20;
   uint64_t free_bytes_min = 64 << 20;   // below it proposals are refused
   uint64_t vdbe_ops_max = 100'000'000;  // per statement
+  // Between two comparisons of what the members hold, and two scrubs; 0: neither is done.
+  std::chrono::milliseconds digest_every{600'000};
   std::chrono::milliseconds disk_stall_max{
       1000};  // a sync longer than this makes a leader step down
+};
+
+// What became of comparing and scrubbing, since the process began.
+struct DigestStatus {
+  LogIndex right_index;        // where this node last was found to hold what the majority holds
+  uint64_t made = 0;           // digests
+  uint64_t differences = 0;    // indexes at which members differed; told to the leader alone
+  uint64_t scrubs = 0;         // in which all rows were right
+  uint64_t scrubs_failed = 0;  // that found damage
+  uint64_t fences = 0;         // times this node was taken out of service for either
+  std::string doubt;  // in words: members differ and none is known to be right, or damage that
+                      // nobody can make good
 };
 
 struct ReplicaStatus {
@@ -58,6 +72,9 @@ struct ReplicaStatus {
   uint64_t log_bytes = 0;
   uint64_t lease_ms = 0;
   bool apply_stopped = false;
+  // It does not hold what it should, and waits for a snapshot; `trouble` says why.
+  bool fenced = false;
+  DigestStatus digests;
   Status trouble;  // why apply stopped, or proposals are refused
 };
 

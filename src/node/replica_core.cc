@@ -47,6 +47,14 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
   applied_.index = start.applied.index;
   applied_.term = start.applied.term;
   applied_.lease_ms = start.applied.lease_ms;
+  next_digest_ = clock_->SteadyNow() + options_.digest_every;
+  if (start.fenced.empty()) return;
+  if (config_.info.size() < 2) {
+    digest_status_.doubt = start.fenced + "; there is no other node to get a copy of the data from";
+    LOG_ERROR("{}", digest_status_.doubt);
+    return;
+  }
+  fence_ = apply_trouble_ = DataLoss(start.fenced);
 }
 
 ReplicaCore::~ReplicaCore() {
@@ -149,6 +157,10 @@ void ReplicaCore::StartRaft() {
   ++version_;
   CheckRemoved(config_, config_index_);
   PublishPeers();
+  if (fence_.ok()) return;
+  LOG_ERROR("this node was fenced before it was started: {}", fence_.message());
+  back_in_service_at_ = raft_->commit();
+  effects_->Fence(fence_);
 }
 
 void ReplicaCore::PublishPeers() {
@@ -216,6 +228,7 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     StepMembership();
     AskWhetherRemoved();
     ProposeExpiry();
+    StepDigests();
     ForgetLeaving();
     MaybeCompact();
   }
@@ -346,6 +359,10 @@ ReplicaStatus ReplicaCore::status() const {
   status.log_bytes = extent_.bytes();
   status.lease_ms = LeaseNow(clock_->SteadyNow()).value_or(applied_.lease_ms);
   status.apply_stopped = !apply_trouble_.ok();
+  status.fenced = !fence_.ok();
+  status.digests = digest_status_;
+  status.digests.differences = digest_watch_.differences();
+  if (is_leader() && !digest_watch_.doubt().empty()) status.digests.doubt = digest_watch_.doubt();
   if (!apply_trouble_.ok()) {
     status.trouble = Status(apply_trouble_.code(), TroubleInWords());
   } else if (!removed_.ok()) {

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "node/batcher.h"
+#include "node/digest_watch.h"
 #include "node/first_boot.h"
 #include "node/log_extent.h"
 #include "node/membership.h"
@@ -78,6 +79,10 @@ class ReplicaCore {
   void OnIdentitySaved();
   void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta, const std::string& path);
   void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable);
+  // What the state machine holds at `index`, which a digest entry asked for.
+  void OnDigest(LogIndex index, const state_machine::StateDigest& digest);
+  // The state at `index` was read again: OK, or the file is damaged.
+  void OnScrubbed(LogIndex index, const Status& found);
   // The copy for this peer is of `index`, and its bytes are on their way.
   void OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes);
   void OnSnapshotSent(MemberId to, const Status& status, LogIndex index);
@@ -179,6 +184,19 @@ class ReplicaCore {
   void MaybeReturnToService();
   void TellFitness();
 
+  // Digests, scrubs and fences (replica_core_digest.cc).
+  void StepDigests();
+  void ProposeDigest();
+  void TellDigest();
+  void OnDigestReport(MemberId from, const raft::DigestReport& report);
+  void OnDigestVerdict(MemberId from, const raft::DigestVerdict& verdict);
+  void SettleDigest(LogIndex index, const state_machine::StateDigest& right);
+  bool MayLeaveService(MemberId member) const;
+  void WaitToLetMembersLeave() { next_leave_tick_ = ticks_ + 2 * options_.election_ticks; }
+  void SendToMember(MemberId to, raft::MessageBody body);
+  void Fence(Status why);
+  void ForgetFindings();
+
   // Proposals and reads (replica_core_requests.cc).
   void StepProposals();
   void StepReads();
@@ -239,6 +257,23 @@ class ReplicaCore {
   uint64_t next_snapshot_tick_ = 0;
   raft::Fitness fitness_;  // as the Raft core was told last
   bool checkpoint_wanted_ = false;
+
+  // Digests.
+  struct OwnDigest {
+    LogIndex index;
+    state_machine::StateDigest digest;
+    bool settled = false;  // known to be right
+  };
+  DigestWatch digest_watch_;
+  DigestStatus digest_status_;
+  std::optional<OwnDigest> own_digest_;  // the last one
+  Status damage_;                        // that the scrub has found; not OK: to leave service for
+  Status fence_;                         // why it is fenced
+  LogIndex replaced_at_;                 // by the last snapshot: findings below are of another file
+  SteadyTime next_digest_{0};
+  uint64_t next_report_tick_ = 0;
+  int reports_left_ = 0;
+  uint64_t next_leave_tick_ = 0;
 
   // Proposals.
   Batcher batcher_;

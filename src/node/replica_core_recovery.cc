@@ -123,6 +123,7 @@ void ReplicaCore::BeginRecoveryInstall(ReceivedSnapshot snapshot) {
 void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& report) {
   const bool down = std::exchange(apply_down_, false);
   damaged_ = false;
+  ForgetFindings();
   applied_ = report;
   AdoptConfig(meta.config, meta.config_index);
   tracker_.FailUpTo(
@@ -146,7 +147,8 @@ void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& re
 // Not before it holds all that was committed when the trouble began: what it applied before, and at
 // least one entry more than it could.
 void ReplicaCore::MaybeReturnToService() {
-  if (apply_trouble_.ok() || apply_down_ || applied_.index < back_in_service_at_) return;
+  if (apply_trouble_.ok() || apply_down_ || !fence_.ok() || applied_.index < back_in_service_at_)
+    return;
   LOG_INFO("applies the log again and is back in service index={}", applied_.index.value());
   apply_trouble_ = OkStatus();
   failures_ = 0;

@@ -18,6 +18,14 @@ void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
     // To the member this node was before it was wiped, or a stranger.
     if (message.to != boot_.record().member) continue;
     last_heard_[message.from] = now;
+    if (const auto* report = std::get_if<raft::DigestReport>(&message.body)) {
+      OnDigestReport(message.from, *report);
+      continue;
+    }
+    if (const auto* verdict = std::get_if<raft::DigestVerdict>(&message.body)) {
+      OnDigestVerdict(message.from, *verdict);
+      continue;
+    }
     raft_->Step(raft::Received{std::move(message)});
   }
   // In trouble the log has a bound, and what waits in the mailbox may be far more than that.
@@ -259,6 +267,7 @@ void ReplicaCore::OnSoftStateChanged() {
   }
   ++version_;
   const bool deposed = last_role_ == raft::Role::kLeader && role != raft::Role::kLeader;
+  if (role == raft::Role::kLeader && last_role_ != role) WaitToLetMembersLeave();
   last_term_ = raft_->term();
   last_role_ = role;
   last_leader_ = raft_->leader();

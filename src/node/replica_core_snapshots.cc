@@ -204,6 +204,7 @@ void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report,
   }
   LOG_INFO("snapshot installed index={}", installed.meta.index.value());
   durable_state_ = durable;
+  replaced_at_ = installed.meta.index;
   Resume(installed.meta, report);
 }
 

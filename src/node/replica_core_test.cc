@@ -22,6 +22,7 @@ class HeldEffects final : public ReplicaEffects {
   void SaveIdentity(const IdentityRecord& record) override { identities.push_back(record); }
   void Apply(ApplyJob job) override { applies.push_back(std::move(job)); }
   void Checkpoint() override {}
+  void Fence(const Status& why) override { fences.push_back(why); }
   void ResumeApply(uint64_t stops) override { resumed.push_back(stops); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta&) override {
     installs.push_back(path);
@@ -45,6 +46,7 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<ApplyJob> applies;
   std::vector<std::function<void(Result<transport::ProbeReply>)>> probes;
   std::vector<uint64_t> resumed;
+  std::vector<Status> fences;
   std::vector<std::string> installs;
   std::vector<std::string> removed;
   std::vector<raft::Message> sent;

@@ -45,6 +45,9 @@ class ReplicaEffects {
 
   virtual void Apply(ApplyJob job) = 0;  // OnApplied or OnApplyStopped
   virtual void Checkpoint() = 0;         // OnCheckpointed
+  // Ends applying as a failure would, for a reason that the core has (DATA_LOSS); the node
+  // remembers it until a snapshot was installed. OnApplyStopped.
+  virtual void Fence(const Status& why) = 0;
   // After `stops` calls of OnApplyStopped (and OnInstalled that were not OK): what was handed to
   // Apply before is void, and what follows is to be applied again.
   virtual void ResumeApply(uint64_t stops) = 0;

@@ -37,6 +37,24 @@ class StringSnapshot final : public state_machine::SnapshotReader {
   const std::shared_ptr<ListStateMachine::Gate> gate_;
 };
 
+class FoundScan final : public state_machine::StateScan {
+ public:
+  FoundScan(LogIndex index, std::optional<state_machine::StateDigest> digest, Status found)
+      : index_(index), digest_(digest), found_(std::move(found)) {}
+  LogIndex index() const override { return index_; }
+  bool is_digest_entry() const override { return digest_.has_value(); }
+  Result<state_machine::StateDigest> Digest() override { return *digest_; }
+  Result<bool> Scrub(SteadyTime /*budget*/) override {
+    if (!found_.ok()) return found_;
+    return true;
+  }
+
+ private:
+  const LogIndex index_;
+  const std::optional<state_machine::StateDigest> digest_;
+  const Status found_;
+};
+
 SteadyTime In(std::chrono::milliseconds timeout) { return SystemClock().SteadyNow() + timeout; }
 
 }  // namespace
@@ -146,6 +164,13 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
             for (const auto& s : execute->statements) {
               if (is_new) image_.items.push_back(s.sql);
             }
+          } else if (std::holds_alternative<state_machine::Digest>(command.operation)) {
+            state_machine::StateDigest digest;
+            for (const std::string& item : image_.items) {
+              digest.a = digest.a * 31 + Crc32c(item);
+              ++digest.b;
+            }
+            digest_scan_ = std::make_unique<FoundScan>(entry.index, digest, FileStatus());
           } else {
             next_deadline_.reset();
           }
@@ -161,6 +186,26 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
   }
   for (EntryResults& results : all) on_results(std::move(results));
   return OkStatus();
+}
+
+void ListStateMachine::Diverge() {
+  std::lock_guard lock(mutex_);
+  CHECK(!image_.items.empty());
+  image_.items.front() += "?";
+}
+
+Status ListStateMachine::FileStatus() const {
+  return damaged_ ? DataLoss("table list: it is damaged") : OkStatus();
+}
+
+std::unique_ptr<state_machine::StateScan> ListStateMachine::TakeScan() {
+  return std::move(digest_scan_);
+}
+
+Result<std::unique_ptr<state_machine::StateScan>> ListStateMachine::BeginScan() {
+  std::lock_guard lock(mutex_);
+  return std::unique_ptr<state_machine::StateScan>(
+      std::make_unique<FoundScan>(image_.applied.index, std::nullopt, FileStatus()));
 }
 
 Status ListStateMachine::Checkpoint() {
@@ -214,6 +259,7 @@ Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::Sn
     image.done.insert({std::move(session), r.U64()});
   }
   if (!r.done()) return DataLoss("malformed snapshot");
+  damaged_ = false;
   RETURN_IF_ERROR(PosixFileSystem().Remove(path));
   std::lock_guard lock(mutex_);
   image_ = durable_ = std::move(image);

@@ -49,6 +49,10 @@ class ListStateMachine final : public state_machine::StateMachine {
   // Drops what was not checkpointed, as a reopened file does that lost its WAL.
   void LoseTailOnReopen() { lose_tail_ = true; }
   void BlockApply(bool block);
+  // What it holds is not what it applied: its digests show that.
+  void Diverge();
+  // Its scrubs find damage, until a snapshot is installed.
+  void Damage() { damaged_ = true; }
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
   int installs() const { return installs_; }
   // Copies made for peers, and a hold on reading them.
@@ -71,10 +75,13 @@ class ListStateMachine final : public state_machine::StateMachine {
   Status Checkpoint() override;
   Status Reopen() override;
   int reopens() const { return reopens_; }
+  std::unique_ptr<state_machine::StateScan> TakeScan() override;
+  Result<std::unique_ptr<state_machine::StateScan>> BeginScan() override;
   Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex index_min) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
 
  private:
+  Status FileStatus() const;
   struct Image {
     state_machine::AppliedState applied;
     std::vector<std::string> items;
@@ -90,6 +97,8 @@ class ListStateMachine final : public state_machine::StateMachine {
   std::atomic<int> failing_installs_{0};
   std::atomic<int> reopens_{0};
   std::atomic<bool> lose_tail_{false};
+  std::atomic<bool> damaged_{false};
+  std::unique_ptr<state_machine::StateScan> digest_scan_;
   bool blocked_ = false;
   std::optional<uint64_t> next_deadline_;
   std::vector<state_machine::BatchHeader> headers_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "node/fence_file.h"
 #include "raft/configuration_codec.h"
 
 namespace cairn::node {
@@ -141,6 +142,7 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
   start.raft.config_index = start.applied.config_index;
   if (start.raft.config.info.empty()) start.raft.config = start.identity.config;
   start.log_bytes = log.SizeBytes();
+  ASSIGN_OR_RETURN(start.fenced, ReadFence(fs, options.data_directory));
   return start;
 }
 

@@ -1,6 +1,8 @@
 // What a replica starts from, read and reconciled from identity, log and state machine.
 #pragma once
 
+#include <string>
+
 #include "base/file_system.h"
 #include "base/result.h"
 #include "log_store/log_store.h"
@@ -17,6 +19,7 @@ struct StartState {
   state_machine::AppliedState applied;
   LogIndex durable_state;
   uint64_t log_bytes = 0;
+  std::string fenced;  // why; empty: it is not (fence_file.h)
 };
 
 // Loads (or makes) the identity and reads the log's index. A state machine that is ahead of the log

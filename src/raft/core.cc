@@ -273,9 +273,9 @@ CoreStatus RaftCore::Impl::Status() const {
     status.leader_ready = IsReady(*leader);
     status.transfer_target = leader->transfer_target;
     for (const auto& [id, peer] : leader->peers) {
-      status.peers[id] = {peer.progress.state(), peer.progress.match(), peer.progress.next(),
-                          peer.silent_ticks < 2 * options_.election_ticks,
-                          peer.progress.inflight_bytes()};
+      status.peers[id] = {peer.progress.state(), peer.progress.match(),
+                          peer.progress.next(),  peer.silent_ticks < 2 * options_.election_ticks,
+                          peer.fitness.can_lead, peer.progress.inflight_bytes()};
     }
   }
   return status;

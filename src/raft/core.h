@@ -259,6 +259,7 @@ struct PeerStatus {
   LogIndex match;
   LogIndex next;
   bool recently_active = false;  // heard from within two election timeouts
+  bool can_lead = true;          // as it told last (Fitness)
   size_t inflight_bytes = 0;
 };
 

@@ -207,6 +207,8 @@ class RaftCore::Impl {
   void TickReads();
   void Handle(const Message& m, const ReadIndexRequest& request);
   void Handle(const Message& m, const ReadIndexReply& reply);
+  void Handle(const Message& /*m*/, const DigestReport& /*report*/) {}
+  void Handle(const Message& /*m*/, const DigestVerdict& /*verdict*/) {}
 
   // ---- core_membership.cc
   void NoteConfigEntry(const Entry& entry);

@@ -164,9 +164,27 @@ struct ReadIndexReply {
   LogIndex index;
 };
 
-using MessageBody = std::variant<PreVoteRequest, PreVoteReply, VoteRequest, VoteReply,
-                                 AppendRequest, AppendReply, Heartbeat, HeartbeatReply,
-                                 SnapshotOffer, TimeoutNow, ReadIndexRequest, ReadIndexReply>;
+// What a member finds in its data base, told to the leader until that has answered. This and the
+// next are between the owners of the cores: a core that is given one does nothing.
+struct DigestReport {
+  LogIndex index;  // what the digest is of
+  uint64_t a = 0;
+  uint64_t b = 0;
+  // Its file does not hold what was written to it; the rest means nothing then.
+  bool damaged = false;
+};
+struct DigestVerdict {
+  LogIndex index;  // what a majority has the digest below of
+  uint64_t a = 0;
+  uint64_t b = 0;
+  // The receiver, which has said that it is damaged, is to leave service; the rest means nothing.
+  bool leave = false;
+};
+
+using MessageBody =
+    std::variant<PreVoteRequest, PreVoteReply, VoteRequest, VoteReply, AppendRequest, AppendReply,
+                 Heartbeat, HeartbeatReply, SnapshotOffer, TimeoutNow, ReadIndexRequest,
+                 ReadIndexReply, DigestReport, DigestVerdict>;
 
 struct Message {
   MemberId from;

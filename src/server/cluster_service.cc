@@ -93,6 +93,15 @@ v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& in
   for (const auto& [id, member] : core.config.info) AddMember(core, id, member, &out);
   out.set_config_in_progress(core.config_in_progress);
   if (!status.trouble.ok()) out.set_trouble(client::Utf8OrQuestionMarks(status.trouble.ToString()));
+  out.set_fenced(status.fenced);
+  v1::Digests* const digests = out.mutable_digests();
+  digests->set_right_index(status.digests.right_index.value());
+  digests->set_made(status.digests.made);
+  digests->set_differences(status.digests.differences);
+  digests->set_scrubs(status.digests.scrubs);
+  digests->set_scrubs_failed(status.digests.scrubs_failed);
+  digests->set_fences(status.digests.fences);
+  digests->set_doubt(client::Utf8OrQuestionMarks(status.digests.doubt));
   out.set_version(info.version);
   out.set_engine(info.engine);
   return out;

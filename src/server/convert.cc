@@ -71,6 +71,7 @@ struct RequestMaker {
     out->mutable_rollback()->set_tx_id(rollback.tx_id);
   }
   void operator()(const state_machine::AdvanceLease&) const {}
+  void operator()(const state_machine::Digest&) const {}
 };
 
 template <class Response>

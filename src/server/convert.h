@@ -18,7 +18,7 @@ Result<state_machine::Command> ToCommit(v1::FinishRequest* request);
 Result<state_machine::Command> ToRollback(v1::FinishRequest* request);
 Result<state_machine::Command> ToCommand(const v1::OpenSession& request);
 
-// A command on its way to the leader. Not for AdvanceLease, which no request can carry.
+// A command on its way to the leader. Not for AdvanceLease and Digest, which no request can carry.
 void ToRequest(const state_machine::Command& command, v1::SessionRequest* out);
 // The leader's answer to it.
 Result<state_machine::CommandResult> FromResponse(v1::SessionResponse* response);

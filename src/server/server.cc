@@ -149,6 +149,7 @@ Status ServerImpl::OpenReplica() {
   replica.heartbeat_ticks = options_.heartbeat_ticks;
   replica.log_bytes_max = options_.log_bytes_max;
   replica.free_bytes_min = options_.free_bytes_min;
+  replica.digest_every = options_.digest_every;
   ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
   return OkStatus();

@@ -23,6 +23,7 @@ enum class OperationTag : uint8_t {
   kCommit = 4,
   kRollback = 5,
   kAdvanceLease = 6,
+  kDigest = 7,
 };
 
 enum class ValueTag : uint8_t { kNull = 0, kInteger = 1, kReal = 2, kText = 3, kBlob = 4 };
@@ -124,11 +125,13 @@ struct OperationWriter {
   void operator()(const Commit& commit) const { out->String(commit.tx_id); }
   void operator()(const Rollback& rollback) const { out->String(rollback.tx_id); }
   void operator()(const AdvanceLease&) const {}
+  void operator()(const Digest&) const {}
 };
 
 OperationTag TagOf(const Operation& operation) {
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
+  static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
   return static_cast<OperationTag>(operation.index() + 1);
 }
 
@@ -234,6 +237,7 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
     case OperationTag::kCommit: return Commit{std::string(in->String(kTxIdBytesMax))};
     case OperationTag::kRollback: return Rollback{std::string(in->String(kTxIdBytesMax))};
     case OperationTag::kAdvanceLease: return AdvanceLease{};
+    case OperationTag::kDigest: return Digest{};
   }
   in->Refuse();
   return AdvanceLease{};

@@ -68,7 +68,13 @@ struct AdvanceLease {
   bool operator==(const AdvanceLease&) const = default;
 };
 
-using Operation = std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease>;
+// Changes nothing. Every member makes a digest of what the data base holds after this entry.
+struct Digest {
+  bool operator==(const Digest&) const = default;
+};
+
+using Operation =
+    std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease, Digest>;
 
 struct Command {
   RequestId id;

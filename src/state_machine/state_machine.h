@@ -97,6 +97,32 @@ class SnapshotReader {
   virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
 };
 
+// Of all that the data base holds at one index: equal on all members, or one of them is wrong.
+struct StateDigest {
+  uint64_t a = 0;
+  uint64_t b = 0;
+  bool operator==(const StateDigest&) const = default;
+};
+
+// One state of the data base, held to be looked through. Any one thread at a time. Give it back
+// (destroy it) when it is done: it keeps the WAL from beginning anew. It may outlive the state
+// machine.
+class StateScan {
+ public:
+  virtual ~StateScan() = default;
+  virtual LogIndex index() const = 0;
+  // All members look at this very state. Else it is this node's own choice.
+  virtual bool is_digest_entry() const = 0;
+  // Made of the sums that were kept while rows changed, and of what is read of the small rest.
+  virtual Result<StateDigest> Digest() = 0;
+  // Reads rows for about so long and compares them with the sums. True: all were read.
+  //   DATA_LOSS           the file does not hold what was written to it
+  //   CANCELLED, ABORTED  the scan is over: the data base was closed, or it has lasted too long
+  virtual Result<bool> Scrub(SteadyTime budget) = 0;
+  // It should not pause, for it was given up before.
+  virtual bool hurry() const { return false; }
+};
+
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
@@ -133,6 +159,14 @@ class StateMachine {
   // was applied before, but never less than durable_index() said, unless the file was damaged. Not
   // OK: nothing can be read or applied until a later call, or InstallSnapshot, succeeds.
   virtual Status Reopen() = 0;
+
+  // The scan that the last digest entry called for; null if there was none since the last call. The
+  // apply thread's.
+  virtual std::unique_ptr<StateScan> TakeScan() { return nullptr; }
+  // A scan of the state as it is now. The apply thread's.
+  virtual Result<std::unique_ptr<StateScan>> BeginScan() {
+    return Unimplemented("this state machine can not be scanned");
+  }
 
   // A consistent copy as of now in the snapshot directory; reuses the last one if it is at or past
   // `index_min`. Thread-safe; long.

@@ -15,6 +15,7 @@ Row MemberRow(const v1::Member& member, const Result<v1::StatusResponse>& status
     return row;
   }
   std::string note = status->trouble();
+  if (note.empty()) note = status->digests().doubt();
   if (note.empty() && status->stage() != "started") note = status->waiting_for();
   if (note.empty() && !member.progress().empty()) note = member.progress();
   row.insert(row.end(), {std::string(RoleName(status->role())), Number(status->term()),
@@ -85,12 +86,20 @@ Result<std::vector<std::string>> OtherMembers(const std::string& address,
 }
 
 const std::vector<Column>& StatusColumns() {
-  static const auto* const columns = new std::vector<Column>{
-      {"node", ""},           {"address", ""},   {"cluster", ""},       {"member", ""},
-      {"stage", ""},          {"role", ""},      {"term", ""},          {"leader", ""},
-      {"leader_address", ""}, {"commit", ""},    {"applied", ""},       {"log_first", ""},
-      {"log_last", ""},       {"log_bytes", ""}, {"durable_state", ""}, {"waiting_for", ""},
-      {"trouble", ""},        {"version", ""},   {"engine", ""}};
+  static const auto* const columns =
+      new std::vector<Column>{{"node", ""},           {"address", ""},
+                              {"cluster", ""},        {"member", ""},
+                              {"stage", ""},          {"role", ""},
+                              {"term", ""},           {"leader", ""},
+                              {"leader_address", ""}, {"commit", ""},
+                              {"applied", ""},        {"log_first", ""},
+                              {"log_last", ""},       {"log_bytes", ""},
+                              {"durable_state", ""},  {"waiting_for", ""},
+                              {"trouble", ""},        {"fenced", ""},
+                              {"digest_right", ""},   {"digest_differences", ""},
+                              {"scrubs", ""},         {"scrubs_failed", ""},
+                              {"fences", ""},         {"doubt", ""},
+                              {"version", ""},        {"engine", ""}};
   return *columns;
 }
 
@@ -112,6 +121,13 @@ Row StatusRow(const v1::StatusResponse& status) {
           Number(status.durable_state_index()),
           status.waiting_for(),
           status.trouble(),
+          Number(status.fenced() ? 1 : 0),
+          Number(status.digests().right_index()),
+          Number(status.digests().differences()),
+          Number(status.digests().scrubs()),
+          Number(status.digests().scrubs_failed()),
+          Number(status.digests().fences()),
+          status.digests().doubt(),
           status.version(),
           status.engine()};
 }

@@ -180,6 +180,10 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetBytes(&ServerOptions::log_bytes_max)},
       {"free-bytes-min", "BYTES", "64MiB", "refuse writes while the disk has less free than this",
        SetBytes(&ServerOptions::free_bytes_min)},
+      {"digest-interval-ms", "MS", "600000",
+       "milliseconds between comparing what the nodes hold, and between scrubs of the file; 0: "
+       "never",
+       SetNumber(&ServerOptions::digest_every, 0, kDayMs)},
       {"log-level", "LEVEL", "info", "trace, debug, info, warn, error or off; to standard error",
        SetLogLevel},
   };

@@ -15,6 +15,8 @@ namespace {
 
 using raft::AppendReply;
 using raft::AppendRequest;
+using raft::DigestReport;
+using raft::DigestVerdict;
 using raft::Entry;
 using raft::EntryType;
 using raft::Heartbeat;
@@ -43,6 +45,8 @@ enum class Kind : uint8_t {
   kTimeoutNow = 10,
   kReadIndexRequest = 11,
   kReadIndexReply = 12,
+  kDigestReport = 13,
+  kDigestVerdict = 14,
 };
 
 // Term, type and length of an entry take at least a byte each.
@@ -136,6 +140,20 @@ class Encoder {
     Bool(b.ok);
     Id(b.index);
   }
+  void Put(const Message& m, const DigestReport& b) {
+    Header(Kind::kDigestReport, m);
+    Id(b.index);
+    out_.U64(b.a);
+    out_.U64(b.b);
+    Bool(b.damaged);
+  }
+  void Put(const Message& m, const DigestVerdict& b) {
+    Header(Kind::kDigestVerdict, m);
+    Id(b.index);
+    out_.U64(b.a);
+    out_.U64(b.b);
+    Bool(b.leave);
+  }
 
  private:
   template <class Tag>
@@ -188,6 +206,8 @@ class Decoder {
       case Kind::kTimeoutNow: return TimeoutNow{Id<LogIndex>()};
       case Kind::kReadIndexRequest: return ReadIndexRequest{in_.Varint()};
       case Kind::kReadIndexReply: return ReadIndexReply{in_.Varint(), Bool(), Id<LogIndex>()};
+      case Kind::kDigestReport: return DigestReport{Id<LogIndex>(), in_.U64(), in_.U64(), Bool()};
+      case Kind::kDigestVerdict: return DigestVerdict{Id<LogIndex>(), in_.U64(), in_.U64(), Bool()};
     }
     return std::nullopt;
   }

@@ -62,6 +62,8 @@ std::vector<Message> OneOfEach() {
       raft::TimeoutNow{LogIndex(13)},
       raft::ReadIndexRequest{1ull << 63},
       raft::ReadIndexReply{17, true, LogIndex(13)},
+      raft::DigestReport{LogIndex(13), 1ull << 63, 5, true},
+      raft::DigestVerdict{LogIndex(13), 5, 1ull << 63, false},
   };
   std::vector<Message> messages;
   for (const raft::MessageBody& body : bodies) {

@@ -12,6 +12,12 @@
 namespace cairn::state_machine {
 namespace {
 
+bool AsksForDigest(const CommandBatch& batch) {
+  return std::any_of(batch.commands.begin(), batch.commands.end(), [](const Command& command) {
+    return std::holds_alternative<Digest>(command.operation);
+  });
+}
+
 // Every command draws from a generator of its own, so that what one takes does not move the others.
 uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
   uint64_t z = batch_seed + (number + 1) * 0x9e3779b97f4a7c15ULL;
@@ -60,6 +66,7 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
       engine_->AbandonBatch().Prefixed("undo what failed").ok();
       return status;
     }
+    if (AsksForDigest(batch.back().batch)) digest_index_ = applied_.index;
     for (EntryResults& each : results) on_results(std::move(each));
   }
   return OkStatus();
@@ -85,8 +92,9 @@ Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector
     }
     commands += decoded.batch.commands.size();
     bytes += entry.payload->size();
+    const bool ends_here = AsksForDigest(decoded.batch);
     batch->push_back(std::move(decoded));
-    if (commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
+    if (ends_here || commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
   }
   return batch->size();
 }
@@ -130,25 +138,34 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
 }
 
 Status Applier::CommitBatch(const AppliedState& after) {
-  RETURN_IF_ERROR(versions_.Flush());
-  RETURN_IF_ERROR(sessions_.Flush());
-  const auto write_state = [&] {
-    return write_state_.Bind(1, after.index.value())
-        .Bind(2, after.term.value())
-        .Bind(3, after.lease_ms)
-        .Run();
-  };
-  if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(write_state());
-  if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
-    const std::string encoded = raft::EncodeConfiguration(after.config);
-    RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
-  }
+  engine_->MuteRows(true);
+  const Status written = WriteOwnTables(after);
+  engine_->MuteRows(false);
+  RETURN_IF_ERROR(written);
   RETURN_IF_ERROR(engine_->CommitBatch());
-  if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(write_state());
+  if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
   versions_.BatchCommitted();
   sessions_.BatchCommitted();
   txs_.BatchCommitted();
   applied_ = after;
+  return OkStatus();
+}
+
+Status Applier::WriteState(const AppliedState& after) {
+  return write_state_.Bind(1, after.index.value())
+      .Bind(2, after.term.value())
+      .Bind(3, after.lease_ms)
+      .Run();
+}
+
+Status Applier::WriteOwnTables(const AppliedState& after) {
+  RETURN_IF_ERROR(versions_.Flush());
+  RETURN_IF_ERROR(sessions_.Flush());
+  if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
+  if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
+    const std::string encoded = raft::EncodeConfiguration(after.config);
+    RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
+  }
   return OkStatus();
 }
 
@@ -201,7 +218,7 @@ Status Applier::ApplyOperation(const Operation& operation, const Place& place,
   if (const auto* rollback = std::get_if<Rollback>(&operation)) {
     return ApplyRollback(*rollback, place, result);
   }
-  return OkStatus();  // OpenSession and AdvanceLease have done their work already
+  return OkStatus();  // the others have done their work already
 }
 
 Status Applier::ApplyExecute(const Execute& execute, const Place& place, CommandResult* result) {

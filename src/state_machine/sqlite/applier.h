@@ -46,6 +46,8 @@ class Applier {
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
 
   const AppliedState& applied() const { return applied_; }
+  // The last entry that asks for a digest; a SQLite transaction ends with such an entry.
+  LogIndex digest_index() const { return digest_index_; }
   std::optional<uint64_t> NextDeadlineLeaseMs() const { return txs_.NextDeadlineLeaseMs(); }
   Engine& engine() { return *engine_; }
   const Sessions& sessions() const { return sessions_; }
@@ -76,6 +78,8 @@ class Applier {
                     std::vector<EntryResults>* results);
   Status ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results);
   Status CommitBatch(const AppliedState& after);
+  Status WriteOwnTables(const AppliedState& after);
+  Status WriteState(const AppliedState& after);
   Status UndoBatch();
   Status ApplyCommand(const Command& command, const Place& place, CommandResult* result);
   Status ApplyOperation(const Operation& operation, const Place& place, CommandResult* result);
@@ -100,6 +104,7 @@ class Applier {
   InternalStatement write_state_;
   InternalStatement write_config_;
   AppliedState applied_;
+  LogIndex digest_index_;
   uint64_t lease_ms_ = 0;  // within the batch
   Status broken_;          // why nothing more is applied
 

@@ -111,6 +111,27 @@ TEST(Determinism, AnalyzeVisitsTheTablesInTheOrderOfANodeThatOpensTheFile) {
   replicas.Check();
 }
 
+// Merged is what one transaction wrote, at its end.
+TEST(Determinism, AutomaticMergesOfFullTextTablesAreRefused) {
+  Replicas replicas;
+  replicas.Must("CREATE VIRTUAL TABLE words USING fts4(body)");
+  replicas.Must("CREATE VIRTUAL TABLE five USING fts5(body)");
+  replicas.Must("CREATE TABLE five_stat(x)");
+  replicas.Must("INSERT INTO five_stat VALUES(1), (2), (3)");
+  for (const char* setting : {"automerge=2", "automerge=0"}) {
+    const CommandResult refused =
+        replicas.Execute("INSERT INTO words(words) VALUES(?1)", {setting});
+    EXPECT_EQ(refused.status.code(), StatusCode::kPermissionDenied) << refused.status;
+  }
+  for (int i = 0; i < 40; ++i) {
+    replicas.DoAll({ExecuteCommand("INSERT INTO words VALUES(hex(randomblob(300)))"),
+                    ExecuteCommand("INSERT INTO words VALUES(hex(randomblob(300)))")});
+  }
+  replicas.Must("INSERT INTO words(words) VALUES('merge=50,2')");
+  replicas.Must("DROP TABLE words");
+  replicas.Check();
+}
+
 // FTS4 writes what it gathered at the next savepoint of the batch, or when the batch ends.
 TEST(Determinism, WhatAFullTextTableWritesLateIsNoChangeOfTheNextCommand) {
   Replicas replicas;

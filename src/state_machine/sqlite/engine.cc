@@ -20,6 +20,8 @@ constexpr int kOpsPerLook = 1000;
 // What a row that is changed, or a step of a full scan, counts for in a statement that touches
 // virtual tables.
 constexpr uint64_t kOpsPerVirtualRow = 10;
+// Where FTS3 and FTS4 keep that setting, in the table NAME_stat.
+constexpr sqlite3_int64 kAutomergeRow = 2;
 constexpr int kBusyTimeoutMs = 5000;
 constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 
@@ -140,6 +142,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const Storage& storage, const std::
 
 Engine::~Engine() {
   programs_.Clear();
+  sums_.Close();
   for (InternalStatement* each :
        {&begin_, &commit_, &savepoint_, &release_, &rollback_to_, &zero_changes_}) {
     each->Finalize();
@@ -178,6 +181,9 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   authorizer_.Install(db_);
   sqlite3_progress_handler(db_, kOpsPerLook, &OnProgress, this);
   sqlite3_update_hook(db_, &OnRowChange, this);
+  // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
+  // node and before any statement is compiled.
+  MuteRows(false);
   sqlite3_wal_hook(db_, &OnWal, this);
   RETURN_IF_ERROR(PrepareInternal());
   return LoadCatalog();
@@ -200,10 +206,15 @@ Status Engine::LoadCatalog() {
   for (const std::string& name : catalog_.VirtualTables()) {
     char* const sql = sqlite3_mprintf("SELECT 1 FROM main.\"%w\"", name.c_str());
     sqlite3_stmt* stmt = nullptr;
-    // One that cannot be connected fails again, as a result, when a client's statement uses it.
-    sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+    const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
     sqlite3_finalize(stmt);
     sqlite3_free(sql);
+    // One that cannot be connected fails again, as a result, when a client's statement uses it. But
+    // a read that failed has ended the transaction, and what was done in it.
+    if (rc != SQLITE_OK && !IsVerdict(rc)) {
+      authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+      return SqliteTrouble(db_, rc, "connect " + name);
+    }
   }
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   return OkStatus();
@@ -223,11 +234,27 @@ Status Engine::BeginBatch() {
   return begin_.Run();
 }
 
-Status Engine::CommitBatch() { return commit_.Run(); }
+void Engine::MuteRows(bool mute) {
+  sqlite3_preupdate_hook(db_, mute ? nullptr : &OnPreupdate, this);
+}
+
+Status Engine::CommitBatch() {
+  if (!catalog_.VirtualTables().empty()) {
+    // Full-text tables would write late changes with the COMMIT, behind the sums.
+    RETURN_IF_ERROR(savepoint_.Run());
+    RETURN_IF_ERROR(release_.Run());
+  }
+  RETURN_IF_ERROR(sums_.Settle());
+  RETURN_IF_ERROR(sums_.Flush());
+  RETURN_IF_ERROR(commit_.Run());
+  sums_.BatchCommitted();
+  return OkStatus();
+}
 
 Status Engine::AbandonBatch() {
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  sums_.BatchUndone();
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
@@ -242,6 +269,7 @@ Status Engine::BeginCommand(const CommandContext& context) {
   // First: full-text tables then write down what commands before, in the same batch, gave them, and
   // that counts as changes and rowids of this connection.
   RETURN_IF_ERROR(savepoint_.Run());
+  sums_.BeginCommand();
   // changes() would tell of the last command, but not after a restart.
   if (sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
@@ -259,6 +287,7 @@ Status Engine::CheckDeferred() const {
 Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
   if (!keep || !verdict->ok()) return UndoCommand();
+  RETURN_IF_ERROR(sums_.Settle());
   RETURN_IF_ERROR(release_.Run());
   return schema_changed_ ? ReloadSchema() : OkStatus();
 }
@@ -267,6 +296,7 @@ Status Engine::UndoCommand() {
   if (batch_lost()) return OkStatus();
   RETURN_IF_ERROR(rollback_to_.Run());
   RETURN_IF_ERROR(release_.Run());
+  sums_.CommandUndone();
   // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
   // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
@@ -415,6 +445,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   ops_done_ = 0;
   budget_exhausted_ = false;
   rowid_exhausted_ = false;
+  sets_automerge_ = false;
   const bool has_budget = context_.vdbe_ops_max != 0;
   counts_ops_ = has_budget && !program->touches_virtual;
   counts_rows_of_ = has_budget && program->touches_virtual ? stmt : nullptr;
@@ -453,6 +484,10 @@ Status Engine::Step(Program* program, StatementResult* result, Status* verdict) 
       *verdict = FailedPrecondition(
           "the rowid 9223372036854775807 is not allowed: after it, rowids "
           "would be chosen at random");
+    } else if (sets_automerge_) {
+      *verdict = PermissionDenied(
+          "automerge of a full-text table of version 3 or 4 is refused: it merges when a "
+          "transaction ends, which is not at the same place on every node; use 'merge=X,Y'");
     }
     return OkStatus();
   }
@@ -535,6 +570,7 @@ Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
   const int64_t altered_row = catalog_.RowOf(facts.altered_table);
   programs_.Clear();
   RETURN_IF_ERROR(LoadCatalog());
+  RETURN_IF_ERROR(sums_.FollowSchema());
   if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
     renamed_to_ = catalog_.NameAt(altered_row);
   }
@@ -561,7 +597,8 @@ Status Engine::CheckSequences(Status* verdict) {
 Status Engine::ReloadSchema() {
   programs_.Clear();
   RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));
-  return LoadCatalog();
+  RETURN_IF_ERROR(LoadCatalog());
+  return sums_.ReadSchema();
 }
 
 Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
@@ -611,11 +648,33 @@ int Engine::OnProgress(void* self) {
   return engine->budget_exhausted_ ? 1 : 0;
 }
 
-void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* /*table*/,
+bool Engine::IsFullTextStat(std::string_view table) const {
+  constexpr std::string_view kSuffix = "_stat";
+  if (!table.ends_with(kSuffix)) return false;
+  const std::string sql =
+      LowerCase(catalog_.SqlOfVirtual(LowerCase(table.substr(0, table.size() - kSuffix.size()))));
+  return sql.find("fts3") != std::string::npos || sql.find("fts4") != std::string::npos;
+}
+
+void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* table,
                          sqlite3_int64 rowid) {
   auto* const engine = static_cast<Engine*>(self);
   ++engine->rows_changed_;
+  if (rowid == kAutomergeRow && operation == SQLITE_INSERT && engine->IsFullTextStat(table)) {
+    engine->sets_automerge_ = true;
+  }
   if (rowid == kRowidMax && operation != SQLITE_DELETE) engine->rowid_exhausted_ = true;
+}
+
+void Engine::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char* /*schema*/,
+                         const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid) {
+  auto* const engine = static_cast<Engine*>(self);
+  // What it reads for itself is not the statement's work.
+  const bool counts_ops = std::exchange(engine->counts_ops_, false);
+  sqlite3_stmt* const counts_rows_of = std::exchange(engine->counts_rows_of_, nullptr);
+  engine->sums_.OnRow(operation, table, old_rowid, new_rowid);
+  engine->counts_ops_ = counts_ops;
+  engine->counts_rows_of_ = counts_rows_of;
 }
 
 int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frames) {

@@ -27,6 +27,7 @@
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/storage.h"
+#include "state_machine/sqlite/table_sums.h"
 #include "state_machine/sqlite/write_functions.h"
 
 namespace cairn::state_machine {
@@ -54,12 +55,20 @@ class Engine {
   // For Cairn's own statements.
   sqlite3* db() const { return db_; }
   const SchemaCatalog& catalog() const { return catalog_; }
+  // What the rows of the clients' tables amount to, as of the last batch.
+  const TableSums& sums() const { return sums_; }
   // To be called once, when the internal tables are there: from now on no other object may have a
   // reserved name.
   Status FixReservedObjects();
+  // Once, before that: reads the sums, or makes them. In a batch.
+  Status OpenSums() { return sums_.Open(db_); }
 
   // ---- A batch: one SQLite transaction
   Status BeginBatch();
+  // While Cairn's own tables are written: their rows have no sums, and to be told of them costs.
+  // Nothing of a client's may be compiled meanwhile.
+  void MuteRows(bool mute);
+  // Writes the sums down, too.
   Status CommitBatch();
   // Undoes all of it, also what is left of a lost one.
   Status AbandonBatch();
@@ -109,10 +118,13 @@ class Engine {
   Status Judge(int rc, std::string_view doing, Status* verdict);
   Status Exhausted() const;
   bool RowsExceedBudget() const;
+  bool IsFullTextStat(std::string_view table) const;
   Status UndoCommand();
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,
                           sqlite3_int64 rowid);
+  static void OnPreupdate(void* self, sqlite3* db, int operation, const char* schema,
+                          const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid);
   static int OnWal(void* self, sqlite3* db, const char* schema, int frames);
 
   DeterministicVfs vfs_;
@@ -120,6 +132,7 @@ class Engine {
   WriteAuthorizer authorizer_;
   SchemaCatalog catalog_;
   ProgramCache programs_;
+  TableSums sums_;
   sqlite3* db_ = nullptr;
   InternalStatement begin_;
   InternalStatement commit_;
@@ -141,6 +154,7 @@ class Engine {
   uint64_t ops_done_ = 0;
   bool budget_exhausted_ = false;
   bool rowid_exhausted_ = false;
+  bool sets_automerge_ = false;
   sqlite3_stmt* counts_rows_of_ = nullptr;  // if it touches virtual tables and has a budget
   uint64_t rows_changed_ = 0;               // by it and by the virtual tables' own statements
   // Of the batch.

@@ -75,6 +75,7 @@ void TestReplica::Open() {
   options.path = path();
   options.snapshot_directory = directory_ / "snapshot";
   options.file_system = files_.get();
+  options.clock = clock_;
   Result<std::unique_ptr<StateMachine>> opened =
       OpenSqliteStateMachine(options, TestConfiguration());
   ASSERT_TRUE(opened.ok()) << opened.status();
@@ -100,7 +101,16 @@ std::vector<EntryResults> TestReplica::Apply(std::span<const raft::Entry> entrie
       machine_->Apply(entries, TestConfiguration(), LogIndex(),
                       [&](EntryResults each) { results.push_back(std::move(each)); });
   EXPECT_TRUE(status.ok()) << status;
+  CheckSums();
   return results;
+}
+
+void TestReplica::CheckSums() {
+  Result<std::unique_ptr<StateScan>> scan = machine_->BeginScan();
+  ASSERT_TRUE(scan.ok()) << scan.status();
+  const Result<bool> whole = (*scan)->Scrub(std::chrono::hours(1));
+  ASSERT_TRUE(whole.ok()) << "at index " << (*scan)->index().value() << ": " << whole.status();
+  EXPECT_TRUE(*whole);
 }
 
 CommandResult Replicas::Execute(std::vector<Statement> statements) {

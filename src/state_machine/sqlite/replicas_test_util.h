@@ -33,7 +33,8 @@ enum class Disk {
 // One state machine on a directory of its own.
 class TestReplica {
  public:
-  explicit TestReplica(Disk disk = Disk::kReal) {
+  // `clock`: null is the system's.
+  explicit TestReplica(Disk disk = Disk::kReal, Clock* clock = nullptr) : clock_(clock) {
     if (disk == Disk::kVirtual) {
       files_ = std::make_unique<FaultFileSystem>(1);
       EXPECT_TRUE(files_->CreateDirectories(directory_.path()).ok());
@@ -46,7 +47,9 @@ class TestReplica {
     Close();
     Open();
   }
+  // The sums are those of the rows after it.
   std::vector<EntryResults> Apply(std::span<const raft::Entry> entries);
+  void CheckSums();
   std::string path() const { return directory_ / "test.db"; }
   std::string Dump();
   StateMachine& machine() { return *machine_; }
@@ -54,6 +57,7 @@ class TestReplica {
 
  private:
   TemporaryDirectory directory_;
+  Clock* const clock_;
   std::unique_ptr<FaultFileSystem> files_;  // null: the real ones
   std::unique_ptr<StateMachine> machine_;
 };

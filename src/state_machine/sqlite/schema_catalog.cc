@@ -114,6 +114,11 @@ std::vector<std::string> SchemaCatalog::NamedBy(const std::string& lower_virtual
   return names;
 }
 
+std::string SchemaCatalog::SqlOfVirtual(const std::string& lower_name) const {
+  const auto it = rows_.find(lower_name);
+  return it == rows_.end() ? std::string() : tables_.at(it->second).sql;
+}
+
 int64_t SchemaCatalog::RowOf(const std::string& lower_name) const {
   const auto it = rows_.find(lower_name);
   return it == rows_.end() ? 0 : it->second;

@@ -43,6 +43,8 @@ class SchemaCatalog {
   // virtual table reads (the content of a full-text index, the index of its vocabulary) are among
   // them. Empty for other tables.
   std::vector<std::string> NamedBy(const std::string& lower_virtual_table) const;
+  // The text that made it; empty if there is no such virtual table.
+  std::string SqlOfVirtual(const std::string& lower_name) const;
   // Rowid in sqlite_schema, which a RENAME leaves as it is; 0 if there is no such table.
   int64_t RowOf(const std::string& lower_name) const;
   // Empty if there is none.

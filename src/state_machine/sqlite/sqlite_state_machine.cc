@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "state_machine/sqlite/applier.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/file_system_vfs.h"
@@ -19,6 +20,7 @@
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/snapshot_file.h"
 #include "state_machine/sqlite/snapshot_install.h"
+#include "state_machine/sqlite/state_scan.h"
 #include "state_machine/sqlite/transactions.h"
 
 namespace cairn::state_machine {
@@ -87,6 +89,7 @@ class SqliteStateMachine final : public StateMachine {
                                                     const raft::Configuration& founding);
   ~SqliteStateMachine() override {
     if (snapshots_ != nullptr) snapshots_->Stop();  // null when opening failed
+    CloseScans();
   }
 
   AppliedState applied_state() const override {
@@ -95,7 +98,7 @@ class SqliteStateMachine final : public StateMachine {
   }
   LogIndex applied_index() const override { return LogIndex(applied_index_.load()); }
   LogIndex durable_index() const override { return LogIndex(durable_index_.load()); }
-  uint64_t WalBytes() const override { return wal_bytes_.load(); }
+  uint64_t WalBytes() const override { return wal_bytes_->load(); }
   std::optional<uint64_t> NextDeadlineLeaseMs() const override {
     const std::lock_guard lock(state_mutex_);
     return next_deadline_;
@@ -105,6 +108,10 @@ class SqliteStateMachine final : public StateMachine {
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results) override;
   Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) override;
+  std::unique_ptr<StateScan> TakeScan() override { return std::move(digest_scan_); }
+  Result<std::unique_ptr<StateScan>> BeginScan() override {
+    return ScanFrom(/*is_digest_entry=*/false);
+  }
   Status Checkpoint() override;
   Status Reopen() override;
   Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) override {
@@ -121,9 +128,12 @@ class SqliteStateMachine final : public StateMachine {
         vfs_(MakeVfs(options_.file_system, clock_)),
         storage_(vfs_ == nullptr ? Storage{} : Storage{*options_.file_system, vfs_->name()}) {}
   Status OpenWriter();
+  Result<std::unique_ptr<StateScan>> ScanFrom(bool is_digest_entry);
+  void BeginDigest();
   Status StoreWalAgain();
   Status MoveWal();
-  // Ends all readers and copies; `alone` keeps new copies away.
+  void CloseScans();
+  // Ends all readers, scans and copies; `alone` keeps new copies away.
   void CloseAll(std::unique_lock<std::shared_mutex>* alone);
   void Publish();
 
@@ -137,12 +147,18 @@ class SqliteStateMachine final : public StateMachine {
   Status trouble_;                    // the apply thread's; what Apply or Checkpoint met
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
+  // Scans, also the apply thread's: the one that waits to be taken, and the handles of all.
+  std::unique_ptr<StateScan> digest_scan_;
+  std::vector<std::weak_ptr<ScanConnection>> scans_;
+  const std::shared_ptr<ScrubProgress> scrub_progress_ = std::make_shared<ScrubProgress>();
   // Shared while a copy is made, which holds the file open; alone while the file is replaced.
   std::shared_mutex copying_;
 
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> durable_index_{0};
-  std::atomic<uint64_t> wal_bytes_{0};
+  // Scans may outlive this object, and look at it.
+  const std::shared_ptr<std::atomic<uint64_t>> wal_bytes_ =
+      std::make_shared<std::atomic<uint64_t>>(0);
   mutable std::mutex state_mutex_;
   AppliedState state_;  // guarded by state_mutex_, as the next
   std::optional<uint64_t> next_deadline_;
@@ -209,7 +225,7 @@ void SqliteStateMachine::Publish() {
     next_deadline_ = applier_->NextDeadlineLeaseMs();
   }
   applied_index_.store(applied.index.value());
-  wal_bytes_.store(applier_->engine().wal_bytes());
+  wal_bytes_->store(applier_->engine().wal_bytes());
 }
 
 Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
@@ -219,7 +235,11 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
   RETURN_IF_ERROR(trouble_);
   Status status = applier_->Apply(entries, config, config_index, [&](EntryResults results) {
     // The first result of a SQLite transaction comes right after its commit.
-    if (results.index.value() > applied_index_.load()) Publish();
+    if (results.index.value() > applied_index_.load()) {
+      Publish();
+      // Nobody writes now, so what a reader finds is the state that this entry asks about.
+      if (applier_->digest_index() == applier_->applied().index) BeginDigest();
+    }
     on_results(std::move(results));
   });
   Publish();
@@ -230,6 +250,32 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
 Result<std::unique_ptr<ReadView>> SqliteStateMachine::OpenReadView(SteadyTime timeout) {
   ASSIGN_OR_RETURN(std::unique_ptr<ReadTransaction> read, reads_->Open(timeout));
   return std::unique_ptr<ReadView>(std::make_unique<SqliteReadView>(std::move(read)));
+}
+
+void SqliteStateMachine::BeginDigest() {
+  Result<std::unique_ptr<StateScan>> scan = ScanFrom(/*is_digest_entry=*/true);
+  if (scan.ok()) {
+    digest_scan_ = std::move(scan).value();
+  } else {
+    LOG_WARN("no digest is made of this state: {}", scan.status().message());
+  }
+}
+
+Result<std::unique_ptr<StateScan>> SqliteStateMachine::ScanFrom(bool is_digest_entry) {
+  if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  ScanSetup setup;
+  setup.index = applier_->applied().index;
+  setup.is_digest_entry = is_digest_entry;
+  setup.sums = applier_->engine().sums().sums();
+  setup.progress = scrub_progress_;
+  setup.wal_bytes = [bytes = wal_bytes_] { return bytes->load(); };
+  setup.clock = &clock_;
+  auto connection = std::make_shared<ScanConnection>();
+  RETURN_IF_ERROR(connection->Open(storage_.vfs, options_.path, setup.index));
+  std::erase_if(scans_, [](const auto& scan) { return scan.expired(); });
+  scans_.push_back(connection);
+  return std::unique_ptr<StateScan>(
+      std::make_unique<DataScan>(std::move(setup), std::move(connection)));
 }
 
 Status SqliteStateMachine::Checkpoint() {
@@ -251,12 +297,21 @@ Status SqliteStateMachine::MoveWal() {
     RETURN_IF_ERROR(wal->Sync());
   }
   durable_index_.store(index);
-  wal_bytes_.store(applier_->engine().wal_bytes());
+  wal_bytes_->store(applier_->engine().wal_bytes());
   return OkStatus();
+}
+
+void SqliteStateMachine::CloseScans() {
+  digest_scan_.reset();
+  for (const std::weak_ptr<ScanConnection>& each : scans_) {
+    if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->Close();
+  }
+  scans_.clear();
 }
 
 void SqliteStateMachine::CloseAll(std::unique_lock<std::shared_mutex>* alone) {
   snapshots_->Stop();
+  CloseScans();
   alone->lock();
   applier_.reset();
   reads_->DrainAndClose();
@@ -278,7 +333,7 @@ Status SqliteStateMachine::Reopen() {
     if (status.ok()) durable_index_.store(index);
   }
   if (status.ok()) {
-    wal_bytes_.store(applier_->engine().wal_bytes());
+    wal_bytes_->store(applier_->engine().wal_bytes());
     reads_->Reopen();
   } else {
     applier_.reset();
@@ -294,7 +349,11 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
   install.copy_path = path;
   install.db_path = options_.path;
   install.meta = meta;
-  install.read_meta = &ReadMeta;
+  install.read_meta = [](sqlite3* db) -> Result<raft::SnapshotMeta> {
+    const Status sound = CheckSums(db);
+    if (!sound.ok()) return Status(sound).Prefixed("the snapshot is damaged");
+    return ReadMeta(db);
+  };
   std::unique_lock alone(copying_, std::defer_lock);
   install.close_connections = [this, &alone] {
     CloseAll(&alone);
@@ -335,6 +394,8 @@ std::string EngineFingerprint() {
 #else
 #error "name the architecture: arithmetic on floating point numbers may differ between them"
 #endif
+  // The steps of a DELETE without WHERE, and what the sums are made of.
+  fingerprint += " digest=1";
   return fingerprint;
 }
 

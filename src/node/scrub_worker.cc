@@ -1,0 +1,75 @@
+#include "node/scrub_worker.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::node {
+namespace {
+
+// Reads for so long, then pauses for three times as long as that took.
+constexpr SteadyTime kSlice = std::chrono::milliseconds(5);
+constexpr int kPauses = 3;
+constexpr int kNiceness = 10;
+
+}  // namespace
+
+void ScrubWorker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ScrubWorker::Stop() {
+  scans_.Close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ScrubWorker::Run() {
+  // Of this thread alone; without it the pauses must do.
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);
+  std::vector<Scan> scans;
+  SteadyTime wait = SteadyTime::max();
+  while (wait == SteadyTime::max() ? scans_.PopAll(&scans) : scans_.PopAll(&scans, wait)) {
+    wait = RunRound(std::exchange(scans, {}));
+  }
+  reading_.reset();
+}
+
+SteadyTime ScrubWorker::RunRound(std::vector<Scan> scans) {
+  for (Scan& scan : scans) {
+    if (scan->is_digest_entry()) MakeDigest(*scan);
+    if (reading_ == nullptr) reading_ = std::move(scan);
+  }
+  return reading_ == nullptr ? SteadyTime::max() : ReadRows();
+}
+
+void ScrubWorker::MakeDigest(state_machine::StateScan& scan) {
+  const Result<state_machine::StateDigest> digest = scan.Digest();
+  if (digest.ok()) {
+    events_->OnDigest(scan.index(), *digest);
+  } else if (digest.status().code() == StatusCode::kDataLoss) {
+    events_->OnScrubbed(scan.index(), digest.status());
+  } else {
+    LOG_INFO("no digest was made index={}: {}", scan.index().value(), digest.status().message());
+  }
+}
+
+SteadyTime ScrubWorker::ReadRows() {
+  const SteadyTime began = clock_->SteadyNow();
+  const Result<bool> all = reading_->Scrub(kSlice);
+  if (all.ok() && !*all) {
+    return reading_->hurry() ? SteadyTime(0) : kPauses * (clock_->SteadyNow() - began);
+  }
+  if (all.ok() || all.status().code() == StatusCode::kDataLoss) {
+    events_->OnScrubbed(reading_->index(), all.status());
+  } else {
+    LOG_INFO("scrub: given up until the next one index={}: {}", reading_->index().value(),
+             all.status().message());
+  }
+  reading_.reset();
+  return SteadyTime::max();
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,250 @@
+#include "state_machine/sqlite/state_scan.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "state_machine/sqlite/internal_sql.h"
+
+namespace cairn::state_machine {
+namespace {
+
+using Sums = std::map<std::string, RowSum>;
+
+// A scan keeps the WAL from beginning anew: for so long, and while it grows by so much.
+constexpr SteadyTime kPinMax = std::chrono::minutes(2);
+constexpr uint64_t kPinnedWalBytesMax = 256 << 20;
+constexpr int kRowsBetweenLooks = 64;
+constexpr const char* kScanPragmas = "PRAGMA cache_size = -1024; PRAGMA query_only = ON; BEGIN";
+
+Status ScanTrouble(sqlite3* db, int rc, const std::string& table) {
+  if ((rc & 0xff) == SQLITE_INTERRUPT) return Cancelled("the data base is being closed");
+  return SqliteTrouble(db, rc, "read table " + table);
+}
+
+// Everything of the schema but where the pages are. The rows of the table of sums are left out, so
+// that it may be younger on one node than on another.
+Result<RowSum> SumOfSchema(sqlite3* db) {
+  TableShape schema;
+  schema.name = "sqlite_schema";
+  for (const char* name : {"type", "name", "tbl_name", "sql"}) {
+    ShapeColumn column;
+    column.name = name;
+    schema.columns.push_back(std::move(column));
+  }
+  const std::string sql = schema.ScanSql() + " WHERE tbl_name <> '" + kSumsTable + "'";
+  sqlite3_stmt* raw = nullptr;
+  int rc = sqlite3_prepare_v2(db, sql.c_str(), -1, &raw, nullptr);
+  const StatementPtr stmt(raw);
+  RowSum sum;
+  while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+    rc = sqlite3_step(raw);
+    if (rc == SQLITE_ROW) sum.Add(schema.HashOf(raw));
+  }
+  if (rc != SQLITE_DONE) return ScanTrouble(db, rc, schema.name);
+  return sum;
+}
+
+Status Differs(const std::string& table) {
+  return DataLoss("table " + table +
+                  ": the rows in the file are not those that were written to it");
+}
+
+// Reads the sums that stand in the file.
+Result<Sums> ReadSums(sqlite3* db) {
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT name, a, b FROM _cairn_digest"));
+  Sums sums;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool row, read.Next());
+    if (!row) return sums;
+    sums[std::string(read.Bytes(0))] = RowSum{read.Uint(1), read.Uint(2)};
+  }
+}
+
+// Sums of tables that the schema does not have.
+Status CheckNoneIsLost(Sums sums, const std::vector<TableShape>& shapes) {
+  for (const TableShape& shape : shapes) sums.erase(shape.name);
+  if (sums.empty()) return OkStatus();
+  return DataLoss("table " + sums.begin()->first + ": it had rows, and is not there");
+}
+
+}  // namespace
+
+// ---- ScanConnection
+// ------------------------------------------------------------------------------
+
+Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex index) {
+  const std::lock_guard lock(mutex);
+  const int rc =
+      sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, vfs);
+  if (rc != SQLITE_OK) return SqliteTrouble(db, rc, "open " + path + " for a scan");
+  sqlite3_extended_result_codes(db, 1);
+  sqlite3_busy_timeout(db, 1000);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  RETURN_IF_ERROR(ExecInternal(db, kScanPragmas));
+  // BEGIN alone is deferred: this read is what pins the state.
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT applied_index FROM _cairn_state"));
+  ASSIGN_OR_RETURN(const bool row, read.Next());
+  if (!row || LogIndex(read.Uint(0)) != index) {
+    return Internal("the data base is at another index than its writer");
+  }
+  read.Finalize();
+  const std::lock_guard interrupting(interrupt_mutex_);
+  interruptible_ = db;
+  return OkStatus();
+}
+
+void ScanConnection::Close() {
+  {
+    const std::lock_guard lock(interrupt_mutex_);
+    if (interruptible_ != nullptr) sqlite3_interrupt(std::exchange(interruptible_, nullptr));
+  }
+  const std::lock_guard lock(mutex);
+  rows.reset();
+  sqlite3_close(std::exchange(db, nullptr));
+}
+
+// ---- DataScan
+// ------------------------------------------------------------------------------------
+
+DataScan::DataScan(ScanSetup setup, std::shared_ptr<ScanConnection> connection)
+    : setup_(std::move(setup)),
+      connection_(std::move(connection)),
+      began_(setup_.clock->SteadyNow()),
+      wal_bytes_at_first_(setup_.wal_bytes()) {}
+
+bool DataScan::hurry() const {
+  const std::lock_guard lock(setup_.progress->mutex);
+  return setup_.progress->hurry;
+}
+
+Result<StateDigest> DataScan::Digest() {
+  const std::lock_guard lock(connection_->mutex);
+  sqlite3* const db = connection_->db;
+  if (db == nullptr) return Cancelled("the data base was closed");
+  std::map<std::string, RowSum> all = setup_.sums;
+  ASSIGN_OR_RETURN(all["sqlite_schema"], SumOfSchema(db));
+  ASSIGN_OR_RETURN(const std::vector<TableShape> shapes, ReadShapes(db, {}, /*internal=*/true));
+  for (const TableShape& shape : shapes) {
+    ASSIGN_OR_RETURN(all[shape.name], SumOfTable(db, shape));
+  }
+  StateDigest digest{kDigestSeed, ~kDigestSeed};
+  for (const auto& [name, sum] : all) {
+    if (sum.is_zero()) continue;
+    for (uint64_t* word : {&digest.a, &digest.b}) {
+      *word = MixBytes(*word, name.data(), name.size());
+      *word = MixWord(MixWord(*word, sum.a), sum.b);
+    }
+  }
+  return digest;
+}
+
+Result<bool> DataScan::Scrub(SteadyTime budget) {
+  const std::lock_guard lock(connection_->mutex);
+  if (connection_->db == nullptr) return Cancelled("the data base was closed");
+  if (!tables_known_) RETURN_IF_ERROR(BeginTables());
+  RETURN_IF_ERROR(CheckPin());
+  const SteadyTime until = setup_.clock->SteadyNow() + budget;
+  while (at_ < shapes_.size()) {
+    if (connection_->rows == nullptr) RETURN_IF_ERROR(NextTable());
+    ASSIGN_OR_RETURN(const bool read_whole, ReadRows(until));
+    if (!read_whole) return false;
+    RETURN_IF_ERROR(Compare());
+  }
+  const std::lock_guard progress(setup_.progress->mutex);
+  setup_.progress->next_table.clear();
+  return true;
+}
+
+Status DataScan::BeginTables() {
+  ASSIGN_OR_RETURN(shapes_, ReadShapes(connection_->db, {}, /*internal=*/false));
+  tables_known_ = true;
+  RETURN_IF_ERROR(CheckNoneIsLost(setup_.sums, shapes_));
+  const std::lock_guard progress(setup_.progress->mutex);
+  const std::string& next = setup_.progress->next_table;
+  while (at_ < shapes_.size() && shapes_[at_].name < next) ++at_;
+  return OkStatus();
+}
+
+Status DataScan::CheckPin() {
+  const uint64_t wal_bytes = setup_.wal_bytes();
+  if (setup_.clock->SteadyNow() - began_ > kPinMax) {
+    return GiveUp(Aborted("it has held the WAL for too long"));
+  }
+  if (wal_bytes > wal_bytes_at_first_ + kPinnedWalBytesMax) {
+    return GiveUp(Aborted("the WAL has grown too much meanwhile"));
+  }
+  return OkStatus();
+}
+
+// The next scan begins with this table, and reads it without pauses. If that was no help, the table
+// is too large for the writes that go on: the others have their turn.
+Status DataScan::GiveUp(Status why) {
+  const std::lock_guard lock(setup_.progress->mutex);
+  ScrubProgress& progress = *setup_.progress;
+  const bool again = progress.hurry && at_ < shapes_.size();
+  if (again) {
+    LOG_WARN("scrub: table {} cannot be read whole while so much is written; it is left out",
+             shapes_[at_].name);
+    ++at_;
+  }
+  progress.hurry = !again;
+  progress.next_table = at_ < shapes_.size() ? shapes_[at_].name : std::string();
+  return why;
+}
+
+Status DataScan::NextTable() {
+  const std::string sql = shapes_[at_].ScanSql();
+  sqlite3_stmt* raw = nullptr;
+  const int rc =
+      sqlite3_prepare_v2(connection_->db, sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+  connection_->rows.reset(raw);
+  if (rc != SQLITE_OK) return ScanTrouble(connection_->db, rc, shapes_[at_].name);
+  sum_ = RowSum{};
+  return OkStatus();
+}
+
+Result<bool> DataScan::ReadRows(SteadyTime until) {
+  sqlite3_stmt* const rows = connection_->rows.get();
+  for (;;) {
+    for (int i = 0; i < kRowsBetweenLooks; ++i) {
+      const int rc = sqlite3_step(rows);
+      if (rc == SQLITE_DONE) return true;
+      if (rc != SQLITE_ROW) return ScanTrouble(connection_->db, rc, shapes_[at_].name);
+      sum_.Add(shapes_[at_].HashOf(rows));
+    }
+    if (setup_.clock->SteadyNow() >= until) return false;
+  }
+}
+
+Status DataScan::Compare() {
+  connection_->rows.reset();
+  const TableShape& shape = shapes_[at_++];
+  const auto kept = setup_.sums.find(shape.name);
+  if (sum_ != (kept == setup_.sums.end() ? RowSum{} : kept->second)) return Differs(shape.name);
+  const std::lock_guard progress(setup_.progress->mutex);
+  setup_.progress->hurry = false;
+  setup_.progress->next_table = at_ < shapes_.size() ? shapes_[at_].name : std::string();
+  return OkStatus();
+}
+
+// ---- A whole file
+// --------------------------------------------------------------------------------
+
+Status CheckSums(sqlite3* db) {
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = '_cairn_digest'"));
+  ASSIGN_OR_RETURN(const bool has_sums, find.Next());
+  if (!has_sums) return OkStatus();
+  ASSIGN_OR_RETURN(Sums sums, ReadSums(db));
+  ASSIGN_OR_RETURN(const std::vector<TableShape> shapes, ReadShapes(db, {}, /*internal=*/false));
+  RETURN_IF_ERROR(CheckNoneIsLost(sums, shapes));
+  for (const TableShape& shape : shapes) {
+    ASSIGN_OR_RETURN(const RowSum sum, SumOfTable(db, shape));
+    if (sum != sums[shape.name]) return Differs(shape.name);
+  }
+  return OkStatus();
+}
+
+}  // namespace cairn::state_machine

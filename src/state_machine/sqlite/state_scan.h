@@ -1,0 +1,94 @@
+// DataScan: one state of the data base, held by a read transaction of its own, to make its digest
+// and to compare what lies in the file with the sums that were kept while it was written.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/status.h"
+#include "state_machine/sqlite/row_sum.h"
+#include "state_machine/sqlite/statement.h"
+#include "state_machine/sqlite/table_shape.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::state_machine {
+
+// How far the scrub has come in the tables, from one scan to the next.
+struct ScrubProgress {
+  std::mutex mutex;
+  std::string next_table;  // those before it were read; empty: a new round
+  bool hurry = false;      // the last scan had to be given up within next_table
+};
+
+// The handle of a scan. It can be closed by another thread: while it lives, the file cannot be
+// replaced.
+class ScanConnection {
+ public:
+  ~ScanConnection() { Close(); }
+  // Pins the state that is committed now; it must be that of `index`.
+  Status Open(const char* vfs, const std::string& path, LogIndex index);
+  // Ends what is being done with it.
+  void Close();
+
+  std::mutex mutex;  // held by whoever lets SQLite work on the handle
+  // With `mutex` held:
+  sqlite3* db = nullptr;  // null: closed
+  StatementPtr rows;      // of the table that is being read
+
+ private:
+  std::mutex interrupt_mutex_;
+  sqlite3* interruptible_ = nullptr;  // guarded by it
+};
+
+struct ScanSetup {
+  LogIndex index;
+  bool is_digest_entry = false;
+  std::map<std::string, RowSum> sums;  // as they were at `index`
+  std::shared_ptr<ScrubProgress> progress;
+  std::function<uint64_t()> wal_bytes;  // thread-safe
+  Clock* clock = nullptr;
+};
+
+class DataScan final : public StateScan {
+ public:
+  DataScan(ScanSetup setup, std::shared_ptr<ScanConnection> connection);
+
+  LogIndex index() const override { return setup_.index; }
+  bool is_digest_entry() const override { return setup_.is_digest_entry; }
+  bool hurry() const override;
+  Result<StateDigest> Digest() override;
+  Result<bool> Scrub(SteadyTime budget) override;
+
+ private:
+  Status BeginTables();
+  Status CheckPin();
+  Status NextTable();
+  Result<bool> ReadRows(SteadyTime until);
+  Status Compare();
+  Status GiveUp(Status why);
+
+  const ScanSetup setup_;
+  const std::shared_ptr<ScanConnection> connection_;
+  const SteadyTime began_;
+  const uint64_t wal_bytes_at_first_;
+  bool tables_known_ = false;
+  std::vector<TableShape> shapes_;
+  size_t at_ = 0;  // in shapes_
+  RowSum sum_;     // of the rows read of shapes_[at_]
+};
+
+// The rows of all the clients' tables of an open data base are those that its sums say. DATA_LOSS
+// if not. A file from before there were sums passes.
+Status CheckSums(sqlite3* db);
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,94 @@
+// TableSums: a sum over the rows of each table, kept up to date as rows change.
+//
+// SQLite's preupdate hook tells each row that comes and goes; what it does not tell (changes of the
+// schema) is made good by reading the table that changed. The sums stand in the file, in the
+// transaction of the entries that they follow from. They say what the rows ought to be: a scan of
+// the file that gives another sum has found damage, and a replica with other sums another history.
+// Tables of SQLite and of Cairn have none: they are read when a digest is made.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/row_sum.h"
+#include "state_machine/sqlite/table_shape.h"
+
+namespace cairn::state_machine {
+
+// The engine's; its thread only.
+class TableSums {
+ public:
+  static const char* const kSchema;
+
+  // Reads the sums from the file; makes them, and the table that keeps them, if there is none: in a
+  // transaction of the caller's.
+  Status Open(sqlite3* db);
+  void Close();
+
+  // From the preupdate hook.
+  void OnRow(int operation, const char* table, int64_t old_rowid, int64_t new_rowid);
+
+  // ---- As the engine goes through batches and commands
+  void BeginCommand();
+  void CommandUndone();
+  // A statement has changed the schema.
+  Status FollowSchema();
+  // Changes of the schema were undone: the sums need nothing more.
+  Status ReadSchema();
+  // Reads what the hook could not follow. At the end of each command.
+  Status Settle() { return rescan_.empty() ? OkStatus() : FollowSchema(); }
+  // Within the batch's transaction, as its last statement but the COMMIT.
+  Status Flush();
+  void BatchCommitted();
+  void BatchUndone();
+
+  // Of the tables that have rows.
+  std::map<std::string, RowSum> sums() const;
+
+ private:
+  struct Table {
+    std::string name;
+    TableShape shape;
+    bool exists = false;
+    RowSum sum;
+    RowSum in_file;     // as of the last committed batch
+    RowSum at_command;  // before the command that touched it last
+    RowSum at_batch;
+    uint64_t command = 0;
+    uint64_t batch = 0;
+    StatementPtr lookup;
+  };
+
+  Table* Find(const char* name);
+  Table* Make(const std::string& name);
+  void Touch(Table* table);
+  void SetSum(Table* table, const RowSum& sum);
+  bool HashOld(Table* table, int64_t rowid, uint64_t* hash);
+  bool LookUpOld(Table* table, int64_t rowid, uint64_t* hash);
+  bool HashNew(const Table& table, int operation, int64_t rowid, uint64_t* hash);
+  Status TakeShapes(bool follow);
+  Status Load();
+
+  sqlite3* db_ = nullptr;  // null: not open
+  std::map<std::string, Table, std::less<>> tables_;
+  std::map<int64_t, std::string> by_row_;  // those that exist, by their row in sqlite_schema
+  Table* last_ = nullptr;                  // that the hook found last
+  std::set<std::string> rescan_;
+  uint64_t command_ = 1;
+  uint64_t batch_ = 1;
+  std::vector<Table*> touched_by_command_;
+  std::vector<Table*> touched_by_batch_;
+  InternalStatement write_;
+  InternalStatement remove_;
+};
+
+}  // namespace cairn::state_machine
