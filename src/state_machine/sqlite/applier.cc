@@ -138,9 +138,9 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
 }
 
 Status Applier::CommitBatch(const AppliedState& after) {
-  engine_->MuteRows(true);
+  RETURN_IF_ERROR(engine_->BeginOwnWrites());
   const Status written = WriteOwnTables(after);
-  engine_->MuteRows(false);
+  engine_->EndOwnWrites();
   RETURN_IF_ERROR(written);
   RETURN_IF_ERROR(engine_->CommitBatch());
   if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));

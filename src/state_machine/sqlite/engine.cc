@@ -183,7 +183,7 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   sqlite3_update_hook(db_, &OnRowChange, this);
   // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
   // node and before any statement is compiled.
-  MuteRows(false);
+  TellRows(true);
   sqlite3_wal_hook(db_, &OnWal, this);
   RETURN_IF_ERROR(PrepareInternal());
   return LoadCatalog();
@@ -234,16 +234,22 @@ Status Engine::BeginBatch() {
   return begin_.Run();
 }
 
-void Engine::MuteRows(bool mute) {
-  sqlite3_preupdate_hook(db_, mute ? nullptr : &OnPreupdate, this);
+void Engine::TellRows(bool tell) {
+  sqlite3_preupdate_hook(db_, tell ? &OnPreupdate : nullptr, this);
 }
 
-Status Engine::CommitBatch() {
+Status Engine::BeginOwnWrites() {
   if (!catalog_.VirtualTables().empty()) {
-    // Full-text tables would write late changes with the COMMIT, behind the sums.
+    // Full-text tables hold changes back, and would write them in the middle of the next statement
+    // or with the COMMIT: unheard, or behind the sums.
     RETURN_IF_ERROR(savepoint_.Run());
     RETURN_IF_ERROR(release_.Run());
   }
+  TellRows(false);
+  return OkStatus();
+}
+
+Status Engine::CommitBatch() {
   RETURN_IF_ERROR(sums_.Settle());
   RETURN_IF_ERROR(sums_.Flush());
   RETURN_IF_ERROR(commit_.Run());

@@ -65,9 +65,10 @@ class Engine {
 
   // ---- A batch: one SQLite transaction
   Status BeginBatch();
-  // While Cairn's own tables are written: their rows have no sums, and to be told of them costs.
-  // Nothing of a client's may be compiled meanwhile.
-  void MuteRows(bool mute);
+  // Around what is written to Cairn's own tables at the end of a batch: their rows have no sums,
+  // and to be told of them costs. Nothing of a client's may be compiled meanwhile.
+  Status BeginOwnWrites();
+  void EndOwnWrites() { TellRows(true); }
   // Writes the sums down, too.
   Status CommitBatch();
   // Undoes all of it, also what is left of a lost one.
@@ -100,6 +101,7 @@ class Engine {
   Status Configure(const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
   Status LoadCatalog();
+  void TellRows(bool tell);
   Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
   // Adds to the reads what the statement reaches through virtual tables and their storage.
   void NoteIndirectReads(ProgramFacts* facts);
