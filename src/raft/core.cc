@@ -11,7 +11,7 @@
 namespace cairn::raft {
 
 RaftCore::RaftCore(Options options, InitialState initial, Rng* rng)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(initial), rng)) {}
+    : impl_(std::make_unique<Impl>(options, std::move(initial), rng)) {}
 RaftCore::~RaftCore() = default;
 void RaftCore::Step(Input input) { impl_->Step(std::move(input)); }
 bool RaftCore::HasOutput() const { return impl_->HasOutput(); }
@@ -25,7 +25,7 @@ bool RaftCore::holds_back_committed() const { return impl_->HoldsBackCommitted()
 bool RaftCore::commit_untold() const { return impl_->CommitUntold(); }
 
 RaftCore::Impl::Impl(Options options, InitialState initial, Rng* rng)
-    : options_(std::move(options)),
+    : options_(options),
       rng_(rng),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
@@ -58,7 +58,7 @@ RaftCore::Impl::Impl(Options options, InitialState initial, Rng* rng)
 void RaftCore::Impl::Step(Input input) {
   // A tick mostly changes a counter only; the places where it does more say so.
   if (!std::holds_alternative<Tick>(input)) dirty_ = true;
-  std::visit([this](auto&& event) { On(std::move(event)); }, std::move(input));
+  std::visit([this](auto& event) { On(std::move(event)); }, input);
 }
 
 void RaftCore::Impl::On(Tick) {

@@ -117,20 +117,20 @@ class RaftCore::Impl {
   void On(Tick);
   void On(Received received);
   void On(Propose propose);
-  void On(ProposeConfig propose);
+  void On(const ProposeConfig& propose);
   void On(ReadBarrier barrier);
   void On(Persisted persisted);
   void On(Applied applied);
   void On(Fetched fetched);
   void On(TransferLeader transfer);
-  void On(SnapshotReady ready);
+  void On(const SnapshotReady& ready);
   void On(SnapshotFailed);
   void On(SnapshotSent sent);
   void On(Unreachable unreachable);
   void On(PeerGone gone);
   void On(Compact compact);
   void On(TellCommit);
-  void On(Restored restored);
+  void On(const Restored& restored);
   void On(Fitness fitness) { fitness_ = fitness; }
   void On(StepDown step_down);
 

@@ -18,7 +18,7 @@ bool RaftCore::Impl::ConfigInProgress() const {
   return configs_.last() > commit_ || in_force.config.joint() || in_force.index > durable_commit_;
 }
 
-void RaftCore::Impl::On(ProposeConfig propose) {
+void RaftCore::Impl::On(const ProposeConfig& propose) {
   Leader* leader = leader_role();
   if (leader == nullptr) {
     Drop(propose.id, DropReason::kNotLeader, WhereIsTheLeader());

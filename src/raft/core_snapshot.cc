@@ -53,7 +53,7 @@ void RaftCore::Impl::Handle(const Message& m, const SnapshotOffer& offer) {
 
 void RaftCore::Impl::On(SnapshotFailed) { installing_.reset(); }
 
-void RaftCore::Impl::On(SnapshotReady ready) {
+void RaftCore::Impl::On(const SnapshotReady& ready) {
   installing_.reset();
   // A leader's log holds all that is committed, and so all that a snapshot could bring.
   if (leader_role() != nullptr) return;
@@ -63,7 +63,7 @@ void RaftCore::Impl::On(SnapshotReady ready) {
   if (!leader_.is_none()) SendAfter(leader_, AppendReply{true, commit_, LogIndex(), Term()});
 }
 
-void RaftCore::Impl::On(Restored restored) {
+void RaftCore::Impl::On(const Restored& restored) {
   const SnapshotMeta& meta = restored.meta;
   CHECK(meta.index >= log_.snapshot_index())
       << "the state machine was restored at " << meta.index.value() << ", before the log begins";

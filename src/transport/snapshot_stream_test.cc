@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/file_system.h"
+#include "base/sanitized.h"
 #include "transport/grpc_node_test_util.h"
 #include "transport/grpc_transport.h"
 #include "transport/incoming_snapshot.h"
@@ -57,7 +58,8 @@ class MeasuredSource final : public SnapshotSource {
 TEST(SnapshotStream, FiftyMegabytesPassInBoundedMemory) {
   TestNode a(1), b(2);
   a.ConnectTo(b);
-  const auto pattern = std::make_shared<PatternSource>(100, 50 << 20);
+  const uint64_t bytes = Samples(50) << 20;
+  const auto pattern = std::make_shared<PatternSource>(100, bytes);
   const auto source = std::make_shared<MeasuredSource>(pattern);
   const size_t before = HeapBytes();
   const Status status = a.SendSnapshot(2, source);
@@ -65,7 +67,7 @@ TEST(SnapshotStream, FiftyMegabytesPassInBoundedMemory) {
   ASSERT_EQ(b.handler.snapshots().size(), 1u);
   const auto [meta, path] = b.handler.snapshots()[0];
   EXPECT_EQ(meta, source->meta());
-  EXPECT_EQ(std::filesystem::file_size(path), 50u << 20);
+  EXPECT_EQ(std::filesystem::file_size(path), bytes);
   EXPECT_EQ(CrcOfFile(path), source->crc());
   EXPECT_EQ(b.directory().FileEndingIn(".part"), "");
   EXPECT_EQ(b.directory().FileEndingIn(".progress"), "");
