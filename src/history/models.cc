@@ -26,6 +26,24 @@ const DatumList& Elements(const Operation& read) {
   return Answer(read).is_null() ? kEmpty : *Answer(read).list();
 }
 
+// Values of a register that a read gave, or that a compare-and-set began from.
+std::set<Datum> ObservedValues(const std::vector<Operation>& operations) {
+  std::set<Datum> observed;
+  for (const Operation& operation : operations) {
+    const DatumList* pair = Argument(operation).list();
+    if (operation.f == "cas" && pair != nullptr && !pair->empty()) observed.insert(pair->front());
+    if (operation.f == "read" && operation.fate == Fate::kOk) observed.insert(Answer(operation));
+  }
+  return observed;
+}
+
+// What it leaves if it takes effect; null for a read.
+const Datum* ValueLeft(const Operation& operation) {
+  if (operation.f == "write") return &Argument(operation);
+  const DatumList* pair = Argument(operation).list();
+  return operation.f == "cas" && pair != nullptr && pair->size() == 2 ? &pair->back() : nullptr;
+}
+
 }  // namespace
 
 int64_t Model::Intern(const Datum& value) {
@@ -38,6 +56,8 @@ int64_t Model::Intern(const Datum& value) {
 Result<std::vector<Step>> Model::Prepare(std::vector<Operation> operations) {
   const bool is_collection = kind_ == ModelKind::kList || kind_ == ModelKind::kSet;
   if (is_collection) RETURN_IF_ERROR(Study(operations));
+  std::set<Datum> observed;
+  if (kind_ == ModelKind::kRegister) observed = ObservedValues(operations);
   std::vector<Step> steps;
   for (Operation& operation : operations) {
     std::optional<Call> call = CallOf(operation);
@@ -53,6 +73,11 @@ Result<std::vector<Step>> Model::Prepare(std::vector<Operation> operations) {
         const auto seen = seen_.find(Argument(operation));
         if (seen == seen_.end()) continue;
         due = seen->second;
+      } else if (kind_ == ModelKind::kRegister) {
+        // A value that nobody met need never have been there: without it the one before it stands
+        // up to the next write, and between the two nobody looked.
+        const Datum* left = ValueLeft(operation);
+        if (left != nullptr && !observed.contains(*left)) continue;
       }
     }
     steps.push_back({std::move(operation), *call, due});
