@@ -27,7 +27,7 @@ verify: build ## all fault scenarios on real processes
 sim: ## simulate clusters under faults for 15 minutes (ARGS=...: instead, see build/cairn-sim --help)
 	@scripts/bootstrap build
 	@scripts/build $(PRESET) cairn-sim
-	@build/cairn-sim --jobs $$(nproc) --seed $$(date +%s)000 $(or $(ARGS),--for-seconds 870)
+	@build/cairn-sim --jobs $$(nproc) --seed $$(date +%s)000 $(or $(ARGS),--profile mix --for-seconds 870)
 
 plants: ## plant each known bug and count the seeds until the simulator catches it
 	@scripts/bootstrap build

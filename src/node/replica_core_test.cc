@@ -33,7 +33,7 @@ class HeldEffects final : public ReplicaEffects {
   }
   void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
   void SetIdentity(const transport::Identity&) override {}
-  void SetPeers(const std::map<MemberId, std::string>&) override {}
+  void SetPeers(const std::map<MemberId, std::string>& all) override { peers = all; }
   void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)> done) override {
     probes.push_back(std::move(done));
   }
@@ -49,6 +49,7 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<Status> fences;
   std::vector<std::string> installs;
   std::vector<std::string> removed;
+  std::map<MemberId, std::string> peers;
   std::vector<raft::Message> sent;
 };
 
@@ -526,6 +527,25 @@ TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemov
   Tick(2000);
   EXPECT_TRUE(effects_.probes.empty());
   EXPECT_TRUE(effects_.sent.empty()) << "it disturbs nobody any more";
+}
+
+// Nodes 1 to 3 let 4 in; 1 missed it, and then one of the others dies. If 4 has the longest log it
+// alone can be elected, with the vote of 1, which must know where to send it.
+TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
+  StartMember({1, 2, 3});
+  EXPECT_FALSE(effects_.peers.contains(MemberId(4)));
+  core_->OnCaller(MemberId(4), "node4");
+  EXPECT_EQ(effects_.peers[MemberId(4)], "node4");
+  EXPECT_EQ(effects_.peers[MemberId(2)], "node2") << "the others stay";
+  core_->OnMessages({raft::Message{MemberId(4), MemberId(1), Term(5),
+                                   raft::VoteRequest{LogIndex(9), Term(4), true}}});
+  core_->Flush();
+  ASSERT_EQ(effects_.persists.size(), 1u);
+  ASSERT_EQ(effects_.persists[0].send_after.size(), 1u);
+  EXPECT_EQ(effects_.persists[0].send_after[0].to, MemberId(4));
+  EXPECT_TRUE(std::get<raft::VoteReply>(effects_.persists[0].send_after[0].body).granted);
+  core_->OnCaller(MemberId(0), "node9");
+  EXPECT_EQ(effects_.peers.size(), 3u) << "one that was removed gets no connection";
 }
 
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {
