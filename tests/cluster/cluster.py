@@ -270,10 +270,27 @@ class Cluster:
         wait_until(lambda: all((node.status() or {"trouble": "down"})["trouble"] == ""
                                for node in self.nodes), "all nodes serve", SETTLE_SECONDS)
 
+    @staticmethod
+    def threads_of(node):
+        """State of each thread, and where in the kernel it waits: a disk that hangs shows here."""
+        found = []
+        for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir():
+            try:
+                state = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                found.append((state, (task / "wchan").read_text()))
+            except OSError:
+                continue  # it has just ended
+        return sorted(found)
+
     def compare_contents(self):
         """Stops all nodes, whose files must hold the same rows."""
         for node in self.nodes:
-            if node.stop() != 0:
+            try:
+                status = node.stop()
+            except subprocess.TimeoutExpired as error:
+                raise Failed(f"node {node.id} does not end: {node.log[-2000:]}\nits threads: "
+                             f"{self.threads_of(node)}") from error
+            if status != 0:
                 raise Failed(f"node {node.id} does not stop cleanly: {node.log[-2000:]}")
         first = self.nodes[0].dump()
         for node in self.nodes[1:]:

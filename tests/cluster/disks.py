@@ -71,6 +71,7 @@ class Disk:
         self.above = directory / f"{name}.fuse"
         self.faults = directory / f"{name}.faults"
         self.server = None
+        self.dark = True  # until it is mounted
         for path in (self.below, self.above, self.faults):
             path.mkdir()
         self.mount(fresh=True)
@@ -92,6 +93,7 @@ class Disk:
             run("mount", "-t", "ext4", path, self.below)
         finally:
             os.close(device)
+        self.dark = False
         if not self.fuse:
             return
         self.server = subprocess.Popen([FAULT_FS, self.below, self.faults, self.above],
@@ -122,6 +124,7 @@ class Disk:
 
     def cut_power(self):
         """From here on nothing reaches the disk. End the node, then call restore_power."""
+        self.dark = True
         fd = os.open(self.below, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
@@ -143,10 +146,11 @@ class Disk:
         new.rename(self.faults / name)
 
     def heal(self):
-        """No fault of the FUSE file system any more, and room again."""
+        """No fault of the FUSE file system any more, and room again, unless the power is off."""
         for fault in self.faults.iterdir():
             fault.unlink()
-        (self.below / "balloon").unlink(missing_ok=True)
+        if not self.dark:
+            (self.below / "balloon").unlink(missing_ok=True)
 
     def fill(self, leave_bytes=0):
         """Takes all free space but this."""
