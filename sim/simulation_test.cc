@@ -72,6 +72,8 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       {412976347868, "storm"},
       // A leader waited for a read of its log that never ended, and led on.
       {78001061, "short"},
+      // A scan went on with a later state after a read of it had failed, and took that for damage.
+      {932130836912, "storm"},
       // A node that was away could not answer those let in meanwhile: it knew no address of them.
       {88002436, "short"},
       // The simulator's own: it healed a majority of the voters, but not of those that a change

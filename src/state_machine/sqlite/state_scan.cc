@@ -95,6 +95,14 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
   return OkStatus();
 }
 
+// SQLite ends a transaction by itself when a read in it fails: what is read next is a later state, and
+// would be taken for damage.
+Status ScanConnection::CheckPinned() const {
+  if (db == nullptr) return Cancelled("the data base was closed");
+  if (sqlite3_get_autocommit(db) != 0) return Aborted("the state was let go after a failed read");
+  return OkStatus();
+}
+
 void ScanConnection::Close() {
   {
     const std::lock_guard lock(interrupt_mutex_);
@@ -121,8 +129,8 @@ bool DataScan::hurry() const {
 
 Result<StateDigest> DataScan::Digest() {
   const std::lock_guard lock(connection_->mutex);
+  RETURN_IF_ERROR(connection_->CheckPinned());
   sqlite3* const db = connection_->db;
-  if (db == nullptr) return Cancelled("the data base was closed");
   std::map<std::string, RowSum> all = setup_.sums;
   ASSIGN_OR_RETURN(all["sqlite_schema"], SumOfSchema(db));
   ASSIGN_OR_RETURN(const std::vector<TableShape> shapes, ReadShapes(db, {}, /*internal=*/true));
@@ -142,7 +150,7 @@ Result<StateDigest> DataScan::Digest() {
 
 Result<bool> DataScan::Scrub(SteadyTime budget) {
   const std::lock_guard lock(connection_->mutex);
-  if (connection_->db == nullptr) return Cancelled("the data base was closed");
+  RETURN_IF_ERROR(connection_->CheckPinned());
   if (!tables_known_) RETURN_IF_ERROR(BeginTables());
   RETURN_IF_ERROR(CheckPin());
   const SteadyTime until = setup_.clock->SteadyNow() + budget;

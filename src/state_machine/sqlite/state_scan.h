@@ -37,6 +37,8 @@ class ScanConnection {
   ~ScanConnection() { Close(); }
   // Pins the state that is committed now; it must be that of `index`.
   Status Open(const char* vfs, const std::string& path, LogIndex index);
+  // With `mutex` held: whether what is read is still that state. ABORTED if it is not.
+  Status CheckPinned() const;
   // Ends what is being done with it.
   void Close();
 
