@@ -95,6 +95,7 @@ bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
   if (plan->aim == Aim::kJoint) {
     // From four voters to three: the one step whose majorities differ in number.
     plan->voters = 4;
+    plan->node.sync_mean = milliseconds(10);  // so that it is not over at once
     plan->fault_time = seconds(120);
     plan->faults[Fault::kMembership] = seconds(2);
     plan->faults[Fault::kWipe] = seconds(15);
