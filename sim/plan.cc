@@ -95,6 +95,7 @@ bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
   if (plan->aim == Aim::kJoint) {
     // From four voters to three: the one step whose majorities differ in number.
     plan->voters = 4;
+    plan->node.sync_mean = milliseconds(10);  // so that it is not over at once
     plan->fault_time = seconds(120);
     plan->faults[Fault::kMembership] = seconds(2);
     plan->faults[Fault::kWipe] = seconds(15);
@@ -161,6 +162,14 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPartition] = seconds(8);
     plan.faults[Fault::kPowerCut] = seconds(15);
     plan.faults[Fault::kWipe] = seconds(30);
+  } else if (profile == "full") {
+    // Without a reserve, so that it is the log that finds no room.
+    plan.voters = 3;
+    plan.node.segment_bytes = 4 << 10;
+    plan.node.replica.free_bytes_min = 0;
+    plan.workload.think_mean = milliseconds(200);
+    plan.faults[Fault::kDiskFull] = seconds(2);
+    plan.faults[Fault::kKill] = seconds(15);
   } else if (profile == "churn") {
     plan.voters = 3;
     plan.spares = 3;
@@ -182,7 +191,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, echo, overtake, handover, joint, mix");
+                           "churn, full, echo, overtake, handover, joint, mix");
   }
   return plan;
 }

@@ -143,6 +143,16 @@ void Script::SplitJoint(uint64_t leader, const raft::Configuration& config) {
     }
   };
   cut(true);
+  // Once the other has heard that the change is half done. Of its own accord the leader stays as
+  // long as it counts itself a majority.
+  std::set<uint64_t> rest = side;
+  rest.erase(leader);
+  const uint64_t next = rest.empty() ? leader : *rest.begin();
+  After(election_, [=, this] {
+    Process* process = nodes_->at(leader)->process();
+    if (process == nullptr || process->dead()) return;
+    process->TransferLeadership(next, seconds(1), [](const Status&) {});
+  });
   After(6 * election_, [=] { cut(false); });
 }
 

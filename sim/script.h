@@ -37,7 +37,7 @@ class Script {
   void HandOver(uint64_t leader);
   void SilenceCandidate(uint64_t node, SteadyTime until);
   // Once a change of membership is half done, the leader and just enough of the new voters are left
-  // alone.
+  // alone, and it hands over to one of them.
   void WatchForJoint();
   void SplitJoint(uint64_t leader, const raft::Configuration& config);
 
