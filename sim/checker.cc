@@ -143,6 +143,10 @@ void Checker::CheckVouched(uint64_t node, const Image& durable, const raft::Mess
     const bool known =
         kept.term > message.term || (kept.term == message.term && kept.vote == message.to);
     if (!known) Fail(node, "sends a vote that is not durable: " + Show(kept));
+    // It may never have been on the disk: where the same batch holds a vote of a later term, that
+    // one keeps the node from voting in this term again just as well.
+    const auto [given, is_new] = votes_[message.term].emplace(message.from, message.to);
+    if (!is_new && given->second != message.to) Fail(node, "gives two votes in one term");
   }
   if (std::holds_alternative<raft::VoteRequest>(message.body) && kept.term < message.term) {
     Fail(node, "asks for votes in a term that is not durable: " + Show(kept));

@@ -471,6 +471,17 @@ TEST(Scan, GoesOnInSlicesWhileOthersWriteAndIsClosedWithTheDataBase) {
   replica.CheckSums();
 }
 
+// SQLite rolls a transaction back by itself when a read in it fails.
+TEST(Scan, WhoseStateWasLetGoEndsInsteadOfReadingALaterOne) {
+  TestReplica replica;
+  replica.Apply(SmallLog());
+  ScanConnection connection;
+  ASSERT_TRUE(connection.Open(nullptr, replica.path(), replica.machine().applied_index()).ok());
+  EXPECT_TRUE(connection.CheckPinned().ok());
+  ASSERT_EQ(sqlite3_exec(connection.db, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
+  EXPECT_EQ(connection.CheckPinned().code(), StatusCode::kAborted);
+}
+
 TEST(Scan, ThatHoldsTheWalTooLongIsGivenUpAndTheNextOneGoesOnFromThere) {
   ManualClock clock;
   TestReplica replica(Disk::kReal, &clock);
