@@ -103,18 +103,21 @@ void CallTable::Start(v1::SessionRequest request, Done done) {
 
 void CallTable::NameAndTry(const CallPtr& call) {
   bool open = false;
+  // Not to be seen from the call: whoever opens the session names those that wait, and tries them.
+  bool named = false;
   {
     std::lock_guard lock(mutex_);
     if (session_.state() == RequestSession::State::kOpen || closing_) {
       call->session = session_.name();
       call->sequence = session_.Begin();
+      named = true;
     } else {
       waiting_.push_back(call);
       open = session_.state() == RequestSession::State::kNew;
       session_.set_state(RequestSession::State::kOpening);
     }
   }
-  if (call->sequence != 0) Try(call);
+  if (named) Try(call);
   if (open) OpenSession(call->deadline);
 }
 
@@ -287,7 +290,9 @@ bool IsResultTooLarge(const Status& status) {
 }
 
 bool IsSessionExpired(const Status& status) {
+  // A trigger may say the same words; but then the write has been through the log.
   return status.code() == StatusCode::kFailedPrecondition &&
+         status.outcome() == Outcome::kNotApplied &&
          status.message().rfind("session expired", 0) == 0;
 }
 

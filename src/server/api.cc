@@ -192,15 +192,19 @@ void Api::Query(v1::Query* request, uint32_t timeout_ms, const CallContext& cont
   ReadTask task;
   task.options = FromProto(request->read());
   task.deadline = DeadlineOf(timeout_ms, context);
-  task.run = [this, statement, deadline = task.deadline,
+  task.run = [this, statement, deadline = task.deadline, gone = context.gone,
               done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
+    const auto unwanted = [&] { return reads_->stopping() || (gone != nullptr && *gone); };
     v1::QueryResult result;
     result.set_index((*view)->applied().value());
     ResultSink sink(&result);
     state_machine::QueryLimits limits;
-    limits.cancelled = [this, deadline] { return clock_->SteadyNow() >= deadline; };
+    limits.cancelled = [&] { return unwanted() || clock_->SteadyNow() >= deadline; };
     const Status status = (*view)->Query(*statement, limits, &sink);
+    if (status.code() == StatusCode::kCancelled && unwanted()) {
+      return done(Unavailable("the node is shutting down"));
+    }
     if (status.code() == StatusCode::kCancelled) {
       return done(DeadlineExceeded("the query took longer than its time"));
     }

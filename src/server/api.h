@@ -2,8 +2,10 @@
 // seed's service, which only differ in how requests come in and answers go out.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -23,6 +25,8 @@ struct CallContext {
   uint64_t forwarder_cluster_id = 0;                   // the cluster it says it belongs to
   SteadyTime deadline = SteadyTime::max();             // of the gRPC call
   std::optional<state_machine::RequestId> request_id;  // of the metadata
+  // Set once nobody will take the answer: a query may end then. Null: not known before the end.
+  std::shared_ptr<const std::atomic<bool>> gone;
 };
 
 // Thread-safe. `done` is called exactly once, on any thread, also before the call returns; it must

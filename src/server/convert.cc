@@ -25,6 +25,12 @@ Status SetId(const Request& request, Command* command) {
   command->acknowledged_below = request.acknowledged_below();
   if (!request.has_request_id()) return OkStatus();
   ASSIGN_OR_RETURN(command->id, FromProto(request.request_id()));
+  // It would count as answered before it was ever asked.
+  if (command->acknowledged_below > command->id.sequence) {
+    return InvalidArgument("acknowledged_below " + std::to_string(command->acknowledged_below) +
+                           " is past the request's own sequence " +
+                           std::to_string(command->id.sequence));
+  }
   return OkStatus();
 }
 

@@ -105,6 +105,28 @@ TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
       grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+// gRPC's clients show an error of their own for more than 8 KiB, without code and outcome.
+TEST_F(DatabaseServiceTest, ALongErrorMessageIsCutAndItsCodeStays) {
+  v1::ExecuteRequest request;
+  request.add_statements()->set_sql("SELECT \xc3\xa4" + std::string(9'000, 'x'));
+  replica_.fake_state().EchoRefusals(true);
+  const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(answer.status.error_message(), testing::EndsWith("... (cut)"));
+  EXPECT_LT(answer.status.error_message().size(), 2'100U);
+}
+
+TEST_F(DatabaseServiceTest, ARequestThatIsAcknowledgedBeforeItIsMadeIsRefused) {
+  v1::ExecuteRequest request;
+  request.add_statements()->set_sql("INSERT");
+  request.mutable_request_id()->set_session("s");
+  request.mutable_request_id()->set_sequence(1);
+  request.set_acknowledged_below(2);
+  const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(replica_.fake_state().commands().empty());
+}
+
 TEST_F(DatabaseServiceTest, QueryStreams100000RowsInBoundedChunks) {
   grpc::ClientContext context;
   v1::QueryRequest request;

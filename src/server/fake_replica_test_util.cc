@@ -69,7 +69,8 @@ Status FakeState::CheckProposal(const Command& command) {
   const auto* execute = std::get_if<state_machine::Execute>(&command.operation);
   if (execute == nullptr) return OkStatus();
   for (const Statement& statement : execute->statements) {
-    if (statement.sql.rfind("SELECT", 0) == 0) return InvalidArgument("a read: use Query");
+    if (statement.sql.rfind("SELECT", 0) != 0) continue;
+    return InvalidArgument("a read: use Query" + (echo_refusals_ ? ": " + statement.sql : ""));
   }
   return OkStatus();
 }
@@ -88,13 +89,16 @@ CommandResult FakeState::ApplyOne(const Command& command) {
   result.index = LogIndex(index_);
   if (command.id.sequence == 1) sessions_[command.id.session] = true;
   if (!sessions_.contains(command.id.session)) {
-    result.status = FailedPrecondition("session expired");
+    result.status = FailedPrecondition("session expired").With(Outcome::kNotApplied);
     return result;
   }
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
     for (const Statement& statement : execute->statements) {
       if (statement.sql.rfind("FAIL", 0) == 0) {
-        result.status = Aborted("constraint failed").With(Outcome::kApplied);
+        const bool says_why = statement.sql.size() > 5;
+        result.status =
+            (says_why ? FailedPrecondition(statement.sql.substr(5)) : Aborted("constraint failed"))
+                .With(Outcome::kApplied);
         break;
       }
       const int64_t rows = ++executions_[statement.sql];

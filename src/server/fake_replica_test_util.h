@@ -44,6 +44,8 @@ class FakeState final : public state_machine::StateMachine {
   state_machine::CommandResult ApplyOne(const state_machine::Command& command);
 
   void ForgetSessions();
+  // Refusals of CheckProposal repeat the statement.
+  void EchoRefusals(bool echo) { echo_refusals_ = echo; }
   // As a state machine does that falls back to what of its file was durable.
   void GoBackTo(uint64_t index);
   // Executions (not retries) of a statement's text.
@@ -59,6 +61,7 @@ class FakeState final : public state_machine::StateMachine {
   std::map<std::string, bool> sessions_;
   std::vector<state_machine::Command> commands_;
   std::atomic<int> views_opened_{0};
+  std::atomic<bool> echo_refusals_{false};
 };
 
 // Leader unless told otherwise. Proposals are applied on a thread of its own, in order.

@@ -17,6 +17,9 @@ inline constexpr size_t kSessionInflightMax = 4096;
 inline constexpr size_t kForwardedInflightMax = 65536;
 // Responses that the client has not taken; past it nothing more is read from its stream.
 inline constexpr size_t kSessionUnsentBytesMax = 8 << 20;
+// Past it the answer of a read is dropped, and the client told so: what was already asked for when
+// reading ended may come to much more.
+inline constexpr size_t kSessionUnsentReadsMax = 32 << 20;
 inline constexpr int kStreamsPerConnectionMax = 1024;
 // Longer times asked for are cut to this.
 inline constexpr unsigned kTimeoutMsMax = 10 * 60 * 1000;

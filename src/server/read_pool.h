@@ -6,6 +6,7 @@
 // thread takes them over, with a view of its own (a later one, so that their barriers hold).
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -49,6 +50,8 @@ class ReadPool {
   // Fails what waits and ends the threads. The replica must have answered (or must still answer)
   // the barriers that are under way before the pool is destroyed. May be called twice.
   void Stop();
+  // Since Stop: a read that is under way should end.
+  bool stopping() const { return stopping_; }
 
  private:
   struct Waiting {
@@ -89,6 +92,7 @@ class ReadPool {
   size_t watchers_ = 0;      // idle threads that look at the lanes now and then
   size_t tasks_ = 0;
   bool stopped_ = false;
+  std::atomic<bool> stopping_{false};  // the same, without the lock
   std::vector<std::thread> threads_;
 };
 

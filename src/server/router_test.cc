@@ -83,6 +83,14 @@ TEST_F(RouterTest, AReplicatedFailureIsAResultAndNotTriedAgain) {
   EXPECT_EQ(replica_.fake_state().commands().size(), 2U);
 }
 
+// A trigger may RAISE these words: sent again under new sessions, such a write would never end.
+TEST_F(RouterTest, AReplicatedFailureThatSpeaksOfAnExpiredSessionIsAResultToo) {
+  const Result<CommandResult> result = Write(Insert("FAIL session expired"));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(replica_.fake_state().commands().size(), 2U);
+}
+
 TEST_F(RouterTest, WithoutALeaderItWaitsABoundedTimeAndSaysNotApplied) {
   replica_.SetLeader(false, std::nullopt);
   const SteadyTime before = clock_.SteadyNow();

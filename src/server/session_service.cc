@@ -37,6 +37,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     call_ = *std::move(call);
     call_.deadline = SteadyTime::max();  // that of the stream is not that of its requests
     call_.request_id.reset();            // each request names itself
+    call_.gone = gone_;
     hello_due_ = true;
     StartRead(&incoming_);
     Flush();
@@ -144,10 +145,17 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   }
 
   void Respond(v1::SessionResponse response) {
-    const size_t bytes = response.ByteSizeLong();
+    size_t bytes = response.ByteSizeLong();
     {
       std::lock_guard lock(mutex_);
       --inflight_;
+      if (response.has_query() && unsent_bytes_ + bytes > kSessionUnsentReadsMax) {
+        client::ToProto(ResourceExhausted("too many results wait for the client to take them; ask "
+                                          "for less at a time")
+                            .With(Outcome::kNotApplied),
+                        response.mutable_error());
+        bytes = response.ByteSizeLong();
+      }
       if (!cancelled_) {
         unsent_bytes_ += bytes;
         queue_.emplace_back(std::move(response), bytes);
@@ -195,6 +203,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   // Needs the lock. Nobody will read the answers.
   void Abandon() {
     cancelled_ = true;
+    *gone_ = true;
     queue_.clear();
     unsent_bytes_ = 0;
     // A read under way ends by itself and tells so; a paused one is over now.
@@ -240,6 +249,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool read_over_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
+  const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace

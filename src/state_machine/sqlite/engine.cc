@@ -13,7 +13,6 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kValueBytesMax = 16 << 20;
-constexpr int kLikePatternBytesMax = 1000;
 // How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
 // can do before it is stopped, so it is the same on every node.
 constexpr int kOpsPerLook = 1000;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "state_machine/sqlite/pragmas.h"
+#include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -88,6 +89,7 @@ Status ReadConnection::Configure(sqlite3* db) {
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);  // views of full-text tables
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax);
   const std::string pragmas = "PRAGMA query_only = ON; PRAGMA cache_size = -" +
                               std::to_string(options_.cache_bytes / 1024 + 1);
   const int rc = sqlite3_exec(db, pragmas.c_str(), nullptr, nullptr, nullptr);

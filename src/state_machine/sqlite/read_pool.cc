@@ -201,7 +201,10 @@ void ReadPool::EndViewsOlderThan(SteadyTime age_max) {
     }
   }
   for (ReadConnection* connection : old) {
-    const std::lock_guard lock(connection->mutex);
+    // Called by the thread that applies: it waits for nobody. A reader within one long step, which
+    // nothing interrupts, sees `end` when it is through, and closes itself.
+    const std::unique_lock lock(connection->mutex, std::try_to_lock);
+    if (!lock.owns_lock()) continue;
     // The owner may have given it back meanwhile, and another one taken it.
     if (connection->end.load(std::memory_order_acquire) == ViewEnd::kTooOld) connection->Close();
   }

@@ -95,8 +95,8 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
   return OkStatus();
 }
 
-// SQLite ends a transaction by itself when a read in it fails: what is read next is a later state, and
-// would be taken for damage.
+// SQLite ends a transaction by itself when a read in it fails: what is read next is a later state,
+// and would be taken for damage.
 Status ScanConnection::CheckPinned() const {
   if (db == nullptr) return Cancelled("the data base was closed");
   if (sqlite3_get_autocommit(db) != 0) return Aborted("the state was let go after a failed read");

@@ -13,6 +13,9 @@
 
 namespace cairn::state_machine {
 
+// Longer ones cost more work in one step than anything can interrupt.
+inline constexpr int kLikePatternBytesMax = 1000;
+
 struct FinalizeStatement {
   void operator()(sqlite3_stmt* stmt) const { sqlite3_finalize(stmt); }
 };
