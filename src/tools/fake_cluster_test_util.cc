@@ -20,7 +20,9 @@ grpc::Status RunWrite(FakeDatabase* database, const std::string& sql, int64_t* r
   if (sqlite3_exec(database->sqlite, sql.c_str(), nullptr, nullptr, &message) != SQLITE_OK) {
     const std::string why = message;
     sqlite3_free(message);
-    return {grpc::StatusCode::FAILED_PRECONDITION, why};
+    const bool is_there = sqlite3_errcode(database->sqlite) == SQLITE_CONSTRAINT;
+    return {is_there ? grpc::StatusCode::ALREADY_EXISTS : grpc::StatusCode::FAILED_PRECONDITION,
+            why};
   }
   *rows = sqlite3_changes(database->sqlite);
   ++database->index;
