@@ -77,7 +77,7 @@ coverage: ## lines and branches of src/raft and src/log_store that their tests r
 	@scripts/coverage
 
 proof: ## run every instrument, 70 minutes, and write the figures into docs/proof.md (ARGS="sim log": only these)
-	@scripts/bootstrap build test fuzz
+	@scripts/bootstrap build test fuzz cluster
 	@scripts/proof $(ARGS)
 
 clean: ## remove everything built
