@@ -57,10 +57,7 @@ TEST(ReplicaMembership, TheNextLeaderGoesOnLettingAWipedNodeIn) {
   ASSERT_TRUE(cluster.Start(wiped).ok());
   ASSERT_TRUE(Eventually(
       [&] { return cluster.replica(other).status().core.config.learners.contains(MemberId(4)); }));
-  std::promise<Status> moved;
-  cluster.replica(leader).TransferLeadership(other, SystemClock().SteadyNow() + 5s,
-                                             [&](Status s) { moved.set_value(std::move(s)); });
-  ASSERT_TRUE(moved.get_future().get().ok());
+  ASSERT_TRUE(cluster.Transfer(leader, other).ok());
   cluster.node(wiped).log->BlockSync(false);
   EXPECT_TRUE(Eventually([&] {
     const raft::Configuration config = cluster.replica(other).status().core.config;
@@ -127,10 +124,7 @@ TEST(ReplicaMembership, ANodeThatWasAwayCatchesUpWithALeaderThatJoinedMeanwhile)
   cluster.AddNode(4, Listed(4));
   ASSERT_TRUE(cluster.Start(4).ok());
   ASSERT_TRUE(cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)}).ok());
-  std::promise<Status> moved;
-  cluster.replica(leader).TransferLeadership(4, SystemClock().SteadyNow() + 5s,
-                                             [&](Status s) { moved.set_value(std::move(s)); });
-  ASSERT_TRUE(moved.get_future().get().ok());
+  ASSERT_TRUE(cluster.Transfer(leader, 4).ok());
   cluster.Write("after");
   ASSERT_TRUE(cluster.Start(away).ok());
   EXPECT_TRUE(Eventually([&] { return cluster.node(away).state->items().size() == 2; }));
@@ -366,14 +360,8 @@ TEST(ReplicaMembership, ALeaderThatIsElectedAgainDoesNotSendASecondCopyBesideThe
   cluster.node(test.leader).state->BlockCopies(true);
   ASSERT_TRUE(cluster.Start(test.behind).ok());
   ASSERT_TRUE(Eventually([&] { return cluster.node(test.leader).state->copies() == 1; }));
-  const auto move = [&](uint64_t from, uint64_t to) {
-    std::promise<Status> moved;
-    cluster.replica(from).TransferLeadership(to, SystemClock().SteadyNow() + 5s,
-                                             [&](Status s) { moved.set_value(std::move(s)); });
-    return moved.get_future().get();
-  };
-  ASSERT_TRUE(move(test.leader, other).ok());
-  ASSERT_TRUE(move(other, test.leader).ok());
+  ASSERT_TRUE(cluster.Transfer(test.leader, other).ok());
+  ASSERT_TRUE(cluster.Transfer(other, test.leader).ok());
   cluster.Write("b");
   ASSERT_TRUE(Eventually([&] {
     const auto peers = cluster.replica(test.leader).status().core.peers;

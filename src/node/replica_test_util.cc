@@ -452,4 +452,11 @@ Status TestCluster::Change(uint64_t leader, Replica::MembershipChange change,
   return future.get();
 }
 
+Status TestCluster::Transfer(uint64_t leader, uint64_t to) {
+  std::promise<Status> moved;
+  replica(leader).TransferLeadership(to, In(std::chrono::seconds(5)),
+                                     [&](Status s) { moved.set_value(std::move(s)); });
+  return moved.get_future().get();
+}
+
 }  // namespace cairn::node

@@ -263,6 +263,7 @@ class TestCluster {
                            std::chrono::milliseconds timeout = std::chrono::seconds(10));
   Status Change(uint64_t leader, Replica::MembershipChange change,
                 std::chrono::milliseconds timeout = std::chrono::seconds(20));
+  Status Transfer(uint64_t leader, uint64_t to);
 
  private:
   state_machine::RequestId NextId() { return {"test", next_sequence_++}; }

@@ -32,7 +32,6 @@ void ReadPool::Stop() {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
-    stopping_ = true;
     gathering.swap(gathering_);
     ready.swap(ready_);
     tasks_ -= gathering.size() + ready.size();

@@ -51,7 +51,7 @@ class ReadPool {
   // the barriers that are under way before the pool is destroyed. May be called twice.
   void Stop();
   // Since Stop: a read that is under way should end.
-  bool stopping() const { return stopping_; }
+  bool stopping() const { return stopped_; }
 
  private:
   struct Waiting {
@@ -91,8 +91,7 @@ class ReadPool {
   std::vector<Lane> lanes_;  // one a thread
   size_t watchers_ = 0;      // idle threads that look at the lanes now and then
   size_t tasks_ = 0;
-  bool stopped_ = false;
-  std::atomic<bool> stopping_{false};  // the same, without the lock
+  std::atomic<bool> stopped_{false};  // set with the lock held
   std::vector<std::thread> threads_;
 };
 

@@ -133,8 +133,8 @@ def pause(cluster, rng):
     cluster.resume(node)
 
 
-def _kill(cluster, nodes, rng):
-    cluster.kill(nodes)
+def _down(take_down, cluster, nodes, rng):
+    take_down(nodes)
     yield rng.uniform(0, 1.5)
     cluster.start(nodes)
 
@@ -145,50 +145,44 @@ def _majority(cluster, rng):
 
 @fault(on="process")
 def kill_one(cluster, rng):
-    yield from _kill(cluster, [rng.choice(cluster.nodes)], rng)
+    yield from _down(cluster.kill, cluster, [rng.choice(cluster.nodes)], rng)
 
 
 @fault(on="process")
 def kill_leader(cluster, rng):
-    yield from _kill(cluster, [likely_leader(cluster, rng)], rng)
+    yield from _down(cluster.kill, cluster, [likely_leader(cluster, rng)], rng)
 
 
 @fault(on="process")
 def kill_majority(cluster, rng):
-    yield from _kill(cluster, _majority(cluster, rng), rng)
+    yield from _down(cluster.kill, cluster, _majority(cluster, rng), rng)
 
 
 @fault(on="process")
 def kill_all(cluster, rng):
-    yield from _kill(cluster, cluster.nodes, rng)
+    yield from _down(cluster.kill, cluster, cluster.nodes, rng)
 
 
 # Disks.
 
-def _cut_power(cluster, nodes, rng):
-    cluster.cut_power(nodes)
-    yield rng.uniform(0, 1.5)
-    cluster.start(nodes)
-
-
 @fault(on="process")
 def power_cut_one(cluster, rng):
-    yield from _cut_power(cluster, [rng.choice(cluster.nodes)], rng)
+    yield from _down(cluster.cut_power, cluster, [rng.choice(cluster.nodes)], rng)
 
 
 @fault(on="process")
 def power_cut_leader(cluster, rng):
-    yield from _cut_power(cluster, [likely_leader(cluster, rng)], rng)
+    yield from _down(cluster.cut_power, cluster, [likely_leader(cluster, rng)], rng)
 
 
 @fault(on="process")
 def power_cut_majority(cluster, rng):
-    yield from _cut_power(cluster, _majority(cluster, rng), rng)
+    yield from _down(cluster.cut_power, cluster, _majority(cluster, rng), rng)
 
 
 @fault(on="process")
 def power_cut_all(cluster, rng):
-    yield from _cut_power(cluster, cluster.nodes, rng)
+    yield from _down(cluster.cut_power, cluster, cluster.nodes, rng)
 
 
 @fault(on="disk")
