@@ -9,6 +9,7 @@
 #include "cairn/v1/database.grpc.pb.h"
 #include "client/cluster_client.h"
 #include "client/proto_convert.h"
+#include "client/request_size.h"
 #include "client/session_channel.h"
 #include "server/limits.h"
 #include "server/service_harness_test_util.h"
@@ -94,7 +95,7 @@ TEST_F(DatabaseServiceTest, MalformedRequestsGetInvalidArgument) {
 
 TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
   v1::ExecuteRequest request;
-  request.add_statements()->set_sql("INSERT " + std::string(kRequestBytesMax, 'x'));
+  request.add_statements()->set_sql("INSERT " + std::string(client::kRequestBytesMax, 'x'));
   const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
   // Not a code that asks to be tried again.
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);

@@ -5,7 +5,8 @@
 
 namespace cairn::server {
 
-inline constexpr size_t kRequestBytesMax = 16 << 20;
+// A request: client/request_size.h.
+
 // A result in one message: what a gRPC client receives without being told of larger messages.
 inline constexpr size_t kResultBytesMax = (4 << 20) - (64 << 10);
 // One message of a Query stream.

@@ -72,14 +72,6 @@ grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) 
           Cut(client::Utf8OrQuestionMarks(status.message()))};
 }
 
-Status CheckSize(const grpc::ByteBuffer& bytes) {
-  if (bytes.Length() <= kRequestBytesMax) return OkStatus();
-  // Not RESOURCE_EXHAUSTED, which says that it may succeed later.
-  return InvalidArgument("the request has " + std::to_string(bytes.Length()) + " bytes; at most " +
-                         std::to_string(kRequestBytesMax) +
-                         " are taken, now and later: send it in several");
-}
-
 Status Malformed(const std::string& type) {
   return InvalidArgument("the bytes are no valid " + type +
                          " (text must be UTF-8; other bytes go into a blob)");

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "client/request_size.h"
 #include "server/api.h"
 
 namespace cairn::server {
@@ -27,13 +28,12 @@ Status CheckForwarder(const CallContext& call, const node::Replica& replica);
 // A failed call's status; adds its details to the trailing metadata. Before Finish.
 grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context);
 
-// INVALID_ARGUMENT if the bytes are no such message, RESOURCE_EXHAUSTED if they are too many.
-Status CheckSize(const grpc::ByteBuffer& bytes);
+// INVALID_ARGUMENT: the bytes are no such message.
 Status Malformed(const std::string& type);
 
 template <class T>
 Status ParseMessage(const grpc::ByteBuffer& bytes, T* out) {
-  if (Status bad = CheckSize(bytes); !bad.ok()) return bad;
+  if (Status bad = client::CheckRequestSize(bytes.Length()); !bad.ok()) return bad;
   grpc::ByteBuffer shared(bytes);  // shares the slices
   if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, T>(&shared, out).ok()) {
     return Malformed(T::descriptor()->full_name());

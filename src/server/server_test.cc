@@ -188,6 +188,21 @@ TEST(ServerSingle, RefusesWhatIsNotOneWritingStatement) {
   EXPECT_EQ(read->rows[0][0], Value(nul_text));
 }
 
+// gRPC ends the stream of a request far too large, and with it what others have asked for there.
+TEST(ServerSingle, OurClientRefusesWhatIsTooLargeAndItsOtherRequestsGoOn) {
+  TestCluster cluster(1);
+  auto client = cluster.Connect(cluster.addresses());
+  ASSERT_TRUE(client->Execute({Sql("CREATE TABLE t (a)")}).ok());
+  std::promise<Status> other;
+  client->ExecuteAsync({Sql("INSERT INTO t VALUES (1)")},
+                       [&](const auto& result) { other.set_value(result.status()); });
+  const auto large =
+      client->Execute({Sql("INSERT INTO t VALUES (?1)", {std::string(size_t{32} << 20, 'x')})});
+  EXPECT_EQ(large.status().code(), StatusCode::kInvalidArgument) << large.status();
+  EXPECT_EQ(large.status().outcome(), Outcome::kNotApplied);
+  EXPECT_EQ(other.get_future().get(), OkStatus());
+}
+
 TEST(ServerSingle, HealthAndReflectionAreServed) {
   TestCluster cluster(1);
   cluster.AwaitLeader();

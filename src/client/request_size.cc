@@ -1,0 +1,15 @@
+#include "client/request_size.h"
+
+#include <string>
+
+namespace cairn::client {
+
+Status CheckRequestSize(size_t bytes) {
+  if (bytes <= kRequestBytesMax) return OkStatus();
+  // Not RESOURCE_EXHAUSTED, which says that it may succeed later.
+  return InvalidArgument("the request has " + std::to_string(bytes) + " bytes; at most " +
+                         std::to_string(kRequestBytesMax) +
+                         " are taken, now and later: send it in several");
+}
+
+}  // namespace cairn::client
