@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/defer_scope.h"
 #include "base/log.h"
 #include "node/fence_file.h"
 
@@ -112,6 +113,7 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     if (next == waiters.size() || waiters[next].index != results.index) return;
     std::vector<PendingCommandPtr>& commands = waiters[next++].commands;
     const size_t n = std::min(commands.size(), results.results.size());
+    const DeferScope together;  // many of the answers leave by the same stream
     for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
   };
   const raft::CommittedBatch& last = jobs.back().batch;

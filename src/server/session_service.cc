@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/defer_scope.h"
 #include "client/proto_convert.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
@@ -162,7 +163,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       }
       if (writing_ || std::exchange(flush_queued_, true)) return;
     }
-    flusher_->Push(shared_from_this());
+    DeferScope::Defer([self = shared_from_this()] { self->flusher_->Push(self); });
   }
 
   // Needs the lock. Moves answers into the message to be written; false if there is none, or a
