@@ -151,6 +151,7 @@ void Api::OpenSession(const v1::OpenSession& request, uint32_t timeout_ms,
 void Api::GetVersion(v1::GetVersionRequest* request, const CallContext& context,
                      Done<v1::GetVersionResponse> done) {
   ReadTask task;
+  task.bytes = request->ByteSizeLong();
   task.options = OptionsOf(request->level(), request->index_min());
   task.deadline = DeadlineOf(request->timeout_ms(), context);
   task.run = [table = std::move(*request->mutable_table()),
@@ -169,6 +170,7 @@ void Api::GetVersion(v1::GetVersionRequest* request, const CallContext& context,
 void Api::GetTransaction(v1::GetTransactionRequest* request, const CallContext& context,
                          Done<v1::GetTransactionResponse> done) {
   ReadTask task;
+  task.bytes = request->ByteSizeLong();
   task.options = OptionsOf(request->level(), request->index_min());
   task.deadline = DeadlineOf(request->timeout_ms(), context);
   task.run = [tx_id = std::move(*request->mutable_tx_id()),
@@ -188,8 +190,9 @@ void Api::GetTransaction(v1::GetTransactionRequest* request, const CallContext& 
 
 void Api::Query(v1::Query* request, uint32_t timeout_ms, const CallContext& context,
                 Done<v1::QueryResult> done) {
-  auto statement = std::make_shared<Statement>(client::FromProto(request->mutable_statement()));
   ReadTask task;
+  task.bytes = request->ByteSizeLong();
+  auto statement = std::make_shared<Statement>(client::FromProto(request->mutable_statement()));
   task.options = FromProto(request->read());
   task.deadline = DeadlineOf(timeout_ms, context);
   task.run = [this, statement, deadline = task.deadline, gone = context.gone,

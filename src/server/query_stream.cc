@@ -35,6 +35,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     statement_ = client::FromProto(request.mutable_statement());
     deadline_ = api.DeadlineOf(request.timeout_ms(), *call);
     ReadTask task;
+    task.bytes = bytes.Length();
     task.options = FromProto(request.read());
     task.deadline = deadline_;
     task.run = [self = shared_from_this()](Result<state_machine::ReadView*> view) {

@@ -34,7 +34,8 @@ void ReadPool::Stop() {
     stopped_ = true;
     gathering.swap(gathering_);
     ready.swap(ready_);
-    tasks_ -= gathering.size() + ready.size();
+    for (const Waiting& waiting : gathering) Forget(waiting);
+    for (const Waiting& waiting : ready) Forget(waiting);
     work_.notify_all();
   }
   for (Waiting& waiting : gathering) waiting.task.run(ShuttingDown());
@@ -50,10 +51,11 @@ void ReadPool::Submit(ReadTask task) {
     std::lock_guard lock(mutex_);
     if (stopped_) {
       refused = ShuttingDown();
-    } else if (tasks_ >= options_.tasks_max) {
+    } else if (tasks_ >= options_.tasks_max || bytes_ + task.bytes > options_.bytes_max) {
       refused = ResourceExhausted("too many reads are waiting");
     } else {
       ++tasks_;
+      bytes_ += task.bytes;
     }
   }
   if (!refused.ok()) {
@@ -73,6 +75,11 @@ void ReadPool::Submit(ReadTask task) {
   }
 }
 
+void ReadPool::Forget(const Waiting& waiting) {
+  --tasks_;
+  bytes_ -= waiting.task.bytes;
+}
+
 // A read with a condition of its own asks for itself.
 void ReadPool::AwaitAlone(ReadTask task) {
   auto shared = std::make_shared<ReadTask>(std::move(task));
@@ -86,7 +93,7 @@ void ReadPool::AwaitAlone(ReadTask task) {
     }
     {
       std::lock_guard lock(mutex_);
-      --tasks_;
+      Forget(batch[0]);
     }
     batch[0].task.run(index.status());
   });
@@ -132,7 +139,7 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogInd
   Batch next;
   {
     std::lock_guard lock(mutex_);
-    tasks_ -= failed.size();
+    for (const Waiting& waiting : failed) Forget(waiting);
     for (Waiting& waiting : again) gathering_.push_back(std::move(waiting));
     if (gathering_.empty() || stopped_) {
       --barriers_;
@@ -220,7 +227,7 @@ std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane) {
   Waiting waiting = std::move(lane->rest.front());
   lane->rest.pop_front();
   lane->since = clock_->SteadyNow();
-  --tasks_;
+  Forget(waiting);
   return waiting;
 }
 

@@ -28,6 +28,7 @@ struct ReadTask {
   // Called exactly once: on a thread of the pool with a view that satisfies `options`, for which it
   // may use this thread as long as it needs, or with the reason why there is none, on any thread.
   std::function<void(Result<state_machine::ReadView*>)> run;
+  size_t bytes = 0;  // of the request, which is kept until the read runs
 };
 
 // Thread-safe.
@@ -36,8 +37,10 @@ class ReadPool {
   struct Options {
     size_t threads = 3;
     size_t view_tasks_max = 64;  // that share one view
-    size_t tasks_max = 16384;    // waiting; past it RESOURCE_EXHAUSTED
-    SteadyTime leader_wait{0};   // how long a linearizable read waits for a read index
+    // Waiting; past either RESOURCE_EXHAUSTED.
+    size_t tasks_max = 16384;
+    size_t bytes_max = 64u << 20;
+    SteadyTime leader_wait{0};  // how long a linearizable read waits for a read index
   };
 
   // The replica must outlive the pool.
@@ -74,6 +77,7 @@ class ReadPool {
   void Work(Lane* lane);
   // These need the lock. False at the end of the pool; else there is something in `lane`.
   bool FillLane(std::unique_lock<std::mutex>* lock, Lane* lane);
+  void Forget(const Waiting& waiting);
   void TakeOverLate();
   bool AnyWaitsInLane() const;
   std::optional<Waiting> NextOf(Lane* lane);
@@ -90,7 +94,8 @@ class ReadPool {
   std::deque<Waiting> ready_;
   std::vector<Lane> lanes_;  // one a thread
   size_t watchers_ = 0;      // idle threads that look at the lanes now and then
-  size_t tasks_ = 0;
+  size_t tasks_ = 0;         // that wait, and their bytes
+  size_t bytes_ = 0;
   std::atomic<bool> stopped_{false};  // set with the lock held
   std::vector<std::thread> threads_;
 };

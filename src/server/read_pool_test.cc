@@ -24,15 +24,17 @@ class ReadPoolTest : public ::testing::Test {
     ReadPool::Options options;
     options.threads = threads;
     options.tasks_max = 100;
+    options.bytes_max = 1000;
     options.leader_wait = milliseconds(100);
     pool_ = std::make_unique<ReadPool>(&replica_, &clock_, options);
   }
   std::future<Status> Read(node::ReadOptions options = {},
-                           milliseconds timeout = milliseconds(5000)) {
+                           milliseconds timeout = milliseconds(5000), size_t bytes = 0) {
     auto promise = std::make_shared<std::promise<Status>>();
     pool_->Submit(
         {options, clock_.SteadyNow() + timeout,
-         [promise](Result<state_machine::ReadView*> view) { promise->set_value(view.status()); }});
+         [promise](Result<state_machine::ReadView*> view) { promise->set_value(view.status()); },
+         bytes});
     return promise->get_future();
   }
 
@@ -89,6 +91,17 @@ TEST_F(ReadPoolTest, TooManyWaitingReadsAreRefused) {
   EXPECT_EQ(Read().get().code(), StatusCode::kResourceExhausted);
   replica_.HoldBarriers(false);
   for (auto& read : reads) EXPECT_TRUE(read.get().ok());
+}
+
+TEST_F(ReadPoolTest, TheBytesOfWhatWaitsAreBoundedAndGivenBack) {
+  for (int round = 0; round < 3; ++round) {
+    replica_.HoldBarriers(true);
+    std::vector<std::future<Status>> reads;
+    for (int i = 0; i < 4; ++i) reads.push_back(Read({}, milliseconds(5000), 250));
+    EXPECT_EQ(Read({}, milliseconds(5000), 1).get().code(), StatusCode::kResourceExhausted);
+    replica_.HoldBarriers(false);
+    for (auto& read : reads) EXPECT_TRUE(read.get().ok());
+  }
 }
 
 TEST_F(ReadPoolTest, AReadThatTakesLongHoldsUpNoneOfThoseThatShareItsView) {
