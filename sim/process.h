@@ -86,7 +86,13 @@ class Process final : public Endpoint,
   void FetchLog(const raft::Fetch& fetch) override { PushLog(fetch); }
   void CompactLog(node::CompactionPoint point) override { PushLog(point); }
   void SaveIdentity(const node::IdentityRecord& record) override { PushLog(record); }
-  void Apply(node::ApplyJob job) override { PushApply(std::move(job)); }
+  void Apply(node::ApplyJob job, bool urgent) override {
+    if (!dead()) apply_tasks_.push_back(std::move(job));
+    if (urgent) WakeApply();
+  }
+  void WakeApply() override {
+    if (!dead()) ScheduleApply();
+  }
   void Checkpoint() override { PushApply(node::ApplyWorker::CheckpointTask{}); }
   void ResumeApply(uint64_t stops) override { PushApply(node::ApplyWorker::ResumeTask{stops}); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {

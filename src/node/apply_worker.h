@@ -67,6 +67,9 @@ class ApplyWorker {
 
   void Start();
   void Push(Task task) { tasks_.Push(std::move(task)); }
+  // To be done with the next task that is pushed, or when Wake is called.
+  void PushQuietly(Task task) { tasks_.PushQuietly(std::move(task)); }
+  void Wake() { tasks_.Wake(); }
   // Does what is queued, checkpoints if asked to, then ends the thread.
   void Stop(bool checkpoint);
 

@@ -116,7 +116,14 @@ class ReplicaImpl final : public Replica,
   void FetchLog(const raft::Fetch& fetch) override { log_worker_.Push(fetch); }
   void CompactLog(CompactionPoint point) override { log_worker_.Push(point); }
   void SaveIdentity(const IdentityRecord& record) override { log_worker_.Push(record); }
-  void Apply(ApplyJob job) override { apply_worker_.Push(std::move(job)); }
+  void Apply(ApplyJob job, bool urgent) override {
+    if (urgent) {
+      apply_worker_.Push(std::move(job));
+    } else {
+      apply_worker_.PushQuietly(std::move(job));
+    }
+  }
+  void WakeApply() override { apply_worker_.Wake(); }
   void Checkpoint() override { apply_worker_.Push(ApplyWorker::CheckpointTask{}); }
   void ResumeApply(uint64_t stops) override { apply_worker_.Push(ApplyWorker::ResumeTask{stops}); }
   void Fence(const Status& why) override { apply_worker_.Push(ApplyWorker::FenceTask{why}); }

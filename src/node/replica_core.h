@@ -158,6 +158,9 @@ class ReplicaCore {
   void Route(raft::Output output);
   void RoutePersists(std::vector<raft::Persist> persists);
   void RouteCommitted(raft::CommittedBatch batch);
+  void Apply(ApplyJob job);
+  void StepApply();
+  bool apply_is_urgent() const;
   void RouteDropped(const raft::Dropped& dropped);
   void OnSoftStateChanged();
   void MaybeCompact();
@@ -246,6 +249,7 @@ class ReplicaCore {
 
   // The state machine.
   AppliedReport applied_;
+  std::optional<SteadyTime> wake_apply_at_;  // for jobs that were not urgent
   LogIndex durable_state_;
   Status apply_trouble_;      // not OK: out of service
   bool apply_down_ = false;   // ... and the apply thread waits for ResumeApply

@@ -8,6 +8,13 @@
 #include "node/replica_core.h"
 
 namespace cairn::node {
+namespace {
+
+// How long a follower lets entries gather that nobody waits for. A transaction of SQLite's costs as
+// much as many commands, and writes to the disk each page that they share.
+constexpr SteadyTime kApplyTogether = std::chrono::milliseconds(5);
+
+}  // namespace
 
 // ---- In
 
@@ -112,6 +119,7 @@ void ReplicaCore::Flush() {
     if (!raft_->HasOutput()) StepTellCommit();
   }
   CheckInstallAccepted(nullptr);
+  StepApply();
 }
 
 bool ReplicaCore::awaits_applied() const {
@@ -133,8 +141,9 @@ SteadyTime ReplicaCore::NextFlush() const {
   // to ask for a time that is over would only spin until then.
   const bool gathering =
       uncommitted_.empty() && proposing_.empty() && LeaseNow(clock_->SteadyNow()).has_value();
-  return std::min(gathering ? batcher_.gather_until() : SteadyTime::max(),
-                  tell_commit_at_.value_or(SteadyTime::max()));
+  return std::min({gathering ? batcher_.gather_until() : SteadyTime::max(),
+                   tell_commit_at_.value_or(SteadyTime::max()),
+                   wake_apply_at_.value_or(SteadyTime::max())});
 }
 
 void ReplicaCore::Route(raft::Output output) {
@@ -207,12 +216,31 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
   }
   AdoptConfig(batch.config, batch.config_index);
   job.batch = std::move(batch);
-  if (!apply_down_) return effects_->Apply(std::move(job));
+  if (!apply_down_) return Apply(std::move(job));
   for (const EntryWaiters& waiters : job.waiters) {
     for (const PendingCommandPtr& c : waiters.commands) {
       c->Finish(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
     }
   }
+}
+
+bool ReplicaCore::apply_is_urgent() const { return is_leader() || awaits_applied(); }
+
+void ReplicaCore::Apply(ApplyJob job) {
+  const bool urgent = apply_is_urgent() || !job.waiters.empty();
+  effects_->Apply(std::move(job), urgent);
+  if (urgent) {
+    wake_apply_at_.reset();
+  } else if (!wake_apply_at_) {
+    wake_apply_at_ = clock_->SteadyNow() + kApplyTogether;
+  }
+}
+
+void ReplicaCore::StepApply() {
+  if (!wake_apply_at_) return;
+  if (clock_->SteadyNow() < *wake_apply_at_ && !apply_is_urgent()) return;
+  wake_apply_at_.reset();
+  effects_->WakeApply();
 }
 
 void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {

@@ -20,7 +20,14 @@ class HeldEffects final : public ReplicaEffects {
   void FetchLog(const raft::Fetch& fetch) override { fetches.push_back(fetch); }
   void CompactLog(CompactionPoint) override {}
   void SaveIdentity(const IdentityRecord& record) override { identities.push_back(record); }
-  void Apply(ApplyJob job) override { applies.push_back(std::move(job)); }
+  void Apply(ApplyJob job, bool urgent) override {
+    quiet_applies.push_back(std::move(job));
+    if (urgent) WakeApply();
+  }
+  void WakeApply() override {
+    std::move(quiet_applies.begin(), quiet_applies.end(), std::back_inserter(applies));
+    quiet_applies.clear();
+  }
   void Checkpoint() override {}
   void Fence(const Status& why) override { fences.push_back(why); }
   void ResumeApply(uint64_t stops) override { resumed.push_back(stops); }
@@ -44,6 +51,7 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<raft::Fetch> fetches;
   std::vector<IdentityRecord> identities;
   std::vector<ApplyJob> applies;
+  std::vector<ApplyJob> quiet_applies;  // wait for WakeApply
   std::vector<std::function<void(Result<transport::ProbeReply>)>> probes;
   std::vector<uint64_t> resumed;
   std::vector<Status> fences;
@@ -445,6 +453,49 @@ TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElection
   Tick(static_cast<int>(options_.election_ticks / 2 + 1));
   ASSERT_FALSE(effects_.sent.empty());
   EXPECT_TRUE(std::holds_alternative<raft::PreVoteRequest>(effects_.sent[0].body));
+}
+
+// Transactions of SQLite are dear, and nobody waits for a follower's; but who reads there does.
+TEST_F(ReplicaCoreTest, AFollowerAppliesInStepsUntilSomebodyWaits) {
+  StartMember({1, 2, 3});
+  LogIndex last;
+  // An entry, and with it the news that all before it are committed.
+  const auto append = [&] {
+    raft::AppendRequest request{last, last.is_none() ? Term() : Term(3), last, {}};
+    request.entries.push_back(
+        {Term(3), ++last, raft::EntryType::kNoop, std::make_shared<const std::string>()});
+    core_->OnMessages({raft::Message{MemberId(2), MemberId(1), Term(3), std::move(request)}});
+    core_->Flush();
+    Sync();
+  };
+  append();
+  append();
+  const SteadyTime due = core_->NextFlush();
+  append();
+  EXPECT_FALSE(effects_.quiet_applies.empty());
+  EXPECT_TRUE(effects_.applies.empty());
+  EXPECT_EQ(core_->NextFlush(), due) << "the first of them does not wait longer for the others";
+  ASSERT_LE(due, clock_.SteadyNow() + std::chrono::milliseconds(5));
+  clock_.Advance(due - clock_.SteadyNow());
+  core_->Flush();
+  EXPECT_TRUE(effects_.quiet_applies.empty());
+  EXPECT_FALSE(effects_.applies.empty());
+  EXPECT_EQ(core_->NextFlush(), SteadyTime::max());
+
+  append();
+  ASSERT_FALSE(effects_.quiet_applies.empty());
+  ReadOptions own_write;
+  own_write.level = ReadLevel::kStale;
+  own_write.index_min = last;  // not yet committed here
+  bool read = false;
+  core_->ReadBarrier(own_write, clock_.SteadyNow() + std::chrono::seconds(1),
+                     [&](const Result<LogIndex>& r) { read = r.ok(); });
+  core_->Flush();
+  EXPECT_TRUE(effects_.quiet_applies.empty()) << "a read waits for what was put off";
+  append();
+  EXPECT_TRUE(effects_.quiet_applies.empty()) << "and for its own entry";
+  ApplyAll();
+  EXPECT_TRUE(read);
 }
 
 TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {

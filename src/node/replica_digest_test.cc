@@ -23,6 +23,7 @@ class Digests : public testing::Test {
     }
     cluster_->StartAll();
     for (int i = 0; i < 5; ++i) cluster_->Write(std::to_string(i));
+    for (uint64_t id = 1; id <= size_; ++id) ASSERT_TRUE(cluster_->Barrier(id).ok());
   }
   DigestStatus digests(uint64_t id) { return cluster_->replica(id).status().digests; }
   ListStateMachine& state(uint64_t id) { return *cluster_->node(id).state; }

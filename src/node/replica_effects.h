@@ -43,8 +43,11 @@ class ReplicaEffects {
   virtual void CompactLog(CompactionPoint point) = 0;
   virtual void SaveIdentity(const IdentityRecord& record) = 0;  // OnIdentitySaved
 
-  virtual void Apply(ApplyJob job) = 0;  // OnApplied or OnApplyStopped
-  virtual void Checkpoint() = 0;         // OnCheckpointed
+  // Not before the next WakeApply if nobody waits for it (`urgent` is false), and with what comes
+  // until then. OnApplied or OnApplyStopped.
+  virtual void Apply(ApplyJob job, bool urgent) = 0;
+  virtual void WakeApply() = 0;
+  virtual void Checkpoint() = 0;  // OnCheckpointed
   // Ends applying as a failure would, for a reason that the core has (DATA_LOSS); the node
   // remembers it until a snapshot was installed. OnApplyStopped.
   virtual void Fence(const Status& why) = 0;
