@@ -153,7 +153,8 @@ std::string TableShape::ScanSql() const {
 
 std::string TableShape::LookupSql() const {
   if (!without_rowid) {
-    return rowid_name.empty() ? std::string() : ScanSql() + " WHERE " + Quoted(rowid_name) + " = ?1";
+    return rowid_name.empty() ? std::string()
+                              : ScanSql() + " WHERE " + Quoted(rowid_name) + " = ?1";
   }
   std::string sql = ScanSql();
   const char* word = " WHERE ";
