@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
+#include <string>
 
 #include "base/clock.h"
 #include "base/rng.h"
 #include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/row_sum.h"
 #include "state_machine/sqlite/state_scan.h"
 
 namespace cairn::state_machine {
@@ -182,6 +185,25 @@ TEST(TableSums, FollowFullTextTablesThatAreWrittenWithSessions) {
   replicas.Check();
 }
 
+// What is left of a value behind its last 16 bytes is read in words that overlap.
+TEST(RowSums, DependOnEachByteOfAValueAndOnItsLength) {
+  const auto hash = [](const std::string& bytes) {
+    return MixBytes(kDigestSeed, bytes.data(), bytes.size());
+  };
+  std::set<uint64_t> hashes;
+  size_t values = 0;
+  for (size_t size = 0; size <= 50; ++size, ++values) {
+    std::string bytes(size, '\0');
+    hashes.insert(hash(bytes));
+    for (size_t at = 0; at < size; ++at, ++values) {
+      bytes[at] = 1;
+      hashes.insert(hash(bytes));
+      bytes[at] = 0;
+    }
+  }
+  EXPECT_EQ(hashes.size(), values);
+}
+
 // SQLite 3.40 tells the hook wrong values of such tables.
 TEST(TableSums, CoverTablesWhoseRecordsAreNotInTheOrderOfTheirColumns) {
   Replicas replicas;
@@ -190,6 +212,8 @@ TEST(TableSums, CoverTablesWhoseRecordsAreNotInTheOrderOfTheirColumns) {
   replicas.Must("CREATE TABLE h(v AS (x + 1), x REAL, w AS (x) STORED, y INTEGER)");
   replicas.Must("CREATE TABLE n(rowid, _rowid_, oid, z DEFAULT 3)");
   replicas.Must("CREATE TABLE v(a AS (c * 2), b REAL, c INTEGER, PRIMARY KEY(c, b)) WITHOUT ROWID");
+  replicas.Must("CREATE TABLE i(oid, _rowid_ REAL, rowid INTEGER PRIMARY KEY)");
+  replicas.Must("CREATE TABLE d(v AS (x), k INTEGER PRIMARY KEY DESC, x REAL)");
   const std::string big = std::to_string((int64_t{1} << 60) + 1);
   const std::string odd = std::to_string((int64_t{1} << 53) + 1);
   replicas.Must("INSERT INTO w VALUES(2, " + big + ", 'x'), (2.5, " + odd + ", 3.0)");
@@ -197,6 +221,8 @@ TEST(TableSums, CoverTablesWhoseRecordsAreNotInTheOrderOfTheirColumns) {
   replicas.Must("INSERT INTO h(x, y) VALUES(1, " + big + "), (1.5, " + odd + ")");
   replicas.Must("INSERT INTO n VALUES(1, 2, 3, 4), (1, 2, 3, NULL)");
   replicas.Must("INSERT INTO v VALUES(1, " + big + "), (-0.0, " + odd + ")");
+  replicas.Must("INSERT INTO i VALUES(1, " + big + ", NULL), (NULL, 2, " + big + ")");
+  replicas.Must("INSERT INTO d(k, x) VALUES(" + big + ", 1), (NULL, " + odd + ")");
   replicas.Must("ALTER TABLE w ADD COLUMN late DEFAULT 'l'");
   replicas.Must("ALTER TABLE n ADD COLUMN late DEFAULT 'l'");
   replicas.Must("UPDATE w SET r = r + 1");
@@ -205,7 +231,9 @@ TEST(TableSums, CoverTablesWhoseRecordsAreNotInTheOrderOfTheirColumns) {
   replicas.Must("UPDATE h SET y = y - 1");
   replicas.Must("UPDATE n SET rowid = 5");
   replicas.Must("UPDATE v SET b = b + 1");
-  for (const char* table : {"w", "g", "h", "n", "v"}) {
+  replicas.Must("UPDATE i SET rowid = rowid + 1, _rowid_ = 3");
+  replicas.Must("UPDATE d SET k = 8, x = x + 1 WHERE k IS NOT NULL");
+  for (const char* table : {"w", "g", "h", "n", "v", "i", "d"}) {
     replicas.Must("DELETE FROM " + std::string(table));
   }
   replicas.Check();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "state_machine/sqlite/internal_sql.h"
@@ -72,15 +71,20 @@ std::string FreeRowidName(const std::vector<DeclaredColumn>& columns) {
   return {};
 }
 
-// With a generated column before the INTEGER PRIMARY KEY, the hook mistakes a column for it.
-std::set<int> MistakenForTheKey(const std::vector<DeclaredColumn>& columns) {
-  std::set<int> mistaken;
+// The INTEGER PRIMARY KEY, which is the rowid by another name: any other key of a table with rowids
+// has an index. Null if there is none.
+Result<const DeclaredColumn*> FindRowidColumn(sqlite3* db, const std::string& table,
+                                              const std::vector<DeclaredColumn>& columns) {
+  const DeclaredColumn* key = nullptr;
   for (const DeclaredColumn& each : columns) {
-    if (each.column.key == 0 || each.column.storage == each.column.number) continue;
-    mistaken.insert(each.column.storage);
-    mistaken.insert(each.column.number);
+    if (each.column.key != 0) key = &each;
   }
-  return mistaken;
+  if (key == nullptr) return key;
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk'"));
+  read.BindText(1, table);
+  ASSIGN_OR_RETURN(const bool has_index, read.Next());
+  return has_index ? nullptr : key;
 }
 
 // The columns in the order of the record, if the table is one WITHOUT ROWID: the key comes first.
@@ -101,14 +105,16 @@ Status FillShape(sqlite3* db, TableShape* shape) {
   ASSIGN_OR_RETURN(const std::vector<DeclaredColumn> declared, ReadColumns(db, shape->name));
   ASSIGN_OR_RETURN(const std::vector<int> key_order, ReadKeyOrder(db, shape->name));
   shape->without_rowid = !key_order.empty();
-  std::set<int> excluded;  // by storage
+  const DeclaredColumn* rowid = nullptr;
   if (!shape->without_rowid) {
+    ASSIGN_OR_RETURN(rowid, FindRowidColumn(db, shape->name, declared));
     shape->rowid_name = FreeRowidName(declared);
-    excluded = MistakenForTheKey(declared);
+    if (shape->rowid_name.empty() && rowid != nullptr) shape->rowid_name = rowid->column.name;
   }
   for (const DeclaredColumn& each : declared) {
-    if (each.is_virtual) continue;
-    if (excluded.contains(each.column.storage)) {
+    if (each.is_virtual || &each == rowid) continue;
+    // The hook takes the column for the key whose place in the record is the key's number.
+    if (rowid != nullptr && each.column.storage == rowid->column.number) {
       shape->any_excluded = true;
       continue;
     }
@@ -133,7 +139,7 @@ std::string TableShape::ScanSql() const {
   std::string sql = "SELECT ";
   const char* comma = "";
   if (!rowid_name.empty()) {
-    sql += rowid_name;
+    sql += Quoted(rowid_name);
     comma = ", ";
   }
   for (const ShapeColumn& column : columns) {
@@ -147,7 +153,8 @@ std::string TableShape::ScanSql() const {
 
 std::string TableShape::LookupSql() const {
   if (!without_rowid) {
-    return rowid_name.empty() ? std::string() : ScanSql() + " WHERE " + rowid_name + " = ?1";
+    return rowid_name.empty() ? std::string()
+                              : ScanSql() + " WHERE " + Quoted(rowid_name) + " = ?1";
   }
   std::string sql = ScanSql();
   const char* word = " WHERE ";

@@ -33,7 +33,7 @@ struct TableShape {
   std::string create_sql;
   bool without_rowid = false;
   std::string rowid_name;  // by which statements reach it; empty: not at all, and it is not hashed
-  std::vector<ShapeColumn> columns;  // in the order of storage; those that are hashed
+  std::vector<ShapeColumn> columns;  // in the order of storage; those that are hashed by value
   // A column that was added has its default in rows from before, and the hook shows NULL for it.
   bool any_default = false;
   bool any_excluded = false;

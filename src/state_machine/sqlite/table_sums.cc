@@ -1,5 +1,6 @@
 #include "state_machine/sqlite/table_sums.h"
 
+#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -48,7 +49,6 @@ void TableSums::Close() {
 // ----------------------------------------------------------------------------------------
 
 TableSums::Table* TableSums::Find(const char* name) {
-  if (last_ != nullptr && last_->name == name) return last_;
   const auto it = tables_.find(std::string_view(name));
   if (it == tables_.end() || !it->second.exists) return nullptr;
   return last_ = &it->second;
@@ -80,7 +80,8 @@ void TableSums::SetSum(Table* table, const RowSum& sum) {
 
 void TableSums::OnRow(int operation, const char* name, int64_t old_rowid, int64_t new_rowid) {
   if (db_ == nullptr) return;
-  Table* const table = Find(name);
+  const bool again = last_ != nullptr && std::strcmp(last_->name.c_str(), name) == 0;
+  Table* const table = again ? last_ : Find(name);
   if (table == nullptr && IsInternalTable(name)) return;
   uint64_t gone = 0;
   uint64_t come = 0;
@@ -89,7 +90,8 @@ void TableSums::OnRow(int operation, const char* name, int64_t old_rowid, int64_
     rescan_.insert(name);  // made by the statement that runs, for one
     return;
   }
-  Touch(table);
+  // What this command has touched, this batch has.
+  if (table->command != command_) Touch(table);
   if (operation != SQLITE_INSERT) table->sum.Remove(gone);
   if (operation != SQLITE_DELETE) table->sum.Add(come);
 }
@@ -143,15 +145,15 @@ bool TableSums::LookUpOld(Table* table, int64_t rowid, uint64_t* result) {
 
 bool TableSums::HashNew(const Table& table, int operation, int64_t rowid, uint64_t* result) {
   const TableShape& shape = table.shape;
+  const bool by_number = shape.without_rowid && operation != SQLITE_UPDATE;
   RowHash hash;
   if (!shape.rowid_name.empty()) hash.Rowid(rowid);
-  for (size_t i = 0; i < shape.columns.size(); ++i) {
-    const ShapeColumn& column = shape.columns[i];
+  size_t place = 0;
+  for (const ShapeColumn& column : shape.columns) {
     sqlite3_value* value = nullptr;
-    const bool by_number = shape.without_rowid && operation != SQLITE_UPDATE;
     const int at = by_number ? column.number : column.storage;
     if (sqlite3_preupdate_new(db_, at, &value) != SQLITE_OK) return false;
-    hash.Value(i, value, column.as_real);
+    hash.Value(place++, value, column.as_real);
   }
   *result = hash.hash();
   return true;
