@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,9 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //                one whose commitment is durable
 //   own news     what a core takes for durable in its log is durable, and still in its log
 //   reads        a read index is not below what was committed when it was asked for
-//   equality     two nodes that have applied up to the same index hold the same rows
+//   equality     two nodes that have applied up to the same index hold the same rows, but for one
+//                whose data base has rotten; that one is fenced, and no other is; it lets no read
+//                go until its data base was replaced
 class Checker final : public Observer {
  public:
   Checker(World* world, const Nodes* nodes) : world_(world), nodes_(nodes) {}
@@ -38,6 +41,10 @@ class Checker final : public Observer {
   void SetOnDied(std::function<void(uint64_t node)> on_died) { on_died_ = std::move(on_died); }
   // The disk was emptied.
   void Forget(uint64_t node);
+  // A row of its data base has rotten.
+  void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
+  // Nodes of which that is so, and whose data base was not replaced since.
+  const std::set<uint64_t>& rotten_rows() const { return rotten_rows_; }
   // Compares what the node holds with what any other held at the same index.
   void Compare(uint64_t node);
 
@@ -49,13 +56,16 @@ class Checker final : public Observer {
                  const std::vector<raft::AppendTicket>& tickets) override;
   void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) override;
   void OnApplied(uint64_t node, LogIndex applied) override;
-  // No disk here changes what it holds, so whoever is fenced was led astray.
-  void OnFenced(uint64_t node, const std::string& why) override { Fail(node, "fenced: " + why); }
+  void OnFenced(uint64_t node, const std::string& why) override;
+  void OnReplacing(uint64_t node, LogIndex index) override { disks_[node].replacing = index; }
+  void OnReplaced(uint64_t node) override;
   void OnDied(uint64_t node, const std::string& why, bool may_be) override;
 
   LogIndex committed_last() const override { return invariants_.committed_last(); }
   uint64_t digests_compared() const { return digests_compared_; }
   uint64_t elections() const { return elections_; }
+  // Nodes that found by themselves that their rows had rotten, and were given others.
+  uint64_t rebuilt() const { return rebuilt_; }
 
  private:
   // A log and its hard state, as far as the checks need them.
@@ -81,6 +91,7 @@ class Checker final : public Observer {
     std::deque<Handed> handed;  // not known to be durable
     raft::InitialState found;   // at the last start
     LogIndex digested;
+    LogIndex replacing;  // the last snapshot that was to take the place of the data base
     MemberId member;
     // At the last output.
     Term led;
@@ -111,6 +122,9 @@ class Checker final : public Observer {
   // For a person who looks for the cause of a difference: CAIRN_SIM_DUMPS in the environment.
   const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;
   std::map<LogIndex, std::string> dumps_;
+  std::set<uint64_t> rotten_rows_;
+  std::set<uint64_t> fenced_;
+  uint64_t rebuilt_ = 0;
   uint64_t digests_compared_ = 0;
   uint64_t elections_ = 0;
   Term last_leader_term_;

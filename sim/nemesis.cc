@@ -101,6 +101,7 @@ void Nemesis::Bring(Fault fault) {
     case Fault::kMembership: return ChangeMembership();
     case Fault::kTransferLead: return TransferLead();
     case Fault::kRot: return Rot(AnyNode());
+    case Fault::kRowRot: return RotRow(AnyNode());
     case Fault::kUpgrade: return Upgrade();
     default: return BringToNode(fault, AnyNode());
   }
@@ -277,10 +278,14 @@ void Nemesis::Start(uint64_t id) {
   world_->Fail("node " + std::to_string(id) + " does not start: " + status.ToString());
 }
 
+bool Nemesis::HasRot(uint64_t id) const {
+  return rotten_.contains(id) || checker_->rotten_rows().contains(id);
+}
+
 // Of the voters in force, few enough have lost their disks if this one does too, and all others are
 // there to tell who the voters are.
 bool Nemesis::MayLoseDisk(uint64_t id) {
-  if (changing_ || rotten_.contains(id)) return false;
+  if (changing_ || HasRot(id)) return false;
   for (auto& [other, node] : *nodes_) {
     if (other != id && (!node->running() || node->process()->dead())) return false;
   }
@@ -292,7 +297,7 @@ bool Nemesis::MayLoseDisk(uint64_t id) {
   for (const MemberId voter : now.voters) {
     const uint64_t lives_on = now.info.at(voter).node_id;
     const bool is_lost =
-        lives_on == id || rotten_.contains(lives_on) || nodes_->at(lives_on)->member() != voter;
+        lives_on == id || HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
     if (is_lost) ++lost;
   }
   return lost <= (now.voters.size() - 1) / 2;
@@ -323,6 +328,17 @@ void Nemesis::Rot(uint64_t id) {
   });
 }
 
+// In rows that no client asks for: until the scrub has seen it, a node would answer whatever the
+// bit has made of them. One node at a time, until its data base was replaced.
+void Nemesis::RotRow(uint64_t id) {
+  Node& node = *nodes_->at(id);
+  if (!checker_->rotten_rows().empty() || !MayLoseDisk(id) || !node.running()) return;
+  if (!config().voters.contains(node.member())) return;
+  if (!FlipBitOfText(node.disk(), node.database_path(), Tasks::kColdText, rng_)) return;
+  ++brought_[Fault::kRowRot];
+  checker_->OnRowRotten(id);
+}
+
 void Nemesis::FailRead(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (!node.running()) return;
@@ -350,7 +366,9 @@ void Nemesis::Upgrade() {
 
 void Nemesis::ChangeMembership() {
   Process* leader = Leader();
-  if (leader == nullptr || changing_ || !rotten_.empty()) return;
+  if (leader == nullptr || changing_ || !rotten_.empty() || !checker_->rotten_rows().empty()) {
+    return;
+  }
   const raft::Configuration now = config();
   for (const MemberId voter : now.voters) {
     if (nodes_->at(now.info.at(voter).node_id)->member() != voter) return;  // being let in again
@@ -412,7 +430,7 @@ std::set<uint64_t> Nemesis::DrawMinority() {
   size_t left = (now.voters.size() - 1) / 2;
   for (const MemberId voter : now.voters) {
     const uint64_t lives_on = now.info.at(voter).node_id;
-    const bool is_lost = rotten_.contains(lives_on) || nodes_->at(lives_on)->member() != voter;
+    const bool is_lost = HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
     if (is_lost && left > 0) --left;
   }
   std::vector<uint64_t> nodes;

@@ -61,9 +61,11 @@ class Nemesis {
   void Partition();
   void CutSome(bool both_ways);
   void SetCutBetween(const std::set<uint64_t>& side, bool both_ways, bool cut);
+  bool HasRot(uint64_t node) const;
   bool MayLoseDisk(uint64_t node);
   void Wipe(uint64_t node);
   void Rot(uint64_t node);
+  void RotRow(uint64_t node);
   void FailRead(uint64_t node);
   void Upgrade();
   void LeaveOut(uint64_t node);

@@ -32,6 +32,11 @@ class Observer {
   virtual void OnApplied(uint64_t node, LogIndex applied) = 0;
   // The node found by itself that it does not hold what it should.
   virtual void OnFenced(uint64_t node, const std::string& why) = 0;
+  // A snapshot of `index` is about to take the place of its data base, in whatever order with the
+  // log.
+  virtual void OnReplacing(uint64_t node, LogIndex index) = 0;
+  // It has.
+  virtual void OnReplaced(uint64_t node) = 0;
   // The process ended itself (true: its disk failed it, which the server does not survive either),
   // or could not start.
   virtual void OnDied(uint64_t node, const std::string& why, bool may_be) = 0;

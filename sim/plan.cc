@@ -59,10 +59,20 @@ SteadyTime Interval(Rng& rng, Fault fault) {
 void DrawFaults(Rng& rng, double share, Plan* plan) {
   for (size_t i = 0; i < kFaults; ++i) {
     const auto fault = static_cast<Fault>(i);
+    if (fault == Fault::kRowRot) continue;
     const bool on = Chance(rng, share);
     const SteadyTime interval = Interval(rng, fault);
     if (on) plan->faults[fault] = interval;
   }
+}
+
+// From a generator of its own: what else a seed draws does not depend on it.
+void DrawRowRot(Plan* plan) {
+  Rng rng = World(plan->seed).Fork("row rot");
+  const bool on = Chance(rng, 0.6);
+  if (!on || plan->node.replica.digest_every == SteadyTime(0)) return;
+  plan->faults[Fault::kRowRot] = Pick(rng, {seconds(2), seconds(8), seconds(20)});
+  plan->workload.tasks.cold_rows = 20;
 }
 
 // Few random faults, so that the schedule comes to its end, and little time between its steps.
@@ -112,7 +122,7 @@ const char* FaultName(Fault fault) {
       "partial",  "clog",        "transfer",      "kill",       "power_cut", "cut_in_write",
       "blackout", "failed_sync", "stall",         "slow_disk",  "disk_full", "pause",
       "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump",
-      "rot",      "failed_read", "upgrade"};
+      "rot",      "failed_read", "upgrade",       "row_rot"};
   return kNames[static_cast<size_t>(fault)];
 }
 
@@ -192,6 +202,10 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
                            "churn, full, echo, overtake, handover, joint, mix");
+  }
+  if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
+      profile == "storm") {
+    DrawRowRot(&plan);
   }
   return plan;
 }

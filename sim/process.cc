@@ -495,6 +495,7 @@ void Process::OnScrubbed(LogIndex index, const Status& found) {
 
 void Process::OnInstalled(const Status& status, const node::AppliedReport& report,
                           LogIndex durable) {
+  if (status.ok()) observer_->OnReplaced(node_->id());
   apply_news_.push_back([this, status, report, durable] {
     Post([=](node::ReplicaCore& core) { core.OnInstalled(status, report, durable); });
   });

@@ -96,6 +96,7 @@ class Process final : public Endpoint,
   void Checkpoint() override { PushApply(node::ApplyWorker::CheckpointTask{}); }
   void ResumeApply(uint64_t stops) override { PushApply(node::ApplyWorker::ResumeTask{stops}); }
   void InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override {
+    observer_->OnReplacing(node_->id(), meta.index);
     PushApply(node::ApplyWorker::InstallTask{path, meta});
   }
   void Fence(const Status& why) override {

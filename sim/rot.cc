@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "log_store/log_format.h"
+#include "sim/digest.h"
 
 namespace cairn::sim {
 namespace {
@@ -77,6 +78,25 @@ bool FlipColdBit(FaultFileSystem& disk, const std::string& data_directory, Rng& 
   const Place& place = places[rng.Below(places.size())];
   disk.FlipByte(place.path, rng.Below(place.below), static_cast<uint8_t>(1U << rng.Below(8)));
   return true;
+}
+
+bool FlipBitOfText(FaultFileSystem& disk, const std::string& path, const std::string& text,
+                   Rng& rng) {
+  if (!disk.Holds(path)) return false;
+  const std::string bytes = disk.Contents(path);
+  std::vector<size_t> places;
+  for (size_t at = bytes.find(text); at != std::string::npos; at = bytes.find(text, at + 1)) {
+    places.push_back(at);
+  }
+  if (places.empty()) return false;
+  const uint64_t offset = places[rng.Below(places.size())] + rng.Below(text.size());
+  const auto mask = static_cast<uint8_t>(1U << rng.Below(8));
+  const Result<DatabaseDigest> before = DigestOfDatabase(disk, path);
+  disk.FlipByte(path, offset, mask);
+  const Result<DatabaseDigest> after = DigestOfDatabase(disk, path);
+  if (before.ok() && after.ok() && before->digest != after->digest) return true;
+  disk.FlipByte(path, offset, mask);
+  return false;
 }
 
 }  // namespace cairn::sim

@@ -13,4 +13,9 @@ namespace cairn::sim {
 // that a power cut tore, by anybody. False if there was nothing to flip.
 bool FlipColdBit(FaultFileSystem& disk, const std::string& data_directory, Rng& rng);
 
+// Flips one bit of a place in the file at `path` where `text` stands. False if it stands nowhere,
+// or SQLite reads that page from the WAL, so that the flip would not be seen, and is taken back.
+bool FlipBitOfText(FaultFileSystem& disk, const std::string& path, const std::string& text,
+                   Rng& rng);
+
 }  // namespace cairn::sim

@@ -124,13 +124,14 @@ Report Simulation::Run() {
   report.committed = checker_.committed_last().value();
   report.brought = nemesis_.brought();
   report.rot_refused = nemesis_.rot_refused();
+  report.rebuilt = checker_.rebuilt();
   for (const auto& [id, node] : nodes_) report.failed_reads += node->disk().failed_reads();
   report.judged = workload_.histories().counts();
   report.histories = std::make_shared<const Histories>(workload_.histories());
   return report;
 }
 
-// Every member runs under the id it has, and has applied all there is.
+// Every member runs under the id it has, has applied all there is, and holds what it was given.
 bool Simulation::Converged() {
   const raft::Configuration& config = nemesis_.config();
   if (config.joint() || config.voters.empty()) return false;
@@ -142,6 +143,7 @@ bool Simulation::Converged() {
       if (config.IsLearner(member)) continue;
       return false;
     }
+    if (checker_.rotten_rows().contains(info.node_id)) return false;
     const raft::CoreStatus status = node.process()->core().status().core;
     const LogIndex index = node.process()->state().applied_index();
     if (index != status.last || (applied && *applied != index)) return false;
@@ -169,6 +171,7 @@ std::string Simulation::Describe() {
            std::to_string(status.core.config.outgoing.size()) + " learners " +
            std::to_string(status.core.config.learners.size());
     if (node->paused_until() > world_.now()) out += " paused";
+    if (checker_.rotten_rows().contains(id)) out += " its rows have rotten";
     if (network_.cut(0, id) || network_.cut(id, 0)) out += " cut from clients";
     if (!status.waiting_for.empty()) out += " waits: " + status.waiting_for;
     if (!status.trouble.ok()) out += " trouble: " + status.trouble.ToString();

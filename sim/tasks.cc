@@ -109,6 +109,10 @@ Task Tasks::MakeTables() {
     add("INSERT INTO accounts VALUES(" + std::to_string(id) + ", " +
         std::to_string(kBankTotal / kAccounts) + ", 0)");
   }
+  if (options_.cold_rows > 0) add("CREATE TABLE cold(id INTEGER PRIMARY KEY, v TEXT NOT NULL)");
+  for (int i = 0; i < options_.cold_rows; ++i) {
+    add("INSERT INTO cold(v) VALUES('" + std::string(kColdText) + "')");
+  }
   Task task;
   task.f = "make tables";
   task.first = Write(std::move(statements));

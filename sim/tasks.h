@@ -52,6 +52,7 @@ struct Task {
 struct TaskOptions {
   int keys = 8;  // counters and registers
   double read_share = 0.4;
+  int cold_rows = 0;  // of a table that is made once and then left alone
   // How much of the load each kind of data has.
   std::array<int, kFamilies> weights{4, 2, 2, 4, 1, 2, 1};
 };
@@ -61,6 +62,8 @@ class Tasks {
   Tasks(Rng rng, TaskOptions options) : rng_(rng), options_(options) {}
 
   static constexpr int64_t kBankTotal = 600;
+  // What all cold rows hold, and nothing else does.
+  static constexpr char kColdText[] = "this row is neither read nor written by any client";
 
   Task MakeTables();
   Task Draw();

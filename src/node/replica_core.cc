@@ -22,6 +22,9 @@ constexpr size_t kPendingReadsMax = 65536;
 // Election timeouts between two attempts of an unfit leader to hand over. Long, or leadership would
 // go round and round among nodes whose disks are all full.
 constexpr uint64_t kHandoverElections = 100;
+// Of one that does not apply the log: it serves nothing, so nothing is lost by trying again soon,
+// and the first attempt comes when the others may not have caught up yet.
+constexpr uint64_t kTroubledHandoverElections = 4;
 // How long a member that was removed is still talked to, so that it learns of its removal.
 constexpr uint64_t kLingerElections = 30;
 // Members that only later configurations name, and that are answered where they say they live.
@@ -262,7 +265,8 @@ void ReplicaCore::WatchDisk(SteadyTime now) {
   // leader that can do little is better than none.
   const bool unfit = free_bytes_low_ || !apply_trouble_.ok();
   if (unfit && is_leader() && ticks_ >= next_handover_tick_) {
-    next_handover_tick_ = ticks_ + kHandoverElections * options_.election_ticks;
+    const uint64_t pause = apply_trouble_.ok() ? kHandoverElections : kTroubledHandoverElections;
+    next_handover_tick_ = ticks_ + pause * options_.election_ticks;
     raft_->Step(raft::TransferLeader{});
   }
 }

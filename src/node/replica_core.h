@@ -195,6 +195,7 @@ class ReplicaCore {
   void OnDigestVerdict(MemberId from, const raft::DigestVerdict& verdict);
   void SettleDigest(LogIndex index, const state_machine::StateDigest& right);
   bool MayLeaveService(MemberId member) const;
+  void HandOverDamaged();
   void WaitToLetMembersLeave() { next_leave_tick_ = ticks_ + 2 * options_.election_ticks; }
   void SendToMember(MemberId to, raft::MessageBody body);
   void Fence(Status why);

@@ -20,6 +20,9 @@ using state_machine::StateDigest;
 constexpr uint64_t kReportElections = 4;
 // After that the next digest is of more use.
 constexpr int kReportsMax = 30;
+// Between two attempts of a damaged leader to hand over, in election timeouts: should all find
+// damage, leadership must not go round and round.
+constexpr uint64_t kDamagedHandoverElections = 20;
 
 }  // namespace
 
@@ -93,7 +96,7 @@ void ReplicaCore::OnDigestReport(MemberId from, const raft::DigestReport& report
   if (!is_leader()) return;
   const MemberId self = boot_.record().member;
   if (report.damaged) {
-    if (!MayLeaveService(from)) return;
+    if (!MayLeaveService(from)) return from == self ? HandOverDamaged() : void();
     WaitToLetMembersLeave();
     if (from == self) return Fence(damage_);
     raft::DigestVerdict leave;
@@ -109,6 +112,16 @@ void ReplicaCore::OnDigestReport(MemberId from, const raft::DigestReport& report
       SendToMember(answer.to, raft::DigestVerdict{answer.index, answer.right.a, answer.right.b});
     }
   }
+}
+
+// A leader that may not leave service because others are out of it. What they wait for may be a
+// snapshot, which comes from the leader, and this one's they refuse: they and it would wait for
+// each other for ever.
+void ReplicaCore::HandOverDamaged() {
+  if (ticks_ < std::max(next_leave_tick_, next_handover_tick_)) return;
+  next_handover_tick_ = ticks_ + kDamagedHandoverElections * options_.election_ticks;
+  LOG_WARN("the data base of this leader is damaged, and too few others serve: it hands over");
+  raft_->Step(raft::TransferLeader{});
 }
 
 // A scrub that is wrong itself would find damage on all nodes at once. So they leave one at a time,

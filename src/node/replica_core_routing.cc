@@ -296,6 +296,8 @@ void ReplicaCore::OnSoftStateChanged() {
   ++version_;
   const bool deposed = last_role_ == raft::Role::kLeader && role != raft::Role::kLeader;
   if (role == raft::Role::kLeader && last_role_ != role) WaitToLetMembersLeave();
+  // Another leader's snapshot may end the trouble that the last one's did not.
+  if (raft_->leader() != last_leader_) snapshot_pause_ticks_ = next_snapshot_tick_ = 0;
   last_term_ = raft_->term();
   last_role_ = role;
   last_leader_ = raft_->leader();

@@ -108,6 +108,43 @@ TEST_F(Digests, AMemberWhoseFileIsDamagedIsFencedAndRebuiltAlsoIfItLeads) {
   }
 }
 
+// It waits for a snapshot, and only a leader sends one: a damaged leader's it would refuse for
+// ever, and because it is out of service that leader may not leave.
+TEST_F(Digests, ADamagedLeaderHandsOverWhileAnotherMemberWaitsForASnapshot) {
+  Start(3);
+  const uint64_t damaged = cluster_->AwaitLeader();
+  const uint64_t waits = damaged % 3 + 1;
+  state(waits).FailInstalls(1000);
+  state(waits).Damage();
+  ASSERT_TRUE(Eventually([&] { return digests(waits).fences == 1; }));
+  state(damaged).Damage();
+  ASSERT_TRUE(Eventually([&] { return cluster_->replica(6 - damaged - waits).is_leader(); }));
+  EXPECT_EQ(digests(damaged).fences, 0u) << "it stays in service until the other is back";
+  state(waits).FailInstalls(0);
+  ASSERT_TRUE(WriteUntil([&] { return state(damaged).installs() > 0; }));
+  ASSERT_TRUE(WriteUntil([&] { return cluster_->replica(damaged).status().trouble.ok(); }));
+  EXPECT_TRUE(cluster_->replica(waits).status().trouble.ok());
+  EXPECT_TRUE(Eventually([&] { return AllEqual(3); }));
+}
+
+// Its first attempt may come before the others have caught up with its log, or be lost.
+TEST_F(Digests, AFencedMemberThatLeadsTriesSoonAndAgainToHandOver) {
+  Start(3);
+  const uint64_t fenced = cluster_->AwaitLeader() % 3 + 1;
+  state(fenced).FailInstalls(1000);
+  state(fenced).Damage();
+  ASSERT_TRUE(Eventually([&] { return cluster_->replica(fenced).status().fenced; }));
+  const auto& options = cluster_->node(fenced).options;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(Eventually([&] { return cluster_->AwaitLeader() != fenced; }));
+    (void)cluster_->Transfer(cluster_->AwaitLeader(), fenced);
+    const auto led = std::chrono::steady_clock::now();
+    ASSERT_TRUE(Eventually([&] { return cluster_->AwaitLeader() != fenced; }));
+    const auto until = std::chrono::steady_clock::now();
+    EXPECT_LT((until - led) / (options.tick * options.election_ticks), 50);
+  }
+}
+
 // A scrub that is itself mistaken finds the same everywhere: the cluster must not go down for it.
 TEST_F(Digests, NotAllMembersLeaveServiceAtOnceWhenTheScrubsOfAllFindDamage) {
   Start(3);
