@@ -216,8 +216,13 @@ TEST(QueryPace, AClientThatDoesNotReadEndsItsQueryAndNoMessageIsTouchedBefore) {
   request.mutable_statement()->set_sql("1000000000");
   request.set_timeout_ms(200);
   const auto stream = stub->Query(&context, request);
-  // Longer than the query may take; what it sends meanwhile fills the connection's window.
-  std::this_thread::sleep_for(milliseconds(600));
+  // What it sends fills the connection's window; then the client is too slow. Were it to read
+  // before, it would be fast enough for ever.
+  const SteadyTime by = SystemClock().SteadyNow() + kPatience;
+  while (replica.fake_state().queries_ended() == 0 && SystemClock().SteadyNow() < by) {
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  ASSERT_EQ(replica.fake_state().queries_ended(), 1);
   v1::QueryResponse response;
   int64_t rows = 0;
   while (stream->Read(&response)) {
