@@ -14,6 +14,10 @@ inline constexpr bool kSanitized = false;
 
 // How many of the samples that `make test` takes are taken in this build.
 constexpr uint64_t Samples(uint64_t count) { return kSanitized ? (count + 9) / 10 : count; }
+// The ticks of clusters, and what is waited for, are so many times as long. A leader whose threads
+// wait for a processor longer than an election timeout is deposed, again and again: under a
+// sanitizer on a busy machine, nothing else would happen.
+inline constexpr int kSlowness = kSanitized ? 4 : 1;
 // Every how many of what `make test` tries each of, or each `stride`th.
 constexpr uint64_t Stride(uint64_t stride) { return kSanitized ? 7 * stride : stride; }
 

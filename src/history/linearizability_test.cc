@@ -375,7 +375,7 @@ TEST(Linearizability, JudgesTenThousandOperations) {
   for (const int64_t keys : {int64_t{1}, int64_t{20}}) {
     for (const ModelKind kind : {ModelKind::kRegister, ModelKind::kCounter, ModelKind::kList}) {
       GeneratorOptions options;
-      options.operations = 10'000;
+      options.operations = Samples(10'000);
       options.processes = 10;
       options.info_per_mille = 5;
       const System system = SystemOf(kind, keys);

@@ -22,11 +22,6 @@
 
 namespace cairn::node {
 
-// The ticks of clusters, and what is waited for, are so many times as long. A leader whose threads
-// wait for a processor longer than an election timeout is deposed, again and again: under a
-// sanitizer on a busy machine, nothing else would happen.
-inline constexpr int kSlowness = kSanitized ? 4 : 1;
-
 // Appends the SQL text of every statement to a list, each command once however often its id comes.
 // What was not checkpointed is lost by Crash.
 class ListStateMachine final : public state_machine::StateMachine {

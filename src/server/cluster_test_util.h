@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/sanitized.h"
 #include "cairn/client.h"
 #include "client/cluster_client.h"
 #include "server/port_check.h"
@@ -32,6 +33,7 @@ class TestCluster {
     for (size_t i = 0; i < nodes; ++i) {
       ServerOptions options;
       options.node_id = i + 1;
+      options.tick *= kSlowness;
       options.port = ports[i]->port();
       options.db_path = directory_ + "/node" + std::to_string(i + 1) + ".db";
       if (nodes > 1) options.peers = peers;
@@ -63,16 +65,17 @@ class TestCluster {
   }
   const std::string& directory() const { return directory_; }
 
-  // Index of the leader, once the running nodes agree; -1 after 10 seconds.
+  // Index of the leader, once the running nodes agree; -1 after 30 seconds (times kSlowness).
   int AwaitLeader() {
-    const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(30);
+    const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(30) * kSlowness;
     while (SystemClock().SteadyNow() < by) {
       std::map<uint64_t, size_t> votes;
       size_t running = 0;
       for (size_t i = 0; i < servers_.size(); ++i) {
         if (servers_[i] == nullptr) continue;
         ++running;
-        const auto status = client::ClusterClient(address(i)).Status(std::chrono::seconds(5));
+        const auto status =
+            client::ClusterClient(address(i)).Status(std::chrono::seconds(5) * kSlowness);
         if (status.ok() && status->leader_node_id() != 0) ++votes[status->leader_node_id()];
       }
       if (votes.size() == 1 && votes.begin()->second == running) {
@@ -87,7 +90,7 @@ class TestCluster {
     ClientOptions options;
     options.endpoints = std::move(endpoints);
     options.pin_endpoint = pin;
-    options.timeout = std::chrono::seconds(30);
+    options.timeout = std::chrono::seconds(30) * kSlowness;
     return *Client::Connect(options);
   }
 

@@ -44,7 +44,7 @@ class DatabaseServiceTest : public ::testing::Test {
     v1::SessionResponse response;
   };
   Answer Ask(client::SessionChannel* channel, v1::SessionRequest request,
-             milliseconds timeout = milliseconds(10000)) {
+             milliseconds timeout = kPatience) {
     std::promise<Answer> promise;
     channel->Send(std::move(request), In(timeout),
                   [&](const Status& status, v1::SessionResponse* response) {
@@ -217,8 +217,13 @@ TEST(QueryPace, AClientThatDoesNotReadEndsItsQueryAndNoMessageIsTouchedBefore) {
   request.mutable_statement()->set_sql("1000000000");
   request.set_timeout_ms(200);
   const auto stream = stub->Query(&context, request);
-  // Longer than the query may take; what it sends meanwhile fills the connection's window.
-  std::this_thread::sleep_for(milliseconds(600));
+  // What it sends fills the connection's window; then the client is too slow. Were it to read
+  // before, it would be fast enough for ever.
+  const SteadyTime by = SystemClock().SteadyNow() + kPatience;
+  while (replica.fake_state().queries_ended() == 0 && SystemClock().SteadyNow() < by) {
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  ASSERT_EQ(replica.fake_state().queries_ended(), 1);
   v1::QueryResponse response;
   int64_t rows = 0;
   while (stream->Read(&response)) {
@@ -257,7 +262,7 @@ TEST_F(DatabaseServiceTest, ASessionAnswers1000RequestsInFlightEachOnce) {
   for (int i = 0; i < 1000; ++i) {
     v1::SessionRequest request;
     request.mutable_execute()->add_statements()->set_sql("INSERT " + std::to_string(i));
-    channel->Send(std::move(request), In(milliseconds(20000)),
+    channel->Send(std::move(request), In(kPatience),
                   [&](const Status& status, v1::SessionResponse* response) {
                     EXPECT_TRUE(status.ok() && response->has_execute());
                     if (++answered == 1000) all.set_value();
@@ -279,14 +284,16 @@ TEST_F(DatabaseServiceTest, MoreThan4096RequestsInFlightOnOneStreamAreRefused) {
   std::promise<void> refusals;
   std::promise<void> all;
   for (int i = 0; i < 4196; ++i) {
-    channel->Send(QueryRequest("1"), In(milliseconds(20000)),
+    channel->Send(QueryRequest("1"), In(kPatience),
                   [&](const Status& status, v1::SessionResponse* response) {
-                    ASSERT_TRUE(status.ok()) << status;
-                    if (response->has_error() && ++refused == 100) refusals.set_value();
+                    EXPECT_TRUE(status.ok()) << status;
+                    if (status.ok() && response->has_error() && ++refused == 100) {
+                      refusals.set_value();
+                    }
                     if (++answered == 4196) all.set_value();
                   });
   }
-  refusals.get_future().get();
+  EXPECT_EQ(refusals.get_future().wait_for(kPatience), std::future_status::ready);
   replica_.HoldBarriers(false);
   all.get_future().get();
   EXPECT_EQ(refused, 100);
@@ -311,7 +318,7 @@ TEST_F(DatabaseServiceTest, AStreamCutWithRequestsInFlightLeavesTheNodeWhole) {
   replica_.HoldBarriers(true);
   std::atomic<int> failed{0};
   for (int i = 0; i < 100; ++i) {
-    channel->Send(QueryRequest("1"), In(milliseconds(20000)),
+    channel->Send(QueryRequest("1"), In(kPatience),
                   [&](const Status& status, v1::SessionResponse*) {
                     if (!status.ok()) ++failed;
                   });
@@ -353,14 +360,14 @@ TEST_F(DatabaseServiceTest, ChangeOfMembershipStreamsProgressAndAVerdict) {
   request.set_address("127.0.0.1:50054");
   std::vector<std::string> lines;
   EXPECT_TRUE(cluster
-                  .ChangeMembership(request, milliseconds(5000),
+                  .ChangeMembership(request, milliseconds(5000) * kSlowness,
                                     [&](const std::string& line) { lines.push_back(line); })
                   .ok());
   EXPECT_EQ(lines, (std::vector<std::string>{"learner added", "learner caught up"}));
   request.set_address("nonsense");
-  EXPECT_EQ(cluster.ChangeMembership(request, milliseconds(5000), nullptr).code(),
+  EXPECT_EQ(cluster.ChangeMembership(request, milliseconds(5000) * kSlowness, nullptr).code(),
             StatusCode::kInvalidArgument);
-  const auto status = cluster.Status(milliseconds(5000));
+  const auto status = cluster.Status(milliseconds(5000) * kSlowness);
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(status->role(), v1::ROLE_LEADER);
 }
@@ -370,13 +377,14 @@ TEST_F(DatabaseServiceTest, LevelLocalNeedsNoLeaderAndLinearizableSaysUnavailabl
   client::ClusterClient node(harness_.address());
   v1::GetVersionRequest request;
   request.set_level(v1::VERSION_LEVEL_LOCAL);
-  EXPECT_TRUE(node.GetVersion(request, milliseconds(5000)).ok());
+  EXPECT_TRUE(node.GetVersion(request, milliseconds(5000) * kSlowness).ok());
   request.set_level(v1::VERSION_LEVEL_LINEARIZABLE);
-  EXPECT_EQ(node.GetVersion(request, milliseconds(5000)).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(node.GetVersion(request, milliseconds(5000) * kSlowness).status().code(),
+            StatusCode::kUnavailable);
   v1::GetTransactionRequest transaction;
   transaction.set_tx_id("known");
   transaction.set_level(v1::VERSION_LEVEL_LOCAL);
-  const auto found = node.GetTransaction(transaction, milliseconds(5000));
+  const auto found = node.GetTransaction(transaction, milliseconds(5000) * kSlowness);
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found->state(), v1::TRANSACTION_STATE_COMMITTED);
 }
@@ -412,7 +420,7 @@ TEST_F(DatabaseServiceTest, TheClientFailsOverToAnotherNodeAndEveryWriteTakesEff
 TEST_F(DatabaseServiceTest, TheClientReadsAResultTooLargeForOneMessageAsAStreamUpToItsBound) {
   ClientOptions options;
   options.endpoints = {harness_.address()};
-  options.timeout = std::chrono::seconds(30);
+  options.timeout = std::chrono::seconds(30) * kSlowness;
   auto client = Client::Connect(options);
   ASSERT_TRUE(client.ok());
   const Result<QueryResult> large = (*client)->Query({"1000000", {}, {}});
@@ -514,7 +522,7 @@ TEST_F(DatabaseServiceTest, ARelayedChangeOfMembershipEndsWithItsClient) {
   ASSERT_TRUE(reader->Read(&line));
   EXPECT_EQ(line.progress(), "under way");
   context.TryCancel();
-  EXPECT_EQ(cancelled.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(cancelled.wait_for(kPatience), std::future_status::ready);
   reader->Finish();
 }
 

@@ -13,11 +13,28 @@ using state_machine::CommandResult;
 
 class FakeView final : public state_machine::ReadView {
  public:
-  explicit FakeView(LogIndex applied) : applied_(applied) {}
+  FakeView(LogIndex applied, std::atomic<int>* queries_ended)
+      : applied_(applied), queries_ended_(queries_ended) {}
   LogIndex applied() const override { return applied_; }
 
   Status Query(const Statement& statement, const state_machine::QueryLimits& limits,
                state_machine::RowSink* sink) override {
+    Status status = Answer(statement, limits, sink);
+    ++*queries_ended_;
+    return status;
+  }
+  Result<int64_t> Version(const std::string& table) override {
+    return table.empty() ? static_cast<int64_t>(applied_.value()) : 0;
+  }
+  Result<state_machine::TxInfo> Transaction(const std::string& tx_id) override {
+    state_machine::TxInfo info;
+    if (tx_id == "known") info.state = state_machine::TxState::kCommitted;
+    return info;
+  }
+
+ private:
+  static Status Answer(const Statement& statement, const state_machine::QueryLimits& limits,
+                       state_machine::RowSink* sink) {
     const std::string& sql = statement.sql;
     RETURN_IF_ERROR(sink->OnColumns({{"value", "INTEGER"}}));
     if (sql == "big") return sink->OnRow({std::string(5 << 20, 'x')});
@@ -34,17 +51,9 @@ class FakeView final : public state_machine::ReadView {
     }
     return OkStatus();
   }
-  Result<int64_t> Version(const std::string& table) override {
-    return table.empty() ? static_cast<int64_t>(applied_.value()) : 0;
-  }
-  Result<state_machine::TxInfo> Transaction(const std::string& tx_id) override {
-    state_machine::TxInfo info;
-    if (tx_id == "known") info.state = state_machine::TxState::kCommitted;
-    return info;
-  }
 
- private:
   const LogIndex applied_;
+  std::atomic<int>* const queries_ended_;
 };
 
 }  // namespace
@@ -77,7 +86,8 @@ Status FakeState::CheckProposal(const Command& command) {
 
 Result<std::unique_ptr<state_machine::ReadView>> FakeState::OpenReadView(SteadyTime) {
   ++views_opened_;
-  return std::unique_ptr<state_machine::ReadView>(std::make_unique<FakeView>(applied_index()));
+  return std::unique_ptr<state_machine::ReadView>(
+      std::make_unique<FakeView>(applied_index(), &queries_ended_));
 }
 
 CommandResult FakeState::ApplyOne(const Command& command) {

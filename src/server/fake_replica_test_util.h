@@ -52,6 +52,7 @@ class FakeState final : public state_machine::StateMachine {
   int executions(const std::string& sql) const;
   std::vector<state_machine::Command> commands() const;
   int views_opened() const { return views_opened_; }
+  int queries_ended() const { return queries_ended_; }
 
  private:
   mutable std::mutex mutex_;
@@ -61,6 +62,7 @@ class FakeState final : public state_machine::StateMachine {
   std::map<std::string, bool> sessions_;
   std::vector<state_machine::Command> commands_;
   std::atomic<int> views_opened_{0};
+  std::atomic<int> queries_ended_{0};
   std::atomic<bool> echo_refusals_{false};
 };
 

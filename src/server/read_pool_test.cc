@@ -5,6 +5,7 @@
 #include <atomic>
 #include <future>
 
+#include "base/sanitized.h"
 #include "server/fake_replica_test_util.h"
 
 namespace cairn::server {
@@ -29,7 +30,8 @@ class ReadPoolTest : public ::testing::Test {
     pool_ = std::make_unique<ReadPool>(&replica_, &clock_, options);
   }
   std::future<Status> Read(node::ReadOptions options = {},
-                           milliseconds timeout = milliseconds(5000), size_t bytes = 0) {
+                           milliseconds timeout = milliseconds(5000) * kSlowness,
+                           size_t bytes = 0) {
     auto promise = std::make_shared<std::promise<Status>>();
     pool_->Submit(
         {options, clock_.SteadyNow() + timeout,
@@ -121,7 +123,7 @@ TEST_F(ReadPoolTest, AReadThatTakesLongHoldsUpNoneOfThoseThatShareItsView) {
   replica_.HoldBarriers(false);
   EXPECT_NE(slow.get_future().get(), nullptr);
   for (auto& read : others) {
-    ASSERT_EQ(read.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    ASSERT_EQ(read.wait_for(std::chrono::seconds(20) * kSlowness), std::future_status::ready);
     EXPECT_TRUE(read.get().ok());
   }
   release.set_value();

@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "base/sanitized.h"
 #include "server/fake_replica_test_util.h"
 
 namespace cairn::server {
@@ -36,7 +37,8 @@ class RouterTest : public ::testing::Test {
     return command;
   }
 
-  Result<CommandResult> Write(Command command, milliseconds timeout = milliseconds(5000),
+  Result<CommandResult> Write(Command command,
+                              milliseconds timeout = milliseconds(5000) * kSlowness,
                               bool forwarded = false) {
     std::promise<Result<CommandResult>> promise;
     router_->Write(std::move(command), clock_.SteadyNow() + timeout, forwarded,
@@ -116,7 +118,7 @@ TEST_F(RouterTest, AfterATryOfUnknownOutcomeOnlyUnknownIsTrueWithoutALeader) {
 TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
   replica_.SetLeader(false, std::nullopt);
   std::promise<Result<CommandResult>> promise;
-  router_->Write(Insert("a"), clock_.SteadyNow() + milliseconds(5000), false,
+  router_->Write(Insert("a"), clock_.SteadyNow() + milliseconds(5000) * kSlowness, false,
                  [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
   replica_.SetLeader(true, LeaderHint{1, "self:1"});
   const Result<CommandResult> result = promise.get_future().get();

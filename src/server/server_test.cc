@@ -134,7 +134,7 @@ TEST(ServerSingle, AClientAndAToolWorkWithinASecondOfTheServersRestart) {
   TestCluster cluster(1);
   ClientOptions options;
   options.endpoints = cluster.addresses();
-  options.timeout = milliseconds(200);
+  options.timeout = milliseconds(200) * kSlowness;
   const auto client = *Client::Connect(options);
   client::ClusterClient tool(cluster.address(0));
   ASSERT_TRUE(tool.Status(milliseconds(5000)).ok());
@@ -142,16 +142,16 @@ TEST(ServerSingle, AClientAndAToolWorkWithinASecondOfTheServersRestart) {
   const SteadyTime until = SystemClock().SteadyNow() + milliseconds(4000);
   while (SystemClock().SteadyNow() < until) {
     EXPECT_FALSE(client->Query(Sql("SELECT 1")).ok());
-    EXPECT_FALSE(tool.Status(milliseconds(200)).ok());
+    EXPECT_FALSE(tool.Status(milliseconds(200) * kSlowness).ok());
   }
   cluster.StartNode(0);
   const SteadyTime started = SystemClock().SteadyNow();
-  while (!tool.Status(milliseconds(200)).ok()) {
+  while (!tool.Status(milliseconds(200) * kSlowness).ok()) {
   }
-  EXPECT_LT(SystemClock().SteadyNow() - started, milliseconds(1000));
+  EXPECT_LT(SystemClock().SteadyNow() - started, milliseconds(1000) * kSlowness);
   while (!client->Query(Sql("SELECT 1")).ok()) {
   }
-  EXPECT_LT(SystemClock().SteadyNow() - started, milliseconds(1500));
+  EXPECT_LT(SystemClock().SteadyNow() - started, milliseconds(1500) * kSlowness);
 }
 
 TEST(ServerSingle, RefusesWhatIsNotOneWritingStatement) {
@@ -227,7 +227,7 @@ TEST(ServerSingle, HealthAndReflectionAreServed) {
     }
     return bytes;
   };
-  const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(10);
+  const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(10) * kSlowness;
   while (health() != std::string("\x08\x01", 2) && SystemClock().SteadyNow() < by) {
   }
   EXPECT_EQ(health(), std::string("\x08\x01", 2));
@@ -405,7 +405,7 @@ TEST(ServerCluster, WithoutAMajorityTheAnswersAreUnavailableAndTheSeedsVersionZe
   ASSERT_TRUE(client->Execute({Sql("CREATE TABLE t (a)")}).ok());
   cluster.StopNode(0);
   cluster.StopNode(1);
-  const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(20);
+  const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(20) * kSlowness;
   client::ClusterClient node(cluster.address(2));
   bool leaderless = false;
   while (!leaderless && SystemClock().SteadyNow() < by) {
@@ -428,7 +428,7 @@ TEST(ServerCluster, WithoutAMajorityTheAnswersAreUnavailableAndTheSeedsVersionZe
             grpc::StatusCode::UNAVAILABLE);
   v1::GetVersionRequest local;
   local.set_level(v1::VERSION_LEVEL_LOCAL);
-  const auto own = node.GetVersion(local, milliseconds(5000));
+  const auto own = node.GetVersion(local, milliseconds(5000) * kSlowness);
   ASSERT_TRUE(own.ok()) << own.status();
   EXPECT_EQ(own->version(), 1);
 }
@@ -439,7 +439,7 @@ TEST(ServerCluster, LeadershipIsTransferredThroughAnyNode) {
   ASSERT_GE(leader, 0);
   const size_t follower = (static_cast<size_t>(leader) + 1) % 3;
   const auto moved = client::ClusterClient(cluster.address(follower))
-                         .TransferLeadership(follower + 1, milliseconds(10000));
+                         .TransferLeadership(follower + 1, milliseconds(10000) * kSlowness);
   ASSERT_TRUE(moved.ok()) << moved.status();
   EXPECT_EQ(*moved, follower + 1);
   EXPECT_EQ(cluster.AwaitLeader(), static_cast<int>(follower));

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sanitized.h"
 #include "server/api.h"
 #include "server/cluster_service.h"
 #include "server/database_service.h"
@@ -19,6 +20,8 @@
 #include "server/seed_service.h"
 
 namespace cairn::server {
+
+inline constexpr std::chrono::milliseconds kPatience{20000 * kSlowness};
 
 class ServiceHarness {
  public:
@@ -35,7 +38,7 @@ class ServiceHarness {
     reads.view_tasks_max = 1;
     streams_ = std::make_unique<ReadPool>(replica, clock_, reads);
     api_ = std::make_unique<Api>(replica, router_.get(), reads_.get(), clock_,
-                                 std::chrono::seconds(10));
+                                 std::chrono::seconds(10) * kSlowness);
     services_.push_back(
         NewSeedService(api_.get(), replica, clock_, [replica] { return CanServe(*replica); }));
     services_.push_back(

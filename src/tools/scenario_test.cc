@@ -5,6 +5,7 @@
 
 #include <sstream>
 
+#include "base/sanitized.h"
 #include "tools/fake_cluster_test_util.h"
 
 namespace cairn::tools {
@@ -27,8 +28,8 @@ class ScenarioVerdict : public testing::Test {
       for (const auto& node : nodes_) options.addresses.push_back(node->address());
     }
     options.mode = mode;
-    options.call_timeout = milliseconds(1000);
-    options.retry_timeout = milliseconds(500);
+    options.call_timeout = milliseconds(1000) * kSlowness;
+    options.retry_timeout = milliseconds(500) * kSlowness;
     out_.str("");
     return RunScenario(name, options, &out_);
   }

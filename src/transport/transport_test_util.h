@@ -16,12 +16,13 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/sanitized.h"
 #include "transport/transport.h"
 
 namespace cairn::transport {
 
 inline constexpr GroupId kGroup{1};
-inline constexpr std::chrono::seconds kPatience{20};
+inline constexpr std::chrono::seconds kPatience{20 * kSlowness};
 
 // Records what it is told; tests wait for what they expect.
 class RecordingHandler final : public Handler {

@@ -141,7 +141,7 @@ TEST_P(PowerCuts, AtEveryOperationLeaveAPrefixOfTheLogThatIsNoShorterThanTheDura
   std::set<uint64_t> durable_seen;
   // The four kinds of loss share the operations among them: all four at each would take minutes.
   const uint64_t first = 1 + static_cast<uint64_t>(GetParam());
-  for (uint64_t k = first; k <= operations && !HasFatalFailure(); k += 4) {
+  for (uint64_t k = first; k <= operations && !HasFatalFailure(); k += Stride(4)) {
     FaultFileSystem fs(k);
     Prepare(&fs);
     fs.Inject(k, Fault::kPowerCut);
@@ -169,7 +169,7 @@ TEST_P(PowerCuts, WhileTheWalOfACrashIsTakenInLeaveAllThatWasThere) {
     machine = OpenOn(*fs);
     return fs;
   };
-  for (uint64_t k = 1;; ++k) {
+  for (uint64_t k = 1;; k += Stride(1)) {
     auto fs = killed(k);
     fs->KillProcess();
     fs->Inject(k, Fault::kPowerCut);
@@ -305,7 +305,7 @@ TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
 TEST_F(DiskFaults, AnErrorAtEveryReadIsTroubleAndNeverAResult) {
   const uint64_t reads = Measured().reads();
   ASSERT_GT(reads, 100u);
-  for (uint64_t k = 1; k <= reads && !HasFatalFailure(); ++k) {
+  for (uint64_t k = 1; k <= reads && !HasFatalFailure(); k += Stride(1)) {
     FaultFileSystem fs(k);
     Prepare(&fs);
     fs.InjectRead(k);
