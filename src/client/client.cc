@@ -92,7 +92,7 @@ class ClientImpl final : public Client {
     read->bytes_max = options.result_bytes_max;
     read->deadline = SystemClock().SteadyNow() + options_.timeout;
     read->done = std::move(done);
-    Start(std::move(read));
+    Start(read);
   }
 
   Status Prepare(const std::string& tx_id, Statement statement,
@@ -137,7 +137,7 @@ class ClientImpl final : public Client {
   };
   using ReadPtr = std::shared_ptr<Read>;
 
-  void Start(ReadPtr read) {
+  void Start(const ReadPtr& read) {
     v1::SessionRequest request = read->request;
     calls_.Start(std::move(request),
                  [this, read](const Status& status, v1::SessionResponse* response) {

@@ -63,34 +63,36 @@ void SessionChannel::AwaitEnd() {
 
 void SessionChannel::Send(v1::SessionRequest request, SteadyTime deadline, Done done) {
   const size_t bytes = request.ByteSizeLong();
-  Status refused;
   bool sweep = false;
   {
-    std::lock_guard lock(mutex_);
-    if (broken_ || retired_) {
-      refused = NotSent("the stream to " + options_.endpoint + " has ended");
-    } else if (pending_.size() >= options_.inflight_max ||
-               (!pending_.empty() && pending_bytes_ + bytes > options_.inflight_bytes_max)) {
-      refused = ResourceExhausted("too many requests in flight to " + options_.endpoint)
-                    .With(Outcome::kNotApplied);
-    } else {
-      const uint64_t id = next_id_++;
-      request.set_id(id);
-      pending_.emplace_hint(pending_.end(), id,
-                            Pending{deadline, bytes, /*sent=*/false, std::move(done)});
-      pending_bytes_ += bytes;
-      queue_.push_back(std::move(request));
-      sweep = !std::exchange(sweeping_, true);
+    std::unique_lock lock(mutex_);
+    if (const Status refused = Refusal(bytes); !refused.ok()) {
+      lock.unlock();
+      done(refused, nullptr);
+      return;
     }
-  }
-  if (!refused.ok()) {
-    done(refused, nullptr);
-    return;
+    const uint64_t id = next_id_++;
+    request.set_id(id);
+    pending_.emplace_hint(pending_.end(), id,
+                          Pending{deadline, bytes, /*sent=*/false, std::move(done)});
+    pending_bytes_ += bytes;
+    queue_.push_back(std::move(request));
+    sweep = !std::exchange(sweeping_, true);
   }
   if (sweep) {
     timers_->RunAfter(kSweep, [self = shared_from_this()] { self->ExpireLate(); });
   }
   Flush();
+}
+
+Status SessionChannel::Refusal(size_t bytes) const {
+  if (broken_ || retired_) return NotSent("the stream to " + options_.endpoint + " has ended");
+  if (pending_.size() >= options_.inflight_max ||
+      (!pending_.empty() && pending_bytes_ + bytes > options_.inflight_bytes_max)) {
+    return ResourceExhausted("too many requests in flight to " + options_.endpoint)
+        .With(Outcome::kNotApplied);
+  }
+  return OkStatus();
 }
 
 bool SessionChannel::PrepareWrite() {

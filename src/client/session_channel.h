@@ -88,8 +88,10 @@ class SessionChannel final
   void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
-  // Both need the lock. Moves queued requests into the message to be written; false if there is
-  // nothing to write, or a write is under way.
+  // All three need the lock. Why a request of `bytes` must not be queued; OK if it may.
+  Status Refusal(size_t bytes) const;
+  // Moves queued requests into the message to be written; false if there is nothing to write, or a
+  // write is under way.
   bool PrepareWrite();
   bool MayEnd() const;
   // Starts what was prepared, or gives up the hold, outside the lock.

@@ -52,7 +52,7 @@ class SegmentLog final : public LogStore {
   Status PublishSegment(SegmentPreparer::Prepared next, const std::vector<Record>& head);
   Status SyncLast();
   Status FreeSegments();
-  Status Poison(Status error);
+  Status Poison(const Status& error);
   Segment& last_segment() { return state_.segments.rbegin()->second; }
   uint64_t last_sequence() const { return state_.segments.rbegin()->first; }
   FileWindow WindowFor(const GroupIndex& index, LogIndex from, LogIndex to, size_t bytes_max) const;
@@ -88,7 +88,7 @@ std::map<GroupId, GroupState> SegmentLog::Groups() const {
   return out;
 }
 
-Status SegmentLog::Poison(Status error) {
+Status SegmentLog::Poison(const Status& error) {
   // RESOURCE_EXHAUSTED promises that the call may be made again, which is over now.
   const StatusCode code =
       error.code() == StatusCode::kResourceExhausted ? StatusCode::kInternal : error.code();
