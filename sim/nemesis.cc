@@ -417,9 +417,7 @@ void Nemesis::TransferLead() {
 // What is a minority now may be needed by the configuration that is on its way.
 bool Nemesis::ChangeUnderWay() {
   return changing_ || std::any_of(nodes_->begin(), nodes_->end(), [](const auto& each) {
-           Node& node = *each.second;
-           return node.running() && !node.process()->dead() &&
-                  node.process()->core().status().core.config_in_progress;
+           return each.second->config_in_progress();
          });
 }
 

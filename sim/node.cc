@@ -39,6 +39,7 @@ void Node::Stop(End end) {
   CHECK(process_ != nullptr);
   network_->Detach(id_);
   last_member_ = member();
+  last_config_in_progress_ = config_in_progress();
   disk_->PowerOff();
   process_.reset();
   if (end == End::kKill) return disk_->KillProcess();
@@ -52,11 +53,17 @@ void Node::Wipe(const std::map<uint64_t, std::string>& listed_peers) {
   options_.replica.listed_peers = listed_peers;
   disk_ = std::make_unique<FaultFileSystem>(rng_.Next());
   last_member_ = MemberId();
+  last_config_in_progress_ = false;
 }
 
 MemberId Node::member() const {
   if (process_ == nullptr || process_->identity()->member.is_none()) return last_member_;
   return process_->identity()->member;
+}
+
+bool Node::config_in_progress() const {
+  if (process_ == nullptr) return last_config_in_progress_;
+  return process_->core().status().core.config_in_progress;
 }
 
 }  // namespace cairn::sim

@@ -68,6 +68,8 @@ class Node {
   void Wipe(const std::map<uint64_t, std::string>& listed_peers);
   // Who it lives as, as far as it has told; none since its disk was emptied.
   MemberId member() const;
+  // Its log holds, or may hold where it is down, a configuration that is not committed.
+  bool config_in_progress() const;
   void Pause(SteadyTime until) { paused_until_ = until; }
   SteadyTime paused_until() const { return paused_until_; }
   // No write or sync ends before this.
@@ -94,7 +96,8 @@ class Node {
   uint64_t starts_ = 0;
   Version version_;
   Version installed_;
-  MemberId last_member_;  // of the process before this one
+  MemberId last_member_;
+  bool last_config_in_progress_ = false;  // of the process before this one
   SteadyTime paused_until_{0};
   SteadyTime disk_stalled_until_{0};
 };
