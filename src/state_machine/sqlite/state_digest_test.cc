@@ -409,10 +409,11 @@ std::vector<raft::Entry> SmallLog() {
   return log;
 }
 
-void FlipAByte(const std::string& path, const std::string& of_text) {
+// The first or the last place where the text stands: an index lies behind its table.
+void FlipAByte(const std::string& path, const std::string& of_text, bool last = false) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-  const size_t at = bytes.find(of_text);
+  const size_t at = last ? bytes.rfind(of_text) : bytes.find(of_text);
   ASSERT_NE(at, std::string::npos);
   file.clear();
   file.seekp(static_cast<std::streamoff>(at));
@@ -463,6 +464,28 @@ TEST(Scrub, WhatIsMadeOfAChangedRowIsAnotherDigest) {
                     .ok());
   }
   EXPECT_FALSE(DigestOf(changed.machine()) == DigestOf(sound.machine()));
+}
+
+// It does not read indexes: the row cannot be changed any more, which is what shows it.
+TEST(Scrub, DoesNotSeeADamagedIndexButAChangeOfTheRowDoes) {
+  TestReplica replica;
+  std::vector<raft::Entry> log = SmallLog();
+  const BatchHeader header{1'700'000'000'000, 9, 1'000, 50'000'000};
+  log.push_back(
+      MakeEntry(LogIndex(5), header, {ExecuteCommand("CREATE INDEX by_who ON ledger(who)")}));
+  replica.Apply(log);
+  ASSERT_TRUE(replica.machine().Checkpoint().ok());
+  replica.Close();
+  TestDatabase(replica.path()).Run("PRAGMA wal_checkpoint(TRUNCATE)");
+  FlipAByte(replica.path(), "alice-of-the-row", /*last=*/true);
+  replica.Open();
+  EXPECT_NE(TestDatabase(replica.path()).Text("PRAGMA integrity_check"), "ok");
+  EXPECT_TRUE(Scrub(replica.machine()).ok());
+  const raft::Entry entry =
+      MakeEntry(LogIndex(6), header, {ExecuteCommand("UPDATE ledger SET who = 'x' WHERE id = 1")});
+  const Status status = replica.machine().Apply({&entry, 1}, TestConfiguration(), LogIndex(),
+                                                [](const EntryResults&) {});
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss) << status;
 }
 
 TEST(Scrub, ASnapshotWhoseRowsAreNotThoseOfItsSumsIsRefused) {
