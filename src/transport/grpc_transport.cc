@@ -130,7 +130,7 @@ class Impl final : public GrpcTransport {
     if (id == 0) return;
     call->stub->async()->Probe(
         &call->context, &call->request, &call->response,
-        [this, id, call, report = std::move(done)](grpc::Status status) mutable {
+        [this, id, call, report = std::move(done)](const grpc::Status& status) mutable {
           report(status.ok() ? ParseProbeReply(call->response) : FromGrpc(status));
           call.reset();
           EndUnary(id);
@@ -145,7 +145,7 @@ class Impl final : public GrpcTransport {
     if (id == 0) return;
     call->stub->async()->Join(
         &call->context, &call->request, &call->response,
-        [this, id, call, report = std::move(done)](grpc::Status status) mutable {
+        [this, id, call, report = std::move(done)](const grpc::Status& status) mutable {
           report(status.ok() ? ParseJoinReply(call->response) : FromGrpc(status));
           call.reset();
           EndUnary(id);

@@ -105,7 +105,7 @@ void PeerLink::Open() {
     batch = TakeBatch();
   }
   FillHello(self_, peer_, stream->request.mutable_hello());
-  Encode(std::move(batch), &stream->request);
+  Encode(batch, &stream->request);
   stream->Start(stream);
 }
 
@@ -142,7 +142,7 @@ void PeerLink::Send(GroupId group, std::vector<raft::Message> messages) {
     idle = stream_;
     batch = TakeBatch();
   }
-  Encode(std::move(batch), &idle->request);
+  Encode(batch, &idle->request);
   idle->StartWrite(&idle->request);
 }
 
@@ -162,7 +162,7 @@ std::pair<GroupId, std::vector<raft::Message>> PeerLink::TakeBatch() {
   return batch;
 }
 
-void PeerLink::Encode(std::pair<GroupId, std::vector<raft::Message>> batch,
+void PeerLink::Encode(const std::pair<GroupId, std::vector<raft::Message>>& batch,
                       pb::MessagesRequest* request) {
   request->set_group_id(batch.first.value());
   for (const raft::Message& message : batch.second) {
@@ -220,7 +220,7 @@ void PeerLink::OnWritten(Stream* stream, bool ok) {
   if (release) {
     stream->RemoveHold();
   } else if (more) {
-    Encode(std::move(batch), &stream->request);
+    Encode(batch, &stream->request);
     stream->StartWrite(&stream->request);
   }
 }

@@ -43,7 +43,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
   // What goes into the next write: messages of one group, up to a bound in bytes.
   std::pair<GroupId, std::vector<raft::Message>> TakeBatch();
-  static void Encode(std::pair<GroupId, std::vector<raft::Message>> batch,
+  static void Encode(const std::pair<GroupId, std::vector<raft::Message>>& batch,
                      pb::MessagesRequest* request);
   void OnAccepted(Stream* stream);
   void OnRead(Stream* stream, bool ok);

@@ -185,7 +185,7 @@ grpc::ServerUnaryReactor* PeerService::Join(grpc::CallbackServerContext* server_
     return reactor;
   }
   context_->handler->OnJoin(ParseJoinRequest(*request),
-                            [call](Result<JoinReply> reply) { call->Reply(reply); });
+                            [call](const Result<JoinReply>& reply) { call->Reply(reply); });
   return call.get();
 }
 

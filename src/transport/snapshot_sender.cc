@@ -128,7 +128,7 @@ Status SnapshotSender::Run(Transfer* transfer) {
   const std::shared_ptr<grpc::Channel> channel = NewPeerChannel(transfer->address);
   const std::unique_ptr<pb::Peer::Stub> stub = pb::Peer::NewStub(channel);
   const auto stream = stub->Snapshot(&transfer->context);
-  const Status streamed = Stream(transfer, stream.get());
+  Status streamed = Stream(transfer, stream.get());
   // The other side ended it, and its reason comes with the end; or something was found on this
   // side, while the other one still waits for more.
   const bool ours = !streamed.ok() && !transfer->stream_over;

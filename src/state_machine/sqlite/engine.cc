@@ -95,7 +95,7 @@ Status Verdict(int rc, const char* message) {
     case SQLITE_AUTH: return PermissionDenied(message);
     // Only this connection's own statements can lock one another here: a virtual table written
     // while the same statement scans it.
-    case SQLITE_LOCKED: return FailedPrecondition(message);
+    case SQLITE_LOCKED:
     case SQLITE_CORRUPT: return FailedPrecondition(message);
     default: return InvalidArgument(message);
   }

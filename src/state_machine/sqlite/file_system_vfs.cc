@@ -262,7 +262,7 @@ struct FileSystemVfs::Handle {
 };
 
 const sqlite3_io_methods* FileSystemVfs::Methods() {
-  static const sqlite3_io_methods methods = [] {
+  static const sqlite3_io_methods kMethods = [] {
     const auto of = [](sqlite3_file* f) -> OpenFile& {
       return *reinterpret_cast<Handle*>(f)->file;
     };
@@ -302,7 +302,7 @@ const sqlite3_io_methods* FileSystemVfs::Methods() {
     m.xShmUnmap = [](sqlite3_file* f, int /*remove*/) { return kOf(f).ShmUnmap(); };
     return m;
   }();
-  return &methods;
+  return &kMethods;
 }
 
 // ---- The VFS

@@ -17,6 +17,7 @@ raft::Configuration TestConfiguration() {
 raft::Entry MakeEntry(LogIndex index, const BatchHeader& header,
                       const std::vector<Command>& commands) {
   std::vector<std::string> encoded;
+  encoded.reserve(commands.size());
   for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
   auto payload = std::make_shared<std::string>();
   EncodeBatch(header, encoded, payload.get());
@@ -27,6 +28,7 @@ namespace {
 
 std::vector<std::string> Encoded(const std::vector<CommandResult>& results) {
   std::vector<std::string> encoded;
+  encoded.reserve(results.size());
   for (const CommandResult& each : results) encoded.push_back(EncodeCommandResult(each));
   return encoded;
 }
@@ -128,10 +130,10 @@ CommandResult Replicas::Must(const std::string& sql, std::vector<Value> values) 
 CommandResult Replicas::Do(Command command) {
   std::vector<Command> commands;
   commands.push_back(std::move(command));
-  return DoAll(std::move(commands)).at(0);
+  return DoAll(commands).at(0);
 }
 
-std::vector<CommandResult> Replicas::DoAll(std::vector<Command> commands) {
+std::vector<CommandResult> Replicas::DoAll(const std::vector<Command>& commands) {
   header.wall_ms += 1000;
   header.random_seed += 1;
   log_.push_back(MakeEntry(LogIndex(log_.size() + 1), header, commands));
@@ -220,7 +222,7 @@ std::vector<std::vector<Command>> MixedWorkload() {
   add("CREATE VIRTUAL TABLE f USING fts5(body)");
   for (int i = 0; i < 8; ++i) {
     const std::string n = std::to_string(i);
-    const auto sequence = static_cast<uint64_t>(i + 1);
+    const auto sequence = static_cast<uint64_t>(i) + 1;
     Command prepare;
     prepare.operation = Prepare{"tx" + n, {"INSERT INTO log(x) VALUES('tx" + n + "')", {}, {}}, 0};
     Command end;

@@ -80,7 +80,7 @@ class Replicas {
   CommandResult Must(const std::string& sql, std::vector<Value> values = {});
   CommandResult Do(Command command);
   // One entry of several commands.
-  std::vector<CommandResult> DoAll(std::vector<Command> commands);
+  std::vector<CommandResult> DoAll(const std::vector<Command>& commands);
 
   // Of the first replica: the rows, values joined by '|', rows by ' '.
   std::string Query(const std::string& sql);

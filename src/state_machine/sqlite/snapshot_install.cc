@@ -74,7 +74,7 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
     rc = sqlite3_wal_checkpoint_v2(raw, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   }
   if (rc == SQLITE_OK) return OkStatus();
-  const Status status = StatusFromSqlite(raw, rc).Prefixed("empty the WAL of " + db_path);
+  Status status = StatusFromSqlite(raw, rc).Prefixed("empty the WAL of " + db_path);
   if (!IsDamage(rc)) return status;
   db.reset();
   return RemoveDamaged(fs, db_path, status);

@@ -6,6 +6,7 @@ namespace cairn::state_machine {
 
 const std::vector<std::string>& SqlGenerator::Schema() {
   static const std::vector<std::string> kSchema = {
+      // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): long statements are in several literals
       "CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT UNIQUE COLLATE NOCASE,"
       " qty INTEGER NOT NULL DEFAULT 0 CHECK(qty >= 0), price REAL, tags TEXT, made TEXT)",
       "CREATE TABLE orders(id INTEGER PRIMARY KEY AUTOINCREMENT,"
