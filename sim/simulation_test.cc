@@ -98,6 +98,8 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       // which
       // were down, could not do without.
       {1795407852242, "lag"},
+      // A follower held a snapshot that its leader did not know of, and refused all it sent.
+      {1795408870212, "lag"},
   };
   for (const Kept& kept : kSeeds) Run(kept.seed, kept.profile);
 }

@@ -14,6 +14,12 @@ void RaftCore::Impl::SendSnapshotTo(MemberId id, Peer& peer) {
   peer.progress.BecomeSnapshot();
   const LogIndex index_min = std::max(log_.snapshot_index(), peer.fitness.snapshot_min);
   out_.send_snapshots.push_back({id, term_, index_min});
+  if (!peer.fitness.snapshot_min.is_none()) return;
+  // What this log has lost, the follower may hold all the same: by a snapshot of a leader before,
+  // and the word of that was lost. It would refuse each one from here, and nothing else would ever
+  // be sent. Where this log begins it says how far it is; one that is behind refuses that.
+  const LogIndex begin = log_.snapshot_index();
+  SendNow(id, AppendRequest{begin, *log_.TermAt(begin), commit_, {}});
 }
 
 void RaftCore::Impl::On(SnapshotSent sent) {

@@ -383,5 +383,30 @@ TEST(Paper7, AFollowerBehindTheLogIsSentOneSnapshotUntilItIsReported) {
   EXPECT_EQ(node.snapshots.size(), 2u);
 }
 
+// It has installed a snapshot of the leader before, and the word of that was lost: it refuses every
+// snapshot from here as old, and no append would ever be sent to it again.
+TEST(Paper7, AFollowerThatHoldsMoreThanItsLeaderKnowsIsHeardBesideTheSnapshot) {
+  OneCore node({1, 2, 3});
+  node.BecomeLeader();
+  for (const char* each : {"x", "y", "z"}) node.Propose(each);
+  node.Sync();
+  node.Ack(2, 4);
+  node.Step(Applied{LogIndex(4)});
+  node.Step(Compact{LogIndex(2)});
+  node.Sent<AppendRequest>();
+  node.Tick(2);
+  node.From(3, 1, HeartbeatReply{ReadId()});
+  ASSERT_EQ(node.snapshots.size(), 1u);
+  const auto probe = node.Last<AppendRequest>();
+  EXPECT_EQ(probe.prev_index, LogIndex(2)) << "where this log begins";
+  EXPECT_TRUE(probe.entries.empty());
+  node.Ack(3, 3);
+  EXPECT_EQ(node.Last<AppendRequest>().prev_index, LogIndex(3));
+  node.Step(SnapshotSent{MemberId(3), false, LogIndex()});
+  node.Tick(2);
+  node.From(3, 1, HeartbeatReply{ReadId()});
+  EXPECT_EQ(node.snapshots.size(), 1u);
+}
+
 }  // namespace
 }  // namespace cairn::raft
