@@ -99,7 +99,7 @@ bool Checker::CompletesInstall(const Disk& disk, const node::StartState& start) 
   const raft::HardState& now = start.raft.hard_state;
   if (now.term < before.term || (now.term == before.term && now.vote != before.vote)) return false;
   // The log is not told of one that replaces a damaged data base before that is done.
-  if (disk.replacing == start.applied.index) return true;
+  if (!disk.replacing.is_none() && disk.replacing == start.applied.index) return true;
   return std::any_of(disk.handed.begin(), disk.handed.end(), [&](const Handed& handed) {
     return handed.reset_to && handed.reset_to->index == start.applied.index;
   });
@@ -124,6 +124,7 @@ void Checker::OnRecovered(uint64_t node, const node::StartState& start) {
                           "; it was told that " + Show(disk.durable.hard_state) + " and a log to " +
                           ToString(disk.durable.last()) + " are durable");
   }
+  disk.replacing = LogIndex();
   disk.durable.hard_state = start.raft.hard_state;
   disk.durable.snapshot_index = start.raft.snapshot_index;
   disk.durable.terms.clear();
@@ -303,6 +304,7 @@ void Checker::OnFenced(uint64_t node, const std::string& why) {
 
 void Checker::OnReplaced(uint64_t node) {
   rotten_rows_.erase(node);
+  disks_[node].replacing = LogIndex();
   rebuilt_ += fenced_.erase(node);
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "client/proto_convert.h"
-#include "client/request_size.h"
 
 namespace cairn::client {
 namespace {
@@ -84,8 +83,8 @@ void CallTable::Start(v1::SessionRequest request, Done done) {
   call->request = std::move(request);
   call->deadline = clock_->SteadyNow() + options_.timeout;
   call->done = std::move(done);
-  Status refused = CheckRequestSize(call->request.ByteSizeLong()).With(Outcome::kNotApplied);
-  if (refused.ok()) {
+  Status refused;
+  {
     std::lock_guard lock(mutex_);
     if (inflight_ >= options_.inflight_max) {
       refused = ResourceExhausted("too many requests in flight").With(Outcome::kNotApplied);

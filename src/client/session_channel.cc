@@ -5,6 +5,7 @@
 
 #include "client/endpoint.h"
 #include "client/proto_convert.h"
+#include "client/request_size.h"
 
 namespace cairn::client {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 // A message takes requests until it is this large (one larger request goes alone), so that no
 // message comes near the bound of what a node receives.
 constexpr size_t kMessageBytes = 1 << 20;
+// More than what is added to a request here, and around it in its message.
+constexpr size_t kFramingBytes = 64;
 // How exactly deadlines are kept.
 constexpr SteadyTime kSweep = std::chrono::milliseconds(20);
 
@@ -86,6 +89,10 @@ void SessionChannel::Send(v1::SessionRequest request, SteadyTime deadline, Done 
 }
 
 Status SessionChannel::Refusal(size_t bytes) const {
+  // Past the bound the node ends the stream, and with it what others have asked for there.
+  if (Status large = CheckRequestSize(bytes + kFramingBytes); !large.ok()) {
+    return std::move(large).With(Outcome::kNotApplied);
+  }
   if (broken_ || retired_) return NotSent("the stream to " + options_.endpoint + " has ended");
   if (pending_.size() >= options_.inflight_max ||
       (!pending_.empty() && pending_bytes_ + bytes > options_.inflight_bytes_max)) {

@@ -28,7 +28,8 @@ class SessionChannel final
  public:
   // Called once. OK: `response` is the answer (which may carry an error of the node), to be moved
   // from during the call. Else there is none: UNAVAILABLE or DEADLINE_EXCEEDED, with the outcome
-  // not applied if the request was never sent, else unknown. Runs on a thread of gRPC or of the
+  // not applied if the request was never sent, else unknown; or INVALID_ARGUMENT,
+  // RESOURCE_EXHAUSTED for what was not taken. Runs on a thread of gRPC or of the
   // timer, or of the caller of Send or Close; must not block.
   using Done = std::function<void(const Status& status, v1::SessionResponse* response)>;
 

@@ -265,7 +265,8 @@ void ReplicaCore::WatchDisk(SteadyTime now) {
   // leader that can do little is better than none.
   const bool unfit = free_bytes_low_ || !apply_trouble_.ok();
   if (unfit && is_leader() && ticks_ >= next_handover_tick_) {
-    const uint64_t pause = apply_trouble_.ok() ? kHandoverElections : kTroubledHandoverElections;
+    const uint64_t pause =
+        !apply_trouble_.ok() && AnotherCanLead() ? kTroubledHandoverElections : kHandoverElections;
     next_handover_tick_ = ticks_ + pause * options_.election_ticks;
     raft_->Step(raft::TransferLeader{});
   }

@@ -196,6 +196,7 @@ class ReplicaCore {
   void SettleDigest(LogIndex index, const state_machine::StateDigest& right);
   bool MayLeaveService(MemberId member) const;
   void HandOverDamaged();
+  bool AnotherCanLead() const;  // asked of a leader
   void WaitToLetMembersLeave() { next_leave_tick_ = ticks_ + 2 * options_.election_ticks; }
   void SendToMember(MemberId to, raft::MessageBody body);
   void Fence(Status why);
@@ -260,7 +261,8 @@ class ReplicaCore {
   LogIndex back_in_service_at_;
   uint64_t snapshot_pause_ticks_ = 0;  // after the last snapshot that did not end the trouble
   uint64_t next_snapshot_tick_ = 0;
-  raft::Fitness fitness_;  // as the Raft core was told last
+  MemberId snapshot_from_;  // who sent that one
+  raft::Fitness fitness_;   // as the Raft core was told last
   bool checkpoint_wanted_ = false;
 
   // Digests.

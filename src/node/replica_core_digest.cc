@@ -118,7 +118,7 @@ void ReplicaCore::OnDigestReport(MemberId from, const raft::DigestReport& report
 // snapshot, which comes from the leader, and this one's they refuse: they and it would wait for
 // each other for ever.
 void ReplicaCore::HandOverDamaged() {
-  if (ticks_ < std::max(next_leave_tick_, next_handover_tick_)) return;
+  if (ticks_ < std::max(next_leave_tick_, next_handover_tick_) || !AnotherCanLead()) return;
   next_handover_tick_ = ticks_ + kDamagedHandoverElections * options_.election_ticks;
   LOG_WARN("the data base of this leader is damaged, and too few others serve: it hands over");
   raft_->Step(raft::TransferLeader{});
@@ -139,6 +139,14 @@ bool ReplicaCore::MayLeaveService(MemberId member) const {
   };
   const auto stay = std::count_if(config_.voters.begin(), config_.voters.end(), serves);
   return static_cast<size_t>(stay) >= (config_.voters.size() + 1) / 2;
+}
+
+bool ReplicaCore::AnotherCanLead() const {
+  const raft::CoreStatus core = raft_->status();
+  return std::any_of(core.peers.begin(), core.peers.end(), [&](const auto& peer) {
+    return config_.voters.contains(peer.first) && peer.second.recently_active &&
+           peer.second.can_lead;
+  });
 }
 
 void ReplicaCore::OnDigestVerdict(MemberId from, const raft::DigestVerdict& verdict) {

@@ -109,6 +109,7 @@ void ReplicaCore::OnReopened(const state_machine::AppliedState& state,
 void ReplicaCore::BeginRecoveryInstall(ReceivedSnapshot snapshot) {
   LOG_INFO("replacing the data base by a snapshot index={} term={}", snapshot.meta.index.value(),
            snapshot.meta.term.value());
+  snapshot_from_ = snapshot.from;
   installing_ = std::move(snapshot);
   install_started_ = true;
   snapshot_pause_ticks_ =

@@ -297,7 +297,9 @@ void ReplicaCore::OnSoftStateChanged() {
   const bool deposed = last_role_ == raft::Role::kLeader && role != raft::Role::kLeader;
   if (role == raft::Role::kLeader && last_role_ != role) WaitToLetMembersLeave();
   // Another leader's snapshot may end the trouble that the last one's did not.
-  if (raft_->leader() != last_leader_) snapshot_pause_ticks_ = next_snapshot_tick_ = 0;
+  if (!raft_->leader().is_none() && raft_->leader() != snapshot_from_) {
+    snapshot_pause_ticks_ = next_snapshot_tick_ = 0;
+  }
   last_term_ = raft_->term();
   last_role_ = role;
   last_leader_ = raft_->leader();
@@ -324,6 +326,9 @@ void ReplicaCore::OnSoftStateChanged() {
 void ReplicaCore::MaybeCompact() {
   if (!raft_ || extent_.bytes() <= options_.log_bytes_max) return;
   LogIndex limit = CAIRN_PLANTED("log_compacted_past_the_file") ? applied_.index : durable_state_;
+  // A snapshot that replaced a damaged data base may stand for entries that a slow disk has not
+  // yet.
+  limit = std::min(limit, raft_->status().durable);
   if (const auto pinned = PinnedBySnapshots()) limit = std::min(limit, *pinned);
   const auto point = extent_.PointLeaving(options_.log_bytes_max / 2, limit);
   if (point) {

@@ -40,6 +40,7 @@ void TableSums::Close() {
   write_.Finalize();
   remove_.Finalize();
   tables_.clear();
+  last_ = nullptr;
   db_ = nullptr;
 }
 
