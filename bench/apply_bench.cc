@@ -36,6 +36,7 @@ class Directory {
 
 raft::Entry MakeEntry(uint64_t index, const std::vector<Command>& commands) {
   std::vector<std::string> encoded;
+  encoded.reserve(commands.size());
   for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
   auto payload = std::make_shared<std::string>();
   EncodeBatch({1'700'000'000'000, index, index, 100'000'000}, encoded, payload.get());
@@ -51,9 +52,9 @@ class Machine {
     auto opened = OpenSqliteStateMachine(options, {});
     CHECK(opened.ok()) << opened.status().ToString();
     machine_ = std::move(opened).value();
-    Apply({MakeEntry(1, {Execute_(kCreate)})});
+    Apply({MakeEntry(1, {ExecuteCommand(kCreate)})});
   }
-  static Command Execute_(std::string sql) {
+  static Command ExecuteCommand(std::string sql) {
     Command command;
     command.operation = Execute{{{std::move(sql), {}, {}}}};
     return command;
@@ -75,7 +76,7 @@ class Machine {
 };
 
 // Small commands of many sessions, each acknowledging what it has, as clients in flight send them.
-void BM_ApplySmallCommands(benchmark::State& state) {
+void ApplySmallCommands(benchmark::State& state) {
   Machine machine;
   const auto sessions = static_cast<uint64_t>(state.range(0));
   uint64_t sent = 0;
@@ -102,9 +103,9 @@ void BM_ApplySmallCommands(benchmark::State& state) {
   }
   state.SetItemsProcessed(static_cast<int64_t>(sent));
 }
-BENCHMARK(BM_ApplySmallCommands)->Arg(0)->Arg(64)->Arg(256)->Unit(benchmark::kMillisecond);
+BENCHMARK(ApplySmallCommands)->Arg(0)->Arg(64)->Arg(256)->Unit(benchmark::kMillisecond);
 
-void BM_ApplyThousandRowStatements(benchmark::State& state) {
+void ApplyThousandRowStatements(benchmark::State& state) {
   Machine machine;
   int64_t rows = 0;
   for (auto _ : state) {
@@ -117,16 +118,16 @@ void BM_ApplyThousandRowStatements(benchmark::State& state) {
         sql += (i == 0 ? "(" : ",(") + std::to_string(rows) + ",'value of the row')";
       }
       entries.push_back(
-          MakeEntry(machine.next() + entries.size(), {Machine::Execute_(std::move(sql))}));
+          MakeEntry(machine.next() + entries.size(), {Machine::ExecuteCommand(std::move(sql))}));
     }
     state.ResumeTiming();
     machine.Apply(entries);
   }
   state.SetItemsProcessed(rows);
 }
-BENCHMARK(BM_ApplyThousandRowStatements)->Unit(benchmark::kMillisecond);
+BENCHMARK(ApplyThousandRowStatements)->Unit(benchmark::kMillisecond);
 
-void BM_PlainSqlite(benchmark::State& state) {
+void PlainSqlite(benchmark::State& state) {
   Directory directory;
   sqlite3* db = nullptr;
   CHECK(sqlite3_open((directory / "plain.db").c_str(), &db) == SQLITE_OK);
@@ -149,7 +150,7 @@ void BM_PlainSqlite(benchmark::State& state) {
   sqlite3_close(db);
   state.SetItemsProcessed(rows);
 }
-BENCHMARK(BM_PlainSqlite)->Unit(benchmark::kMillisecond);
+BENCHMARK(PlainSqlite)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace cairn::state_machine

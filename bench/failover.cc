@@ -100,6 +100,7 @@ int FindLeader(const std::string& target, const std::vector<std::string>& endpoi
 double LongestGapMs(const std::string& target, const std::vector<std::string>& endpoints,
                     std::chrono::milliseconds limit) {
   std::vector<std::unique_ptr<Writer>> writers;
+  writers.reserve(endpoints.size());
   for (const std::string& endpoint : endpoints) {
     writers.push_back(std::make_unique<Writer>(target, endpoint));
   }

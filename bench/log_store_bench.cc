@@ -24,7 +24,7 @@ constexpr uint64_t kRecordBytes = 40 + kPayloadBytes;
 std::string g_directory = ".";
 
 std::string FreshDirectory() {
-  const std::string path = g_directory + "/log_store_bench.tmp";
+  std::string path = g_directory + "/log_store_bench.tmp";
   std::filesystem::remove_all(path);
   CHECK(PosixFileSystem().CreateDirectories(path).ok());
   return path;

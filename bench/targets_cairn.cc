@@ -76,8 +76,10 @@ class SessionTarget final : public Target {
   void Start(int client, uint64_t sequence, std::function<void(bool)> done) override {
     Client& connection = *clients_[static_cast<size_t>(client) % clients_.size()];
     const int64_t key = KeyOf(client, sequence);
-    const auto executed = [this, done](Result<ExecuteResult> r) { Report(r.status(), done); };
-    const auto queried = [this, done](Result<QueryResult> r) {
+    const auto executed = [this, done](const Result<ExecuteResult>& r) {
+      Report(r.status(), done);
+    };
+    const auto queried = [this, done](const Result<QueryResult>& r) {
       const bool right = r.ok() && r->rows.size() == 1;
       if (!right) Report(r.ok() ? Status(StatusCode::kInternal, "wrong rows") : r.status(), done);
       if (right) done(true);
@@ -140,7 +142,7 @@ class UnaryTarget final : public Target {
         statement->set_sql(insert_sql_);
       }
       stub.async()->Execute(&call->context, &call->request, &call->response,
-                            [call, done](grpc::Status s) { done(s.ok()); });
+                            [call, done](const grpc::Status& s) { done(s.ok()); });
       return;
     }
     auto* reader = new QueryCall(std::move(done));

@@ -51,7 +51,7 @@ class EtcdTarget final : public Target {
       call->request.set_key("bench/" + std::to_string(n % kKeys));
       call->request.set_value(kValue);
       stub.async()->Put(&call->context, &call->request, &call->response,
-                        [call, done](grpc::Status s) { done(s.ok()); });
+                        [call, done](const grpc::Status& s) { done(s.ok()); });
       return;
     }
     auto call = std::make_shared<Call<etcdserverpb::RangeRequest, etcdserverpb::RangeResponse>>();
@@ -59,7 +59,7 @@ class EtcdTarget final : public Target {
     call->request.set_serializable(options_.op == Op::kReadStale);
     stub.async()->Range(
         &call->context, &call->request, &call->response,
-        [call, done](grpc::Status s) { done(s.ok() && call->response.kvs_size() == 1); });
+        [call, done](const grpc::Status& s) { done(s.ok() && call->response.kvs_size() == 1); });
   }
 
  private:
@@ -77,7 +77,7 @@ class EchoUnary final : public Target {
     auto call = std::make_shared<Call<echo::Message, echo::Message>>();
     call->request.set_payload(kValue);
     stub_->async()->Unary(&call->context, &call->request, &call->response,
-                          [call, done](grpc::Status s) { done(s.ok()); });
+                          [call, done](const grpc::Status& s) { done(s.ok()); });
   }
 
  private:

@@ -20,6 +20,7 @@ void TryBatch(std::string_view bytes) {
   const Result<CommandBatch> batch = DecodeBatch(bytes);
   if (!batch.ok()) return;
   std::vector<std::string> commands;
+  commands.reserve(batch->commands.size());
   for (const Command& command : batch->commands) commands.push_back(EncodeCommand(command));
   std::string encoded;
   EncodeBatch(batch->header, commands, &encoded);

@@ -28,7 +28,7 @@ BatchHeader HeaderAt(uint64_t index, uint64_t lease_ms) {
 
 // A table, and one answered request of session "a".
 const std::string& Template() {
-  static const std::string contents = [] {
+  static const std::string kContents = [] {
     SqliteReplica replica("template", "");
     replica.MustOpen();
     Command create;
@@ -43,7 +43,7 @@ const std::string& Template() {
     replica.Close();
     return replica.Contents();
   }();
-  return contents;
+  return kContents;
 }
 
 Command DrawCommand(Decisions* draw) {

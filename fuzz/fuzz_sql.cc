@@ -52,7 +52,7 @@ struct Script {
 };
 
 const std::string& Template() {
-  static const std::string contents = [] {
+  static const std::string kContents = [] {
     SqliteReplica replica("template", "");
     replica.MustOpen();
     uint64_t index = 0;
@@ -69,7 +69,7 @@ const std::string& Template() {
     replica.Close();
     return replica.Contents();
   }();
-  return contents;
+  return kContents;
 }
 
 Script Parse(std::string_view text, StateMachine* machine) {

@@ -146,6 +146,7 @@ void SqliteReplica::Tamper(const std::string& sql, const std::vector<std::string
 raft::Entry EntryOf(LogIndex index, const BatchHeader& header,
                     const std::vector<Command>& commands) {
   std::vector<std::string> encoded;
+  encoded.reserve(commands.size());
   for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
   auto payload = std::make_shared<std::string>();
   EncodeBatch(header, encoded, payload.get());

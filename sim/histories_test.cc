@@ -43,7 +43,7 @@ class HistoriesTest : public testing::Test {
 
   // The 60th operation that `chosen` takes is changed.
   static std::string Verdict(Family family,
-                             std::function<bool(const Task&, CommandResult*)> change) {
+                             const std::function<bool(const Task&, CommandResult*)>& change) {
     auto seen = std::make_shared<int>(0);
     auto done = std::make_shared<bool>(false);
     const Report report = Run(family, [=](const Task& task, CommandResult* result) {

@@ -39,6 +39,7 @@ void Nemesis::After(SteadyTime delay, std::function<void()> run) {
 
 std::vector<uint64_t> Nemesis::Ids() const {
   std::vector<uint64_t> ids;
+  ids.reserve(nodes_->size());
   for (const auto& [id, node] : *nodes_) ids.push_back(id);
   return ids;
 }
@@ -432,6 +433,7 @@ std::set<uint64_t> Nemesis::DrawMinority() {
     if (is_lost && left > 0) --left;
   }
   std::vector<uint64_t> nodes;
+  nodes.reserve(now.voters.size());
   for (const MemberId voter : now.voters) nodes.push_back(now.info.at(voter).node_id);
   // The leader more often than others: it is the one to be replaced.
   Process* leader = Leader();

@@ -82,7 +82,7 @@ SteadyTime Network::Delay(uint64_t from, uint64_t to) {
 // ---- Messages
 
 void Network::Send(uint64_t from, GroupId group, const std::map<MemberId, std::string>& peers,
-                   std::vector<raft::Message> messages) {
+                   const std::vector<raft::Message>& messages) {
   for (const raft::Message& message : messages) {
     const auto peer = peers.find(message.to);
     if (peer == peers.end()) continue;
@@ -171,11 +171,11 @@ void Network::TellUnreachable(uint64_t node, uint64_t incarnation, GroupId group
 // ---- Calls
 
 void Network::Probe(uint64_t from, const std::string& address, SteadyTime timeout,
-                    std::function<void(Result<transport::ProbeReply>)> done) {
+                    const std::function<void(Result<transport::ProbeReply>)>& done) {
   const uint64_t incarnation = attached_.at(from).incarnation;
   const uint32_t version = attached_.at(from).endpoint->protocol_version();
   const auto answer = [this, from, incarnation, done](SteadyTime after,
-                                                      Result<transport::ProbeReply> reply) {
+                                                      const Result<transport::ProbeReply>& reply) {
     world_->After(after, Label(Kind::kCall, from), [this, from, incarnation, done, reply] {
       if (Find(from, incarnation) != nullptr) done(reply);
     });
@@ -198,12 +198,13 @@ void Network::Probe(uint64_t from, const std::string& address, SteadyTime timeou
 }
 
 void Network::Join(uint64_t from, const std::string& address, const transport::JoinRequest& request,
-                   SteadyTime timeout, std::function<void(Result<transport::JoinReply>)> done) {
+                   SteadyTime timeout,
+                   const std::function<void(Result<transport::JoinReply>)>& done) {
   const uint64_t incarnation = attached_.at(from).incarnation;
   const uint32_t version = attached_.at(from).endpoint->protocol_version();
   auto answered = std::make_shared<bool>(false);
   const auto answer = [this, from, incarnation, done, answered](
-                          SteadyTime after, Result<transport::JoinReply> reply) {
+                          SteadyTime after, const Result<transport::JoinReply>& reply) {
     world_->After(after, Label(Kind::kCall, from),
                   [this, from, incarnation, done, answered, reply] {
                     if (Find(from, incarnation) == nullptr || std::exchange(*answered, true))

@@ -66,15 +66,15 @@ class Network {
 
   // ---- From a node
   void Send(uint64_t from, GroupId group, const std::map<MemberId, std::string>& peers,
-            std::vector<raft::Message> messages);
+            const std::vector<raft::Message>& messages);
   void SendSnapshot(uint64_t from, GroupId group, const std::map<MemberId, std::string>& peers,
                     MemberId from_member, MemberId to,
                     std::shared_ptr<transport::SnapshotSource> source,
                     std::function<void(Status)> done);
   void Probe(uint64_t from, const std::string& address, SteadyTime timeout,
-             std::function<void(Result<transport::ProbeReply>)> done);
+             const std::function<void(Result<transport::ProbeReply>)>& done);
   void Join(uint64_t from, const std::string& address, const transport::JoinRequest& request,
-            SteadyTime timeout, std::function<void(Result<transport::JoinReply>)> done);
+            SteadyTime timeout, const std::function<void(Result<transport::JoinReply>)>& done);
 
   // ---- Faults, for the nemesis. Node 0 stands for all clients.
   void SetCut(uint64_t from, uint64_t to, bool cut);

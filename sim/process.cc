@@ -166,7 +166,8 @@ void Process::ScheduleTick() {
 
 // ---- Requests
 
-void Process::Propose(state_machine::Command command, SteadyTime timeout, node::CommandDone done) {
+void Process::Propose(const state_machine::Command& command, SteadyTime timeout,
+                      node::CommandDone done) {
   auto pending = std::make_shared<node::PendingCommand>(
       state_machine::EncodeCommand(command), node_->clock().SteadyNow() + timeout,
       [alive = alive_, done = std::move(done)](Result<state_machine::CommandResult> result) {
@@ -189,7 +190,7 @@ void Process::ReadBarrier(const node::ReadOptions& options, SteadyTime timeout,
   });
 }
 
-void Process::ChangeMembership(node::Replica::MembershipChange change, SteadyTime timeout,
+void Process::ChangeMembership(const node::Replica::MembershipChange& change, SteadyTime timeout,
                                std::function<void(Status)> done) {
   const SteadyTime deadline = node_->clock().SteadyNow() + timeout;
   Post([change, deadline, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
@@ -270,7 +271,7 @@ void Process::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
 
 void Process::Send(std::vector<raft::Message> messages) {
   if (dead()) return;
-  network_->Send(node_->id(), node_->options().replica.group, peers_, std::move(messages));
+  network_->Send(node_->id(), node_->options().replica.group, peers_, messages);
 }
 
 void Process::StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) {

@@ -50,10 +50,10 @@ class Process final : public Endpoint,
   bool dead() const { return !*alive_; }
 
   // ---- Requests of clients. `done` is not called once the process is dead.
-  void Propose(state_machine::Command command, SteadyTime timeout, node::CommandDone done);
+  void Propose(const state_machine::Command& command, SteadyTime timeout, node::CommandDone done);
   void ReadBarrier(const node::ReadOptions& options, SteadyTime timeout,
                    std::function<void(Result<LogIndex>)> done);
-  void ChangeMembership(node::Replica::MembershipChange change, SteadyTime timeout,
+  void ChangeMembership(const node::Replica::MembershipChange& change, SteadyTime timeout,
                         std::function<void(Status)> done);
   void TransferLeadership(uint64_t node_id, SteadyTime timeout, std::function<void(Status)> done);
   void BeginShutdown(SteadyTime timeout, std::function<void()> done);

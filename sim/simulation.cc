@@ -29,7 +29,7 @@ Simulation::Simulation(Plan plan)
   for (uint64_t id = 1; id <= static_cast<uint64_t>(plan_.voters); ++id) {
     founders[id] = Address(id);
   }
-  const auto all = static_cast<uint64_t>(plan_.voters + plan_.spares);
+  const auto all = static_cast<uint64_t>(plan_.voters) + static_cast<uint64_t>(plan_.spares);
   for (uint64_t id = 1; id <= all; ++id) {
     NodeOptions options = plan_.node;
     node::ReplicaOptions& replica = options.replica;

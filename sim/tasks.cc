@@ -412,7 +412,7 @@ Task Tasks::DrawTransfer() {
   const auto to = static_cast<int64_t>(
       (from + 1 + static_cast<int64_t>(rng_.Below(kAccounts - 1))) % kAccounts);
   const auto amount = static_cast<int64_t>(rng_.Between(1, 20));
-  const Datum asked = DatumMap{{"from", from}, {"to", to}, {"amount", amount}};
+  Datum asked = DatumMap{{"from", from}, {"to", to}, {"amount", amount}};
   const auto answer = [asked](const CommandResult&) { return asked; };
   Task task = One(Family::kBank, "transfer", asked, {}, answer);
   const uint64_t how = rng_.Below(3);

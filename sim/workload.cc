@@ -219,7 +219,7 @@ void Workload::Execute(const CallPtr& call, int attempt, uint64_t node) {
     command.acknowledged_below = *client.outstanding.begin();
   }
   nodes_->at(node)->process()->Propose(
-      std::move(command), kServerTimeout,
+      command, kServerTimeout,
       [=, this](Result<CommandResult> result) { Reply(call, attempt, node, std::move(result)); });
 }
 

@@ -47,8 +47,8 @@ __attribute__((target("sse4.2"))) uint32_t Hardware(std::string_view data, uint3
 uint32_t Crc32c(std::string_view data, uint32_t seed) {
   uint32_t crc = ~seed;
 #if defined(__x86_64__)
-  static const bool has_sse42 = __builtin_cpu_supports("sse4.2");
-  if (has_sse42) return ~Hardware(data, crc);
+  static const bool kHasSse42 = __builtin_cpu_supports("sse4.2");
+  if (kHasSse42) return ~Hardware(data, crc);
 #endif
   return ~Portable(data, crc);
 }

@@ -178,7 +178,7 @@ bool Search::TryDue() {
       // What changes nothing in any state, and is right now, can come now: wherever else an order
       // has it, moving it here changes no answer.
       frame.forced = steps_[node.operation].call.changes_nothing();
-      if (Enter(std::move(frame), *next)) return true;
+      if (Enter(frame, *next)) return true;
     }
     cursor_ = node.next;
   }
@@ -200,7 +200,7 @@ bool Search::TryUnknown() {
     frame.twins = twins_cursor_;
     frame.cursor = cursor_;
     frame.twins_cursor = twins_cursor_ + 1;
-    if (Enter(std::move(frame), *next)) return true;
+    if (Enter(frame, *next)) return true;
   }
   return false;
 }
@@ -215,7 +215,7 @@ bool Search::Enter(Frame frame, Model::State next) {
   } else {
     ++twins_[frame.twins].used;
   }
-  stack_.push_back(std::move(frame));
+  stack_.push_back(frame);
   now_ = after;
   cursor_ = nodes_[0].next;
   twins_cursor_ = 0;

@@ -115,7 +115,7 @@ void LogWorker::RunTask(Task* task) {
 
 // Makes of them a round of as few batches as may be.
 void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
-  round_.emplace();
+  round_ = Round{};
   size_t joined_bytes = 0;
   for (raft::Persist& persist : persists) {
     round_->tickets.push_back(persist.ticket);

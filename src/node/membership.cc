@@ -61,7 +61,7 @@ MembershipJob::Requests MembershipJob::TakeRequests() {
 }
 
 std::string MembershipJob::Describe() const {
-  const std::string node = "node " + std::to_string(change_.node_id);
+  std::string node = "node " + std::to_string(change_.node_id);
   switch (phase_) {
     case Phase::kStart:
     case Phase::kProbing: return "asking " + node + " who it is (nothing was changed)";

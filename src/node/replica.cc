@@ -481,7 +481,7 @@ void ReplicaImpl::OnDurable(std::vector<raft::Message> send,
 
 }  // namespace
 
-Result<std::unique_ptr<Replica>> Replica::Open(ReplicaOptions options, FileSystem* fs,
+Result<std::unique_ptr<Replica>> Replica::Open(const ReplicaOptions& options, FileSystem* fs,
                                                log_store::LogStore* log,
                                                state_machine::StateMachine* state, Clock* clock) {
   // The nonce tells this data directory from any other, so it is never drawn from the seed.

@@ -95,7 +95,7 @@ class Replica {
   // threads. The caller holds the DataLock of the directory, and took it before it opened log and
   // state. Everything passed in must outlive the replica. FAILED_PRECONDITION if the directory is
   // of another node id or cluster.
-  static Result<std::unique_ptr<Replica>> Open(ReplicaOptions options, FileSystem* fs,
+  static Result<std::unique_ptr<Replica>> Open(const ReplicaOptions& options, FileSystem* fs,
                                                log_store::LogStore* log,
                                                state_machine::StateMachine* state, Clock* clock);
   virtual ~Replica() = default;

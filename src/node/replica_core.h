@@ -96,7 +96,7 @@ class ReplicaCore {
                         std::function<void(Status)> done);
   void TransferLeadership(uint64_t node_id, SteadyTime deadline, std::function<void(Status)> done);
   void Join(const transport::JoinRequest& request,
-            std::function<void(Result<transport::JoinReply>)> reply);
+            const std::function<void(Result<transport::JoinReply>)>& reply);
   // Refuses new work and hands leadership over; `done` when it is no longer leader and nothing of
   // its own is undecided, or at the deadline.
   void BeginShutdown(SteadyTime deadline, std::function<void()> done);
@@ -199,7 +199,7 @@ class ReplicaCore {
   bool AnotherCanLead() const;  // asked of a leader
   void WaitToLetMembersLeave() { next_leave_tick_ = ticks_ + 2 * options_.election_ticks; }
   void SendToMember(MemberId to, raft::MessageBody body);
-  void Fence(Status why);
+  void Fence(Status why);  // by value: damage_, which is forgotten here, may be why
   void ForgetFindings();
 
   // Proposals and reads (replica_core_requests.cc).

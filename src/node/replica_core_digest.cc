@@ -186,10 +186,10 @@ void ReplicaCore::Fence(Status why) {
   ++digest_status_.fences;
   digest_status_.doubt.clear();
   damage_ = OkStatus();
-  fence_ = why;
-  EnterApplyTrouble(why);
+  fence_ = std::move(why);
+  EnterApplyTrouble(fence_);
   TellFitness();
-  effects_->Fence(why);
+  effects_->Fence(fence_);
 }
 
 // They are of a data base that is replaced or was opened anew; a damaged one will be found so

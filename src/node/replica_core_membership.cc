@@ -26,7 +26,7 @@ void ReplicaCore::ChangeMembership(Replica::MembershipChange change, SteadyTime 
 }
 
 void ReplicaCore::Join(const transport::JoinRequest& request,
-                       std::function<void(Result<transport::JoinReply>)> reply) {
+                       const std::function<void(Result<transport::JoinReply>)>& reply) {
   if (!raft_ || !is_leader()) return reply(NotLeader());
   if (!options_.engine.empty() && request.engine != options_.engine) {
     return reply(FailedPrecondition("node " + std::to_string(request.node_id) +

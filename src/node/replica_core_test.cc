@@ -64,7 +64,7 @@ class HeldEffects final : public ReplicaEffects {
 class ReplicaCoreTest : public ::testing::Test {
  protected:
   // A node that takes part already, with these voters.
-  void StartMember(std::set<uint64_t> voters, raft::InitialState raft = {}) {
+  void StartMember(const std::set<uint64_t>& voters, raft::InitialState raft = {}) {
     StartState start;
     start.raft = std::move(raft);
     start.identity.node_id = options_.node_id;
@@ -413,7 +413,8 @@ TEST_F(ReplicaCoreTest, ANodeThatIsNotLetInIsToldTheCommandToType) {
     request.node_id = id;
     request.nonce = 77;
     request.address = address;
-    core_->Join(request, [&told](Result<transport::JoinReply> reply) { told = reply.status(); });
+    core_->Join(request,
+                [&told](const Result<transport::JoinReply>& reply) { told = reply.status(); });
     core_->Flush();
     return told.message();
   };
@@ -429,7 +430,7 @@ TEST_F(ReplicaCoreTest, ReadsWithoutALeaderAreUnavailableHoweverManyThereWere) {
   std::map<StatusCode, int> answers;
   for (int i = 0; i < 70'000; ++i) {
     core_->ReadBarrier({}, clock_.SteadyNow(),
-                       [&](Result<LogIndex> index) { ++answers[index.status().code()]; });
+                       [&](const Result<LogIndex>& index) { ++answers[index.status().code()]; });
     core_->Flush();
     if (i % 100 == 0) Tick();
     effects_.sent.clear();

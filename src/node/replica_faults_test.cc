@@ -30,9 +30,10 @@ TEST(ReplicaFaults, ALeaderWhoseDiskHangsStepsDownAndTheOthersGoOn) {
   state_machine::Command command;
   command.id = {"stalled", 1};
   command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
-  cluster.replica(stalled).Propose(
-      command, SystemClock().SteadyNow() + 20s,
-      [&](Result<state_machine::CommandResult> r) { outcome.set_value(r.status().outcome()); });
+  cluster.replica(stalled).Propose(command, SystemClock().SteadyNow() + 20s,
+                                   [&](const Result<state_machine::CommandResult>& r) {
+                                     outcome.set_value(r.status().outcome());
+                                   });
   ASSERT_TRUE(Eventually([&] {
     for (uint64_t id = 1; id <= 3; ++id) {
       if (id != stalled && cluster.replica(id).is_leader()) return cluster.Propose(id, "c").ok();
@@ -62,7 +63,7 @@ TEST(ReplicaFaults, AFullLogDiskRefusesWritesAndResumesByItself) {
   command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
   cluster.replica(1).Propose(
       command, SystemClock().SteadyNow() + 20s,
-      [&](Result<state_machine::CommandResult> r) { first.set_value(r.status()); });
+      [&](const Result<state_machine::CommandResult>& r) { first.set_value(r.status()); });
   ASSERT_TRUE(Eventually([&] {
     const auto r = cluster.Propose(1, "refused", 50ms);
     return r.status().code() == StatusCode::kResourceExhausted &&
@@ -119,9 +120,9 @@ TEST(ReplicaFaults, WhoWaitsForALeaderThatAFullDiskPreventsIsToldSo) {
   (void)cluster.Propose(1, "b", 50ms);
   ASSERT_TRUE(Eventually([&] { return !cluster.replica(1).leader_hint().has_value(); }));
   std::promise<Status> waited;
-  cluster.replica(1).AwaitLeader(SystemClock().SteadyNow() + 100ms, [&](Result<LeaderHint> leader) {
-    waited.set_value(leader.status());
-  });
+  cluster.replica(1).AwaitLeader(
+      SystemClock().SteadyNow() + 100ms,
+      [&](const Result<LeaderHint>& leader) { waited.set_value(leader.status()); });
   const Status status = waited.get_future().get();
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << status;
   cluster.node(1).log->SetFull(false);

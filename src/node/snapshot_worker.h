@@ -32,7 +32,7 @@ class SnapshotWorker {
   ~SnapshotWorker() { Stop(); }
 
   void Start();
-  void Push(Task task) { tasks_.Push(std::move(task)); }
+  void Push(const Task& task) { tasks_.Push(task); }
   // Ends the thread after the copy it is making; what is queued is not begun.
   void Stop();
 

@@ -24,8 +24,8 @@ inline Entry MakeEntry(uint64_t index, uint64_t term) {
 // Node 1 of `voters`, by hand. Outputs pile up in `out`; writes are durable only when told.
 class OneCore {
  public:
-  explicit OneCore(std::set<uint64_t> voters, std::vector<uint64_t> terms = {}, uint64_t term = 0,
-                   Options options = {}) {
+  explicit OneCore(const std::set<uint64_t>& voters, std::vector<uint64_t> terms = {},
+                   uint64_t term = 0, Options options = {}) {
     options.self = MemberId(1);
     options.election_ticks = 10;
     options.heartbeat_ticks = 2;

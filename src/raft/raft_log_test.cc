@@ -14,6 +14,7 @@ Entry MakeEntry(uint64_t index, uint64_t term, std::string bytes = "x") {
 RaftLog MakeLog(const std::vector<uint64_t>& terms, uint64_t snapshot_index = 0,
                 uint64_t snapshot_term = 0, size_t cache_bytes_max = 1 << 20) {
   std::vector<Entry> entries;
+  entries.reserve(terms.size());
   for (uint64_t term : terms) {
     entries.push_back(MakeEntry(snapshot_index + entries.size() + 1, term));
   }

@@ -402,7 +402,7 @@ TEST_F(DatabaseServiceTest, TheClientFailsOverToAnotherNodeAndEveryWriteTakesEff
   for (int i = 0; i < kWrites; ++i) {
     if (i == kWrites / 2) harness_.Stop();
     (*client)->ExecuteAsync({{"INSERT " + std::to_string(i), {}, {}}},
-                            [&](Result<ExecuteResult> result) {
+                            [&](const Result<ExecuteResult>& result) {
                               if (result.ok()) ++good;
                               if (++answered == kWrites) all.set_value();
                             });
@@ -445,8 +445,9 @@ TEST_F(DatabaseServiceTest, TheClientEndsAStreamThatIsUnderWayWhenItIsDestroyed)
   std::promise<Status> ended;
   QueryOptions query;
   query.result_bytes_max = size_t{1} << 40;
-  (*client)->QueryAsync({"1000000000", {}, {}}, query,
-                        [&](Result<QueryResult> result) { ended.set_value(result.status()); });
+  (*client)->QueryAsync({"1000000000", {}, {}}, query, [&](const Result<QueryResult>& result) {
+    ended.set_value(result.status());
+  });
   // Most likely while the stream runs; whenever it is, the callback comes before the end.
   std::this_thread::sleep_for(milliseconds(200));
   client->reset();

@@ -33,10 +33,11 @@ class ReadPoolTest : public ::testing::Test {
                            milliseconds timeout = milliseconds(5000) * kSlowness,
                            size_t bytes = 0) {
     auto promise = std::make_shared<std::promise<Status>>();
-    pool_->Submit(
-        {options, clock_.SteadyNow() + timeout,
-         [promise](Result<state_machine::ReadView*> view) { promise->set_value(view.status()); },
-         bytes});
+    pool_->Submit({options, clock_.SteadyNow() + timeout,
+                   [promise](const Result<state_machine::ReadView*>& view) {
+                     promise->set_value(view.status());
+                   },
+                   bytes});
     return promise->get_future();
   }
 
@@ -47,8 +48,8 @@ class ReadPoolTest : public ::testing::Test {
 
 TEST_F(ReadPoolTest, ReadsThatComeDuringABarrierShareTheNextOne) {
   replica_.HoldBarriers(true);
-  std::vector<std::future<Status>> reads;
-  for (int i = 0; i < 50; ++i) reads.push_back(Read());
+  std::vector<std::future<Status>> reads(50);
+  for (std::future<Status>& read : reads) read = Read();
   // Two rounds are under way with one read each; the other 48 have gathered for one more.
   EXPECT_EQ(replica_.barriers(), 2);
   replica_.HoldBarriers(false);
@@ -88,8 +89,8 @@ TEST_F(ReadPoolTest, OneImpatientReadDoesNotFailThoseThatShareItsBarrier) {
 
 TEST_F(ReadPoolTest, TooManyWaitingReadsAreRefused) {
   replica_.HoldBarriers(true);
-  std::vector<std::future<Status>> reads;
-  for (int i = 0; i < 100; ++i) reads.push_back(Read());
+  std::vector<std::future<Status>> reads(100);
+  for (std::future<Status>& read : reads) read = Read();
   EXPECT_EQ(Read().get().code(), StatusCode::kResourceExhausted);
   replica_.HoldBarriers(false);
   for (auto& read : reads) EXPECT_TRUE(read.get().ok());
@@ -98,8 +99,8 @@ TEST_F(ReadPoolTest, TooManyWaitingReadsAreRefused) {
 TEST_F(ReadPoolTest, TheBytesOfWhatWaitsAreBoundedAndGivenBack) {
   for (int round = 0; round < 3; ++round) {
     replica_.HoldBarriers(true);
-    std::vector<std::future<Status>> reads;
-    for (int i = 0; i < 4; ++i) reads.push_back(Read({}, milliseconds(5000), 250));
+    std::vector<std::future<Status>> reads(4);
+    for (std::future<Status>& read : reads) read = Read({}, milliseconds(5000), 250);
     EXPECT_EQ(Read({}, milliseconds(5000), 1).get().code(), StatusCode::kResourceExhausted);
     replica_.HoldBarriers(false);
     for (auto& read : reads) EXPECT_TRUE(read.get().ok());
@@ -109,8 +110,8 @@ TEST_F(ReadPoolTest, TheBytesOfWhatWaitsAreBoundedAndGivenBack) {
 TEST_F(ReadPoolTest, AReadThatTakesLongHoldsUpNoneOfThoseThatShareItsView) {
   MakePool(2);
   replica_.HoldBarriers(true);
-  std::vector<std::future<Status>> others;
-  for (int i = 0; i < 2; ++i) others.push_back(Read());  // two rounds of their own
+  std::vector<std::future<Status>> others(2);
+  for (std::future<Status>& read : others) read = Read();  // two rounds of their own
   std::promise<void> release;
   std::promise<state_machine::ReadView*> slow;
   pool_->Submit({{},
@@ -139,11 +140,12 @@ TEST_F(ReadPoolTest, AReadIsNotAnsweredFromAStateOlderThanItsReadIndex) {
   }
   std::promise<void> busy;
   std::promise<void> release;
-  pool_->Submit(
-      {{}, clock_.SteadyNow() + std::chrono::seconds(60), [&](Result<state_machine::ReadView*>) {
-         busy.set_value();
-         release.get_future().wait();
-       }});
+  pool_->Submit({{},
+                 clock_.SteadyNow() + std::chrono::seconds(60),
+                 [&](const Result<state_machine::ReadView*>&) {
+                   busy.set_value();
+                   release.get_future().wait();
+                 }});
   busy.get_future().wait();
   auto waiting = Read({}, std::chrono::seconds(60));
   node::ReadOptions own_writes;
@@ -161,8 +163,8 @@ TEST_F(ReadPoolTest, AReadIsNotAnsweredFromAStateOlderThanItsReadIndex) {
 
 TEST_F(ReadPoolTest, StopAnswersWhatWaits) {
   replica_.HoldBarriers(true);
-  std::vector<std::future<Status>> reads;
-  for (int i = 0; i < 10; ++i) reads.push_back(Read());
+  std::vector<std::future<Status>> reads(10);
+  for (std::future<Status>& read : reads) read = Read();
   replica_.Shutdown(SteadyTime(0));
   pool_->Stop();
   for (auto& read : reads) EXPECT_FALSE(read.get().ok());

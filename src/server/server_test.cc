@@ -158,7 +158,8 @@ TEST(ServerSingle, RefusesWhatIsNotOneWritingStatement) {
   TestCluster cluster(1);
   auto client = cluster.Connect(cluster.addresses());
   ASSERT_TRUE(client->Execute({Sql("CREATE TABLE t (a)")}).ok());
-  const std::string with_nul("INSERT INTO t VALUES (1)\0; DROP TABLE t", 40);
+  using std::string_literals::operator""s;
+  const std::string with_nul = "INSERT INTO t VALUES (1)\0; DROP TABLE t"s;
   const struct {
     const char* what;
     Statement statement;
@@ -323,6 +324,7 @@ TEST(ServerCluster, AnyNodeTakesAnyRequestAndAReadSeesEveryAcknowledgedWrite) {
   TestCluster cluster(3);
   ASSERT_GE(cluster.AwaitLeader(), 0);
   std::vector<std::unique_ptr<Client>> nodes;
+  nodes.reserve(cluster.addresses().size());
   for (const std::string& address : cluster.addresses()) {
     nodes.push_back(cluster.Connect({address}, /*pin=*/true));
   }
@@ -381,7 +383,7 @@ TEST(ServerCluster, ALeaderLostUnderLoadLosesNothingAcknowledgedAndDoublesNothin
   std::promise<void> some;
   for (int i = 0; i < kWrites; ++i) {
     client->ExecuteAsync({Sql("INSERT INTO t VALUES (?1)", {i})},
-                         [&, i](Result<ExecuteResult> result) {
+                         [&, i](const Result<ExecuteResult>& result) {
                            fate[static_cast<size_t>(i)] = result.ok() ? 1 : 2;
                            const int n = ++answered;
                            if (n == 50) some.set_value();

@@ -117,6 +117,7 @@ Command OfEveryValue() {
 
 std::string BatchOf(const std::vector<Command>& commands) {
   std::vector<std::string> encoded;
+  encoded.reserve(commands.size());
   for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
   std::string bytes;
   EncodeBatch({1'700'000'000'123, 0xfeedfacecafebeef, 5'000, 1'000'000}, encoded, &bytes);

@@ -12,9 +12,8 @@ using std::chrono::milliseconds;
 class ServerSettingsFile : public testing::Test {
  protected:
   std::string Write(const std::string& text) {
-    const std::string path = testing::TempDir() + "/settings_" +
-                             testing::UnitTest::GetInstance()->current_test_info()->name() +
-                             ".toml";
+    std::string path = testing::TempDir() + "/settings_" +
+                       testing::UnitTest::GetInstance()->current_test_info()->name() + ".toml";
     std::ofstream(path) << text;
     return path;
   }

@@ -66,6 +66,7 @@ std::vector<Message> OneOfEach() {
       raft::DigestVerdict{LogIndex(13), 5, 1ull << 63, false},
   };
   std::vector<Message> messages;
+  messages.reserve(bodies.size());
   for (const raft::MessageBody& body : bodies) {
     messages.push_back({MemberId(1), MemberId(2), Term(4), body});
   }

@@ -98,6 +98,7 @@ class Load {
 
   void Run(tools::StopSignals* signals) {
     std::vector<std::thread> threads;
+    threads.reserve(static_cast<size_t>(flags_.processes));
     for (int i = 0; i < flags_.processes; ++i) {
       threads.emplace_back([this, i] { RunProcess(i); });
     }

@@ -94,14 +94,14 @@ class DiskFaults : public testing::Test {
   }
   // How many operations and reads a run without faults has.
   static FaultFileSystem& Measured() {
-    static FaultFileSystem* const fs = [] {
+    static FaultFileSystem* const kMeasured = [] {
       auto* const made = new FaultFileSystem(1);
       Prepare(made);
       auto machine = OpenOn(*made);
       EXPECT_TRUE(machine.ok() && ApplyRest(**machine).ok());
       return made;
     }();
-    return *fs;
+    return *kMeasured;
   }
 
   // The machine must open, hold what entries up to its applied index make, at least `index_min`,

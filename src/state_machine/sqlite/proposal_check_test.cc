@@ -295,9 +295,9 @@ TEST(ProposalCheck, ACacheOfTwoTextsAnswersForMany) {
 
 TEST(ProposalCheck, ManyThreadsGetTheSameVerdicts) {
   ProposalChecker checker(8);
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
+  std::vector<std::thread> threads(4);
+  for (std::thread& thread : threads) {
+    thread = std::thread([&] {
       for (int round = 0; round < 10; ++round) {
         for (const char* sql : kPasses) EXPECT_TRUE(checker.Check(Of(sql)).ok()) << sql;
         for (const Refused& refused : kRefused) {

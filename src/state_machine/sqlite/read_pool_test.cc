@@ -395,7 +395,7 @@ TEST_F(ReadPoolTest, DrainingEndsRunningQueriesWithUnavailableAndClosesEverythin
       return false;
     };
     RowCollector out;
-    const Status status = view->Query(Sql(kEndless), limits, &out);
+    Status status = view->Query(Sql(kEndless), limits, &out);
     EXPECT_EQ(view->Query(Sql("SELECT 1"), limits, &out).code(), StatusCode::kUnavailable);
     return status;
   });
@@ -449,9 +449,9 @@ TEST_F(ReadPoolTest, ViewsDrainsAndWritesOnManyThreadsNeverMixStates) {
   writer_.Run("COMMIT");
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};
-  std::vector<std::thread> readers;
-  for (int i = 0; i < 3; ++i) {
-    readers.emplace_back([&] {
+  std::vector<std::thread> readers(3);
+  for (std::thread& reader : readers) {
+    reader = std::thread([&] {
       while (!stop.load()) {
         auto view = pool_.Open(seconds(5));
         if (!view.ok()) continue;

@@ -43,7 +43,7 @@ class SnapshotFileTest : public testing::Test {
   }
   // Puts what a reader gives into a file of its own, as a peer would, and returns its path.
   std::string Receive(SnapshotReader& reader, size_t chunk = 4096 * 3 + 7) {
-    const std::string path = directory_ / "received";
+    std::string path = directory_ / "received";
     std::filesystem::remove(path);
     std::ofstream out(path, std::ios::binary);
     std::string all;
@@ -269,11 +269,12 @@ TEST_F(SnapshotFileTest, AStoppedStoreMakesNoCopyAndLeavesNoPiece) {
 
 TEST_F(SnapshotFileTest, SeveralAskersAtOnceShareOneCopy) {
   const auto store = MustOpen();
-  std::vector<std::future<std::shared_ptr<SnapshotReader>>> askers;
-  for (int i = 0; i < 4; ++i) {
-    askers.push_back(std::async(std::launch::async, [&] { return MustAcquire(*store, 10); }));
+  std::vector<std::future<std::shared_ptr<SnapshotReader>>> askers(4);
+  for (auto& asker : askers) {
+    asker = std::async(std::launch::async, [&] { return MustAcquire(*store, 10); });
   }
   std::vector<std::shared_ptr<SnapshotReader>> readers;
+  readers.reserve(askers.size());
   for (auto& asker : askers) readers.push_back(asker.get());
   EXPECT_EQ(Files(), (std::vector<std::string>{"outgoing-1.db"}));
 }

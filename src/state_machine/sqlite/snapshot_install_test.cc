@@ -79,7 +79,7 @@ class SnapshotInstallTest : public testing::Test {
   static std::string Reopened(const std::string& path) {
     TestDatabase db(path);
     EXPECT_EQ(db.Text("PRAGMA integrity_check"), "ok");
-    const std::string name = db.Text("SELECT group_concat(name) FROM t");
+    std::string name = db.Text("SELECT group_concat(name) FROM t");
     EXPECT_EQ(db.Number("SELECT applied FROM _cairn_meta"), name == "new" ? 50 : 20);
     return name;
   }

@@ -45,7 +45,7 @@ TEST(SqliteStateMachine, AKillBetweenBatchesNeverAppliesTwice) {
   for (int i = 0; i < 4; ++i) {
     replicas.DoAll(
         {ExecuteCommand("INSERT INTO t VALUES(random())"),
-         WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", static_cast<uint64_t>(i + 1))});
+         WithId(ExecuteCommand("INSERT INTO t VALUES(1)"), "s", static_cast<uint64_t>(i) + 1)});
     killed.push_back(std::make_unique<TemporaryDirectory>());
     CopyAsIfKilled(replicas.first().path(), *killed.back() / "test.db");
   }
