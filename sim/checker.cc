@@ -304,7 +304,6 @@ void Checker::OnFenced(uint64_t node, const std::string& why) {
 
 void Checker::OnReplaced(uint64_t node) {
   rotten_rows_.erase(node);
-  disks_[node].replacing = LogIndex();
   rebuilt_ += fenced_.erase(node);
 }
 

@@ -30,10 +30,10 @@ class ServiceHarness {
       : clock_(clock), replica_(replica) {
     Router::Options router;
     router.address = "self:1";
-    router.leader_wait = std::chrono::milliseconds(200);
+    router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
     router_ = std::make_unique<Router>(replica, &timers_, clock_, router);
     ReadPool::Options reads;
-    reads.leader_wait = std::chrono::milliseconds(200);
+    reads.leader_wait = std::chrono::milliseconds(200) * kSlowness;
     reads_ = std::make_unique<ReadPool>(replica, clock_, reads);
     reads.view_tasks_max = 1;
     streams_ = std::make_unique<ReadPool>(replica, clock_, reads);
