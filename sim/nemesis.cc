@@ -429,7 +429,8 @@ std::set<uint64_t> Nemesis::DrawMinority() {
   size_t left = (now.voters.size() - 1) / 2;
   for (const MemberId voter : now.voters) {
     const uint64_t lives_on = now.info.at(voter).node_id;
-    const bool is_lost = HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
+    const bool is_lost = HasRot(lives_on) || nodes_->at(lives_on)->member() != voter ||
+                         nodes_->at(lives_on)->awaits_snapshot();
     if (is_lost && left > 0) --left;
   }
   std::vector<uint64_t> nodes;
