@@ -24,6 +24,12 @@ constexpr int kReportsMax = 30;
 // damage, leadership must not go round and round.
 constexpr uint64_t kDamagedHandoverElections = 20;
 
+// As the leader knows it of another member.
+bool PeerCanLead(const raft::CoreStatus& leader, MemberId member) {
+  const auto peer = leader.peers.find(member);
+  return peer != leader.peers.end() && peer->second.recently_active && peer->second.can_lead;
+}
+
 }  // namespace
 
 void ReplicaCore::StepDigests() {
@@ -134,8 +140,7 @@ bool ReplicaCore::MayLeaveService(MemberId member) const {
   const auto serves = [&](MemberId voter) {
     if (voter == member) return false;
     if (voter == boot_.record().member) return apply_trouble_.ok();
-    const auto peer = core.peers.find(voter);
-    return peer != core.peers.end() && peer->second.recently_active && peer->second.can_lead;
+    return PeerCanLead(core, voter);
   };
   const auto stay = std::count_if(config_.voters.begin(), config_.voters.end(), serves);
   return static_cast<size_t>(stay) >= (config_.voters.size() + 1) / 2;
@@ -143,10 +148,8 @@ bool ReplicaCore::MayLeaveService(MemberId member) const {
 
 bool ReplicaCore::AnotherCanLead() const {
   const raft::CoreStatus core = raft_->status();
-  return std::any_of(core.peers.begin(), core.peers.end(), [&](const auto& peer) {
-    return config_.voters.contains(peer.first) && peer.second.recently_active &&
-           peer.second.can_lead;
-  });
+  return std::any_of(config_.voters.begin(), config_.voters.end(),
+                     [&](MemberId voter) { return PeerCanLead(core, voter); });
 }
 
 void ReplicaCore::OnDigestVerdict(MemberId from, const raft::DigestVerdict& verdict) {
