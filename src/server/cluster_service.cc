@@ -346,7 +346,7 @@ class ClusterService final : public RawCluster {
     }
     replica_->ChangeMembership(
         std::move(change), by, [stream](const std::string& line) { stream->Progress(line); },
-        [stream](cairn::Status status) { stream->Done(status); });
+        [stream](const cairn::Status& status) { stream->Done(status); });
     return OkStatus();
   }
 

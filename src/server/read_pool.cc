@@ -117,7 +117,7 @@ void ReadPool::StartBarrier(Batch batch) {
     by = std::min({by, waiting.leader_by, waiting.task.deadline});
   }
   auto shared = std::make_shared<Batch>(std::move(batch));
-  replica_->ReadBarrier(node::ReadOptions(), by, [this, shared, by](Result<LogIndex> index) {
+  replica_->ReadBarrier(node::ReadOptions(), by, [this, shared, by](const Result<LogIndex>& index) {
     OnBarrier(std::move(*shared), by, index);
   });
 }

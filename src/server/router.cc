@@ -209,7 +209,7 @@ void Router::Forward(const CallPtr& call, const std::string& address) {
 
 void Router::AwaitLeader(const CallPtr& call) {
   const SteadyTime by = std::min(call->deadline, call->leader_by);
-  replica_->AwaitLeader(by, [this, call](Result<LeaderHint> leader) {
+  replica_->AwaitLeader(by, [this, call](const Result<LeaderHint>& leader) {
     if (leader.ok()) {
       timers_->RunAfter(SteadyTime(0), [this, call] { Try(call); });
     } else {

@@ -49,7 +49,7 @@ class SeedService final : public RawSeed {
           for (std::string& text : *request->mutable_args()) {
             prepare.mutable_statement()->add_positional()->set_text(std::move(text));
           }
-          api_->Prepare(&prepare, call, [done](Result<v1::PrepareResponse> result) {
+          api_->Prepare(&prepare, call, [done](const Result<v1::PrepareResponse>& result) {
             if (!result.ok()) return done(result.status());
             done(transaction::PrepareResponse());
           });
@@ -63,7 +63,7 @@ class SeedService final : public RawSeed {
         context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
           v1::FinishRequest finish;
           finish.set_tx_id(std::move(*request->mutable_tx_id()));
-          api_->Commit(&finish, call, [done](Result<v1::FinishResponse> result) {
+          api_->Commit(&finish, call, [done](const Result<v1::FinishResponse>& result) {
             if (!result.ok()) return done(result.status());
             done(transaction::CommitResponse());
           });
@@ -77,7 +77,7 @@ class SeedService final : public RawSeed {
         context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
           v1::FinishRequest finish;
           finish.set_tx_id(std::move(*request->mutable_tx_id()));
-          api_->Rollback(&finish, call, [done](Result<v1::FinishResponse> result) {
+          api_->Rollback(&finish, call, [done](const Result<v1::FinishResponse>& result) {
             if (!result.ok()) return done(result.status());
             done(transaction::RollbackResponse());
           });

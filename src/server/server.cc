@@ -41,7 +41,7 @@ constexpr std::chrono::milliseconds kCallsTimeout(200);
 
 // Once in a process: all of it is global.
 void EnableGrpcExtensions() {
-  static const bool done = [] {
+  static const bool kDone = [] {
     // Protobuf tells standard error of every text that is not UTF-8; the client is told instead,
     // and no stranger can fill the log.
     google::protobuf::SetLogHandler(nullptr);
@@ -49,7 +49,7 @@ void EnableGrpcExtensions() {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
   }();
-  (void)done;
+  (void)kDone;
 }
 
 class ServerImpl final : public Server {
