@@ -36,7 +36,7 @@ int Run(const Flags& flags, const Action& action) {
 }
 
 CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string& help,
-                    const std::shared_ptr<Flags>& flags, int* exit_code, Action action) {
+                    const std::shared_ptr<Flags>& flags, int* exit_code, const Action& action) {
   CLI::App* command = member->add_subcommand(name, help);
   command->add_option("address", flags->address, "host:port of any node of the cluster")
       ->type_name("ADDR")

@@ -37,10 +37,10 @@ const char* RoleName(v1::Role role) {
 }
 
 const std::vector<Column>& MembersColumns() {
-  static const auto* const columns = new std::vector<Column>{
+  static const auto* const kColumns = new std::vector<Column>{
       {"node", ""}, {"member", ""}, {"address", ""}, {"votes", ""},     {"role", ""},
       {"term", ""}, {"commit", ""}, {"applied", ""}, {"log_bytes", ""}, {"note", ""}};
-  return *columns;
+  return *kColumns;
 }
 
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout) {
@@ -86,7 +86,7 @@ Result<std::vector<std::string>> OtherMembers(const std::string& address,
 }
 
 const std::vector<Column>& StatusColumns() {
-  static const auto* const columns =
+  static const auto* const kColumns =
       new std::vector<Column>{{"node", ""},           {"address", ""},
                               {"cluster", ""},        {"member", ""},
                               {"stage", ""},          {"role", ""},
@@ -100,7 +100,7 @@ const std::vector<Column>& StatusColumns() {
                               {"scrubs", ""},         {"scrubs_failed", ""},
                               {"fences", ""},         {"doubt", ""},
                               {"version", ""},        {"engine", ""}};
-  return *columns;
+  return *kColumns;
 }
 
 Row StatusRow(const v1::StatusResponse& status) {

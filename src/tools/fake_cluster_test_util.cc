@@ -9,9 +9,9 @@ grpc::Status NoLeader() { return {grpc::StatusCode::UNAVAILABLE, "no leader"}; }
 
 // The table a statement writes: enough for the statements that the tests and the scenarios make.
 std::string TableOf(const std::string& sql) {
-  static const std::regex pattern(R"((INTO|UPDATE|FROM)\s+([a-z_]+))");
+  static const std::regex kPattern(R"((INTO|UPDATE|FROM)\s+([a-z_]+))");
   std::smatch match;
-  return std::regex_search(sql, match, pattern) ? match[2].str() : "";
+  return std::regex_search(sql, match, kPattern) ? match[2].str() : "";
 }
 
 // Runs a write and counts it. The caller holds the mutex.
@@ -52,8 +52,7 @@ class FakeNode::Database final : public v1::Database::Service {
     if (!node_.has_leader) return NoLeader();
     std::lock_guard lock(node_.database_->mutex);
     int64_t rows = 0;
-    const grpc::Status status =
-        RunWrite(node_.database_.get(), request->statements(0).sql(), &rows);
+    grpc::Status status = RunWrite(node_.database_.get(), request->statements(0).sql(), &rows);
     response->add_results()->set_rows_affected(rows);
     return status;
   }
@@ -164,7 +163,7 @@ grpc::Status FakeNode::Execute(grpc::ServerContext* context,
   if (const auto known = database_->requests.find(id); known != database_->requests.end()) {
     rows = known->second;
   } else {
-    const grpc::Status status = RunWrite(database_.get(), request->sql(), &rows);
+    grpc::Status status = RunWrite(database_.get(), request->sql(), &rows);
     if (!status.ok()) return status;
     if (!id.empty()) database_->requests[id] = rows;
   }
@@ -190,7 +189,7 @@ grpc::Status FakeNode::Commit(grpc::ServerContext*, const transaction::CommitReq
   if (transaction.state == v1::TRANSACTION_STATE_COMMITTED) return grpc::Status::OK;
   for (const std::string& sql : transaction.statements) {
     int64_t rows = 0;
-    const grpc::Status status = RunWrite(database_.get(), sql, &rows);
+    grpc::Status status = RunWrite(database_.get(), sql, &rows);
     if (!status.ok()) return status;
   }
   transaction.state = v1::TRANSACTION_STATE_COMMITTED;

@@ -153,7 +153,7 @@ Status ApplyFile(const std::string& path, ServeOptions* options) {
 const std::vector<ServerSetting>& ServerSettings() {
   using server::ServerOptions;
   constexpr uint64_t kIdMax = 1'000'000;
-  static const std::vector<ServerSetting>* const settings = new std::vector<ServerSetting>{
+  static const std::vector<ServerSetting>* const kSettings = new std::vector<ServerSetting>{
       {"id", "N", "1", "this node's number in the cluster",
        SetNumber(&ServerOptions::node_id, 1, kIdMax)},
       {"host", "ADDRESS", "127.0.0.1",
@@ -187,7 +187,7 @@ const std::vector<ServerSetting>& ServerSettings() {
       {"log-level", "LEVEL", "info", "trace, debug, info, warn, error or off; to standard error",
        SetLogLevel},
   };
-  return *settings;
+  return *kSettings;
 }
 
 Result<std::map<uint64_t, std::string>> ParsePeers(std::string_view text) {

@@ -129,7 +129,7 @@ Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began
 
 Status Shell::RunQuery(const std::string& sql) {
   const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(options_.mode, &out_);
-  const Status status = node_->Query(sql, v1::ReadOptions(), options_.timeout, printer.get());
+  Status status = node_->Query(sql, v1::ReadOptions(), options_.timeout, printer.get());
   if (status.ok() || printer->rows() > 0) printer->Finish();
   return status;
 }
