@@ -1,4 +1,6 @@
 // Changes of membership on the leader: one job at a time, by the operator or for a wiped node.
+
+#include <limits>
 #include <utility>
 
 #include "base/log.h"
@@ -145,11 +147,9 @@ void ReplicaCore::CheckRemoved(const raft::Configuration& config, LogIndex index
 void ReplicaCore::AskWhetherRemoved() {
   constexpr uint64_t kLeaderlessElections = 10;
   constexpr uint64_t kQuestionElections = 20;
-  // It can not be elected, and only disturbs.
+  // It can not be elected, and only disturbs. For ever, however many ticks come at once.
   if (!removed_.ok()) {
-    if (ticks_ % options_.election_ticks == 0) {
-      raft_->Step(raft::StepDown{4 * options_.election_ticks});
-    }
+    raft_->Step(raft::StepDown{std::numeric_limits<uint64_t>::max()});
     return;
   }
   leaderless_ticks_ = raft_->leader().is_none() ? leaderless_ticks_ + 1 : 0;

@@ -134,6 +134,23 @@ class ReplicaCoreTest : public ::testing::Test {
     Tick();
     Settle();
   }
+  // The node has no leader, asks a peer whether it was removed, and is told this configuration.
+  void Ask(const std::set<uint64_t>& voters, uint64_t next, uint64_t index, uint64_t cluster = 9) {
+    effects_.probes.clear();
+    for (int i = 0; i < 2000 && effects_.probes.empty(); ++i) Tick();
+    ASSERT_EQ(effects_.probes.size(), 1u) << "one peer at a time";
+    transport::ProbeReply reply;
+    reply.identity.cluster_id = cluster;
+    reply.stage = transport::LifeStage::kStarted;
+    reply.config_index = LogIndex(index);
+    reply.config.next_member_id = next;
+    for (const uint64_t id : voters) {
+      reply.config.voters.insert(MemberId(id));
+      reply.config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
+    }
+    effects_.probes[0](reply);
+    core_->Flush();
+  }
   // The other member says yes to all it was sent since the last call.
   void AnswerAsMember2() {
     std::vector<raft::Message> replies;
@@ -545,34 +562,33 @@ TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
   EXPECT_TRUE(effects_.removed.empty());
 }
 
+TEST_F(ReplicaCoreTest, ARemovedMemberKeepsQuietHoweverManyTicksComeAtOnce) {
+  StartMember({1, 2, 3});
+  Ask({2, 3}, 4, 50);
+  ASSERT_FALSE(core_->status().trouble.ok());
+  Tick();
+  effects_.sent.clear();
+  const uint64_t odd = options_.election_ticks / 2;
+  for (int i = 0; i < 500; ++i) {
+    clock_.Advance(odd * options_.tick);
+    core_->OnTick(odd);
+    core_->Flush();
+    ASSERT_EQ(core_->status().core.role, raft::Role::kFollower);
+  }
+  EXPECT_TRUE(effects_.sent.empty());
+}
+
 TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemoved) {
   StartMember({1, 2, 3});
-  const auto ask = [this](const std::set<uint64_t>& voters, uint64_t next, uint64_t index,
-                          uint64_t cluster = 9) {
-    effects_.probes.clear();
-    for (int i = 0; i < 2000 && effects_.probes.empty(); ++i) Tick();
-    ASSERT_EQ(effects_.probes.size(), 1u) << "a node without a leader asks, one peer at a time";
-    transport::ProbeReply reply;
-    reply.identity.cluster_id = cluster;
-    reply.stage = transport::LifeStage::kStarted;
-    reply.config_index = LogIndex(index);
-    reply.config.next_member_id = next;
-    for (const uint64_t id : voters) {
-      reply.config.voters.insert(MemberId(id));
-      reply.config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
-    }
-    effects_.probes[0](reply);
-    core_->Flush();
-  };
-  ask({2, 3}, 1, 50);  // from before member 1 was admitted
+  Ask({2, 3}, 1, 50);  // from before member 1 was admitted
   EXPECT_TRUE(core_->status().trouble.ok());
-  ask({2, 3}, 4, 0);  // no later than what this node knows
+  Ask({2, 3}, 4, 0);  // no later than what this node knows
   EXPECT_TRUE(core_->status().trouble.ok());
-  ask({2, 3}, 4, 50, /*cluster=*/8);
+  Ask({2, 3}, 4, 50, /*cluster=*/8);
   EXPECT_TRUE(core_->status().trouble.ok());
-  ask({1, 2, 3}, 5, 50);  // still a member
+  Ask({1, 2, 3}, 5, 50);  // still a member
   EXPECT_TRUE(core_->status().trouble.ok());
-  ask({2, 3}, 4, 50);
+  Ask({2, 3}, 4, 50);
   EXPECT_NE(core_->status().trouble.message().find("was removed"), std::string::npos);
   effects_.probes.clear();
   effects_.sent.clear();

@@ -155,6 +155,7 @@ Status Applier::WriteState(const AppliedState& after) {
   return write_state_.Bind(1, after.index.value())
       .Bind(2, after.term.value())
       .Bind(3, after.lease_ms)
+      .Bind(4, sessions_.results_from())
       .Run();
 }
 

@@ -12,7 +12,7 @@ namespace {
 constexpr char kStateSchema[] =
     "CREATE TABLE _cairn_state(id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
     " applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, lease_ms INTEGER NOT NULL,"
-    " config BLOB NOT NULL, config_index INTEGER NOT NULL)";
+    " results_from INTEGER NOT NULL, config BLOB NOT NULL, config_index INTEGER NOT NULL)";
 
 }  // namespace
 
@@ -40,7 +40,9 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(sessions_.Open(db));
   RETURN_IF_ERROR(txs_.Open(db));
   RETURN_IF_ERROR(write_state_.Prepare(
-      db, "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3"));
+      db,
+      "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3,"
+      " results_from = ?4"));
   return write_config_.Prepare(db, "UPDATE _cairn_state SET config = ?1, config_index = ?2");
 }
 
@@ -52,10 +54,10 @@ Status Applier::CreateTables(const raft::Configuration& founding) {
     RETURN_IF_ERROR(ExecInternal(db, schema));
   }
   InternalStatement insert;
-  RETURN_IF_ERROR(insert.Prepare(
-      db,
-      "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms, config,"
-      " config_index) VALUES(1, ?1, 0, 0, 0, ?2, 0)"));
+  RETURN_IF_ERROR(
+      insert.Prepare(db,
+                     "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms,"
+                     " results_from, config, config_index) VALUES(1, ?1, 0, 0, 0, 0, ?2, 0)"));
   const std::string encoded = raft::EncodeConfiguration(founding);
   RETURN_IF_ERROR(insert.Bind(1, static_cast<int64_t>(kDataFormat)).BindBlob(2, encoded).Run());
   insert.Finalize();

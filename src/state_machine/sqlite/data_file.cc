@@ -34,10 +34,12 @@ Status CheckOpenFile(sqlite3* db) {
   RETURN_IF_ERROR(format.Prepare(db, "SELECT format FROM _cairn_state"));
   ASSIGN_OR_RETURN(const bool has_format, format.Next());
   if (!has_format) return DataLoss("_cairn_state is empty");
-  if (format.Int(0) > kDataFormat) {
+  if (format.Int(0) != kDataFormat) {
     return FailedPrecondition("it has format " + std::to_string(format.Int(0)) +
-                              ", and this version of Cairn knows formats up to " +
-                              std::to_string(kDataFormat));
+                              ", and this version of Cairn reads format " +
+                              std::to_string(kDataFormat) +
+                              " alone; use the version that made it, or load its tables into a new "
+                              "file");
   }
   return OkStatus();
 }

@@ -13,9 +13,9 @@
 
 namespace cairn::state_machine {
 
-inline constexpr int kDataFormat = 1;
+inline constexpr int kDataFormat = 2;
 
-// FAILED_PRECONDITION if there is a file that is not a Cairn data base, or of a newer format.
+// FAILED_PRECONDITION if there is a file that is not a Cairn data base, or of another format.
 // Touches nothing; no file, or an empty one, is fine.
 Status CheckDataFile(const Storage& storage, const std::string& path);
 

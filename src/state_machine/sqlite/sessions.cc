@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/planted.h"
 
@@ -87,7 +88,7 @@ const char* const Sessions::kSchema =
     " used_lease_ms INTEGER NOT NULL, acknowledged_below INTEGER NOT NULL,"
     " forgotten_below INTEGER NOT NULL, forgot_gaps INTEGER NOT NULL);"
     "CREATE TABLE _cairn_requests(number INTEGER PRIMARY KEY, session INTEGER NOT NULL,"
-    " sequence INTEGER NOT NULL, hash INTEGER NOT NULL, result BLOB)";
+    " requests BLOB NOT NULL)";
 
 uint64_t OperationHash(const Operation& operation) {
   Hasher hasher;
@@ -111,6 +112,13 @@ uint64_t OperationHash(const Operation& operation) {
 // -------------------------------------------------------------------------------------
 
 Status Sessions::Open(sqlite3* db) {
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT results_from FROM _cairn_state"));
+  ASSIGN_OR_RETURN(const bool row, read.Next());
+  if (!row) return DataLoss("_cairn_state is empty");
+  results_from_ = read.Uint(0);
+  saved_results_from_ = results_from_;
+  read.Finalize();
   RETURN_IF_ERROR(LoadSessions(db));
   RETURN_IF_ERROR(LoadRequests(db));
   Index();
@@ -119,17 +127,14 @@ Status Sessions::Open(sqlite3* db) {
       "REPLACE INTO _cairn_sessions(id, name, used, used_lease_ms, acknowledged_below,"
       " forgotten_below, forgot_gaps) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
   RETURN_IF_ERROR(remove_session_.Prepare(db, "DELETE FROM _cairn_sessions WHERE id = ?1"));
-  RETURN_IF_ERROR(
-      write_request_.Prepare(db,
-                             "INSERT INTO _cairn_requests(number, session, sequence, hash, result)"
-                             " VALUES(?1, ?2, ?3, ?4, ?5)"));
-  RETURN_IF_ERROR(remove_request_.Prepare(db, "DELETE FROM _cairn_requests WHERE number = ?1"));
-  return drop_result_.Prepare(db, "UPDATE _cairn_requests SET result = NULL WHERE number = ?1");
+  RETURN_IF_ERROR(write_chunk_.Prepare(
+      db, "INSERT INTO _cairn_requests(number, session, requests) VALUES(?1, ?2, ?3)"));
+  return remove_chunk_.Prepare(db, "DELETE FROM _cairn_requests WHERE number = ?1");
 }
 
 void Sessions::Close() {
   for (InternalStatement* each :
-       {&write_session_, &remove_session_, &write_request_, &remove_request_, &drop_result_}) {
+       {&write_session_, &remove_session_, &write_chunk_, &remove_chunk_}) {
     each->Finalize();
   }
   BatchCommitted();
@@ -161,28 +166,56 @@ Status Sessions::LoadRequests(sqlite3* db) {
   std::unordered_map<uint64_t, Session*> by_id;
   for (const auto& [name, session] : by_name_) by_id[session->id] = session.get();
   InternalStatement read;
-  // Sequences are unsigned; SQLite takes those of 64 bits for negative.
-  RETURN_IF_ERROR(read.Prepare(db,
-                               "SELECT number, session, hash, result, sequence FROM _cairn_requests"
-                               " ORDER BY sequence < 0, sequence"));
+  RETURN_IF_ERROR(
+      read.Prepare(db, "SELECT number, session, requests FROM _cairn_requests ORDER BY number"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
-    if (!row) return OkStatus();
+    if (!row) break;
     const auto it = by_id.find(read.Uint(1));
-    if (it == by_id.end()) return DataLoss("_cairn_requests holds a request of no session");
-    Request request{read.Uint(4), read.Uint(0), read.Uint(2), nullptr};
-    if (!read.IsNull(3)) {
-      // Now, not when a retry asks for it: then it would be in the middle of the log.
-      const Result<CommandResult> result = DecodeCommandResult(read.Bytes(3));
-      if (!result.ok()) {
-        return DataLoss("_cairn_requests: the result kept for request " +
-                        std::to_string(request.sequence) + " of session '" + it->second->name +
-                        "' is damaged: " + result.status().message());
-      }
-      request.result = std::make_shared<const std::string>(read.Bytes(3));
+    if (it == by_id.end()) return DataLoss("_cairn_requests holds requests of no session");
+    Status status = LoadChunk(it->second, read.Uint(0), read.Bytes(2));
+    if (!status.ok()) {
+      return std::move(status).Prefixed("_cairn_requests: what is kept of session '" +
+                                        it->second->name + "' from number " +
+                                        std::to_string(read.Uint(0)) + " on");
     }
-    it->second->requests.push_back(std::move(request));
   }
+  for (const auto& [name, session] : by_name_) {
+    std::sort(session->requests.begin(), session->requests.end(),
+              [](const Request& a, const Request& b) { return a.sequence < b.sequence; });
+  }
+  return OkStatus();
+}
+
+Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view encoded) {
+  Chunk chunk{number, 0, {}};
+  ByteReader reader(encoded);
+  while (reader.remaining() > 0) {
+    Request request;
+    request.number = number + reader.Varint();
+    request.sequence = reader.Varint();
+    request.hash = reader.U64();
+    const bool has_result = reader.U8() != 0;
+    const std::string_view result = has_result ? reader.String() : std::string_view();
+    if (!reader.ok()) return DataLoss("is damaged");
+    if (request.sequence < std::max(session->acknowledged_below, session->forgotten_below)) {
+      continue;
+    }
+    ++chunk.remembered;
+    if (has_result && request.number >= results_from_) {
+      // Now, not when a retry asks for it: then it would be in the middle of the log.
+      const Result<CommandResult> decoded = DecodeCommandResult(result);
+      if (!decoded.ok()) {
+        return DataLoss("is damaged at request " + std::to_string(request.sequence) + ": " +
+                        decoded.status().message());
+      }
+      request.result = std::make_shared<const std::string>(result);
+    }
+    session->requests.push_back(std::move(request));
+  }
+  if (chunk.remembered == 0) return DataLoss("holds nothing that is remembered");
+  session->chunks.push_back(std::move(chunk));
+  return OkStatus();
 }
 
 void Sessions::Index() {
@@ -190,13 +223,15 @@ void Sessions::Index() {
   held_.clear();
   results_bytes_ = 0;
   for (const auto& [name, session] : by_name_) {
-    by_use_[session->used] = session.get();
-    for (const Request& request : session->requests) {
+    by_use_.push_back(session.get());
+    for (const Request& request : session->remembered()) {
       if (request.result == nullptr) continue;
       held_[request.number] = {session.get(), request.sequence};
       results_bytes_ += request.result->size();
     }
   }
+  by_use_.sort([](const Session* a, const Session* b) { return a->used < b->used; });
+  for (auto it = by_use_.begin(); it != by_use_.end(); ++it) (*it)->place = it;
 }
 
 // ---- Commands
@@ -204,7 +239,7 @@ void Sessions::Index() {
 
 void Sessions::Expire(uint64_t lease_ms) {
   while (!by_use_.empty()) {
-    Session* const oldest = by_use_.begin()->second;
+    Session* const oldest = by_use_.front();
     if (oldest->used_lease_ms + kSessionTtlMs > lease_ms) return;
     Remove(oldest);
   }
@@ -239,11 +274,8 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
     if (CAIRN_PLANTED("late_retry_applied_again")) return std::nullopt;
     return ResultGone(LogIndex());
   }
-  const auto it = std::lower_bound(
-      session->requests.begin(), session->requests.end(), id.sequence,
-      [](const Request& request, uint64_t sequence) { return request.sequence < sequence; });
-  if (it != session->requests.end() && it->sequence == id.sequence) {
-    return AnswerKnown(*it, operation_hash);
+  if (const Request* known = FindRequest(session, id.sequence)) {
+    return AnswerKnown(*known, operation_hash);
   }
   if (id.sequence >= session->forgotten_below) return std::nullopt;
   if (!session->forgot_gaps) return ResultGone(LogIndex());
@@ -275,11 +307,37 @@ void Sessions::Record(const Command& command, uint64_t number, uint64_t operatio
     request.result = std::make_shared<const std::string>(std::move(encoded));
     held_.emplace_hint(held_.end(), number, std::pair(session, command.id.sequence));
   }
+  AddToChunk(session, request);
   auto& requests = session->requests;
+  const auto first = requests.begin() + static_cast<ptrdiff_t>(session->dropped);
   auto at = requests.end();
-  while (at != requests.begin() && std::prev(at)->sequence > request.sequence) --at;
+  while (at != first && std::prev(at)->sequence > request.sequence) --at;
   requests.insert(at, std::move(request));
   EnforceBounds(session);
+}
+
+void Sessions::AddToChunk(Session* session, const Request& request) {
+  auto& chunks = session->chunks;
+  if (chunks.empty() || IndexOfCommand(chunks.back().number) != IndexOfCommand(request.number) ||
+      chunks.back().encoded.size() >= kChunkBytesMax) {
+    chunks.push_back({request.number, 0, {}});
+  }
+  Chunk& chunk = chunks.back();
+  ++chunk.remembered;
+  ByteWriter writer(&chunk.encoded);
+  writer.Varint(request.number - chunk.number);
+  writer.Varint(request.sequence);
+  writer.U64(request.hash);
+  writer.U8(request.result == nullptr ? 0 : 1);
+  if (request.result != nullptr) writer.String(*request.result);
+}
+
+Sessions::Request* Sessions::FindRequest(Session* session, uint64_t sequence) {
+  const std::span<Request> requests = session->remembered();
+  const auto it = std::lower_bound(
+      requests.begin(), requests.end(), sequence,
+      [](const Request& request, uint64_t wanted) { return request.sequence < wanted; });
+  return it != requests.end() && it->sequence == sequence ? &*it : nullptr;
 }
 
 Sessions::Session* Sessions::Find(const std::string& name) {
@@ -288,7 +346,7 @@ Sessions::Session* Sessions::Find(const std::string& name) {
 }
 
 Sessions::Session* Sessions::Create(const std::string& name, uint64_t number) {
-  if (by_name_.size() >= kSessionsMax) Remove(by_use_.begin()->second);
+  if (by_name_.size() >= kSessionsMax) Remove(by_use_.front());
   saved_.try_emplace(name, nullptr);
   auto made = std::make_unique<Session>();
   Session* const session = made.get();
@@ -297,73 +355,91 @@ Sessions::Session* Sessions::Create(const std::string& name, uint64_t number) {
   session->used = number;
   session->touched_batch = batch_;
   by_name_.emplace(name, std::move(made));
-  by_use_.emplace_hint(by_use_.end(), number, session);
+  session->place = by_use_.insert(by_use_.end(), session);
   return session;
 }
 
 void Sessions::Use(Session* session, uint64_t number, uint64_t lease_ms) {
   Save(session);
-  auto node = by_use_.extract(session->used);
   session->used = number;
   session->used_lease_ms = lease_ms;
-  node.key() = number;
-  by_use_.insert(by_use_.end(), std::move(node));
+  by_use_.splice(by_use_.end(), by_use_, session->place);
 }
 
 void Sessions::Save(Session* session) {
   if (session->touched_batch == batch_) return;
   session->touched_batch = batch_;
+  // Once a batch, not when they are dropped, since all others move by it.
+  auto& requests = session->requests;
+  requests.erase(requests.begin(), requests.begin() + static_cast<ptrdiff_t>(session->dropped));
+  session->dropped = 0;
   saved_.try_emplace(session->name, std::make_unique<Session>(*session));
 }
 
 void Sessions::Acknowledge(Session* session, uint64_t below) {
   if (below <= session->acknowledged_below) return;
   session->acknowledged_below = below;
-  auto& requests = session->requests;
-  auto end = requests.begin();
-  for (; end != requests.end() && end->sequence < below; ++end) DropRequest(*end);
-  requests.erase(requests.begin(), end);
+  while (session->dropped < session->requests.size() &&
+         session->requests[session->dropped].sequence < below) {
+    DropFirst(session);
+  }
 }
 
-void Sessions::DropRequest(const Request& request) {
-  if (request.number < first_number_) removed_requests_.push_back(request.number);
+void Sessions::DropFirst(Session* session) {
+  Request& request = session->requests[session->dropped];
+  DropResult(request);
+  request.result = nullptr;
+  LeaveChunk(session, request.number);
+  ++session->dropped;
+}
+
+void Sessions::DropResult(const Request& request) {
   if (request.result == nullptr) return;
   results_bytes_ -= request.result->size();
   held_.erase(request.number);
 }
 
-void Sessions::DropResult(Session* session, uint64_t sequence) {
+void Sessions::LeaveChunk(Session* session, uint64_t number) {
+  auto& chunks = session->chunks;
+  const auto it = std::prev(
+      std::upper_bound(chunks.begin(), chunks.end(), number,
+                       [](uint64_t wanted, const Chunk& chunk) { return wanted < chunk.number; }));
+  if (--it->remembered > 0) return;
+  if (it->number < first_number_) removed_chunks_.push_back(it->number);
+  chunks.erase(it);
+}
+
+// By one number for all, and not in the rows: these are written once.
+void Sessions::DropOldestResult() {
+  const auto& [number, owner] = *held_.begin();
+  const auto& [session, sequence] = owner;
+  results_from_ = number + 1;
   Save(session);
-  const auto it =
-      std::lower_bound(session->requests.begin(), session->requests.end(), sequence,
-                       [](const Request& request, uint64_t s) { return request.sequence < s; });
-  CHECK(it != session->requests.end() && it->sequence == sequence) << "a held result is lost";
-  if (it->number < first_number_) dropped_results_.push_back(it->number);
-  results_bytes_ -= it->result->size();
-  held_.erase(it->number);
-  it->result = nullptr;
+  Request* const request = FindRequest(session, sequence);
+  CHECK(request != nullptr) << "a held result is lost";
+  DropResult(*request);
+  request->result = nullptr;
 }
 
 void Sessions::EnforceBounds(Session* session) {
-  while (results_bytes_ > kResultsBytesMaxTotal) {
-    const auto [owner, sequence] = held_.begin()->second;
-    DropResult(owner, sequence);
-  }
-  if (session->requests.size() <= kRequestsPerSessionMax) return;
-  const Request lowest = session->requests.front();
+  while (results_bytes_ > kResultsBytesMaxTotal) DropOldestResult();
+  if (session->remembered().size() <= kRequestsPerSessionMax) return;
+  const uint64_t lowest = session->remembered().front().sequence;
   const uint64_t floor = std::max(session->forgotten_below, session->acknowledged_below);
   // Sequences start at 1, so a floor of 0 and of 1 are the same.
-  if (lowest.sequence > std::max<uint64_t>(floor, 1)) session->forgot_gaps = true;
-  session->forgotten_below = lowest.sequence + 1;
-  DropRequest(lowest);
-  session->requests.erase(session->requests.begin());
+  if (lowest > std::max<uint64_t>(floor, 1)) session->forgot_gaps = true;
+  session->forgotten_below = lowest + 1;
+  DropFirst(session);
 }
 
 void Sessions::Remove(Session* session) {
   Save(session);
-  for (const Request& request : session->requests) DropRequest(request);
+  for (const Request& request : session->remembered()) DropResult(request);
+  for (const Chunk& chunk : session->chunks) {
+    if (chunk.number < first_number_) removed_chunks_.push_back(chunk.number);
+  }
   if (session->id < first_number_) removed_sessions_.push_back(session->id);
-  by_use_.erase(session->used);
+  by_use_.erase(session->place);
   by_name_.erase(std::string(session->name));
 }
 
@@ -373,46 +449,40 @@ void Sessions::Remove(Session* session) {
 void Sessions::BeginBatch(uint64_t first_number) { first_number_ = first_number; }
 
 Status Sessions::Flush() {
-  for (const uint64_t number : removed_requests_) {
-    RETURN_IF_ERROR(remove_request_.Bind(1, number).Run());
-  }
-  for (const uint64_t number : dropped_results_) {
-    RETURN_IF_ERROR(drop_result_.Bind(1, number).Run());
+  for (const uint64_t number : removed_chunks_) {
+    RETURN_IF_ERROR(remove_chunk_.Bind(1, number).Run());
   }
   for (const uint64_t id : removed_sessions_) RETURN_IF_ERROR(remove_session_.Bind(1, id).Run());
   for (const auto& [name, before] : saved_) {
-    const Session* const session = Find(name);
-    if (session == nullptr) continue;
-    RETURN_IF_ERROR(write_session_.Bind(1, session->id)
-                        .BindText(2, session->name)
-                        .Bind(3, session->used)
-                        .Bind(4, session->used_lease_ms)
-                        .Bind(5, session->acknowledged_below)
-                        .Bind(6, session->forgotten_below)
-                        .Bind(7, static_cast<int64_t>(session->forgot_gaps))
-                        .Run());
-    for (const Request& request : session->requests) {
-      if (request.number < first_number_ || CAIRN_PLANTED("results_not_stored")) continue;
-      write_request_.Bind(1, request.number)
-          .Bind(2, session->id)
-          .Bind(3, request.sequence)
-          .Bind(4, request.hash);
-      if (request.result == nullptr) {
-        write_request_.BindNull(5);
-      } else {
-        write_request_.BindBlob(5, *request.result);
-      }
-      RETURN_IF_ERROR(write_request_.Run());
-    }
+    Session* const session = Find(name);
+    if (session != nullptr) RETURN_IF_ERROR(Write(session));
+  }
+  return OkStatus();
+}
+
+Status Sessions::Write(Session* session) {
+  RETURN_IF_ERROR(write_session_.Bind(1, session->id)
+                      .BindText(2, session->name)
+                      .Bind(3, session->used)
+                      .Bind(4, session->used_lease_ms)
+                      .Bind(5, session->acknowledged_below)
+                      .Bind(6, session->forgotten_below)
+                      .Bind(7, static_cast<int64_t>(session->forgot_gaps))
+                      .Run());
+  for (Chunk& chunk : session->chunks) {
+    if (chunk.number < first_number_ || CAIRN_PLANTED("results_not_stored")) continue;
+    RETURN_IF_ERROR(
+        write_chunk_.Bind(1, chunk.number).Bind(2, session->id).BindBlob(3, chunk.encoded).Run());
+    chunk.encoded = std::string();
   }
   return OkStatus();
 }
 
 void Sessions::BatchCommitted() {
   ++batch_;
+  saved_results_from_ = results_from_;
   saved_.clear();
-  removed_requests_.clear();
-  dropped_results_.clear();
+  removed_chunks_.clear();
   removed_sessions_.clear();
 }
 
@@ -424,6 +494,7 @@ void Sessions::BatchUndone() {
       by_name_[name] = std::move(before);
     }
   }
+  results_from_ = saved_results_from_;
   BatchCommitted();
   Index();
 }

@@ -12,7 +12,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +31,7 @@ inline constexpr size_t kSessionsMax = 10'000;             // the least recently
 inline constexpr size_t kResultBytesMax = 64 << 10;        // a larger result is not kept
 inline constexpr size_t kResultsBytesMaxTotal = 32 << 20;  // the oldest results go first
 inline constexpr size_t kRequestsPerSessionMax = 4096;     // not acknowledged; the lowest go first
+inline constexpr size_t kChunkBytesMax = 64 << 10;         // from there on a new row is begun
 
 // 64 bits over all that a command asks for, the same on every node and in every release.
 uint64_t OperationHash(const Operation& operation);
@@ -68,27 +71,40 @@ class Sessions {
 
   size_t size() const { return by_name_.size(); }
   size_t results_bytes() const { return results_bytes_; }
+  // The results of commands with a lower number are held no longer. Kept in _cairn_state.
+  uint64_t results_from() const { return results_from_; }
 
  private:
   struct Request {
     uint64_t sequence = 0;
-    uint64_t number = 0;  // of its command; the rowid of its row
+    uint64_t number = 0;  // of its command
     uint64_t hash = 0;
     std::shared_ptr<const std::string> result;  // null: no longer (or never) held
+  };
+  // Requests that one entry brought, in one row: it is written once, and removed once none of them
+  // is remembered. What it holds depends on the entry alone, not on where batches end.
+  struct Chunk {
+    uint64_t number = 0;    // of its first request; the rowid of its row
+    size_t remembered = 0;  // how many of them still are
+    std::string encoded;    // until it is written
   };
   struct Session {
     std::string name;
     uint64_t id = 0;    // number of the command that made it; the rowid of its row
     uint64_t used = 0;  // number of the command that used it last
+    std::list<Session*>::iterator place;  // in by_use_
     uint64_t used_lease_ms = 0;
     uint64_t acknowledged_below = 0;  // the client has the results of all below
     uint64_t forgotten_below = 0;     // requests below are no longer told apart
     bool forgot_gaps = false;         // some of those may never have come
-    std::vector<Request> requests;    // by sequence
-    uint64_t touched_batch = 0;       // the batch that saved a copy of it
+    std::vector<Request> requests;    // by sequence; the first `dropped` are remembered no longer
+    size_t dropped = 0;
+    std::vector<Chunk> chunks;   // by number
+    uint64_t touched_batch = 0;  // the batch that saved a copy of it
+
+    std::span<Request> remembered() { return std::span(requests).subspan(dropped); }
   };
   using SessionPtr = std::unique_ptr<Session>;
-  using Order = std::map<uint64_t, Session*>;
 
   Session* Find(const std::string& name);
   Session* Create(const std::string& name, uint64_t number);
@@ -96,33 +112,39 @@ class Sessions {
   void Save(Session* session);
   void Remove(Session* session);
   void Acknowledge(Session* session, uint64_t below);
-  void DropRequest(const Request& request);
-  void DropResult(Session* session, uint64_t sequence);
+  void AddToChunk(Session* session, const Request& request);
+  void DropFirst(Session* session);
+  void DropResult(const Request& request);
+  void LeaveChunk(Session* session, uint64_t number);
+  void DropOldestResult();
+  static Request* FindRequest(Session* session, uint64_t sequence);
   void EnforceBounds(Session* session);
   void Index();
   CommandResult AnswerKnown(const Request& request, uint64_t hash) const;
   Status LoadSessions(sqlite3* db);
   Status LoadRequests(sqlite3* db);
+  Status Write(Session* session);
+  Status LoadChunk(Session* session, uint64_t number, std::string_view encoded);
 
   std::unordered_map<std::string, SessionPtr> by_name_;
-  Order by_use_;
+  std::list<Session*> by_use_;  // the least recently used first
   // Results that are held, oldest first, with whose they are.
   std::map<uint64_t, std::pair<Session*, uint64_t>> held_;
   size_t results_bytes_ = 0;
+  uint64_t results_from_ = 0;
 
   // ---- Of the current batch
   uint64_t batch_ = 1;
   uint64_t first_number_ = 0;  // sessions and requests from here on are not in the file
   std::unordered_map<std::string, SessionPtr> saved_;  // as they were; null: there was none
-  std::vector<uint64_t> removed_requests_;             // in the file, by number
-  std::vector<uint64_t> dropped_results_;
+  uint64_t saved_results_from_ = 0;
+  std::vector<uint64_t> removed_chunks_;  // in the file, by number
   std::vector<uint64_t> removed_sessions_;
 
   InternalStatement write_session_;
   InternalStatement remove_session_;
-  InternalStatement write_request_;
-  InternalStatement remove_request_;
-  InternalStatement drop_result_;
+  InternalStatement write_chunk_;
+  InternalStatement remove_chunk_;
 };
 
 }  // namespace cairn::state_machine
