@@ -29,7 +29,7 @@ Result<std::unique_ptr<Applier>> Applier::Open(const Storage& storage, const std
 
 Status Applier::OpenTables(const raft::Configuration& founding) {
   if (!engine_->catalog().HasTable("_cairn_state")) RETURN_IF_ERROR(CreateTables(founding));
-  // A file from before there were sums gets them now.
+  // A new file gets its sums now.
   RETURN_IF_ERROR(engine_->BeginBatch());
   RETURN_IF_ERROR(engine_->OpenSums());
   RETURN_IF_ERROR(engine_->CommitBatch());

@@ -197,7 +197,7 @@ Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view e
     request.hash = reader.U64();
     const bool has_result = reader.U8() != 0;
     const std::string_view result = has_result ? reader.String() : std::string_view();
-    if (!reader.ok()) return DataLoss("is damaged");
+    if (!reader.ok()) return DataLoss("damaged");
     if (request.sequence < std::max(session->acknowledged_below, session->forgotten_below)) {
       continue;
     }
@@ -206,14 +206,14 @@ Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view e
       // Now, not when a retry asks for it: then it would be in the middle of the log.
       const Result<CommandResult> decoded = DecodeCommandResult(result);
       if (!decoded.ok()) {
-        return DataLoss("is damaged at request " + std::to_string(request.sequence) + ": " +
+        return DataLoss("damaged at request " + std::to_string(request.sequence) + ": " +
                         decoded.status().message());
       }
       request.result = std::make_shared<const std::string>(result);
     }
     session->requests.push_back(std::move(request));
   }
-  if (chunk.remembered == 0) return DataLoss("holds nothing that is remembered");
+  if (chunk.remembered == 0) return DataLoss("nothing in it is remembered");
   session->chunks.push_back(std::move(chunk));
   return OkStatus();
 }

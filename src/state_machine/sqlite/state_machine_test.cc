@@ -145,11 +145,15 @@ TEST(SqliteStateMachine, AFileThatIsNotCairnsIsRefusedAndNotTouched) {
   EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
 }
 
-TEST(SqliteStateMachine, AFileOfANewerFormatIsRefused) {
-  TemporaryDirectory directory;
-  ASSERT_TRUE(OpenAt(directory).ok());
-  TestDatabase(directory / "test.db").Run("UPDATE _cairn_state SET format = 99");
-  EXPECT_EQ(OpenAt(directory).status().code(), StatusCode::kFailedPrecondition);
+TEST(SqliteStateMachine, AFileOfAnotherFormatIsRefused) {
+  for (const std::string format : {"1", "99"}) {
+    TemporaryDirectory directory;
+    ASSERT_TRUE(OpenAt(directory).ok());
+    TestDatabase(directory / "test.db").Run("UPDATE _cairn_state SET format = " + format);
+    const Status status = OpenAt(directory).status();
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+    EXPECT_NE(status.message().find("it has format " + format), std::string::npos) << status;
+  }
 }
 
 TEST(SqliteStateMachine, AStoppedNodesFileOpensInTheStockShell) {
