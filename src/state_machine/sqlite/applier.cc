@@ -102,16 +102,17 @@ Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector
 Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
                            std::vector<EntryResults>* results) {
   left_out_.clear();
+  with_savepoints_ = false;
   AppliedState after = last;
   for (;;) {
     results->clear();
     lease_ms_ = applied_.lease_ms;
     RETURN_IF_ERROR(engine_->BeginBatch());
     sessions_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
-    const size_t left_out = left_out_.size();
+    over_again_ = false;
     RETURN_IF_ERROR(ApplyEntries(batch, results));
     after.lease_ms = lease_ms_;
-    if (left_out_.size() == left_out) return CommitBatch(after);
+    if (!over_again_) return CommitBatch(after);
     RETURN_IF_ERROR(UndoBatch());
   }
 }
@@ -128,9 +129,8 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
     of_entry.results.resize(count);
     for (size_t i = 0; i < count; ++i) {
       const Place place{CommandNumber(each.entry.index, i), &each.batch.header, lease_ms_};
-      const size_t left_out = left_out_.size();
       RETURN_IF_ERROR(ApplyCommand(each.batch.commands[i], place, &of_entry.results[i]));
-      if (left_out_.size() != left_out) return OkStatus();
+      if (over_again_) return OkStatus();
     }
     results->push_back(std::move(of_entry));
   }
@@ -192,7 +192,7 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
     result->status = it->second;
   } else {
     RETURN_IF_ERROR(ApplyOperation(command.operation, place, result));
-    if (left_out_.contains(place.number)) return OkStatus();
+    if (over_again_) return OkStatus();
   }
   if (!result->status.ok()) {
     // All that comes from running statements is the same on every node, and final.
@@ -230,15 +230,28 @@ Status Applier::ApplyExecute(const Execute& execute, const Place& place, Command
   const uint64_t seed = CAIRN_PLANTED("random_of_the_applying_node")
                             ? SystemEntropy()
                             : CommandSeed(header.random_seed, place.number);
-  RETURN_IF_ERROR(engine_->BeginCommand({now_ms, seed, header.vdbe_ops_max}));
+  const bool alone = execute.statements.size() == 1 && !with_savepoints_;
+  RETURN_IF_ERROR(engine_->BeginCommand({now_ms, seed, header.vdbe_ops_max},
+                                        alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(execute.statements, &nobody, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
-  if (engine_->batch_lost()) left_out_.emplace(place.number, verdict);
+  if (engine_->needs_savepoint()) {
+    // For all of the batch, so that it is done over once however many commands fail like this.
+    with_savepoints_ = true;
+    over_again_ = true;
+    return OkStatus();
+  }
+  if (engine_->batch_lost()) LeaveOut(place, verdict);
   if (verdict.ok()) CountVersions();
   result->status = std::move(verdict);
   return OkStatus();
+}
+
+void Applier::LeaveOut(const Place& place, const Status& verdict) {
+  left_out_.emplace(place.number, verdict);
+  over_again_ = true;
 }
 
 Status Applier::RunStatements(std::span<const Statement> statements, const std::string* tx_id,
@@ -341,12 +354,12 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, Command
   const uint64_t timeout = prepare.timeout_ms == 0 ? kPrepareTimeoutDefaultMs : prepare.timeout_ms;
   tx.deadline_lease_ms = std::max(tx.deadline_lease_ms, place.lease_ms + timeout);
 
-  RETURN_IF_ERROR(engine_->BeginCommand({tx.wall_ms, tx.seed, header.vdbe_ops_max}));
+  RETURN_IF_ERROR(engine_->BeginCommand({tx.wall_ms, tx.seed, header.vdbe_ops_max}, nullptr));
   Status verdict;
   StatementResult staged;
   RETURN_IF_ERROR(StagePrepared(prepare, &tx, &staged, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/false, &verdict));
-  if (engine_->batch_lost()) left_out_.emplace(place.number, verdict);
+  if (engine_->batch_lost()) LeaveOut(place, verdict);
   result->status = verdict;
   if (!verdict.ok()) return OkStatus();
   result->statements.push_back(std::move(staged));
@@ -397,13 +410,13 @@ Status Applier::ApplyCommit(const Commit& commit, const Place& place, CommandRes
   // Without a budget: it was enough at Prepare, and the work is the same.
   const uint64_t seed =
       CAIRN_PLANTED("commit_draws_anew") ? place.header->random_seed : known->seed;
-  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, seed, /*vdbe_ops_max=*/0}));
+  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, seed, /*vdbe_ops_max=*/0}, nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
   if (engine_->batch_lost()) {
-    left_out_.emplace(place.number, verdict);
+    LeaveOut(place, verdict);
     return OkStatus();
   }
   if (verdict.ok()) {

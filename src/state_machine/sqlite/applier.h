@@ -90,6 +90,7 @@ class Applier {
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
   // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.
+  void LeaveOut(const Place& place, const Status& verdict);
   Status RunStatements(std::span<const Statement> statements, const std::string* tx_id,
                        std::vector<StatementResult>* results, Status* verdict);
   Status RunStatement(const Statement& statement, const std::string* tx_id, StatementResult* result,
@@ -118,6 +119,8 @@ class Applier {
   // Commands whose statement ended the whole SQLite transaction, with the verdict on them: when the
   // batch is applied again, they are left out.
   std::map<uint64_t, Status> left_out_;
+  bool with_savepoints_ = false;  // each command of the batch has one
+  bool over_again_ = false;       // the batch must be undone, and applied once more
 };
 
 }  // namespace cairn::state_machine

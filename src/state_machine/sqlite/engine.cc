@@ -238,7 +238,7 @@ void Engine::TellRows(bool tell) {
 }
 
 Status Engine::BeginOwnWrites() {
-  if (!catalog_.VirtualTables().empty()) {
+  if (catalog_.has_virtual_tables()) {
     // Full-text tables hold changes back, and would write them in the middle of the next statement
     // or with the COMMIT: unheard, or behind the sums.
     RETURN_IF_ERROR(savepoint_.Run());
@@ -266,20 +266,30 @@ Status Engine::AbandonBatch() {
 // ---- Commands
 // ------------------------------------------------------------------------------------
 
-Status Engine::BeginCommand(const CommandContext& context) {
+Status Engine::BeginCommand(const CommandContext& context, const Statement* alone) {
   context_ = context;
   result_bytes_ = 0;
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
+  needs_savepoint_ = false;
+  rows_told_ = 0;
+  has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
   // First: full-text tables then write down what commands before, in the same batch, gave them, and
   // that counts as changes and rowids of this connection.
-  RETURN_IF_ERROR(savepoint_.Run());
+  if (has_savepoint_) RETURN_IF_ERROR(savepoint_.Run());
   sums_.BeginCommand();
   // changes() would tell of the last command, but not after a restart.
-  if (sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
+  if (has_savepoint_ && sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
-  functions_.Reset(db_, context.seed);
+  functions_.Reset(db_, context.seed, /*changes_are_old=*/!has_savepoint_);
   return OkStatus();
+}
+
+// One that writes rows, and is known: what a new one may do is seen when it is compiled.
+bool Engine::MayRunBare(const Statement& statement) {
+  if (catalog_.has_virtual_tables()) return false;
+  const Program* const known = programs_.Find(statement.sql);
+  return known != nullptr && !known->facts.changes_schema && !known->facts.writes.empty();
 }
 
 Status Engine::CheckDeferred() const {
@@ -291,16 +301,25 @@ Status Engine::CheckDeferred() const {
 
 Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
+  if (!has_savepoint_ && !batch_lost()) {
+    // SQLite itself undoes most statements that fail, but not all: those OR FAIL, and some that
+    // fail for a value while they resolve conflicts by another rule.
+    const bool left_rows = !verdict->ok() && rows_told_ > 0;
+    needs_savepoint_ = left_rows || functions_.changes_in_doubt();
+    if (needs_savepoint_) return OkStatus();
+  }
   if (!keep || !verdict->ok()) return UndoCommand();
   RETURN_IF_ERROR(sums_.Settle());
-  RETURN_IF_ERROR(release_.Run());
+  if (has_savepoint_) RETURN_IF_ERROR(release_.Run());
   return schema_changed_ ? ReloadSchema() : OkStatus();
 }
 
 Status Engine::UndoCommand() {
   if (batch_lost()) return OkStatus();
-  RETURN_IF_ERROR(rollback_to_.Run());
-  RETURN_IF_ERROR(release_.Run());
+  if (has_savepoint_) {
+    RETURN_IF_ERROR(rollback_to_.Run());
+    RETURN_IF_ERROR(release_.Run());
+  }
   sums_.CommandUndone();
   // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
   // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
@@ -674,6 +693,7 @@ void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, cons
 void Engine::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char* /*schema*/,
                          const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid) {
   auto* const engine = static_cast<Engine*>(self);
+  ++engine->rows_told_;
   // What it reads for itself is not the statement's work.
   const bool counts_ops = std::exchange(engine->counts_ops_, false);
   sqlite3_stmt* const counts_rows_of = std::exchange(engine->counts_rows_of_, nullptr);

@@ -75,8 +75,12 @@ class Engine {
   Status AbandonBatch();
   bool batch_lost() const { return sqlite3_get_autocommit(db_) != 0; }
 
-  // ---- A command: one savepoint
-  Status BeginCommand(const CommandContext& context);
+  // ---- A command: one savepoint, or none
+  // `alone`: the only statement that it will run, if the caller can do the batch over with
+  // savepoints; else null. A savepoint costs as much as a small statement, and has SQLite copy each
+  // page that is changed. Most commands need none: they succeed, or fail before they changed a row.
+  // For the others EndCommand finds that it would have been needed.
+  Status BeginCommand(const CommandContext& context, const Statement* alone);
   // Compiles a statement that writes. A Program lives until the next Compile or EndCommand.
   Status Compile(const Statement& statement, Program** program, Status* verdict);
   Status Run(Program* program, const Statement& statement, StatementResult* result,
@@ -86,6 +90,9 @@ class Engine {
   // Keeps the command's effects, unless *verdict is not OK or becomes so by this (deferred foreign
   // keys, reserved names); with `keep` false they are undone in any case.
   Status EndCommand(bool keep, Status* verdict);
+  // The last command ended without effects being kept or undone: abandon the batch, and give it
+  // again with null for `alone`. No result of the command counts.
+  bool needs_savepoint() const { return needs_savepoint_; }
 
   // The new name (in lower case) of the table that the last Run renamed; empty if it did not.
   const std::string& renamed_to() const { return renamed_to_; }
@@ -121,6 +128,7 @@ class Engine {
   Status Exhausted() const;
   bool RowsExceedBudget() const;
   bool IsFullTextStat(std::string_view table) const;
+  bool MayRunBare(const Statement& statement);
   Status UndoCommand();
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,
@@ -148,6 +156,9 @@ class Engine {
 
   // Of the command that runs.
   CommandContext context_;
+  bool has_savepoint_ = false;
+  bool needs_savepoint_ = false;
+  uint64_t rows_told_ = 0;  // by the preupdate hook
   size_t result_bytes_ = 0;
   bool schema_changed_ = false;
   // Of the statement that runs.

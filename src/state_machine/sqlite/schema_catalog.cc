@@ -66,6 +66,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   rows_.clear();
   views_.clear();
   reserved_objects_ = 0;
+  has_virtual_tables_ = false;
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(
       db,
@@ -76,6 +77,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
     if (!row) return OkStatus();
     Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0, {}};
     if (table.is_virtual) table.sql = read.Bytes(5);
+    has_virtual_tables_ = has_virtual_tables_ || table.is_virtual;
     if (IsReservedName(table.name)) ++reserved_objects_;
     if (read.Int(4) != 0) views_.insert(table.name);
     if (read.Int(2) == 0) continue;

@@ -36,6 +36,7 @@ class SchemaCatalog {
   bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
   bool IsVirtual(const std::string& lower_name) const;
   std::vector<std::string> VirtualTables() const;
+  bool has_virtual_tables() const { return has_virtual_tables_; }
   // The virtual table that `lower_name` holds the contents of, by SQLite's rule for such names;
   // empty if there is none.
   std::string OwnerOfShadow(const std::string& lower_name) const;
@@ -57,6 +58,7 @@ class SchemaCatalog {
   std::map<std::string, int64_t> rows_;
   std::set<std::string> views_;
   int64_t reserved_objects_ = 0;
+  bool has_virtual_tables_ = false;
 };
 
 }  // namespace cairn::state_machine

@@ -137,6 +137,11 @@ void RandomBlobFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** 
   sqlite3_result_blob64(context, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
 }
 
+void ChangesFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
+  auto* const state = static_cast<FunctionState*>(sqlite3_user_data(context));
+  sqlite3_result_int64(context, state->Changes(sqlite3_context_db_handle(context)));
+}
+
 void TotalChangesFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
   auto* const state = static_cast<FunctionState*>(sqlite3_user_data(context));
   sqlite3* const db = sqlite3_context_db_handle(context);
@@ -186,6 +191,7 @@ Status InstallWriteFunctions(sqlite3* db, FunctionState* state) {
   }
   RETURN_IF_ERROR(Create(db, "random", 0, state, &RandomFunction));
   RETURN_IF_ERROR(Create(db, "randomblob", 1, state, &RandomBlobFunction));
+  RETURN_IF_ERROR(Create(db, "changes", 0, state, &ChangesFunction));
   return Create(db, "total_changes", 0, state, &TotalChangesFunction);
 }
 

@@ -11,20 +11,34 @@
 
 namespace cairn::state_machine {
 
-// What random() and total_changes() answer. Reset before each command, so that no answer depends on
-// what this connection did before, or on when this node last started.
+// What random(), changes() and total_changes() answer. Reset before each command, so that no answer
+// depends on what this connection did before, or on when this node last started.
 class FunctionState {
  public:
-  void Reset(sqlite3* db, uint64_t seed) {
+  // `changes_are_old`: what sqlite3_changes64() tells is of a command before.
+  void Reset(sqlite3* db, uint64_t seed, bool changes_are_old) {
     rng_ = Rng(seed);
     total_changes_base_ = sqlite3_total_changes64(db);
+    changes_are_old_ = changes_are_old;
+    changes_in_doubt_ = false;
   }
+  // Zero where the command has changed nothing yet. Once a trigger has, SQLite tells the number of
+  // its last statement within the trigger, and behind it the old one again, and which of the two it
+  // is can not be seen: then the answer is in doubt.
+  int64_t Changes(sqlite3* db) {
+    if (changes_are_old_ && sqlite3_total_changes64(db) == total_changes_base_) return 0;
+    changes_in_doubt_ = changes_in_doubt_ || changes_are_old_;
+    return sqlite3_changes64(db);
+  }
+  bool changes_in_doubt() const { return changes_in_doubt_; }
   Rng& rng() { return rng_; }
   int64_t total_changes_base() const { return total_changes_base_; }
 
  private:
   Rng rng_{0};
   int64_t total_changes_base_ = 0;
+  bool changes_are_old_ = false;
+  bool changes_in_doubt_ = false;
 };
 
 // True if every node computes the same from the same arguments. Any function that is not known to
@@ -32,9 +46,9 @@ class FunctionState {
 // machines, bm25() is made of log(), sqlite_version() and the like tell of the node.
 bool IsReplicableFunction(std::string_view name);
 
-// Overrides random(), randomblob() and total_changes(), and makes every function that is not
-// replicable fail when it is called: the authorizer refuses them first, but it is not asked about
-// the expression of a DEFAULT. `state` must outlive the connection.
+// Overrides random(), randomblob(), changes() and total_changes(), and makes every function that is
+// not replicable fail when it is called: the authorizer refuses them first, but it is not asked
+// about the expression of a DEFAULT. `state` must outlive the connection.
 Status InstallWriteFunctions(sqlite3* db, FunctionState* state);
 
 }  // namespace cairn::state_machine

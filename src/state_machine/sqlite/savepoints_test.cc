@@ -1,0 +1,153 @@
+// A command of one known statement runs without a savepoint, and leaves what it would with one.
+//
+// Each statement is given twice: new, it has a savepoint, known, it has none; and the replica that
+// restarts before each entry knows none.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "state_machine/sqlite/replicas_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+const char* const kSchema[] = {
+    "CREATE TABLE t(x INTEGER PRIMARY KEY, y UNIQUE, z CHECK(z <> 13))",
+    "CREATE TABLE w(x PRIMARY KEY, y) WITHOUT ROWID",
+    "CREATE TABLE fails(x INTEGER PRIMARY KEY, y UNIQUE ON CONFLICT FAIL)",
+    "CREATE TABLE parent(x INTEGER PRIMARY KEY)",
+    "CREATE TABLE child(x REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE TABLE numbered(x INTEGER PRIMARY KEY AUTOINCREMENT, y)",
+    "CREATE TABLE guarded(x)",
+    "CREATE TRIGGER guard AFTER INSERT ON guarded WHEN new.x = 13 BEGIN"
+    "  INSERT INTO w VALUES('trigger', 1); SELECT RAISE(FAIL, 'thirteen'); END",
+    "INSERT INTO t VALUES(1, 10, 0), (2, 20, 0), (3, 30, 0), (4, 40, 0)",
+    "INSERT INTO w VALUES(1, 1), (2, 2), (3, 3)",
+    "INSERT INTO fails VALUES(1, 1)",
+};
+
+// All fail, most of them after they have changed rows.
+const char* const kFailing[] = {
+    "INSERT INTO t VALUES(5, 50, 0), (6, 60, 0), (7, 10, 0)",
+    "INSERT INTO t VALUES(5, 50, 0), (6, 60, 13)",
+    "INSERT OR FAIL INTO t VALUES(5, 50, 0), (6, 10, 0)",
+    "INSERT OR ROLLBACK INTO t VALUES(5, 50, 0), (6, 10, 0)",
+    "INSERT OR REPLACE INTO t(x, y) VALUES(1, 77), ('no number', 78)",
+    "INSERT OR IGNORE INTO t(x, y) VALUES(5, 77), ('no number', 78)",
+    "UPDATE OR FAIL t SET y = 99",
+    "UPDATE OR IGNORE t SET z = CASE x WHEN 4 THEN json_extract('{', '$') ELSE 7 END",
+    "UPDATE OR REPLACE t SET z = CASE x WHEN 3 THEN zeroblob(20000000) ELSE 7 END",
+    "DELETE FROM t WHERE x < CASE x WHEN 3 THEN json_extract('{', '$') ELSE 7 END",
+    "INSERT INTO t(x) VALUES(5), (9223372036854775807)",
+    "INSERT OR FAIL INTO w VALUES(5, 5), (1, 1)",
+    "INSERT OR REPLACE INTO w VALUES(1, 'new'), (7, json_extract('{', '$'))",
+    "INSERT INTO fails VALUES(5, 5), (6, 1)",
+    "INSERT INTO child VALUES(99)",
+    "INSERT INTO guarded VALUES(12), (13)",
+    "INSERT OR FAIL INTO numbered VALUES(NULL, 1), (NULL, 2), (1, 3)",
+    "INSERT INTO t(x) SELECT x + 10 FROM t RETURNING zeroblob(900000)",
+};
+
+std::vector<std::string> TablesOf(Replicas* replicas) {
+  std::vector<std::string> rows;
+  for (const std::string table : {"t", "w", "fails", "child", "guarded", "numbered"}) {
+    rows.push_back(replicas->Query("SELECT * FROM " + table));
+  }
+  rows.push_back(replicas->Query("SELECT * FROM sqlite_sequence"));
+  return rows;
+}
+
+TEST(Savepoints, ACommandThatFailsWithoutOneLeavesNothing) {
+  for (const std::string failing : kFailing) {
+    SCOPED_TRACE(failing);
+    Replicas replicas;
+    for (const char* sql : kSchema) replicas.Must(sql);
+    const CommandResult first = replicas.Execute(failing);
+    EXPECT_FALSE(first.status.ok());
+    const std::vector<std::string> before = TablesOf(&replicas);
+    const auto results = replicas.DoAll(
+        {WithId(ExecuteCommand("INSERT INTO guarded VALUES(1)"), "s", 1),
+         WithId(ExecuteCommand(failing), "s", 2), ExecuteCommand(failing),
+         WithId(ExecuteCommand("DELETE FROM guarded WHERE x = ?1", {int64_t{1}}), "s", 3)});
+    EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+    EXPECT_EQ(results[1].status, first.status);
+    EXPECT_EQ(results[2].status, first.status);
+    EXPECT_TRUE(results[3].status.ok()) << results[3].status;
+    EXPECT_EQ(results[3].statements.at(0).rows_affected, 1);
+    EXPECT_EQ(TablesOf(&replicas), before);
+    replicas.Check();
+  }
+}
+
+// A batch is done over once, not once for each command in it that fails.
+TEST(Savepoints, ABatchOfCommandsThatAllFailHalfWayIsStillAppliedInLinearTime) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x UNIQUE)");
+  replicas.Must("INSERT INTO t VALUES(1)");
+  const std::string failing = "INSERT OR FAIL INTO t VALUES(2), (3), (4), (5), (1)";
+  EXPECT_FALSE(replicas.Execute(failing).status.ok());
+  for (const CommandResult& result :
+       replicas.DoAll(std::vector<Command>(kCommandsPerBatchMax, ExecuteCommand(failing)))) {
+    ASSERT_EQ(result.status.code(), StatusCode::kAlreadyExists);
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1");
+  replicas.Check();
+}
+
+// changes() is of the command alone: of none before it, and of what its triggers did as SQLite
+// tells it.
+TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
+  Replicas replicas;
+  for (const char* sql :
+       {"CREATE TABLE t(x, c DEFAULT (changes()))", "CREATE TABLE u(x)", "CREATE TABLE v(x)",
+        "CREATE TABLE seen(place, c)",
+        "CREATE TRIGGER first AFTER INSERT ON u BEGIN INSERT INTO seen VALUES('before', changes());"
+        " INSERT INTO seen VALUES('one', changes()), ('two', 0);"
+        " INSERT INTO seen VALUES('after', changes()); END",
+        "CREATE TRIGGER second AFTER INSERT ON u BEGIN"
+        " INSERT INTO seen VALUES('second', changes()); END",
+        "CREATE TRIGGER deep AFTER INSERT ON v BEGIN INSERT INTO u VALUES(new.x);"
+        " INSERT INTO seen VALUES('deep', changes()); END",
+        "INSERT INTO t(x) VALUES(1), (2), (3)"}) {
+    replicas.Must(sql);
+  }
+  const auto rows = [&] {
+    const std::string seen = replicas.Query("SELECT place, c FROM seen");
+    replicas.Must("DELETE FROM seen");
+    return seen;
+  };
+  for (const std::string sql : {"INSERT INTO t VALUES(4, changes())", "INSERT INTO t(x) VALUES(5)",
+                                "INSERT INTO u VALUES(1), (2)", "INSERT INTO v VALUES(1)",
+                                "UPDATE t SET c = changes() + 10 * total_changes() WHERE x < 3"}) {
+    SCOPED_TRACE(sql);
+    replicas.Must(sql);
+    const std::string with_savepoint = rows();
+    replicas.Must("UPDATE t SET x = x");
+    replicas.DoAll({ExecuteCommand("UPDATE t SET x = x"), ExecuteCommand(sql),
+                    ExecuteCommand("UPDATE t SET x = x")});
+    EXPECT_EQ(rows(), with_savepoint);
+  }
+  EXPECT_EQ(replicas.Query("SELECT DISTINCT c FROM t WHERE x > 3"), "0");
+  replicas.Check();
+}
+
+TEST(Savepoints, RowsAffectedAreOfTheCommandAlsoWithoutOne) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("INSERT INTO t VALUES(1), (2), (3)");
+  for (int i = 0; i < 2; ++i) {
+    const auto results = replicas.DoAll({ExecuteCommand("UPDATE t SET x = x + 1"),
+                                         ExecuteCommand("DELETE FROM t WHERE x > 100"),
+                                         ExecuteCommand("UPDATE t SET x = x WHERE x = 2")});
+    EXPECT_EQ(results[0].statements.at(0).rows_affected, 3);
+    EXPECT_EQ(results[1].statements.at(0).rows_affected, 0);
+    EXPECT_EQ(results[1].statements.at(0).last_insert_id, 0);
+    EXPECT_EQ(results[2].statements.at(0).rows_affected, i == 0 ? 1 : 0);
+  }
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine
