@@ -133,7 +133,7 @@ TEST_P(EveryModel, RejectsAReadThatIsStale) {
     History history = HistoryGenerator(seed, options).Run(system.ask, system.execute);
     const auto run = [&](const std::string& f, const Datum& asked) {
       history.push_back({EventType::kInvoke, 99, 0, f, asked});
-      const Datum answer = *system.execute(f, asked);
+      Datum answer = *system.execute(f, asked);
       history.push_back({EventType::kOk, 99, 0, f, answer});
       return answer;
     };
@@ -258,7 +258,8 @@ class Events {
     return *this;
   }
   Events& Do(int64_t process, const std::string& f, Datum asked, Datum answered) {
-    return Invoke(process, f, std::move(asked)).End(EventType::kOk, process, f, answered);
+    return Invoke(process, f, std::move(asked))
+        .End(EventType::kOk, process, f, std::move(answered));
   }
   Verdict Check(ModelKind kind = ModelKind::kRegister) { return CheckLinearizable(history_, kind); }
 

@@ -254,7 +254,7 @@ class EverySerialOrder {
   EverySerialOrder(std::vector<Operation> operations, bool real_time)
       : operations_(std::move(operations)), real_time_(real_time), used_(operations_.size()) {}
 
-  bool Exists(std::map<Datum, DatumList> lists = {}) {
+  bool Exists(const std::map<Datum, DatumList>& lists = {}) {
     bool done = true;
     for (size_t i = 0; i < operations_.size(); ++i) {
       done = done && (used_[i] || operations_[i].fate != Fate::kOk);
@@ -265,7 +265,7 @@ class EverySerialOrder {
       std::map<Datum, DatumList> after = lists;
       if (!Run(operations_[i], &after)) continue;
       used_[i] = true;
-      if (Exists(std::move(after))) return true;
+      if (Exists(after)) return true;
       used_[i] = false;
     }
     return false;

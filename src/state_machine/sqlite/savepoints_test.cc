@@ -21,8 +21,8 @@ const char* const kSchema[] = {
     "CREATE TABLE child(x REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
     "CREATE TABLE numbered(x INTEGER PRIMARY KEY AUTOINCREMENT, y)",
     "CREATE TABLE guarded(x)",
-    "CREATE TRIGGER guard AFTER INSERT ON guarded WHEN new.x = 13 BEGIN"
-    "  INSERT INTO w VALUES('trigger', 1); SELECT RAISE(FAIL, 'thirteen'); END",
+    R"(CREATE TRIGGER guard AFTER INSERT ON guarded WHEN new.x = 13 BEGIN
+         INSERT INTO w VALUES('trigger', 1); SELECT RAISE(FAIL, 'thirteen'); END)",
     "INSERT INTO t VALUES(1, 10, 0), (2, 20, 0), (3, 30, 0), (4, 40, 0)",
     "INSERT INTO w VALUES(1, 1), (2, 2), (3, 3)",
     "INSERT INTO fails VALUES(1, 1)",
@@ -114,7 +114,7 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
     replicas.Must(sql);
   }
   const auto rows = [&] {
-    const std::string seen = replicas.Query("SELECT place, c FROM seen");
+    std::string seen = replicas.Query("SELECT place, c FROM seen");
     replicas.Must("DELETE FROM seen");
     return seen;
   };
