@@ -112,16 +112,17 @@ void TryForeignRows(Decisions* draw) {
                                              "_cairn_sessions SET acknowledged_below",
                                              "_cairn_sessions SET id",
                                              "_cairn_sessions SET name",
-                                             "_cairn_requests SET sequence",
                                              "_cairn_requests SET number",
                                              "_cairn_requests SET session",
-                                             "_cairn_requests SET hash"};
+                                             "_cairn_state SET results_from"};
   for (uint64_t left = draw->Below(3); left > 0; --left) {
     const std::string column = kColumns[draw->Below(std::size(kColumns))];
     const auto value = static_cast<int64_t>(draw->Below(2) == 0 ? draw->Word() : draw->Below(8));
     replica.Tamper("UPDATE " + column + " = " + std::to_string(value));
   }
-  replica.Tamper("UPDATE _cairn_requests SET result = ?", {draw->Rest()});
+  if (draw->Below(4) != 0) {
+    replica.Tamper("UPDATE _cairn_requests SET requests = ?", {draw->Rest()});
+  }
   if (!replica.Open().ok()) return;
   const std::vector<raft::Entry> entries = {
       EntryOf(LogIndex(3), HeaderAt(3, 2000), {InsertOf("a", 1), InsertOf("a", 2)}),

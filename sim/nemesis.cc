@@ -285,6 +285,13 @@ bool Nemesis::HasRot(uint64_t id) const {
 
 // Of the voters in force, few enough have lost their disks if this one does too, and all others are
 // there to tell who the voters are.
+// A voter whose disk holds a flipped bit, or not what the member wrote: it counts towards the
+// minority that may be lost.
+bool Nemesis::IsLost(const raft::Configuration& now, MemberId voter) const {
+  const uint64_t lives_on = now.info.at(voter).node_id;
+  return HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
+}
+
 bool Nemesis::MayLoseDisk(uint64_t id) {
   if (changing_ || HasRot(id)) return false;
   for (auto& [other, node] : *nodes_) {
@@ -296,10 +303,7 @@ bool Nemesis::MayLoseDisk(uint64_t id) {
   if (now.joint() || !now.learners.empty()) return false;
   size_t lost = 0;
   for (const MemberId voter : now.voters) {
-    const uint64_t lives_on = now.info.at(voter).node_id;
-    const bool is_lost =
-        lives_on == id || HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
-    if (is_lost) ++lost;
+    if (now.info.at(voter).node_id == id || IsLost(now, voter)) ++lost;
   }
   return lost <= (now.voters.size() - 1) / 2;
 }
@@ -428,10 +432,7 @@ std::set<uint64_t> Nemesis::DrawMinority() {
   if (now.voters.empty() || now.joint() || ChangeUnderWay()) return out;
   size_t left = (now.voters.size() - 1) / 2;
   for (const MemberId voter : now.voters) {
-    const uint64_t lives_on = now.info.at(voter).node_id;
-    const bool is_lost = HasRot(lives_on) || nodes_->at(lives_on)->member() != voter ||
-                         nodes_->at(lives_on)->awaits_snapshot();
-    if (is_lost && left > 0) --left;
+    if (IsLost(now, voter) && left > 0) --left;
   }
   std::vector<uint64_t> nodes;
   nodes.reserve(now.voters.size());

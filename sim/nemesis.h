@@ -62,6 +62,7 @@ class Nemesis {
   void CutSome(bool both_ways);
   void SetCutBetween(const std::set<uint64_t>& side, bool both_ways, bool cut);
   bool HasRot(uint64_t node) const;
+  bool IsLost(const raft::Configuration& now, MemberId voter) const;
   bool MayLoseDisk(uint64_t node);
   void Wipe(uint64_t node);
   void Rot(uint64_t node);

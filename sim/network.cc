@@ -320,8 +320,7 @@ Status Network::SendChunk(Transfer* t, Endpoint* receiver) {
   }
   ASSIGN_OR_RETURN(const std::string path, t->incoming->Complete([] { return true; }));
   t->incoming.reset();
-  receiver->OnSnapshotReceived(t->from_member, meta, path);
-  return OkStatus();
+  return receiver->OnSnapshotReceived(t->from_member, meta, path);
 }
 
 void Network::EndTransfer(const std::shared_ptr<Transfer>& transfer, Status status) {

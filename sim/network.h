@@ -41,8 +41,8 @@ class Endpoint {
   virtual void OnJoin(const transport::JoinRequest& request,
                       std::function<void(Result<transport::JoinReply>)> reply) = 0;
   virtual bool OnSnapshotOffered(MemberId from, const raft::SnapshotMeta& meta) = 0;
-  virtual void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
-                                  const std::string& path) = 0;
+  virtual Status OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
+                                    const std::string& path) = 0;
   virtual FileSystem& snapshot_files() = 0;
   virtual const std::string& snapshot_directory() const = 0;
   // When a stopped process goes on; now if it runs.

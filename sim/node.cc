@@ -66,10 +66,4 @@ bool Node::config_in_progress() const {
   return process_->core().status().core.config_in_progress;
 }
 
-bool Node::awaits_snapshot() const {
-  if (process_ == nullptr) return false;
-  const raft::CoreStatus status = process_->core().status().core;
-  return status.durable + 1 < status.first;
-}
-
 }  // namespace cairn::sim

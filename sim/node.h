@@ -68,8 +68,6 @@ class Node {
   void Wipe(const std::map<uint64_t, std::string>& listed_peers);
   // Who it lives as, as far as it has told; none since its disk was emptied.
   MemberId member() const;
-  // It could not install a snapshot after its core had begun with it: its votes wait for the next.
-  bool awaits_snapshot() const;
   // Its log holds, or may hold where it is down, a configuration that is not committed.
   bool config_in_progress() const;
   void Pause(SteadyTime until) { paused_until_ = until; }

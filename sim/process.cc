@@ -262,9 +262,15 @@ bool Process::OnSnapshotOffered(MemberId /*from*/, const raft::SnapshotMeta& met
          meta.index >= core_->snapshot_min();
 }
 
-void Process::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
-                                 const std::string& path) {
+Status Process::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
+                                   const std::string& path) {
+  if (dead()) return Unavailable("the process is gone");
+  if (Status status = state_->CheckSnapshot(path, meta, /*proceed=*/{}); !status.ok()) {
+    RemoveFile(path);
+    return status;
+  }
   Post([from, meta, path](node::ReplicaCore& core) { core.OnSnapshotReceived(from, meta, path); });
+  return OkStatus();
 }
 
 // ---- To the network

@@ -75,8 +75,8 @@ class Process final : public Endpoint,
   void OnJoin(const transport::JoinRequest& request,
               std::function<void(Result<transport::JoinReply>)> reply) override;
   bool OnSnapshotOffered(MemberId from, const raft::SnapshotMeta& meta) override;
-  void OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
-                          const std::string& path) override;
+  Status OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
+                            const std::string& path) override;
   FileSystem& snapshot_files() override { return node_->disk(); }
   const std::string& snapshot_directory() const override { return snapshot_directory_; }
   SteadyTime runs_at() const override { return node_->paused_until(); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -39,7 +40,8 @@ class ApplyWorkerEvents {
 // here is applied elsewhere, and going on past it would make this node another data base. The
 // worker tries to reopen the data base, at growing intervals, and tells when that has worked; the
 // core then has it begin again from where the data base stands (ResumeTask). So the way out is the
-// one that a restart of the process takes.
+// one that a restart of the process takes. An install that fails, but for what is in the file, is
+// attempted again in the same way.
 class ApplyWorker {
  public:
   struct InstallTask {
@@ -86,7 +88,7 @@ class ApplyWorker {
   void RunTasks(std::vector<Task> tasks);
   void CheckpointIfDue();
   void Apply(std::vector<ApplyJob> jobs);
-  void Install(const InstallTask& task);
+  void Install(InstallTask task);
   void StopApplying();
   void Stopped(const Status& status);
   void Fence(const Status& why);
@@ -107,6 +109,7 @@ class ApplyWorker {
   uint64_t stops_ = 0;
   SteadyTime pause_{0};  // before the next attempt to reopen; zero once something was applied
   SteadyTime next_attempt_{0};
+  std::optional<InstallTask> unfinished_;  // is attempted, instead of reopening
   bool checkpoint_at_end_ = false;
   std::thread thread_;
 };

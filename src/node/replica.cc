@@ -56,6 +56,7 @@ class ReplicaImpl final : public Replica,
   ReplicaImpl(const ReplicaOptions& options, StartState start, FileSystem* fs,
               log_store::LogStore* log, state_machine::StateMachine* state, Clock* clock)
       : options_(options),
+        fs_(fs),
         state_(state),
         clock_(clock),
         rng_(options.seed != 0 ? options.seed : SystemEntropy()),
@@ -106,8 +107,8 @@ class ReplicaImpl final : public Replica,
   void OnJoin(const transport::JoinRequest& request,
               std::function<void(Result<transport::JoinReply>)> reply) override;
   bool OnSnapshotOffered(GroupId group, MemberId from, const raft::SnapshotMeta& meta) override;
-  void OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
-                          const std::string& path) override;
+  Status OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
+                            const std::string& path, const std::function<bool()>& proceed) override;
 
   // ---- ReplicaEffects, on the core thread
   void PersistLog(std::vector<raft::Persist> persists) override {
@@ -208,6 +209,7 @@ class ReplicaImpl final : public Replica,
   void StopThreads(bool checkpoint);
 
   const ReplicaOptions options_;
+  FileSystem* const fs_;
   state_machine::StateMachine* const state_;
   Clock* const clock_;
   Rng rng_;
@@ -449,9 +451,16 @@ bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
          meta.index.value() >= snapshot_min_;
 }
 
-void ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,
-                                     const raft::SnapshotMeta& meta, const std::string& path) {
+// Before the core hears of it: once it has begun with a snapshot it can not go back.
+Status ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,
+                                       const raft::SnapshotMeta& meta, const std::string& path,
+                                       const std::function<bool()>& proceed) {
+  if (Status status = state_->CheckSnapshot(path, meta, proceed); !status.ok()) {
+    if (Status removed = fs_->Remove(path); !removed.ok()) LOG_WARN("{}", removed.message());
+    return status;
+  }
   Post([=](ReplicaCore& core) { core.OnSnapshotReceived(from, meta, path); });
+  return OkStatus();
 }
 
 // ---- To the transport

@@ -216,28 +216,72 @@ TEST(ReplicaFaults, ADamagedDataBaseIsReplacedByASnapshotOfTheLeader) {
   }
 }
 
-TEST(ReplicaFaults, AFailedInstallIsFollowedByAnother) {
-  TestCluster cluster(3);
-  for (uint64_t id = 1; id <= 3; ++id) {
-    cluster.node(id).options.log_bytes_max = 64 << 10;
-    cluster.node(id).options.batch_bytes_max = 8 << 10;
+// A node that has to be given a snapshot when it starts.
+struct NodeThatNeedsASnapshot {
+  NodeThatNeedsASnapshot() {
+    for (uint64_t id = 1; id <= 3; ++id) {
+      cluster.node(id).options.log_bytes_max = 64 << 10;
+      cluster.node(id).options.batch_bytes_max = 8 << 10;
+    }
+    cluster.StartAll();
+    cluster.Write("a");
+    leader = cluster.AwaitLeader();
+    behind = leader % 3 + 1;
+    const LogIndex held = cluster.replica(behind).status().core.last;
+    cluster.Kill(behind);
+    EXPECT_TRUE(Eventually([&] {
+      cluster.Write(std::string(8 << 10, 'x'));
+      return cluster.node(leader).log->first() > held + 1;
+    }));
   }
-  cluster.StartAll();
-  cluster.Write("a");
-  const uint64_t leader = cluster.AwaitLeader();
-  const uint64_t behind = leader % 3 + 1;
-  const LogIndex held = cluster.replica(behind).status().core.last;
-  cluster.Kill(behind);
-  ASSERT_TRUE(Eventually([&] {
-    cluster.Write(std::string(8 << 10, 'x'));
-    return cluster.node(leader).log->first() > held + 1;
-  }));
-  cluster.node(behind).state->FailInstalls(2);
-  ASSERT_TRUE(cluster.Start(behind).ok());
-  ASSERT_TRUE(Eventually([&] { return cluster.node(behind).state->installs() == 1; }));
-  cluster.Write("after");
-  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(behind).state->items()) == "after"; }));
-  EXPECT_TRUE(cluster.replica(behind).status().trouble.ok());
+  ListStateMachine& state() { return *cluster.node(behind).state; }
+  void ExpectItCatchesUp() {
+    ASSERT_TRUE(Eventually([&] { return state().installs() == 1; }));
+    cluster.Write("after");
+    EXPECT_TRUE(Eventually([&] { return Last(state().items()) == "after"; }));
+    EXPECT_TRUE(Eventually([&] { return cluster.replica(behind).status().trouble.ok(); }));
+  }
+
+  TestCluster cluster{3};
+  uint64_t leader = 0;
+  uint64_t behind = 0;
+};
+
+TEST(ReplicaFaults, AFailedInstallIsFollowedByAnother) {
+  NodeThatNeedsASnapshot test;
+  test.state().FailInstalls(2);
+  ASSERT_TRUE(test.cluster.Start(test.behind).ok());
+  test.ExpectItCatchesUp();
+}
+
+// The core can not go back from a snapshot that it has begun with, and votes no more until it is in
+// its place: so it does not begin with one that is damaged.
+TEST(ReplicaFaults, ADamagedSnapshotIsRefusedBeforeTheCoreHearsOfIt) {
+  NodeThatNeedsASnapshot test;
+  test.state().FailChecks(1000);
+  ASSERT_TRUE(test.cluster.Start(test.behind).ok());
+  ASSERT_TRUE(Eventually([&] { return test.state().failing_checks() < 999; }));
+  EXPECT_TRUE(test.cluster.replica(test.behind).status().trouble.ok());
+  // It still votes: with the leader gone, it makes the other one leader.
+  test.cluster.Kill(test.leader);
+  const uint64_t next = test.cluster.AwaitLeader();
+  EXPECT_NE(next, test.behind);
+  test.state().FailChecks(0);
+  test.ExpectItCatchesUp();
+}
+
+// Nor does it need another leader, which its vote may be needed for, when its disk fails it.
+TEST(ReplicaFaults, AnInstallThatTheDiskFailedIsAttemptedAgainWithoutALeader) {
+  NodeThatNeedsASnapshot test;
+  test.state().FailInstalls(1000, Internal("input/output error"));
+  ASSERT_TRUE(test.cluster.Start(test.behind).ok());
+  ASSERT_TRUE(Eventually([&] { return test.state().failing_installs() < 999; }));
+  EXPECT_NE(test.cluster.replica(test.behind).status().trouble.message().find("installed"),
+            std::string::npos);
+  test.cluster.Kill(test.leader);
+  EXPECT_EQ(test.state().installs(), 0);
+  test.state().FailInstalls(0);
+  test.ExpectItCatchesUp();
 }
 
 TEST(ReplicaFaults, TheLogOfANodeThatCannotApplyStopsGrowingAndTheOthersGoOn) {

@@ -240,10 +240,18 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
       std::make_shared<StringSnapshot>(std::move(meta), std::move(data), gate_));
 }
 
+Status ListStateMachine::CheckSnapshot(const std::string&, const raft::SnapshotMeta&,
+                                       const std::function<bool()>&) {
+  if (failing_checks_ == 0) return OkStatus();
+  --failing_checks_;
+  return DataLoss("the snapshot is damaged");
+}
+
 Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) {
   if (failing_installs_ > 0) {
+    const std::lock_guard lock(mutex_);
     --failing_installs_;
-    return DataLoss("the snapshot is damaged");
+    return fail_install_;
   }
   ASSIGN_OR_RETURN(const std::string data, ReadWholeFile(PosixFileSystem(), path, 1 << 30));
   ByteReader r(data);

@@ -40,7 +40,15 @@ class ListStateMachine final : public state_machine::StateMachine {
   void FailApply(Status status);
   void FailReopen(Status status);
   // The next installs fail: as often as said.
-  void FailInstalls(int count) { failing_installs_ = count; }
+  void FailInstalls(int count, Status status = DataLoss("the snapshot is damaged")) {
+    const std::lock_guard lock(mutex_);
+    failing_installs_ = count;
+    fail_install_ = std::move(status);
+  }
+  int failing_installs() const { return failing_installs_; }
+  // What looking through the next copies says: as often as said.
+  void FailChecks(int count) { failing_checks_ = count; }
+  int failing_checks() const { return failing_checks_; }
   // Drops what was not checkpointed, as a reopened file does that lost its WAL.
   void LoseTailOnReopen() { lose_tail_ = true; }
   void BlockApply(bool block);
@@ -73,6 +81,8 @@ class ListStateMachine final : public state_machine::StateMachine {
   std::unique_ptr<state_machine::StateScan> TakeScan() override;
   Result<std::unique_ptr<state_machine::StateScan>> BeginScan() override;
   Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex index_min) override;
+  Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
+                       const std::function<bool()>& proceed) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
 
  private:
@@ -89,7 +99,9 @@ class ListStateMachine final : public state_machine::StateMachine {
   Image durable_;
   Status fail_;
   Status fail_reopen_;
+  Status fail_install_;
   std::atomic<int> failing_installs_{0};
+  std::atomic<int> failing_checks_{0};
   std::atomic<int> reopens_{0};
   std::atomic<bool> lose_tail_{false};
   std::atomic<bool> damaged_{false};
@@ -200,10 +212,12 @@ class HandlerSwitch final : public transport::Handler {
     std::shared_lock lock(mutex_);
     return handler_ && handler_->OnSnapshotOffered(group, from, meta);
   }
-  void OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
-                          const std::string& path) override {
+  Status OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
+                            const std::string& path,
+                            const std::function<bool()>& proceed) override {
     std::shared_lock lock(mutex_);
-    if (handler_) handler_->OnSnapshotReceived(group, from, meta, path);
+    if (!handler_) return Unavailable("stopped");
+    return handler_->OnSnapshotReceived(group, from, meta, path, proceed);
   }
 
  private:

@@ -287,8 +287,7 @@ class MemoryTransport final : public Transport {
       RETURN_IF_ERROR(incoming->Append(incoming->offset(), data, Crc32c(data)));
     }
     ASSIGN_OR_RETURN(const std::string path, incoming->Complete([] { return true; }));
-    target->handler->OnSnapshotReceived(group, from, meta, path);
-    return OkStatus();
+    return target->handler->OnSnapshotReceived(group, from, meta, path, [] { return true; });
   }
 
   const std::shared_ptr<Network> network_;

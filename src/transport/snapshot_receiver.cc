@@ -182,7 +182,8 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
   };
   ASSIGN_OR_RETURN(const std::string path, incoming->Complete(proceed));
   LOG_INFO("snapshot received member={} index={}", from.value(), header.meta.index.value());
-  context_->handler->OnSnapshotReceived(header.group, from, header.meta, path);
+  RETURN_IF_ERROR(
+      context_->handler->OnSnapshotReceived(header.group, from, header.meta, path, proceed));
   if (!call->Write(header.size_bytes, /*complete=*/true)) {
     return Cancelled("the sender left before it was told that the snapshot is complete");
   }

@@ -178,6 +178,15 @@ TEST(SnapshotStream, AnUnwantedSnapshotIsRefused) {
   EXPECT_TRUE(std::filesystem::is_empty(b.directory().path()));
 }
 
+TEST(SnapshotStream, ASnapshotThatItsReceiverCanNotUseIsAFailureForTheSender) {
+  TestNode a(1), b(2);
+  b.handler.verdict_on_snapshots = DataLoss("its rows are not those that were written");
+  a.ConnectTo(b);
+  const Status status = a.SendSnapshot(2, std::make_shared<PatternSource>(100, 1 << 20));
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss) << status;
+  EXPECT_THAT(status.message(), HasSubstr("its rows are not those"));
+}
+
 TEST(SnapshotStream, ASnapshotThatWouldFillTheDiskIsRefused) {
   TestNode a(1);
   GrpcTransportOptions options;

@@ -98,9 +98,12 @@ class Handler {
   virtual void OnJoin(const JoinRequest& request, std::function<void(Result<JoinReply>)> reply) = 0;
   // Asked before a snapshot is received: false if it is not wanted (not behind, or busy).
   virtual bool OnSnapshotOffered(GroupId group, MemberId from, const raft::SnapshotMeta& meta) = 0;
-  // A whole, verified snapshot lies in the file at `path`; the handler owns the file now.
-  virtual void OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
-                                  const std::string& path) = 0;
+  // A whole snapshot lies in the file at `path`, as it was sent; the handler owns the file now. It
+  // may take its time to look through it, calling `proceed` now and then, which ends the work with
+  // false. Not OK: it is of no use; the sender hears that as a transfer that failed.
+  virtual Status OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
+                                    const std::string& path,
+                                    const std::function<bool()>& proceed) = 0;
 };
 
 class Transport {

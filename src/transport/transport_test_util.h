@@ -60,11 +60,13 @@ class RecordingHandler final : public Handler {
     std::lock_guard lock(mutex_);
     return wants_snapshots;
   }
-  void OnSnapshotReceived(GroupId, MemberId, const raft::SnapshotMeta& meta,
-                          const std::string& path) override {
+  Status OnSnapshotReceived(GroupId, MemberId, const raft::SnapshotMeta& meta,
+                            const std::string& path, const std::function<bool()>&) override {
     std::lock_guard lock(mutex_);
+    if (!verdict_on_snapshots.ok()) return verdict_on_snapshots;
     snapshots_.emplace_back(meta, path);
     changed_.notify_all();
+    return OkStatus();
   }
 
   template <class Condition>
@@ -113,6 +115,7 @@ class RecordingHandler final : public Handler {
   // Set before use.
   ProbeReply probe_reply;
   bool wants_snapshots = true;
+  Status verdict_on_snapshots;
 
  private:
   std::mutex mutex_;

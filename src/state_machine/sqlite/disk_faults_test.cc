@@ -302,6 +302,47 @@ TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
   }
 }
 
+// The core that has begun with a snapshot waits for its install, so to call it again must lead on
+// from wherever the disk had failed it: also behind the rename, when the copy is gone.
+TEST_F(DiskFaults, AnInstallThatFailedAtAnyOperationIsFinishedByTheNext) {
+  FaultFileSystem other(1);
+  Prepare(&other);
+  auto leader = OpenOn(other);
+  ASSERT_TRUE(leader.ok() && Apply(**leader, *log_).ok());
+  auto snapshot = (*leader)->OpenSnapshot(LogIndex(1));
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  const raft::SnapshotMeta meta = (*snapshot)->meta();
+  const std::string bytes = (*snapshot)->Read(0, (*snapshot)->size_bytes()).value();
+  uint64_t failed = 0;
+  for (uint64_t k = 1; !HasFatalFailure(); k += kStride) {
+    SCOPED_TRACE(k);
+    FaultFileSystem fs(k);
+    Prepare(&fs);
+    auto machine = OpenOn(fs);
+    ASSERT_TRUE(machine.ok() && Apply(**machine, std::span(*log_).first(5)).ok());
+    fs.SetContents("/hub/incoming", bytes);
+    fs.Inject(k, Fault::kFailOnce);
+    const uint64_t before = fs.operations();
+    const Status first = (*machine)->InstallSnapshot("/hub/incoming", meta);
+    const uint64_t operations = fs.operations() - before;
+    fs.ClearFaults();
+    if (!first.ok()) {
+      ++failed;
+      EXPECT_NE(first.code(), StatusCode::kDataLoss) << first;
+      EXPECT_NE(first.code(), StatusCode::kFailedPrecondition) << first;
+      const Status second = (*machine)->InstallSnapshot("/hub/incoming", meta);
+      ASSERT_TRUE(second.ok()) << second << " after " << first;
+    }
+    EXPECT_EQ((*machine)->applied_index().value(), log_->size());
+    EXPECT_EQ((*machine)->durable_index().value(), log_->size());
+    machine->reset();
+    fs.Crash(Unsynced::kDrop);
+    EXPECT_EQ(DumpOf(fs), dumps_->back());
+    if (k > operations) break;
+  }
+  EXPECT_GT(failed, 10 / kStride);
+}
+
 TEST_F(DiskFaults, AnErrorAtEveryReadIsTroubleAndNeverAResult) {
   const uint64_t reads = Measured().reads();
   ASSERT_GT(reads, 100u);

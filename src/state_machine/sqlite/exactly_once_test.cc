@@ -292,11 +292,15 @@ TEST(ExactlyOnce, ADamagedKeptResultIsRefusedWhenTheFileIsOpened) {
     ASSERT_TRUE((*machine)->Apply({&entry, 1}, TestConfiguration(), LogIndex(), [](auto) {}).ok());
   }
   const std::string id = "0001" + std::string(16, '0');  // place 0, sequence 1, hash 0
-  for (const auto& [requests, what] :
-       std::map<std::string, std::string>{{id + "01" + "02bf00", "damaged at request 1: "},
-                                          {id + "01" + "04bf00", "damaged"},
-                                          {id.substr(0, 10), "damaged"},
-                                          {"", "nothing in it is remembered"}}) {
+  for (const auto& [requests, what] : std::map<std::string, std::string>{
+           {id + "01" + "02bf00", "damaged at request 1: "},
+           {id + "01" + "04bf00", "damaged"},
+           {id.substr(0, 10), "damaged"},
+           {"0000" + id.substr(4) + "00", "damaged"},                  // sequence 0
+           {id + "00" + id + "00", "damaged"},                         // the same command twice
+           {"8020" + id.substr(2) + "00", "damaged"},                  // of the next entry
+           {"ffffffffffffffffff01" + id.substr(2) + "00", "damaged"},  // of none
+           {"", "nothing in it is remembered"}}) {
     TestDatabase(options.path).Run("UPDATE _cairn_requests SET requests = x'" + requests + "'");
     const auto machine = open();
     ASSERT_FALSE(machine.ok()) << requests;

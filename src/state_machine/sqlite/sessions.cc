@@ -165,6 +165,7 @@ Status Sessions::LoadSessions(sqlite3* db) {
 Status Sessions::LoadRequests(sqlite3* db) {
   std::unordered_map<uint64_t, Session*> by_id;
   for (const auto& [name, session] : by_name_) by_id[session->id] = session.get();
+  std::unordered_map<Session*, uint64_t> numbers;  // the last one of each
   InternalStatement read;
   RETURN_IF_ERROR(
       read.Prepare(db, "SELECT number, session, requests FROM _cairn_requests ORDER BY number"));
@@ -173,7 +174,7 @@ Status Sessions::LoadRequests(sqlite3* db) {
     if (!row) break;
     const auto it = by_id.find(read.Uint(1));
     if (it == by_id.end()) return DataLoss("_cairn_requests holds requests of no session");
-    Status status = LoadChunk(it->second, read.Uint(0), read.Bytes(2));
+    Status status = LoadChunk(it->second, read.Uint(0), read.Bytes(2), &numbers[it->second]);
     if (!status.ok()) {
       return std::move(status).Prefixed("_cairn_requests: what is kept of session '" +
                                         it->second->name + "' from number " +
@@ -187,7 +188,8 @@ Status Sessions::LoadRequests(sqlite3* db) {
   return OkStatus();
 }
 
-Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view encoded) {
+Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view encoded,
+                           uint64_t* last) {
   Chunk chunk{number, 0, {}};
   ByteReader reader(encoded);
   while (reader.remaining() > 0) {
@@ -197,7 +199,12 @@ Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view e
     request.hash = reader.U64();
     const bool has_result = reader.U8() != 0;
     const std::string_view result = has_result ? reader.String() : std::string_view();
-    if (!reader.ok()) return DataLoss("damaged");
+    // In order, so that the row of a request is found by its number.
+    if (!reader.ok() || request.sequence == 0 || request.number <= *last ||
+        IndexOfCommand(request.number) != IndexOfCommand(number)) {
+      return DataLoss("damaged");
+    }
+    *last = request.number;
     if (request.sequence < std::max(session->acknowledged_below, session->forgotten_below)) {
       continue;
     }
@@ -401,6 +408,7 @@ void Sessions::DropResult(const Request& request) {
 
 void Sessions::LeaveChunk(Session* session, uint64_t number) {
   auto& chunks = session->chunks;
+  CHECK(!chunks.empty() && chunks.front().number <= number) << "a request has no row";
   const auto it = std::prev(
       std::upper_bound(chunks.begin(), chunks.end(), number,
                        [](uint64_t wanted, const Chunk& chunk) { return wanted < chunk.number; }));
@@ -411,6 +419,7 @@ void Sessions::LeaveChunk(Session* session, uint64_t number) {
 
 // By one number for all, and not in the rows: these are written once.
 void Sessions::DropOldestResult() {
+  CHECK(!held_.empty()) << results_bytes_ << " bytes of results are nobody's";
   const auto& [number, owner] = *held_.begin();
   const auto& [session, sequence] = owner;
   results_from_ = number + 1;

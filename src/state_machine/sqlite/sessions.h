@@ -124,7 +124,7 @@ class Sessions {
   Status LoadSessions(sqlite3* db);
   Status LoadRequests(sqlite3* db);
   Status Write(Session* session);
-  Status LoadChunk(Session* session, uint64_t number, std::string_view encoded);
+  Status LoadChunk(Session* session, uint64_t number, std::string_view encoded, uint64_t* last);
 
   std::unordered_map<std::string, SessionPtr> by_name_;
   std::list<Session*> by_use_;  // the least recently used first

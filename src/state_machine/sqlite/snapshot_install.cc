@@ -29,22 +29,16 @@ Status QuickCheck(sqlite3* db) {
   return DataLoss(text != nullptr ? *text : "quick_check gave no verdict");
 }
 
-// The copy is whole, is of Cairn, and is the one that `meta` speaks of.
+// SQLite asks so often, in operations of its machine, whether to go on: some milliseconds of work.
+constexpr int kOpsPerQuestion = 100'000;
+
+int OnProgress(void* proceed) {
+  return (*static_cast<const std::function<bool()>*>(proceed))() ? 0 : 1;
+}
+
 Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
-  const auto examine = [&install](sqlite3* db) -> Result<raft::SnapshotMeta> {
-    const Status sound = QuickCheck(db);
-    if (!sound.ok()) return DataLoss("the snapshot is damaged: " + sound.message());
-    return install.read_meta(db);
-  };
-  ASSIGN_OR_RETURN(
-      const raft::SnapshotMeta found,
-      WithImmutableDatabase(install.vfs, install.copy_path, kVerifyCacheBytes, examine));
-  if (found != install.meta) {
-    return FailedPrecondition("the snapshot is of index " + ToString(found.index) + " and term " +
-                              ToString(found.term) + ", or of another configuration, than the " +
-                              ToString(install.meta.index) + " and " + ToString(install.meta.term) +
-                              " announced");
-  }
+  RETURN_IF_ERROR(CheckSnapshotFile(install.vfs, install.copy_path, install.meta, install.read_meta,
+                                    /*proceed=*/{}));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(install.copy_path, /*create=*/false));
   return file->Sync();
 }
@@ -81,6 +75,25 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
 }
 
 }  // namespace
+
+Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
+                         const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed) {
+  std::function<bool()> ask = proceed;
+  const auto examine = [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
+    if (ask) sqlite3_progress_handler(db, kOpsPerQuestion, &OnProgress, &ask);
+    const Status sound = QuickCheck(db);
+    if (!sound.ok()) return DataLoss("the snapshot is damaged: " + sound.message());
+    return read_meta(db);
+  };
+  const Result<raft::SnapshotMeta> found =
+      WithImmutableDatabase(vfs, path, kVerifyCacheBytes, examine);
+  if (proceed && !proceed()) return Cancelled("nobody waits for the snapshot any more");
+  RETURN_IF_ERROR(found.status());
+  if (*found == meta) return OkStatus();
+  return FailedPrecondition("the snapshot is of index " + ToString(found->index) + " and term " +
+                            ToString(found->term) + ", or of another configuration, than the " +
+                            ToString(meta.index) + " and " + ToString(meta.term) + " announced");
+}
 
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) {
   const auto reached = [&install](InstallStep step) {

@@ -40,6 +40,11 @@ struct SnapshotInstallation {
   std::function<Status(InstallStep)> after_step;
 };
 
+// Whether the copy at `path` is whole, sound, and what `meta` says. `proceed` is called now and
+// then (it may be empty); CANCELLED if it says false.
+Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
+                         const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed);
+
 // DATA_LOSS if the copy is damaged, FAILED_PRECONDITION if it is sound but not what `meta` says;
 // then nothing was touched and no connection was closed. After any other error the data base is the
 // old or the new one, whole: the caller reopens it and looks. An old one that SQLite finds damaged

@@ -71,6 +71,12 @@ class SqliteReadView final : public ReadView {
   std::unique_ptr<ReadTransaction> read_;
 };
 
+Result<raft::SnapshotMeta> ReadMetaOfSound(sqlite3* db) {
+  const Status sound = CheckSums(db);
+  if (!sound.ok()) return Status(sound).Prefixed("the snapshot is damaged");
+  return ReadMeta(db);
+}
+
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
@@ -118,6 +124,8 @@ class SqliteStateMachine final : public StateMachine {
     const std::shared_lock copying(copying_);
     return snapshots_->Acquire(index_min);
   }
+  Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
+                       const std::function<bool()>& proceed) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
 
  private:
@@ -134,6 +142,7 @@ class SqliteStateMachine final : public StateMachine {
   Status MoveWal();
   void CloseScans();
   // Ends all readers, scans and copies; `alone` keeps new copies away.
+  Status FinishInstall(const raft::SnapshotMeta& meta);
   void CloseAll(std::unique_lock<std::shared_mutex>* alone);
   void Publish();
 
@@ -342,18 +351,32 @@ Status SqliteStateMachine::Reopen() {
   return status;
 }
 
+Status SqliteStateMachine::CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
+                                         const std::function<bool()>& proceed) {
+  return CheckSnapshotFile(storage_.vfs, path, meta, &ReadMetaOfSound, proceed);
+}
+
+// The call before has given the file its name, and failed behind that.
+Status SqliteStateMachine::FinishInstall(const raft::SnapshotMeta& meta) {
+  RETURN_IF_ERROR(storage_.fs.SyncDirectory(DirectoryOf(options_.path)));
+  RETURN_IF_ERROR(Reopen());
+  if (applier_->applied().index != meta.index) {
+    return FailedPrecondition("the snapshot at index " + ToString(meta.index) + " is gone");
+  }
+  snapshots_->DropKept();
+  return OkStatus();
+}
+
 Status SqliteStateMachine::InstallSnapshot(const std::string& path,
                                            const raft::SnapshotMeta& meta) {
+  ASSIGN_OR_RETURN(const bool exists, storage_.fs.Exists(path));
+  if (!exists) return FinishInstall(meta);
   SnapshotInstallation install;
   install.vfs = storage_.vfs;
   install.copy_path = path;
   install.db_path = options_.path;
   install.meta = meta;
-  install.read_meta = [](sqlite3* db) -> Result<raft::SnapshotMeta> {
-    const Status sound = CheckSums(db);
-    if (!sound.ok()) return Status(sound).Prefixed("the snapshot is damaged");
-    return ReadMeta(db);
-  };
+  install.read_meta = &ReadMetaOfSound;
   std::unique_lock alone(copying_, std::defer_lock);
   install.close_connections = [this, &alone] {
     CloseAll(&alone);

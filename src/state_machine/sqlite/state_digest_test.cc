@@ -501,8 +501,13 @@ TEST(Scrub, ASnapshotWhoseRowsAreNotThoseOfItsSumsIsRefused) {
     const std::string path = receiver.directory() / "copy.db";
     std::ofstream(path, std::ios::binary) << bytes;
     if (damaged) FlipAByte(path, "alice-of-the-row");
+    const auto expected = damaged ? StatusCode::kDataLoss : StatusCode::kOk;
+    const Status checked = receiver.machine().CheckSnapshot(path, meta, [] { return true; });
+    EXPECT_EQ(checked.code(), expected) << checked;
+    const Status given_up = receiver.machine().CheckSnapshot(path, meta, [] { return false; });
+    EXPECT_EQ(given_up.code(), StatusCode::kCancelled) << given_up;
     const Status status = receiver.machine().InstallSnapshot(path, meta);
-    EXPECT_EQ(status.code(), damaged ? StatusCode::kDataLoss : StatusCode::kOk) << status;
+    EXPECT_EQ(status.code(), expected) << status;
     EXPECT_EQ(receiver.machine().applied_index().value(), damaged ? 0u : 4u);
   }
   EXPECT_EQ(DigestOf(receiver.machine()), DigestOf(sender.machine()));
