@@ -37,6 +37,10 @@ class FakeState final : public state_machine::StateMachine {
   Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex) override {
     return Unimplemented("fake");
   }
+  Status CheckSnapshot(const std::string&, const raft::SnapshotMeta&,
+                       const std::function<bool()>&) override {
+    return Unimplemented("fake");
+  }
   Status InstallSnapshot(const std::string&, const raft::SnapshotMeta&) override {
     return Unimplemented("fake");
   }
