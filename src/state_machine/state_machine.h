@@ -172,9 +172,9 @@ class StateMachine {
   // `index_min`. Thread-safe; long.
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
 
-  // Whether the file at `path` is the data base that `meta` says, and sound in all its rows:
-  // FAILED_PRECONDITION or DATA_LOSS if not. Reads all of it. Thread-safe; long: `proceed` is
-  // called now and then, and ends it with false (CANCELLED).
+  // Whether the file at `path` is the data base that `meta` says, and all its rows are those that
+  // were written: FAILED_PRECONDITION or DATA_LOSS if not. Reads all of them. Thread-safe; long:
+  // `proceed` is called now and then, and ends it with false (CANCELLED).
   virtual Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                                const std::function<bool()>& proceed) = 0;
 

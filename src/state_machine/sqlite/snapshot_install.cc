@@ -36,9 +36,25 @@ int OnProgress(void* proceed) {
   return (*static_cast<const std::function<bool()>*>(proceed))() ? 0 : 1;
 }
 
+Status Examine(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
+               const ReadSnapshotMeta& examine) {
+  ASSIGN_OR_RETURN(const raft::SnapshotMeta found,
+                   WithImmutableDatabase(vfs, path, kVerifyCacheBytes, examine));
+  if (found == meta) return OkStatus();
+  return FailedPrecondition("the snapshot is of index " + ToString(found.index) + " and term " +
+                            ToString(found.term) + ", or of another configuration, than the " +
+                            ToString(meta.index) + " and " + ToString(meta.term) + " announced");
+}
+
+// The copy is whole, is of Cairn, and is the one that `meta` speaks of.
 Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
-  RETURN_IF_ERROR(CheckSnapshotFile(install.vfs, install.copy_path, install.meta, install.read_meta,
-                                    /*proceed=*/{}));
+  RETURN_IF_ERROR(Examine(install.vfs, install.copy_path, install.meta,
+                          [&install](sqlite3* db) -> Result<raft::SnapshotMeta> {
+                            const Status sound = QuickCheck(db);
+                            if (!sound.ok())
+                              return DataLoss("the snapshot is damaged: " + sound.message());
+                            return install.read_meta(db);
+                          }));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(install.copy_path, /*create=*/false));
   return file->Sync();
 }
@@ -78,21 +94,15 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
 
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed) {
+  // Not quick_check, too: in that SQLite asks nobody whether to go on, and on a slow disk whoever
+  // waits for the verdict would take this node for dead.
   std::function<bool()> ask = proceed;
-  const auto examine = [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
+  const Status status = Examine(vfs, path, meta, [&](sqlite3* db) {
     if (ask) sqlite3_progress_handler(db, kOpsPerQuestion, &OnProgress, &ask);
-    const Status sound = QuickCheck(db);
-    if (!sound.ok()) return DataLoss("the snapshot is damaged: " + sound.message());
     return read_meta(db);
-  };
-  const Result<raft::SnapshotMeta> found =
-      WithImmutableDatabase(vfs, path, kVerifyCacheBytes, examine);
+  });
   if (proceed && !proceed()) return Cancelled("nobody waits for the snapshot any more");
-  RETURN_IF_ERROR(found.status());
-  if (*found == meta) return OkStatus();
-  return FailedPrecondition("the snapshot is of index " + ToString(found->index) + " and term " +
-                            ToString(found->term) + ", or of another configuration, than the " +
-                            ToString(meta.index) + " and " + ToString(meta.term) + " announced");
+  return status;
 }
 
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) {

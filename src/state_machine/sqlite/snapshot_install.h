@@ -40,8 +40,9 @@ struct SnapshotInstallation {
   std::function<Status(InstallStep)> after_step;
 };
 
-// Whether the copy at `path` is whole, sound, and what `meta` says. `proceed` is called now and
-// then (it may be empty); CANCELLED if it says false.
+// Whether the copy at `path` is what `meta` says, and what `read_meta` finds right: its rows, not
+// the pages that hold none. `proceed` is called now and then (it may be empty); CANCELLED if it
+// says false.
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed);
 
