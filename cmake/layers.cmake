@@ -42,7 +42,7 @@ function(cairn_layer name)
     if(CAIRN_TSAN)
       # What is not instrumented (Debian's libraries) calls into the C library unseen. That it also
       # synchronizes unseen is made good by suppressions, in the layers that use gRPC alone.
-      set(tsan ignore_noninstrumented_modules=1:second_deadlock_stack=1)
+      set(tsan ignore_noninstrumented_modules=1:second_deadlock_stack=1:history_size=7)
       if(name IN_LIST CAIRN_GRPC_LAYERS)
         string(APPEND tsan :suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp)
       endif()
