@@ -60,6 +60,9 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
   constexpr Kept kSeeds[] = {
       // A leader elected anew asked to be woken at once, again and again, until it knew its lease.
       {28, "short"},
+      // A leader whose change of membership was done was lost before the others knew that, and they
+      // counted by the joint state.
+      {74, "storm"},
       // A node read its identity, of which a power cut then took the new name back.
       {1047, "storm"},
       // The simulator's own: a cut that ended late gave a leader that was left out its follower

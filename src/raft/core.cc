@@ -172,6 +172,7 @@ std::string RaftCore::Impl::WhereIsTheLeader() const {
 }
 
 void RaftCore::Impl::LeaderWork(Leader& leader) {
+  TellConfig(leader);
   LeaveJointIfCommitted(leader);
   StartReadRounds(leader);
   for (auto& [id, peer] : leader.peers) SendAppends(id, peer);

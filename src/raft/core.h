@@ -277,7 +277,8 @@ struct CoreStatus {
   Configuration config;
   LogIndex config_index;
   // A configuration entry is in the log and not yet committed, or the configuration is joint, or
-  // its commitment is not yet durable here: the next change would be refused.
+  // its commitment is not yet durable here, and (as far as a leader knows) on a quorum: the next
+  // change would be refused, and a loss may count against the members before it.
   bool config_in_progress = false;
   // Leader only: an entry of its own term is committed, so that it may serve reads and change
   // members.

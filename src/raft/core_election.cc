@@ -246,6 +246,8 @@ void RaftCore::Impl::BecomeLeader() {
   AdoptOwnReads(leader);
   // 5.4.2: entries of earlier terms commit only below one of this term, so there must be one.
   AppendAsLeader(EntryType::kNoop, std::make_shared<const std::string>());
+  leader.told_config = configs_.InForce(commit_).index;
+  leader.told_by = log_.last();
 }
 
 void RaftCore::Impl::OnLeaderHeard(MemberId from) {

@@ -68,6 +68,9 @@ struct Candidate {
 };
 struct Leader {
   LogIndex term_start;  // index of its first entry
+  // The last configuration of whose commitment the followers were told by an entry, and that entry.
+  LogIndex told_config;
+  LogIndex told_by;
   std::map<MemberId, Peer> peers;
   ByteWindow uncommitted;
   uint64_t heartbeat_elapsed = 0;
@@ -215,6 +218,7 @@ class RaftCore::Impl {
   // Commits what the order of configurations in the log proves to be committed.
   void CommitEarlierConfig();
   void EnterConfigAsLeader(Leader& leader);
+  void TellConfig(Leader& leader);
   void LeaveJointIfCommitted(Leader& leader);
   bool ConfigInProgress() const;
 

@@ -7,15 +7,35 @@
 
 namespace cairn::raft {
 
-// The next change also waits until the commitment of the last one is durable here.
+// The next change also waits until the commitment of the last one is durable here, and on a quorum
+// of the members that it leaves.
 //
 // The bad schedule: leader 1 goes from {1, 2} to {1}, commits that, sends node 2 the entry that
 // makes it a voter again, and loses power before its disk has anything of this. It starts again in
 // the joint state, needs the vote of 2, and 2 refuses for its longer log: nobody leads ever again.
+//
+// And of the followers: member 4 of {1, 4, 5} has lost its disk and is replaced by 6. Leader 5 has
+// committed {1, 5, 6}, says that the change is done, and is lost, too. 1 and 6 hold the entry but
+// do not know that it is committed: they count by the joint state, in which {1, 4, 5} has no
+// majority any more. So the leader appends one more entry, which carries the news along, and the
+// change is done when that is committed.
 bool RaftCore::Impl::ConfigInProgress() const {
   if (CAIRN_PLANTED("two_changes_at_once")) return false;
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
+  if (const Leader* leader = leader_role();
+      leader != nullptr && (leader->told_config != in_force.index || leader->told_by > commit_)) {
+    return true;
+  }
   return configs_.last() > commit_ || in_force.config.joint() || in_force.index > durable_commit_;
+}
+
+void RaftCore::Impl::TellConfig(Leader& leader) {
+  const ConfigurationLog::At in_force = configs_.InForce(commit_);
+  if (in_force.config.joint() || in_force.index == leader.told_config) return;
+  if (!leader.transfer_target.is_none()) return;
+  AppendAsLeader(EntryType::kNoop, std::make_shared<const std::string>());
+  leader.told_config = in_force.index;
+  leader.told_by = log_.last();
 }
 
 void RaftCore::Impl::On(const ProposeConfig& propose) {
