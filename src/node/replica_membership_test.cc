@@ -357,7 +357,9 @@ TEST(ReplicaMembership, ALeaderThatIsElectedAgainDoesNotSendASecondCopyBesideThe
   BehindCluster test;
   TestCluster& cluster = test.cluster;
   const uint64_t other = 6 - test.leader - test.behind;
+  // The other one's, too: it leads for a moment, in which a copy of its own could arrive.
   cluster.node(test.leader).state->BlockCopies(true);
+  cluster.node(other).state->BlockCopies(true);
   ASSERT_TRUE(cluster.Start(test.behind).ok());
   ASSERT_TRUE(Eventually([&] { return cluster.node(test.leader).state->copies() == 1; }));
   ASSERT_TRUE(cluster.Transfer(test.leader, other).ok());
@@ -370,6 +372,7 @@ TEST(ReplicaMembership, ALeaderThatIsElectedAgainDoesNotSendASecondCopyBesideThe
     });
   }));
   cluster.node(test.leader).state->BlockCopies(false);
+  cluster.node(other).state->BlockCopies(false);
   EXPECT_TRUE(Eventually([&] {
     return cluster.node(test.behind).state->items() == cluster.node(test.leader).state->items();
   }));
