@@ -20,6 +20,10 @@ class ReaderSource final : public transport::SnapshotSource {
     progress_();
     return reader_->Read(offset, size);
   }
+  // The receiver looks through a large one for longer than the log is held for one that gets
+  // nothing done. The bad schedule without this: the log goes on past each before it is installed,
+  // and the next one is sent, for ever.
+  void OnAnswer() override { progress_(); }
 
  private:
   const std::shared_ptr<state_machine::SnapshotReader> reader_;

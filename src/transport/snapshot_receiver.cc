@@ -10,8 +10,12 @@ namespace {
 
 // A sender that says nothing for so long is taken for dead; its part file stays.
 constexpr std::chrono::seconds kSilenceMax{15};
-// While the whole is read back, the sender is told this often that the receiver is alive.
+// While the whole is read back and looked through, the sender is told this often that the receiver
+// is alive; but no longer than the slowest disk takes for it: one that hangs must not hold the
+// sender's transfer, and its log, for ever.
 constexpr std::chrono::seconds kSignOfLifeEvery{2};
+constexpr std::chrono::seconds kLookThroughMax{60};  // and as many more as the size makes
+constexpr uint64_t kLookThroughBytesPerSecond = 1 << 20;
 
 }  // namespace
 
@@ -174,8 +178,11 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
     return received;
   }
   SteadyTime told = SystemClock().SteadyNow();
+  const SteadyTime given_up =
+      told + kLookThroughMax + std::chrono::seconds(header.size_bytes / kLookThroughBytesPerSecond);
   const auto proceed = [&] {
     const SteadyTime now = SystemClock().SteadyNow();
+    if (now > given_up) return false;
     if (now - told < kSignOfLifeEvery) return true;
     told = now;
     return call->Write(incoming->offset(), /*complete=*/false);

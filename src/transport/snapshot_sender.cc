@@ -174,6 +174,7 @@ Status SnapshotSender::Stream(
     }
     if (!stream->Read(&response)) return transfer->Over();
     transfer->Progressed();
+    transfer->source->OnAnswer();
     if (response.offset() > sent) return Internal("the receiver claims more than it was sent");
   }
   stream->WritesDone();

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
 
 #include "base/file_system.h"
 #include "base/sanitized.h"
@@ -185,6 +186,43 @@ TEST(SnapshotStream, ASnapshotThatItsReceiverCanNotUseIsAFailureForTheSender) {
   const Status status = a.SendSnapshot(2, std::make_shared<PatternSource>(100, 1 << 20));
   EXPECT_EQ(status.code(), StatusCode::kDataLoss) << status;
   EXPECT_THAT(status.message(), HasSubstr("its rows are not those"));
+}
+
+// Knows when the receiver has answered twice.
+class AnsweredSource final : public SnapshotSource {
+ public:
+  const raft::SnapshotMeta& meta() const override { return source_.meta(); }
+  uint64_t size_bytes() const override { return source_.size_bytes(); }
+  uint32_t crc() const override { return source_.crc(); }
+  Result<std::string> Read(uint64_t offset, size_t size) override {
+    return source_.Read(offset, size);
+  }
+  void OnAnswer() override {
+    if (++answers_ == 2) twice_.set_value();
+  }
+  std::future<void> Twice() { return twice_.get_future(); }
+
+ private:
+  PatternSource source_{100, 1000};  // one chunk, and one answer to it
+  int answers_ = 0;
+  std::promise<void> twice_;
+};
+
+TEST(SnapshotStream, WhoeverSendsASnapshotHearsThatItIsStillLookedThrough) {
+  TestNode a(1), b(2);
+  const auto source = std::make_shared<AnsweredSource>();
+  std::future<void> twice = source->Twice();
+  bool heard = false;
+  b.handler.look_through = [&](const std::function<bool()>& proceed) {
+    const SteadyTime until = SystemClock().SteadyNow() + kPatience;
+    while (!heard && SystemClock().SteadyNow() < until && proceed()) {
+      heard = twice.wait_for(std::chrono::milliseconds(50)) == std::future_status::ready;
+    }
+  };
+  a.ConnectTo(b);
+  const Status status = a.SendSnapshot(2, source);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(heard);
 }
 
 TEST(SnapshotStream, ASnapshotThatWouldFillTheDiskIsRefused) {

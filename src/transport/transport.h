@@ -77,6 +77,9 @@ class SnapshotSource {
   virtual uint64_t size_bytes() const = 0;
   virtual uint32_t crc() const = 0;
   virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
+  // The receiver has answered: it is at work, also when it has all and looks through it. Called on
+  // the thread that reads.
+  virtual void OnAnswer() {}
 };
 
 // What the node does with what arrives. Called on the transport's threads; must not block.

@@ -61,7 +61,9 @@ class RecordingHandler final : public Handler {
     return wants_snapshots;
   }
   Status OnSnapshotReceived(GroupId, MemberId, const raft::SnapshotMeta& meta,
-                            const std::string& path, const std::function<bool()>&) override {
+                            const std::string& path,
+                            const std::function<bool()>& proceed) override {
+    if (look_through) look_through(proceed);
     std::lock_guard lock(mutex_);
     if (!verdict_on_snapshots.ok()) return verdict_on_snapshots;
     snapshots_.emplace_back(meta, path);
@@ -116,6 +118,7 @@ class RecordingHandler final : public Handler {
   ProbeReply probe_reply;
   bool wants_snapshots = true;
   Status verdict_on_snapshots;
+  std::function<void(const std::function<bool()>& proceed)> look_through;
 
  private:
   std::mutex mutex_;
@@ -192,7 +195,6 @@ class PatternSource final : public SnapshotSource {
     if (flip_at >= offset && flip_at < offset + size) data[flip_at - offset] ^= 1;
     return data;
   }
-
   uint64_t fail_at = ~0ull;
   uint64_t flip_at = ~0ull;
   uint64_t first_read = ~0ull;  // offset
