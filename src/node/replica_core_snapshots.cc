@@ -195,9 +195,10 @@ void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report,
   const ReceivedSnapshot installed = *std::exchange(installing_, std::nullopt);
   install_started_ = false;
   if (!status.ok()) {
-    // The core may have moved on in memory; nothing of that was written (held_persists_), and it is
-    // not before a snapshot that reaches as far is in its place. A restart finds log and data base
-    // as they were.
+    // The file was sound when the core was told of it, and is not what it was: its disk rots. Of
+    // what the core has begun with in memory nothing was written (held_persists_), and it is not
+    // before a snapshot that reaches as far is in its place. A restart finds log and data base as
+    // they were.
     effects_->RemoveFile(installed.path);
     damaged_ = true;
     return OnApplyStopped(Status(status).Prefixed("installing a snapshot"));

@@ -172,16 +172,18 @@ class StateMachine {
   // `index_min`. Thread-safe; long.
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
 
-  // Whether the file at `path` is the data base that `meta` says, and all its rows are those that
-  // were written: FAILED_PRECONDITION or DATA_LOSS if not. Reads all of them. Thread-safe; long:
-  // `proceed` is called now and then, and ends it with false (CANCELLED).
+  // Whether the file at `path` is the data base that `meta` says, whole, and all its rows are those
+  // that were written: FAILED_PRECONDITION or DATA_LOSS if not. Reads all of it. Thread-safe; long:
+  // `proceed` is called on this thread now and then, and ends it with false (CANCELLED); if it is
+  // empty, no other thread is used.
   virtual Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                                const std::function<bool()>& proceed) = 0;
 
-  // Takes the place of the whole data base by the file at `path` (on the same file system): ends
-  // all readers, swaps the files as the design says, reopens. What CheckSnapshot says if the file
-  // is not what it should be; then nothing is changed. After any other failure the data base is the
-  // old or the new one, and to call it again goes on from there.
+  // Takes the place of the whole data base by the file at `path` (on the same file system), which
+  // CheckSnapshot has found right: ends all readers, swaps the files as the design says, reopens.
+  // The file is not looked through again. FAILED_PRECONDITION or DATA_LOSS if not even its meta is
+  // `meta`; then nothing is changed. After any other failure the data base is the old or the new
+  // one, and to call it again goes on from there.
   virtual Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) = 0;
 };
 

@@ -343,6 +343,38 @@ TEST_F(DiskFaults, AnInstallThatFailedAtAnyOperationIsFinishedByTheNext) {
   EXPECT_GT(failed, 10 / kStride);
 }
 
+// Votes and acknowledgements wait for the install, so how long it takes must not depend on how much
+// there is: all of the file is read before, once.
+TEST_F(DiskFaults, AnInstallDoesNotReadTheCopyAgainThatWasLookedThrough) {
+  FaultFileSystem other(1);
+  Prepare(&other);
+  auto leader = OpenOn(other);
+  ASSERT_TRUE(leader.ok());
+  BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
+  ASSERT_TRUE(Apply(**leader,
+                    std::vector<raft::Entry>{
+                        MakeEntry(LogIndex(1), header, {ExecuteCommand("CREATE TABLE t(x)")}),
+                        MakeEntry(LogIndex(2), header,
+                                  {ExecuteCommand("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
+                                                  " SELECT i + 1 FROM n WHERE i < 500)"
+                                                  " INSERT INTO t SELECT zeroblob(4000) FROM n")})})
+                  .ok());
+  auto snapshot = (*leader)->OpenSnapshot(LogIndex(1));
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  FaultFileSystem fs(2);
+  Prepare(&fs);
+  auto machine = OpenOn(fs);
+  ASSERT_TRUE(machine.ok());
+  fs.SetContents("/hub/incoming", (*snapshot)->Read(0, (*snapshot)->size_bytes()).value());
+  const uint64_t before = fs.reads();
+  ASSERT_TRUE((*machine)->CheckSnapshot("/hub/incoming", (*snapshot)->meta(), {}).ok());
+  const uint64_t looked_through = fs.reads();
+  EXPECT_GT(looked_through - before, 500u);
+  ASSERT_TRUE((*machine)->InstallSnapshot("/hub/incoming", (*snapshot)->meta()).ok());
+  EXPECT_LT(fs.reads() - looked_through, 250u);
+  EXPECT_EQ((*machine)->applied_index(), LogIndex(2));
+}
+
 TEST_F(DiskFaults, AnErrorAtEveryReadIsTroubleAndNeverAResult) {
   const uint64_t reads = Measured().reads();
   ASSERT_GT(reads, 100u);

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
+#include <future>
 #include <memory>
 
 #include "base/log.h"
@@ -12,6 +14,8 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr size_t kVerifyCacheBytes = 4 << 20;
+// Whoever waits for a verdict is asked so often whether to go on.
+constexpr std::chrono::milliseconds kAskEvery(100);
 
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.find_last_of('/');
@@ -29,13 +33,6 @@ Status QuickCheck(sqlite3* db) {
   return DataLoss(text != nullptr ? *text : "quick_check gave no verdict");
 }
 
-// SQLite asks so often, in operations of its machine, whether to go on: some milliseconds of work.
-constexpr int kOpsPerQuestion = 100'000;
-
-int OnProgress(void* proceed) {
-  return (*static_cast<const std::function<bool()>*>(proceed))() ? 0 : 1;
-}
-
 Status Examine(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                const ReadSnapshotMeta& examine) {
   ASSIGN_OR_RETURN(const raft::SnapshotMeta found,
@@ -46,15 +43,29 @@ Status Examine(const char* vfs, const std::string& path, const raft::SnapshotMet
                             ToString(meta.index) + " and " + ToString(meta.term) + " announced");
 }
 
-// The copy is whole, is of Cairn, and is the one that `meta` speaks of.
+// On a thread of its own, for in a quick_check SQLite asks nobody whether to go on; on a slow disk
+// whoever waits for the verdict would take this node for dead.
+Result<raft::SnapshotMeta> WhileAsking(sqlite3* db, const std::function<bool()>& proceed,
+                                       const ReadSnapshotMeta& examine) {
+  bool wanted = proceed();
+  if (wanted) {
+    std::future<Result<raft::SnapshotMeta>> found =
+        std::async(std::launch::async, [&] { return examine(db); });
+    while (found.wait_for(kAskEvery) != std::future_status::ready) {
+      wanted = wanted && proceed();
+      // Each time: one that comes between two statements ends neither.
+      if (!wanted) sqlite3_interrupt(db);
+    }
+    if (wanted) return found.get();
+  }
+  return Cancelled("nobody waits for the snapshot any more");
+}
+
+// The copy is the one that `meta` speaks of. That it is sound was found before (CheckSnapshotFile),
+// and is not looked at again: the core's votes and acknowledgements wait for the install, and to
+// read all of a large file would hold them up for minutes.
 Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
-  RETURN_IF_ERROR(Examine(install.vfs, install.copy_path, install.meta,
-                          [&install](sqlite3* db) -> Result<raft::SnapshotMeta> {
-                            const Status sound = QuickCheck(db);
-                            if (!sound.ok())
-                              return DataLoss("the snapshot is damaged: " + sound.message());
-                            return install.read_meta(db);
-                          }));
+  RETURN_IF_ERROR(Examine(install.vfs, install.copy_path, install.meta, install.read_meta));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(install.copy_path, /*create=*/false));
   return file->Sync();
 }
@@ -94,15 +105,17 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
 
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed) {
-  // Not quick_check, too: in that SQLite asks nobody whether to go on, and on a slow disk whoever
-  // waits for the verdict would take this node for dead.
-  std::function<bool()> ask = proceed;
-  const Status status = Examine(vfs, path, meta, [&](sqlite3* db) {
-    if (ask) sqlite3_progress_handler(db, kOpsPerQuestion, &OnProgress, &ask);
+  const ReadSnapshotMeta examine = [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
+    const Status sound = QuickCheck(db);
+    if (sound.code() == StatusCode::kDataLoss) {
+      return Status(sound).Prefixed("the snapshot is damaged");
+    }
+    RETURN_IF_ERROR(sound);
     return read_meta(db);
+  };
+  return Examine(vfs, path, meta, [&](sqlite3* db) {
+    return proceed ? WhileAsking(db, proceed, examine) : examine(db);
   });
-  if (proceed && !proceed()) return Cancelled("nobody waits for the snapshot any more");
-  return status;
 }
 
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) {

@@ -17,7 +17,7 @@ namespace cairn::state_machine {
 // integrity_check says ok. So the old WAL is emptied into the old file, and its removal is made
 // durable, before the new file appears under that name.
 enum class InstallStep {
-  kVerified,         // the copy is whole and is what the meta says; it is on stable storage
+  kVerified,         // the copy is what the meta says; it is on stable storage
   kClosed,           // the caller closed every connection to the data base
   kCheckpointed,     // the old file alone holds all of the old data
   kWalRemoved,       // `-wal` is gone
@@ -40,16 +40,17 @@ struct SnapshotInstallation {
   std::function<Status(InstallStep)> after_step;
 };
 
-// Whether the copy at `path` is what `meta` says, and what `read_meta` finds right: its rows, not
-// the pages that hold none. `proceed` is called now and then (it may be empty); CANCELLED if it
-// says false.
+// Whether the copy at `path` is whole, is what `meta` says, and what `read_meta` finds right.
+// `proceed` is called on this thread now and then; CANCELLED if it says false. It may be empty:
+// then no other thread is used.
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed);
 
-// DATA_LOSS if the copy is damaged, FAILED_PRECONDITION if it is sound but not what `meta` says;
-// then nothing was touched and no connection was closed. After any other error the data base is the
-// old or the new one, whole: the caller reopens it and looks. An old one that SQLite finds damaged
-// does not stand in the way; in its case there may be none.
+// The copy is one that CheckSnapshotFile found right. DATA_LOSS if it can not be read as far as its
+// meta, FAILED_PRECONDITION if that is not `meta`; then nothing was touched and no connection was
+// closed. After any other error the data base is the old or the new one, whole: the caller reopens
+// it and looks. An old one that SQLite finds damaged does not stand in the way; in its case there
+// may be none.
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install);
 
 }  // namespace cairn::state_machine

@@ -1,6 +1,7 @@
 #include "state_machine/sqlite/snapshot_install.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <filesystem>
 #include <fstream>
@@ -198,21 +199,55 @@ TEST_F(SnapshotInstallTest, ADamagedOldDataBaseIsReplacedAndIsGoneBeforeItsWal) 
 
 class SnapshotRefusalTest : public SnapshotInstallTest {
  protected:
+  // Of the look through all of the copy, with and without somebody who waits for it.
+  void ExpectFound(StatusCode code) {
+    for (const bool asked : {false, true}) {
+      const std::function<bool()> proceed = [] { return true; };
+      const Status status =
+          CheckSnapshotFile(nullptr, copy_, install_.meta, ReadTestMeta, asked ? proceed : nullptr);
+      EXPECT_EQ(status.code(), code) << status;
+    }
+  }
   void ExpectRefused(StatusCode code) {
-    const Status status = InstallSnapshotFile(fs_, install_);
-    EXPECT_EQ(status.code(), code) << status;
+    ExpectFound(code);
+    EXPECT_FALSE(InstallSnapshotFile(fs_, install_).ok());
     EXPECT_EQ(closed_, 0) << "refused before anything is closed";
     EXPECT_TRUE(fs_.calls.empty());
     EXPECT_EQ(Reopened(db_), "old");
   }
 };
 
+TEST_F(SnapshotRefusalTest, ASoundCopyIsNotAndIsNotChangedByTheLook) {
+  ExpectFound(StatusCode::kOk);
+  EXPECT_FALSE(fs::exists(copy_ + "-wal") || fs::exists(copy_ + "-shm"));
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(Reopened(db_), "new");
+}
+
 TEST_F(SnapshotRefusalTest, ADamagedCopy) {
   std::fstream file(copy_, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(4096 * 2);
   file << std::string(4096, '\x5a');
   file.close();
-  ExpectRefused(StatusCode::kDataLoss);
+  ExpectFound(StatusCode::kDataLoss);
+}
+
+// Long before the end: what is done meanwhile would take minutes in a large file on a slow disk.
+TEST_F(SnapshotRefusalTest, ALookThatNobodyWaitsForAnyMoreEndsInTheMiddle) {
+  TestDatabase(copy_).Run(
+      "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000)"
+      " INSERT INTO t SELECT hex(x) FROM n");
+  int asked = 0;
+  const auto twice = [&asked] { return ++asked <= 2; };
+  // Each row is joined with all others: hours, unless it is interrupted.
+  const auto for_ever = [](sqlite3* db) -> Result<raft::SnapshotMeta> {
+    const int rc = sqlite3_exec(db, "SELECT count(*) FROM t a, t b", nullptr, nullptr, nullptr);
+    EXPECT_EQ(rc, SQLITE_INTERRUPT);
+    return ReadTestMeta(db);
+  };
+  const Status status = CheckSnapshotFile(nullptr, copy_, install_.meta, for_ever, twice);
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status;
+  EXPECT_EQ(asked, 3);
 }
 
 TEST_F(SnapshotRefusalTest, ACopyCutShort) {

@@ -18,10 +18,12 @@
 #include "state_machine/sqlite/proposal_check.h"
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/sessions.h"
 #include "state_machine/sqlite/snapshot_file.h"
 #include "state_machine/sqlite/snapshot_install.h"
 #include "state_machine/sqlite/state_scan.h"
 #include "state_machine/sqlite/transactions.h"
+#include "state_machine/sqlite/versions.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -71,9 +73,23 @@ class SqliteReadView final : public ReadView {
   std::unique_ptr<ReadTransaction> read_;
 };
 
+// What Applier::Open could refuse when the file is already in its place.
+Status CheckCairnsTables(sqlite3* db) {
+  Versions versions;
+  RETURN_IF_ERROR(versions.Open(db));
+  Sessions sessions;
+  RETURN_IF_ERROR(sessions.Open(db));
+  Transactions txs;
+  return txs.Open(db);
+}
+
 Result<raft::SnapshotMeta> ReadMetaOfSound(sqlite3* db) {
-  const Status sound = CheckSums(db);
-  if (!sound.ok()) return Status(sound).Prefixed("the snapshot is damaged");
+  Status sound = CheckSums(db);
+  if (sound.ok()) sound = CheckCairnsTables(db);
+  if (sound.code() == StatusCode::kDataLoss) {
+    return std::move(sound).Prefixed("the snapshot is damaged");
+  }
+  RETURN_IF_ERROR(sound);
   return ReadMeta(db);
 }
 
@@ -141,8 +157,8 @@ class SqliteStateMachine final : public StateMachine {
   Status StoreWalAgain();
   Status MoveWal();
   void CloseScans();
-  // Ends all readers, scans and copies; `alone` keeps new copies away.
   Status FinishInstall(const raft::SnapshotMeta& meta);
+  // Ends all readers, scans and copies; `alone` keeps new copies away.
   void CloseAll(std::unique_lock<std::shared_mutex>* alone);
   void Publish();
 
@@ -353,6 +369,7 @@ Status SqliteStateMachine::Reopen() {
 
 Status SqliteStateMachine::CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                                          const std::function<bool()>& proceed) {
+  RETURN_IF_ERROR(CheckDataFile(storage_, path));
   return CheckSnapshotFile(storage_.vfs, path, meta, &ReadMetaOfSound, proceed);
 }
 
@@ -376,7 +393,7 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
   install.copy_path = path;
   install.db_path = options_.path;
   install.meta = meta;
-  install.read_meta = &ReadMetaOfSound;
+  install.read_meta = &ReadMeta;
   std::unique_lock alone(copying_, std::defer_lock);
   install.close_connections = [this, &alone] {
     CloseAll(&alone);
