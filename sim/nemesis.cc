@@ -283,8 +283,6 @@ bool Nemesis::HasRot(uint64_t id) const {
   return rotten_.contains(id) || checker_->rotten_rows().contains(id);
 }
 
-// Of the voters in force, few enough have lost their disks if this one does too, and all others are
-// there to tell who the voters are.
 // A voter whose disk holds a flipped bit, or not what the member wrote: it counts towards the
 // minority that may be lost.
 bool Nemesis::IsLost(const raft::Configuration& now, MemberId voter) const {
@@ -292,6 +290,8 @@ bool Nemesis::IsLost(const raft::Configuration& now, MemberId voter) const {
   return HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
 }
 
+// Of the voters in force, few enough have lost their disks if this one does too, and all others are
+// there to tell who the voters are.
 bool Nemesis::MayLoseDisk(uint64_t id) {
   if (changing_ || HasRot(id)) return false;
   for (auto& [other, node] : *nodes_) {
