@@ -3,6 +3,7 @@
 // Each statement is given twice: new, it has a savepoint, known, it has none; and the replica that
 // restarts before each entry knows none.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -21,11 +22,15 @@ const char* const kSchema[] = {
     "CREATE TABLE child(x REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
     "CREATE TABLE numbered(x INTEGER PRIMARY KEY AUTOINCREMENT, y)",
     "CREATE TABLE guarded(x)",
+    "CREATE TABLE strict(x INTEGER) STRICT",
+    "CREATE TABLE ends(x UNIQUE ON CONFLICT ROLLBACK)",
     R"(CREATE TRIGGER guard AFTER INSERT ON guarded WHEN new.x = 13 BEGIN
          INSERT INTO w VALUES('trigger', 1); SELECT RAISE(FAIL, 'thirteen'); END)",
     "INSERT INTO t VALUES(1, 10, 0), (2, 20, 0), (3, 30, 0), (4, 40, 0)",
     "INSERT INTO w VALUES(1, 1), (2, 2), (3, 3)",
     "INSERT INTO fails VALUES(1, 1)",
+    "INSERT INTO strict VALUES(1), (2)",
+    "INSERT INTO ends VALUES(1)",
 };
 
 // All fail, most of them after they have changed rows.
@@ -48,11 +53,24 @@ const char* const kFailing[] = {
     "INSERT INTO guarded VALUES(12), (13)",
     "INSERT OR FAIL INTO numbered VALUES(NULL, 1), (NULL, 2), (1, 3)",
     "INSERT INTO t(x) SELECT x + 10 FROM t RETURNING zeroblob(900000)",
+    "INSERT INTO strict VALUES(5), (6), ('x')",
+    "UPDATE strict SET x = CASE x WHEN 2 THEN 'x' ELSE 8 END",
+    "INSERT INTO ends VALUES(5), (1), (6)",
+    "INSERT INTO t(x, y, z) VALUES(50, 8, 0), (60, 9, 0), (1, 9, 0)"
+    " ON CONFLICT(x) DO UPDATE SET y = 8",
+    "INSERT INTO w SELECT 10 + value, CAST(zeroblob(9000000 * (value = 3)) AS TEXT) ||"
+    " CAST(zeroblob(9000000 * (value = 3)) AS TEXT) FROM json_each('[1, 2, 3]')",
+    "REPLACE INTO t VALUES(1, zeroblob(9000000), zeroblob(9000000))",
+    "INSERT INTO guarded SELECT j.value FROM json_each('[1, 2, 3]') AS i,"
+    " json_each(iif(i.value = 3, '[', '[4, 5]')) AS j",
+    "INSERT INTO guarded WITH RECURSIVE n(i) AS (SELECT 20 UNION ALL SELECT i + 1 FROM n)"
+    " SELECT i FROM n",
 };
 
 std::vector<std::string> TablesOf(Replicas* replicas) {
   std::vector<std::string> rows;
-  for (const std::string table : {"t", "w", "fails", "child", "guarded", "numbered"}) {
+  for (const std::string table :
+       {"t", "w", "fails", "child", "guarded", "numbered", "strict", "ends"}) {
     rows.push_back(replicas->Query("SELECT * FROM " + table));
   }
   rows.push_back(replicas->Query("SELECT * FROM sqlite_sequence"));
@@ -64,6 +82,7 @@ TEST(Savepoints, ACommandThatFailsWithoutOneLeavesNothing) {
     SCOPED_TRACE(failing);
     Replicas replicas;
     for (const char* sql : kSchema) replicas.Must(sql);
+    replicas.header.vdbe_ops_max = 50'000;
     const CommandResult first = replicas.Execute(failing);
     EXPECT_FALSE(first.status.ok());
     const std::vector<std::string> before = TablesOf(&replicas);
@@ -130,6 +149,36 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
     EXPECT_EQ(rows(), with_savepoint);
   }
   EXPECT_EQ(replicas.Query("SELECT DISTINCT c FROM t WHERE x > 3"), "0");
+  replicas.Check();
+}
+
+// Those of the statements of the command itself are seen, and none of the commands before it.
+TEST(Savepoints, ChangesOfCommandsWithoutOneAreNotSeenByThoseWithOne) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE seen(c, total)");
+  const Command three = ExecuteCommand("INSERT INTO t VALUES(1), (2), (3)");
+  replicas.DoAll({three});
+  Command several;
+  several.operation = Execute{{{"INSERT INTO seen VALUES(changes(), total_changes())", {}, {}},
+                               {"INSERT INTO t VALUES(4), (5)", {}, {}},
+                               {"INSERT INTO seen VALUES(changes(), total_changes())", {}, {}}}};
+  replicas.DoAll({three, several, three});
+  EXPECT_EQ(replicas.Query("SELECT c, total FROM seen"), "0|0 2|3");
+  replicas.Check();
+}
+
+// As SQLite's own: it answers anew each time, so that nothing stored may depend on it.
+TEST(Savepoints, ChangesIsNoFunctionForAnIndexOrAGeneratedColumn) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  for (const char* sql :
+       {"CREATE INDEX i ON t(changes())", "CREATE INDEX i ON t(x) WHERE changes() = 0",
+        "CREATE TABLE g(x, y AS (changes()))", "ALTER TABLE t ADD COLUMN y AS (changes())"}) {
+    EXPECT_FALSE(replicas.Execute(sql).status.ok()) << sql;
+  }
+  EXPECT_THAT(replicas.Execute("INSERT INTO t VALUES(changes(1))").status.message(),
+              testing::HasSubstr("wrong number of arguments to function changes()"));
   replicas.Check();
 }
 
