@@ -31,7 +31,13 @@ void Network::Attach(uint64_t node, const std::string& address, Endpoint* endpoi
   attached_[node] = Attached{next_incarnation_++, address, endpoint, {}};
 }
 
-void Network::Detach(uint64_t node) { attached_.erase(node); }
+void Network::Detach(uint64_t node) {
+  attached_.erase(node);
+  for (const std::shared_ptr<Transfer>& transfer : transfers_) {
+    if (transfer->from == node) transfer->source.reset();
+    if (transfer->to == node) transfer->incoming.reset();
+  }
+}
 
 Network::Attached* Network::Find(uint64_t node, uint64_t incarnation) {
   const auto it = attached_.find(node);
@@ -253,6 +259,7 @@ void Network::SendSnapshot(uint64_t from, GroupId group,
   transfer->done = std::move(done);
   const auto peer = peers.find(to);
   transfer->to = peer == peers.end() ? 0 : NodeAt(peer->second);
+  transfers_.push_back(transfer);
   ++counts_.snapshots_sent;
   world_->After(options_.chunk_time, Label(Kind::kSnapshot, from),
                 [this, transfer] { StepTransfer(transfer); });
@@ -324,6 +331,7 @@ Status Network::SendChunk(Transfer* t, Endpoint* receiver) {
 }
 
 void Network::EndTransfer(const std::shared_ptr<Transfer>& transfer, Status status) {
+  std::erase(transfers_, transfer);
   transfer->incoming.reset();
   if (transfer->to_incarnation != 0 && --receiving_[transfer->to_incarnation] == 0) {
     receiving_.erase(transfer->to_incarnation);

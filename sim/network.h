@@ -62,6 +62,8 @@ class Network {
   Network(World* world, NetworkOptions options);
 
   void Attach(uint64_t node, const std::string& address, Endpoint* endpoint);
+  // The process is gone, and its disk takes nothing any more: what transfers hold of its files is
+  // let go of, so that none of it touches those of the next process, or a disk that is no more.
   void Detach(uint64_t node);
 
   // ---- From a node
@@ -137,6 +139,7 @@ class Network {
   std::map<uint64_t, Attached> attached_;
   uint64_t next_incarnation_ = 1;
   std::map<std::pair<uint64_t, uint64_t>, Link> links_;
+  std::vector<std::shared_ptr<Transfer>> transfers_;
   std::map<uint64_t, int> receiving_;  // transfers under way, by the incarnation that receives
   Counts counts_;
 };

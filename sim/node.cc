@@ -16,7 +16,7 @@ Node::Node(World* world, Network* network, Observer* observer, uint64_t id, Node
       clock_(world),
       disk_(std::make_unique<FaultFileSystem>(rng_.Next())) {}
 
-Node::~Node() = default;
+Node::~Node() { network_->Detach(id_); }
 
 Process* Node::process(uint64_t incarnation) {
   return process_ != nullptr && process_->incarnation() == incarnation ? process_.get() : nullptr;
@@ -37,10 +37,10 @@ Status Node::Start() {
 
 void Node::Stop(End end) {
   CHECK(process_ != nullptr);
-  network_->Detach(id_);
   last_member_ = member();
   last_config_in_progress_ = config_in_progress();
   disk_->PowerOff();
+  network_->Detach(id_);
   process_.reset();
   if (end == End::kKill) return disk_->KillProcess();
   disk_->Crash(end == End::kPowerCutDropAll ? FaultFileSystem::Unsynced::kDrop

@@ -200,8 +200,12 @@ Sums SumUp(const Shared& shared, double wall_s) {
   return sums;
 }
 
-void Print(const Sums& sums) {
+void Print(const RunnerOptions& options, const Sums& sums) {
   std::printf("seeds %zu, failed %zu, wall %.0f s\n", sums.seeds, sums.failed, sums.wall_s);
+  // Also those that ended their process by a signal, without a word.
+  for (const uint64_t seed : sums.failures) {
+    std::printf("FAILED: %s\n", Again(seed, ProfileOf(seed, options.profile)).c_str());
+  }
   std::printf("%-22s %14.1f  median of a seed %.0f s, in %.2f s\n", "simulated hours",
               sums.simulated_s / 3600, sums.simulated_s_median, sums.wall_s_median);
   for (size_t i = 0; i < kCounts; ++i) {
@@ -300,7 +304,7 @@ int RunSeeds(const RunnerOptions& options) {
     }
   }
   const Sums sums = SumUp(*shared, Now() - begun);
-  Print(sums);
+  Print(options, sums);
   if (!options.json.empty() && !WriteJson(options, sums)) {
     std::fprintf(stderr, "cannot write %s\n", options.json.c_str());
     return 2;

@@ -1,0 +1,74 @@
+#include "sim/network.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "base/fault_file_system.h"
+
+namespace cairn::sim {
+namespace {
+
+// A process that only lives.
+class SilentEndpoint final : public Endpoint {
+ public:
+  std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
+  uint32_t protocol_version() const override { return 1; }
+  void OnMessages(GroupId, std::vector<raft::Message>) override {}
+  void OnCaller(MemberId, const std::string&) override {}
+  void OnUnreachable(GroupId, MemberId) override {}
+  void OnPeerGone(MemberId) override {}
+  transport::ProbeReply OnProbe() override { return {}; }
+  void OnJoin(const transport::JoinRequest&,
+              std::function<void(Result<transport::JoinReply>)>) override {}
+  bool OnSnapshotOffered(MemberId, const raft::SnapshotMeta&) override { return true; }
+  Status OnSnapshotReceived(MemberId, const raft::SnapshotMeta&, const std::string&) override {
+    return OkStatus();
+  }
+  FileSystem& snapshot_files() override { return disk_; }
+  const std::string& snapshot_directory() const override { return directory_; }
+  SteadyTime runs_at() const override { return SteadyTime(0); }
+
+ private:
+  const std::shared_ptr<const transport::Identity> identity_ =
+      std::make_shared<transport::Identity>();
+  FaultFileSystem disk_{1};
+  const std::string directory_ = "/snapshot";
+};
+
+class EmptySource final : public transport::SnapshotSource {
+ public:
+  const raft::SnapshotMeta& meta() const override { return meta_; }
+  uint64_t size_bytes() const override { return 1; }
+  uint32_t crc() const override { return 0; }
+  Result<std::string> Read(uint64_t, size_t) override { return std::string("x"); }
+
+ private:
+  const raft::SnapshotMeta meta_;
+};
+
+// A transfer goes on, to find out that its sender is gone, when the next process may have begun on
+// the same disk, or the disk was taken away: the copy it held of the dead one's then removed a file
+// of the living one's, or touched memory that was no disk any more.
+TEST(Network, HoldsNothingOfAProcessThatEnded) {
+  World world(1);
+  Network network(&world, {});
+  SilentEndpoint endpoint;
+  network.Attach(1, "node:1", &endpoint);
+  auto source = std::make_shared<EmptySource>();
+  const std::weak_ptr<EmptySource> held = source;
+  bool told = false;
+  network.SendSnapshot(1, GroupId(1), {{MemberId(2), "node:2"}}, MemberId(1), MemberId(2),
+                       std::move(source), [&](const Status&) { told = true; });
+  EXPECT_FALSE(held.expired());
+  network.Detach(1);
+  EXPECT_TRUE(held.expired());
+  while (world.Step()) {
+  }
+  EXPECT_FALSE(told) << "there is nobody to tell";
+  EXPECT_EQ(network.counts().snapshots_broken, 1u);
+}
+
+}  // namespace
+}  // namespace cairn::sim
