@@ -69,9 +69,8 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       // back.
       {353301909391, "short"},
       {9297, "storm"},
-      // The simulator's own: power cut within a write of SQLite, while the log wrote nothing, left
-      // a
-      // node running without a disk.
+      // The simulator's own: a power cut within a write of SQLite, while the log wrote nothing,
+      // left a node running without a disk.
       {412976347868, "storm"},
       // A leader waited for a read of its log that never ended, and led on.
       {78001061, "short"},
@@ -79,12 +78,10 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       {932130836912, "storm"},
       // A node that was away could not answer those let in meanwhile: it knew no address of them.
       {88002436, "short"},
-      // The simulator's own: a vote that went to the disk in one batch with a later one was no
-      // vote.
+      // The simulator's own: a vote that went to the disk with a later one was no vote.
       {1483412384, "members"},
       // The simulator's own: it healed a majority of the voters, but not of those that a change
-      // under
-      // way was bringing.
+      // under way was bringing.
       {78000257, "short"},
       // A member that was let in behind a voter's back needed its vote, and got no answer: the
       // voter did not know where it lives.
@@ -98,13 +95,11 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       // completed that at its start.
       {468, "storm"},
       // The simulator's own: it left out a node that a configuration in the logs of two others,
-      // which
-      // were down, could not do without.
+      // which were down, could not do without.
       {1795407852242, "lag"},
       // A follower held a snapshot that its leader did not know of, and refused all it sent.
       {1795408870212, "lag"},
-      // A log was compacted past its durable end, after a snapshot had replaced a damaged data
-      // base.
+      // A log was compacted past its durable end, after a snapshot had replaced a damaged file.
       {1795409260472, "lag"},
       // The simulator's own: it left a node out while two could not install what they were given.
       {1795410356616, "swarm"},
