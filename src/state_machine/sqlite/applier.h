@@ -1,9 +1,9 @@
 // Applier: applies log entries to the data base, many in one SQLite transaction.
 //
 // What an entry does must not depend on which entries share its transaction. So each command has
-// its own savepoint (deferred foreign keys and full-text indexes would otherwise be settled only
-// where the batch ends), and all that Cairn keeps of it (sessions, versions, prepared transactions,
-// the applied index) is a function of the log alone.
+// its own savepoint, or runs as if it had (deferred foreign keys and full-text indexes would
+// otherwise be settled only where the batch ends), and all that Cairn keeps of it (sessions,
+// versions, prepared transactions, the applied index) is a function of the log alone.
 #pragma once
 
 #include <cstdint>
@@ -89,8 +89,8 @@ class Applier {
   Status ApplyRollback(const Rollback& rollback, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
-  // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.
   void LeaveOut(const Place& place, const Status& verdict);
+  // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.
   Status RunStatements(std::span<const Statement> statements, const std::string* tx_id,
                        std::vector<StatementResult>* results, Status* verdict);
   Status RunStatement(const Statement& statement, const std::string* tx_id, StatementResult* result,
