@@ -56,8 +56,29 @@ DeterministicVfs::~DeterministicVfs() { sqlite3_vfs_unregister(&vfs_); }
 int DeterministicVfs::Open(sqlite3_vfs* vfs, sqlite3_filename path, sqlite3_file* file, int flags,
                            int* out_flags) {
   sqlite3_vfs* const base = BaseOf(vfs);
-  return base->xOpen(base, path, file, flags, out_flags);
+  const int rc = base->xOpen(base, path, file, flags, out_flags);
+  if (file->pMethods != nullptr) {
+    file->pMethods = static_cast<DeterministicVfs*>(vfs->pAppData)->MethodsOver(file->pMethods);
+  }
+  return rc;
 }
+
+const DeterministicVfs::Methods* DeterministicVfs::MethodsOver(const sqlite3_io_methods* base) {
+  for (const Methods& known : methods_) {
+    if (known.base == base) return &known;
+  }
+  Methods& made = methods_.emplace_back(Methods{*base, base, this});
+  made.xWrite = &Write;
+  return &made;
+}
+
+int DeterministicVfs::Write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset) {
+  const auto* const methods = static_cast<const Methods*>(file->pMethods);
+  const int rc = methods->base->xWrite(file, data, size, offset);
+  if (rc != SQLITE_OK) methods->vfs->write_failed_ = true;
+  return rc;
+}
+
 int DeterministicVfs::Delete(sqlite3_vfs* vfs, const char* path, int sync) {
   sqlite3_vfs* const base = BaseOf(vfs);
   return base->xDelete(base, path, sync);

@@ -1,13 +1,17 @@
-// A VFS that is another one but for the time of day.
+// A VFS that is another one but for the time of day, and that knows whether a disk was full.
 //
 // CURRENT_TIMESTAMP defaults and datetime('now') in triggers and views ask the VFS of their
 // connection for the time, so here, and only here, it can be made the time that the leader stamped
 // into the entry: rewriting the text of statements cannot reach them.
+//
+// SQLite says that the disk is full also where a sequence or a full-text index has come to its end.
+// The one is this node's trouble, the other is the same on every node.
 #pragma once
 
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <list>
 #include <string>
 
 namespace cairn::state_machine {
@@ -25,9 +29,21 @@ class DeterministicVfs {
   // For sqlite3_open_v2.
   const char* name() const { return name_.c_str(); }
   // Unix milliseconds, UTC; what SQL sees as now until the next call.
-  void SetTime(int64_t wall_ms) { wall_ms_ = wall_ms; }
+  void SetTime(int64_t wall_ms) {
+    wall_ms_ = wall_ms;
+    write_failed_ = false;
+  }
+  // Whether a write has failed since the last SetTime.
+  bool write_failed() const { return write_failed_; }
 
  private:
+  // Those of one kind of the base's files, with xWrite replaced: how that finds its way back.
+  struct Methods : sqlite3_io_methods {
+    const sqlite3_io_methods* base;
+    DeterministicVfs* vfs;
+  };
+  const Methods* MethodsOver(const sqlite3_io_methods* base);
+  static int Write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset);
   static sqlite3_vfs* BaseOf(sqlite3_vfs* vfs) {
     return static_cast<DeterministicVfs*>(vfs->pAppData)->base_;
   }
@@ -46,6 +62,8 @@ class DeterministicVfs {
   const std::string name_;
   sqlite3_vfs vfs_;
   int64_t wall_ms_ = 0;
+  bool write_failed_ = false;
+  std::list<Methods> methods_;
 };
 
 // Makes 'localtime' mean UTC on every node, whatever the TZ of the machine. Process-wide.

@@ -101,6 +101,11 @@ Status Verdict(int rc, const char* message) {
   }
 }
 
+Status AtItsEnd() {
+  return FailedPrecondition(
+      "an AUTOINCREMENT sequence, or the segments of a full-text index, have come to their end");
+}
+
 bool IsVerdict(int rc) {
   switch (rc & 0xff) {
     case SQLITE_ERROR:
@@ -310,8 +315,17 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
   }
   if (!keep || !verdict->ok()) return UndoCommand();
   RETURN_IF_ERROR(sums_.Settle());
-  if (has_savepoint_) RETURN_IF_ERROR(release_.Run());
-  return schema_changed_ ? ReloadSchema() : OkStatus();
+  if (has_savepoint_) RETURN_IF_ERROR(Release(verdict));
+  return schema_changed_ && !batch_lost() ? ReloadSchema() : OkStatus();
+}
+
+// Full-text tables write down here what the command gave them, and may find that they can not. The
+// savepoint is gone by then, and SQLite undoes the whole transaction.
+Status Engine::Release(Status* verdict) {
+  const Status released = release_.Run();
+  if (released.ok() || !IsAtItsEnd(sqlite3_errcode(db_))) return released;
+  *verdict = AtItsEnd();
+  return batch_lost() ? OkStatus() : ExecInternal(db_, "ROLLBACK");
 }
 
 Status Engine::UndoCommand() {
@@ -546,7 +560,6 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
   if (!facts.changes_schema) {
     const bool writes = !program->facts.writes.empty() || program->facts.writes_sequence;
     result->rows_affected = writes ? sqlite3_changes64(db_) : 0;
-    if (program->facts.writes_sequence) return CheckSequences(verdict);
     return OkStatus();
   }
   RETURN_IF_ERROR(AfterSchemaChange(facts));
@@ -601,18 +614,6 @@ Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
   return OkStatus();
 }
 
-// An AUTOINCREMENT table at the end of its sequence answers SQLITE_FULL, which looks like a full
-// disk and would stop every node.
-Status Engine::CheckSequences(Status* verdict) {
-  InternalStatement find;
-  RETURN_IF_ERROR(find.Prepare(db_,
-                               "SELECT 1 FROM sqlite_sequence"
-                               " WHERE CAST(seq AS INTEGER) = 9223372036854775807"));
-  ASSIGN_OR_RETURN(const bool found, find.Next());
-  if (found) *verdict = FailedPrecondition("a sequence may not reach 9223372036854775807");
-  return OkStatus();
-}
-
 // What SQLite holds of the schema in memory depends on how it came about: estimates of tables whose
 // statistics are gone, or were rolled back, and the order in which ANALYZE visits the tables. A
 // node that opens the file now would choose other plans, and so other orders of rows. So after
@@ -636,8 +637,16 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
     *verdict = Verdict(rc, sqlite3_errmsg(db_));
     return OkStatus();
   }
+  if (IsAtItsEnd(kind)) {
+    *verdict = AtItsEnd();
+    return OkStatus();
+  }
   return SqliteTrouble(db_, rc, doing);
 }
+
+// It is not the disk that is full: the same on every node. Taken for trouble, it would stop them
+// all for good.
+bool Engine::IsAtItsEnd(int kind) const { return kind == SQLITE_FULL && !vfs_.write_failed(); }
 
 Status Engine::Exhausted() const {
   return ResourceExhausted("the statement needs more than " +

@@ -121,14 +121,15 @@ class Engine {
   Status AfterSchemaChange(const ProgramFacts& facts);
   Status CheckReadsNothingReserved(const ProgramFacts& facts, Status* verdict);
   Status CheckForeignKeys(Status* verdict);
-  Status CheckSequences(Status* verdict);
   Status ReloadSchema();
   // Sorts a result code of SQLite into a verdict or trouble.
   Status Judge(int rc, std::string_view doing, Status* verdict);
   Status Exhausted() const;
+  bool IsAtItsEnd(int kind) const;
   bool RowsExceedBudget() const;
   bool IsFullTextStat(std::string_view table) const;
   bool MayRunBare(const Statement& statement);
+  Status Release(Status* verdict);
   Status UndoCommand();
   static int OnProgress(void* self);
   static void OnRowChange(void* self, int operation, const char* schema, const char* table,

@@ -157,6 +157,69 @@ TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
   replicas.Check();
 }
 
+// SQLite says that the disk is full. A row that is ignored moves the sequence, too, and no hook
+// tells of it.
+TEST(Failures, TheEndOfASequenceIsAResultNotTrouble) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE a(id INTEGER PRIMARY KEY AUTOINCREMENT, y UNIQUE)");
+  replicas.Must("CREATE TRIGGER also AFTER INSERT ON t BEGIN INSERT INTO a(y) VALUES(new.x); END");
+  replicas.Must("INSERT INTO a(y) VALUES(1)");
+  replicas.Must("INSERT OR IGNORE INTO a VALUES(9223372036854775807, 1)");
+  const Command insert = ExecuteCommand("INSERT INTO a(y) VALUES(2)");
+  const Command by_trigger = ExecuteCommand("INSERT INTO t VALUES(3), (4)");
+  Command prepare;
+  prepare.operation = Prepare{"tx", {"INSERT INTO a(y) VALUES(5)", {}, {}}, 0};
+  for (int i = 0; i < 2; ++i) {  // compiled anew, and known
+    const std::vector<CommandResult> results = replicas.DoAll(
+        {ExecuteCommand("UPDATE a SET y = y + 10"), insert, by_trigger, prepare, insert});
+    EXPECT_TRUE(results[0].status.ok());
+    for (size_t n = 1; n < results.size(); ++n) {
+      EXPECT_EQ(results[n].status.code(), StatusCode::kFailedPrecondition) << results[n].status;
+    }
+  }
+  EXPECT_EQ(replicas.Query("SELECT * FROM a"), "1|21");
+  EXPECT_EQ(replicas.Query("SELECT * FROM t"), "");
+  replicas.Must("UPDATE sqlite_sequence SET seq = 100");
+  replicas.Must("INSERT INTO a(y) VALUES(2)");
+  EXPECT_EQ(replicas.Query("SELECT id FROM a"), "1 101");
+  replicas.Check();
+}
+
+// A client can have it merge nothing until it can not take another segment. It says so when the
+// command ends.
+TEST(Failures, TheEndOfAFullTextIndexIsAResultNotTrouble) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.Must("INSERT INTO f(f, rank) VALUES('automerge', 0), ('crisismerge', 5000)");
+  const Command insert = ExecuteCommand("INSERT INTO f VALUES('word')");
+  bool ended = false;
+  for (int i = 0; i < 50 && !ended; ++i) {
+    for (const CommandResult& result : replicas.DoAll(std::vector<Command>(100, insert))) {
+      EXPECT_TRUE(result.status.ok() || result.status.code() == StatusCode::kFailedPrecondition);
+      ended = ended || !result.status.ok();
+    }
+  }
+  EXPECT_TRUE(ended);
+  const std::string rows = replicas.Query("SELECT count(*) FROM f");
+  Command prepare;
+  prepare.operation = Prepare{"tx", {"INSERT INTO f VALUES('more')", {}, {}}, 0};
+  Command commit;
+  commit.operation = Commit{"tx"};
+  for (const Command& each : {insert, prepare, commit}) {
+    const std::vector<CommandResult> results = replicas.DoAll(
+        {ExecuteCommand("INSERT INTO t VALUES(1)"), each, ExecuteCommand("UPDATE t SET x = 2")});
+    EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+    EXPECT_TRUE(results[2].status.ok()) << results[2].status;
+    EXPECT_EQ(results[1].status.ok(), std::holds_alternative<Prepare>(each.operation))
+        << results[1].status;
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM f"), rows);
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "2 2 2");
+  replicas.Check();
+}
+
 TEST(Failures, ALongPatternOfLikeOrGlobIsRefused) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
