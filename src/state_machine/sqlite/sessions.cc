@@ -129,12 +129,14 @@ Status Sessions::Open(sqlite3* db) {
   RETURN_IF_ERROR(remove_session_.Prepare(db, "DELETE FROM _cairn_sessions WHERE id = ?1"));
   RETURN_IF_ERROR(write_chunk_.Prepare(
       db, "INSERT INTO _cairn_requests(number, session, requests) VALUES(?1, ?2, ?3)"));
+  RETURN_IF_ERROR(
+      shrink_chunk_.Prepare(db, "UPDATE _cairn_requests SET requests = ?2 WHERE number = ?1"));
   return remove_chunk_.Prepare(db, "DELETE FROM _cairn_requests WHERE number = ?1");
 }
 
 void Sessions::Close() {
   for (InternalStatement* each :
-       {&write_session_, &remove_session_, &write_chunk_, &remove_chunk_}) {
+       {&write_session_, &remove_session_, &write_chunk_, &shrink_chunk_, &remove_chunk_}) {
     each->Finalize();
   }
   BatchCommitted();
@@ -190,7 +192,7 @@ Status Sessions::LoadRequests(sqlite3* db) {
 
 Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view encoded,
                            uint64_t* last) {
-  Chunk chunk{number, 0, {}};
+  Chunk chunk{number, 0, 0, {}};
   ByteReader reader(encoded);
   while (reader.remaining() > 0) {
     Request request;
@@ -217,6 +219,7 @@ Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view e
                         decoded.status().message());
       }
       request.result = std::make_shared<const std::string>(result);
+      ++chunk.held;
     }
     session->requests.push_back(std::move(request));
   }
@@ -327,12 +330,17 @@ void Sessions::AddToChunk(Session* session, const Request& request) {
   auto& chunks = session->chunks;
   if (chunks.empty() || IndexOfCommand(chunks.back().number) != IndexOfCommand(request.number) ||
       chunks.back().encoded.size() >= kChunkBytesMax) {
-    chunks.push_back({request.number, 0, {}});
+    chunks.push_back({request.number, 0, 0, {}});
   }
   Chunk& chunk = chunks.back();
   ++chunk.remembered;
-  ByteWriter writer(&chunk.encoded);
-  writer.Varint(request.number - chunk.number);
+  if (request.result != nullptr) ++chunk.held;
+  Encode(request, &chunk);
+}
+
+void Sessions::Encode(const Request& request, Chunk* chunk) {
+  ByteWriter writer(&chunk->encoded);
+  writer.Varint(request.number - chunk->number);
   writer.Varint(request.sequence);
   writer.U64(request.hash);
   writer.U8(request.result == nullptr ? 0 : 1);
@@ -393,11 +401,14 @@ void Sessions::Acknowledge(Session* session, uint64_t below) {
 }
 
 void Sessions::DropFirst(Session* session) {
-  Request& request = session->requests[session->dropped];
+  Request& request = session->requests[session->dropped++];
+  const auto chunk = ChunkOf(session, request.number);
+  if (request.result != nullptr) --chunk->held;
   DropResult(request);
   request.result = nullptr;
-  LeaveChunk(session, request.number);
-  ++session->dropped;
+  if (--chunk->remembered > 0) return;
+  if (chunk->number < first_number_) removed_chunks_.push_back(chunk->number);
+  session->chunks.erase(chunk);
 }
 
 void Sessions::DropResult(const Request& request) {
@@ -406,28 +417,41 @@ void Sessions::DropResult(const Request& request) {
   held_.erase(request.number);
 }
 
-void Sessions::LeaveChunk(Session* session, uint64_t number) {
+std::vector<Sessions::Chunk>::iterator Sessions::ChunkOf(Session* session, uint64_t number) {
   auto& chunks = session->chunks;
   CHECK(!chunks.empty() && chunks.front().number <= number) << "a request has no row";
-  const auto it = std::prev(
+  return std::prev(
       std::upper_bound(chunks.begin(), chunks.end(), number,
                        [](uint64_t wanted, const Chunk& chunk) { return wanted < chunk.number; }));
-  if (--it->remembered > 0) return;
-  if (it->number < first_number_) removed_chunks_.push_back(it->number);
-  chunks.erase(it);
 }
 
-// By one number for all, and not in the rows: these are written once.
+// By one number for all, and in the rows only where nothing else is in the way: each is written
+// twice at most.
 void Sessions::DropOldestResult() {
   CHECK(!held_.empty()) << results_bytes_ << " bytes of results are nobody's";
-  const auto& [number, owner] = *held_.begin();
-  const auto& [session, sequence] = owner;
+  const auto [number, owner] = *held_.begin();
+  const auto [session, sequence] = owner;
   results_from_ = number + 1;
   Save(session);
   Request* const request = FindRequest(session, sequence);
   CHECK(request != nullptr) << "a held result is lost";
   DropResult(*request);
   request->result = nullptr;
+  const auto chunk = ChunkOf(session, number);
+  if (--chunk->held == 0) Shrink(session, chunk);
+}
+
+// At once, with what is remembered now: at the end of the batch that could be less, and batches do
+// not end at the same place on every node.
+void Sessions::Shrink(Session* session, std::vector<Chunk>::iterator chunk) {
+  const auto next = std::next(chunk);
+  const uint64_t end = next == session->chunks.end() ? UINT64_MAX : next->number;
+  std::map<uint64_t, const Request*> rest;  // by number
+  for (const Request& request : session->remembered()) {
+    if (request.number >= chunk->number && request.number < end) rest[request.number] = &request;
+  }
+  chunk->encoded.clear();
+  for (const auto& [number, request] : rest) Encode(*request, &*chunk);
 }
 
 void Sessions::EnforceBounds(Session* session) {
@@ -479,9 +503,13 @@ Status Sessions::Write(Session* session) {
                       .Bind(7, static_cast<int64_t>(session->forgot_gaps))
                       .Run());
   for (Chunk& chunk : session->chunks) {
-    if (chunk.number < first_number_ || CAIRN_PLANTED("results_not_stored")) continue;
-    RETURN_IF_ERROR(
-        write_chunk_.Bind(1, chunk.number).Bind(2, session->id).BindBlob(3, chunk.encoded).Run());
+    if (chunk.encoded.empty() || CAIRN_PLANTED("results_not_stored")) continue;
+    if (chunk.number < first_number_) {
+      RETURN_IF_ERROR(shrink_chunk_.Bind(1, chunk.number).BindBlob(2, chunk.encoded).Run());
+    } else {
+      RETURN_IF_ERROR(
+          write_chunk_.Bind(1, chunk.number).Bind(2, session->id).BindBlob(3, chunk.encoded).Run());
+    }
     chunk.encoded = std::string();
   }
   return OkStatus();

@@ -81,11 +81,13 @@ class Sessions {
     uint64_t hash = 0;
     std::shared_ptr<const std::string> result;  // null: no longer (or never) held
   };
-  // Requests that one entry brought, in one row: it is written once, and removed once none of them
-  // is remembered. What it holds depends on the entry alone, not on where batches end.
+  // Requests that one entry brought, in one row: it is written once, again without results when the
+  // last of those was dropped, and removed once no request in it is remembered. What it holds
+  // depends on the log alone, not on where batches end.
   struct Chunk {
     uint64_t number = 0;    // of its first request; the rowid of its row
     size_t remembered = 0;  // how many of them still are
+    size_t held = 0;        // and with their results
     std::string encoded;    // until it is written
   };
   struct Session {
@@ -115,7 +117,9 @@ class Sessions {
   void AddToChunk(Session* session, const Request& request);
   void DropFirst(Session* session);
   void DropResult(const Request& request);
-  void LeaveChunk(Session* session, uint64_t number);
+  static std::vector<Chunk>::iterator ChunkOf(Session* session, uint64_t number);
+  static void Encode(const Request& request, Chunk* chunk);
+  static void Shrink(Session* session, std::vector<Chunk>::iterator chunk);
   void DropOldestResult();
   static Request* FindRequest(Session* session, uint64_t sequence);
   void EnforceBounds(Session* session);
@@ -144,6 +148,7 @@ class Sessions {
   InternalStatement write_session_;
   InternalStatement remove_session_;
   InternalStatement write_chunk_;
+  InternalStatement shrink_chunk_;
   InternalStatement remove_chunk_;
 };
 
