@@ -154,6 +154,25 @@ class Membership(CairnTest):
         self.assertEqual(len(listed.splitlines()), 4, listed)
         nodes[0].sql("INSERT INTO t VALUES (2)")
 
+    def test_a_leader_hands_over_before_it_is_removed(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (a)")
+        gone = []
+        for asked_itself in (True, False):
+            leader = self.await_leader()
+            rest = [node for node in nodes if node is not leader and node not in gone]
+            asked = leader if asked_itself else rest[0]
+            done = run_cairn("member", "remove", asked.address, leader.id, seconds=70)
+            self.assert_passes(done)
+            self.assertIn(f"node {leader.id} hands leadership over", done.stdout)
+            gone.append(leader)
+            leader.kill()  # as the operator may, once it is done
+            rest[0].sql("INSERT INTO t VALUES (1)")
+            listed = run_cairn("member", "list", rest[0].address, "--mode", "csv").stdout
+            self.assertEqual(len(listed.splitlines()), 1 + len(rest), listed)
+        again = run_cairn("member", "remove", rest[0].address, gone[0].id)
+        self.assertIn("is not a member", again.stderr)
+
     def test_a_node_is_replaced_at_another_address_and_its_old_self_disturbs_nobody(self):
         nodes = self.new_cluster(3)
         nodes[0].sql("CREATE TABLE t (a)")

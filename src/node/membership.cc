@@ -116,12 +116,13 @@ void MembershipJob::OnRefused(const std::string& why, bool retry) {
   if (!retry) Finish(FailedPrecondition(why.empty() ? "the change was refused" : why));
 }
 
-void MembershipJob::OnDeposed(const raft::Configuration& config) {
-  const bool removed = phase_ == Phase::kRemoving && !config.joint() &&
-                       FindMember(config, change_.node_id).is_none();
-  Finish(removed ? OkStatus()
-                 : Unavailable("this node lost the leadership while " + Describe() +
-                               "; run the command again"));
+// What is committed may be known to nobody else yet: only a leader that goes on to lead can say
+// that it is done.
+void MembershipJob::OnDeposed(bool removed_itself) {
+  const bool done = removed_itself && phase_ == Phase::kRemoving;
+  Finish(done ? OkStatus()
+              : Unavailable("this node lost the leadership while " + Describe() +
+                            "; run the command again"));
 }
 
 void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts) {
@@ -278,7 +279,7 @@ void MembershipJob::Promote(const raft::CoreStatus& core, const Contacts& contac
 void MembershipJob::BeginRemove(const raft::CoreStatus& core, const Contacts& contacts) {
   const std::string who = "node " + std::to_string(change_.node_id);
   if (FindMember(core.config, change_.node_id).is_none()) {
-    return Finish(NotFound(who + " is not a member"));
+    return Finish(NotFound(who + " is not a member (any more)"));
   }
   raft::Configuration next = core.config;
   for (const auto& [id, info] : core.config.info) {

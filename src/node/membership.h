@@ -59,8 +59,9 @@ class MembershipJob {
 
   // Looks at the core and takes the next step, if it is time for one.
   void Step(const raft::CoreStatus& core, const Contacts& contacts);
-  // This node leads no more; `config` is in force. A leader that removes itself ends that way.
-  void OnDeposed(const raft::Configuration& config);
+  // This node leads no more. `removed_itself`: a configuration without it is committed, which is how
+  // a leader that removes itself ends.
+  void OnDeposed(bool removed_itself);
   void OnProbed(Result<transport::ProbeReply> reply);
   void OnRefused(const std::string& why, bool retry);
   Requests TakeRequests();

@@ -223,6 +223,7 @@ class ReplicaImpl final : public Replica,
   // What other threads may know, written by the core thread.
   std::atomic<bool> is_leader_{false};
   std::atomic<bool> installing_{false};
+  std::atomic<bool> handing_over_{false};  // a received snapshot is on its way to the core
   std::atomic<bool> out_of_service_{false};
   std::atomic<uint64_t> applied_{0};
   std::atomic<bool> awaits_applied_{true};
@@ -447,7 +448,7 @@ void ReplicaImpl::OnJoin(const transport::JoinRequest& request,
 
 bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
                                     const raft::SnapshotMeta& meta) {
-  return group == options_.group && !shut_down_ && !installing_ && !is_leader_ &&
+  return group == options_.group && !shut_down_ && !installing_ && !handing_over_ && !is_leader_ &&
          meta.index.value() >= snapshot_min_;
 }
 
@@ -455,12 +456,21 @@ bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
 Status ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,
                                        const raft::SnapshotMeta& meta, const std::string& path,
                                        const std::function<bool()>& proceed) {
-  if (Status status = state_->CheckSnapshot(path, meta, proceed); !status.ok()) {
-    if (Status removed = fs_->Remove(path); !removed.ok()) LOG_WARN("{}", removed.message());
-    return status;
+  Status status = state_->CheckSnapshot(path, meta, proceed);
+  if (status.ok()) {
+    // Until the core has it no other is received: the same one would be the same file, and would
+    // take it away if its sender left.
+    handing_over_ = true;
+    const bool posted = Post([=, this](ReplicaCore& core) {
+      core.OnSnapshotReceived(from, meta, path);
+      installing_ = core.installing();
+      handing_over_ = false;
+    });
+    if (posted) return OkStatus();
+    status = Unavailable("the node is shutting down");
   }
-  Post([=](ReplicaCore& core) { core.OnSnapshotReceived(from, meta, path); });
-  return OkStatus();
+  if (Status removed = fs_->Remove(path); !removed.ok()) LOG_WARN("{}", removed.message());
+  return status;
 }
 
 // ---- To the transport

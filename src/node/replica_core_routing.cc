@@ -309,7 +309,7 @@ void ReplicaCore::OnSoftStateChanged() {
     founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
   }
   if (deposed && job_) {
-    job_->OnDeposed(config_);
+    job_->OnDeposed(!config_.joint() && !config_.Contains(boot_.record().member));
     job_.reset();
   }
   OfferReceived();

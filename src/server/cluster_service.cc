@@ -24,6 +24,7 @@ using Bytes = grpc::ByteBuffer;
 // Changes of membership copy a data base to a new member: the default is ample.
 constexpr uint32_t kChangeTimeoutMs = 5 * 60 * 1000;
 constexpr uint32_t kTransferTimeoutMs = 10 * 1000;
+constexpr std::chrono::milliseconds kTransferTimeout(kTransferTimeoutMs);
 constexpr size_t kProgressLinesMax = 64;
 
 v1::Role RoleOf(const raft::CoreStatus& core) {
@@ -339,15 +340,43 @@ class ClusterService final : public RawCluster {
     ASSIGN_OR_RETURN(node::Replica::MembershipChange change, ToChange(request));
     const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
     if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-      const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
-      new MembershipRelay(leader->address, replica_->status().cluster_id, std::move(request),
-                          timeout, stream);
+      Relay(*leader, std::move(request), by, stream);
+      return OkStatus();
+    }
+    if (change.kind == node::Replica::MembershipChange::Kind::kRemove &&
+        change.node_id == info_.node_id && replica_->status().core.config.voters.size() > 1) {
+      HandOverAndRelay(request, by, stream);
       return OkStatus();
     }
     replica_->ChangeMembership(
         std::move(change), by, [stream](const std::string& line) { stream->Progress(line); },
         [stream](const cairn::Status& status) { stream->Done(status); });
     return OkStatus();
+  }
+
+  void Relay(const LeaderHint& leader, v1::ChangeMembershipRequest request, SteadyTime by,
+             const std::shared_ptr<MembershipStream>& stream) {
+    const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
+    new MembershipRelay(leader.address, replica_->status().cluster_id, std::move(request), timeout,
+                        stream);
+  }
+
+  // A leader that removes itself is gone before it could make sure that the others know of it. If
+  // they did not hear it, and it was then switched off, as the operator was told he may, they would
+  // still count with it, and one more that fails would leave them without a majority.
+  void HandOverAndRelay(const v1::ChangeMembershipRequest& request, SteadyTime by,
+                        const std::shared_ptr<MembershipStream>& stream) {
+    stream->Progress("node " + std::to_string(request.node_id()) + " hands leadership over");
+    const SteadyTime transferred_by =
+        std::min<SteadyTime>(by, clock_->SteadyNow() + kTransferTimeout);
+    replica_->TransferLeadership(0, transferred_by, [=, this](cairn::Status status) {
+      const std::optional<LeaderHint> leader = LeaderElsewhere();
+      if (status.ok() && leader) return Relay(*leader, request, by, stream);
+      if (status.ok()) status = Unavailable("nobody leads yet; run the command again");
+      stream->Done(std::move(status)
+                       .Prefixed("handing leadership over before this node is removed")
+                       .With(Outcome::kNotApplied));
+    });
   }
 
   template <class Done>

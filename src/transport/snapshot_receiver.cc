@@ -182,7 +182,7 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
       told + kLookThroughMax + std::chrono::seconds(header.size_bytes / kLookThroughBytesPerSecond);
   const auto proceed = [&] {
     const SteadyTime now = SystemClock().SteadyNow();
-    if (now > given_up) return false;
+    if (now > given_up || call->over()) return false;
     if (now - told < kSignOfLifeEvery) return true;
     told = now;
     return call->Write(incoming->offset(), /*complete=*/false);

@@ -82,7 +82,8 @@ class SnapshotSource {
   virtual void OnAnswer() {}
 };
 
-// What the node does with what arrives. Called on the transport's threads; must not block.
+// What the node does with what arrives. Called on the transport's threads; must not block, but for
+// OnSnapshotReceived, which has the receiver's thread.
 class Handler {
  public:
   virtual ~Handler() = default;
