@@ -234,8 +234,8 @@ void Network::Join(uint64_t from, const std::string& address, const transport::J
         }
         if (!same.ok()) return answer(Delay(to, from), same);
         target->second.endpoint->OnJoin(
-            request, [this, from, to, answer](Result<transport::JoinReply> reply) {
-              if (Passes(to, from)) answer(Delay(to, from), std::move(reply));
+            request, [this, from, to, answer](const Result<transport::JoinReply>& reply) {
+              if (Passes(to, from)) answer(Delay(to, from), reply);
             });
       });
 }

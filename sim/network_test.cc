@@ -45,7 +45,7 @@ class EmptySource final : public transport::SnapshotSource {
   Result<std::string> Read(uint64_t, size_t) override { return std::string("x"); }
 
  private:
-  const raft::SnapshotMeta meta_;
+  const raft::SnapshotMeta meta_{};
 };
 
 // A transfer goes on, to find out that its sender is gone, when the next process may have begun on

@@ -322,7 +322,7 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
 // Full-text tables write down here what the command gave them, and may find that they can not. The
 // savepoint is gone by then, and SQLite undoes the whole transaction.
 Status Engine::Release(Status* verdict) {
-  const Status released = release_.Run();
+  Status released = release_.Run();
   if (released.ok() || !IsAtItsEnd(sqlite3_errcode(db_))) return released;
   *verdict = AtItsEnd();
   return batch_lost() ? OkStatus() : ExecInternal(db_, "ROLLBACK");

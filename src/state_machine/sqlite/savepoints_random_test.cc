@@ -23,17 +23,17 @@ constexpr const char* kSchema[] = {
     "CREATE TABLE ff(x UNIQUE ON CONFLICT FAIL, y NOT NULL ON CONFLICT IGNORE DEFAULT 1)",
     "CREATE TABLE ro(x UNIQUE ON CONFLICT ROLLBACK, y)",
     "CREATE TABLE rp(x PRIMARY KEY ON CONFLICT REPLACE, y UNIQUE ON CONFLICT IGNORE)",
-    "CREATE TABLE d(x, c DEFAULT (changes()), total DEFAULT (total_changes()),"
-    " id DEFAULT (last_insert_rowid()), r DEFAULT (random()), at DEFAULT CURRENT_TIMESTAMP,"
-    " CHECK (x <> 13 OR changes() = 1))",
+    R"(CREATE TABLE d(x, c DEFAULT (changes()), total DEFAULT (total_changes()),
+         id DEFAULT (last_insert_rowid()), r DEFAULT (random()), at DEFAULT CURRENT_TIMESTAMP,
+         CHECK (x <> 13 OR changes() = 1)))",
     "CREATE TABLE g(n, twice AS (n * 2) STORED, j AS (json_extract(n, '$')) VIRTUAL)",
     "CREATE INDEX g_j ON g(json(n)) WHERE typeof(n) = 'text'",
     "CREATE TABLE parent(id INTEGER PRIMARY KEY)",
-    "CREATE TABLE child(x, p REFERENCES parent(id) ON DELETE CASCADE DEFERRABLE INITIALLY "
-    "DEFERRED)",
+    R"(CREATE TABLE child(x, p REFERENCES parent(id) ON DELETE CASCADE DEFERRABLE INITIALLY
+         DEFERRED))",
     "CREATE TABLE audited(x UNIQUE)",
-    "CREATE TRIGGER tr AFTER INSERT ON audited BEGIN INSERT INTO d(x, c) VALUES(new.x, changes());"
-    " SELECT RAISE(FAIL, 'seven') WHERE new.x = 7; END",
+    R"(CREATE TRIGGER tr AFTER INSERT ON audited BEGIN INSERT INTO d(x, c) VALUES(new.x, changes());
+         SELECT RAISE(FAIL, 'seven') WHERE new.x = 7; END)",
     "CREATE TABLE seq(n INTEGER PRIMARY KEY AUTOINCREMENT, x)",
     "CREATE TABLE docs(x)",
     "INSERT INTO docs VALUES('[1, 2]'), ('[3]'), ('{'), ('[4, \"x\", null]')",

@@ -56,15 +56,15 @@ const char* const kFailing[] = {
     "INSERT INTO strict VALUES(5), (6), ('x')",
     "UPDATE strict SET x = CASE x WHEN 2 THEN 'x' ELSE 8 END",
     "INSERT INTO ends VALUES(5), (1), (6)",
-    "INSERT INTO t(x, y, z) VALUES(50, 8, 0), (60, 9, 0), (1, 9, 0)"
-    " ON CONFLICT(x) DO UPDATE SET y = 8",
-    "INSERT INTO w SELECT 10 + value, CAST(zeroblob(9000000 * (value = 3)) AS TEXT) ||"
-    " CAST(zeroblob(9000000 * (value = 3)) AS TEXT) FROM json_each('[1, 2, 3]')",
+    R"(INSERT INTO t(x, y, z) VALUES(50, 8, 0), (60, 9, 0), (1, 9, 0)
+         ON CONFLICT(x) DO UPDATE SET y = 8)",
+    R"(INSERT INTO w SELECT 10 + value, CAST(zeroblob(9000000 * (value = 3)) AS TEXT) ||
+         CAST(zeroblob(9000000 * (value = 3)) AS TEXT) FROM json_each('[1, 2, 3]'))",
     "REPLACE INTO t VALUES(1, zeroblob(9000000), zeroblob(9000000))",
-    "INSERT INTO guarded SELECT j.value FROM json_each('[1, 2, 3]') AS i,"
-    " json_each(iif(i.value = 3, '[', '[4, 5]')) AS j",
-    "INSERT INTO guarded WITH RECURSIVE n(i) AS (SELECT 20 UNION ALL SELECT i + 1 FROM n)"
-    " SELECT i FROM n",
+    R"(INSERT INTO guarded SELECT j.value FROM json_each('[1, 2, 3]') AS i,
+         json_each(iif(i.value = 3, '[', '[4, 5]')) AS j)",
+    R"(INSERT INTO guarded WITH RECURSIVE n(i) AS (SELECT 20 UNION ALL SELECT i + 1 FROM n)
+         SELECT i FROM n)",
 };
 
 std::vector<std::string> TablesOf(Replicas* replicas) {
