@@ -13,6 +13,7 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kValueBytesMax = 16 << 20;
+constexpr int kSchemaBytesMax = 256 << 20;
 // How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
 // can do before it is stopped, so it is the same on every node.
 constexpr int kOpsPerLook = 1000;
@@ -31,7 +32,10 @@ struct Limit {
 };
 constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_LENGTH, kValueBytesMax},
-    {SQLITE_LIMIT_SQL_LENGTH, static_cast<int>(kSqlBytesMax)},
+    // Not that of a client's text, which CheckSqlText bounds: the text of a table that ALTER TABLE
+    // or CREATE TABLE AS made may be longer, and so may the statement that reads all its columns.
+    // They must be read by every node, or none opens the data base again.
+    {SQLITE_LIMIT_SQL_LENGTH, kSchemaBytesMax},
     {SQLITE_LIMIT_COLUMN, 2000},
     {SQLITE_LIMIT_EXPR_DEPTH, 1000},
     {SQLITE_LIMIT_COMPOUND_SELECT, 500},
