@@ -121,7 +121,11 @@ bool IsVerdict(int rc) {
     case SQLITE_LOCKED: return true;
     // What the rows say, not the pages: a full-text index told of content it never had, or a
     // sqlite_sequence of the wrong form. Clients can bring both about, on all nodes alike.
-    case SQLITE_CORRUPT: return rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE;
+    // An index over json_array(x), say, sees whether x came from json() while the row is written,
+    // but not when it is read again, and so does not find its entry.
+    case SQLITE_CORRUPT:
+      return rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE ||
+             rc == SQLITE_CORRUPT_INDEX;
     default: return false;
   }
 }

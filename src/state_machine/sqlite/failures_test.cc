@@ -233,6 +233,22 @@ TEST(Failures, NamesThatGrowWhenTheyAreQuotedAreNoTrouble) {
   replicas.Check();
 }
 
+// The function sees that the value came from json(), but only until it is stored.
+TEST(Failures, AnIndexThatDoesNotFindItsEntryFailsAsAResult) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a)");
+  replicas.Must("CREATE INDEX i ON t(json_array(a))");
+  replicas.Must("INSERT INTO t VALUES(json('[1]'))");
+  for (int i = 0; i < 2; ++i) {  // compiled anew, and known
+    EXPECT_EQ(replicas.Execute("DELETE FROM t").status.code(), StatusCode::kFailedPrecondition);
+    replicas.Must("INSERT INTO t VALUES(2)");
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "3");
+  replicas.Must("REINDEX i");
+  replicas.Must("DELETE FROM t");
+  replicas.Check();
+}
+
 TEST(Failures, ALongPatternOfLikeOrGlobIsRefused) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
