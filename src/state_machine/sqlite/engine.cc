@@ -284,6 +284,7 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   result_bytes_ = 0;
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
+  ForgetThatMemoryRanOut();
   needs_savepoint_ = false;
   rows_told_ = 0;
   has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
@@ -647,6 +648,11 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
   }
   if (IsAtItsEnd(kind)) {
     *verdict = AtItsEnd();
+    return OkStatus();
+  }
+  if (kind == SQLITE_NOMEM && !MemoryRanOut()) {
+    // Nor is it the memory: it was not asked. All nodes come to this at the same place.
+    *verdict = ResourceExhausted("a value grew larger than SQLite can hold");
     return OkStatus();
   }
   return SqliteTrouble(db_, rc, doing);
