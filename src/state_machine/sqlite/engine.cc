@@ -105,6 +105,11 @@ Status Verdict(int rc, const char* message) {
   }
 }
 
+Status RowsTooLarge() {
+  return ResourceExhausted("the rows of RETURNING have more than " +
+                           std::to_string(kResultRowsBytesMax) + " bytes");
+}
+
 Status AtItsEnd() {
   return FailedPrecondition(
       "an AUTOINCREMENT sequence, or the segments of a full-text index, have come to their end");
@@ -373,6 +378,12 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
     const char* name = sqlite3_column_name(stmt, i);
     const char* type = sqlite3_column_decltype(stmt, i);
     fresh.columns.push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
+    fresh.columns_bytes += fresh.columns.back().name.size() + fresh.columns.back().decl_type.size();
+    if (fresh.columns_bytes > kResultRowsBytesMax) {
+      // A column that is returned 2000 times, with a type as long as a statement.
+      *verdict = RowsTooLarge();
+      return OkStatus();
+    }
   }
   *program = programs_.Insert(std::move(fresh));
   return OkStatus();
@@ -552,8 +563,7 @@ Status Engine::TakeRow(Program* program, StatementResult* result, Status* verdic
       result_bytes_ += static_cast<size_t>(sqlite3_column_bytes(stmt, i));
     }
     if (result_bytes_ > kResultRowsBytesMax) {
-      *verdict = ResourceExhausted("the rows of RETURNING have more than " +
-                                   std::to_string(kResultRowsBytesMax) + " bytes");
+      *verdict = RowsTooLarge();
       return OkStatus();
     }
     row.push_back(ColumnValue(stmt, i));
@@ -563,6 +573,11 @@ Status Engine::TakeRow(Program* program, StatementResult* result, Status* verdic
 }
 
 Status Engine::Finish(Program* program, StatementResult* result, Status* verdict) {
+  result_bytes_ += program->columns_bytes;
+  if (result_bytes_ > kResultRowsBytesMax) {
+    *verdict = RowsTooLarge();
+    return OkStatus();
+  }
   result->columns = program->columns;
   result->last_insert_id = sqlite3_last_insert_rowid(db_);
   const ProgramFacts facts = program->facts.changes_schema ? program->facts : ProgramFacts();

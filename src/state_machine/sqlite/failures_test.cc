@@ -124,6 +124,21 @@ TEST(Failures, TooManyRowsOfReturningUndoTheCommand) {
   replicas.Check();
 }
 
+// Each column would be told with its type.
+TEST(Failures, TooLongTypesOfReturningUndoTheCommand) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x " + std::string(300'000, 'y') + ")");
+  const Statement three = {"INSERT INTO t VALUES(1) RETURNING x, x, x", {}, {}};
+  replicas.Must(three.sql);
+  for (const CommandResult& result :
+       {replicas.Execute({three, three}),
+        replicas.Execute("UPDATE t SET x = 2 RETURNING x, x, x, x")}) {
+    EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1");
+  replicas.Check();
+}
+
 TEST(Failures, WhatIsWrongWithAStatementIsAResultNotTrouble) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x INTEGER PRIMARY KEY)");
