@@ -126,11 +126,7 @@ bool IsVerdict(int rc) {
     case SQLITE_LOCKED: return true;
     // What the rows say, not the pages: a full-text index told of content it never had, or a
     // sqlite_sequence of the wrong form. Clients can bring both about, on all nodes alike.
-    // An index over json_array(x), say, sees whether x came from json() while the row is written,
-    // but not when it is read again, and so does not find its entry.
-    case SQLITE_CORRUPT:
-      return rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE ||
-             rc == SQLITE_CORRUPT_INDEX;
+    case SQLITE_CORRUPT: return rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE;
     default: return false;
   }
 }
@@ -663,6 +659,17 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
   }
   if (IsAtItsEnd(kind)) {
     *verdict = AtItsEnd();
+    return OkStatus();
+  }
+  if (rc == SQLITE_CORRUPT_INDEX) {
+    // An index over json_array(x), say, sees whether x came from json() while the row is written,
+    // but not when it is read again, and so does not find its entry. Any other index is damaged.
+    counts_ops_ = false;
+    InternalStatement find;
+    RETURN_IF_ERROR(find.Prepare(db_, "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%json%'"));
+    ASSIGN_OR_RETURN(const bool uses_json, find.Next());
+    if (!uses_json) return DataLoss("an index lacks an entry (SQLite code 779)");
+    *verdict = FailedPrecondition("an index over JSON lacks the entry of a row; REINDEX mends it");
     return OkStatus();
   }
   if (kind == SQLITE_NOMEM && !MemoryRanOut()) {
