@@ -13,6 +13,7 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kValueBytesMax = 16 << 20;
+constexpr int kSchemaBytesMax = 256 << 20;
 // How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
 // can do before it is stopped, so it is the same on every node.
 constexpr int kOpsPerLook = 1000;
@@ -31,7 +32,10 @@ struct Limit {
 };
 constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_LENGTH, kValueBytesMax},
-    {SQLITE_LIMIT_SQL_LENGTH, static_cast<int>(kSqlBytesMax)},
+    // Not that of a client's text, which CheckSqlText bounds: the text of a table that ALTER TABLE
+    // or CREATE TABLE AS made may be longer, and so may the statement that reads all its columns.
+    // They must be read by every node, or none opens the data base again.
+    {SQLITE_LIMIT_SQL_LENGTH, kSchemaBytesMax},
     {SQLITE_LIMIT_COLUMN, 2000},
     {SQLITE_LIMIT_EXPR_DEPTH, 1000},
     {SQLITE_LIMIT_COMPOUND_SELECT, 500},
@@ -99,6 +103,11 @@ Status Verdict(int rc, const char* message) {
     case SQLITE_CORRUPT: return FailedPrecondition(message);
     default: return InvalidArgument(message);
   }
+}
+
+Status RowsTooLarge() {
+  return ResourceExhausted("the rows of RETURNING have more than " +
+                           std::to_string(kResultRowsBytesMax) + " bytes");
 }
 
 Status AtItsEnd() {
@@ -276,6 +285,7 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   result_bytes_ = 0;
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
+  ForgetThatMemoryRanOut();
   needs_savepoint_ = false;
   rows_told_ = 0;
   has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
@@ -364,6 +374,12 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
     const char* name = sqlite3_column_name(stmt, i);
     const char* type = sqlite3_column_decltype(stmt, i);
     fresh.columns.push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
+    fresh.columns_bytes += fresh.columns.back().name.size() + fresh.columns.back().decl_type.size();
+    if (fresh.columns_bytes > kResultRowsBytesMax) {
+      // A column that is returned 2000 times, with a type as long as a statement.
+      *verdict = RowsTooLarge();
+      return OkStatus();
+    }
   }
   *program = programs_.Insert(std::move(fresh));
   return OkStatus();
@@ -543,8 +559,7 @@ Status Engine::TakeRow(Program* program, StatementResult* result, Status* verdic
       result_bytes_ += static_cast<size_t>(sqlite3_column_bytes(stmt, i));
     }
     if (result_bytes_ > kResultRowsBytesMax) {
-      *verdict = ResourceExhausted("the rows of RETURNING have more than " +
-                                   std::to_string(kResultRowsBytesMax) + " bytes");
+      *verdict = RowsTooLarge();
       return OkStatus();
     }
     row.push_back(ColumnValue(stmt, i));
@@ -554,6 +569,11 @@ Status Engine::TakeRow(Program* program, StatementResult* result, Status* verdic
 }
 
 Status Engine::Finish(Program* program, StatementResult* result, Status* verdict) {
+  result_bytes_ += program->columns_bytes;
+  if (result_bytes_ > kResultRowsBytesMax) {
+    *verdict = RowsTooLarge();
+    return OkStatus();
+  }
   result->columns = program->columns;
   result->last_insert_id = sqlite3_last_insert_rowid(db_);
   const ProgramFacts facts = program->facts.changes_schema ? program->facts : ProgramFacts();
@@ -639,6 +659,22 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
   }
   if (IsAtItsEnd(kind)) {
     *verdict = AtItsEnd();
+    return OkStatus();
+  }
+  if (rc == SQLITE_CORRUPT_INDEX) {
+    // An index over json_array(x), say, sees whether x came from json() while the row is written,
+    // but not when it is read again, and so does not find its entry. Any other index is damaged.
+    counts_ops_ = false;
+    InternalStatement find;
+    RETURN_IF_ERROR(find.Prepare(db_, "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%json%'"));
+    ASSIGN_OR_RETURN(const bool uses_json, find.Next());
+    if (!uses_json) return DataLoss("an index lacks an entry (SQLite code 779)");
+    *verdict = FailedPrecondition("an index over JSON lacks the entry of a row; REINDEX mends it");
+    return OkStatus();
+  }
+  if (kind == SQLITE_NOMEM && !MemoryRanOut()) {
+    // Nor is it the memory: it was not asked. All nodes come to this at the same place.
+    *verdict = ResourceExhausted("a value grew larger than SQLite can hold");
     return OkStatus();
   }
   return SqliteTrouble(db_, rc, doing);

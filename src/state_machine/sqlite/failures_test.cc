@@ -124,6 +124,21 @@ TEST(Failures, TooManyRowsOfReturningUndoTheCommand) {
   replicas.Check();
 }
 
+// Each column would be told with its type.
+TEST(Failures, TooLongTypesOfReturningUndoTheCommand) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x " + std::string(300'000, 'y') + ")");
+  const Statement three = {"INSERT INTO t VALUES(1) RETURNING x, x, x", {}, {}};
+  replicas.Must(three.sql);
+  for (const CommandResult& result :
+       {replicas.Execute({three, three}),
+        replicas.Execute("UPDATE t SET x = 2 RETURNING x, x, x, x")}) {
+    EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "1");
+  replicas.Check();
+}
+
 TEST(Failures, WhatIsWrongWithAStatementIsAResultNotTrouble) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x INTEGER PRIMARY KEY)");
@@ -217,6 +232,59 @@ TEST(Failures, TheEndOfAFullTextIndexIsAResultNotTrouble) {
   }
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM f"), rows);
   EXPECT_EQ(replicas.Query("SELECT x FROM t"), "2 2 2");
+  replicas.Check();
+}
+
+// The statement that reads all columns is longer than the one that made them, and so is the text
+// that CREATE TABLE AS leaves in the schema.
+TEST(Failures, NamesThatGrowWhenTheyAreQuotedAreNoTrouble) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE a([" + std::string(900'000, '"') + "])");
+  replicas.Must("INSERT INTO a VALUES(1)");
+  replicas.Must("CREATE TABLE b AS SELECT * FROM a");
+  replicas.Must("CREATE TABLE c(x)");
+  replicas.Must("UPDATE c SET x = 1");
+  EXPECT_EQ(replicas.Query("SELECT * FROM b"), "1");
+  replicas.Check();
+}
+
+// The function sees that the value came from json(), but only until it is stored.
+TEST(Failures, AnIndexThatDoesNotFindItsEntryFailsAsAResult) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a)");
+  replicas.Must("CREATE INDEX i ON t(json_array(a))");
+  replicas.Must("INSERT INTO t VALUES(json('[1]'))");
+  for (int i = 0; i < 2; ++i) {  // compiled anew, and known
+    EXPECT_EQ(replicas.Execute("DELETE FROM t").status.code(), StatusCode::kFailedPrecondition);
+    replicas.Must("INSERT INTO t VALUES(2)");
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "3");
+  replicas.Must("REINDEX i");
+  replicas.Must("DELETE FROM t");
+  replicas.Check();
+}
+
+// SQLite says that there is no memory, but never asks for as much.
+TEST(Failures, AValueTooLargeToAskMemoryForIsAResultNotTrouble) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts4(a, b, c, d, e, g, h, i)");
+  replicas.Must("INSERT INTO f(a) VALUES('x y z w')");
+  const Command large = ExecuteCommand(
+      "INSERT INTO t SELECT length(matchinfo(f, replace(hex(zeroblob(8000000)), '0', 'x'))) FROM f"
+      " WHERE f MATCH 'x OR y OR z OR w'");
+  Command prepare;
+  prepare.operation = Prepare{"tx", std::get<Execute>(large.operation).statements[0], 0};
+  for (int i = 0; i < 2; ++i) {  // compiled anew, and known
+    const std::vector<CommandResult> results =
+        replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(1)"), large, prepare,
+                        ExecuteCommand("UPDATE t SET x = x + 1")});
+    EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+    EXPECT_EQ(results[1].status.code(), StatusCode::kResourceExhausted) << results[1].status;
+    EXPECT_EQ(results[2].status.code(), StatusCode::kResourceExhausted) << results[2].status;
+    EXPECT_TRUE(results[3].status.ok()) << results[3].status;
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "3 2");
   replicas.Check();
 }
 
