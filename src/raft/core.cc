@@ -141,7 +141,10 @@ void RaftCore::Impl::On(Fetched fetched) {
     if (fetched.entries.empty()) {
       SendSnapshotTo(id, peer);
     } else if (peer.progress.state() == Progress::State::kReplicate &&
-               peer.progress.next() == fetched.entries.front().index) {
+               peer.progress.next() == fetched.entries.front().index &&
+               log_.TermAt(peer.progress.next() - 1)) {
+      // Else the log was compacted past them while the disk read them, and the peer took none:
+      // it is sent a snapshot once it does.
       SendAppendOf(id, peer, std::move(fetched.entries));
     }
     return;

@@ -383,6 +383,42 @@ TEST(Paper7, AFollowerBehindTheLogIsSentOneSnapshotUntilItIsReported) {
   EXPECT_EQ(node.snapshots.size(), 2u);
 }
 
+// The disk answers a question from before, for a follower whose own has become full meanwhile: the
+// entries are there, but the term of the one before them is not. The leader asked its log for that,
+// and ended.
+TEST(Paper7, AFollowerWhoseEntriesWereCompactedWhileTheDiskReadThemIsSentASnapshot) {
+  Options options;
+  options.cache_bytes_max = 1;
+  OneCore node({1, 2, 3}, {1, 1, 1, 1, 1}, 1, options);
+  node.BecomeLeader();
+  node.Ack(3, 6);
+  node.Sync();
+  const auto disk = [&](const Fetch& fetch) {
+    Fetched fetched{fetch.fetch_id, {}};
+    for (uint64_t i = fetch.from.value(); i < fetch.to.value(); ++i) {
+      fetched.entries.push_back(MakeEntry(i, i < 6 ? 1 : 2));
+    }
+    return fetched;
+  };
+  while (!node.fetches.empty()) {  // those to apply
+    const Fetch fetch = node.fetches.front();
+    node.fetches.erase(node.fetches.begin());
+    node.Step(disk(fetch));
+  }
+  node.Step(Applied{LogIndex(6)});
+  node.Ack(2, 1);
+  ASSERT_EQ(node.fetches.size(), 1u);
+  EXPECT_EQ(node.fetches[0].from, LogIndex(2));
+  const uint64_t term = node.core->term().value();
+  node.From(2, term, HeartbeatReply{ReadId(), {.takes_entries = false}});
+  node.Step(Compact{LogIndex(6)});
+  node.Step(disk(node.fetches[0]));
+  EXPECT_TRUE(node.snapshots.empty());
+  node.From(2, term, HeartbeatReply{ReadId(), {}});
+  ASSERT_EQ(node.snapshots.size(), 1u);
+  EXPECT_EQ(node.snapshots[0].peer, MemberId(2));
+}
+
 // It has installed a snapshot of the leader before, and the word of that was lost: it refuses every
 // snapshot from here as old, and no append would ever be sent to it again.
 TEST(Paper7, AFollowerThatHoldsMoreThanItsLeaderKnowsIsHeardBesideTheSnapshot) {
