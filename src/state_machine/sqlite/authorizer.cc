@@ -166,6 +166,8 @@ int WriteAuthorizer::CheckReserved(std::string_view table) {
 int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) {
   const std::string lower = LowerCase(table);
   if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
+  // ADD COLUMN asks it for rows that break the new column's constraints, and leaves the rest out.
+  if (facts_.alters_table && lower == "pragma_quick_check") return SQLITE_OK;
   if (IsOneOf(kLocalTables, lower) || StartsWith(lower, "pragma_")) {
     return Refuse(std::string(table) + " may differ between nodes; a write may not read it");
   }

@@ -207,6 +207,24 @@ TEST(Determinism, FunctionsHiddenInADefaultAreRefusedWhenTheyAreCalled) {
   replicas.Check();
 }
 
+TEST(Determinism, AColumnWithConstraintsIsAddedIfTheRowsMeetThem) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE strict(x INTEGER) STRICT");
+  replicas.Must("INSERT INTO t VALUES(1), (2)");
+  replicas.Must("INSERT INTO strict VALUES(1)");
+  replicas.Must("ALTER TABLE t ADD COLUMN y INTEGER DEFAULT 5 CHECK(y > 0)");
+  replicas.Must("ALTER TABLE strict ADD COLUMN y TEXT DEFAULT 'five'");
+  const CommandResult broken = replicas.Execute("ALTER TABLE t ADD COLUMN z DEFAULT 0 CHECK(z)");
+  EXPECT_EQ(broken.status.code(), StatusCode::kInvalidArgument) << broken.status;
+  EXPECT_EQ(replicas.Query("SELECT * FROM t"), "1|5 2|5");
+  EXPECT_EQ(replicas.Query("SELECT * FROM strict"), "1|five");
+  EXPECT_FALSE(replicas.Execute("UPDATE t SET y = 0").status.ok());
+  EXPECT_EQ(replicas.Execute("INSERT INTO t(x) SELECT * FROM pragma_quick_check").status.code(),
+            StatusCode::kPermissionDenied);
+  replicas.Check();
+}
+
 TEST(Determinism, TheHighestRowidIsRefused) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
