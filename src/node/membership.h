@@ -59,8 +59,8 @@ class MembershipJob {
 
   // Looks at the core and takes the next step, if it is time for one.
   void Step(const raft::CoreStatus& core, const Contacts& contacts);
-  // This node leads no more. `removed_itself`: a configuration without it is committed, which is how
-  // a leader that removes itself ends.
+  // This node leads no more. `removed_itself`: a configuration without it is committed, which is
+  // how a leader that removes itself ends.
   void OnDeposed(bool removed_itself);
   void OnProbed(Result<transport::ProbeReply> reply);
   void OnRefused(const std::string& why, bool retry);
