@@ -99,6 +99,7 @@ void RaftCore::Impl::ResetToSnapshot(const SnapshotMeta& meta) {
   CHECK(log_.Restore(meta.index, meta.term));
   configs_.Reset(meta.config_index, meta.config);
   commit_ = handed_ = applied_ = meta.index;
+  commit_heard_in_ = term_;
   // Entries on their way to the state machine are part of the snapshot.
   DropApplying();
   reset_to_ = meta;
