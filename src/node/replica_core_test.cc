@@ -562,6 +562,34 @@ TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
   EXPECT_TRUE(effects_.removed.empty());
 }
 
+// Member 2 was told to send a snapshot while it led in term 2, made the copy when it followed 3 in
+// term 4 and had applied of that, and reaches this node before any message of 3 does.
+TEST_F(ReplicaCoreTest, ASnapshotOfATermThatThisNodeHasNotHeardOfIsInstalled) {
+  StartMember({1, 2, 3});
+  core_->OnMessages({raft::Message{MemberId(2), MemberId(1), Term(2), raft::Heartbeat{}}});
+  core_->Flush();
+  Sync();
+  raft::SnapshotMeta meta;
+  meta.index = LogIndex(50);
+  meta.term = Term(4);
+  meta.config = core_->status().core.config;
+  meta.config_index = LogIndex(2);
+  core_->OnSnapshotReceived(MemberId(2), meta, "/file");
+  core_->Flush();
+  ASSERT_EQ(effects_.installs, std::vector<std::string>{"/file"});
+  report_.index = LogIndex(50);
+  report_.term = Term(4);
+  core_->OnInstalled(OkStatus(), report_, LogIndex(50));
+  core_->Flush();
+  ASSERT_FALSE(effects_.persists.empty());
+  ASSERT_TRUE(effects_.persists[0].hard_state);
+  EXPECT_EQ(effects_.persists[0].hard_state->term, Term(4));
+  EXPECT_TRUE(effects_.persists[0].reset_to);
+  Sync();
+  EXPECT_EQ(core_->status().core.last, LogIndex(50));
+  EXPECT_EQ(core_->status().core.term, Term(4));
+}
+
 TEST_F(ReplicaCoreTest, ARemovedMemberKeepsQuietHoweverManyTicksComeAtOnce) {
   StartMember({1, 2, 3});
   Ask({2, 3}, 4, 50);

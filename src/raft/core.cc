@@ -29,6 +29,7 @@ RaftCore::Impl::Impl(Options options, InitialState initial, Rng* rng)
       rng_(rng),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
+      commit_heard_in_(initial.hard_state.term),
       handed_(initial.applied),
       applied_(initial.applied),
       log_(initial.snapshot_index, initial.snapshot_term, initial.log, options_.cache_bytes_max),

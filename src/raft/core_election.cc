@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 
@@ -130,12 +131,17 @@ bool RaftCore::Impl::HoldsToLeader() const {
 // campaigns itself: nobody leads ever again. The entries after its removal were never counted for
 // anything on this node, because they commit by the new configuration alone; unless a later one,
 // also in its log, made it a voter again.
+//
+// The term to compare with is not that of the last committed entry. An entry of a later term may
+// have settled it (Figure 8): that one is what this node acknowledged, and a leader of a term
+// between the two may lack both. The term of its last entry is no earlier, nor is the one in which
+// it heard of the commitment; either would be safe, so it goes by the lesser.
 bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
   if (log_.IsUpToDate(last, last_term) || CAIRN_PLANTED("vote_ignores_log")) return true;
   if (config().voters.empty() || config().IsVoter(options_.self)) return false;
   if (configs_.last() > commit_) return false;
-  const Term commit_term = *log_.TermAt(commit_);
-  return last_term > commit_term || (last_term == commit_term && last >= commit_);
+  const Term settled = std::min(commit_heard_in_, log_.last_term());
+  return last_term > settled || (last_term == settled && last >= commit_);
 }
 
 void RaftCore::Impl::TickLeader(Leader& leader) {

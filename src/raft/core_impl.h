@@ -246,7 +246,8 @@ class RaftCore::Impl {
   MemberId vote_;
   MemberId leader_;
   LogIndex commit_;
-  LogIndex handed_;  // handed out in `committed`
+  Term commit_heard_in_;  // the term of this node when `commit_` last advanced; or it is later
+  LogIndex handed_;       // handed out in `committed`
   LogIndex applied_;
   RaftLog log_;
   ConfigurationLog configs_;

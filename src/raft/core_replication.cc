@@ -269,6 +269,7 @@ void RaftCore::Impl::CommitTo(LogIndex index) {
   if (index <= commit_) return;
   CHECK(index <= log_.last());
   commit_ = index;
+  commit_heard_in_ = term_;
 }
 
 }  // namespace cairn::raft

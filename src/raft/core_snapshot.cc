@@ -63,6 +63,9 @@ void RaftCore::Impl::On(const SnapshotReady& ready) {
   installing_.reset();
   // A leader's log holds all that is committed, and so all that a snapshot could bring.
   if (leader_role() != nullptr) return;
+  // The copy may have been made after its sender had given leadership up and had applied what the
+  // next leader committed, and it may come before any word of that term does.
+  if (ready.meta.term > term_) BecomeFollower(ready.meta.term, MemberId());
   // A candidate counts by the configuration it campaigned in, which may change here.
   if (role() != Role::kFollower) BecomeFollower(term_, MemberId());
   if (!CoveredByLog(ready.meta)) ResetToSnapshot(ready.meta);
@@ -96,6 +99,7 @@ void RaftCore::Impl::ResetToSnapshot(const SnapshotMeta& meta) {
   CHECK(log_.Restore(meta.index, meta.term));
   configs_.Reset(meta.config_index, meta.config);
   commit_ = handed_ = applied_ = meta.index;
+  commit_heard_in_ = term_;
   // Entries on their way to the state machine are part of the snapshot.
   DropApplying();
   reset_to_ = meta;

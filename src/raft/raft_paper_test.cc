@@ -336,6 +336,25 @@ TEST(Paper7, ASnapshotReplacesALogThatDoesNotHoldItAndVoidsWhatIsUnderApply) {
   EXPECT_EQ(node.status().first, LogIndex(10));
 }
 
+TEST(Paper7, ASnapshotBringsATermThatIsNewToItsReceiver) {
+  OneCore node({1, 2, 3}, {1, 1}, 1);
+  node.From(2, 3, SnapshotOffer{MakeMeta(9, 5)});
+  ASSERT_EQ(node.installs.size(), 1u);
+  node.Sync();
+  node.Step(SnapshotReady{MakeMeta(9, 5)});
+  ASSERT_EQ(node.writes.size(), 1u);
+  EXPECT_EQ(node.writes[0].reset_to, MakeMeta(9, 5));
+  ASSERT_TRUE(node.writes[0].hard_state.has_value());
+  EXPECT_EQ(node.writes[0].hard_state->term, Term(5)) << "with the log that ends in that term";
+  EXPECT_TRUE(node.core->leader().is_none());
+  node.sent.clear();
+  node.Sync();
+  EXPECT_TRUE(node.Sent<AppendReply>().empty()) << "the leader of term 3 is deposed";
+  node.From(3, 5, MakeAppend(9, 5, 9));
+  node.Sync();
+  EXPECT_TRUE(node.Last<AppendReply>().success);
+}
+
 TEST(Paper7, ASnapshotThatTheLogHoldsOnlyAdvancesTheCommitIndex) {
   OneCore node({1, 2, 3}, {1, 1, 2, 2}, 2);
   node.From(2, 2, SnapshotOffer{MakeMeta(3, 2)});
