@@ -177,9 +177,10 @@ Breach ClusterInvariants::CheckLeader(const Mirror& mirror, const CoreStatus& s)
   if (!is_new) return std::nullopt;
   for (auto entry = committed_.lower_bound(mirror.snapshot_index); entry != committed_.end();
        ++entry) {
-    // What a later leader committed is not this one's duty.
-    if (entry->second > s.term) break;
-    if (mirror.TermAt(entry->first) != entry->second) {
+    // What a later leader committed is not this one's duty: the votes for this one may have been so
+    // slow that it begins to lead when that one does already.
+    if (entry->second.in > s.term) continue;
+    if (mirror.TermAt(entry->first) != entry->second.term) {
       return Say(s, "elected without the committed entry ", entry->first.value());
     }
   }
@@ -201,9 +202,9 @@ Breach ClusterInvariants::CheckCommitted(Mirror* mirror, const CoreStatus& s) {
   for (LogIndex index = mirror->commit_checked + 1; index <= s.commit; ++index) {
     const std::optional<Term> term = mirror->TermAt(index);
     if (!term) continue;  // part of a snapshot
-    auto [it, is_new] = committed_.try_emplace(index, *term);
-    if (it->second != *term) {
-      return Say(s, "entry ", index.value(), " was committed with term ", it->second.value(),
+    auto [it, is_new] = committed_.try_emplace(index, Committed{*term, s.term});
+    if (it->second.term != *term) {
+      return Say(s, "entry ", index.value(), " was committed with term ", it->second.term.value(),
                  " and now with ", term->value());
     }
   }
@@ -216,7 +217,7 @@ Breach ClusterInvariants::OnCommitted(Mirror* mirror, const CommittedBatch& batc
   for (const Entry& entry : batch.entries) {
     if (entry.index != ++mirror->handed) return Say(s, "handed out of order");
     auto it = committed_.find(entry.index);
-    if (it == committed_.end() || it->second != entry.term) {
+    if (it == committed_.end() || it->second.term != entry.term) {
       return Say(s, "entry ", entry.index.value(), " was handed out but not committed");
     }
     const Seen& seen = entries_.at({entry.index, entry.term});

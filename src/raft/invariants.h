@@ -79,7 +79,11 @@ class ClusterInvariants {
   std::map<MemberId, Mirror> mirrors_;
   std::map<Term, MemberId> leaders_;
   std::map<std::pair<LogIndex, Term>, Seen> entries_;
-  std::map<LogIndex, Term> committed_;
+  struct Committed {
+    Term term;
+    Term in;  // the term that it was committed in, which may be a later one (5.4.2, Figure 8)
+  };
+  std::map<LogIndex, Committed> committed_;
 };
 
 }  // namespace cairn::raft

@@ -231,6 +231,29 @@ TEST_F(LeaderBreach, AnEntryOfAnEarlierTermIsCommittedByCount) {
 
 TEST_F(LeaderBreach, OneOfItsOwnTermCommitsThoseBeforeIt) { EXPECT_EQ(Commit(6), std::nullopt); }
 
+// Entry 6 of term 2 is committed in term 4. A leader of term 3 may lack it, also when it begins to
+// lead after that, for its votes were slow; a leader of term 5 may not.
+TEST_F(LeaderBreach, AnEntryIsMissedByLeadersAfterTheTermItWasCommittedIn) {
+  status_.term = Term(4);
+  status_.last = LogIndex(7);
+  Output output;
+  Persist persist;
+  persist.entries.push_back(NoopAt(7, 4));
+  persist.ticket.last = LogIndex(7);
+  output.persists.push_back(std::move(persist));
+  ASSERT_EQ(invariants_.OnOutput(output, status_), std::nullopt);
+  ASSERT_EQ(Commit(7), std::nullopt);
+  const auto lead = [&](uint64_t self, uint64_t term) {
+    CoreStatus s = Start(self);
+    s.role = Role::kLeader;
+    s.term = Term(term);
+    s.vote = s.leader = s.self;
+    return invariants_.OnOutput(Output(), s);
+  };
+  EXPECT_EQ(lead(2, 3), std::nullopt);
+  Expect(lead(3, 5), "elected without the committed entry 6");
+}
+
 TEST_F(LeaderBreach, TwoChangesOfMembershipAtOnce) {
   const auto change = [&](uint64_t index) {
     Persist persist;
