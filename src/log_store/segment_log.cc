@@ -156,7 +156,7 @@ Status SegmentLog::WriteRecords(uint64_t keep_back) {
   EncodeBatch(records_, {state_.log_id, last_sequence(), state_.end}, state_.next_batch,
               state_.durable, &state_.chain, &buffer_);
   if (Status s = last_segment().file->WriteAt(state_.end, buffer_); !s.ok()) {
-    return Poison(std::move(s));
+    return Poison(s);
   }
   uint64_t offset = state_.end + kBatchHeaderBytes;
   for (const Record& record : records_) {
@@ -194,7 +194,7 @@ Status SegmentLog::OpenNextSegment(uint64_t batch_bytes) {
   if (!state_.segments.empty() && !CAIRN_PLANTED("segment_left_unsynced")) {
     RETURN_IF_ERROR(SyncLast());
   }
-  if (Status s = PublishSegment(std::move(*next), head); !s.ok()) return Poison(std::move(s));
+  if (Status s = PublishSegment(std::move(*next), head); !s.ok()) return Poison(s);
   preparer_.Start(options_.segment_bytes);
   return OkStatus();
 }
@@ -231,7 +231,7 @@ Status SegmentLog::PublishSegment(SegmentPreparer::Prepared next, const std::vec
 
 Status SegmentLog::SyncLast() {
   if (state_.durable == state_.end) return OkStatus();
-  if (Status s = last_segment().file->Sync(); !s.ok()) return Poison(std::move(s));
+  if (Status s = last_segment().file->Sync(); !s.ok()) return Poison(s);
   state_.durable = state_.end;
   return OkStatus();
 }
@@ -254,9 +254,9 @@ Status SegmentLog::FreeSegments() {
   }
   while (state_.segments.begin()->first < needed) {
     if (Status s = fs_.Remove(state_.segments.begin()->second.path); !s.ok()) {
-      return Poison(std::move(s));
+      return Poison(s);
     }
-    if (Status s = fs_.SyncDirectory(directory_); !s.ok()) return Poison(std::move(s));
+    if (Status s = fs_.SyncDirectory(directory_); !s.ok()) return Poison(s);
     state_.segments.erase(state_.segments.begin());
   }
   return OkStatus();

@@ -119,9 +119,8 @@ TEST(Replica, AWriteOvertakenByAnotherLeaderIsNotApplied) {
   command.id = {"overtaken", 1};
   command.operation = state_machine::Execute{{state_machine::Statement{"lost", {}, {}}}};
   cluster.replica(old_leader)
-      .Propose(
-          command, SystemClock().SteadyNow() + 20s,
-          [&](const Result<state_machine::CommandResult>& r) { answer.set_value(std::move(r)); });
+      .Propose(command, SystemClock().SteadyNow() + 20s,
+               [&](const Result<state_machine::CommandResult>& r) { answer.set_value(r); });
   ASSERT_TRUE(Eventually([&] {
     for (uint64_t id = 1; id <= 3; ++id) {
       if (id != old_leader && cluster.replica(id).is_leader()) {

@@ -27,7 +27,7 @@ class ServiceHarness {
  public:
   explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = kQueryAgeMax,
                           Clock* clock = &SystemClock())
-      : clock_(clock), replica_(replica) {
+      : clock_(clock) {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
@@ -96,7 +96,6 @@ class ServiceHarness {
 
  private:
   Clock* const clock_;
-  FakeReplica* const replica_;
   client::TimerQueue timers_{clock_};
   Flusher flusher_;
   std::unique_ptr<Router> router_;
