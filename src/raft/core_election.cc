@@ -140,7 +140,9 @@ bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
   if (log_.IsUpToDate(last, last_term) || CAIRN_PLANTED("vote_ignores_log")) return true;
   if (config().voters.empty() || config().IsVoter(options_.self)) return false;
   if (configs_.last() > commit_) return false;
-  const Term settled = std::min(commit_heard_in_, log_.last_term());
+  const Term settled = CAIRN_PLANTED("removed_judges_by_the_entry")
+                           ? *log_.TermAt(commit_)
+                           : std::min(commit_heard_in_, log_.last_term());
   return last_term > settled || (last_term == settled && last >= commit_);
 }
 
