@@ -40,7 +40,8 @@ class FileSystem {
   virtual Result<uint64_t> SizeOf(const std::string& path);
   // Names (not paths) of the files in a directory, sorted.
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
-  // mkdir -p, with the parents synced.
+  // mkdir -p; what it makes is durable. Of a directory that is there it says nothing: whoever made
+  // it may not have come to its sync.
   virtual Status CreateDirectories(const std::string& path) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
   // No error if there is none.

@@ -95,7 +95,10 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id) {
   }
   if (!has_db) made_.push_back(db_path_);
   RETURN_IF_ERROR(fs.CreateDirectories(log()));
-  return fs.CreateDirectories(snapshot());
+  RETURN_IF_ERROR(fs.CreateDirectories(snapshot()));
+  // They may be of a start that ended before their sync. The one that this lies in is synced when
+  // the data base there is opened.
+  return fs.SyncDirectory(root_);
 }
 
 Status DataDirectory::CheckNotAlone() const {

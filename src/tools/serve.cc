@@ -18,8 +18,8 @@ namespace {
 
 // timeout(1) and service managers signal the process and its group: two signals, one request.
 constexpr std::chrono::seconds kSameRequest(1);
-// A clean stop is given so long.
-constexpr std::chrono::seconds kStopMax(5);
+// A clean stop is given so long: what supervises containers kills after 10 s.
+constexpr std::chrono::seconds kStopMax(8);
 
 // Ends the process unless it is destroyed in time. A thread that waits for a disk that hangs can
 // not be called back, and whoever stops a node wants an answer.
