@@ -661,16 +661,15 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
     *verdict = AtItsEnd();
     return OkStatus();
   }
-  if (rc == SQLITE_CORRUPT_INDEX) {
-    // An index over json_array(x), say, sees whether x came from json() while the row is written,
-    // but not when it is read again, and so does not find its entry. Any other index is damaged.
-    counts_ops_ = false;
-    InternalStatement find;
-    RETURN_IF_ERROR(find.Prepare(db_, "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%json%'"));
-    ASSIGN_OR_RETURN(const bool uses_json, find.Next());
-    if (!uses_json) return DataLoss("an index lacks an entry (SQLite code 779)");
-    *verdict = FailedPrecondition("an index over JSON lacks the entry of a row; REINDEX mends it");
-    return OkStatus();
+  if (rc == SQLITE_CORRUPT_INDEX || rc == SQLITE_CORRUPT) {
+    ASSIGN_OR_RETURN(const bool stale, IndexMayBeStale(rc));
+    if (!stale && rc == SQLITE_CORRUPT) return SqliteTrouble(db_, rc, doing);
+    if (!stale) return DataLoss("an index lacks an entry (SQLite code 779)");
+    *verdict = FailedPrecondition(
+        "an index over JSON lacks the entry of a row, or has one of no row; REINDEX mends it");
+    // After it SQLite lets the transaction write no more.
+    const bool ends_batch = rc == SQLITE_CORRUPT && !batch_lost();
+    return ends_batch ? ExecInternal(db_, "ROLLBACK") : OkStatus();
   }
   if (kind == SQLITE_NOMEM && !MemoryRanOut()) {
     // Nor is it the memory: it was not asked. All nodes come to this at the same place.
@@ -678,6 +677,31 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
     return OkStatus();
   }
   return SqliteTrouble(db_, rc, doing);
+}
+
+// An index over json_array(x), say, sees whether x came from json() while the row is written, but
+// not when it is read again. So it does not find its entry when the row goes; or, if it is a
+// partial index that the row is not in any more, leaves the entry, which later leads to no row.
+// SQLite calls that damage, as it calls pages that are damaged: but those it finds when it looks at
+// them all.
+Result<bool> Engine::IndexMayBeStale(int rc) {
+  // Neither is the statement's work.
+  counts_ops_ = false;
+  sqlite3_stmt* const counts_rows_of = std::exchange(counts_rows_of_, nullptr);
+  const Result<bool> stale = [&]() -> Result<bool> {
+    InternalStatement find;
+    RETURN_IF_ERROR(find.Prepare(db_,
+                                 "SELECT 1 FROM sqlite_schema"
+                                 " WHERE sql LIKE '%json%' OR sql LIKE '%subtype%'"));
+    ASSIGN_OR_RETURN(const bool sees_subtypes, find.Next());
+    if (!sees_subtypes || rc == SQLITE_CORRUPT_INDEX) return sees_subtypes;
+    const Status sound = CheckPages(db_);
+    if (sound.code() == StatusCode::kDataLoss) return false;
+    RETURN_IF_ERROR(sound);
+    return true;
+  }();
+  counts_rows_of_ = counts_rows_of;
+  return stale;
 }
 
 // It is not the disk that is full: the same on every node. Taken for trouble, it would stop them

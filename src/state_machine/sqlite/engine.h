@@ -5,9 +5,10 @@
 // nodes: it becomes the command's result. The returned Status is this node's trouble (disk, memory,
 // corruption): the transaction must be abandoned and nothing more applied.
 //
-// OR ROLLBACK, RAISE(ROLLBACK) and an exhausted budget end the whole SQLite transaction, with all
-// commands before in it. After a verdict that is not OK, ask batch_lost(): then the caller abandons
-// the batch and applies it again, leaving the guilty command out.
+// OR ROLLBACK, RAISE(ROLLBACK), an exhausted budget and an index entry that leads to no row end the
+// whole SQLite transaction, with all commands before in it. After a verdict that is not OK, ask
+// batch_lost(): then the caller abandons the batch and applies it again, leaving the guilty command
+// out.
 #pragma once
 
 #include <sqlite3.h>
@@ -126,6 +127,7 @@ class Engine {
   Status Judge(int rc, std::string_view doing, Status* verdict);
   Status Exhausted() const;
   bool IsAtItsEnd(int kind) const;
+  Result<bool> IndexMayBeStale(int rc);
   bool RowsExceedBudget() const;
   bool IsFullTextStat(std::string_view table) const;
   bool MayRunBare(const Statement& statement);

@@ -264,6 +264,52 @@ TEST(Failures, AnIndexThatDoesNotFindItsEntryFailsAsAResult) {
   replicas.Check();
 }
 
+// Nor need JSON stand in the schema for that.
+TEST(Failures, AnIndexOverSubtypesThatDoesNotFindItsEntryFailsAsAResult) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(a)");
+  replicas.Must("CREATE INDEX i ON t(subtype(a))");
+  replicas.Must("INSERT INTO t VALUES(json('[1]'))");
+  for (int i = 0; i < 2; ++i) {  // compiled anew, and known
+    EXPECT_EQ(replicas.Execute("DELETE FROM t").status.code(), StatusCode::kFailedPrecondition);
+    replicas.Must("INSERT INTO t VALUES(2)");
+  }
+  replicas.Must("REINDEX i");
+  replicas.Must("DELETE FROM t");
+  replicas.Check();
+}
+
+// The entry of a row that is not in a partial index when it is read again stays when the row goes.
+TEST(Failures, AnEntryOfAPartialIndexThatFindsNoRowFailsAsAResult) {
+  for (const std::string condition : {"json_array(a) = '[[1]]'", "subtype(a) = 74"}) {
+    Replicas replicas;
+    replicas.Must("CREATE TABLE t(a, b)");
+    replicas.Must("CREATE VIRTUAL TABLE f USING fts5(x)");
+    replicas.Must("CREATE TABLE random(x CHECK(x > total_changes()))");
+    replicas.Must("INSERT INTO random VALUES(1)");
+    replicas.Must("CREATE INDEX i ON t(a) WHERE " + condition);
+    replicas.Must("INSERT INTO t VALUES(json('[1]'), 1), (2, 2)");
+    replicas.Must("DELETE FROM t WHERE b = 1");
+    const std::string of_index = " t INDEXED BY i WHERE " + condition;
+    for (int i = 0; i < 2; ++i) {
+      for (const std::string& sql :
+           {"DELETE FROM" + of_index, "UPDATE t INDEXED BY i SET b = 3 WHERE " + condition,
+            "INSERT INTO f SELECT b FROM" + of_index}) {
+        const std::vector<CommandResult> results =
+            replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(5, 5)"), ExecuteCommand(sql),
+                            ExecuteCommand("DELETE FROM t WHERE b = 5")});
+        EXPECT_TRUE(results[0].status.ok()) << results[0].status;
+        EXPECT_EQ(results[1].status.code(), StatusCode::kFailedPrecondition) << sql;
+        EXPECT_TRUE(results[2].status.ok()) << results[2].status;
+      }
+      replicas.Must("INSERT INTO t VALUES(4, 4)");
+    }
+    replicas.Must("REINDEX i");
+    replicas.Must("DELETE FROM" + of_index);
+    replicas.Check();
+  }
+}
+
 // SQLite says that there is no memory, but never asks for as much.
 TEST(Failures, AValueTooLargeToAskMemoryForIsAResultNotTrouble) {
   Replicas replicas;

@@ -69,6 +69,32 @@ Status ExecInternal(sqlite3* db, const char* sql) {
   return rc == SQLITE_OK ? OkStatus() : SqliteTrouble(db, rc, sql);
 }
 
+Status CheckPages(sqlite3* db) {
+  sqlite3_stmt* raw = nullptr;
+  int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check", -1, &raw, nullptr);
+  const StatementPtr check(raw);
+  if (rc != SQLITE_OK) return SqliteTrouble(db, rc, "quick_check");
+  // The pages come first, then the rows.
+  while ((rc = sqlite3_step(raw)) == SQLITE_ROW) {
+    const Value found = ColumnValue(raw, 0);
+    const auto* const text = std::get_if<std::string>(&found);
+    if (text == nullptr) return DataLoss("quick_check gave no verdict");
+    const bool of_a_row = text->starts_with("CHECK constraint failed in ") ||
+                          text->starts_with("NULL value in ") ||
+                          (text->starts_with("non-") && text->find(" value in ") < text->size());
+    if (*text != "ok" && !of_a_row) return DataLoss(*text);
+  }
+  switch (rc & 0xff) {
+    case SQLITE_DONE:
+    // An expression of a row could not be computed.
+    case SQLITE_ERROR:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG: return OkStatus();
+    default: return SqliteTrouble(db, rc, "quick_check");
+  }
+}
+
 Status InternalStatement::Prepare(sqlite3* db, std::string_view sql) {
   sqlite3_stmt* raw = nullptr;
   const int rc = sqlite3_prepare_v3(db, sql.data(), static_cast<int>(sql.size()),

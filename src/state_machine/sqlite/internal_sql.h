@@ -55,4 +55,9 @@ Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing);
 // Runs one or several statements without values and without rows.
 Status ExecInternal(sqlite3* db, const char* sql);
 
+// Reads all pages: DATA_LOSS if they do not make up a sound file. What the rows say is not judged:
+// a CHECK, NOT NULL or type that held while a row was written need not hold when it is read again
+// (random(), total_changes(), and what JSON's functions see of a value that is not stored).
+Status CheckPages(sqlite3* db);
+
 }  // namespace cairn::state_machine

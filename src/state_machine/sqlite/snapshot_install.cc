@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "state_machine/sqlite/immutable_database.h"
+#include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -21,16 +22,6 @@ std::string ParentOf(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-Status QuickCheck(sqlite3* db) {
-  ASSIGN_OR_RETURN(const StatementPtr stmt, PrepareSingle(db, "PRAGMA quick_check(1)", 0));
-  const int rc = sqlite3_step(stmt.get());
-  if (rc != SQLITE_ROW) return StatusFromSqlite(db, rc);
-  const Value verdict = ColumnValue(stmt.get(), 0);
-  if (verdict == Value("ok")) return OkStatus();
-  const auto* text = std::get_if<std::string>(&verdict);
-  return DataLoss(text != nullptr ? *text : "quick_check gave no verdict");
 }
 
 Status Examine(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
@@ -106,7 +97,7 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed) {
   const ReadSnapshotMeta examine = [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
-    const Status sound = QuickCheck(db);
+    const Status sound = CheckPages(db);
     if (sound.code() == StatusCode::kDataLoss) {
       return Status(sound).Prefixed("the snapshot is damaged");
     }
