@@ -688,7 +688,7 @@ Result<bool> Engine::IndexMayBeStale(int rc) {
   // Neither is the statement's work.
   counts_ops_ = false;
   sqlite3_stmt* const counts_rows_of = std::exchange(counts_rows_of_, nullptr);
-  const Result<bool> stale = [&]() -> Result<bool> {
+  Result<bool> stale = [&]() -> Result<bool> {
     InternalStatement find;
     RETURN_IF_ERROR(find.Prepare(db_,
                                  "SELECT 1 FROM sqlite_schema"
