@@ -3,7 +3,6 @@
 // seed of a failing run is printed; CAIRN_RAFT_SEED=n runs just that one.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <set>
 #include <sstream>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "base/sanitized.h"
 #include "raft/cluster_test_util.h"
+#include "raft/random_seeds_test_util.h"
 
 namespace cairn::raft {
 namespace {
@@ -311,26 +311,14 @@ class RandomRun {
 };
 
 TEST(RandomCluster, KeepsEveryInvariantAndConvergesOnceHealed) {
-  uint64_t first = 1;
-  uint64_t count = Samples(1000);
-  if (const char* seed = std::getenv("CAIRN_RAFT_SEED")) {
-    first = std::strtoull(seed, nullptr, 10);
-    count = 1;
-  }
-  if (const char* seeds = std::getenv("CAIRN_RAFT_SEEDS")) {
-    count = std::strtoull(seeds, nullptr, 10);
-  }
   uint64_t committed = 0;
-  for (uint64_t seed = first; seed < first + count; ++seed) {
-    // For a run that aborts in a CHECK, where no assertion can tell the seed.
-    ::testing::Test::RecordProperty("seed", std::to_string(seed));
-    std::fprintf(stderr, "\rseed %llu ", static_cast<unsigned long long>(seed));
+  const uint64_t count = ForEachSeed(Samples(1000), [&](uint64_t seed) {
     RandomRun run(seed);
-    const std::string failure = run.Run(/*steps=*/4000);
-    ASSERT_EQ(failure, "") << "CAIRN_RAFT_SEED=" << seed;
+    std::string failure = run.Run(/*steps=*/4000);
     committed += run.committed().value();
-  }
-  std::fprintf(stderr, "\n");
+    return failure;
+  });
+  if (HasFailure()) return;
   // Runs in which nothing happens prove nothing.
   EXPECT_GT(committed, count * 20);
 }

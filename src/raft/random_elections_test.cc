@@ -5,7 +5,6 @@
 // runs just that one.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "base/rng.h"
 #include "base/sanitized.h"
 #include "raft/cluster_test_util.h"
+#include "raft/random_seeds_test_util.h"
 
 namespace cairn::raft {
 namespace {
@@ -149,24 +149,14 @@ class ElectionsRun {
 };
 
 TEST(RandomElections, NoLeaderLacksWhatWasCommittedBeforeIt) {
-  uint64_t first = 1;
-  uint64_t count = Samples(8000);
-  if (const char* seed = std::getenv("CAIRN_RAFT_SEED")) {
-    first = std::strtoull(seed, nullptr, 10);
-    count = 1;
-  }
-  if (const char* seeds = std::getenv("CAIRN_RAFT_SEEDS")) {
-    count = std::strtoull(seeds, nullptr, 10);
-  }
   uint64_t committed = 0;
-  for (uint64_t seed = first; seed < first + count; ++seed) {
-    std::fprintf(stderr, "\rseed %llu ", static_cast<unsigned long long>(seed));
+  const uint64_t count = ForEachSeed(Samples(8000), [&](uint64_t seed) {
     ElectionsRun run(seed);
-    const std::string failure = run.Run(/*rounds=*/60);
-    ASSERT_EQ(failure, "") << "CAIRN_RAFT_SEED=" << seed;
+    std::string failure = run.Run(/*rounds=*/60);
     committed += run.committed().value();
-  }
-  std::fprintf(stderr, "\n");
+    return failure;
+  });
+  if (HasFailure()) return;
   EXPECT_GT(committed, count * 5);
 }
 
