@@ -46,7 +46,7 @@ format: ## rewrite the sources as clang-format wants them
 	@scripts/bootstrap check
 	@git ls-files '*.h' '*.cc' | xargs clang-format-14 -i
 
-test-big: build ## snapshots of a data base of 2 GB (needs 12 GB of disk, and some minutes)
+test-big: build ## snapshots of a database of 2 GB (needs 12 GB of disk, and some minutes)
 	@CAIRN_TEST_DATA_MB=2000 python3 tests/snapshot_test.py
 
 test-cluster: ## real servers under real faults, about 20 minutes, as root (ARGS=power-cuts: only that, see --help)

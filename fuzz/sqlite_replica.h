@@ -18,7 +18,7 @@ namespace cairn::fuzz {
 // Its files are in memory (/dev/shm), under a directory of this process.
 class SqliteReplica {
  public:
-  // With `contents` of a data base file (empty: a new one).
+  // With `contents` of a database file (empty: a new one).
   SqliteReplica(const std::string& name, const std::string& contents);
   ~SqliteReplica();
   SqliteReplica(const SqliteReplica&) = delete;

@@ -98,7 +98,7 @@ bool Checker::CompletesInstall(const Disk& disk, const node::StartState& start) 
   const raft::HardState& before = disk.durable.hard_state;
   const raft::HardState& now = start.raft.hard_state;
   if (now.term < before.term || (now.term == before.term && now.vote != before.vote)) return false;
-  // The log is not told of one that replaces a damaged data base before that is done.
+  // The log is not told of one that replaces a damaged database before that is done.
   if (!disk.replacing.is_none() && disk.replacing == start.applied.index) return true;
   return std::any_of(disk.handed.begin(), disk.handed.end(), [&](const Handed& handed) {
     return handed.reset_to && handed.reset_to->index == start.applied.index;
@@ -332,7 +332,7 @@ void Checker::Compare(uint64_t node) {
   }
   ++digests_compared_;
   if (known->second.first == now->digest) return;
-  Fail(node, "at index " + ToString(applied) + " its data base differs from that of node " +
+  Fail(node, "at index " + ToString(applied) + " its database differs from that of node " +
                  std::to_string(known->second.second) +
                  (keep_dumps_ ? Difference(dumps_[applied], Dump(node)) : ""));
 }

@@ -31,8 +31,8 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //   own news     what a core takes for durable in its log is durable, and still in its log
 //   reads        a read index is not below what was committed when it was asked for
 //   equality     two nodes that have applied up to the same index hold the same rows, but for one
-//                whose data base has rotten; that one is fenced, and no other is; it lets no read
-//                go until its data base was replaced
+//                whose database has rotten; that one is fenced, and no other is; it lets no read
+//                go until its database was replaced
 class Checker final : public Observer {
  public:
   Checker(World* world, const Nodes* nodes) : world_(world), nodes_(nodes) {}
@@ -41,9 +41,9 @@ class Checker final : public Observer {
   void SetOnDied(std::function<void(uint64_t node)> on_died) { on_died_ = std::move(on_died); }
   // The disk was emptied.
   void Forget(uint64_t node);
-  // A row of its data base has rotten.
+  // A row of its database has rotten.
   void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
-  // Nodes of which that is so, and whose data base was not replaced since.
+  // Nodes of which that is so, and whose database was not replaced since.
   const std::set<uint64_t>& rotten_rows() const { return rotten_rows_; }
   // Compares what the node holds with what any other held at the same index.
   void Compare(uint64_t node);
@@ -91,7 +91,7 @@ class Checker final : public Observer {
     std::deque<Handed> handed;  // not known to be durable
     raft::InitialState found;   // at the last start
     LogIndex digested;
-    LogIndex replacing;  // the last snapshot that was to take the place of the data base
+    LogIndex replacing;  // the last snapshot that was to take the place of the database
     MemberId member;
     // At the last output.
     Term led;

@@ -1,4 +1,4 @@
-// DigestOfDatabase: one number over every row of every table of a node's data base.
+// DigestOfDatabase: one number over every row of every table of a node's database.
 #pragma once
 
 #include <cstdint>

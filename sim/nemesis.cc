@@ -334,7 +334,7 @@ void Nemesis::Rot(uint64_t id) {
 }
 
 // In rows that no client asks for: until the scrub has seen it, a node would answer whatever the
-// bit has made of them. One node at a time, until its data base was replaced.
+// bit has made of them. One node at a time, until its database was replaced.
 void Nemesis::RotRow(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (!checker_->rotten_rows().empty() || !MayLoseDisk(id) || !node.running()) return;

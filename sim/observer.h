@@ -32,7 +32,7 @@ class Observer {
   virtual void OnApplied(uint64_t node, LogIndex applied) = 0;
   // The node found by itself that it does not hold what it should.
   virtual void OnFenced(uint64_t node, const std::string& why) = 0;
-  // A snapshot of `index` is about to take the place of its data base, in whatever order with the
+  // A snapshot of `index` is about to take the place of its database, in whatever order with the
   // log.
   virtual void OnReplacing(uint64_t node, LogIndex index) = 0;
   // It has.

@@ -42,7 +42,7 @@ enum class Fault : uint8_t {
   kRot,           // a bit flips in what a disk has held for a while
   kFailedRead,    // a read of the disk fails
   kUpgrade,       // nodes get another version of messages or engine, one after the other
-  kRowRot,        // a bit flips in a stored row of a data base; only where there are digests
+  kRowRot,        // a bit flips in a stored row of a database; only where there are digests
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);

@@ -61,7 +61,7 @@ std::vector<Place> ColdParts(FaultFileSystem& disk, const std::string& data_dire
     places.push_back({data_directory + "/identity", UINT64_MAX});
   }
   for (const std::string& path : FilesIn(disk, data_directory + "/snapshot")) {
-    // Looked through, and about to be the data base: from there on it is as any other file of one.
+    // Looked through, and about to be the database: from there on it is as any other file of one.
     if (path.find("/received-") != std::string::npos) continue;
     places.push_back({path, UINT64_MAX});
   }

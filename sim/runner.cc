@@ -39,7 +39,7 @@ constexpr struct {
     {"histories not judged", [](const Report& r) { return r.judged.unknown; }},
     {"disk reads failed", [](const Report& r) { return r.failed_reads; }},
     {"rotten disks refused", [](const Report& r) { return r.rot_refused; }},
-    {"rotten data bases rebuilt", [](const Report& r) { return r.rebuilt; }},
+    {"rotten databases rebuilt", [](const Report& r) { return r.rebuilt; }},
     {"elections", [](const Report& r) { return r.elections; }},
     {"entries committed", [](const Report& r) { return r.committed; }},
     {"digests compared", [](const Report& r) { return r.digests_compared; }},

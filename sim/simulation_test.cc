@@ -91,7 +91,7 @@ TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
       {4020, "lag"},
       // A fenced node that was elected tried to hand over once, before the others had its log.
       {4120, "short"},
-      // The simulator's own: a node that stopped while a snapshot replaced its damaged data base
+      // The simulator's own: a node that stopped while a snapshot replaced its damaged database
       // completed that at its start.
       {468, "storm"},
       // The simulator's own: it left out a node that a configuration in the logs of two others,

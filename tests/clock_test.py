@@ -88,7 +88,7 @@ class JumpingClock(CairnTest):
         def later():
             self.leader.sql("INSERT INTO t DEFAULT VALUES")
             return self.year() >= before + 2
-        wait_until(later, "the data base tells the new time")
+        wait_until(later, "the database tells the new time")
 
     def test_clocks_that_jump_apart_under_load_lose_nothing(self):
         self.start_load(300_000)

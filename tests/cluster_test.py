@@ -62,7 +62,7 @@ class Dev(CairnTest):
 
     def test_a_node_that_cannot_start_ends_it_at_once_with_the_reason(self):
         (self.directory / "data").mkdir()
-        (self.directory / "data" / "node2.db").write_text("no data base")
+        (self.directory / "data" / "node2.db").write_text("no database")
         begun = time.monotonic()
         done = run_cairn("dev", "--dir", self.directory / "data", "--base-port", free_ports(3))
         self.assertLess(time.monotonic() - begun, 15)

@@ -1,7 +1,7 @@
 """Disks that fail or hang while the process runs.
 
-A failed sync of the log ends the process, since nobody knows what is stored; a failure of the data
-base takes the node out of service until it has recovered by itself; nothing is lost in any case.
+A failed sync of the log ends the process, since nobody knows what is stored; a failure of the database
+takes the node out of service until it has recovered by itself; nothing is lost in any case.
 """
 import time
 import unittest
@@ -65,7 +65,7 @@ class FailingSync(CairnTest):
         self.assert_equal_contents()
 
 
-# Fails (EIO) what is written to the WAL of the data base while the trigger file is there, and lets
+# Fails (EIO) what is written to the WAL of the database while the trigger file is there, and lets
 # syncs of the Raft log hang while the other one is.
 TROUBLE_SHIM = r"""
 #define _GNU_SOURCE

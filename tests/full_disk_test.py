@@ -70,7 +70,7 @@ class FullDisk(SmallDisk):
 
 
     def test_filled_to_the_last_byte_at_once_it_says_so(self):
-        """No time to notice that the reserve is gone: the log or the data base meets the end first."""
+        """No time to notice that the reserve is gone: the log or the database meets the end first."""
         self.node.start()
         wait_until(self.node.leads, "the node leads")
         self.node.sql("CREATE TABLE t (a)")

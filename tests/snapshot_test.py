@@ -1,6 +1,6 @@
-"""A node that the log can no longer help gets the data base as a stream, in bounded memory.
+"""A node that the log can no longer help gets the database as a stream, in bounded memory.
 
-CAIRN_TEST_DATA_MB says how large the data base is; `make test-big` makes it 2 GB.
+CAIRN_TEST_DATA_MB says how large the database is; `make test-big` makes it 2 GB.
 """
 import os
 import re
@@ -9,7 +9,7 @@ import harness
 from harness import CairnTest, wait_until
 
 DATA_MB = int(os.environ.get("CAIRN_TEST_DATA_MB", "300"))
-# What a node may take on top of itself, whatever the size of the data base.
+# What a node may take on top of itself, whatever the size of the database.
 SPARE_MB = 128
 STEP_MB = 10
 LONG = harness.BOUND_SECONDS + DATA_MB // 5
@@ -29,7 +29,7 @@ class Snapshots(CairnTest):
         self.assert_passes(done)
 
     def grow(self):
-        """A large data base from small entries, then entries enough to push the others out."""
+        """A large database from small entries, then entries enough to push the others out."""
         rows = STEP_MB * 100
         for _ in range(DATA_MB // STEP_MB):
             self.write("INSERT INTO big (data) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "

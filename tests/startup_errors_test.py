@@ -83,7 +83,7 @@ class StartupErrors(CairnTest):
 
     def test_a_file_that_is_no_database(self):
         db = self.directory / "a.db"
-        db.write_bytes(b"this is not a data base" * 1000)
+        db.write_bytes(b"this is not a database" * 1000)
         self.refuse("a.db", "--db", db, "--port", free_ports(1))
 
     def test_a_directory_for_a_file(self):
@@ -178,7 +178,7 @@ class StartupErrors(CairnTest):
             pathlib.Path(f"{one.db}{suffix}").unlink(missing_ok=True)
             if pathlib.Path(f"{two.db}{suffix}").exists():
                 shutil.copy(f"{two.db}{suffix}", f"{one.db}{suffix}")
-        self.refuse("the data base is of another node", "--db", one.db, "--port", one.port)
+        self.refuse("the database is of another node", "--db", one.db, "--port", one.port)
         shutil.rmtree(one.db.parent)
         shutil.copytree(kept, one.db.parent)
         shutil.rmtree(f"{one.db}.cairn/log")

@@ -1,4 +1,4 @@
-// Values, statements and results: what goes into and comes out of the data base.
+// Values, statements and results: what goes into and comes out of the database.
 #pragma once
 
 #include <cstdint>

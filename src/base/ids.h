@@ -44,7 +44,7 @@ using LogIndex = StrongId<struct LogIndexTag>;
 // a new member id, because the old one may have voted and acknowledged what the disk no longer
 // holds.
 using MemberId = StrongId<struct MemberIdTag>;
-// One replicated data base (one Raft group). Every peer message and stored record carries it.
+// One replicated database (one Raft group). Every peer message and stored record carries it.
 using GroupId = StrongId<struct GroupIdTag>;
 // Made by a leader, monotone within its term; keys one round of ReadIndex.
 using ReadId = StrongId<struct ReadIdTag>;

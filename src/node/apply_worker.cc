@@ -13,7 +13,7 @@ namespace {
 
 constexpr SteadyTime kIdleAfter = std::chrono::seconds(1);
 constexpr SteadyTime kCheckpointEvery = std::chrono::seconds(30);
-// Between two attempts to reopen a data base that failed.
+// Between two attempts to reopen a database that failed.
 constexpr SteadyTime kPauseMin = std::chrono::milliseconds(200);
 constexpr SteadyTime kPauseMax = std::chrono::seconds(10);
 
@@ -133,7 +133,7 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
 // installs of two of five nodes, and a third is down; none of the others gets a majority, so no
 // leader ever sends the two another snapshot.
 void ApplyWorker::Install(InstallTask task) {
-  // Also while stopped: a new data base is what ends the trouble.
+  // Also while stopped: a new database is what ends the trouble.
   const Status status = state_->InstallSnapshot(task.path, task.meta);
   last_checkpoint_ = clock_->SteadyNow();
   if (status.ok()) {

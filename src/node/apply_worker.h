@@ -24,7 +24,7 @@ class ApplyWorkerEvents {
   virtual void OnApplied(const AppliedReport& report) = 0;
   // Nothing more is applied until a ResumeTask.
   virtual void OnApplyStopped(const Status& status) = 0;
-  // After OnApplyStopped: the data base is open again and stands at `state`, which is durable.
+  // After OnApplyStopped: the database is open again and stands at `state`, which is durable.
   virtual void OnReopened(const state_machine::AppliedState& state,
                           const AppliedReport& report) = 0;
   virtual void OnCheckpointed(LogIndex durable) = 0;
@@ -37,9 +37,9 @@ class ApplyWorkerEvents {
 // to catch up needs few SQLite transactions. Results go from here straight to those who wait.
 //
 // After a failure what is queued is dropped and nothing more is applied: what could not be applied
-// here is applied elsewhere, and going on past it would make this node another data base. The
-// worker tries to reopen the data base, at growing intervals, and tells when that has worked; the
-// core then has it begin again from where the data base stands (ResumeTask). So the way out is the
+// here is applied elsewhere, and going on past it would make this node another database. The
+// worker tries to reopen the database, at growing intervals, and tells when that has worked; the
+// core then has it begin again from where the database stands (ResumeTask). So the way out is the
 // one that a restart of the process takes. An install that fails, but for what is in the file, is
 // attempted again in the same way.
 class ApplyWorker {

@@ -35,7 +35,7 @@ Result<std::string> ReadFence(FileSystem& fs, const std::string& data_directory)
   ASSIGN_OR_RETURN(std::string why, file->ReadAt(0, kReasonBytesMax));
   why.resize(std::min(why.size(), why.find('\n')));
   // A crash may have come before the words did.
-  if (why.empty()) why = "its data base does not hold what it should";
+  if (why.empty()) why = "its database does not hold what it should";
   return why;
 }
 

@@ -1,4 +1,4 @@
-// The note in the data directory that this node was fenced: its data base does not hold what it
+// The note in the data directory that this node was fenced: its database does not hold what it
 // should, and is not to be used, after a restart either, before a snapshot has replaced it.
 #pragma once
 

@@ -71,9 +71,9 @@ class ReplicaCore {
   void OnFreeBytes(uint64_t bytes);
   void OnApplied(const AppliedReport& report);
   // What the state machine could not apply it can not skip: this node is out of service until the
-  // data base was reopened, or replaced by a snapshot, and has caught up from there.
+  // database was reopened, or replaced by a snapshot, and has caught up from there.
   void OnApplyStopped(const Status& status);
-  // `state` is what is durable in the data base.
+  // `state` is what is durable in the database.
   void OnReopened(const state_machine::AppliedState& state, const AppliedReport& report);
   void OnCheckpointed(LogIndex durable);
   void OnIdentitySaved();

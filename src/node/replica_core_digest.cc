@@ -67,7 +67,7 @@ void ReplicaCore::OnScrubbed(LogIndex index, const Status& found) {
     return;
   }
   ++digest_status_.scrubs_failed;
-  LOG_ERROR("scrub: the data base of this node is damaged index={}: {}", index.value(),
+  LOG_ERROR("scrub: the database of this node is damaged index={}: {}", index.value(),
             found.message());
   damage_ = found;
   digest_status_.doubt = found.message();
@@ -126,7 +126,7 @@ void ReplicaCore::OnDigestReport(MemberId from, const raft::DigestReport& report
 void ReplicaCore::HandOverDamaged() {
   if (ticks_ < std::max(next_leave_tick_, next_handover_tick_) || !AnotherCanLead()) return;
   next_handover_tick_ = ticks_ + kDamagedHandoverElections * options_.election_ticks;
-  LOG_WARN("the data base of this leader is damaged, and too few others serve: it hands over");
+  LOG_WARN("the database of this leader is damaged, and too few others serve: it hands over");
   raft_->Step(raft::TransferLeader{});
 }
 
@@ -185,7 +185,7 @@ void ReplicaCore::SendToMember(MemberId to, raft::MessageBody body) {
 // At once for reads and writes; the apply thread follows when it comes to it.
 void ReplicaCore::Fence(Status why) {
   if (!fence_.ok() || installing_) return;
-  LOG_ERROR("this node is fenced until a snapshot has replaced its data base: {}", why.message());
+  LOG_ERROR("this node is fenced until a snapshot has replaced its database: {}", why.message());
   ++digest_status_.fences;
   digest_status_.doubt.clear();
   damage_ = OkStatus();
@@ -195,7 +195,7 @@ void ReplicaCore::Fence(Status why) {
   effects_->Fence(fence_);
 }
 
-// They are of a data base that is replaced or was opened anew; a damaged one will be found so
+// They are of a database that is replaced or was opened anew; a damaged one will be found so
 // again.
 void ReplicaCore::ForgetFindings() {
   fence_ = damage_ = OkStatus();

@@ -80,7 +80,7 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
 }
 
 void ReplicaCore::LetIn(const transport::JoinRequest& wiped, MembershipJob::Callbacks callbacks) {
-  // Long: the whole data base may have to travel.
+  // Long: the whole database may have to travel.
   const SteadyTime deadline = clock_->SteadyNow() + std::chrono::hours(6);
   job_is_ours_ = true;
   ++job_number_;

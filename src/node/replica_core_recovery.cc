@@ -1,7 +1,7 @@
 // Trouble of the state machine, and the ways out of it.
 //
-// The log is whole all the while: it keeps what the data base does not durably hold. So for a
-// failure that passes (a full disk, a sync that failed) the data base is reopened and the log
+// The log is whole all the while: it keeps what the database does not durably hold. So for a
+// failure that passes (a full disk, a sync that failed) the database is reopened and the log
 // applied again from where it stands, as after a restart of the process. What is damaged is
 // replaced by a snapshot that the leader is asked for. A restart is always a way out, too, unless
 // the file is damaged.
@@ -16,7 +16,7 @@
 namespace cairn::node {
 namespace {
 
-// A failure that may pass is met by reopening the data base so many times before the leader is
+// A failure that may pass is met by reopening the database so many times before the leader is
 // asked for another one; a full disk for ever, because a copy needs more space.
 constexpr uint64_t kFailuresMax = 3;
 // Between two snapshots, of which the first did not end the trouble: in election timeouts.
@@ -96,7 +96,7 @@ void ReplicaCore::OnReopened(const state_machine::AppliedState& state,
   if (damaged_ && NeedsSnapshot()) return;
   if (state.index < std::max(durable_state_, raft_->status().first - 1)) {
     damaged_ = true;
-    EnterApplyTrouble(DataLoss("the data base went back to index " + ToString(state.index) +
+    EnterApplyTrouble(DataLoss("the database went back to index " + ToString(state.index) +
                                ", and the log begins after " +
                                ToString(raft_->status().first - 1)));
     return;
@@ -107,7 +107,7 @@ void ReplicaCore::OnReopened(const state_machine::AppliedState& state,
 
 // The log needs no part in this: the core was not told of the snapshot, and may hold all of it.
 void ReplicaCore::BeginRecoveryInstall(ReceivedSnapshot snapshot) {
-  LOG_INFO("replacing the data base by a snapshot index={} term={}", snapshot.meta.index.value(),
+  LOG_INFO("replacing the database by a snapshot index={} term={}", snapshot.meta.index.value(),
            snapshot.meta.term.value());
   snapshot_from_ = snapshot.from;
   installing_ = std::move(snapshot);
@@ -120,7 +120,7 @@ void ReplicaCore::BeginRecoveryInstall(ReceivedSnapshot snapshot) {
   TellFitness();
 }
 
-// The data base stands at `meta`: what follows is applied from there.
+// The database stands at `meta`: what follows is applied from there.
 void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& report) {
   const bool down = std::exchange(apply_down_, false);
   damaged_ = false;
@@ -161,7 +161,7 @@ void ReplicaCore::MaybeReturnToService() {
 void ReplicaCore::TellFitness() {
   raft::Fitness now;
   now.can_lead = apply_trouble_.ok() && !free_bytes_low_ && !shutting_down_;
-  // Nothing of the log can be dropped while the data base stands still. What it has taken stays,
+  // Nothing of the log can be dropped while the database stands still. What it has taken stays,
   // and counts; but it must not fill the disk.
   now.takes_entries = apply_trouble_.ok() || extent_.bytes() <= 2 * options_.log_bytes_max;
   if (WantsSnapshot()) now.snapshot_min = RecoverySnapshotMin();

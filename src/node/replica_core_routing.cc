@@ -326,7 +326,7 @@ void ReplicaCore::OnSoftStateChanged() {
 void ReplicaCore::MaybeCompact() {
   if (!raft_ || extent_.bytes() <= options_.log_bytes_max) return;
   LogIndex limit = CAIRN_PLANTED("log_compacted_past_the_file") ? applied_.index : durable_state_;
-  // A snapshot that replaced a damaged data base may stand for entries that a slow disk has not
+  // A snapshot that replaced a damaged database may stand for entries that a slow disk has not
   // yet.
   limit = std::min(limit, raft_->status().durable);
   if (const auto pinned = PinnedBySnapshots()) limit = std::min(limit, *pinned);

@@ -94,7 +94,7 @@ void ReplicaCore::OnSnapshotSent(MemberId to, const Status& status, LogIndex ind
 }
 
 // The Raft core sends another as soon as it hears of a failure. A peer whose disk is full refuses
-// each, after a copy of the data base was made for it: so it hears late.
+// each, after a copy of the database was made for it: so it hears late.
 void ReplicaCore::ReportFailedSends(SteadyTime now) {
   for (auto& [to, failed] : failed_sends_) {
     if (failed.reported || failed.until > now) continue;
@@ -181,7 +181,7 @@ void ReplicaCore::CheckInstallAccepted(const raft::Output* output) {
   installing_.reset();
 }
 
-// The install begins only when all earlier batches are durable: that the data base is ahead of the
+// The install begins only when all earlier batches are durable: that the database is ahead of the
 // log must, after a crash, mean an interrupted install over a log that knows its votes.
 void ReplicaCore::MaybeStartInstall() {
   if (!installing_ || install_started_ || held_persists_.empty()) return;
@@ -197,7 +197,7 @@ void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report,
   if (!status.ok()) {
     // The file was sound when the core was told of it, and is not what it was: its disk rots. Of
     // what the core has begun with in memory nothing was written (held_persists_), and it is not
-    // before a snapshot that reaches as far is in its place. A restart finds log and data base as
+    // before a snapshot that reaches as far is in its place. A restart finds log and database as
     // they were.
     effects_->RemoveFile(installed.path);
     damaged_ = true;

@@ -93,7 +93,7 @@ TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
   EXPECT_TRUE(Eventually([&] { return cluster.replica(full).status().trouble.ok(); }));
 }
 
-// A disk that is full to the last byte before the reserve was noticed fails the data base first.
+// A disk that is full to the last byte before the reserve was noticed fails the database first.
 // The answer must say so: UNAVAILABLE would be tried again until the time is over.
 TEST(ReplicaFaults, ADataBaseOnAFullDiskRefusesWritesWithTheReason) {
   TestCluster cluster(1);

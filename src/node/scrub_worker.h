@@ -1,4 +1,4 @@
-// ScrubWorker: the thread that looks through the data base: makes the digests that the log asks
+// ScrubWorker: the thread that looks through the database: makes the digests that the log asks
 // for, and reads all rows again, slowly, to find what the disk has changed.
 #pragma once
 

@@ -1,4 +1,4 @@
-// SnapshotWorker: the thread that makes copies of the data base for peers that are too far behind.
+// SnapshotWorker: the thread that makes copies of the database for peers that are too far behind.
 #pragma once
 
 #include <atomic>

@@ -18,7 +18,7 @@ std::string At(LogIndex index, Term term) {
 Status ResetLogToState(log_store::LogStore& log, GroupId group, const log_store::GroupState& found,
                        const state_machine::AppliedState& applied) {
   LOG_WARN(
-      "the data base is ahead of the log: an interrupted snapshot install is completed state={}"
+      "the database is ahead of the log: an interrupted snapshot install is completed state={}"
       " log_last={}",
       applied.index.value(), found.last.value());
   raft::HardState hard_state = found.hard_state;
@@ -48,7 +48,7 @@ bool InstallWasInterrupted(const log_store::GroupState& group, const raft::Initi
 }
 
 // A configuration names each member with the nonce of the data directory that it was admitted with,
-// so it tells whether a file is of this directory. Before anything is written: a data base of
+// so it tells whether a file is of this directory. Before anything is written: a database of
 // another cluster that is ahead of this log would pass for an interrupted install, and end the log.
 Status CheckIsOurs(const raft::Configuration& config, const IdentityRecord& identity,
                    const std::string& what) {
@@ -62,7 +62,7 @@ Status CheckIsOurs(const raft::Configuration& config, const IdentityRecord& iden
 }
 
 Status CheckAllIsOurs(const StartState& start) {
-  RETURN_IF_ERROR(CheckIsOurs(start.applied.config, start.identity, "the data base"));
+  RETURN_IF_ERROR(CheckIsOurs(start.applied.config, start.identity, "the database"));
   for (const raft::Entry& entry : start.raft.log) {
     if (entry.type != raft::EntryType::kConfig) continue;
     const auto config = raft::DecodeConfiguration(*entry.payload);
@@ -77,9 +77,9 @@ Status CheckStateAgainstLog(const raft::InitialState& raft,
                             const state_machine::AppliedState& applied) {
   if (applied.index < raft.snapshot_index) {
     return FailedPrecondition(
-        "the data base stands at " + At(applied.index, applied.term) +
+        "the database stands at " + At(applied.index, applied.term) +
         " but the log begins only after " + At(raft.snapshot_index, raft.snapshot_term) +
-        ": the data base file was replaced by an older one or removed. Wipe this node's data, or "
+        ": the database file was replaced by an older one or removed. Wipe this node's data, or "
         "put the right file back");
   }
   Term term = raft.snapshot_term;
@@ -87,9 +87,9 @@ Status CheckStateAgainstLog(const raft::InitialState& raft,
     term = raft.log.at(applied.index - raft.snapshot_index - 1).term;
   }
   if (applied.index.value() != 0 && term != applied.term) {
-    return DataLoss("the data base stands at " + At(applied.index, applied.term) +
+    return DataLoss("the database stands at " + At(applied.index, applied.term) +
                     " but the log holds term " + ToString(term) +
-                    " there: data base and log are not of the same node");
+                    " there: database and log are not of the same node");
   }
   return OkStatus();
 }
@@ -116,7 +116,7 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
   }
   if (!has_log && !start.applied.index.is_none()) {
     // Not an interrupted install: that begins only when the log durably holds the leader's term.
-    return FailedPrecondition("the data base stands at " +
+    return FailedPrecondition("the database stands at " +
                               At(start.applied.index, start.applied.term) + " but " +
                               options.data_directory +
                               " holds no log: it was removed. Without it this node may have "

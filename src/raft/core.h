@@ -7,24 +7,20 @@
 // The owner's duties, in any order between different outputs unless said:
 //   1. send `send_now` messages at any time;
 //   2. write each `persist` to the log as one atomic batch, in the order they came, sync it, then
-//   send
-//      its `send_after` messages and Step(Persisted{ticket}). Many persists may share one sync;
+//      send its `send_after` messages and Step(Persisted{ticket}). Many persists may share one
+//      sync;
 //   3. hand `committed` entries to the state machine, in order, never past the locally durable end
-//   of
-//      the log (see CommittedBatch), and Step(Applied{...}) when they have been applied;
+//      of the log (see CommittedBatch), and Step(Applied{...}) when they have been applied;
 //   4. answer `fetches` with Step(Fetched{...}) from the log store, off this thread;
 //   5. on `install_snapshot` (a leader offers one; a newer offer replaces an older) receive it by
-//   the
-//      snapshot stream, verify it, and Step(SnapshotReady{meta}); or Step(SnapshotFailed{}). If the
-//      next output has a persist with `reset_to`, the snapshot is to be installed, and committed
-//      batches handed out before that are void; if not, the log holds all of it and it can be
-//      thrown away;
+//      the snapshot stream, verify it, and Step(SnapshotReady{meta}); or Step(SnapshotFailed{}). If
+//      the next output has a persist with `reset_to`, the snapshot is to be installed, and
+//      committed batches handed out before that are void; if not, the log holds all of it and it
+//      can be thrown away;
 //   6. on `send_snapshots` stream a snapshot to that peer, announced by a SnapshotOffer message in
-//   the
-//      term given, and Step(SnapshotSent{peer, ok, index}).
+//      the term given, and Step(SnapshotSent{peer, ok, index}).
 //   7. when commit_untold() has held for some milliseconds, Step(TellCommit{}): followers learn of
-//   a
-//      commit from the next append, which in a busy cluster comes at once and costs nothing more.
+//      a commit from the next append, which in a busy cluster comes at once and costs nothing more.
 // A failed write or sync of the log must abort the process (raft-core.md rows 25, 26).
 #pragma once
 
@@ -65,8 +61,7 @@ struct Options {
   size_t pending_reads_max = 65536;
 };
 
-// ---- Inputs
-// --------------------------------------------------------------------------------------
+// ---- Inputs -------------------------------------------------------------------------------------
 
 struct Tick {};
 struct Received {
@@ -160,8 +155,7 @@ using Input = std::variant<Tick, Received, Propose, ProposeConfig, ReadBarrier, 
                            Fetched, TransferLeader, SnapshotReady, SnapshotFailed, SnapshotSent,
                            Unreachable, PeerGone, Compact, TellCommit, Restored, Fitness, StepDown>;
 
-// ---- Outputs
-// -------------------------------------------------------------------------------------
+// ---- Outputs ------------------------------------------------------------------------------------
 
 // One atomic, synced batch for the log store.
 struct Persist {

@@ -29,8 +29,7 @@ void RaftCore::Impl::On(ReadBarrier barrier) {
   }
 }
 
-// ---- Leader (6.4)
-// --------------------------------------------------------------------------------
+// ---- Leader (6.4) -------------------------------------------------------------------------------
 
 void RaftCore::Impl::AddReader(Leader& leader, Reader reader) {
   leader.read_queue.push_back(reader);
@@ -144,8 +143,7 @@ void RaftCore::Impl::Handle(const Message& m, const ReadIndexRequest& request) {
   AddReader(*leader, {m.from, request.context});
 }
 
-// ---- Follower
-// ------------------------------------------------------------------------------------
+// ---- Follower -----------------------------------------------------------------------------------
 
 void RaftCore::Impl::SendReadRequest(uint64_t context) {
   SendNow(leader_, ReadIndexRequest{context});

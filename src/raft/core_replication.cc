@@ -21,8 +21,7 @@ bool WellFormed(const AppendRequest& request, Term term) {
 
 }  // namespace
 
-// ---- Leader
-// --------------------------------------------------------------------------------------
+// ---- Leader -------------------------------------------------------------------------------------
 
 void RaftCore::Impl::AppendAsLeader(EntryType type, Payload payload) {
   Entry entry{term_, log_.last() + 1, type, std::move(payload)};
@@ -200,8 +199,7 @@ void RaftCore::Impl::CommitAsLeader() {
   }
 }
 
-// ---- Follower
-// ------------------------------------------------------------------------------------
+// ---- Follower -----------------------------------------------------------------------------------
 
 void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   OnLeaderHeard(m.from);

@@ -6,8 +6,7 @@
 
 namespace cairn::raft {
 
-// ---- Leader
-// --------------------------------------------------------------------------------------
+// ---- Leader -------------------------------------------------------------------------------------
 
 void RaftCore::Impl::SendSnapshotTo(MemberId id, Peer& peer) {
   if (peer.progress.state() == Progress::State::kSnapshot) return;
@@ -36,8 +35,7 @@ void RaftCore::Impl::On(Compact compact) {
   configs_.Prune(log_.snapshot_index());
 }
 
-// ---- Follower
-// ------------------------------------------------------------------------------------
+// ---- Follower -----------------------------------------------------------------------------------
 
 bool RaftCore::Impl::CoveredByLog(const SnapshotMeta& meta) {
   if (meta.index <= commit_) return true;

@@ -1,11 +1,9 @@
 // Progress: what a leader knows of one peer's log, and how much it may send without an answer.
 //
 //   probe      the matching index is not known: one append at a time, sent again only when a reply
-//   or
-//              a heartbeat reply comes back.
+//              or a heartbeat reply comes back.
 //   replicate  the log matches up to `match`: appends go out optimistically, bounded by the
-//   inflight
-//              limits in messages and bytes.
+//              inflight limits in messages and bytes.
 //   snapshot   the peer needs entries that are gone; nothing is sent until the snapshot has been.
 #pragma once
 

@@ -10,8 +10,7 @@
 namespace cairn::raft {
 namespace {
 
-// ---- 5.1 Terms
-// -----------------------------------------------------------------------------------
+// ---- 5.1 Terms ----------------------------------------------------------------------------------
 
 TEST(Paper51, AHigherTermInAnyRoleMakesAFollowerWithoutAVote) {
   for (const bool lead : {false, true}) {
@@ -35,8 +34,7 @@ TEST(Paper51, MessagesOfAnOldTermChangeNothingAndLeadersOfItAreTold) {
   EXPECT_FALSE(std::get<AppendReply>(node.sent[0].body).success);
 }
 
-// ---- 5.2 Elections
-// -------------------------------------------------------------------------------
+// ---- 5.2 Elections ------------------------------------------------------------------------------
 
 TEST(Paper52, TimeoutsAreDrawnAnewBetweenOneAndTwoElectionTimeouts) {
   OneCore node({1, 2, 3});
@@ -121,8 +119,7 @@ TEST(Paper52, AMajorityAgainstACandidateEndsItsCandidacy) {
   EXPECT_EQ(node.core->term(), Term(1));
 }
 
-// ---- 5.3 Replication
-// -----------------------------------------------------------------------------
+// ---- 5.3 Replication ----------------------------------------------------------------------------
 
 TEST(Paper53, ALeaderSendsInParallelWithItsOwnDisk) {
   OneCore node({1, 2, 3});
@@ -255,8 +252,7 @@ TEST(Paper53, CommittedEntriesAreHandedOutInPagesAndFetchedWhenNotInMemory) {
   EXPECT_EQ(node.fetches.size(), 2u);
 }
 
-// ---- 5.4 Safety
-// ----------------------------------------------------------------------------------
+// ---- 5.4 Safety ---------------------------------------------------------------------------------
 
 TEST(Paper54, AVoterRefusesALogLessCompleteThanItsOwn) {
   struct Case {
@@ -307,8 +303,7 @@ TEST(Paper54, AnImpossibleStartIsRefused) {
   EXPECT_DEATH(RaftCore(options, hole, &rng), "hole in the log");
 }
 
-// ---- 7 Snapshots
-// ---------------------------------------------------------------------------------
+// ---- 7 Snapshots --------------------------------------------------------------------------------
 
 SnapshotMeta MakeMeta(uint64_t index, uint64_t term) {
   return {LogIndex(index), Term(term), MakeConfig({1, 2, 3}), LogIndex(0)};

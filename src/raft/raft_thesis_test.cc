@@ -10,8 +10,7 @@
 namespace cairn::raft {
 namespace {
 
-// ---- 3.10 Leadership transfer
-// --------------------------------------------------------------------
+// ---- 3.10 Leadership transfer -------------------------------------------------------------------
 
 TEST(Thesis310, TheTargetIsToldOnceItHoldsTheWholeLogAndWritesAreRefusedMeanwhile) {
   OneCore node({1, 2, 3});
@@ -94,8 +93,7 @@ TEST(Thesis310, AVoterObeysATransferThoughItHearsItsLeader) {
   EXPECT_TRUE(node.Last<VoteReply>().granted);
 }
 
-// ---- 4 Membership
-// --------------------------------------------------------------------------------
+// ---- 4 Membership -------------------------------------------------------------------------------
 
 TEST(Thesis4, AConfigurationTakesEffectWhenItIsCommitted) {
   OneCore node({1, 2});
@@ -193,8 +191,7 @@ TEST(Thesis4, AConfigurationInTheLogProvesTheOneBeforeItCommitted) {
   EXPECT_EQ(node.status().config_index, LogIndex(1));
 }
 
-// ---- 6.4 Reads
-// -----------------------------------------------------------------------------------
+// ---- 6.4 Reads ----------------------------------------------------------------------------------
 
 TEST(Thesis64, BarriersThatComeWhileARoundIsUnderWayShareTheNext) {
   OneCore node({1, 2, 3});
@@ -333,8 +330,7 @@ TEST(Thesis64, ContextsOfTwoLivesOfANodeDiffer) {
   EXPECT_NE(contexts[0], contexts[1]);
 }
 
-// ---- 9.6 Pre-vote
-// --------------------------------------------------------------------------------
+// ---- 9.6 Pre-vote -------------------------------------------------------------------------------
 
 TEST(Thesis96, APreVoteChangesNothingAtTheReceiver) {
   OneCore node({1, 2, 3});
@@ -447,8 +443,7 @@ TEST(Thesis96, ALearnerNeverCampaigns) {
   EXPECT_EQ(node.core->role(), Role::kFollower);
 }
 
-// ---- The boundary
-// --------------------------------------------------------------------------------
+// ---- The boundary -------------------------------------------------------------------------------
 
 TEST(Boundary, AnIdleCoreHasNoOutput) {
   OneCore node({1, 2, 3});

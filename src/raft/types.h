@@ -80,8 +80,7 @@ struct SnapshotMeta {
   bool operator==(const SnapshotMeta&) const = default;
 };
 
-// ---- Messages
-// ------------------------------------------------------------------------------------
+// ---- Messages -----------------------------------------------------------------------------------
 
 // Pre-vote (9.6): would you vote for me at `Message::term`? Changes nothing at the receiver. The
 // message's term is the one the candidate would campaign in.
@@ -164,7 +163,7 @@ struct ReadIndexReply {
   LogIndex index;
 };
 
-// What a member finds in its data base, told to the leader until that has answered. This and the
+// What a member finds in its database, told to the leader until that has answered. This and the
 // next are between the owners of the cores: a core that is given one does nothing.
 struct DigestReport {
   LogIndex index;  // what the digest is of

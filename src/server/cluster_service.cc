@@ -21,7 +21,7 @@ using RawCluster =
         V1Cluster::WithRawCallbackMethod_TransferLeadership<V1Cluster::Service>>>;
 using Bytes = grpc::ByteBuffer;
 
-// Changes of membership copy a data base to a new member: the default is ample.
+// Changes of membership copy a database to a new member: the default is ample.
 constexpr uint32_t kChangeTimeoutMs = 5 * 60 * 1000;
 constexpr uint32_t kTransferTimeoutMs = 10 * 1000;
 constexpr std::chrono::milliseconds kTransferTimeout(kTransferTimeoutMs);

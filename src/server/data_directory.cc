@@ -43,7 +43,7 @@ Status CheckSqliteFile(FileSystem& fs, const std::string& path) {
 
 Status DataDirectory::Check(FileSystem& fs, const std::string& db_path) {
   if (db_path.empty() || db_path.back() == '/') {
-    return InvalidArgument("the data base needs a file name");
+    return InvalidArgument("the database needs a file name");
   }
   const std::string parent = ParentOf(db_path);
   RETURN_IF_ERROR(CheckAccess(parent, W_OK | X_OK));
@@ -97,7 +97,7 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id) {
   RETURN_IF_ERROR(fs.CreateDirectories(log()));
   RETURN_IF_ERROR(fs.CreateDirectories(snapshot()));
   // They may be of a start that ended before their sync. The one that this lies in is synced when
-  // the data base there is opened.
+  // the database there is opened.
   return fs.SyncDirectory(root_);
 }
 
@@ -106,9 +106,9 @@ Status DataDirectory::CheckNotAlone() const {
   ASSIGN_OR_RETURN(const LogIndex index, state_machine::IndexOfFile(db_path_));
   // At 0 it is what a start left behind that was cut short before it made the identity.
   if (index.is_none()) return OkStatus();
-  return FailedPrecondition(db_path_ + " is the data base of a node, as of index " +
+  return FailedPrecondition(db_path_ + " is the database of a node, as of index " +
                             ToString(index) + ", but its identity is not in " + root_ +
-                            ": a data base does not start without the directory it was made with. "
+                            ": a database does not start without the directory it was made with. "
                             "Put that back beside it; or let this node start empty, on another "
                             "--db, and be let in by its cluster or be given the data as SQL");
 }
@@ -117,7 +117,7 @@ DataDirectory::~DataDirectory() {
   if (keep_) return;
   std::error_code ignored;  // best effort: the caller already reports why nothing was started
   for (const std::string& path : made_) std::filesystem::remove_all(path, ignored);
-  // A WAL with anything in it is part of the data base now, whoever wrote it.
+  // A WAL with anything in it is part of the database now, whoever wrote it.
   for (const std::string& path : not_there_) {
     const bool is_wal = path.ends_with("-wal");
     if (is_wal && std::filesystem::file_size(path, ignored) != 0) continue;

@@ -35,7 +35,7 @@ class DataDirectory {
 
   void Keep() { keep_ = true; }
 
-  // FAILED_PRECONDITION if there is a data base that has taken part in a cluster but nothing that
+  // FAILED_PRECONDITION if there is a database that has taken part in a cluster but nothing that
   // says in which, and as whom: it was copied here without its data directory. Touches nothing.
   Status CheckNotAlone() const;
 
@@ -52,7 +52,7 @@ class DataDirectory {
   const std::string root_;
   std::unique_ptr<node::DataLock> lock_;
   std::vector<std::string> made_;       // whole trees
-  std::vector<std::string> not_there_;  // of what SQLite makes beside the data base
+  std::vector<std::string> not_there_;  // of what SQLite makes beside the database
   bool has_identity_ = false;
   bool keep_ = false;
 };

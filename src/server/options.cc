@@ -38,7 +38,7 @@ Status CheckOptions(const ServerOptions& options) {
   }
   if (options.node_id == 0) return InvalidArgument("node ids start at 1");
   if (options.host.empty()) return InvalidArgument("the host to listen on is empty");
-  if (options.db_path.empty()) return InvalidArgument("the data base needs a file name");
+  if (options.db_path.empty()) return InvalidArgument("the database needs a file name");
   if (options.tick.count() <= 0 || options.heartbeat_ticks == 0 ||
       options.election_ticks <= options.heartbeat_ticks) {
     return InvalidArgument(

@@ -1,7 +1,7 @@
 // ReadPool: a few threads on which reads of the state machine run.
 //
 // Reads that come while a barrier is under way gather and share the next one; those that are ready
-// together share one view of the data base. So the cost of proving a read linearizable is paid per
+// together share one view of the database. So the cost of proving a read linearizable is paid per
 // round, not per read. A read that takes long holds up none of those it shares a view with: another
 // thread takes them over, with a view of its own (a later one, so that their barriers hold).
 #pragma once

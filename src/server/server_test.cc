@@ -37,7 +37,7 @@ TEST(ServerStart, BadInputIsRefusedAndNothingOnDiskIsTouched) {
   const std::string directory = ::mkdtemp(pattern.data());
   const auto holder = PortCheck::Bind("127.0.0.1", 0);
   ASSERT_TRUE(holder.ok());
-  std::ofstream(directory + "/text.db") << "this is a text, and not a data base";
+  std::ofstream(directory + "/text.db") << "this is a text, and not a database";
 
   ServerOptions good;
   good.port = 0;

@@ -46,8 +46,7 @@ int64_t UnZigZag(uint64_t v) { return static_cast<int64_t>((v >> 1) ^ (~(v & 1) 
 
 size_t VarintSize(uint64_t v) { return v == 0 ? 1 : (std::bit_width(v) + 6) / 7; }
 
-// ---- Writing
-// -------------------------------------------------------------------------------------
+// ---- Writing ------------------------------------------------------------------------------------
 
 void PutValue(const Value& value, ByteWriter* out) {
   switch (value.index()) {
@@ -135,8 +134,7 @@ OperationTag TagOf(const Operation& operation) {
   return static_cast<OperationTag>(operation.index() + 1);
 }
 
-// ---- Reading
-// -------------------------------------------------------------------------------------
+// ---- Reading ------------------------------------------------------------------------------------
 
 // ByteReader, but only the shortest form of a number is accepted: whatever decodes, encodes to the
 // very same bytes again, so equal commands have equal bytes and a hash of them is well defined.
@@ -284,8 +282,7 @@ StatementResult TakeStatementResult(StrictReader* in) {
 
 }  // namespace
 
-// ---- Commands
-// ------------------------------------------------------------------------------------
+// ---- Commands -----------------------------------------------------------------------------------
 
 std::string EncodeCommand(const Command& command) {
   std::string bytes;
@@ -358,8 +355,7 @@ Result<CommandBatch> DecodeBatch(std::string_view bytes) {
   return batch;
 }
 
-// ---- Results
-// -------------------------------------------------------------------------------------
+// ---- Results ------------------------------------------------------------------------------------
 
 std::string EncodeCommandResult(const CommandResult& result) {
   std::string bytes;

@@ -37,8 +37,7 @@ struct RequestId {
   auto operator<=>(const RequestId&) const = default;
 };
 
-// ---- Kinds of command
-// ----------------------------------------------------------------------------
+// ---- Kinds of command ---------------------------------------------------------------------------
 
 // All statements take effect, or none; each gets its own result.
 struct Execute {
@@ -68,7 +67,7 @@ struct AdvanceLease {
   bool operator==(const AdvanceLease&) const = default;
 };
 
-// Changes nothing. Every member makes a digest of what the data base holds after this entry.
+// Changes nothing. Every member makes a digest of what the database holds after this entry.
 struct Digest {
   bool operator==(const Digest&) const = default;
 };
@@ -84,8 +83,7 @@ struct Command {
   bool operator==(const Command&) const = default;
 };
 
-// ---- Entries
-// -------------------------------------------------------------------------------------
+// ---- Entries ------------------------------------------------------------------------------------
 
 struct BatchHeader {
   int64_t wall_ms = 0;        // what SQL sees as now, Unix milliseconds UTC
@@ -122,8 +120,7 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
 Result<CommandBatch> DecodeBatch(std::string_view bytes);
 Result<Command> DecodeCommand(std::string_view bytes);
 
-// ---- Results
-// -------------------------------------------------------------------------------------
+// ---- Results ------------------------------------------------------------------------------------
 
 // The replicated answer to a command, the same on every node. `status` not OK: nothing took effect
 // (its outcome is kApplied: the failure itself is the committed result).

@@ -12,8 +12,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// ---- Generators
-// ----------------------------------------------------------------------------------
+// ---- Generators ---------------------------------------------------------------------------------
 
 rc::Gen<std::string> Bytes() { return rc::gen::container<std::string>(rc::gen::arbitrary<char>()); }
 
@@ -98,8 +97,7 @@ rc::Gen<CommandResult> AnyResult() {
   });
 }
 
-// ---- Examples
-// ------------------------------------------------------------------------------------
+// ---- Examples -----------------------------------------------------------------------------------
 
 Command SmallInsert() {
   Statement insert{"INSERT INTO t(a, b) VALUES(?1, ?2)", {Value(int64_t{42}), Value("hello")}, {}};
@@ -138,8 +136,7 @@ CommandResult ExampleResult() {
   return r;
 }
 
-// ---- Tests
-// ---------------------------------------------------------------------------------------
+// ---- Tests --------------------------------------------------------------------------------------
 
 TEST(Command, EveryCommandComesBackAsItWas) {
   EXPECT_TRUE(rc::check([] {

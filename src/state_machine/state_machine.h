@@ -4,7 +4,7 @@
 // BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
 // or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
 // the node stops applying and says so. After such an error of Apply or Checkpoint both fail the
-// same way until the data base is opened anew (or replaced): a failed write may have left marks in
+// same way until the database is opened anew (or replaced): a failed write may have left marks in
 // memory that the next transaction would write down, and a failed sync must not be followed by one
 // that seems to heal it.
 #pragma once
@@ -81,7 +81,7 @@ class ReadView {
   // One SELECT (or a PRAGMA or EXPLAIN that only reads). Anything that would write is
   // INVALID_ARGUMENT that says to use Execute.
   virtual Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink) = 0;
-  // Sequence of a table, of the whole data base for ""; 0 for an unknown table.
+  // Sequence of a table, of the whole database for ""; 0 for an unknown table.
   virtual Result<int64_t> Version(const std::string& table) = 0;
   virtual Result<TxInfo> Transaction(const std::string& tx_id) = 0;
 };
@@ -97,14 +97,14 @@ class SnapshotReader {
   virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
 };
 
-// Of all that the data base holds at one index: equal on all members, or one of them is wrong.
+// Of all that the database holds at one index: equal on all members, or one of them is wrong.
 struct StateDigest {
   uint64_t a = 0;
   uint64_t b = 0;
   bool operator==(const StateDigest&) const = default;
 };
 
-// One state of the data base, held to be looked through. Any one thread at a time. Give it back
+// One state of the database, held to be looked through. Any one thread at a time. Give it back
 // (destroy it) when it is done: it keeps the WAL from beginning anew. It may outlive the state
 // machine.
 class StateScan {
@@ -117,7 +117,7 @@ class StateScan {
   virtual Result<StateDigest> Digest() = 0;
   // Reads rows for about so long and compares them with the sums. True: all were read.
   //   DATA_LOSS           the file does not hold what was written to it
-  //   CANCELLED, ABORTED  the scan is over: the data base was closed, or it has lasted too long
+  //   CANCELLED, ABORTED  the scan is over: the database was closed, or it has lasted too long
   virtual Result<bool> Scrub(SteadyTime budget) = 0;
   // It should not pause, for it was given up before.
   virtual bool hurry() const { return false; }
@@ -154,7 +154,7 @@ class StateMachine {
   // Moves the WAL into the file and syncs it; durable_index() advances.
   virtual Status Checkpoint() = 0;
 
-  // After a failure: closes the data base, ends all readers, opens it anew and moves all that is in
+  // After a failure: closes the database, ends all readers, opens it anew and moves all that is in
   // the WAL into the file, so that applied_state() is what is durable in it. That may be less than
   // was applied before, but never less than durable_index() said, unless the file was damaged. Not
   // OK: nothing can be read or applied until a later call, or InstallSnapshot, succeeds.
@@ -172,17 +172,17 @@ class StateMachine {
   // `index_min`. Thread-safe; long.
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
 
-  // Whether the file at `path` is the data base that `meta` says, whole, and all its rows are those
+  // Whether the file at `path` is the database that `meta` says, whole, and all its rows are those
   // that were written: FAILED_PRECONDITION or DATA_LOSS if not. Reads all of it. Thread-safe; long:
   // `proceed` is called on this thread now and then, and ends it with false (CANCELLED); if it is
   // empty, no other thread is used.
   virtual Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                                const std::function<bool()>& proceed) = 0;
 
-  // Takes the place of the whole data base by the file at `path` (on the same file system), which
+  // Takes the place of the whole database by the file at `path` (on the same file system), which
   // CheckSnapshot has found right: ends all readers, swaps the files as the design says, reopens.
   // The file is not looked through again. FAILED_PRECONDITION or DATA_LOSS if not even its meta is
-  // `meta`; then nothing is changed. After any other failure the data base is the old or the new
+  // `meta`; then nothing is changed. After any other failure the database is the old or the new
   // one, and to call it again goes on from there.
   virtual Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) = 0;
 };

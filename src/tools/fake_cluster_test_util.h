@@ -1,5 +1,5 @@
 // FakeCluster: gRPC servers in this process that answer as nodes of one cluster would, from one
-// data base in memory, and that can be told to misbehave.
+// database in memory, and that can be told to misbehave.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -32,7 +32,7 @@ struct FakeDatabase {
   std::mutex mutex;
   sqlite3* sqlite = nullptr;
   uint64_t index = 1;
-  std::map<std::string, int64_t> versions;  // "": the whole data base
+  std::map<std::string, int64_t> versions;  // "": the whole database
   std::map<std::string, Transaction> transactions;
   std::map<std::string, int64_t> requests;  // rows by request id
   int64_t growth = 1;                       // of the versions, by one statement

@@ -147,12 +147,12 @@ Status Scenario::CreateTables() {
     if (!done.ok()) return Status(done.status()).Prefixed("CREATE TABLE");
   }
   ASSIGN_OR_RETURN(const int64_t after, Version(""));
-  // The whole data base has other writers perhaps; the tables of this scenario have none.
+  // The whole database has other writers perhaps; the tables of this scenario have none.
   if (after < before + 2) {
-    return FailedPrecondition("the data base's version went from " + std::to_string(before) +
+    return FailedPrecondition("the database's version went from " + std::to_string(before) +
                               " to " + std::to_string(after) + " over two statements");
   }
-  Say("DDL done; version of the data base: " + std::to_string(before) + " -> " +
+  Say("DDL done; version of the database: " + std::to_string(before) + " -> " +
       std::to_string(after));
   return OkStatus();
 }
@@ -311,7 +311,7 @@ Status Scenario::CompareVersions() {
 }
 
 Status Scenario::CompareVersions(const std::string& table, const std::vector<NodeClient*>& nodes) {
-  const std::string what = table.empty() ? "the data base" : table;
+  const std::string what = table.empty() ? "the database" : table;
   uint64_t index = 0;
   for (int round = 0; round < kCompareRounds; ++round) {
     std::map<uint64_t, std::vector<std::string>> by_index;

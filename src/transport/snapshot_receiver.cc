@@ -125,7 +125,7 @@ SnapshotReceiver::SnapshotReceiver(TransportContext* context, FileSystem* fs, st
       fs_(*fs),
       directory_(std::move(directory)),
       free_bytes_min_(free_bytes_min) {
-  // Each is as large as the data base, and the one that is wanted now will be another.
+  // Each is as large as the database, and the one that is wanted now will be another.
   if (Status removed = RemoveReceivedSnapshots(fs_, directory_); !removed.ok()) {
     LOG_WARN("snapshots left over from an earlier run are not deleted: {}", removed.ToString());
   }

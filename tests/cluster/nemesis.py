@@ -333,7 +333,7 @@ def member_wiped(cluster, rng):
 
 @fault(on="everything")
 def restart_in_snapshot(cluster, rng):
-    """A node that the log can no longer help is killed while it takes the data base, and so is who
+    """A node that the log can no longer help is killed while it takes the database, and so is who
     sends it."""
     leader = cluster.await_leader()
     node = rng.choice([other for other in cluster.nodes if other is not leader])
@@ -341,7 +341,7 @@ def restart_in_snapshot(cluster, rng):
     bulk = ("CREATE TABLE IF NOT EXISTS bulk (id INTEGER PRIMARY KEY, data BLOB)",
             *["INSERT INTO bulk (data) VALUES (randomblob(900000))"] * 40,
             *[f"INSERT INTO bulk (data) VALUES ('{i:0900000d}')" for i in range(12)])
-    # A large data base out of small entries, then long ones, which push the others out of the log.
+    # A large database out of small entries, then long ones, which push the others out of the log.
     harness.run_cairn("shell", leader.address, "--timeout-ms", "20000",
                       stdin="".join(f"{sql};\n" for sql in bulk))
     yield 1

@@ -28,8 +28,7 @@ uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
 
 }  // namespace
 
-// ---- Batches
-// -------------------------------------------------------------------------------------
+// ---- Batches ------------------------------------------------------------------------------------
 
 Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                       LogIndex config_index, const std::function<void(EntryResults)>& on_results) {
@@ -177,8 +176,7 @@ Status Applier::UndoBatch() {
   return txs_.BatchUndone(engine_->db());
 }
 
-// ---- Commands
-// ------------------------------------------------------------------------------------
+// ---- Commands -----------------------------------------------------------------------------------
 
 Status Applier::ApplyCommand(const Command& command, const Place& place, CommandResult* result) {
   const uint64_t hash = command.id.session.empty() ? 0 : OperationHash(command.operation);
@@ -317,8 +315,7 @@ void Applier::CountVersions() {
   }
 }
 
-// ---- Two-phase commit
-// ----------------------------------------------------------------------------
+// ---- Two-phase commit ---------------------------------------------------------------------------
 
 Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, CommandResult* result) {
   const PreparedTx* const known = txs_.Find(prepare.tx_id);

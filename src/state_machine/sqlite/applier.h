@@ -1,4 +1,4 @@
-// Applier: applies log entries to the data base, many in one SQLite transaction.
+// Applier: applies log entries to the database, many in one SQLite transaction.
 //
 // What an entry does must not depend on which entries share its transaction. So each command has
 // its own savepoint, or runs as if it had (deferred foreign keys and full-text indexes would
@@ -32,7 +32,7 @@ namespace cairn::state_machine {
 // One owner, the apply thread.
 class Applier {
  public:
-  // Opens the data base, or makes it with `founding` as its configuration at index 0.
+  // Opens the database, or makes it with `founding` as its configuration at index 0.
   // FAILED_PRECONDITION if the file is not one of Cairn's or of a newer format; then it was not
   // touched.
   static Result<std::unique_ptr<Applier>> Open(const Storage& storage, const std::string& path,
@@ -40,8 +40,8 @@ class Applier {
                                                const raft::Configuration& founding);
 
   // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
-  // one left nothing; but this Applier is broken: all later calls fail the same way, and the data
-  // base must be opened anew.
+  // one left nothing; but this Applier is broken: all later calls fail the same way, and the database
+  // must be opened anew.
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
 

@@ -1,4 +1,4 @@
-// Applier: opening a data base, and making a new one.
+// Applier: opening a database, and making a new one.
 
 #include <utility>
 

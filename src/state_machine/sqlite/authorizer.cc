@@ -10,7 +10,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Modules whose tables keep all they know in the data base.
+// Modules whose tables keep all they know in the database.
 constexpr std::string_view kModules[] = {"fts3",      "fts4",  "fts4aux",  "fts5",
                                          "fts5vocab", "rtree", "rtree_i32"};
 // Tables that show the node, the file or the connection, not the data.

@@ -20,14 +20,14 @@ Status CheckOpenFile(sqlite3* db) {
                    "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE name = '_cairn_state'),"
                    " EXISTS(SELECT 1 FROM sqlite_schema)");
   if (status.code() == StatusCode::kDataLoss) {
-    return FailedPrecondition("it is not a SQLite data base");
+    return FailedPrecondition("it is not a SQLite database");
   }
   RETURN_IF_ERROR(status);
   ASSIGN_OR_RETURN(const bool row, find.Next());
   if (!row || find.Int(1) == 0) return OkStatus();
   if (find.Int(0) == 0) {
     return FailedPrecondition(
-        "it is a SQLite data base that Cairn did not make; start on a new file and load its data");
+        "it is a SQLite database that Cairn did not make; start on a new file and load its data");
   }
   find.Finalize();
   InternalStatement format;

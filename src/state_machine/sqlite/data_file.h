@@ -15,7 +15,7 @@ namespace cairn::state_machine {
 
 inline constexpr int kDataFormat = 2;
 
-// FAILED_PRECONDITION if there is a file that is not a Cairn data base, or of another format.
+// FAILED_PRECONDITION if there is a file that is not a Cairn database, or of another format.
 // Touches nothing; no file, or an empty one, is fine.
 Status CheckDataFile(const Storage& storage, const std::string& path);
 
@@ -23,7 +23,7 @@ Status CheckDataFile(const Storage& storage, const std::string& path);
 // CheckDataFile.
 Result<LogIndex> ReadIndexOfFile(const Storage& storage, const std::string& path);
 
-// Of an open data base, as of the transaction that the connection is in.
+// Of an open database, as of the transaction that the connection is in.
 Result<AppliedState> ReadAppliedState(sqlite3* db);
 Result<raft::SnapshotMeta> ReadMeta(sqlite3* db);
 

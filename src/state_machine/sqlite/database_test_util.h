@@ -1,4 +1,4 @@
-// For the tests of this folder: a directory of their own, and a WAL data base as the writer keeps
+// For the tests of this folder: a directory of their own, and a WAL database as the writer keeps
 // it.
 #pragma once
 
@@ -47,7 +47,7 @@ class TestDatabase {
   TestDatabase(const TestDatabase&) = delete;
   TestDatabase& operator=(const TestDatabase&) = delete;
 
-  // Makes it a data base as the state machine does: WAL, and a row that says where it is.
+  // Makes it a database as the state machine does: WAL, and a row that says where it is.
   void MakeCairn() {
     Run("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
     Run("CREATE TABLE _cairn_meta(id INTEGER PRIMARY KEY CHECK(id = 1), applied, term)");
@@ -98,7 +98,7 @@ inline Result<raft::SnapshotMeta> ReadTestMeta(sqlite3* db) {
           SQLITE_OK ||
       sqlite3_step(stmt) != SQLITE_ROW) {
     sqlite3_finalize(stmt);
-    return FailedPrecondition("not a Cairn data base");
+    return FailedPrecondition("not a Cairn database");
   }
   meta.index = LogIndex(static_cast<uint64_t>(sqlite3_column_int64(stmt, 0)));
   meta.term = Term(static_cast<uint64_t>(sqlite3_column_int64(stmt, 1)));

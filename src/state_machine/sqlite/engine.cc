@@ -25,7 +25,7 @@ constexpr sqlite3_int64 kAutomergeRow = 2;
 constexpr int kBusyTimeoutMs = 5000;
 constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 
-// The limits are part of the data base's meaning: a value that one node takes, all must take.
+// The limits are part of the database's meaning: a value that one node takes, all must take.
 struct Limit {
   int id;
   int value;
@@ -34,7 +34,7 @@ constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_LENGTH, kValueBytesMax},
     // Not that of a client's text, which CheckSqlText bounds: the text of a table that ALTER TABLE
     // or CREATE TABLE AS made may be longer, and so may the statement that reads all its columns.
-    // They must be read by every node, or none opens the data base again.
+    // They must be read by every node, or none opens the database again.
     {SQLITE_LIMIT_SQL_LENGTH, kSchemaBytesMax},
     {SQLITE_LIMIT_COLUMN, 2000},
     {SQLITE_LIMIT_EXPR_DEPTH, 1000},
@@ -85,7 +85,7 @@ Status SetConfig(sqlite3* db, const Setting& setting) {
   return OkStatus();
 }
 
-// A failure that the state of the data base and the statement alone decide.
+// A failure that the state of the database and the statement alone decide.
 Status Verdict(int rc, const char* message) {
   switch (rc & 0xff) {
     case SQLITE_CONSTRAINT:
@@ -140,8 +140,7 @@ void MakePrivateFile(const std::string& path) {
 
 }  // namespace
 
-// ---- Opening
-// -------------------------------------------------------------------------------------
+// ---- Opening ------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Engine>> Engine::Open(const Storage& storage, const std::string& path,
                                              size_t cache_bytes) {
@@ -239,8 +238,7 @@ Status Engine::FixReservedObjects() {
   return zero_changes_.Prepare(db_, "DELETE FROM _cairn_state WHERE 0");
 }
 
-// ---- Batches
-// -------------------------------------------------------------------------------------
+// ---- Batches ------------------------------------------------------------------------------------
 
 Status Engine::BeginBatch() {
   schema_changed_in_batch_ = false;
@@ -277,8 +275,7 @@ Status Engine::AbandonBatch() {
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
-// ---- Commands
-// ------------------------------------------------------------------------------------
+// ---- Commands -----------------------------------------------------------------------------------
 
 Status Engine::BeginCommand(const CommandContext& context, const Statement* alone) {
   context_ = context;
@@ -350,8 +347,7 @@ Status Engine::UndoCommand() {
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
-// ---- Compiling
-// -----------------------------------------------------------------------------------
+// ---- Compiling ----------------------------------------------------------------------------------
 
 Status Engine::Compile(const Statement& statement, Program** program, Status* verdict) {
   *program = programs_.Find(statement.sql);
@@ -477,8 +473,7 @@ Status Engine::CheckProgram(const Program& program, Status* verdict) {
   return OkStatus();
 }
 
-// ---- Running
-// -------------------------------------------------------------------------------------
+// ---- Running ------------------------------------------------------------------------------------
 
 Status Engine::Run(Program* program, const Statement& statement, StatementResult* result,
                    Status* verdict) {
@@ -726,8 +721,7 @@ bool Engine::RowsExceedBudget() const {
   return rows * kOpsPerVirtualRow > context_.vdbe_ops_max;
 }
 
-// ---- Hooks
-// ---------------------------------------------------------------------------------------
+// ---- Hooks --------------------------------------------------------------------------------------
 
 int Engine::OnProgress(void* self) {
   auto* const engine = static_cast<Engine*>(self);
@@ -780,8 +774,7 @@ int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frame
   return SQLITE_OK;
 }
 
-// ---- The file
-// ------------------------------------------------------------------------------------
+// ---- The file -----------------------------------------------------------------------------------
 
 Result<bool> Engine::Checkpoint() {
   int frames = 0;

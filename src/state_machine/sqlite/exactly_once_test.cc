@@ -268,8 +268,7 @@ TEST(ExactlyOnce, ASessionThatNeverAcknowledgesStaysBounded) {
   replicas.Check();
 }
 
-// ---- Versions
-// ------------------------------------------------------------------------------------
+// ---- Versions -----------------------------------------------------------------------------------
 
 // Found by fuzzing: after a restart they stood before all others of the session, which were not
 // found any more, so that a retry was applied again, on the restarted node alone.

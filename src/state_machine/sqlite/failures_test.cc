@@ -360,8 +360,7 @@ TEST(Failures, AVirtualTableWrittenWithRecursionIsRefused) {
   replicas.Check();
 }
 
-// ---- What is refused for good
-// --------------------------------------------------------------------
+// ---- What is refused for good -------------------------------------------------------------------
 
 TEST(Authorizer, RefusesWhatIsNotReplicated) {
   Replicas replicas(/*restarts=*/false);

@@ -58,7 +58,7 @@ class TemporaryFile final : public File {
 
 }  // namespace
 
-// What the connections to one data base file have in common.
+// What the connections to one database file have in common.
 struct FileSystemVfs::Shared {
   // The lock on the file: any number may read it; one at a time prepares to write (`reserved`),
   // keeps new readers out (`pending`), writes (`exclusive`).
@@ -76,7 +76,7 @@ struct FileSystemVfs::Shared {
 
 class FileSystemVfs::OpenFile {
  public:
-  // `shared` is null but for data base files. `new_name`: the first Sync makes the name durable.
+  // `shared` is null but for database files. `new_name`: the first Sync makes the name durable.
   OpenFile(FileSystemVfs& vfs, std::unique_ptr<File> file, std::string path,
            std::shared_ptr<Shared> shared, bool new_name)
       : vfs_(vfs),
@@ -143,8 +143,7 @@ class FileSystemVfs::OpenFile {
   std::array<bool, kShmLocks> shm_reading_{};
 };
 
-// ---- Locks on the file
-// ---------------------------------------------------------------------------
+// ---- Locks on the file --------------------------------------------------------------------------
 
 int FileSystemVfs::OpenFile::Lock(int level) {
   if (shared_ == nullptr || level_ >= level) return SQLITE_OK;
@@ -191,8 +190,7 @@ bool FileSystemVfs::OpenFile::ReservedByAny() {
   return shared_->reserved != nullptr || shared_->pending != nullptr;
 }
 
-// ---- Shared memory
-// -------------------------------------------------------------------------------
+// ---- Shared memory ------------------------------------------------------------------------------
 
 int FileSystemVfs::OpenFile::ShmMap(int region, int region_bytes, bool extend,
                                     void volatile** out) {
@@ -253,8 +251,7 @@ int FileSystemVfs::OpenFile::ShmUnmap() {
   return SQLITE_OK;
 }
 
-// ---- SQLite's view of a file
-// ---------------------------------------------------------------------
+// ---- SQLite's view of a file --------------------------------------------------------------------
 
 struct FileSystemVfs::Handle {
   sqlite3_file base;
@@ -305,8 +302,7 @@ const sqlite3_io_methods* FileSystemVfs::Methods() {
   return &kMethods;
 }
 
-// ---- The VFS
-// -------------------------------------------------------------------------------------
+// ---- The VFS ------------------------------------------------------------------------------------
 
 FileSystemVfs::FileSystemVfs(FileSystem& fs, Clock& clock, uint64_t seed)
     : fs_(fs), clock_(clock), name_(NextName()), rng_(seed) {

@@ -1,9 +1,9 @@
-// FileSystemVfs: lets SQLite live on a cairn::FileSystem, so that a whole data base can run on
+// FileSystemVfs: lets SQLite live on a cairn::FileSystem, so that a whole database can run on
 // virtual disks that lose, tear and refuse writes.
 //
 // In production SQLite uses its own VFS of the operating system; this one is for the simulator and
 // for tests. What SQLite's processes share through the system, the connections of one FileSystemVfs
-// share in its memory: the locks on the data base file, and the index of the WAL (there is no
+// share in its memory: the locks on the database file, and the index of the WAL (there is no
 // `-shm` file). One FileSystemVfs is thus what one process is: after a crash of the virtual machine
 // make a new one. Temporary files (spilled sorts and savepoints) are memory, too.
 #pragma once
@@ -65,7 +65,7 @@ class FileSystemVfs {
   sqlite3_vfs vfs_{};
   std::mutex mutex_;  // guards all below, the contents of every Shared included
   Rng rng_;
-  std::map<std::string, std::weak_ptr<Shared>> shared_;  // of the data base files that are open
+  std::map<std::string, std::weak_ptr<Shared>> shared_;  // of the database files that are open
 };
 
 }  // namespace cairn::state_machine

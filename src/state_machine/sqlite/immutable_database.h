@@ -1,4 +1,4 @@
-// Reading a data base file that nobody writes, without leaving anything beside it.
+// Reading a database file that nobody writes, without leaving anything beside it.
 #pragma once
 
 #include <sqlite3.h>

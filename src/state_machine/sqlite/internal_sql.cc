@@ -47,7 +47,7 @@ Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing) {
   if (error != 0) message += std::string(", ") + std::strerror(error);
   message += ")";
   switch (rc & 0xff) {
-    // SQLITE_FULL is told of writes to the data base and the WAL alone. A shared memory that can
+    // SQLITE_FULL is told of writes to the database and the WAL alone. A shared memory that can
     // not grow is an I/O error; taken for one, it would be met by asking for a snapshot, which
     // needs yet more space.
     case SQLITE_IOERR:

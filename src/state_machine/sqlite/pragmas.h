@@ -1,4 +1,4 @@
-// Which PRAGMAs clients may use. All others act on one connection or one file, not on the data base
+// Which PRAGMAs clients may use. All others act on one connection or one file, not on the database
 // that is replicated.
 #pragma once
 
@@ -8,7 +8,7 @@ namespace cairn::state_machine {
 
 enum class PragmaUse {
   kRead,     // reports something; part of a query
-  kWrite,    // changes the replicated data base; part of Execute
+  kWrite,    // changes the replicated database; part of Execute
   kRefused,  // changes what is local, or is unknown
 };
 

@@ -27,7 +27,7 @@ struct Program {
   std::vector<Column> columns;   // of RETURNING
   size_t columns_bytes = 0;      // of their names and types
   bool touches_virtual = false;  // its budget is not counted
-  // Where the sequences of the tables that it writes are kept: the data base's first. Filled at the
+  // Where the sequences of the tables that it writes are kept: the database's first. Filled at the
   // first use; stable, see Versions.
   std::vector<struct VersionCounter*> counters;
 };

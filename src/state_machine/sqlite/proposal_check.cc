@@ -24,7 +24,7 @@ bool EndsWith(std::string_view text, std::string_view suffix) {
 }
 
 // Errors of SQLite's tokenizer and grammar, which knows no schema. Any other error might be cured
-// by another state of the data base, or is at least decided alike by all members when they apply
+// by another state of the database, or is at least decided alike by all members when they apply
 // it.
 bool IsSyntaxError(std::string_view message) {
   return (StartsWith(message, "near \"") && EndsWith(message, "\": syntax error")) ||

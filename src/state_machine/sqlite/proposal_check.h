@@ -1,4 +1,4 @@
-// ProposalChecker: refuses, before it reaches the log, what no state of the data base could make
+// ProposalChecker: refuses, before it reaches the log, what no state of the database could make
 // valid.
 //
 // It must not know the schema: this node may be behind, and what fails against an older schema may
@@ -31,11 +31,10 @@ class ProposalChecker {
   ProposalChecker& operator=(const ProposalChecker&) = delete;
 
   // INVALID_ARGUMENT   no or several statements, syntax, a read (use Query), transaction
-  // statements,
-  //                    parameters that do not fit the text, invalid UTF-8, ids or sizes out of
-  //                    bounds
+  //                    statements, parameters that do not fit the text, invalid UTF-8, ids or
+  //                    sizes out of bounds
   // PERMISSION_DENIED  what is never replicated: ATTACH, VACUUM, TEMP objects, load_extension,
-  // PRAGMAs
+  //                    PRAGMAs
   Status Check(const Command& command);
 
  private:

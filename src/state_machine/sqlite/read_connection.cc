@@ -28,8 +28,7 @@ bool EqualIgnoringCase(const char* a, const char* b) {
 
 }  // namespace
 
-// ---- StatementCache
-// ------------------------------------------------------------------------------
+// ---- StatementCache -----------------------------------------------------------------------------
 
 PreparedRead* StatementCache::Find(const std::string& sql) {
   const auto it = by_sql_.find(sql);
@@ -56,8 +55,7 @@ void StatementCache::Clear() {
   lru_.clear();
 }
 
-// ---- ReadConnection: opening and closing
-// ---------------------------------------------------------
+// ---- ReadConnection: opening and closing --------------------------------------------------------
 
 ReadConnection::ReadConnection(const ReadPoolOptions& options, Clock& clock)
     : options_(options),
@@ -118,8 +116,7 @@ void ReadConnection::Interrupt() {
   if (db_ != nullptr) sqlite3_interrupt(db_);
 }
 
-// ---- Transactions
-// --------------------------------------------------------------------------------
+// ---- Transactions -------------------------------------------------------------------------------
 
 Status ReadConnection::Run(const char* sql) {
   ASSIGN_OR_RETURN(PreparedRead * read, Prepare(sql, /*internal=*/true));
@@ -143,8 +140,7 @@ void ReadConnection::Finish() {
   if (!committed || broken_) Close();
 }
 
-// ---- Statements
-// ----------------------------------------------------------------------------------
+// ---- Statements ---------------------------------------------------------------------------------
 
 Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool internal) {
   StatementCache& cache = internal ? internal_statements_ : client_statements_;
@@ -229,14 +225,13 @@ ColumnsPtr ReadConnection::Columns(PreparedRead* read) {
   return read->columns;
 }
 
-// ---- What ends a query, and what it may not do
-// ---------------------------------------------------
+// ---- What ends a query, and what it may not do --------------------------------------------------
 
 Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started) const {
   switch (end.load(std::memory_order_acquire)) {
     case ViewEnd::kNone: break;
     case ViewEnd::kDrained:
-      return Unavailable("the data base is being replaced by a snapshot; open another view");
+      return Unavailable("the database is being replaced by a snapshot; open another view");
     case ViewEnd::kTooOld: return Aborted("the view was held open too long; open another one");
   }
   const SteadyTime now = clock_.SteadyNow();

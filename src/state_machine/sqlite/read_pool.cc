@@ -24,8 +24,7 @@ class OneRow final : public RowSink {
 
 }  // namespace
 
-// ---- ReadTransaction
-// -----------------------------------------------------------------------------
+// ---- ReadTransaction ----------------------------------------------------------------------------
 
 ReadTransaction::ReadTransaction(ReadPool* pool, ReadConnection* connection, SteadyTime opened)
     : pool_(pool), connection_(connection), opened_(opened) {}
@@ -53,7 +52,7 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
   OneRow applied;
   RETURN_IF_ERROR(Run(Statement{applied_sql, {}, {}}, limits, /*internal=*/true, &applied));
   if (applied.row().size() != 1 || !std::holds_alternative<int64_t>(applied.row()[0])) {
-    return Internal("the data base does not say what index it is at");
+    return Internal("the database does not say what index it is at");
   }
   applied_ = LogIndex(static_cast<uint64_t>(std::get<int64_t>(applied.row()[0])));
   return OkStatus();
@@ -105,8 +104,7 @@ Status ReadTransaction::Run(const Statement& statement, const QueryLimits& limit
   return status;
 }
 
-// ---- ReadPool
-// ------------------------------------------------------------------------------------
+// ---- ReadPool -----------------------------------------------------------------------------------
 
 ReadPool::ReadPool(ReadPoolOptions options, Clock& clock)
     : options_(std::move(options)), clock_(clock) {
@@ -127,7 +125,7 @@ Result<ReadConnection*> ReadPool::Take(SteadyTime timeout) {
            (!free_.empty() || connections_.size() < static_cast<size_t>(options_.readers_max));
   };
   if (!changed_.wait_for(lock, timeout, available)) {
-    if (drained_) return Unavailable("the data base is being replaced by a snapshot");
+    if (drained_) return Unavailable("the database is being replaced by a snapshot");
     return ResourceExhausted("all " + std::to_string(options_.readers_max) + " readers are in use");
   }
   ReadConnection* connection = nullptr;

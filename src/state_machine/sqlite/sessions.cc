@@ -108,8 +108,7 @@ uint64_t OperationHash(const Operation& operation) {
   return hasher.Finish();
 }
 
-// ---- Opening
-// -------------------------------------------------------------------------------------
+// ---- Opening ------------------------------------------------------------------------------------
 
 Status Sessions::Open(sqlite3* db) {
   InternalStatement read;
@@ -244,8 +243,7 @@ void Sessions::Index() {
   for (auto it = by_use_.begin(); it != by_use_.end(); ++it) (*it)->place = it;
 }
 
-// ---- Commands
-// ------------------------------------------------------------------------------------
+// ---- Commands -----------------------------------------------------------------------------------
 
 void Sessions::Expire(uint64_t lease_ms) {
   while (!by_use_.empty()) {
@@ -476,8 +474,7 @@ void Sessions::Remove(Session* session) {
   by_name_.erase(std::string(session->name));
 }
 
-// ---- Batches
-// -------------------------------------------------------------------------------------
+// ---- Batches ------------------------------------------------------------------------------------
 
 void Sessions::BeginBatch(uint64_t first_number) { first_number_ = first_number; }
 

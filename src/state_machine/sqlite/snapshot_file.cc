@@ -211,7 +211,7 @@ Result<std::shared_ptr<SnapshotCopy>> SnapshotStore::MakeAt(const std::string& p
     RETURN_IF_ERROR(Exec(source.get(), "BEGIN; SELECT 1 FROM sqlite_schema"));
     ASSIGN_OR_RETURN(const raft::SnapshotMeta now, options_.read_meta(source.get()));
     if (now.index < index_min) {
-      return FailedPrecondition("the data base is at index " + ToString(now.index) +
+      return FailedPrecondition("the database is at index " + ToString(now.index) +
                                 ", not yet at " + ToString(index_min));
     }
     RETURN_IF_ERROR(CheckSpace(source.get()));

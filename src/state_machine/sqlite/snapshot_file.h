@@ -1,4 +1,4 @@
-// SnapshotStore: makes consistent copies of the live data base for peers that are behind the log.
+// SnapshotStore: makes consistent copies of the live database for peers that are behind the log.
 //
 // The copy is made page by page, from a read transaction, so writes go on meanwhile, and memory
 // stays at two page caches however large the file is. VACUUM INTO would be shorter to write and
@@ -21,7 +21,7 @@
 
 namespace cairn::state_machine {
 
-// Reads from an open data base what it says of itself. An error if it is not one of Cairn's.
+// Reads from an open database what it says of itself. An error if it is not one of Cairn's.
 using ReadSnapshotMeta = std::function<Result<raft::SnapshotMeta>(sqlite3*)>;
 
 struct SnapshotStoreOptions {
@@ -50,7 +50,7 @@ class SnapshotStore {
 
   // The kept copy if its index is at or past `index_min`, else a new one as of now (which then is
   // kept). Long; one copy is made at a time, others wait and share it. RESOURCE_EXHAUSTED without
-  // the space, CANCELLED after Stop, FAILED_PRECONDITION if the data base has not reached
+  // the space, CANCELLED after Stop, FAILED_PRECONDITION if the database has not reached
   // `index_min`.
   Result<std::shared_ptr<SnapshotReader>> Acquire(LogIndex index_min);
 

@@ -63,15 +63,15 @@ Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
 
 bool IsDamage(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
 
-// A damaged data base is what its replacement is for. It goes before its WAL does: without the WAL
+// A damaged database is what its replacement is for. It goes before its WAL does: without the WAL
 // it might open, as a state that never was; and a WAL without its file is deleted by SQLite.
 Status RemoveDamaged(FileSystem& fs, const std::string& db_path, const Status& damage) {
-  LOG_WARN("the old data base is damaged and is replaced: {}", damage.message());
+  LOG_WARN("the old database is damaged and is replaced: {}", damage.message());
   RETURN_IF_ERROR(fs.Remove(db_path));
   return fs.SyncDirectory(ParentOf(db_path));
 }
 
-// Moves the whole WAL into the file and syncs it, so that the file alone is the old data base.
+// Moves the whole WAL into the file and syncs it, so that the file alone is the old database.
 Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
   ASSIGN_OR_RETURN(const bool exists, fs.Exists(db_path));
   if (!exists) return OkStatus();

@@ -1,5 +1,5 @@
-// Puts a received copy in the place of the data base, so that a crash at any moment leaves either
-// the old data base or the new one.
+// Puts a received copy in the place of the database, so that a crash at any moment leaves either
+// the old database or the new one.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ namespace cairn::state_machine {
 // durable, before the new file appears under that name.
 enum class InstallStep {
   kVerified,         // the copy is what the meta says; it is on stable storage
-  kClosed,           // the caller closed every connection to the data base
+  kClosed,           // the caller closed every connection to the database
   kCheckpointed,     // the old file alone holds all of the old data
   kWalRemoved,       // `-wal` is gone
   kShmRemoved,       // `-shm` is gone
@@ -48,7 +48,7 @@ Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::S
 
 // The copy is one that CheckSnapshotFile found right. DATA_LOSS if it can not be read as far as its
 // meta, FAILED_PRECONDITION if that is not `meta`; then nothing was touched and no connection was
-// closed. After any other error the data base is the old or the new one, whole: the caller reopens
+// closed. After any other error the database is the old or the new one, whole: the caller reopens
 // it and looks. An old one that SQLite finds damaged does not stand in the way; in its case there
 // may be none.
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install);

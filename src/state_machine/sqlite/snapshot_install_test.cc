@@ -56,7 +56,7 @@ class SnapshotInstallTest : public testing::Test {
     };
   }
 
-  // The file of the new data base, in WAL mode as a copy of a live one is, without anything beside
+  // The file of the new database, in WAL mode as a copy of a live one is, without anything beside
   // it.
   void MakeCopy() {
     TestDatabase made(copy_);
@@ -64,7 +64,7 @@ class SnapshotInstallTest : public testing::Test {
     made.Run("CREATE TABLE t(name); INSERT INTO t VALUES('new')");
     made.SetApplied(50, 4);
   }
-  // The old data base, with most of what it holds still in its WAL. Closing its last connection
+  // The old database, with most of what it holds still in its WAL. Closing its last connection
   // would empty the WAL, so the writer's files are copied while it is open, as kill -9 leaves them.
   void MakeOld() {
     const std::string live = directory_ / "live";

@@ -256,7 +256,7 @@ void SqliteStateMachine::Publish() {
 Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
                                  const raft::Configuration& config, LogIndex config_index,
                                  const std::function<void(EntryResults)>& on_results) {
-  if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  if (applier_ == nullptr) return FailedPrecondition("the database is not open");
   RETURN_IF_ERROR(trouble_);
   Status status = applier_->Apply(entries, config, config_index, [&](EntryResults results) {
     // The first result of a SQLite transaction comes right after its commit.
@@ -287,7 +287,7 @@ void SqliteStateMachine::BeginDigest() {
 }
 
 Result<std::unique_ptr<StateScan>> SqliteStateMachine::ScanFrom(bool is_digest_entry) {
-  if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  if (applier_ == nullptr) return FailedPrecondition("the database is not open");
   ScanSetup setup;
   setup.index = applier_->applied().index;
   setup.is_digest_entry = is_digest_entry;
@@ -304,7 +304,7 @@ Result<std::unique_ptr<StateScan>> SqliteStateMachine::ScanFrom(bool is_digest_e
 }
 
 Status SqliteStateMachine::Checkpoint() {
-  if (applier_ == nullptr) return FailedPrecondition("the data base is not open");
+  if (applier_ == nullptr) return FailedPrecondition("the database is not open");
   if (trouble_.ok()) trouble_ = MoveWal();
   return trouble_;
 }
@@ -354,7 +354,7 @@ Status SqliteStateMachine::Reopen() {
     const uint64_t index = applier_->applied().index.value();
     const Result<bool> all_moved = applier_->engine().Checkpoint();
     status = all_moved.status();
-    if (status.ok() && !*all_moved) status = Unavailable("another process reads the data base");
+    if (status.ok() && !*all_moved) status = Unavailable("another process reads the database");
     if (status.ok()) durable_index_.store(index);
   }
   if (status.ok()) {

@@ -26,12 +26,12 @@ struct SqliteOptions {
 };
 
 // Opens the file, or makes it with `founding` as its configuration at index 0. A file that is not a
-// Cairn data base, or of a newer format, is FAILED_PRECONDITION and is not touched.
+// Cairn database, or of a newer format, is FAILED_PRECONDITION and is not touched.
 Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions& options,
                                                              const raft::Configuration& founding);
 
-// The applied index in the file of a data base that nobody has open; 0 if there is no file, or an
-// empty one. FAILED_PRECONDITION if it is not a Cairn data base, or of a newer format. Nothing is
+// The applied index in the file of a database that nobody has open; 0 if there is no file, or an
+// empty one. FAILED_PRECONDITION if it is not a Cairn database, or of a newer format. Nothing is
 // touched, nor made beside it.
 Result<LogIndex> IndexOfFile(const std::string& path);
 

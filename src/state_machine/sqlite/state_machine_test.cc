@@ -197,7 +197,7 @@ TEST(SqliteStateMachine, ADamagedSnapshotChangesNothing) {
   Replicas replicas(/*restarts=*/false);
   replicas.Must("CREATE TABLE t(x)");
   const std::string copy = replicas.first().directory() / "incoming";
-  { std::ofstream(copy) << "not a data base"; }
+  { std::ofstream(copy) << "not a database"; }
   raft::SnapshotMeta meta;
   meta.index = LogIndex(9);
   EXPECT_FALSE(replicas.first().machine().InstallSnapshot(copy, meta).ok());

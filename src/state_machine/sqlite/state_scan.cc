@@ -17,7 +17,7 @@ constexpr int kRowsBetweenLooks = 64;
 constexpr const char* kScanPragmas = "PRAGMA cache_size = -1024; PRAGMA query_only = ON; BEGIN";
 
 Status ScanTrouble(sqlite3* db, int rc, const std::string& table) {
-  if ((rc & 0xff) == SQLITE_INTERRUPT) return Cancelled("the data base is being closed");
+  if ((rc & 0xff) == SQLITE_INTERRUPT) return Cancelled("the database is being closed");
   return SqliteTrouble(db, rc, "read table " + table);
 }
 
@@ -70,8 +70,7 @@ Status CheckNoneIsLost(Sums sums, const std::vector<TableShape>& shapes) {
 
 }  // namespace
 
-// ---- ScanConnection
-// ------------------------------------------------------------------------------
+// ---- ScanConnection -----------------------------------------------------------------------------
 
 Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex index) {
   const std::lock_guard lock(mutex);
@@ -87,7 +86,7 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
   RETURN_IF_ERROR(read.Prepare(db, "SELECT applied_index FROM _cairn_state"));
   ASSIGN_OR_RETURN(const bool row, read.Next());
   if (!row || LogIndex(read.Uint(0)) != index) {
-    return Internal("the data base is at another index than its writer");
+    return Internal("the database is at another index than its writer");
   }
   read.Finalize();
   const std::lock_guard interrupting(interrupt_mutex_);
@@ -98,7 +97,7 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
 // SQLite ends a transaction by itself when a read in it fails: what is read next is a later state,
 // and would be taken for damage.
 Status ScanConnection::CheckPinned() const {
-  if (db == nullptr) return Cancelled("the data base was closed");
+  if (db == nullptr) return Cancelled("the database was closed");
   if (sqlite3_get_autocommit(db) != 0) return Aborted("the state was let go after a failed read");
   return OkStatus();
 }
@@ -113,8 +112,7 @@ void ScanConnection::Close() {
   sqlite3_close(std::exchange(db, nullptr));
 }
 
-// ---- DataScan
-// ------------------------------------------------------------------------------------
+// ---- DataScan -----------------------------------------------------------------------------------
 
 DataScan::DataScan(ScanSetup setup, std::shared_ptr<ScanConnection> connection)
     : setup_(std::move(setup)),
@@ -237,8 +235,7 @@ Status DataScan::Compare() {
   return OkStatus();
 }
 
-// ---- A whole file
-// --------------------------------------------------------------------------------
+// ---- A whole file -------------------------------------------------------------------------------
 
 Status CheckSums(sqlite3* db) {
   InternalStatement find;

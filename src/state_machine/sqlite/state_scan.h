@@ -1,4 +1,4 @@
-// DataScan: one state of the data base, held by a read transaction of its own, to make its digest
+// DataScan: one state of the database, held by a read transaction of its own, to make its digest
 // and to compare what lies in the file with the sums that were kept while it was written.
 #pragma once
 
@@ -89,7 +89,7 @@ class DataScan final : public StateScan {
   RowSum sum_;     // of the rows read of shapes_[at_]
 };
 
-// The rows of all the clients' tables of an open data base are those that its sums say. DATA_LOSS
+// The rows of all the clients' tables of an open database are those that its sums say. DATA_LOSS
 // if not. A file from before there were sums passes.
 Status CheckSums(sqlite3* db);
 

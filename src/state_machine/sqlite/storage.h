@@ -1,4 +1,4 @@
-// Where the files of a data base are.
+// Where the files of a database are.
 #pragma once
 
 #include "base/file_system.h"

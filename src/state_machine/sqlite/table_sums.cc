@@ -9,8 +9,7 @@ const char* const TableSums::kSchema =
     "CREATE TABLE IF NOT EXISTS _cairn_digest(name TEXT PRIMARY KEY, a INTEGER NOT NULL,"
     " b INTEGER NOT NULL) WITHOUT ROWID";
 
-// ---- Opening
-// -------------------------------------------------------------------------------------
+// ---- Opening ------------------------------------------------------------------------------------
 
 Status TableSums::Open(sqlite3* db) {
   InternalStatement find;
@@ -44,8 +43,7 @@ void TableSums::Close() {
   db_ = nullptr;
 }
 
-// ---- Rows
-// ----------------------------------------------------------------------------------------
+// ---- Rows ---------------------------------------------------------------------------------------
 
 TableSums::Table* TableSums::Find(const char* name) {
   const auto it = tables_.find(std::string_view(name));
@@ -159,8 +157,7 @@ bool TableSums::HashNew(const Table& table, int operation, int64_t rowid, uint64
   return true;
 }
 
-// ---- The schema
-// ----------------------------------------------------------------------------------
+// ---- The schema ---------------------------------------------------------------------------------
 
 Status TableSums::FollowSchema() { return TakeShapes(/*follow=*/true); }
 Status TableSums::ReadSchema() { return TakeShapes(/*follow=*/false); }
@@ -204,8 +201,7 @@ Status TableSums::TakeShapes(bool follow) {
   return OkStatus();
 }
 
-// ---- Commands and batches
-// ------------------------------------------------------------------------
+// ---- Commands and batches -----------------------------------------------------------------------
 
 void TableSums::BeginCommand() {
   touched_by_command_.clear();

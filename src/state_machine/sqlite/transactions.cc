@@ -46,7 +46,7 @@ std::string FirstCommon(const std::set<std::string>& a, const std::set<std::stri
 }
 
 Status Held(const std::string& table, const PreparedTx& tx) {
-  return Aborted((table.empty() ? "the data base" : "table " + table) +
+  return Aborted((table.empty() ? "the database" : "table " + table) +
                  " is held by the prepared transaction '" + tx.id +
                  "'; try again when it has ended");
 }
@@ -75,8 +75,7 @@ TxInfo MakeTxInfo(int64_t state, int64_t statements, int64_t number, int64_t dea
   return info;
 }
 
-// ---- Opening
-// -------------------------------------------------------------------------------------
+// ---- Opening ------------------------------------------------------------------------------------
 
 Status Transactions::Open(sqlite3* db) {
   RETURN_IF_ERROR(Load(db));
@@ -163,8 +162,7 @@ Status Transactions::BatchUndone(sqlite3* db) {
   return Load(db);
 }
 
-// ---- Questions
-// -----------------------------------------------------------------------------------
+// ---- Questions ----------------------------------------------------------------------------------
 
 const PreparedTx* Transactions::Find(const std::string& id) const {
   const auto it = txs_.find(id);
@@ -193,8 +191,7 @@ Status Transactions::CheckConflicts(const ProgramFacts& facts, const std::string
   return OkStatus();
 }
 
-// ---- Changes
-// -------------------------------------------------------------------------------------
+// ---- Changes ------------------------------------------------------------------------------------
 
 Status Transactions::WriteTx(const PreparedTx& tx) {
   changed_ = true;

@@ -104,7 +104,7 @@ class Transactions {
   InternalStatement remove_statements_;
 };
 
-// Reads the state of a transaction from an open data base by this one statement, ?1 being the id:
+// Reads the state of a transaction from an open database by this one statement, ?1 being the id:
 // columns state, statements, number, deadline.
 extern const char* const kTransactionInfoSql;
 TxInfo MakeTxInfo(int64_t state, int64_t statements, int64_t number, int64_t deadline_lease_ms);

@@ -1,7 +1,7 @@
-// Versions: internal write sequences, one for the data base and one for each table, by which
+// Versions: internal write sequences, one for the database and one for each table, by which
 // clients compare nodes without a version column in their own tables.
 //
-// A statement that succeeds adds 1 to the data base's and to that of each table its program may
+// A statement that succeeds adds 1 to the database's and to that of each table its program may
 // write (triggers and cascades included), also if it changed no row; CREATE, ALTER and DROP TABLE
 // write the table they name. DROP keeps a sequence, so that a table made anew goes on from there;
 // RENAME moves it.
@@ -20,7 +20,7 @@
 namespace cairn::state_machine {
 
 struct VersionCounter {
-  std::string name;  // in lower case; empty: the data base
+  std::string name;  // in lower case; empty: the database
   int64_t value = 0;
   int64_t in_file = 0;  // as of the last committed batch
   bool dirty = false;
@@ -35,7 +35,7 @@ class Versions {
   Status Open(sqlite3* db);
   void Close();
 
-  // Of a table, by its name in lower case; of the data base for "". Made at 0 if missing.
+  // Of a table, by its name in lower case; of the database for "". Made at 0 if missing.
   VersionCounter* Counter(const std::string& lower_name);
   void Add(VersionCounter* counter, int64_t n);
   // The table has another name from now on.
