@@ -42,6 +42,18 @@ enum class Outcome : uint8_t {
 
 const char* OutcomeName(Outcome outcome);
 
+// Why, where a program must tell apart what a code puts together. Messages are for people alone:
+// no program compares them. Replicated and sent to clients: numbers are never given again.
+enum class Reason : uint8_t {
+  kNone = 0,
+  kSessionExpired = 1,     // the cluster does not know the session that names the request
+  kResultTooLarge = 2,     // of a read: does not fit one message, but can be read as a stream
+  kConnectionRefused = 3,  // the host is there, and nothing listens at the port
+};
+inline constexpr Reason kReasonLast = Reason::kConnectionRefused;
+
+const char* ReasonName(Reason reason);
+
 // Where the leader is, as far as the answering node knows. An empty address: no leader known.
 struct LeaderHint {
   uint64_t node_id = 0;
@@ -59,11 +71,16 @@ class [[nodiscard]] Status {
   StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
   Outcome outcome() const { return outcome_; }
+  Reason reason() const { return reason_; }
   const std::optional<LeaderHint>& leader_hint() const { return leader_hint_; }
 
   // Builders: `return Unavailable("no leader").With(Outcome::kNotApplied);`
   Status With(Outcome outcome) && {
     outcome_ = outcome;
+    return std::move(*this);
+  }
+  Status With(Reason reason) && {
+    reason_ = reason;
     return std::move(*this);
   }
   Status With(LeaderHint hint) && {
@@ -81,6 +98,7 @@ class [[nodiscard]] Status {
  private:
   StatusCode code_ = StatusCode::kOk;
   Outcome outcome_ = Outcome::kNone;
+  Reason reason_ = Reason::kNone;
   std::string message_;
   std::optional<LeaderHint> leader_hint_;
 };

@@ -40,6 +40,16 @@ const char* OutcomeName(Outcome outcome) {
   return "unknown";
 }
 
+const char* ReasonName(Reason reason) {
+  switch (reason) {
+    case Reason::kNone: return "none";
+    case Reason::kSessionExpired: return "session expired";
+    case Reason::kResultTooLarge: return "result too large";
+    case Reason::kConnectionRefused: return "connection refused";
+  }
+  return "none";
+}
+
 Status Status::Prefixed(const std::string& context) && {
   message_ = context + ": " + message_;
   return std::move(*this);

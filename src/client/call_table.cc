@@ -284,16 +284,8 @@ std::string CallTable::Endpoint() {
   return channel_ != nullptr ? channel_->endpoint() : options_.endpoints[next_endpoint_];
 }
 
-bool IsResultTooLarge(const Status& status) {
-  return status.code() == StatusCode::kResourceExhausted &&
-         status.message().rfind("the result is larger than", 0) == 0;
-}
+bool IsResultTooLarge(const Status& status) { return status.reason() == Reason::kResultTooLarge; }
 
-bool IsSessionExpired(const Status& status) {
-  // A trigger may say the same words; but then the write has been through the log.
-  return status.code() == StatusCode::kFailedPrecondition &&
-         status.outcome() == Outcome::kNotApplied &&
-         status.message().rfind("session expired", 0) == 0;
-}
+bool IsSessionExpired(const Status& status) { return status.reason() == Reason::kSessionExpired; }
 
 }  // namespace cairn::client

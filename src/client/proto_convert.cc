@@ -16,12 +16,18 @@ Outcome OutcomeFromProto(v1::Outcome outcome) {
   }
 }
 
+Reason ReasonFromProto(int reason) {
+  const bool known = reason >= 0 && reason <= static_cast<int>(kReasonLast);
+  return known ? static_cast<Reason>(reason) : Reason::kNone;
+}
+
 Status MakeStatus(int code, std::string message, const v1::ErrorDetail& detail) {
   if (code <= 0 || code > static_cast<int>(StatusCode::kUnauthenticated)) {
     return Status(StatusCode::kUnknown, std::move(message)).With(Outcome::kUnknown);
   }
   Status status = Status(static_cast<StatusCode>(code), std::move(message))
-                      .With(OutcomeFromProto(detail.outcome()));
+                      .With(OutcomeFromProto(detail.outcome()))
+                      .With(ReasonFromProto(detail.reason()));
   if (detail.leader_address().empty()) return status;
   return std::move(status).With(LeaderHint{detail.leader_node_id(), detail.leader_address()});
 }
@@ -140,6 +146,7 @@ StatementResult FromProto(v1::StatementResult* result) {
 
 void ToProto(const Status& status, v1::ErrorDetail* out) {
   out->set_outcome(static_cast<v1::Outcome>(status.outcome()));
+  out->set_reason(static_cast<v1::Reason>(status.reason()));
   if (status.leader_hint()) {
     out->set_leader_node_id(status.leader_hint()->node_id);
     out->set_leader_address(status.leader_hint()->address);

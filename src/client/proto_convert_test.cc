@@ -47,6 +47,19 @@ TEST(ProtoConvert, AnErrorOfNoKnownCodeIsNeverTakenForSuccess) {
   }
 }
 
+TEST(ProtoConvert, AReasonCrossesTheWireAndOneThatIsNotKnownIsNone) {
+  const Status status =
+      FailedPrecondition("gone").With(Outcome::kNotApplied).With(Reason::kSessionExpired);
+  v1::Error proto;
+  ToProto(status, &proto);
+  EXPECT_EQ(FromProto(proto), status);
+  for (const int reason : {-1, 200, 1 << 20}) {
+    proto.mutable_detail()->set_reason(static_cast<v1::Reason>(reason));
+    EXPECT_EQ(FromProto(proto).reason(), Reason::kNone) << reason;
+    EXPECT_EQ(FromProto(proto).code(), StatusCode::kFailedPrecondition) << reason;
+  }
+}
+
 TEST(ProtoConvert, AFailureMadeByGrpcItselfGetsTheCallersOutcome) {
   const Status status =
       FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE, "reset"), {}, Outcome::kUnknown);

@@ -29,7 +29,8 @@ class ResultSink final : public state_machine::RowSink {
     bytes_ += added->ByteSizeLong() + 4;
     if (bytes_ <= kResultBytesMax) return OkStatus();
     return ResourceExhausted("the result is larger than " + std::to_string(kResultBytesMax) +
-                             " bytes: use Query, which streams");
+                             " bytes: use Query, which streams")
+        .With(Reason::kResultTooLarge);
   }
 
  private:

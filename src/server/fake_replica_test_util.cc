@@ -99,7 +99,9 @@ CommandResult FakeState::ApplyOne(const Command& command) {
   result.index = LogIndex(index_);
   if (command.id.sequence == 1) sessions_[command.id.session] = true;
   if (!sessions_.contains(command.id.session)) {
-    result.status = FailedPrecondition("session expired").With(Outcome::kNotApplied);
+    result.status = FailedPrecondition("the session is not known")
+                        .With(Outcome::kNotApplied)
+                        .With(Reason::kSessionExpired);
     return result;
   }
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {

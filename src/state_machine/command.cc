@@ -30,6 +30,7 @@ enum class ValueTag : uint8_t { kNull = 0, kInteger = 1, kReal = 2, kText = 3, k
 
 constexpr uint8_t kResultGoneFlag = 1;
 constexpr uint8_t kLeaderHintFlag = 2;
+constexpr uint8_t kReasonFlag = 4;
 
 constexpr size_t kValueBytesMin = 1;
 constexpr size_t kNamedBytesMin = 2;      // length of the name, value
@@ -251,11 +252,21 @@ Status TakeStatus(uint8_t flags, StrictReader* in) {
   }
   Status status = Status(static_cast<StatusCode>(code), std::string(in->String(kNoLimit)))
                       .With(static_cast<Outcome>(outcome));
-  if ((flags & kLeaderHintFlag) == 0) return status;
-  LeaderHint hint;
-  hint.node_id = in->Varint();
-  hint.address = in->String(kNoLimit);
-  return std::move(status).With(std::move(hint));
+  if ((flags & kLeaderHintFlag) != 0) {
+    LeaderHint hint;
+    hint.node_id = in->Varint();
+    hint.address = in->String(kNoLimit);
+    status = std::move(status).With(std::move(hint));
+  }
+  if ((flags & kReasonFlag) != 0) {
+    const uint8_t reason = in->U8();
+    if (reason == 0 || reason > static_cast<uint8_t>(kReasonLast)) {
+      in->Refuse();
+      return {};
+    }
+    status = std::move(status).With(static_cast<Reason>(reason));
+  }
+  return status;
 }
 
 StatementResult TakeStatementResult(StrictReader* in) {
@@ -361,9 +372,11 @@ std::string EncodeCommandResult(const CommandResult& result) {
   std::string bytes;
   ByteWriter out(&bytes);
   const std::optional<LeaderHint>& hint = result.status.leader_hint();
+  const Reason reason = result.status.reason();
   out.U8(kResultFormat);
   out.U8(static_cast<uint8_t>((result.result_gone ? kResultGoneFlag : 0) |
-                              (hint.has_value() ? kLeaderHintFlag : 0)));
+                              (hint.has_value() ? kLeaderHintFlag : 0) |
+                              (reason != Reason::kNone ? kReasonFlag : 0)));
   out.U8(static_cast<uint8_t>(result.status.code()));
   out.U8(static_cast<uint8_t>(result.status.outcome()));
   out.String(result.status.message());
@@ -371,6 +384,7 @@ std::string EncodeCommandResult(const CommandResult& result) {
     out.Varint(hint->node_id);
     out.String(hint->address);
   }
+  if (reason != Reason::kNone) out.U8(static_cast<uint8_t>(reason));
   out.Varint(result.index.value());
   out.Varint(result.statements.size());
   for (const StatementResult& statement : result.statements) {
@@ -399,7 +413,7 @@ Result<CommandResult> DecodeCommandResult(std::string_view bytes) {
   }
   CommandResult result;
   const uint8_t flags = in.U8();
-  if ((flags & ~(kResultGoneFlag | kLeaderHintFlag)) != 0) in.Refuse();
+  if ((flags & ~(kResultGoneFlag | kLeaderHintFlag | kReasonFlag)) != 0) in.Refuse();
   result.result_gone = (flags & kResultGoneFlag) != 0;
   result.status = TakeStatus(flags, &in);
   result.index = LogIndex(in.Varint());

@@ -73,8 +73,10 @@ rc::Gen<Command> AnyCommand() {
 rc::Gen<CommandResult> AnyResult() {
   return rc::gen::exec([] {
     CommandResult r;
-    r.status = Status(static_cast<StatusCode>(*rc::gen::inRange(0, 17)), *Bytes())
-                   .With(static_cast<Outcome>(*rc::gen::inRange(0, 4)));
+    r.status =
+        Status(static_cast<StatusCode>(*rc::gen::inRange(0, 17)), *Bytes())
+            .With(static_cast<Outcome>(*rc::gen::inRange(0, 4)))
+            .With(static_cast<Reason>(*rc::gen::inRange(0, static_cast<int>(kReasonLast) + 1)));
     if (*rc::gen::arbitrary<bool>()) {
       r.status = std::move(r.status).With(LeaderHint{*rc::gen::arbitrary<uint64_t>(), *Bytes()});
     }
@@ -181,6 +183,19 @@ TEST(Command, EveryResultComesBackAsItWas) {
     RC_ASSERT(decoded->result_gone == result.result_gone);
     RC_ASSERT(decoded->statements == result.statements);
   }));
+}
+
+TEST(Command, AResultWithAReasonThatIsNotKnownIsRefused) {
+  CommandResult result;
+  result.status = FailedPrecondition("").With(Reason::kSessionExpired);
+  const std::string bytes = EncodeCommandResult(result);
+  ASSERT_EQ(bytes, std::string("\x01\x04\x09\x00\x00\x01\x00\x00", 8));
+  for (const uint8_t reason :
+       {uint8_t{0}, static_cast<uint8_t>(static_cast<int>(kReasonLast) + 1)}) {
+    std::string wrong = bytes;
+    wrong[5] = static_cast<char>(reason);
+    EXPECT_FALSE(DecodeCommandResult(wrong).ok()) << int{reason};
+  }
 }
 
 TEST(Command, ANotANumberAndNegativeZeroKeepTheirBits) {

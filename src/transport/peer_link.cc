@@ -27,12 +27,6 @@ constexpr milliseconds kUnreachableEvery{1000};
 // backoff, so that a link which flaps is opened no more often than one that is down.
 constexpr milliseconds kLasting = kRetryMax;
 
-// gRPC passes on the system's own words, and nothing else would tell.
-bool ConnectionRefused(const Status& status) {
-  return status.code() == StatusCode::kUnavailable &&
-         status.message().find("Connection refused") != std::string::npos;
-}
-
 }  // namespace
 
 // The gRPC side of one attempt. Kept alive by self_ until OnDone. A hold keeps OnDone away while a
@@ -243,7 +237,7 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
       last_report_ = now;
       told = groups_;
     }
-    if (!broke && ConnectionRefused(status)) told_gone = groups_;
+    if (!broke && status.reason() == Reason::kConnectionRefused) told_gone = groups_;
     news = NewsOf(status, broke);
     delay = NextDelay(status, broke && now - stream->opened >= kLasting);
   }

@@ -1,5 +1,7 @@
 #include "transport/peer_protocol.h"
 
+#include <cerrno>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -17,8 +19,11 @@ Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return OkStatus();
   const int code = status.error_code();
   const bool known = code > 0 && code <= static_cast<int>(StatusCode::kUnauthenticated);
-  return Status(known ? static_cast<StatusCode>(code) : StatusCode::kUnknown,
-                status.error_message());
+  Status out(known ? static_cast<StatusCode>(code) : StatusCode::kUnknown, status.error_message());
+  // gRPC says why a connection failed only in its message, which ends in the system's own words.
+  const bool refused = out.code() == StatusCode::kUnavailable &&
+                       out.message().find(std::strerror(ECONNREFUSED)) != std::string::npos;
+  return refused ? std::move(out).With(Reason::kConnectionRefused) : out;
 }
 
 void FillHello(const Identity& self, MemberId target, pb::Hello* out) {

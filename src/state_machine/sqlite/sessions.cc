@@ -272,7 +272,8 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
     if (id.sequence != 1) {
       return Refusal(FailedPrecondition("session expired: it is not known (any more), so whether "
                                         "this request was applied before cannot be told")
-                         .With(Outcome::kNotApplied));
+                         .With(Outcome::kNotApplied)
+                         .With(Reason::kSessionExpired));
     }
     session = Create(id.session, number);
   }
