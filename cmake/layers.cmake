@@ -7,7 +7,7 @@ target_compile_options(cairn_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -
 
 # Whose tests run under ThreadSanitizer with cmake/tsan.supp. Not node: its tests use the transport in
 # memory.
-set(CAIRN_GRPC_LAYERS transport client server tools)
+set(CAIRN_GRPC_LAYERS transport rpc client server tools)
 
 # cairn_layer(name DEPS dep... [EXCLUDE file...])
 #

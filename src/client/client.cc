@@ -9,9 +9,9 @@
 
 #include "base/clock.h"
 #include "client/call_table.h"
-#include "client/endpoint.h"
-#include "client/proto_convert.h"
 #include "client/streamed_query.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
 
 namespace cairn {
 namespace client {
@@ -24,7 +24,7 @@ ExecuteResult ToExecuteResult(Response* response) {
   out.index = response->index();
   out.result_gone = response->result_gone();
   for (v1::StatementResult& result : *response->mutable_results()) {
-    out.results.push_back(FromProto(&result));
+    out.results.push_back(rpc::FromProto(&result));
   }
   return out;
 }
@@ -32,9 +32,10 @@ ExecuteResult ToExecuteResult(Response* response) {
 QueryResult ToResult(v1::QueryResult* response) {
   QueryResult out;
   out.index = response->index();
-  for (v1::Column& column : *response->mutable_columns()) out.columns.push_back(FromProto(&column));
+  for (v1::Column& column : *response->mutable_columns())
+    out.columns.push_back(rpc::FromProto(&column));
   out.rows.reserve(static_cast<size_t>(response->rows_size()));
-  for (v1::Row& row : *response->mutable_rows()) out.rows.push_back(FromProto(&row));
+  for (v1::Row& row : *response->mutable_rows()) out.rows.push_back(rpc::FromProto(&row));
   return out;
 }
 
@@ -68,11 +69,11 @@ class ClientImpl final : public Client {
     v1::SessionRequest request;
     v1::ExecuteRequest* execute = request.mutable_execute();
     for (Statement& statement : statements) {
-      if (Status bad = CheckUtf8(statement); !bad.ok()) {
+      if (Status bad = rpc::CheckUtf8(statement); !bad.ok()) {
         done(std::move(bad).With(Outcome::kNotApplied));
         return;
       }
-      client::ToProto(std::move(statement), execute->add_statements());
+      rpc::ToProto(std::move(statement), execute->add_statements());
     }
     calls_.Start(std::move(request),
                  [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
@@ -82,12 +83,12 @@ class ClientImpl final : public Client {
   }
 
   void QueryAsync(Statement statement, QueryOptions options, Done<QueryResult> done) override {
-    if (Status bad = CheckUtf8(statement); !bad.ok()) {
+    if (Status bad = rpc::CheckUtf8(statement); !bad.ok()) {
       done(bad);
       return;
     }
     auto read = std::make_shared<Read>();
-    client::ToProto(std::move(statement), read->request.mutable_query()->mutable_statement());
+    rpc::ToProto(std::move(statement), read->request.mutable_query()->mutable_statement());
     ToProto(options, read->request.mutable_query()->mutable_read());
     read->bytes_max = options.result_bytes_max;
     read->deadline = SystemClock().SteadyNow() + options_.timeout;
@@ -97,17 +98,17 @@ class ClientImpl final : public Client {
 
   Status Prepare(const std::string& tx_id, Statement statement,
                  std::chrono::milliseconds expires_after) override {
-    if (Status bad = CheckUtf8(statement); !bad.ok()) return bad;
-    if (!IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
+    if (Status bad = rpc::CheckUtf8(statement); !bad.ok()) return bad;
+    if (!rpc::IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
     v1::SessionRequest request;
     request.mutable_prepare()->set_tx_id(tx_id);
-    client::ToProto(std::move(statement), request.mutable_prepare()->mutable_statement());
+    rpc::ToProto(std::move(statement), request.mutable_prepare()->mutable_statement());
     request.mutable_prepare()->set_tx_timeout_ms(static_cast<uint64_t>(expires_after.count()));
     return Wait(std::move(request)).status;
   }
 
   Result<ExecuteResult> Commit(const std::string& tx_id) override {
-    if (!IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
+    if (!rpc::IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
     v1::SessionRequest request;
     request.mutable_commit()->set_tx_id(tx_id);
     Answer answer = Wait(std::move(request));
@@ -116,7 +117,7 @@ class ClientImpl final : public Client {
   }
 
   Status Rollback(const std::string& tx_id) override {
-    if (!IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
+    if (!rpc::IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
     v1::SessionRequest request;
     request.mutable_rollback()->set_tx_id(tx_id);
     return Wait(std::move(request)).status;
@@ -141,7 +142,7 @@ class ClientImpl final : public Client {
     v1::SessionRequest request = read->request;
     calls_.Start(std::move(request),
                  [this, read](const Status& status, v1::SessionResponse* response) {
-                   if (IsResultTooLarge(status)) return Stream(read, status);
+                   if (status.reason() == Reason::kResultTooLarge) return Stream(read, status);
                    if (!status.ok()) return read->done(status);
                    if (response->query().ByteSizeLong() > read->bytes_max) {
                      return read->done(ResourceExhausted("the result is larger than " +
@@ -216,7 +217,7 @@ class ClientImpl final : public Client {
 Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   if (options.endpoints.empty()) return InvalidArgument("no endpoints");
   for (const std::string& endpoint : options.endpoints) {
-    RETURN_IF_ERROR(client::CheckEndpoint(endpoint));
+    RETURN_IF_ERROR(rpc::CheckEndpoint(endpoint));
   }
   if (options.timeout.count() <= 0) return InvalidArgument("the timeout must be above zero");
   if (options.inflight_max == 0) return InvalidArgument("inflight_max must be above zero");

@@ -2,14 +2,14 @@
 
 #include <utility>
 
-#include "client/endpoint.h"
-#include "client/proto_convert.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
 
 namespace cairn::client {
 
 StreamedQuery::StreamedQuery(const std::string& endpoint, v1::QueryRequest request,
                              size_t bytes_max, Done done)
-    : stub_(v1::Database::NewStub(NewChannel(endpoint))),
+    : stub_(v1::Database::NewStub(rpc::NewChannel(endpoint))),
       bytes_max_(bytes_max),
       done_(std::move(done)),
       request_(std::move(request)) {}
@@ -34,9 +34,9 @@ void StreamedQuery::OnReadDone(bool ok) {
   }
   if (response_.index() != 0) result_.index = response_.index();
   for (v1::Column& column : *response_.mutable_columns()) {
-    result_.columns.push_back(FromProto(&column));
+    result_.columns.push_back(rpc::FromProto(&column));
   }
-  for (v1::Row& row : *response_.mutable_rows()) result_.rows.push_back(FromProto(&row));
+  for (v1::Row& row : *response_.mutable_rows()) result_.rows.push_back(rpc::FromProto(&row));
   response_.Clear();
   StartRead(&response_);
 }
@@ -48,7 +48,7 @@ void StreamedQuery::OnDone(const grpc::Status& status) {
     done(ResourceExhausted("the result is larger than result_bytes_max, " +
                            std::to_string(bytes_max_) + " bytes"));
   } else if (!status.ok()) {
-    done(FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kNone));
+    done(rpc::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kNone));
   } else {
     done(std::move(result_));
   }

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "server/convert.h"
 #include "server/limits.h"
 
@@ -20,12 +20,12 @@ class ResultSink final : public state_machine::RowSink {
   explicit ResultSink(v1::QueryResult* out) : out_(out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
-    for (const Column& column : columns) client::ToProto(Column(column), out_->add_columns());
+    for (const Column& column : columns) rpc::ToProto(Column(column), out_->add_columns());
     return OkStatus();
   }
   Status OnRow(Row row) override {
     v1::Row* added = out_->add_rows();
-    client::ToProto(std::move(row), added);
+    rpc::ToProto(std::move(row), added);
     bytes_ += added->ByteSizeLong() + 4;
     if (bytes_ <= kResultBytesMax) return OkStatus();
     return ResourceExhausted("the result is larger than " + std::to_string(kResultBytesMax) +
@@ -73,7 +73,7 @@ std::function<void(Result<T>)> Into(uint64_t id, std::function<void(v1::SessionR
     if (result.ok()) {
       *set(&response) = *std::move(result);
     } else {
-      client::ToProto(result.status(), response.mutable_error());
+      rpc::ToProto(result.status(), response.mutable_error());
     }
     done(std::move(response));
   };
@@ -193,7 +193,7 @@ void Api::Query(v1::Query* request, uint32_t timeout_ms, const CallContext& cont
                 Done<v1::QueryResult> done) {
   ReadTask task;
   task.bytes = request->ByteSizeLong();
-  auto statement = std::make_shared<Statement>(client::FromProto(request->mutable_statement()));
+  auto statement = std::make_shared<Statement>(rpc::FromProto(request->mutable_statement()));
   task.options = FromProto(request->read());
   task.deadline = DeadlineOf(timeout_ms, context);
   task.run = [this, statement, deadline = task.deadline, gone = context.gone,

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "cairn/v1/cluster.grpc.pb.h"
-#include "client/endpoint.h"
-#include "client/proto_convert.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
 
@@ -78,7 +78,7 @@ v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& in
   out.set_member_id(core.self.value());
   out.set_address(info.address);
   out.set_stage(StageName(status.stage));
-  out.set_waiting_for(client::Utf8OrQuestionMarks(status.waiting_for));
+  out.set_waiting_for(rpc::Utf8OrQuestionMarks(status.waiting_for));
   if (status.stage == transport::LifeStage::kStarted) out.set_role(RoleOf(core));
   out.set_term(core.term.value());
   if (const auto leader = core.config.info.find(core.leader); leader != core.config.info.end()) {
@@ -93,7 +93,7 @@ v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& in
   out.set_log_bytes(status.log_bytes);
   for (const auto& [id, member] : core.config.info) AddMember(core, id, member, &out);
   out.set_config_in_progress(core.config_in_progress);
-  if (!status.trouble.ok()) out.set_trouble(client::Utf8OrQuestionMarks(status.trouble.ToString()));
+  if (!status.trouble.ok()) out.set_trouble(rpc::Utf8OrQuestionMarks(status.trouble.ToString()));
   out.set_fenced(status.fenced);
   v1::Digests* const digests = out.mutable_digests();
   digests->set_right_index(status.digests.right_index.value());
@@ -102,7 +102,7 @@ v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& in
   digests->set_scrubs(status.digests.scrubs);
   digests->set_scrubs_failed(status.digests.scrubs_failed);
   digests->set_fences(status.digests.fences);
-  digests->set_doubt(client::Utf8OrQuestionMarks(status.digests.doubt));
+  digests->set_doubt(rpc::Utf8OrQuestionMarks(status.digests.doubt));
   out.set_version(info.version);
   out.set_engine(info.engine);
   return out;
@@ -126,7 +126,7 @@ Result<node::Replica::MembershipChange> ToChange(const v1::ChangeMembershipReque
   if (request.node_id() == 0) return InvalidArgument("node ids start at 1");
   change.node_id = request.node_id();
   change.address = request.address();
-  if (change.kind != Kind::kRemove) RETURN_IF_ERROR(client::CheckEndpoint(change.address));
+  if (change.kind != Kind::kRemove) RETURN_IF_ERROR(rpc::CheckEndpoint(change.address));
   return change;
 }
 
@@ -152,7 +152,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
 
   void Progress(const std::string& line) {
     v1::ChangeMembershipResponse response;
-    response.set_progress(client::Utf8OrQuestionMarks(line));
+    response.set_progress(rpc::Utf8OrQuestionMarks(line));
     Add(std::move(response));
   }
   void Done(const Status& status) {
@@ -244,10 +244,10 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
   MembershipRelay(const std::string& leader, uint64_t cluster_id,
                   v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
                   std::shared_ptr<MembershipStream> to)
-      : stub_(v1::Cluster::NewStub(client::NewChannel(leader))),
+      : stub_(v1::Cluster::NewStub(rpc::NewChannel(leader))),
         request_(std::move(request)),
         to_(std::move(to)) {
-    context_->AddMetadata(client::kForwardedMetadata, std::to_string(cluster_id));
+    context_->AddMetadata(rpc::kForwardedMetadata, std::to_string(cluster_id));
     context_->set_deadline(std::chrono::system_clock::now() + timeout);
     stub_->async()->ChangeMembership(context_.get(), &request_, this);
     StartRead(&response_);
@@ -262,7 +262,7 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
     StartRead(&response_);
   }
   void OnDone(const grpc::Status& status) override {
-    to_->Done(client::FromGrpc(status, context_->GetServerTrailingMetadata(), Outcome::kUnknown));
+    to_->Done(rpc::FromGrpc(status, context_->GetServerTrailingMetadata(), Outcome::kUnknown));
     delete this;
   }
 
@@ -395,9 +395,9 @@ class ClusterService final : public RawCluster {
   void RelayTransfer(const LeaderHint& leader, const v1::TransferLeadershipRequest& request,
                      Done done) {
     auto relay = std::make_shared<TransferRelay>();
-    relay->stub = v1::Cluster::NewStub(client::NewChannel(leader.address));
+    relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address));
     relay->request = request;
-    relay->context.AddMetadata(client::kForwardedMetadata,
+    relay->context.AddMetadata(rpc::kForwardedMetadata,
                                std::to_string(replica_->status().cluster_id));
     const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
     relay->context.set_deadline(std::chrono::system_clock::now() +
@@ -406,8 +406,8 @@ class ClusterService final : public RawCluster {
         &relay->context, &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {
           if (status.ok()) return done(std::move(relay->response));
-          done(client::FromGrpc(status, relay->context.GetServerTrailingMetadata(),
-                                Outcome::kUnknown));
+          done(
+              rpc::FromGrpc(status, relay->context.GetServerTrailingMetadata(), Outcome::kUnknown));
         });
   }
 

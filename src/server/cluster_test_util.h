@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/sanitized.h"
 #include "cairn/client.h"
-#include "client/cluster_client.h"
+#include "rpc/cluster_client.h"
 #include "server/port_check.h"
 #include "server/server.h"
 
@@ -75,7 +75,7 @@ class TestCluster {
         if (servers_[i] == nullptr) continue;
         ++running;
         const auto status =
-            client::ClusterClient(address(i)).Status(std::chrono::seconds(5) * kSlowness);
+            rpc::ClusterClient(address(i)).Status(std::chrono::seconds(5) * kSlowness);
         if (status.ok() && status->leader_node_id() != 0) ++votes[status->leader_node_id()];
       }
       if (votes.size() == 1 && votes.begin()->second == running) {

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <utility>
 
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 
 namespace cairn::server {
 namespace {
@@ -55,7 +55,7 @@ struct RequestMaker {
     v1::ExecuteRequest* request = out->mutable_execute();
     SetId(command, request);
     for (const Statement& statement : execute.statements) {
-      client::ToProto(Statement(statement), request->add_statements());
+      rpc::ToProto(Statement(statement), request->add_statements());
     }
   }
   void operator()(const state_machine::OpenSession&) const {
@@ -66,7 +66,7 @@ struct RequestMaker {
     SetId(command, request);
     request->set_tx_id(prepare.tx_id);
     request->set_tx_timeout_ms(prepare.timeout_ms);
-    client::ToProto(Statement(prepare.statement), request->mutable_statement());
+    rpc::ToProto(Statement(prepare.statement), request->mutable_statement());
   }
   void operator()(const state_machine::Commit& commit) const {
     SetId(command, out->mutable_commit());
@@ -86,7 +86,7 @@ CommandResult FromResults(Response* response) {
   result.index = LogIndex(response->index());
   result.result_gone = response->result_gone();
   for (v1::StatementResult& one : *response->mutable_results()) {
-    result.statements.push_back(client::FromProto(&one));
+    result.statements.push_back(rpc::FromProto(&one));
   }
   return result;
 }
@@ -95,8 +95,7 @@ template <class Response>
 void ToResults(CommandResult result, Response* out) {
   out->set_index(result.index.value());
   out->set_result_gone(result.result_gone);
-  for (StatementResult& one : result.statements)
-    client::ToProto(std::move(one), out->add_results());
+  for (StatementResult& one : result.statements) rpc::ToProto(std::move(one), out->add_results());
 }
 
 }  // namespace
@@ -138,7 +137,7 @@ Result<Command> ToCommand(v1::ExecuteRequest* request) {
   state_machine::Execute execute;
   execute.statements.reserve(static_cast<size_t>(request->statements_size()));
   for (v1::Statement& statement : *request->mutable_statements()) {
-    execute.statements.push_back(client::FromProto(&statement));
+    execute.statements.push_back(rpc::FromProto(&statement));
   }
   command.operation = std::move(execute);
   return command;
@@ -148,7 +147,7 @@ Result<Command> ToCommand(v1::PrepareRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
   command.operation = state_machine::Prepare{std::move(*request->mutable_tx_id()),
-                                             client::FromProto(request->mutable_statement()),
+                                             rpc::FromProto(request->mutable_statement()),
                                              request->tx_timeout_ms()};
   return command;
 }
@@ -186,7 +185,7 @@ void ToRequest(const Command& command, v1::SessionRequest* out) {
 Result<CommandResult> FromResponse(v1::SessionResponse* response) {
   CommandResult result;
   switch (response->kind_case()) {
-    case v1::SessionResponse::kError: return client::FromProto(response->error());
+    case v1::SessionResponse::kError: return rpc::FromProto(response->error());
     case v1::SessionResponse::kExecute: return FromResults(response->mutable_execute());
     case v1::SessionResponse::kOpenSession: return FromResults(response->mutable_open_session());
     case v1::SessionResponse::kFinish: return FromResults(response->mutable_finish());

@@ -7,10 +7,10 @@
 
 #include "cairn/client.h"
 #include "cairn/v1/database.grpc.pb.h"
-#include "client/cluster_client.h"
-#include "client/proto_convert.h"
-#include "client/request_size.h"
-#include "client/session_channel.h"
+#include "rpc/cluster_client.h"
+#include "rpc/proto_convert.h"
+#include "rpc/request_size.h"
+#include "rpc/session_channel.h"
 #include "server/limits.h"
 #include "server/service_harness_test_util.h"
 
@@ -26,11 +26,11 @@ class DatabaseServiceTest : public ::testing::Test {
     harness_.Stop();
   }
 
-  std::shared_ptr<client::SessionChannel> OpenChannel(size_t inflight_max = 10000) {
-    client::SessionChannel::Options options;
+  std::shared_ptr<rpc::SessionChannel> OpenChannel(size_t inflight_max = 10000) {
+    rpc::SessionChannel::Options options;
     options.endpoint = harness_.address();
     options.inflight_max = inflight_max;
-    return client::SessionChannel::Open(options, &timers_, &SystemClock());
+    return rpc::SessionChannel::Open(options, &timers_, &SystemClock());
   }
   static v1::SessionRequest QueryRequest(const std::string& sql) {
     v1::SessionRequest request;
@@ -43,7 +43,7 @@ class DatabaseServiceTest : public ::testing::Test {
     Status status;
     v1::SessionResponse response;
   };
-  Answer Ask(client::SessionChannel* channel, v1::SessionRequest request,
+  Answer Ask(rpc::SessionChannel* channel, v1::SessionRequest request,
              milliseconds timeout = kPatience) {
     std::promise<Answer> promise;
     channel->Send(std::move(request), In(timeout),
@@ -57,7 +57,7 @@ class DatabaseServiceTest : public ::testing::Test {
 
   FakeReplica replica_{&SystemClock()};
   ServiceHarness harness_{&replica_};
-  client::TimerQueue timers_{&SystemClock()};
+  rpc::TimerQueue timers_{&SystemClock()};
   std::unique_ptr<v1::Database::Stub> stub_ = v1::Database::NewStub(harness_.channel());
 };
 
@@ -95,7 +95,7 @@ TEST_F(DatabaseServiceTest, MalformedRequestsGetInvalidArgument) {
 
 TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
   v1::ExecuteRequest request;
-  request.add_statements()->set_sql("INSERT " + std::string(client::kRequestBytesMax, 'x'));
+  request.add_statements()->set_sql("INSERT " + std::string(rpc::kRequestBytesMax, 'x'));
   const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
   // Not a code that asks to be tried again.
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
@@ -250,7 +250,7 @@ TEST_F(DatabaseServiceTest, TextThatIsNotUtf8ComesBackByteForByte) {
   ASSERT_TRUE(answer.status.ok());
   ASSERT_EQ(answer.response.query().rows_size(), 1);
   v1::Value* value = answer.response.mutable_query()->mutable_rows(0)->mutable_values(0);
-  EXPECT_EQ(client::FromProto(value), Value(std::string("\xff\xfe")));
+  EXPECT_EQ(rpc::FromProto(value), Value(std::string("\xff\xfe")));
   channel->Close();
   channel->AwaitEnd();
 }
@@ -334,9 +334,9 @@ TEST_F(DatabaseServiceTest, AStreamCutWithRequestsInFlightLeavesTheNodeWhole) {
 }
 
 TEST_F(DatabaseServiceTest, ARequestThatWasNeverSentIsNotAppliedAndOneThatWasIsUnknown) {
-  client::SessionChannel::Options options;
+  rpc::SessionChannel::Options options;
   options.endpoint = "127.0.0.1:1";
-  auto nowhere = client::SessionChannel::Open(options, &timers_, &SystemClock());
+  auto nowhere = rpc::SessionChannel::Open(options, &timers_, &SystemClock());
   v1::SessionRequest write;
   write.mutable_execute()->add_statements()->set_sql("INSERT");
   EXPECT_EQ(Ask(nowhere.get(), write).status.outcome(), Outcome::kNotApplied);
@@ -354,7 +354,7 @@ TEST_F(DatabaseServiceTest, ARequestThatWasNeverSentIsNotAppliedAndOneThatWasIsU
 }
 
 TEST_F(DatabaseServiceTest, ChangeOfMembershipStreamsProgressAndAVerdict) {
-  client::ClusterClient cluster(harness_.address());
+  rpc::ClusterClient cluster(harness_.address());
   v1::ChangeMembershipRequest request;
   request.set_kind(v1::ChangeMembershipRequest::KIND_ADD);
   request.set_node_id(4);
@@ -375,7 +375,7 @@ TEST_F(DatabaseServiceTest, ChangeOfMembershipStreamsProgressAndAVerdict) {
 
 TEST_F(DatabaseServiceTest, LevelLocalNeedsNoLeaderAndLinearizableSaysUnavailable) {
   replica_.SetLeader(false, std::nullopt);
-  client::ClusterClient node(harness_.address());
+  rpc::ClusterClient node(harness_.address());
   v1::GetVersionRequest request;
   request.set_level(v1::VERSION_LEVEL_LOCAL);
   EXPECT_TRUE(node.GetVersion(request, milliseconds(5000) * kSlowness).ok());

@@ -5,7 +5,7 @@
 
 namespace cairn::server {
 
-// A request: client/request_size.h.
+// A request: rpc/request_size.h.
 
 // A result in one message: what a gRPC client receives without being told of larger messages.
 inline constexpr size_t kResultBytesMax = (4 << 20) - (64 << 10);

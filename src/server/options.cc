@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "client/endpoint.h"
+#include "rpc/endpoint.h"
 
 namespace cairn::server {
 namespace {
@@ -11,7 +11,7 @@ Status CheckPeers(const ServerOptions& options) {
   std::set<std::string> addresses;
   for (const auto& [id, address] : options.peers) {
     if (id == 0) return InvalidArgument("peers: node ids start at 1");
-    if (Status bad = client::CheckEndpoint(address); !bad.ok()) {
+    if (Status bad = rpc::CheckEndpoint(address); !bad.ok()) {
       return std::move(bad).Prefixed("peers: node " + std::to_string(id));
     }
     if (!addresses.insert(address).second) {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "server/convert.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
@@ -32,7 +32,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       End(bad);
       return;
     }
-    statement_ = client::FromProto(request.mutable_statement());
+    statement_ = rpc::FromProto(request.mutable_statement());
     deadline_ = api.DeadlineOf(request.timeout_ms(), *call);
     ReadTask task;
     task.bytes = bytes.Length();
@@ -45,13 +45,13 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
 
   Status OnColumns(const std::vector<Column>& columns) override {
-    for (const Column& column : columns) client::ToProto(Column(column), chunk_.add_columns());
+    for (const Column& column : columns) rpc::ToProto(Column(column), chunk_.add_columns());
     return OkStatus();
   }
 
   Status OnRow(Row row) override {
     v1::Row* added = chunk_.add_rows();
-    client::ToProto(std::move(row), added);
+    rpc::ToProto(std::move(row), added);
     const size_t bytes = added->ByteSizeLong() + 4;
     // SQLite's rows go up to 16 MiB, messages of a default client to 4.
     if (bytes > kResultBytesMax) {

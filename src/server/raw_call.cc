@@ -4,7 +4,7 @@
 #include <charconv>
 #include <utility>
 
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "server/convert.h"
 #include "server/limits.h"
 
@@ -13,7 +13,7 @@ namespace cairn::server {
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock) {
   CallContext call;
   const auto& metadata = context.client_metadata();
-  if (const auto found = metadata.find(client::kForwardedMetadata); found != metadata.end()) {
+  if (const auto found = metadata.find(rpc::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;
     const char* const end = found->second.data() + found->second.size();
     const auto parsed = std::from_chars(found->second.data(), end, call.forwarder_cluster_id);
@@ -21,7 +21,7 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
       return InvalidArgument("metadata cairn-forwarded must hold a cluster id");
     }
   }
-  if (const auto found = metadata.find(client::kRequestIdMetadata); found != metadata.end()) {
+  if (const auto found = metadata.find(rpc::kRequestIdMetadata); found != metadata.end()) {
     ASSIGN_OR_RETURN(call.request_id,
                      ParseRequestId(std::string(found->second.data(), found->second.size())));
   }
@@ -63,13 +63,13 @@ std::string Cut(std::string message) {
 grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) {
   if (status.ok()) return grpc::Status::OK;
   v1::ErrorDetail detail;
-  client::ToProto(status, &detail);
-  context->AddTrailingMetadata(client::kErrorMetadata, detail.SerializeAsString());
+  rpc::ToProto(status, &detail);
+  context->AddTrailingMetadata(rpc::kErrorMetadata, detail.SerializeAsString());
   if (!detail.leader_address().empty()) {
-    context->AddTrailingMetadata(client::kLeaderMetadata, detail.leader_address());
+    context->AddTrailingMetadata(rpc::kLeaderMetadata, detail.leader_address());
   }
   return {static_cast<grpc::StatusCode>(status.code()),
-          Cut(client::Utf8OrQuestionMarks(status.message()))};
+          Cut(rpc::Utf8OrQuestionMarks(status.message()))};
 }
 
 Status Malformed(const std::string& type) {

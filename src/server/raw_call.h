@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "client/request_size.h"
+#include "rpc/request_size.h"
 #include "server/api.h"
 
 namespace cairn::server {
@@ -33,7 +33,7 @@ Status Malformed(const std::string& type);
 
 template <class T>
 Status ParseMessage(const grpc::ByteBuffer& bytes, T* out) {
-  if (Status bad = client::CheckRequestSize(bytes.Length()); !bad.ok()) return bad;
+  if (Status bad = rpc::CheckRequestSize(bytes.Length()); !bad.ok()) return bad;
   grpc::ByteBuffer shared(bytes);  // shares the slices
   if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, T>(&shared, out).ok()) {
     return Malformed(T::descriptor()->full_name());

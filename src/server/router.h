@@ -1,29 +1,30 @@
 // Router: brings every write to the leader, whichever node took it.
 //
-// The first node that takes a write names it (unless the client did) and sends it again, under the
-// same id, as long as there is time and no certain outcome: the replicated session table makes that
-// safe. A request that another node passed on goes no further: it is proposed here, or refused.
+// rpc::Retrier names a write that came without an id, sends it again under the same id, and decides what
+// its answer is. The Router decides where each try goes: to this node's own replica if it leads, else to
+// the leader, else it waits for one. A request that another node passed on goes no further: it is
+// proposed here, or refused.
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "client/request_session.h"
-#include "client/session_channel.h"
-#include "client/timer_queue.h"
 #include "node/replica.h"
+#include "rpc/retrier.h"
+#include "rpc/session_channel.h"
+#include "rpc/timer_queue.h"
 #include "state_machine/command.h"
 
 namespace cairn::server {
 
 // Thread-safe.
-class Router {
+class Router final : private rpc::Retrier::Owner {
  public:
   struct Options {
     std::string address;  // of this node: never forwarded to
@@ -33,8 +34,8 @@ class Router {
   };
 
   // `replica`, `timers` and `clock` must outlive the router's last callback (see Close).
-  Router(node::Replica* replica, client::TimerQueue* timers, Clock* clock, Options options);
-  ~Router();
+  Router(node::Replica* replica, rpc::TimerQueue* timers, Clock* clock, Options options);
+  ~Router() override;
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
@@ -43,9 +44,9 @@ class Router {
   void Write(state_machine::Command command, SteadyTime deadline, bool forwarded,
              node::CommandDone done);
 
-  // To be called when there is news of who leads; returns at once. What waits to be tried again is
-  // tried then, and a leader that is none any more is left, so that what was sent to it is sent
-  // again to its successor.
+  // To be called when there is news of who leads; returns at once. Writes that wait to be tried again
+  // are tried then. The stream to a former leader is ended, so that what was sent to it is sent again to
+  // its successor.
   void OnLeaderChanged();
 
   // Refuses new writes (UNAVAILABLE, not applied) and tries nothing again.
@@ -55,49 +56,35 @@ class Router {
   void Close();
 
  private:
-  struct Call {
+  struct Call : rpc::Retrier::Call {
     state_machine::Command command;
-    SteadyTime deadline{0};
-    SteadyTime leader_by{0};  // no leader by then: UNAVAILABLE
     node::CommandDone done;
-    size_t bytes = 0;
-    bool own_id = false;
-    bool maybe_applied = false;  // an earlier try may take effect yet
-    int tries = 0;
+    SteadyTime leader_by{0};                             // no leader by then: UNAVAILABLE
+    std::optional<state_machine::CommandResult> result;  // replicated; of the last try
   };
   using CallPtr = std::shared_ptr<Call>;
 
-  // The names of the calls that came without one.
-  void NameAndTry(const CallPtr& call);
-  void OpenSession(SteadyTime deadline);
-  void OnSessionOpened(const std::string& session, const Status& status);
-  bool Rename(const CallPtr& call);
+  void Send(const rpc::Retrier::CallPtr& call) override;
+  void Answer(const rpc::Retrier::CallPtr& call, Status status) override;
+  rpc::Retrier::CallPtr NewOpening() override;
 
-  void Try(const CallPtr& call);
   void Forward(const CallPtr& call, const std::string& address);
   void AwaitLeader(const CallPtr& call);
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
-  void TryLater(const CallPtr& call);
   void LeaveFormerLeader();
-  void Finish(const CallPtr& call, Result<state_machine::CommandResult> result);
   Status WithLeader(Status status) const;
-  std::shared_ptr<client::SessionChannel> ChannelTo(const std::string& address);
+  std::shared_ptr<rpc::SessionChannel> ChannelTo(const std::string& address);
 
   node::Replica* const replica_;
-  client::TimerQueue* const timers_;
+  rpc::TimerQueue* const timers_;
   Clock* const clock_;
   const Options options_;
+  rpc::Retrier retrier_;
 
   std::mutex mutex_;
-  client::RequestSession session_;
-  std::vector<CallPtr> waiting_;         // for the session to be open
-  std::map<uint64_t, CallPtr> delayed_;  // to be tried again, by the number of the delay
-  uint64_t last_delay_ = 0;
-  size_t writes_ = 0;
-  size_t write_bytes_ = 0;
   bool stopping_ = false;
-  std::shared_ptr<client::SessionChannel> channel_;                // to the leader
-  std::vector<std::shared_ptr<client::SessionChannel>> channels_;  // that may still call back
+  std::shared_ptr<rpc::SessionChannel> channel_;                // to the leader
+  std::vector<std::shared_ptr<rpc::SessionChannel>> channels_;  // that may still call back
 };
 
 }  // namespace cairn::server

@@ -47,7 +47,7 @@ class RouterTest : public ::testing::Test {
   }
 
   Clock& clock_ = SystemClock();
-  client::TimerQueue timers_{&clock_};
+  rpc::TimerQueue timers_{&clock_};
   FakeReplica replica_{&clock_};
   std::unique_ptr<Router> router_;
 };
@@ -128,7 +128,7 @@ TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
 // Time stands still: only news can make a try.
 TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads) {
   ManualClock clock;
-  client::TimerQueue timers(&clock);
+  rpc::TimerQueue timers(&clock);
   FakeReplica replica(&SystemClock());
   Router router(&replica, &timers, &clock, {.address = "self:1"});
   replica.SetLeaderWatcher([&] { router.OnLeaderChanged(); });

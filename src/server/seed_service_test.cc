@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "cairn/v1/types.pb.h"
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "server/service_harness_test_util.h"
 #include "transaction.grpc.pb.h"
 
@@ -117,7 +117,7 @@ TEST_F(SeedServiceTest, ArgumentsOfPrepareAreBoundAsText) {
 TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   const auto execute = [&](const std::string& id) {
     grpc::ClientContext context;
-    context.AddMetadata(client::kRequestIdMetadata, id);
+    context.AddMetadata(rpc::kRequestIdMetadata, id);
     transaction::ExecuteRequest request;
     request.set_sql("INSERT " + id);
     transaction::ExecuteResponse response;
@@ -142,7 +142,7 @@ TEST_F(SeedServiceTest, ErrorsTellOutcomeAndLeaderInTheTrailers) {
   const grpc::Status status = stub_->Execute(&context, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
   const auto& trailers = context.GetServerTrailingMetadata();
-  const auto found = trailers.find(client::kErrorMetadata);
+  const auto found = trailers.find(rpc::kErrorMetadata);
   ASSERT_NE(found, trailers.end());
   v1::ErrorDetail detail;
   ASSERT_TRUE(detail.ParseFromArray(found->second.data(), static_cast<int>(found->second.size())));

@@ -84,7 +84,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<state_machine::StateMachine> state_;
   std::unique_ptr<transport::GrpcTransport> transport_;
   std::unique_ptr<node::Replica> replica_;
-  std::unique_ptr<client::TimerQueue> timers_;
+  std::unique_ptr<rpc::TimerQueue> timers_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<ReadPool> streams_;
@@ -156,7 +156,7 @@ Status ServerImpl::OpenReplica() {
 }
 
 void ServerImpl::MakeServices() {
-  timers_ = std::make_unique<client::TimerQueue>(&clock_);
+  timers_ = std::make_unique<rpc::TimerQueue>(&clock_);
   Router::Options router;
   router.address = address_;
   router.leader_wait = options_.leader_wait;

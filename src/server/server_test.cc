@@ -11,7 +11,7 @@
 #include <set>
 
 #include "cairn/v1/database.grpc.pb.h"
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "server/cluster_test_util.h"
 #include "transaction.grpc.pb.h"
 
@@ -136,7 +136,7 @@ TEST(ServerSingle, AClientAndAToolWorkWithinASecondOfTheServersRestart) {
   options.endpoints = cluster.addresses();
   options.timeout = milliseconds(200) * kSlowness;
   const auto client = *Client::Connect(options);
-  client::ClusterClient tool(cluster.address(0));
+  rpc::ClusterClient tool(cluster.address(0));
   ASSERT_TRUE(tool.Status(milliseconds(5000)).ok());
   cluster.StopNode(0);
   const SteadyTime until = SystemClock().SteadyNow() + milliseconds(4000);
@@ -412,7 +412,7 @@ TEST(ServerCluster, WithoutAMajorityTheAnswersAreUnavailableAndTheSeedsVersionZe
   cluster.StopNode(0);
   cluster.StopNode(1);
   const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(20) * kSlowness;
-  client::ClusterClient node(cluster.address(2));
+  rpc::ClusterClient node(cluster.address(2));
   bool leaderless = false;
   while (!leaderless && SystemClock().SteadyNow() < by) {
     const auto status = node.Status(milliseconds(1000));
@@ -444,7 +444,7 @@ TEST(ServerCluster, LeadershipIsTransferredThroughAnyNode) {
   const int leader = cluster.AwaitLeader();
   ASSERT_GE(leader, 0);
   const size_t follower = (static_cast<size_t>(leader) + 1) % 3;
-  const auto moved = client::ClusterClient(cluster.address(follower))
+  const auto moved = rpc::ClusterClient(cluster.address(follower))
                          .TransferLeadership(follower + 1, milliseconds(10000) * kSlowness);
   ASSERT_TRUE(moved.ok()) << moved.status();
   EXPECT_EQ(*moved, follower + 1);

@@ -96,7 +96,7 @@ class ServiceHarness {
 
  private:
   Clock* const clock_;
-  client::TimerQueue timers_{clock_};
+  rpc::TimerQueue timers_{clock_};
   Flusher flusher_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<ReadPool> reads_;

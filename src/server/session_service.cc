@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/defer_scope.h"
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
 
@@ -134,9 +134,9 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     if (full) {
       v1::SessionResponse refusal;
       refusal.set_id(request->id());
-      client::ToProto(ResourceExhausted("too many requests in flight on this stream")
-                          .With(Outcome::kNotApplied),
-                      refusal.mutable_error());
+      rpc::ToProto(ResourceExhausted("too many requests in flight on this stream")
+                       .With(Outcome::kNotApplied),
+                   refusal.mutable_error());
       Respond(std::move(refusal));
       return;
     }
@@ -151,10 +151,10 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       std::lock_guard lock(mutex_);
       --inflight_;
       if (response.has_query() && unsent_bytes_ + bytes > kSessionUnsentReadsMax) {
-        client::ToProto(ResourceExhausted("too many results wait for the client to take them; ask "
-                                          "for less at a time")
-                            .With(Outcome::kNotApplied),
-                        response.mutable_error());
+        rpc::ToProto(ResourceExhausted("too many results wait for the client to take them; ask "
+                                       "for less at a time")
+                         .With(Outcome::kNotApplied),
+                     response.mutable_error());
         bytes = response.ByteSizeLong();
       }
       if (!cancelled_) {

@@ -1,9 +1,8 @@
-#include "tools/node_client.h"
-
 #include <grpcpp/grpcpp.h>
 
-#include "client/endpoint.h"
-#include "client/proto_convert.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
+#include "tools/node_client.h"
 
 namespace cairn::tools {
 namespace {
@@ -24,12 +23,12 @@ class Sequence {
       began_ = true;
       std::vector<Column> columns;
       for (v1::Column& column : *response->mutable_columns()) {
-        columns.push_back(client::FromProto(&column));
+        columns.push_back(rpc::FromProto(&column));
       }
       RETURN_IF_ERROR(sink_->OnColumns(columns));
     }
     for (v1::Row& row : *response->mutable_rows()) {
-      RETURN_IF_ERROR(sink_->OnRow(client::FromProto(&row)));
+      RETURN_IF_ERROR(sink_->OnRow(rpc::FromProto(&row)));
     }
     return OkStatus();
   }
@@ -45,7 +44,7 @@ Result<std::string> ParseAddress(std::string_view text) {
   if (text.starts_with("http://")) text.remove_prefix(7);
   if (text.ends_with('/')) text.remove_suffix(1);
   std::string address(text);
-  RETURN_IF_ERROR(client::CheckEndpoint(address));
+  RETURN_IF_ERROR(rpc::CheckEndpoint(address));
   return address;
 }
 
@@ -66,12 +65,12 @@ class NodeClient::Call {
 
   grpc::ClientContext* context() { return &context_; }
   void Name(const std::string& request_id) {
-    if (!request_id.empty()) context_.AddMetadata(client::kRequestIdMetadata, request_id);
+    if (!request_id.empty()) context_.AddMetadata(rpc::kRequestIdMetadata, request_id);
   }
 
   // What the call ended with; a failure that gRPC made itself leaves a write undecided.
   Status Finish(const grpc::Status& status) const {
-    return client::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown);
+    return rpc::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown);
   }
 
  private:
@@ -81,7 +80,7 @@ class NodeClient::Call {
 
 NodeClient::NodeClient(std::string address)
     : address_(std::move(address)),
-      channel_(client::NewChannel(address_)),
+      channel_(rpc::NewChannel(address_)),
       transaction_(transaction::DatabaseService::NewStub(channel_)),
       database_(v1::Database::NewStub(channel_)),
       cluster_(address_) {}

@@ -16,7 +16,7 @@
 #include "cairn/v1/cluster.pb.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "cairn/value.h"
-#include "client/cluster_client.h"
+#include "rpc/cluster_client.h"
 #include "transaction.grpc.pb.h"
 
 namespace cairn::tools {
@@ -81,7 +81,7 @@ class NodeClient {
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<transaction::DatabaseService::Stub> transaction_;
   const std::unique_ptr<v1::Database::Stub> database_;
-  client::ClusterClient cluster_;
+  rpc::ClusterClient cluster_;
   std::mutex mutex_;
   std::vector<grpc::ClientContext*> in_flight_;
 };

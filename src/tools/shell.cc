@@ -1,11 +1,10 @@
-#include "tools/shell.h"
-
 #include <cstdio>
 #include <fstream>
 #include <sstream>
 
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 #include "tools/cluster_view.h"
+#include "tools/shell.h"
 
 namespace cairn::tools {
 namespace {
@@ -108,7 +107,7 @@ Shell::Verdict Shell::Complain(const std::string& what) {
 }
 
 Shell::Verdict Shell::RunStatement(const std::string& sql) {
-  if (!client::IsUtf8(sql)) {
+  if (!rpc::IsUtf8(sql)) {
     return Complain("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
   }
   const auto began = SteadyClock::now();
@@ -137,7 +136,7 @@ Status Shell::RunQuery(const std::string& sql) {
 Status Shell::RunWrite(const std::string& sql) {
   ASSIGN_OR_RETURN(v1::ExecuteResponse response, node_->ExecuteV1(sql, options_.timeout));
   for (v1::StatementResult& wire : *response.mutable_results()) {
-    const StatementResult result = client::FromProto(&wire);
+    const StatementResult result = rpc::FromProto(&wire);
     if (!result.columns.empty()) PrintRows(options_.mode, result.columns, result.rows, &out_);
     // The other modes are for programs, which want the rows alone.
     if (options_.mode == OutputMode::kTable) {

@@ -8,7 +8,7 @@
 #include <thread>
 #include <utility>
 
-#include "client/cluster_client.h"
+#include "rpc/cluster_client.h"
 
 namespace cairn::cluster_test {
 namespace {
@@ -420,7 +420,7 @@ class Version final : public Workload {
  public:
   Version(Recorder* recorder, const std::vector<std::string>& endpoints) : recorder_(*recorder) {
     for (const std::string& endpoint : endpoints) {
-      nodes_.push_back(std::make_unique<client::ClusterClient>(endpoint));
+      nodes_.push_back(std::make_unique<rpc::ClusterClient>(endpoint));
     }
   }
 
@@ -450,7 +450,7 @@ class Version final : public Workload {
   }
 
   Recorder& recorder_;
-  std::vector<std::unique_ptr<client::ClusterClient>> nodes_;
+  std::vector<std::unique_ptr<rpc::ClusterClient>> nodes_;
 };
 
 }  // namespace

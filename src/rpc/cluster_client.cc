@@ -1,11 +1,11 @@
-#include "client/cluster_client.h"
+#include "rpc/cluster_client.h"
 
 #include <utility>
 
-#include "client/endpoint.h"
-#include "client/proto_convert.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 
 std::chrono::system_clock::time_point After(std::chrono::milliseconds timeout) {
@@ -42,7 +42,13 @@ cairn::Status ClusterClient::ChangeMembership(
     const std::function<void(const std::string&)>& progress) {
   grpc::ClientContext context;
   context.set_deadline(After(timeout));
-  const auto stream = cluster_->ChangeMembership(&context, request);
+  return ChangeMembership(&context, request, progress);
+}
+
+cairn::Status ClusterClient::ChangeMembership(
+    grpc::ClientContext* context, const v1::ChangeMembershipRequest& request,
+    const std::function<void(const std::string&)>& progress) {
+  const auto stream = cluster_->ChangeMembership(context, request);
   v1::ChangeMembershipResponse response;
   bool done = false;
   while (stream->Read(&response)) {
@@ -50,7 +56,9 @@ cairn::Status ClusterClient::ChangeMembership(
     done = response.done();
   }
   const grpc::Status status = stream->Finish();
-  if (!status.ok()) return FromGrpc(status, context.GetServerTrailingMetadata(), Outcome::kUnknown);
+  if (!status.ok()) {
+    return FromGrpc(status, context->GetServerTrailingMetadata(), Outcome::kUnknown);
+  }
   if (!done) return Internal("the node ended the call without a verdict").With(Outcome::kUnknown);
   return OkStatus();
 }
@@ -85,4 +93,4 @@ Result<v1::GetTransactionResponse> ClusterClient::GetTransaction(
       });
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

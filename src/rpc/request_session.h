@@ -2,10 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 
-namespace cairn::client {
+namespace cairn::rpc {
+
+// 128 random bits in hexadecimal.
+std::string NewSessionName();
 
 // Whoever sends writes first (a client, or the node that took a request without an id) names them
 // out of a session of its own. The session must be made known to the cluster by its sequence 1
@@ -14,7 +18,8 @@ class RequestSession {
  public:
   enum class State : uint8_t { kNew, kOpening, kOpen };
 
-  RequestSession();
+  // `new_name` makes the name of each session.
+  explicit RequestSession(std::function<std::string()> new_name = NewSessionName);
 
   const std::string& name() const { return name_; }
   State state() const { return state_; }
@@ -32,13 +37,11 @@ class RequestSession {
   void Renew();
 
  private:
+  const std::function<std::string()> new_name_;
   std::string name_;
   State state_ = State::kNew;
   uint64_t next_ = 2;  // 1 opens the session
   std::set<uint64_t> open_;
 };
 
-// 128 random bits in hexadecimal.
-std::string NewSessionName();
-
-}  // namespace cairn::client
+}  // namespace cairn::rpc

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 // OK for host:port (a name, an IPv4 address, or an IPv6 address in brackets; port 1 to 65535).
 Status CheckEndpoint(const std::string& endpoint);
@@ -17,4 +17,4 @@ Status CheckEndpoint(const std::string& endpoint);
 // again soon, and takes answers of the sizes that nodes send.
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint);
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

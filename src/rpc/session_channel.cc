@@ -1,13 +1,13 @@
-#include "client/session_channel.h"
+#include "rpc/session_channel.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "client/endpoint.h"
-#include "client/proto_convert.h"
-#include "client/request_size.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
+#include "rpc/request_size.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 
 // A message takes requests until it is this large (one larger request goes alone), so that no
@@ -260,11 +260,13 @@ void SessionChannel::ExpireLate() {
     sweeping_ = again;
   }
   for (Pending& pending : late) {
-    pending.done(DeadlineExceeded("no answer from " + options_.endpoint + " in time")
-                     .With(pending.sent ? Outcome::kUnknown : Outcome::kNotApplied),
-                 nullptr);
+    const std::string why = pending.sent ? "no answer from " + options_.endpoint + " in time"
+                                         : options_.endpoint + " was not reached in time";
+    pending.done(
+        DeadlineExceeded(why).With(pending.sent ? Outcome::kUnknown : Outcome::kNotApplied),
+        nullptr);
   }
   if (again) timers_->RunAfter(kSweep, [self = shared_from_this()] { self->ExpireLate(); });
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

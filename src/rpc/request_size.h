@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 inline constexpr size_t kRequestBytesMax = 16 << 20;
 
@@ -14,4 +14,4 @@ inline constexpr size_t kRequestBytesMax = 16 << 20;
 // and says nothing of the outcome.
 Status CheckRequestSize(size_t bytes);
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

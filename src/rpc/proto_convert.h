@@ -13,7 +13,7 @@
 #include "cairn/v1/types.pb.h"
 #include "cairn/value.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 // Trailing metadata of every failed call: a serialized cairn.v1.ErrorDetail, and the leader's
 // address for those who only want to know where to go.
@@ -56,4 +56,4 @@ Status FromGrpc(const grpc::Status& status,
                 const std::multimap<grpc::string_ref, grpc::string_ref>& trailing_metadata,
                 Outcome otherwise);
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

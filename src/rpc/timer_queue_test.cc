@@ -1,11 +1,11 @@
-#include "client/timer_queue.h"
+#include "rpc/timer_queue.h"
 
 #include <gtest/gtest.h>
 
 #include <future>
 #include <vector>
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 
 TEST(TimerQueue, RunsTasksInTheOrderOfTheirTimes) {
@@ -32,4 +32,4 @@ TEST(TimerQueue, StopRunsWhatWaitsAndLaterTasksAtOnce) {
 }
 
 }  // namespace
-}  // namespace cairn::client
+}  // namespace cairn::rpc

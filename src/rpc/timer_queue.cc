@@ -1,8 +1,8 @@
-#include "client/timer_queue.h"
+#include "rpc/timer_queue.h"
 
 #include <utility>
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 TimerQueue::TimerQueue(Clock* clock) : clock_(clock), thread_([this] { Run(); }) {}
 
@@ -49,4 +49,4 @@ void TimerQueue::Run() {
   }
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

@@ -17,9 +17,9 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "cairn/v1/database.grpc.pb.h"
-#include "client/timer_queue.h"
+#include "rpc/timer_queue.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 // Thread-safe. Always owned by a shared_ptr; keeps itself alive until the stream has ended.
 class SessionChannel final
@@ -126,4 +126,4 @@ class SessionChannel final
   bool sweeping_ = false;  // a timer for deadlines is set
 };
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

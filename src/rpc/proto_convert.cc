@@ -1,10 +1,10 @@
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 
 #include <google/protobuf/stubs/common.h>
 
 #include <utility>
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 
 Outcome OutcomeFromProto(v1::Outcome outcome) {
@@ -176,4 +176,4 @@ Status FromGrpc(const grpc::Status& status,
   return MakeStatus(status.error_code(), status.error_message(), detail);
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

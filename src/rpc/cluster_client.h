@@ -11,7 +11,7 @@
 #include "cairn/v1/cluster.grpc.pb.h"
 #include "cairn/v1/database.grpc.pb.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 // Thread-safe. Each call goes to the one endpoint and fails as gRPC says; nothing is tried again.
 class ClusterClient {
@@ -24,6 +24,10 @@ class ClusterClient {
   // Passed on to the leader by whichever node is asked. `progress` is called on this thread.
   cairn::Status ChangeMembership(const v1::ChangeMembershipRequest& request,
                                  std::chrono::milliseconds timeout,
+                                 const std::function<void(const std::string&)>& progress);
+  // The same, for a caller that may cancel: the context holds the deadline.
+  cairn::Status ChangeMembership(grpc::ClientContext* context,
+                                 const v1::ChangeMembershipRequest& request,
                                  const std::function<void(const std::string&)>& progress);
   // Gives the node id of the new leader.
   Result<uint64_t> TransferLeadership(uint64_t node_id, std::chrono::milliseconds timeout);
@@ -38,4 +42,4 @@ class ClusterClient {
   std::unique_ptr<v1::Database::Stub> database_;
 };
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

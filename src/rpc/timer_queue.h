@@ -8,19 +8,20 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "rpc/timers.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 // Thread-safe. Tasks are short and do not block. The owner bounds how many there are.
-class TimerQueue {
+class TimerQueue final : public Timers {
  public:
   explicit TimerQueue(Clock* clock);
-  ~TimerQueue();
+  ~TimerQueue() override;
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
 
   // After Stop the task runs at once, on the calling thread.
-  void RunAt(SteadyTime when, std::function<void()> task);
+  void RunAt(SteadyTime when, std::function<void()> task) override;
   void RunAfter(SteadyTime delay, std::function<void()> task) {
     RunAt(clock_->SteadyNow() + delay, std::move(task));
   }
@@ -39,4 +40,4 @@ class TimerQueue {
   std::thread thread_;
 };
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

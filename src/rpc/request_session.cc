@@ -1,11 +1,12 @@
-#include "client/request_session.h"
+#include "rpc/request_session.h"
 
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 
 #include "base/rng.h"
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 std::string NewSessionName() {
   char name[33];
@@ -13,7 +14,8 @@ std::string NewSessionName() {
   return name;
 }
 
-RequestSession::RequestSession() : name_(NewSessionName()) {}
+RequestSession::RequestSession(std::function<std::string()> new_name)
+    : new_name_(std::move(new_name)), name_(new_name_()) {}
 
 uint64_t RequestSession::Begin() {
   open_.insert(open_.end(), next_);
@@ -25,10 +27,10 @@ void RequestSession::Finished(const std::string& session, uint64_t sequence) {
 }
 
 void RequestSession::Renew() {
-  name_ = NewSessionName();
+  name_ = new_name_();
   state_ = State::kNew;
   next_ = 2;
   open_.clear();
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

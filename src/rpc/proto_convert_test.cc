@@ -1,8 +1,8 @@
-#include "client/proto_convert.h"
+#include "rpc/proto_convert.h"
 
 #include <gtest/gtest.h>
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 
 TEST(ProtoConvert, EveryValueComesBackAsItWent) {
@@ -68,4 +68,4 @@ TEST(ProtoConvert, AFailureMadeByGrpcItselfGetsTheCallersOutcome) {
 }
 
 }  // namespace
-}  // namespace cairn::client
+}  // namespace cairn::rpc

@@ -1,8 +1,8 @@
-#include "client/request_size.h"
+#include "rpc/request_size.h"
 
 #include <string>
 
-namespace cairn::client {
+namespace cairn::rpc {
 
 Status CheckRequestSize(size_t bytes) {
   if (bytes <= kRequestBytesMax) return OkStatus();
@@ -12,4 +12,4 @@ Status CheckRequestSize(size_t bytes) {
                          " are taken, now and later: send it in several");
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

@@ -1,4 +1,4 @@
-#include "client/endpoint.h"
+#include "rpc/endpoint.h"
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cctype>
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 constexpr int kReceiveBytesMax = 20 << 20;
 }  // namespace
@@ -52,4 +52,4 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint) {
   return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
 }
 
-}  // namespace cairn::client
+}  // namespace cairn::rpc

@@ -1,8 +1,8 @@
-#include "client/request_session.h"
+#include "rpc/request_session.h"
 
 #include <gtest/gtest.h>
 
-namespace cairn::client {
+namespace cairn::rpc {
 namespace {
 
 TEST(RequestSession, AcknowledgesOnlyWhatIsBelowEveryOpenRequest) {
@@ -33,4 +33,4 @@ TEST(RequestSession, ARenewedSessionIsNotTouchedByLateNewsOfTheOld) {
 }
 
 }  // namespace
-}  // namespace cairn::client
+}  // namespace cairn::rpc

@@ -1,0 +1,232 @@
+#include "rpc/retrier.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::rpc {
+
+SteadyTime RetryBackoff(int n) {
+  return std::chrono::milliseconds(std::min(50, 1 << std::min(n - 1, 6)));
+}
+
+Retrier::Retrier(Owner* owner, Timers* timers, Clock* clock, Options options)
+    : owner_(owner),
+      timers_(timers),
+      clock_(clock),
+      options_(std::move(options)),
+      session_(options_.new_session_name) {}
+
+void Retrier::Start(const CallPtr& call) {
+  Status refused;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) {
+      refused = options_.stopped;
+    } else if (calls_ >= options_.calls_max ||
+               (calls_ != 0 && bytes_ + call->bytes > options_.bytes_max)) {
+      refused = ResourceExhausted("too many requests are in flight here; try again later");
+    } else {
+      ++calls_;
+      bytes_ += call->bytes;
+    }
+  }
+  call->own_name = call->write && call->session.empty();
+  if (refused.ok()) {
+    TryNow(call);
+  } else {
+    owner_->Answer(call, TrueStatus(*call, std::move(refused).With(Outcome::kNotApplied)));
+  }
+}
+
+// ---- Names ---------------------------------------------------------------------------------------
+
+Retrier::Next Retrier::NameLocked(const CallPtr& call) {
+  if (stopped_) return Next::kStopped;
+  if (!call->own_name || call->opens_session) return Next::kSend;
+  if (call->sequence == 0) {
+    if (session_.state() != RequestSession::State::kOpen) {
+      waiting_.push_back(call);
+      const bool opens = session_.state() == RequestSession::State::kNew;
+      session_.set_state(RequestSession::State::kOpening);
+      return opens ? Next::kOpens : Next::kWaits;
+    }
+    call->session = session_.name();
+    call->sequence = session_.Begin();
+  }
+  if (call->session == session_.name()) call->acknowledged_below = session_.acknowledged_below();
+  return Next::kSend;
+}
+
+void Retrier::OpenSession(SteadyTime deadline) {
+  const CallPtr call = owner_->NewOpening();
+  call->write = true;
+  call->own_name = true;
+  call->opens_session = true;
+  call->sequence = 1;
+  call->deadline = deadline;
+  {
+    std::lock_guard lock(mutex_);
+    call->session = session_.name();
+    ++calls_;
+    bytes_ += call->bytes;
+  }
+  TryNow(call);
+}
+
+void Retrier::OnSessionOpened(const std::string& session, const Status& status) {
+  std::vector<CallPtr> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    if (session_.name() == session) {
+      session_.set_state(status.ok() ? RequestSession::State::kOpen : RequestSession::State::kNew);
+    }
+    waiting.swap(waiting_);
+  }
+  const bool transient =
+      status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+  const SteadyTime now = clock_->SteadyNow();
+  for (const CallPtr& call : waiting) {
+    const bool patient = now < std::min(call->deadline, call->session_by);
+    if (status.ok() || (transient && patient)) {
+      TryNow(call);
+    } else {
+      End(call, Status(status)
+                    .Prefixed("the request waited for its session to be opened")
+                    .With(Outcome::kNotApplied));
+    }
+  }
+}
+
+void Retrier::OnExpired(const CallPtr& call, Status status) {
+  {
+    std::lock_guard lock(mutex_);
+    // The first call of the session to hear it gives the session up; the others follow.
+    if (call->own_name && call->session == session_.name()) session_.Renew();
+  }
+  if (call->maybe_applied) {
+    // UNAVAILABLE: a client that reads codes alone must not take it for a refusal.
+    End(call, Unavailable("the session expired before the outcome was known: " + status.message())
+                  .With(Reason::kSessionExpired));
+  } else if (!call->own_name || call->opens_session) {
+    End(call, std::move(status));
+  } else {
+    call->sequence = 0;
+    // A cluster that forgets sessions as fast as they are opened is not asked in a loop.
+    if (call->renames++ == 0) {
+      TryNow(call);
+    } else {
+      call->last = std::move(status);
+      TryLater(call);
+    }
+  }
+}
+
+// ---- Tries ---------------------------------------------------------------------------------------
+
+void Retrier::TryNow(const CallPtr& call) {
+  if (clock_->SteadyNow() >= call->deadline) return End(call, TimeIsOver(*call));
+  Next next = Next::kSend;
+  {
+    std::lock_guard lock(mutex_);
+    next = NameLocked(call);
+  }
+  switch (next) {
+    case Next::kSend: return owner_->Send(call);
+    case Next::kWaits: return;
+    case Next::kOpens: return OpenSession(call->deadline);
+    case Next::kStopped: return End(call, Status(options_.stopped).With(Outcome::kNotApplied));
+  }
+}
+
+void Retrier::Settle(const CallPtr& call, Status status) {
+  if (status.ok() || status.outcome() == Outcome::kApplied) return End(call, std::move(status));
+  if (call->write && status.outcome() != Outcome::kNotApplied) call->maybe_applied = true;
+  if (call->write && status.reason() == Reason::kSessionExpired) {
+    return OnExpired(call, std::move(status));
+  }
+  if (status.code() != StatusCode::kUnavailable) return End(call, std::move(status));
+  call->last = std::move(status);
+  TryLater(call);
+}
+
+void Retrier::TryLater(const CallPtr& call) {
+  const SteadyTime backoff = RetryBackoff(++call->tries);
+  if (clock_->SteadyNow() + backoff >= call->deadline) return End(call, TimeIsOver(*call));
+  uint64_t delay = 0;
+  {
+    std::lock_guard lock(mutex_);
+    delay = ++last_delay_;
+    delayed_.emplace(delay, call);
+  }
+  timers_->RunAt(clock_->SteadyNow() + backoff, [this, delay] {
+    CallPtr due;
+    {
+      std::lock_guard lock(mutex_);
+      const auto found = delayed_.find(delay);
+      if (found == delayed_.end()) return;  // good news came first
+      due = std::move(found->second);
+      delayed_.erase(found);
+    }
+    TryNow(due);
+  });
+}
+
+void Retrier::TryDelayed() {
+  std::map<uint64_t, CallPtr> delayed;
+  {
+    std::lock_guard lock(mutex_);
+    delayed.swap(delayed_);
+  }
+  for (const auto& [delay, call] : delayed) {
+    call->tries = 0;
+    TryNow(call);
+  }
+}
+
+// ---- The end -------------------------------------------------------------------------------------
+
+void Retrier::Finish(const CallPtr& call, Status status) {
+  End(call, std::move(status).With(Outcome::kNotApplied));
+}
+
+void Retrier::End(const CallPtr& call, Status status) {
+  {
+    std::lock_guard lock(mutex_);
+    --calls_;
+    bytes_ -= call->bytes;
+    if (call->own_name) session_.Finished(call->session, call->sequence);
+  }
+  status = TrueStatus(*call, std::move(status));
+  if (call->opens_session) {
+    OnSessionOpened(call->session, status);
+  } else {
+    owner_->Answer(call, std::move(status));
+  }
+}
+
+Status Retrier::TrueStatus(const Call& call, Status status) const {
+  if (status.ok()) return status;
+  if (!call.write) return std::move(status).With(Outcome::kNone);
+  // Only a replicated result is certain once a try may have taken effect.
+  if (!call.maybe_applied || status.outcome() == Outcome::kApplied) return status;
+  return std::move(status).With(Outcome::kUnknown);
+}
+
+Status Retrier::TimeIsOver(const Call& call) const {
+  // Why there was no answer before tells more than that the time is over.
+  if (!call.last.ok()) return call.last;
+  return DeadlineExceeded("the request's time was over before it was sent")
+      .With(Outcome::kNotApplied);
+}
+
+void Retrier::Stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+}
+
+bool Retrier::stopped() const {
+  std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+}  // namespace cairn::rpc
