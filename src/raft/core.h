@@ -21,7 +21,7 @@
 //      the term given, and Step(SnapshotSent{peer, ok, index}).
 //   7. when commit_untold() has held for some milliseconds, Step(TellCommit{}): followers learn of
 //      a commit from the next append, which in a busy cluster comes at once and costs nothing more.
-// A failed write or sync of the log must abort the process (raft-core.md rows 25, 26).
+// A failed write or sync of the log aborts the process: the kernel may have dropped what it holds.
 #pragma once
 
 #include <cstdint>
