@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/statement.h"
@@ -34,7 +35,8 @@ bool IsSyntaxError(std::string_view message) {
 }
 
 Status UseQuery() {
-  return InvalidArgument("this statement only reads: use Query, which costs no entry in the log");
+  return InvalidArgument(
+      "this statement only reads, which needs no entry in the log: use cairn.v1.Database.Query");
 }
 
 // The verdict on a kind that is never right in Execute or Prepare; OK for the others.
@@ -44,9 +46,9 @@ Status CheckKind(SqlKind kind) {
     case SqlKind::kRead: return UseQuery();
     case SqlKind::kTransaction:
       return InvalidArgument(
-          "BEGIN, COMMIT, ROLLBACK and SAVEPOINT are not statements here: send all statements in "
-          "one "
-          "Execute, or use Prepare and Commit");
+          "a transaction is not opened by a statement: Prepare each of its statements and Commit "
+          "them, "
+          "or send all of them in one cairn.v1.Database.Execute");
     case SqlKind::kAttach:
       return PermissionDenied("ATTACH and DETACH act on one node's files and are not replicated");
     case SqlKind::kVacuum:
@@ -174,8 +176,8 @@ Status CheckValues(const Statement& statement, size_t parameters,
                    const std::vector<NamedParameter>& names) {
   const size_t positional = statement.positional.size();
   if (positional > parameters) {
-    return InvalidArgument("the statement has " + std::to_string(parameters) + " parameters, but " +
-                           std::to_string(positional) + " positional values were given");
+    return InvalidArgument("the statement has " + Counted(parameters, "parameter") + ", but " +
+                           Counted(positional, "positional value") + " came with it");
   }
   for (size_t i = 0; i < positional; ++i) {
     RETURN_IF_ERROR(CheckText(statement.positional[i], names, i + 1));
@@ -197,8 +199,8 @@ Status CheckValues(const Statement& statement, size_t parameters,
   }
   for (size_t number = 1; number <= parameters; ++number) {
     if (given[number]) continue;
-    return InvalidArgument("the statement has " + std::to_string(parameters) +
-                           " parameters; no value was given for " + NameOf(names, number));
+    return InvalidArgument("the statement has " + Counted(parameters, "parameter") +
+                           "; no value was given for " + NameOf(names, number));
   }
   return OkStatus();
 }
@@ -281,7 +283,9 @@ ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
   if (!verdict.status.ok()) return verdict;
   if (scan.several) {
     verdict.status = InvalidArgument(
-        "the text holds more than one statement; send them as separate statements of one request");
+        "the text holds more than one statement; send each by itself, or all of them as the "
+        "statements "
+        "of one cairn.v1.Database.Execute");
     return verdict;
   }
   verdict.status = CheckSyntax(sql);

@@ -96,25 +96,27 @@ const Refused kRefused[] = {
     {"-- INSERT INTO t VALUES(1)", StatusCode::kInvalidArgument, "no statement"},
     {"/* x */ ;", StatusCode::kInvalidArgument, "no statement"},
     // Reads.
-    {"SELECT 1", StatusCode::kInvalidArgument, "use Query"},
-    {"select * from no_such_table", StatusCode::kInvalidArgument, "use Query"},
-    {"VALUES(1), (2)", StatusCode::kInvalidArgument, "use Query"},
-    {"EXPLAIN INSERT INTO t VALUES(1)", StatusCode::kInvalidArgument, "use Query"},
-    {"EXPLAIN QUERY PLAN SELECT 1", StatusCode::kInvalidArgument, "use Query"},
-    {"WITH n(i) AS (SELECT 1) SELECT i FROM n", StatusCode::kInvalidArgument, "use Query"},
+    {"SELECT 1", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"select * from no_such_table", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"VALUES(1), (2)", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"EXPLAIN INSERT INTO t VALUES(1)", StatusCode::kInvalidArgument,
+     "use cairn.v1.Database.Query"},
+    {"EXPLAIN QUERY PLAN SELECT 1", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"WITH n(i) AS (SELECT 1) SELECT i FROM n", StatusCode::kInvalidArgument,
+     "use cairn.v1.Database.Query"},
     {"WITH \"insert\"(i) AS (SELECT 1), replace AS (SELECT (1)) VALUES(3)",
-     StatusCode::kInvalidArgument, "use Query"},
-    {"PRAGMA user_version", StatusCode::kInvalidArgument, "use Query"},
-    {"PRAGMA table_info(t)", StatusCode::kInvalidArgument, "use Query"},
-    {"PRAGMA integrity_check", StatusCode::kInvalidArgument, "use Query"},
+     StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"PRAGMA user_version", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"PRAGMA table_info(t)", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"PRAGMA integrity_check", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
     // Transactions.
-    {"BEGIN", StatusCode::kInvalidArgument, "one Execute"},
-    {"begin immediate transaction", StatusCode::kInvalidArgument, "one Execute"},
-    {"COMMIT", StatusCode::kInvalidArgument, "one Execute"},
-    {"END", StatusCode::kInvalidArgument, "one Execute"},
-    {"ROLLBACK TO s", StatusCode::kInvalidArgument, "one Execute"},
-    {"SAVEPOINT s", StatusCode::kInvalidArgument, "one Execute"},
-    {"RELEASE s", StatusCode::kInvalidArgument, "one Execute"},
+    {"BEGIN", StatusCode::kInvalidArgument, "Prepare each"},
+    {"begin immediate transaction", StatusCode::kInvalidArgument, "Prepare each"},
+    {"COMMIT", StatusCode::kInvalidArgument, "Prepare each"},
+    {"END", StatusCode::kInvalidArgument, "Prepare each"},
+    {"ROLLBACK TO s", StatusCode::kInvalidArgument, "Prepare each"},
+    {"SAVEPOINT s", StatusCode::kInvalidArgument, "Prepare each"},
+    {"RELEASE s", StatusCode::kInvalidArgument, "Prepare each"},
     // Never replicated.
     {"ATTACH 'x' AS y", StatusCode::kPermissionDenied, "ATTACH"},
     {"DETACH y", StatusCode::kPermissionDenied, "DETACH"},
@@ -210,8 +212,9 @@ TEST(ProposalCheck, ValuesMustFitTheParametersOfTablesNotKnownHere) {
   };
   EXPECT_TRUE(check({Value("a"), Value{}, Value(1.5)}, {}).ok());
   EXPECT_TRUE(check({Value("a")}, {{"n", Value("b")}, {"@m", Value("c")}}).ok());
-  EXPECT_EQ(check({Value("a"), Value("b"), Value("c"), Value("d")}, {}),
-            InvalidArgument("the statement has 3 parameters, but 4 positional values were given"));
+  EXPECT_EQ(
+      check({Value("a"), Value("b"), Value("c"), Value("d")}, {}),
+      InvalidArgument("the statement has 3 parameters, but 4 positional values came with it"));
   EXPECT_EQ(check({Value("a")}, {{"n", Value("b")}}),
             InvalidArgument("the statement has 3 parameters; no value was given for @m"));
   EXPECT_EQ(check({Value("a"), Value("b")}, {{"n", Value("b")}, {"m", Value("c")}}),
@@ -223,7 +226,7 @@ TEST(ProposalCheck, ValuesMustFitTheParametersOfTablesNotKnownHere) {
       InvalidArgument("the value of parameter :n is not valid UTF-8; bytes belong in a blob"));
   EXPECT_FALSE(check({}, {}).ok());
   EXPECT_EQ(checker.Check(OfStatement({"DELETE FROM t", {Value("a")}, {}})),
-            InvalidArgument("the statement has 0 parameters, but 1 positional values were given"));
+            InvalidArgument("the statement has 0 parameters, but 1 positional value came with it"));
 }
 
 TEST(ProposalCheck, IdsAndNumbersOutOfBoundsAreRefused) {

@@ -135,7 +135,7 @@ TEST_F(ReadPoolTest, ParametersThatDoNotFitAreRefusedWithTheReason) {
     return status.message();
   };
   EXPECT_EQ(message(Sql("SELECT ?1", {Value("a"), Value("b")})),
-            "the statement has 1 parameters, but 2 positional values were given");
+            "the statement has 1 parameter, but 2 positional values came with it");
   EXPECT_EQ(message(Sql("SELECT ?1, ?2", {Value("a")})),
             "the statement has 2 parameters; no value was given for ?2");
   EXPECT_EQ(message(Sql("SELECT :x, :y", {}, {{"x", "1"}})),

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/text.h"
+
 namespace cairn::state_machine {
 namespace {
 
@@ -129,8 +131,9 @@ Status BindParameters(sqlite3_stmt* stmt, const Statement& statement) {
   const int count = sqlite3_bind_parameter_count(stmt);
   const size_t positional = statement.positional.size();
   if (positional > static_cast<size_t>(count)) {
-    return InvalidArgument("the statement has " + std::to_string(count) + " parameters, but " +
-                           std::to_string(positional) + " positional values were given");
+    return InvalidArgument("the statement has " +
+                           Counted(static_cast<uint64_t>(count), "parameter") + ", but " +
+                           Counted(positional, "positional value") + " came with it");
   }
   for (size_t i = 0; i < positional; ++i) {
     RETURN_IF_ERROR(BindValue(stmt, static_cast<int>(i + 1), statement.positional[i]));
@@ -152,8 +155,9 @@ Status BindParameters(sqlite3_stmt* stmt, const Statement& statement) {
   }
   for (int number = 1; number <= count; ++number) {
     if (bound[static_cast<size_t>(number)]) continue;
-    return InvalidArgument("the statement has " + std::to_string(count) +
-                           " parameters; no value was given for " + ParameterName(stmt, number));
+    return InvalidArgument("the statement has " +
+                           Counted(static_cast<uint64_t>(count), "parameter") +
+                           "; no value was given for " + ParameterName(stmt, number));
   }
   return OkStatus();
 }

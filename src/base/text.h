@@ -1,0 +1,14 @@
+// Text for people.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace cairn {
+
+// "1 row", "2 rows".
+inline std::string Counted(uint64_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+}  // namespace cairn
