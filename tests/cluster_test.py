@@ -50,6 +50,29 @@ class Dev(CairnTest):
         for node in (1, 2, 3):
             self.assertIn("stopped", (self.directory / "data" / f"node{node}.log").read_text())
 
+    def test_the_nodes_have_names_and_their_pids_are_printed(self):
+        self.start_dev()
+        for node, pid in enumerate(self.children, 1):
+            self.assertIn(f" at 127.0.0.1:{self.base + node - 1}, pid {pid}, log ", self.output())
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as line:
+                self.assertTrue(line.read().startswith(f"cairn\0server\0--id\0{node}\0"))
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as name:
+                self.assertEqual(name.read(), "cairn\n")
+
+    def test_a_directory_that_holds_more_nodes_than_asked_for_is_told(self):
+        self.start_dev()
+        self.assertNotIn("note:", self.output())
+        self.dev.send_signal(signal.SIGINT)
+        self.assertEqual(self.dev.wait(timeout=harness.BOUND_SECONDS), 0, self.output())
+        with subprocess.Popen([CAIRN, "dev", "--nodes", "2", "--dir", self.directory / "data",
+                               "--base-port", str(self.base)], stdout=subprocess.PIPE, text=True,
+                              stdin=subprocess.DEVNULL) as dev:
+            told = dev.stdout.readline()
+            dev.send_signal(signal.SIGINT)
+            dev.wait(timeout=harness.BOUND_SECONDS)
+        self.assertIn("also holds the data of node 3, which --nodes 2 does not start", told)
+        self.assertIn("--nodes 3 starts all", told)
+
     def test_a_node_that_ends_is_reported_and_not_restarted(self):
         self.start_dev()
         os.kill(self.children[1], signal.SIGKILL)

@@ -2,6 +2,8 @@
 import os
 import pty
 import select
+import signal
+import subprocess
 import time
 
 import harness
@@ -66,6 +68,107 @@ class ShellFromAPipe(CairnTest):
         lines = done.stdout.splitlines()
         self.assertEqual(len(lines), 50001)
         self.assertTrue(lines[-1].startswith("50000,00"))
+
+    def test_an_error_names_the_source_the_line_and_the_statement(self):
+        script = "CREATE TABLE t (a);\n.tables\n\nINSERT INTO t VALUES (1); INSERT\n INTO nowhere VALUES (1);\n"
+        done = self.pipe(script)
+        self.assertIn("error: standard input:4: INVALID_ARGUMENT: no such table: nowhere", done.stderr)
+        self.assertIn("\n  in: INSERT INTO nowhere VALUES (1)\n", done.stderr)
+        path = self.directory / "load.sql"
+        path.write_text("\n\nINSERT INTO nowhere VALUES (2);\n")
+        with open(path, encoding="ascii") as file:
+            done = subprocess.run([CAIRN, "shell", self.node.address], stdin=file, text=True,
+                                  capture_output=True, timeout=harness.BOUND_SECONDS, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"error: {path}:3: ", done.stderr)
+        done = self.node.shell(f"SELECT 1;\n.read {path}")
+        self.assertIn(f"error: {path}:3: ", done.stderr)
+        done = self.node.shell("SELECT 1", "SELECT 2;\nSELECT nowhere")
+        self.assertIn("error: -c 2:2: INVALID_ARGUMENT: no such column: nowhere", done.stderr)
+        self.assertIn("in: SELECT nowhere\n", done.stderr)
+        done = self.node.shell(".nonsense")
+        self.assertIn("error: -c:1: unknown command .nonsense", done.stderr)
+
+    def test_what_cannot_be_written_is_no_success(self):
+        address = self.node.address
+        commands = [["shell", address, "-c", "SELECT 1"], ["shell", address, "-c", ".status"],
+                    ["shell", address, "-c", ".help"], ["member", "list", address],
+                    ["client", "--scenario", "verify-only", "--master-addr", address],
+                    ["--help"], ["shell", "--help"], ["--version"]]
+        for command in commands:
+            with self.subTest(command), open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([CAIRN, *command], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      stdin=subprocess.DEVNULL, timeout=harness.BOUND_SECONDS,
+                                      check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn("standard output", done.stderr)
+        self.node.sql("CREATE TABLE t (a)")
+        with open("/dev/full", "w", encoding="ascii") as full:
+            subprocess.run([CAIRN, "shell", address, "-c", "SELECT 1", "-c", "INSERT INTO t VALUES (1)"],
+                           stdout=full, stderr=subprocess.PIPE, timeout=harness.BOUND_SECONDS,
+                           check=False)
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 0}], "it went on")
+
+    def test_slices_change_all_rows_in_requests_of_their_own(self):
+        self.node.sql("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+        self.node.sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
+                      "INSERT INTO t SELECT i, NULL FROM n")
+        before = self.node.status()["commit"]
+        done = self.pipe(".slices UPDATE t SET b = 'x' WHERE b IS NULL\n")
+        self.assert_passes(done)
+        self.assertEqual(done.stdout, "ok, 2500 rows changed in 3 slices\n")
+        self.assertGreaterEqual(self.node.status()["commit"], before + 3)
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t WHERE b = 'x'"), [{"n": 2500}])
+        done = self.pipe(".slices 500 DELETE FROM t WHERE a > 500 -- the rest;\n")
+        self.assertEqual(done.stdout, "ok, 2000 rows changed in 5 slices\n")
+        for bad in ("SELECT 1", "UPDATE t SET b = 1", "DELETE FROM t LIMIT 3", ""):
+            self.assertEqual(self.pipe(f".slices {bad}\n").returncode, 1, bad)
+        done = self.pipe(".slices DELETE FROM nowhere\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("after 0 rows changed in 0 slices: no such table: nowhere", done.stderr)
+
+    def unread_by_node(self):
+        """Bytes that clients have sent and the node has not read."""
+        port = f":{self.node.port:04X}"
+        total = 0
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            with open(table, encoding="ascii") as listed:
+                lines = [line.split() for line in listed.readlines()[1:]]
+            total += sum(int(line[4].split(":")[1], 16) for line in lines
+                         if line[1].endswith(port) and line[3] == "01")  # established
+        return total
+
+    def test_an_interrupt_says_whether_the_statement_was_sent(self):
+        self.node.sql("CREATE TABLE t (a)")
+        with subprocess.Popen([CAIRN, "shell", self.node.address], stdin=subprocess.PIPE, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
+            self.addCleanup(shell.kill)
+            shell.stdin.write("SELECT 'connected';\n")
+            shell.stdin.flush()
+            while "connected" not in shell.stdout.readline():
+                pass
+            self.node.process.send_signal(signal.SIGSTOP)
+            self.addCleanup(self.node.process.send_signal, signal.SIGCONT)
+            shell.stdin.write("INSERT INTO t VALUES ('" + 5000 * "x" + "');\n")
+            shell.stdin.flush()
+            harness.wait_until(lambda: self.unread_by_node() > 5000, "the statement is on its way")
+            shell.send_signal(signal.SIGINT)
+            told = shell.stderr.read()
+            self.assertEqual(shell.wait(timeout=harness.BOUND_SECONDS), 130)
+        self.assertIn("interrupted after the request was sent (unknown", told)
+        with subprocess.Popen([CAIRN, "shell", self.node.address, "-c", "INSERT INTO t VALUES (2)"],
+                              text=True, stderr=subprocess.PIPE) as shell:
+            self.addCleanup(shell.kill)
+            harness.wait_until(lambda: self.unread_by_node() > 0, "it connects")
+            shell.send_signal(signal.SIGINT)
+            told = shell.stderr.read()
+            self.assertEqual(shell.wait(timeout=harness.BOUND_SECONDS), 130)
+        self.assertIn("interrupted before the request was sent (not applied", told)
+
+    def test_a_write_to_a_dead_address_was_not_sent(self):
+        done = run_cairn("shell", f"127.0.0.1:{harness.free_ports(1)}", "-c", "CREATE TABLE t (a)")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not applied: safe to try again", done.stderr)
 
     def test_a_dead_address_is_an_error(self):
         done = run_cairn("shell", f"127.0.0.1:{harness.free_ports(1)}", "-c", "SELECT 1",
@@ -141,10 +244,23 @@ class ShellOnATerminal(CairnTest):
         history = self.directory / ".cairn_history"
         self.assertIn("nonsense", history.read_text())
         self.assertEqual(history.stat().st_mode & 0o777, 0o600)
+        # A statement that takes long shows for how long, and Ctrl-C leaves it.
+        self.open_shell()
+        self.type("SELECT 'connected';\n")
+        self.expect("1 row")
+        self.node.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.node.process.send_signal, signal.SIGCONT)
+        self.type("CREATE TABLE t (a);\n")
+        self.expect("1 s; Ctrl-C stops waiting")
+        self.type("\x03")
+        self.expect("interrupted after the request was sent (unknown")
+        self.expect("cairn> ")
+        self.node.process.send_signal(signal.SIGCONT)
+        self.close_shell("\x04")
         # The next shell knows what was typed: arrow up brings it back.
         self.open_shell()
         self.type("\x1b[A")
-        self.expect("nonsense;")
+        self.expect("CREATE TABLE t")
         self.type("\x03")
         self.expect("cairn> ")
         self.close_shell(".quit\n")

@@ -1,4 +1,7 @@
+#include <sys/prctl.h>
+
 #include <CLI/CLI.hpp>
+#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +36,8 @@ std::string InWords(const CLI::App* program, const CLI::Error& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // `ps` and `pgrep` show this name, however the program was started.
+  prctl(PR_SET_NAME, "cairn");
   CLI::App program{"Cairn: a strongly consistent SQLite, replicated by Raft", "cairn"};
   program.set_version_flag("--version", "cairn " CAIRN_VERSION);
   program.require_subcommand(1);
@@ -46,7 +51,10 @@ int main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return program.exit(error) == 0 ? 0 : cairn::cmd::kExitUsage;
+    exit_code = program.exit(error) == 0 ? 0 : cairn::cmd::kExitUsage;
   }
-  return exit_code;
+  // A script that reads what was printed must hear that it is not all.
+  if (std::cout.flush()) return exit_code;
+  std::cerr << "error: cannot write to standard output" << std::endl;
+  return exit_code == 0 ? 1 : exit_code;
 }

@@ -1,11 +1,17 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <thread>
 
 #include "cmd/commands.h"
 #include "tools/cluster_view.h"
 #include "tools/member.h"
+#include "tools/stop_signals.h"
 
 namespace cairn::cmd {
 namespace {
@@ -16,7 +22,7 @@ struct Flags {
   std::string address;       // of the node asked
   uint64_t node_id = 0;      // concerned
   std::string node_address;  // of the added or replacing node
-  uint32_t timeout_ms = 60'000;
+  uint32_t timeout_ms = std::chrono::milliseconds(tools::kAsLongAsItTakes).count();
   std::string mode = "table";
 };
 
@@ -28,11 +34,21 @@ int Run(const Flags& flags, const Action& action) {
     std::cerr << "error: " << address.status().message() << std::endl;
     return kExitUsage;
   }
+  tools::StopSignals signals;  // first: the threads of the node's client must inherit the block
   tools::NodeClient node(*address);
+  std::atomic<int> stopped_by = 0;
+  std::thread stopper([&] {
+    while (const std::optional<int> signal = signals.Wait()) {
+      // What is under way says what became of it, unless the signal comes twice.
+      if (stopped_by.exchange(*signal) != 0 || !node.Cancel()) std::_Exit(128 + *signal);
+    }
+  });
   const Status status = action(&node, flags);
+  signals.Cancel();
+  stopper.join();
   if (status.ok()) return 0;
   std::cerr << "error: " << tools::ErrorInWords(status) << std::endl;
-  return 1;
+  return stopped_by != 0 ? 128 + stopped_by : 1;
 }
 
 CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string& help,
@@ -44,7 +60,7 @@ CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string
   command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that it may take")
       ->type_name("MS")
       ->check(CLI::Range(1u, 86'400'000u))
-      ->capture_default_str();
+      ->default_str("as long as it takes");
   command->callback([=] { *exit_code = Run(*flags, action); });
   return command;
 }
@@ -52,7 +68,8 @@ CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string
 Action Change(v1::ChangeMembershipRequest::Kind kind) {
   return [kind](tools::NodeClient* node, const Flags& flags) {
     return tools::ChangeMember(node, kind, flags.node_id, flags.node_address,
-                               std::chrono::milliseconds(flags.timeout_ms), &std::cout);
+                               std::chrono::milliseconds(flags.timeout_ms), &std::cout,
+                               isatty(STDOUT_FILENO) != 0 ? &std::cout : nullptr);
   };
 }
 

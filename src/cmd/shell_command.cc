@@ -11,7 +11,7 @@ namespace {
 struct Flags {
   std::string address = "127.0.0.1:50051";
   std::string mode = "table";
-  uint32_t timeout_ms = 10'000;
+  uint32_t timeout_ms = std::chrono::milliseconds(tools::kAsLongAsItTakes).count();
   std::vector<std::string> commands;
 };
 
@@ -47,7 +47,7 @@ void AddShellCommand(CLI::App* program, int* exit_code) {
   command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that a statement may take")
       ->type_name("MS")
       ->check(CLI::Range(1u, 86'400'000u))
-      ->capture_default_str();
+      ->default_str("as long as it takes");
   command->callback([=] { *exit_code = Run(*flags); });
 }
 

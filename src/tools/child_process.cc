@@ -12,7 +12,8 @@ namespace cairn::tools {
 namespace {
 
 // Between fork and exec, where only async-signal-safe calls are allowed.
-[[noreturn]] void BecomeChild(char* const* arguments, int log_fd, pid_t parent) {
+[[noreturn]] void BecomeChild(const char* program, char* const* arguments, int log_fd,
+                              pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   // The parent may have died before that took effect.
   if (getppid() != parent) _exit(1);
@@ -22,13 +23,14 @@ namespace {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   dup2(log_fd, STDOUT_FILENO);
   dup2(log_fd, STDERR_FILENO);
-  execv(arguments[0], arguments);
+  execv(program, arguments);
   _exit(127);
 }
 
 }  // namespace
 
-Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& arguments,
+Result<ChildProcess> ChildProcess::Start(const std::string& program,
+                                         const std::vector<std::string>& arguments,
                                          const std::string& log_path) {
   const int log_fd = open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log_fd < 0) return ErrnoStatus("open " + log_path, errno);
@@ -38,7 +40,7 @@ Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& argumen
   argv.push_back(nullptr);
   const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) BecomeChild(argv.data(), log_fd, parent);
+  if (pid == 0) BecomeChild(program.c_str(), argv.data(), log_fd, parent);
   const int error = errno;
   close(log_fd);
   if (pid < 0) return ErrnoStatus("fork", error);

@@ -15,9 +15,11 @@ namespace cairn::tools {
 // child SIGTERM when that thread ends, however it ends).
 class ChildProcess {
  public:
-  // Runs `arguments[0]` with standard output and error appended to the file at `log_path`. In a
-  // process group of its own, so that Ctrl-C on the terminal reaches only the parent.
-  static Result<ChildProcess> Start(const std::vector<std::string>& arguments,
+  // Runs the file `program` with these arguments, the first of which is the name that `ps` shows.
+  // Standard output and error are appended to the file at `log_path`. The process has a group of
+  // its own, so that Ctrl-C on the terminal reaches only the parent.
+  static Result<ChildProcess> Start(const std::string& program,
+                                    const std::vector<std::string>& arguments,
                                     const std::string& log_path);
 
   pid_t pid() const { return pid_; }

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/file_system.h"
+#include "base/text.h"
 #include "server/data_directory.h"
 #include "server/port_check.h"
 #include "tools/cluster_view.h"
@@ -20,6 +21,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kAskEvery{50};
 constexpr milliseconds kAskTimeout{300};
 constexpr size_t kLogTailLines = 5;
+// The most that --nodes takes.
+constexpr int kNodesMax = 9;
 
 class DevCluster {
  public:
@@ -58,6 +61,7 @@ class DevCluster {
     RETURN_IF_ERROR(CheckPorts());
     RETURN_IF_ERROR(CheckAddresses());
     RETURN_IF_ERROR(PosixFileSystem().CreateDirectories(options_.directory));
+    SayWhatIsNotStarted();
     std::string peers;
     for (int id = 1; id <= options_.nodes; ++id) {
       peers += (id == 1 ? "" : ",") + std::to_string(id) + "=" + Address(id);
@@ -95,19 +99,36 @@ class DevCluster {
     return OkStatus();
   }
 
+  // A cluster of three of which one node is started has no majority, and nothing else would tell
+  // why.
+  void SayWhatIsNotStarted() {
+    std::string more;
+    int held = options_.nodes;
+    for (int id = options_.nodes + 1; id <= kNodesMax; ++id) {
+      const Result<bool> exists = PosixFileSystem().Exists(DataFile(id));
+      if (!exists.ok() || !*exists) continue;
+      more += (more.empty() ? "" : ", ") + std::to_string(id);
+      held = id;
+    }
+    if (more.empty()) return;
+    out_ << "note: " << options_.directory << " also holds the data of node " << more
+         << ", which --nodes " << options_.nodes << " does not start; --nodes " << held
+         << " starts all, another --dir makes a new cluster" << std::endl;
+  }
+
   std::string DataFile(int id) const {
     return options_.directory + "/node" + std::to_string(id) + ".db";
   }
 
   Status StartNode(int id, const std::string& peers) {
     const std::string stem = options_.directory + "/node" + std::to_string(id);
-    std::vector<std::string> arguments = {
-        "/proc/self/exe", "server",
-        "--id",           std::to_string(id),
-        "--port",         std::to_string(options_.base_port + id - 1),
-        "--db",           DataFile(id)};
+    std::vector<std::string> arguments = {"cairn",  "server",
+                                          "--id",   std::to_string(id),
+                                          "--port", std::to_string(options_.base_port + id - 1),
+                                          "--db",   DataFile(id)};
     if (options_.nodes > 1) arguments.insert(arguments.end(), {"--peers", peers});
-    ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start(arguments, stem + ".log"));
+    ASSIGN_OR_RETURN(ChildProcess process,
+                     ChildProcess::Start("/proc/self/exe", arguments, stem + ".log"));
     nodes_.push_back({id, Address(id), stem + ".log", std::move(process)});
     return OkStatus();
   }
@@ -139,7 +160,8 @@ class DevCluster {
   void Announce() {
     for (const Node& node : nodes_) {
       out_ << "node " << node.id << (leader_ == static_cast<uint64_t>(node.id) ? " (leader)" : "")
-           << " at " << node.address << ", log " << node.log_path << "\n";
+           << " at " << node.address << ", pid " << node.process.pid() << ", log " << node.log_path
+           << "\n";
     }
     out_ << "connect with: cairn shell " << nodes_[0].address << "\n"
          << "ready; Ctrl-C stops the cluster" << std::endl;
@@ -183,7 +205,7 @@ class DevCluster {
   // False if a node had to be killed.
   bool Stop() {
     stopping_ = true;
-    if (Running() > 0) out_ << "stopping " << Running() << " nodes" << std::endl;
+    if (Running() > 0) out_ << "stopping " << Counted(Running(), "node") << std::endl;
     for (const Node& node : nodes_) node.process.Signal(SIGTERM);
     const auto until = SteadyClock::now() + options_.stop_timeout;
     bool impatient = false;

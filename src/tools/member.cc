@@ -1,6 +1,7 @@
 #include "tools/member.h"
 
 #include "tools/cluster_view.h"
+#include "tools/wait_notice.h"
 
 namespace cairn::tools {
 
@@ -13,14 +14,16 @@ Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds 
 
 Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, uint64_t node_id,
                     const std::string& address, std::chrono::milliseconds timeout,
-                    std::ostream* out) {
+                    std::ostream* out, std::ostream* terminal) {
   v1::ChangeMembershipRequest request;
   request.set_kind(kind);
   request.set_node_id(node_id);
   request.set_address(address);
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  WaitNotice notice(terminal, [] { return "Ctrl-C stops waiting; the change goes on"; });
   RETURN_IF_ERROR(
-      node->ChangeMembership(request, [&](const std::string& line) { *out << line << std::endl; }));
+      node->ChangeMembership(request, [&](const std::string& line) { notice.Print(line, out); }));
+  notice.Stop();
   *out << "done" << std::endl;
   return OkStatus();
 }

@@ -12,12 +12,12 @@
 namespace cairn::tools {
 
 // Each goes to `node`, which passes it on to the leader. Progress and the result are printed to
-// `out`.
+// `out`. On a terminal (not null) a person also reads how long a change has been under way.
 Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds timeout,
                    std::ostream* out);
 Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, uint64_t node_id,
                     const std::string& address, std::chrono::milliseconds timeout,
-                    std::ostream* out);
+                    std::ostream* out, std::ostream* terminal);
 // `node_id` 0: to the voter that is best caught up.
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
                           std::ostream* out);

@@ -1,8 +1,11 @@
+#include "tools/node_client.h"
+
 #include <grpcpp/grpcpp.h>
+
+#include <atomic>
 
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
-#include "tools/node_client.h"
 
 namespace cairn::tools {
 namespace {
@@ -51,14 +54,15 @@ Result<std::string> ParseAddress(std::string_view text) {
 // One call's context, known to Cancel for as long as it lives; and the reading of its errors.
 class NodeClient::Call {
  public:
-  Call(NodeClient* client, Timeout timeout) : client_(client) {
-    context_.set_deadline(std::chrono::system_clock::now() + timeout);
+  Call(NodeClient* client, Timeout timeout)
+      : client_(client), until_(std::chrono::system_clock::now() + timeout) {
+    context_.set_deadline(until_);
     std::lock_guard lock(client_->mutex_);
-    client_->in_flight_.push_back(&context_);
+    client_->in_flight_.push_back(this);
   }
   ~Call() {
     std::lock_guard lock(client_->mutex_);
-    std::erase(client_->in_flight_, &context_);
+    std::erase(client_->in_flight_, this);
   }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -68,14 +72,28 @@ class NodeClient::Call {
     if (!request_id.empty()) context_.AddMetadata(rpc::kRequestIdMetadata, request_id);
   }
 
+  std::chrono::system_clock::time_point until() const { return until_; }
+  bool cancelled() const { return cancelled_; }
+  void Cancel() {
+    cancelled_ = true;
+    context_.TryCancel();
+  }
+
+  static Status Interrupted() {
+    return Cancelled("interrupted after the request was sent").With(Outcome::kUnknown);
+  }
+
   // What the call ended with; a failure that gRPC made itself leaves a write undecided.
   Status Finish(const grpc::Status& status) const {
+    if (cancelled_ && status.error_code() == grpc::StatusCode::CANCELLED) return Interrupted();
     return rpc::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown);
   }
 
  private:
   NodeClient* const client_;
+  const std::chrono::system_clock::time_point until_;
   grpc::ClientContext context_;
+  std::atomic<bool> cancelled_ = false;
 };
 
 NodeClient::NodeClient(std::string address)
@@ -84,6 +102,27 @@ NodeClient::NodeClient(std::string address)
       transaction_(transaction::DatabaseService::NewStub(channel_)),
       database_(v1::Database::NewStub(channel_)),
       cluster_(address_) {}
+
+Status NodeClient::Connect(const Call& call) {
+  // How soon an interrupt is noticed while nothing has been sent.
+  constexpr std::chrono::milliseconds kLook{20};
+  for (auto state = channel_->GetState(true); state != GRPC_CHANNEL_READY;
+       state = channel_->GetState(true)) {
+    const auto now = std::chrono::system_clock::now();
+    if (call.cancelled()) {
+      return Cancelled("interrupted before the request was sent").With(Outcome::kNotApplied);
+    }
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+      return Unavailable("cannot connect to " + address_).With(Outcome::kNotApplied);
+    }
+    if (now >= call.until()) {
+      return DeadlineExceeded("no connection to " + address_ + " in time")
+          .With(Outcome::kNotApplied);
+    }
+    channel_->WaitForStateChange(state, now + kLook);
+  }
+  return OkStatus();
+}
 
 Result<int64_t> NodeClient::Execute(const std::string& sql, const std::string& request_id,
                                     Timeout timeout) {
@@ -144,6 +183,7 @@ Status NodeClient::CheckHealth(Timeout timeout) {
 
 Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeout timeout) {
   Call call(this, timeout + kGrace);
+  RETURN_IF_ERROR(Connect(call));
   v1::ExecuteRequest request;
   request.add_statements()->set_sql(sql);
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
@@ -208,16 +248,20 @@ Result<v1::StatusResponse> NodeClient::ClusterStatus(Timeout timeout) {
 
 Status NodeClient::ChangeMembership(const v1::ChangeMembershipRequest& request,
                                     const std::function<void(const std::string&)>& progress) {
-  return cluster_.ChangeMembership(request, Timeout(request.timeout_ms()) + kGrace, progress);
+  Call call(this, Timeout(request.timeout_ms()) + kGrace);
+  RETURN_IF_ERROR(Connect(call));
+  Status status = cluster_.ChangeMembership(call.context(), request, progress);
+  return call.cancelled() && status.code() == StatusCode::kCancelled ? call.Interrupted() : status;
 }
 
 Result<uint64_t> NodeClient::TransferLeadership(uint64_t node_id, Timeout timeout) {
   return cluster_.TransferLeadership(node_id, timeout + kGrace);
 }
 
-void NodeClient::Cancel() {
+bool NodeClient::Cancel() {
   std::lock_guard lock(mutex_);
-  for (grpc::ClientContext* context : in_flight_) context->TryCancel();
+  for (Call* call : in_flight_) call->Cancel();
+  return !in_flight_.empty();
 }
 
 }  // namespace cairn::tools

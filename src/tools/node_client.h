@@ -24,6 +24,9 @@ namespace cairn::tools {
 // "127.0.0.1:50051" from "127.0.0.1:50051", "http://127.0.0.1:50051" or the latter with a slash.
 Result<std::string> ParseAddress(std::string_view text);
 
+// As a timeout: the longest that a node keeps a request.
+inline constexpr std::chrono::hours kAsLongAsItTakes{24};
+
 // What a query delivers, in order: the columns once, then rows. Not OK ends the query with it.
 class ResultSink {
  public:
@@ -57,7 +60,8 @@ class NodeClient {
   Result<int64_t> Version(const std::string& table, Timeout timeout);
   Status CheckHealth(Timeout timeout);
 
-  // cairn.v1.
+  // cairn.v1. A write or change of membership that never left this process is not applied; of one
+  // that was sent and has no answer, the outcome is unknown.
   Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout);
   Status Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
                ResultSink* sink);
@@ -71,11 +75,15 @@ class NodeClient {
   // Gives the node id of the new leader.
   Result<uint64_t> TransferLeadership(uint64_t node_id, Timeout timeout);
 
-  // Ends the statements and queries in flight with CANCELLED. From any thread.
-  void Cancel();
+  // Ends what is in flight with CANCELLED and the true outcome; false if nothing is. From any
+  // thread.
+  bool Cancel();
 
  private:
   class Call;
+
+  // Until there is a connection: what fails before was surely not sent.
+  Status Connect(const Call& call);
 
   const std::string address_;
   const std::shared_ptr<grpc::Channel> channel_;
@@ -83,7 +91,7 @@ class NodeClient {
   const std::unique_ptr<v1::Database::Stub> database_;
   rpc::ClusterClient cluster_;
   std::mutex mutex_;
-  std::vector<grpc::ClientContext*> in_flight_;
+  std::vector<Call*> in_flight_;
 };
 
 }  // namespace cairn::tools

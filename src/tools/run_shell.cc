@@ -1,9 +1,12 @@
 // The shell's surroundings: a terminal or a pipe.
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 #include <thread>
 
 #include "tools/cluster_view.h"
@@ -13,14 +16,14 @@
 namespace cairn::tools {
 namespace {
 
-// While it lives, Ctrl-C cancels the node's call in flight instead of ending the shell.
-class CancelOnInterrupt {
+// While it lives, Ctrl-C stops waiting for what the shell runs, instead of ending the shell.
+class StopOnInterrupt {
  public:
-  explicit CancelOnInterrupt(NodeClient* node)
-      : thread_([this, node] {
-          while (signals_.Wait()) node->Cancel();
+  explicit StopOnInterrupt(Shell* shell)
+      : thread_([this, shell] {
+          while (signals_.Wait()) shell->Interrupt();
         }) {}
-  ~CancelOnInterrupt() {
+  ~StopOnInterrupt() {
     signals_.Cancel();
     thread_.join();
   }
@@ -30,7 +33,42 @@ class CancelOnInterrupt {
   std::thread thread_;
 };
 
+// While it lives, a signal ends the program: after the shell has said what became of the statement
+// that runs, if one does, and at once if none does or if it is the second signal.
+class EndOnSignal {
+ public:
+  EndOnSignal(StopSignals* signals, Shell* shell)
+      : signals_(signals), thread_([this, shell] {
+          while (const std::optional<int> signal = signals_->Wait()) {
+            if (signal_.exchange(*signal) != 0 || !shell->Interrupt()) std::_Exit(128 + *signal);
+          }
+        }) {}
+  ~EndOnSignal() {
+    signals_->Cancel();
+    thread_.join();
+  }
+  // The exit code of a shell that ended with `otherwise`.
+  int ExitCode(int otherwise) const { return signal_ != 0 ? 128 + signal_ : otherwise; }
+
+ private:
+  StopSignals* const signals_;
+  std::atomic<int> signal_ = 0;
+  std::thread thread_;
+};
+
+// What errors call standard input: the file, if it is one.
+std::string InputName() {
+  struct stat info;
+  char path[4096];
+  if (fstat(STDIN_FILENO, &info) == 0 && S_ISREG(info.st_mode)) {
+    const ssize_t length = readlink("/proc/self/fd/0", path, sizeof(path));
+    if (length > 0) return {path, static_cast<size_t>(length)};
+  }
+  return "standard input";
+}
+
 int RunFromStream(Shell* shell, std::istream& in) {
+  shell->BeginSource(InputName());
   Shell::Verdict verdict = Shell::Verdict::kDone;
   for (std::string line; verdict == Shell::Verdict::kDone && std::getline(in, line);) {
     verdict = shell->TakeLine(line);
@@ -40,8 +78,13 @@ int RunFromStream(Shell* shell, std::istream& in) {
 }
 
 int RunCommands(Shell* shell, const std::vector<std::string>& commands) {
-  for (const std::string& command : commands) {
-    Shell::Verdict verdict = shell->TakeLine(command);
+  for (size_t i = 0; i < commands.size(); ++i) {
+    shell->BeginSource("-c" + (commands.size() == 1 ? "" : " " + std::to_string(i + 1)));
+    Shell::Verdict verdict = Shell::Verdict::kDone;
+    std::istringstream lines(commands[i]);
+    for (std::string line; verdict == Shell::Verdict::kDone && std::getline(lines, line);) {
+      verdict = shell->TakeLine(line);
+    }
     if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEnd();
     if (verdict == Shell::Verdict::kFailed) return 1;
     if (verdict == Shell::Verdict::kQuit) break;
@@ -63,7 +106,9 @@ void Greet(NodeClient* node) {
 int RunOnTerminal(const ShellOptions& options) {
   StopSignals signals;  // first: the threads of the node's client must inherit the block
   NodeClient node(options.address);
-  Shell shell(&node, options.shell, &std::cout, &std::cerr);
+  Shell::Options shown = options.shell;
+  shown.terminal = &std::cout;
+  Shell shell(&node, shown, &std::cout, &std::cerr);
   Greet(&node);
   const char* home = std::getenv("HOME");
   const std::string history = std::string(home == nullptr ? "." : home) + "/.cairn_history";
@@ -77,7 +122,7 @@ int RunOnTerminal(const ShellOptions& options) {
       shell.DropRest();
       continue;
     }
-    CancelOnInterrupt cancel(&node);
+    StopOnInterrupt stop(&shell);
     // A failure was printed; a person goes on.
     if (shell.TakeLine(line) == Shell::Verdict::kQuit) return 0;
   }
@@ -87,10 +132,14 @@ int RunOnTerminal(const ShellOptions& options) {
 
 int RunShell(const ShellOptions& options) {
   if (options.commands.empty() && isatty(STDIN_FILENO) != 0) return RunOnTerminal(options);
+  StopSignals signals;  // first: the threads of the node's client must inherit the block
   NodeClient node(options.address);
-  Shell shell(&node, options.shell, &std::cout, &std::cerr);
-  if (!options.commands.empty()) return RunCommands(&shell, options.commands);
-  return RunFromStream(&shell, std::cin);
+  Shell::Options shown = options.shell;
+  if (isatty(STDERR_FILENO) != 0) shown.terminal = &std::cerr;
+  Shell shell(&node, shown, &std::cout, &std::cerr);
+  EndOnSignal end(&signals, &shell);
+  return end.ExitCode(options.commands.empty() ? RunFromStream(&shell, std::cin)
+                                               : RunCommands(&shell, options.commands));
 }
 
 }  // namespace cairn::tools

@@ -1,10 +1,14 @@
+#include "tools/shell.h"
+
 #include <cstdio>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
+#include "base/text.h"
 #include "rpc/proto_convert.h"
 #include "tools/cluster_view.h"
-#include "tools/shell.h"
+#include "tools/wait_notice.h"
 
 namespace cairn::tools {
 namespace {
@@ -12,6 +16,10 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kReadDepthMax = 16;
+// Of a statement in an error.
+constexpr size_t kStatementShownMax = 200;
+constexpr int64_t kSliceRows = 1000;
+constexpr int64_t kSliceRowsMax = 1'000'000;
 
 constexpr const char* kHelp =
     R"(End a statement with a semicolon; it may span lines.
@@ -23,6 +31,9 @@ constexpr const char* kHelp =
 .mode table|csv|json|line  how results are printed
 .timer on|off              print how long each statement took
 .read FILE                 run the statements in a file
+.slices [N] STATEMENT      run a DELETE or UPDATE of very many rows in slices of N rows (1000),
+                           until it changes no more; others write in between. An UPDATE must
+                           change what its WHERE looks for. Ctrl-C stops after a slice
 .quit                      leave (so does Ctrl-D)
 )";
 
@@ -75,19 +86,61 @@ class ScriptSink final : public ResultSink {
   std::ostream& out_;
 };
 
+// The sink of a query; before the first row is printed, the notice goes.
+class NoticedSink final : public ResultSink {
+ public:
+  NoticedSink(ResultSink* sink, WaitNotice* notice) : sink_(sink), notice_(notice) {}
+  Status OnColumns(const std::vector<Column>& columns) override {
+    notice_->Stop();
+    return sink_->OnColumns(columns);
+  }
+  Status OnRow(const Row& row) override { return sink_->OnRow(row); }
+
+ private:
+  ResultSink* const sink_;
+  WaitNotice* const notice_;
+};
+
+// One line, and not a long one.
+std::string Shown(const std::string& statement) {
+  std::string out;
+  for (const char c : statement) {
+    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
+    if (!space) out += c;
+    if (space && !out.empty() && out.back() != ' ') out += ' ';
+  }
+  if (out.size() <= kStatementShownMax) return out;
+  size_t end = kStatementShownMax;
+  while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xc0) == 0x80) --end;
+  return out.substr(0, end) + "...";
+}
+
+const char* const kCtrlC = "Ctrl-C stops waiting";
+
 }  // namespace
 
 Shell::Shell(NodeClient* node, Options options, std::ostream* out, std::ostream* err)
     : node_(node), options_(options), out_(*out), err_(*err) {}
 
+void Shell::BeginSource(const std::string& name) {
+  source_ = name;
+  lines_ = 0;
+  splitter_ = StatementSplitter();
+}
+
 Shell::Verdict Shell::TakeLine(const std::string& line) {
+  ++lines_;
   if (!in_statement()) {
     const size_t first = line.find_first_not_of(" \t");
-    if (first != std::string::npos && line[first] == '.') return RunDotCommand(line);
+    if (first != std::string::npos && line[first] == '.') {
+      splitter_.Append("\n");  // so that it counts the line
+      place_ = {source_, lines_, line.substr(first)};
+      return RunDotCommand(line.substr(first));
+    }
   }
   splitter_.Append(line + "\n");
-  while (const std::optional<std::string> sql = splitter_.Next()) {
-    if (RunStatement(*sql) == Verdict::kFailed) {
+  while (const auto statement = splitter_.Next()) {
+    if (RunStatement(*statement) == Verdict::kFailed) {
       DropRest();
       return Verdict::kFailed;
     }
@@ -96,17 +149,28 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
 }
 
 Shell::Verdict Shell::TakeEnd() {
-  const std::string rest = splitter_.TakeRest();
-  return rest.empty() ? Verdict::kDone : RunStatement(rest);
+  const StatementSplitter::Statement rest = splitter_.TakeRest();
+  return rest.sql.empty() ? Verdict::kDone : RunStatement(rest);
 }
 
 Shell::Verdict Shell::Complain(const std::string& what) {
   out_.flush();
-  err_ << "error: " << what << std::endl;
+  err_ << "error: ";
+  if (!place_.source.empty()) err_ << place_.source << ":" << place_.line << ": ";
+  err_ << what << "\n";
+  if (!place_.source.empty()) err_ << "  in: " << Shown(place_.statement) << "\n";
+  err_.flush();
   return Verdict::kFailed;
 }
 
-Shell::Verdict Shell::RunStatement(const std::string& sql) {
+bool Shell::Interrupt() {
+  if (in_slices_ && !stop_slices_.exchange(true)) return true;
+  return node_->Cancel();
+}
+
+Shell::Verdict Shell::RunStatement(const StatementSplitter::Statement& statement) {
+  const std::string& sql = statement.sql;
+  place_ = {source_, statement.line, sql};
   if (!rpc::IsUtf8(sql)) {
     return Complain("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
   }
@@ -122,29 +186,104 @@ Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began
     std::snprintf(text, sizeof(text), "%.1f ms\n", took.count());
     out_ << text;
   }
-  out_.flush();
+  // Else a script would go on, and its exit status say that all was printed.
+  if (!out_.flush()) return Complain("the results cannot be written to standard output");
   return Verdict::kDone;
 }
 
 Status Shell::RunQuery(const std::string& sql) {
   const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(options_.mode, &out_);
-  Status status = node_->Query(sql, v1::ReadOptions(), options_.timeout, printer.get());
+  WaitNotice notice(options_.terminal, [] { return kCtrlC; });
+  NoticedSink sink(printer.get(), &notice);
+  Status status = node_->Query(sql, v1::ReadOptions(), options_.timeout, &sink);
+  notice.Stop();
   if (status.ok() || printer->rows() > 0) printer->Finish();
   return status;
 }
 
 Status Shell::RunWrite(const std::string& sql) {
-  ASSIGN_OR_RETURN(v1::ExecuteResponse response, node_->ExecuteV1(sql, options_.timeout));
-  for (v1::StatementResult& wire : *response.mutable_results()) {
+  WaitNotice notice(options_.terminal, [] { return kCtrlC; });
+  Result<v1::ExecuteResponse> response = node_->ExecuteV1(sql, options_.timeout);
+  notice.Stop();
+  if (!response.ok()) return response.status();
+  for (v1::StatementResult& wire : *response->mutable_results()) {
     const StatementResult result = rpc::FromProto(&wire);
     if (!result.columns.empty()) PrintRows(options_.mode, result.columns, result.rows, &out_);
     // The other modes are for programs, which want the rows alone.
     if (options_.mode == OutputMode::kTable) {
-      out_ << "ok, " << result.rows_affected << (result.rows_affected == 1 ? " row" : " rows")
-           << " changed\n";
+      out_ << "ok, " << Counted(static_cast<uint64_t>(result.rows_affected), "row") << " changed\n";
     }
   }
   return OkStatus();
+}
+
+// Each slice is a request of its own, with its own id, so that what one of them came to says
+// nothing of the next. Others write between two slices, and the log grows in small entries.
+Status Shell::RunSlices(const std::string& arguments) {
+  ASSIGN_OR_RETURN(const Sliced sliced, ParseSlices(arguments, kSliceRows, kSliceRowsMax));
+  std::atomic<uint64_t> rows = 0;
+  std::atomic<uint64_t> slices = 0;
+  const auto so_far = [&] {
+    return Counted(rows, "row") + " changed in " + Counted(slices, "slice");
+  };
+  stop_slices_ = false;
+  in_slices_ = true;
+  Status status;
+  {
+    WaitNotice notice(options_.terminal,
+                      [&] { return so_far() + "; Ctrl-C stops after this slice"; });
+    int64_t changed = sliced.rows;
+    while (status.ok() && changed >= sliced.rows && !stop_slices_) {
+      const Result<v1::ExecuteResponse> response = node_->ExecuteV1(sliced.sql, options_.timeout);
+      status = response.status();
+      if (!status.ok()) break;
+      changed = response->results_size() == 0 ? 0 : response->results(0).rows_affected();
+      rows += static_cast<uint64_t>(changed);
+      ++slices;
+    }
+    if (changed < sliced.rows) stop_slices_ = false;  // it came too late to stop anything
+  }
+  in_slices_ = false;
+  if (!status.ok()) return std::move(status).Prefixed("after " + so_far());
+  if (stop_slices_) return Cancelled("stopped after " + so_far() + "; run it again to go on");
+  if (options_.mode == OutputMode::kTable) out_ << "ok, " << so_far() << "\n";
+  return OkStatus();
+}
+
+Status Shell::ShowSchema(const std::vector<std::string>& words) {
+  ScriptSink sink(&out_);
+  return node_->Query(SchemaQuery(words), v1::ReadOptions(), options_.timeout, &sink);
+}
+
+Status Shell::ShowStatus() {
+  ASSIGN_OR_RETURN(const v1::StatusResponse status, node_->ClusterStatus(options_.timeout));
+  // One row of many columns is read best down the page.
+  const OutputMode mode = options_.mode == OutputMode::kTable ? OutputMode::kLine : options_.mode;
+  PrintRows(mode, StatusColumns(), {StatusRow(status)}, &out_);
+  return OkStatus();
+}
+
+Status Shell::ShowNodes() {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      MembersTable(node_, std::min(options_.timeout, std::chrono::milliseconds(1000))));
+  PrintRows(options_.mode, MembersColumns(), rows, &out_);
+  return OkStatus();
+}
+
+Shell::Verdict Shell::SetMode(const std::vector<std::string>& words) {
+  const auto mode = words.size() == 2 ? ParseOutputMode(words[1]) : std::nullopt;
+  if (!mode) return Complain("usage: .mode table|csv|json|line");
+  options_.mode = *mode;
+  return Verdict::kDone;
+}
+
+Shell::Verdict Shell::SetTimer(const std::vector<std::string>& words) {
+  if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) {
+    return Complain("usage: .timer on|off");
+  }
+  timer_ = words[1] == "on";
+  return Verdict::kDone;
 }
 
 Shell::Verdict Shell::RunDotCommand(const std::string& line) {
@@ -153,43 +292,16 @@ Shell::Verdict Shell::RunDotCommand(const std::string& line) {
   const auto began = SteadyClock::now();
   if (name == ".quit" || name == ".exit") return Verdict::kQuit;
   if (name == ".help") {
-    out_ << kHelp << std::flush;
-    return Verdict::kDone;
+    out_ << kHelp;
+    return Finish(OkStatus(), began);
   }
   if (name == ".tables") return Finish(RunQuery(kTables), began);
-  if (name == ".schema") {
-    ScriptSink sink(&out_);
-    return Finish(node_->Query(SchemaQuery(words), v1::ReadOptions(), options_.timeout, &sink),
-                  began);
-  }
-  if (name == ".status") {
-    const Result<v1::StatusResponse> status = node_->ClusterStatus(options_.timeout);
-    if (!status.ok()) return Finish(status.status(), began);
-    // One row of many columns is read best down the page.
-    const OutputMode mode = options_.mode == OutputMode::kTable ? OutputMode::kLine : options_.mode;
-    PrintRows(mode, StatusColumns(), {StatusRow(*status)}, &out_);
-    return Finish(OkStatus(), began);
-  }
-  if (name == ".nodes") {
-    const auto rows =
-        MembersTable(node_, std::min(options_.timeout, std::chrono::milliseconds(1000)));
-    if (!rows.ok()) return Finish(rows.status(), began);
-    PrintRows(options_.mode, MembersColumns(), *rows, &out_);
-    return Finish(OkStatus(), began);
-  }
-  if (name == ".mode") {
-    const auto mode = words.size() == 2 ? ParseOutputMode(words[1]) : std::nullopt;
-    if (!mode) return Complain("usage: .mode table|csv|json|line");
-    options_.mode = *mode;
-    return Verdict::kDone;
-  }
-  if (name == ".timer") {
-    if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) {
-      return Complain("usage: .timer on|off");
-    }
-    timer_ = words[1] == "on";
-    return Verdict::kDone;
-  }
+  if (name == ".schema") return Finish(ShowSchema(words), began);
+  if (name == ".status") return Finish(ShowStatus(), began);
+  if (name == ".nodes") return Finish(ShowNodes(), began);
+  if (name == ".slices") return Finish(RunSlices(line.substr(name.size())), began);
+  if (name == ".mode") return SetMode(words);
+  if (name == ".timer") return SetTimer(words);
   if (name == ".read") {
     if (words.size() != 2) return Complain("usage: .read FILE");
     return ReadFile(words[1]);
@@ -202,16 +314,19 @@ Shell::Verdict Shell::ReadFile(const std::string& path) {
   std::ifstream file(path);
   if (!file) return Complain(ErrnoStatus("open " + path, errno).message());
   ++read_depth_;
+  const std::string outer = std::exchange(source_, "");
+  const size_t outer_lines = std::exchange(lines_, 0);
+  StatementSplitter outer_splitter = std::move(splitter_);
+  BeginSource(path);
   Verdict verdict = Verdict::kDone;
-  size_t number = 0;
   for (std::string line; verdict == Verdict::kDone && std::getline(file, line);) {
-    ++number;
     verdict = TakeLine(line);
   }
   if (verdict == Verdict::kDone) verdict = TakeEnd();
+  source_ = outer;
+  lines_ = outer_lines;
+  splitter_ = std::move(outer_splitter);
   --read_depth_;
-  if (verdict == Verdict::kFailed)
-    return Complain("stopped at " + path + ":" + std::to_string(number));
   return verdict;
 }
 

@@ -1,7 +1,9 @@
 // The SQL shell: statements and dot commands in, results out.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -12,19 +14,25 @@
 
 namespace cairn::tools {
 
-// Runs what it is given, line by line, on one node. One thread.
+// Runs what it is given, line by line, on one node. One thread, but for Interrupt.
 class Shell {
  public:
   enum class Verdict { kDone, kFailed, kQuit };
 
   struct Options {
     OutputMode mode = OutputMode::kTable;
-    std::chrono::milliseconds timeout{10'000};  // of each statement
+    std::chrono::milliseconds timeout = kAsLongAsItTakes;  // of each statement
+    // A terminal, where a person reads how long a statement has been running; null: there is none.
+    std::ostream* terminal = nullptr;
   };
 
   // All must outlive the shell. Results go to `out`, errors to `err`.
   Shell(NodeClient* node, Options options, std::ostream* out, std::ostream* err);
 
+  // The next lines come from the source of this name, from its first line on. Errors name the
+  // source, the line and the statement. The empty name is a person who has just typed the
+  // statement.
+  void BeginSource(const std::string& name);
   // A line without its end. Runs what it completes: a dot command, or statements up to their
   // semicolons; of several statements, none after the first that fails.
   Verdict TakeLine(const std::string& line);
@@ -34,12 +42,29 @@ class Shell {
   void DropRest() { splitter_.TakeRest(); }
   bool in_statement() const { return splitter_.HasRest(); }
 
+  // Stops waiting for what runs now; a `.slices` stops after the slice that runs now, and the
+  // second Interrupt stops waiting for that too. False if nothing runs. From any thread.
+  bool Interrupt();
+
  private:
-  Verdict RunStatement(const std::string& sql);
+  // What an error is about.
+  struct Place {
+    std::string source;
+    size_t line = 0;
+    std::string statement;
+  };
+
+  Verdict RunStatement(const StatementSplitter::Statement& statement);
   Verdict RunDotCommand(const std::string& line);
   Verdict Finish(const Status& status, std::chrono::steady_clock::time_point began);
   Status RunQuery(const std::string& sql);
   Status RunWrite(const std::string& sql);
+  Status RunSlices(const std::string& arguments);
+  Status ShowStatus();
+  Status ShowNodes();
+  Status ShowSchema(const std::vector<std::string>& words);
+  Verdict SetMode(const std::vector<std::string>& words);
+  Verdict SetTimer(const std::vector<std::string>& words);
   Verdict ReadFile(const std::string& path);
   Verdict Complain(const std::string& what);
 
@@ -48,8 +73,13 @@ class Shell {
   std::ostream& out_;
   std::ostream& err_;
   StatementSplitter splitter_;
+  std::string source_;
+  size_t lines_ = 0;  // taken from the source
+  Place place_;       // of what runs now
   bool timer_ = false;
   int read_depth_ = 0;
+  std::atomic<bool> in_slices_ = false;
+  std::atomic<bool> stop_slices_ = false;
 };
 
 struct ShellOptions {
@@ -58,8 +88,9 @@ struct ShellOptions {
   std::vector<std::string> commands;  // run these instead of reading standard input
 };
 
-// `cairn shell`: with a line editor on a terminal, plainly from a pipe. Exit code: 0, or 1 if
-// something failed (from a pipe, it is the last thing that ran).
+// `cairn shell`: with a line editor on a terminal, plainly from a pipe. Exit code: 0; 1 if
+// something failed (from a pipe, it is the last thing that ran); 128 and the signal's number if a
+// signal ended it.
 int RunShell(const ShellOptions& options);
 
 }  // namespace cairn::tools

@@ -56,8 +56,32 @@ TEST_F(ShellOnAFakeNode, ReadStopsAtAnErrorAndSaysWhere) {
   const std::string path = testing::TempDir() + "/shell_test.sql";
   std::ofstream(path) << "CREATE TABLE t (a);\nDROP TABLE u;\nDROP TABLE t;\n";
   EXPECT_EQ(shell_.TakeLine(".read " + path), Verdict::kFailed);
-  EXPECT_THAT(err(), HasSubstr("stopped at " + path + ":2"));
+  EXPECT_THAT(err(), HasSubstr("error: " + path + ":2: FAILED_PRECONDITION: no such table: u"));
+  EXPECT_THAT(err(), HasSubstr("\n  in: DROP TABLE u\n"));
   EXPECT_EQ(shell_.TakeLine(".read /no/such"), Verdict::kFailed);
+}
+
+TEST_F(ShellOnAFakeNode, AnErrorAfterAReadIsOfTheLineOfTheOuterSource) {
+  const std::string path = testing::TempDir() + "/shell_test_inner.sql";
+  std::ofstream(path) << "CREATE TABLE t (a);\n\n\n";
+  shell_.BeginSource("outer");
+  EXPECT_EQ(shell_.TakeLine(".read " + path), Verdict::kDone) << err();
+  EXPECT_EQ(shell_.TakeLine("-- a comment"), Verdict::kDone);
+  EXPECT_EQ(shell_.TakeLine("DROP TABLE u;"), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("error: outer:3: "));
+}
+
+TEST_F(ShellOnAFakeNode, SlicesGoOnUntilOneIsNotFull) {
+  shell_.TakeLine("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3), (4), (5);");
+  EXPECT_EQ(shell_.TakeLine(".slices 2 DELETE FROM t WHERE a > 1"), Verdict::kDone) << err();
+  EXPECT_THAT(out(), HasSubstr("ok, 4 rows changed in 3 slices\n"));
+  EXPECT_EQ(shell_.TakeLine(".slices 2 DELETE FROM u"), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("after 0 rows changed in 0 slices: no such table: u"));
+}
+
+TEST_F(ShellOnAFakeNode, NothingRunsThatAnInterruptCouldStop) {
+  EXPECT_FALSE(shell_.Interrupt());
+  EXPECT_EQ(shell_.TakeLine("CREATE TABLE t (a);"), Verdict::kDone) << err();
 }
 
 TEST_F(ShellOnAFakeNode, AFileThatReadsItselfEnds) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <vector>
 
 namespace cairn::tools {
 namespace {
@@ -82,11 +84,16 @@ std::string_view TrimmedFront(std::string_view sql) {
   }
 }
 
-// Without the space at both ends and the comments in front.
-std::string Trimmed(std::string_view sql) {
-  sql = TrimmedFront(sql);
+size_t LinesIn(std::string_view text) {
+  return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+// Without the space at both ends and the comments in front. `line` is that of the first character.
+StatementSplitter::Statement Trimmed(std::string_view text, size_t line) {
+  std::string_view sql = TrimmedFront(text);
+  line += LinesIn(text.substr(0, text.size() - sql.size()));
   while (!sql.empty() && IsSpace(sql.back())) sql.remove_suffix(1);
-  return std::string(sql);
+  return {std::string(sql), line};
 }
 
 // After the common table expressions stands the statement proper.
@@ -120,7 +127,7 @@ void StatementSplitter::Append(std::string_view text) {
   may_have_ended_ = may_have_ended_ || text.find(';') != std::string_view::npos;
 }
 
-std::optional<std::string> StatementSplitter::Next() {
+std::optional<StatementSplitter::Statement> StatementSplitter::Next() {
   size_t scanned = 0;
   while (may_have_ended_ && scanned < pending_.size()) {
     const Token token = FirstToken(std::string_view(pending_).substr(scanned));
@@ -132,17 +139,19 @@ std::optional<std::string> StatementSplitter::Next() {
     if (sqlite3_complete(whole.c_str()) == 0) continue;
     pending_.erase(0, scanned);
     scanned = 0;
-    std::string statement = Trimmed(std::string_view(whole).substr(0, whole.size() - 1));
-    if (!statement.empty()) return statement;
+    Statement statement = Trimmed(std::string_view(whole).substr(0, whole.size() - 1), line_);
+    line_ += LinesIn(whole);
+    if (!statement.sql.empty()) return statement;
   }
   may_have_ended_ = false;
   return std::nullopt;
 }
 
-bool StatementSplitter::HasRest() const { return !Trimmed(pending_).empty(); }
+bool StatementSplitter::HasRest() const { return !TrimmedFront(pending_).empty(); }
 
-std::string StatementSplitter::TakeRest() {
-  std::string rest = Trimmed(pending_);
+StatementSplitter::Statement StatementSplitter::TakeRest() {
+  Statement rest = Trimmed(pending_, line_);
+  line_ += LinesIn(pending_);
   pending_.clear();
   may_have_ended_ = false;
   return rest;
@@ -157,6 +166,72 @@ bool IsQuery(std::string_view sql) {
   if (EqualsIgnoringCase(verb, "PRAGMA")) return !PragmaSets(sql);
   return EqualsIgnoringCase(verb, "SELECT") || EqualsIgnoringCase(verb, "VALUES") ||
          EqualsIgnoringCase(verb, "EXPLAIN");
+}
+
+namespace {
+
+// The first digits of `text`, taken off it; nothing if it does not begin with a number.
+std::optional<std::string_view> TakeNumber(std::string_view* text) {
+  *text = TrimmedFront(*text);
+  const size_t digits = std::min(text->find_first_not_of("0123456789"), text->size());
+  if (digits == 0) return std::nullopt;
+  const std::string_view number = text->substr(0, digits);
+  text->remove_prefix(digits);
+  return number;
+}
+
+// The words of `sql` that stand outside parentheses, in capitals; a semicolon is one too.
+std::vector<std::string> OuterWords(std::string_view sql) {
+  std::vector<std::string> words;
+  int depth = 0;
+  while (true) {
+    const Token token = NextToken(&sql);
+    if (token.kind == TokenKind::kEnd || token.kind == TokenKind::kUnfinished) return words;
+    if (token.text == "(") ++depth;
+    if (token.text == ")") --depth;
+    if (depth != 0 || (token.kind != TokenKind::kWord && token.text != ";")) continue;
+    std::string word(token.text);
+    for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    words.push_back(std::move(word));
+  }
+}
+
+}  // namespace
+
+Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t rows_max) {
+  Sliced sliced;
+  sliced.rows = rows_default;
+  if (const auto number = TakeNumber(&text)) {
+    const auto [end, error] =
+        std::from_chars(number->data(), number->data() + number->size(), sliced.rows);
+    if (error != std::errc() || sliced.rows < 1 || sliced.rows > rows_max) {
+      return InvalidArgument("a slice has from 1 to " + std::to_string(rows_max) + " rows");
+    }
+  }
+  std::string sql = Trimmed(text, 0).sql;
+  if (sql.ends_with(';')) sql.pop_back();
+  const std::vector<std::string> words = OuterWords(sql);
+  const auto has = [&](const char* word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  const bool updates = has("UPDATE") && !has("INSERT");
+  if (words.empty() || (!updates && !has("DELETE")) || IsQuery(sql)) {
+    return InvalidArgument("usage: .slices [N] DELETE ... or .slices [N] UPDATE ... WHERE ...");
+  }
+  if (has(";")) return InvalidArgument("one statement at a time is run in slices");
+  if (has("LIMIT") || has("RETURNING")) {
+    return InvalidArgument(
+        "a statement that is run in slices has no LIMIT or RETURNING of its own");
+  }
+  if (updates && !has("WHERE")) {
+    return InvalidArgument(
+        "an UPDATE without WHERE would change the same rows for ever; add a WHERE that no longer "
+        "finds "
+        "a row once it is changed");
+  }
+  // On a line of its own: the statement may end in a comment.
+  sliced.sql = sql + "\nLIMIT " + std::to_string(sliced.rows);
+  return sliced;
 }
 
 }  // namespace cairn::tools

@@ -1,9 +1,12 @@
 // What the shell must know of SQL's surface: where a statement ends, and whether it reads.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/result.h"
 
 namespace cairn::tools {
 
@@ -11,17 +14,23 @@ namespace cairn::tools {
 // comments or the body of a trigger. Not thread-safe.
 class StatementSplitter {
  public:
+  struct Statement {
+    std::string sql;
+    size_t line = 0;  // where it begins, counted from 1
+  };
+
   void Append(std::string_view text);
   // The next whole statement, without the semicolon and what surrounds it; nothing if the text so
   // far holds no further one. Comments alone are no statement.
-  std::optional<std::string> Next();
+  std::optional<Statement> Next();
   // The text after the last whole statement holds more than space and comments.
   bool HasRest() const;
   // The rest, as a last statement that lacks its semicolon; afterwards empty.
-  std::string TakeRest();
+  Statement TakeRest();
 
  private:
   std::string pending_;
+  size_t line_ = 1;  // of the first character of pending_
   // A semicolon came since Next last found nothing: without one, no statement can have ended.
   bool may_have_ended_ = false;
 };
@@ -29,5 +38,16 @@ class StatementSplitter {
 // True if the statement only reads, and so is for Query: SELECT, VALUES, EXPLAIN, a WITH in front
 // of a SELECT or VALUES, and a PRAGMA that sets nothing.
 bool IsQuery(std::string_view sql);
+
+// A DELETE or UPDATE that is run again and again, each time on `rows` rows, until no row is left.
+struct Sliced {
+  std::string sql;  // with its LIMIT
+  int64_t rows = 0;
+};
+
+// From "[ROWS] STATEMENT", with or without a semicolon. INVALID_ARGUMENT for a statement that
+// cannot be cut: one of another kind, with a LIMIT or RETURNING of its own, or an UPDATE of all
+// rows, which would change the same ones for ever.
+Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t rows_max);
 
 }  // namespace cairn::tools

@@ -11,7 +11,7 @@ std::vector<std::string> Split(std::string_view text) {
   StatementSplitter splitter;
   splitter.Append(text);
   std::vector<std::string> out;
-  while (auto statement = splitter.Next()) out.push_back(*statement);
+  while (auto statement = splitter.Next()) out.push_back(statement->sql);
   return out;
 }
 
@@ -36,6 +36,16 @@ TEST(StatementSplitter, SemicolonsInCommentsEndNothing) {
   EXPECT_EQ(Split("/* open ; SELECT 1;"), Texts{});
 }
 
+TEST(StatementSplitter, SaysInWhichLineAStatementBegins) {
+  StatementSplitter splitter;
+  splitter.Append("-- a file\n\nSELECT 1;\nSELECT 2; SELECT\n 3;\n");
+  std::vector<size_t> lines;
+  while (auto statement = splitter.Next()) lines.push_back(statement->line);
+  splitter.Append("\n/* the\nlast */ SELECT 4");
+  lines.push_back(splitter.TakeRest().line);
+  EXPECT_EQ(lines, (std::vector<size_t>{3, 4, 4, 8}));
+}
+
 TEST(StatementSplitter, ATriggerIsOneStatement) {
   const std::string trigger =
       "CREATE TRIGGER t AFTER INSERT ON a BEGIN INSERT INTO b VALUES (1); DELETE FROM c; END";
@@ -56,7 +66,7 @@ TEST(StatementSplitter, TheResultDoesNotDependOnHowTheTextArrives) {
       // A quote at the end of the text so far may be the first half of a doubled one: as the shell
       // does, take statements only at the end of lines (here: never in the middle of one).
       if (at + step < text.size() && text[std::min(at + step, text.size()) - 1] != '\n') continue;
-      while (auto statement = splitter.Next()) out.push_back(*statement);
+      while (auto statement = splitter.Next()) out.push_back(statement->sql);
     }
     EXPECT_EQ(out, whole) << "in steps of " << step;
   }
@@ -71,7 +81,7 @@ TEST(StatementSplitter, TheRestIsWhatFollowsTheLastSemicolon) {
   splitter.Append("SELECT 2\n");
   EXPECT_FALSE(splitter.Next());
   EXPECT_TRUE(splitter.HasRest());
-  EXPECT_EQ(splitter.TakeRest(), "SELECT 2");
+  EXPECT_EQ(splitter.TakeRest().sql, "SELECT 2");
   EXPECT_FALSE(splitter.HasRest());
 }
 
@@ -89,6 +99,30 @@ TEST(IsQuery, TellsReadsFromWrites) {
         "WITH a AS (SELECT 1) DELETE FROM t RETURNING *", "PRAGMA user_version = 5", "", "nonsense",
         "ANALYZE", "REINDEX"}) {
     EXPECT_FALSE(IsQuery(sql)) << sql;
+  }
+}
+
+TEST(ParseSlices, PutsALimitAtTheEnd) {
+  const auto sliced = ParseSlices(" 50 DELETE FROM t WHERE a < 5; ", 1000, 10'000);
+  ASSERT_TRUE(sliced.ok()) << sliced.status();
+  EXPECT_EQ(sliced->sql, "DELETE FROM t WHERE a < 5\nLIMIT 50");
+  EXPECT_EQ(sliced->rows, 50);
+  const auto commented = ParseSlices("DELETE FROM t -- all; of them", 1000, 10'000);
+  ASSERT_TRUE(commented.ok()) << commented.status();
+  EXPECT_EQ(commented->sql, "DELETE FROM t -- all; of them\nLIMIT 1000");
+  const auto update = ParseSlices("update t SET a = 1 where a IS NULL", 1000, 10'000);
+  ASSERT_TRUE(update.ok()) << update.status();
+  EXPECT_EQ(update->sql, "update t SET a = 1 where a IS NULL\nLIMIT 1000");
+  EXPECT_TRUE(ParseSlices("WITH x AS (SELECT 1 LIMIT 1) DELETE FROM t", 1, 1).ok());
+}
+
+TEST(ParseSlices, RefusesWhatCannotBeCut) {
+  for (const char* bad :
+       {"", "7", "0 DELETE FROM t", "99999 DELETE FROM t", "99999999999999999999 DELETE FROM t",
+        "SELECT 1", "INSERT INTO t SELECT * FROM u", "DELETE FROM t LIMIT 5",
+        "DELETE FROM t RETURNING a", "UPDATE t SET a = 1", "DELETE FROM t; DELETE FROM u",
+        "INSERT INTO t VALUES(1) ON CONFLICT DO UPDATE SET a = 2 WHERE a = 1"}) {
+    EXPECT_EQ(ParseSlices(bad, 1000, 10'000).status().code(), StatusCode::kInvalidArgument) << bad;
   }
 }
 

@@ -1,0 +1,40 @@
+// WaitNotice: tells a person on a terminal how long a statement has been running.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <ostream>
+#include <string>
+#include <thread>
+
+namespace cairn::tools {
+
+// From its first second on, it shows one line, "12 s; ...", and keeps it current. The line is gone
+// when Stop returns, so that results are printed where it stood.
+class WaitNotice {
+ public:
+  // `detail` adds what there is to say; it runs on a thread of the notice's own. Without a terminal
+  // (null) nothing is shown.
+  WaitNotice(std::ostream* terminal, std::function<std::string()> detail);
+  ~WaitNotice() { Stop(); }
+  WaitNotice(const WaitNotice&) = delete;
+  WaitNotice& operator=(const WaitNotice&) = delete;
+
+  // Prints a line that stays, in place of the notice. Where there is no terminal, to `out`.
+  void Print(const std::string& line, std::ostream* out);
+  // May be called twice.
+  void Stop();
+
+ private:
+  void Run();
+
+  std::ostream* const terminal_;
+  const std::function<std::string()> detail_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::tools
