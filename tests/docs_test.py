@@ -9,7 +9,8 @@ ROOT = harness.ROOT
 
 class TestsByName(unittest.TestCase):
     def test_every_name_is_a_test(self):
-        pages = ("docs/internals/testing.md", "docs/internals/state_machine.md")
+        pages = ("docs/internals/testing.md", "docs/internals/failures.md",
+                 "docs/internals/state_machine.md")
         page = "\n".join((ROOT / name).read_text() for name in pages)
         names = re.findall(r"`([^`]+)`", page)
         cases = set()
