@@ -5,42 +5,71 @@
 // threads of Replica are a thin shell around this class; a simulator can drive it without any.
 // Time comes from the injected clock, randomness from the injected generator: the same events give
 // the same effects.
+//
+// It is a router. Each subject is a part, with a header of its own that says what it owns:
+//
+//   proposals.h            commands of clients until their entry is committed; the lease clock
+//   read_barriers.h        reads that wait for a read index, and for the state to reach it
+//   hearing.h              whom this node hears, and when it last did
+//   leader_requests.h      who waits for a leader, and for leadership to move
+//   membership_changes.h   changes of membership, by the leader
+//   peer_directory.h       the configuration in force and the addresses of its members
+//   removal_watch.h        whether this member was removed
+//   snapshot_sends.h       snapshots that go out
+//   snapshot_install.h     the snapshot that comes in
+//   recovery.h             trouble of the state machine
+//   digests.h              whether this member holds what the majority holds
+//   disk_watch.h           whether the log's disk answers and has room
+//   leadership_fitness.h   what this node can not do, and hand-over to who can
+//   log_compaction.h       how much of the log is kept
+//   shutdown_wait.h        the clean end
+//
+// The parts share a ReplicaContext and know each other only where a constructor says so. What one
+// part finds and another must act on goes through this class: that is all that its methods do.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "node/batcher.h"
-#include "node/digest_watch.h"
+#include "node/digests.h"
+#include "node/disk_watch.h"
 #include "node/first_boot.h"
-#include "node/log_extent.h"
-#include "node/membership.h"
+#include "node/hearing.h"
+#include "node/leader_requests.h"
+#include "node/leadership_fitness.h"
+#include "node/log_compaction.h"
+#include "node/membership_changes.h"
+#include "node/peer_directory.h"
 #include "node/pending_command.h"
-#include "node/proposal_tracker.h"
+#include "node/proposals.h"
 #include "node/read_barriers.h"
+#include "node/recovery.h"
+#include "node/removal_watch.h"
 #include "node/replica.h"
+#include "node/replica_context.h"
 #include "node/replica_effects.h"
+#include "node/shutdown_wait.h"
+#include "node/snapshot_install.h"
+#include "node/snapshot_sends.h"
 #include "node/start_state.h"
 #include "raft/core.h"
 
 namespace cairn::node {
 
-class ReplicaCore {
+class ReplicaCore final : private Digests::Host {
  public:
   // Everything passed in must outlive it.
   ReplicaCore(const ReplicaOptions& options, StartState start, Clock* clock, Rng* rng,
               ReplicaEffects* effects);
   // Answers everything that still waits: proposals unknown, reads unavailable.
-  ~ReplicaCore();
+  ~ReplicaCore() override;
   ReplicaCore(const ReplicaCore&) = delete;
   ReplicaCore& operator=(const ReplicaCore&) = delete;
 
@@ -103,58 +132,35 @@ class ReplicaCore {
 
   // ---- What others may know
   ReplicaStatus status() const;
-  std::optional<LeaderHint> leader_hint() const;
-  bool is_leader() const { return raft_ && raft_->role() == raft::Role::kLeader; }
+  std::optional<LeaderHint> leader_hint() const { return directory_.leader_hint(); }
+  bool is_leader() const { return context_.is_leader(); }
   transport::ProbeReply probe_reply() const;
   LogIndex applied() const { return applied_.index; }
   // Commands waiting in the batcher, in bytes.
-  size_t queued_bytes() const { return batcher_.bytes(); }
+  size_t queued_bytes() const { return proposals_.queued_bytes(); }
   // It answers no read and takes no write.
-  bool out_of_service() const { return !apply_trouble_.ok() || !removed_.ok(); }
+  bool out_of_service() const { return !recovery_.in_service() || !removal_.removed().ok(); }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
-  bool installing() const { return installing_.has_value() || received_.has_value(); }
+  // A snapshot was received and is not yet installed or thrown away.
+  bool installing() const { return install_.busy(); }
   // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
-  uint64_t version() const { return version_; }
+  uint64_t version() const { return context_.version; }
 
  private:
-  struct InFlightPersist {
-    uint64_t sequence;
-    SteadyTime submitted;
-  };
-  struct ReceivedSnapshot {
-    MemberId from;
-    raft::SnapshotMeta meta;
-    std::string path;
-  };
-  struct Transfer {
-    MemberId target;
-    SteadyTime deadline;
-    std::function<void(Status)> done;
-  };
-  struct LeavingMember {
-    std::string address;
-    uint64_t until_tick = 0;
-  };
-  struct LeaderWaiter {
-    SteadyTime deadline;
-    std::function<void(Result<LeaderHint>)> done;
-  };
-
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
-  void CheckRemoved(const raft::Configuration& config, LogIndex index);
-  void AskWhetherRemoved();
-  void AdoptConfig(const raft::Configuration& config, LogIndex index);
-  void PublishPeers();
-  void ForgetLeaving();
-  void WatchDisk(SteadyTime now);
   void ExpireRequests(SteadyTime now);
-  void StepShutdown(SteadyTime now);
   transport::Identity identity() const;
+  std::optional<Status> Refusal() const;
+  std::optional<Status> DiskFull() const;
+  Status NoLeader() const;
 
   // Routing (replica_core_routing.cc).
+  void StepOutput();
+  void StepReads();
+  void StepTellCommit();
   void Route(raft::Output output);
   void RoutePersists(std::vector<raft::Persist> persists);
   void RouteCommitted(raft::CommittedBatch batch);
@@ -163,196 +169,48 @@ class ReplicaCore {
   bool apply_is_urgent() const;
   void RouteDropped(const raft::Dropped& dropped);
   void OnSoftStateChanged();
-  void MaybeCompact();
-  std::optional<LogIndex> PinnedBySnapshots();
-
-  // Snapshots (replica_core_snapshots.cc).
-  void StartSnapshot(MemberId peer, LogIndex index_min);
-  void ReportFailedSends(SteadyTime now);
-  void OnInstallWanted(const raft::SnapshotMeta& meta);
-  void OfferReceived();
-  void DiscardReceived();
-  void BeginInstall();
-  void CheckInstallAccepted(const raft::Output* output);
-  void MaybeStartInstall();
+  void LogSoftState();
+  void AdoptConfig(const raft::Configuration& config, LogIndex index);
+  void ProposeOwn();
 
   // Trouble of the state machine (replica_core_recovery.cc).
-  void EnterApplyTrouble(const Status& status);
-  bool NeedsSnapshot() const;
+  bool in_service() const override { return recovery_.in_service(); }
+  bool replacing_database() const override { return install_.installing(); }
+  std::string TroubleInWords() const { return recovery_.InWords(replacing_database()); }
+  void OnFenced(const Status& why) override;
+  void EnterTrouble(const Status& why);
   bool WantsSnapshot() const;
-  std::string TroubleInWords() const;
   LogIndex RecoverySnapshotMin() const;
-  void BeginRecoveryInstall(ReceivedSnapshot snapshot);
   void Resume(const raft::SnapshotMeta& meta, const AppliedReport& report);
   void MaybeReturnToService();
   void TellFitness();
 
-  // Digests, scrubs and fences (replica_core_digest.cc).
-  void StepDigests();
-  void ProposeDigest();
-  void TellDigest();
-  void OnDigestReport(MemberId from, const raft::DigestReport& report);
-  void OnDigestVerdict(MemberId from, const raft::DigestVerdict& verdict);
-  void SettleDigest(LogIndex index, const state_machine::StateDigest& right);
-  bool MayLeaveService(MemberId member) const;
-  void HandOverDamaged();
-  bool AnotherCanLead() const;  // asked of a leader
-  void WaitToLetMembersLeave() { next_leave_tick_ = ticks_ + 2 * options_.election_ticks; }
-  void SendToMember(MemberId to, raft::MessageBody body);
-  void Fence(Status why);  // by value: damage_, which is forgotten here, may be why
-  void ForgetFindings();
-
-  // Proposals and reads (replica_core_requests.cc).
-  void StepProposals();
-  void StepReads();
-  void StepTellCommit();
-  void ForgetCommitted(SteadyTime now);
-  void ProposeBatch(std::vector<PendingCommandPtr> batch);
-  void ProposeExpiry();
-  std::optional<Status> Refusal() const;
-  // RESOURCE_EXHAUSTED, with the reason, while this node's disk has no room for writes.
-  std::optional<Status> DiskFull() const;
-  // For who has waited for a leader: a full disk may be why there is none.
-  Status NoLeader() const;
-  Status NotLeader() const;
-  std::optional<uint64_t> LeaseNow(SteadyTime now) const;
-  std::optional<SteadyTime> LastContact(SteadyTime now) const;
-
-  // Membership (replica_core_membership.cc).
-  void StepMembership();
-  Contacts contacts() const;
-  void RunJob();
-  void LetIn(const transport::JoinRequest& wiped, MembershipJob::Callbacks callbacks);
-  void ResumeReplacement();
-  void ReplicateFoundingConfig();
-
-  const ReplicaOptions options_;
-  Clock* const clock_;
-  Rng* const rng_;
-  ReplicaEffects* const effects_;
-
+  ReplicaContext context_;
   FirstBoot boot_;
-  raft::InitialState initial_;
-  std::unique_ptr<raft::RaftCore> raft_;  // none until started
-  raft::Configuration config_;            // committed
-  LogIndex config_index_;
-  std::map<MemberId, LeavingMember> leaving_;
-  std::map<MemberId, std::string> callers_;  // with addresses; of later configurations only
-  uint64_t ticks_ = 0;
+  raft::InitialState initial_;  // until the Raft core has it
 
-  // The log.
-  LogExtent extent_;
-  std::deque<InFlightPersist> in_flight_persists_;
-  std::map<uint64_t, SteadyTime> in_flight_fetches_;  // by id, which rises with time
-  bool disk_stalled_ = false;
-  Status log_full_;
-  std::optional<uint64_t> free_bytes_low_;  // set while too little is free
-  uint64_t next_handover_tick_ = 0;         // of a leader that is unfit
+  PeerDirectory directory_{&context_};
+  Hearing hearing_{&context_};
+  DiskWatch disk_{&context_};
+  Recovery recovery_{&context_};
+  LeadershipFitness fitness_{&context_};
+  SnapshotSends sends_{&context_};
+  SnapshotInstall install_{&context_};
+  LogCompaction compaction_{&context_, &sends_};
+  Digests digests_{&context_, &fitness_, this};
+  RemovalWatch removal_;
+  MembershipChanges changes_{&context_, &directory_, &hearing_};
+  Proposals proposals_{&context_, &directory_};
+  ReadBarriers reads_;
+  LeaderRequests leader_requests_{&context_, &directory_};
+  ShutdownWait shutdown_{&context_};
 
-  // The state machine.
   AppliedReport applied_;
   std::optional<SteadyTime> wake_apply_at_;  // for jobs that were not urgent
-  LogIndex durable_state_;
-  Status apply_trouble_;      // not OK: out of service
-  bool apply_down_ = false;   // ... and the apply thread waits for ResumeApply
-  uint64_t apply_stops_ = 0;  // in the life of this process
-  uint64_t failures_ = 0;     // in this trouble
-  bool damaged_ = false;      // ... and only a snapshot can end it
-  LogIndex back_in_service_at_;
-  uint64_t snapshot_pause_ticks_ = 0;  // after the last snapshot that did not end the trouble
-  uint64_t next_snapshot_tick_ = 0;
-  MemberId snapshot_from_;  // who sent that one
-  raft::Fitness fitness_;   // as the Raft core was told last
-  bool checkpoint_wanted_ = false;
-
-  // Digests.
-  struct OwnDigest {
-    LogIndex index;
-    state_machine::StateDigest digest;
-    bool settled = false;  // known to be right
-  };
-  DigestWatch digest_watch_;
-  DigestStatus digest_status_;
-  std::optional<OwnDigest> own_digest_;  // the last one
-  Status damage_;                        // that the scrub has found; not OK: to leave service for
-  Status fence_;                         // why it is fenced
-  LogIndex replaced_at_;                 // by the last snapshot: findings below are of another file
-  SteadyTime next_digest_{0};
-  uint64_t next_report_tick_ = 0;
-  int reports_left_ = 0;
-  uint64_t next_leave_tick_ = 0;
-
-  // Proposals.
-  Batcher batcher_;
-  ProposalTracker tracker_;
-  uint64_t next_id_ = 1;  // of what is stepped into the core: proposals and rounds of reads
-  std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
-  struct InFlightEntry {
-    size_t commands = 0;
-    SteadyTime proposed{0};
-  };
-  // Our entries, as leader, that are not yet committed.
-  std::map<LogIndex, InFlightEntry> uncommitted_;
-  // The lease clock of this leader: where it stood when its first own entry was applied.
-  struct Lease {
-    Term term;
-    uint64_t base_ms = 0;
-    SteadyTime since{0};
-  };
-  std::optional<Lease> lease_;
-  std::optional<SteadyTime> expiry_proposed_;
   // When to tell followers of a commit that no append has told them of.
   std::optional<SteadyTime> tell_commit_at_;
 
-  // Reads.
-  ReadBarriers reads_;
-  std::map<MemberId, SteadyTime> last_heard_;
-  std::vector<LeaderWaiter> leader_waiters_;
-
-  // Snapshots.
-  std::optional<raft::SnapshotMeta> install_wanted_;  // asked for by the core, not yet here
-  std::optional<ReceivedSnapshot> received_;          // here, not yet asked for by the core
-  bool offered_ = false;                              // ... and the core was told of it
-  std::optional<ReceivedSnapshot> installing_;        // accepted by the core
-  bool reset_expected_ = false;   // the core was told that it is ready, and has not answered
-  bool install_started_ = false;  // handed to the apply thread
-  std::vector<raft::Persist> held_persists_;  // behind the install
-  struct FailedSend {
-    SteadyTime pause{0};
-    SteadyTime until{0};
-    bool reported = false;
-  };
-  std::map<MemberId, FailedSend> failed_sends_;
-  // A snapshot on its way, or arrived at a peer that has yet to catch up from there.
-  struct SnapshotSend {
-    LogIndex pinned;     // what follows is of use to the peer
-    uint64_t bytes = 0;  // of the snapshot; 0 until the copy is made
-    SteadyTime progress{0};
-    // kBroken: it is sent again soon, and goes on where it broke off if the log still holds what
-    // follows it.
-    enum class Stage { kRunning, kBroken, kArrived } stage = Stage::kRunning;
-  };
-  std::map<MemberId, SnapshotSend> sending_;
-
-  // Membership.
-  Status removed_;  // not OK: this member was removed, in words for the operator
-  uint64_t leaderless_ticks_ = 0;
-  uint64_t next_question_tick_ = 0;
-  MemberId last_asked_;
-  std::unique_ptr<MembershipJob> job_;
-  uint64_t job_number_ = 0;
-  bool job_is_ours_ = false;              // not an operator's: it gives way to one
-  std::optional<uint64_t> job_proposal_;  // id of its ProposeConfig
-  std::optional<uint64_t> founding_proposal_;
-  std::optional<Transfer> transfer_;
-
-  // Shutdown.
-  bool shutting_down_ = false;
-  SteadyTime shutdown_deadline_{0};
-  uint64_t shutdown_leaderless_tick_ = 0;  // when a leader was last known
-  std::function<void()> shutdown_done_;
-
-  uint64_t version_ = 1;
+  // What was known, and told in the log, when role, term or leader changed last.
   raft::Role last_role_ = raft::Role::kFollower;
   Term last_term_;
   MemberId last_leader_;

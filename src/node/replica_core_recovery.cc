@@ -1,145 +1,113 @@
-// Trouble of the state machine, and the ways out of it.
-//
-// The log is whole all the while: it keeps what the database does not durably hold. So for a
-// failure that passes (a full disk, a sync that failed) the database is reopened and the log
-// applied again from where it stands, as after a restart of the process. What is damaged is
-// replaced by a snapshot that the leader is asked for. A restart is always a way out, too, unless
-// the file is damaged.
+// Trouble of the state machine: what the parts do when it comes, and when it ends. Which way out is
+// taken is for Recovery to say (recovery.h).
 #include <algorithm>
+#include <string>
 #include <utility>
 
-#include "base/check.h"
 #include "base/log.h"
-#include "base/planted.h"
 #include "node/replica_core.h"
 
 namespace cairn::node {
-namespace {
-
-// A failure that may pass is met by reopening the database so many times before the leader is
-// asked for another one; a full disk for ever, because a copy needs more space.
-constexpr uint64_t kFailuresMax = 3;
-// Between two snapshots, of which the first did not end the trouble: in election timeouts.
-constexpr uint64_t kSnapshotPauseMin = 10;
-constexpr uint64_t kSnapshotPauseMax = 640;
-
-}  // namespace
 
 void ReplicaCore::OnApplyStopped(const Status& status) {
-  ++apply_stops_;
-  ++failures_;
-  apply_down_ = true;
-  checkpoint_wanted_ = false;
-  if (status.code() == StatusCode::kDataLoss) damaged_ = true;
-  EnterApplyTrouble(status);
-  if (raft_) TellFitness();
+  recovery_.OnStopped(status.code());
+  compaction_.OnApplyStopped();
+  EnterTrouble(status);
+  if (context_.raft) TellFitness();
 }
 
-void ReplicaCore::EnterApplyTrouble(const Status& status) {
-  if (status != apply_trouble_) {
-    LOG_ERROR("this node can not apply the log and is out of service; it goes on trying: {}",
-              status.ToString());
-  }
-  const bool news = apply_trouble_.ok();
-  apply_trouble_ = status;
-  ++version_;
-  if (!news || !raft_) return;
-  back_in_service_at_ = raft_->commit();
-  next_handover_tick_ = 0;
-  raft_->Step(raft::StepDown{4 * options_.election_ticks});
-  if (received_) {
-    raft_->Step(raft::SnapshotFailed{});
-    install_wanted_.reset();
-    DiscardReceived();
-  }
-  reads_.FailAll(Unavailable("this node has stopped applying: " + status.message()));
+void ReplicaCore::OnFenced(const Status& why) {
+  EnterTrouble(why);
+  TellFitness();
+}
+
+void ReplicaCore::EnterTrouble(const Status& why) {
+  const bool news = recovery_.Enter(why);
+  ++context_.version;
+  if (!news || !context_.raft) return;
+  recovery_.ReturnNotBefore(context_.raft->commit());
+  fitness_.HandOverSoon();
+  context_.raft->Step(raft::StepDown{context_.Elections(4)});
+  install_.Abandon();
+  reads_.FailAll(Unavailable("this node has stopped applying: " + why.message()));
   // Committed by the cluster or not: this node will not see their results.
-  tracker_.FailAll(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
-}
-
-std::string ReplicaCore::TroubleInWords() const {
-  std::string words = "this node has stopped applying: " + apply_trouble_.message();
-  if (!apply_down_) return words + "; it catches up again";
-  if (installing_) return words + "; a snapshot is being installed";
-  if (NeedsSnapshot()) return words + "; it waits for a snapshot from the leader";
-  if (damaged_) return words + "; there is no other node to get a copy of the data from";
-  return words + "; it is tried again";
-}
-
-// Without a peer there is nobody to get one from.
-bool ReplicaCore::NeedsSnapshot() const {
-  if (!apply_down_ || config_.info.size() < 2) return false;
-  return damaged_ ||
-         (failures_ >= kFailuresMax && apply_trouble_.code() != StatusCode::kResourceExhausted);
+  proposals_.FailLogged(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
 }
 
 bool ReplicaCore::WantsSnapshot() const {
-  return NeedsSnapshot() && !installing_ && ticks_ >= next_snapshot_tick_;
+  return recovery_.WantsSnapshot() && !install_.installing();
 }
 
 // The log must go on from it; and before what is durable its configuration would be older than what
 // this node has already forgotten.
 LogIndex ReplicaCore::RecoverySnapshotMin() const {
-  return std::max({durable_state_, raft_->status().first - 1, LogIndex(1)});
+  return std::max({compaction_.durable_state(), context_.raft->status().first - 1, LogIndex(1)});
 }
 
 LogIndex ReplicaCore::snapshot_min() const {
-  if (apply_trouble_.ok()) return applied_.index + 1;
+  if (in_service()) return applied_.index + 1;
   if (WantsSnapshot()) return RecoverySnapshotMin();
   return LogIndex(UINT64_MAX);
+}
+
+void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& meta,
+                                     const std::string& path) {
+  if (install_.Holds(path)) return;
+  if (!context_.raft || install_.busy() || meta.index < snapshot_min()) {
+    return context_.effects->RemoveFile(path);
+  }
+  if (!WantsSnapshot()) return install_.Keep({from, meta, path});
+  // The Raft core is not told of this snapshot, and its log may hold all of it.
+  recovery_.OnReplacing(from);
+  install_.Replace({from, meta, path});
+  TellFitness();
+}
+
+void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) {
+  const ReceivedSnapshot installed = install_.OnInstalled();
+  if (!status.ok()) {
+    // The file was sound when the Raft core was told of it, and is not what it was: its disk rots.
+    // Of what the Raft core has begun with in memory nothing was written (SnapshotInstall holds
+    // it), and it is not before a snapshot that reaches as far is in its place. A restart finds log
+    // and database as they were.
+    context_.effects->RemoveFile(installed.path);
+    recovery_.OnDamaged();
+    return OnApplyStopped(Status(status).Prefixed("installing a snapshot"));
+  }
+  LOG_INFO("snapshot installed index={}", installed.meta.index.value());
+  compaction_.OnStateReplaced(durable);
+  digests_.OnReplaced(installed.meta.index);
+  Resume(installed.meta, report);
 }
 
 void ReplicaCore::OnReopened(const state_machine::AppliedState& state,
                              const AppliedReport& report) {
   // Else an install is under way, or this comes late.
-  if (!apply_down_ || installing_) return;
-  if (damaged_ && NeedsSnapshot()) return;
-  if (state.index < std::max(durable_state_, raft_->status().first - 1)) {
-    damaged_ = true;
-    EnterApplyTrouble(DataLoss("the database went back to index " + ToString(state.index) +
-                               ", and the log begins after " +
-                               ToString(raft_->status().first - 1)));
-    return;
+  if (!recovery_.down() || install_.installing()) return;
+  if (recovery_.damaged_beyond_reopening()) return;
+  const LogIndex log_begins_after = context_.raft->status().first - 1;
+  if (state.index < std::max(compaction_.durable_state(), log_begins_after)) {
+    recovery_.OnDamaged();
+    return EnterTrouble(DataLoss("the database went back to index " + ToString(state.index) +
+                                 ", and the log begins after " + ToString(log_begins_after)));
   }
-  durable_state_ = state.index;
+  compaction_.OnStateReplaced(state.index);
   Resume({state.index, state.term, state.config, state.config_index}, report);
-}
-
-// The log needs no part in this: the core was not told of the snapshot, and may hold all of it.
-void ReplicaCore::BeginRecoveryInstall(ReceivedSnapshot snapshot) {
-  LOG_INFO("replacing the database by a snapshot index={} term={}", snapshot.meta.index.value(),
-           snapshot.meta.term.value());
-  snapshot_from_ = snapshot.from;
-  installing_ = std::move(snapshot);
-  install_started_ = true;
-  snapshot_pause_ticks_ =
-      std::clamp(2 * snapshot_pause_ticks_, kSnapshotPauseMin * options_.election_ticks,
-                 kSnapshotPauseMax * options_.election_ticks);
-  next_snapshot_tick_ = ticks_ + snapshot_pause_ticks_;
-  effects_->InstallSnapshot(installing_->path, installing_->meta);
-  TellFitness();
 }
 
 // The database stands at `meta`: what follows is applied from there.
 void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& report) {
-  const bool down = std::exchange(apply_down_, false);
-  damaged_ = false;
-  ForgetFindings();
+  const bool down = recovery_.Resume();
+  digests_.ForgetFindings();
   applied_ = report;
   AdoptConfig(meta.config, meta.config_index);
-  tracker_.FailUpTo(
-      meta.index, Unavailable("the node was overtaken by a snapshot that may or may "
-                              "not hold the write")
-                      .With(CAIRN_PLANTED("overtaken_taken_for_not_applied") ? Outcome::kNotApplied
-                                                                             : Outcome::kUnknown));
-  const SteadyTime now = clock_->SteadyNow();
-  for (const raft::Persist& persist : held_persists_) {
-    in_flight_persists_.push_back({persist.ticket.sequence, now});
-  }
-  if (!held_persists_.empty()) effects_->PersistLog(std::exchange(held_persists_, {}));
-  raft_->Step(raft::Restored{meta});
-  effects_->OnCoreRestored(*raft_, meta.index);
-  if (down) effects_->ResumeApply(apply_stops_);
+  proposals_.OnOvertaken(meta.index);
+  std::vector<raft::Persist> held = install_.TakeHeld();
+  for (const raft::Persist& persist : held) disk_.OnPersistBegun(persist.ticket.sequence);
+  if (!held.empty()) context_.effects->PersistLog(std::move(held));
+  context_.raft->Step(raft::Restored{meta});
+  context_.effects->OnCoreRestored(*context_.raft, meta.index);
+  if (down) context_.effects->ResumeApply(recovery_.stops());
   reads_.OnApplied(applied_.index);
   MaybeReturnToService();
   TellFitness();
@@ -148,26 +116,19 @@ void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& re
 // Not before it holds all that was committed when the trouble began: what it applied before, and at
 // least one entry more than it could.
 void ReplicaCore::MaybeReturnToService() {
-  if (apply_trouble_.ok() || apply_down_ || !fence_.ok() || applied_.index < back_in_service_at_)
-    return;
-  LOG_INFO("applies the log again and is back in service index={}", applied_.index.value());
-  apply_trouble_ = OkStatus();
-  failures_ = 0;
-  snapshot_pause_ticks_ = next_snapshot_tick_ = 0;
-  ++version_;
+  if (!digests_.fence().ok() || !recovery_.MaybeEnd(applied_.index)) return;
+  ++context_.version;
   TellFitness();
 }
 
 void ReplicaCore::TellFitness() {
   raft::Fitness now;
-  now.can_lead = apply_trouble_.ok() && !free_bytes_low_ && !shutting_down_;
+  now.can_lead = in_service() && !disk_.low() && !context_.shutting_down;
   // Nothing of the log can be dropped while the database stands still. What it has taken stays,
   // and counts; but it must not fill the disk.
-  now.takes_entries = apply_trouble_.ok() || extent_.bytes() <= 2 * options_.log_bytes_max;
+  now.takes_entries = in_service() || compaction_.log_bytes() <= 2 * context_.options.log_bytes_max;
   if (WantsSnapshot()) now.snapshot_min = RecoverySnapshotMin();
-  if (now == fitness_) return;
-  fitness_ = now;
-  raft_->Step(now);
+  fitness_.Tell(now);
 }
 
 }  // namespace cairn::node

@@ -1,0 +1,102 @@
+// Digests: whether this member holds what the majority holds, and what follows if it does not.
+//
+// Two things can go wrong with what a node holds. It may have applied something else than the
+// others: then its digest at a digest entry is not that of the majority. Or its file may no longer
+// be what was written: then its scrub finds rows that do not add up to the sums. Either way the
+// node is fenced: it leaves service and asks for a snapshot, as after any damage (recovery.h). Its
+// log is not in doubt: it goes on acknowledging entries and voting, and both count.
+//
+// It owns the last digest, what the scrub has found, and the fence. It sends reports and verdicts to
+// other members, and asks the Host to take the node out of service.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/status.h"
+#include "node/digest_watch.h"
+#include "node/leadership_fitness.h"
+#include "node/replica_context.h"
+#include "raft/core.h"
+#include "state_machine/state_machine.h"
+
+namespace cairn::node {
+
+// One owner (the core thread).
+class Digests {
+ public:
+  class Host {
+   public:
+    virtual ~Host() = default;
+    virtual bool in_service() const = 0;
+    // A snapshot is being put in the place of the database.
+    virtual bool replacing_database() const = 0;
+    // Takes the node out of service at once.
+    virtual void OnFenced(const Status& why) = 0;
+  };
+  Digests(ReplicaContext* context, LeadershipFitness* fitness, Host* host);
+
+  // The node was fenced before it was started. False if it must serve all the same, because there
+  // is no other node to get a copy of the data from.
+  bool StartFenced(const std::string& why);
+
+  // Whether the leader should put a digest entry into the log. Nothing is proposed while nothing
+  // happens: the last digest still holds.
+  bool Due(LogIndex applied) const;
+  void OnProposed();
+  void OnTick();
+  // This node leads from now on.
+  void OnLeading() { WaitToLetMembersLeave(); }
+
+  // What the state machine holds at `index`, which a digest entry asked for.
+  void OnDigest(LogIndex index, const state_machine::StateDigest& digest);
+  // The state at `index` was read again: OK, or the file is damaged.
+  void OnScrubbed(LogIndex index, const Status& found);
+  void OnReport(MemberId from, const raft::DigestReport& report);
+  void OnVerdict(MemberId from, const raft::DigestVerdict& verdict);
+
+  // The database was replaced by a snapshot of `index`: findings about earlier states are of
+  // another file.
+  void OnReplaced(LogIndex index) { replaced_at_ = index; }
+  // The database was replaced or opened anew. If it is damaged, that will be found again.
+  void ForgetFindings();
+
+  // Not OK: fenced, and why.
+  const Status& fence() const { return fence_; }
+  DigestStatus status() const;
+
+ private:
+  struct OwnDigest {
+    LogIndex index;
+    state_machine::StateDigest digest;
+    bool settled = false;  // known to be right
+  };
+
+  void Tell();
+  void Settle(LogIndex index, const state_machine::StateDigest& right);
+  bool MayLeaveService(MemberId member) const;
+  void WaitToLetMembersLeave();
+  void Send(MemberId to, raft::MessageBody body);
+  void Fence(Status why);  // by value: damage_, which is forgotten here, may be why
+  // A finding of this index is of the database that is in place.
+  bool Concerns(LogIndex index) const;
+
+  const ReplicaContext& context_;
+  LeadershipFitness* const fitness_;
+  Host* const host_;
+
+  DigestWatch watch_;  // of a leader
+  DigestStatus status_;
+  std::optional<OwnDigest> own_;  // the last one
+  Status damage_;                 // that the scrub has found; not OK: to leave service for
+  Status fence_;
+  LogIndex replaced_at_;
+  SteadyTime next_digest_{0};
+  uint64_t next_report_tick_ = 0;
+  int reports_left_ = 0;
+  uint64_t next_leave_tick_ = 0;  // of a leader: no member is let out of service before
+};
+
+}  // namespace cairn::node

@@ -1,0 +1,186 @@
+#include "node/membership_changes.h"
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::node {
+
+void MembershipChanges::Change(Replica::MembershipChange change, SteadyTime deadline,
+                               std::function<void(const std::string&)> progress,
+                               std::function<void(Status)> done) {
+  if (!context_.is_leader()) return done(directory_.NotLeader());
+  if (context_.shutting_down) return done(Unavailable("the node is shutting down"));
+  if (job_ && !job_is_ours_) {
+    return done(FailedPrecondition("another change of membership is under way (node " +
+                                   std::to_string(job_->node_id()) + ")"));
+  }
+  MembershipJob::Callbacks callbacks;
+  callbacks.progress = std::move(progress);
+  callbacks.done = std::move(done);
+  Begin(std::make_unique<MembershipJob>(std::move(change), context_.cluster_id,
+                                        context_.options.engine, deadline, std::move(callbacks)),
+        /*ours=*/false);
+}
+
+void MembershipChanges::Begin(std::unique_ptr<MembershipJob> job, bool ours) {
+  job_is_ours_ = ours;
+  ++job_number_;
+  job_ = std::move(job);
+  Run();
+}
+
+void MembershipChanges::Join(const transport::JoinRequest& request,
+                             const std::function<void(Result<transport::JoinReply>)>& reply) {
+  if (!context_.is_leader()) return reply(directory_.NotLeader());
+  const std::string& engine = context_.options.engine;
+  if (!engine.empty() && request.engine != engine) {
+    return reply(FailedPrecondition("node " + std::to_string(request.node_id) +
+                                    " runs another build of the SQL engine"));
+  }
+  auto admit = [this, reply](MemberId member) {
+    reply(transport::JoinReply{context_.cluster_id, member, context_.raft->status().config});
+  };
+  const raft::Configuration& config = context_.config;
+  const MemberId member = FindMember(config, request.node_id);
+  for (const auto& [id, info] : config.info) {
+    if (info.node_id == request.node_id && info.nonce == request.nonce && request.nonce != 0) {
+      return admit(id);
+    }
+  }
+  const std::string who = "node " + std::to_string(request.node_id);
+  if (member.is_none()) {
+    return reply(FailedPrecondition(who + " is not a member; run: cairn member add ADDR " +
+                                    std::to_string(request.node_id) + " " + request.address));
+  }
+  if (config.info.at(member).address != request.address) {
+    return reply(FailedPrecondition(who + " is a member at another address (" +
+                                    config.info.at(member).address +
+                                    "); run: cairn member replace ADDR " +
+                                    std::to_string(request.node_id) + " " + request.address));
+  }
+  if (hearing_.contacts().Alive(member)) {
+    return reply(FailedPrecondition("another process runs as " + who));
+  }
+  if (job_) {
+    if (job_->node_id() == request.node_id && job_->nonce() == request.nonce) {
+      return reply(Unavailable("the admission of " + who + " is under way; ask again"));
+    }
+    return reply(Unavailable("another change of membership is under way"));
+  }
+  LOG_INFO("lets a wiped node in again node={} old_member={}", request.node_id, member.value());
+  MembershipJob::Callbacks callbacks;
+  callbacks.progress = [](const std::string& line) { LOG_INFO("{}", line); };
+  auto answered = std::make_shared<bool>(false);
+  callbacks.admitted = [admit, answered](MemberId id) {
+    *answered = true;
+    admit(id);
+  };
+  callbacks.done = [reply, answered](const Status& status) {
+    if (status.ok()) return;
+    LOG_WARN("letting a wiped node in again: {}", status.message());
+    if (!*answered) reply(status);
+  };
+  LetIn(request, std::move(callbacks));
+}
+
+void MembershipChanges::LetIn(const transport::JoinRequest& wiped,
+                              MembershipJob::Callbacks callbacks) {
+  // Long: the whole database may have to travel.
+  const SteadyTime deadline = context_.now() + std::chrono::hours(6);
+  Begin(std::make_unique<MembershipJob>(wiped, deadline, std::move(callbacks)), /*ours=*/true);
+}
+
+// A wiped node that was let in as a learner does not ask again. If the leader that let it in was
+// deposed before it caught up, the next one goes on; else the group would keep counting on the vote
+// of its old self, which nobody can give any more, until an operator comes.
+void MembershipChanges::ResumeReplacement() {
+  const raft::Configuration& config = context_.config;
+  if (!context_.is_leader() || context_.shutting_down || config.learners.empty()) return;
+  const raft::CoreStatus core = context_.raft->status();
+  const Contacts contacts = hearing_.contacts();
+  for (const MemberId learner : config.learners) {
+    const raft::MemberInfo& info = config.info.at(learner);
+    const auto now = core.peers.find(learner);
+    const auto before = core.peers.find(FindMember(config, info.node_id));
+    if (now == core.peers.end() || before == core.peers.end() || before == now) continue;
+    if (!config.voters.contains(before->first) || before->second.recently_active) continue;
+    if (!contacts.Alive(learner) || contacts.Alive(before->first)) continue;
+    LOG_INFO("goes on letting a wiped node in again node={} member={}", info.node_id,
+             learner.value());
+    MembershipJob::Callbacks callbacks;
+    callbacks.progress = [](const std::string& line) { LOG_INFO("{}", line); };
+    callbacks.done = [](const Status& status) {
+      if (!status.ok()) LOG_WARN("letting a wiped node in again: {}", status.message());
+    };
+    return LetIn({info.node_id, info.nonce, info.address, context_.options.engine},
+                 std::move(callbacks));
+  }
+}
+
+void MembershipChanges::OnTick() {
+  ReplicateFoundingConfig();
+  if (job_) {
+    Run();
+  } else {
+    ResumeReplacement();
+  }
+}
+
+void MembershipChanges::Run() {
+  job_->Step(context_.raft->status(), hearing_.contacts());
+  MembershipJob::Requests requests = job_->TakeRequests();
+  if (requests.probe) {
+    context_.effects->Probe(*requests.probe,
+                            [this, number = job_number_](Result<transport::ProbeReply> reply) {
+                              if (!job_ || job_number_ != number) return;  // that job is over
+                              job_->OnProbed(std::move(reply));
+                              Run();
+                            });
+  }
+  if (requests.propose) {
+    job_proposal_ = context_.next_id++;
+    context_.raft->Step(raft::ProposeConfig{*job_proposal_, *std::move(requests.propose)});
+  }
+  if (job_->finished()) job_.reset();
+}
+
+// The founding configuration lies only in each founder's identity file, and a founder that was late
+// may not know every nonce. The first leader puts its own into the log, so that all members, and
+// all that come later, hold the same.
+void MembershipChanges::ReplicateFoundingConfig() {
+  if (!context_.is_leader() || !context_.config_index.is_none() || founding_proposal_) return;
+  const raft::CoreStatus core = context_.raft->status();
+  if (!core.leader_ready || core.config_in_progress) return;
+  founding_proposal_ = context_.next_id++;
+  context_.raft->Step(raft::ProposeConfig{*founding_proposal_, context_.config});
+}
+
+bool MembershipChanges::OnDropped(const raft::Dropped& dropped) {
+  using raft::DropReason;
+  if (founding_proposal_ == dropped.id) {
+    founding_proposal_.reset();
+    return true;
+  }
+  if (job_proposal_ != dropped.id) return false;
+  job_proposal_.reset();
+  // A hand-over ends soon: here with another try, or elsewhere with another leader.
+  const bool retry = dropped.reason == DropReason::kConfigInProgress ||
+                     dropped.reason == DropReason::kTransferring;
+  if (job_) job_->OnRefused(dropped.detail, retry);
+  return true;
+}
+
+void MembershipChanges::OnFollowing() {
+  founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
+  if (!job_) return;
+  const raft::Configuration& config = context_.config;
+  job_->OnDeposed(!config.joint() && !config.Contains(context_.self));
+  job_.reset();
+}
+
+void MembershipChanges::Stop(const Status& why) {
+  if (job_) job_->Fail(why);
+}
+
+}  // namespace cairn::node

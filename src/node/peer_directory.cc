@@ -1,0 +1,85 @@
+#include "node/peer_directory.h"
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::node {
+namespace {
+
+// How long a member that was removed is still talked to, so that it learns of its removal.
+constexpr uint64_t kLingerElections = 30;
+constexpr size_t kCallersMax = 16;
+
+}  // namespace
+
+void PeerDirectory::Start(raft::Configuration admitted_by) {
+  admitted_by_ = std::move(admitted_by);
+  Publish();
+}
+
+void PeerDirectory::Publish() {
+  std::map<MemberId, std::string> peers;
+  if (!context_.config.Contains(context_.self)) {
+    // Let in, but not yet caught up to its own admission: the configuration in force here may be
+    // older than the leader. What the leader told on admission is newer.
+    for (const auto& [id, info] : admitted_by_.info) peers[id] = info.address;
+  }
+  for (const auto& [id, address] : callers_) peers[id] = address;
+  for (const auto& [id, leaving] : leaving_) peers[id] = leaving.address;
+  for (const auto& [id, info] : context_.config.info) peers[id] = info.address;
+  peers.erase(context_.self);
+  context_.effects->SetPeers(peers);
+}
+
+bool PeerDirectory::Adopt(const raft::Configuration& config, LogIndex index) {
+  if (config.info.empty() || index < context_.config_index) return false;
+  if (index == context_.config_index && config == context_.config) return false;
+  LOG_INFO("configuration in force index={} voters={} learners={} joint={}", index.value(),
+           config.voters.size(), config.learners.size(), config.joint());
+  for (const auto& [id, info] : context_.config.info) {
+    if (config.Contains(id)) continue;
+    leaving_[id] = {info.address, context_.ticks + context_.Elections(kLingerElections)};
+  }
+  context_.config = config;
+  context_.config_index = index;
+  std::erase_if(callers_,
+                [&](const auto& caller) { return caller.first.value() < config.next_member_id; });
+  ++context_.version;
+  Publish();
+  return true;
+}
+
+// A node that was away while others were let in must answer them all the same, though no
+// configuration it knows names them. The bad schedule without it: 4 is let in while 3 is down, and
+// leads when 3 comes back. It probes where the log of 3 ends; 3 refuses, as it should, and has no
+// address to send that to. So 3 never catches up, and its vote is lost to everybody as well.
+void PeerDirectory::OnCaller(MemberId member, const std::string& address) {
+  if (member.value() < context_.config.next_member_id) return;  // known, or removed
+  callers_[member] = address;
+  if (callers_.size() > kCallersMax) callers_.erase(callers_.begin());
+  if (context_.raft) Publish();
+}
+
+void PeerDirectory::OnTick() {
+  const size_t gone = std::erase_if(
+      leaving_, [this](const auto& item) { return item.second.until_tick <= context_.ticks; });
+  if (gone > 0) Publish();
+}
+
+std::optional<LeaderHint> PeerDirectory::leader_hint() const {
+  if (!context_.raft || context_.raft->leader().is_none()) return std::nullopt;
+  for (const raft::Configuration* config : {&std::as_const(context_.config), &admitted_by_}) {
+    const auto it = config->info.find(context_.raft->leader());
+    if (it != config->info.end()) return LeaderHint{it->second.node_id, it->second.address};
+  }
+  return std::nullopt;
+}
+
+Status PeerDirectory::NotLeader() const {
+  Status status = Unavailable("this node is not the leader").With(Outcome::kNotApplied);
+  if (const auto hint = leader_hint()) return std::move(status).With(*hint);
+  return status;
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,197 @@
+#include "node/proposals.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/planted.h"
+
+namespace cairn::node {
+namespace {
+
+// A due deadline is proposed again if it has not gone by then.
+constexpr SteadyTime kExpiryRetry = std::chrono::seconds(1);
+constexpr SteadyTime kOwnCommandTimeout = std::chrono::seconds(10);
+
+}  // namespace
+
+Proposals::Proposals(ReplicaContext* context, const PeerDirectory* directory)
+    : context_(*context),
+      directory_(*directory),
+      batcher_({context->options.batch_bytes_max, context->options.batch_commands_max}) {}
+
+void Proposals::Add(PendingCommandPtr command) {
+  if (!context_.is_leader()) return command->Finish(directory_.NotLeader());
+  if (batcher_.bytes() + command->bytes() > context_.options.proposal_queue_bytes_max) {
+    return command->Finish(
+        ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
+  }
+  batcher_.Add(std::move(command));
+}
+
+void Proposals::AddOwn(state_machine::Command command) {
+  batcher_.Add(std::make_shared<PendingCommand>(state_machine::EncodeCommand(command),
+                                                context_.now() + kOwnCommandTimeout, nullptr));
+}
+
+void Proposals::ExpirePrepared(uint64_t next_deadline_lease_ms) {
+  const SteadyTime now = context_.now();
+  const std::optional<uint64_t> lease = LeaseNow(now);
+  if (!lease || next_deadline_lease_ms > *lease) return;
+  if (expiry_proposed_ && now - *expiry_proposed_ < kExpiryRetry) return;
+  expiry_proposed_ = now;
+  state_machine::Command command;
+  command.operation = state_machine::AdvanceLease{};
+  AddOwn(std::move(command));
+}
+
+std::optional<uint64_t> Proposals::LeaseNow(SteadyTime now) const {
+  if (!lease_ || !context_.is_leader() || lease_->term != context_.raft->term()) {
+    return std::nullopt;
+  }
+  if (CAIRN_PLANTED("lease_by_the_wall_clock")) {
+    return static_cast<uint64_t>(context_.clock->WallNowMs());
+  }
+  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(now - lease_->since);
+  return lease_->base_ms + static_cast<uint64_t>(elapsed.count());
+}
+
+void Proposals::Step() {
+  ForgetCommitted(context_.now());
+  if (batcher_.empty()) return;
+  if (!context_.is_leader()) return RefuseQueued(directory_.NotLeader());
+  // The lease clock is known once an entry of our own term has been applied; until then commands
+  // wait (a new leader: for one round trip).
+  const SteadyTime now = context_.now();
+  if (!LeaseNow(now)) return;
+  // What has just been committed makes room before the core's output is taken: the next entry then
+  // carries the news of the commit.
+  while (batcher_.Ready(uncommitted_.size() + proposing_.size(), now)) {
+    ProposeBatch(batcher_.TakeBatch());
+  }
+}
+
+SteadyTime Proposals::next_step() const {
+  // While an entry is under way, its commit comes as an event. While the lease clock is not known,
+  // nothing is proposed, and it, too, becomes known by an event: to ask for a time that is over
+  // would only spin until then.
+  const bool gathering =
+      uncommitted_.empty() && proposing_.empty() && LeaseNow(context_.now()).has_value();
+  return gathering ? batcher_.gather_until() : SteadyTime::max();
+}
+
+void Proposals::ForgetCommitted(SteadyTime now) {
+  const auto end = uncommitted_.upper_bound(context_.raft->commit());
+  for (auto it = uncommitted_.begin(); it != end; ++it) {
+    batcher_.OnCommitted(it->second.commands, now - it->second.proposed, now);
+  }
+  uncommitted_.erase(uncommitted_.begin(), end);
+}
+
+void Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
+  state_machine::BatchHeader header;
+  header.wall_ms = context_.clock->WallNowMs();
+  header.random_seed = context_.rng->Next();
+  header.lease_ms = *LeaseNow(context_.now());
+  header.vdbe_ops_max = context_.options.vdbe_ops_max;
+  std::vector<std::string> encoded;
+  encoded.reserve(batch.size());
+  for (PendingCommandPtr& command : batch) encoded.push_back(command->TakeEncoded());
+  std::string payload;
+  state_machine::EncodeBatch(header, encoded, &payload);
+  const uint64_t id = context_.next_id++;
+  proposing_[id] = std::move(batch);
+  raft::Propose propose;
+  propose.proposals.push_back({id, std::make_shared<const std::string>(std::move(payload))});
+  context_.raft->Step(std::move(propose));
+}
+
+void Proposals::OnAccepted(const raft::Accepted& accepted) {
+  const auto it = proposing_.find(accepted.id);
+  // A change of configuration; the job that wanted it may be over.
+  if (it == proposing_.end()) return;
+  uncommitted_[accepted.index] = {it->second.size(), context_.now()};
+  tracker_.Add(accepted.index, accepted.term, std::move(it->second));
+  proposing_.erase(it);
+}
+
+bool Proposals::OnDropped(const raft::Dropped& dropped) {
+  const auto it = proposing_.find(dropped.id);
+  if (it == proposing_.end()) return false;
+  std::vector<PendingCommandPtr> commands = std::move(it->second);
+  proposing_.erase(it);
+  Status status;
+  switch (dropped.reason) {
+    case raft::DropReason::kUncommittedFull:
+      status = ResourceExhausted("too much is waiting for a majority to confirm it");
+      break;
+    case raft::DropReason::kTransferring:
+      status = Unavailable("leadership is being handed over");
+      break;
+    default: status = directory_.NotLeader(); break;
+  }
+  status = std::move(status).With(Outcome::kNotApplied);
+  for (PendingCommandPtr& c : commands) c->Finish(status);
+  return true;
+}
+
+void Proposals::OnPersist(const raft::Persist& persist) {
+  if (persist.reset_to) uncommitted_.clear();
+  if (!persist.truncate_from) return;
+  uncommitted_.erase(uncommitted_.lower_bound(*persist.truncate_from), uncommitted_.end());
+  if (CAIRN_PLANTED("truncated_taken_for_not_applied")) {
+    tracker_.FailAll(Unavailable("truncated").With(Outcome::kNotApplied));
+  }
+}
+
+std::vector<EntryWaiters> Proposals::TakeCommitted(const std::vector<raft::Entry>& entries) {
+  std::vector<EntryWaiters> waiters;
+  const Status lost = directory_.NotLeader();
+  for (const raft::Entry& entry : entries) {
+    auto commands = tracker_.TakeCommitted(entry.index, entry.term, lost);
+    if (!commands.empty()) waiters.push_back({entry.index, std::move(commands)});
+  }
+  return waiters;
+}
+
+void Proposals::OnApplied(const AppliedReport& report) {
+  if (!context_.is_leader() || report.term != context_.raft->term()) return;
+  if (lease_ && lease_->term == report.term) return;
+  // All entries before our own term are applied: this is where the lease clock stood.
+  lease_ = Lease{report.term, report.lease_ms, context_.now()};
+}
+
+void Proposals::OnFollowing() {
+  lease_.reset();
+  uncommitted_.clear();
+}
+
+void Proposals::Expire(SteadyTime now) {
+  for (PendingCommandPtr& c : batcher_.TakeExpired(now)) {
+    c->Finish(DeadlineExceeded("no leader took the write in time").With(Outcome::kNotApplied));
+  }
+  tracker_.Expire(now);
+}
+
+void Proposals::OnOvertaken(LogIndex index) {
+  const Outcome outcome =
+      CAIRN_PLANTED("overtaken_taken_for_not_applied") ? Outcome::kNotApplied : Outcome::kUnknown;
+  tracker_.FailUpTo(index, Unavailable("the node was overtaken by a snapshot that may or may not "
+                                       "hold the write")
+                               .With(outcome));
+}
+
+void Proposals::RefuseQueued(const Status& not_applied) {
+  for (PendingCommandPtr& c : batcher_.TakeAll()) c->Finish(not_applied);
+}
+
+void Proposals::Stop() {
+  const Status stopped = Unavailable("the node is shutting down");
+  RefuseQueued(Status(stopped).With(Outcome::kNotApplied));
+  for (auto& [id, commands] : proposing_) {
+    for (PendingCommandPtr& c : commands) c->Finish(Status(stopped).With(Outcome::kUnknown));
+  }
+  tracker_.FailAll(Status(stopped).With(Outcome::kUnknown));
+}
+
+}  // namespace cairn::node

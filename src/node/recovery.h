@@ -1,0 +1,78 @@
+// Recovery: trouble of the state machine, and which way out of it is taken.
+//
+// The log is whole all the while: it keeps what the database does not durably hold. After a failure
+// that passes (a full disk, a sync that failed) the database is reopened and the log is applied
+// again from where it stands, as after a restart of the process. A damaged database is replaced by
+// a snapshot that the leader is asked for. A restart is always a way out, too, unless the file is
+// damaged.
+//
+// It owns what is wrong and how often that was tried. It calls nobody: ReplicaCore takes the node
+// out of service and installs what was found.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "node/replica_context.h"
+
+namespace cairn::node {
+
+// One owner (the core thread).
+class Recovery {
+ public:
+  explicit Recovery(ReplicaContext* context) : context_(*context) {}
+
+  // Not OK: this node is out of service, and why.
+  const Status& trouble() const { return trouble_; }
+  bool in_service() const { return trouble_.ok(); }
+  // The apply thread waits to be told to go on.
+  bool down() const { return down_; }
+  uint64_t stops() const { return stops_; }
+
+  // This node was fenced when it was started.
+  void StartInTrouble(Status why) { trouble_ = std::move(why); }
+  // The apply thread has stopped. Enter is to follow.
+  void OnStopped(StatusCode why);
+  // Only a snapshot can end the trouble.
+  void OnDamaged() { damaged_ = true; }
+  // True if the node was in service until now.
+  bool Enter(const Status& why);
+  // It must hold this before it is back in service.
+  void ReturnNotBefore(LogIndex index) { return_at_ = index; }
+  // The database stands at an index from which the log can be applied.
+  // True if the apply thread waits to be told so.
+  bool Resume();
+  // Ends the trouble if this node holds all that it must. True if it did.
+  bool MaybeEnd(LogIndex applied);
+
+  // The database is damaged, and there is a leader to ask for a snapshot.
+  bool damaged_beyond_reopening() const { return damaged_ && NeedsSnapshot(); }
+  // A snapshot, received now, would be installed.
+  bool WantsSnapshot() const { return NeedsSnapshot() && context_.ticks >= next_snapshot_tick_; }
+  // A snapshot of `from` replaces the database. Should it not end the trouble, the next one is
+  // asked for only after a pause.
+  void OnReplacing(MemberId from);
+  // Another leader's snapshot may end the trouble that the last one's did not.
+  void OnLeader(MemberId leader);
+
+  // For the operator. `installing`: a snapshot is on its way into place.
+  std::string InWords(bool installing) const;
+
+ private:
+  bool NeedsSnapshot() const;
+
+  const ReplicaContext& context_;
+  Status trouble_;
+  bool down_ = false;
+  bool damaged_ = false;
+  uint64_t stops_ = 0;     // in the life of this process
+  uint64_t failures_ = 0;  // in this trouble
+  LogIndex return_at_;
+  uint64_t snapshot_pause_ticks_ = 0;  // after the last snapshot that did not end the trouble
+  uint64_t next_snapshot_tick_ = 0;
+  MemberId snapshot_from_;  // who sent that one
+};
+
+}  // namespace cairn::node

@@ -1,0 +1,47 @@
+// ReplicaContext: what every part of a ReplicaCore sees. The world around it (clock, random numbers,
+// effects), who this member is, the Raft core, and the configuration in force.
+//
+// A part is a class with a header of its own. It owns its state, and no other part reaches into it.
+// A part may step the Raft core and call the effects; ReplicaCore alone takes the output of the Raft
+// core and carries news from one part to another.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "node/replica.h"
+#include "node/replica_effects.h"
+#include "raft/core.h"
+
+namespace cairn::node {
+
+// One owner (the core thread).
+struct ReplicaContext {
+  const ReplicaOptions options;
+  Clock* const clock;
+  Rng* const rng;
+  ReplicaEffects* const effects;
+
+  // None (and 0) until this node takes part in a cluster. Set by ReplicaCore.
+  MemberId self{};
+  uint64_t cluster_id = 0;
+  std::unique_ptr<raft::RaftCore> raft{};
+  uint64_t ticks = 0;  // since the start
+
+  // Committed. Changed by PeerDirectory alone.
+  raft::Configuration config{};
+  LogIndex config_index{};
+
+  bool shutting_down = false;  // set by ShutdownWait
+  uint64_t next_id = 1;        // of what is stepped into the Raft core: proposals, rounds of reads
+  // Rises whenever the leader, the role, the stage of life or the configuration may have changed.
+  uint64_t version = 1;
+
+  bool is_leader() const { return raft && raft->role() == raft::Role::kLeader; }
+  SteadyTime now() const { return clock->SteadyNow(); }
+  uint64_t Elections(uint64_t count) const { return count * options.election_ticks; }
+};
+
+}  // namespace cairn::node
