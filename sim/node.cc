@@ -27,7 +27,7 @@ Status Node::Start() {
   clock_.Restart(Uniform(rng_, seconds(1), seconds(1'000'000)));
   paused_until_ = SteadyTime(0);
   version_ = installed_;
-  options_.replica.engine = "sim " + std::to_string(version_.engine);
+  options_.replica.engine = {"sim", "sim " + std::to_string(version_.engine)};
   auto process = Process::Open(this, world_, network_, observer_, ++starts_, rng_.Next() | 1);
   RETURN_IF_ERROR(process.status());
   process_ = std::move(process).value();

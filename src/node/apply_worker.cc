@@ -59,6 +59,7 @@ void ApplyWorker::Run() {
 
 SteadyTime ApplyWorker::RunRound(std::vector<Task> tasks) {
   RunTasks(std::move(tasks));
+  if (stopped_ && needs_another_version_) return kIdleAfter;
   if (stopped_) {
     ReopenIfDue();
     return std::max(SteadyTime(0), next_attempt_ - clock_->SteadyNow());
@@ -161,7 +162,7 @@ void ApplyWorker::CheckpointIfDue() {
 }
 
 void ApplyWorker::Checkpoint() {
-  if (stopped_) return;
+  if (stopped_ && !needs_another_version_) return;
   last_checkpoint_ = clock_->SteadyNow();
   if (state_->durable_index() < state_->applied_index()) {
     if (const Status status = state_->Checkpoint(); !status.ok()) return Stopped(status);
@@ -179,6 +180,7 @@ void ApplyWorker::StopApplying() {
 
 void ApplyWorker::Stopped(const Status& status) {
   StopApplying();
+  needs_another_version_ = status.code() == StatusCode::kUnimplemented;
   events_->OnApplyStopped(status);
 }
 

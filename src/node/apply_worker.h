@@ -41,7 +41,8 @@ class ApplyWorkerEvents {
 // worker tries to reopen the database, at growing intervals, and tells when that has worked; the
 // core then has it begin again from where the database stands (ResumeTask). So the way out is the
 // one that a restart of the process takes. An install that fails, but for what is in the file, is
-// attempted again in the same way.
+// attempted again in the same way. An entry of another version of Cairn stops applying, too, but
+// nothing is wrong with the database: it is neither reopened nor replaced, and is checkpointed.
 class ApplyWorker {
  public:
   struct InstallTask {
@@ -106,6 +107,7 @@ class ApplyWorker {
   uint64_t wal_bytes_left_ = 0;  // by the last checkpoint, for a reader's sake
   SteadyTime next_scan_;         // if no digest entry comes before
   bool stopped_ = false;
+  bool needs_another_version_ = false;  // ... and nothing that this process can do ends it
   uint64_t stops_ = 0;
   SteadyTime pause_{0};  // before the next attempt to reopen; zero once something was applied
   SteadyTime next_attempt_{0};

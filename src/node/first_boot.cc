@@ -88,10 +88,13 @@ std::optional<std::string> FirstBoot::Contradiction() const {
       return "the process at " + address + " is node " + std::to_string(reply.identity.node_id) +
              ", but --peers says it is node " + std::to_string(id);
     }
-    if (!reply.identity.engine.empty() && !options_.engine.empty() &&
-        reply.identity.engine != options_.engine) {
-      return who + " runs another build of the SQL engine (" + reply.identity.engine +
-             "; ours is " + options_.engine + ")";
+    if (reply.identity.engine.machine != options_.engine.machine) {
+      return who + " runs on another kind of machine (" + reply.identity.engine.machine +
+             "; ours is " + options_.engine.machine + ")";
+    }
+    if (reply.identity.engine != options_.engine) {
+      return who + " runs another build of the SQL engine (" + reply.identity.engine.build +
+             "; ours is " + options_.engine.build + ")";
     }
     if (reply.stage == LifeStage::kEmpty) continue;
     if (cluster_id && *cluster_id != reply.identity.cluster_id) {

@@ -32,7 +32,7 @@ namespace cairn::node {
 struct FirstBootOptions {
   std::string address;
   std::map<uint64_t, std::string> listed_peers;  // this node included; empty: alone
-  std::string engine;
+  EngineId engine;
   // Ticks between two rounds of probes, at first (and after any change) and at most; and the
   // longest wait between two join requests.
   uint64_t probe_ticks_min = 3;

@@ -34,7 +34,7 @@ class Node {
     reply.identity.node_id = boot_->record().node_id;
     reply.identity.nonce = boot_->record().nonce;
     reply.identity.cluster_id = boot_->record().cluster_id;
-    reply.identity.engine = "engine";
+    reply.identity.engine.machine = "x86_64";
     reply.stage = stage();
     reply.listed_peers = listed_;
     return reply;
@@ -57,7 +57,7 @@ class Node {
     FirstBootOptions options;
     options.address = "self:1";
     options.listed_peers = listed_;
-    options.engine = "engine";
+    options.engine.machine = "x86_64";
     boot_ = std::make_unique<FirstBoot>(options, std::move(record), &rng_);
     Drain();
   }
@@ -209,16 +209,16 @@ TEST(FirstBoot, APeerOfAnotherClusterIsRefusedAndNamed) {
       << a.boot().waiting_for();
 }
 
-TEST(FirstBoot, AWrongNodeOrAnotherEngineAtAListedAddressIsNamed) {
+TEST(FirstBoot, AWrongNodeOrAnotherMachineAtAListedAddressIsNamed) {
   Node a(1, 10), b(2, 20), c(3, 30);
   ProbeReply reply = b.Answer();
   reply.identity.node_id = 5;
   a.boot().OnProbed(2, reply);
   EXPECT_NE(a.boot().waiting_for().find("is node 5"), std::string::npos);
   reply = b.Answer();
-  reply.identity.engine = "another";
+  reply.identity.engine.machine = "another";
   a.boot().OnProbed(2, reply);
-  EXPECT_NE(a.boot().waiting_for().find("another build"), std::string::npos);
+  EXPECT_NE(a.boot().waiting_for().find("another kind of machine"), std::string::npos);
   EXPECT_EQ(a.stage(), LifeStage::kEmpty);
 }
 

@@ -37,8 +37,8 @@ MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
   return found;
 }
 
-MembershipJob::MembershipJob(Replica::MembershipChange change, uint64_t cluster_id,
-                             std::string engine, SteadyTime deadline, Callbacks callbacks)
+MembershipJob::MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
+                             SteadyTime deadline, Callbacks callbacks)
     : change_(std::move(change)),
       cluster_id_(cluster_id),
       engine_(std::move(engine)),
@@ -190,7 +190,11 @@ void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
   if (reply->identity.node_id != change_.node_id) {
     return Finish(FailedPrecondition(at + " is node " + std::to_string(reply->identity.node_id)));
   }
-  if (!engine_.empty() && reply->identity.engine != engine_) {
+  if (reply->identity.engine.machine != engine_.machine) {
+    return Finish(FailedPrecondition(
+        at + " runs on another kind of machine: " + reply->identity.engine.machine));
+  }
+  if (reply->identity.engine != engine_) {
     return Finish(FailedPrecondition(at + " runs another build of the SQL engine"));
   }
   const bool ours = reply->identity.cluster_id == cluster_id_;

@@ -50,7 +50,7 @@ class MembershipJob {
   };
 
   // By the operator. `engine` and `cluster_id` are this node's.
-  MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, std::string engine,
+  MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
                 SteadyTime deadline, Callbacks callbacks);
   // A wiped node asks to be let in again: no probe, it told its nonce itself.
   MembershipJob(const transport::JoinRequest& join, SteadyTime deadline, Callbacks callbacks);
@@ -92,7 +92,7 @@ class MembershipJob {
 
   const Replica::MembershipChange change_;
   const uint64_t cluster_id_ = 0;
-  const std::string engine_;
+  const EngineId engine_;
   const SteadyTime deadline_;
   Callbacks callbacks_;
   uint64_t nonce_ = 0;  // of the new member; 0: not known yet

@@ -33,8 +33,7 @@ void MembershipChanges::Begin(std::unique_ptr<MembershipJob> job, bool ours) {
 void MembershipChanges::Join(const transport::JoinRequest& request,
                              const std::function<void(Result<transport::JoinReply>)>& reply) {
   if (!context_.is_leader()) return reply(directory_.NotLeader());
-  const std::string& engine = context_.options.engine;
-  if (!engine.empty() && request.engine != engine) {
+  if (request.engine != context_.options.engine) {
     return reply(FailedPrecondition("node " + std::to_string(request.node_id) +
                                     " runs another build of the SQL engine"));
   }

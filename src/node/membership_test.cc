@@ -43,7 +43,7 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
     std::optional<Status> said;
     MembershipJob::Callbacks callbacks;
     callbacks.done = [&](const Status& status) { said = status; };
-    MembershipJob job({Kind::kRemove, removes_itself ? 1u : 3u, ""}, /*cluster_id=*/7, "engine",
+    MembershipJob job({Kind::kRemove, removes_itself ? 1u : 3u, ""}, /*cluster_id=*/7, {},
                       seconds(100), std::move(callbacks));
     raft::CoreStatus core;
     core.self = MemberId(1);

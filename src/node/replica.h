@@ -32,7 +32,9 @@ struct ReplicaOptions {
   std::string address;                           // how peers reach this node
   std::map<uint64_t, std::string> listed_peers;  // --peers, this node included; empty: alone
   std::string data_directory;                    // FILE.cairn
-  std::string engine;                            // state_machine::EngineFingerprint()
+  EngineId engine;                               // state_machine::EngineFingerprint()
+  // Feature levels that this node knows; another one in tests of upgrades alone.
+  uint64_t level_max = state_machine::kLevelHighest;
   std::chrono::milliseconds tick{10};
   uint64_t election_ticks = 15;
   uint64_t heartbeat_ticks = 3;

@@ -216,6 +216,35 @@ TEST(ReplicaFaults, ADamagedDataBaseIsReplacedByASnapshotOfTheLeader) {
   }
 }
 
+TEST(ReplicaFaults, AnEntryOfALaterVersionStopsANodeUntilThatVersionIsStartedAndHarmsNothing) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t old = leader % 3 + 1;
+  cluster.node(old).state->FailApply(
+      Unimplemented("entry 9: operation 99 is of a later version of Cairn than this node runs"));
+  cluster.Write("b");
+  ASSERT_TRUE(Eventually([&] { return !cluster.replica(old).status().trouble.ok(); }));
+  const ReplicaStatus status = cluster.replica(old).status();
+  EXPECT_NE(status.trouble.message().find("operation 99 is of a later version"), std::string::npos)
+      << status.trouble;
+  EXPECT_FALSE(cluster.Barrier(old).ok());
+  // The others go on, and this one's vote and disk count for them.
+  for (int i = 0; i < 20; ++i) cluster.Write(std::to_string(i));
+  EXPECT_FALSE(cluster.replica(old).status().fenced);
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.replica(old).status().core.last == cluster.replica(leader).status().core.last;
+  }));
+  EXPECT_EQ(cluster.node(old).state->reopens(), 0);
+  EXPECT_EQ(cluster.node(old).state->installs(), 0);
+  cluster.Kill(old);
+  cluster.node(old).state->FailApply(OkStatus());
+  ASSERT_TRUE(cluster.Start(old).ok());
+  EXPECT_TRUE(Eventually([&] { return Last(cluster.node(old).state->items()) == "19"; }));
+  EXPECT_EQ(cluster.node(old).state->items(), cluster.node(leader).state->items());
+}
+
 // A node that has to be given a snapshot when it starts.
 struct NodeThatNeedsASnapshot {
   NodeThatNeedsASnapshot() {

@@ -96,6 +96,22 @@ Status CheckStateAgainstLog(const raft::InitialState& raft,
 
 }  // namespace
 
+// The first of them tells: whoever writes after 0.1 has applied all that 0.1 left.
+Status CheckLogOf01(GroupId group, LogIndex applied, log_store::LogStore& log) {
+  if (!log.Groups().contains(group)) return OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<raft::Entry> entries, log.LoadIndex(group));
+  const auto first = std::find_if(entries.begin(), entries.end(), [applied](const auto& entry) {
+    return entry.index > applied && entry.type == raft::EntryType::kNormal;
+  });
+  if (first == entries.end()) return OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<raft::Entry> read,
+                   log.Read(group, first->index, first->index + 1, 0));
+  if (read.empty()) return OkStatus();
+  Status status = state_machine::DecodeBatch(*read.front().payload).status();
+  if (status.code() != StatusCode::kUnimplemented) return OkStatus();
+  return FailedPrecondition("the log, entry " + ToString(first->index) + ": " + status.message());
+}
+
 Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce, FileSystem& fs,
                                   log_store::LogStore& log,
                                   const state_machine::StateMachine& state) {

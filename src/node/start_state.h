@@ -30,4 +30,9 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
                                   log_store::LogStore& log,
                                   const state_machine::StateMachine& state);
 
+// FAILED_PRECONDITION, with advice, if the log holds entries that Cairn 0.1 wrote and the database,
+// which stands at `applied`, has not applied: this version cannot. To be asked before a database of
+// 0.1 is converted, since 0.1 has to open it once more then. Changes nothing.
+Status CheckLogOf01(GroupId group, LogIndex applied, log_store::LogStore& log);
+
 }  // namespace cairn::node

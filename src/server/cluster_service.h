@@ -16,7 +16,7 @@ struct NodeInfo {
   uint64_t node_id = 0;
   std::string address;
   std::string version;  // of the binary
-  std::string engine;   // state_machine::EngineFingerprint()
+  std::string engine;   // state_machine::EngineFingerprint(), in words
 };
 
 // `replica` and `clock` must outlive the service.

@@ -103,11 +103,11 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id) {
 
 Status DataDirectory::CheckNotAlone() const {
   if (has_identity_) return OkStatus();
-  ASSIGN_OR_RETURN(const LogIndex index, state_machine::IndexOfFile(db_path_));
+  ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(db_path_));
   // At 0 it is what a start left behind that was cut short before it made the identity.
-  if (index.is_none()) return OkStatus();
+  if (file.applied.is_none()) return OkStatus();
   return FailedPrecondition(db_path_ + " is the database of a node, as of index " +
-                            ToString(index) + ", but its identity is not in " + root_ +
+                            ToString(file.applied) + ", but its identity is not in " + root_ +
                             ": a database does not start without the directory it was made with. "
                             "Put that back beside it; or let this node start empty, on another "
                             "--db, and be let in by its cluster or be given the data as SQL");

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "log_store/segment_log.h"
 #include "node/replica.h"
+#include "node/start_state.h"
 #include "server/cluster_service.h"
 #include "server/data_directory.h"
 #include "server/database_service.h"
@@ -125,6 +126,11 @@ Status ServerImpl::OpenData() {
   ASSIGN_OR_RETURN(directory_, DataDirectory::Open(fs_, options_.db_path, options_.node_id));
   RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
+  // Before the database is converted: 0.1 must still be able to open it.
+  ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(options_.db_path));
+  if (!file.is_present) {
+    RETURN_IF_ERROR(node::CheckLogOf01(node::ReplicaOptions().group, file.applied, *log_));
+  }
   state_machine::SqliteOptions sqlite;
   sqlite.path = options_.db_path;
   sqlite.snapshot_directory = directory_->snapshot();
@@ -175,8 +181,9 @@ void ServerImpl::MakeServices() {
       NewSeedService(api_.get(), replica_.get(), &clock_, [this] { return CanServe(*replica_); }));
   services_.push_back(
       NewDatabaseService(api_.get(), replica_.get(), streams_.get(), flusher_.get(), &clock_));
+  const EngineId engine = state_machine::EngineFingerprint();
   services_.push_back(NewClusterService(
-      replica_.get(), {options_.node_id, address_, kVersion, state_machine::EngineFingerprint()},
+      replica_.get(), {options_.node_id, address_, kVersion, engine.build + " " + engine.machine},
       &clock_));
 }
 

@@ -13,7 +13,9 @@ namespace {
 
 // First byte of every entry payload and of every result. A reader refuses any other: a member that
 // guessed at an unknown format would apply something else than its peers do.
-constexpr uint8_t kBatchFormat = 1;
+// Format 1 is of Cairn 0.1.
+constexpr uint8_t kBatchFormatOf01 = 1;
+constexpr uint8_t kBatchFormat = 2;
 constexpr uint8_t kResultFormat = 1;
 
 enum class OperationTag : uint8_t {
@@ -24,9 +26,17 @@ enum class OperationTag : uint8_t {
   kRollback = 5,
   kAdvanceLease = 6,
   kDigest = 7,
+  kRaiseLevel = 8,
 };
+constexpr OperationTag kLastOperation = OperationTag::kRaiseLevel;
 
 enum class ValueTag : uint8_t { kNull = 0, kInteger = 1, kReal = 2, kText = 3, kBlob = 4 };
+
+constexpr char kWrittenBy01[] =
+    "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
+    "cleanly, then start 0.2";
+constexpr char kOfALaterVersion[] =
+    " is of a later version of Cairn than this node runs: start that version on this node";
 
 constexpr uint8_t kResultGoneFlag = 1;
 constexpr uint8_t kLeaderHintFlag = 2;
@@ -126,12 +136,14 @@ struct OperationWriter {
   void operator()(const Rollback& rollback) const { out->String(rollback.tx_id); }
   void operator()(const AdvanceLease&) const {}
   void operator()(const Digest&) const {}
+  void operator()(const RaiseLevel& raise) const { out->Varint(raise.level); }
 };
 
 OperationTag TagOf(const Operation& operation) {
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
+  static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);
   return static_cast<OperationTag>(operation.index() + 1);
 }
 
@@ -237,6 +249,7 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
     case OperationTag::kRollback: return Rollback{std::string(in->String(kTxIdBytesMax))};
     case OperationTag::kAdvanceLease: return AdvanceLease{};
     case OperationTag::kDigest: return Digest{};
+    case OperationTag::kRaiseLevel: return RaiseLevel{in->Varint()};
   }
   in->Refuse();
   return AdvanceLease{};
@@ -314,7 +327,11 @@ Result<Command> DecodeCommand(std::string_view bytes) {
   }
   StrictReader in(bytes);
   Command command;
-  const auto tag = static_cast<OperationTag>(in.U8());
+  const uint8_t operation = in.U8();
+  if (operation > static_cast<uint8_t>(kLastOperation)) {
+    return Unimplemented("operation " + std::to_string(operation) + kOfALaterVersion);
+  }
+  const auto tag = static_cast<OperationTag>(operation);
   command.id.session = in.String(kSessionBytesMax);
   command.id.sequence = in.Varint();
   command.acknowledged_below = in.Varint();
@@ -346,9 +363,11 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
 Result<CommandBatch> DecodeBatch(std::string_view bytes) {
   StrictReader in(bytes);
   const uint8_t format = in.U8();
-  if (in.ok() && format != kBatchFormat) {
-    return InvalidArgument("command batch of unknown format " + std::to_string(format));
+  if (in.ok() && format == kBatchFormatOf01) return Unimplemented(kWrittenBy01);
+  if (in.ok() && format > kBatchFormat) {
+    return Unimplemented("batch format " + std::to_string(format) + kOfALaterVersion);
   }
+  if (format != kBatchFormat) in.Refuse();
   CommandBatch batch;
   batch.header.wall_ms = in.I64();
   batch.header.random_seed = in.U64();

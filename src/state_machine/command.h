@@ -72,8 +72,14 @@ struct Digest {
   bool operator==(const Digest&) const = default;
 };
 
+// Raises the feature level of the cluster (feature_level.h). A level that is reached already stays.
+struct RaiseLevel {
+  uint64_t level = 0;
+  bool operator==(const RaiseLevel&) const = default;
+};
+
 using Operation =
-    std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease, Digest>;
+    std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease, Digest, RaiseLevel>;
 
 struct Command {
   RequestId id;
@@ -116,7 +122,8 @@ std::string EncodeCommand(const Command& command);
 // Appends to `out` an entry payload made of already encoded commands.
 void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& encoded_commands,
                  std::string* out);
-// INVALID_ARGUMENT on malformed bytes; never crashes on any input.
+// INVALID_ARGUMENT on malformed bytes; UNIMPLEMENTED, with advice for the operator, for a format or
+// an operation that this build does not know. Never crashes on any input.
 Result<CommandBatch> DecodeBatch(std::string_view bytes);
 Result<Command> DecodeCommand(std::string_view bytes);
 

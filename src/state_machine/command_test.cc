@@ -216,7 +216,7 @@ TEST(Command, TheBytesAreTheOnesSpecified) {
                                                       "\x02\x01\x54\x03\x05hello\x00",
                                                       60));
   const Command commit{{"", 0}, 0, Commit{"tx-1"}};
-  EXPECT_EQ(BatchOf({commit}), std::string("\x01\x7b\x68\xe5\xcf\x8b\x01\x00\x00"
+  EXPECT_EQ(BatchOf({commit}), std::string("\x02\x7b\x68\xe5\xcf\x8b\x01\x00\x00"
                                            "\xef\xbe\xfe\xca\xce\xfa\xed\xfe"
                                            "\x88\x27\xc0\x84\x3d\x01\x09\x04\x00\x00\x00\x04tx-1",
                                            33));
@@ -372,10 +372,35 @@ TEST(Command, TheLimitsOfACommandHoldInTheDecoder) {
 TEST(Command, AnUnknownFormatIsNamed) {
   std::string batch = BatchOf({});
   batch[0] = 9;
-  EXPECT_EQ(DecodeBatch(batch).status().message(), "command batch of unknown format 9");
+  EXPECT_EQ(DecodeBatch(batch).status().code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(DecodeBatch(batch).status().message(),
+            "batch format 9 is of a later version of Cairn than this node runs: start that version "
+            "on this node");
   std::string result = EncodeCommandResult({});
   result[0] = 8;
   EXPECT_EQ(DecodeCommandResult(result).status().message(), "command result of unknown format 8");
+}
+
+TEST(Command, ABatchOfTheFirstVersionIsRefusedWithAdvice) {
+  std::string batch = BatchOf({});
+  batch[0] = 1;
+  const Status status = DecodeBatch(batch).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(
+      status.message(),
+      "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop "
+      "it cleanly, then start 0.2");
+}
+
+TEST(Command, AnUnknownOperationIsNamedAndNotTakenForDamage) {
+  std::string command = EncodeCommand({{}, 0, RaiseLevel{2}});
+  command[0] = 77;
+  const Status status = DecodeCommand(command).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(
+      status.message(),
+      "operation 77 is of a later version of Cairn than this node runs: start that version on "
+      "this node");
 }
 
 TEST(CommandDeathTest, ABatchThatNoMemberCouldDecodeIsNotMade) {

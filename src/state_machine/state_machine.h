@@ -3,7 +3,8 @@
 // Threads: Apply, Checkpoint and InstallSnapshot belong to the apply thread. Query,
 // BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
 // or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
-// the node stops applying and says so. After such an error of Apply or Checkpoint both fail the
+// the node stops applying and says so. UNIMPLEMENTED of Apply: the next entry is of a later version
+// of Cairn (or of 0.1); all entries before it are applied, and nothing is wrong with the database. After such an error of Apply or Checkpoint both fail the
 // same way until the database is opened anew (or replaced): a failed write may have left marks in
 // memory that the next transaction would write down, and a failed sync must not be followed by one
 // that seems to heal it.
@@ -23,6 +24,7 @@
 #include "base/status.h"
 #include "raft/types.h"
 #include "state_machine/command.h"
+#include "state_machine/feature_level.h"
 
 namespace cairn::state_machine {
 
@@ -33,6 +35,8 @@ struct AppliedState {
   raft::Configuration config;
   LogIndex config_index;
   uint64_t lease_ms = 0;
+  uint64_t level = kLevelFirst;  // feature_level.h
+  uint64_t results_hash = 0;     // of all results up to `index`: sqlite/results_hash.h
 };
 
 // Results of one entry: one per command, in order (empty for kNoop and kConfig entries).
@@ -40,6 +44,7 @@ struct EntryResults {
   LogIndex index;
   Term term;
   std::vector<CommandResult> results;
+  uint64_t results_hash = 0;  // as in AppliedState, up to this entry
 };
 
 // Receives the rows of a query, in bounded chunks, on the thread that called Query.

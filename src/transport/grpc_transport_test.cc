@@ -132,13 +132,20 @@ TEST(GrpcTransport, APeerOfAFutureProtocolVersionIsRefused) {
   TestNode b(2);
   pb::MessagesRequest request = HelloTo(2, MemberIdentity(1, "x:1"));
   request.mutable_hello()->set_protocol_version(kProtocolVersion + 1);
-  ExpectRefused(StreamTo(b, request), "version 2", "version 1");
+  ExpectRefused(StreamTo(b, request), "version 3", "version 2");
+}
+
+TEST(GrpcTransport, APeerOfAnotherMachineIsRefused) {
+  TestNode b(2);
+  Identity other = MemberIdentity(1, "x:1");
+  other.engine.machine = "aarch64";
+  ExpectRefused(StreamTo(b, HelloTo(2, other)), "aarch64", "x86_64");
 }
 
 TEST(GrpcTransport, APeerWithAnotherEngineIsRefused) {
   TestNode b(2);
   Identity other = MemberIdentity(1, "x:1");
-  other.engine = std::string(9000, 'z') + "sqlite 3.46";
+  other.engine.build = std::string(9000, 'z') + "sqlite 3.46";
   ExpectRefused(StreamTo(b, HelloTo(2, other)), "zzz", "sqlite 3.40.1");
 }
 
@@ -325,7 +332,8 @@ TEST(GrpcTransport, JoinErrorsComeBackAndAMissingAnswerMeetsTheDeadline) {
   b.handler.joins()[1].second(PermissionDenied("too late"));  // must do no harm
 
   Answer<Result<JoinReply>> other_engine;
-  a.transport().Join(b.address(), {9, 900, "h:9", "duckdb"}, seconds(10), other_engine.Callback());
+  a.transport().Join(b.address(), {9, 900, "h:9", {"aarch64", "sqlite 3.40.1"}}, seconds(10),
+                     other_engine.Callback());
   ASSERT_TRUE(other_engine.Await());
   EXPECT_EQ(other_engine.Get().status().code(), StatusCode::kFailedPrecondition);
 }

@@ -29,13 +29,19 @@ Status CheckProtocolVersion(uint32_t caller_version, uint32_t own_version) {
                             std::to_string(own_version));
 }
 
-Status CheckEngine(const std::string& caller_engine, const std::string& own_engine) {
+Status CheckEngine(const EngineId& caller_engine, const EngineId& own_engine) {
+  if (caller_engine.machine != own_engine.machine) {
+    return FailedPrecondition("the caller runs on \"" + caller_engine.machine +
+                              "\", this node on \"" + own_engine.machine +
+                              "\": they may compute different results");
+  }
   if (caller_engine == own_engine) return OkStatus();
-  const auto [a, b] = std::mismatch(caller_engine.begin(), caller_engine.end(), own_engine.begin(),
-                                    own_engine.end());
-  const auto difference = static_cast<size_t>(a - caller_engine.begin());
-  return FailedPrecondition("the caller runs engine " + Clip(caller_engine, difference) +
-                            ", this node " + Clip(own_engine, difference));
+  const std::string& caller = caller_engine.build;
+  const std::string& own = own_engine.build;
+  const auto [a, b] = std::mismatch(caller.begin(), caller.end(), own.begin(), own.end());
+  const auto difference = static_cast<size_t>(a - caller.begin());
+  return FailedPrecondition("the caller runs engine " + Clip(caller, difference) + ", this node " +
+                            Clip(own, difference));
 }
 
 Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId target,

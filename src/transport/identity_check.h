@@ -13,7 +13,7 @@ namespace cairn::transport {
 // (Only the simulator has nodes of another one.)
 Status CheckProtocolVersion(uint32_t caller_version, uint32_t own_version = kProtocolVersion);
 // The same unless caller and this node run the same engine.
-Status CheckEngine(const std::string& caller_engine, const std::string& own_engine);
+Status CheckEngine(const EngineId& caller_engine, const EngineId& own_engine);
 // The same unless the caller is a member of this node's cluster, runs the same engine, and means
 // this member: after a wipe another member may live at the same address, and must not be handed
 // what was meant for the old one. UNAVAILABLE while this node does not know who it is: that passes.

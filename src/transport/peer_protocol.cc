@@ -33,7 +33,9 @@ void FillHello(const Identity& self, MemberId target, pb::Hello* out) {
   out->set_member_id(self.member.value());
   out->set_target_member_id(target.value());
   out->set_address(self.address);
-  out->set_engine(self.engine);
+  out->set_machine(self.engine.machine);
+  out->set_engine(self.engine.build);
+  out->set_level_max(self.level_max);
 }
 
 Identity IdentityOf(const pb::Hello& hello) {
@@ -42,7 +44,8 @@ Identity IdentityOf(const pb::Hello& hello) {
   identity.node_id = hello.node_id();
   identity.member = MemberId(hello.member_id());
   identity.address = hello.address();
-  identity.engine = hello.engine();
+  identity.engine = {hello.machine(), hello.engine()};
+  identity.level_max = hello.level_max();
   return identity;
 }
 
@@ -94,11 +97,17 @@ void FillJoinRequest(const JoinRequest& request, pb::JoinRequest* out) {
   out->set_node_id(request.node_id);
   out->set_nonce(request.nonce);
   out->set_address(request.address);
-  out->set_engine(request.engine);
+  out->set_machine(request.engine.machine);
+  out->set_engine(request.engine.build);
+  out->set_level_max(request.level_max);
 }
 
 JoinRequest ParseJoinRequest(const pb::JoinRequest& request) {
-  return {request.node_id(), request.nonce(), request.address(), request.engine()};
+  return {request.node_id(),
+          request.nonce(),
+          request.address(),
+          {request.machine(), request.engine()},
+          request.level_max()};
 }
 
 void FillJoinReply(const JoinReply& reply, pb::JoinResponse* out) {

@@ -176,7 +176,9 @@ grpc::ServerUnaryReactor* PeerService::Join(grpc::CallbackServerContext* server_
                                             const pb::JoinRequest* request,
                                             pb::JoinResponse* response) {
   Status refused = CheckProtocolVersion(request->protocol_version());
-  if (refused.ok()) refused = CheckEngine(request->engine(), context_->identity().engine);
+  if (refused.ok()) {
+    refused = CheckEngine(ParseJoinRequest(*request).engine, context_->identity().engine);
+  }
   auto call = std::make_shared<JoinCall>(context_, response);
   if (refused.ok() && !context_->BeginCall(call)) refused = ShuttingDown();
   if (!refused.ok()) {

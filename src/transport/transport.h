@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/engine_id.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/status.h"
@@ -22,7 +23,7 @@ namespace cairn::transport {
 
 // Version of everything that peers say to each other. A peer of a later version that cannot speak
 // this one is refused with a clear error, on both sides.
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 
 // Who a node is. Sent first on every connection; the other side refuses a stranger.
 struct Identity {
@@ -31,7 +32,8 @@ struct Identity {
   uint64_t nonce = 0;       // of the data directory
   MemberId member;          // none: not (yet) a member
   std::string address;
-  std::string engine;  // state_machine::EngineFingerprint()
+  EngineId engine;         // state_machine::EngineFingerprint()
+  uint64_t level_max = 0;  // the feature levels that it knows (state_machine/feature_level.h)
 };
 
 // How far a node is in its life. See docs/decisions on first boot: an empty node must not vote
@@ -60,7 +62,8 @@ struct JoinRequest {
   uint64_t node_id = 0;
   uint64_t nonce = 0;
   std::string address;
-  std::string engine;
+  EngineId engine;
+  uint64_t level_max = 0;
 };
 struct JoinReply {
   uint64_t cluster_id = 0;

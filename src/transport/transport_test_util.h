@@ -254,7 +254,7 @@ inline Identity MemberIdentity(uint64_t member, const std::string& address) {
   identity.nonce = member * 1000;
   identity.member = MemberId(member);
   identity.address = address;
-  identity.engine = "sqlite 3.40.1";
+  identity.engine = {"x86_64", "sqlite 3.40.1"};
   return identity;
 }
 

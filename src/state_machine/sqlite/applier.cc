@@ -8,6 +8,7 @@
 #include "base/planted.h"
 #include "base/rng.h"
 #include "raft/configuration_codec.h"
+#include "state_machine/sqlite/results_hash.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -16,6 +17,17 @@ bool AsksForDigest(const CommandBatch& batch) {
   return std::any_of(batch.commands.begin(), batch.commands.end(), [](const Command& command) {
     return std::holds_alternative<Digest>(command.operation);
   });
+}
+
+// The highest level that one of its commands raises the cluster to; 0 if none does.
+uint64_t LevelAskedFor(const CommandBatch& batch) {
+  uint64_t level = 0;
+  for (const Command& command : batch.commands) {
+    if (const auto* raise = std::get_if<RaiseLevel>(&command.operation)) {
+      level = std::max(level, raise->level);
+    }
+  }
+  return level;
 }
 
 // Every command draws from a generator of its own, so that what one takes does not move the others.
@@ -75,27 +87,41 @@ Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector
   size_t commands = 0;
   size_t bytes = 0;
   for (const raft::Entry& entry : entries) {
-    Entry decoded;
-    decoded.entry = entry;
-    if (entry.type == raft::EntryType::kNormal) {
-      Result<CommandBatch> commands_of = DecodeBatch(*entry.payload);
-      if (!commands_of.ok()) {
-        return DataLoss("entry " + ToString(entry.index) + ": " + commands_of.status().message());
-      }
-      decoded.batch = std::move(commands_of).value();
-    } else if (entry.type == raft::EntryType::kConfig) {
-      decoded.config = raft::DecodeConfiguration(*entry.payload);
-      if (!decoded.config.has_value()) {
-        return DataLoss("entry " + ToString(entry.index) + " holds a malformed configuration");
-      }
-    }
-    commands += decoded.batch.commands.size();
+    Result<Entry> decoded = DecodeEntry(entry);
+    // What comes before an entry of a later version is applied first.
+    if (decoded.status().code() == StatusCode::kUnimplemented && !batch->empty()) break;
+    RETURN_IF_ERROR(decoded.status());
+    commands += decoded->batch.commands.size();
     bytes += entry.payload->size();
-    const bool ends_here = AsksForDigest(decoded.batch);
-    batch->push_back(std::move(decoded));
+    const bool ends_here = AsksForDigest(decoded->batch);
+    batch->push_back(std::move(decoded).value());
     if (ends_here || commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
   }
   return batch->size();
+}
+
+Result<Applier::Entry> Applier::DecodeEntry(const raft::Entry& entry) const {
+  const std::string where = "entry " + ToString(entry.index);
+  Entry decoded;
+  decoded.entry = entry;
+  if (entry.type == raft::EntryType::kNormal) {
+    Result<CommandBatch> batch = DecodeBatch(*entry.payload);
+    if (batch.status().code() == StatusCode::kUnimplemented) {
+      return Status(batch.status()).Prefixed(where);
+    }
+    if (!batch.ok()) return DataLoss(where + ": " + batch.status().message());
+    decoded.batch = std::move(batch).value();
+    const uint64_t level = LevelAskedFor(decoded.batch);
+    if (level > level_max_) {
+      return Unimplemented(where + ": it raises the feature level to " + std::to_string(level) +
+                           ", and this version of Cairn knows levels up to " +
+                           std::to_string(level_max_) + ": start a later version on this node");
+    }
+  } else if (entry.type == raft::EntryType::kConfig) {
+    decoded.config = raft::DecodeConfiguration(*entry.payload);
+    if (!decoded.config.has_value()) return DataLoss(where + " holds a malformed configuration");
+  }
+  return decoded;
 }
 
 Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
@@ -106,11 +132,15 @@ Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& 
   for (;;) {
     results->clear();
     lease_ms_ = applied_.lease_ms;
+    level_ = applied_.level;
+    results_hash_ = applied_.results_hash;
     RETURN_IF_ERROR(engine_->BeginBatch());
     sessions_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
     over_again_ = false;
     RETURN_IF_ERROR(ApplyEntries(batch, results));
     after.lease_ms = lease_ms_;
+    after.level = level_;
+    after.results_hash = results_hash_;
     if (!over_again_) return CommitBatch(after);
     RETURN_IF_ERROR(UndoBatch());
   }
@@ -118,7 +148,7 @@ Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& 
 
 Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results) {
   for (const Entry& each : batch) {
-    EntryResults of_entry{each.entry.index, each.entry.term, {}};
+    EntryResults of_entry{each.entry.index, each.entry.term, {}, 0};
     const size_t count = each.batch.commands.size();
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
@@ -131,6 +161,8 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
       RETURN_IF_ERROR(ApplyCommand(each.batch.commands[i], place, &of_entry.results[i]));
       if (over_again_) return OkStatus();
     }
+    results_hash_ = HashResults(results_hash_, of_entry.index, of_entry.results);
+    of_entry.results_hash = results_hash_;
     results->push_back(std::move(of_entry));
   }
   return OkStatus();
@@ -155,6 +187,8 @@ Status Applier::WriteState(const AppliedState& after) {
       .Bind(2, after.term.value())
       .Bind(3, after.lease_ms)
       .Bind(4, sessions_.results_from())
+      .Bind(5, after.level)
+      .Bind(6, after.results_hash)
       .Run();
 }
 
@@ -216,6 +250,9 @@ Status Applier::ApplyOperation(const Operation& operation, const Place& place,
   }
   if (const auto* rollback = std::get_if<Rollback>(&operation)) {
     return ApplyRollback(*rollback, place, result);
+  }
+  if (const auto* raise = std::get_if<RaiseLevel>(&operation)) {
+    level_ = std::max(level_, raise->level);
   }
   return OkStatus();  // the others have done their work already
 }

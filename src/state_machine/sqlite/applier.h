@@ -32,12 +32,13 @@ namespace cairn::state_machine {
 // One owner, the apply thread.
 class Applier {
  public:
-  // Opens the database, or makes it with `founding` as its configuration at index 0.
-  // FAILED_PRECONDITION if the file is not one of Cairn's or of a newer format; then it was not
-  // touched.
+  // Opens the database, or makes it with `founding` as its configuration at index 0. A file of the
+  // format before this one is converted. FAILED_PRECONDITION if the file is not one of Cairn's, of
+  // another format, or of a feature level above `level_max`; then it was not touched.
   static Result<std::unique_ptr<Applier>> Open(const Storage& storage, const std::string& path,
                                                size_t cache_bytes,
-                                               const raft::Configuration& founding);
+                                               const raft::Configuration& founding,
+                                               uint64_t level_max);
 
   // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
   // one left nothing; but this Applier is broken: all later calls fail the same way, and the database
@@ -70,10 +71,11 @@ class Applier {
     uint64_t lease_ms = 0;
   };
 
-  Applier() = default;
+  explicit Applier(uint64_t level_max) : level_max_(level_max) {}
   Status OpenTables(const raft::Configuration& founding);
   Status CreateTables(const raft::Configuration& founding);
   Result<size_t> Decode(std::span<const raft::Entry> entries, std::vector<Entry>* batch);
+  Result<Entry> DecodeEntry(const raft::Entry& entry) const;
   Status ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
                     std::vector<EntryResults>* results);
   Status ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results);
@@ -98,6 +100,7 @@ class Applier {
   // Of the command that succeeded.
   void CountVersions();
 
+  const uint64_t level_max_;  // feature levels up to this are known
   std::unique_ptr<Engine> engine_;
   Versions versions_;
   Sessions sessions_;
@@ -106,8 +109,11 @@ class Applier {
   InternalStatement write_config_;
   AppliedState applied_;
   LogIndex digest_index_;
-  uint64_t lease_ms_ = 0;  // within the batch
-  Status broken_;          // why nothing more is applied
+  // Within the batch:
+  uint64_t lease_ms_ = 0;
+  uint64_t level_ = 0;
+  uint64_t results_hash_ = 0;
+  Status broken_;  // why nothing more is applied
 
   // Of the command that runs: what to add to the versions if it succeeds, in order.
   struct VersionChange {

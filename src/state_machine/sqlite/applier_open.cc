@@ -4,23 +4,18 @@
 
 #include "raft/configuration_codec.h"
 #include "state_machine/sqlite/applier.h"
+#include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/data_file.h"
 
 namespace cairn::state_machine {
-namespace {
-
-constexpr char kStateSchema[] =
-    "CREATE TABLE _cairn_state(id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
-    " applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, lease_ms INTEGER NOT NULL,"
-    " results_from INTEGER NOT NULL, config BLOB NOT NULL, config_index INTEGER NOT NULL)";
-
-}  // namespace
 
 Result<std::unique_ptr<Applier>> Applier::Open(const Storage& storage, const std::string& path,
                                                size_t cache_bytes,
-                                               const raft::Configuration& founding) {
-  RETURN_IF_ERROR(CheckDataFile(storage, path));
-  std::unique_ptr<Applier> applier(new Applier);
+                                               const raft::Configuration& founding,
+                                               uint64_t level_max) {
+  ASSIGN_OR_RETURN(const int format, CheckDataFile(storage, path, level_max));
+  if (format == kDataFormatOf01) RETURN_IF_ERROR(ConvertDataFile(storage, path));
+  std::unique_ptr<Applier> applier(new Applier(level_max));
   ASSIGN_OR_RETURN(applier->engine_, Engine::Open(storage, path, cache_bytes));
   Status status = applier->OpenTables(founding);
   if (!status.ok()) return std::move(status).Prefixed("open " + path);
@@ -42,7 +37,7 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(write_state_.Prepare(
       db,
       "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3,"
-      " results_from = ?4"));
+      " results_from = ?4, level = ?5, results_hash = ?6"));
   return write_config_.Prepare(db, "UPDATE _cairn_state SET config = ?1, config_index = ?2");
 }
 
@@ -57,9 +52,13 @@ Status Applier::CreateTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(
       insert.Prepare(db,
                      "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms,"
-                     " results_from, config, config_index) VALUES(1, ?1, 0, 0, 0, 0, ?2, 0)"));
+                     " results_from, config, config_index, level, results_hash)"
+                     " VALUES(1, ?1, 0, 0, 0, 0, ?2, 0, ?3, 0)"));
   const std::string encoded = raft::EncodeConfiguration(founding);
-  RETURN_IF_ERROR(insert.Bind(1, static_cast<int64_t>(kDataFormat)).BindBlob(2, encoded).Run());
+  RETURN_IF_ERROR(insert.Bind(1, static_cast<int64_t>(kDataFormat))
+                      .BindBlob(2, encoded)
+                      .Bind(3, kLevelFirst)
+                      .Run());
   insert.Finalize();
   return engine_->CommitBatch();
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "raft/configuration_codec.h"
+#include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/internal_sql.h"
 
@@ -13,7 +14,8 @@ namespace {
 
 constexpr size_t kCheckCacheBytes = 256 << 10;
 
-Status CheckOpenFile(sqlite3* db) {
+// 0: the database is empty.
+Result<int> FormatOfOpenFile(sqlite3* db) {
   InternalStatement find;
   Status status =
       find.Prepare(db,
@@ -24,7 +26,7 @@ Status CheckOpenFile(sqlite3* db) {
   }
   RETURN_IF_ERROR(status);
   ASSIGN_OR_RETURN(const bool row, find.Next());
-  if (!row || find.Int(1) == 0) return OkStatus();
+  if (!row || find.Int(1) == 0) return 0;
   if (find.Int(0) == 0) {
     return FailedPrecondition(
         "it is a SQLite database that Cairn did not make; start on a new file and load its data");
@@ -34,28 +36,43 @@ Status CheckOpenFile(sqlite3* db) {
   RETURN_IF_ERROR(format.Prepare(db, "SELECT format FROM _cairn_state"));
   ASSIGN_OR_RETURN(const bool has_format, format.Next());
   if (!has_format) return DataLoss("_cairn_state is empty");
-  if (format.Int(0) != kDataFormat) {
-    return FailedPrecondition("it has format " + std::to_string(format.Int(0)) +
-                              ", and this version of Cairn reads format " +
-                              std::to_string(kDataFormat) +
-                              " alone; use the version that made it, or load its tables into a new "
-                              "file");
-  }
-  return OkStatus();
+  const auto found = static_cast<int>(format.Int(0));
+  if (found == kDataFormat || found == kDataFormatOf01) return found;
+  return FailedPrecondition(
+      "it has format " + std::to_string(found) + ", and this version of Cairn reads formats " +
+      std::to_string(kDataFormatOf01) + " and " + std::to_string(kDataFormat) +
+      "; use the version that made it, or load its tables into a new file");
 }
 
-// What `use` says of the file, opened as carefully as its state allows; nothing if there is none.
-// `alone`: leaves nothing beside it in any case, but nobody else may have it open.
-Result<raft::SnapshotMeta> WithDataFile(
-    const Storage& storage, const std::string& path, bool alone,
-    const std::function<Result<raft::SnapshotMeta>(sqlite3*)>& use) {
+Status CheckLevel(sqlite3* db, uint64_t level_max) {
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT level FROM _cairn_state"));
+  ASSIGN_OR_RETURN(const bool row, read.Next());
+  if (!row) return DataLoss("_cairn_state is empty");
+  if (read.Uint(0) <= level_max) return OkStatus();
+  return FailedPrecondition("it has feature level " + std::to_string(read.Uint(0)) +
+                            ", and this version of Cairn knows levels up to " +
+                            std::to_string(level_max) + "; start a later version");
+}
+
+// Calls `use` with the file, opened as carefully as its state allows, unless there is none. `alone`:
+// leaves nothing beside it in any case, but nobody else may have it open.
+Status WithDataFile(const Storage& storage, const std::string& path, bool alone,
+                    const std::function<Status(sqlite3*)>& use) {
   const Result<uint64_t> size = storage.fs.SizeOf(path);
-  if (size.status().code() == StatusCode::kNotFound) return raft::SnapshotMeta();
+  if (size.status().code() == StatusCode::kNotFound) return OkStatus();
   RETURN_IF_ERROR(size.status());
-  if (size.value() == 0) return raft::SnapshotMeta();
+  if (size.value() == 0) return OkStatus();
   ASSIGN_OR_RETURN(const bool has_wal, storage.fs.Exists(path + "-wal"));
   // Nothing but the file is opened, so that a file of somebody else stays as it is.
-  if (!has_wal) return WithImmutableDatabase(storage.vfs, path, kCheckCacheBytes, use);
+  if (!has_wal) {
+    return WithImmutableDatabase(storage.vfs, path, kCheckCacheBytes,
+                                 [&use](sqlite3* db) -> Result<raft::SnapshotMeta> {
+                                   RETURN_IF_ERROR(use(db));
+                                   return raft::SnapshotMeta();
+                                 })
+        .status();
+  }
   // After a crash the tables may stand in the WAL alone. To close must not move it into the file.
   sqlite3* raw = nullptr;
   const int rc =
@@ -70,51 +87,83 @@ Result<raft::SnapshotMeta> WithDataFile(
 
 }  // namespace
 
-Status CheckDataFile(const Storage& storage, const std::string& path) {
-  Status status =
-      WithDataFile(storage, path, /*alone=*/false, [](sqlite3* db) -> Result<raft::SnapshotMeta> {
-        RETURN_IF_ERROR(CheckOpenFile(db));
-        return raft::SnapshotMeta();
-      }).status();
-  return status.ok() ? status : std::move(status).Prefixed(path);
+const char* const kStateSchema =
+    "CREATE TABLE _cairn_state(id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
+    " applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, lease_ms INTEGER NOT NULL,"
+    " results_from INTEGER NOT NULL, config BLOB NOT NULL, config_index INTEGER NOT NULL,"
+    " level INTEGER NOT NULL, results_hash INTEGER NOT NULL)";
+
+// Made anew and not altered: ALTER TABLE would leave another text of the schema than a new file has.
+Status ConvertState(sqlite3* db) {
+  RETURN_IF_ERROR(ExecInternal(db,
+                               "CREATE TEMP TABLE state_of_0_1 AS SELECT * FROM _cairn_state;"
+                               "DROP TABLE _cairn_state"));
+  RETURN_IF_ERROR(ExecInternal(db, kStateSchema));
+  InternalStatement copy;
+  RETURN_IF_ERROR(copy.Prepare(
+      db,
+      "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms, results_from,"
+      " config, config_index, level, results_hash) SELECT id, ?1, applied_index, applied_term,"
+      " lease_ms, results_from, config, config_index, ?2, 0 FROM state_of_0_1"));
+  RETURN_IF_ERROR(copy.Bind(1, static_cast<int64_t>(kDataFormat)).Bind(2, kLevelFirst).Run());
+  copy.Finalize();
+  return ExecInternal(db, "DROP TABLE state_of_0_1");
 }
 
-Result<LogIndex> ReadIndexOfFile(const Storage& storage, const std::string& path) {
-  Result<raft::SnapshotMeta> meta =
-      WithDataFile(storage, path, /*alone=*/true, [](sqlite3* db) -> Result<raft::SnapshotMeta> {
-        RETURN_IF_ERROR(CheckOpenFile(db));
-        InternalStatement find;
-        RETURN_IF_ERROR(
-            find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = '_cairn_state'"));
-        ASSIGN_OR_RETURN(const bool is_made, find.Next());
-        find.Finalize();
-        if (!is_made) return raft::SnapshotMeta();
-        return ReadMeta(db);
-      });
-  if (!meta.ok()) return Status(meta.status()).Prefixed(path);
-  return meta->index;
+Result<int> CheckDataFile(const Storage& storage, const std::string& path, uint64_t level_max) {
+  int format = 0;
+  Status status = WithDataFile(storage, path, /*alone=*/false, [&](sqlite3* db) -> Status {
+    ASSIGN_OR_RETURN(format, FormatOfOpenFile(db));
+    return format == kDataFormat ? CheckLevel(db, level_max) : OkStatus();
+  });
+  if (!status.ok()) return std::move(status).Prefixed(path);
+  return format;
+}
+
+Result<FileSummary> ReadFileSummary(const Storage& storage, const std::string& path) {
+  FileSummary summary;
+  Status status = WithDataFile(storage, path, /*alone=*/true, [&](sqlite3* db) -> Status {
+    ASSIGN_OR_RETURN(summary.format, FormatOfOpenFile(db));
+    if (summary.format == 0) return OkStatus();
+    ASSIGN_OR_RETURN(const raft::SnapshotMeta meta, ReadMeta(db));
+    summary.applied = meta.index;
+    return OkStatus();
+  });
+  if (!status.ok()) return std::move(status).Prefixed(path);
+  return summary;
 }
 
 Result<AppliedState> ReadAppliedState(sqlite3* db) {
+  ASSIGN_OR_RETURN(raft::SnapshotMeta meta, ReadMeta(db));
   InternalStatement read;
-  RETURN_IF_ERROR(read.Prepare(
-      db, "SELECT applied_index, applied_term, lease_ms, config, config_index FROM _cairn_state"));
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT lease_ms, level, results_hash FROM _cairn_state"));
   ASSIGN_OR_RETURN(const bool row, read.Next());
   if (!row) return DataLoss("_cairn_state is empty");
   AppliedState state;
-  state.index = LogIndex(read.Uint(0));
-  state.term = Term(read.Uint(1));
-  state.lease_ms = read.Uint(2);
-  const auto config = raft::DecodeConfiguration(read.Bytes(3));
-  if (!config.has_value()) return DataLoss("_cairn_state holds a malformed configuration");
-  state.config = *config;
-  state.config_index = LogIndex(read.Uint(4));
+  state.index = meta.index;
+  state.term = meta.term;
+  state.config = std::move(meta.config);
+  state.config_index = meta.config_index;
+  state.lease_ms = read.Uint(0);
+  state.level = read.Uint(1);
+  state.results_hash = read.Uint(2);
   return state;
 }
 
 Result<raft::SnapshotMeta> ReadMeta(sqlite3* db) {
-  ASSIGN_OR_RETURN(AppliedState state, ReadAppliedState(db));
-  return raft::SnapshotMeta{state.index, state.term, std::move(state.config), state.config_index};
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(
+      db, "SELECT applied_index, applied_term, config, config_index FROM _cairn_state"));
+  ASSIGN_OR_RETURN(const bool row, read.Next());
+  if (!row) return DataLoss("_cairn_state is empty");
+  raft::SnapshotMeta meta;
+  meta.index = LogIndex(read.Uint(0));
+  meta.term = Term(read.Uint(1));
+  auto config = raft::DecodeConfiguration(read.Bytes(2));
+  if (!config.has_value()) return DataLoss("_cairn_state holds a malformed configuration");
+  meta.config = std::move(*config);
+  meta.config_index = LogIndex(read.Uint(3));
+  return meta;
 }
 
 }  // namespace cairn::state_machine

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "state_machine/sqlite/applier.h"
+#include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/file_system_vfs.h"
 #include "state_machine/sqlite/proposal_check.h"
@@ -90,6 +91,12 @@ Result<raft::SnapshotMeta> ReadMetaOfSound(sqlite3* db) {
     return std::move(sound).Prefixed("the snapshot is damaged");
   }
   RETURN_IF_ERROR(sound);
+  return ReadMeta(db);
+}
+
+// Of a file of Cairn 0.1, whose tables are converted when it is opened in its place.
+Result<raft::SnapshotMeta> ReadMetaOfOld(sqlite3* db) {
+  RETURN_IF_ERROR(CheckSums(db));
   return ReadMeta(db);
 }
 
@@ -235,8 +242,8 @@ Status SqliteStateMachine::StoreWalAgain() {
 }
 
 Status SqliteStateMachine::OpenWriter() {
-  ASSIGN_OR_RETURN(applier_,
-                   Applier::Open(storage_, options_.path, options_.cache_bytes, founding_));
+  ASSIGN_OR_RETURN(applier_, Applier::Open(storage_, options_.path, options_.cache_bytes, founding_,
+                                           options_.level_max));
   trouble_ = OkStatus();
   Publish();
   return OkStatus();
@@ -268,7 +275,8 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
     on_results(std::move(results));
   });
   Publish();
-  if (!status.ok()) trouble_ = status;
+  // An entry of a later version was not begun: what is applied may go on being moved into the file.
+  if (!status.ok() && status.code() != StatusCode::kUnimplemented) trouble_ = status;
   return status;
 }
 
@@ -369,8 +377,9 @@ Status SqliteStateMachine::Reopen() {
 
 Status SqliteStateMachine::CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                                          const std::function<bool()>& proceed) {
-  RETURN_IF_ERROR(CheckDataFile(storage_, path));
-  return CheckSnapshotFile(storage_.vfs, path, meta, &ReadMetaOfSound, proceed);
+  ASSIGN_OR_RETURN(const int format, CheckDataFile(storage_, path, options_.level_max));
+  return CheckSnapshotFile(storage_.vfs, path, meta,
+                           format == kDataFormatOf01 ? &ReadMetaOfOld : &ReadMetaOfSound, proceed);
 }
 
 // The call before has given the file its name, and failed behind that.
@@ -420,23 +429,27 @@ Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions
   return SqliteStateMachine::Open(options, founding);
 }
 
-Result<LogIndex> IndexOfFile(const std::string& path) { return ReadIndexOfFile(Storage{}, path); }
+Result<DataFileSummary> SummaryOfDataFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const FileSummary summary, ReadFileSummary(Storage{}, path));
+  return DataFileSummary{summary.applied, summary.format == kDataFormat};
+}
 
-std::string EngineFingerprint() {
-  std::string fingerprint = sqlite3_sourceid();
+EngineId EngineFingerprint() {
+  EngineId engine;
+  engine.build = sqlite3_sourceid();
   for (int i = 0; const char* option = sqlite3_compileoption_get(i); ++i) {
-    fingerprint += std::string(" ") + option;
+    engine.build += std::string(" ") + option;
   }
 #if defined(__x86_64__)
-  fingerprint += " x86_64";
+  engine.machine = "x86_64";
 #elif defined(__aarch64__)
-  fingerprint += " aarch64";
+  engine.machine = "aarch64";
 #else
 #error "name the architecture: arithmetic on floating point numbers may differ between them"
 #endif
   // The steps of a DELETE without WHERE, and what the sums are made of.
-  fingerprint += " digest=2";
-  return fingerprint;
+  engine.machine += " digest=2";
+  return engine;
 }
 
 }  // namespace cairn::state_machine

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/engine_id.h"
 #include "base/file_system.h"
 #include "base/result.h"
 #include "raft/types.h"
@@ -23,20 +24,26 @@ struct SqliteOptions {
   FileSystem* file_system = nullptr;
   // For the age of views, and for what queries (never writes) see as now if there is a file_system.
   Clock* clock = nullptr;  // null: the system's
+  // Feature levels that this node knows; another one in tests of upgrades alone.
+  uint64_t level_max = kLevelHighest;
 };
 
-// Opens the file, or makes it with `founding` as its configuration at index 0. A file that is not a
-// Cairn database, or of a newer format, is FAILED_PRECONDITION and is not touched.
+// Opens the file, or makes it with `founding` as its configuration at index 0. A file of Cairn 0.1
+// is converted. A file that is not a Cairn database, of a newer format or of a feature level that is
+// not known is FAILED_PRECONDITION and is not touched.
 Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions& options,
                                                              const raft::Configuration& founding);
 
-// The applied index in the file of a database that nobody has open; 0 if there is no file, or an
-// empty one. FAILED_PRECONDITION if it is not a Cairn database, or of a newer format. Nothing is
-// touched, nor made beside it.
-Result<LogIndex> IndexOfFile(const std::string& path);
+struct DataFileSummary {
+  LogIndex applied;         // 0 if there is no file, or an empty one
+  bool is_present = false;  // it has the present format: not of Cairn 0.1, nor missing
+};
+// Of a database that nobody has open. FAILED_PRECONDITION if it is not a Cairn database, or of a
+// newer format. Nothing is touched, nor made beside it.
+Result<DataFileSummary> SummaryOfDataFile(const std::string& path);
 
-// What must be equal on all members for statements to have equal effects: sqlite3_sourceid, compile
-// options and architecture. Peers exchange it when they connect.
-std::string EngineFingerprint();
+// What statements depend on for their effects: the machine (architecture, definition of the sums)
+// and the build (sqlite3_sourceid, compile options). Peers exchange it when they connect.
+EngineId EngineFingerprint();
 
 }  // namespace cairn::state_machine

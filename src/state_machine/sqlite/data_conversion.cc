@@ -1,0 +1,53 @@
+#include "state_machine/sqlite/data_conversion.h"
+
+#include <sqlite3.h>
+
+#include <memory>
+
+#include "base/log.h"
+#include "state_machine/sqlite/data_file.h"
+#include "state_machine/sqlite/internal_sql.h"
+
+namespace cairn::state_machine {
+namespace {
+
+struct Step {
+  const char* part;
+  Status (*run)(sqlite3* db);
+};
+
+// In this order. Each sees what the steps before it have made.
+constexpr Step kSteps[] = {
+    {"_cairn_state", &ConvertState},
+};
+
+Status Convert(sqlite3* db) {
+  for (const Step& step : kSteps) {
+    Status status = step.run(db);
+    if (!status.ok()) return std::move(status).Prefixed(step.part);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status ConvertDataFile(const Storage& storage, const std::string& path) {
+  sqlite3* raw = nullptr;
+  const int rc =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, storage.vfs);
+  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
+  if (rc != SQLITE_OK) return SqliteTrouble(raw, rc, "open " + path);
+  sqlite3_extended_result_codes(raw, 1);
+  sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  RETURN_IF_ERROR(ExecInternal(raw, "PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE"));
+  Status status = Convert(raw);
+  if (status.ok()) status = ExecInternal(raw, "COMMIT");
+  if (!status.ok()) {
+    ExecInternal(raw, "ROLLBACK").Prefixed("undo the conversion").ok();
+    return std::move(status).Prefixed("convert " + path + " from the format of Cairn 0.1");
+  }
+  LOG_INFO("the database was converted from the format of Cairn 0.1 file={}", path);
+  return OkStatus();
+}
+
+}  // namespace cairn::state_machine
