@@ -181,6 +181,7 @@ void Checker::OnCoreStarted(uint64_t node, const raft::RaftCore& core) {
 void Checker::OnCoreOutput(uint64_t node, const raft::RaftCore& core, const raft::Output& output) {
   const raft::CoreStatus status = core.status();
   if (const auto breach = invariants_.OnOutput(output, status)) Fail(node, *breach);
+  NoteCommits();
   if (status.role == raft::Role::kLeader && status.term > last_leader_term_) {
     last_leader_term_ = status.term;
     ++elections_;
@@ -289,6 +290,30 @@ void Checker::OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex
   if (index >= committed_when_asked) return;
   Fail(node, "lets a read go at " + ToString(index) + "; when it was asked, " +
                  ToString(committed_when_asked) + " was committed");
+}
+
+// A node judges by its own clock, and by that of the leader, and both may be slow.
+void Checker::OnStaleRead(uint64_t node, SteadyTime asked, SteadyTime bound, LogIndex index) {
+  if (fenced_.contains(node)) Fail(node, "lets a stale read go though it is fenced");
+  const SteadyTime as_of = asked - bound - bound / 20 - milliseconds(1);
+  LogIndex committed;
+  for (const auto& [since, last] : commits_) {
+    if (since <= as_of) committed = last;
+  }
+  if (index >= committed) return;
+  Fail(node, "lets a stale read go at " + ToString(index) + " that may be " +
+                 std::to_string(bound.count() / 1'000'000) + " ms old; so long before, " +
+                 ToString(committed) + " was committed");
+}
+
+void Checker::NoteCommits() {
+  const LogIndex last = committed_last();
+  if (!commits_.empty() && commits_.back().second == last) return;
+  commits_.emplace_back(world_->now(), last);
+  // The last one before stays, for what was committed then.
+  while (commits_.size() > 1 && commits_[1].first < world_->now() - seconds(60)) {
+    commits_.pop_front();
+  }
 }
 
 void Checker::OnCoreRestored(uint64_t /*node*/, const raft::RaftCore& core, LogIndex index) {

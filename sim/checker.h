@@ -29,7 +29,8 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //                changing, and what it commits is durable on one; a change of membership follows
 //                one whose commitment is durable
 //   own news     what a core takes for durable in its log is durable, and still in its log
-//   reads        a read index is not below what was committed when it was asked for
+//   reads        a read index is not below what was committed when it was asked for; a stale read
+//                of bounded age sees what was committed so long before it was asked
 //   equality     two nodes that have applied up to the same index hold the same rows, but for one
 //                whose database has rotten; that one is fenced, and no other is; it lets no read
 //                go until its database was replaced
@@ -45,6 +46,8 @@ class Checker final : public Observer {
   void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
   // Nodes of which that is so, and whose database was not replaced since.
   const std::set<uint64_t>& rotten_rows() const { return rotten_rows_; }
+  // A stale read was let go at `index`, by a node that was asked at that time.
+  void OnStaleRead(uint64_t node, SteadyTime asked, SteadyTime bound, LogIndex index);
   // Compares what the node holds with what any other held at the same index.
   void Compare(uint64_t node);
 
@@ -98,6 +101,7 @@ class Checker final : public Observer {
     LogIndex commit;
   };
 
+  void NoteCommits();
   static void Apply(const Handed& handed, Image* image);
   bool CompletesInstall(const Disk& disk, const node::StartState& start) const;
   void CheckVouched(uint64_t node, const Image& durable, const raft::Message& message);
@@ -122,6 +126,8 @@ class Checker final : public Observer {
   // For a person who looks for the cause of a difference: CAIRN_SIM_DUMPS in the environment.
   const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;
   std::map<LogIndex, std::string> dumps_;
+  // How far the cluster had committed, and since when.
+  std::deque<std::pair<SteadyTime, LogIndex>> commits_;
   std::set<uint64_t> rotten_rows_;
   std::set<uint64_t> fenced_;
   uint64_t rebuilt_ = 0;

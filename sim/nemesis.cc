@@ -208,6 +208,7 @@ void Nemesis::BringToNode(Fault fault, uint64_t id) {
       return After(Duration(), [&node] { node.disk().SetCapacity(1ULL << 40); });
     }
     case Fault::kPause: return node.Pause(world_->now() + Duration());
+    case Fault::kSuspend: return node.Suspend(world_->now() + Duration());
     case Fault::kFailedRead: return FailRead(id);
     case Fault::kDrift:
       return node.clock().SetRate(static_cast<int64_t>(rng_.Below(40'000)) - 20'000);

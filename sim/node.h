@@ -70,7 +70,15 @@ class Node {
   MemberId member() const;
   // Its log holds, or may hold where it is down, a configuration that is not committed.
   bool config_in_progress() const;
-  void Pause(SteadyTime until) { paused_until_ = until; }
+  void Pause(SteadyTime until) {
+    paused_until_ = until;
+    clock_.Suspend(world_->now());
+  }
+  // The whole machine sleeps, and its steady clock with it.
+  void Suspend(SteadyTime until) {
+    Pause(until);
+    clock_.Suspend(until);
+  }
   SteadyTime paused_until() const { return paused_until_; }
   // No write or sync ends before this.
   void StallDisk(SteadyTime until) { disk_stalled_until_ = until; }

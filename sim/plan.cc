@@ -122,7 +122,7 @@ const char* FaultName(Fault fault) {
       "partial",  "clog",        "transfer",      "kill",       "power_cut", "cut_in_write",
       "blackout", "failed_sync", "stall",         "slow_disk",  "disk_full", "pause",
       "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump",
-      "rot",      "failed_read", "upgrade",       "row_rot"};
+      "rot",      "failed_read", "upgrade",       "row_rot",    "suspend"};
   return kNames[static_cast<size_t>(fault)];
 }
 
@@ -172,6 +172,17 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPartition] = seconds(8);
     plan.faults[Fault::kPowerCut] = seconds(15);
     plan.faults[Fault::kWipe] = seconds(30);
+  } else if (profile == "pause") {
+    // Machines that stand still or sleep while others write, for reads of a bounded age.
+    plan.voters = Pick(rng, {3, 3, 5});
+    plan.spares = 0;
+    plan.fault_time = seconds(60);
+    plan.workload.think_mean = milliseconds(200);
+    plan.faults[Fault::kPause] = seconds(4);
+    plan.faults[Fault::kSuspend] = seconds(4);
+    plan.faults[Fault::kPartition] = seconds(8);
+    plan.faults[Fault::kPartial] = seconds(8);
+    plan.faults[Fault::kDrift] = seconds(15);
   } else if (profile == "full") {
     // Without a reserve, so that it is the log that finds no room.
     plan.voters = 3;
@@ -201,7 +212,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, echo, overtake, handover, joint, mix");
+                           "churn, full, pause, echo, overtake, handover, joint, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {

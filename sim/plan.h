@@ -43,6 +43,7 @@ enum class Fault : uint8_t {
   kFailedRead,    // a read of the disk fails
   kUpgrade,       // nodes get another version of messages or engine, one after the other
   kRowRot,        // a bit flips in a stored row of a database; only where there are digests
+  kSuspend,       // the machine sleeps: as a pause, and its steady clock stands still
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);

@@ -32,6 +32,8 @@ constexpr struct {
     {"acknowledged", [](const Report& r) { return r.clients.acknowledged; }},
     {"reads", [](const Report& r) { return r.clients.reads; }},
     {"session reads", [](const Report& r) { return r.clients.session_reads; }},
+    {"bounded stale reads", [](const Report& r) { return r.stale_reads.served; }},
+    {"stale reads refused", [](const Report& r) { return r.stale_reads.refused; }},
     {"two-phase commits", [](const Report& r) { return r.clients.committed; }},
     {"attempts", [](const Report& r) { return r.clients.attempts; }},
     {"outcome unknown", [](const Report& r) { return r.clients.unknown; }},

@@ -1,6 +1,8 @@
 // SimClock: the clocks of one node. The steady one runs at its own rate; the one on the wall jumps.
 #pragma once
 
+#include <algorithm>
+
 #include "base/clock.h"
 #include "sim/world.h"
 
@@ -10,7 +12,10 @@ class SimClock final : public Clock {
  public:
   explicit SimClock(const World* world) : world_(world) {}
 
-  SteadyTime SteadyNow() const override { return base_ + Scaled(world_->now() - since_); }
+  SteadyTime SteadyNow() const override {
+    return base_ + Scaled(std::max(world_->now() - since_, SteadyTime(0)));
+  }
+  SteadyTime BootNow() const override { return SteadyNow() + asleep_; }
   int64_t WallNowMs() const override {
     return kEpochMs + wall_offset_ms_ +
            std::chrono::duration_cast<milliseconds>(world_->now()).count();
@@ -19,13 +24,20 @@ class SimClock final : public Clock {
   // Parts per million faster (or slower) than the world.
   void SetRate(int64_t ppm) {
     base_ = SteadyNow();
-    since_ = world_->now();
+    since_ = std::max(since_, world_->now());
     ppm_ = ppm;
+  }
+  // The machine is suspended until then (now: it wakes): the steady clock stands still.
+  void Suspend(SteadyTime until) {
+    base_ = SteadyNow();
+    asleep_ += until - std::max(since_, world_->now());
+    since_ = until;
   }
   // A machine that starts anew counts from somewhere else.
   void Restart(SteadyTime at) {
     base_ = at;
     since_ = world_->now();
+    asleep_ = SteadyTime(0);
   }
   void JumpWall(int64_t ms) { wall_offset_ms_ += ms; }
 
@@ -42,7 +54,8 @@ class SimClock final : public Clock {
 
   const World* const world_;
   SteadyTime base_{1};
-  SteadyTime since_{0};
+  SteadyTime since_{0};  // later than now while the machine is suspended
+  SteadyTime asleep_{0};
   int64_t ppm_ = 0;
   int64_t wall_offset_ms_ = 0;
 };

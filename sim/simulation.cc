@@ -23,7 +23,8 @@ Simulation::Simulation(Plan plan)
       checker_(&world_, &nodes_),
       nemesis_(&world_, &network_, &nodes_, &checker_, plan_),
       script_(&world_, &network_, &nodes_, &nemesis_, plan_),
-      workload_(&world_, &network_, &nodes_, plan_.workload) {
+      workload_(&world_, &network_, &nodes_, plan_.workload),
+      stale_reads_(&world_, &nodes_, &checker_) {
   state_machine::FileSystemVfs::SeedSqlite(static_cast<uint32_t>(plan_.seed));
   std::map<uint64_t, std::string> founders;
   for (uint64_t id = 1; id <= static_cast<uint64_t>(plan_.voters); ++id) {
@@ -79,6 +80,7 @@ void Simulation::Boot() {
   }
   RunUntil(seconds(2));
   workload_.Start();
+  stale_reads_.Start();
 }
 
 Report Simulation::Run() {
@@ -99,6 +101,7 @@ Report Simulation::Run() {
 
   nemesis_.Heal({});
   workload_.StopNew();
+  stale_reads_.Stop();
   Await(kConvergenceWithin, "operations do not end", [&] { return workload_.under_way() == 0; });
   Await(kConvergenceWithin, "no convergence", [&] { return Converged(); });
   if (!world_.failure()) {
@@ -118,6 +121,7 @@ Report Simulation::Run() {
   report.simulated = world_.now();
   report.events = world_.events();
   report.clients = workload_.counts();
+  report.stale_reads = stale_reads_.counts();
   report.network = network_.counts();
   report.elections = checker_.elections();
   report.digests_compared = checker_.digests_compared();

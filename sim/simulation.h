@@ -14,6 +14,7 @@
 #include "sim/node.h"
 #include "sim/plan.h"
 #include "sim/script.h"
+#include "sim/stale_reads.h"
 #include "sim/workload.h"
 #include "sim/world.h"
 
@@ -25,6 +26,7 @@ struct Report {
   SteadyTime simulated{0};
   uint64_t events = 0;
   Workload::Counts clients;
+  StaleReads::Counts stale_reads;
   Network::Counts network;
   uint64_t elections = 0;
   uint64_t digests_compared = 0;
@@ -65,6 +67,7 @@ class Simulation {
   Nemesis nemesis_;
   Script script_;
   Workload workload_;
+  StaleReads stale_reads_;
 };
 
 }  // namespace cairn::sim

@@ -1,5 +1,9 @@
 #include "base/clock.h"
 
+#include <ctime>
+
+#include "base/check.h"
+
 namespace cairn {
 namespace {
 
@@ -8,6 +12,11 @@ class RealClock final : public Clock {
   SteadyTime SteadyNow() const override {
     return std::chrono::duration_cast<SteadyTime>(
         std::chrono::steady_clock::now().time_since_epoch());
+  }
+  SteadyTime BootNow() const override {
+    timespec now{};
+    CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
   }
   int64_t WallNowMs() const override {
     return std::chrono::duration_cast<std::chrono::milliseconds>(

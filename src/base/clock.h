@@ -15,6 +15,8 @@ class Clock {
   virtual ~Clock() = default;
   // For timeouts and leases. Only differences mean anything.
   virtual SteadyTime SteadyNow() const = 0;
+  // Goes on while the machine is suspended, where SteadyNow stands still. For how old something is.
+  virtual SteadyTime BootNow() const = 0;
   // Milliseconds since the Unix epoch; may jump either way. Only for SQL's idea of the time of day.
   virtual int64_t WallNowMs() const = 0;
 };
@@ -26,15 +28,19 @@ Clock& SystemClock();
 class ManualClock final : public Clock {
  public:
   SteadyTime SteadyNow() const override { return steady_; }
+  SteadyTime BootNow() const override { return steady_ + suspended_; }
   int64_t WallNowMs() const override { return wall_ms_; }
   void Advance(SteadyTime by) {
     steady_ += by;
     wall_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(by).count();
   }
   void SetWallMs(int64_t ms) { wall_ms_ = ms; }
+  // The machine is suspended for so long.
+  void Suspend(SteadyTime how_long) { suspended_ += how_long; }
 
  private:
   SteadyTime steady_{1};
+  SteadyTime suspended_{0};
   int64_t wall_ms_ = 1'700'000'000'000;
 };
 

@@ -1,8 +1,10 @@
 // Hearing: whom this node hears, and when it last did. It calls nobody.
+//
+// What was heard may have waited in a socket while this process was stopped: that is good enough to
+// tell the living from the dead, not for how old something is (freshness.h).
 #pragma once
 
 #include <map>
-#include <optional>
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -19,9 +21,6 @@ class Hearing {
   void OnHeard(MemberId member, SteadyTime now) { last_heard_[member] = now; }
 
   Contacts contacts() const;
-  // When this node last knew of a leader that knew of a majority. A leader: when it last heard from
-  // one itself.
-  std::optional<SteadyTime> LastContact(SteadyTime now) const;
 
  private:
   const ReplicaContext& context_;

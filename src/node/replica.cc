@@ -224,7 +224,7 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> is_leader_{false};
   std::atomic<bool> installing_{false};
   std::atomic<bool> handing_over_{false};  // a received snapshot is on its way to the core
-  std::atomic<bool> out_of_service_{false};
+  std::atomic<bool> serves_local_reads_{false};
   std::atomic<uint64_t> applied_{0};
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
@@ -281,7 +281,7 @@ void ReplicaImpl::Publish(bool with_status) {
   applied_ = core_->applied().value();
   snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
-  out_of_service_ = core_->out_of_service();
+  serves_local_reads_ = core_->serves_local_reads();
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
@@ -340,7 +340,7 @@ void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, C
 void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
   const LogIndex applied(applied_.load());
   if (options.level == ReadLevel::kStale && !options.staleness_max &&
-      options.index_min <= applied && !shut_down_ && !out_of_service_) {
+      options.index_min <= applied && !shut_down_ && serves_local_reads_) {
     return done(applied);  // nothing to wait for
   }
   if (!Post([=](ReplicaCore& core) { core.ReadBarrier(options, deadline, done); })) {

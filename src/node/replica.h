@@ -85,7 +85,8 @@ enum class ReadLevel : uint8_t { kLinearizable, kStale };
 struct ReadOptions {
   ReadLevel level = ReadLevel::kLinearizable;
   LogIndex index_min{};  // wait until applied
-  // Stale only: refuse (FAILED_PRECONDITION) if the node has not heard from a leader for longer.
+  // Stale only: refuse (FAILED_PRECONDITION) unless what the node holds was all there was at some
+  // time so long ago, or later (node/freshness.h).
   std::optional<std::chrono::milliseconds> staleness_max{};
 };
 

@@ -18,6 +18,20 @@ FirstBootOptions BootOptions(const ReplicaOptions& options) {
 
 constexpr size_t kPendingReadsMax = 65536;
 
+Status TooOld(std::optional<SteadyTime> age, std::chrono::milliseconds age_max) {
+  const auto ms = [](SteadyTime time) {
+    return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(time).count()) + " ms";
+  };
+  if (!age) {
+    return FailedPrecondition(
+        "this node does not know how old what it holds is, since it has not "
+        "heard from a leader; the read allows " +
+        ms(age_max));
+  }
+  return FailedPrecondition("what this node holds may be " + ms(*age) + " old; the read allows " +
+                            ms(age_max));
+}
+
 }  // namespace
 
 ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock* clock, Rng* rng,
@@ -25,6 +39,7 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
     : context_{options, clock, rng, effects},
       boot_(BootOptions(options), std::move(start.identity), rng),
       initial_(std::move(start.raft)),
+      freshness_(&context_, rng->Next() | 1),
       removal_(&context_, [this](const Status& removed) { reads_.FailAll(removed); }),
       reads_(kPendingReadsMax) {
   context_.config = initial_.config;
@@ -33,6 +48,7 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
   applied_.index = start.applied.index;
   applied_.term = start.applied.term;
   applied_.lease_ms = start.applied.lease_ms;
+  freshness_.OnStateReplaced(applied_.index);
   if (!start.fenced.empty() && digests_.StartFenced(start.fenced)) {
     recovery_.StartInTrouble(digests_.fence());
   }
@@ -128,6 +144,9 @@ void ReplicaCore::StartRaft() {
     }
   }
   ++context_.version;
+  // A founder's empty database is what the cluster began with. Who was let in begins as a learner.
+  admitted_ = record.config.IsVoter(record.member);
+  NoteAdmission();
   removal_.Check(context_.config, context_.config_index);
   directory_.Start(record.config);
   if (digests_.fence().ok()) return;
@@ -154,6 +173,7 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     removal_.OnTick();
     ProposeOwn();
     digests_.OnTick();
+    freshness_.OnTick();
     directory_.OnTick();
     compaction_.Step(applied_.index, disk_.low());
   }
@@ -221,20 +241,33 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
   if (context_.shutting_down) return done(Unavailable("the node is shutting down"));
   if (!in_service()) return done(Unavailable(TroubleInWords()));
   if (!removal_.removed().ok()) return done(removal_.removed());
-  const SteadyTime now = context_.now();
-  if (options.level == ReadLevel::kStale && options.staleness_max) {
-    const std::optional<SteadyTime> contact = hearing_.LastContact(now);
-    if (!contact || now - *contact > *options.staleness_max) {
-      return done(FailedPrecondition("this node has not heard from a leader for longer than " +
-                                     std::to_string(options.staleness_max->count()) + " ms"));
-    }
-  }
   PendingRead read{options.index_min, deadline, std::move(done)};
-  if (options.level == ReadLevel::kStale) {
-    reads_.AddLocal(std::move(read), applied_.index);
-  } else {
-    reads_.AddLinearizable(std::move(read));
+  if (options.level == ReadLevel::kLinearizable) return reads_.AddLinearizable(std::move(read));
+  if (auto refusal = LocalReadRefusal()) return read.done(*std::move(refusal));
+  if (options.staleness_max) {
+    const std::optional<SteadyTime> age = freshness_.Age();
+    if (!age || *age > *options.staleness_max)
+      return read.done(TooOld(age, *options.staleness_max));
   }
+  reads_.AddLocal(std::move(read), applied_.index);
+}
+
+// Why nothing of what this node holds is shown; none: it is. A node whose disk was lost and that was
+// let in anew has an empty database, or one that it is given in parts: who asked it before would
+// hear that his table does not exist. It shows nothing until it holds what was committed when it
+// was let in.
+std::optional<Status> ReplicaCore::LocalReadRefusal() const {
+  if (!in_service()) return Unavailable(TroubleInWords());
+  if (!removal_.removed().ok()) return removal_.removed();
+  if (!context_.raft) return Unavailable("this node does not take part in a cluster yet");
+  if (admitted_) return std::nullopt;
+  return Unavailable("this node was let into the cluster, and still catches up to that point");
+}
+
+void ReplicaCore::NoteAdmission() {
+  const raft::Configuration& config = context_.config;
+  if (admitted_ || !config.Contains(context_.self) || context_.config_index.is_none()) return;
+  admitted_ = applied_.index >= context_.config_index;
 }
 
 void ReplicaCore::AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) {

@@ -11,6 +11,7 @@
 //   proposals.h            commands of clients until their entry is committed; the lease clock
 //   read_barriers.h        reads that wait for a read index, and for the state to reach it
 //   hearing.h              whom this node hears, and when it last did
+//   freshness.h            how old what this node holds may be
 //   leader_requests.h      who waits for a leader, and for leadership to move
 //   membership_changes.h   changes of membership, by the leader
 //   peer_directory.h       the configuration in force and the addresses of its members
@@ -41,6 +42,7 @@
 #include "node/digests.h"
 #include "node/disk_watch.h"
 #include "node/first_boot.h"
+#include "node/freshness.h"
 #include "node/hearing.h"
 #include "node/leader_requests.h"
 #include "node/leadership_fitness.h"
@@ -138,8 +140,8 @@ class ReplicaCore final : private Digests::Host {
   LogIndex applied() const { return applied_.index; }
   // Commands waiting in the batcher, in bytes.
   size_t queued_bytes() const { return proposals_.queued_bytes(); }
-  // It answers no read and takes no write.
-  bool out_of_service() const { return !recovery_.in_service() || !removal_.removed().ok(); }
+  // Reads of what this node holds are answered, whatever its age.
+  bool serves_local_reads() const { return !LocalReadRefusal(); }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
   // A snapshot was received and is not yet installed or thrown away.
@@ -154,6 +156,8 @@ class ReplicaCore final : private Digests::Host {
   void ExpireRequests(SteadyTime now);
   transport::Identity identity() const;
   std::optional<Status> Refusal() const;
+  std::optional<Status> LocalReadRefusal() const;
+  void NoteAdmission();
   std::optional<Status> DiskFull() const;
   Status NoLeader() const;
 
@@ -198,6 +202,7 @@ class ReplicaCore final : private Digests::Host {
   SnapshotInstall install_{&context_};
   LogCompaction compaction_{&context_, &sends_};
   Digests digests_{&context_, &fitness_, this};
+  Freshness freshness_;
   RemovalWatch removal_;
   MembershipChanges changes_{&context_, &directory_, &hearing_};
   Proposals proposals_{&context_, &directory_};
@@ -206,6 +211,8 @@ class ReplicaCore final : private Digests::Host {
   ShutdownWait shutdown_{&context_};
 
   AppliedReport applied_;
+  // This node has applied the configuration that names it, or has founded the cluster.
+  bool admitted_ = false;
   std::optional<SteadyTime> wake_apply_at_;  // for jobs that were not urgent
   // When to tell followers of a commit that no append has told them of.
   std::optional<SteadyTime> tell_commit_at_;

@@ -100,6 +100,7 @@ void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& re
   const bool down = recovery_.Resume();
   digests_.ForgetFindings();
   applied_ = report;
+  freshness_.OnStateReplaced(applied_.index);
   AdoptConfig(meta.config, meta.config_index);
   proposals_.OnOvertaken(meta.index);
   std::vector<raft::Persist> held = install_.TakeHeld();

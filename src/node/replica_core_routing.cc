@@ -26,6 +26,7 @@ void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
     // To the member this node was before it was wiped, or a stranger.
     if (message.to != context_.self) continue;
     hearing_.OnHeard(message.from, now);
+    freshness_.OnMessage(message);
     if (const auto* report = std::get_if<raft::DigestReport>(&message.body)) {
       digests_.OnReport(message.from, *report);
     } else if (const auto* verdict = std::get_if<raft::DigestVerdict>(&message.body)) {
@@ -73,6 +74,8 @@ void ReplicaCore::OnApplied(const AppliedReport& report) {
   applied_ = report;
   context_.raft->Step(raft::Applied{report.index});
   proposals_.OnApplied(report);
+  freshness_.OnApplied(applied_.index);
+  NoteAdmission();
   reads_.OnApplied(applied_.index);
   MaybeReturnToService();
 }
@@ -160,6 +163,7 @@ void ReplicaCore::Route(raft::Output output) {
   // First the apply thread, which clients wait for and which works on its own from here; then what
   // other nodes and the disk are to do.
   if (output.committed) RouteCommitted(*std::move(output.committed));
+  freshness_.Stamp(&output.send_now);
   if (!output.send_now.empty()) context_.effects->Send(std::move(output.send_now));
   if (!output.persists.empty()) RoutePersists(std::move(output.persists));
   for (const raft::Fetch& fetch : output.fetches) {
@@ -204,7 +208,9 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
 }
 
 void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index) {
-  if (directory_.Adopt(config, index)) removal_.Check(config, index);
+  if (!directory_.Adopt(config, index)) return;
+  removal_.Check(config, index);
+  NoteAdmission();
 }
 
 bool ReplicaCore::apply_is_urgent() const { return is_leader() || awaits_applied(); }

@@ -21,6 +21,8 @@ Role RaftCore::role() const { return impl_->role(); }
 Term RaftCore::term() const { return impl_->term(); }
 MemberId RaftCore::leader() const { return impl_->leader(); }
 LogIndex RaftCore::commit() const { return impl_->commit(); }
+const Configuration& RaftCore::config() const { return impl_->config(); }
+bool RaftCore::leader_ready() const { return impl_->leader_ready(); }
 bool RaftCore::holds_back_committed() const { return impl_->HoldsBackCommitted(); }
 bool RaftCore::commit_untold() const { return impl_->CommitUntold(); }
 

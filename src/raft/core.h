@@ -317,6 +317,8 @@ class RaftCore {
   Term term() const;
   MemberId leader() const;
   LogIndex commit() const;
+  const Configuration& config() const;
+  bool leader_ready() const;
   // Committed entries wait here: to be durable, or for what was handed out to be applied.
   bool holds_back_committed() const;
   // Leader: some follower has acknowledged entries of which it was not told that they are

@@ -112,6 +112,8 @@ class RaftCore::Impl {
   Term term() const { return term_; }
   MemberId leader() const { return leader_; }
   LogIndex commit() const { return commit_; }
+  const Configuration& config() const { return configs_.InForce(commit_).config; }
+  bool leader_ready() const { return leader_role() != nullptr && IsReady(*leader_role()); }
   bool HoldsBackCommitted() const { return handed_ < commit_; }
   bool CommitUntold() const;  // core_replication.cc
 
@@ -139,7 +141,6 @@ class RaftCore::Impl {
 
   Leader* leader_role() { return std::get_if<Leader>(&role_); }
   const Leader* leader_role() const { return std::get_if<Leader>(&role_); }
-  const Configuration& config() const { return configs_.InForce(commit_).config; }
   bool IsSelf(MemberId id) const { return id == options_.self; }
   void SendNow(MemberId to, MessageBody body) { SendNowAt(term_, to, std::move(body)); }
   void SendNowAt(Term term, MemberId to, MessageBody body);

@@ -121,9 +121,27 @@ struct AppendReply {
   Term hint_term;
 };
 
+// When a message was sent, by the sender's clock. Nobody else can read it; it is sent back.
+struct Stamp {
+  uint64_t life = 0;  // tells one process of the sender from another; 0: no stamp
+  uint64_t time_ns = 0;
+  bool operator==(const Stamp&) const = default;
+};
+// Filled in and read by the owner of the core, which has a clock (node/freshness.h).
+struct Timing {
+  Stamp sent;
+  Stamp answers;  // the newest of the receiver's that the sender had got in this term
+  bool operator==(const Timing&) const = default;
+};
+
 struct Heartbeat {
   LogIndex commit;  // min(match of this follower, leader's commit): never past what is verified
   ReadId read_id;   // highest read round asked so far
+  Timing timing{};
+  // The state at this index holds all that was committed `fresh_age_ns` before this was sent. None:
+  // the leader can not tell. It may be past `commit`, and commits nothing. The owner's, like timing.
+  LogIndex fresh_index{};
+  uint64_t fresh_age_ns = 0;
 };
 // What a node can not do for now, because its state machine or its disk is in trouble. Told with
 // every heartbeat reply: a state, which no lost message can turn into another.
@@ -139,6 +157,7 @@ struct Fitness {
 struct HeartbeatReply {
   ReadId read_id;
   Fitness fitness{};
+  Timing timing{};
 };
 
 // The leader tells that the follower needs this snapshot. The bytes travel apart, on the snapshot

@@ -63,15 +63,11 @@ void ReadPool::Submit(ReadTask task) {
     return;
   }
   const bool linearizable = task.options.level == node::ReadLevel::kLinearizable;
-  if (!task.options.index_min.is_none() || task.options.staleness_max) {
-    AwaitAlone(std::move(task));
-  } else if (linearizable) {
+  if (linearizable && task.options.index_min.is_none()) {
     const SteadyTime leader_by = clock_->SteadyNow() + options_.leader_wait;
     Gather({std::move(task), leader_by, LogIndex()});
   } else {
-    Batch batch;
-    batch.push_back({std::move(task), SteadyTime(0), LogIndex()});
-    MakeReady(std::move(batch));
+    AwaitAlone(std::move(task));
   }
 }
 

@@ -111,6 +111,9 @@ class Encoder {
     Header(Kind::kHeartbeat, m);
     Id(b.commit);
     Id(b.read_id);
+    Put(b.timing);
+    Id(b.fresh_index);
+    out_.Varint(b.fresh_age_ns);
   }
   void Put(const Message& m, const HeartbeatReply& b) {
     Header(Kind::kHeartbeatReply, m);
@@ -118,6 +121,7 @@ class Encoder {
     Bool(b.fitness.can_lead);
     Bool(b.fitness.takes_entries);
     Id(b.fitness.snapshot_min);
+    Put(b.timing);
   }
   void Put(const Message& m, const SnapshotOffer& b) {
     Header(Kind::kSnapshotOffer, m);
@@ -161,6 +165,12 @@ class Encoder {
     out_.Varint(id.value());
   }
   void Bool(bool b) { out_.U8(b ? 1 : 0); }
+  void Put(const raft::Timing& timing) {
+    for (const raft::Stamp& stamp : {timing.sent, timing.answers}) {
+      out_.U64(stamp.life);
+      out_.Varint(stamp.time_ns);
+    }
+  }
 
   ByteWriter out_;
 };
@@ -199,9 +209,11 @@ class Decoder {
       case Kind::kAppendRequest: return Append();
       case Kind::kAppendReply:
         return AppendReply{Bool(), Id<LogIndex>(), Id<LogIndex>(), Id<Term>()};
-      case Kind::kHeartbeat: return Heartbeat{Id<LogIndex>(), Id<ReadId>()};
+      case Kind::kHeartbeat:
+        return Heartbeat{Id<LogIndex>(), Id<ReadId>(), TimingOf(), Id<LogIndex>(), in_.Varint()};
       case Kind::kHeartbeatReply:
-        return HeartbeatReply{Id<ReadId>(), raft::Fitness{Bool(), Bool(), Id<LogIndex>()}};
+        return HeartbeatReply{Id<ReadId>(), raft::Fitness{Bool(), Bool(), Id<LogIndex>()},
+                              TimingOf()};
       case Kind::kSnapshotOffer: return Offer();
       case Kind::kTimeoutNow: return TimeoutNow{Id<LogIndex>()};
       case Kind::kReadIndexRequest: return ReadIndexRequest{in_.Varint()};
@@ -251,6 +263,8 @@ class Decoder {
     return body;
   }
 
+  raft::Timing TimingOf() { return {{in_.U64(), in_.Varint()}, {in_.U64(), in_.Varint()}}; }
+
   template <class StrongType>
   StrongType Id() {
     return StrongType(in_.Varint());
@@ -265,7 +279,7 @@ class Decoder {
   bool ok_ = true;
 };
 
-constexpr size_t kFixedCost = 64;    // header and every field of the largest fixed body
+constexpr size_t kFixedCost = 128;   // header and every field of the largest fixed body
 constexpr size_t kEntryCost = 32;    // term, type and length, and the Entry in memory
 constexpr size_t kOfferCost = 4096;  // configuration of a SnapshotOffer
 

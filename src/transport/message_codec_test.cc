@@ -64,6 +64,8 @@ std::vector<Message> OneOfEach() {
       raft::ReadIndexReply{17, true, LogIndex(13)},
       raft::DigestReport{LogIndex(13), 1ull << 63, 5, true},
       raft::DigestVerdict{LogIndex(13), 5, 1ull << 63, false},
+      raft::Heartbeat{LogIndex(5), ReadId(12), {{1, 2}, {UINT64_MAX, 3}}, LogIndex(7), 8'000'000},
+      raft::HeartbeatReply{ReadId(12), {}, {{UINT64_MAX, UINT64_MAX}, {4, 5}}},
   };
   std::vector<Message> messages;
   messages.reserve(bodies.size());

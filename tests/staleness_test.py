@@ -1,0 +1,88 @@
+"""Stale reads of a bounded age, at nodes that were stopped: what waited in their sockets is old."""
+import signal
+import time
+import unittest
+
+from harness import CairnTest, wait_until
+from raw_grpc import FAILED_PRECONDITION, OK, Call, field, message
+
+QUERY = "/cairn.v1.Database/Query"
+STALE = 1
+BOUND = 0.5
+
+
+def ask(node):
+    """A read of the counter that may be BOUND seconds old, sent and not yet answered."""
+    read = field(1, STALE) + field(3, int(BOUND * 1000))
+    call = Call(node.port, QUERY)
+    # The answer holds the number behind a mark, so that it needs no decoder.
+    sql = "SELECT 'value=' || n || ';' FROM t"
+    call.send(message(field(1, field(1, sql)) + field(2, read)), end=True)
+    return call
+
+
+def value(call):
+    """What the read gave, or None if the node refused it as too old."""
+    status = call.finish()
+    if status == FAILED_PRECONDITION:
+        return None
+    assert status == OK, (status, call.text)
+    return int(bytes(call.answer).split(b"value=")[1].split(b";")[0])
+
+
+class Staleness(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.new_cluster(3)
+        self.leader = self.await_leader()
+        self.leader.sql("CREATE TABLE t(n INTEGER)")
+        self.leader.sql("INSERT INTO t VALUES (0)")
+        self.written = [(time.monotonic(), 0)]  # when a value was acknowledged
+
+    def write(self, node):
+        done = node.shell("UPDATE t SET n = n + 1")
+        if done.returncode == 0:
+            self.written.append((time.monotonic(), self.written[-1][1] + 1))
+        return done.returncode == 0
+
+    def oldest_allowed(self, asked):
+        return max(n for at, n in self.written if at <= asked - BOUND)
+
+    def fresh_everywhere(self):
+        newest = self.written[-1][1]
+        return all(value(ask(node)) == newest for node in self.nodes)
+
+    def stop_and_ask(self, stopped):
+        """Stops a node while others write, and asks it: while it stands, and as it goes on."""
+        others = [node for node in self.nodes if node is not stopped]
+        wait_until(self.fresh_everywhere, "every node knows that it is up to date")
+        stopped.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.write(others[0]), "a write without the node that stands")
+            replaced = time.monotonic()
+            while time.monotonic() < replaced + 4 * BOUND:
+                wait_until(lambda: self.write(others[1]), "another write")
+            calls = [(time.monotonic(), ask(stopped)) for _ in range(20)]
+        finally:
+            stopped.process.send_signal(signal.SIGCONT)
+        answers = [(asked, value(call)) for asked, call in calls]
+        for _ in range(40):
+            asked = time.monotonic()
+            answers.append((asked, value(ask(stopped))))
+        for asked, got in answers:
+            if got is not None:
+                self.assertGreaterEqual(got, self.oldest_allowed(asked))
+        wait_until(self.fresh_everywhere, "the node that stood is up to date again")
+        return answers
+
+    def test_a_leader_that_was_stopped_refuses_what_it_cannot_vouch_for(self):
+        answers = self.stop_and_ask(self.leader)
+        self.assertIsNone(answers[0][1], "nothing it holds is as young as that")
+
+    def test_a_follower_that_was_stopped_refuses_what_it_cannot_vouch_for(self):
+        follower = next(node for node in self.nodes if node is not self.leader)
+        self.stop_and_ask(follower)
+
+
+if __name__ == "__main__":
+    unittest.main()
