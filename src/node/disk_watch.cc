@@ -53,6 +53,7 @@ void DiskWatch::OnTick() {
   // Reads of the log count too. A new leader that waits for the entries its lease clock stands on
   // proposes nothing, so writes alone would never show that its disk hangs.
   const SteadyTime now = context_.now();
+  ForgivePause(now);
   SteadyTime since = now;
   if (!persists_.empty()) since = persists_.front().begun;
   if (!fetches_.empty()) since = std::min(since, fetches_.begin()->second);
@@ -66,6 +67,19 @@ void DiskWatch::OnTick() {
   } else {
     LOG_INFO("the disk answers again");
   }
+}
+
+// A process that was stopped (or whose machine slept, or had no time for it) hears late of what its
+// disk did long ago. The bad schedule without this: SIGSTOP for 5 s in the middle of a sync; at
+// SIGCONT the disk seems to have hung for 5 s, and a sound leader steps down.
+void DiskWatch::ForgivePause(SteadyTime now) {
+  const SteadyTime gap = last_tick_ ? now - *last_tick_ : SteadyTime(0);
+  last_tick_ = now;
+  if (2 * gap <= SteadyTime(context_.options.disk_stall_max)) return;
+  LOG_WARN("this process stood still (stopped, or its machine slept or was overloaded) for_ms={}",
+           std::chrono::duration_cast<std::chrono::milliseconds>(gap).count());
+  for (Persist& persist : persists_) persist.begun += gap;
+  for (auto& [id, begun] : fetches_) begun += gap;
 }
 
 std::optional<Status> DiskWatch::Full() const {

@@ -29,6 +29,7 @@ class DiskWatch {
   void OnLogFull(const Status& status);
   // True if room has just become scarce.
   bool OnFreeBytes(uint64_t bytes);
+  // Called with each tick, and so a few times in `disk_stall_max`, unless the process stands still.
   void OnTick();
 
   bool persisting() const { return !persists_.empty(); }
@@ -45,9 +46,13 @@ class DiskWatch {
     SteadyTime begun;
   };
 
+  // Does not count the time in which this process stood still against the disk.
+  void ForgivePause(SteadyTime now);
+
   const ReplicaContext& context_;
   std::deque<Persist> persists_;
   std::map<uint64_t, SteadyTime> fetches_;  // by id, which rises with time
+  std::optional<SteadyTime> last_tick_;
   bool stalled_ = false;
   Status log_full_;
   std::optional<uint64_t> free_bytes_low_;

@@ -516,6 +516,20 @@ TEST_F(ReplicaCoreTest, AFollowerAppliesInStepsUntilSomebodyWaits) {
   EXPECT_TRUE(read);
 }
 
+TEST_F(ReplicaCoreTest, APauseOfTheProcessIsNotBlamedOnTheDisk) {
+  Lead();
+  const auto outcome = Propose();
+  core_->Flush();
+  ASSERT_FALSE(effects_.persists.empty());
+  clock_.Advance(std::chrono::seconds(5));  // SIGSTOP, in the middle of the sync
+  core_->OnTick(1);
+  core_->Flush();
+  EXPECT_TRUE(core_->is_leader());
+  // The disk that hangs while the process runs is.
+  Tick(200);
+  EXPECT_FALSE(core_->is_leader());
+}
+
 TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
   StartMember({1, 2, 3});
   raft::SnapshotMeta meta;

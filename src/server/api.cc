@@ -102,7 +102,9 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   if (Status bad = replica_->state().CheckProposal(*command); !bad.ok()) {
     return done(std::move(bad).With(Outcome::kNotApplied));
   }
-  router_->Write(*std::move(command), DeadlineOf(timeout_ms, context), context.forwarded,
+  Origin origin = Origin::kClient;
+  if (context.forwarded) origin = context.relayed ? Origin::kRelay : Origin::kForwarder;
+  router_->Write(*std::move(command), DeadlineOf(timeout_ms, context), origin,
                  [done = std::move(done)](Result<CommandResult> result) {
                    // A replicated failure is an error to the caller, of a known outcome.
                    if (!result.ok() || result->status.ok()) return done(std::move(result));

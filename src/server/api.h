@@ -22,6 +22,7 @@ namespace cairn::server {
 // What a call brings beside its message.
 struct CallContext {
   bool forwarded = false;                              // by another node
+  bool relayed = false;                                // ... that does not reach the leader
   uint64_t forwarder_cluster_id = 0;                   // the cluster it says it belongs to
   SteadyTime deadline = SteadyTime::max();             // of the gRPC call
   std::optional<state_machine::RequestId> request_id;  // of the metadata

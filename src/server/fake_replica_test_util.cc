@@ -231,11 +231,23 @@ std::optional<LeaderHint> FakeReplica::leader_hint() const {
   return hint_;
 }
 
+void FakeReplica::SetMembers(std::vector<std::string> addresses) {
+  std::lock_guard lock(mutex_);
+  config_ = raft::Configuration();
+  for (std::string& address : addresses) {
+    const uint64_t id = config_.next_member_id++;
+    config_.voters.insert(MemberId(id));
+    config_.info[MemberId(id)] = {id, std::move(address), id};
+  }
+}
+
 node::ReplicaStatus FakeReplica::status() const {
   node::ReplicaStatus status;
   status.stage = transport::LifeStage::kStarted;
   status.core.self = MemberId(1);
   status.core.role = leader_ ? raft::Role::kLeader : raft::Role::kFollower;
+  std::lock_guard lock(mutex_);
+  status.core.config = config_;
   return status;
 }
 

@@ -85,6 +85,7 @@ class FakeReplica final : public node::Replica {
   ~FakeReplica() override;
 
   void SetLeader(bool leader, std::optional<LeaderHint> hint);
+  void SetMembers(std::vector<std::string> addresses);
   void Script(std::vector<Fate> fates);
   // Holds back (or lets go) the answers to read barriers.
   void HoldBarriers(bool hold);
@@ -134,6 +135,7 @@ class FakeReplica final : public node::Replica {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<LeaderHint> hint_;
+  raft::Configuration config_;
   std::vector<Fate> fates_;
   std::vector<std::function<void()>> tasks_;
   std::vector<Waiter> waiters_;

@@ -15,6 +15,7 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
   const auto& metadata = context.client_metadata();
   if (const auto found = metadata.find(rpc::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;
+    call.relayed = metadata.contains(kRelayMetadata);
     const char* const end = found->second.data() + found->second.size();
     const auto parsed = std::from_chars(found->second.data(), end, call.forwarder_cluster_id);
     if (parsed.ec != std::errc() || parsed.ptr != end) {

@@ -17,6 +17,10 @@
 
 namespace cairn::server {
 
+// Request metadata beside kForwardedMetadata, of a node that does not reach the leader: a write is
+// passed on once more.
+inline constexpr char kRelayMetadata[] = "cairn-relay";
+
 // What the call's metadata and deadline say. INVALID_ARGUMENT for a malformed request id.
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock);
 

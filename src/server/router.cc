@@ -5,6 +5,7 @@
 
 #include "rpc/proto_convert.h"
 #include "server/convert.h"
+#include "server/raw_call.h"
 
 namespace cairn::server {
 namespace {
@@ -36,6 +37,9 @@ size_t CommandBytes(const Command& command) {
   return bytes;
 }
 
+// A member that relays must be reached by then, or the next one is asked.
+constexpr SteadyTime kRelayConnect = std::chrono::seconds(1);
+
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
 rpc::Retrier::Options BoundsOf(const Router::Options& options) {
@@ -60,10 +64,12 @@ Router::~Router() {
   Close();
 }
 
-void Router::Write(Command command, SteadyTime deadline, bool forwarded, node::CommandDone done) {
-  if (forwarded) {
-    replica_->Propose(std::move(command), deadline, std::move(done));
-    return;
+void Router::Write(Command command, SteadyTime deadline, Origin origin, node::CommandDone done) {
+  if (origin == Origin::kRelay && !replica_->is_leader()) {
+    return PassOn(command, deadline, std::move(done));
+  }
+  if (origin != Origin::kClient) {
+    return replica_->Propose(std::move(command), deadline, std::move(done));
   }
   auto call = std::make_shared<Call>();
   call->write = true;
@@ -97,43 +103,116 @@ void Router::Send(const rpc::Retrier::CallPtr& named) {
         [this, call](Result<CommandResult> result) { Settle(call, std::move(result)); });
     return;
   }
-  const std::optional<LeaderHint> leader = replica_->leader_hint();
-  if (!leader) {
-    AwaitLeader(call);
-  } else if (!leader->address.empty() && leader->address != options_.address) {
-    Forward(call, leader->address);
-  } else {
-    retrier_.TryLater(call);  // this node is about to learn that it leads, or no longer does
+  const SteadyTime now = clock_->SteadyNow();
+  if (call->unreached_since && now - *call->unreached_since >= options_.relay_after) {
+    call->unreached_since.reset();
+    return Relay(call);
   }
+  if (!replica_->leader_hint()) return AwaitLeader(call);
+  if (const auto leader = LeaderElsewhere()) return Forward(call, *leader);
+  retrier_.TryLater(call);  // this node is about to learn that it leads, or no longer does
+}
+
+void Router::SendOver(const ChannelPtr& channel, const Command& command, SteadyTime deadline,
+                      rpc::SessionChannel::Done done) const {
+  v1::SessionRequest request;
+  ToRequest(command, &request);
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - clock_->SteadyNow()).count();
+  request.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, left)));
+  channel->Send(std::move(request), deadline, std::move(done));
 }
 
 void Router::Forward(const CallPtr& call, const std::string& address) {
-  const std::shared_ptr<rpc::SessionChannel> channel = ChannelTo(address);
+  const ChannelPtr channel = ChannelTo(address, Origin::kForwarder);
   if (channel == nullptr) return retrier_.Finish(call, ShuttingDown());
-  v1::SessionRequest request;
-  ToRequest(call->command, &request);
-  const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(call->deadline - clock_->SteadyNow()).count();
-  request.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, left)));
-  channel->Send(std::move(request), call->deadline,
-                [this, call](const Status& status, v1::SessionResponse* response) {
-                  if (status.ok()) {
-                    Settle(call, FromResponse(response));
-                  } else {
-                    Settle(call, status);
-                  }
-                });
+  SendOver(channel, call->command, call->deadline,
+           [this, call](const Status& status, v1::SessionResponse* response) {
+             if (status.ok()) {
+               call->unreached_since.reset();
+               return Settle(call, FromResponse(response));
+             }
+             if (!call->unreached_since) call->unreached_since = clock_->SteadyNow();
+             Settle(call, status);
+           });
 }
 
+// ---- Without a leader, or without reaching it
+
 void Router::AwaitLeader(const CallPtr& call) {
-  const SteadyTime by = std::min(call->deadline, call->leader_by);
-  replica_->AwaitLeader(by, [this, call](const Result<LeaderHint>& leader) {
+  const SteadyTime end = std::min(call->deadline, call->leader_by);
+  const SteadyTime by = std::min<SteadyTime>(end, clock_->SteadyNow() + options_.relay_after);
+  replica_->AwaitLeader(by, [this, call, relay = by < end](const Result<LeaderHint>& leader) {
     if (leader.ok()) {
       timers_->RunAfter(SteadyTime(0), [this, call] { retrier_.TryNow(call); });
+    } else if (relay) {
+      timers_->RunAfter(SteadyTime(0), [this, call] { Relay(call); });
     } else {
       retrier_.Finish(call, leader.status());
     }
   });
+}
+
+// A node can lose its leader alone: the link between the two is cut, and a third reaches both. Nobody
+// else elects, so the write would wait until the cut heals.
+void Router::Relay(const CallPtr& call) {
+  size_t turn = 0;
+  const std::optional<std::string> member = MemberToRelay(&turn);
+  if (!member) return retrier_.TryLater(call);
+  const ChannelPtr channel = ChannelTo(*member, Origin::kRelay);
+  if (channel == nullptr) return retrier_.Finish(call, ShuttingDown());
+  timers_->RunAfter(kRelayConnect, [channel] {
+    if (!channel->ready()) channel->Close();
+  });
+  SendOver(channel, call->command, call->deadline,
+           [this, call, turn](const Status& status, v1::SessionResponse* response) {
+             Result<CommandResult> result(status);
+             if (status.ok()) result = FromResponse(response);
+             if (result.status().code() != StatusCode::kUnavailable) {
+               return Settle(call, std::move(result));
+             }
+             {
+               std::lock_guard lock(mutex_);
+               if (relay_turn_ == turn) ++relay_turn_;
+             }
+             // No news of a leader: `leader_by` stays.
+             retrier_.Settle(call, result.status());
+           });
+}
+
+// One hop and one try: the node that asks has the name of the write, and tries again.
+void Router::PassOn(const Command& command, SteadyTime deadline, node::CommandDone done) {
+  const std::optional<std::string> leader = LeaderElsewhere();
+  const ChannelPtr channel = leader ? ChannelTo(*leader, Origin::kForwarder) : nullptr;
+  if (channel == nullptr) {
+    return done(
+        Unavailable("this node has no leader to pass the write on to").With(Outcome::kNotApplied));
+  }
+  SendOver(channel, command, deadline,
+           [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
+             if (!status.ok()) return done(status);
+             done(FromResponse(response));
+           });
+}
+
+std::optional<std::string> Router::LeaderElsewhere() const {
+  const std::optional<LeaderHint> leader = replica_->leader_hint();
+  if (!leader || leader->address.empty() || leader->address == options_.address) {
+    return std::nullopt;
+  }
+  return leader->address;
+}
+
+std::optional<std::string> Router::MemberToRelay(size_t* turn) {
+  std::vector<std::string> others;
+  for (const auto& [id, info] : replica_->status().core.config.info) {
+    if (info.address != options_.address) others.push_back(info.address);
+  }
+  std::lock_guard lock(mutex_);
+  if (others.size() > 1) std::erase(others, last_leader_);
+  if (others.empty()) return std::nullopt;
+  *turn = relay_turn_;
+  return others[relay_turn_ % others.size()];
 }
 
 void Router::Settle(const CallPtr& call, Result<CommandResult> result) {
@@ -160,6 +239,8 @@ void Router::OnLeaderChanged() {
   timers_->RunAfter(SteadyTime(0), [this] {
     LeaveFormerLeader();
     retrier_.TryDelayed();
+    if (replica_->leader_hint()) return;
+    timers_->RunAfter(options_.relay_after, [this] { LeaveLostLeader(); });
   });
 }
 
@@ -169,25 +250,26 @@ Status Router::WithLeader(Status status) const {
   return std::move(status).With(*std::move(leader));
 }
 
-std::shared_ptr<rpc::SessionChannel> Router::ChannelTo(const std::string& address) {
+Router::ChannelPtr Router::ChannelTo(const std::string& address, Origin origin) {
   rpc::SessionChannel::Options options;
   options.endpoint = address;
   options.metadata.emplace(rpc::kForwardedMetadata, std::to_string(replica_->status().cluster_id));
+  if (origin == Origin::kRelay) options.metadata.emplace(kRelayMetadata, "1");
   options.inflight_max = options_.writes_max;
   options.inflight_bytes_max = options_.write_bytes_max;
-  std::shared_ptr<rpc::SessionChannel> former;
-  std::shared_ptr<rpc::SessionChannel> channel;
+  ChannelPtr former;
+  ChannelPtr channel;
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return nullptr;
-    if (channel_ != nullptr && channel_->endpoint() == address && !channel_->broken()) {
-      return channel_;
-    }
+    ChannelPtr& place = origin == Origin::kRelay ? relay_ : channel_;
+    if (place != nullptr && place->endpoint() == address && !place->broken()) return place;
     std::erase_if(channels_, [](const auto& ending) { return ending->ended(); });
-    former = std::move(channel_);
-    channel_ = rpc::SessionChannel::Open(std::move(options), timers_, clock_);
-    channels_.push_back(channel_);
-    channel = channel_;
+    former = std::move(place);
+    place = rpc::SessionChannel::Open(std::move(options), timers_, clock_);
+    channels_.push_back(place);
+    channel = place;
+    if (origin == Origin::kForwarder) last_leader_ = address;
   }
   if (former != nullptr) former->Close();
   return channel;
@@ -196,7 +278,7 @@ std::shared_ptr<rpc::SessionChannel> Router::ChannelTo(const std::string& addres
 void Router::LeaveFormerLeader() {
   const std::optional<LeaderHint> leader = replica_->leader_hint();
   if (!leader || leader->address.empty()) return;
-  std::shared_ptr<rpc::SessionChannel> former;
+  ChannelPtr former;
   {
     std::lock_guard lock(mutex_);
     if (channel_ == nullptr || channel_->endpoint() == leader->address) return;
@@ -206,6 +288,17 @@ void Router::LeaveFormerLeader() {
   former->Close();
 }
 
+// What was sent to it waits for an answer that may not come before the cut heals.
+void Router::LeaveLostLeader() {
+  if (replica_->leader_hint()) return;
+  ChannelPtr lost;
+  {
+    std::lock_guard lock(mutex_);
+    lost = std::exchange(channel_, nullptr);
+  }
+  if (lost != nullptr) lost->Close();
+}
+
 void Router::Stop() {
   retrier_.Stop();
   std::lock_guard lock(mutex_);
@@ -213,7 +306,7 @@ void Router::Stop() {
 }
 
 void Router::Close() {
-  std::vector<std::shared_ptr<rpc::SessionChannel>> channels;
+  std::vector<ChannelPtr> channels;
   {
     std::lock_guard lock(mutex_);
     channels = channels_;

@@ -2,8 +2,8 @@
 //
 // rpc::Retrier names a write that came without an id, sends it again under the same id, and decides what
 // its answer is. The Router decides where each try goes: to this node's own replica if it leads, else to
-// the leader, else it waits for one. A request that another node passed on goes no further: it is
-// proposed here, or refused.
+// the leader. If no leader is known for a while, or the leader is not reached, a try goes to another
+// member, which passes it on once. What was passed on goes no further: it is proposed, or refused.
 #pragma once
 
 #include <chrono>
@@ -23,12 +23,21 @@
 
 namespace cairn::server {
 
+// Where a write comes from, and so how far it goes.
+enum class Origin : uint8_t {
+  kClient,     // tried until there is an answer
+  kForwarder,  // a node that takes this one for the leader: proposed here, or refused
+  kRelay,  // a node that does not reach the leader: proposed here, or passed on as by a forwarder
+};
+
 // Thread-safe.
 class Router final : private rpc::Retrier::Owner {
  public:
   struct Options {
     std::string address;  // of this node: never forwarded to
     std::chrono::milliseconds leader_wait{3000};
+    // Without a leader, or without reaching it, for so long: another member is asked to relay.
+    std::chrono::milliseconds relay_after{500};
     size_t writes_max = 65536;            // not yet answered
     size_t write_bytes_max = 256u << 20;  // statements of those
   };
@@ -40,8 +49,8 @@ class Router final : private rpc::Retrier::Owner {
   Router& operator=(const Router&) = delete;
 
   // `done` is called exactly once, as Replica::Propose says, but after all that could be tried. An
-  // empty `command.id` gets one of this node's own. `forwarded`: from another node.
-  void Write(state_machine::Command command, SteadyTime deadline, bool forwarded,
+  // empty `command.id` gets one of this node's own.
+  void Write(state_machine::Command command, SteadyTime deadline, Origin origin,
              node::CommandDone done);
 
   // To be called when there is news of who leads; returns at once. Writes that wait to be tried again
@@ -60,6 +69,7 @@ class Router final : private rpc::Retrier::Owner {
     state_machine::Command command;
     node::CommandDone done;
     SteadyTime leader_by{0};                             // no leader by then: UNAVAILABLE
+    std::optional<SteadyTime> unreached_since;           // the leader that is known
     std::optional<state_machine::CommandResult> result;  // replicated; of the last try
   };
   using CallPtr = std::shared_ptr<Call>;
@@ -68,12 +78,25 @@ class Router final : private rpc::Retrier::Owner {
   void Answer(const rpc::Retrier::CallPtr& call, Status status) override;
   rpc::Retrier::CallPtr NewOpening() override;
 
+  using ChannelPtr = std::shared_ptr<rpc::SessionChannel>;
+
   void Forward(const CallPtr& call, const std::string& address);
   void AwaitLeader(const CallPtr& call);
+  void Relay(const CallPtr& call);
+  void PassOn(const state_machine::Command& command, SteadyTime deadline, node::CommandDone done);
+  // `done` has the node's answer, or why there is none.
+  void SendOver(const ChannelPtr& channel, const state_machine::Command& command,
+                SteadyTime deadline, rpc::SessionChannel::Done done) const;
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
   void LeaveFormerLeader();
+  void LeaveLostLeader();
   Status WithLeader(Status status) const;
-  std::shared_ptr<rpc::SessionChannel> ChannelTo(const std::string& address);
+  // The address of a leader that is another node.
+  std::optional<std::string> LeaderElsewhere() const;
+  // The member whose turn it is to relay; not the leader that was known last, if there is a choice.
+  std::optional<std::string> MemberToRelay(size_t* turn);
+  // `origin`: as what the other node is to take what comes over it.
+  ChannelPtr ChannelTo(const std::string& address, Origin origin);
 
   node::Replica* const replica_;
   rpc::TimerQueue* const timers_;
@@ -83,8 +106,11 @@ class Router final : private rpc::Retrier::Owner {
 
   std::mutex mutex_;
   bool stopping_ = false;
-  std::shared_ptr<rpc::SessionChannel> channel_;                // to the leader
-  std::vector<std::shared_ptr<rpc::SessionChannel>> channels_;  // that may still call back
+  ChannelPtr channel_;                // to the leader
+  ChannelPtr relay_;                  // to a member that relays
+  std::vector<ChannelPtr> channels_;  // that may still call back
+  std::string last_leader_;
+  size_t relay_turn_ = 0;  // rises when the member whose turn it is could not relay
 };
 
 }  // namespace cairn::server

@@ -6,6 +6,7 @@
 
 #include "base/sanitized.h"
 #include "server/fake_replica_test_util.h"
+#include "server/service_harness_test_util.h"
 
 namespace cairn::server {
 namespace {
@@ -21,6 +22,7 @@ class RouterTest : public ::testing::Test {
     Router::Options options;
     options.address = "self:1";
     options.leader_wait = milliseconds(200);
+    options.relay_after = milliseconds(20);
     router_ = std::make_unique<Router>(&replica_, &timers_, &clock_, options);
   }
   ~RouterTest() override {
@@ -39,9 +41,9 @@ class RouterTest : public ::testing::Test {
 
   Result<CommandResult> Write(Command command,
                               milliseconds timeout = milliseconds(5000) * kSlowness,
-                              bool forwarded = false) {
+                              Origin origin = Origin::kClient) {
     std::promise<Result<CommandResult>> promise;
-    router_->Write(std::move(command), clock_.SteadyNow() + timeout, forwarded,
+    router_->Write(std::move(command), clock_.SteadyNow() + timeout, origin,
                    [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
     return promise.get_future().get();
   }
@@ -118,7 +120,7 @@ TEST_F(RouterTest, AfterATryOfUnknownOutcomeOnlyUnknownIsTrueWithoutALeader) {
 TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
   replica_.SetLeader(false, std::nullopt);
   std::promise<Result<CommandResult>> promise;
-  router_->Write(Insert("a"), clock_.SteadyNow() + milliseconds(5000) * kSlowness, false,
+  router_->Write(Insert("a"), clock_.SteadyNow() + milliseconds(5000) * kSlowness, Origin::kClient,
                  [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
   replica_.SetLeader(true, LeaderHint{1, "self:1"});
   const Result<CommandResult> result = promise.get_future().get();
@@ -137,7 +139,7 @@ TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads)
   Command command;
   command.id = {"s", 1};
   command.operation = state_machine::Execute{{{"a", {}, {}}}};
-  router.Write(command, clock.SteadyNow() + milliseconds(5000), false,
+  router.Write(command, clock.SteadyNow() + milliseconds(5000), Origin::kClient,
                [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
   std::future<Result<CommandResult>> future = promise.get_future();
   EXPECT_EQ(future.wait_for(milliseconds(50)), std::future_status::timeout);
@@ -155,7 +157,8 @@ TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads)
 
 TEST_F(RouterTest, AForwardedWriteThatReachesANonLeaderIsRefusedWithAHintAndNeverForwarded) {
   replica_.SetLeader(false, LeaderHint{2, "127.0.0.1:1"});
-  const Result<CommandResult> result = Write(Insert("a", {"s", 1}), milliseconds(5000), true);
+  const Result<CommandResult> result =
+      Write(Insert("a", {"s", 1}), milliseconds(5000), Origin::kForwarder);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
   EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
@@ -195,6 +198,44 @@ TEST_F(RouterTest, AfterStopNewWritesAreRefusedAsNotApplied) {
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
   EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+}
+
+TEST_F(RouterTest, AWriteAtANodeThatKnowsNoLeaderIsRelayedThroughAMemberThatDoes) {
+  FakeReplica other(&clock_);
+  const ServiceHarness node(&other);
+  replica_.SetMembers({"self:1", node.address()});
+  replica_.SetLeader(false, std::nullopt);
+  const Result<CommandResult> result = Write(Insert("a", {"s", 1}));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(other.fake_state().executions("a"), 1);
+}
+
+TEST_F(RouterTest, AWriteAtANodeThatDoesNotReachTheLeaderIsRelayed) {
+  FakeReplica other(&clock_);
+  const ServiceHarness node(&other);
+  replica_.SetMembers({"self:1", "127.0.0.1:1", node.address()});
+  replica_.SetLeader(false, LeaderHint{2, "127.0.0.1:1"});
+  const Result<CommandResult> result = Write(Insert("a", {"s", 1}));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(other.fake_state().executions("a"), 1);
+}
+
+TEST_F(RouterTest, WhatIsRelayedIsPassedOnToTheLeaderAndNoFurther) {
+  FakeReplica other(&clock_);
+  const ServiceHarness node(&other);
+  replica_.SetLeader(false, LeaderHint{2, node.address()});
+  const auto relayed = [&](uint64_t n) {
+    return Write(Insert("a", {"s", n}), milliseconds(5000) * kSlowness, Origin::kRelay);
+  };
+  EXPECT_TRUE(relayed(1).ok());
+  EXPECT_EQ(other.fake_state().executions("a"), 1);
+  // It leads no more, and knows of another: who asks it tries again, it does not.
+  other.SetLeader(false, LeaderHint{3, "127.0.0.1:1"});
+  const Result<CommandResult> result = relayed(2);
+  EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+  replica_.SetLeader(false, std::nullopt);
+  EXPECT_EQ(relayed(3).status().outcome(), Outcome::kNotApplied) << "it relays nothing itself";
 }
 
 }  // namespace
