@@ -126,7 +126,7 @@ Status ServerImpl::OpenData() {
   RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
   state_machine::SqliteOptions sqlite;
-  sqlite.path = options_.db_path;
+  sqlite.path = directory_->database();
   sqlite.snapshot_directory = directory_->snapshot();
   // The replica finds out who founded the cluster, and starts from that until a configuration is
   // applied.
