@@ -24,7 +24,7 @@ namespace cairn::node {
 
 // Appends the SQL text of every statement to a list, each command once however often its id comes.
 // What was not checkpointed is lost by Crash.
-class ListStateMachine final : public state_machine::StateMachine {
+class ListStateMachine : public state_machine::StateMachine {
  public:
   // A lock that a test holds copies up with; outlives the state machine.
   struct Gate {

@@ -271,7 +271,7 @@ class MemoryTransport final : public Transport {
                           group,
                           meta.index,
                           meta.term,
-                          source->crc(),
+                          source->copy_id(),
                           source->size_bytes()};
     ASSIGN_OR_RETURN(std::unique_ptr<IncomingSnapshot> incoming,
                      IncomingSnapshot::Open(PosixFileSystem(), target->snapshot_directory, key,
@@ -286,7 +286,8 @@ class MemoryTransport final : public Transport {
       ASSIGN_OR_RETURN(const std::string data, source->Read(incoming->offset(), want));
       RETURN_IF_ERROR(incoming->Append(incoming->offset(), data, Crc32c(data)));
     }
-    ASSIGN_OR_RETURN(const std::string path, incoming->Complete([] { return true; }));
+    ASSIGN_OR_RETURN(const uint32_t crc_of_whole, source->Crc());
+    ASSIGN_OR_RETURN(const std::string path, incoming->Complete(crc_of_whole, [] { return true; }));
     return target->handler->OnSnapshotReceived(group, from, meta, path, [] { return true; });
   }
 

@@ -173,9 +173,10 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
                                           free_bytes_min_, [call] { return !call->over(); }));
   LOG_INFO("receiving snapshot member={} index={} bytes={} resumed_at={}", from.value(),
            header.meta.index.value(), header.size_bytes, incoming->offset());
-  if (Status received = ReceiveChunks(call, incoming.get()); !received.ok()) {
+  const Result<uint32_t> crc_of_whole = ReceiveChunks(call, incoming.get());
+  if (!crc_of_whole.ok()) {
     if (Status kept = incoming->Suspend(); !kept.ok()) return kept;
-    return received;
+    return crc_of_whole.status();
   }
   SteadyTime told = SystemClock().SteadyNow();
   const SteadyTime given_up =
@@ -187,7 +188,7 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
     told = now;
     return call->Write(incoming->offset(), /*complete=*/false);
   };
-  ASSIGN_OR_RETURN(const std::string path, incoming->Complete(proceed));
+  ASSIGN_OR_RETURN(const std::string path, incoming->Complete(*crc_of_whole, proceed));
   LOG_INFO("snapshot received member={} index={}", from.value(), header.meta.index.value());
   RETURN_IF_ERROR(
       context_->handler->OnSnapshotReceived(header.group, from, header.meta, path, proceed));
@@ -197,7 +198,8 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
   return OkStatus();
 }
 
-Status SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming) {
+// Gives the CRC32C of the whole, as the sender says.
+Result<uint32_t> SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming) {
   if (!call->Write(incoming->offset(), /*complete=*/false)) {
     return Cancelled("the sender ended the stream");
   }
@@ -209,7 +211,9 @@ Status SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* inc
       return Cancelled("the stream broke off");
     }
   }
-  return OkStatus();
+  if (!call->Read(&chunk)) return Cancelled("the stream broke off");
+  if (!chunk.has_crc_of_whole()) return InvalidArgument("a chunk behind the end of the snapshot");
+  return chunk.crc_of_whole();
 }
 
 }  // namespace cairn::transport

@@ -78,7 +78,7 @@ class SnapshotReceiver {
  private:
   Status Receive(SnapshotCall* call, MemberId from, uint64_t cluster_id,
                  const SnapshotHeader& header);
-  Status ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming);
+  Result<uint32_t> ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming);
 
   TransportContext* const context_;
   FileSystem& fs_;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kTransfersMax = 2;
 // Chunks sent and not yet answered: bounds the memory of a transfer on both sides.
-constexpr uint64_t kWindowChunks = 8;
+constexpr uint64_t kWindowChunks = 4;
 // A transfer that gets nothing done for so long is given up.
 constexpr std::chrono::seconds kSilenceMax{30};
 constexpr std::chrono::seconds kWatchEvery{1};
@@ -147,7 +147,7 @@ Status SnapshotSender::Stream(
   const uint64_t size = transfer->source->size_bytes();
   pb::SnapshotRequest request;
   FillHello(transfer->self, transfer->to, request.mutable_hello());
-  FillSnapshotHeader({transfer->group, transfer->source->meta(), size, transfer->source->crc()},
+  FillSnapshotHeader({transfer->group, transfer->source->meta(), size, transfer->source->copy_id()},
                      request.mutable_header());
   pb::SnapshotResponse response;
   transfer->silence_max_s =
@@ -161,6 +161,7 @@ Status SnapshotSender::Stream(
   const uint64_t window = kWindowChunks * chunk_bytes_;
   LOG_INFO("sending snapshot member={} index={} bytes={} from={}", transfer->to.value(),
            transfer->source->meta().index.value(), size, sent);
+  bool told_crc = false;
   while (!response.complete()) {
     while (sent < size && sent - response.offset() < window) {
       const auto want = static_cast<size_t>(std::min<uint64_t>(chunk_bytes_, size - sent));
@@ -171,6 +172,12 @@ Status SnapshotSender::Stream(
       request.set_data(std::move(data));
       if (!stream->Write(request)) return transfer->Over();
       sent += want;
+    }
+    if (sent == size && !std::exchange(told_crc, true)) {
+      ASSIGN_OR_RETURN(const uint32_t crc_of_whole, transfer->source->Crc());
+      request.Clear();
+      request.set_crc_of_whole(crc_of_whole);
+      if (!stream->Write(request)) return transfer->Over();
     }
     if (!stream->Read(&response)) return transfer->Over();
     transfer->Progressed();
