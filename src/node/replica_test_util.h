@@ -14,11 +14,11 @@
 
 #include "base/clock.h"
 #include "base/file_system.h"
-#include "base/sanitized.h"
-#include "log_store/memory_log.h"
 #include "node/replica.h"
 #include "state_machine/state_machine.h"
-#include "transport/memory_transport.h"
+#include "testing/memory_log.h"
+#include "testing/memory_transport.h"
+#include "testing/sanitized.h"
 
 namespace cairn::node {
 

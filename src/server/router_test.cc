@@ -4,8 +4,8 @@
 
 #include <future>
 
-#include "base/sanitized.h"
 #include "server/fake_replica_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::server {
 namespace {

@@ -7,7 +7,7 @@
 #include <future>
 
 #include "base/file_system.h"
-#include "base/sanitized.h"
+#include "testing/sanitized.h"
 #include "transport/grpc_node_test_util.h"
 #include "transport/grpc_transport.h"
 #include "transport/incoming_snapshot.h"

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
-#include "base/sanitized.h"
+#include "testing/sanitized.h"
 #include "transport/transport.h"
 
 namespace cairn::transport {

@@ -8,9 +8,9 @@
 #include <map>
 #include <sstream>
 
-#include "history/linearizability.h"
-#include "history/tallies.h"
-#include "history/transactions.h"
+#include "testing/history/linearizability.h"
+#include "testing/history/tallies.h"
+#include "testing/history/transactions.h"
 
 namespace cairn::cluster_test {
 namespace {

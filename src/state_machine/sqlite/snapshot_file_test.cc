@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "base/crc32c.h"
-#include "base/sanitized.h"
 #include "state_machine/sqlite/database_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::state_machine {
 namespace {

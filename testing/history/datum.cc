@@ -1,4 +1,4 @@
-#include "history/datum.h"
+#include "testing/history/datum.h"
 
 #include <nlohmann/json.hpp>
 

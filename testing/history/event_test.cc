@@ -1,4 +1,4 @@
-#include "history/event.h"
+#include "testing/history/event.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

@@ -1,10 +1,10 @@
-#include "history/models.h"
+#include "testing/history/models.h"
 
 #include <algorithm>
 #include <set>
 #include <utility>
 
-#include "history/mix.h"
+#include "testing/history/mix.h"
 
 namespace cairn::history {
 namespace {

@@ -1,4 +1,4 @@
-#include "history/linearizability.h"
+#include "testing/history/linearizability.h"
 
 #include <algorithm>
 #include <map>
@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "history/mix.h"
-#include "history/models.h"
+#include "testing/history/mix.h"
+#include "testing/history/models.h"
 
 namespace cairn::history {
 namespace {

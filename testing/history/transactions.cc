@@ -1,4 +1,4 @@
-#include "history/transactions.h"
+#include "testing/history/transactions.h"
 
 #include <map>
 #include <set>
@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "history/dependency_graph.h"
-#include "history/list_history.h"
+#include "testing/history/dependency_graph.h"
+#include "testing/history/list_history.h"
 
 namespace cairn::history {
 namespace {

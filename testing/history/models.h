@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "history/datum.h"
-#include "history/event.h"
-#include "history/linearizability.h"
+#include "testing/history/datum.h"
+#include "testing/history/event.h"
+#include "testing/history/linearizability.h"
 
 namespace cairn::history {
 

@@ -1,4 +1,4 @@
-#include "log_store/memory_log.h"
+#include "testing/memory_log.h"
 
 #include <algorithm>
 #include <deque>

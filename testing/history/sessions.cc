@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "history/list_history.h"
-#include "history/transactions.h"
+#include "testing/history/list_history.h"
+#include "testing/history/transactions.h"
 
 namespace cairn::history {
 namespace {

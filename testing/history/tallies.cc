@@ -1,4 +1,4 @@
-#include "history/tallies.h"
+#include "testing/history/tallies.h"
 
 #include <algorithm>
 #include <map>

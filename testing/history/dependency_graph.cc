@@ -1,4 +1,4 @@
-#include "history/dependency_graph.h"
+#include "testing/history/dependency_graph.h"
 
 #include <algorithm>
 #include <deque>

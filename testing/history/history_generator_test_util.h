@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "history/event.h"
+#include "testing/history/event.h"
 
 namespace cairn::history {
 

@@ -1,4 +1,4 @@
-#include "history/list_history.h"
+#include "testing/history/list_history.h"
 
 #include <algorithm>
 #include <map>

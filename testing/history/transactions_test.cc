@@ -1,4 +1,4 @@
-#include "history/transactions.h"
+#include "testing/history/transactions.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <iostream>
 #include <map>
 
-#include "base/sanitized.h"
-#include "history/history_generator_test_util.h"
+#include "testing/history/history_generator_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::history {
 namespace {

@@ -1,4 +1,4 @@
-#include "history/verdict.h"
+#include "testing/history/verdict.h"
 
 namespace cairn::history {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "history/datum.h"
+#include "testing/history/datum.h"
 
 namespace cairn::history {
 

@@ -1,4 +1,4 @@
-#include "history/event.h"
+#include "testing/history/event.h"
 
 #include <algorithm>
 #include <map>

@@ -1,11 +1,11 @@
-#include "history/tallies.h"
+#include "testing/history/tallies.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
-#include "history/history_generator_test_util.h"
+#include "testing/history/history_generator_test_util.h"
 
 namespace cairn::history {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "history/event.h"
-#include "history/verdict.h"
+#include "testing/history/event.h"
+#include "testing/history/verdict.h"
 
 namespace cairn::history {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "history/event.h"
-#include "history/verdict.h"
+#include "testing/history/event.h"
+#include "testing/history/verdict.h"
 
 namespace cairn::history {
 
