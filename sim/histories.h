@@ -1,5 +1,5 @@
 // Histories: what the clients of one run asked and got, one history for each kind of data, and what
-// the checkers of src/history say of them.
+// the checkers of testing/history say of them.
 #pragma once
 
 #include <array>

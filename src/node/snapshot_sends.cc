@@ -92,8 +92,8 @@ void SnapshotSends::OnSent(MemberId to, const Status& status, LogIndex index) {
 std::string SnapshotSends::TroubleInWords() const {
   for (const auto& [to, failure] : failures_) {
     if (failure.why.code() != StatusCode::kResourceExhausted) continue;
-    return "member " + ToString(to) + " needs a snapshot, which is attempted again and again: " +
-           failure.why.message();
+    return "member " + ToString(to) +
+           " needs a snapshot, which is attempted again and again: " + failure.why.message();
   }
   return {};
 }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "log_store/segment_log.h"
 #include "node/replica.h"
+#include "rpc/deadline.h"
 #include "server/cluster_service.h"
 #include "server/data_directory.h"
 #include "server/database_service.h"
@@ -237,7 +238,7 @@ void ServerImpl::Shutdown() {
 void ServerImpl::CloseAll() {
   if (router_ != nullptr) router_->Close();
   if (transport_ != nullptr) transport_->Shutdown();
-  if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now() + kCallsTimeout);
+  if (grpc_ != nullptr) grpc_->Shutdown(rpc::DeadlineAfter(kCallsTimeout));
   if (reads_ != nullptr) reads_->Stop();
   if (streams_ != nullptr) streams_->Stop();
   if (timers_ != nullptr) timers_->Stop();
