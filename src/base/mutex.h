@@ -11,11 +11,11 @@
 
 namespace cairn {
 
-class CAPABILITY("mutex") Mutex {
+class CAIRN_CAPABILITY("mutex") Mutex {
  public:
-  void Lock() ACQUIRE() { mutex_.lock(); }
-  void Unlock() RELEASE() { mutex_.unlock(); }
-  bool TryLock() TRY_ACQUIRE(true) { return mutex_.try_lock(); }
+  void Lock() CAIRN_ACQUIRE() { mutex_.lock(); }
+  void Unlock() CAIRN_RELEASE() { mutex_.unlock(); }
+  bool TryLock() CAIRN_TRY_ACQUIRE(true) { return mutex_.try_lock(); }
 
  private:
   friend class MutexLock;
@@ -23,23 +23,25 @@ class CAPABILITY("mutex") Mutex {
 };
 
 // Holds a mutex for as long as it lives, but for what is between Unlock and Lock.
-class SCOPED_CAPABILITY MutexLock {
+class CAIRN_SCOPED_CAPABILITY MutexLock {
  public:
-  explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : lock_(mutex.mutex_) {}
-  ~MutexLock() RELEASE() = default;
+  explicit MutexLock(Mutex& mutex) CAIRN_ACQUIRE(mutex) : lock_(mutex.mutex_) {}
+  ~MutexLock() CAIRN_RELEASE() = default;
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
-  void Unlock() RELEASE() { lock_.unlock(); }
-  void Lock() ACQUIRE() { lock_.lock(); }
+  void Unlock() CAIRN_RELEASE() { lock_.unlock(); }
+  void Lock() CAIRN_ACQUIRE() { lock_.lock(); }
 
  private:
   friend class CondVar;
   std::unique_lock<std::mutex> lock_;
 };
 
-// The conditions run with the mutex held. Write them as `[&]() REQUIRES(mutex_) { ... }`.
+// The conditions run with the mutex held. Write them as `[&]() CAIRN_REQUIRES(mutex_) { ... }`.
 class CondVar {
  public:
+  void Wait(MutexLock& lock) { changed_.wait(lock.lock_); }
+  void WaitFor(MutexLock& lock, SteadyTime timeout) { changed_.wait_for(lock.lock_, timeout); }
   template <class Condition>
   void Wait(MutexLock& lock, Condition condition) {
     changed_.wait(lock.lock_, std::move(condition));

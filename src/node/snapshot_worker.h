@@ -64,15 +64,15 @@ class SnapshotWorker {
     void Close();
 
    private:
-    void DropLocked() REQUIRES(mutex_);
+    void DropLocked() CAIRN_REQUIRES(mutex_);
 
     Mutex mutex_;
-    state_machine::StateMachine* state_ GUARDED_BY(mutex_);  // null once the worker is gone
+    state_machine::StateMachine* state_ CAIRN_GUARDED_BY(mutex_);  // null once the worker is gone
     Clock* const clock_;
-    int running_ GUARDED_BY(mutex_) = 0;
-    bool kept_ GUARDED_BY(mutex_) = false;  // there may be a copy
+    int running_ CAIRN_GUARDED_BY(mutex_) = 0;
+    bool kept_ CAIRN_GUARDED_BY(mutex_) = false;  // there may be a copy
     // When; it is perhaps attempted again.
-    std::map<MemberId, SteadyTime> broken_ GUARDED_BY(mutex_);
+    std::map<MemberId, SteadyTime> broken_ CAIRN_GUARDED_BY(mutex_);
   };
 
   void Run();

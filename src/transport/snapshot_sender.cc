@@ -60,7 +60,7 @@ void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
   transfer->source = std::move(source);
   transfer->done = std::move(done);
   transfer->Progressed();
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (running_.contains(to) || running_.size() >= kTransfersMax) {
     context_->tasks.Post([transfer] {
       transfer->done(Unavailable("another snapshot is being sent to member " +
@@ -74,7 +74,7 @@ void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
     const Status status = Run(transfer.get());
     {
       // Before `done`, which may want to send the next one.
-      std::lock_guard running_lock(mutex_);
+      const MutexLock running_lock(mutex_);
       running_.erase(transfer->to);
       ended_.push_back(transfer);
     }
@@ -104,7 +104,7 @@ void SnapshotSender::Watch(const std::shared_ptr<Transfer>& transfer) {
 void SnapshotSender::Reap() {
   std::vector<std::shared_ptr<Transfer>> exited;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto first = std::partition(ended_.begin(), ended_.end(),
                                       [](const auto& transfer) { return !transfer->exited; });
     exited.assign(first, ended_.end());
@@ -116,7 +116,7 @@ void SnapshotSender::Reap() {
 void SnapshotSender::Stop() {
   std::vector<std::shared_ptr<Transfer>> running;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [to, transfer] : running_) running.push_back(transfer);
   }
   for (const auto& transfer : running) transfer->context.TryCancel();

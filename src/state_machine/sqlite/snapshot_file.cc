@@ -91,12 +91,12 @@ class SnapshotCopy {
   // Waits until the bytes before `end` are there.
   Status Await(uint64_t end) {
     MutexLock lock(mutex_);
-    changed_.Wait(lock, [&]() REQUIRES(mutex_) { return made_ >= end || !failure_.ok(); });
+    changed_.Wait(lock, [&]() CAIRN_REQUIRES(mutex_) { return made_ >= end || !failure_.ok(); });
     return made_ >= end ? OkStatus() : failure_;
   }
   Result<uint32_t> AwaitCrc() {
     MutexLock lock(mutex_);
-    changed_.Wait(lock, [&]() REQUIRES(mutex_) { return is_whole_ || !failure_.ok(); });
+    changed_.Wait(lock, [&]() CAIRN_REQUIRES(mutex_) { return is_whole_ || !failure_.ok(); });
     if (!is_whole_) return failure_;
     return crc_;
   }
@@ -106,13 +106,13 @@ class SnapshotCopy {
     const MutexLock lock(mutex_);
     return failure_;
   }
-  void CloseSource() REQUIRES(source_mutex_) {
+  void CloseSource() CAIRN_REQUIRES(source_mutex_) {
     if (source_ == nullptr) return;
     source_.reset();
     *pinned_bytes_ = 0;
   }
 
-  Status MakeRest(const std::function<bool()>& proceed) REQUIRES(making_) {
+  Status MakeRest(const std::function<bool()>& proceed) CAIRN_REQUIRES(making_) {
     {
       const MutexLock lock(mutex_);
       if (is_whole_) return OkStatus();
@@ -159,13 +159,13 @@ class SnapshotCopy {
   Mutex making_;        // held by whoever makes it
   Mutex source_mutex_;  // held while the source is read, or closed
   const std::shared_ptr<std::atomic<uint64_t>> pinned_bytes_;  // of the store; 0: none is pinned
-  std::unique_ptr<PinnedDatabase> source_ GUARDED_BY(source_mutex_);
+  std::unique_ptr<PinnedDatabase> source_ CAIRN_GUARDED_BY(source_mutex_);
   mutable Mutex mutex_;
   CondVar changed_;
-  uint64_t made_ GUARDED_BY(mutex_) = 0;  // bytes that are in the file
-  uint32_t crc_ GUARDED_BY(mutex_) = 0;   // of them
-  bool is_whole_ GUARDED_BY(mutex_) = false;
-  Status failure_ GUARDED_BY(mutex_);
+  uint64_t made_ CAIRN_GUARDED_BY(mutex_) = 0;  // bytes that are in the file
+  uint32_t crc_ CAIRN_GUARDED_BY(mutex_) = 0;   // of them
+  bool is_whole_ CAIRN_GUARDED_BY(mutex_) = false;
+  Status failure_ CAIRN_GUARDED_BY(mutex_);
 };
 
 namespace {

@@ -73,7 +73,7 @@ class SnapshotStore {
 
  private:
   SnapshotStore(FileSystem& fs, SnapshotStoreOptions options);
-  Result<std::shared_ptr<SnapshotCopy>> Begin(LogIndex index_min) REQUIRES(mutex_);
+  Result<std::shared_ptr<SnapshotCopy>> Begin(LogIndex index_min) CAIRN_REQUIRES(mutex_);
   Status CheckSpace(uint64_t needed);
 
   FileSystem& fs_;
@@ -81,10 +81,10 @@ class SnapshotStore {
   const std::shared_ptr<std::atomic<uint64_t>> pinned_bytes_ =
       std::make_shared<std::atomic<uint64_t>>(0);
   Mutex mutex_;
-  bool stopped_ GUARDED_BY(mutex_) = false;
-  uint64_t made_ GUARDED_BY(mutex_) = 0;  // keeps the names of copies apart
-  std::shared_ptr<SnapshotCopy> kept_ GUARDED_BY(mutex_);
-  std::weak_ptr<SnapshotCopy> last_ GUARDED_BY(mutex_);  // perhaps being made
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
+  uint64_t made_ CAIRN_GUARDED_BY(mutex_) = 0;  // keeps the names of copies apart
+  std::shared_ptr<SnapshotCopy> kept_ CAIRN_GUARDED_BY(mutex_);
+  std::weak_ptr<SnapshotCopy> last_ CAIRN_GUARDED_BY(mutex_);  // perhaps being made
 };
 
 }  // namespace cairn::state_machine

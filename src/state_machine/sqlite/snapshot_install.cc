@@ -60,7 +60,7 @@ class Look {
   }
 
   Mutex mutex_;
-  sqlite3* db_ GUARDED_BY(mutex_) = nullptr;
+  sqlite3* db_ CAIRN_GUARDED_BY(mutex_) = nullptr;
   std::future<Result<raft::SnapshotMeta>> found_;  // last: its thread uses the others
 };
 
