@@ -38,7 +38,7 @@ bench: ## measure, side by side with etcd, into docs/performance.md's raw figure
 	@scripts/build $(PRESET)
 	@scripts/bench $(ARGS)
 
-check: ## formatting, layers, clang-tidy
+check: ## formatting, layers, lengths, banned calls, locks, clang-tidy
 	@scripts/bootstrap build check
 	@scripts/check all
 

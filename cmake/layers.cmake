@@ -9,13 +9,13 @@ target_compile_options(cairn_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -
 # memory.
 set(CAIRN_GRPC_LAYERS transport rpc client server tools)
 
-# cairn_layer(name DEPS dep... [EXCLUDE file...])
+# cairn_layer(name DEPS dep... [TEST_DEPS dep...] [EXCLUDE file...])
 #
 # Makes the static library `cairn_name` of every .cc in this folder and below, but for *_test.cc, which
 # make the program `name_test`, each of whose cases is a ctest of its own. Files named *_test_util.* go
-# to the tests alone.
+# to the tests alone, as TEST_DEPS and the folder testing/ do.
 function(cairn_layer name)
-  cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test(_util)?\\.cc$")
@@ -36,7 +36,9 @@ function(cairn_layer name)
   if(tests)
     add_executable(${name}_test ${tests})
     add_dependencies(unit_tests ${name}_test)
-    target_link_libraries(${name}_test PRIVATE cairn_${name} cairn_warnings GTest::gmock GTest::gtest_main)
+    target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(${name}_test PRIVATE cairn_${name} ${ARG_TEST_DEPS} cairn_warnings
+                          GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     set(properties TIMEOUT 300)
     if(CAIRN_TSAN)

@@ -86,7 +86,7 @@ class Transfer {
 
   void Complete() {
     if (!incoming_->whole()) return;
-    const Result<std::string> path = incoming_->Complete([] { return true; });
+    const Result<std::string> path = incoming_->Complete(Crc32c(bytes_), [] { return true; });
     incoming_.reset();
     if (!path.ok()) {
       CHECK(path.status().code() == StatusCode::kDataLoss) << path.status().ToString();

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <utility>
 
-#include "history/linearizability.h"
-#include "history/tallies.h"
-#include "history/transactions.h"
+#include "testing/history/linearizability.h"
+#include "testing/history/tallies.h"
+#include "testing/history/transactions.h"
 
 namespace cairn::sim {
 namespace {

@@ -1,5 +1,5 @@
 // Histories: what the clients of one run asked and got, one history for each kind of data, and what
-// the checkers of src/history say of them.
+// the checkers of testing/history say of them.
 #pragma once
 
 #include <array>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "history/event.h"
-#include "history/verdict.h"
+#include "testing/history/event.h"
+#include "testing/history/verdict.h"
 
 namespace cairn::sim {
 

@@ -307,7 +307,7 @@ Status Network::SendChunk(Transfer* t, Endpoint* receiver) {
       return Aborted("the snapshot is not wanted");
     }
     const transport::SnapshotKey key{
-        t->sender->cluster_id,  t->group, meta.index, meta.term, t->source->crc(),
+        t->sender->cluster_id,  t->group, meta.index, meta.term, t->source->copy_id(),
         t->source->size_bytes()};
     ASSIGN_OR_RETURN(t->incoming,
                      transport::IncomingSnapshot::Open(receiver->snapshot_files(),
@@ -325,7 +325,9 @@ Status Network::SendChunk(Transfer* t, Endpoint* receiver) {
     }
     return t->incoming->Append(t->incoming->offset(), data, crc);
   }
-  ASSIGN_OR_RETURN(const std::string path, t->incoming->Complete([] { return true; }));
+  ASSIGN_OR_RETURN(const uint32_t crc_of_whole, t->source->Crc());
+  ASSIGN_OR_RETURN(const std::string path,
+                   t->incoming->Complete(crc_of_whole, [] { return true; }));
   t->incoming.reset();
   return receiver->OnSnapshotReceived(t->from_member, meta, path);
 }

@@ -41,7 +41,8 @@ class EmptySource final : public transport::SnapshotSource {
  public:
   const raft::SnapshotMeta& meta() const override { return meta_; }
   uint64_t size_bytes() const override { return 1; }
-  uint32_t crc() const override { return 0; }
+  uint64_t copy_id() const override { return 1; }
+  Result<uint32_t> Crc() override { return 0U; }
   Result<std::string> Read(uint64_t, size_t) override { return std::string("x"); }
 
  private:

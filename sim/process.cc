@@ -66,7 +66,7 @@ Status Process::OpenFiles(uint64_t nonce) {
   apply_worker_ = std::make_unique<node::ApplyWorker>(replica, &disk, state_.get(), &clock, this);
   scrub_worker_ = std::make_unique<node::ScrubWorker>(&clock, this);
   snapshot_worker_ = std::make_unique<node::SnapshotWorker>(
-      replica.group, state_.get(),
+      replica.group, state_.get(), &clock,
       [this, alive = alive_](MemberId to, LogIndex index, uint64_t bytes) {
         if (!*alive) return;
         Post([=](node::ReplicaCore& core) { core.OnSnapshotProgress(to, index, bytes); });
@@ -155,6 +155,7 @@ void Process::FlushCore() {
 
 void Process::TickCore() {
   if (DieWithoutPower()) return;
+  snapshot_worker_->DropIfDue();
   RunCore();
   ScheduleTick();
 }

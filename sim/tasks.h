@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "history/event.h"
 #include "sim/histories.h"
 #include "state_machine/command.h"
+#include "testing/history/event.h"
 
 namespace cairn::sim {
 

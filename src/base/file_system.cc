@@ -59,6 +59,11 @@ class PosixFile final : public File {
     return OkStatus();
   }
 
+  void StartSync(uint64_t offset, size_t size) override {
+    ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(size),
+                      SYNC_FILE_RANGE_WRITE);
+  }
+
   Status Truncate(uint64_t size) override {
     if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) {
       return ErrnoStatus("truncate " + path_, errno);
@@ -128,6 +133,20 @@ class Posix final : public FileSystem {
     if (::rename(from.c_str(), to.c_str()) != 0) {
       return ErrnoStatus("rename " + from + " to " + to, errno);
     }
+    return OkStatus();
+  }
+
+  Status CopyMode(const std::string& from, const std::string& to) override {
+    struct stat st {};
+    if (::stat(from.c_str(), &st) != 0) {
+      return errno == ENOENT ? OkStatus() : ErrnoStatus("stat " + from, errno);
+    }
+    // Who is not root cannot give a file away; then it stays his. Before the mode, some of whose
+    // bits a change of the owner clears.
+    if (::chown(to.c_str(), st.st_uid, st.st_gid) != 0 && errno != EPERM) {
+      return ErrnoStatus("chown " + to, errno);
+    }
+    if (::chmod(to.c_str(), st.st_mode & 07777) != 0) return ErrnoStatus("chmod " + to, errno);
     return OkStatus();
   }
 

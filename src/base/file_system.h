@@ -24,6 +24,9 @@ class File {
   // state of what was written is unknown for ever (fsync may report an error once and then
   // succeed): the caller must stop, never try again.
   virtual Status Sync() = 0;
+  // Has these bytes written to the disk soon, so that less is left for a later Sync. Promises
+  // nothing.
+  virtual void StartSync(uint64_t /*offset*/, size_t /*size*/) {}
   virtual Status Truncate(uint64_t size) = 0;
   virtual Result<uint64_t> Size() const = 0;
 };
@@ -44,6 +47,11 @@ class FileSystem {
   // it may not have come to its sync.
   virtual Status CreateDirectories(const std::string& path) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  // Gives `to` the mode and the owner of `from`, as far as this process may. No error if there is
+  // no `from`. A file system without modes does nothing.
+  virtual Status CopyMode(const std::string& /*from*/, const std::string& /*to*/) {
+    return OkStatus();
+  }
   // No error if there is none.
   virtual Status Remove(const std::string& path) = 0;
   // Makes creations, renames and removals in the directory durable.

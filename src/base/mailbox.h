@@ -1,13 +1,12 @@
 // Mailbox<T>: how threads meet. Many producers, one consumer, bounded in bytes.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 
 namespace cairn {
 
@@ -28,46 +27,47 @@ class Mailbox {
   bool PushQuietly(T item) { return Add(std::move(item), 0, /*force=*/true, /*wake=*/false); }
   // Wakes the consumer if it waits and there is something.
   void Wake() {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!items_.empty()) WakeConsumer();
   }
 
   // Waits until there is something, the box is closed, or `timeout` has passed; moves all there is
   // to the back of `out` (cost is released). False only when closed and empty.
   bool PopAll(std::vector<T>* out, SteadyTime timeout) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (!closed_ && items_.empty()) {
       waiting_ = true;
-      ready_.wait_for(lock, timeout, [this] { return closed_ || !waiting_; });
+      ready_.WaitFor(lock, timeout,
+                     [this]() CAIRN_REQUIRES(mutex_) { return closed_ || !waiting_; });
       waiting_ = false;
     }
     return Drain(out);
   }
   // The same without a time limit.
   bool PopAll(std::vector<T>* out) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (!closed_ && items_.empty()) {
       waiting_ = true;
-      ready_.wait(lock, [this] { return closed_ || !waiting_; });
+      ready_.Wait(lock, [this]() CAIRN_REQUIRES(mutex_) { return closed_ || !waiting_; });
       waiting_ = false;
     }
     return Drain(out);
   }
 
   void Close() {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
-    ready_.notify_all();
+    ready_.NotifyAll();
   }
 
   size_t cost() const {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return cost_;
   }
 
  private:
   bool Add(T item, size_t cost, bool force, bool wake = true) {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) return false;
     // An item dearer than the whole box is let into an empty one, or it could never pass.
     if (!force && cost_ != 0 && cost_ + cost > cost_max_) return false;
@@ -77,11 +77,11 @@ class Mailbox {
     return true;
   }
 
-  void WakeConsumer() {
-    if (std::exchange(waiting_, false)) ready_.notify_one();
+  void WakeConsumer() CAIRN_REQUIRES(mutex_) {
+    if (std::exchange(waiting_, false)) ready_.NotifyOne();
   }
 
-  bool Drain(std::vector<T>* out) {
+  bool Drain(std::vector<T>* out) CAIRN_REQUIRES(mutex_) {
     if (items_.empty()) return !closed_;
     for (T& item : items_) out->push_back(std::move(item));
     items_.clear();
@@ -90,12 +90,13 @@ class Mailbox {
   }
 
   const size_t cost_max_;
-  mutable std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<T> items_;
-  size_t cost_ = 0;
-  bool waiting_ = false;  // the consumer waits, and nobody has woken it yet
-  bool closed_ = false;
+  mutable Mutex mutex_;
+  CondVar ready_;
+  std::deque<T> items_ CAIRN_GUARDED_BY(mutex_);
+  size_t cost_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool waiting_ CAIRN_GUARDED_BY(mutex_) =
+      false;  // the consumer waits, and nobody has woken it yet
+  bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace cairn

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 
@@ -19,7 +20,7 @@ void StreamedQuery::Start(std::shared_ptr<StreamedQuery> query, SteadyTime timeo
   q->self_ = std::move(query);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(timeout);
   q->request_.set_timeout_ms(static_cast<uint32_t>(left.count()));
-  q->context_.set_deadline(std::chrono::system_clock::now() + left);
+  q->context_.set_deadline(rpc::DeadlineAfter(left));
   q->stub_->async()->Query(&q->context_, &q->request_, q);
   q->StartRead(&q->response_);
   q->StartCall();

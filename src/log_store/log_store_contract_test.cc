@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "log_store/log_store_test_util.h"
-#include "log_store/memory_log.h"
+#include "testing/memory_log.h"
 
 namespace cairn::log_store {
 namespace {

@@ -4,9 +4,9 @@
 #include <functional>
 
 #include "base/rng.h"
-#include "base/sanitized.h"
 #include "log_store/log_store_test_util.h"
-#include "log_store/memory_log.h"
+#include "testing/memory_log.h"
+#include "testing/sanitized.h"
 
 namespace cairn::log_store {
 namespace {

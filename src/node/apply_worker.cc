@@ -64,9 +64,22 @@ SteadyTime ApplyWorker::RunRound(std::vector<Task> tasks) {
     ReopenIfDue();
     return std::max(SteadyTime(0), next_attempt_ - clock_->SteadyNow());
   }
+  const SteadyTime wait = BoundWal();
   CheckpointIfDue();
   ScanIfDue();
-  return stopped_ ? pause_ : kIdleAfter;
+  return stopped_ ? pause_ : wait;
+}
+
+// Gives when to come again.
+SteadyTime ApplyWorker::BoundWal() {
+  const LogIndex durable = state_->durable_index();
+  const Result<SteadyTime> again = state_->BoundWal();
+  if (!again.ok()) {
+    Stopped(again.status());
+    return pause_;
+  }
+  if (state_->durable_index() > durable) Checkpointed();
+  return std::min(*again, kIdleAfter);
 }
 
 void ApplyWorker::RunTasks(std::vector<Task> tasks) {
@@ -163,11 +176,18 @@ void ApplyWorker::CheckpointIfDue() {
 
 void ApplyWorker::Checkpoint() {
   if (stopped_ && !needs_another_version_) return;
-  last_checkpoint_ = clock_->SteadyNow();
   if (state_->durable_index() < state_->applied_index()) {
-    if (const Status status = state_->Checkpoint(); !status.ok()) return Stopped(status);
-    wal_bytes_left_ = state_->WalBytes();
+    if (const Status status = state_->Checkpoint(); !status.ok()) {
+      last_checkpoint_ = clock_->SteadyNow();
+      return Stopped(status);
+    }
   }
+  Checkpointed();
+}
+
+void ApplyWorker::Checkpointed() {
+  last_checkpoint_ = clock_->SteadyNow();
+  wal_bytes_left_ = state_->WalBytes();
   events_->OnCheckpointed(state_->durable_index());
 }
 

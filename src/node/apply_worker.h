@@ -88,6 +88,8 @@ class ApplyWorker {
   void Run();
   void RunTasks(std::vector<Task> tasks);
   void CheckpointIfDue();
+  SteadyTime BoundWal();
+  void Checkpointed();
   void Apply(std::vector<ApplyJob> jobs);
   void Install(InstallTask task);
   void StopApplying();

@@ -55,7 +55,7 @@ void LogWorker::Stop() {
 
 void LogWorker::Run() {
   CheckFreeBytes();
-  auto next_check = std::chrono::steady_clock::now() + kIdleAfter;
+  SteadyTime next_check = SystemClock().SteadyNow() + kIdleAfter;
   bool waits = false;
   std::vector<Task> tasks;
   while (tasks_.PopAll(&tasks, waits ? kFullRetry : kIdleAfter)) {
@@ -64,9 +64,9 @@ void LogWorker::Run() {
     } else {
       waits = !RunTasks(std::exchange(tasks, {}));
     }
-    if (waits || std::chrono::steady_clock::now() >= next_check) {
+    if (waits || SystemClock().SteadyNow() >= next_check) {
       CheckFreeBytes();
-      next_check = std::chrono::steady_clock::now() + kIdleAfter;
+      next_check = SystemClock().SteadyNow() + kIdleAfter;
     }
   }
   if (waits) LOG_WARN("told to stop while the disk is full: the last batches are not written");

@@ -10,8 +10,8 @@
 #include "base/file_system.h"
 #include "base/log.h"
 #include "log_store/log_store.h"
-#include "log_store/memory_log.h"
 #include "log_store/segment_log.h"
+#include "testing/memory_log.h"
 
 namespace cairn::node {
 namespace {

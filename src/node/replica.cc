@@ -65,7 +65,7 @@ class ReplicaImpl final : public Replica,
         apply_worker_(options, fs, state, clock, this),
         scrub_worker_(clock, this),
         snapshot_worker_(
-            options.group, state,
+            options.group, state, clock,
             [events = events_](MemberId to, LogIndex index, uint64_t bytes) {
               events->Push([=](ReplicaCore& core) { core.OnSnapshotProgress(to, index, bytes); });
             },

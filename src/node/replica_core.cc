@@ -326,6 +326,7 @@ ReplicaStatus ReplicaCore::status() const {
   status.apply_stopped = !in_service();
   status.fenced = !digests_.fence().ok();
   status.digests = digests_.status();
+  if (status.digests.doubt.empty()) status.digests.doubt = sends_.TroubleInWords();
   if (!in_service()) {
     status.trouble = Status(recovery_.trouble().code(), TroubleInWords());
   } else if (!removal_.removed().ok()) {

@@ -24,7 +24,8 @@ class StringSnapshot final : public state_machine::SnapshotReader {
       : meta_(std::move(meta)), data_(std::move(data)), gate_(std::move(gate)) {}
   const raft::SnapshotMeta& meta() const override { return meta_; }
   uint64_t size_bytes() const override { return data_.size(); }
-  uint32_t crc() const override { return Crc32c(data_); }
+  uint64_t copy_id() const override { return Crc32c(data_); }
+  Result<uint32_t> Crc() override { return Crc32c(data_); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
     std::unique_lock lock(gate_->mutex);
     gate_->opened.wait(lock, [this] { return !gate_->closed; });

@@ -14,17 +14,17 @@
 
 #include "base/clock.h"
 #include "base/file_system.h"
-#include "base/sanitized.h"
-#include "log_store/memory_log.h"
 #include "node/replica.h"
 #include "state_machine/state_machine.h"
-#include "transport/memory_transport.h"
+#include "testing/memory_log.h"
+#include "testing/memory_transport.h"
+#include "testing/sanitized.h"
 
 namespace cairn::node {
 
 // Appends the SQL text of every statement to a list, each command once however often its id comes.
 // What was not checkpointed is lost by Crash.
-class ListStateMachine final : public state_machine::StateMachine {
+class ListStateMachine : public state_machine::StateMachine {
  public:
   // A lock that a test holds copies up with; outlives the state machine.
   struct Gate {

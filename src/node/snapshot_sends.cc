@@ -86,6 +86,16 @@ void SnapshotSends::OnSent(MemberId to, const Status& status, LogIndex index) {
   failure.pause = std::clamp(2 * failure.pause, kPauseMin, kPauseMax);
   failure.until = context_.now() + failure.pause;
   failure.reported = false;
+  failure.why = status;
+}
+
+std::string SnapshotSends::TroubleInWords() const {
+  for (const auto& [to, failure] : failures_) {
+    if (failure.why.code() != StatusCode::kResourceExhausted) continue;
+    return "member " + ToString(to) +
+           " needs a snapshot, which is attempted again and again: " + failure.why.message();
+  }
+  return {};
 }
 
 // The Raft core orders another snapshot as soon as it hears of a failure. A peer whose disk is full

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -30,6 +31,9 @@ class SnapshotSends {
   // How far the log may be dropped, for the sake of transfers; none: as far as one likes.
   // `log_bytes` is its size now.
   std::optional<LogIndex> Pinned(uint64_t log_bytes);
+  // Of a peer that gets no snapshot since a disk is full, here or there: the next attempt fails as
+  // well, until somebody makes room. Empty if there is none.
+  std::string TroubleInWords() const;
 
  private:
   // A snapshot on its way, or arrived at a peer that has yet to catch up from there.
@@ -45,6 +49,7 @@ class SnapshotSends {
     SteadyTime pause{0};
     SteadyTime until{0};
     bool reported = false;
+    Status why;
   };
   // Whether the transfer concerns nobody any more.
   static bool Over(const raft::CoreStatus& core, MemberId peer, const Transfer& transfer,

@@ -4,8 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
+
 namespace cairn::node {
 namespace {
+
+// After a transfer that broke. It is attempted again within some seconds.
+constexpr SteadyTime kKeptAfterFailure = std::chrono::seconds(60);
+constexpr SteadyTime kLookEvery = std::chrono::seconds(5);
 
 // The transport's view of a snapshot that the state machine reads out.
 class ReaderSource final : public transport::SnapshotSource {
@@ -15,7 +21,8 @@ class ReaderSource final : public transport::SnapshotSource {
       : reader_(std::move(reader)), progress_(std::move(progress)) {}
   const raft::SnapshotMeta& meta() const override { return reader_->meta(); }
   uint64_t size_bytes() const override { return reader_->size_bytes(); }
-  uint32_t crc() const override { return reader_->crc(); }
+  uint64_t copy_id() const override { return reader_->copy_id(); }
+  Result<uint32_t> Crc() override { return reader_->Crc(); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
     progress_();
     return reader_->Read(offset, size);
@@ -32,12 +39,53 @@ class ReaderSource final : public transport::SnapshotSource {
 
 }  // namespace
 
-SnapshotWorker::SnapshotWorker(GroupId group, state_machine::StateMachine* state, Progress progress,
-                               Sent sent)
+// ---- SnapshotWorker::Transfers
+
+void SnapshotWorker::Transfers::Begin() {
+  const MutexLock lock(mutex_);
+  ++running_;
+  kept_ = true;
+}
+
+void SnapshotWorker::Transfers::End(MemberId to, bool well) {
+  const MutexLock lock(mutex_);
+  --running_;
+  if (well) {
+    broken_.erase(to);
+  } else {
+    broken_[to] = clock_->SteadyNow();
+  }
+  DropLocked();
+}
+
+void SnapshotWorker::Transfers::DropIfDue() {
+  const MutexLock lock(mutex_);
+  DropLocked();
+}
+
+void SnapshotWorker::Transfers::DropLocked() {
+  if (!kept_ || running_ > 0 || state_ == nullptr) return;
+  const SteadyTime now = clock_->SteadyNow();
+  std::erase_if(broken_, [&](const auto& each) { return now - each.second >= kKeptAfterFailure; });
+  if (!broken_.empty()) return;
+  kept_ = false;
+  state_->DropSnapshot();
+}
+
+void SnapshotWorker::Transfers::Close() {
+  const MutexLock lock(mutex_);
+  state_ = nullptr;
+}
+
+// ---- SnapshotWorker
+
+SnapshotWorker::SnapshotWorker(GroupId group, state_machine::StateMachine* state, Clock* clock,
+                               Progress progress, Sent sent)
     : group_(group),
       state_(state),
       progress_(std::move(progress)),
       sent_(std::move(sent)),
+      transfers_(std::make_shared<Transfers>(state, clock)),
       tasks_(0) {}
 
 void SnapshotWorker::Start() {
@@ -48,11 +96,12 @@ void SnapshotWorker::Stop() {
   stopping_ = true;
   tasks_.Close();
   if (thread_.joinable()) thread_.join();
+  transfers_->Close();
 }
 
 void SnapshotWorker::Run() {
   std::vector<Task> tasks;
-  while (tasks_.PopAll(&tasks)) {
+  while (tasks_.PopAll(&tasks, kLookEvery)) {
     for (const Task& task : std::exchange(tasks, {})) {
       if (stopping_) {
         sent_(task.to, Cancelled("the node is shutting down"), LogIndex());
@@ -60,20 +109,30 @@ void SnapshotWorker::Run() {
         Send(task);
       }
     }
+    DropIfDue();
   }
 }
 
 void SnapshotWorker::Send(const Task& task) {
-  auto reader = state_->OpenSnapshot(task.index_min);
-  if (!reader.ok()) return sent_(task.to, reader.status(), LogIndex());
-  const LogIndex index = (*reader)->meta().index;
+  auto opened = state_->OpenSnapshot(task.index_min);
+  if (!opened.ok()) return sent_(task.to, opened.status(), LogIndex());
+  const std::shared_ptr<state_machine::SnapshotReader> reader = std::move(opened).value();
+  const LogIndex index = reader->meta().index;
   const auto progressed = [progress = progress_, to = task.to, index,
-                           bytes = (*reader)->size_bytes()] { progress(to, index, bytes); };
+                           bytes = reader->size_bytes()] { progress(to, index, bytes); };
   progressed();
-  auto source = std::make_shared<ReaderSource>(std::move(reader).value(), progressed);
+  transfers_->Begin();
   task.transport->SendSnapshot(
-      group_, task.from, task.to, std::move(source),
-      [sent = sent_, to = task.to, index](Status status) { sent(to, std::move(status), index); });
+      group_, task.from, task.to, std::make_shared<ReaderSource>(reader, progressed),
+      [sent = sent_, transfers = transfers_, to = task.to, index](Status status) {
+        transfers->End(to, status.ok());
+        sent(to, std::move(status), index);
+      });
+  // Whoever reads it waits for this. If it fails they hear why, and the transfer fails.
+  if (Status made = reader->Complete([this] { return !stopping_; }); !made.ok()) {
+    LOG_WARN("no copy of the database is made for member={}: {}", task.to.value(), made.message());
+    state_->DropSnapshot();
+  }
 }
 
 }  // namespace cairn::node

@@ -3,17 +3,27 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
+#include <memory>
 #include <thread>
+#include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/mailbox.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "state_machine/state_machine.h"
 #include "transport/transport.h"
 
 namespace cairn::node {
 
-// Making a copy is long; sending it is the transport's work. One copy at a time.
+// Making a copy is long; sending it is the transport's work, which begins while the copy is made.
+// One copy at a time.
+//
+// A copy is as large as the database, so it is given up as soon as the last transfer of it has
+// ended well. After one that broke the copy stays for a while: the transfer is attempted again, and
+// goes on where it broke off if the copy is the same.
 class SnapshotWorker {
  public:
   struct Task {
@@ -25,27 +35,53 @@ class SnapshotWorker {
   // Called once for each task, on any thread, with the snapshot's index.
   using Sent = std::function<void(MemberId to, Status status, LogIndex index)>;
 
-  // Called when the copy is made, and with each piece that is read of it.
+  // Called when the copy is begun, and with each piece that is read of it.
   using Progress = std::function<void(MemberId to, LogIndex index, uint64_t snapshot_bytes)>;
 
-  SnapshotWorker(GroupId group, state_machine::StateMachine* state, Progress progress, Sent sent);
+  SnapshotWorker(GroupId group, state_machine::StateMachine* state, Clock* clock, Progress progress,
+                 Sent sent);
   ~SnapshotWorker() { Stop(); }
 
   void Start();
   void Push(const Task& task) { tasks_.Push(task); }
-  // Ends the thread after the copy it is making; what is queued is not begun.
+  // Ends the thread, and the copy it is making; what is queued is not begun.
   void Stop();
 
-  // The body of the thread. The simulator, which has no threads, calls it and never Start.
+  // The body of the thread, one round at a time. The simulator, which has no threads, calls these
+  // and never Start.
   void Send(const Task& task);
+  // Gives up a copy that nobody came back for.
+  void DropIfDue() { transfers_->DropIfDue(); }
 
  private:
+  // What is known of the transfers of the last copy. Those of the transport may outlive the worker.
+  class Transfers {
+   public:
+    Transfers(state_machine::StateMachine* state, Clock* clock) : state_(state), clock_(clock) {}
+    void Begin();
+    void End(MemberId to, bool well);
+    void DropIfDue();
+    void Close();
+
+   private:
+    void DropLocked() CAIRN_REQUIRES(mutex_);
+
+    Mutex mutex_;
+    state_machine::StateMachine* state_ CAIRN_GUARDED_BY(mutex_);  // null once the worker is gone
+    Clock* const clock_;
+    int running_ CAIRN_GUARDED_BY(mutex_) = 0;
+    bool kept_ CAIRN_GUARDED_BY(mutex_) = false;  // there may be a copy
+    // When; it is perhaps attempted again.
+    std::map<MemberId, SteadyTime> broken_ CAIRN_GUARDED_BY(mutex_);
+  };
+
   void Run();
 
   const GroupId group_;
   state_machine::StateMachine* const state_;
   const Progress progress_;
   const Sent sent_;
+  const std::shared_ptr<Transfers> transfers_;
   Mailbox<Task> tasks_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;

@@ -17,8 +17,9 @@ class KeepingTransport final : public transport::Transport {
   void SetPeers(const std::map<MemberId, std::string>&) override {}
   void Send(GroupId, std::vector<raft::Message>) override {}
   void SendSnapshot(GroupId, MemberId, MemberId, std::shared_ptr<transport::SnapshotSource> sent,
-                    std::function<void(Status)>) override {
+                    std::function<void(Status)> when_done) override {
     source = std::move(sent);
+    done = std::move(when_done);
   }
   void Probe(const std::string&, SteadyTime,
              std::function<void(Result<transport::ProbeReply>)>) override {}
@@ -26,6 +27,14 @@ class KeepingTransport final : public transport::Transport {
             std::function<void(Result<transport::JoinReply>)>) override {}
 
   std::shared_ptr<transport::SnapshotSource> source;
+  std::function<void(Status)> done;
+};
+
+class DroppedSnapshots final : public ListStateMachine {
+ public:
+  DroppedSnapshots() : ListStateMachine("") {}
+  void DropSnapshot() override { ++dropped; }
+  int dropped = 0;
 };
 
 // The receiver of a large one looks through it for longer than the log is held for a transfer that
@@ -35,7 +44,7 @@ TEST(SnapshotWorker, AnAnswerOfTheReceiverIsProgress) {
   KeepingTransport transport;
   int progress = 0;
   SnapshotWorker worker(
-      GroupId(1), &state, [&](MemberId, LogIndex, uint64_t) { ++progress; },
+      GroupId(1), &state, &SystemClock(), [&](MemberId, LogIndex, uint64_t) { ++progress; },
       [](MemberId, const Status&, LogIndex) {});
   worker.Send({MemberId(1), MemberId(2), LogIndex(), &transport});
   ASSERT_NE(transport.source, nullptr);
@@ -44,6 +53,44 @@ TEST(SnapshotWorker, AnAnswerOfTheReceiverIsProgress) {
   EXPECT_EQ(progress, 2);
   transport.source->OnAnswer();
   EXPECT_EQ(progress, 3);
+}
+
+// A copy is as large as the database. One of 48 MB was kept for good.
+TEST(SnapshotWorker, ACopyIsGivenUpWhenTheLastTransferOfItHasEnded) {
+  DroppedSnapshots state;
+  ManualClock clock;
+  SnapshotWorker worker(
+      GroupId(1), &state, &clock, [](MemberId, LogIndex, uint64_t) {},
+      [](MemberId, const Status&, LogIndex) {});
+  KeepingTransport one, other;
+  worker.Send({MemberId(1), MemberId(2), LogIndex(), &one});
+  worker.Send({MemberId(1), MemberId(3), LogIndex(), &other});
+  one.done(OkStatus());
+  EXPECT_EQ(state.dropped, 0) << "the other one reads it";
+  other.done(OkStatus());
+  EXPECT_EQ(state.dropped, 1);
+}
+
+TEST(SnapshotWorker, AfterATransferThatBrokeTheCopyWaitsForTheNextAttempt) {
+  DroppedSnapshots state;
+  ManualClock clock;
+  SnapshotWorker worker(
+      GroupId(1), &state, &clock, [](MemberId, LogIndex, uint64_t) {},
+      [](MemberId, const Status&, LogIndex) {});
+  KeepingTransport transport;
+  worker.Send({MemberId(1), MemberId(2), LogIndex(), &transport});
+  transport.done(Unavailable("the stream broke off"));
+  clock.Advance(std::chrono::seconds(59));
+  worker.DropIfDue();
+  EXPECT_EQ(state.dropped, 0);
+  worker.Send({MemberId(1), MemberId(2), LogIndex(), &transport});
+  transport.done(OkStatus());
+  EXPECT_EQ(state.dropped, 1) << "it has arrived after all";
+  worker.Send({MemberId(1), MemberId(2), LogIndex(), &transport});
+  transport.done(Unavailable("the stream broke off"));
+  clock.Advance(std::chrono::seconds(60));
+  worker.DropIfDue();
+  EXPECT_EQ(state.dropped, 2) << "given up";
 }
 
 }  // namespace

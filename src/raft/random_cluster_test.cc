@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "base/sanitized.h"
 #include "raft/cluster_test_util.h"
 #include "raft/random_seeds_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::raft {
 namespace {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "base/sanitized.h"
 #include "raft/cluster_test_util.h"
 #include "raft/random_seeds_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::raft {
 namespace {

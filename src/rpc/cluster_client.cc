@@ -2,20 +2,17 @@
 
 #include <utility>
 
+#include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 
 namespace cairn::rpc {
 namespace {
 
-std::chrono::system_clock::time_point After(std::chrono::milliseconds timeout) {
-  return std::chrono::system_clock::now() + timeout;
-}
-
 template <class Request, class Response, class Method>
 Result<Response> Call(const Request& request, std::chrono::milliseconds timeout, Method method) {
   grpc::ClientContext context;
-  context.set_deadline(After(timeout));
+  context.set_deadline(DeadlineAfter(timeout));
   Response response;
   const grpc::Status status = method(&context, request, &response);
   if (!status.ok()) return FromGrpc(status, context.GetServerTrailingMetadata(), Outcome::kUnknown);
@@ -41,7 +38,7 @@ cairn::Status ClusterClient::ChangeMembership(
     const v1::ChangeMembershipRequest& request, std::chrono::milliseconds timeout,
     const std::function<void(const std::string&)>& progress) {
   grpc::ClientContext context;
-  context.set_deadline(After(timeout));
+  context.set_deadline(DeadlineAfter(timeout));
   return ChangeMembership(&context, request, progress);
 }
 

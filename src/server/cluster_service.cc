@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cairn/v1/cluster.grpc.pb.h"
+#include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 #include "server/limits.h"
@@ -248,7 +249,7 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
         request_(std::move(request)),
         to_(std::move(to)) {
     context_->AddMetadata(rpc::kForwardedMetadata, std::to_string(cluster_id));
-    context_->set_deadline(std::chrono::system_clock::now() + timeout);
+    context_->set_deadline(rpc::DeadlineAfter(timeout));
     stub_->async()->ChangeMembership(context_.get(), &request_, this);
     StartRead(&response_);
     // Before the call begins, since it may end, and this with it, at once.
@@ -400,8 +401,8 @@ class ClusterService final : public RawCluster {
     relay->context.AddMetadata(rpc::kForwardedMetadata,
                                std::to_string(replica_->status().cluster_id));
     const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
-    relay->context.set_deadline(std::chrono::system_clock::now() +
-                                std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs)));
+    relay->context.set_deadline(
+        rpc::DeadlineAfter(std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs))));
     relay->stub->async()->TransferLeadership(
         &relay->context, &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {

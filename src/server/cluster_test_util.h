@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/sanitized.h"
 #include "cairn/client.h"
 #include "rpc/cluster_client.h"
 #include "server/port_check.h"
 #include "server/server.h"
+#include "testing/sanitized.h"
 
 namespace cairn::server {
 

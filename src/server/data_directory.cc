@@ -26,6 +26,27 @@ Status CheckAccess(const std::string& path, int mode) {
   return OkStatus();
 }
 
+// What a path leads to in the end, which need not be there.
+Result<std::string> FollowLinks(std::string path) {
+  constexpr int kLinksMax = 40;  // as the kernel has it
+  for (int links = 0; links < kLinksMax; ++links) {
+    std::error_code error;
+    if (!std::filesystem::is_symlink(path, error)) return path;
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) return ErrnoStatus(path, error.value());
+    path = (std::filesystem::path(ParentOf(path)) / target).string();
+  }
+  return ErrnoStatus(path, ELOOP);
+}
+
+Result<bool> OnOneFileSystem(const std::string& a, const std::string& b) {
+  struct stat of_a {};
+  struct stat of_b {};
+  if (::stat(a.c_str(), &of_a) != 0) return ErrnoStatus(a, errno);
+  if (::stat(b.c_str(), &of_b) != 0) return ErrnoStatus(b, errno);
+  return of_a.st_dev == of_b.st_dev;
+}
+
 Status CheckSqliteFile(FileSystem& fs, const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) return ErrnoStatus(path, errno);
@@ -47,8 +68,10 @@ Status DataDirectory::Check(FileSystem& fs, const std::string& db_path) {
   }
   const std::string parent = ParentOf(db_path);
   RETURN_IF_ERROR(CheckAccess(parent, W_OK | X_OK));
-  ASSIGN_OR_RETURN(const bool exists, fs.Exists(db_path));
-  if (exists) RETURN_IF_ERROR(CheckSqliteFile(fs, db_path));
+  ASSIGN_OR_RETURN(const std::string database, FollowLinks(db_path));
+  RETURN_IF_ERROR(CheckAccess(ParentOf(database), W_OK | X_OK));
+  ASSIGN_OR_RETURN(const bool exists, fs.Exists(database));
+  if (exists) RETURN_IF_ERROR(CheckSqliteFile(fs, database));
   const std::string root = db_path + ".cairn";
   ASSIGN_OR_RETURN(const bool has_root, fs.Exists(root));
   if (has_root) RETURN_IF_ERROR(CheckAccess(root, R_OK | W_OK | X_OK));
@@ -70,7 +93,8 @@ Result<std::string> DataDirectory::KnownAddress(FileSystem& fs, const std::strin
 Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
                                                            const std::string& db_path,
                                                            uint64_t node_id) {
-  std::unique_ptr<DataDirectory> directory(new DataDirectory(db_path));
+  ASSIGN_OR_RETURN(std::string database, FollowLinks(db_path));
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(db_path, std::move(database)));
   RETURN_IF_ERROR(directory->Make(fs, node_id));
   return directory;
 }
@@ -87,26 +111,37 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id) {
     ASSIGN_OR_RETURN(const node::IdentityRecord identity,
                      node::LoadOrCreateIdentity(fs, root_, node_id, /*nonce=*/1));
   }
-  ASSIGN_OR_RETURN(const bool has_db, fs.Exists(db_path_));
+  ASSIGN_OR_RETURN(const bool has_db, fs.Exists(database_));
   for (const char* suffix : {"-wal", "-shm"}) {
-    const std::string path = db_path_ + suffix;
+    const std::string path = database_ + suffix;
     ASSIGN_OR_RETURN(const bool there, fs.Exists(path));
     if (!there) (has_db ? not_there_ : made_).push_back(path);
   }
-  if (!has_db) made_.push_back(db_path_);
+  if (!has_db) made_.push_back(database_);
   RETURN_IF_ERROR(fs.CreateDirectories(log()));
-  RETURN_IF_ERROR(fs.CreateDirectories(snapshot()));
+  RETURN_IF_ERROR(MakeSnapshotDirectory(fs));
   // They may be of a start that ended before their sync. The one that this lies in is synced when
   // the database there is opened.
   return fs.SyncDirectory(root_);
 }
 
+Status DataDirectory::MakeSnapshotDirectory(FileSystem& fs) {
+  snapshot_ = root_ + "/snapshot";
+  RETURN_IF_ERROR(fs.CreateDirectories(snapshot_));
+  ASSIGN_OR_RETURN(const bool beside, OnOneFileSystem(snapshot_, ParentOf(database_)));
+  if (beside) return OkStatus();
+  snapshot_ = database_ + ".snapshot";
+  ASSIGN_OR_RETURN(const bool exists, fs.Exists(snapshot_));
+  if (!exists) made_.push_back(snapshot_);
+  return fs.CreateDirectories(snapshot_);
+}
+
 Status DataDirectory::CheckNotAlone() const {
   if (has_identity_) return OkStatus();
-  ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(db_path_));
+  ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(database_));
   // At 0 it is what a start left behind that was cut short before it made the identity.
   if (file.applied.is_none()) return OkStatus();
-  return FailedPrecondition(db_path_ + " is the database of a node, as of index " +
+  return FailedPrecondition(database_ + " is the database of a node, as of index " +
                             ToString(file.applied) + ", but its identity is not in " + root_ +
                             ": a database does not start without the directory it was made with. "
                             "Put that back beside it; or let this node start empty, on another "

@@ -14,6 +14,11 @@ namespace cairn::server {
 
 // The files of one node: the SQLite file and, beside it, FILE.cairn/ with LOCK, identity, log/ and
 // snapshot/. Holds the lock while it lives.
+//
+// FILE may be a symbolic link. FILE.cairn/ lies beside the link. The database is what the link leads
+// to, with its WAL beside it, and a snapshot that is installed takes the place of the target. For
+// this a received copy must lie on the target's file system: if FILE.cairn/ does not, copies lie in
+// TARGET.snapshot/.
 class DataDirectory {
  public:
   // Everything that can be told without changing anything on disk: NOT_FOUND or PERMISSION_DENIED
@@ -40,16 +45,20 @@ class DataDirectory {
   Status CheckNotAlone() const;
 
   const std::string& root() const { return root_; }
+  // The SQLite file itself, behind all links.
+  const std::string& database() const { return database_; }
   std::string log() const { return root_ + "/log"; }
-  std::string snapshot() const { return root_ + "/snapshot"; }
+  const std::string& snapshot() const { return snapshot_; }
 
  private:
-  explicit DataDirectory(std::string db_path)
-      : db_path_(std::move(db_path)), root_(db_path_ + ".cairn") {}
+  DataDirectory(const std::string& db_path, std::string database)
+      : database_(std::move(database)), root_(db_path + ".cairn") {}
   Status Make(FileSystem& fs, uint64_t node_id);
+  Status MakeSnapshotDirectory(FileSystem& fs);
 
-  const std::string db_path_;
+  const std::string database_;
   const std::string root_;
+  std::string snapshot_;
   std::unique_ptr<node::DataLock> lock_;
   std::vector<std::string> made_;       // whole trees
   std::vector<std::string> not_there_;  // of what SQLite makes beside the database

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <future>
 
-#include "base/sanitized.h"
 #include "server/fake_replica_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::server {
 namespace {

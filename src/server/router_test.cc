@@ -4,9 +4,9 @@
 
 #include <future>
 
-#include "base/sanitized.h"
 #include "server/fake_replica_test_util.h"
 #include "server/service_harness_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::server {
 namespace {

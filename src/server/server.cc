@@ -16,6 +16,7 @@
 #include "log_store/segment_log.h"
 #include "node/replica.h"
 #include "node/start_state.h"
+#include "rpc/deadline.h"
 #include "server/cluster_service.h"
 #include "server/data_directory.h"
 #include "server/database_service.h"
@@ -127,12 +128,12 @@ Status ServerImpl::OpenData() {
   RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
   // Before the database is converted: 0.1 must still be able to open it.
-  ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(options_.db_path));
+  ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(directory_->database()));
   if (!file.is_present) {
     RETURN_IF_ERROR(node::CheckLogOf01(node::ReplicaOptions().group, file.applied, *log_));
   }
   state_machine::SqliteOptions sqlite;
-  sqlite.path = options_.db_path;
+  sqlite.path = directory_->database();
   sqlite.snapshot_directory = directory_->snapshot();
   // The replica finds out who founded the cluster, and starts from that until a configuration is
   // applied.
@@ -244,7 +245,7 @@ void ServerImpl::Shutdown() {
 void ServerImpl::CloseAll() {
   if (router_ != nullptr) router_->Close();
   if (transport_ != nullptr) transport_->Shutdown();
-  if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now() + kCallsTimeout);
+  if (grpc_ != nullptr) grpc_->Shutdown(rpc::DeadlineAfter(kCallsTimeout));
   if (reads_ != nullptr) reads_->Stop();
   if (streams_ != nullptr) streams_->Stop();
   if (timers_ != nullptr) timers_->Stop();

@@ -11,13 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "base/sanitized.h"
 #include "server/api.h"
 #include "server/cluster_service.h"
 #include "server/database_service.h"
 #include "server/fake_replica_test_util.h"
 #include "server/health.h"
 #include "server/seed_service.h"
+#include "testing/sanitized.h"
 
 namespace cairn::server {
 

@@ -1,6 +1,6 @@
 // StateMachine: what the replicated log is for. The interface between the node and SQLite.
 //
-// Threads: Apply, Checkpoint and InstallSnapshot belong to the apply thread. Query,
+// Threads: Apply, Checkpoint, BoundWal and InstallSnapshot belong to the apply thread. Query,
 // BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
 // or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
 // the node stops applying and says so. UNIMPLEMENTED of Apply: the next entry is of a later version
@@ -91,15 +91,22 @@ class ReadView {
   virtual Result<TxInfo> Transaction(const std::string& tx_id) = 0;
 };
 
-// A consistent copy being read out, for a peer. Any one thread at a time.
+// A consistent copy being read out, for a peer. Any one thread at a time, but that Complete may run
+// beside the others.
 class SnapshotReader {
  public:
   virtual ~SnapshotReader() = default;
   virtual const raft::SnapshotMeta& meta() const = 0;
   virtual uint64_t size_bytes() const = 0;
-  // CRC32C of the whole, to be verified before install.
-  virtual uint32_t crc() const = 0;
+  // Of this very copy: another one, of the same state even, may have other bytes.
+  virtual uint64_t copy_id() const = 0;
+  // Makes the copy, so far as it is not made. Whoever opened it calls this, or the others wait for
+  // ever. Long: `proceed` is asked now and then, and ends it with false (CANCELLED).
+  virtual Status Complete(const std::function<bool()>& /*proceed*/) { return OkStatus(); }
+  // These wait until what is asked for is made; if that fails they give its error.
   virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
+  // CRC32C of the whole, to be verified before install.
+  virtual Result<uint32_t> Crc() = 0;
 };
 
 // Of all that the database holds at one index: equal on all members, or one of them is wrong.
@@ -159,6 +166,11 @@ class StateMachine {
   // Moves the WAL into the file and syncs it; durable_index() advances.
   virtual Status Checkpoint() = 0;
 
+  // Keeps the WAL within its bounds: new views wait for a moment, or views and scans are ended, so
+  // that a checkpoint can move all of it. To be called after Apply, and again after the time that
+  // it gives. Trouble is that of Checkpoint.
+  virtual Result<SteadyTime> BoundWal() { return SteadyTime::max(); }
+
   // After a failure: closes the database, ends all readers, opens it anew and moves all that is in
   // the WAL into the file, so that applied_state() is what is durable in it. That may be less than
   // was applied before, but never less than durable_index() said, unless the file was damaged. Not
@@ -174,8 +186,10 @@ class StateMachine {
   }
 
   // A consistent copy as of now in the snapshot directory; reuses the last one if it is at or past
-  // `index_min`. Thread-safe; long.
+  // `index_min`. RESOURCE_EXHAUSTED without the space for it. Thread-safe.
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
+  // Gives the space of the last copy back, as soon as no reader uses it. Thread-safe.
+  virtual void DropSnapshot() {}
 
   // Whether the file at `path` is the database that `meta` says, whole, and all its rows are those
   // that were written: FAILED_PRECONDITION or DATA_LOSS if not. Reads all of it. Thread-safe; long:

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 
@@ -55,8 +56,8 @@ Result<std::string> ParseAddress(std::string_view text) {
 class NodeClient::Call {
  public:
   Call(NodeClient* client, Timeout timeout)
-      : client_(client), until_(std::chrono::system_clock::now() + timeout) {
-    context_.set_deadline(until_);
+      : client_(client), until_(SystemClock().SteadyNow() + timeout) {
+    context_.set_deadline(rpc::DeadlineAfter(timeout));
     std::lock_guard lock(client_->mutex_);
     client_->in_flight_.push_back(this);
   }
@@ -72,7 +73,7 @@ class NodeClient::Call {
     if (!request_id.empty()) context_.AddMetadata(rpc::kRequestIdMetadata, request_id);
   }
 
-  std::chrono::system_clock::time_point until() const { return until_; }
+  SteadyTime until() const { return until_; }
   bool cancelled() const { return cancelled_; }
   void Cancel() {
     cancelled_ = true;
@@ -91,7 +92,7 @@ class NodeClient::Call {
 
  private:
   NodeClient* const client_;
-  const std::chrono::system_clock::time_point until_;
+  const SteadyTime until_;
   grpc::ClientContext context_;
   std::atomic<bool> cancelled_ = false;
 };
@@ -108,18 +109,17 @@ Status NodeClient::Connect(const Call& call) {
   constexpr std::chrono::milliseconds kLook{20};
   for (auto state = channel_->GetState(true); state != GRPC_CHANNEL_READY;
        state = channel_->GetState(true)) {
-    const auto now = std::chrono::system_clock::now();
     if (call.cancelled()) {
       return Cancelled("interrupted before the request was sent").With(Outcome::kNotApplied);
     }
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
       return Unavailable("cannot connect to " + address_).With(Outcome::kNotApplied);
     }
-    if (now >= call.until()) {
+    if (SystemClock().SteadyNow() >= call.until()) {
       return DeadlineExceeded("no connection to " + address_ + " in time")
           .With(Outcome::kNotApplied);
     }
-    channel_->WaitForStateChange(state, now + kLook);
+    channel_->WaitForStateChange(state, rpc::DeadlineAfter(kLook));
   }
   return OkStatus();
 }

@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-#include "base/sanitized.h"
+#include "testing/sanitized.h"
 #include "tools/fake_cluster_test_util.h"
 
 namespace cairn::tools {

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <map>
-#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -54,21 +53,19 @@ class Impl final : public GrpcTransport {
   void SetHandler(Handler* handler) override { context_->handler = handler; }
 
   void SetIdentity(const Identity& identity) override {
-    std::lock_guard configure_lock(configure_mutex_);
+    const MutexLock configure_lock(configure_mutex_);
     {
-      std::lock_guard lock(context_->mutex);
-      const Identity& old = context_->identity_now;
+      const MutexLock lock(context_->mutex);
+      const Identity old = std::exchange(context_->identity_now, identity);
       if (old.cluster_id == identity.cluster_id && old.member == identity.member &&
           old.engine == identity.engine && old.address == identity.address) {
-        context_->identity_now = identity;
         return;
       }
-      context_->identity_now = identity;
     }
     context_->AbortCalls();
     std::map<MemberId, std::string> peers;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       peers = peers_;
     }
     ReplaceLinks({});
@@ -76,9 +73,9 @@ class Impl final : public GrpcTransport {
   }
 
   void SetPeers(const std::map<MemberId, std::string>& peers) override {
-    std::lock_guard configure_lock(configure_mutex_);
+    const MutexLock configure_lock(configure_mutex_);
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       peers_ = peers;
     }
     ReplaceLinks(peers);
@@ -87,7 +84,7 @@ class Impl final : public GrpcTransport {
   void Send(GroupId group, std::vector<raft::Message> messages) override {
     std::map<MemberId, std::pair<std::shared_ptr<PeerLink>, std::vector<raft::Message>>> sorted;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       for (raft::Message& message : messages) {
         const auto link = links_.find(message.to);
         if (link == links_.end()) {
@@ -108,7 +105,7 @@ class Impl final : public GrpcTransport {
     const Identity self = context_->identity();
     std::string address;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const auto peer = peers_.find(to);
       if (peer != peers_.end()) address = peer->second;
     }
@@ -161,7 +158,7 @@ class Impl final : public GrpcTransport {
     ReplaceLinks({});
     context_->AbortCalls();
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       for (const auto& [id, unary] : unary_calls_) unary->TryCancel();
     }
     sender_.Stop();
@@ -178,7 +175,7 @@ class Impl final : public GrpcTransport {
     std::vector<std::shared_ptr<PeerLink>> closing;
     std::vector<std::shared_ptr<PeerLink>> opening;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       for (auto it = links_.begin(); it != links_.end();) {
         const auto wanted = peers.find(it->first);
         if (wanted != peers.end() && wanted->second == it->second->address()) {
@@ -207,7 +204,7 @@ class Impl final : public GrpcTransport {
   template <class Call>
   uint64_t BeginUnary(const std::shared_ptr<Call>& call, grpc::ClientContext* client_context) {
     if (!context_->live.Enter()) return 0;
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const uint64_t id = ++last_unary_;
     unary_calls_.emplace(id, std::shared_ptr<grpc::ClientContext>(call, client_context));
     // Shutdown may have cancelled what there was before this one came.
@@ -217,7 +214,7 @@ class Impl final : public GrpcTransport {
   void EndUnary(uint64_t id) {
     const std::shared_ptr<TransportContext> context = context_;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       unary_calls_.erase(id);
     }
     context->live.Leave();
@@ -230,12 +227,12 @@ class Impl final : public GrpcTransport {
 
   // Held for the whole of SetIdentity and SetPeers: a link made for the peers of one call and under
   // the identity from before the other would stay refused.
-  std::mutex configure_mutex_;
-  std::mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
-  std::map<MemberId, std::string> peers_;
-  std::map<MemberId, std::shared_ptr<PeerLink>> links_;
-  std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_;
-  uint64_t last_unary_ = 0;
+  Mutex configure_mutex_;
+  Mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
+  std::map<MemberId, std::string> peers_ CAIRN_GUARDED_BY(mutex_);
+  std::map<MemberId, std::shared_ptr<PeerLink>> links_ CAIRN_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t last_unary_ CAIRN_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace

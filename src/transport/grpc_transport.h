@@ -22,7 +22,7 @@ inline constexpr int kKeepaliveMs = 3000;
 struct GrpcTransportOptions {
   std::string snapshot_directory;          // received snapshots are assembled here
   size_t send_queue_bytes_max = 32 << 20;  // per peer
-  size_t snapshot_chunk_bytes = 256 << 10;
+  size_t snapshot_chunk_bytes = 1 << 20;
   // A snapshot that would leave less than this on the file system is refused.
   uint64_t snapshot_free_bytes_min = 64 << 20;
   FileSystem* file_system = nullptr;  // null: the operating system's; must outlive the transport

@@ -15,13 +15,16 @@ namespace {
 constexpr std::string_view kPartPrefix = "incoming-";
 constexpr std::string_view kReceivedPrefix = "received-";
 constexpr size_t kReadBackBytes = 1 << 20;
-// A crash costs at most this much of a transfer.
-constexpr uint64_t kRecordEveryBytes = 8 << 20;
+// A crash costs a sixteenth of a transfer, within these bounds. To record costs three syncs.
+constexpr uint64_t kRecordEveryBytesMin = 8 << 20;
+constexpr uint64_t kRecordEveryBytesMax = 64 << 20;
+// What is written is given to the disk in such pieces, so that a sync finds little left to do.
+constexpr uint64_t kStartSyncBytes = 4 << 20;
 constexpr size_t kProgressBytes = 16;
 
 std::string KeyName(const SnapshotKey& key) {
   return std::to_string(key.cluster_id) + "-" + ToString(key.group) + "-" + ToString(key.index) +
-         "-" + ToString(key.term) + "-" + std::to_string(key.crc) + "-" +
+         "-" + ToString(key.term) + "-" + std::to_string(key.copy_id) + "-" +
          std::to_string(key.size_bytes);
 }
 
@@ -91,7 +94,7 @@ Status IncomingSnapshot::OpenPart(uint64_t free_bytes_min, const std::function<b
   const std::string path = directory_ + "/" + name_;
   ASSIGN_OR_RETURN(file_, fs_.Open(path, /*create=*/true));
   ASSIGN_OR_RETURN(offset_, VerifiedPrefix(proceed));
-  recorded_ = offset_;
+  recorded_ = started_ = offset_;
   RETURN_IF_ERROR(file_->Truncate(offset_));
   ASSIGN_OR_RETURN(const uint64_t free_bytes, fs_.FreeBytes(directory_));
   const uint64_t missing = key_.size_bytes - offset_;
@@ -151,7 +154,13 @@ Status IncomingSnapshot::Append(uint64_t offset, std::string_view data, uint32_t
   }
   offset_ += data.size();
   prefix_crc_ = Crc32c(data, prefix_crc_);
-  if (offset_ - recorded_ >= kRecordEveryBytes) return Suspend();
+  if (offset_ - started_ >= kStartSyncBytes) {
+    file_->StartSync(started_, offset_ - started_);
+    started_ = offset_;
+  }
+  const uint64_t record_every =
+      std::clamp(key_.size_bytes / 16, kRecordEveryBytesMin, kRecordEveryBytesMax);
+  if (offset_ - recorded_ >= record_every) return Suspend();
   return OkStatus();
 }
 
@@ -169,17 +178,18 @@ Status IncomingSnapshot::Suspend() {
   return OkStatus();
 }
 
-Result<std::string> IncomingSnapshot::Complete(const std::function<bool()>& proceed) {
+Result<std::string> IncomingSnapshot::Complete(uint32_t crc_of_whole,
+                                               const std::function<bool()>& proceed) {
   CHECK(file_ != nullptr && whole()) << offset_ << " of " << key_.size_bytes << " bytes received";
   if (Status synced = file_->Sync(); !synced.ok()) {
     (void)Discard();
     return synced;
   }
   ASSIGN_OR_RETURN(const uint32_t crc, ReadCrc(key_.size_bytes, proceed));
-  if (crc != key_.crc && !CAIRN_PLANTED("snapshot_without_checksum")) {
+  if (crc != crc_of_whole && !CAIRN_PLANTED("snapshot_without_checksum")) {
     RETURN_IF_ERROR(Discard());
     return DataLoss("the received snapshot has CRC32C " + std::to_string(crc) + ", its sender " +
-                    "promised " + std::to_string(key_.crc));
+                    "promised " + std::to_string(crc_of_whole));
   }
   const std::string path =
       directory_ + "/" + std::string(kReceivedPrefix) + KeyName(key_) + ".snapshot";

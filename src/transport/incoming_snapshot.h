@@ -19,7 +19,7 @@ struct SnapshotKey {
   GroupId group;
   LogIndex index;
   Term term;
-  uint32_t crc = 0;  // CRC32C of the whole
+  uint64_t copy_id = 0;
   uint64_t size_bytes = 0;
 };
 
@@ -28,7 +28,7 @@ struct SnapshotKey {
 Status RemoveReceivedSnapshots(FileSystem& fs, const std::string& directory);
 
 // One owner, one thread at a time; at most one in a directory. Its files:
-//   incoming-<cluster>-<group>-<index>-<term>-<crc>-<size>.part            the bytes so far
+//   incoming-<cluster>-<group>-<index>-<term>-<copy>-<size>.part            the bytes so far
 //   incoming-....part.progress   how many of them are durable, and their CRC32C
 //   received-....snapshot        the whole, verified; no longer ours
 class IncomingSnapshot {
@@ -50,11 +50,11 @@ class IncomingSnapshot {
   Status Append(uint64_t offset, std::string_view data, uint32_t crc);
   // Makes what is there durable and records it, for a later Open.
   Status Suspend();
-  // Once whole: syncs, reads the file back and verifies it, gives it its final name, syncs the
-  // directory; returns the path. DATA_LOSS (and the part is deleted, for it cannot be trusted at
-  // any offset) if the bytes are not those that `key` names. `proceed` is called now and then
+  // Once whole: syncs, reads the file back and compares it with the CRC32C of the whole, gives it
+  // its final name, syncs the directory; returns the path. DATA_LOSS (and the part is deleted, for
+  // it cannot be trusted at any offset) if the CRC is another. `proceed` is called now and then
   // during the reading; when it returns false, CANCELLED.
-  Result<std::string> Complete(const std::function<bool()>& proceed);
+  Result<std::string> Complete(uint32_t crc_of_whole, const std::function<bool()>& proceed);
 
  private:
   IncomingSnapshot(FileSystem& fs, std::string directory, const SnapshotKey& key);
@@ -74,6 +74,7 @@ class IncomingSnapshot {
   uint64_t offset_ = 0;
   uint32_t prefix_crc_ = 0;  // of the bytes before offset_
   uint64_t recorded_ = 0;    // offset in the progress file
+  uint64_t started_ = 0;     // before it the part is being written to the disk
 };
 
 }  // namespace cairn::transport

@@ -1,10 +1,10 @@
 // LiveCount: how Shutdown knows that nothing runs any more.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <utility>
+
+#include "base/mutex.h"
 
 namespace cairn::transport {
 
@@ -13,34 +13,34 @@ class LiveCount {
  public:
   // False once closed: the caller must not begin. Else it must Leave once, as its last act.
   bool Enter() {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) return false;
     ++count_;
     return true;
   }
   void Leave() {
-    std::lock_guard lock(mutex_);
-    if (--count_ == 0) changed_.notify_all();
+    const MutexLock lock(mutex_);
+    if (--count_ == 0) changed_.NotifyAll();
   }
   // Lets nothing in from now on. True for the first caller.
   bool Close() {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return !std::exchange(closed_, true);
   }
   bool closed() const {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return closed_;
   }
   void AwaitNone() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return count_ == 0; });
+    MutexLock lock(mutex_);
+    changed_.Wait(lock, [this]() CAIRN_REQUIRES(mutex_) { return count_ == 0; });
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  uint64_t count_ = 0;
-  bool closed_ = false;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  uint64_t count_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace cairn::transport

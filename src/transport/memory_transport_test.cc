@@ -1,4 +1,4 @@
-#include "transport/memory_transport.h"
+#include "testing/memory_transport.h"
 
 #include <gtest/gtest.h>
 

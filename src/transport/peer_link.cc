@@ -91,7 +91,7 @@ void PeerLink::Open() {
   auto stream = std::make_shared<Stream>(shared_from_this());
   std::pair<GroupId, std::vector<raft::Message>> batch;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_ || !context_->live.Enter()) return;
     stream->opened = SystemClock().SteadyNow();
     stream->writing = true;
@@ -106,7 +106,7 @@ void PeerLink::Open() {
 void PeerLink::Close() {
   std::shared_ptr<Stream> stream;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     context_->messages_dropped += queue_.size();
     queue_.clear();
@@ -120,7 +120,7 @@ void PeerLink::Send(GroupId group, std::vector<raft::Message> messages) {
   std::shared_ptr<Stream> idle;
   std::pair<GroupId, std::vector<raft::Message>> batch;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     groups_.insert(group);
     for (raft::Message& message : messages) {
       const size_t cost = MessageCost(message);
@@ -174,7 +174,7 @@ void PeerLink::OnRead(Stream* stream, bool ok) {
   }
   bool release = false;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stream->broken = true;
     release = !stream->writing && !std::exchange(stream->hold_removed, true);
   }
@@ -184,7 +184,7 @@ void PeerLink::OnRead(Stream* stream, bool ok) {
 void PeerLink::OnAccepted(Stream* stream) {
   bool news = false;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stream->accepted = true;
     news = std::exchange(down_logged_, false) || !refusal_logged_.empty();
     refusal_logged_.clear();
@@ -200,7 +200,7 @@ void PeerLink::OnWritten(Stream* stream, bool ok) {
   // memory of the largest messages.
   pb::MessagesRequest().Swap(&stream->request);
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stream->writing = false;
     if (!ok) stream->broken = true;
     if (stream->broken) {
@@ -225,7 +225,7 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
   std::string news;
   SteadyTime delay{0};
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stream_.get() == stream) stream_.reset();
     if (closed_) return;
     context_->messages_dropped += queue_.size();

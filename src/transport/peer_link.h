@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -42,16 +41,16 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   };
 
   // What goes into the next write: messages of one group, up to a bound in bytes.
-  std::pair<GroupId, std::vector<raft::Message>> TakeBatch();
+  std::pair<GroupId, std::vector<raft::Message>> TakeBatch() CAIRN_REQUIRES(mutex_);
   static void Encode(const std::pair<GroupId, std::vector<raft::Message>>& batch,
                      pb::MessagesRequest* request);
   void OnAccepted(Stream* stream);
   void OnRead(Stream* stream, bool ok);
   void OnWritten(Stream* stream, bool ok);
   void OnDone(Stream* stream, const Status& status);
-  // Under the lock. What the log should say of an ended stream; empty: nothing new.
-  std::string NewsOf(const Status& status, bool broke);
-  SteadyTime NextDelay(const Status& status, bool lasted);
+  // What the log should say of an ended stream; empty: nothing new.
+  std::string NewsOf(const Status& status, bool broke) CAIRN_REQUIRES(mutex_);
+  SteadyTime NextDelay(const Status& status, bool lasted) CAIRN_REQUIRES(mutex_);
 
   const std::shared_ptr<TransportContext> context_;
   const Identity self_;
@@ -59,16 +58,16 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   const std::string address_;
   const size_t queue_bytes_max_;
 
-  mutable std::mutex mutex_;  // never held while gRPC or the handler is called
-  std::deque<Queued> queue_;
-  size_t queue_bytes_ = 0;
-  std::set<GroupId> groups_;  // that have sent; told of a break
-  std::shared_ptr<Stream> stream_;
-  bool closed_ = false;
-  int failures_ = 0;  // in a row
-  bool down_logged_ = false;
-  std::string refusal_logged_;
-  SteadyTime last_report_{0};
+  mutable Mutex mutex_;  // never held while gRPC or the handler is called
+  std::deque<Queued> queue_ CAIRN_GUARDED_BY(mutex_);
+  size_t queue_bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
+  std::set<GroupId> groups_ CAIRN_GUARDED_BY(mutex_);  // that have sent; told of a break
+  std::shared_ptr<Stream> stream_ CAIRN_GUARDED_BY(mutex_);
+  bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
+  int failures_ CAIRN_GUARDED_BY(mutex_) = 0;  // in a row
+  bool down_logged_ CAIRN_GUARDED_BY(mutex_) = false;
+  std::string refusal_logged_ CAIRN_GUARDED_BY(mutex_);
+  SteadyTime last_report_ CAIRN_GUARDED_BY(mutex_){0};
 };
 
 }  // namespace cairn::transport

@@ -131,7 +131,7 @@ void FillSnapshotHeader(const SnapshotHeader& header, pb::SnapshotHeader* out) {
   out->set_config(raft::EncodeConfiguration(header.meta.config));
   out->set_config_index(header.meta.config_index.value());
   out->set_size_bytes(header.size_bytes);
-  out->set_crc(header.crc);
+  out->set_copy_id(header.copy_id);
 }
 
 Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header) {
@@ -147,13 +147,13 @@ Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header) {
   out.meta.config = *std::move(config);
   out.meta.config_index = LogIndex(header.config_index());
   out.size_bytes = header.size_bytes();
-  out.crc = header.crc();
+  out.copy_id = header.copy_id();
   return out;
 }
 
 SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id) {
-  return {cluster_id,       header.group, header.meta.index,
-          header.meta.term, header.crc,   header.size_bytes};
+  return {cluster_id,       header.group,   header.meta.index,
+          header.meta.term, header.copy_id, header.size_bytes};
 }
 
 std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address) {

@@ -35,7 +35,7 @@ struct SnapshotHeader {
   GroupId group;
   raft::SnapshotMeta meta;
   uint64_t size_bytes = 0;
-  uint32_t crc = 0;
+  uint64_t copy_id = 0;
 };
 void FillSnapshotHeader(const SnapshotHeader& header, pb::SnapshotHeader* out);
 Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header);

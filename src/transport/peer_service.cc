@@ -1,7 +1,6 @@
 #include "transport/peer_service.h"
 
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -34,7 +33,7 @@ class MessagesCall final
   void Start() { StartRead(&request_); }
 
   void Abort() override {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!done_) server_context_->TryCancel();
   }
 
@@ -61,7 +60,7 @@ class MessagesCall final
 
   void OnDone() override {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       done_ = true;
     }
     context_->EndCall(this);
@@ -100,8 +99,8 @@ class MessagesCall final
   bool greeted_ = false;
   MemberId from_;
   MemberId to_;
-  std::mutex mutex_;
-  bool done_ = false;
+  Mutex mutex_;
+  bool done_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 // Ends exactly once: by the handler's reply, by the caller's leaving, or by Shutdown.
@@ -112,7 +111,7 @@ class JoinCall final : public grpc::ServerUnaryReactor, public ServedCall {
 
   void Reply(const Result<JoinReply>& reply) {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (std::exchange(finished_, true)) return;
       if (reply.ok()) FillJoinReply(*reply, response_);
     }
@@ -125,8 +124,8 @@ class JoinCall final : public grpc::ServerUnaryReactor, public ServedCall {
  private:
   TransportContext* const context_;
   pb::JoinResponse* const response_;
-  std::mutex mutex_;
-  bool finished_ = false;
+  Mutex mutex_;
+  bool finished_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace

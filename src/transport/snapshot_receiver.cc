@@ -25,14 +25,14 @@ SnapshotCall::SnapshotCall(TransportContext* context, SnapshotReceiver* receiver
 
 void SnapshotCall::Start() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     read_ = Progress::kPending;
   }
   StartRead(&request_);
 }
 
 void SnapshotCall::Abort() {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   aborted_ = true;
   if (!done_) server_context_->TryCancel();
 }
@@ -46,14 +46,14 @@ Status SnapshotCall::Admit() {
 }
 
 bool SnapshotCall::over() {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return aborted_ || done_ || server_context_->IsCancelled();
 }
 
 void SnapshotCall::OnReadDone(bool ok) {
   if (!admitted_) {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       read_ = Progress::kIdle;
     }
     // Set first: once begun, the receiver's thread may start the next read at once.
@@ -62,20 +62,20 @@ void SnapshotCall::OnReadDone(bool ok) {
     if (!status.ok()) Finish(ToGrpc(status));
     return;
   }
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   read_ = ok ? Progress::kOk : Progress::kFailed;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void SnapshotCall::OnWriteDone(bool ok) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   write_ = ok ? Progress::kOk : Progress::kFailed;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void SnapshotCall::OnDone() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     done_ = true;
   }
   context_->EndCall(this);
@@ -83,7 +83,7 @@ void SnapshotCall::OnDone() {
 
 bool SnapshotCall::Read(pb::SnapshotRequest* request) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (aborted_) return false;
     read_ = Progress::kPending;
   }
@@ -95,7 +95,7 @@ bool SnapshotCall::Read(pb::SnapshotRequest* request) {
 
 bool SnapshotCall::Write(uint64_t offset, bool complete) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (aborted_) return false;
     write_ = Progress::kPending;
   }
@@ -106,13 +106,13 @@ bool SnapshotCall::Write(uint64_t offset, bool complete) {
 }
 
 bool SnapshotCall::Await(Progress* progress) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   const auto finished = [progress] { return *progress != Progress::kPending; };
-  if (!changed_.wait_for(lock, kSilenceMax, finished)) {
+  if (!changed_.WaitFor(lock, kSilenceMax, finished)) {
     aborted_ = true;
     server_context_->TryCancel();
     // The operation belongs to gRPC until it has come back, and cancelled it comes back soon.
-    changed_.wait(lock, finished);
+    changed_.Wait(lock, finished);
   }
   const bool ok = *progress == Progress::kOk && !aborted_;
   *progress = Progress::kIdle;
@@ -139,7 +139,7 @@ void SnapshotReceiver::Join() {
 
 Status SnapshotReceiver::Begin(SnapshotCall* call, MemberId from, uint64_t cluster_id,
                                SnapshotHeader header) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (running_ != nullptr) {
     if (running_from_ == from) running_->Abort();
     return Unavailable("a snapshot from member " + ToString(running_from_) + " is being received");
@@ -151,7 +151,7 @@ Status SnapshotReceiver::Begin(SnapshotCall* call, MemberId from, uint64_t clust
   thread_ = std::thread([this, call, from, cluster_id, moved = std::move(header)] {
     const Status status = Receive(call, from, cluster_id, moved);
     {
-      std::lock_guard running_lock(mutex_);
+      const MutexLock running_lock(mutex_);
       running_ = nullptr;
     }
     if (!status.ok()) {
@@ -173,9 +173,10 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
                                           free_bytes_min_, [call] { return !call->over(); }));
   LOG_INFO("receiving snapshot member={} index={} bytes={} resumed_at={}", from.value(),
            header.meta.index.value(), header.size_bytes, incoming->offset());
-  if (Status received = ReceiveChunks(call, incoming.get()); !received.ok()) {
+  const Result<uint32_t> crc_of_whole = ReceiveChunks(call, incoming.get());
+  if (!crc_of_whole.ok()) {
     if (Status kept = incoming->Suspend(); !kept.ok()) return kept;
-    return received;
+    return crc_of_whole.status();
   }
   SteadyTime told = SystemClock().SteadyNow();
   const SteadyTime given_up =
@@ -187,7 +188,7 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
     told = now;
     return call->Write(incoming->offset(), /*complete=*/false);
   };
-  ASSIGN_OR_RETURN(const std::string path, incoming->Complete(proceed));
+  ASSIGN_OR_RETURN(const std::string path, incoming->Complete(*crc_of_whole, proceed));
   LOG_INFO("snapshot received member={} index={}", from.value(), header.meta.index.value());
   RETURN_IF_ERROR(
       context_->handler->OnSnapshotReceived(header.group, from, header.meta, path, proceed));
@@ -197,7 +198,8 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
   return OkStatus();
 }
 
-Status SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming) {
+// Gives the CRC32C of the whole, as the sender says.
+Result<uint32_t> SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming) {
   if (!call->Write(incoming->offset(), /*complete=*/false)) {
     return Cancelled("the sender ended the stream");
   }
@@ -209,7 +211,9 @@ Status SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* inc
       return Cancelled("the stream broke off");
     }
   }
-  return OkStatus();
+  if (!call->Read(&chunk)) return Cancelled("the stream broke off");
+  if (!chunk.has_crc_of_whole()) return InvalidArgument("a chunk behind the end of the snapshot");
+  return chunk.crc_of_whole();
 }
 
 }  // namespace cairn::transport

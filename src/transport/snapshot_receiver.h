@@ -1,14 +1,13 @@
 // The receiving end of a snapshot stream.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "base/clock.h"
 #include "base/file_system.h"
+#include "base/mutex.h"
 #include "transport/incoming_snapshot.h"
 #include "transport/peer_protocol.h"
 #include "transport/transport_context.h"
@@ -53,12 +52,12 @@ class SnapshotCall final
   pb::SnapshotResponse response_;
   bool admitted_ = false;  // read and written by reactions and, once set, by nobody else
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Progress read_ = Progress::kIdle;
-  Progress write_ = Progress::kIdle;
-  bool aborted_ = false;
-  bool done_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  Progress read_ CAIRN_GUARDED_BY(mutex_) = Progress::kIdle;
+  Progress write_ CAIRN_GUARDED_BY(mutex_) = Progress::kIdle;
+  bool aborted_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool done_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 // Receives one snapshot at a time, on a thread of its own. Thread-safe, but for Join.
@@ -78,16 +77,16 @@ class SnapshotReceiver {
  private:
   Status Receive(SnapshotCall* call, MemberId from, uint64_t cluster_id,
                  const SnapshotHeader& header);
-  Status ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming);
+  Result<uint32_t> ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming);
 
   TransportContext* const context_;
   FileSystem& fs_;
   const std::string directory_;
   const uint64_t free_bytes_min_;
 
-  std::mutex mutex_;
-  SnapshotCall* running_ = nullptr;
-  MemberId running_from_;
+  Mutex mutex_;
+  SnapshotCall* running_ CAIRN_GUARDED_BY(mutex_) = nullptr;
+  MemberId running_from_ CAIRN_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kTransfersMax = 2;
 // Chunks sent and not yet answered: bounds the memory of a transfer on both sides.
-constexpr uint64_t kWindowChunks = 8;
+constexpr uint64_t kWindowChunks = 4;
 // A transfer that gets nothing done for so long is given up.
 constexpr std::chrono::seconds kSilenceMax{30};
 constexpr std::chrono::seconds kWatchEvery{1};
@@ -60,7 +60,7 @@ void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
   transfer->source = std::move(source);
   transfer->done = std::move(done);
   transfer->Progressed();
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (running_.contains(to) || running_.size() >= kTransfersMax) {
     context_->tasks.Post([transfer] {
       transfer->done(Unavailable("another snapshot is being sent to member " +
@@ -74,7 +74,7 @@ void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
     const Status status = Run(transfer.get());
     {
       // Before `done`, which may want to send the next one.
-      std::lock_guard running_lock(mutex_);
+      const MutexLock running_lock(mutex_);
       running_.erase(transfer->to);
       ended_.push_back(transfer);
     }
@@ -104,7 +104,7 @@ void SnapshotSender::Watch(const std::shared_ptr<Transfer>& transfer) {
 void SnapshotSender::Reap() {
   std::vector<std::shared_ptr<Transfer>> exited;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto first = std::partition(ended_.begin(), ended_.end(),
                                       [](const auto& transfer) { return !transfer->exited; });
     exited.assign(first, ended_.end());
@@ -116,7 +116,7 @@ void SnapshotSender::Reap() {
 void SnapshotSender::Stop() {
   std::vector<std::shared_ptr<Transfer>> running;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [to, transfer] : running_) running.push_back(transfer);
   }
   for (const auto& transfer : running) transfer->context.TryCancel();
@@ -147,7 +147,7 @@ Status SnapshotSender::Stream(
   const uint64_t size = transfer->source->size_bytes();
   pb::SnapshotRequest request;
   FillHello(transfer->self, transfer->to, request.mutable_hello());
-  FillSnapshotHeader({transfer->group, transfer->source->meta(), size, transfer->source->crc()},
+  FillSnapshotHeader({transfer->group, transfer->source->meta(), size, transfer->source->copy_id()},
                      request.mutable_header());
   pb::SnapshotResponse response;
   transfer->silence_max_s =
@@ -161,6 +161,7 @@ Status SnapshotSender::Stream(
   const uint64_t window = kWindowChunks * chunk_bytes_;
   LOG_INFO("sending snapshot member={} index={} bytes={} from={}", transfer->to.value(),
            transfer->source->meta().index.value(), size, sent);
+  bool told_crc = false;
   while (!response.complete()) {
     while (sent < size && sent - response.offset() < window) {
       const auto want = static_cast<size_t>(std::min<uint64_t>(chunk_bytes_, size - sent));
@@ -171,6 +172,12 @@ Status SnapshotSender::Stream(
       request.set_data(std::move(data));
       if (!stream->Write(request)) return transfer->Over();
       sent += want;
+    }
+    if (sent == size && !std::exchange(told_crc, true)) {
+      ASSIGN_OR_RETURN(const uint32_t crc_of_whole, transfer->source->Crc());
+      request.Clear();
+      request.set_crc_of_whole(crc_of_whole);
+      if (!stream->Write(request)) return transfer->Over();
     }
     if (!stream->Read(&response)) return transfer->Over();
     transfer->Progressed();

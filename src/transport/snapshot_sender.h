@@ -5,11 +5,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "transport/peer_protocol.h"
 #include "transport/transport_context.h"
 
@@ -40,9 +40,9 @@ class SnapshotSender {
 
   const std::shared_ptr<TransportContext> context_;
   const size_t chunk_bytes_;
-  std::mutex mutex_;
-  std::map<MemberId, std::shared_ptr<Transfer>> running_;
-  std::vector<std::shared_ptr<Transfer>> ended_;
+  Mutex mutex_;
+  std::map<MemberId, std::shared_ptr<Transfer>> running_ CAIRN_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Transfer>> ended_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::transport

@@ -7,7 +7,7 @@
 #include <future>
 
 #include "base/file_system.h"
-#include "base/sanitized.h"
+#include "testing/sanitized.h"
 #include "transport/grpc_node_test_util.h"
 #include "transport/grpc_transport.h"
 #include "transport/incoming_snapshot.h"
@@ -45,7 +45,8 @@ class MeasuredSource final : public SnapshotSource {
   explicit MeasuredSource(std::shared_ptr<PatternSource> source) : source_(std::move(source)) {}
   const raft::SnapshotMeta& meta() const override { return source_->meta(); }
   uint64_t size_bytes() const override { return source_->size_bytes(); }
-  uint32_t crc() const override { return source_->crc(); }
+  uint64_t copy_id() const override { return source_->copy_id(); }
+  Result<uint32_t> Crc() override { return source_->Crc(); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
     most = std::max(most.load(), HeapBytes());
     return source_->Read(offset, size);
@@ -69,7 +70,7 @@ TEST(SnapshotStream, FiftyMegabytesPassInBoundedMemory) {
   const auto [meta, path] = b.handler.snapshots()[0];
   EXPECT_EQ(meta, source->meta());
   EXPECT_EQ(std::filesystem::file_size(path), bytes);
-  EXPECT_EQ(CrcOfFile(path), source->crc());
+  EXPECT_EQ(CrcOfFile(path), pattern->crc());
   EXPECT_EQ(b.directory().FileEndingIn(".part"), "");
   EXPECT_EQ(b.directory().FileEndingIn(".progress"), "");
   // Both ends live in this process.
@@ -193,7 +194,8 @@ class AnsweredSource final : public SnapshotSource {
  public:
   const raft::SnapshotMeta& meta() const override { return source_.meta(); }
   uint64_t size_bytes() const override { return source_.size_bytes(); }
-  uint32_t crc() const override { return source_.crc(); }
+  uint64_t copy_id() const override { return source_.copy_id(); }
+  Result<uint32_t> Crc() override { return source_.Crc(); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
     return source_.Read(offset, size);
   }
@@ -278,7 +280,7 @@ grpc::Status SendOneChunk(const TestNode& from, const TestNode& to, const Patter
   const auto stream = stub->Snapshot(&context);
   pb::SnapshotRequest header;
   FillHello(from.identity, MemberId(2), header.mutable_hello());
-  FillSnapshotHeader({kGroup, source.meta(), source.size_bytes(), source.crc()},
+  FillSnapshotHeader({kGroup, source.meta(), source.size_bytes(), source.copy_id()},
                      header.mutable_header());
   stream->Write(header);
   pb::SnapshotResponse response;
@@ -299,7 +301,7 @@ TEST(SnapshotStream, ASecondOfferOfTheSameSenderReplacesItsDeadTransfer) {
   const auto silent = stub->Snapshot(&context);
   pb::SnapshotRequest header;
   FillHello(a.identity, MemberId(2), header.mutable_hello());
-  FillSnapshotHeader({kGroup, source->meta(), source->size_bytes(), source->crc()},
+  FillSnapshotHeader({kGroup, source->meta(), source->size_bytes(), source->copy_id()},
                      header.mutable_header());
   silent->Write(header);
   pb::SnapshotResponse response;
@@ -435,7 +437,7 @@ TEST(IncomingSnapshot, AByteThatRottedOnTheDiskFailsTheWholeAndDeletesIt) {
   const std::string data = *source.Read(0, 5000);
   ASSERT_TRUE((*incoming)->Append(0, data, Crc32c(data)).ok());
   FlipByte(directory.FileEndingIn(".part"), 4000);
-  const auto path = (*incoming)->Complete([] { return true; });
+  const auto path = (*incoming)->Complete(source.crc(), [] { return true; });
   EXPECT_EQ(path.status().code(), StatusCode::kDataLoss);
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
 }

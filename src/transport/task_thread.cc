@@ -11,24 +11,24 @@ bool TaskThread::PostAfter(SteadyTime delay, std::function<void()> task) {
 }
 
 bool TaskThread::Add(SteadyTime due, std::function<void()> task) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (stopping_) return false;
   tasks_.emplace(std::pair(due, next_sequence_++), std::move(task));
-  changed_.notify_one();
+  changed_.NotifyOne();
   return true;
 }
 
 void TaskThread::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
-    changed_.notify_one();
+    changed_.NotifyOne();
   }
   if (thread_.joinable()) thread_.join();
 }
 
 void TaskThread::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     const SteadyTime now = SystemClock().SteadyNow();
     const auto first = tasks_.begin();
@@ -36,19 +36,19 @@ void TaskThread::Run() {
     if (immediate || (!stopping_ && first != tasks_.end() && first->first.first <= now)) {
       std::function<void()> task = std::move(first->second);
       tasks_.erase(first);
-      lock.unlock();
+      lock.Unlock();
       task();
       task = nullptr;  // what it captured may lock
-      lock.lock();
+      lock.Lock();
     } else if (stopping_) {
       // Dropped outside the lock, for the same reason.
       auto dropped = std::move(tasks_);
-      lock.unlock();
+      lock.Unlock();
       return;
     } else if (first != tasks_.end()) {
-      changed_.wait_for(lock, first->first.first - now);
+      changed_.WaitFor(lock, first->first.first - now);
     } else {
-      changed_.wait(lock);
+      changed_.Wait(lock);
     }
   }
 }

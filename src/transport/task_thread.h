@@ -1,15 +1,14 @@
 // TaskThread: a thread that runs what it is given, now or after a delay.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 
 namespace cairn::transport {
 
@@ -32,12 +31,12 @@ class TaskThread {
   bool Add(SteadyTime due, std::function<void()> task);
   void Run();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  Mutex mutex_;
+  CondVar changed_;
   // Key: when due (zero: at once), then the order of arrival.
-  std::map<std::pair<SteadyTime, uint64_t>, std::function<void()>> tasks_;
-  uint64_t next_sequence_ = 0;
-  bool stopping_ = false;
+  std::map<std::pair<SteadyTime, uint64_t>, std::function<void()>> tasks_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t next_sequence_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -78,7 +78,10 @@ class SnapshotSource {
   virtual ~SnapshotSource() = default;
   virtual const raft::SnapshotMeta& meta() const = 0;
   virtual uint64_t size_bytes() const = 0;
-  virtual uint32_t crc() const = 0;
+  // Tells the copies of the same state apart.
+  virtual uint64_t copy_id() const = 0;
+  // CRC32C of the whole. It may have to wait for the end of the copy, as Read for its bytes.
+  virtual Result<uint32_t> Crc() = 0;
   virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
   // The receiver has answered: it is at work, also when it has all and looks through it. Called on
   // the thread that reads.

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -33,7 +32,7 @@ struct TransportContext {
   std::atomic<uint64_t> messages_dropped{0};
 
   Identity identity() const {
-    std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     return identity_now;
   }
 
@@ -41,7 +40,7 @@ struct TransportContext {
   bool BeginCall(std::shared_ptr<ServedCall> call) {
     if (!live.Enter()) return false;
     {
-      std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       calls.emplace(call.get(), call);
     }
     // Shutdown may have ended what there was before this one came.
@@ -52,7 +51,7 @@ struct TransportContext {
   void EndCall(ServedCall* call) {
     std::shared_ptr<ServedCall> last;
     {
-      std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       auto it = calls.find(call);
       last = std::move(it->second);
       calls.erase(it);
@@ -62,22 +61,22 @@ struct TransportContext {
   // Whether a refusal with this reason is to be logged: callers ask again and again.
   bool IsNews(const std::string& refusal) {
     constexpr size_t kRefusalsMax = 64;
-    std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     return refusals.size() < kRefusalsMax && refusals.insert(refusal).second;
   }
   void AbortCalls() {
     std::vector<std::shared_ptr<ServedCall>> all;
     {
-      std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       for (const auto& [key, call] : calls) all.push_back(call);
     }
     for (const auto& call : all) call->Abort();
   }
 
-  mutable std::mutex mutex;
-  Identity identity_now;
-  std::map<ServedCall*, std::shared_ptr<ServedCall>> calls;
-  std::set<std::string> refusals;
+  mutable Mutex mutex;
+  Identity identity_now CAIRN_GUARDED_BY(mutex);
+  std::map<ServedCall*, std::shared_ptr<ServedCall>> calls CAIRN_GUARDED_BY(mutex);
+  std::set<std::string> refusals CAIRN_GUARDED_BY(mutex);
 };
 
 }  // namespace cairn::transport

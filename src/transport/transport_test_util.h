@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
-#include "base/sanitized.h"
+#include "testing/sanitized.h"
 #include "transport/transport.h"
 
 namespace cairn::transport {
@@ -186,7 +186,9 @@ class PatternSource final : public SnapshotSource {
   }
   const raft::SnapshotMeta& meta() const override { return meta_; }
   uint64_t size_bytes() const override { return size_; }
-  uint32_t crc() const override { return crc_; }
+  uint64_t copy_id() const override { return crc_; }
+  Result<uint32_t> Crc() override { return crc_; }
+  uint32_t crc() const { return crc_; }
   Result<std::string> Read(uint64_t offset, size_t size) override {
     ++reads;
     if (first_read == ~0ull) first_read = offset;

@@ -1,4 +1,4 @@
-// cairn-check-history: judges history files by the checkers of src/history. One line a verdict, as
+// cairn-check-history: judges history files by the checkers of testing/history. One line a verdict, as
 // JSON; exit status 0: all valid, 1: one is not, 3: one is unknown (and none invalid).
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -8,9 +8,9 @@
 #include <map>
 #include <sstream>
 
-#include "history/linearizability.h"
-#include "history/tallies.h"
-#include "history/transactions.h"
+#include "testing/history/linearizability.h"
+#include "testing/history/tallies.h"
+#include "testing/history/transactions.h"
 
 namespace cairn::cluster_test {
 namespace {

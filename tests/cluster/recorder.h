@@ -7,7 +7,7 @@
 #include <mutex>
 #include <string>
 
-#include "history/event.h"
+#include "testing/history/event.h"
 
 namespace cairn::cluster_test {
 

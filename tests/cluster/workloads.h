@@ -1,4 +1,4 @@
-// Workloads: what the load asks of a cluster, each a history for a checker of src/history.
+// Workloads: what the load asks of a cluster, each a history for a checker of testing/history.
 #pragma once
 
 #include <cairn/client.h>

@@ -120,6 +120,9 @@ class ForwardingFileSystem : public FileSystem {
   Status Rename(const std::string& from, const std::string& to) override {
     return fs_.Rename(from, to);
   }
+  Status CopyMode(const std::string& from, const std::string& to) override {
+    return fs_.CopyMode(from, to);
+  }
   Status Remove(const std::string& path) override { return fs_.Remove(path); }
   Status SyncDirectory(const std::string& directory) override {
     return fs_.SyncDirectory(directory);

@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <set>
 
-#include "base/sanitized.h"
 #include "state_machine/sqlite/file_system_vfs.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/replicas_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::state_machine {
 namespace {

@@ -116,6 +116,11 @@ void ReadConnection::Interrupt() {
   if (db_ != nullptr) sqlite3_interrupt(db_);
 }
 
+bool ReadConnection::is_open() {
+  const std::lock_guard lock(handle_mutex_);
+  return db_ != nullptr;
+}
+
 // ---- Transactions -------------------------------------------------------------------------------
 
 Status ReadConnection::Run(const char* sql) {
@@ -233,6 +238,10 @@ Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started
     case ViewEnd::kDrained:
       return Unavailable("the database is being replaced by a snapshot; open another view");
     case ViewEnd::kTooOld: return Aborted("the view was held open too long; open another one");
+    case ViewEnd::kWalTooLarge:
+      return Aborted(
+          "the view was ended: reads that overlapped have kept the write-ahead log from being "
+          "emptied until it was too large; ask again, for less at a time (LIMIT, a range of keys)");
   }
   const SteadyTime now = clock_.SteadyNow();
   if (now - opened > limits.age_max) {

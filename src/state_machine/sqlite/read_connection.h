@@ -46,7 +46,7 @@ class StatementCache {
 };
 
 // Why a view ended before its owner gave it back.
-enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld };
+enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld, kWalTooLarge };
 
 // Locking: `mutex` is held by whoever lets SQLite work on the handle, opens or closes it. It is
 // never held while a sink is called, so that nobody waits for a slow client. `end` may be set at
@@ -64,6 +64,8 @@ class ReadConnection {
 
   // Makes SQLite return soon from what it is doing, if it is doing anything. Needs no lock.
   void Interrupt();
+  // Whether there is a handle, which may hold the WAL back. Needs no lock.
+  bool is_open();
 
   // ---- with `mutex` held ----
   Status Begin();

@@ -1,9 +1,11 @@
 #include "state_machine/sqlite/read_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
 #include "state_machine/sqlite/read_connection.h"
+#include "state_machine/sqlite/wal_bound.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -120,6 +122,7 @@ int ReadPool::in_use() const {
 
 Result<ReadConnection*> ReadPool::Take(SteadyTime timeout) {
   std::unique_lock lock(mutex_);
+  if (held_) changed_.wait_for(lock, std::min(timeout, kViewHoldMax), [this] { return !held_; });
   const auto available = [this] {
     return !drained_ &&
            (!free_.empty() || connections_.size() < static_cast<size_t>(options_.readers_max));
@@ -165,6 +168,7 @@ void ReadPool::DrainAndClose() {
     // comes later waits for Reopen.
     const std::lock_guard lock(mutex_);
     drained_ = true;
+    held_ = false;
     for (const auto& connection : connections_) {
       all.push_back(connection.get());
       connection->end.store(ViewEnd::kDrained, std::memory_order_release);
@@ -185,15 +189,34 @@ void ReadPool::Reopen() {
   changed_.notify_all();
 }
 
-void ReadPool::EndViewsOlderThan(SteadyTime age_max) {
+void ReadPool::HoldNewViews(bool hold) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(held_, hold) == hold) return;
+  }
+  if (!hold) changed_.notify_all();
+}
+
+int ReadPool::holding_wal() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int>(std::count_if(
+      connections_.begin(), connections_.end(),
+      [](const auto& connection) { return connection->in_use && connection->is_open(); }));
+}
+
+void ReadPool::EndViewsOlderThan(SteadyTime age_max) { EndViews(age_max, ViewEnd::kTooOld); }
+
+void ReadPool::EndViewsForWal() { EndViews(SteadyTime::min(), ViewEnd::kWalTooLarge); }
+
+void ReadPool::EndViews(SteadyTime age_min, ViewEnd why) {
   std::vector<ReadConnection*> old;
   {
     const std::lock_guard lock(mutex_);
     const SteadyTime now = clock_.SteadyNow();
     for (const auto& connection : connections_) {
-      if (!connection->in_use || now - connection->opened <= age_max) continue;
+      if (!connection->in_use || now - connection->opened <= age_min) continue;
       if (connection->end.load(std::memory_order_acquire) != ViewEnd::kNone) continue;
-      connection->end.store(ViewEnd::kTooOld, std::memory_order_release);
+      connection->end.store(why, std::memory_order_release);
       connection->Interrupt();
       old.push_back(connection.get());
     }
@@ -204,7 +227,7 @@ void ReadPool::EndViewsOlderThan(SteadyTime age_max) {
     const std::unique_lock lock(connection->mutex, std::try_to_lock);
     if (!lock.owns_lock()) continue;
     // The owner may have given it back meanwhile, and another one taken it.
-    if (connection->end.load(std::memory_order_acquire) == ViewEnd::kTooOld) connection->Close();
+    if (connection->end.load(std::memory_order_acquire) == why) connection->Close();
   }
 }
 

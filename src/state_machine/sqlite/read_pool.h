@@ -1,8 +1,9 @@
 // ReadPool: read-only connections to the SQLite file, beside the writer's.
 //
-// In WAL mode a reader blocks nobody and sees one state for as long as its transaction lasts; but
-// it keeps the WAL from being reset, so its age is bounded. The pool knows nothing of what the file
-// means: the composition root says how to find the applied index.
+// In WAL mode a reader blocks nobody and sees one state for as long as its transaction lasts. But
+// a reader keeps the WAL from beginning anew, so its age is bounded, and it is ended when the WAL
+// grows too large (wal_bound.h). The pool knows nothing of what the file means: the composition
+// root says how to find the applied index.
 #pragma once
 
 #include <sqlite3.h>
@@ -35,6 +36,7 @@ struct ReadPoolOptions {
 };
 
 class ReadConnection;
+enum class ViewEnd : uint8_t;
 
 // One read transaction: everything it answers is of one state. One thread at a time. Destroying it
 // gives the connection back; it must not outlive the pool.
@@ -51,7 +53,8 @@ class ReadTransaction {
   //   INVALID_ARGUMENT    malformed, of more than one statement, writing, wrong parameters
   //   PERMISSION_DENIED   what clients may not read, ATTACH, load_extension, other PRAGMAs
   //   RESOURCE_EXHAUSTED  a value or row of more than 16 MiB
-  //   ABORTED             the view is older than limits.age_max
+  //   ABORTED             the view is older than limits.age_max, or has kept the WAL from beginning
+  //                       anew for too long
   //   CANCELLED, DEADLINE_EXCEEDED   as `limits` says
   //   UNAVAILABLE         the pool was drained: open another view
   // Any status of the sink ends the query and is returned as it is.
@@ -93,23 +96,33 @@ class ReadPool {
   void Reopen();
 
   // Ends the transactions of views that are older than `age_max`, running or idle; their next (or
-  // running) query gets ABORTED. To be called before a checkpoint: an idle view pins the WAL as
-  // well.
+  // running) query gets ABORTED. To be called before a checkpoint: an idle view holds the WAL back
+  // as well.
   void EndViewsOlderThan(SteadyTime age_max);
+  // The same for all views, since the WAL is too large.
+  void EndViewsForWal();
+
+  // While it is true, Open waits before it begins: until it is false, for kViewHoldMax at most.
+  void HoldNewViews(bool hold);
 
   // Connections that are in use now.
   int in_use() const;
+  // Of these, those that still hold the WAL back. A view that was ended is in use until its owner
+  // gives it back.
+  int holding_wal() const;
 
  private:
   friend class ReadTransaction;
   Result<ReadConnection*> Take(SteadyTime timeout);
   void GiveBack(ReadConnection* connection);
+  void EndViews(SteadyTime age_min, ViewEnd why);
 
   const ReadPoolOptions options_;
   Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // a connection got free, or the pool was reopened
   bool drained_ = false;
+  bool held_ = false;
   std::vector<std::unique_ptr<ReadConnection>> connections_;  // readers_max at most; never shrinks
   std::vector<ReadConnection*> free_;                         // used as a stack: the warm one first
 };

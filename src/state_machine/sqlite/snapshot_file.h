@@ -1,20 +1,24 @@
 // SnapshotStore: makes consistent copies of the live database for peers that are behind the log.
 //
-// The copy is made page by page, from a read transaction, so writes go on meanwhile, and memory
-// stays at two page caches however large the file is. VACUUM INTO would be shorter to write and
-// make smaller files, but it renumbers the rowids of tables without an INTEGER PRIMARY KEY: the
-// replica installed from such a copy would give later rows other rowids than its peers.
+// The copy is made of the bytes of one state (PinnedDatabase), so writes go on meanwhile, and
+// memory stays at some MiB however large the file is. VACUUM INTO would make smaller files, but it
+// renumbers the rowids of tables without an INTEGER PRIMARY KEY: the replica installed from such a
+// copy would give later rows other rowids than its peers.
+//
+// A copy may be read while it is made, so that it can be sent meanwhile. It is made at the speed of
+// the disk, not of the slowest receiver: the state that it is of keeps the WAL from beginning anew.
 #pragma once
 
 #include <sqlite3.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/file_system.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "raft/types.h"
 #include "state_machine/state_machine.h"
@@ -31,8 +35,7 @@ struct SnapshotStoreOptions {
   ReadSnapshotMeta read_meta;
   // Left free on the file system; a copy that would not leave this is refused.
   uint64_t free_bytes_reserve = 64 << 20;
-  size_t cache_bytes = 4 << 20;  // page cache on either side of the copy
-  size_t step_bytes = 1 << 20;   // copied between two looks at Stop
+  size_t step_bytes = 1 << 20;  // copied between two looks at Stop
 };
 
 // Most that one SnapshotReader::Read gives.
@@ -45,36 +48,43 @@ class SnapshotStore {
  public:
   // Removes copies and half-made copies of earlier runs.
   static Result<std::unique_ptr<SnapshotStore>> Open(FileSystem& fs, SnapshotStoreOptions options);
-  // Removes the kept copy. Readers may outlive the store; the last one of a copy removes its file.
+  // Stops, and removes the kept copy. Readers may outlive the store; the last one of a copy removes
+  // its file.
   ~SnapshotStore();
 
   // The kept copy if its index is at or past `index_min`, else a new one as of now (which then is
-  // kept). Long; one copy is made at a time, others wait and share it. RESOURCE_EXHAUSTED without
-  // the space, CANCELLED after Stop, FAILED_PRECONDITION if the database has not reached
-  // `index_min`.
+  // kept), of which nothing is made before SnapshotReader::Complete is called. RESOURCE_EXHAUSTED
+  // without the space, CANCELLED after Stop, FAILED_PRECONDITION if the database has not reached
+  // `index_min`, UNAVAILABLE while another copy is being made.
   Result<std::shared_ptr<SnapshotReader>> Acquire(LogIndex index_min);
 
   // Gives the disk space of the kept copy back once no reader uses it.
   void DropKept();
 
-  // Ends a copy being made, and all later ones until Resume, with CANCELLED.
-  void Stop() { stopped_.store(true, std::memory_order_relaxed); }
-  void Resume() { stopped_.store(false, std::memory_order_relaxed); }
+  // Ends the copy that is being made: whoever reads it gets CANCELLED, as Acquire does until
+  // Resume. On return the store does not hold the database open.
+  void Stop();
+  void Resume();
+
+  // Bytes of the database that is being copied, which keeps the WAL from beginning anew; else 0.
+  uint64_t copying_bytes() const { return *pinned_bytes_; }
+  // Ends the copy that is being made, soon: whoever reads it gets ABORTED. Waits for nobody.
+  void GiveUpCopy();
 
  private:
   SnapshotStore(FileSystem& fs, SnapshotStoreOptions options);
-  Result<std::shared_ptr<SnapshotCopy>> Make(LogIndex index_min);
-  Result<std::shared_ptr<SnapshotCopy>> MakeAt(const std::string& path, LogIndex index_min);
-  Status CheckSpace(sqlite3* source);
-  Status CopyPages(sqlite3* source, const std::string& to);
+  Result<std::shared_ptr<SnapshotCopy>> Begin(LogIndex index_min) CAIRN_REQUIRES(mutex_);
+  Status CheckSpace(uint64_t needed);
 
   FileSystem& fs_;
   const SnapshotStoreOptions options_;
-  std::atomic<bool> stopped_{false};
-  std::mutex making_;  // held while a copy is made
-  uint64_t made_ = 0;  // guarded by making_; keeps the names of copies apart
-  std::mutex kept_mutex_;
-  std::shared_ptr<SnapshotCopy> kept_;
+  const std::shared_ptr<std::atomic<uint64_t>> pinned_bytes_ =
+      std::make_shared<std::atomic<uint64_t>>(0);
+  Mutex mutex_;
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
+  uint64_t made_ CAIRN_GUARDED_BY(mutex_) = 0;  // keeps the names of copies apart
+  std::shared_ptr<SnapshotCopy> kept_ CAIRN_GUARDED_BY(mutex_);
+  std::weak_ptr<SnapshotCopy> last_ CAIRN_GUARDED_BY(mutex_);  // perhaps being made
 };
 
 }  // namespace cairn::state_machine

@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "base/crc32c.h"
-#include "base/sanitized.h"
 #include "state_machine/sqlite/database_test_util.h"
+#include "testing/sanitized.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -39,7 +39,13 @@ class SnapshotFileTest : public testing::Test {
   static std::shared_ptr<SnapshotReader> MustAcquire(SnapshotStore& store, uint64_t index_min) {
     Result<std::shared_ptr<SnapshotReader>> reader = store.Acquire(LogIndex(index_min));
     EXPECT_TRUE(reader.ok()) << reader.status();
-    return reader.ok() ? std::move(reader).value() : nullptr;
+    if (!reader.ok()) return nullptr;
+    const Status made = Make(**reader);
+    EXPECT_TRUE(made.ok()) << made;
+    return std::move(reader).value();
+  }
+  static Status Make(SnapshotReader& reader) {
+    return reader.Complete([] { return true; });
   }
   // Puts what a reader gives into a file of its own, as a peer would, and returns its path.
   std::string Receive(SnapshotReader& reader, size_t chunk = 4096 * 3 + 7) {
@@ -54,7 +60,7 @@ class SnapshotFileTest : public testing::Test {
       all += *piece;
     }
     EXPECT_EQ(all.size(), reader.size_bytes());
-    EXPECT_EQ(Crc32c(all), reader.crc());
+    EXPECT_EQ(Crc32c(all), reader.Crc().value());
     out << all;
     return path;
   }
@@ -237,21 +243,119 @@ TEST_F(SnapshotFileTest, WithoutSpaceNothingIsWritten) {
   EXPECT_TRUE(Files().empty());
 }
 
-TEST_F(SnapshotFileTest, AFailedSyncIsNoSnapshot) {
-  class BadDisk final : public ForwardingFileSystem {
+// The disk fills, or fails, while a copy is made: its readers hear of it, and its space is free
+// again.
+TEST_F(SnapshotFileTest, AWriteThatFailsEndsTheCopyAndItsFileGoesWithIt) {
+  class FullFile final : public File {
    public:
-    Status SyncDirectory(const std::string& directory) override {
-      if (fail) return Internal("fsync: Input/output error");
-      return ForwardingFileSystem::SyncDirectory(directory);
+    Result<std::string> ReadAt(uint64_t, size_t) const override { return std::string(); }
+    Status WriteAt(uint64_t, std::string_view) override { return ResourceExhausted("no space"); }
+    Status Sync() override { return OkStatus(); }
+    Status Truncate(uint64_t) override { return OkStatus(); }
+    Result<uint64_t> Size() const override { return uint64_t{0}; }
+  };
+  class FullDisk final : public ForwardingFileSystem {
+   public:
+    Result<std::unique_ptr<File>> Open(const std::string& path, bool create) override {
+      if (!full) return ForwardingFileSystem::Open(path, create);
+      RETURN_IF_ERROR(ForwardingFileSystem::Open(path, create).status());
+      return std::unique_ptr<File>(std::make_unique<FullFile>());
     }
-    bool fail = false;
+    bool full = true;
   } disk;
   const auto store = SnapshotStore::Open(disk, Options());
   ASSERT_TRUE(store.ok());
-  disk.fail = true;
-  EXPECT_EQ((*store)->Acquire(LogIndex(0)).status().code(), StatusCode::kInternal);
-  disk.fail = false;
-  EXPECT_TRUE((*store)->Acquire(LogIndex(0)).ok());
+  auto reader = (*store)->Acquire(LogIndex(0));
+  ASSERT_TRUE(reader.ok());
+  EXPECT_EQ(Make(**reader).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ((*reader)->Read(0, 16).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ((*reader)->Crc().status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ((*store)->copying_bytes(), 0u) << "the database is let go";
+  (*store)->DropKept();
+  (*reader).reset();
+  EXPECT_TRUE(Files().empty());
+  disk.full = false;
+  EXPECT_NE(MustAcquire(**store, 0), nullptr);
+}
+
+TEST_F(SnapshotFileTest, NobodyElseMayReadACopy) {
+  const auto store = MustOpen();
+  const auto reader = MustAcquire(*store, 0);
+  const auto mode = std::filesystem::status(directory_ / "snapshot/outgoing-1.db").permissions();
+  EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+// What stands in the file, in the WAL, in both, or was moved from the one to the other before or
+// while it is read.
+TEST_F(SnapshotFileTest, ACopyIsRightWhereverItsPagesStand) {
+  writer_.Run("PRAGMA synchronous = OFF");
+  writer_.Run(
+      "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n LIMIT 500) "
+      "INSERT INTO t SELECT i, hex(randomblob(500)) FROM n");
+  const auto change = [&](int round) {
+    writer_.Run("UPDATE t SET body = hex(randomblob(500)) WHERE id % 7 = " +
+                std::to_string(round % 7));
+  };
+  SnapshotStoreOptions options = Options();
+  options.step_bytes = 4096;
+  const auto store = SnapshotStore::Open(fs_, options);
+  ASSERT_TRUE(store.ok());
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    if (round % 2 == 0) change(round);
+    if (round % 3 == 0) writer_.Run("PRAGMA wal_checkpoint(PASSIVE)");
+    if (round % 4 == 0) change(round + 1);
+    if (round == 9) writer_.Run("DELETE FROM t WHERE id > 250; VACUUM");
+    writer_.SetApplied(20 + static_cast<uint64_t>(round), 3);
+    const std::string rows = "SELECT sum(id) || group_concat(body) FROM t";
+    const std::string expected = writer_.Text(rows);
+    auto reader = (*store)->Acquire(LogIndex(20 + static_cast<uint64_t>(round)));
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    // Between any two reads of the copy there are a write and a checkpoint.
+    int looks = 0;
+    const Status made = (*reader)->Complete([&] {
+      if (++looks % 50 == 0) {
+        change(looks);
+        writer_.Run("PRAGMA wal_checkpoint(PASSIVE)");
+      }
+      return true;
+    });
+    ASSERT_TRUE(made.ok()) << made;
+    TestDatabase copy(Receive(**reader));
+    EXPECT_EQ(copy.Text("PRAGMA integrity_check"), "ok");
+    EXPECT_EQ(copy.Text(rows), expected);
+  }
+}
+
+TEST_F(SnapshotFileTest, ACopyCanBeReadWhileItIsMade) {
+  writer_.Run("INSERT INTO t VALUES(3, zeroblob(100000))");
+  SnapshotStoreOptions options = Options();
+  options.step_bytes = 4096;
+  const auto store = SnapshotStore::Open(fs_, options);
+  ASSERT_TRUE(store.ok());
+  auto reader = (*store)->Acquire(LogIndex(0));
+  ASSERT_TRUE(reader.ok());
+  int looks = 0;
+  const Status made = (*reader)->Complete([&] {
+    if (++looks == 3) {
+      EXPECT_EQ((*reader)->Read(0, 4096)->substr(0, 15), "SQLite format 3");
+    }
+    return true;
+  });
+  EXPECT_TRUE(made.ok()) << made;
+  EXPECT_GT(looks, 3);
+}
+
+TEST_F(SnapshotFileTest, ACopyThatIsGivenUpLetsTheDatabaseGoAndSaysWhy) {
+  const auto store = MustOpen();
+  auto reader = store->Acquire(LogIndex(0));
+  ASSERT_TRUE(reader.ok());
+  EXPECT_GT(store->copying_bytes(), 0u);
+  store->GiveUpCopy();
+  EXPECT_EQ(store->copying_bytes(), 0u);
+  EXPECT_EQ(Make(**reader).code(), StatusCode::kAborted);
+  EXPECT_EQ((*reader)->Read(0, 1).status().code(), StatusCode::kAborted);
+  EXPECT_NE(MustAcquire(*store, 0), nullptr) << "the next one is a new one";
 }
 
 TEST_F(SnapshotFileTest, AnIndexNotReachedIsRefusedWithoutCopying) {
@@ -265,6 +369,12 @@ TEST_F(SnapshotFileTest, AStoppedStoreMakesNoCopyAndLeavesNoPiece) {
   store->Stop();
   EXPECT_EQ(store->Acquire(LogIndex(0)).status().code(), StatusCode::kCancelled);
   EXPECT_TRUE(Files().empty());
+  store->Resume();
+  auto reader = store->Acquire(LogIndex(0));
+  ASSERT_TRUE(reader.ok());
+  store->Stop();
+  EXPECT_EQ(store->copying_bytes(), 0u);
+  EXPECT_EQ(Make(**reader).code(), StatusCode::kCancelled);
 }
 
 TEST_F(SnapshotFileTest, SeveralAskersAtOnceShareOneCopy) {

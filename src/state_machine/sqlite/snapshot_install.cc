@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "base/mutex.h"
 #include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/statement.h"
@@ -24,30 +25,67 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-Status Examine(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
-               const ReadSnapshotMeta& examine) {
-  ASSIGN_OR_RETURN(const raft::SnapshotMeta found,
-                   WithImmutableDatabase(vfs, path, kVerifyCacheBytes, examine));
+Status Compare(const raft::SnapshotMeta& found, const raft::SnapshotMeta& meta) {
   if (found == meta) return OkStatus();
   return FailedPrecondition("the snapshot is of index " + ToString(found.index) + " and term " +
                             ToString(found.term) + ", or of another configuration, than the " +
                             ToString(meta.index) + " and " + ToString(meta.term) + " announced");
 }
 
-// On a thread of its own, for in a quick_check SQLite asks nobody whether to go on; on a slow disk
-// whoever waits for the verdict would take this node for dead.
-Result<raft::SnapshotMeta> WhileAsking(sqlite3* db, const std::function<bool()>& proceed,
-                                       const ReadSnapshotMeta& examine) {
+// A look through the file, on a thread of its own: in a quick_check SQLite asks nobody whether to
+// go on, and on a slow disk whoever waits for the verdict would take this node for dead.
+class Look {
+ public:
+  Look(const char* vfs, const std::string& path, const ReadSnapshotMeta& examine)
+      : found_(std::async(std::launch::async, [this, vfs, path, examine] {
+          return WithImmutableDatabase(vfs, path, kVerifyCacheBytes, [&](sqlite3* db) {
+            SetHandle(db);
+            Result<raft::SnapshotMeta> found = examine(db);
+            SetHandle(nullptr);
+            return found;
+          });
+        })) {}
+
+  bool is_over() { return found_.wait_for(kAskEvery) == std::future_status::ready; }
+  void Interrupt() {
+    const MutexLock lock(mutex_);
+    if (db_ != nullptr) sqlite3_interrupt(db_);
+  }
+  Result<raft::SnapshotMeta> Get() { return found_.get(); }
+
+ private:
+  void SetHandle(sqlite3* db) {
+    const MutexLock lock(mutex_);
+    db_ = db;
+  }
+
+  Mutex mutex_;
+  sqlite3* db_ CAIRN_GUARDED_BY(mutex_) = nullptr;
+  std::future<Result<raft::SnapshotMeta>> found_;  // last: its thread uses the others
+};
+
+// Both read all of the file, and neither needs the other: on two cores, half of the time.
+Status LookThroughTogether(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
+                           const ReadSnapshotMeta& read_meta, const ReadSnapshotMeta& check_pages,
+                           const std::function<bool()>& proceed) {
   bool wanted = proceed();
   if (wanted) {
-    std::future<Result<raft::SnapshotMeta>> found =
-        std::async(std::launch::async, [&] { return examine(db); });
-    while (found.wait_for(kAskEvery) != std::future_status::ready) {
-      wanted = wanted && proceed();
-      // Each time: one that comes between two statements ends neither.
-      if (!wanted) sqlite3_interrupt(db);
+    Look pages(vfs, path, check_pages);
+    Look rows(vfs, path, read_meta);
+    for (Look* look : {&pages, &rows}) {
+      while (!look->is_over()) {
+        wanted = wanted && proceed();
+        if (wanted) continue;
+        // Each time: one that comes between two statements ends neither.
+        pages.Interrupt();
+        rows.Interrupt();
+      }
     }
-    if (wanted) return found.get();
+    if (wanted) {
+      RETURN_IF_ERROR(pages.Get().status());
+      ASSIGN_OR_RETURN(const raft::SnapshotMeta found, rows.Get());
+      return Compare(found, meta);
+    }
   }
   return Cancelled("nobody waits for the snapshot any more");
 }
@@ -56,7 +94,10 @@ Result<raft::SnapshotMeta> WhileAsking(sqlite3* db, const std::function<bool()>&
 // and is not looked at again: the core's votes and acknowledgements wait for the install, and to
 // read all of a large file would hold them up for minutes.
 Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
-  RETURN_IF_ERROR(Examine(install.vfs, install.copy_path, install.meta, install.read_meta));
+  ASSIGN_OR_RETURN(
+      const raft::SnapshotMeta found,
+      WithImmutableDatabase(install.vfs, install.copy_path, kVerifyCacheBytes, install.read_meta));
+  RETURN_IF_ERROR(Compare(found, install.meta));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(install.copy_path, /*create=*/false));
   return file->Sync();
 }
@@ -96,17 +137,19 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
 
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed) {
-  const ReadSnapshotMeta examine = [&](sqlite3* db) -> Result<raft::SnapshotMeta> {
+  const ReadSnapshotMeta check_pages = [](sqlite3* db) -> Result<raft::SnapshotMeta> {
     const Status sound = CheckPages(db);
     if (sound.code() == StatusCode::kDataLoss) {
       return Status(sound).Prefixed("the snapshot is damaged");
     }
     RETURN_IF_ERROR(sound);
-    return read_meta(db);
+    return raft::SnapshotMeta();
   };
-  return Examine(vfs, path, meta, [&](sqlite3* db) {
-    return proceed ? WhileAsking(db, proceed, examine) : examine(db);
-  });
+  if (proceed) return LookThroughTogether(vfs, path, meta, read_meta, check_pages, proceed);
+  RETURN_IF_ERROR(WithImmutableDatabase(vfs, path, kVerifyCacheBytes, check_pages).status());
+  ASSIGN_OR_RETURN(const raft::SnapshotMeta found,
+                   WithImmutableDatabase(vfs, path, kVerifyCacheBytes, read_meta));
+  return Compare(found, meta);
 }
 
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) {
@@ -116,6 +159,8 @@ Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install) 
   const std::string directory = ParentOf(install.db_path);
 
   RETURN_IF_ERROR(Verify(fs, install));
+  // An operator may have let a group read the database.
+  RETURN_IF_ERROR(fs.CopyMode(install.db_path, install.copy_path));
   RETURN_IF_ERROR(reached(InstallStep::kVerified));
   RETURN_IF_ERROR(install.close_connections());
   RETURN_IF_ERROR(reached(InstallStep::kClosed));

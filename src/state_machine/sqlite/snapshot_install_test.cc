@@ -110,6 +110,13 @@ TEST_F(SnapshotInstallTest, TheNewDataBaseTakesThePlaceOfTheOld) {
   EXPECT_EQ(closed_, 1);
 }
 
+TEST_F(SnapshotInstallTest, TheNewDatabaseHasTheModeOfTheOld) {
+  const auto mode = fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read;
+  fs::permissions(db_, mode);
+  ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
+  EXPECT_EQ(fs::status(db_).permissions(), mode);
+}
+
 TEST_F(SnapshotInstallTest, RemovalOfTheOldWalIsDurableBeforeTheNewFileAppears) {
   ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
   EXPECT_EQ(fs_.calls, (std::vector<std::string>{"remove db-wal", "remove db-shm", "sync directory",

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <shared_mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -25,6 +24,7 @@
 #include "state_machine/sqlite/state_scan.h"
 #include "state_machine/sqlite/transactions.h"
 #include "state_machine/sqlite/versions.h"
+#include "state_machine/sqlite/wal_bound.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -127,7 +127,7 @@ class SqliteStateMachine final : public StateMachine {
   }
   LogIndex applied_index() const override { return LogIndex(applied_index_.load()); }
   LogIndex durable_index() const override { return LogIndex(durable_index_.load()); }
-  uint64_t WalBytes() const override { return wal_bytes_->load(); }
+  uint64_t WalBytes() const override { return wal_bytes_.load(); }
   std::optional<uint64_t> NextDeadlineLeaseMs() const override {
     const std::lock_guard lock(state_mutex_);
     return next_deadline_;
@@ -143,10 +143,11 @@ class SqliteStateMachine final : public StateMachine {
   }
   Status Checkpoint() override;
   Status Reopen() override;
+  Result<SteadyTime> BoundWal() override;
   Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) override {
-    const std::shared_lock copying(copying_);
     return snapshots_->Acquire(index_min);
   }
+  void DropSnapshot() override { snapshots_->DropKept(); }
   Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                        const std::function<bool()>& proceed) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
@@ -164,9 +165,11 @@ class SqliteStateMachine final : public StateMachine {
   Status StoreWalAgain();
   Status MoveWal();
   void CloseScans();
+  bool WalIsHeldBack();
+  void EndWalReaders();
   Status FinishInstall(const raft::SnapshotMeta& meta);
-  // Ends all readers, scans and copies; `alone` keeps new copies away.
-  void CloseAll(std::unique_lock<std::shared_mutex>* alone);
+  // Ends all readers, scans and copies.
+  void CloseAll();
   void Publish();
 
   const SqliteOptions options_;
@@ -177,20 +180,17 @@ class SqliteStateMachine final : public StateMachine {
   ProposalChecker checker_;
   std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
   Status trouble_;                    // the apply thread's; what Apply or Checkpoint met
+  WalBound wal_bound_{options_.wal_restart_bytes};  // the apply thread's
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
   // Scans, also the apply thread's: the one that waits to be taken, and the handles of all.
   std::unique_ptr<StateScan> digest_scan_;
   std::vector<std::weak_ptr<ScanConnection>> scans_;
   const std::shared_ptr<ScrubProgress> scrub_progress_ = std::make_shared<ScrubProgress>();
-  // Shared while a copy is made, which holds the file open; alone while the file is replaced.
-  std::shared_mutex copying_;
 
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> durable_index_{0};
-  // Scans may outlive this object, and look at it.
-  const std::shared_ptr<std::atomic<uint64_t>> wal_bytes_ =
-      std::make_shared<std::atomic<uint64_t>>(0);
+  std::atomic<uint64_t> wal_bytes_{0};
   mutable std::mutex state_mutex_;
   AppliedState state_;  // guarded by state_mutex_, as the next
   std::optional<uint64_t> next_deadline_;
@@ -257,7 +257,7 @@ void SqliteStateMachine::Publish() {
     next_deadline_ = applier_->NextDeadlineLeaseMs();
   }
   applied_index_.store(applied.index.value());
-  wal_bytes_->store(applier_->engine().wal_bytes());
+  wal_bytes_.store(applier_->engine().wal_bytes());
 }
 
 Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
@@ -301,7 +301,6 @@ Result<std::unique_ptr<StateScan>> SqliteStateMachine::ScanFrom(bool is_digest_e
   setup.is_digest_entry = is_digest_entry;
   setup.sums = applier_->engine().sums().sums();
   setup.progress = scrub_progress_;
-  setup.wal_bytes = [bytes = wal_bytes_] { return bytes->load(); };
   setup.clock = &clock_;
   auto connection = std::make_shared<ScanConnection>();
   RETURN_IF_ERROR(connection->Open(storage_.vfs, options_.path, setup.index));
@@ -330,8 +329,49 @@ Status SqliteStateMachine::MoveWal() {
     RETURN_IF_ERROR(wal->Sync());
   }
   durable_index_.store(index);
-  wal_bytes_->store(applier_->engine().wal_bytes());
+  wal_bytes_.store(applier_->engine().wal_bytes());
   return OkStatus();
+}
+
+Result<SteadyTime> SqliteStateMachine::BoundWal() {
+  if (applier_ == nullptr || !trouble_.ok()) return SteadyTime::max();
+  // A copy may go on until as much was written meanwhile as it has to read. The bad schedule
+  // without this: the WAL of a busy database passes the bound before any copy is made, and a member
+  // that needs one never comes back.
+  const uint64_t copying_bytes = snapshots_->copying_bytes();
+  const uint64_t bytes_max = std::max(options_.wal_bytes_max, copying_bytes);
+  // As long as it goes on it is of no use that others give way.
+  if (copying_bytes > 0 && WalBytes() <= bytes_max) {
+    reads_->HoldNewViews(false);
+    return SteadyTime::max();
+  }
+  const WalBound::Step step =
+      wal_bound_.Next(clock_.SteadyNow(), WalBytes(), bytes_max, WalIsHeldBack());
+  // A view that opened while the rest is moved would use the WAL again.
+  reads_->HoldNewViews(step.hold || step.move);
+  if (step.end_readers) EndWalReaders();
+  Status moved = step.move ? Checkpoint() : OkStatus();
+  if (!step.hold) reads_->HoldNewViews(false);
+  RETURN_IF_ERROR(moved);
+  return step.again;
+}
+
+bool SqliteStateMachine::WalIsHeldBack() {
+  if (reads_->holding_wal() > 0 || snapshots_->copying_bytes() > 0) return true;
+  return std::any_of(scans_.begin(), scans_.end(), [](const auto& each) {
+    const std::shared_ptr<ScanConnection> scan = each.lock();
+    return scan != nullptr && scan->is_open();
+  });
+}
+
+void SqliteStateMachine::EndWalReaders() {
+  LOG_WARN("the WAL has {} bytes: the reads that keep it from beginning anew are ended",
+           WalBytes());
+  reads_->EndViewsForWal();
+  for (const std::weak_ptr<ScanConnection>& each : scans_) {
+    if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->CutOff();
+  }
+  snapshots_->GiveUpCopy();
 }
 
 void SqliteStateMachine::CloseScans() {
@@ -342,10 +382,9 @@ void SqliteStateMachine::CloseScans() {
   scans_.clear();
 }
 
-void SqliteStateMachine::CloseAll(std::unique_lock<std::shared_mutex>* alone) {
+void SqliteStateMachine::CloseAll() {
   snapshots_->Stop();
   CloseScans();
-  alone->lock();
   applier_.reset();
   reads_->DrainAndClose();
 }
@@ -354,8 +393,7 @@ void SqliteStateMachine::CloseAll(std::unique_lock<std::shared_mutex>* alone) {
 // it what is whole. A failed sync may have lost pages that the kernel now calls clean: they are
 // written again, into the file, and synced there, before anybody builds on them.
 Status SqliteStateMachine::Reopen() {
-  std::unique_lock alone(copying_, std::defer_lock);
-  CloseAll(&alone);
+  CloseAll();
   Status status = OpenWriter();
   if (status.ok()) status = StoreWalAgain();
   if (status.ok()) {
@@ -366,7 +404,7 @@ Status SqliteStateMachine::Reopen() {
     if (status.ok()) durable_index_.store(index);
   }
   if (status.ok()) {
-    wal_bytes_->store(applier_->engine().wal_bytes());
+    wal_bytes_.store(applier_->engine().wal_bytes());
     reads_->Reopen();
   } else {
     applier_.reset();
@@ -403,9 +441,8 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
   install.db_path = options_.path;
   install.meta = meta;
   install.read_meta = &ReadMeta;
-  std::unique_lock alone(copying_, std::defer_lock);
-  install.close_connections = [this, &alone] {
-    CloseAll(&alone);
+  install.close_connections = [this] {
+    CloseAll();
     return OkStatus();
   };
   Status status = InstallSnapshotFile(storage_.fs, install);
@@ -415,7 +452,6 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
     if (status.ok()) status = std::move(reopened);
     if (applier_ != nullptr) reads_->Reopen();
     snapshots_->Resume();
-    if (alone.owns_lock()) alone.unlock();
   }
   RETURN_IF_ERROR(status);
   snapshots_->DropKept();

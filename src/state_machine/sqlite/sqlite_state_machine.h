@@ -19,6 +19,10 @@ struct SqliteOptions {
   std::string snapshot_directory;  // for outgoing and incoming copies; same file system
   int readers_max = 8;
   size_t cache_bytes = 8 << 20;  // page cache of the writer; readers get an eighth each
+  // The WAL: above the first new views give way so that it can begin anew, above the second who
+  // reads is ended (wal_bound.h).
+  uint64_t wal_restart_bytes = 64 << 20;
+  uint64_t wal_bytes_max = 256 << 20;
   // For tests and the simulator: everything lies here, SQLite's files included. Null: the operating
   // system's, where SQLite goes its own way. Must outlive the state machine, as the clock must.
   FileSystem* file_system = nullptr;

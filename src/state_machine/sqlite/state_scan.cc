@@ -10,9 +10,9 @@ namespace {
 
 using Sums = std::map<std::string, RowSum>;
 
-// A scan keeps the WAL from beginning anew: for so long, and while it grows by so much.
+// A scan keeps the WAL from beginning anew: for so long, and until the WAL is too large
+// (wal_bound.h).
 constexpr SteadyTime kPinMax = std::chrono::minutes(2);
-constexpr uint64_t kPinnedWalBytesMax = 256 << 20;
 constexpr int kRowsBetweenLooks = 64;
 constexpr const char* kScanPragmas = "PRAGMA cache_size = -1024; PRAGMA query_only = ON; BEGIN";
 
@@ -97,6 +97,7 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
 // SQLite ends a transaction by itself when a read in it fails: what is read next is a later state,
 // and would be taken for damage.
 Status ScanConnection::CheckPinned() const {
+  if (cut_off_) return Aborted("the WAL has grown too large meanwhile");
   if (db == nullptr) return Cancelled("the database was closed");
   if (sqlite3_get_autocommit(db) != 0) return Aborted("the state was let go after a failed read");
   return OkStatus();
@@ -112,13 +113,31 @@ void ScanConnection::Close() {
   sqlite3_close(std::exchange(db, nullptr));
 }
 
+void ScanConnection::CutOff() {
+  cut_off_ = true;
+  {
+    const std::lock_guard lock(interrupt_mutex_);
+    if (interruptible_ != nullptr) sqlite3_interrupt(interruptible_);
+  }
+  const std::unique_lock lock(mutex, std::try_to_lock);
+  if (!lock.owns_lock()) return;
+  rows.reset();
+  const std::lock_guard interrupting(interrupt_mutex_);
+  sqlite3_close(std::exchange(db, nullptr));
+  interruptible_ = nullptr;
+}
+
+bool ScanConnection::is_open() {
+  const std::lock_guard lock(interrupt_mutex_);
+  return interruptible_ != nullptr;
+}
+
 // ---- DataScan -----------------------------------------------------------------------------------
 
 DataScan::DataScan(ScanSetup setup, std::shared_ptr<ScanConnection> connection)
     : setup_(std::move(setup)),
       connection_(std::move(connection)),
-      began_(setup_.clock->SteadyNow()),
-      wal_bytes_at_first_(setup_.wal_bytes()) {}
+      began_(setup_.clock->SteadyNow()) {}
 
 bool DataScan::hurry() const {
   const std::lock_guard lock(setup_.progress->mutex);
@@ -147,10 +166,21 @@ Result<StateDigest> DataScan::Digest() {
 }
 
 Result<bool> DataScan::Scrub(SteadyTime budget) {
-  const std::lock_guard lock(connection_->mutex);
+  Result<bool> read = Aborted("");
+  {
+    const std::lock_guard lock(connection_->mutex);
+    read = ReadTables(budget);
+    if (read.ok() || !connection_->is_cut_off()) return read;
+    if (read.status().code() == StatusCode::kDataLoss) return read;
+  }
+  connection_->CutOff();  // it could not close the handle that was in use here
+  return GiveUp(Aborted("the WAL has grown too large meanwhile"));
+}
+
+Result<bool> DataScan::ReadTables(SteadyTime budget) {
   RETURN_IF_ERROR(connection_->CheckPinned());
   if (!tables_known_) RETURN_IF_ERROR(BeginTables());
-  RETURN_IF_ERROR(CheckPin());
+  RETURN_IF_ERROR(CheckAge());
   const SteadyTime until = setup_.clock->SteadyNow() + budget;
   while (at_ < shapes_.size()) {
     if (connection_->rows == nullptr) RETURN_IF_ERROR(NextTable());
@@ -173,15 +203,9 @@ Status DataScan::BeginTables() {
   return OkStatus();
 }
 
-Status DataScan::CheckPin() {
-  const uint64_t wal_bytes = setup_.wal_bytes();
-  if (setup_.clock->SteadyNow() - began_ > kPinMax) {
-    return GiveUp(Aborted("it has held the WAL for too long"));
-  }
-  if (wal_bytes > wal_bytes_at_first_ + kPinnedWalBytesMax) {
-    return GiveUp(Aborted("the WAL has grown too much meanwhile"));
-  }
-  return OkStatus();
+Status DataScan::CheckAge() {
+  if (setup_.clock->SteadyNow() - began_ <= kPinMax) return OkStatus();
+  return GiveUp(Aborted("it has held the WAL for too long"));
 }
 
 // The next scan begins with this table, and reads it without pauses. If that was no help, the table

@@ -4,8 +4,8 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -41,6 +41,12 @@ class ScanConnection {
   Status CheckPinned() const;
   // Ends what is being done with it.
   void Close();
+  // The same, since the WAL has grown too large. Waits for nobody: whoever uses the handle closes
+  // it.
+  void CutOff();
+  // Whether the handle may still hold the WAL back. Needs no lock.
+  bool is_open();
+  bool is_cut_off() const { return cut_off_; }
 
   std::mutex mutex;  // held by whoever lets SQLite work on the handle
   // With `mutex` held:
@@ -48,6 +54,7 @@ class ScanConnection {
   StatementPtr rows;      // of the table that is being read
 
  private:
+  std::atomic<bool> cut_off_{false};
   std::mutex interrupt_mutex_;
   sqlite3* interruptible_ = nullptr;  // guarded by it
 };
@@ -57,7 +64,6 @@ struct ScanSetup {
   bool is_digest_entry = false;
   std::map<std::string, RowSum> sums;  // as they were at `index`
   std::shared_ptr<ScrubProgress> progress;
-  std::function<uint64_t()> wal_bytes;  // thread-safe
   Clock* clock = nullptr;
 };
 
@@ -73,7 +79,8 @@ class DataScan final : public StateScan {
 
  private:
   Status BeginTables();
-  Status CheckPin();
+  Result<bool> ReadTables(SteadyTime budget);
+  Status CheckAge();
   Status NextTable();
   Result<bool> ReadRows(SteadyTime until);
   Status Compare();
@@ -82,7 +89,6 @@ class DataScan final : public StateScan {
   const ScanSetup setup_;
   const std::shared_ptr<ScanConnection> connection_;
   const SteadyTime began_;
-  const uint64_t wal_bytes_at_first_;
   bool tables_known_ = false;
   std::vector<TableShape> shapes_;
   size_t at_ = 0;  // in shapes_

@@ -1,0 +1,16 @@
+// Deadlines of gRPC by the steady clock: one by the time of day is shortened or stretched when that
+// is set.
+#pragma once
+
+#include <grpc/support/time.h>
+
+#include "base/clock.h"
+
+namespace cairn::rpc {
+
+inline gpr_timespec DeadlineAfter(SteadyTime timeout) {
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN));
+}
+
+}  // namespace cairn::rpc
