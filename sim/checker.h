@@ -29,6 +29,7 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //                changing, and what it commits is durable on one; a change of membership follows
 //                one whose commitment is durable
 //   own news     what a core takes for durable in its log is durable, and still in its log
+//   one voter    a leader was not elected by a copy of a member, nor commits by what it holds
 //   reads        a read index is not below what was committed when it was asked for
 //   equality     two nodes that have applied up to the same index hold the same rows, but for one
 //                whose database has rotten; that one is fenced, and no other is; it lets no read
@@ -41,6 +42,9 @@ class Checker final : public Observer {
   void SetOnDied(std::function<void(uint64_t node)> on_died) { on_died_ = std::move(on_died); }
   // The disk was emptied.
   void Forget(uint64_t node);
+  // It runs from a copy of a member's data, or from data that were set back, until Forget. Whatever
+  // it does counts for nothing: neither its votes for a leader, nor its log for what is committed.
+  void OnCopy(uint64_t node) { copies_.insert(node); }
   // A row of its database has rotten.
   void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
   // Nodes of which that is so, and whose database was not replaced since.
@@ -57,7 +61,9 @@ class Checker final : public Observer {
   void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) override;
   void OnApplied(uint64_t node, LogIndex applied) override;
   void OnFenced(uint64_t node, const std::string& why) override;
-  void OnReplacing(uint64_t node, LogIndex index) override { disks_[node].replacing = index; }
+  void OnReplacing(uint64_t node, LogIndex index) override {
+    if (!copies_.contains(node)) disks_[node].replacing = index;
+  }
   void OnReplaced(uint64_t node) override;
   void OnDied(uint64_t node, const std::string& why, bool may_be) override;
 
@@ -122,6 +128,7 @@ class Checker final : public Observer {
   // For a person who looks for the cause of a difference: CAIRN_SIM_DUMPS in the environment.
   const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;
   std::map<LogIndex, std::string> dumps_;
+  std::set<uint64_t> copies_;
   std::set<uint64_t> rotten_rows_;
   std::set<uint64_t> fenced_;
   uint64_t rebuilt_ = 0;

@@ -43,6 +43,9 @@ enum class Fault : uint8_t {
   kFailedRead,    // a read of the disk fails
   kUpgrade,       // nodes get another version of messages or engine, one after the other
   kRowRot,        // a bit flips in a stored row of a database; only where there are digests
+  kMove,          // a node, or all, come back at another address
+  kCopy,          // a second process runs from a copy of a node's data
+  kSetBack,       // a node's data are set back to what they were at an earlier start
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);

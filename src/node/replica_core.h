@@ -15,6 +15,8 @@
 //   membership_changes.h   changes of membership, by the leader
 //   peer_directory.h       the configuration in force and the addresses of its members
 //   removal_watch.h        whether this member was removed
+//   callers.h              which process speaks for each other member
+//   standing.h             whether this process speaks for this one
 //   snapshot_sends.h       snapshots that go out
 //   snapshot_install.h     the snapshot that comes in
 //   recovery.h             trouble of the state machine
@@ -38,6 +40,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "node/callers.h"
 #include "node/digests.h"
 #include "node/disk_watch.h"
 #include "node/first_boot.h"
@@ -58,6 +61,7 @@
 #include "node/shutdown_wait.h"
 #include "node/snapshot_install.h"
 #include "node/snapshot_sends.h"
+#include "node/standing.h"
 #include "node/start_state.h"
 #include "raft/core.h"
 
@@ -86,9 +90,12 @@ class ReplicaCore final : private Digests::Host {
 
   // ---- Events
   void OnTick(uint64_t ticks);
-  void OnMessages(std::vector<raft::Message> messages);
-  // That member sends messages, and is to be answered there.
-  void OnCaller(MemberId member, const std::string& address);
+  // From a process that callers() has let in.
+  void OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages);
+  // callers() has let a process in.
+  void OnCaller();
+  // As of transport::Handler.
+  void OnRefused(MemberId by, const Status& why);
   void OnUnreachable(MemberId member);
   void OnPeerGone(MemberId member);
   // The persist with this ticket, and so all before it, are durable.
@@ -139,7 +146,13 @@ class ReplicaCore final : private Digests::Host {
   // Commands waiting in the batcher, in bytes.
   size_t queued_bytes() const { return proposals_.queued_bytes(); }
   // It answers no read and takes no write.
-  bool out_of_service() const { return !recovery_.in_service() || !removal_.removed().ok(); }
+  bool out_of_service() const {
+    return !recovery_.in_service() || !removal_.removed().ok() || !lost().ok();
+  }
+  // Not OK: this process runs from a copy of its member's data, and has no part in anything.
+  const Status& lost() const { return standing_.lost(); }
+  // Thread-safe, and outlives this.
+  const std::shared_ptr<Callers>& callers() const { return callers_; }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
   // A snapshot was received and is not yet installed or thrown away.
@@ -151,6 +164,9 @@ class ReplicaCore final : private Digests::Host {
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
+  void TellCallers();
+  // Entries that are in the log from now on.
+  void NoteLogged(const std::vector<raft::Entry>& entries);
   void ExpireRequests(SteadyTime now);
   transport::Identity identity() const;
   std::optional<Status> Refusal() const;
@@ -189,7 +205,8 @@ class ReplicaCore final : private Digests::Host {
   FirstBoot boot_;
   raft::InitialState initial_;  // until the Raft core has it
 
-  PeerDirectory directory_{&context_};
+  const std::shared_ptr<Callers> callers_;
+  PeerDirectory directory_{&context_, callers_.get()};
   Hearing hearing_{&context_};
   DiskWatch disk_{&context_};
   Recovery recovery_{&context_};
@@ -199,7 +216,8 @@ class ReplicaCore final : private Digests::Host {
   LogCompaction compaction_{&context_, &sends_};
   Digests digests_{&context_, &fitness_, this};
   RemovalWatch removal_;
-  MembershipChanges changes_{&context_, &directory_, &hearing_};
+  Standing standing_;
+  MembershipChanges changes_{&context_, &directory_, &hearing_, callers_.get(), &standing_};
   Proposals proposals_{&context_, &directory_};
   ReadBarriers reads_;
   LeaderRequests leader_requests_{&context_, &directory_};

@@ -59,14 +59,15 @@ class Impl final : public GrpcTransport {
       std::lock_guard lock(context_->mutex);
       const Identity& old = context_->identity_now;
       if (old.cluster_id == identity.cluster_id && old.member == identity.member &&
-          old.engine == identity.engine && old.address == identity.address) {
+          old.engine == identity.engine && old.address == identity.address &&
+          old.start.boot == identity.start.boot) {
         context_->identity_now = identity;
         return;
       }
       context_->identity_now = identity;
     }
     context_->AbortCalls();
-    std::map<MemberId, std::string> peers;
+    std::map<MemberId, Addresses> peers;
     {
       std::lock_guard lock(mutex_);
       peers = peers_;
@@ -75,7 +76,7 @@ class Impl final : public GrpcTransport {
     ReplaceLinks(peers);
   }
 
-  void SetPeers(const std::map<MemberId, std::string>& peers) override {
+  void SetPeers(const std::map<MemberId, Addresses>& peers) override {
     std::lock_guard configure_lock(configure_mutex_);
     {
       std::lock_guard lock(mutex_);
@@ -109,8 +110,8 @@ class Impl final : public GrpcTransport {
     std::string address;
     {
       std::lock_guard lock(mutex_);
-      const auto peer = peers_.find(to);
-      if (peer != peers_.end()) address = peer->second;
+      const auto link = links_.find(to);
+      if (link != links_.end()) address = link->second->address();
     }
     if (address.empty() || from != self.member) {
       context_->tasks.Post([from, to, call = std::move(done)] {
@@ -173,7 +174,7 @@ class Impl final : public GrpcTransport {
 
  private:
   // Makes the links be those to `peers`, but for this node itself; keeps those that are right.
-  void ReplaceLinks(const std::map<MemberId, std::string>& peers) {
+  void ReplaceLinks(const std::map<MemberId, Addresses>& peers) {
     const Identity self = context_->identity();
     std::vector<std::shared_ptr<PeerLink>> closing;
     std::vector<std::shared_ptr<PeerLink>> opening;
@@ -181,19 +182,19 @@ class Impl final : public GrpcTransport {
       std::lock_guard lock(mutex_);
       for (auto it = links_.begin(); it != links_.end();) {
         const auto wanted = peers.find(it->first);
-        if (wanted != peers.end() && wanted->second == it->second->address()) {
+        if (wanted != peers.end() && it->second->Follow(wanted->second)) {
           ++it;
         } else {
           closing.push_back(std::move(it->second));
           it = links_.erase(it);
         }
       }
-      for (const auto& [member, address] : peers) {
+      for (const auto& [member, addresses] : peers) {
         if (self.member.is_none() || member == self.member || links_.contains(member) ||
             context_->live.closed()) {
           continue;
         }
-        auto link = std::make_shared<PeerLink>(context_, self, member, address,
+        auto link = std::make_shared<PeerLink>(context_, self, member, addresses,
                                                options_.send_queue_bytes_max);
         links_.emplace(member, link);
         opening.push_back(std::move(link));
@@ -232,7 +233,7 @@ class Impl final : public GrpcTransport {
   // the identity from before the other would stay refused.
   std::mutex configure_mutex_;
   std::mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
-  std::map<MemberId, std::string> peers_;
+  std::map<MemberId, Addresses> peers_;
   std::map<MemberId, std::shared_ptr<PeerLink>> links_;
   std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_;
   uint64_t last_unary_ = 0;

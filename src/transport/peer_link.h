@@ -22,7 +22,7 @@ namespace cairn::transport {
 class PeerLink : public std::enable_shared_from_this<PeerLink> {
  public:
   PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
-           std::string address, size_t queue_bytes_max);
+           Addresses addresses, size_t queue_bytes_max);
 
   // Starts connecting. Call once.
   void Open();
@@ -31,7 +31,11 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // Queues what fits, in order; drops the rest.
   void Send(GroupId group, std::vector<raft::Message> messages);
 
-  const std::string& address() const { return address_; }
+  // Where to look for the member from now on. False: it is likelier elsewhere than where this link
+  // has it, and another link must take its place.
+  bool Follow(const Addresses& addresses);
+  // Where the member was reached last, or is looked for.
+  std::string address() const;
 
  private:
   class Stream;
@@ -56,10 +60,12 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   const std::shared_ptr<TransportContext> context_;
   const Identity self_;
   const MemberId peer_;
-  const std::string address_;
   const size_t queue_bytes_max_;
 
   mutable std::mutex mutex_;  // never held while gRPC or the handler is called
+  Addresses addresses_;       // not empty
+  size_t next_address_ = 0;   // of the attempt under way, or of the next one
+  std::string reached_at_;    // where a stream was accepted last; empty: never yet
   std::deque<Queued> queue_;
   size_t queue_bytes_ = 0;
   std::set<GroupId> groups_;  // that have sent; told of a break
