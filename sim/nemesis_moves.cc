@@ -94,7 +94,8 @@ void Nemesis::StartCopy(uint64_t id, int attempts) {
   copy_->Install(version_);
   checker_->OnCopy(copy_id);
   if (const Status status = copy_->Start(); !status.ok()) {
-    world_->Fail("the copy of node " + std::to_string(id) + " does not start: " + status.ToString());
+    world_->Fail("the copy of node " + std::to_string(id) +
+                 " does not start: " + status.ToString());
   }
   After(2 * Duration(), [this] { EndCopy(); });
 }

@@ -64,7 +64,8 @@ uint64_t Network::NodeOf(const Attached& from, MemberId member,
   for (const std::string& address : addresses) {
     const uint64_t node = NodeAt(address);
     if (node == 0) continue;
-    const std::shared_ptr<const transport::Identity> identity = attached_.at(node).endpoint->identity();
+    const std::shared_ptr<const transport::Identity> identity =
+        attached_.at(node).endpoint->identity();
     if (identity->member == member && from.endpoint->OnReached(member, identity->start.boot)) {
       return node;
     }
@@ -281,8 +282,8 @@ void Network::Join(uint64_t from, const std::string& address, const transport::J
 
 void Network::SendSnapshot(uint64_t from, GroupId group,
                            const std::map<MemberId, transport::Addresses>& peers,
-                           MemberId from_member,
-                           MemberId to, std::shared_ptr<transport::SnapshotSource> source,
+                           MemberId from_member, MemberId to,
+                           std::shared_ptr<transport::SnapshotSource> source,
                            std::function<void(Status)> done) {
   const Attached& sender = attached_.at(from);
   auto transfer = std::make_shared<Transfer>();

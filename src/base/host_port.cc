@@ -69,9 +69,9 @@ bool IsWildcardHost(const std::string& host) {
     wildcard = reinterpret_cast<const sockaddr_in*>(found->ai_addr)->sin_addr.s_addr == INADDR_ANY;
   } else if (found->ai_family == AF_INET6) {
     const in6_addr& address = reinterpret_cast<const sockaddr_in6*>(found->ai_addr)->sin6_addr;
-    const bool mapped = IN6_IS_ADDR_V4MAPPED(&address) &&
-                        std::all_of(address.s6_addr + 12, address.s6_addr + 16,
-                                    [](uint8_t byte) { return byte == 0; });
+    const bool mapped =
+        IN6_IS_ADDR_V4MAPPED(&address) && std::all_of(address.s6_addr + 12, address.s6_addr + 16,
+                                                      [](uint8_t byte) { return byte == 0; });
     wildcard = IN6_IS_ADDR_UNSPECIFIED(&address) || mapped;
   }
   ::freeaddrinfo(found);

@@ -52,8 +52,7 @@ Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
   const auto it = callers_.find(caller.member);
   if (it != callers_.end() && it->second.known.boot == *last && it->second.connections > 0 &&
       now - it->second.heard <= (all_speak_ ? silence_max_ : kConnectionSilenceMax)) {
-    return Aborted("another process still runs as " + who + ", at " +
-                       it->second.known.address);
+    return Aborted("another process still runs as " + who + ", at " + it->second.known.address);
   }
   // The log of a member ends before what it acknowledged to this leader only if it was set back.
   const auto held = held_.find(caller.member);

@@ -146,7 +146,7 @@ void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts)
         waiting_ = false;
         return BeginAdd(core, contacts);
       }
-      if (!waiting_) ProposeMove(core);
+      if (!waiting_) Move(core, contacts);
       return;
     case Phase::kAddingLearner:
       if (core.config.IsLearner(new_member_)) {
@@ -248,7 +248,7 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& conta
   }
   if (!new_member_.is_none() && told_ &&
       core.config.info.at(new_member_).address != told_->identity.address) {
-    return BeginMove(new_member_, core, contacts);
+    return Move(core, contacts);
   }
   if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
   if (contacts.Alive(replaced_)) {
@@ -262,21 +262,24 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& conta
   ProposeLearner(core);
 }
 
-void MembershipJob::BeginMove(MemberId member, const raft::CoreStatus& core,
-                              const Contacts& contacts) {
-  const raft::MemberInfo& written = core.config.info.at(member);
+void MembershipJob::Move(const raft::CoreStatus& core, const Contacts& contacts) {
+  phase_ = Phase::kMoving;
+  const auto written = core.config.info.find(new_member_);
+  const std::string who = "node " + std::to_string(change_.node_id);
+  if (written == core.config.info.end()) return Finish(Aborted(who + " was removed meanwhile"));
   const transport::Start& start = told_->identity.start;
   const std::string at = "the process at " + told_->identity.address;
-  if (!IsOrFollows(start, written.boot)) {
-    return Finish(FailedPrecondition(at + " runs from a copy of the data of node " +
-                                     std::to_string(change_.node_id) +
+  if (!IsOrFollows(start, written->second.boot)) {
+    return Finish(FailedPrecondition(at + " runs from a copy of the data of " + who +
                                      ", or from data that were set back; the member is at " +
-                                     written.address));
+                                     written->second.address));
   }
-  if (start.boot != written.boot && contacts.Alive(member)) {
-    return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
-                                     " is alive at " + written.address + ", and " + at +
-                                     " is another process with its data; stop one of them"));
+  if (start.boot != written->second.boot && contacts.Alive(new_member_)) {
+    // It may be that very process, whose start is about to be written down.
+    if (!twin_since_) twin_since_ = contacts.now;
+    if (contacts.now < *twin_since_ + 4 * contacts.silence_max) return;
+    return Finish(FailedPrecondition(who + " is alive at " + written->second.address + ", and " +
+                                     at + " is another process with its data; stop one of them"));
   }
   ProposeMove(core);
 }
@@ -284,15 +287,12 @@ void MembershipJob::BeginMove(MemberId member, const raft::CoreStatus& core,
 // Neither voters nor learners change, so this is one plain entry, whatever the members are.
 void MembershipJob::ProposeMove(const raft::CoreStatus& core) {
   raft::Configuration next = core.config;
-  const auto member = next.info.find(new_member_);
-  if (member == next.info.end()) {
-    return Finish(Aborted("node " + std::to_string(change_.node_id) + " was removed meanwhile"));
-  }
-  Progress("node " + std::to_string(change_.node_id) + " has moved from " +
-           member->second.address + " to " + told_->identity.address);
-  member->second.address = told_->identity.address;
+  raft::MemberInfo& member = next.info.at(new_member_);
+  Progress("node " + std::to_string(change_.node_id) + " has moved from " + member.address +
+           " to " + told_->identity.address);
+  member.address = told_->identity.address;
   const raft::Boot& boot = told_->identity.start.boot;
-  if (boot.count > member->second.boot.count) member->second.boot = boot;
+  if (boot.count > member.boot.count) member.boot = boot;
   Propose(std::move(next), Phase::kMoving);
 }
 

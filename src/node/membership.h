@@ -90,8 +90,8 @@ class MembershipJob {
   void Begin(const raft::CoreStatus& core, const Contacts& contacts);
   void BeginRemove(const raft::CoreStatus& core, const Contacts& contacts);
   void BeginAdd(const raft::CoreStatus& core, const Contacts& contacts);
-  // `member` was found at another address than the one that is written down.
-  void BeginMove(MemberId member, const raft::CoreStatus& core, const Contacts& contacts);
+  // The member was found at another address than the one that is written down.
+  void Move(const raft::CoreStatus& core, const Contacts& contacts);
   void ProposeMove(const raft::CoreStatus& core);
   void ProposeLearner(const raft::CoreStatus& core);
   void CatchUp(const raft::CoreStatus& core, const Contacts& contacts);
@@ -115,6 +115,8 @@ class MembershipJob {
   MemberId new_member_;
   Phase phase_ = Phase::kStart;
   bool waiting_ = false;  // a proposal or probe is under way
+  // Since when the member is alive under another start than that of the process that was found.
+  std::optional<SteadyTime> twin_since_;
   // Since when signs of life are awaited from those who must confirm the change of voters.
   std::optional<SteadyTime> asked_for_life_;
   SteadyTime next_progress_{0};

@@ -37,9 +37,7 @@ void Standing::OnRefused(MemberId by, const Status& why) {
   twin_until_tick_ = context_.ticks + context_.Elections(kRefusalElections);
 }
 
-Status Standing::twin() const {
-  return context_.ticks < twin_until_tick_ ? twin_ : OkStatus();
-}
+Status Standing::twin() const { return context_.ticks < twin_until_tick_ ? twin_ : OkStatus(); }
 
 void Standing::Lose(const std::string& why) {
   lost_ = Unavailable(
@@ -47,7 +45,8 @@ void Standing::Lose(const std::string& why) {
       std::to_string(start_.boot.count) + "): " + why +
       ". It has no part in the cluster any more. Stop it; when it is started again with --peers, "
       "its data are put aside, and it is let in as a new member as soon as no other process runs "
-      "as node " + std::to_string(context_.options.node_id));
+      "as node " +
+      std::to_string(context_.options.node_id));
   LOG_ERROR("{}", lost_.message());
   ++context_.version;
   context_.effects->RememberCopy(lost_);

@@ -71,8 +71,7 @@ Result<std::string> DataDirectory::KnownAddress(FileSystem& fs, const std::strin
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
                                                            const std::string& db_path,
-                                                           uint64_t node_id,
-                                                           bool lists_others) {
+                                                           uint64_t node_id, bool lists_others) {
   std::unique_ptr<DataDirectory> directory(new DataDirectory(db_path));
   RETURN_IF_ERROR(directory->Make(fs, node_id, lists_others));
   return directory;
@@ -82,7 +81,8 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
 Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   if (!lists_others) {
     return FailedPrecondition(
-        db_path_ + " is a copy of a member's data, or was set back, and takes part in nothing any "
+        db_path_ +
+        " is a copy of a member's data, or was set back, and takes part in nothing any "
         "more: start this node with --peers that name members of its cluster, and it is let in "
         "anew");
   }
