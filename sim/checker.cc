@@ -54,6 +54,7 @@ void Checker::Fail(uint64_t node, const std::string& what) {
 void Checker::Forget(uint64_t node) {
   lives_on_.erase(disks_[node].member);
   disks_.erase(node);
+  copies_.erase(node);
   rotten_rows_.erase(node);
   fenced_.erase(node);
 }
@@ -106,6 +107,7 @@ bool Checker::CompletesInstall(const Disk& disk, const node::StartState& start) 
 }
 
 void Checker::OnRecovered(uint64_t node, const node::StartState& start) {
+  if (copies_.contains(node)) return;
   Disk& disk = disks_[node];
   disk.found = start.raft;
   disk.digested = LogIndex();
@@ -134,6 +136,7 @@ void Checker::OnRecovered(uint64_t node, const node::StartState& start) {
 
 void Checker::OnDurable(uint64_t node, const std::vector<raft::Message>& send,
                         const std::vector<raft::AppendTicket>& tickets) {
+  if (copies_.contains(node)) return;
   Disk& disk = disks_[node];
   while (!disk.handed.empty() && disk.handed.front().sequence <= tickets.back().sequence) {
     Apply(disk.handed.front(), &disk.durable);
@@ -168,6 +171,7 @@ void Checker::CheckVouched(uint64_t node, const Image& durable, const raft::Mess
 // ---- Raft
 
 void Checker::OnCoreStarted(uint64_t node, const raft::RaftCore& core) {
+  if (copies_.contains(node)) return;
   Disk& disk = disks_[node];
   disk.member = core.status().self;
   disk.led = Term();
@@ -179,6 +183,7 @@ void Checker::OnCoreStarted(uint64_t node, const raft::RaftCore& core) {
 }
 
 void Checker::OnCoreOutput(uint64_t node, const raft::RaftCore& core, const raft::Output& output) {
+  if (copies_.contains(node)) return;
   const raft::CoreStatus status = core.status();
   if (const auto breach = invariants_.OnOutput(output, status)) Fail(node, *breach);
   NoteCommits();
@@ -316,18 +321,21 @@ void Checker::NoteCommits() {
   }
 }
 
-void Checker::OnCoreRestored(uint64_t /*node*/, const raft::RaftCore& core, LogIndex index) {
+void Checker::OnCoreRestored(uint64_t node, const raft::RaftCore& core, LogIndex index) {
+  if (copies_.contains(node)) return;
   invariants_.OnRestored(core.status().self, index);
 }
 
 // ---- Rows that rot
 
 void Checker::OnFenced(uint64_t node, const std::string& why) {
+  if (copies_.contains(node)) return;
   if (!rotten_rows_.contains(node)) return Fail(node, "fenced, and its rows are sound: " + why);
   fenced_.insert(node);
 }
 
 void Checker::OnReplaced(uint64_t node) {
+  if (copies_.contains(node)) return;
   rotten_rows_.erase(node);
   rebuilt_ += fenced_.erase(node);
 }
@@ -335,6 +343,7 @@ void Checker::OnReplaced(uint64_t node) {
 // ---- Equality
 
 void Checker::OnApplied(uint64_t node, LogIndex applied) {
+  if (copies_.contains(node)) return;
   const LogIndex digested = disks_[node].digested;
   if (applied == digested) return;
   if (!digests_.contains(applied) && applied.value() < digested.value() + kDigestEvery) return;

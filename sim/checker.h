@@ -29,6 +29,7 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //                changing, and what it commits is durable on one; a change of membership follows
 //                one whose commitment is durable
 //   own news     what a core takes for durable in its log is durable, and still in its log
+//   one voter    a leader was not elected by a copy of a member, nor commits by what it holds
 //   reads        a read index is not below what was committed when it was asked for; a stale read
 //                of bounded age sees what was committed so long before it was asked
 //   equality     two nodes that have applied up to the same index hold the same rows, but for one
@@ -42,6 +43,9 @@ class Checker final : public Observer {
   void SetOnDied(std::function<void(uint64_t node)> on_died) { on_died_ = std::move(on_died); }
   // The disk was emptied.
   void Forget(uint64_t node);
+  // It runs from a copy of a member's data, or from data that were set back, until Forget. Whatever
+  // it does counts for nothing: neither its votes for a leader, nor its log for what is committed.
+  void OnCopy(uint64_t node) { copies_.insert(node); }
   // A row of its database has rotten.
   void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
   // Nodes of which that is so, and whose database was not replaced since.
@@ -60,7 +64,9 @@ class Checker final : public Observer {
   void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) override;
   void OnApplied(uint64_t node, LogIndex applied) override;
   void OnFenced(uint64_t node, const std::string& why) override;
-  void OnReplacing(uint64_t node, LogIndex index) override { disks_[node].replacing = index; }
+  void OnReplacing(uint64_t node, LogIndex index) override {
+    if (!copies_.contains(node)) disks_[node].replacing = index;
+  }
   void OnReplaced(uint64_t node) override;
   void OnDied(uint64_t node, const std::string& why, bool may_be) override;
 
@@ -128,6 +134,7 @@ class Checker final : public Observer {
   std::map<LogIndex, std::string> dumps_;
   // How far the cluster had committed, and since when.
   std::deque<std::pair<SteadyTime, LogIndex>> commits_;
+  std::set<uint64_t> copies_;
   std::set<uint64_t> rotten_rows_;
   std::set<uint64_t> fenced_;
   uint64_t rebuilt_ = 0;

@@ -104,6 +104,9 @@ void Nemesis::Bring(Fault fault) {
     case Fault::kRot: return Rot(AnyNode());
     case Fault::kRowRot: return RotRow(AnyNode());
     case Fault::kUpgrade: return Upgrade();
+    case Fault::kMove: return Move();
+    case Fault::kCopy: return CopyNode(AnyNode());
+    case Fault::kSetBack: return SetBack(AnyNode());
     default: return BringToNode(fault, AnyNode());
   }
 }
@@ -235,6 +238,7 @@ void Nemesis::Stop(uint64_t id, Node::End end, SteadyTime down_for) {
 }
 
 void Nemesis::OnDied(uint64_t id) {
+  if (!nodes_->contains(id)) return After(SteadyTime(0), [this] { EndCopy(); });
   After(SteadyTime(0), [this, id] {
     Node& node = *nodes_->at(id);
     if (!node.running() || !node.process()->dead()) return;
@@ -277,11 +281,15 @@ void Nemesis::Start(uint64_t id) {
     return Wipe(id);
   }
   if (status.code() == StatusCode::kResourceExhausted) return StartLater(id, seconds(1));
+  if (status.code() == StatusCode::kFailedPrecondition && set_back_.contains(id)) {
+    ++copies_told_;  // before it was started again
+    return Wipe(id);
+  }
   world_->Fail("node " + std::to_string(id) + " does not start: " + status.ToString());
 }
 
 bool Nemesis::HasRot(uint64_t id) const {
-  return rotten_.contains(id) || checker_->rotten_rows().contains(id);
+  return rotten_.contains(id) || set_back_.contains(id) || checker_->rotten_rows().contains(id);
 }
 
 // A voter whose disk holds a flipped bit, or not what the member wrote: it counts towards the
@@ -314,6 +322,12 @@ void Nemesis::Wipe(uint64_t id) {
   if (node.running()) node.Stop(Node::End::kPowerCut);
   stopping_.erase(id);
   rotten_.erase(id);
+  set_back_.erase(id);
+  images_.erase(id);
+  // Where the cluster looks for it: an empty node elsewhere waits for an operator.
+  for (const auto& [member, info] : config().info) {
+    if (info.node_id == id) node.MoveTo(info.address);
+  }
   std::map<uint64_t, std::string> all;
   for (const auto& [other, each] : *nodes_) all[other] = each->address();
   node.Wipe(all);
@@ -372,7 +386,8 @@ void Nemesis::Upgrade() {
 
 void Nemesis::ChangeMembership() {
   Process* leader = Leader();
-  if (leader == nullptr || changing_ || !rotten_.empty() || !checker_->rotten_rows().empty()) {
+  if (leader == nullptr || changing_ || !rotten_.empty() || !set_back_.empty() ||
+      !checker_->rotten_rows().empty()) {
     return;
   }
   const raft::Configuration now = config();
@@ -468,6 +483,7 @@ void Nemesis::LeaveOut(uint64_t id) {
 }
 
 void Nemesis::Heal(const std::set<uint64_t>& left_out) {
+  EndCopy();
   network_->HealAll();
   ++heals_;
   kept_down_.clear();
@@ -482,6 +498,11 @@ void Nemesis::Heal(const std::set<uint64_t>& left_out) {
     if (node->running() && node->version() != version_) {
       stopping_.erase(id);
       node->Stop(Node::End::kKill);
+    }
+    if (moves_ > 0 && node->options().replica.listed_peers != ListNow()) {
+      stopping_.erase(id);
+      if (node->running()) node->Stop(Node::End::kKill);
+      node->SetListedPeers(ListNow());
     }
     if (left_out.contains(id)) {
       LeaveOut(id);

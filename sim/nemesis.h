@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ class Nemesis {
   const std::map<Fault, uint64_t>& brought() const { return brought_; }
   // Nodes that refused to start on a disk that had rotten.
   uint64_t rot_refused() const { return rot_refused_; }
+  // Copies, and nodes that were set back, that found out what they are.
+  uint64_t copies_told() const { return copies_told_; }
 
  private:
   bool ChangeUnderWay();
@@ -69,6 +72,17 @@ class Nemesis {
   void RotRow(uint64_t node);
   void FailRead(uint64_t node);
   void Upgrade();
+  // Addresses and identities (nemesis_moves.cc).
+  void Move();
+  std::string NewAddress(uint64_t node);
+  // Who lives where, as the operators know it.
+  std::map<uint64_t, std::string> ListNow() const;
+  void CopyNode(uint64_t node);
+  void StartCopy(uint64_t node, int attempts);
+  void EndCopy();
+  void SetBack(uint64_t node);
+  void WatchSetBack(uint64_t node);
+  bool AllKnowTheStart(uint64_t node);
   void LeaveOut(uint64_t node);
   void ChangeMembership();
   void TransferLead();
@@ -93,6 +107,19 @@ class Nemesis {
   Version version_;                   // the newest
   bool upgrading_ = false;
   std::set<uint64_t> kept_down_;
+  uint64_t moves_ = 0;
+  // The disk of a node as it was at an earlier start.
+  struct Image {
+    std::unique_ptr<FaultFileSystem> disk;
+    raft::Boot boot;  // the last one of it
+    MemberId member;
+  };
+  std::map<uint64_t, Image> images_;
+  // Run from such an image; their members' disks count as lost.
+  std::set<uint64_t> set_back_;
+  std::unique_ptr<Node> copy_;
+  std::unique_ptr<FaultFileSystem> copied_disk_;  // of copy_, which is not started yet
+  uint64_t copies_told_ = 0;
   std::map<Fault, uint64_t> brought_;
   uint64_t rot_refused_ = 0;
   raft::Configuration config_;

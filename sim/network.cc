@@ -28,11 +28,18 @@ Network::Network(World* world, NetworkOptions options)
     : world_(world), options_(options), rng_(world->Fork("network")) {}
 
 void Network::Attach(uint64_t node, const std::string& address, Endpoint* endpoint) {
-  attached_[node] = Attached{next_incarnation_++, address, endpoint, {}};
+  attached_[node] = Attached{next_incarnation_++, address, endpoint, {}, {}};
 }
 
 void Network::Detach(uint64_t node) {
-  attached_.erase(node);
+  if (const auto gone = attached_.find(node); gone != attached_.end()) {
+    for (auto& [other, attached] : attached_) {
+      // Its connections end with it, where word of that gets through.
+      const auto caller = attached.callers.extract(gone->second.incarnation);
+      if (!caller.empty() && !cut(node, other)) attached.endpoint->OnCallerLeft(caller.mapped());
+    }
+    attached_.erase(gone);
+  }
   for (const std::shared_ptr<Transfer>& transfer : transfers_) {
     if (transfer->from == node) transfer->source.reset();
     if (transfer->to == node) transfer->incoming.reset();
@@ -49,6 +56,22 @@ uint64_t Network::NodeAt(const std::string& address) const {
     if (attached.address == address) return node;
   }
   return 0;
+}
+
+uint64_t Network::NodeOf(const Attached& from, MemberId member,
+                         const transport::Addresses& addresses) const {
+  uint64_t there = 0;
+  for (const std::string& address : addresses) {
+    const uint64_t node = NodeAt(address);
+    if (node == 0) continue;
+    const std::shared_ptr<const transport::Identity> identity =
+        attached_.at(node).endpoint->identity();
+    if (identity->member == member && from.endpoint->OnReached(member, identity->start.boot)) {
+      return node;
+    }
+    if (there == 0) there = node;
+  }
+  return there;
 }
 
 // ---- Faults
@@ -87,12 +110,13 @@ SteadyTime Network::Delay(uint64_t from, uint64_t to) {
 
 // ---- Messages
 
-void Network::Send(uint64_t from, GroupId group, const std::map<MemberId, std::string>& peers,
+void Network::Send(uint64_t from, GroupId group,
+                   const std::map<MemberId, transport::Addresses>& peers,
                    const std::vector<raft::Message>& messages) {
   for (const raft::Message& message : messages) {
     const auto peer = peers.find(message.to);
     if (peer == peers.end()) continue;
-    const uint64_t to = NodeAt(peer->second);
+    const uint64_t to = NodeOf(attached_.at(from), message.to, peer->second);
     if (to == 0) {
       TellUnreachable(from, attached_.at(from).incarnation, group, message.to);
       // A host without the process refuses; one without power says nothing.
@@ -155,11 +179,25 @@ void Network::Deliver(uint64_t from, uint64_t from_incarnation, const transport:
                              target->second.endpoint->protocol_version())
           .ok();
   if (!reached) return TellUnreachable(from, from_incarnation, group, message->to);
-  if (Attached* told = Find(from, from_incarnation)) told->told_unreachable.erase(message->to);
+  Attached* const told = Find(from, from_incarnation);
+  Attached& receiver = target->second;
+  if (!receiver.callers.contains(from_incarnation)) {
+    const Status let_in = receiver.endpoint->OnCaller(sender);
+    if (!let_in.ok()) {
+      if (told != nullptr) told->endpoint->OnRefused(message->to, let_in);
+      return TellUnreachable(from, from_incarnation, group, message->to);
+    }
+    // A process that ended while this was on its way has no connection any more.
+    if (told != nullptr) {
+      receiver.callers.emplace(from_incarnation, sender);
+    } else {
+      receiver.endpoint->OnCallerLeft(sender);
+    }
+  }
+  if (told != nullptr) told->told_unreachable.erase(message->to);
   std::vector<raft::Message> messages;
   messages.push_back(std::move(message).value());
-  target->second.endpoint->OnCaller(sender.member, sender.address);
-  target->second.endpoint->OnMessages(group, std::move(messages));
+  receiver.endpoint->OnMessages(group, sender.start.boot, std::move(messages));
 }
 
 // Once, until something gets through again.
@@ -243,8 +281,9 @@ void Network::Join(uint64_t from, const std::string& address, const transport::J
 // ---- Snapshots
 
 void Network::SendSnapshot(uint64_t from, GroupId group,
-                           const std::map<MemberId, std::string>& peers, MemberId from_member,
-                           MemberId to, std::shared_ptr<transport::SnapshotSource> source,
+                           const std::map<MemberId, transport::Addresses>& peers,
+                           MemberId from_member, MemberId to,
+                           std::shared_ptr<transport::SnapshotSource> source,
                            std::function<void(Status)> done) {
   const Attached& sender = attached_.at(from);
   auto transfer = std::make_shared<Transfer>();
@@ -258,7 +297,7 @@ void Network::SendSnapshot(uint64_t from, GroupId group,
   transfer->source = std::move(source);
   transfer->done = std::move(done);
   const auto peer = peers.find(to);
-  transfer->to = peer == peers.end() ? 0 : NodeAt(peer->second);
+  transfer->to = peer == peers.end() ? 0 : NodeOf(sender, to, peer->second);
   transfers_.push_back(transfer);
   ++counts_.snapshots_sent;
   world_->After(options_.chunk_time, Label(Kind::kSnapshot, from),

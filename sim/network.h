@@ -32,8 +32,13 @@ class Endpoint {
   virtual std::shared_ptr<const transport::Identity> identity() const = 0;
   // Of the messages between peers, that it speaks.
   virtual uint32_t protocol_version() const = 0;
-  virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
-  virtual void OnCaller(MemberId member, const std::string& address) = 0;
+  virtual void OnMessages(GroupId group, const raft::Boot& sender,
+                          std::vector<raft::Message> messages) = 0;
+  // As those of transport::Handler.
+  virtual Status OnCaller(const transport::Identity& caller) = 0;
+  virtual void OnCallerLeft(const transport::Identity& caller) = 0;
+  virtual bool OnReached(MemberId member, const raft::Boot& boot) const = 0;
+  virtual void OnRefused(MemberId by, const Status& why) = 0;
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
   // Its host refused a connection.
   virtual void OnPeerGone(MemberId member) = 0;
@@ -67,9 +72,10 @@ class Network {
   void Detach(uint64_t node);
 
   // ---- From a node
-  void Send(uint64_t from, GroupId group, const std::map<MemberId, std::string>& peers,
+  void Send(uint64_t from, GroupId group, const std::map<MemberId, transport::Addresses>& peers,
             const std::vector<raft::Message>& messages);
-  void SendSnapshot(uint64_t from, GroupId group, const std::map<MemberId, std::string>& peers,
+  void SendSnapshot(uint64_t from, GroupId group,
+                    const std::map<MemberId, transport::Addresses>& peers,
                     MemberId from_member, MemberId to,
                     std::shared_ptr<transport::SnapshotSource> source,
                     std::function<void(Status)> done);
@@ -111,6 +117,7 @@ class Network {
     std::string address;
     Endpoint* endpoint = nullptr;
     std::map<MemberId, bool> told_unreachable;
+    std::map<uint64_t, transport::Identity> callers;  // let in, by incarnation
   };
   struct Link {
     bool cut = false;
@@ -124,6 +131,10 @@ class Network {
   Attached* Find(uint64_t node, uint64_t incarnation);
   // The node that lives at the address; 0 if none.
   uint64_t NodeAt(const std::string& address) const;
+  // The node that a process which goes through these addresses ends up at: the first that takes it
+  // for a caller, else one that is there at all; 0 if there is none.
+  uint64_t NodeOf(const Attached& from, MemberId member,
+                  const transport::Addresses& addresses) const;
   Link& link(uint64_t from, uint64_t to) { return links_[{from, to}]; }
   void SendOne(uint64_t from, GroupId group, uint64_t to, const raft::Message& message);
   void Deliver(uint64_t from, uint64_t from_incarnation, const transport::Identity& sender,

@@ -15,8 +15,11 @@ class SilentEndpoint final : public Endpoint {
  public:
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
   uint32_t protocol_version() const override { return 1; }
-  void OnMessages(GroupId, std::vector<raft::Message>) override {}
-  void OnCaller(MemberId, const std::string&) override {}
+  void OnMessages(GroupId, const raft::Boot&, std::vector<raft::Message>) override {}
+  Status OnCaller(const transport::Identity&) override { return OkStatus(); }
+  void OnCallerLeft(const transport::Identity&) override {}
+  bool OnReached(MemberId, const raft::Boot&) const override { return true; }
+  void OnRefused(MemberId, const Status&) override {}
   void OnUnreachable(GroupId, MemberId) override {}
   void OnPeerGone(MemberId) override {}
   transport::ProbeReply OnProbe() override { return {}; }

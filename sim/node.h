@@ -66,6 +66,15 @@ class Node {
   // on. (With those of the founding a few founders that were removed, and given back empty, could
   // found another cluster under the first one's names.)
   void Wipe(const std::map<uint64_t, std::string>& listed_peers);
+  // Of a node that does not run: it is reached there from its next start on.
+  void MoveTo(const std::string& address) { options_.replica.address = address; }
+  // Of a node that does not run: whom its operator lists.
+  void SetListedPeers(const std::map<uint64_t, std::string>& peers) {
+    options_.replica.listed_peers = peers;
+  }
+  // Of a node that does not run: all its files, and others in their place.
+  std::unique_ptr<FaultFileSystem> CopyDisk() { return disk_->Copy(rng_.Next()); }
+  void ReplaceDisk(std::unique_ptr<FaultFileSystem> disk) { disk_ = std::move(disk); }
   // Who it lives as, as far as it has told; none since its disk was emptied.
   MemberId member() const;
   // Its log holds, or may hold where it is down, a configuration that is not committed.

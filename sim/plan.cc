@@ -59,7 +59,8 @@ SteadyTime Interval(Rng& rng, Fault fault) {
 void DrawFaults(Rng& rng, double share, Plan* plan) {
   for (size_t i = 0; i < kFaults; ++i) {
     const auto fault = static_cast<Fault>(i);
-    if (fault == Fault::kRowRot) continue;
+    // Those are drawn apart.
+    if (fault >= Fault::kRowRot) continue;
     const bool on = Chance(rng, share);
     const SteadyTime interval = Interval(rng, fault);
     if (on) plan->faults[fault] = interval;
@@ -73,6 +74,16 @@ void DrawRowRot(Plan* plan) {
   if (!on || plan->node.replica.digest_every == SteadyTime(0)) return;
   plan->faults[Fault::kRowRot] = Pick(rng, {seconds(2), seconds(8), seconds(20)});
   plan->workload.tasks.cold_rows = 20;
+}
+
+// From a generator of its own, likewise.
+void DrawMoves(Plan* plan) {
+  Rng rng = World(plan->seed).Fork("moves");
+  for (const Fault fault : {Fault::kMove, Fault::kCopy, Fault::kSetBack}) {
+    const bool on = Chance(rng, 0.2);
+    const SteadyTime interval = Pick(rng, {seconds(8), seconds(20), seconds(40)});
+    if (on) plan->faults[fault] = interval;
+  }
 }
 
 // Few random faults, so that the schedule comes to its end, and little time between its steps.
@@ -122,7 +133,8 @@ const char* FaultName(Fault fault) {
       "partial",  "clog",        "transfer",      "kill",       "power_cut", "cut_in_write",
       "blackout", "failed_sync", "stall",         "slow_disk",  "disk_full", "pause",
       "wipe",     "stop",        "transfer_lead", "membership", "drift",     "jump",
-      "rot",      "failed_read", "upgrade",       "row_rot",    "suspend"};
+      "rot",      "failed_read", "upgrade",       "row_rot",    "suspend",   "move",
+      "copy",     "set_back"};
   return kNames[static_cast<size_t>(fault)];
 }
 
@@ -204,6 +216,15 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.fault_time = seconds(10);
     plan.faults[Fault::kFailedSync] = milliseconds(300);
     plan.faults[Fault::kPowerCut] = milliseconds(700);
+  } else if (profile == "moves") {
+    DrawFaults(rng, 0.1, &plan);
+    plan.voters = Pick(rng, {3, 3, 5});
+    plan.workload.think_mean = milliseconds(300);
+    plan.faults[Fault::kMove] = seconds(10);
+    plan.faults[Fault::kCopy] = seconds(10);
+    plan.faults[Fault::kSetBack] = seconds(10);
+    plan.faults[Fault::kPartition] = seconds(20);
+    plan.faults[Fault::kKill] = seconds(15);
   } else if (profile == "storm") {
     plan.fault_time = seconds(240);
     DrawFaults(rng, 0.7, &plan);
@@ -212,11 +233,12 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, pause, echo, overtake, handover, joint, mix");
+                           "churn, full, pause, moves, echo, overtake, handover, joint, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {
     DrawRowRot(&plan);
+    DrawMoves(&plan);
   }
   return plan;
 }

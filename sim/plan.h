@@ -44,6 +44,9 @@ enum class Fault : uint8_t {
   kUpgrade,       // nodes get another version of messages or engine, one after the other
   kRowRot,        // a bit flips in a stored row of a database; only where there are digests
   kSuspend,       // the machine sleeps: as a pause, and its steady clock stands still
+  kMove,          // a node, or all, come back at another address
+  kCopy,          // a second process runs from a copy of a node's data
+  kSetBack,       // a node's data are set back to what they were at an earlier start
   kCount,
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);

@@ -230,15 +230,21 @@ void Process::FinishWork() {
 
 // ---- From the network
 
-void Process::OnMessages(GroupId group, std::vector<raft::Message> messages) {
+void Process::OnMessages(GroupId group, const raft::Boot& sender,
+                         std::vector<raft::Message> messages) {
   if (group != node_->options().replica.group) return;
   auto shared = std::make_shared<std::vector<raft::Message>>(std::move(messages));
-  Post([shared](node::ReplicaCore& core) { core.OnMessages(std::move(*shared)); });
+  Post([sender, shared](node::ReplicaCore& core) { core.OnMessages(sender, std::move(*shared)); });
 }
 
-void Process::OnCaller(MemberId member, const std::string& address) {
-  if (peers_.contains(member)) return;
-  Post([=](node::ReplicaCore& core) { core.OnCaller(member, address); });
+Status Process::OnCaller(const transport::Identity& caller) {
+  RETURN_IF_ERROR(core_->callers()->Admit(caller, node_->clock().SteadyNow()));
+  Post([](node::ReplicaCore& core) { core.OnCaller(); });
+  return OkStatus();
+}
+
+void Process::OnRefused(MemberId by, const Status& why) {
+  Post([by, why](node::ReplicaCore& core) { core.OnRefused(by, why); });
 }
 
 void Process::OnUnreachable(GroupId /*group*/, MemberId member) {

@@ -67,8 +67,16 @@ class Process final : public Endpoint,
   // ---- Endpoint
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
   uint32_t protocol_version() const override { return node_->version().protocol; }
-  void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
-  void OnCaller(MemberId member, const std::string& address) override;
+  void OnMessages(GroupId group, const raft::Boot& sender,
+                  std::vector<raft::Message> messages) override;
+  Status OnCaller(const transport::Identity& caller) override;
+  void OnCallerLeft(const transport::Identity& caller) override {
+    core_->callers()->Leave(caller);
+  }
+  bool OnReached(MemberId member, const raft::Boot& boot) const override {
+    return core_->callers()->MayReach(member, boot);
+  }
+  void OnRefused(MemberId by, const Status& why) override;
   void OnUnreachable(GroupId group, MemberId member) override;
   void OnPeerGone(MemberId member) override;
   transport::ProbeReply OnProbe() override { return core_->probe_reply(); }
@@ -86,6 +94,9 @@ class Process final : public Endpoint,
   void FetchLog(const raft::Fetch& fetch) override { PushLog(fetch); }
   void CompactLog(node::CompactionPoint point) override { PushLog(point); }
   void SaveIdentity(const node::IdentityRecord& record) override { PushLog(record); }
+  void RememberCopy(const Status& why) override {
+    PushLog(node::LogWorker::CopyNote{why.message()});
+  }
   void Apply(node::ApplyJob job, bool urgent) override {
     if (!dead()) apply_tasks_.push_back(std::move(job));
     if (urgent) WakeApply();
@@ -109,7 +120,9 @@ class Process final : public Endpoint,
   void Send(std::vector<raft::Message> messages) override;
   void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) override;
   void SetIdentity(const transport::Identity& identity) override;
-  void SetPeers(const std::map<MemberId, std::string>& peers) override { peers_ = peers; }
+  void SetPeers(const std::map<MemberId, transport::Addresses>& peers) override {
+    peers_ = peers;
+  }
   void Probe(const std::string& address,
              std::function<void(Result<transport::ProbeReply>)> done) override;
   void Join(const std::string& address, const transport::JoinRequest& request,
@@ -201,7 +214,7 @@ class Process final : public Endpoint,
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
   std::shared_ptr<const transport::Identity> identity_;
-  std::map<MemberId, std::string> peers_;
+  std::map<MemberId, transport::Addresses> peers_;
 
   std::vector<CoreEvent> inbox_;
   bool wake_scheduled_ = false;

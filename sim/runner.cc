@@ -41,6 +41,7 @@ constexpr struct {
     {"histories not judged", [](const Report& r) { return r.judged.unknown; }},
     {"disk reads failed", [](const Report& r) { return r.failed_reads; }},
     {"rotten disks refused", [](const Report& r) { return r.rot_refused; }},
+    {"copies told", [](const Report& r) { return r.copies_told; }},
     {"rotten databases rebuilt", [](const Report& r) { return r.rebuilt; }},
     {"elections", [](const Report& r) { return r.elections; }},
     {"entries committed", [](const Report& r) { return r.committed; }},

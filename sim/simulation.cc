@@ -128,6 +128,7 @@ Report Simulation::Run() {
   report.committed = checker_.committed_last().value();
   report.brought = nemesis_.brought();
   report.rot_refused = nemesis_.rot_refused();
+  report.copies_told = nemesis_.copies_told();
   report.rebuilt = checker_.rebuilt();
   for (const auto& [id, node] : nodes_) report.failed_reads += node->disk().failed_reads();
   report.judged = workload_.histories().counts();

@@ -33,6 +33,7 @@ struct Report {
   uint64_t committed = 0;
   std::map<Fault, uint64_t> brought;
   uint64_t rot_refused = 0;
+  uint64_t copies_told = 0;
   uint64_t rebuilt = 0;
   uint64_t failed_reads = 0;
   HistoryCounts judged;

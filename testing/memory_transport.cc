@@ -31,7 +31,7 @@ struct Endpoint {
 
   std::mutex mutex;
   Identity identity;
-  std::map<MemberId, std::string> peers;
+  std::map<MemberId, Addresses> peers;
   std::map<MemberId, size_t> queued_bytes;
   std::set<MemberId> told_unreachable;
 
@@ -39,11 +39,10 @@ struct Endpoint {
     std::lock_guard lock(mutex);
     return identity;
   }
-  // Empty: unknown.
-  std::string AddressOf(MemberId member) {
+  Addresses AddressesOf(MemberId member) {
     std::lock_guard lock(mutex);
     const auto it = peers.find(member);
-    return it == peers.end() ? "" : it->second;
+    return it == peers.end() ? Addresses() : it->second;
   }
 };
 
@@ -129,7 +128,7 @@ class MemoryTransport final : public Transport {
     std::lock_guard lock(self_->mutex);
     self_->identity = identity;
   }
-  void SetPeers(const std::map<MemberId, std::string>& peers) override {
+  void SetPeers(const std::map<MemberId, Addresses>& peers) override {
     std::lock_guard lock(self_->mutex);
     self_->peers = peers;
   }
@@ -218,29 +217,33 @@ class MemoryTransport final : public Transport {
 
   // The node that member `to` is to be found at, if it is reached and takes what `self` sends.
   static Result<EndpointPtr> Connect(Network* network, const EndpointPtr& self, MemberId to) {
-    const std::string address = self->AddressOf(to);
-    EndpointPtr target = network->Reach(self->address, address);
-    if (!target) return Unavailable("cannot reach member " + ToString(to));
-    RETURN_IF_ERROR(
-        CheckCaller(kProtocolVersion, self->CurrentIdentity(), to, target->CurrentIdentity()));
-    return target;
-  }
-
-  static bool Knows(const EndpointPtr& endpoint, MemberId member) {
-    std::lock_guard lock(endpoint->mutex);
-    return endpoint->peers.contains(member);
+    Status why = Unavailable("cannot reach member " + ToString(to));
+    for (const std::string& address : self->AddressesOf(to)) {
+      EndpointPtr target = network->Reach(self->address, address);
+      if (!target) continue;
+      why = CheckCaller(kProtocolVersion, self->CurrentIdentity(), to, target->CurrentIdentity());
+      if (why.ok()) return target;
+    }
+    return why;
   }
 
   static void Deliver(Network* network, const EndpointPtr& self, GroupId group, MemberId to,
                       std::vector<raft::Message> messages) {
     const Result<EndpointPtr> target = Connect(network, self, to);
-    const bool delivered = target.ok() && IfLive(*target, [&] {
-                             const MemberId from = messages.front().from;
-                             if (!Knows(*target, from)) {
-                               (*target)->handler->OnCaller(from, self->address);
-                             }
-                             (*target)->handler->OnMessages(group, std::move(messages));
-                           });
+    bool delivered = false;
+    Status refused;
+    if (target.ok()) {
+      IfLive(*target, [&] {
+        // There are no connections: each delivery is one that begins and ends.
+        const Identity caller = self->CurrentIdentity();
+        refused = (*target)->handler->OnCaller(caller);
+        delivered = refused.ok();
+        if (!delivered) return;
+        (*target)->handler->OnMessages(group, caller.start.boot, std::move(messages));
+        (*target)->handler->OnCallerLeft(caller);
+      });
+    }
+    if (!refused.ok()) IfLive(self, [&] { self->handler->OnRefused(to, refused); });
     bool tell = false;
     {
       std::lock_guard lock(self->mutex);

@@ -279,6 +279,14 @@ std::string FaultFileSystem::Contents(const std::string& path) const {
   return names_.at(path)->cache;
 }
 
+std::unique_ptr<FaultFileSystem> FaultFileSystem::Copy(uint64_t seed) const {
+  auto copy = std::make_unique<FaultFileSystem>(seed);
+  std::lock_guard lock(mutex_);
+  copy->directories_ = directories_;
+  for (const auto& [path, inode] : names_) copy->SetContents(path, inode->cache);
+  return copy;
+}
+
 void FaultFileSystem::SetContents(const std::string& path, const std::string& contents) {
   std::lock_guard lock(mutex_);
   auto inode = std::make_shared<Inode>();

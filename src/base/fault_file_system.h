@@ -80,6 +80,8 @@ class FaultFileSystem final : public FileSystem {
   // Rot: changes a byte, in cache and durable image. The file must be that long.
   void FlipByte(const std::string& path, uint64_t offset, uint8_t mask = 0xff);
   bool Holds(const std::string& path) const;
+  // Another disk with the same files, all durable: what copying them file by file makes.
+  std::unique_ptr<FaultFileSystem> Copy(uint64_t seed) const;
   // The whole content as readers see it.
   std::string Contents(const std::string& path) const;
   // Makes the file hold this, durably, or makes the file.

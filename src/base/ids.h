@@ -49,6 +49,9 @@ using GroupId = StrongId<struct GroupIdTag>;
 // Made by a leader, monotone within its term; keys one round of ReadIndex.
 using ReadId = StrongId<struct ReadIdTag>;
 
+// A cluster id as people see it: 16 hexadecimal digits, in every message, log line and table.
+std::string ClusterIdText(uint64_t cluster_id);
+
 }  // namespace cairn
 
 template <class Tag>

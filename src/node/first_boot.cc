@@ -98,8 +98,8 @@ std::optional<std::string> FirstBoot::Contradiction() const {
     }
     if (reply.stage == LifeStage::kEmpty) continue;
     if (cluster_id && *cluster_id != reply.identity.cluster_id) {
-      return who + " belongs to another cluster (" + std::to_string(reply.identity.cluster_id) +
-             ", not " + std::to_string(*cluster_id) + ")";
+      return who + " belongs to another cluster (" + ClusterIdText(reply.identity.cluster_id) +
+             ", not " + ClusterIdText(*cluster_id) + ")";
     }
     cluster_id = reply.identity.cluster_id;
   }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/planted.h"
+#include "node/boot_file.h"
 
 namespace cairn::node {
 namespace {
@@ -108,6 +109,12 @@ bool LogWorker::RunTasks(std::vector<Task> tasks) {
 void LogWorker::RunTask(Task* task) {
   if (auto* fetch = std::get_if<raft::Fetch>(task)) return RunFetch(*fetch);
   if (auto* point = std::get_if<CompactionPoint>(task)) return Compact(*point);
+  if (auto* note = std::get_if<CopyNote>(task)) {
+    // Without the note the peers, or the log, tell the next process again.
+    Status noted = RememberCopy(*fs_, options_.data_directory, note->why);
+    if (!noted.ok()) LOG_WARN("cannot note that this data is a copy: {}", noted.message());
+    return;
+  }
   Status s = SaveIdentity(*fs_, options_.data_directory, std::get<IdentityRecord>(*task));
   if (!s.ok()) return Fail("writing the identity", s);
   events_->OnIdentitySaved();

@@ -40,7 +40,11 @@ class LogWorkerEvents {
 // and a second sync may report success for bytes that the kernel has dropped.
 class LogWorker {
  public:
-  using Task = std::variant<raft::Persist, raft::Fetch, CompactionPoint, IdentityRecord>;
+  // The data directory is a copy (boot_file.h): a note to be written, for this reason.
+  struct CopyNote {
+    std::string why;
+  };
+  using Task = std::variant<raft::Persist, raft::Fetch, CompactionPoint, IdentityRecord, CopyNote>;
 
   LogWorker(const ReplicaOptions& options, FileSystem* fs, log_store::LogStore* log,
             LogWorkerEvents* events);

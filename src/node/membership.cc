@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/host_port.h"
+#include "node/callers.h"
+
 namespace cairn::node {
 namespace {
 
@@ -65,6 +68,7 @@ std::string MembershipJob::Describe() const {
   switch (phase_) {
     case Phase::kStart:
     case Phase::kProbing: return "asking " + node + " who it is (nothing was changed)";
+    case Phase::kMoving: return "writing down where " + node + " lives now";
     case Phase::kAddingLearner: return "adding " + node + " as a learner";
     case Phase::kCatchingUp:
       return node + " is a learner and has not caught up (run the command again to go on)";
@@ -136,6 +140,14 @@ void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts)
     case Phase::kProbing:
       if (!waiting_) BeginAdd(core, contacts);
       return;
+    case Phase::kMoving:
+      if (core.config.info.contains(new_member_) &&
+          core.config.info.at(new_member_).address == told_->identity.address) {
+        waiting_ = false;
+        return BeginAdd(core, contacts);
+      }
+      if (!waiting_) Move(core, contacts);
+      return;
     case Phase::kAddingLearner:
       if (core.config.IsLearner(new_member_)) {
         if (callbacks_.admitted) callbacks_.admitted(new_member_);
@@ -164,6 +176,9 @@ void MembershipJob::Begin(const raft::CoreStatus& core, const Contacts& contacts
   if (change_.node_id == 0) return Finish(InvalidArgument("a node id is a number from 1"));
   if (change_.kind == Kind::kRemove) return BeginRemove(core, contacts);
   if (change_.address.empty()) return Finish(InvalidArgument("the node's address is missing"));
+  if (const auto at = ParseHostPort(change_.address); at.ok() && IsWildcardHost(at->host)) {
+    return Finish(CheckReachable(change_.address));
+  }
   const MemberId present = FindMember(core.config, change_.node_id);
   if (change_.kind == Kind::kReplace && present.is_none()) {
     return Finish(NotFound("node " + std::to_string(change_.node_id) + " is not a member"));
@@ -171,7 +186,9 @@ void MembershipJob::Begin(const raft::CoreStatus& core, const Contacts& contacts
   if (change_.kind == Kind::kAdd && core.config.voters.contains(present)) {
     if (core.config.info.at(present).address == change_.address) return Finish(OkStatus());
     return Finish(AlreadyExists("node " + std::to_string(change_.node_id) + " is a member at " +
-                                core.config.info.at(present).address));
+                                core.config.info.at(present).address +
+                                "; if it lives elsewhere now, run: cairn member replace ADDR " +
+                                std::to_string(change_.node_id) + " " + change_.address));
   }
   if (nonce_ != 0) return BeginAdd(core, contacts);  // it told us itself
   phase_ = Phase::kProbing;
@@ -203,6 +220,12 @@ void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
         at + " belongs to another cluster; stop it, wipe its data, and start it with --peers"));
   }
   nonce_ = reply->identity.nonce;
+  told_ = *std::move(reply);
+  if (told_->identity.address.empty()) told_->identity.address = change_.address;
+  if (told_->identity.address != change_.address) {
+    Progress("node " + std::to_string(change_.node_id) + " says that it is reached at " +
+             told_->identity.address);
+  }
 }
 
 void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& contacts) {
@@ -216,6 +239,17 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& conta
       replaced_ = id;
     }
   }
+  if (new_member_.is_none() && told_ && told_->stage != transport::LifeStage::kEmpty) {
+    return Finish(FailedPrecondition(
+        "the process at " + change_.address + " is not empty: it holds the data of member " +
+        ToString(told_->identity.member) +
+        ", which is no member any more. Stop it, move its data aside, and start it again with "
+        "--peers that name members of this cluster"));
+  }
+  if (!new_member_.is_none() && told_ &&
+      core.config.info.at(new_member_).address != told_->identity.address) {
+    return Move(core, contacts);
+  }
   if (core.config.voters.contains(new_member_)) return Finish(OkStatus());
   if (contacts.Alive(replaced_)) {
     return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
@@ -226,6 +260,40 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& conta
     return;
   }
   ProposeLearner(core);
+}
+
+void MembershipJob::Move(const raft::CoreStatus& core, const Contacts& contacts) {
+  phase_ = Phase::kMoving;
+  const auto written = core.config.info.find(new_member_);
+  const std::string who = "node " + std::to_string(change_.node_id);
+  if (written == core.config.info.end()) return Finish(Aborted(who + " was removed meanwhile"));
+  const transport::Start& start = told_->identity.start;
+  const std::string at = "the process at " + told_->identity.address;
+  if (!IsOrFollows(start, written->second.boot)) {
+    return Finish(FailedPrecondition(at + " runs from a copy of the data of " + who +
+                                     ", or from data that were set back; the member is at " +
+                                     written->second.address));
+  }
+  if (start.boot != written->second.boot && contacts.Alive(new_member_)) {
+    // It may be that very process, whose start is about to be written down.
+    if (!twin_since_) twin_since_ = contacts.now;
+    if (contacts.now < *twin_since_ + 4 * contacts.silence_max) return;
+    return Finish(FailedPrecondition(who + " is alive at " + written->second.address + ", and " +
+                                     at + " is another process with its data; stop one of them"));
+  }
+  ProposeMove(core);
+}
+
+// Neither voters nor learners change, so this is one plain entry, whatever the members are.
+void MembershipJob::ProposeMove(const raft::CoreStatus& core) {
+  raft::Configuration next = core.config;
+  raft::MemberInfo& member = next.info.at(new_member_);
+  Progress("node " + std::to_string(change_.node_id) + " has moved from " + member.address +
+           " to " + told_->identity.address);
+  member.address = told_->identity.address;
+  const raft::Boot& boot = told_->identity.start.boot;
+  if (boot.count > member.boot.count) member.boot = boot;
+  Propose(std::move(next), Phase::kMoving);
 }
 
 void MembershipJob::ProposeLearner(const raft::CoreStatus& core) {
@@ -239,7 +307,8 @@ void MembershipJob::ProposeLearner(const raft::CoreStatus& core) {
   }
   new_member_ = MemberId(next.next_member_id++);
   next.learners.insert(new_member_);
-  next.info[new_member_] = raft::MemberInfo{change_.node_id, change_.address, nonce_};
+  next.info[new_member_] =
+      raft::MemberInfo{change_.node_id, told_ ? told_->identity.address : change_.address, nonce_};
   Propose(std::move(next), Phase::kAddingLearner);
 }
 
@@ -256,6 +325,11 @@ void MembershipJob::CatchUp(const raft::CoreStatus& core, const Contacts& contac
   if (contacts.now < next_progress_) return;
   next_progress_ = contacts.now + kProgressEvery;
   const bool snapshot = peer->second.state == raft::PeerStatus::State::kSnapshot;
+  if (!contacts.last_heard.contains(new_member_)) {
+    return Progress("node " + std::to_string(change_.node_id) +
+                    " has not been heard from yet: it asks to be let in where its --peers name a "
+                    "member of this cluster");
+  }
   Progress("node " + std::to_string(change_.node_id) + " catches up: " + ToString(match) + " of " +
            ToString(core.commit) + (snapshot ? ", receiving a snapshot" : ""));
 }

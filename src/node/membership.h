@@ -6,6 +6,8 @@
 // once it has caught up. A node that lost its disk comes back under a new member id, and one joint
 // change lets the new in and the old out, so that the old one's vote and the new one's are never
 // counted side by side.
+//
+// A member that only lives elsewhere is the same member: its address is changed, and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -72,7 +74,15 @@ class MembershipJob {
   void Fail(Status status) { Finish(std::move(status)); }
 
  private:
-  enum class Phase { kStart, kProbing, kAddingLearner, kCatchingUp, kPromoting, kRemoving };
+  enum class Phase {
+    kStart,
+    kProbing,
+    kMoving,
+    kAddingLearner,
+    kCatchingUp,
+    kPromoting,
+    kRemoving
+  };
 
   // Whether a change of voters may be proposed.
   enum class Verdict { kYes, kNotYet, kTooFewAlive };
@@ -80,6 +90,9 @@ class MembershipJob {
   void Begin(const raft::CoreStatus& core, const Contacts& contacts);
   void BeginRemove(const raft::CoreStatus& core, const Contacts& contacts);
   void BeginAdd(const raft::CoreStatus& core, const Contacts& contacts);
+  // The member was found at another address than the one that is written down.
+  void Move(const raft::CoreStatus& core, const Contacts& contacts);
+  void ProposeMove(const raft::CoreStatus& core);
   void ProposeLearner(const raft::CoreStatus& core);
   void CatchUp(const raft::CoreStatus& core, const Contacts& contacts);
   void Promote(const raft::CoreStatus& core, const Contacts& contacts);
@@ -96,10 +109,14 @@ class MembershipJob {
   const SteadyTime deadline_;
   Callbacks callbacks_;
   uint64_t nonce_ = 0;  // of the new member; 0: not known yet
+  // What the process at the address said of itself; none where it asked to be let in by itself.
+  std::optional<transport::ProbeReply> told_;
   MemberId replaced_;   // voter that goes out when the new one comes in
   MemberId new_member_;
   Phase phase_ = Phase::kStart;
   bool waiting_ = false;  // a proposal or probe is under way
+  // Since when the member is alive under another start than that of the process that was found.
+  std::optional<SteadyTime> twin_since_;
   // Since when signs of life are awaited from those who must confirm the change of voters.
   std::optional<SteadyTime> asked_for_life_;
   SteadyTime next_progress_{0};

@@ -118,7 +118,7 @@ void MembershipChanges::ResumeReplacement() {
 }
 
 void MembershipChanges::OnTick() {
-  ReplicateFoundingConfig();
+  WriteDownMembers();
   if (job_) {
     Run();
   } else {
@@ -144,21 +144,43 @@ void MembershipChanges::Run() {
   if (job_->finished()) job_.reset();
 }
 
-// The founding configuration lies only in each founder's identity file, and a founder that was late
-// may not know every nonce. The first leader puts its own into the log, so that all members, and
-// all that come later, hold the same.
-void MembershipChanges::ReplicateFoundingConfig() {
-  if (!context_.is_leader() || !context_.config_index.is_none() || founding_proposal_) return;
+// Where members live and which start each was heard of last, in the log, so that all members, and all
+// that come later, know it. Voters and learners stay as they are, so this is safe beside everything
+// that the Raft core lets through: one change at a time, and none in a joint state.
+//
+// The first leader writes all of it down in any case: the founding configuration lies only in each
+// founder's identity file, and a founder that was late may not know every nonce.
+void MembershipChanges::WriteDownMembers() {
+  if (!context_.is_leader()) return;
+  if (members_proposal_ && context_.config_index == members_proposed_at_) return;
+  members_proposal_.reset();
+  const uint64_t callers = callers_.version();
+  if (agreed_callers_ == callers && agreed_config_ == context_.config_index) return;
+  raft::Configuration next = context_.config;
+  std::map<MemberId, Callers::Known> known = callers_.known();
+  known[context_.self] = {standing_.start().boot, context_.options.address};
+  for (auto& [id, info] : next.info) {
+    const auto heard = known.find(id);
+    if (heard == known.end() || heard->second.boot.count < info.boot.count) continue;
+    info.boot = heard->second.boot;
+    if (!heard->second.address.empty()) info.address = heard->second.address;
+  }
+  if (next == context_.config && !context_.config_index.is_none()) {
+    agreed_callers_ = callers;
+    agreed_config_ = context_.config_index;
+    return;
+  }
   const raft::CoreStatus core = context_.raft->status();
-  if (!core.leader_ready || core.config_in_progress) return;
-  founding_proposal_ = context_.next_id++;
-  context_.raft->Step(raft::ProposeConfig{*founding_proposal_, context_.config});
+  if (!core.leader_ready || core.config_in_progress || core.config != context_.config) return;
+  members_proposed_at_ = context_.config_index;
+  members_proposal_ = context_.next_id++;
+  context_.raft->Step(raft::ProposeConfig{*members_proposal_, std::move(next)});
 }
 
 bool MembershipChanges::OnDropped(const raft::Dropped& dropped) {
   using raft::DropReason;
-  if (founding_proposal_ == dropped.id) {
-    founding_proposal_.reset();
+  if (members_proposal_ == dropped.id) {
+    members_proposal_.reset();
     return true;
   }
   if (job_proposal_ != dropped.id) return false;
@@ -171,7 +193,7 @@ bool MembershipChanges::OnDropped(const raft::Dropped& dropped) {
 }
 
 void MembershipChanges::OnFollowing() {
-  founding_proposal_.reset();  // it may have been truncated; the next leader makes its own
+  members_proposal_.reset();  // it may have been truncated; the next leader makes its own
   if (!job_) return;
   const raft::Configuration& config = context_.config;
   job_->OnDeposed(!config.joint() && !config.Contains(context_.self));

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
+#include <optional>
 
 namespace cairn::node {
 namespace {
@@ -55,6 +57,95 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
     ASSERT_TRUE(said.has_value());
     EXPECT_EQ(said->code(), removes_itself ? StatusCode::kOk : StatusCode::kUnavailable) << *said;
   }
+}
+
+// A job by the operator on a leader of nodes 1 to 3, whose probe is answered with `reply`.
+class OperatorsJob {
+ public:
+  OperatorsJob(Kind kind, uint64_t node, const std::string& address,
+               const transport::ProbeReply& reply) {
+    core_.self = MemberId(1);
+    core_.config = Voters({1, 2, 3});
+    core_.config.info.at(MemberId(3)).boot = {5, 55};
+    core_.leader_ready = true;
+    MembershipJob::Callbacks callbacks;
+    callbacks.done = [this](const Status& status) { said_ = status; };
+    job_ = std::make_unique<MembershipJob>(Replica::MembershipChange{kind, node, address},
+                                           /*cluster_id=*/7, "engine", seconds(100),
+                                           std::move(callbacks));
+    job_->Step(core_, contacts_);
+    if (!job_->TakeRequests().probe) return;
+    job_->OnProbed(reply);
+    Step();
+  }
+  // With 1 and 2 alive, and 3 if `alive`.
+  std::optional<raft::Configuration> Step(bool alive = false) {
+    contacts_ = AllHeardAt(seconds(50), core_.config);
+    if (!alive) contacts_.last_heard.erase(MemberId(3));
+    job_->Step(core_, contacts_);
+    if (auto proposed = job_->TakeRequests().propose) proposed_ = proposed;
+    return proposed_;
+  }
+  void Commit() { core_.config = *proposed_; }
+  const std::optional<Status>& said() const { return said_; }
+  const std::optional<raft::Configuration>& proposed() const { return proposed_; }
+
+ private:
+  raft::CoreStatus core_;
+  Contacts contacts_{MemberId(1), {}, seconds(50), seconds(1)};
+  std::optional<Status> said_;
+  std::optional<raft::Configuration> proposed_;
+  std::unique_ptr<MembershipJob> job_;
+};
+
+transport::ProbeReply Reply(uint64_t node, uint64_t nonce, const std::string& address) {
+  transport::ProbeReply reply;
+  reply.identity.cluster_id = 7;
+  reply.identity.node_id = node;
+  reply.identity.nonce = nonce;
+  reply.identity.member = MemberId(node);
+  reply.identity.address = address;
+  reply.identity.engine = "engine";
+  reply.stage = transport::LifeStage::kStarted;
+  return reply;
+}
+
+TEST(MembershipJob, ReplaceOfANodeWhosePortHasChangedChangesItsAddress) {
+  transport::ProbeReply moved = Reply(3, /*nonce=*/1, "host:9");
+  moved.identity.start = {{6, 66}, {{4, 44}, {5, 55}}, Term(1), LogIndex(1)};
+  OperatorsJob job(Kind::kReplace, 3, "host:9", moved);
+  ASSERT_TRUE(job.proposed().has_value());
+  EXPECT_FALSE(job.said().has_value());
+  EXPECT_EQ(job.proposed()->voters, Voters({1, 2, 3}).voters);
+  EXPECT_EQ(job.proposed()->info.at(MemberId(3)).address, "host:9");
+  EXPECT_EQ(job.proposed()->info.at(MemberId(3)).boot, (raft::Boot{6, 66}));
+  job.Commit();
+  job.Step();
+  ASSERT_TRUE(job.said().has_value());
+  EXPECT_TRUE(job.said()->ok()) << *job.said();
+}
+
+TEST(MembershipJob, ReplaceByACopyOfTheNodesDataIsRefused) {
+  transport::ProbeReply copy = Reply(3, /*nonce=*/1, "host:9");
+  copy.identity.start = {{6, 66}, {{4, 44}, {5, 54}}, Term(1), LogIndex(1)};
+  OperatorsJob job(Kind::kReplace, 3, "host:9", copy);
+  ASSERT_TRUE(job.said().has_value());
+  EXPECT_EQ(job.said()->code(), StatusCode::kFailedPrecondition) << *job.said();
+  EXPECT_FALSE(job.proposed().has_value());
+}
+
+TEST(MembershipJob, AddOfANodeThatIsNotEmptySaysSoAtOnce) {
+  // Node 4 was removed, and still has the data of that time.
+  OperatorsJob job(Kind::kAdd, 4, "host:9", Reply(4, /*nonce=*/1, "host:9"));
+  ASSERT_TRUE(job.said().has_value());
+  EXPECT_EQ(job.said()->code(), StatusCode::kFailedPrecondition) << *job.said();
+  EXPECT_NE(job.said()->message().find("is not empty"), std::string::npos) << *job.said();
+}
+
+TEST(MembershipJob, AWildcardIsNoAddressOfANode) {
+  OperatorsJob job(Kind::kAdd, 4, "0.0.0.0:9", Reply(4, 1, ""));
+  ASSERT_TRUE(job.said().has_value());
+  EXPECT_EQ(job.said()->code(), StatusCode::kInvalidArgument) << *job.said();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "node/peer_directory.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -9,7 +10,6 @@ namespace {
 
 // How long a member that was removed is still talked to, so that it learns of its removal.
 constexpr uint64_t kLingerElections = 30;
-constexpr size_t kCallersMax = 16;
 
 }  // namespace
 
@@ -19,15 +19,30 @@ void PeerDirectory::Start(raft::Configuration admitted_by) {
 }
 
 void PeerDirectory::Publish() {
-  std::map<MemberId, std::string> peers;
-  if (!context_.config.Contains(context_.self)) {
+  published_callers_ = callers_.version();
+  std::map<MemberId, transport::Addresses> peers;
+  const auto add = [&](MemberId member, const std::string& address) {
+    transport::Addresses& addresses = peers[member];
+    if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) {
+      addresses.push_back(address);
+    }
+  };
+  const raft::Configuration& config = context_.config;
+  for (const auto& [id, caller] : callers_.known()) {
+    // Members that only later configurations name must be answered, too (OnCaller).
+    if (config.Contains(id) || id.value() >= config.next_member_id) add(id, caller.address);
+  }
+  for (const auto& [id, info] : config.info) add(id, info.address);
+  for (const auto& [id, leaving] : leaving_) add(id, leaving.address);
+  if (!config.Contains(context_.self)) {
     // Let in, but not yet caught up to its own admission: the configuration in force here may be
     // older than the leader. What the leader told on admission is newer.
-    for (const auto& [id, info] : admitted_by_.info) peers[id] = info.address;
+    for (const auto& [id, info] : admitted_by_.info) add(id, info.address);
   }
-  for (const auto& [id, address] : callers_) peers[id] = address;
-  for (const auto& [id, leaving] : leaving_) peers[id] = leaving.address;
-  for (const auto& [id, info] : context_.config.info) peers[id] = info.address;
+  for (const auto& [id, info] : config.info) {
+    const auto listed = context_.options.listed_peers.find(info.node_id);
+    if (listed != context_.options.listed_peers.end()) add(id, listed->second);
+  }
   peers.erase(context_.self);
   context_.effects->SetPeers(peers);
 }
@@ -43,8 +58,6 @@ bool PeerDirectory::Adopt(const raft::Configuration& config, LogIndex index) {
   }
   context_.config = config;
   context_.config_index = index;
-  std::erase_if(callers_,
-                [&](const auto& caller) { return caller.first.value() < config.next_member_id; });
   ++context_.version;
   Publish();
   return true;
@@ -54,11 +67,11 @@ bool PeerDirectory::Adopt(const raft::Configuration& config, LogIndex index) {
 // configuration it knows names them. The bad schedule without it: 4 is let in while 3 is down, and
 // leads when 3 comes back. It probes where the log of 3 ends; 3 refuses, as it should, and has no
 // address to send that to. So 3 never catches up, and its vote is lost to everybody as well.
-void PeerDirectory::OnCaller(MemberId member, const std::string& address) {
-  if (member.value() < context_.config.next_member_id) return;  // known, or removed
-  callers_[member] = address;
-  if (callers_.size() > kCallersMax) callers_.erase(callers_.begin());
-  if (context_.raft) Publish();
+void PeerDirectory::OnCaller() {
+  if (context_.raft && callers_.version() != published_callers_) {
+    ++context_.version;
+    Publish();
+  }
 }
 
 void PeerDirectory::OnTick() {
@@ -69,9 +82,14 @@ void PeerDirectory::OnTick() {
 
 std::optional<LeaderHint> PeerDirectory::leader_hint() const {
   if (!context_.raft || context_.raft->leader().is_none()) return std::nullopt;
+  const MemberId leader = context_.raft->leader();
+  const auto known = callers_.known();
   for (const raft::Configuration* config : {&std::as_const(context_.config), &admitted_by_}) {
-    const auto it = config->info.find(context_.raft->leader());
-    if (it != config->info.end()) return LeaderHint{it->second.node_id, it->second.address};
+    const auto it = config->info.find(leader);
+    if (it == config->info.end()) continue;
+    const auto caller = known.find(leader);
+    return LeaderHint{it->second.node_id,
+                      caller == known.end() ? it->second.address : caller->second.address};
   }
   return std::nullopt;
 }

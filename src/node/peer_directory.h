@@ -1,7 +1,9 @@
-// PeerDirectory: the configuration in force, and at which address each member is talked to.
+// PeerDirectory: the configuration in force, and at which addresses each member is looked for.
 //
-// It owns the addresses of members that leave and of callers that only later configurations name.
-// It tells the transport whenever the list changes.
+// Addresses are hints, in this order: where the process that speaks for the member said it lives,
+// where the configuration says so, where --peers says that its node lives. Who answers there, its
+// hello says. PeerDirectory owns the addresses of members that leave, and tells the transport
+// whenever the list changes.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +13,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "node/callers.h"
 #include "node/replica_context.h"
 #include "raft/types.h"
 
@@ -19,7 +22,8 @@ namespace cairn::node {
 // One owner (the core thread).
 class PeerDirectory {
  public:
-  explicit PeerDirectory(ReplicaContext* context) : context_(*context) {}
+  PeerDirectory(ReplicaContext* context, const Callers* callers)
+      : context_(*context), callers_(*callers) {}
 
   // This node takes part from now on. `admitted_by` is the configuration that it was told when it
   // was let in, or that it founded the cluster with.
@@ -27,8 +31,8 @@ class PeerDirectory {
   // A configuration that is committed. It may be from before the one in force: after trouble
   // entries are handed out once more. True if it is news.
   bool Adopt(const raft::Configuration& config, LogIndex index);
-  // That member sends messages, and is to be answered there.
-  void OnCaller(MemberId member, const std::string& address);
+  // A process has told this node who it is, and where it lives.
+  void OnCaller();
   void OnTick();
 
   std::optional<LeaderHint> leader_hint() const;
@@ -43,9 +47,10 @@ class PeerDirectory {
   void Publish();
 
   ReplicaContext& context_;
+  const Callers& callers_;
   raft::Configuration admitted_by_;
   std::map<MemberId, Leaving> leaving_;
-  std::map<MemberId, std::string> callers_;
+  uint64_t published_callers_ = 0;  // their version
 };
 
 }  // namespace cairn::node

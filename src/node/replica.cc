@@ -74,7 +74,8 @@ class ReplicaImpl final : public Replica,
                 core.OnSnapshotSent(to, status, index);
               });
             }),
-        core_(std::make_unique<ReplicaCore>(options, std::move(start), clock, &rng_, this)) {
+        core_(std::make_unique<ReplicaCore>(options, std::move(start), clock, &rng_, this)),
+        callers_(core_->callers()) {
     Publish(/*with_status=*/true);
   }
   // Without Shutdown: as if the process had been killed, but that every callback is called.
@@ -99,8 +100,16 @@ class ReplicaImpl final : public Replica,
   void Shutdown(SteadyTime timeout) override;
 
   // ---- transport::Handler
-  void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
-  void OnCaller(MemberId member, const std::string& address) override;
+  void OnMessages(GroupId group, const raft::Boot& sender,
+                  std::vector<raft::Message> messages) override;
+  Status OnCaller(const transport::Identity& caller) override;
+  void OnCallerLeft(const transport::Identity& caller) override { callers_->Leave(caller); }
+  bool OnReached(MemberId member, const raft::Boot& boot) override {
+    return callers_->MayReach(member, boot);
+  }
+  void OnRefused(MemberId by, const Status& why) override {
+    Post([by, why](ReplicaCore& core) { core.OnRefused(by, why); });
+  }
   void OnUnreachable(GroupId group, MemberId member) override;
   void OnPeerGone(GroupId group, MemberId member) override;
   transport::ProbeReply OnProbe() override;
@@ -117,6 +126,9 @@ class ReplicaImpl final : public Replica,
   void FetchLog(const raft::Fetch& fetch) override { log_worker_.Push(fetch); }
   void CompactLog(CompactionPoint point) override { log_worker_.Push(point); }
   void SaveIdentity(const IdentityRecord& record) override { log_worker_.Push(record); }
+  void RememberCopy(const Status& why) override {
+    log_worker_.Push(LogWorker::CopyNote{why.message()});
+  }
   void Apply(ApplyJob job, bool urgent) override {
     if (urgent) {
       apply_worker_.Push(std::move(job));
@@ -143,7 +155,7 @@ class ReplicaImpl final : public Replica,
   void SetIdentity(const transport::Identity& identity) override {
     transport_->SetIdentity(identity);
   }
-  void SetPeers(const std::map<MemberId, std::string>& peers) override {
+  void SetPeers(const std::map<MemberId, transport::Addresses>& peers) override {
     transport_->SetPeers(peers);
   }
   void Probe(const std::string& address,
@@ -240,6 +252,7 @@ class ReplicaImpl final : public Replica,
   ScrubWorker scrub_worker_;
   SnapshotWorker snapshot_worker_;
   std::unique_ptr<ReplicaCore> core_;  // the core thread's, while that runs
+  const std::shared_ptr<Callers> callers_;  // of the core
   std::thread core_thread_;
   std::atomic<bool> shut_down_{false};
 };
@@ -407,21 +420,24 @@ void ReplicaImpl::StopThreads(bool checkpoint) {
 
 // ---- From the transport
 
-void ReplicaImpl::OnMessages(GroupId group, std::vector<raft::Message> messages) {
+void ReplicaImpl::OnMessages(GroupId group, const raft::Boot& sender,
+                             std::vector<raft::Message> messages) {
   if (group != options_.group) return;
   const size_t bytes = MessageBytes(messages);
   if (message_bytes_.fetch_add(bytes) > kMessageBytesMax) {
     message_bytes_ -= bytes;
     return;
   }
-  Post([this, bytes, messages = std::move(messages)](ReplicaCore& core) mutable {
+  Post([this, bytes, sender, messages = std::move(messages)](ReplicaCore& core) mutable {
     message_bytes_ -= bytes;
-    core.OnMessages(std::move(messages));
+    core.OnMessages(sender, std::move(messages));
   });
 }
 
-void ReplicaImpl::OnCaller(MemberId member, const std::string& address) {
-  Post([member, address](ReplicaCore& core) { core.OnCaller(member, address); });
+Status ReplicaImpl::OnCaller(const transport::Identity& caller) {
+  RETURN_IF_ERROR(callers_->Admit(caller, clock_->SteadyNow()));
+  Post([](ReplicaCore& core) { core.OnCaller(); });
+  return OkStatus();
 }
 
 void ReplicaImpl::OnUnreachable(GroupId group, MemberId member) {

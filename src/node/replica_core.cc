@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "raft/configuration_codec.h"
 
 namespace cairn::node {
 namespace {
@@ -40,7 +41,10 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
       boot_(BootOptions(options), std::move(start.identity), rng),
       initial_(std::move(start.raft)),
       freshness_(&context_, rng->Next() | 1),
+      callers_(std::make_shared<Callers>(2 * options.election_ticks * SteadyTime(options.tick))),
       removal_(&context_, [this](const Status& removed) { reads_.FailAll(removed); }),
+      standing_(&context_, std::move(start.start),
+                [this](const Status& lost) { reads_.FailAll(lost); }),
       reads_(kPendingReadsMax) {
   context_.config = initial_.config;
   context_.config_index = initial_.config_index;
@@ -83,6 +87,7 @@ transport::Identity ReplicaCore::identity() const {
   identity.member = record.member;
   identity.address = context_.options.address;
   identity.engine = context_.options.engine;
+  identity.start = standing_.start();
   return identity;
 }
 
@@ -125,6 +130,9 @@ void ReplicaCore::StartRaft() {
   context_.config = initial_.config;
   context_.self = record.member;
   context_.cluster_id = record.cluster_id;
+  // Before anyone is let in: what the log says of the members' starts, committed or not.
+  callers_->OnConfig(context_.config);
+  NoteLogged(initial_.log);
   raft::Options options;
   options.self = record.member;
   options.election_ticks = context_.options.election_ticks;
@@ -137,10 +145,12 @@ void ReplicaCore::StartRaft() {
   for (const auto& [id, address] : context_.options.listed_peers) {
     const raft::Configuration& config = context_.config;
     const MemberId member = FindMember(config, id);
-    if (member.is_none() || config.info.at(member).address != address) {
-      LOG_WARN(
-          "--peers differs from the stored membership, which counts node={} listed={} stored={}",
-          id, address, member.is_none() ? "none" : config.info.at(member).address);
+    if (member.is_none()) {
+      LOG_WARN("--peers lists a node that is no member: the stored membership counts node={}", id);
+    } else if (config.info.at(member).address != address) {
+      LOG_INFO("--peers lists another address than the stored one: both are tried node={} "
+               "listed={} stored={}",
+               id, address, config.info.at(member).address);
     }
   }
   ++context_.version;
@@ -148,6 +158,7 @@ void ReplicaCore::StartRaft() {
   admitted_ = record.config.IsVoter(record.member);
   NoteAdmission();
   removal_.Check(context_.config, context_.config_index);
+  standing_.Check(context_.config);
   directory_.Start(record.config);
   if (digests_.fence().ok()) return;
   LOG_ERROR("this node was fenced before it was started: {}", digests_.fence().message());
@@ -168,9 +179,11 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     if (disk_.blocked()) context_.raft->Step(raft::StepDown{context_.Elections(4)});
     if (disk_.low() || !in_service()) fitness_.OnTickUnfit(/*troubled=*/!in_service());
     TellFitness();
+    TellCallers();
     sends_.OnTick();
     changes_.OnTick();
     removal_.OnTick();
+    standing_.OnTick();
     ProposeOwn();
     digests_.OnTick();
     freshness_.OnTick();
@@ -179,6 +192,24 @@ void ReplicaCore::OnTick(uint64_t ticks) {
   }
   ExpireRequests(context_.now());
   shutdown_.Step(proposals_.settled());
+}
+
+// What tells, later, whether a process that says it is a member may be it.
+void ReplicaCore::TellCallers() {
+  const bool leads = is_leader();
+  callers_->OnRole(leads || context_.raft->leader().is_none());
+  std::map<MemberId, LogIndex> held;
+  if (leads) {
+    for (const auto& [id, peer] : context_.raft->status().peers) held.emplace(id, peer.match);
+  }
+  callers_->OnAcknowledged(context_.raft->term(), held);
+}
+
+void ReplicaCore::NoteLogged(const std::vector<raft::Entry>& entries) {
+  for (const raft::Entry& entry : entries) {
+    if (entry.type != raft::EntryType::kConfig) continue;
+    if (const auto config = raft::DecodeConfiguration(*entry.payload)) callers_->OnLogged(*config);
+  }
 }
 
 // What the leader has to say to the state machines by itself.
@@ -216,6 +247,7 @@ std::optional<Status> ReplicaCore::Refusal() const {
     return Unavailable(TroubleInWords()).With(Outcome::kNotApplied);
   }
   if (!removal_.removed().ok()) return Status(removal_.removed()).With(Outcome::kNotApplied);
+  if (!lost().ok()) return Status(lost()).With(Outcome::kNotApplied);
   return std::nullopt;
 }
 
@@ -241,6 +273,7 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
   if (context_.shutting_down) return done(Unavailable("the node is shutting down"));
   if (!in_service()) return done(Unavailable(TroubleInWords()));
   if (!removal_.removed().ok()) return done(removal_.removed());
+  if (!lost().ok()) return done(lost());
   PendingRead read{options.index_min, deadline, std::move(done)};
   if (options.level == ReadLevel::kLinearizable) return reads_.AddLinearizable(std::move(read));
   if (auto refusal = LocalReadRefusal()) return read.done(*std::move(refusal));
@@ -327,12 +360,16 @@ ReplicaStatus ReplicaCore::status() const {
   status.fenced = !digests_.fence().ok();
   status.digests = digests_.status();
   if (status.digests.doubt.empty()) status.digests.doubt = sends_.TroubleInWords();
-  if (!in_service()) {
+  if (!lost().ok()) {
+    status.trouble = lost();
+  } else if (!in_service()) {
     status.trouble = Status(recovery_.trouble().code(), TroubleInWords());
   } else if (!removal_.removed().ok()) {
     status.trouble = removal_.removed();
   } else if (auto refusal = Refusal()) {
     status.trouble = *refusal;
+  } else if (Status twin = standing_.twin(); !twin.ok()) {
+    status.trouble = std::move(twin);
   }
   return status;
 }

@@ -16,6 +16,8 @@
 //   membership_changes.h   changes of membership, by the leader
 //   peer_directory.h       the configuration in force and the addresses of its members
 //   removal_watch.h        whether this member was removed
+//   callers.h              which process speaks for each other member
+//   standing.h             whether this process speaks for this one
 //   snapshot_sends.h       snapshots that go out
 //   snapshot_install.h     the snapshot that comes in
 //   recovery.h             trouble of the state machine
@@ -39,6 +41,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "node/callers.h"
 #include "node/digests.h"
 #include "node/disk_watch.h"
 #include "node/first_boot.h"
@@ -60,6 +63,7 @@
 #include "node/shutdown_wait.h"
 #include "node/snapshot_install.h"
 #include "node/snapshot_sends.h"
+#include "node/standing.h"
 #include "node/start_state.h"
 #include "raft/core.h"
 
@@ -88,9 +92,12 @@ class ReplicaCore final : private Digests::Host {
 
   // ---- Events
   void OnTick(uint64_t ticks);
-  void OnMessages(std::vector<raft::Message> messages);
-  // That member sends messages, and is to be answered there.
-  void OnCaller(MemberId member, const std::string& address);
+  // From a process that callers() has let in.
+  void OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages);
+  // callers() has let a process in.
+  void OnCaller();
+  // As of transport::Handler.
+  void OnRefused(MemberId by, const Status& why);
   void OnUnreachable(MemberId member);
   void OnPeerGone(MemberId member);
   // The persist with this ticket, and so all before it, are durable.
@@ -142,6 +149,10 @@ class ReplicaCore final : private Digests::Host {
   size_t queued_bytes() const { return proposals_.queued_bytes(); }
   // Reads of what this node holds are answered, whatever its age.
   bool serves_local_reads() const { return !LocalReadRefusal(); }
+  // Not OK: this process runs from a copy of its member's data, and has no part in anything.
+  const Status& lost() const { return standing_.lost(); }
+  // Thread-safe, and outlives this.
+  const std::shared_ptr<Callers>& callers() const { return callers_; }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
   // A snapshot was received and is not yet installed or thrown away.
@@ -153,6 +164,9 @@ class ReplicaCore final : private Digests::Host {
   // Life (replica_core.cc).
   void RunFirstBoot();
   void StartRaft();
+  void TellCallers();
+  // Entries that are in the log from now on.
+  void NoteLogged(const std::vector<raft::Entry>& entries);
   void ExpireRequests(SteadyTime now);
   transport::Identity identity() const;
   std::optional<Status> Refusal() const;
@@ -193,7 +207,8 @@ class ReplicaCore final : private Digests::Host {
   FirstBoot boot_;
   raft::InitialState initial_;  // until the Raft core has it
 
-  PeerDirectory directory_{&context_};
+  const std::shared_ptr<Callers> callers_;
+  PeerDirectory directory_{&context_, callers_.get()};
   Hearing hearing_{&context_};
   DiskWatch disk_{&context_};
   Recovery recovery_{&context_};
@@ -204,7 +219,8 @@ class ReplicaCore final : private Digests::Host {
   Digests digests_{&context_, &fitness_, this};
   Freshness freshness_;
   RemovalWatch removal_;
-  MembershipChanges changes_{&context_, &directory_, &hearing_};
+  Standing standing_;
+  MembershipChanges changes_{&context_, &directory_, &hearing_, callers_.get(), &standing_};
   Proposals proposals_{&context_, &directory_};
   ReadBarriers reads_;
   LeaderRequests leader_requests_{&context_, &directory_};

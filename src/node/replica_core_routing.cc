@@ -19,12 +19,14 @@ constexpr SteadyTime kTellCommitAfter = std::chrono::milliseconds(2);
 
 // ---- In
 
-void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
-  if (!context_.raft) return;  // not a member yet: no part in anything
+void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages) {
+  // Not a member yet, or a copy of one: no part in anything.
+  if (!context_.raft || !lost().ok()) return;
   const SteadyTime now = context_.now();
   for (raft::Message& message : messages) {
     // To the member this node was before it was wiped, or a stranger.
     if (message.to != context_.self) continue;
+    if (!callers_->OnMessage(message.from, sender, now)) continue;
     hearing_.OnHeard(message.from, now);
     freshness_.OnMessage(message);
     if (const auto* report = std::get_if<raft::DigestReport>(&message.body)) {
@@ -41,8 +43,10 @@ void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
   TellFitness();
 }
 
-void ReplicaCore::OnCaller(MemberId member, const std::string& address) {
-  directory_.OnCaller(member, address);
+void ReplicaCore::OnCaller() { directory_.OnCaller(); }
+
+void ReplicaCore::OnRefused(MemberId by, const Status& why) {
+  if (context_.raft) standing_.OnRefused(by, why);
 }
 
 void ReplicaCore::OnUnreachable(MemberId member) {
@@ -164,7 +168,7 @@ void ReplicaCore::Route(raft::Output output) {
   // other nodes and the disk are to do.
   if (output.committed) RouteCommitted(*std::move(output.committed));
   freshness_.Stamp(&output.send_now);
-  if (!output.send_now.empty()) context_.effects->Send(std::move(output.send_now));
+  if (!output.send_now.empty() && lost().ok()) context_.effects->Send(std::move(output.send_now));
   if (!output.persists.empty()) RoutePersists(std::move(output.persists));
   for (const raft::Fetch& fetch : output.fetches) {
     disk_.OnFetchBegun(fetch.fetch_id);
@@ -186,6 +190,8 @@ void ReplicaCore::RoutePersists(std::vector<raft::Persist> persists) {
   for (raft::Persist& persist : persists) {
     proposals_.OnPersist(persist);
     compaction_.OnPersist(persist);
+    NoteLogged(persist.entries);
+    if (!lost().ok()) persist.send_after.clear();
     if (install_.Hold(&persist)) continue;
     disk_.OnPersistBegun(persist.ticket.sequence);
     ready.push_back(std::move(persist));
@@ -209,7 +215,9 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
 
 void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index) {
   if (!directory_.Adopt(config, index)) return;
+  callers_->OnConfig(config);
   removal_.Check(config, index);
+  standing_.Check(config);
   NoteAdmission();
 }
 

@@ -40,7 +40,8 @@ class HeldEffects final : public ReplicaEffects {
   }
   void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
   void SetIdentity(const transport::Identity&) override {}
-  void SetPeers(const std::map<MemberId, std::string>& all) override { peers = all; }
+  void SetPeers(const std::map<MemberId, transport::Addresses>& all) override { peers = all; }
+  void RememberCopy(const Status& why) override { copies.push_back(why); }
   void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)> done) override {
     probes.push_back(std::move(done));
   }
@@ -57,7 +58,8 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<Status> fences;
   std::vector<std::string> installs;
   std::vector<std::string> removed;
-  std::map<MemberId, std::string> peers;
+  std::map<MemberId, transport::Addresses> peers;
+  std::vector<Status> copies;
   std::vector<raft::Message> sent;
 };
 
@@ -169,7 +171,18 @@ class ReplicaCoreTest : public ::testing::Test {
       }
       replies.push_back(std::move(reply));
     }
-    core_->OnMessages(std::move(replies));
+    core_->OnMessages(boot_of_2_, std::move(replies));
+    core_->Flush();
+  }
+  // A process of the member connects.
+  void SayHello(uint64_t member, const raft::Boot& boot, const std::string& address) {
+    transport::Identity caller;
+    caller.member = MemberId(member);
+    caller.address = address;
+    caller.start.boot = boot;
+    ASSERT_TRUE(core_->callers()->Admit(caller, clock_.SteadyNow()).ok());
+    if (member == 2) boot_of_2_ = boot;
+    core_->OnCaller();
     core_->Flush();
   }
   void LeadWithMember2() {
@@ -221,6 +234,7 @@ class ReplicaCoreTest : public ::testing::Test {
   std::vector<state_machine::BatchHeader> headers_;
   size_t commands_ = 0;
   uint64_t sequence_ = 0;
+  raft::Boot boot_of_2_;
 };
 
 TEST_F(ReplicaCoreTest, CommandsThatComeWhileTheDiskWorksShareOneEntry) {
@@ -459,7 +473,7 @@ TEST_F(ReplicaCoreTest, ReadsWithoutALeaderAreUnavailableHoweverManyThereWere) {
 
 TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElectionTimeout) {
   StartMember({1, 2, 3});
-  core_->OnMessages({{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});
+  core_->OnMessages({}, {{MemberId(2), MemberId(1), Term(1), raft::Heartbeat{}}});
   core_->Flush();
   ASSERT_TRUE(core_->leader_hint().has_value());
   const uint64_t known = core_->version();
@@ -482,7 +496,7 @@ TEST_F(ReplicaCoreTest, AFollowerAppliesInStepsUntilSomebodyWaits) {
     raft::AppendRequest request{last, last.is_none() ? Term() : Term(3), last, {}};
     request.entries.push_back(
         {Term(3), ++last, raft::EntryType::kNoop, std::make_shared<const std::string>()});
-    core_->OnMessages({raft::Message{MemberId(2), MemberId(1), Term(3), std::move(request)}});
+    core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(3), std::move(request)}});
     core_->Flush();
     Sync();
   };
@@ -541,7 +555,7 @@ TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
   }
   meta.config.next_member_id = 4;
   meta.config_index = LogIndex(2);
-  core_->OnMessages({raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
   core_->Flush();
   core_->OnSnapshotReceived(MemberId(2), meta, "/file");
   core_->Flush();
@@ -580,7 +594,7 @@ TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
 // term 4 and had applied of that, and reaches this node before any message of 3 does.
 TEST_F(ReplicaCoreTest, ASnapshotOfATermThatThisNodeHasNotHeardOfIsInstalled) {
   StartMember({1, 2, 3});
-  core_->OnMessages({raft::Message{MemberId(2), MemberId(1), Term(2), raft::Heartbeat{}}});
+  core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(2), raft::Heartbeat{}}});
   core_->Flush();
   Sync();
   raft::SnapshotMeta meta;
@@ -644,23 +658,90 @@ TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemov
 TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   StartMember({1, 2, 3});
   EXPECT_FALSE(effects_.peers.contains(MemberId(4)));
-  core_->OnCaller(MemberId(4), "node4");
-  EXPECT_EQ(effects_.peers[MemberId(4)], "node4");
-  EXPECT_EQ(effects_.peers[MemberId(2)], "node2") << "the others stay";
-  core_->OnMessages({raft::Message{MemberId(4), MemberId(1), Term(5),
+  SayHello(4, {}, "node4");
+  EXPECT_EQ(effects_.peers[MemberId(4)], transport::Addresses{"node4"});
+  EXPECT_EQ(effects_.peers[MemberId(2)], transport::Addresses{"node2"}) << "the others stay";
+  core_->OnMessages({}, {raft::Message{MemberId(4), MemberId(1), Term(5),
                                    raft::VoteRequest{LogIndex(9), Term(4), true}}});
   core_->Flush();
   ASSERT_EQ(effects_.persists.size(), 1u);
   ASSERT_EQ(effects_.persists[0].send_after.size(), 1u);
   EXPECT_EQ(effects_.persists[0].send_after[0].to, MemberId(4));
   EXPECT_TRUE(std::get<raft::VoteReply>(effects_.persists[0].send_after[0].body).granted);
-  core_->OnCaller(MemberId(0), "node9");
+  SayHello(0, {}, "node9");
   EXPECT_EQ(effects_.peers.size(), 3u) << "one that was removed gets no connection";
+}
+
+// The leader is where its process says, at once; the configuration, and --peers, come after that.
+TEST_F(ReplicaCoreTest, AMemberThatMovedIsLookedForWhereItSaysItLives) {
+  options_.listed_peers = {{1, "node1"}, {2, "listed2"}, {3, "node3"}};
+  StartMember({1, 2, 3});
+  EXPECT_EQ(effects_.peers[MemberId(2)], (transport::Addresses{"node2", "listed2"}));
+  EXPECT_EQ(effects_.peers[MemberId(3)], (transport::Addresses{"node3"}));
+  SayHello(2, {4, 40}, "moved2");
+  EXPECT_EQ(effects_.peers[MemberId(2)], (transport::Addresses{"moved2", "node2", "listed2"}));
+  core_->OnMessages({4, 40}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->Flush();
+  ASSERT_TRUE(core_->leader_hint().has_value());
+  EXPECT_EQ(core_->leader_hint()->address, "moved2");
+}
+
+TEST_F(ReplicaCoreTest, MessagesOfAStartBeforeTheLastOneAreNotHeard) {
+  StartMember({1, 2, 3});
+  SayHello(2, {4, 40}, "node2");
+  core_->OnMessages({3, 30}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->OnMessages({4, 41}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->Flush();
+  EXPECT_EQ(core_->status().core.term, Term(0));
+  core_->OnMessages({4, 40}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->Flush();
+  EXPECT_EQ(core_->status().core.term, Term(3));
+}
+
+// The leader writes down what it hears, as a change of addresses and starts alone.
+TEST_F(ReplicaCoreTest, TheLeaderWritesDownWhereMembersLiveAndWhichStartItHeardOf) {
+  LeadWithMember2();
+  SayHello(2, {4, 40}, "moved2");
+  std::optional<raft::Configuration> written;
+  for (int i = 0; i < 20 && !written; ++i) {
+    Tick();
+    for (const raft::Persist& persist : effects_.persists) {
+      for (const raft::Entry& entry : persist.entries) {
+        if (entry.type != raft::EntryType::kConfig) continue;
+        written = raft::DecodeConfiguration(*entry.payload);
+      }
+    }
+    SendAfterSync();
+    AnswerAsMember2();
+  }
+  ASSERT_TRUE(written.has_value());
+  EXPECT_EQ(written->info.at(MemberId(2)).address, "moved2");
+  EXPECT_EQ(written->info.at(MemberId(2)).boot, (raft::Boot{4, 40}));
+  EXPECT_EQ(written->voters.size(), 2u);
+  EXPECT_FALSE(written->joint());
+}
+
+TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
+  StartMember({1, 2, 3});
+  core_->OnRefused(MemberId(2), Aborted("another process still runs as member 1, at x"));
+  EXPECT_NE(core_->status().trouble.message().find("still runs"), std::string::npos);
+  EXPECT_FALSE(core_->out_of_service());
+  core_->OnRefused(MemberId(2), AlreadyExists("a copy"));
+  EXPECT_TRUE(core_->out_of_service());
+  EXPECT_EQ(effects_.copies.size(), 1u);
+  EXPECT_NE(core_->status().trouble.message().find("runs from a copy"), std::string::npos);
+  effects_.sent.clear();
+  effects_.persists.clear();
+  core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(3),
+                                       raft::VoteRequest{LogIndex(9), Term(3), false}}});
+  Tick(2000);
+  EXPECT_TRUE(effects_.sent.empty());
+  EXPECT_TRUE(effects_.persists.empty());
 }
 
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {
   StartMember({1, 2, 3});
-  core_->OnMessages({raft::Message{MemberId(2), MemberId(7), Term(3), raft::Heartbeat{}}});
+  core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(7), Term(3), raft::Heartbeat{}}});
   core_->Flush();
   EXPECT_EQ(core_->status().core.term, Term(0));
 }

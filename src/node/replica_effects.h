@@ -42,6 +42,8 @@ class ReplicaEffects {
   virtual void FetchLog(const raft::Fetch& fetch) = 0;  // OnFetched
   virtual void CompactLog(CompactionPoint point) = 0;
   virtual void SaveIdentity(const IdentityRecord& record) = 0;  // OnIdentitySaved
+  // Notes that this data directory is a copy. No answer: nothing waits for it.
+  virtual void RememberCopy(const Status& why) = 0;
 
   // Not before the next WakeApply if nobody waits for it (`urgent` is false), and with what comes
   // until then. OnApplied or OnApplyStopped.
@@ -62,7 +64,7 @@ class ReplicaEffects {
   // Makes a snapshot at or past `index_min` and streams it. OnSnapshotSent.
   virtual void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) = 0;
   virtual void SetIdentity(const transport::Identity& identity) = 0;
-  virtual void SetPeers(const std::map<MemberId, std::string>& peers) = 0;
+  virtual void SetPeers(const std::map<MemberId, transport::Addresses>& peers) = 0;
   // `done` is called on the thread of the core, once.
   virtual void Probe(const std::string& address,
                      std::function<void(Result<transport::ProbeReply>)> done) = 0;

@@ -182,13 +182,22 @@ class HandlerSwitch final : public transport::Handler {
     std::unique_lock lock(mutex_);
     handler_ = handler;
   }
-  void OnMessages(GroupId group, std::vector<raft::Message> messages) override {
+  void OnMessages(GroupId group, const raft::Boot& sender,
+                  std::vector<raft::Message> messages) override {
     std::shared_lock lock(mutex_);
-    if (handler_) handler_->OnMessages(group, std::move(messages));
+    if (handler_) handler_->OnMessages(group, sender, std::move(messages));
   }
-  void OnCaller(MemberId member, const std::string& address) override {
+  Status OnCaller(const transport::Identity& caller) override {
     std::shared_lock lock(mutex_);
-    if (handler_) handler_->OnCaller(member, address);
+    return handler_ ? handler_->OnCaller(caller) : Unavailable("stopped");
+  }
+  void OnCallerLeft(const transport::Identity& caller) override {
+    std::shared_lock lock(mutex_);
+    if (handler_) handler_->OnCallerLeft(caller);
+  }
+  void OnRefused(MemberId by, const Status& why) override {
+    std::shared_lock lock(mutex_);
+    if (handler_) handler_->OnRefused(by, why);
   }
   void OnUnreachable(GroupId group, MemberId member) override {
     std::shared_lock lock(mutex_);

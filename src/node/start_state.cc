@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "node/boot_file.h"
 #include "node/fence_file.h"
 #include "raft/configuration_codec.h"
 
@@ -118,6 +119,13 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
   StartState start;
   ASSIGN_OR_RETURN(start.identity,
                    LoadOrCreateIdentity(fs, options.data_directory, options.node_id, nonce));
+  ASSIGN_OR_RETURN(const bool copy, IsCopy(fs, options.data_directory));
+  if (copy) {
+    return FailedPrecondition(
+        options.data_directory +
+        " is a copy of a member's data, or was set back, and takes part in nothing any more: move "
+        "this node's data aside and start it empty, and it is let in anew by the cluster");
+  }
   start.applied = state.applied_state();
   start.durable_state = state.durable_index();
   const std::map<GroupId, log_store::GroupState> groups = log.Groups();
@@ -159,6 +167,11 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
   if (start.raft.config.info.empty()) start.raft.config = start.identity.config;
   start.log_bytes = log.SizeBytes();
   ASSIGN_OR_RETURN(start.fenced, ReadFence(fs, options.data_directory));
+  ASSIGN_OR_RETURN(BootRecord counted, CountBoot(fs, options.data_directory, nonce));
+  start.start.boot = counted.boot;
+  start.start.earlier = std::move(counted.earlier);
+  start.start.term = group.hard_state.term;
+  start.start.last = has_log ? group.last : start.raft.snapshot_index;
   return start;
 }
 

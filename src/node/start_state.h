@@ -15,6 +15,7 @@ namespace cairn::node {
 
 struct StartState {
   IdentityRecord identity;
+  transport::Start start;
   raft::InitialState raft;
   state_machine::AppliedState applied;
   LogIndex durable_state;
@@ -25,7 +26,8 @@ struct StartState {
 // Loads (or makes) the identity and reads the log's index. A state machine that is ahead of the log
 // is an install of a snapshot that a crash cut short after the file was in its place: the log is
 // reset to the state, durably, before this returns. Any other disagreement is FAILED_PRECONDITION
-// or DATA_LOSS, in words for the operator, and nothing is changed.
+// or DATA_LOSS, in words for the operator, and nothing is changed. What is left to start from is
+// counted as a start (boot_file.h), under `nonce`, before this returns.
 Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce, FileSystem& fs,
                                   log_store::LogStore& log,
                                   const state_machine::StateMachine& state);

@@ -6,7 +6,9 @@
 namespace cairn::raft {
 namespace {
 
-constexpr uint8_t kFormat = 1;
+// Format 1, of version 0.1, has no boots: all its members are read as not recorded.
+constexpr uint8_t kFormat = 2;
+constexpr uint8_t kFormatWithoutBoots = 1;
 
 void PutSet(const std::set<MemberId>& ids, ByteWriter* out) {
   out->Varint(ids.size());
@@ -25,7 +27,7 @@ bool GetSet(ByteReader* in, std::set<MemberId>* ids) {
   return true;
 }
 
-bool GetInfo(ByteReader* in, std::map<MemberId, MemberInfo>* members) {
+bool GetInfo(ByteReader* in, bool with_boots, std::map<MemberId, MemberInfo>* members) {
   const uint64_t count = in->Varint();
   if (count > in->remaining()) return false;
   for (uint64_t i = 0; i < count; ++i) {
@@ -34,6 +36,8 @@ bool GetInfo(ByteReader* in, std::map<MemberId, MemberInfo>* members) {
     info.node_id = in->Varint();
     info.address = std::string(in->String());
     info.nonce = in->U64();
+    if (with_boots) info.boot.count = in->Varint();
+    if (with_boots) info.boot.nonce = in->U64();
     if (!in->ok() || (!members->empty() && id <= members->rbegin()->first)) return false;
     members->emplace_hint(members->end(), id, std::move(info));
   }
@@ -56,6 +60,8 @@ std::string EncodeConfiguration(const Configuration& config) {
     out.Varint(info.node_id);
     out.String(info.address);
     out.U64(info.nonce);
+    out.Varint(info.boot.count);
+    out.U64(info.boot.nonce);
   }
   out.Varint(config.next_member_id);
   return bytes;
@@ -64,10 +70,11 @@ std::string EncodeConfiguration(const Configuration& config) {
 std::optional<Configuration> DecodeConfiguration(std::string_view bytes) {
   ByteReader in(bytes);
   Configuration config;
-  if (in.U8() != kFormat) return std::nullopt;
+  const uint8_t format = in.U8();
+  if (format != kFormat && format != kFormatWithoutBoots) return std::nullopt;
   if (!GetSet(&in, &config.voters) || !GetSet(&in, &config.outgoing) ||
       !GetSet(&in, &config.learners) || !GetSet(&in, &config.learners_next) ||
-      !GetInfo(&in, &config.info)) {
+      !GetInfo(&in, format == kFormat, &config.info)) {
     return std::nullopt;
   }
   config.next_member_id = in.Varint();

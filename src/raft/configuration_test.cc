@@ -77,17 +77,30 @@ RC_GTEST_PROP(Configuration, OneEncodingThatDecodesToTheSame, ()) {
 // The example of docs/internals/wire_format.md.
 TEST(Configuration, TheBytesAreThoseOfTheSpecification) {
   Configuration config;
-  EXPECT_EQ(EncodeConfiguration(config), std::string("\1\0\0\0\0\0\1", 7));
+  EXPECT_EQ(EncodeConfiguration(config), std::string("\2\0\0\0\0\0\1", 7));
+  config.voters.insert(MemberId(1));
+  config.info[MemberId(1)] = {1, "localhost:1", 7, {3, 9}};
+  config.next_member_id = 2;
+  EXPECT_EQ(EncodeConfiguration(config),
+            std::string("\2\1\1\0\0\0\1\1\1\x0blocalhost:1\7\0\0\0\0\0\0\0"
+                        "\3\t\0\0\0\0\0\0\0\2",
+                        39));
+}
+
+TEST(Configuration, TheEncodingOfVersion01IsReadAsOneWithoutBoots) {
+  Configuration config;
+  EXPECT_EQ(DecodeConfiguration(std::string("\1\0\0\0\0\0\1", 7)), config);
   config.voters.insert(MemberId(1));
   config.info[MemberId(1)] = {1, "localhost:1", 7};
   config.next_member_id = 2;
-  EXPECT_EQ(EncodeConfiguration(config),
-            std::string("\1\1\1\0\0\0\1\1\1\x0blocalhost:1\7\0\0\0\0\0\0\0\2", 30));
+  EXPECT_EQ(DecodeConfiguration(
+                std::string("\1\1\1\0\0\0\1\1\1\x0blocalhost:1\7\0\0\0\0\0\0\0\2", 30)),
+            config);
 }
 
 RC_GTEST_PROP(Configuration, ArbitraryBytesNeverCrashTheDecoder, (const std::string& bytes)) {
-  const std::optional<Configuration> config = DecodeConfiguration("\x01" + bytes);
-  if (config) RC_ASSERT(EncodeConfiguration(*config) == "\x01" + bytes);
+  const std::optional<Configuration> config = DecodeConfiguration("\x02" + bytes);
+  if (config) RC_ASSERT(EncodeConfiguration(*config) == "\x02" + bytes);
 }
 
 TEST(Configuration, RefusesWhatIsIllegalAndSaysWhy) {

@@ -33,12 +33,23 @@ struct Entry {
   Payload payload;
 };
 
+// One start of a member. The data directory counts its starts, so a directory that was copied or set
+// back to an older state starts with a count that was used before. The nonce is drawn anew at each
+// start and never stored in the directory: it tells two processes apart that started from two copies
+// of one directory and so have the same count.
+struct Boot {
+  uint64_t count = 0;  // 0: not recorded
+  uint64_t nonce = 0;
+  bool operator==(const Boot&) const = default;
+};
+
 // What the cluster knows of one member, beside its role.
 struct MemberInfo {
   uint64_t node_id = 0;  // the number the operator gave (--id); unique among current members
-  std::string address;   // host:port
+  std::string address;   // host:port, where the member was reached last
   uint64_t nonce = 0;  // made by the node when its data directory was; tells a wiped node from the
                        // one that was admitted
+  Boot boot{};         // the last start that the cluster knows of
   bool operator==(const MemberInfo&) const = default;
 };
 

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/log.h"
+#include "node/boot_file.h"
 #include "node/identity_file.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 
@@ -92,17 +94,51 @@ Result<std::string> DataDirectory::KnownAddress(FileSystem& fs, const std::strin
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
                                                            const std::string& db_path,
-                                                           uint64_t node_id) {
+                                                           uint64_t node_id, bool lists_others) {
   ASSIGN_OR_RETURN(std::string database, FollowLinks(db_path));
   std::unique_ptr<DataDirectory> directory(new DataDirectory(db_path, std::move(database)));
-  RETURN_IF_ERROR(directory->Make(fs, node_id));
+  RETURN_IF_ERROR(directory->Make(fs, node_id, lists_others));
   return directory;
 }
 
-Status DataDirectory::Make(FileSystem& fs, uint64_t node_id) {
-  ASSIGN_OR_RETURN(const bool has_root, fs.Exists(root_));
+// The directory last: it holds the note, so a start that is cut short is taken up by the next one.
+Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
+  if (!lists_others) {
+    return FailedPrecondition(
+        database_ +
+        " is a copy of a member's data, or was set back, and takes part in nothing any "
+        "more: start this node with --peers that name members of its cluster, and it is let in "
+        "anew");
+  }
+  const std::string aside = database_ + ".copy";
+  LOG_WARN("these data are a copy of a member's, or were set back: they are put aside file={}",
+           aside);
+  const std::pair<std::string, std::string> moves[] = {{database_, aside},
+                                                       {database_ + "-wal", aside + "-wal"},
+                                                       {database_ + "-shm", aside + "-shm"},
+                                                       {root_, root_ + ".copy"}};
+  for (const auto& [from, to] : moves) {
+    std::error_code failed;
+    if (!std::filesystem::exists(from, failed)) continue;
+    std::filesystem::remove_all(to, failed);
+    if (!failed) std::filesystem::rename(from, to, failed);
+    if (failed) return ErrnoStatus("put aside " + from, failed.value());
+  }
+  RETURN_IF_ERROR(fs.SyncDirectory(ParentOf(root_)));
+  return fs.SyncDirectory(ParentOf(database_));
+}
+
+Status DataDirectory::Make(FileSystem& fs, uint64_t node_id, bool lists_others) {
+  ASSIGN_OR_RETURN(bool has_root, fs.Exists(root_));
   if (!has_root) RETURN_IF_ERROR(fs.CreateDirectories(root_));
   ASSIGN_OR_RETURN(lock_, node::DataLock::Acquire(root_));
+  ASSIGN_OR_RETURN(const bool copy, node::IsCopy(fs, root_));
+  if (copy) {
+    RETURN_IF_ERROR(PutAsideCopy(fs, lists_others));
+    has_root = false;
+    RETURN_IF_ERROR(fs.CreateDirectories(root_));
+    ASSIGN_OR_RETURN(lock_, node::DataLock::Acquire(root_));
+  }
   // Only under the lock is it ours to remove.
   if (!has_root) made_.push_back(root_);
   ASSIGN_OR_RETURN(has_identity_, fs.Exists(node::IdentityPath(root_)));

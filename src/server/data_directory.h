@@ -30,8 +30,12 @@ class DataDirectory {
   static Result<std::string> KnownAddress(FileSystem& fs, const std::string& db_path);
   // Makes the directories that are missing and takes the lock; FAILED_PRECONDITION if another
   // process holds it, or if the directory is of another node id.
+  //
+  // Data that were found to be a copy (node/boot_file.h) are put aside, as FILE.copy, FILE.copy-wal
+  // and FILE.copy.cairn, in the place of those put aside before; the node starts empty. Not if it
+  // would then be alone (`lists_others` is false): it would found a cluster of its own.
   static Result<std::unique_ptr<DataDirectory>> Open(FileSystem& fs, const std::string& db_path,
-                                                     uint64_t node_id);
+                                                     uint64_t node_id, bool lists_others);
   // Unless Keep was called: removes what Open, and who used the directory since, made anew; an
   // empty WAL and SQLite's index of it, too.
   ~DataDirectory();
@@ -53,8 +57,9 @@ class DataDirectory {
  private:
   DataDirectory(const std::string& db_path, std::string database)
       : database_(std::move(database)), root_(db_path + ".cairn") {}
-  Status Make(FileSystem& fs, uint64_t node_id);
+  Status Make(FileSystem& fs, uint64_t node_id, bool lists_others);
   Status MakeSnapshotDirectory(FileSystem& fs);
+  Status PutAsideCopy(FileSystem& fs, bool lists_others);
 
   const std::string database_;
   const std::string root_;

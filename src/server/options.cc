@@ -2,32 +2,57 @@
 
 #include <set>
 
-#include "rpc/endpoint.h"
+#include "base/host_port.h"
 
 namespace cairn::server {
 namespace {
+
+Status CheckOwnEntry(const ServerOptions& options) {
+  const auto own = options.peers.find(options.node_id);
+  if (own == options.peers.end()) {
+    return InvalidArgument("peers: this node's id, " + std::to_string(options.node_id) +
+                           ", is not in the list");
+  }
+  if (!options.advertise.empty()) {
+    if (own->second == options.advertise) return OkStatus();
+    return InvalidArgument("peers: node " + std::to_string(options.node_id) + " is listed as " +
+                           own->second + ", but this node is to advertise " + options.advertise);
+  }
+  ASSIGN_OR_RETURN(const HostPort listed, ParseHostPort(own->second));
+  if (listed.port == options.port) return OkStatus();
+  return InvalidArgument("peers: node " + std::to_string(options.node_id) + " is listed as " +
+                         own->second + ", but this node listens on port " +
+                         std::to_string(options.port) +
+                         "; where one port is mapped to another, say --advertise " + own->second);
+}
 
 Status CheckPeers(const ServerOptions& options) {
   std::set<std::string> addresses;
   for (const auto& [id, address] : options.peers) {
     if (id == 0) return InvalidArgument("peers: node ids start at 1");
-    if (Status bad = rpc::CheckEndpoint(address); !bad.ok()) {
+    if (Status bad = CheckReachable(address); !bad.ok()) {
       return std::move(bad).Prefixed("peers: node " + std::to_string(id));
     }
     if (!addresses.insert(address).second) {
       return InvalidArgument("peers: " + address + " is listed twice");
     }
   }
-  const auto own = options.peers.find(options.node_id);
-  if (own == options.peers.end()) {
-    return InvalidArgument("peers: this node's id, " + std::to_string(options.node_id) +
-                           ", is not in the list");
+  return CheckOwnEntry(options);
+}
+
+// Whatever a node says of itself is written down by the others, and given to clients.
+Status CheckAddress(const ServerOptions& options) {
+  if (options.host.empty()) return InvalidArgument("the host to listen on is empty");
+  if (!options.advertise.empty()) {
+    if (Status bad = CheckReachable(options.advertise); !bad.ok()) {
+      return std::move(bad).Prefixed("advertise");
+    }
+    return OkStatus();
   }
-  const std::string port = own->second.substr(own->second.rfind(':') + 1);
-  if (options.port != 0 && std::stoul(port) == options.port) return OkStatus();
-  return InvalidArgument("peers: node " + std::to_string(options.node_id) + " is listed as " +
-                         own->second + ", but this node listens on port " +
-                         std::to_string(options.port));
+  if (!options.peers.empty() || !IsWildcardHost(options.host)) return OkStatus();
+  return InvalidArgument("the host " + options.host +
+                         " stands for every address of this machine, and tells nobody how to reach "
+                         "this node: say so with --advertise HOST:PORT");
 }
 
 }  // namespace
@@ -37,7 +62,6 @@ Status CheckOptions(const ServerOptions& options) {
     return InvalidArgument("unknown engine '" + options.engine + "': only sqlite is known");
   }
   if (options.node_id == 0) return InvalidArgument("node ids start at 1");
-  if (options.host.empty()) return InvalidArgument("the host to listen on is empty");
   if (options.db_path.empty()) return InvalidArgument("the database needs a file name");
   if (options.tick.count() <= 0 || options.heartbeat_ticks == 0 ||
       options.election_ticks <= options.heartbeat_ticks) {
@@ -48,16 +72,17 @@ Status CheckOptions(const ServerOptions& options) {
   if (options.request_timeout.count() <= 0 || options.leader_wait.count() < 0) {
     return InvalidArgument("the request timeout must be above zero");
   }
+  RETURN_IF_ERROR(CheckAddress(options));
   if (!options.peers.empty()) return CheckPeers(options);
   return OkStatus();
 }
 
 std::string AddressOf(const ServerOptions& options, uint16_t port) {
+  if (!options.advertise.empty()) return options.advertise;
   if (const auto own = options.peers.find(options.node_id); own != options.peers.end()) {
     return own->second;
   }
-  const bool bare_ipv6 = options.host.find(':') != std::string::npos && options.host.front() != '[';
-  return (bare_ipv6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(port);
+  return JoinHostPort(options.host, port);
 }
 
 }  // namespace cairn::server

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/host_port.h"
+
 namespace cairn::server {
 namespace {
 
@@ -45,12 +47,12 @@ int Hold(int fd) {
 }  // namespace
 
 Result<std::unique_ptr<PortCheck>> PortCheck::Bind(const std::string& host, uint16_t port) {
-  const std::string where = host + ":" + std::to_string(port);
+  const std::string where = JoinHostPort(host, port);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  const int rc = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  const int rc = ::getaddrinfo(WithoutBrackets(host).c_str(), std::to_string(port).c_str(), &hints, &found);
   if (rc != 0) return FailedPrecondition("cannot listen on " + where + ": " + ::gai_strerror(rc));
   const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   int error = fd < 0 ? errno : BindTo(fd, *found);

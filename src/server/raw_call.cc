@@ -40,8 +40,8 @@ Status CheckForwarder(const CallContext& call, const node::Replica& replica) {
   if (!call.forwarded) return OkStatus();
   const uint64_t here = replica.status().cluster_id;
   if (call.forwarder_cluster_id == here) return OkStatus();
-  return Unavailable("forwarded by a node of cluster " + std::to_string(call.forwarder_cluster_id) +
-                     "; this node is of cluster " + std::to_string(here))
+  return Unavailable("forwarded by a node of cluster " + ClusterIdText(call.forwarder_cluster_id) +
+                     "; this node is of cluster " + ClusterIdText(here))
       .With(Outcome::kNotApplied);
 }
 

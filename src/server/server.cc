@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/host_port.h"
 #include "base/log.h"
 #include "log_store/segment_log.h"
 #include "node/replica.h"
@@ -124,7 +125,8 @@ Status ServerImpl::Start() {
 }
 
 Status ServerImpl::OpenData() {
-  ASSIGN_OR_RETURN(directory_, DataDirectory::Open(fs_, options_.db_path, options_.node_id));
+  ASSIGN_OR_RETURN(directory_, DataDirectory::Open(fs_, options_.db_path, options_.node_id,
+                                                   options_.peers.size() > 1));
   RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
   // Before the database is converted: 0.1 must still be able to open it.
@@ -201,9 +203,8 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   grpc::ResourceQuota quota("cairn");
   builder.SetResourceQuota(quota.Resize(kGrpcBytesMax));
-  ServerOptions here = options_;
-  here.peers.clear();  // where to listen, not how others reach us
-  const std::string listen = AddressOf(here, port_);
+  // Where to listen, which is not how others reach this node.
+  const std::string listen = JoinHostPort(options_.host, port_);
   int bound = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &bound);
   port_check.reset();

@@ -14,8 +14,11 @@ namespace cairn::server {
 
 struct ServerOptions {
   uint64_t node_id = 1;
-  std::string host = "127.0.0.1";  // listened on, and told to peers unless --peers names another
+  std::string host = "127.0.0.1";  // listened on; an IPv6 address with or without brackets
   uint16_t port = 50051;           // 0: any free one (tests)
+  // host:port by which peers and clients reach this node; empty: this node's entry in `peers`, or
+  // host and port.
+  std::string advertise;
   std::string db_path = "master.db";
   std::string engine = "sqlite";
   std::map<uint64_t, std::string> peers;  // node id -> host:port, this node included; empty: alone
@@ -31,7 +34,8 @@ struct ServerOptions {
 };
 
 // Thread-safe after Start. Start does everything that can fail on bad input: unknown engine, own
-// entry of `peers` that disagrees with host and port, busy port, unreadable file, a data directory
+// entry of `peers` that disagrees with the port or with `advertise`, a host that leads nobody
+// here, busy port, unreadable file, a data directory
 // of another node or cluster or held by another process. On an error nothing on disk was changed.
 class Server {
  public:

@@ -56,6 +56,10 @@ TEST(ServerStart, BadInputIsRefusedAndNothingOnDiskIsTouched) {
       {"not a SQLite file", StatusCode::kFailedPrecondition, good},
       {"foreign host", StatusCode::kFailedPrecondition, good},
       {"node id 0", StatusCode::kInvalidArgument, good},
+      {"wildcard host that tells nobody an address", StatusCode::kInvalidArgument, good},
+      {"wildcard peer", StatusCode::kInvalidArgument, good},
+      {"wildcard to advertise", StatusCode::kInvalidArgument, good},
+      {"own peer entry that is not what is advertised", StatusCode::kInvalidArgument, good},
   };
   table[0].options.engine = "rocksdb";
   table[1].options.port = (*holder)->port();
@@ -68,6 +72,12 @@ TEST(ServerStart, BadInputIsRefusedAndNothingOnDiskIsTouched) {
   table[6].options.db_path = directory + "/text.db";
   table[7].options.host = "192.0.2.1";
   table[8].options.node_id = 0;
+  table[9].options.host = "::";
+  table[10].options.port = 50051;
+  table[10].options.peers = {{1, "127.0.0.1:50051"}, {2, "0.0.0.0:50051"}};
+  table[11].options.advertise = "[::]:50051";
+  table[12].options.advertise = "192.0.2.1:50051";
+  table[12].options.peers = {{1, "127.0.0.1:50051"}};
   for (const auto& row : table) {
     const auto server = Server::Start(row.options);
     ASSERT_FALSE(server.ok()) << row.what;

@@ -106,7 +106,7 @@ const std::vector<Column>& StatusColumns() {
 Row StatusRow(const v1::StatusResponse& status) {
   return {Number(status.node_id()),
           status.address(),
-          std::to_string(status.cluster_id()),
+          status.cluster_id() == 0 ? "" : ClusterIdText(status.cluster_id()),
           Number(status.member_id()),
           status.stage(),
           std::string(RoleName(status.role())),

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "base/host_port.h"
 #include "base/log.h"
 #include "tools/stop_signals.h"
 
@@ -59,10 +60,6 @@ class StopDeadline {
 
 }  // namespace
 
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
-}
-
 int Serve(const ServeOptions& options) {
   StopSignals signals;
   // A peer or client that goes away must not take the process with it.
@@ -72,7 +69,7 @@ int Serve(const ServeOptions& options) {
     std::fprintf(stderr, "error: unknown log level '%s'\n", options.log_level.c_str());
     return 1;
   }
-  if (!IsLoopback(options.server.host)) {
+  if (!IsLoopbackHost(options.server.host)) {
     LOG_WARN(
         "listening on {}: there is no TLS and no authentication yet, so everyone who can reach "
         "this address can read and change the data",
@@ -84,8 +81,8 @@ int Serve(const ServeOptions& options) {
     return 1;
   }
   server::Server& server = **started;
-  std::printf("cairn: %s serving on %s:%u\n", name.c_str(), options.server.host.c_str(),
-              server.port());
+  std::printf("cairn: %s serving on %s\n", name.c_str(),
+              JoinHostPort(options.server.host, server.port()).c_str());
   std::fflush(stdout);
 
   std::thread stopper([&] {

@@ -10,7 +10,4 @@ namespace cairn::tools {
 // when the node listens. Call it before any other thread exists.
 int Serve(const ServeOptions& options);
 
-// True for addresses that only this machine can reach.
-bool IsLoopback(const std::string& host);
-
 }  // namespace cairn::tools

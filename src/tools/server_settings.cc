@@ -7,6 +7,7 @@
 #include <chrono>
 #include <fstream>
 
+#include "base/host_port.h"
 #include "tools/node_client.h"
 
 namespace cairn::tools {
@@ -73,6 +74,13 @@ auto SetText(Field field) {
 
 Status SetPeers(const std::string& value, ServeOptions* options) {
   ASSIGN_OR_RETURN(options->server.peers, ParsePeers(value));
+  return OkStatus();
+}
+
+// By it, and by the entries of peers, others are to reach a node.
+Status SetAdvertise(const std::string& value, ServeOptions* options) {
+  RETURN_IF_ERROR(CheckReachable(value));
+  options->server.advertise = value;
   return OkStatus();
 }
 
@@ -159,6 +167,9 @@ const std::vector<ServerSetting>& ServerSettings() {
       {"host", "ADDRESS", "127.0.0.1",
        "listen here; anything wider than loopback is open to the network without encryption",
        SetText(&ServerOptions::host)},
+      {"advertise", "HOST:PORT", "",
+       "by which peers and clients reach this node, where that is not --host and --port",
+       SetAdvertise},
       {"port", "PORT", "50051", "TCP port that serves clients and peers",
        SetNumber(&ServerOptions::port, 1, 65535)},
       {"db", "FILE", "master.db", "the SQLite file; the log and the rest lie in FILE.cairn/",
@@ -202,6 +213,7 @@ Result<std::map<uint64_t, std::string>> ParsePeers(std::string_view text) {
     }
     ASSIGN_OR_RETURN(const uint64_t id, ParseNumber(entry.substr(0, equals), 1, 1'000'000));
     ASSIGN_OR_RETURN(std::string address, ParseAddress(entry.substr(equals + 1)));
+    RETURN_IF_ERROR(CheckReachable(address));
     for (const auto& [other_id, other_address] : peers) {
       if (other_id == id) return InvalidArgument("node " + std::to_string(id) + " is named twice");
       if (other_address == address) return InvalidArgument(address + " is named twice");

@@ -41,7 +41,7 @@ class TestNode {
     transport_.reset();
   }
   void ConnectTo(const TestNode& other) {
-    transport_->SetPeers({{MemberId(other.member_), other.address()}});
+    transport_->SetPeers({{MemberId(other.member_), {other.address()}}});
   }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   int port() const { return port_; }

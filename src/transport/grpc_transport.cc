@@ -58,12 +58,14 @@ class Impl final : public GrpcTransport {
       const MutexLock lock(context_->mutex);
       const Identity old = std::exchange(context_->identity_now, identity);
       if (old.cluster_id == identity.cluster_id && old.member == identity.member &&
-          old.engine == identity.engine && old.address == identity.address) {
+          old.engine == identity.engine && old.address == identity.address &&
+          old.start.boot == identity.start.boot) {
+        context_->identity_now = identity;
         return;
       }
     }
     context_->AbortCalls();
-    std::map<MemberId, std::string> peers;
+    std::map<MemberId, Addresses> peers;
     {
       const MutexLock lock(mutex_);
       peers = peers_;
@@ -72,7 +74,7 @@ class Impl final : public GrpcTransport {
     ReplaceLinks(peers);
   }
 
-  void SetPeers(const std::map<MemberId, std::string>& peers) override {
+  void SetPeers(const std::map<MemberId, Addresses>& peers) override {
     const MutexLock configure_lock(configure_mutex_);
     {
       const MutexLock lock(mutex_);
@@ -106,8 +108,8 @@ class Impl final : public GrpcTransport {
     std::string address;
     {
       const MutexLock lock(mutex_);
-      const auto peer = peers_.find(to);
-      if (peer != peers_.end()) address = peer->second;
+      const auto link = links_.find(to);
+      if (link != links_.end()) address = link->second->address();
     }
     if (address.empty() || from != self.member) {
       context_->tasks.Post([from, to, call = std::move(done)] {
@@ -170,7 +172,7 @@ class Impl final : public GrpcTransport {
 
  private:
   // Makes the links be those to `peers`, but for this node itself; keeps those that are right.
-  void ReplaceLinks(const std::map<MemberId, std::string>& peers) {
+  void ReplaceLinks(const std::map<MemberId, Addresses>& peers) {
     const Identity self = context_->identity();
     std::vector<std::shared_ptr<PeerLink>> closing;
     std::vector<std::shared_ptr<PeerLink>> opening;
@@ -178,19 +180,19 @@ class Impl final : public GrpcTransport {
       const MutexLock lock(mutex_);
       for (auto it = links_.begin(); it != links_.end();) {
         const auto wanted = peers.find(it->first);
-        if (wanted != peers.end() && wanted->second == it->second->address()) {
+        if (wanted != peers.end() && it->second->Follow(wanted->second)) {
           ++it;
         } else {
           closing.push_back(std::move(it->second));
           it = links_.erase(it);
         }
       }
-      for (const auto& [member, address] : peers) {
+      for (const auto& [member, addresses] : peers) {
         if (self.member.is_none() || member == self.member || links_.contains(member) ||
             context_->live.closed()) {
           continue;
         }
-        auto link = std::make_shared<PeerLink>(context_, self, member, address,
+        auto link = std::make_shared<PeerLink>(context_, self, member, addresses,
                                                options_.send_queue_bytes_max);
         links_.emplace(member, link);
         opening.push_back(std::move(link));
@@ -229,7 +231,7 @@ class Impl final : public GrpcTransport {
   // the identity from before the other would stay refused.
   Mutex configure_mutex_;
   Mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
-  std::map<MemberId, std::string> peers_ CAIRN_GUARDED_BY(mutex_);
+  std::map<MemberId, Addresses> peers_ CAIRN_GUARDED_BY(mutex_);
   std::map<MemberId, std::shared_ptr<PeerLink>> links_ CAIRN_GUARDED_BY(mutex_);
   std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_unary_ CAIRN_GUARDED_BY(mutex_) = 0;

@@ -87,7 +87,73 @@ TEST(GrpcTransport, WhoSendsIsToldWithItsAddressBeforeItsFirstMessage) {
   a.ConnectTo(b);
   a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
   ASSERT_TRUE(b.handler.AwaitMessages(1));
-  EXPECT_EQ(b.handler.callers(), (std::map<MemberId, std::string>{{MemberId(1), a.address()}}));
+  ASSERT_TRUE(b.handler.callers().contains(MemberId(1)));
+  EXPECT_EQ(b.handler.callers().at(MemberId(1)).address, a.address());
+}
+
+TEST(GrpcTransport, TheHelloTellsWithWhatTheProcessBeganAndItsEndIsTold) {
+  TestNode a(1);
+  TestNode b(2);
+  a.identity.start = {{7, 77}, {{5, 55}, {6, 66}}, Term(4), LogIndex(900)};
+  a.transport().SetIdentity(a.identity);
+  a.ConnectTo(b);
+  a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
+  ASSERT_TRUE(b.handler.AwaitMessages(1));
+  const Start told = b.handler.callers().at(MemberId(1)).start;
+  EXPECT_EQ(told.boot, (raft::Boot{7, 77}));
+  EXPECT_EQ(told.earlier, (std::vector<raft::Boot>{{5, 55}, {6, 66}}));
+  EXPECT_EQ(told.term, Term(4));
+  EXPECT_EQ(told.last, LogIndex(900));
+  a.Stop();
+  EXPECT_TRUE(b.handler.AwaitLeft(1));
+}
+
+TEST(GrpcTransport, ACallerThatIsTakenForACopyHearsSo) {
+  TestNode a(1);
+  TestNode b(2);
+  b.handler.verdict_on_callers = AlreadyExists("you are a copy");
+  a.ConnectTo(b);
+  a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
+  ASSERT_TRUE(a.handler.AwaitRefusals(1));
+  EXPECT_EQ(a.handler.refusals().front().code(), StatusCode::kAlreadyExists);
+  EXPECT_TRUE(b.handler.received().empty());
+}
+
+TEST(GrpcTransport, AMemberIsLookedForAtEachOfItsAddresses) {
+  TestNode a(1);
+  TestNode b(2);
+  TestNode other(3);  // took the address that 2 had
+  a.transport().SetPeers({{MemberId(2), {"127.0.0.1:1", other.address(), b.address()}}});
+  ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+  EXPECT_TRUE(other.handler.received().empty());
+  // Nobody listens at the first one: that says nothing of the process of 2, once it was reached.
+  const size_t gone = a.handler.gone().size();
+  b.Stop();
+  ASSERT_TRUE(a.handler.AwaitGone(gone + 1));
+}
+
+TEST(GrpcTransport, AProcessThatDoesNotSpeakForTheMemberIsNotTheOneThatIsSentTo) {
+  TestNode a(1);
+  TestNode copy(2);
+  TestNode b(2);
+  copy.identity.start.boot = {9, 1};
+  copy.transport().SetIdentity(copy.identity);
+  b.identity.start.boot = {9, 2};
+  b.transport().SetIdentity(b.identity);
+  a.handler.not_to_be_reached = {9, 1};
+  a.transport().SetPeers({{MemberId(2), {copy.address(), b.address()}}});
+  EXPECT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+}
+
+TEST(GrpcTransport, ALinkIsKeptWhereTheMemberWasReachedWhenHintsAreAddedToIt) {
+  TestNode a(1);
+  TestNode b(2);
+  a.ConnectTo(b);
+  ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+  a.transport().SetPeers({{MemberId(2), {b.address(), "127.0.0.1:1"}}});
+  a.transport().Send(kGroup, {HeartbeatOf(1, 2, 5)});
+  ASSERT_TRUE(b.handler.AwaitMessages(2));
+  EXPECT_TRUE(b.handler.left().empty());
 }
 
 // The status that `to` ends a message stream with, whose first request is `request`.
@@ -120,7 +186,7 @@ TEST(GrpcTransport, APeerOfAnotherClusterIsRefusedAndBothAreNamed) {
   TestNode b(2);
   Identity stranger = MemberIdentity(1, "x:1");
   stranger.cluster_id = 4711;
-  ExpectRefused(StreamTo(b, HelloTo(2, stranger)), "4711", "42");
+  ExpectRefused(StreamTo(b, HelloTo(2, stranger)), ClusterIdText(4711), ClusterIdText(42));
 }
 
 TEST(GrpcTransport, APeerThatMeansAnotherMemberIsRefused) {
@@ -256,7 +322,7 @@ TEST(GrpcTransport, AChangedIdentityEndsTheStreamsMadeUnderTheOldOne) {
   ASSERT_TRUE(a.handler.AwaitUnreachable(before + 1));
   const size_t received = b.handler.received().size();
   a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
-  a.transport().SetPeers({{MemberId(3), b.address()}});
+  a.transport().SetPeers({{MemberId(3), {b.address()}}});
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 3));
   for (size_t i = received; i < b.handler.received().size(); ++i) {
     EXPECT_EQ(b.handler.received()[i].to, MemberId(3));
@@ -379,7 +445,7 @@ TEST(GrpcTransport, ShutdownUnderLoadEndsEverything) {
 TEST(GrpcTransport, ShutdownWhileStreamsAreConnectingReturns) {
   for (int i = 0; i < 20; ++i) {
     TestNode a(1), b(2);
-    a.transport().SetPeers({{MemberId(2), b.address()}, {MemberId(3), "127.0.0.1:1"}});
+    a.transport().SetPeers({{MemberId(2), {b.address()}}, {MemberId(3), {"127.0.0.1:1"}}});
     a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1), HeartbeatOf(1, 3, 1)});
     a.transport().Shutdown();
     a.transport().Shutdown();

@@ -48,12 +48,12 @@ Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId tar
                    const Identity& self, uint32_t own_version) {
   RETURN_IF_ERROR(CheckProtocolVersion(caller_version, own_version));
   if (self.cluster_id == 0 || self.member.is_none()) {
-    return Unavailable("the caller is of cluster " + std::to_string(caller.cluster_id) +
+    return Unavailable("the caller is of cluster " + ClusterIdText(caller.cluster_id) +
                        ", this node is not a member of any cluster yet");
   }
   if (caller.cluster_id != self.cluster_id) {
-    return FailedPrecondition("the caller is of cluster " + std::to_string(caller.cluster_id) +
-                              ", this node of cluster " + std::to_string(self.cluster_id));
+    return FailedPrecondition("the caller is of cluster " + ClusterIdText(caller.cluster_id) +
+                              ", this node of cluster " + ClusterIdText(self.cluster_id));
   }
   if (target != self.member) {
     return FailedPrecondition("the caller means member " + ToString(target) +
@@ -64,6 +64,10 @@ Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId tar
         "the caller is not a member (it gave member id 0), this node is "
         "member " +
         ToString(self.member));
+  }
+  if (caller.member == self.member) {
+    return FailedPrecondition("the caller says that it is member " + ToString(caller.member) +
+                              ", and so is this node");
   }
   return CheckEngine(caller.engine, self.engine);
 }

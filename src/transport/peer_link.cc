@@ -27,6 +27,15 @@ constexpr milliseconds kUnreachableEvery{1000};
 // backoff, so that a link which flaps is opened no more often than one that is down.
 constexpr milliseconds kLasting = kRetryMax;
 
+// Refused for what it is, not for what it said: the two codes stand for nothing else on this stream.
+bool RefusedAsCopy(const Status& status) {
+  return status.code() == StatusCode::kAborted || status.code() == StatusCode::kAlreadyExists;
+}
+
+bool Refused(const Status& status) {
+  return status.code() == StatusCode::kFailedPrecondition || RefusedAsCopy(status);
+}
+
 }  // namespace
 
 // The gRPC side of one attempt. Kept alive by self_ until OnDone. A hold keeps OnDone away while a
@@ -35,9 +44,10 @@ constexpr milliseconds kLasting = kRetryMax;
 class PeerLink::Stream final
     : public grpc::ClientBidiReactor<pb::MessagesRequest, pb::MessagesResponse> {
  public:
-  explicit Stream(std::shared_ptr<PeerLink> owner)
+  Stream(std::shared_ptr<PeerLink> owner, const std::string& at)
       : link(std::move(owner)),
-        channel_(NewPeerChannel(link->address_)),
+        address(at),
+        channel_(NewPeerChannel(at)),
         stub_(pb::Peer::NewStub(channel_)) {}
 
   void Start(std::shared_ptr<Stream> self) {
@@ -61,6 +71,7 @@ class PeerLink::Stream final
   }
 
   const std::shared_ptr<PeerLink> link;
+  const std::string address;
   grpc::ClientContext context;
   pb::MessagesRequest request;  // belongs to the write under way
   pb::MessagesResponse response;
@@ -80,15 +91,34 @@ class PeerLink::Stream final
 };
 
 PeerLink::PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
-                   std::string address, size_t queue_bytes_max)
+                   Addresses addresses, size_t queue_bytes_max)
     : context_(std::move(context)),
       self_(std::move(self)),
       peer_(peer),
-      address_(std::move(address)),
-      queue_bytes_max_(queue_bytes_max) {}
+      queue_bytes_max_(queue_bytes_max),
+      addresses_(std::move(addresses)) {}
+
+std::string PeerLink::address() const {
+  const MutexLock lock(mutex_);
+  if (stream_ && stream_->accepted) return stream_->address;
+  return addresses_[next_address_ % addresses_.size()];
+}
+
+bool PeerLink::Follow(const Addresses& addresses) {
+  const MutexLock lock(mutex_);
+  if (addresses == addresses_) return true;
+  const std::string& now =
+      stream_ ? stream_->address : addresses_[next_address_ % addresses_.size()];
+  const bool same_first = addresses.front() == addresses_.front();
+  const auto found = std::find(addresses.begin(), addresses.end(), now);
+  if (found == addresses.end() || (found != addresses.begin() && !same_first)) return false;
+  next_address_ = static_cast<size_t>(found - addresses.begin());
+  addresses_ = addresses;
+  return true;
+}
 
 void PeerLink::Open() {
-  auto stream = std::make_shared<Stream>(shared_from_this());
+  auto stream = std::make_shared<Stream>(shared_from_this(), address());
   std::pair<GroupId, std::vector<raft::Message>> batch;
   {
     const MutexLock lock(mutex_);
@@ -168,7 +198,12 @@ void PeerLink::Encode(const std::pair<GroupId, std::vector<raft::Message>>& batc
 
 void PeerLink::OnRead(Stream* stream, bool ok) {
   if (ok) {
-    OnAccepted(stream);
+    const pb::Boot& boot = stream->response.boot();
+    if (context_->handler->OnReached(peer_, {boot.count(), boot.nonce()})) {
+      OnAccepted(stream);
+    } else {
+      stream->context.TryCancel();
+    }
     stream->StartRead(&stream->response);
     return;
   }
@@ -186,10 +221,11 @@ void PeerLink::OnAccepted(Stream* stream) {
   {
     const MutexLock lock(mutex_);
     stream->accepted = true;
+    reached_at_ = stream->address;
     news = std::exchange(down_logged_, false) || !refusal_logged_.empty();
     refusal_logged_.clear();
   }
-  if (news) LOG_INFO("connected to member member={} address={}", peer_.value(), address_);
+  if (news) LOG_INFO("connected to member member={} address={}", peer_.value(), stream->address);
 }
 
 void PeerLink::OnWritten(Stream* stream, bool ok) {
@@ -237,14 +273,19 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
       last_report_ = now;
       told = groups_;
     }
-    if (!broke && status.reason() == Reason::kConnectionRefused) told_gone = groups_;
+    // Only what the host says where the member was last: that nobody listens at some other address
+    // where it may be found is no news of its process.
+    const bool its_host = reached_at_.empty() || reached_at_ == stream->address;
+    if (!broke && its_host && status.reason() == Reason::kConnectionRefused) told_gone = groups_;
+    if (!broke) ++next_address_;
     news = NewsOf(status, broke);
     delay = NextDelay(status, broke && now - stream->opened >= kLasting);
   }
   if (!news.empty()) {
-    LOG_WARN("{} member={} address={} reason=\"{}\"", news, peer_.value(), address_,
+    LOG_WARN("{} member={} address={} reason=\"{}\"", news, peer_.value(), stream->address,
              status.ToString());
   }
+  if (RefusedAsCopy(status)) context_->handler->OnRefused(peer_, status);
   for (const GroupId group : told) context_->handler->OnUnreachable(group, peer_);
   for (const GroupId group : told_gone) context_->handler->OnPeerGone(group, peer_);
   context_->tasks.PostAfter(delay, [weak = weak_from_this()] {
@@ -253,7 +294,7 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
 }
 
 std::string PeerLink::NewsOf(const Status& status, bool broke) {
-  if (status.code() == StatusCode::kFailedPrecondition) {
+  if (Refused(status)) {
     if (refusal_logged_ == status.message()) return "";
     refusal_logged_ = status.message();
     return "refused by member";
@@ -264,7 +305,9 @@ std::string PeerLink::NewsOf(const Status& status, bool broke) {
 
 SteadyTime PeerLink::NextDelay(const Status& status, bool lasted) {
   const int failed_before = std::exchange(failures_, lasted ? 0 : std::min(failures_ + 1, 8));
-  if (status.code() == StatusCode::kFailedPrecondition) return kRetryRefused;
+  // Who is refused at one address may be welcome at the next. What still runs under this member's
+  // id (ABORTED) may be a process that is just ending.
+  if (Refused(status) && status.code() != StatusCode::kAborted) return kRetryRefused;
   if (lasted) return kRetryBroken;
   return std::min<milliseconds>(kRetryMax, kRetryFirst * (1 << failed_before));
 }

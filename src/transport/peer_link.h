@@ -21,7 +21,7 @@ namespace cairn::transport {
 class PeerLink : public std::enable_shared_from_this<PeerLink> {
  public:
   PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
-           std::string address, size_t queue_bytes_max);
+           Addresses addresses, size_t queue_bytes_max);
 
   // Starts connecting. Call once.
   void Open();
@@ -30,7 +30,11 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // Queues what fits, in order; drops the rest.
   void Send(GroupId group, std::vector<raft::Message> messages);
 
-  const std::string& address() const { return address_; }
+  // Where to look for the member from now on. False: it is likelier elsewhere than where this link
+  // has it, and another link must take its place.
+  bool Follow(const Addresses& addresses);
+  // Where the member was reached last, or is looked for.
+  std::string address() const;
 
  private:
   class Stream;
@@ -55,10 +59,12 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   const std::shared_ptr<TransportContext> context_;
   const Identity self_;
   const MemberId peer_;
-  const std::string address_;
   const size_t queue_bytes_max_;
 
   mutable Mutex mutex_;  // never held while gRPC or the handler is called
+  Addresses addresses_ CAIRN_GUARDED_BY(mutex_);         // not empty
+  size_t next_address_ CAIRN_GUARDED_BY(mutex_) = 0;     // of the attempt under way, or the next
+  std::string reached_at_ CAIRN_GUARDED_BY(mutex_);      // where a stream was accepted last; empty: never
   std::deque<Queued> queue_ CAIRN_GUARDED_BY(mutex_);
   size_t queue_bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
   std::set<GroupId> groups_ CAIRN_GUARDED_BY(mutex_);  // that have sent; told of a break

@@ -26,6 +26,34 @@ Status FromGrpc(const grpc::Status& status) {
   return refused ? std::move(out).With(Reason::kConnectionRefused) : out;
 }
 
+namespace {
+
+void FillStart(const Start& start, pb::Start* out) {
+  const auto add = [out](const raft::Boot& boot) {
+    pb::Boot* added = out->add_boots();
+    added->set_count(boot.count);
+    added->set_nonce(boot.nonce);
+  };
+  for (const raft::Boot& boot : start.earlier) add(boot);
+  add(start.boot);
+  out->set_log_term(start.term.value());
+  out->set_log_last(start.last.value());
+}
+
+Start StartOf(const pb::Start& start) {
+  Start out;
+  for (const pb::Boot& boot : start.boots()) out.earlier.push_back({boot.count(), boot.nonce()});
+  if (!out.earlier.empty()) {
+    out.boot = out.earlier.back();
+    out.earlier.pop_back();
+  }
+  out.term = Term(start.log_term());
+  out.last = LogIndex(start.log_last());
+  return out;
+}
+
+}  // namespace
+
 void FillHello(const Identity& self, MemberId target, pb::Hello* out) {
   out->set_protocol_version(kProtocolVersion);
   out->set_cluster_id(self.cluster_id);
@@ -36,6 +64,7 @@ void FillHello(const Identity& self, MemberId target, pb::Hello* out) {
   out->set_machine(self.engine.machine);
   out->set_engine(self.engine.build);
   out->set_level_max(self.level_max);
+  FillStart(self.start, out->mutable_start());
 }
 
 Identity IdentityOf(const pb::Hello& hello) {
@@ -46,6 +75,7 @@ Identity IdentityOf(const pb::Hello& hello) {
   identity.address = hello.address();
   identity.engine = {hello.machine(), hello.engine()};
   identity.level_max = hello.level_max();
+  identity.start = StartOf(hello.start());
   return identity;
 }
 
@@ -168,6 +198,8 @@ std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Names are resolved anew when an attempt has failed; by default not for 30 s.
+  args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetMaxReceiveMessageSize(kMessageBytesMax);

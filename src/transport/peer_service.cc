@@ -52,6 +52,9 @@ class MessagesCall final
     }
     if (!std::exchange(greeted_, true)) {
       answer_.set_accepted(true);
+      const raft::Boot boot = context_->identity().start.boot;
+      answer_.mutable_boot()->set_count(boot.count);
+      answer_.mutable_boot()->set_nonce(boot.nonce);
       StartWrite(&answer_);
     }
     pb::MessagesRequest().Swap(&request_);
@@ -63,6 +66,7 @@ class MessagesCall final
       const MutexLock lock(mutex_);
       done_ = true;
     }
+    if (admitted_) context_->handler->OnCallerLeft(caller_);
     context_->EndCall(this);
   }
 
@@ -71,9 +75,10 @@ class MessagesCall final
     if (!greeted_) {
       const Identity self = context_->identity();
       RETURN_IF_ERROR(CheckHello(request_.hello(), self));
-      from_ = MemberId(request_.hello().member_id());
+      caller_ = IdentityOf(request_.hello());
       to_ = self.member;
-      context_->handler->OnCaller(from_, request_.hello().address());
+      RETURN_IF_ERROR(context_->handler->OnCaller(caller_));
+      admitted_ = true;
     }
     if (request_.messages().empty()) return OkStatus();
     if (request_.group_id() == 0) return InvalidArgument("peer messages without a group");
@@ -81,14 +86,15 @@ class MessagesCall final
     messages.reserve(static_cast<size_t>(request_.messages_size()));
     for (const std::string& bytes : request_.messages()) {
       ASSIGN_OR_RETURN(raft::Message message, DecodeMessage(bytes));
-      if (message.from != from_ || message.to != to_) {
+      if (message.from != caller_.member || message.to != to_) {
         return InvalidArgument("a message from member " + ToString(message.from) + " to " +
-                               ToString(message.to) + " on the stream from " + ToString(from_) +
-                               " to " + ToString(to_));
+                               ToString(message.to) + " on the stream from " +
+                               ToString(caller_.member) + " to " + ToString(to_));
       }
       messages.push_back(std::move(message));
     }
-    context_->handler->OnMessages(GroupId(request_.group_id()), std::move(messages));
+    context_->handler->OnMessages(GroupId(request_.group_id()), caller_.start.boot,
+                                  std::move(messages));
     return OkStatus();
   }
 
@@ -97,7 +103,8 @@ class MessagesCall final
   pb::MessagesRequest request_;
   pb::MessagesResponse answer_;
   bool greeted_ = false;
-  MemberId from_;
+  bool admitted_ = false;
+  Identity caller_;
   MemberId to_;
   Mutex mutex_;
   bool done_ CAIRN_GUARDED_BY(mutex_) = false;

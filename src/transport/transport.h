@@ -25,6 +25,16 @@ namespace cairn::transport {
 // this one is refused with a clear error, on both sides.
 inline constexpr uint32_t kProtocolVersion = 2;
 
+// With what a process of a member began: enough for others to tell whether it is the one that came
+// last, or runs from a copy of the member's data.
+struct Start {
+  raft::Boot boot;
+  std::vector<raft::Boot> earlier;  // from the same directory, oldest first
+  // What the log held on the disk.
+  Term term;
+  LogIndex last;
+};
+
 // Who a node is. Sent first on every connection; the other side refuses a stranger.
 struct Identity {
   uint64_t cluster_id = 0;  // 0: none yet (an empty node)
@@ -34,7 +44,12 @@ struct Identity {
   std::string address;
   EngineId engine;         // state_machine::EngineFingerprint()
   uint64_t level_max = 0;  // the feature levels that it knows (state_machine/feature_level.h)
+  Start start{};
 };
+
+// Where a member may be found, the likeliest first. None of them says who lives there: that the
+// hello tells, which the one who is called checks.
+using Addresses = std::vector<std::string>;
 
 // How far a node is in its life. See docs/decisions on first boot: an empty node must not vote
 // until every listed peer is empty or founding too, so that a wiped node is never taken for a new
@@ -93,10 +108,21 @@ class SnapshotSource {
 class Handler {
  public:
   virtual ~Handler() = default;
-  virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
-  // A member of this cluster, reached at that address, has begun to send messages to this node;
-  // told before the first of them.
-  virtual void OnCaller(MemberId /*member*/, const std::string& /*address*/) {}
+  // From a process that OnCaller let in.
+  virtual void OnMessages(GroupId group, const raft::Boot& sender,
+                          std::vector<raft::Message> messages) = 0;
+  // A process that says it is a member of this cluster, to be reached at its address, begins to send
+  // messages. Not OK: it is refused with that. ABORTED and ALREADY_EXISTS reach its OnRefused.
+  virtual Status OnCaller(const Identity& /*caller*/) { return OkStatus(); }
+  // Once for each OnCaller that said OK, when the connection has ended.
+  virtual void OnCallerLeft(const Identity& /*caller*/) {}
+  // A process that started so took this node's hello as that member. False: it is not the one that
+  // speaks for the member, and the member is looked for elsewhere.
+  virtual bool OnReached(MemberId /*member*/, const raft::Boot& /*boot*/) { return true; }
+  // That member takes this process for no rightful one: ABORTED, because another still runs under the
+  // same member id; ALREADY_EXISTS, because this one runs from a copy, or from data that were set
+  // back. Told again with each attempt.
+  virtual void OnRefused(MemberId /*by*/, const Status& /*why*/) {}
   // The connection to that member broke (told once), or could still not be made (told again, but
   // not with each attempt). Told to the groups that have sent to the member.
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
@@ -122,8 +148,9 @@ class Transport {
 
   // Identity used from now on for new connections; closes those made under another.
   virtual void SetIdentity(const Identity& identity) = 0;
-  // Members to keep connections to, with their addresses; connections to others are closed.
-  virtual void SetPeers(const std::map<MemberId, std::string>& peers) = 0;
+  // Members to keep connections to; connections to others are closed. Where one address fails the
+  // next is tried, in turn; each attempt resolves names anew.
+  virtual void SetPeers(const std::map<MemberId, Addresses>& peers) = 0;
 
   // Queues messages for their receivers; those that do not fit the bound of a receiver's queue, and
   // those to unknown members, are dropped.

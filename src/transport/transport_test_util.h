@@ -27,14 +27,31 @@ inline constexpr std::chrono::seconds kPatience{20 * kSlowness};
 // Records what it is told; tests wait for what they expect.
 class RecordingHandler final : public Handler {
  public:
-  void OnMessages(GroupId /*group*/, std::vector<raft::Message> messages) override {
+  void OnMessages(GroupId /*group*/, const raft::Boot& /*sender*/,
+                  std::vector<raft::Message> messages) override {
     std::lock_guard lock(mutex_);
     for (raft::Message& message : messages) received_.push_back(std::move(message));
     changed_.notify_all();
   }
-  void OnCaller(MemberId member, const std::string& address) override {
+  Status OnCaller(const Identity& caller) override {
     std::lock_guard lock(mutex_);
-    callers_[member] = address;
+    if (!verdict_on_callers.ok()) return verdict_on_callers;
+    callers_[caller.member] = caller;
+    changed_.notify_all();
+    return OkStatus();
+  }
+  void OnCallerLeft(const Identity& caller) override {
+    std::lock_guard lock(mutex_);
+    left_.push_back(caller.member);
+    changed_.notify_all();
+  }
+  bool OnReached(MemberId /*member*/, const raft::Boot& boot) override {
+    std::lock_guard lock(mutex_);
+    return boot != not_to_be_reached;
+  }
+  void OnRefused(MemberId /*by*/, const Status& why) override {
+    std::lock_guard lock(mutex_);
+    refusals_.push_back(why);
     changed_.notify_all();
   }
   void OnUnreachable(GroupId /*group*/, MemberId member) override {
@@ -85,6 +102,12 @@ class RecordingHandler final : public Handler {
   bool AwaitGone(size_t count) {
     return Await([this, count] { return gone_.size() >= count; });
   }
+  bool AwaitLeft(size_t count) {
+    return Await([this, count] { return left_.size() >= count; });
+  }
+  bool AwaitRefusals(size_t count) {
+    return Await([this, count] { return refusals_.size() >= count; });
+  }
   bool AwaitJoins(size_t count) {
     return Await([this, count] { return joins_.size() >= count; });
   }
@@ -93,9 +116,17 @@ class RecordingHandler final : public Handler {
     std::lock_guard lock(mutex_);
     return received_;
   }
-  std::map<MemberId, std::string> callers() {
+  std::map<MemberId, Identity> callers() {
     std::lock_guard lock(mutex_);
     return callers_;
+  }
+  std::vector<MemberId> left() {
+    std::lock_guard lock(mutex_);
+    return left_;
+  }
+  std::vector<Status> refusals() {
+    std::lock_guard lock(mutex_);
+    return refusals_;
   }
   std::vector<MemberId> unreachable() {
     std::lock_guard lock(mutex_);
@@ -118,13 +149,17 @@ class RecordingHandler final : public Handler {
   ProbeReply probe_reply;
   bool wants_snapshots = true;
   Status verdict_on_snapshots;
+  Status verdict_on_callers;
+  raft::Boot not_to_be_reached{~0ULL, 0};
   std::function<void(const std::function<bool()>& proceed)> look_through;
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<raft::Message> received_;
-  std::map<MemberId, std::string> callers_;
+  std::map<MemberId, Identity> callers_;
+  std::vector<MemberId> left_;
+  std::vector<Status> refusals_;
   std::vector<MemberId> unreachable_;
   std::vector<MemberId> gone_;
   std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots_;

@@ -1,0 +1,187 @@
+#include "node/callers.h"
+
+#include <algorithm>
+
+#include "base/planted.h"
+
+namespace cairn::node {
+namespace {
+
+// Members that only configurations later than this node's name, and that are answered where they
+// say they live.
+constexpr size_t kUnknownMembersMax = 16;
+
+// A connection over which nothing came for so long was found dead by the pings, had it been.
+constexpr SteadyTime kConnectionSilenceMax = std::chrono::seconds(15);
+
+std::string InWords(const raft::Boot& boot) { return "start " + std::to_string(boot.count); }
+
+}  // namespace
+
+bool Follows(const transport::Start& start, const raft::Boot& before) {
+  if (start.boot.count <= before.count) return false;
+  if (start.earlier.empty()) return before.count == 0;
+  if (before.count < start.earlier.front().count) return true;
+  return std::find(start.earlier.begin(), start.earlier.end(), before) != start.earlier.end();
+}
+
+bool IsOrFollows(const transport::Start& start, const raft::Boot& known) {
+  return start.boot == known || known.count == 0 || Follows(start, known);
+}
+
+std::optional<raft::Boot> Callers::Last(MemberId member) const {
+  std::optional<raft::Boot> last;
+  if (const auto it = recorded_.find(member); it != recorded_.end()) last = it->second;
+  const auto it = callers_.find(member);
+  if (it != callers_.end() && (!last || it->second.known.boot.count > last->count)) {
+    last = it->second.known.boot;
+  }
+  return last;
+}
+
+Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
+  const std::optional<raft::Boot> last = Last(caller.member);
+  if (!last || last->count == 0 || *last == caller.start.boot) return OkStatus();
+  const std::string who = "member " + ToString(caller.member);
+  if (!Follows(caller.start, *last)) {
+    return AlreadyExists("the caller runs as " + who + " from a copy of its data, or from data " +
+                         "that were set back: it is at " + InWords(caller.start.boot) +
+                         ", and this node knows of " + InWords(*last) +
+                         ", which the caller's data do not know");
+  }
+  const auto it = callers_.find(caller.member);
+  if (it != callers_.end() && it->second.known.boot == *last && it->second.connections > 0 &&
+      now - it->second.heard <= (all_speak_ ? silence_max_ : kConnectionSilenceMax)) {
+    return Aborted("another process still runs as " + who + ", at " + it->second.known.address);
+  }
+  // The log of a member ends before what it acknowledged to this leader only if it was set back.
+  const auto held = held_.find(caller.member);
+  if (held != held_.end() && caller.start.term <= held_in_ && caller.start.last < held->second) {
+    return AlreadyExists("the caller runs as " + who + " from data that were set back: its log " +
+                         "ends at " + ToString(caller.start.last) + ", and the member has " +
+                         "acknowledged all up to " + ToString(held->second));
+  }
+  return OkStatus();
+}
+
+Status Callers::Admit(const transport::Identity& caller, SteadyTime now) {
+  std::lock_guard lock(mutex_);
+  Status verdict = Judge(caller, now);
+  if (CAIRN_PLANTED("copies_are_admitted")) verdict = OkStatus();
+  if (!verdict.ok()) {
+    if (recorded_.contains(caller.member)) refused_[caller.member] = caller.start.boot;
+    return verdict;
+  }
+  refused_.erase(caller.member);
+  Caller& entry = callers_[caller.member];
+  const Known known{caller.start.boot, caller.address};
+  if (entry.known != known) {
+    entry = {known, now, 0};
+    ++version_;
+  }
+  entry.heard = now;
+  ++entry.connections;
+  MakeRoom();
+  return OkStatus();
+}
+
+void Callers::MakeRoom() {
+  const auto unknown = callers_.lower_bound(MemberId(next_member_id_));
+  const auto count = static_cast<size_t>(std::distance(unknown, callers_.end()));
+  if (count > kUnknownMembersMax) callers_.erase(unknown);
+}
+
+void Callers::Leave(const transport::Identity& caller) {
+  std::lock_guard lock(mutex_);
+  const auto it = callers_.find(caller.member);
+  if (it == callers_.end() || it->second.known.boot != caller.start.boot) return;
+  if (it->second.connections > 0) --it->second.connections;
+}
+
+bool Callers::Counts(MemberId member, const raft::Boot& boot) const {
+  std::lock_guard lock(mutex_);
+  return CountsLocked(member, boot);
+}
+
+bool Callers::CountsLocked(MemberId member, const raft::Boot& boot) const {
+  if (CAIRN_PLANTED("copies_are_admitted")) return true;
+  const std::optional<raft::Boot> last = Last(member);
+  return !last || last->count == 0 || *last == boot;
+}
+
+bool Callers::MayReach(MemberId member, const raft::Boot& boot) const {
+  std::lock_guard lock(mutex_);
+  const auto refused = refused_.find(member);
+  if (refused != refused_.end() && refused->second == boot) return false;
+  const std::optional<raft::Boot> last = Last(member);
+  return !last || boot.count > last->count || boot == *last;
+}
+
+bool Callers::OnMessage(MemberId member, const raft::Boot& boot, SteadyTime now) {
+  std::lock_guard lock(mutex_);
+  if (!CountsLocked(member, boot)) return false;
+  if (const auto it = callers_.find(member); it != callers_.end()) it->second.heard = now;
+  return true;
+}
+
+void Callers::OnRole(bool all_speak) {
+  std::lock_guard lock(mutex_);
+  all_speak_ = all_speak;
+}
+
+void Callers::OnLogged(const raft::Configuration& config) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, info] : config.info) {
+    raft::Boot& recorded = recorded_[id];
+    if (info.boot.count > recorded.count) recorded = info.boot;
+  }
+  ForgetBehind();
+}
+
+void Callers::OnConfig(const raft::Configuration& config) {
+  std::lock_guard lock(mutex_);
+  next_member_id_ = config.next_member_id;
+  for (const auto& [id, info] : config.info) {
+    raft::Boot& recorded = recorded_[id];
+    if (info.boot.count >= recorded.count) recorded = info.boot;
+  }
+  const auto gone = [&](MemberId id) {
+    return !config.Contains(id) && id.value() < config.next_member_id;
+  };
+  std::erase_if(recorded_, [&](const auto& recorded) { return gone(recorded.first); });
+  std::erase_if(refused_, [&](const auto& refused) { return gone(refused.first); });
+  if (std::erase_if(callers_, [&](const auto& caller) { return gone(caller.first); }) > 0) {
+    ++version_;
+  }
+  ForgetBehind();
+}
+
+// Another start of the member is recorded that comes after this one, or instead of it.
+void Callers::ForgetBehind() {
+  const size_t behind = std::erase_if(callers_, [&](const auto& caller) {
+    const auto recorded = recorded_.find(caller.first);
+    return recorded != recorded_.end() && recorded->second != caller.second.known.boot &&
+           recorded->second.count >= caller.second.known.boot.count;
+  });
+  if (behind > 0) ++version_;
+}
+
+void Callers::OnAcknowledged(Term term, const std::map<MemberId, LogIndex>& held) {
+  std::lock_guard lock(mutex_);
+  held_in_ = term;
+  held_ = held;
+}
+
+std::map<MemberId, Callers::Known> Callers::known() const {
+  std::lock_guard lock(mutex_);
+  std::map<MemberId, Known> known;
+  for (const auto& [member, caller] : callers_) known.emplace(member, caller.known);
+  return known;
+}
+
+uint64_t Callers::version() const {
+  std::lock_guard lock(mutex_);
+  return version_;
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,64 @@
+#include "node/standing.h"
+
+#include <limits>
+#include <utility>
+
+#include "base/log.h"
+#include "node/callers.h"
+
+namespace cairn::node {
+namespace {
+
+// A peer repeats a refusal at least this often.
+constexpr uint64_t kRefusalElections = 20;
+
+}  // namespace
+
+Standing::Standing(ReplicaContext* context, transport::Start start,
+                   std::function<void(const Status&)> on_lost)
+    : context_(*context), start_(std::move(start)), on_lost_(std::move(on_lost)) {}
+
+void Standing::Check(const raft::Configuration& config) {
+  const auto self = config.info.find(context_.self);
+  // Starts that this process knows as earlier ones of its own directory are what it replays.
+  if (!lost_.ok() || self == config.info.end() || IsOrFollows(start_, self->second.boot)) return;
+  Lose("the cluster knows of start " + std::to_string(self->second.boot.count) +
+       " of this member, at " + self->second.address);
+}
+
+void Standing::OnRefused(MemberId by, const Status& why) {
+  if (!lost_.ok()) return;
+  if (why.code() == StatusCode::kAlreadyExists) {
+    return Lose("member " + ToString(by) + " refuses it: " + why.message());
+  }
+  if (twin_.ok()) LOG_WARN("member {} refuses this node: {}", by.value(), why.message());
+  twin_ = Unavailable("member " + ToString(by) + " refuses this node: " + why.message() +
+                      ". Stop one of the two; the data of one node must not be used twice");
+  twin_until_tick_ = context_.ticks + context_.Elections(kRefusalElections);
+}
+
+Status Standing::twin() const { return context_.ticks < twin_until_tick_ ? twin_ : OkStatus(); }
+
+void Standing::Lose(const std::string& why) {
+  lost_ = Unavailable(
+      "this node runs from a copy of its member's data, or from data that were set back (start " +
+      std::to_string(start_.boot.count) + "): " + why +
+      ". It has no part in the cluster any more. Stop it; when it is started again with --peers, "
+      "its data are put aside, and it is let in as a new member as soon as no other process runs "
+      "as node " +
+      std::to_string(context_.options.node_id));
+  LOG_ERROR("{}", lost_.message());
+  ++context_.version;
+  context_.effects->RememberCopy(lost_);
+  OnTick();
+  on_lost_(lost_);
+}
+
+void Standing::OnTick() {
+  // For ever, however many ticks come at once.
+  if (!lost_.ok() && context_.raft) {
+    context_.raft->Step(raft::StepDown{std::numeric_limits<uint64_t>::max()});
+  }
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,50 @@
+// Standing: whether this process is the one that speaks for its member.
+//
+// A process that runs from a copy of the member's data, or from data that were set back, finds out in
+// one of two ways: a committed configuration records a start of the member that this process does not
+// know, or a peer refuses it for that. It then has no part in the group any more: it takes no
+// message, sends none, and serves nothing. It writes that down, so that no later start forgets it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "node/replica_context.h"
+#include "raft/types.h"
+#include "transport/transport.h"
+
+namespace cairn::node {
+
+// One owner (the core thread).
+class Standing {
+ public:
+  // `on_lost` is called once, with the reason in words for the operator.
+  Standing(ReplicaContext* context, transport::Start start,
+           std::function<void(const Status&)> on_lost);
+
+  const transport::Start& start() const { return start_; }
+  // A configuration that is committed.
+  void Check(const raft::Configuration& config);
+  // Transport::OnRefused.
+  void OnRefused(MemberId by, const Status& why);
+  void OnTick();
+
+  // Not OK: this process is a copy.
+  const Status& lost() const { return lost_; }
+  // Not OK: another process runs as this member, as peers said a moment ago.
+  Status twin() const;
+
+ private:
+  void Lose(const std::string& why);
+
+  ReplicaContext& context_;
+  const transport::Start start_;
+  const std::function<void(const Status&)> on_lost_;
+  Status lost_;
+  Status twin_;
+  uint64_t twin_until_tick_ = 0;
+};
+
+}  // namespace cairn::node
