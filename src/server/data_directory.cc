@@ -101,6 +101,12 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
   return directory;
 }
 
+// FILE.copy.cairn of FILE.cairn.
+std::string CopyOf(const std::string& root) {
+  constexpr std::string_view kSuffix = ".cairn";
+  return root.substr(0, root.size() - kSuffix.size()) + ".copy" + std::string(kSuffix);
+}
+
 // The directory last: it holds the note, so a start that is cut short is taken up by the next one.
 Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   if (!lists_others) {
@@ -116,7 +122,7 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   const std::pair<std::string, std::string> moves[] = {{database_, aside},
                                                        {database_ + "-wal", aside + "-wal"},
                                                        {database_ + "-shm", aside + "-shm"},
-                                                       {root_, root_ + ".copy"}};
+                                                       {root_, CopyOf(root_)}};
   for (const auto& [from, to] : moves) {
     std::error_code failed;
     if (!std::filesystem::exists(from, failed)) continue;
