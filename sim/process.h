@@ -70,9 +70,7 @@ class Process final : public Endpoint,
   void OnMessages(GroupId group, const raft::Boot& sender,
                   std::vector<raft::Message> messages) override;
   Status OnCaller(const transport::Identity& caller) override;
-  void OnCallerLeft(const transport::Identity& caller) override {
-    core_->callers()->Leave(caller);
-  }
+  void OnCallerLeft(const transport::Identity& caller) override { core_->callers()->Leave(caller); }
   bool OnReached(MemberId member, const raft::Boot& boot) const override {
     return core_->callers()->MayReach(member, boot);
   }
@@ -120,9 +118,7 @@ class Process final : public Endpoint,
   void Send(std::vector<raft::Message> messages) override;
   void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) override;
   void SetIdentity(const transport::Identity& identity) override;
-  void SetPeers(const std::map<MemberId, transport::Addresses>& peers) override {
-    peers_ = peers;
-  }
+  void SetPeers(const std::map<MemberId, transport::Addresses>& peers) override { peers_ = peers; }
   void Probe(const std::string& address,
              std::function<void(Result<transport::ProbeReply>)> done) override;
   void Join(const std::string& address, const transport::JoinRequest& request,

@@ -1,4 +1,4 @@
-// Mailbox<T>: how threads meet. Many producers, one consumer, bounded in bytes.
+// Mailbox<T>: how threads meet. Many producers, one consumer.
 #pragma once
 
 #include <deque>
@@ -10,21 +10,17 @@
 
 namespace cairn {
 
-// A queue bounded by the sum of the costs of what it holds. Thread-safe.
-//
-// Two ways in: TryPush refuses when the box is full (for work that came from outside and can be
-// refused); Push never refuses (for completions of work that was admitted before, and so is bounded
-// by what TryPush let in). After Close, both drop what they are given and return false.
+// Thread-safe. It has no bound of its own and refuses nothing: what is put in was admitted before, by
+// whoever counts what is in flight (docs/internals/threads.md has the bounds). After Close it drops
+// what it is given.
 template <class T>
 class Mailbox {
  public:
-  explicit Mailbox(size_t cost_max) : cost_max_(cost_max) {}
-
-  bool TryPush(T item, size_t cost) { return Add(std::move(item), cost, /*force=*/false); }
-  bool Push(T item, size_t cost = 0) { return Add(std::move(item), cost, /*force=*/true); }
+  // False: it is closed.
+  bool Push(T item) { return Add(std::move(item), /*wake=*/true); }
   // Like Push, but the consumer is not woken: it finds the item when it is awake for another
   // reason, or when its time limit has passed. A wake-up costs more than most items do.
-  bool PushQuietly(T item) { return Add(std::move(item), 0, /*force=*/true, /*wake=*/false); }
+  bool PushQuietly(T item) { return Add(std::move(item), /*wake=*/false); }
   // Wakes the consumer if it waits and there is something.
   void Wake() {
     const MutexLock lock(mutex_);
@@ -32,7 +28,7 @@ class Mailbox {
   }
 
   // Waits until there is something, the box is closed, or `timeout` has passed; moves all there is
-  // to the back of `out` (cost is released). False only when closed and empty.
+  // to the back of `out`. False only when closed and empty.
   bool PopAll(std::vector<T>* out, SteadyTime timeout) {
     MutexLock lock(mutex_);
     if (!closed_ && items_.empty()) {
@@ -60,18 +56,10 @@ class Mailbox {
     ready_.NotifyAll();
   }
 
-  size_t cost() const {
-    const MutexLock lock(mutex_);
-    return cost_;
-  }
-
  private:
-  bool Add(T item, size_t cost, bool force, bool wake = true) {
+  bool Add(T item, bool wake) {
     const MutexLock lock(mutex_);
     if (closed_) return false;
-    // An item dearer than the whole box is let into an empty one, or it could never pass.
-    if (!force && cost_ != 0 && cost_ + cost > cost_max_) return false;
-    cost_ += cost;
     items_.push_back(std::move(item));
     if (wake) WakeConsumer();
     return true;
@@ -85,17 +73,14 @@ class Mailbox {
     if (items_.empty()) return !closed_;
     for (T& item : items_) out->push_back(std::move(item));
     items_.clear();
-    cost_ = 0;
     return true;
   }
 
-  const size_t cost_max_;
   mutable Mutex mutex_;
   CondVar ready_;
   std::deque<T> items_ CAIRN_GUARDED_BY(mutex_);
-  size_t cost_ CAIRN_GUARDED_BY(mutex_) = 0;
-  bool waiting_ CAIRN_GUARDED_BY(mutex_) =
-      false;  // the consumer waits, and nobody has woken it yet
+  // The consumer waits, and nobody has woken it yet.
+  bool waiting_ CAIRN_GUARDED_BY(mutex_) = false;
   bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 

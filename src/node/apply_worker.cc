@@ -35,7 +35,6 @@ ApplyWorker::ApplyWorker(const ReplicaOptions& options, FileSystem* fs,
       state_(state),
       clock_(clock),
       events_(events),
-      tasks_(0),
       last_checkpoint_(clock->SteadyNow()),
       next_scan_(clock->SteadyNow()) {}
 

@@ -43,7 +43,7 @@ void LogWorkerEvents::OnLogFailed(const std::string& what, const Status& status)
 
 LogWorker::LogWorker(const ReplicaOptions& options, FileSystem* fs, log_store::LogStore* log,
                      LogWorkerEvents* events)
-    : options_(options), fs_(fs), log_(log), events_(events), tasks_(0) {}
+    : options_(options), fs_(fs), log_(log), events_(events) {}
 
 void LogWorker::Start() {
   thread_ = std::thread([this] { Run(); });

@@ -111,7 +111,7 @@ class MembershipJob {
   uint64_t nonce_ = 0;  // of the new member; 0: not known yet
   // What the process at the address said of itself; none where it asked to be let in by itself.
   std::optional<transport::ProbeReply> told_;
-  MemberId replaced_;   // voter that goes out when the new one comes in
+  MemberId replaced_;  // voter that goes out when the new one comes in
   MemberId new_member_;
   Phase phase_ = Phase::kStart;
   bool waiting_ = false;  // a proposal or probe is under way

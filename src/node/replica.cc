@@ -60,7 +60,7 @@ class ReplicaImpl final : public Replica,
         state_(state),
         clock_(clock),
         rng_(options.seed != 0 ? options.seed : SystemEntropy()),
-        events_(std::make_shared<Events>(0)),
+        events_(std::make_shared<Events>()),
         log_worker_(options, fs, log, this),
         apply_worker_(options, fs, state, clock, this),
         scrub_worker_(clock, this),
@@ -251,7 +251,7 @@ class ReplicaImpl final : public Replica,
   ApplyWorker apply_worker_;
   ScrubWorker scrub_worker_;
   SnapshotWorker snapshot_worker_;
-  std::unique_ptr<ReplicaCore> core_;  // the core thread's, while that runs
+  std::unique_ptr<ReplicaCore> core_;       // the core thread's, while that runs
   const std::shared_ptr<Callers> callers_;  // of the core
   std::thread core_thread_;
   std::atomic<bool> shut_down_{false};

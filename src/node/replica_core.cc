@@ -148,9 +148,10 @@ void ReplicaCore::StartRaft() {
     if (member.is_none()) {
       LOG_WARN("--peers lists a node that is no member: the stored membership counts node={}", id);
     } else if (config.info.at(member).address != address) {
-      LOG_INFO("--peers lists another address than the stored one: both are tried node={} "
-               "listed={} stored={}",
-               id, address, config.info.at(member).address);
+      LOG_INFO(
+          "--peers lists another address than the stored one: both are tried node={} "
+          "listed={} stored={}",
+          id, address, config.info.at(member).address);
     }
   }
   ++context_.version;

@@ -662,7 +662,7 @@ TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   EXPECT_EQ(effects_.peers[MemberId(4)], transport::Addresses{"node4"});
   EXPECT_EQ(effects_.peers[MemberId(2)], transport::Addresses{"node2"}) << "the others stay";
   core_->OnMessages({}, {raft::Message{MemberId(4), MemberId(1), Term(5),
-                                   raft::VoteRequest{LogIndex(9), Term(4), true}}});
+                                       raft::VoteRequest{LogIndex(9), Term(4), true}}});
   core_->Flush();
   ASSERT_EQ(effects_.persists.size(), 1u);
   ASSERT_EQ(effects_.persists[0].send_after.size(), 1u);

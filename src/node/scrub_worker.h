@@ -30,8 +30,7 @@ class ScrubWorker {
  public:
   using Scan = std::unique_ptr<state_machine::StateScan>;
 
-  ScrubWorker(Clock* clock, ScrubWorkerEvents* events)
-      : clock_(clock), events_(events), scans_(0) {}
+  ScrubWorker(Clock* clock, ScrubWorkerEvents* events) : clock_(clock), events_(events) {}
   ~ScrubWorker() { Stop(); }
 
   void Start();

@@ -85,8 +85,7 @@ SnapshotWorker::SnapshotWorker(GroupId group, state_machine::StateMachine* state
       state_(state),
       progress_(std::move(progress)),
       sent_(std::move(sent)),
-      transfers_(std::make_shared<Transfers>(state, clock)),
-      tasks_(0) {}
+      transfers_(std::make_shared<Transfers>(state, clock)) {}
 
 void SnapshotWorker::Start() {
   thread_ = std::thread([this] { Run(); });

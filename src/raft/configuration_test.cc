@@ -93,9 +93,9 @@ TEST(Configuration, TheEncodingOfVersion01IsReadAsOneWithoutBoots) {
   config.voters.insert(MemberId(1));
   config.info[MemberId(1)] = {1, "localhost:1", 7};
   config.next_member_id = 2;
-  EXPECT_EQ(DecodeConfiguration(
-                std::string("\1\1\1\0\0\0\1\1\1\x0blocalhost:1\7\0\0\0\0\0\0\0\2", 30)),
-            config);
+  EXPECT_EQ(
+      DecodeConfiguration(std::string("\1\1\1\0\0\0\1\1\1\x0blocalhost:1\7\0\0\0\0\0\0\0\2", 30)),
+      config);
 }
 
 RC_GTEST_PROP(Configuration, ArbitraryBytesNeverCrashTheDecoder, (const std::string& bytes)) {

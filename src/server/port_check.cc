@@ -52,7 +52,8 @@ Result<std::unique_ptr<PortCheck>> PortCheck::Bind(const std::string& host, uint
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  const int rc = ::getaddrinfo(WithoutBrackets(host).c_str(), std::to_string(port).c_str(), &hints, &found);
+  const int rc =
+      ::getaddrinfo(WithoutBrackets(host).c_str(), std::to_string(port).c_str(), &hints, &found);
   if (rc != 0) return FailedPrecondition("cannot listen on " + where + ": " + ::gai_strerror(rc));
   const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   int error = fd < 0 ? errno : BindTo(fd, *found);

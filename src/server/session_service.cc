@@ -255,7 +255,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
 }  // namespace
 
-Flusher::Flusher() : box_(1) {
+Flusher::Flusher() {
   thread_ = std::thread([this] {
     std::vector<std::shared_ptr<Flushable>> streams;
     while (box_.PopAll(&streams)) {

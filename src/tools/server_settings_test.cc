@@ -103,9 +103,9 @@ TEST(ServerSettings, BadFlagsAreRefusedByName) {
 }
 
 TEST(ServerSettings, AddressesThatLeadNobodyToANodeAreRefusedWithAdvice) {
-  for (const auto& [name, value] : {std::pair("peers", "1=127.0.0.1:1,2=0.0.0.0:2"),
-                                    std::pair("peers", "1=[::]:1"),
-                                    std::pair("advertise", "0.0.0.0:50051")}) {
+  for (const auto& [name, value] :
+       {std::pair("peers", "1=127.0.0.1:1,2=0.0.0.0:2"), std::pair("peers", "1=[::]:1"),
+        std::pair("advertise", "0.0.0.0:50051")}) {
     const Result<ServeOptions> options = ResolveServerSettings({{name, value}}, "");
     ASSERT_FALSE(options.ok()) << value;
     EXPECT_NE(options.status().message().find("by which the others reach the node"),
@@ -115,8 +115,8 @@ TEST(ServerSettings, AddressesThatLeadNobodyToANodeAreRefusedWithAdvice) {
 }
 
 TEST_F(ServerSettingsFile, Ipv6AddressesStandInBracketsInFlagsAndFile) {
-  const std::string path = Write(
-      "host = \"::1\"\nadvertise = \"[fd00::2]:7\"\n[peers]\n1 = \"[fd00::2]:7\"\n");
+  const std::string path =
+      Write("host = \"::1\"\nadvertise = \"[fd00::2]:7\"\n[peers]\n1 = \"[fd00::2]:7\"\n");
   const Result<ServeOptions> options =
       ResolveServerSettings({{"peers", "1=[::1]:6000,2=[::1]:6001"}}, path);
   ASSERT_TRUE(options.ok()) << options.status();

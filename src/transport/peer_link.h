@@ -61,10 +61,11 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   const MemberId peer_;
   const size_t queue_bytes_max_;
 
-  mutable Mutex mutex_;  // never held while gRPC or the handler is called
-  Addresses addresses_ CAIRN_GUARDED_BY(mutex_);         // not empty
-  size_t next_address_ CAIRN_GUARDED_BY(mutex_) = 0;     // of the attempt under way, or the next
-  std::string reached_at_ CAIRN_GUARDED_BY(mutex_);      // where a stream was accepted last; empty: never
+  mutable Mutex mutex_;                           // never held while gRPC or the handler is called
+  Addresses addresses_ CAIRN_GUARDED_BY(mutex_);  // not empty
+  size_t next_address_ CAIRN_GUARDED_BY(mutex_) = 0;  // of the attempt under way, or the next
+  std::string reached_at_
+      CAIRN_GUARDED_BY(mutex_);  // where a stream was accepted last; empty: never
   std::deque<Queued> queue_ CAIRN_GUARDED_BY(mutex_);
   size_t queue_bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
   std::set<GroupId> groups_ CAIRN_GUARDED_BY(mutex_);  // that have sent; told of a break
