@@ -71,8 +71,8 @@ class OperatorsJob {
     MembershipJob::Callbacks callbacks;
     callbacks.done = [this](const Status& status) { said_ = status; };
     job_ = std::make_unique<MembershipJob>(Replica::MembershipChange{kind, node, address},
-                                           /*cluster_id=*/7, "engine", seconds(100),
-                                           std::move(callbacks));
+                                           /*cluster_id=*/7, EngineId{"machine", "build"},
+                                           seconds(100), std::move(callbacks));
     job_->Step(core_, contacts_);
     if (!job_->TakeRequests().probe) return;
     job_->OnProbed(reply);
@@ -105,7 +105,7 @@ transport::ProbeReply Reply(uint64_t node, uint64_t nonce, const std::string& ad
   reply.identity.nonce = nonce;
   reply.identity.member = MemberId(node);
   reply.identity.address = address;
-  reply.identity.engine = "engine";
+  reply.identity.engine = {"machine", "build"};
   reply.stage = transport::LifeStage::kStarted;
   return reply;
 }

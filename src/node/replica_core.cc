@@ -293,6 +293,7 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
 std::optional<Status> ReplicaCore::LocalReadRefusal() const {
   if (!in_service()) return Unavailable(TroubleInWords());
   if (!removal_.removed().ok()) return removal_.removed();
+  if (!lost().ok()) return lost();
   if (!context_.raft) return Unavailable("this node does not take part in a cluster yet");
   if (admitted_) return std::nullopt;
   return Unavailable("this node was let into the cluster, and still catches up to that point");

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "raft/configuration_codec.h"
+
 namespace cairn::node {
 namespace {
 
@@ -725,9 +727,10 @@ TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
   StartMember({1, 2, 3});
   core_->OnRefused(MemberId(2), Aborted("another process still runs as member 1, at x"));
   EXPECT_NE(core_->status().trouble.message().find("still runs"), std::string::npos);
-  EXPECT_FALSE(core_->out_of_service());
+  EXPECT_TRUE(core_->lost().ok());
   core_->OnRefused(MemberId(2), AlreadyExists("a copy"));
-  EXPECT_TRUE(core_->out_of_service());
+  EXPECT_FALSE(core_->lost().ok());
+  EXPECT_FALSE(core_->serves_local_reads());
   EXPECT_EQ(effects_.copies.size(), 1u);
   EXPECT_NE(core_->status().trouble.message().find("runs from a copy"), std::string::npos);
   effects_.sent.clear();

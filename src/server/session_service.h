@@ -33,7 +33,7 @@ class Flusher {
   Flusher& operator=(const Flusher&) = delete;
 
   // Each stream is in the queue at most once, which bounds it.
-  void Push(std::shared_ptr<Flushable> stream) { box_.Push(std::move(stream), 0); }
+  void Push(std::shared_ptr<Flushable> stream) { box_.Push(std::move(stream)); }
 
  private:
   Mailbox<std::shared_ptr<Flushable>> box_;

@@ -408,8 +408,8 @@ TEST(GrpcTransport, ShutdownUnderLoadEndsEverything) {
   for (int round = 0; round < 3; ++round) {
     std::atomic<int> probes{0};  // under way
     TestNode a(1), b(2), c(3);
-    const std::map<MemberId, std::string> all = {
-        {MemberId(1), a.address()}, {MemberId(2), b.address()}, {MemberId(3), c.address()}};
+    const std::map<MemberId, Addresses> all = {
+        {MemberId(1), {a.address()}}, {MemberId(2), {b.address()}}, {MemberId(3), {c.address()}}};
     for (TestNode* node : {&a, &b, &c}) node->transport().SetPeers(all);
     std::jthread load([&](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
