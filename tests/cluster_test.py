@@ -127,6 +127,21 @@ class Dev(CairnTest):
         self.await_children_gone()
 
 
+class Interrupts(CairnTest):
+    def test_a_change_of_membership_that_was_not_sent_says_so(self):
+        node = self.new_cluster(1)[0]
+        node.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(node.process.send_signal, signal.SIGCONT)
+        with subprocess.Popen([CAIRN, "member", "remove", node.address, "1"], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as member:
+            self.addCleanup(member.kill)
+            wait_until(lambda: node.unread_bytes() > 0, "it connects")
+            member.send_signal(signal.SIGINT)
+            told = member.stderr.read()
+            self.assertEqual(member.wait(timeout=harness.BOUND_SECONDS), 130)
+        self.assertIn("interrupted before the request was sent (not applied", told)
+
+
 class OtherNodes(CairnTest):
     def test_the_master_names_the_nodes_that_are_not_listed(self):
         nodes = self.new_cluster(3)

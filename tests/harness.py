@@ -134,6 +134,17 @@ class Node:
         done = self.shell(".status", timeout_ms=1000)
         return json.loads(done.stdout)[0] if done.returncode == 0 else None
 
+    def unread_bytes(self):
+        """What clients have sent and the node has not read: of a node that is stopped, all of it."""
+        port = f":{self.port:04X}"
+        total = 0
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            with open(table, encoding="ascii") as listed:
+                lines = [line.split() for line in listed.readlines()[1:]]
+            total += sum(int(line[4].split(":")[1], 16) for line in lines
+                         if line[1].endswith(port) and line[3] == "01")  # established
+        return total
+
     def memory_mb_max(self):
         """The most memory the process has had resident so far."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:

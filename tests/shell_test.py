@@ -127,17 +127,6 @@ class ShellFromAPipe(CairnTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("after 0 rows changed in 0 slices: no such table: nowhere", done.stderr)
 
-    def unread_by_node(self):
-        """Bytes that clients have sent and the node has not read."""
-        port = f":{self.node.port:04X}"
-        total = 0
-        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            with open(table, encoding="ascii") as listed:
-                lines = [line.split() for line in listed.readlines()[1:]]
-            total += sum(int(line[4].split(":")[1], 16) for line in lines
-                         if line[1].endswith(port) and line[3] == "01")  # established
-        return total
-
     def test_an_interrupt_says_whether_the_statement_was_sent(self):
         self.node.sql("CREATE TABLE t (a)")
         with subprocess.Popen([CAIRN, "shell", self.node.address], stdin=subprocess.PIPE, text=True,
@@ -151,7 +140,7 @@ class ShellFromAPipe(CairnTest):
             self.addCleanup(self.node.process.send_signal, signal.SIGCONT)
             shell.stdin.write("INSERT INTO t VALUES ('" + 5000 * "x" + "');\n")
             shell.stdin.flush()
-            harness.wait_until(lambda: self.unread_by_node() > 5000, "the statement is on its way")
+            harness.wait_until(lambda: self.node.unread_bytes() > 5000, "the statement is on its way")
             shell.send_signal(signal.SIGINT)
             told = shell.stderr.read()
             self.assertEqual(shell.wait(timeout=harness.BOUND_SECONDS), 130)
@@ -159,7 +148,7 @@ class ShellFromAPipe(CairnTest):
         with subprocess.Popen([CAIRN, "shell", self.node.address, "-c", "INSERT INTO t VALUES (2)"],
                               text=True, stderr=subprocess.PIPE) as shell:
             self.addCleanup(shell.kill)
-            harness.wait_until(lambda: self.unread_by_node() > 0, "it connects")
+            harness.wait_until(lambda: self.node.unread_bytes() > 0, "it connects")
             shell.send_signal(signal.SIGINT)
             told = shell.stderr.read()
             self.assertEqual(shell.wait(timeout=harness.BOUND_SECONDS), 130)

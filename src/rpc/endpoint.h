@@ -13,8 +13,8 @@ namespace cairn::rpc {
 // OK for host:port (a name, an IPv4 address, or an IPv6 address in brackets; port 1 to 65535).
 Status CheckEndpoint(const std::string& endpoint);
 
-// A channel of its own connection, tuned for failover: it finds a dead node within seconds, tries
-// again soon, and takes answers of the sizes that nodes send.
+// A channel with a connection of its own, tuned for failover: it notices a dead node within
+// seconds, connects again soon, and takes answers of the sizes that nodes send.
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint);
 
 }  // namespace cairn::rpc

@@ -21,12 +21,11 @@ inline constexpr char kErrorMetadata[] = "cairn-error-bin";
 inline constexpr char kLeaderMetadata[] = "cairn-leader";
 // Request metadata: SESSION/SEQUENCE, or a bare text, which is that session's sequence 1.
 inline constexpr char kRequestIdMetadata[] = "cairn-request-id";
-// Request metadata: set to 1 by a node that passes a request on; such a request goes no further.
-// On what a node sends to the leader for its client; the value is the sender's cluster id, since
-// another cluster may by now answer at the leader's address.
+// Request metadata of what a node passes on to the leader. Such a request goes no further. The
+// value is the sender's cluster id: another cluster may by now answer at the leader's address.
 inline constexpr char kForwardedMetadata[] = "cairn-forwarded";
 
-// Values are moved out of their source, for which reason the sources are not const.
+// Values are moved out of their source, so the sources are not const.
 void ToProto(Value value, v1::Value* out);
 Value FromProto(v1::Value* value);
 void ToProto(Statement statement, v1::Statement* out);
@@ -38,8 +37,8 @@ StatementResult FromProto(v1::StatementResult* result);
 void ToProto(Column column, v1::Column* out);
 Column FromProto(v1::Column* column);
 
-// Text on the wire must be UTF-8: false for a statement whose SQL or parameter names are not.
-// (Values may be anything.)
+// Text on the wire must be UTF-8. CheckUtf8 refuses a statement whose SQL or parameter names are
+// not; values may be anything.
 bool IsUtf8(const std::string& text);
 Status CheckUtf8(const Statement& statement);
 // The same text with each byte that is not part of valid UTF-8 replaced by '?'.
@@ -50,8 +49,8 @@ void ToProto(const Status& status, v1::Error* out);
 Status FromProto(const v1::Error& error);
 void ToProto(const Status& status, v1::ErrorDetail* out);
 
-// What a call ended with, from the status and the trailing metadata. A failure that carries no
-// detail was made by gRPC itself (connection, cancellation, deadline): `otherwise` is its outcome.
+// What a call ended with, from the status and the trailing metadata. gRPC itself makes the failures
+// that carry no detail (connection, cancellation, deadline); `otherwise` is their outcome.
 Status FromGrpc(const grpc::Status& status,
                 const std::multimap<grpc::string_ref, grpc::string_ref>& trailing_metadata,
                 Outcome otherwise);

@@ -11,9 +11,9 @@ namespace cairn::rpc {
 // 128 random bits in hexadecimal.
 std::string NewSessionName();
 
-// Whoever sends writes first (a client, or the node that took a request without an id) names them
-// out of a session of its own. The session must be made known to the cluster by its sequence 1
-// before others may arrive in any order. Not thread-safe: its owner has a lock.
+// Whoever sends a write first (a client, or the node that took a request without an id) names it
+// out of a session of its own. The cluster must know the session, by its sequence 1, before its
+// other sequences may arrive in any order. Not thread-safe: the owner has a lock.
 class RequestSession {
  public:
   enum class State : uint8_t { kNew, kOpening, kOpen };
@@ -27,8 +27,8 @@ class RequestSession {
 
   // The next sequence, open until Finished.
   uint64_t Begin();
-  // Its answer is there (or nobody waits for it any more): it will not be sent again.
-  // Ids of a session that was given up are ignored.
+  // The request has its answer and will not be sent again. Requests of a session that was given up
+  // are ignored.
   void Finished(const std::string& session, uint64_t sequence);
   // No result below this is needed any more.
   uint64_t acknowledged_below() const { return open_.empty() ? next_ : *open_.begin(); }

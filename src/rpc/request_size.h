@@ -9,9 +9,9 @@ namespace cairn::rpc {
 
 inline constexpr size_t kRequestBytesMax = 16 << 20;
 
-// INVALID_ARGUMENT past the bound. A node asks this of what it received; our own client before it
-// sends: gRPC answers what is far larger by ending the stream, which is shared with other requests,
-// and says nothing of the outcome.
+// INVALID_ARGUMENT past the bound. A node checks what it has received; our client checks before it
+// sends, because gRPC answers a far larger request by ending the stream, which other requests
+// share, and says nothing of the outcome.
 Status CheckRequestSize(size_t bytes);
 
 }  // namespace cairn::rpc

@@ -38,7 +38,7 @@ void Retrier::Start(const CallPtr& call) {
   }
 }
 
-// ---- Names ---------------------------------------------------------------------------------------
+// ---- Names --------------------------------------------------------------------------------------
 
 Retrier::Next Retrier::NameLocked(const CallPtr& call) {
   if (stopped_) return Next::kStopped;
@@ -121,7 +121,7 @@ void Retrier::OnExpired(const CallPtr& call, Status status) {
   }
 }
 
-// ---- Tries ---------------------------------------------------------------------------------------
+// ---- Tries --------------------------------------------------------------------------------------
 
 void Retrier::TryNow(const CallPtr& call) {
   if (clock_->SteadyNow() >= call->deadline) return End(call, TimeIsOver(*call));
@@ -183,7 +183,7 @@ void Retrier::TryDelayed() {
   }
 }
 
-// ---- The end -------------------------------------------------------------------------------------
+// ---- The end ------------------------------------------------------------------------------------
 
 void Retrier::Finish(const CallPtr& call, Status status) {
   End(call, std::move(status).With(Outcome::kNotApplied));
@@ -222,11 +222,6 @@ Status Retrier::TimeIsOver(const Call& call) const {
 void Retrier::Stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;
-}
-
-bool Retrier::stopped() const {
-  std::lock_guard lock(mutex_);
-  return stopped_;
 }
 
 }  // namespace cairn::rpc

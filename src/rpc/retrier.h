@@ -1,18 +1,17 @@
 // Retrier: brings each request to its only answer, by as many tries as that takes.
 //
-// Whoever sends a write first (a client, or the node that took a write without an id) names it out of
-// a session of its own and sends it again, under the same name, while there is time and no certain
-// outcome. The replicated session table makes that safe.
+// Whoever sends a write first (a client, or the node that took a write without an id) names it out
+// of a session of its own and sends it again, under the same name, while there is time and no
+// certain outcome. The replicated session table makes that safe.
 //
 // The rules, each with the schedule that it prevents:
 //
-// - The answer is never better than what is known. One try fails as "unknown", the next is refused as
-//   "not applied": the first may still take effect, so the answer is "unknown".
-// - A write gets a new name, because the cluster has forgotten its session, only if no try of it can
-//   take effect. Otherwise the first try, applied under the old name, and the next one, applied under
-//   the new name, would be two.
-// - A session is opened before a write is named out of it. Otherwise the write with sequence 3 could
-//   arrive first, and be refused for a session that nobody knows yet.
+// - The answer is never better than what is known. One try fails as "unknown", the next one is
+//   refused as "not applied": the first may still take effect, so the answer is "unknown".
+// - A write whose session the cluster has forgotten gets a new name only if no try of it can take
+//   effect. Otherwise the try under the old name and the one under the new name could both do so.
+// - A session is opened before a write is named out of it. Otherwise the write with sequence 3
+//   could arrive first, and be refused for a session that nobody knows yet.
 // - A request that waited for its session was not sent, whatever became of the opening.
 #pragma once
 
@@ -34,11 +33,12 @@ namespace cairn::rpc {
 // Before the nth try again (n from 1): grows from 1 to 50 ms.
 SteadyTime RetryBackoff(int n);
 
-// Thread-safe. The owner outlives it; `timers` and `clock` outlive the last task given to the timers.
+// Thread-safe. The owner outlives it; `timers` and `clock` outlive the last task given to the
+// timers.
 class Retrier {
  public:
-  // One request, from Start to its answer. An owner derives from it what it sends. One thread at a time
-  // has a call: the owner from Send until it says what the try came to, the retrier otherwise.
+  // One request, from Start to its answer. An owner derives from it what it sends. One thread at a
+  // time has a call: the owner from Send until it says what the try came to, the retrier otherwise.
   struct Call {
     // Set by the owner before Start.
     bool write = false;
@@ -64,11 +64,11 @@ class Retrier {
   class Owner {
    public:
     virtual ~Owner() = default;
-    // Makes one try under the call's name, then calls exactly one of Settle, TryLater, TryNow and Finish
-    // for it, from any thread, perhaps before it returns.
+    // Makes one try under the call's name, then calls exactly one of Settle, TryLater, TryNow and
+    // Finish for it, from any thread, perhaps before it returns.
     virtual void Send(const CallPtr& call) = 0;
-    // The only answer. `status` is that of the last try, with the outcome that is true of all tries;
-    // the outcome of a read is kNone.
+    // The only answer. `status` is that of the last try, with the outcome that is true of all
+    // tries; the outcome of a read is kNone.
     virtual void Answer(const CallPtr& call, Status status) = 0;
     // A call whose Send opens a session.
     virtual CallPtr NewOpening() = 0;
@@ -87,8 +87,8 @@ class Retrier {
 
   void Start(const CallPtr& call);
 
-  // The try is over. `status` is what it came to: OK, or an error with the outcome of this try alone
-  // (for a write, kNone is taken for kUnknown).
+  // The try is over. `status` is what it came to: OK, or an error with the outcome of this try
+  // alone (for a write, kNone is taken for kUnknown).
   void Settle(const CallPtr& call, Status status);
   // Nothing was sent. Tries again after a pause, or at once.
   void TryLater(const CallPtr& call);
@@ -101,7 +101,6 @@ class Retrier {
 
   // Refuses new calls and tries nothing again. Calls under way still need their Settle.
   void Stop();
-  bool stopped() const;
 
  private:
   // What the lock decides of a call that is to be sent.
@@ -120,7 +119,7 @@ class Retrier {
   Clock* const clock_;
   const Options options_;
 
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   RequestSession session_;
   std::vector<CallPtr> waiting_;         // for the session to be open
   std::map<uint64_t, CallPtr> delayed_;  // to be tried again, by the number of the delay

@@ -1,8 +1,9 @@
 // SessionChannel: one Session stream to one node, shared by many callers.
 //
-// Requests that come while a write is under way travel together in the next message, in order; so
-// the busier the stream, the fewer the messages. Nothing is sent before the node's first message
-// has come: what was still waiting when a connection failed was surely not applied.
+// Requests that arrive while a write is under way travel together in the next message, in order:
+// the busier the stream, the fewer the messages. The channel sends nothing before the node's first
+// message has come. So a request that was still waiting when the connection failed was surely not
+// applied.
 #pragma once
 
 #include <condition_variable>
@@ -21,16 +22,17 @@
 
 namespace cairn::rpc {
 
-// Thread-safe. Always owned by a shared_ptr; keeps itself alive until the stream has ended.
+// Thread-safe. Always owned by a shared_ptr. The channel keeps itself alive until the stream has
+// ended.
 class SessionChannel final
     : public std::enable_shared_from_this<SessionChannel>,
       private grpc::ClientBidiReactor<v1::SessionRequests, v1::SessionResponses> {
  public:
-  // Called once. OK: `response` is the answer (which may carry an error of the node), to be moved
-  // from during the call. Else there is none: UNAVAILABLE or DEADLINE_EXCEEDED, with the outcome
-  // not applied if the request was never sent, else unknown; or INVALID_ARGUMENT,
-  // RESOURCE_EXHAUSTED for what was not taken. Runs on a thread of gRPC or of the
-  // timer, or of the caller of Send or Close; must not block.
+  // Called once. If `status` is OK, `response` is the answer, which may carry an error of the node;
+  // it may be moved from during the call. Otherwise there is no answer:
+  // - UNAVAILABLE or DEADLINE_EXCEEDED: not applied if the request was never sent, else unknown;
+  // - INVALID_ARGUMENT or RESOURCE_EXHAUSTED: the channel did not take the request.
+  // Runs on a thread of gRPC or of the timers, or on the caller's of Send or Close. Must not block.
   using Done = std::function<void(const Status& status, v1::SessionResponse* response)>;
 
   struct Options {
@@ -73,9 +75,9 @@ class SessionChannel final
     Done done;
   };
 
-  // Outlives the channel, so that the end can be told when nothing of gRPC's is held any more: who
-  // waited for it may then be the last who uses gRPC in this process. The library ends its threads
-  // with their last user, and aborts if that is one of those threads.
+  // Outlives the channel: the end is told when the channel no longer holds anything of gRPC's.
+  // Whoever waits for the end may be the last user of gRPC in this process. The library ends its
+  // threads with its last user, and aborts if that user is one of those threads.
   struct End {
     std::mutex mutex;
     std::condition_variable told;

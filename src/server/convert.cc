@@ -121,7 +121,7 @@ Result<RequestId> ParseRequestId(const std::string& text) {
     const char* const last = text.data() + text.size();
     const auto [end, error] = std::from_chars(first, last, id.sequence);
     if (error != std::errc() || end != last) {
-      return InvalidArgument("'" + text + "' is no request id: SESSION/SEQUENCE is");
+      return InvalidArgument("'" + text + "' is not a request id, which is SESSION/SEQUENCE");
     }
   }
   RETURN_IF_ERROR(CheckRequestId(id));

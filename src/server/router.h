@@ -1,9 +1,9 @@
 // Router: brings every write to the leader, whichever node took it.
 //
-// rpc::Retrier names a write that came without an id, sends it again under the same id, and decides what
-// its answer is. The Router decides where each try goes: to this node's own replica if it leads, else to
-// the leader, else it waits for one. A request that another node passed on goes no further: it is
-// proposed here, or refused.
+// rpc::Retrier names a write that came without an id, sends it again under the same id, and decides
+// what its answer is. The Router decides where each try goes: to this node's own replica if it
+// leads, else to the leader, else it waits for one. A request that another node passed on goes no
+// further: it is proposed here, or refused.
 #pragma once
 
 #include <chrono>
@@ -44,9 +44,9 @@ class Router final : private rpc::Retrier::Owner {
   void Write(state_machine::Command command, SteadyTime deadline, bool forwarded,
              node::CommandDone done);
 
-  // To be called when there is news of who leads; returns at once. Writes that wait to be tried again
-  // are tried then. The stream to a former leader is ended, so that what was sent to it is sent again to
-  // its successor.
+  // To be called when there is news of who leads; returns at once. Writes that wait to be tried
+  // again are tried then. The stream to a former leader is ended, so that what was sent to it is
+  // sent again to its successor.
   void OnLeaderChanged();
 
   // Refuses new writes (UNAVAILABLE, not applied) and tries nothing again.

@@ -11,8 +11,8 @@
 
 namespace cairn::tools {
 
-// One thread; the thread that starts it must live as long as the child should (the kernel sends the
-// child SIGTERM when that thread ends, however it ends).
+// One thread. The thread that starts a child must live as long as the child should: the kernel
+// sends the child SIGTERM when that thread ends, however it ends.
 class ChildProcess {
  public:
   // Runs the file `program` with these arguments, the first of which is the name that `ps` shows.
@@ -24,7 +24,7 @@ class ChildProcess {
 
   pid_t pid() const { return pid_; }
   bool running() const { return !exit_text_; }
-  // Looks, without waiting, whether it has ended. Once it has: "exited with status 1" or
+  // Looks, without waiting, whether the process has ended. If so, gives "exited with status 1" or
   // "was killed by signal 9".
   const std::optional<std::string>& Poll();
   void Signal(int signal_number) const;

@@ -46,7 +46,7 @@ const std::vector<Column>& MembersColumns() {
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout) {
   ASSIGN_OR_RETURN(v1::StatusResponse asked, node->ClusterStatus(timeout));
   const v1::StatusResponse itself = asked;
-  // What the leader knows of its peers, only it can tell.
+  // Only the leader knows how far its peers are.
   if (asked.role() != v1::ROLE_LEADER && !asked.leader_address().empty()) {
     NodeClient leader(asked.leader_address());
     const Result<v1::StatusResponse> better = leader.ClusterStatus(timeout);
@@ -57,7 +57,7 @@ Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::millisecond
     NodeClient other(member.address());
     rows.push_back(MemberRow(member, other.ClusterStatus(timeout)));
   }
-  // A node that was removed, and was asked itself, is no member; but it can say so.
+  // A node that was removed is no member, but it can say so when it is asked itself.
   const bool listed = std::any_of(
       asked.members().begin(), asked.members().end(),
       [&](const v1::Member& member) { return member.member_id() == itself.member_id(); });
@@ -144,7 +144,7 @@ void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::v
 
 namespace {
 
-// An error that may be gone the next time, unlike one of what was asked for.
+// The error may be gone the next time; an error in the request itself would not.
 bool MayPass(const Status& status) {
   switch (status.code()) {
     case StatusCode::kUnavailable:

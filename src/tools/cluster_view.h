@@ -11,12 +11,12 @@
 
 namespace cairn::tools {
 
-// Asks `node` who the members are and then each of them for its status, `timeout` each.
+// Asks `node` who the members are, then asks each member for its status, `timeout` each.
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout);
 const std::vector<Column>& MembersColumns();
 
-// The addresses of all members but the asked one, by its word, within `timeout`. UNAVAILABLE if it
-// does not answer or belongs to no cluster yet.
+// The addresses of all members but the asked one, as that one knows them. UNAVAILABLE if it does
+// not answer within `timeout` or belongs to no cluster yet.
 Result<std::vector<std::string>> OtherMembers(const std::string& address,
                                               std::chrono::milliseconds timeout);
 

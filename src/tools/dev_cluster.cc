@@ -70,8 +70,8 @@ class DevCluster {
     return AwaitLeader();
   }
 
-  // Before anything is started: a node of another cluster that answers on one of the ports would be
-  // taken for one of this.
+  // Checked before any node is started. Otherwise a node of another cluster that answers on one of
+  // the ports would be taken for a node of this one.
   Status CheckPorts() const {
     for (int id = 1; id <= options_.nodes; ++id) {
       const auto port = static_cast<uint16_t>(options_.base_port + id - 1);
@@ -84,8 +84,8 @@ class DevCluster {
     return OkStatus();
   }
 
-  // The members know one another by the addresses that they were founded with: at others they would
-  // look for each other in vain.
+  // The members know one another by the addresses that they were founded with. At other addresses
+  // they would not find each other.
   Status CheckAddresses() const {
     for (int id = 1; id <= options_.nodes; ++id) {
       ASSIGN_OR_RETURN(const std::string known,
@@ -133,13 +133,13 @@ class DevCluster {
     return OkStatus();
   }
 
-  // Until a node says that it leads and that it serves, a signal comes, or a node has ended: then
-  // it told why, and the cluster is not what was asked for.
+  // Waits until a node says that it leads and serves, a signal comes, or a node has ended. A node
+  // that has ended told why, and the cluster is not what was asked for.
   Status AwaitLeader() {
     const auto until = SteadyClock::now() + options_.start_timeout;
     while (SteadyClock::now() < until) {
       for (const Node& node : nodes_) {
-        // A new connection each time: one that was refused would wait before it tries again.
+        // A new connection each time: a refused one would wait before it connects again.
         const Result<v1::StatusResponse> status =
             NodeClient(node.address).ClusterStatus(kAskTimeout);
         if (!status.ok() || status->role() != v1::ROLE_LEADER) continue;

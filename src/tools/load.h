@@ -1,5 +1,5 @@
-// A load whose every write is accounted for: what was acknowledged must be there, once, on all
-// nodes.
+// A load that accounts for each of its writes: what was acknowledged must be there, exactly once,
+// on all nodes.
 #pragma once
 
 #include <chrono>
@@ -23,8 +23,9 @@ struct LoadOptions {
 // writes the ledger. Not OK if nothing at all was acknowledged.
 Status RunLoad(const LoadOptions& options, std::ostream* out);
 
-// Demands of every node: each acknowledged row of the ledger is there exactly once, each row that
-// was surely not applied is not, each of unknown outcome at most once and on all nodes or none.
+// Checks every node: an acknowledged row of the ledger is there exactly once; a row that was surely
+// not applied is not there; a row of unknown outcome is there at most once, on all nodes or on
+// none.
 Status CheckLoad(const LoadOptions& options, std::ostream* out);
 
 }  // namespace cairn::tools

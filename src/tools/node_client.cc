@@ -212,7 +212,9 @@ Status NodeClient::Query(const std::string& sql, const v1::ReadOptions& read, Ti
     reader->Finish();
     return status;
   }
-  return OfRead(call.Finish(reader->Finish()));
+  const Status status = call.Finish(reader->Finish());
+  if (call.cancelled() && status.code() == StatusCode::kCancelled) return Cancelled("interrupted");
+  return OfRead(status);
 }
 
 Result<LocalVersion> NodeClient::VersionV1(const std::string& table, v1::VersionLevel level,

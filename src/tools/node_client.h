@@ -1,5 +1,5 @@
-// NodeClient: the calls of one node, each waiting and bounded; no retries, no following of the
-// leader.
+// NodeClient: the calls of one node. Each call waits for its answer and is bounded in time. It is
+// not tried again, and does not follow the leader.
 //
 // For programs that must know which node said what (the scenario driver, the shell, the operator's
 // commands). An application uses cairn::Client instead.
@@ -50,7 +50,7 @@ class NodeClient {
   const std::string& address() const { return address_; }
 
   // The contract of the package `transaction`. `request_id` travels in the metadata, so that the
-  // same call may be sent again, through this or another node; empty: the node makes one.
+  // call may be sent again, through this node or another. If it is empty, the node makes one.
   Result<int64_t> Execute(const std::string& sql, const std::string& request_id, Timeout timeout);
   Status Prepare(const std::string& tx_id, const std::string& sql,
                  const std::vector<std::string>& args, const std::string& request_id,

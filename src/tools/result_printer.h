@@ -17,8 +17,8 @@ enum class OutputMode { kTable, kCsv, kJson, kLine };
 std::optional<OutputMode> ParseOutputMode(std::string_view name);
 const char* OutputModeName(OutputMode mode);
 
-// One result; memory is bounded whatever its size: a table is laid out by its first rows, and later
-// ones are fitted to that.
+// Prints one result of any size in bounded memory: a table is laid out by its first rows, and later
+// rows are fitted to that layout.
 class ResultPrinter : public ResultSink {
  public:
   // Call once, after the last row.

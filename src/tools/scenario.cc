@@ -15,8 +15,8 @@ using std::chrono::milliseconds;
 
 constexpr const char* kAccounts = "scenario_accounts";
 constexpr const char* kTransfers = "scenario_transfers";
-// Between rounds over all nodes when none could answer: there is no event to wait for on a node
-// that is down.
+// The pause between rounds over all nodes when none could answer. A node that is down gives no
+// event to wait for.
 constexpr milliseconds kRetryPause{50};
 // How often to ask again when other writers move the nodes' indexes apart.
 constexpr int kCompareRounds = 50;
@@ -147,7 +147,7 @@ Status Scenario::CreateTables() {
     if (!done.ok()) return Status(done.status()).Prefixed("CREATE TABLE");
   }
   ASSIGN_OR_RETURN(const int64_t after, Version(""));
-  // The whole database has other writers perhaps; the tables of this scenario have none.
+  // The database may have other writers; the tables of this scenario have none.
   if (after < before + 2) {
     return FailedPrecondition("the database's version went from " + std::to_string(before) +
                               " to " + std::to_string(after) + " over two statements");
@@ -197,7 +197,7 @@ Status Scenario::UpdateRows() {
 
 Status Scenario::Prepare(const std::string& tx_id, const std::string& sql,
                          const std::vector<std::string>& args) {
-  // Prepared statements add up, so a repeated Prepare must be known for a repetition.
+  // Prepared statements add up, so the node must recognize a repeated Prepare.
   const std::string request_id = run_ + "-" + std::to_string(next_request_++);
   return OnAnyNode([&](NodeClient& node) {
     return node.Prepare(tx_id, sql, args, request_id, options_.call_timeout);

@@ -45,8 +45,8 @@ class Scenario {
   // The nodes that answer linearizable reads; an error if they are fewer than a majority.
   Status FindReachable(std::vector<NodeClient*>* reachable);
 
-  // Calls one node after the other, the preferred first, until one gives an answer that is not for
-  // want of a connection or a leader. The call must be safe to repeat.
+  // Calls one node after the other, the preferred one first, until one of them answers something
+  // else than that a connection or a leader is missing. The call must be safe to repeat.
   Status OnAnyNode(const std::function<Status(NodeClient&)>& call);
   Result<int64_t> Execute(const std::string& sql);
   Result<int64_t> Version(const std::string& table);

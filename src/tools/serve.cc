@@ -21,8 +21,8 @@ constexpr std::chrono::seconds kSameRequest(1);
 // A clean stop is given so long: what supervises containers kills after 10 s.
 constexpr std::chrono::seconds kStopMax(8);
 
-// Ends the process unless it is destroyed in time. A thread that waits for a disk that hangs can
-// not be called back, and whoever stops a node wants an answer.
+// Ends the process unless the guard is destroyed in time. A thread that waits for a hung disk
+// cannot be called back, and whoever stops a node wants an answer.
 class StopDeadline {
  public:
   explicit StopDeadline(const std::string& name) {

@@ -5,9 +5,9 @@
 
 namespace cairn::tools {
 
-// Runs a server until SIGINT or SIGTERM (clean end, 0) or trouble of its own (1, said on standard
-// error). A second signal ends the process at once. Prints one line on standard output when the
-// node listens. To be called before any other thread exists.
+// Runs a server until SIGINT or SIGTERM (a clean end: 0), or until it fails by itself (1; standard
+// error says why). A second signal ends the process at once. Prints one line on standard output
+// when the node listens. Call it before any other thread exists.
 int Serve(const ServeOptions& options);
 
 // True for addresses that only this machine can reach.

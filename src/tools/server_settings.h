@@ -1,5 +1,5 @@
-// The settings of `cairn server`, each known once: flag, key of the configuration file, default,
-// meaning and check.
+// The settings of `cairn server`. Each is defined once: flag, key of the configuration file,
+// default, meaning and check.
 #pragma once
 
 #include <functional>

@@ -6,8 +6,8 @@
 
 namespace cairn::tools {
 
-// Make it in main's thread before any other thread exists: it blocks the signals for the whole
-// process, and threads inherit that. Thread-safe from then on.
+// Make one in main's thread before any other thread exists: it blocks the signals, and threads that
+// are started later inherit the block. Thread-safe from then on.
 class StopSignals {
  public:
   // With `children`, the end of a child process (SIGCHLD) ends a wait too.
@@ -18,7 +18,7 @@ class StopSignals {
 
   // The next signal; nothing after `timeout` (none: no bound) or once Cancel was called.
   std::optional<int> Wait(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
-  // Readable when a signal waits; for a poll() of several things. Take it with Wait.
+  // Readable when a signal waits, for a poll() of several things. Take the signal with Wait.
   int fd() const { return signals_; }
   // Ends present and later waits.
   void Cancel();
