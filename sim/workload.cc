@@ -30,6 +30,37 @@ class Rows final : public state_machine::RowSink {
 
 }  // namespace
 
+Workload::Client::Client(Workload* owner, int client_number)
+    : workload(owner), number(client_number), retrier(this, this, this, [this] {
+        rpc::Retrier::Options options;
+        options.new_session_name = [this] {
+          return "c" + std::to_string(number) + "." + std::to_string(++sessions);
+        };
+        return options;
+      }()) {}
+
+void Workload::Client::Send(const rpc::Retrier::CallPtr& call) {
+  workload->Attempt(std::static_pointer_cast<Call>(call));
+}
+
+void Workload::Client::Answer(const rpc::Retrier::CallPtr& call, Status status) {
+  workload->Finish(std::static_pointer_cast<Call>(call), status);
+}
+
+rpc::Retrier::CallPtr Workload::Client::NewOpening() {
+  auto call = std::make_shared<Call>();
+  call->client = this;
+  call->request.write = state_machine::OpenSession{};
+  call->command.operation = state_machine::OpenSession{};
+  return call;
+}
+
+void Workload::Client::RunAt(SteadyTime when, std::function<void()> task) {
+  workload->world_->At(when, workload->LabelOf(*this), std::move(task));
+}
+
+SteadyTime Workload::Client::SteadyNow() const { return workload->world_->now(); }
+
 Workload::Workload(World* world, Network* network, const Nodes* nodes, WorkloadOptions options)
     : world_(world),
       network_(network),
@@ -38,8 +69,7 @@ Workload::Workload(World* world, Network* network, const Nodes* nodes, WorkloadO
       rng_(world->Fork("workload")),
       tasks_(world->Fork("tasks"), options_.tasks) {
   for (int i = 0; i < options_.clients; ++i) {
-    auto client = std::make_unique<Client>();
-    client->number = i;
+    auto client = std::make_unique<Client>(this, i);
     for (int lane = 0; lane < options_.depth; ++lane) {
       client->lanes.push_back(std::make_unique<Lane>());
       client->lanes.back()->client = client.get();
@@ -57,11 +87,9 @@ uint32_t Workload::LabelOf(const Client& client) const {
 
 void Workload::Start() {
   Client* first = clients_.front().get();
-  first->session = "schema";
   Task task = tasks_.MakeTables();
   task.next = [this, first](const Answer& answer) {
     if (answer.type != EventType::kOk) world_->Fail("the tables were not made within an hour");
-    first->session.clear();
     for (auto& each : clients_) ScheduleClient(each.get(), Exponential(rng_, options_.think_mean));
     return sim::End{answer.type, {}, ""};
   };
@@ -74,32 +102,12 @@ void Workload::ScheduleClient(Client* client, SteadyTime after) {
 
 void Workload::RunClient(Client* client) {
   if (stopped_) return;
-  if (client->session.empty()) return OpenSession(client);
   const auto idle = std::find_if(client->lanes.begin(), client->lanes.end(),
                                  [](const auto& lane) { return !lane->task.has_value(); });
-  if (client->open && idle != client->lanes.end()) {
+  if (idle != client->lanes.end()) {
     Begin(idle->get(), tasks_.Draw(), options_.operation_timeout);
   }
   ScheduleClient(client, Exponential(rng_, options_.think_mean));
-}
-
-void Workload::OpenSession(Client* client) {
-  client->session =
-      "c" + std::to_string(client->number) + "." + std::to_string(++client->generation);
-  client->open = false;
-  client->next_sequence = 1;
-  client->outstanding.clear();
-  Task task;
-  task.f = "open session";
-  task.first.write = state_machine::OpenSession{};
-  task.next = [this, client](const Answer& answer) {
-    client->open = answer.type == EventType::kOk;
-    // The name of the session may or may not be known: another one is taken.
-    if (!client->open) client->session.clear();
-    ScheduleClient(client, SteadyTime(0));
-    return sim::End{answer.type, {}, ""};
-  };
-  Begin(client->lanes.front().get(), std::move(task), options_.operation_timeout);
 }
 
 // ---- Tasks
@@ -148,26 +156,26 @@ void Workload::Fail(const Lane& lane, const std::string& what) {
 // ---- Requests
 
 void Workload::Ask(Lane* lane, Request request, SteadyTime patience) {
-  Client* client = lane->client;
   auto call = std::make_shared<Call>();
+  call->client = lane->client;
   call->lane = lane;
   call->request = std::move(request);
   call->begun = world_->now();
   call->deadline = call->begun + patience;
+  call->session_by = call->deadline;
   // With no other attempt in the way, a wrong "not applied" shows.
   call->impatient = lane->task->family.has_value() && Chance(rng_, options_.impatient);
-  if (call->is_write()) {
-    call->command.id = {client->session, client->next_sequence++};
+  if (call->request.write) {
+    call->write = true;
     call->command.operation = *call->request.write;
-    client->outstanding.insert(call->command.id.sequence);
   } else if (call->request.of_session) {
     call->index_min = lane->seen;
   }
-  Attempt(call);
+  lane->client->retrier.Start(call);
 }
 
 uint64_t Workload::ChooseNode(const Call& call) {
-  const uint64_t leader = call.lane->client->leader;
+  const uint64_t leader = call.client->leader;
   if (leader != 0 && nodes_->contains(leader) && !call.request.of_session &&
       !Chance(rng_, options_.stray)) {
     return leader;
@@ -178,16 +186,20 @@ uint64_t Workload::ChooseNode(const Call& call) {
 }
 
 void Workload::Attempt(const CallPtr& call) {
-  if (call->done) return;
   ++counts_.attempts;
   const int attempt = ++call->attempt;
-  const uint32_t label = LabelOf(*call->lane->client);
+  call->waits = true;
+  call->sent = false;
+  call->result.reset();
+  call->command.id = {call->session, call->sequence};
+  call->command.acknowledged_below = call->acknowledged_below;
+  const uint32_t label = LabelOf(*call->client);
   const uint64_t node = ChooseNode(*call);
   world_->After(options_.attempt_timeout, label,
                 [this, call, attempt] { OnTimeout(call, attempt); });
   Process* process = nodes_->at(node)->process();
   if (!network_->Passes(kClientNode, node)) return;
-  ++call->undecided;
+  call->sent = true;
   const uint64_t incarnation = process == nullptr ? 0 : process->incarnation();
   world_->After(network_->Delay(kClientNode, node), label,
                 [=, this] { Arrive(call, attempt, node, incarnation); });
@@ -201,11 +213,10 @@ void Workload::Arrive(const CallPtr& call, int attempt, uint64_t node, uint64_t 
   }
   if (target.paused_until() > world_->now()) {
     world_->At(std::min<SteadyTime>(target.paused_until(), world_->now() + seconds(1)),
-               LabelOf(*call->lane->client),
-               [=, this] { Arrive(call, attempt, node, incarnation); });
+               LabelOf(*call->client), [=, this] { Arrive(call, attempt, node, incarnation); });
     return;
   }
-  if (call->is_write()) {
+  if (call->write) {
     Execute(call, attempt, node);
   } else {
     Read(call, attempt, node);
@@ -213,13 +224,8 @@ void Workload::Arrive(const CallPtr& call, int attempt, uint64_t node, uint64_t 
 }
 
 void Workload::Execute(const CallPtr& call, int attempt, uint64_t node) {
-  state_machine::Command command = call->command;
-  const Client& client = *call->lane->client;
-  if (command.id.session == client.session && !client.outstanding.empty()) {
-    command.acknowledged_below = *client.outstanding.begin();
-  }
   nodes_->at(node)->process()->Propose(
-      command, kServerTimeout,
+      call->command, kServerTimeout,
       [=, this](Result<CommandResult> result) { Reply(call, attempt, node, std::move(result)); });
 }
 
@@ -235,7 +241,7 @@ void Workload::Read(const CallPtr& call, int attempt, uint64_t node) {
       [=, this, incarnation = process->incarnation()](const Result<LogIndex>& index) {
         if (!index.ok()) return Reply(call, attempt, node, index.status());
         // The read pool's thread takes its time.
-        world_->After(Exponential(rng_, microseconds(100)), LabelOf(*call->lane->client),
+        world_->After(Exponential(rng_, microseconds(100)), LabelOf(*call->client),
                       [=, this] { RunQueries(call, attempt, node, incarnation); });
       });
 }
@@ -270,55 +276,54 @@ Result<CommandResult> Workload::Query(uint64_t node, const Request& request) {
 void Workload::Reply(const CallPtr& call, int attempt, uint64_t node,
                      Result<CommandResult> result) {
   if (!network_->Passes(node, kClientNode)) return;
-  world_->After(network_->Delay(node, kClientNode), LabelOf(*call->lane->client),
+  world_->After(network_->Delay(node, kClientNode), LabelOf(*call->client),
                 [=, this, result = std::move(result)] { OnReply(call, attempt, node, result); });
 }
 
 void Workload::OnReply(const CallPtr& call, int attempt, uint64_t node,
                        Result<CommandResult> result) {
-  if (call->done) return;
-  Client* client = call->lane->client;
+  // Else too late: a connection that was given up brings nothing any more.
+  if (!call->waits || call->attempt != attempt) return;
   world_->Trace(static_cast<uint64_t>(result.status().code()));
   if (result.ok()) {
-    client->leader = node;
-    if (options_.tamper) options_.tamper(*call->lane->task, &*result);
-    return Settle(call, Take(call, *result), node);
+    call->client->leader = node;
+    if (options_.tamper && call->lane != nullptr) options_.tamper(*call->lane->task, &*result);
+    call->node = node;
+    Status status = result->status;
+    call->result = *std::move(result);
+    return Settle(call, std::move(status));
   }
   const Status& status = result.status();
-  if (status.outcome() == Outcome::kNotApplied) --call->undecided;
-  if (call->attempt != attempt) return;  // another attempt is under way
-  if (client->leader == node) client->leader = 0;
-  if (const auto& hint = status.leader_hint()) client->leader = hint->node_id;
-  Retry(call);
+  if (call->client->leader == node) call->client->leader = 0;
+  if (const auto& hint = status.leader_hint()) call->client->leader = hint->node_id;
+  Settle(call, status);
 }
 
 void Workload::OnTimeout(const CallPtr& call, int attempt) {
-  if (call->done || call->attempt != attempt) return;
-  call->lane->client->leader = 0;
-  Retry(call);
+  if (!call->waits || call->attempt != attempt) return;
+  call->client->leader = 0;
+  Settle(call,
+         Unavailable("no answer").With(call->sent ? Outcome::kUnknown : Outcome::kNotApplied));
 }
 
-void Workload::Retry(const CallPtr& call) {
-  if (call->impatient || world_->now() >= call->deadline) return GiveUp(call);
-  ++call->attempt;  // so that the timer of the last one finds that it is over
-  const SteadyTime pause = milliseconds(25) * std::min(call->attempt, 20);
-  world_->After(Exponential(rng_, pause), LabelOf(*call->lane->client),
-                [this, call] { Attempt(call); });
-}
-
-void Workload::GiveUp(const CallPtr& call) {
-  const bool may_be_applied = call->is_write() && call->undecided > 0;
-  ++(may_be_applied ? counts_.unknown : counts_.refused);
-  Settle(call, {may_be_applied ? EventType::kInfo : EventType::kFail, nullptr}, 0);
-}
-
-void Workload::Settle(const CallPtr& call, const Answer& answer, uint64_t node) {
-  call->done = true;
-  Client* client = call->lane->client;
-  if (call->command.id.session == client->session) {
-    client->outstanding.erase(call->command.id.sequence);
+void Workload::Settle(const CallPtr& call, Status status) {
+  call->waits = false;
+  if (!status.ok() && status.outcome() != Outcome::kApplied) {
+    // This client tries again whatever the error, or never.
+    const StatusCode code = call->impatient ? StatusCode::kAborted : StatusCode::kUnavailable;
+    const Status said = std::move(status);
+    status = Status(code, said.message()).With(said.outcome()).With(said.reason());
   }
-  Continue(call->lane, answer, node);
+  call->client->retrier.Settle(call, std::move(status));
+}
+
+void Workload::Finish(const CallPtr& call, const Status& status) {
+  if (status.ok() || status.outcome() == Outcome::kApplied) {
+    return Continue(call->lane, Take(call, *call->result), call->node);
+  }
+  const bool may_be_applied = call->write && status.outcome() != Outcome::kNotApplied;
+  ++(may_be_applied ? counts_.unknown : counts_.refused);
+  Continue(call->lane, {may_be_applied ? EventType::kInfo : EventType::kFail, nullptr}, 0);
 }
 
 Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
@@ -331,7 +336,7 @@ Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
       if (number != nullptr) world_->Trace(static_cast<uint64_t>(*number));
     }
   }
-  if (!call->is_write()) {
+  if (!call->write) {
     ++counts_.reads;
     if (call->request.of_session) ++counts_.session_reads;
   } else {
@@ -347,7 +352,7 @@ Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
   }
   LogIndex& seen = call->lane->seen;
   seen = std::max(seen, result.index);
-  if (call->is_write()) {
+  if (call->write) {
     const bool commits = std::holds_alternative<state_machine::Commit>(*call->request.write);
     if (commits) ++counts_.committed;
     if (result.result_gone && !commits) {

@@ -1,5 +1,7 @@
-// Workload: clients that do tasks through whichever node they reach, try each request again under
-// the same request id, and write down what they asked and got.
+// Workload: clients that do tasks through whichever node they reach, and write down what they asked
+// and got. What a real client and a real node do to bring a request to its answer is here too, and
+// is the same code: rpc::Retrier names requests, opens sessions, tries again and decides the
+// outcome.
 //
 // A client has lanes, each of which does one task at a time: these are the processes of the
 // histories.
@@ -9,10 +11,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "rpc/retrier.h"
+#include "rpc/timers.h"
 #include "sim/checker.h"
 #include "sim/histories.h"
 #include "sim/network.h"
@@ -29,7 +32,7 @@ struct WorkloadOptions {
   SteadyTime think_mean = milliseconds(200);
   SteadyTime attempt_timeout = seconds(2);
   SteadyTime operation_timeout = seconds(30);
-  double impatient = 0.1;  // share of requests that are given up after one attempt
+  double impatient = 0.1;  // share of requests that are given up after the first attempt that fails
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
   TaskOptions tasks;
   // For tests of the checkers: changes an answer before the client sees it.
@@ -70,36 +73,44 @@ class Workload {
     std::optional<Task> task;
     LogIndex seen;  // of what it wrote or read last
   };
-  struct Client {
-    int number = 0;
-    std::string session;
-    int generation = 0;
-    bool open = false;
-    uint64_t next_sequence = 1;
-    std::set<uint64_t> outstanding;  // sequences
-    uint64_t leader = 0;             // the node it takes for the leader
+  struct Client final : public rpc::Retrier::Owner, public rpc::Timers, public Clock {
+    Client(Workload* owner, int client_number);
+
+    // The retrier's surroundings: its time and timers are the world's, its tries go to the network.
+    void Send(const rpc::Retrier::CallPtr& call) override;
+    void Answer(const rpc::Retrier::CallPtr& call, Status status) override;
+    rpc::Retrier::CallPtr NewOpening() override;
+    void RunAt(SteadyTime when, std::function<void()> task) override;
+    SteadyTime SteadyNow() const override;
+    int64_t WallNowMs() const override { return 0; }
+
+    Workload* const workload;
+    const int number;
+    int sessions = 0;     // named so far
+    uint64_t leader = 0;  // the node it takes for the leader
     std::vector<std::unique_ptr<Lane>> lanes;
+    rpc::Retrier retrier;
   };
   // A request, tried until its outcome is known or its time is over.
-  struct Call {
-    Lane* lane = nullptr;
+  struct Call : rpc::Retrier::Call {
+    Client* client = nullptr;
+    Lane* lane = nullptr;  // null: it opens a session
     Request request;
     state_machine::Command command;  // of a write
     LogIndex index_min;
     SteadyTime begun{0};
-    SteadyTime deadline{0};
+    bool impatient = false;  // what its first failure is said to have come to is final
     int attempt = 0;
-    bool impatient = false;  // one attempt only: what that is said to have come to is final
-    bool done = false;
-    int undecided = 0;  // attempts sent that may have been, or may yet be, applied
-    bool is_write() const { return request.write.has_value(); }
+    bool waits = false;  // for what this attempt comes to
+    bool sent = false;   // this attempt got as far as the network
+    uint64_t node = 0;   // that answered
+    std::optional<state_machine::CommandResult> result;
   };
   using CallPtr = std::shared_ptr<Call>;
 
   uint32_t LabelOf(const Client& client) const;
   void ScheduleClient(Client* client, SteadyTime after);
   void RunClient(Client* client);
-  void OpenSession(Client* client);
 
   // Tasks.
   void Begin(Lane* lane, Task task, SteadyTime patience);
@@ -123,10 +134,10 @@ class Workload {
   void OnReply(const CallPtr& call, int attempt, uint64_t node,
                Result<state_machine::CommandResult> result);
   void OnTimeout(const CallPtr& call, int attempt);
-  void Retry(const CallPtr& call);
-  void GiveUp(const CallPtr& call);
+  // The attempt is over.
+  void Settle(const CallPtr& call, Status status);
   // The call is over: what came of it goes to its task.
-  void Settle(const CallPtr& call, const Answer& answer, uint64_t node);
+  void Finish(const CallPtr& call, const Status& status);
   Answer Take(const CallPtr& call, const state_machine::CommandResult& result);
   void Fail(const Lane& lane, const std::string& what);
 
