@@ -40,7 +40,10 @@ int Run(const Flags& flags, const Action& action) {
   std::thread stopper([&] {
     while (const std::optional<int> signal = signals.Wait()) {
       // What is under way says what became of it, unless the signal comes twice.
-      if (stopped_by.exchange(*signal) != 0 || !node.Cancel()) std::_Exit(128 + *signal);
+      if (stopped_by.exchange(*signal) != 0 || !node.Cancel()) {
+        std::cerr << "error: interrupted; what was asked for may be done yet" << std::endl;
+        std::_Exit(128 + *signal);
+      }
     }
   });
   const Status status = action(&node, flags);
