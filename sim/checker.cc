@@ -55,6 +55,7 @@ void Checker::Forget(uint64_t node) {
   lives_on_.erase(disks_[node].member);
   disks_.erase(node);
   rotten_rows_.erase(node);
+  mistaken_.erase(node);
   fenced_.erase(node);
 }
 
@@ -298,12 +299,15 @@ void Checker::OnCoreRestored(uint64_t /*node*/, const raft::RaftCore& core, LogI
 // ---- Rows that rot
 
 void Checker::OnFenced(uint64_t node, const std::string& why) {
-  if (!rotten_rows_.contains(node)) return Fail(node, "fenced, and its rows are sound: " + why);
+  if (!rotten_rows_.contains(node) && !mistaken_.contains(node)) {
+    return Fail(node, "fenced, and its rows are sound: " + why);
+  }
   fenced_.insert(node);
 }
 
 void Checker::OnReplaced(uint64_t node) {
   rotten_rows_.erase(node);
+  if (!nodes_->at(node)->version().miscounts) mistaken_.erase(node);
   rebuilt_ += fenced_.erase(node);
 }
 
@@ -317,7 +321,7 @@ void Checker::OnApplied(uint64_t node, LogIndex applied) {
 }
 
 void Checker::Compare(uint64_t node) {
-  if (rotten_rows_.contains(node)) return;
+  if (rotten_rows_.contains(node) || mistaken_.contains(node)) return;
   const Result<DatabaseDigest> now =
       DigestOfDatabase(nodes_->at(node)->disk(), nodes_->at(node)->database_path());
   if (!now.ok()) return Fail(node, now.status().ToString());

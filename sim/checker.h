@@ -45,6 +45,14 @@ class Checker final : public Observer {
   void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
   // Nodes of which that is so, and whose database was not replaced since.
   const std::set<uint64_t>& rotten_rows() const { return rotten_rows_; }
+  // It runs a build of the engine that computes wrongly, so it may hold what is wrong until its
+  // database was replaced.
+  void OnWrongBuild(uint64_t node) { mistaken_.insert(node); }
+  const std::set<uint64_t>& mistaken() const { return mistaken_; }
+  // It has the right build, and has agreed with the others since.
+  void OnAgreed(uint64_t node) { mistaken_.erase(node); }
+  // All have the right build, and have agreed: from now on all must be equal.
+  void ExpectNoneMistaken() { mistaken_.clear(); }
   // Compares what the node holds with what any other held at the same index.
   void Compare(uint64_t node);
 
@@ -123,6 +131,7 @@ class Checker final : public Observer {
   const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;
   std::map<LogIndex, std::string> dumps_;
   std::set<uint64_t> rotten_rows_;
+  std::set<uint64_t> mistaken_;
   std::set<uint64_t> fenced_;
   uint64_t rebuilt_ = 0;
   uint64_t digests_compared_ = 0;

@@ -69,6 +69,9 @@ class Nemesis {
   void RotRow(uint64_t node);
   void FailRead(uint64_t node);
   void Upgrade();
+  void RunWrongBuild();
+  void AwaitAgreement(uint64_t node);
+  void RaiseLevel();
   void LeaveOut(uint64_t node);
   void ChangeMembership();
   void TransferLead();
@@ -92,6 +95,7 @@ class Nemesis {
   std::set<uint64_t> fails_to_read_;  // at their next start
   Version version_;                   // the newest
   bool upgrading_ = false;
+  uint32_t wrong_builds_ = 0;
   std::set<uint64_t> kept_down_;
   std::map<Fault, uint64_t> brought_;
   uint64_t rot_refused_ = 0;

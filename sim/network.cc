@@ -158,7 +158,7 @@ void Network::Deliver(uint64_t from, uint64_t from_incarnation, const transport:
   if (Attached* told = Find(from, from_incarnation)) told->told_unreachable.erase(message->to);
   std::vector<raft::Message> messages;
   messages.push_back(std::move(message).value());
-  target->second.endpoint->OnCaller(sender.member, sender.address);
+  target->second.endpoint->OnCaller(sender.member, sender.address, sender.engine.build);
   target->second.endpoint->OnMessages(group, std::move(messages));
 }
 

@@ -33,7 +33,8 @@ class Endpoint {
   // Of the messages between peers, that it speaks.
   virtual uint32_t protocol_version() const = 0;
   virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
-  virtual void OnCaller(MemberId member, const std::string& address) = 0;
+  virtual void OnCaller(MemberId member, const std::string& address,
+                        const std::string& engine_build) = 0;
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
   // Its host refused a connection.
   virtual void OnPeerGone(MemberId member) = 0;

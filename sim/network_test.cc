@@ -16,7 +16,7 @@ class SilentEndpoint final : public Endpoint {
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
   uint32_t protocol_version() const override { return 1; }
   void OnMessages(GroupId, std::vector<raft::Message>) override {}
-  void OnCaller(MemberId, const std::string&) override {}
+  void OnCaller(MemberId, const std::string&, const std::string&) override {}
   void OnUnreachable(GroupId, MemberId) override {}
   void OnPeerGone(MemberId) override {}
   transport::ProbeReply OnProbe() override { return {}; }

@@ -5,6 +5,7 @@
 
 #include "log_store/segment_log.h"
 #include "node/start_state.h"
+#include "sim/miscounting_engine.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 #include "transport/incoming_snapshot.h"
 
@@ -56,7 +57,9 @@ Status Process::OpenFiles(uint64_t nonce) {
   sqlite.snapshot_directory = snapshot_directory_;
   sqlite.file_system = &disk;
   sqlite.clock = &node_->clock();
+  sqlite.level_max = replica.level_max;
   ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
+  if (node_->version().miscounts) state_ = NewMiscountingEngine(std::move(state_));
   RETURN_IF_ERROR(transport::RemoveReceivedSnapshots(disk, snapshot_directory_));
   ASSIGN_OR_RETURN(node::StartState start,
                    node::LoadStartState(replica, nonce, disk, *log_, *state_));
@@ -212,6 +215,15 @@ void Process::TransferLeadership(uint64_t node_id, SteadyTime timeout,
   });
 }
 
+void Process::RaiseLevel(SteadyTime timeout, std::function<void(Result<uint64_t>)> done) {
+  const SteadyTime deadline = node_->clock().SteadyNow() + timeout;
+  Post([deadline, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
+    core.RaiseLevel(deadline, [alive, done](Result<uint64_t> level) {
+      if (*alive) done(std::move(level));
+    });
+  });
+}
+
 void Process::BeginShutdown(SteadyTime timeout, std::function<void()> done) {
   const SteadyTime deadline = node_->clock().SteadyNow() + timeout;
   Post([deadline, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
@@ -235,9 +247,13 @@ void Process::OnMessages(GroupId group, std::vector<raft::Message> messages) {
   Post([shared](node::ReplicaCore& core) { core.OnMessages(std::move(*shared)); });
 }
 
-void Process::OnCaller(MemberId member, const std::string& address) {
-  if (peers_.contains(member)) return;
-  Post([=](node::ReplicaCore& core) { core.OnCaller(member, address); });
+// A connection of the server's tells it once; here every message could be the first.
+void Process::OnCaller(MemberId member, const std::string& address,
+                       const std::string& engine_build) {
+  std::string& told = caller_builds_[member];
+  if (peers_.contains(member) && told == engine_build) return;
+  told = engine_build;
+  Post([=](node::ReplicaCore& core) { core.OnCaller(member, address, engine_build); });
 }
 
 void Process::OnUnreachable(GroupId /*group*/, MemberId member) {

@@ -56,6 +56,7 @@ class Process final : public Endpoint,
   void ChangeMembership(const node::Replica::MembershipChange& change, SteadyTime timeout,
                         std::function<void(Status)> done);
   void TransferLeadership(uint64_t node_id, SteadyTime timeout, std::function<void(Status)> done);
+  void RaiseLevel(SteadyTime timeout, std::function<void(Result<uint64_t>)> done);
   void BeginShutdown(SteadyTime timeout, std::function<void()> done);
   // What the workers do when the process ends in good order: all that is queued, and a checkpoint.
   void FinishWork();
@@ -68,7 +69,8 @@ class Process final : public Endpoint,
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
   uint32_t protocol_version() const override { return node_->version().protocol; }
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
-  void OnCaller(MemberId member, const std::string& address) override;
+  void OnCaller(MemberId member, const std::string& address,
+                const std::string& engine_build) override;
   void OnUnreachable(GroupId group, MemberId member) override;
   void OnPeerGone(MemberId member) override;
   transport::ProbeReply OnProbe() override { return core_->probe_reply(); }
@@ -202,6 +204,7 @@ class Process final : public Endpoint,
   std::unique_ptr<state_machine::StateMachine> state_;
   std::shared_ptr<const transport::Identity> identity_;
   std::map<MemberId, std::string> peers_;
+  std::map<MemberId, std::string> caller_builds_;  // as told last
 
   std::vector<CoreEvent> inbox_;
   bool wake_scheduled_ = false;

@@ -96,11 +96,14 @@ class ReplicaImpl final : public Replica,
                         std::function<void(Status)> done) override;
   void TransferLeadership(uint64_t node_id, SteadyTime deadline,
                           std::function<void(Status)> done) override;
+  void RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) override;
+  bool compares_results() const override { return compares_results_; }
   void Shutdown(SteadyTime timeout) override;
 
   // ---- transport::Handler
   void OnMessages(GroupId group, std::vector<raft::Message> messages) override;
-  void OnCaller(MemberId member, const std::string& address) override;
+  void OnCaller(MemberId member, const std::string& address,
+                const std::string& engine_build) override;
   void OnUnreachable(GroupId group, MemberId member) override;
   void OnPeerGone(GroupId group, MemberId member) override;
   transport::ProbeReply OnProbe() override;
@@ -225,6 +228,7 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> installing_{false};
   std::atomic<bool> handing_over_{false};  // a received snapshot is on its way to the core
   std::atomic<bool> out_of_service_{false};
+  std::atomic<bool> compares_results_{true};
   std::atomic<uint64_t> applied_{0};
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
@@ -282,6 +286,7 @@ void ReplicaImpl::Publish(bool with_status) {
   snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
   out_of_service_ = core_->out_of_service();
+  compares_results_ = core_->compares_results();
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
@@ -380,6 +385,12 @@ void ReplicaImpl::TransferLeadership(uint64_t node_id, SteadyTime deadline,
   }
 }
 
+void ReplicaImpl::RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) {
+  if (!Post([=](ReplicaCore& core) { core.RaiseLevel(deadline, done); })) {
+    done(Unavailable("the node is shutting down"));
+  }
+}
+
 void ReplicaImpl::Shutdown(SteadyTime timeout) {
   if (shut_down_.exchange(true)) return;
   if (core_thread_.joinable()) {
@@ -420,8 +431,9 @@ void ReplicaImpl::OnMessages(GroupId group, std::vector<raft::Message> messages)
   });
 }
 
-void ReplicaImpl::OnCaller(MemberId member, const std::string& address) {
-  Post([member, address](ReplicaCore& core) { core.OnCaller(member, address); });
+void ReplicaImpl::OnCaller(MemberId member, const std::string& address,
+                           const std::string& engine_build) {
+  Post([=](ReplicaCore& core) { core.OnCaller(member, address, engine_build); });
 }
 
 void ReplicaImpl::OnUnreachable(GroupId group, MemberId member) {

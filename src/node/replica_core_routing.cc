@@ -30,6 +30,11 @@ void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
       digests_.OnReport(message.from, *report);
     } else if (const auto* verdict = std::get_if<raft::DigestVerdict>(&message.body)) {
       digests_.OnVerdict(message.from, *verdict);
+    } else if (const auto* results = std::get_if<raft::ResultReport>(&message.body)) {
+      results_.OnReport(message.from, *results);
+    } else if (const auto* agreed = std::get_if<raft::ResultVerdict>(&message.body)) {
+      results_.OnVerdict(message.from, *agreed);
+      reads_.OnApplied(readable());
     } else {
       context_.raft->Step(raft::Received{std::move(message)});
     }
@@ -40,8 +45,10 @@ void ReplicaCore::OnMessages(std::vector<raft::Message> messages) {
   TellFitness();
 }
 
-void ReplicaCore::OnCaller(MemberId member, const std::string& address) {
+void ReplicaCore::OnCaller(MemberId member, const std::string& address,
+                           const std::string& engine_build) {
   directory_.OnCaller(member, address);
+  if (context_.raft) results_.OnCaller(member, engine_build);
 }
 
 void ReplicaCore::OnUnreachable(MemberId member) {
@@ -70,10 +77,11 @@ void ReplicaCore::OnFreeBytes(uint64_t bytes) {
 }
 
 void ReplicaCore::OnApplied(const AppliedReport& report) {
-  applied_ = report;
+  SetApplied(report);
   context_.raft->Step(raft::Applied{report.index});
   proposals_.OnApplied(report);
-  reads_.OnApplied(applied_.index);
+  results_.OnApplied(report);
+  reads_.OnApplied(readable());
   MaybeReturnToService();
 }
 
@@ -117,7 +125,7 @@ void ReplicaCore::Flush() {
 
 bool ReplicaCore::awaits_applied() const {
   if (!context_.raft || context_.shutting_down || reads_.awaiting_apply() ||
-      context_.raft->holds_back_committed()) {
+      context_.raft->holds_back_committed() || results_.comparing()) {
     return true;
   }
   return proposals_.awaits_lease();
@@ -168,7 +176,7 @@ void ReplicaCore::Route(raft::Output output) {
   }
   for (const raft::Dropped& dropped : output.dropped) RouteDropped(dropped);
   for (const raft::ReadGrant& grant : output.reads) {
-    reads_.OnGranted(grant.id, grant.index, applied_.index);
+    reads_.OnGranted(grant.id, grant.index, readable());
   }
   for (const raft::SendSnapshot& send : output.send_snapshots) {
     sends_.Start(send.peer, send.index_min);
@@ -204,13 +212,16 @@ void ReplicaCore::RouteCommitted(raft::CommittedBatch batch) {
 }
 
 void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index) {
-  if (directory_.Adopt(config, index)) removal_.Check(config, index);
+  if (!directory_.Adopt(config, index)) return;
+  removal_.Check(config, index);
+  results_.OnConfig();
 }
 
 bool ReplicaCore::apply_is_urgent() const { return is_leader() || awaits_applied(); }
 
 void ReplicaCore::Apply(ApplyJob job) {
   const bool urgent = apply_is_urgent() || !job.waiters.empty();
+  job.hold_results = results_.comparing();
   context_.effects->Apply(std::move(job), urgent);
   if (urgent) {
     wake_apply_at_.reset();
@@ -249,7 +260,9 @@ void ReplicaCore::OnSoftStateChanged() {
   if (role != raft::Role::kLeader) {
     proposals_.OnFollowing();
     changes_.OnFollowing();
+    level_raise_.OnFollowing();
   }
+  results_.OnLeaderChanged();
   install_.OnLeaderKnown();
   leader_requests_.OnLeaderChanged();
 }

@@ -630,7 +630,7 @@ TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemov
 TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   StartMember({1, 2, 3});
   EXPECT_FALSE(effects_.peers.contains(MemberId(4)));
-  core_->OnCaller(MemberId(4), "node4");
+  core_->OnCaller(MemberId(4), "node4", "");
   EXPECT_EQ(effects_.peers[MemberId(4)], "node4");
   EXPECT_EQ(effects_.peers[MemberId(2)], "node2") << "the others stay";
   core_->OnMessages({raft::Message{MemberId(4), MemberId(1), Term(5),
@@ -640,7 +640,7 @@ TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   ASSERT_EQ(effects_.persists[0].send_after.size(), 1u);
   EXPECT_EQ(effects_.persists[0].send_after[0].to, MemberId(4));
   EXPECT_TRUE(std::get<raft::VoteReply>(effects_.persists[0].send_after[0].body).granted);
-  core_->OnCaller(MemberId(0), "node9");
+  core_->OnCaller(MemberId(0), "node9", "");
   EXPECT_EQ(effects_.peers.size(), 3u) << "one that was removed gets no connection";
 }
 

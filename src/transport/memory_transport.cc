@@ -226,19 +226,12 @@ class MemoryTransport final : public Transport {
     return target;
   }
 
-  static bool Knows(const EndpointPtr& endpoint, MemberId member) {
-    std::lock_guard lock(endpoint->mutex);
-    return endpoint->peers.contains(member);
-  }
-
   static void Deliver(Network* network, const EndpointPtr& self, GroupId group, MemberId to,
                       std::vector<raft::Message> messages) {
     const Result<EndpointPtr> target = Connect(network, self, to);
     const bool delivered = target.ok() && IfLive(*target, [&] {
-                             const MemberId from = messages.front().from;
-                             if (!Knows(*target, from)) {
-                               (*target)->handler->OnCaller(from, self->address);
-                             }
+                             (*target)->handler->OnCaller(messages.front().from, self->address,
+                                                          self->CurrentIdentity().engine.build);
                              (*target)->handler->OnMessages(group, std::move(messages));
                            });
     bool tell = false;

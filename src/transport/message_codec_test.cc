@@ -64,6 +64,8 @@ std::vector<Message> OneOfEach() {
       raft::ReadIndexReply{17, true, LogIndex(13)},
       raft::DigestReport{LogIndex(13), 1ull << 63, 5, true},
       raft::DigestVerdict{LogIndex(13), 5, 1ull << 63, false},
+      raft::ResultReport{LogIndex(14), {1, 1ull << 63, 0}},
+      raft::ResultVerdict{LogIndex(14), 1ull << 63, true},
   };
   std::vector<Message> messages;
   messages.reserve(bodies.size());

@@ -74,7 +74,7 @@ class MessagesCall final
       RETURN_IF_ERROR(CheckHello(request_.hello(), self));
       from_ = MemberId(request_.hello().member_id());
       to_ = self.member;
-      context_->handler->OnCaller(from_, request_.hello().address());
+      context_->handler->OnCaller(from_, request_.hello().address(), request_.hello().engine());
     }
     if (request_.messages().empty()) return OkStatus();
     if (request_.group_id() == 0) return InvalidArgument("peer messages without a group");

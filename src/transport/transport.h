@@ -91,9 +91,10 @@ class Handler {
  public:
   virtual ~Handler() = default;
   virtual void OnMessages(GroupId group, std::vector<raft::Message> messages) = 0;
-  // A member of this cluster, reached at that address, has begun to send messages to this node;
-  // told before the first of them.
-  virtual void OnCaller(MemberId /*member*/, const std::string& /*address*/) {}
+  // A member of this cluster, reached at `address` and with an engine of this build, has begun to
+  // send messages to this node; told before the first of them, and again for each connection.
+  virtual void OnCaller(MemberId /*member*/, const std::string& /*address*/,
+                        const std::string& /*engine_build*/) {}
   // The connection to that member broke (told once), or could still not be made (told again, but
   // not with each attempt). Told to the groups that have sent to the member.
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;

@@ -32,9 +32,11 @@ class RecordingHandler final : public Handler {
     for (raft::Message& message : messages) received_.push_back(std::move(message));
     changed_.notify_all();
   }
-  void OnCaller(MemberId member, const std::string& address) override {
+  void OnCaller(MemberId member, const std::string& address,
+                const std::string& engine_build) override {
     std::lock_guard lock(mutex_);
     callers_[member] = address;
+    engine_build_ = engine_build;
     changed_.notify_all();
   }
   void OnUnreachable(GroupId /*group*/, MemberId member) override {
@@ -97,6 +99,10 @@ class RecordingHandler final : public Handler {
     std::lock_guard lock(mutex_);
     return callers_;
   }
+  std::string engine_build() {
+    std::lock_guard lock(mutex_);
+    return engine_build_;
+  }
   std::vector<MemberId> unreachable() {
     std::lock_guard lock(mutex_);
     return unreachable_;
@@ -125,6 +131,7 @@ class RecordingHandler final : public Handler {
   std::condition_variable changed_;
   std::vector<raft::Message> received_;
   std::map<MemberId, std::string> callers_;
+  std::string engine_build_;
   std::vector<MemberId> unreachable_;
   std::vector<MemberId> gone_;
   std::vector<std::pair<raft::SnapshotMeta, std::string>> snapshots_;
