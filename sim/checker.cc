@@ -56,6 +56,7 @@ void Checker::Forget(uint64_t node) {
   disks_.erase(node);
   copies_.erase(node);
   rotten_rows_.erase(node);
+  mistaken_.erase(node);
   fenced_.erase(node);
 }
 
@@ -330,13 +331,16 @@ void Checker::OnCoreRestored(uint64_t node, const raft::RaftCore& core, LogIndex
 
 void Checker::OnFenced(uint64_t node, const std::string& why) {
   if (copies_.contains(node)) return;
-  if (!rotten_rows_.contains(node)) return Fail(node, "fenced, and its rows are sound: " + why);
+  if (!rotten_rows_.contains(node) && !mistaken_.contains(node)) {
+    return Fail(node, "fenced, and its rows are sound: " + why);
+  }
   fenced_.insert(node);
 }
 
 void Checker::OnReplaced(uint64_t node) {
   if (copies_.contains(node)) return;
   rotten_rows_.erase(node);
+  if (!nodes_->at(node)->version().miscounts) mistaken_.erase(node);
   rebuilt_ += fenced_.erase(node);
 }
 
@@ -351,7 +355,7 @@ void Checker::OnApplied(uint64_t node, LogIndex applied) {
 }
 
 void Checker::Compare(uint64_t node) {
-  if (rotten_rows_.contains(node)) return;
+  if (rotten_rows_.contains(node) || mistaken_.contains(node)) return;
   const Result<DatabaseDigest> now =
       DigestOfDatabase(nodes_->at(node)->disk(), nodes_->at(node)->database_path());
   if (!now.ok()) return Fail(node, now.status().ToString());

@@ -52,6 +52,14 @@ class Checker final : public Observer {
   const std::set<uint64_t>& rotten_rows() const { return rotten_rows_; }
   // A stale read was let go at `index`, by a node that was asked at that time.
   void OnStaleRead(uint64_t node, SteadyTime asked, SteadyTime bound, LogIndex index);
+  // It runs a build of the engine that computes wrongly, so it may hold what is wrong until its
+  // database was replaced.
+  void OnWrongBuild(uint64_t node) { mistaken_.insert(node); }
+  const std::set<uint64_t>& mistaken() const { return mistaken_; }
+  // It has the right build, and has agreed with the others since.
+  void OnAgreed(uint64_t node) { mistaken_.erase(node); }
+  // All have the right build, and have agreed: from now on all must be equal.
+  void ExpectNoneMistaken() { mistaken_.clear(); }
   // Compares what the node holds with what any other held at the same index.
   void Compare(uint64_t node);
 
@@ -136,6 +144,7 @@ class Checker final : public Observer {
   std::deque<std::pair<SteadyTime, LogIndex>> commits_;
   std::set<uint64_t> copies_;
   std::set<uint64_t> rotten_rows_;
+  std::set<uint64_t> mistaken_;
   std::set<uint64_t> fenced_;
   uint64_t rebuilt_ = 0;
   uint64_t digests_compared_ = 0;

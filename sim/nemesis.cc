@@ -289,7 +289,8 @@ void Nemesis::Start(uint64_t id) {
 }
 
 bool Nemesis::HasRot(uint64_t id) const {
-  return rotten_.contains(id) || set_back_.contains(id) || checker_->rotten_rows().contains(id);
+  return rotten_.contains(id) || set_back_.contains(id) || checker_->rotten_rows().contains(id) ||
+         checker_->mistaken().contains(id);
 }
 
 // A voter whose disk holds a flipped bit, or not what the member wrote: it counts towards the
@@ -369,11 +370,17 @@ void Nemesis::FailRead(uint64_t id) {
 
 // ---- Operators
 
-// A node of one version refuses those of the other; in the end all have the newer one.
+// Nodes of one protocol refuse those of the other; those with another engine or level work together.
+// In the end all have the newer version.
 void Nemesis::Upgrade() {
   if (std::exchange(upgrading_, true)) return;
   ++brought_[Fault::kUpgrade];
-  ++(Chance(rng_, 0.5) ? version_.protocol : version_.engine);
+  switch (rng_.Below(4)) {
+    case 0: ++version_.protocol; break;
+    case 1: ++version_.engine; break;
+    case 2: ++version_.level_max; break;
+    default: return RunWrongBuild();
+  }
   const SteadyTime longest = 2 * Duration();
   for (const uint64_t id : Ids()) {
     After(Uniform(rng_, SteadyTime(0), longest), [this, id] {
@@ -381,7 +388,54 @@ void Nemesis::Upgrade() {
       if (!ended_) StopGently(id);
     });
   }
-  After(longest + seconds(10), [this] { upgrading_ = false; });
+  After(longest + seconds(10), [this] {
+    upgrading_ = false;
+    RaiseLevel();
+  });
+}
+
+// As the operator who was told that all nodes are upgraded. It is refused if they are not.
+void Nemesis::RaiseLevel() {
+  Process* leader = Leader();
+  if (leader == nullptr || ended_) return;
+  leader->RaiseLevel(seconds(5), [this](const Result<uint64_t>& level) {
+    world_->Trace(level.ok() ? *level : static_cast<uint64_t>(level.status().code()));
+  });
+}
+
+// One node tries the next build, which is wrong, and goes back to the old one. While it is there, and
+// until it was rebuilt, its disk counts as lost: the others alone must be a majority.
+void Nemesis::RunWrongBuild() {
+  const SteadyTime over = 2 * Duration();
+  After(over + seconds(10), [this] { upgrading_ = false; });
+  const uint64_t id = AnyNode();
+  Node& node = *nodes_->at(id);
+  if (!MayLoseDisk(id) || !node.running() || config().voters.size() < 3) return;
+  if (!config().voters.contains(node.member())) return;
+  Version wrong = version_;
+  wrong.engine = 1000 + ++wrong_builds_;
+  wrong.miscounts = true;
+  checker_->OnWrongBuild(id);
+  node.Install(wrong);
+  StopGently(id);
+  After(over, [this, id] {
+    nodes_->at(id)->Install(version_);
+    if (!ended_) StopGently(id);
+    AwaitAgreement(id);
+  });
+}
+
+void Nemesis::AwaitAgreement(uint64_t id) {
+  After(seconds(2), [this, id] {
+    if (!checker_->mistaken().contains(id)) return;
+    Node& node = *nodes_->at(id);
+    Process* process = node.process();
+    const bool agreed = process != nullptr && !process->dead() && !node.version().miscounts &&
+                        !process->identity()->member.is_none() &&
+                        process->core().serves_local_reads() && !process->core().compares_results();
+    if (agreed) return checker_->OnAgreed(id);
+    AwaitAgreement(id);
+  });
 }
 
 void Nemesis::ChangeMembership() {

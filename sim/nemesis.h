@@ -83,6 +83,9 @@ class Nemesis {
   void SetBack(uint64_t node);
   void WatchSetBack(uint64_t node);
   bool AllKnowTheStart(uint64_t node);
+  void RunWrongBuild();
+  void AwaitAgreement(uint64_t node);
+  void RaiseLevel();
   void LeaveOut(uint64_t node);
   void ChangeMembership();
   void TransferLead();
@@ -106,6 +109,7 @@ class Nemesis {
   std::set<uint64_t> fails_to_read_;  // at their next start
   Version version_;                   // the newest
   bool upgrading_ = false;
+  uint32_t wrong_builds_ = 0;
   std::set<uint64_t> kept_down_;
   uint64_t moves_ = 0;
   // The disk of a node as it was at an earlier start.

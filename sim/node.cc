@@ -28,6 +28,7 @@ Status Node::Start() {
   paused_until_ = SteadyTime(0);
   version_ = installed_;
   options_.replica.engine = {"sim", "sim " + std::to_string(version_.engine)};
+  options_.replica.level_max = version_.level_max;
   auto process = Process::Open(this, world_, network_, observer_, ++starts_, rng_.Next() | 1);
   RETURN_IF_ERROR(process.status());
   process_ = std::move(process).value();

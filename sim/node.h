@@ -16,6 +16,7 @@
 #include "sim/observer.h"
 #include "sim/sim_clock.h"
 #include "sim/world.h"
+#include "state_machine/feature_level.h"
 
 namespace cairn::sim {
 
@@ -30,10 +31,13 @@ struct NodeOptions {
   SteadyTime apply_mean = microseconds(200);
 };
 
-// Of the program: nodes talk only to those whose version is the same in both.
+// Of the program: nodes talk only to those with the same protocol. Builds of the engine may differ,
+// and so may the highest feature level.
 struct Version {
   uint32_t protocol = 1;
   uint32_t engine = 1;
+  uint64_t level_max = state_machine::kLevelHighest;
+  bool miscounts = false;  // its engine is a MiscountingEngine
   bool operator==(const Version&) const = default;
 };
 

@@ -5,6 +5,7 @@
 
 #include "log_store/segment_log.h"
 #include "node/start_state.h"
+#include "sim/miscounting_engine.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 #include "transport/incoming_snapshot.h"
 
@@ -56,7 +57,9 @@ Status Process::OpenFiles(uint64_t nonce) {
   sqlite.snapshot_directory = snapshot_directory_;
   sqlite.file_system = &disk;
   sqlite.clock = &node_->clock();
+  sqlite.level_max = replica.level_max;
   ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
+  if (node_->version().miscounts) state_ = NewMiscountingEngine(std::move(state_));
   RETURN_IF_ERROR(transport::RemoveReceivedSnapshots(disk, snapshot_directory_));
   ASSIGN_OR_RETURN(node::StartState start,
                    node::LoadStartState(replica, nonce, disk, *log_, *state_));
@@ -213,6 +216,15 @@ void Process::TransferLeadership(uint64_t node_id, SteadyTime timeout,
   });
 }
 
+void Process::RaiseLevel(SteadyTime timeout, std::function<void(Result<uint64_t>)> done) {
+  const SteadyTime deadline = node_->clock().SteadyNow() + timeout;
+  Post([deadline, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
+    core.RaiseLevel(deadline, [alive, done](Result<uint64_t> level) {
+      if (*alive) done(std::move(level));
+    });
+  });
+}
+
 void Process::BeginShutdown(SteadyTime timeout, std::function<void()> done) {
   const SteadyTime deadline = node_->clock().SteadyNow() + timeout;
   Post([deadline, alive = alive_, done = std::move(done)](node::ReplicaCore& core) {
@@ -239,7 +251,9 @@ void Process::OnMessages(GroupId group, const raft::Boot& sender,
 
 Status Process::OnCaller(const transport::Identity& caller) {
   RETURN_IF_ERROR(core_->callers()->Admit(caller, node_->clock().SteadyNow()));
-  Post([](node::ReplicaCore& core) { core.OnCaller(); });
+  Post([member = caller.member, build = caller.engine.build](node::ReplicaCore& core) {
+    core.OnCaller(member, build);
+  });
   return OkStatus();
 }
 

@@ -56,6 +56,7 @@ class Process final : public Endpoint,
   void ChangeMembership(const node::Replica::MembershipChange& change, SteadyTime timeout,
                         std::function<void(Status)> done);
   void TransferLeadership(uint64_t node_id, SteadyTime timeout, std::function<void(Status)> done);
+  void RaiseLevel(SteadyTime timeout, std::function<void(Result<uint64_t>)> done);
   void BeginShutdown(SteadyTime timeout, std::function<void()> done);
   // What the workers do when the process ends in good order: all that is queued, and a checkpoint.
   void FinishWork();

@@ -111,6 +111,7 @@ Report Simulation::Run() {
       const Node& node = *nodes_.at(info.node_id);
       if (node.running() && node.member() == id) members.push_back(info.node_id);
     }
+    checker_.ExpectNoneMistaken();
     for (const uint64_t member : members) checker_.Compare(member);
     workload_.Judge(members.front());
   }
@@ -149,6 +150,7 @@ bool Simulation::Converged() {
       return false;
     }
     if (checker_.rotten_rows().contains(info.node_id)) return false;
+    if (node.process()->core().compares_results()) return false;
     const raft::CoreStatus status = node.process()->core().status().core;
     const LogIndex index = node.process()->state().applied_index();
     if (index != status.last || (applied && *applied != index)) return false;

@@ -249,7 +249,19 @@ void Workload::Read(const CallPtr& call, int attempt, uint64_t node) {
 void Workload::RunQueries(const CallPtr& call, int attempt, uint64_t node, uint64_t incarnation) {
   Process* process = nodes_->at(node)->process(incarnation);
   if (process == nullptr || process->dead()) return;
-  Reply(call, attempt, node, Query(node, call->request));
+  Result<CommandResult> result = Query(node, call->request);
+  if (!result.ok() || !process->core().compares_results()) {
+    return Reply(call, attempt, node, std::move(result));
+  }
+  // As the server's read pool does: what the view shows must be agreed.
+  node::ReadOptions applied;
+  applied.level = node::ReadLevel::kStale;
+  applied.index_min = result->index;
+  process->ReadBarrier(applied, kServerTimeout,
+                       [this, call, attempt, node, result](const Result<LogIndex>& index) {
+                         if (!index.ok()) return Reply(call, attempt, node, index.status());
+                         Reply(call, attempt, node, result);
+                       });
 }
 
 // All of them see one point in the log.

@@ -124,6 +124,13 @@ void AddMemberCommand(CLI::App* program, int* exit_code) {
   AddNodeId(replace, flags, "number of the node; it stays");
   AddNodeAddress(replace, flags);
 
+  AddAction(member, "upgrade",
+            "Raise the cluster to the feature level of its build, once all nodes run it; for good",
+            flags, exit_code, [](tools::NodeClient* node, const Flags& given) {
+              return tools::UpgradeCluster(node, std::chrono::milliseconds(given.timeout_ms),
+                                           &std::cout);
+            });
+
   CLI::App* transfer =
       AddAction(member, "transfer", "Hand leadership to another node", flags, exit_code,
                 [](tools::NodeClient* node, const Flags& given) {

@@ -106,7 +106,8 @@ void ApplyWorker::RunTasks(std::vector<Task> tasks) {
 
 AppliedReport ApplyWorker::Report() const {
   const state_machine::AppliedState applied = state_->applied_state();
-  return {applied.index, applied.term, applied.lease_ms, state_->NextDeadlineLeaseMs()};
+  return {applied.index, applied.term,         applied.lease_ms, state_->NextDeadlineLeaseMs(),
+          applied.level, applied.results_hash, nullptr};
 }
 
 void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
@@ -117,14 +118,21 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   }
   std::vector<raft::Entry> entries;
   std::vector<EntryWaiters> waiters;
+  std::shared_ptr<ComparedResults> compared;
   for (ApplyJob& job : jobs) {
+    if (job.hold_results && !compared) compared = std::make_shared<ComparedResults>();
     std::move(job.batch.entries.begin(), job.batch.entries.end(), std::back_inserter(entries));
     std::move(job.waiters.begin(), job.waiters.end(), std::back_inserter(waiters));
   }
   size_t next = 0;
   const auto on_results = [&](state_machine::EntryResults results) {
+    if (compared) compared->results.push_back({results.index, results.results_hash});
     if (next == waiters.size() || waiters[next].index != results.index) return;
     std::vector<PendingCommandPtr>& commands = waiters[next++].commands;
+    if (compared) {
+      compared->held.push_back({results.index, std::move(commands), std::move(results.results)});
+      return;
+    }
     const size_t n = std::min(commands.size(), results.results.size());
     const DeferScope together;  // many of the answers leave by the same stream
     for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
@@ -134,7 +142,9 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   Abandon(waiters, next);
   if (!status.ok()) return Stopped(status);
   pause_ = SteadyTime(0);
-  events_->OnApplied(Report());
+  AppliedReport report = Report();
+  report.compared = std::move(compared);
+  events_->OnApplied(report);
   if (std::unique_ptr<state_machine::StateScan> scan = state_->TakeScan()) {
     next_scan_ = clock_->SteadyNow() + options_.digest_every;
     events_->OnScan(std::move(scan));

@@ -162,6 +162,11 @@ void Digests::Settle(LogIndex index, const StateDigest& right) {
                  " is not what the majority holds"));
 }
 
+void Digests::OnWrongResults(LogIndex index) {
+  Fence(DataLoss("the results of this node up to index " + ToString(index) +
+                 " are not those of the majority"));
+}
+
 void Digests::Send(MemberId to, raft::MessageBody body) {
   raft::Message message;
   message.from = context_.self;

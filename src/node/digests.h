@@ -56,6 +56,8 @@ class Digests {
   void OnScrubbed(LogIndex index, const Status& found);
   void OnReport(MemberId from, const raft::DigestReport& report);
   void OnVerdict(MemberId from, const raft::DigestVerdict& verdict);
+  // A majority gave other results up to `index` than this member (result_comparison.h).
+  void OnWrongResults(LogIndex index);
 
   // The database was replaced by a snapshot of `index`: findings about earlier states are of
   // another file.

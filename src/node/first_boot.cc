@@ -92,10 +92,6 @@ std::optional<std::string> FirstBoot::Contradiction() const {
       return who + " runs on another kind of machine (" + reply.identity.engine.machine +
              "; ours is " + options_.engine.machine + ")";
     }
-    if (reply.identity.engine != options_.engine) {
-      return who + " runs another build of the SQL engine (" + reply.identity.engine.build +
-             "; ours is " + options_.engine.build + ")";
-    }
     if (reply.stage == LifeStage::kEmpty) continue;
     if (cluster_id && *cluster_id != reply.identity.cluster_id) {
       return who + " belongs to another cluster (" + ClusterIdText(reply.identity.cluster_id) +

@@ -226,6 +226,7 @@ TEST(FirstBoot, ARefusedJoinIsRepeatedAtTheLeaderItWasSentTo) {
   Node a(1, 10);
   ProbeReply started;
   started.identity.node_id = 2;
+  started.identity.engine.machine = "x86_64";
   started.identity.cluster_id = 5;
   started.stage = LifeStage::kStarted;
   started.leader_address = "old:1";

@@ -41,10 +41,11 @@ MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
 }
 
 MembershipJob::MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
-                             SteadyTime deadline, Callbacks callbacks)
+                             uint64_t level, SteadyTime deadline, Callbacks callbacks)
     : change_(std::move(change)),
       cluster_id_(cluster_id),
       engine_(std::move(engine)),
+      level_(level),
       deadline_(deadline),
       callbacks_(std::move(callbacks)) {}
 
@@ -211,8 +212,11 @@ void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
     return Finish(FailedPrecondition(
         at + " runs on another kind of machine: " + reply->identity.engine.machine));
   }
-  if (reply->identity.engine != engine_) {
-    return Finish(FailedPrecondition(at + " runs another build of the SQL engine"));
+  if (reply->identity.level_max < level_) {
+    return Finish(FailedPrecondition(at + " knows feature levels up to " +
+                                     std::to_string(reply->identity.level_max) +
+                                     ", and the cluster is at level " + std::to_string(level_) +
+                                     ": start a later version there"));
   }
   const bool ours = reply->identity.cluster_id == cluster_id_;
   if (reply->stage != transport::LifeStage::kEmpty && !ours) {

@@ -51,9 +51,9 @@ class MembershipJob {
     std::optional<raft::Configuration> propose;  // answer with OnRefused if it is dropped
   };
 
-  // By the operator. `engine` and `cluster_id` are this node's.
+  // By the operator. `engine` and `cluster_id` are this node's, `level` is the cluster's.
   MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
-                SteadyTime deadline, Callbacks callbacks);
+                uint64_t level, SteadyTime deadline, Callbacks callbacks);
   // A wiped node asks to be let in again: no probe, it told its nonce itself.
   MembershipJob(const transport::JoinRequest& join, SteadyTime deadline, Callbacks callbacks);
   // Answers `done` (unknown state) if nothing did before.
@@ -106,6 +106,7 @@ class MembershipJob {
   const Replica::MembershipChange change_;
   const uint64_t cluster_id_ = 0;
   const EngineId engine_;
+  const uint64_t level_ = 0;
   const SteadyTime deadline_;
   Callbacks callbacks_;
   uint64_t nonce_ = 0;  // of the new member; 0: not known yet

@@ -19,7 +19,8 @@ void MembershipChanges::Change(Replica::MembershipChange change, SteadyTime dead
   callbacks.progress = std::move(progress);
   callbacks.done = std::move(done);
   Begin(std::make_unique<MembershipJob>(std::move(change), context_.cluster_id,
-                                        context_.options.engine, deadline, std::move(callbacks)),
+                                        context_.options.engine, context_.level, deadline,
+                                        std::move(callbacks)),
         /*ours=*/false);
 }
 
@@ -33,9 +34,15 @@ void MembershipChanges::Begin(std::unique_ptr<MembershipJob> job, bool ours) {
 void MembershipChanges::Join(const transport::JoinRequest& request,
                              const std::function<void(Result<transport::JoinReply>)>& reply) {
   if (!context_.is_leader()) return reply(directory_.NotLeader());
-  if (request.engine != context_.options.engine) {
+  if (request.engine.machine != context_.options.engine.machine) {
     return reply(FailedPrecondition("node " + std::to_string(request.node_id) +
-                                    " runs another build of the SQL engine"));
+                                    " runs on another kind of machine: " + request.engine.machine));
+  }
+  if (request.level_max < context_.level) {
+    return reply(FailedPrecondition(
+        "node " + std::to_string(request.node_id) + " knows feature levels up to " +
+        std::to_string(request.level_max) + ", and the cluster is at level " +
+        std::to_string(context_.level) + ": start a later version"));
   }
   auto admit = [this, reply](MemberId member) {
     reply(transport::JoinReply{context_.cluster_id, member, context_.raft->status().config});
@@ -112,7 +119,8 @@ void MembershipChanges::ResumeReplacement() {
     callbacks.done = [](const Status& status) {
       if (!status.ok()) LOG_WARN("letting a wiped node in again: {}", status.message());
     };
-    return LetIn({info.node_id, info.nonce, info.address, context_.options.engine},
+    return LetIn({info.node_id, info.nonce, info.address, context_.options.engine,
+                  context_.options.level_max},
                  std::move(callbacks));
   }
 }

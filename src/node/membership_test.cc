@@ -46,7 +46,7 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
     MembershipJob::Callbacks callbacks;
     callbacks.done = [&](const Status& status) { said = status; };
     MembershipJob job({Kind::kRemove, removes_itself ? 1u : 3u, ""}, /*cluster_id=*/7, {},
-                      seconds(100), std::move(callbacks));
+                      /*level=*/1, seconds(100), std::move(callbacks));
     raft::CoreStatus core;
     core.self = MemberId(1);
     core.config = Voters({1, 2, 3});

@@ -26,8 +26,7 @@ void Recovery::OnStopped(StatusCode why) {
 
 bool Recovery::Enter(const Status& why) {
   if (why != trouble_) {
-    LOG_ERROR("this node can not apply the log and is out of service; it goes on trying: {}",
-              why.ToString());
+    LOG_ERROR("this node can not apply the log and is out of service: {}", why.ToString());
   }
   const bool news = trouble_.ok();
   trouble_ = why;
@@ -48,9 +47,11 @@ bool Recovery::MaybeEnd(LogIndex applied) {
   return true;
 }
 
+bool Recovery::NeedsAnotherVersion() const { return trouble_.code() == StatusCode::kUnimplemented; }
+
 // Without a peer there is nobody to get one from.
 bool Recovery::NeedsSnapshot() const {
-  if (!down_ || context_.config.info.size() < 2) return false;
+  if (!down_ || context_.config.info.size() < 2 || NeedsAnotherVersion()) return false;
   return damaged_ ||
          (failures_ >= kFailuresMax && trouble_.code() != StatusCode::kResourceExhausted);
 }
@@ -69,6 +70,7 @@ void Recovery::OnLeader(MemberId leader) {
 
 std::string Recovery::InWords(bool installing) const {
   std::string words = "this node has stopped applying: " + trouble_.message();
+  if (NeedsAnotherVersion()) return words;
   if (!down_) return words + "; it catches up again";
   if (installing) return words + "; a snapshot is being installed";
   if (NeedsSnapshot()) return words + "; it waits for a snapshot from the leader";

@@ -4,7 +4,8 @@
 // that passes (a full disk, a sync that failed) the database is reopened and the log is applied
 // again from where it stands, as after a restart of the process. A damaged database is replaced by
 // a snapshot that the leader is asked for. A restart is always a way out, too, unless the file is
-// damaged.
+// damaged. An entry of another version of Cairn is waited out: log and database are sound, and a
+// snapshot would be of that version as well.
 //
 // It owns what is wrong and how often that was tried. It calls nobody: ReplicaCore takes the node
 // out of service and installs what was found.
@@ -62,6 +63,7 @@ class Recovery {
 
  private:
   bool NeedsSnapshot() const;
+  bool NeedsAnotherVersion() const;
 
   const ReplicaContext& context_;
   Status trouble_;

@@ -97,6 +97,8 @@ class ReplicaImpl final : public Replica,
                         std::function<void(Status)> done) override;
   void TransferLeadership(uint64_t node_id, SteadyTime deadline,
                           std::function<void(Status)> done) override;
+  void RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) override;
+  bool compares_results() const override { return compares_results_; }
   void Shutdown(SteadyTime timeout) override;
 
   // ---- transport::Handler
@@ -237,6 +239,7 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> installing_{false};
   std::atomic<bool> handing_over_{false};  // a received snapshot is on its way to the core
   std::atomic<bool> serves_local_reads_{false};
+  std::atomic<bool> compares_results_{true};
   std::atomic<uint64_t> applied_{0};
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
@@ -295,6 +298,7 @@ void ReplicaImpl::Publish(bool with_status) {
   snapshot_min_ = core_->snapshot_min().value();
   installing_ = core_->installing();
   serves_local_reads_ = core_->serves_local_reads();
+  compares_results_ = core_->compares_results();
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
@@ -393,6 +397,12 @@ void ReplicaImpl::TransferLeadership(uint64_t node_id, SteadyTime deadline,
   }
 }
 
+void ReplicaImpl::RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) {
+  if (!Post([=](ReplicaCore& core) { core.RaiseLevel(deadline, done); })) {
+    done(Unavailable("the node is shutting down"));
+  }
+}
+
 void ReplicaImpl::Shutdown(SteadyTime timeout) {
   if (shut_down_.exchange(true)) return;
   if (core_thread_.joinable()) {
@@ -436,7 +446,9 @@ void ReplicaImpl::OnMessages(GroupId group, const raft::Boot& sender,
 
 Status ReplicaImpl::OnCaller(const transport::Identity& caller) {
   RETURN_IF_ERROR(callers_->Admit(caller, clock_->SteadyNow()));
-  Post([](ReplicaCore& core) { core.OnCaller(); });
+  Post([member = caller.member, build = caller.engine.build](ReplicaCore& core) {
+    core.OnCaller(member, build);
+  });
   return OkStatus();
 }
 

@@ -73,6 +73,8 @@ struct ReplicaStatus {
   LogIndex durable_state;   // durably in the SQLite file
   uint64_t log_bytes = 0;
   uint64_t lease_ms = 0;
+  uint64_t level = 0;      // the feature level of the cluster, as of what is applied here
+  uint64_t level_max = 0;  // that this node knows
   bool apply_stopped = false;
   // It does not hold what it should, and waits for a snapshot; `trouble` says why.
   bool fenced = false;
@@ -143,6 +145,15 @@ class Replica {
   // `node_id` 0: the best caught-up voter.
   virtual void TransferLeadership(uint64_t node_id, SteadyTime deadline,
                                   std::function<void(Status)> done) = 0;
+
+  // Raises the feature level of the cluster to the highest that this node knows, if all members can
+  // follow; leader only. FAILED_PRECONDITION names who can not. Gives the level that is reached.
+  virtual void RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) = 0;
+
+  // What a view shows may not yet be answered, though a barrier has let the read through: members
+  // run different builds of the engine, and have not agreed on the last entries. The reader then
+  // asks for another barrier, stale and with the view's index as index_min.
+  virtual bool compares_results() const = 0;
 
   // Hands leadership over if it has it, finishes what is queued, checkpoints, and stops all
   // threads. Every pending callback has been called when it returns. Blocks, bounded by `timeout`.

@@ -30,6 +30,8 @@ struct ReplicaContext {
   std::unique_ptr<raft::RaftCore> raft{};
   uint64_t ticks = 0;  // since the start
 
+  uint64_t level = 0;  // the feature level of what is applied; set by ReplicaCore
+
   // Committed. Changed by PeerDirectory alone.
   raft::Configuration config{};
   LogIndex config_index{};

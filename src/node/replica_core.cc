@@ -53,6 +53,8 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
   applied_.term = start.applied.term;
   applied_.lease_ms = start.applied.lease_ms;
   freshness_.OnStateReplaced(applied_.index);
+  applied_.level = context_.level = start.applied.level;
+  applied_.results_hash = start.applied.results_hash;
   if (!start.fenced.empty() && digests_.StartFenced(start.fenced)) {
     recovery_.StartInTrouble(digests_.fence());
   }
@@ -63,6 +65,7 @@ ReplicaCore::~ReplicaCore() {
   proposals_.Stop();
   reads_.FailAll(stopped);
   changes_.Stop(stopped);
+  level_raise_.Stop(stopped);
   leader_requests_.Stop(stopped);
   shutdown_.Stop();
 }
@@ -88,6 +91,7 @@ transport::Identity ReplicaCore::identity() const {
   identity.address = context_.options.address;
   identity.engine = context_.options.engine;
   identity.start = standing_.start();
+  identity.level_max = context_.options.level_max;
   return identity;
 }
 
@@ -105,7 +109,7 @@ void ReplicaCore::RunFirstBoot() {
   if (requests.join) {
     LOG_INFO("asking the cluster to let this node in leader={}", *requests.join);
     transport::JoinRequest join{options.node_id, boot_.record().nonce, options.address,
-                                options.engine};
+                                options.engine, options.level_max};
     context_.effects->Join(*requests.join, join, [this](Result<transport::JoinReply> reply) {
       if (!reply.ok()) LOG_INFO("not let in yet: {}", reply.status().message());
       boot_.OnJoined(std::move(reply));
@@ -161,6 +165,7 @@ void ReplicaCore::StartRaft() {
   removal_.Check(context_.config, context_.config_index);
   standing_.Check(context_.config);
   directory_.Start(record.config);
+  results_.Start({applied_.index, applied_.results_hash});
   if (digests_.fence().ok()) return;
   LOG_ERROR("this node was fenced before it was started: {}", digests_.fence().message());
   recovery_.ReturnNotBefore(context_.raft->commit());
@@ -188,11 +193,13 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     ProposeOwn();
     digests_.OnTick();
     freshness_.OnTick();
+    results_.OnTick();
+    reads_.OnApplied(readable());
     directory_.OnTick();
     compaction_.Step(applied_.index, disk_.low());
   }
   ExpireRequests(context_.now());
-  shutdown_.Step(proposals_.settled());
+  shutdown_.Step(proposals_.settled() && results_.settled());
 }
 
 // What tells, later, whether a process that says it is a member may be it.
@@ -226,6 +233,8 @@ void ReplicaCore::ProposeOwn() {
 
 void ReplicaCore::ExpireRequests(SteadyTime now) {
   proposals_.Expire(now);
+  results_.Expire(now);
+  level_raise_.Expire(now);
   const Status no_index = leader_hint()
                               ? DeadlineExceeded("no majority confirmed the leader in time")
                               : Unavailable("no leader is known");
@@ -283,7 +292,7 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
     if (!age || *age > *options.staleness_max)
       return read.done(TooOld(age, *options.staleness_max));
   }
-  reads_.AddLocal(std::move(read), applied_.index);
+  reads_.AddLocal(std::move(read), readable());
 }
 
 // Why nothing of what this node holds is shown; none: it is. A node whose disk was lost and that was
@@ -318,6 +327,11 @@ void ReplicaCore::ChangeMembership(Replica::MembershipChange change, SteadyTime 
                                    std::function<void(const std::string&)> progress,
                                    std::function<void(Status)> done) {
   changes_.Change(std::move(change), deadline, std::move(progress), std::move(done));
+}
+
+void ReplicaCore::RaiseLevel(SteadyTime deadline, LevelRaise::Done done) {
+  if (auto refusal = Refusal()) return done(*std::move(refusal));
+  level_raise_.Begin(deadline, std::move(done));
 }
 
 void ReplicaCore::Join(const transport::JoinRequest& request,
@@ -358,10 +372,13 @@ ReplicaStatus ReplicaCore::status() const {
   status.durable_state = compaction_.durable_state();
   status.log_bytes = compaction_.log_bytes();
   status.lease_ms = proposals_.LeaseNow(context_.now()).value_or(applied_.lease_ms);
+  status.level = applied_.level;
+  status.level_max = context_.options.level_max;
   status.apply_stopped = !in_service();
   status.fenced = !digests_.fence().ok();
   status.digests = digests_.status();
   if (status.digests.doubt.empty()) status.digests.doubt = sends_.TroubleInWords();
+  if (status.digests.doubt.empty()) status.digests.doubt = results_.doubt();
   if (!lost().ok()) {
     status.trouble = lost();
   } else if (!in_service()) {

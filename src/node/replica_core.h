@@ -22,6 +22,8 @@
 //   snapshot_install.h     the snapshot that comes in
 //   recovery.h             trouble of the state machine
 //   digests.h              whether this member holds what the majority holds
+//   result_comparison.h    whether members with different engines give the same results
+//   level_raise.h          raising the feature level of the cluster
 //   disk_watch.h           whether the log's disk answers and has room
 //   leadership_fitness.h   what this node can not do, and hand-over to who can
 //   log_compaction.h       how much of the log is kept
@@ -49,6 +51,7 @@
 #include "node/hearing.h"
 #include "node/leader_requests.h"
 #include "node/leadership_fitness.h"
+#include "node/level_raise.h"
 #include "node/log_compaction.h"
 #include "node/membership_changes.h"
 #include "node/peer_directory.h"
@@ -60,6 +63,7 @@
 #include "node/replica.h"
 #include "node/replica_context.h"
 #include "node/replica_effects.h"
+#include "node/result_comparison.h"
 #include "node/shutdown_wait.h"
 #include "node/snapshot_install.h"
 #include "node/snapshot_sends.h"
@@ -94,8 +98,8 @@ class ReplicaCore final : private Digests::Host {
   void OnTick(uint64_t ticks);
   // From a process that callers() has let in.
   void OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages);
-  // callers() has let a process in.
-  void OnCaller();
+  // callers() has let a process in: that member, with an engine of this build.
+  void OnCaller(MemberId member, const std::string& engine_build);
   // As of transport::Handler.
   void OnRefused(MemberId by, const Status& why);
   void OnUnreachable(MemberId member);
@@ -133,6 +137,7 @@ class ReplicaCore final : private Digests::Host {
                         std::function<void(const std::string&)> progress,
                         std::function<void(Status)> done);
   void TransferLeadership(uint64_t node_id, SteadyTime deadline, std::function<void(Status)> done);
+  void RaiseLevel(SteadyTime deadline, LevelRaise::Done done);
   void Join(const transport::JoinRequest& request,
             const std::function<void(Result<transport::JoinReply>)>& reply);
   // Refuses new work and hands leadership over; `done` when it is no longer leader and nothing of
@@ -157,6 +162,8 @@ class ReplicaCore final : private Digests::Host {
   LogIndex snapshot_min() const;
   // A snapshot was received and is not yet installed or thrown away.
   bool installing() const { return install_.busy(); }
+  // What is applied may not yet be read, nor answered.
+  bool compares_results() const { return results_.comparing(); }
   // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
   uint64_t version() const { return context_.version; }
 
@@ -201,6 +208,8 @@ class ReplicaCore final : private Digests::Host {
   LogIndex RecoverySnapshotMin() const;
   void Resume(const raft::SnapshotMeta& meta, const AppliedReport& report);
   void MaybeReturnToService();
+  void SetApplied(const AppliedReport& report);
+  LogIndex readable() const { return results_.readable(applied_.index); }
   void TellFitness();
 
   ReplicaContext context_;
@@ -218,10 +227,12 @@ class ReplicaCore final : private Digests::Host {
   LogCompaction compaction_{&context_, &sends_};
   Digests digests_{&context_, &fitness_, this};
   Freshness freshness_;
+  ResultComparison results_{&context_, &digests_};
   RemovalWatch removal_;
   Standing standing_;
   MembershipChanges changes_{&context_, &directory_, &hearing_, callers_.get(), &standing_};
   Proposals proposals_{&context_, &directory_};
+  LevelRaise level_raise_{&context_, &directory_, &proposals_};
   ReadBarriers reads_;
   LeaderRequests leader_requests_{&context_, &directory_};
   ShutdownWait shutdown_{&context_};

@@ -31,7 +31,9 @@ void ReplicaCore::EnterTrouble(const Status& why) {
   install_.Abandon();
   reads_.FailAll(Unavailable("this node has stopped applying: " + why.message()));
   // Committed by the cluster or not: this node will not see their results.
-  proposals_.FailLogged(Unavailable("this node has stopped applying").With(Outcome::kUnknown));
+  const Status unknown = Unavailable("this node has stopped applying").With(Outcome::kUnknown);
+  proposals_.FailLogged(unknown);
+  results_.FailHeld(unknown);
 }
 
 bool ReplicaCore::WantsSnapshot() const {
@@ -99,8 +101,9 @@ void ReplicaCore::OnReopened(const state_machine::AppliedState& state,
 void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& report) {
   const bool down = recovery_.Resume();
   digests_.ForgetFindings();
-  applied_ = report;
+  SetApplied(report);
   freshness_.OnStateReplaced(applied_.index);
+  results_.OnRestored({report.index, report.results_hash});
   AdoptConfig(meta.config, meta.config_index);
   proposals_.OnOvertaken(meta.index);
   std::vector<raft::Persist> held = install_.TakeHeld();
@@ -109,9 +112,15 @@ void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& re
   context_.raft->Step(raft::Restored{meta});
   context_.effects->OnCoreRestored(*context_.raft, meta.index);
   if (down) context_.effects->ResumeApply(recovery_.stops());
-  reads_.OnApplied(applied_.index);
+  reads_.OnApplied(readable());
   MaybeReturnToService();
   TellFitness();
+}
+
+void ReplicaCore::SetApplied(const AppliedReport& report) {
+  applied_ = report;
+  applied_.compared.reset();
+  context_.level = report.level;
 }
 
 // Not before it holds all that was committed when the trouble began: what it applied before, and at

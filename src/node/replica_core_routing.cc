@@ -33,6 +33,11 @@ void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message
       digests_.OnReport(message.from, *report);
     } else if (const auto* verdict = std::get_if<raft::DigestVerdict>(&message.body)) {
       digests_.OnVerdict(message.from, *verdict);
+    } else if (const auto* results = std::get_if<raft::ResultReport>(&message.body)) {
+      results_.OnReport(message.from, *results);
+    } else if (const auto* agreed = std::get_if<raft::ResultVerdict>(&message.body)) {
+      results_.OnVerdict(message.from, *agreed);
+      reads_.OnApplied(readable());
     } else {
       context_.raft->Step(raft::Received{std::move(message)});
     }
@@ -43,7 +48,10 @@ void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message
   TellFitness();
 }
 
-void ReplicaCore::OnCaller() { directory_.OnCaller(); }
+void ReplicaCore::OnCaller(MemberId member, const std::string& engine_build) {
+  directory_.OnCaller();
+  if (context_.raft) results_.OnCaller(member, engine_build);
+}
 
 void ReplicaCore::OnRefused(MemberId by, const Status& why) {
   if (context_.raft) standing_.OnRefused(by, why);
@@ -75,12 +83,13 @@ void ReplicaCore::OnFreeBytes(uint64_t bytes) {
 }
 
 void ReplicaCore::OnApplied(const AppliedReport& report) {
-  applied_ = report;
+  SetApplied(report);
   context_.raft->Step(raft::Applied{report.index});
   proposals_.OnApplied(report);
   freshness_.OnApplied(applied_.index);
+  results_.OnApplied(report);
   NoteAdmission();
-  reads_.OnApplied(applied_.index);
+  reads_.OnApplied(readable());
   MaybeReturnToService();
 }
 
@@ -124,7 +133,7 @@ void ReplicaCore::Flush() {
 
 bool ReplicaCore::awaits_applied() const {
   if (!context_.raft || context_.shutting_down || reads_.awaiting_apply() ||
-      context_.raft->holds_back_committed()) {
+      context_.raft->holds_back_committed() || results_.comparing()) {
     return true;
   }
   return proposals_.awaits_lease();
@@ -176,7 +185,7 @@ void ReplicaCore::Route(raft::Output output) {
   }
   for (const raft::Dropped& dropped : output.dropped) RouteDropped(dropped);
   for (const raft::ReadGrant& grant : output.reads) {
-    reads_.OnGranted(grant.id, grant.index, applied_.index);
+    reads_.OnGranted(grant.id, grant.index, readable());
   }
   for (const raft::SendSnapshot& send : output.send_snapshots) {
     sends_.Start(send.peer, send.index_min);
@@ -219,12 +228,14 @@ void ReplicaCore::AdoptConfig(const raft::Configuration& config, LogIndex index)
   removal_.Check(config, index);
   standing_.Check(config);
   NoteAdmission();
+  results_.OnConfig();
 }
 
 bool ReplicaCore::apply_is_urgent() const { return is_leader() || awaits_applied(); }
 
 void ReplicaCore::Apply(ApplyJob job) {
   const bool urgent = apply_is_urgent() || !job.waiters.empty();
+  job.hold_results = results_.comparing();
   context_.effects->Apply(std::move(job), urgent);
   if (urgent) {
     wake_apply_at_.reset();
@@ -263,7 +274,9 @@ void ReplicaCore::OnSoftStateChanged() {
   if (role != raft::Role::kLeader) {
     proposals_.OnFollowing();
     changes_.OnFollowing();
+    level_raise_.OnFollowing();
   }
+  results_.OnLeaderChanged();
   install_.OnLeaderKnown();
   leader_requests_.OnLeaderChanged();
 }

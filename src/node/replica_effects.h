@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "node/identity_file.h"
 #include "node/log_extent.h"
 #include "node/proposal_tracker.h"
+#include "node/result_agreement.h"
 #include "raft/core.h"
 #include "transport/transport.h"
 
@@ -20,6 +22,19 @@ namespace cairn::node {
 struct ApplyJob {
   raft::CommittedBatch batch;
   std::vector<EntryWaiters> waiters;  // in the order of their entries
+  // Nobody is answered yet: the results of members are compared first.
+  bool hold_results = false;
+};
+
+// Outcomes of one entry that may not yet be told.
+struct HeldOutcomes {
+  LogIndex index;
+  std::vector<PendingCommandPtr> commands;
+  std::vector<state_machine::CommandResult> results;
+};
+struct ComparedResults {
+  std::vector<ResultsAt> results;  // after each entry
+  std::vector<HeldOutcomes> held;
 };
 
 // What the apply thread tells after each step.
@@ -28,6 +43,9 @@ struct AppliedReport {
   Term term;  // of the entry at `index`
   uint64_t lease_ms = 0;
   std::optional<uint64_t> next_deadline_lease_ms;  // of the prepared transaction due first
+  uint64_t level = 0;                              // of what is applied
+  uint64_t results_hash = 0;                       // likewise
+  std::shared_ptr<ComparedResults> compared;       // of jobs that hold their results; else null
 };
 
 // Every call returns at once; answers come back as calls to ReplicaCore, later and in any order

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "raft/configuration_codec.h"
+#include "state_machine/sqlite/results_hash.h"
 
 namespace cairn::node {
 
@@ -172,14 +173,21 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
               ++digest.b;
             }
             digest_scan_ = std::make_unique<FoundScan>(entry.index, digest, FileStatus());
+          } else if (const auto* raise =
+                         std::get_if<state_machine::RaiseLevel>(&command.operation)) {
+            image_.applied.level = std::max(image_.applied.level, raise->level);
           } else {
             next_deadline_.reset();
           }
           CommandResult result;
           result.index = entry.index;
+          if (miscounts_) result.statements.resize(1);
           results.results.push_back(result);
         }
       }
+      image_.applied.results_hash =
+          state_machine::HashResults(image_.applied.results_hash, entry.index, results.results);
+      results.results_hash = image_.applied.results_hash;
       all.push_back(std::move(results));
     }
     image_.applied.config = config;
@@ -187,6 +195,11 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
   }
   for (EntryResults& results : all) on_results(std::move(results));
   return OkStatus();
+}
+
+void ListStateMachine::Miscount(bool miscounts) {
+  std::lock_guard lock(mutex_);
+  miscounts_ = miscounts;
 }
 
 void ListStateMachine::Diverge() {
@@ -226,6 +239,8 @@ Result<std::shared_ptr<state_machine::SnapshotReader>> ListStateMachine::OpenSna
   std::string data;
   ByteWriter w(&data);
   w.U64(image_.applied.lease_ms);
+  w.U64(image_.applied.level);
+  w.U64(image_.applied.results_hash);
   w.U64(image_.items.size());
   for (const std::string& item : image_.items) w.String(item);
   w.U64(image_.done.size());
@@ -258,6 +273,8 @@ Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::Sn
   ByteReader r(data);
   Image image;
   image.applied.lease_ms = r.U64();
+  image.applied.level = r.U64();
+  image.applied.results_hash = r.U64();
   image.applied.index = meta.index;
   image.applied.term = meta.term;
   image.applied.config = meta.config;

@@ -54,6 +54,8 @@ class ListStateMachine : public state_machine::StateMachine {
   void BlockApply(bool block);
   // What it holds is not what it applied: its digests show that.
   void Diverge();
+  // It gives other results than it should, as another build of the engine might.
+  void Miscount(bool miscounts);
   // Its scrubs find damage, until a snapshot is installed.
   void Damage() { damaged_ = true; }
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
@@ -107,6 +109,7 @@ class ListStateMachine : public state_machine::StateMachine {
   std::atomic<bool> damaged_{false};
   std::unique_ptr<state_machine::StateScan> digest_scan_;
   bool blocked_ = false;
+  bool miscounts_ = false;
   std::optional<uint64_t> next_deadline_;
   std::vector<state_machine::BatchHeader> headers_;
   std::atomic<int> installs_{0};

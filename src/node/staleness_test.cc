@@ -126,7 +126,7 @@ class StalenessTest : public ::testing::Test {
     return answers;
   }
   void Deliver(std::vector<raft::Message> messages) {
-    core_->OnMessages(std::move(messages));
+    core_->OnMessages({}, std::move(messages));
     Settle();
   }
   // A second in which these peers answer at once.

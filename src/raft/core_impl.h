@@ -213,6 +213,8 @@ class RaftCore::Impl {
   void Handle(const Message& m, const ReadIndexReply& reply);
   void Handle(const Message& /*m*/, const DigestReport& /*report*/) {}
   void Handle(const Message& /*m*/, const DigestVerdict& /*verdict*/) {}
+  void Handle(const Message& /*m*/, const ResultReport& /*report*/) {}
+  void Handle(const Message& /*m*/, const ResultVerdict& /*verdict*/) {}
 
   // ---- core_membership.cc
   void NoteConfigEntry(const Entry& entry);

@@ -210,10 +210,23 @@ struct DigestVerdict {
   bool leave = false;
 };
 
+// What a member gave for the entries from `first` on: one number after each, which stands for all
+// results up to there. This and the next are between the owners of the cores, too.
+struct ResultReport {
+  LogIndex first;
+  std::vector<uint64_t> hashes;
+};
+struct ResultVerdict {
+  LogIndex index;     // a majority has given the same results up to here; none: nothing is known
+  uint64_t hash = 0;  // and they are these
+  // The leader compares results, so all must tell theirs.
+  bool comparing = false;
+};
+
 using MessageBody =
     std::variant<PreVoteRequest, PreVoteReply, VoteRequest, VoteReply, AppendRequest, AppendReply,
                  Heartbeat, HeartbeatReply, SnapshotOffer, TimeoutNow, ReadIndexRequest,
-                 ReadIndexReply, DigestReport, DigestVerdict>;
+                 ReadIndexReply, DigestReport, DigestVerdict, ResultReport, ResultVerdict>;
 
 struct Message {
   MemberId from;

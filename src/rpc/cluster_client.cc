@@ -74,6 +74,17 @@ Result<uint64_t> ClusterClient::TransferLeadership(uint64_t node_id,
   return answer.leader_node_id();
 }
 
+Result<uint64_t> ClusterClient::RaiseLevel(std::chrono::milliseconds timeout) {
+  v1::RaiseLevelRequest raise;
+  raise.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  ASSIGN_OR_RETURN(const v1::RaiseLevelResponse answer,
+                   (Call<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
+                       raise, timeout, [this](auto* context, const auto& request, auto* response) {
+                         return cluster_->RaiseLevel(context, request, response);
+                       })));
+  return answer.level();
+}
+
 Result<v1::GetVersionResponse> ClusterClient::GetVersion(const v1::GetVersionRequest& request,
                                                          std::chrono::milliseconds timeout) {
   return Call<v1::GetVersionRequest, v1::GetVersionResponse>(

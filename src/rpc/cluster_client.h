@@ -31,6 +31,8 @@ class ClusterClient {
                                  const std::function<void(const std::string&)>& progress);
   // Gives the node id of the new leader.
   Result<uint64_t> TransferLeadership(uint64_t node_id, std::chrono::milliseconds timeout);
+  // Gives the feature level that the cluster has then.
+  Result<uint64_t> RaiseLevel(std::chrono::milliseconds timeout);
 
   Result<v1::GetVersionResponse> GetVersion(const v1::GetVersionRequest& request,
                                             std::chrono::milliseconds timeout);

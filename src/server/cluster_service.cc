@@ -19,7 +19,8 @@ namespace {
 using V1Cluster = v1::Cluster;
 using RawCluster =
     V1Cluster::WithRawCallbackMethod_Status<V1Cluster::WithRawCallbackMethod_ChangeMembership<
-        V1Cluster::WithRawCallbackMethod_TransferLeadership<V1Cluster::Service>>>;
+        V1Cluster::WithRawCallbackMethod_TransferLeadership<
+            V1Cluster::WithRawCallbackMethod_RaiseLevel<V1Cluster::Service>>>>;
 using Bytes = grpc::ByteBuffer;
 
 // Changes of membership copy a database to a new member: the default is ample.
@@ -104,6 +105,8 @@ v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& in
   digests->set_scrubs_failed(status.digests.scrubs_failed);
   digests->set_fences(status.digests.fences);
   digests->set_doubt(rpc::Utf8OrQuestionMarks(status.digests.doubt));
+  out.set_level(status.level);
+  out.set_level_max(status.level_max);
   out.set_version(info.version);
   out.set_engine(info.engine);
   return out;
@@ -276,13 +279,16 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
   const std::shared_ptr<MembershipStream> to_;
 };
 
-// A transfer of leadership asked of the leader; lives as long as the call.
-struct TransferRelay {
+// A call that is asked of the leader; lives as long as the call.
+template <class Request, class Response>
+struct LeaderCall {
   std::unique_ptr<v1::Cluster::Stub> stub;
   grpc::ClientContext context;
-  v1::TransferLeadershipRequest request;
-  v1::TransferLeadershipResponse response;
+  Request request;
+  Response response;
 };
+using TransferRelay = LeaderCall<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>;
+using RaiseRelay = LeaderCall<v1::RaiseLevelRequest, v1::RaiseLevelResponse>;
 
 class ClusterService final : public RawCluster {
  public:
@@ -323,6 +329,28 @@ class ClusterService final : public RawCluster {
             return;
           }
           Transfer(*request, call, std::move(done));
+        });
+  }
+
+  grpc::ServerUnaryReactor* RaiseLevel(grpc::CallbackServerContext* context, const Bytes* bytes,
+                                       Bytes* response) override {
+    return RunUnary<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
+        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
+            done(std::move(bad));
+            return;
+          }
+          const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
+          if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
+            RelayRaise(*leader, *request, by, std::move(done));
+            return;
+          }
+          replica_->RaiseLevel(by, [done](const Result<uint64_t>& level) {
+            if (!level.ok()) return done(level.status());
+            v1::RaiseLevelResponse answer;
+            answer.set_level(*level);
+            done(std::move(answer));
+          });
         });
   }
 
@@ -404,6 +432,26 @@ class ClusterService final : public RawCluster {
     relay->context.set_deadline(
         rpc::DeadlineAfter(std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs))));
     relay->stub->async()->TransferLeadership(
+        &relay->context, &relay->request, &relay->response,
+        [relay, done](const grpc::Status& status) {
+          if (status.ok()) return done(std::move(relay->response));
+          done(
+              rpc::FromGrpc(status, relay->context.GetServerTrailingMetadata(), Outcome::kUnknown));
+        });
+  }
+
+  template <class Done>
+  void RelayRaise(const LeaderHint& leader, const v1::RaiseLevelRequest& request, SteadyTime by,
+                  Done done) {
+    auto relay = std::make_shared<RaiseRelay>();
+    relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address));
+    relay->request = request;
+    relay->context.AddMetadata(rpc::kForwardedMetadata,
+                               std::to_string(replica_->status().cluster_id));
+    relay->context.set_deadline(
+        std::chrono::system_clock::now() +
+        std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow()));
+    relay->stub->async()->RaiseLevel(
         &relay->context, &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {
           if (status.ok()) return done(std::move(relay->response));

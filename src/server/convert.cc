@@ -78,6 +78,7 @@ struct RequestMaker {
   }
   void operator()(const state_machine::AdvanceLease&) const {}
   void operator()(const state_machine::Digest&) const {}
+  void operator()(const state_machine::RaiseLevel&) const {}
 };
 
 template <class Response>

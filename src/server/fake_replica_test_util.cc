@@ -265,6 +265,12 @@ void FakeReplica::TransferLeadership(uint64_t, SteadyTime, std::function<void(St
   Post([done = std::move(done)] { done(FailedPrecondition("alone")); });
 }
 
+void FakeReplica::RaiseLevel(SteadyTime, std::function<void(Result<uint64_t>)> done) {
+  Post([done = std::move(done)] {
+    done(FailedPrecondition("not every member can follow to level 2: node 3 knows levels up to 1"));
+  });
+}
+
 void FakeReplica::Shutdown(SteadyTime) {
   {
     std::lock_guard lock(mutex_);

@@ -111,6 +111,8 @@ class FakeReplica final : public node::Replica {
                         std::function<void(Status)> done) override;
   void TransferLeadership(uint64_t node_id, SteadyTime deadline,
                           std::function<void(Status)> done) override;
+  void RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) override;
+  bool compares_results() const override { return false; }
   void Shutdown(SteadyTime timeout) override;
 
   FakeState& fake_state() { return state_; }

@@ -82,6 +82,7 @@ class ReadPool {
   bool AnyWaitsInLane() const;
   std::optional<Waiting> NextOf(Lane* lane);
   void RunLane(Lane* lane);
+  Status AwaitAgreement(const state_machine::ReadView& view, SteadyTime deadline);
 
   node::Replica* const replica_;
   Clock* const clock_;

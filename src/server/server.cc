@@ -137,6 +137,7 @@ Status ServerImpl::OpenData() {
   state_machine::SqliteOptions sqlite;
   sqlite.path = directory_->database();
   sqlite.snapshot_directory = directory_->snapshot();
+  sqlite.level_max = options_.level_max;
   // The replica finds out who founded the cluster, and starts from that until a configuration is
   // applied.
   ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
@@ -153,6 +154,7 @@ Status ServerImpl::OpenReplica() {
   replica.listed_peers = options_.peers;
   replica.data_directory = directory_->root();
   replica.engine = state_machine::EngineFingerprint();
+  replica.level_max = options_.level_max;
   replica.tick = options_.tick;
   replica.election_ticks = options_.election_ticks;
   replica.heartbeat_ticks = options_.heartbeat_ticks;

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/status.h"
+#include "state_machine/feature_level.h"
 
 namespace cairn::server {
 
@@ -31,6 +32,8 @@ struct ServerOptions {
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
   std::chrono::milliseconds digest_every{600'000};  // 0: never
+  // Feature levels that this node knows; another one in tests of upgrades alone.
+  uint64_t level_max = state_machine::kLevelHighest;
 };
 
 // Thread-safe after Start. Start does everything that can fail on bad input: unknown engine, own

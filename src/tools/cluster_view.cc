@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/ids.h"
+
 namespace cairn::tools {
 namespace {
 
@@ -99,6 +101,7 @@ const std::vector<Column>& StatusColumns() {
                               {"digest_right", ""},   {"digest_differences", ""},
                               {"scrubs", ""},         {"scrubs_failed", ""},
                               {"fences", ""},         {"doubt", ""},
+                              {"level", ""},          {"level_max", ""},
                               {"version", ""},        {"engine", ""}};
   return *kColumns;
 }
@@ -128,6 +131,8 @@ Row StatusRow(const v1::StatusResponse& status) {
           Number(status.digests().scrubs_failed()),
           Number(status.digests().fences()),
           status.digests().doubt(),
+          Number(status.level()),
+          Number(status.level_max()),
           status.version(),
           status.engine()};
 }

@@ -28,6 +28,12 @@ Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, ui
   return OkStatus();
 }
 
+Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out) {
+  ASSIGN_OR_RETURN(const uint64_t level, node->RaiseLevel(timeout));
+  *out << "the cluster has feature level " << level << std::endl;
+  return OkStatus();
+}
+
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
                           std::ostream* out) {
   ASSIGN_OR_RETURN(const uint64_t leader, node->TransferLeadership(node_id, timeout));

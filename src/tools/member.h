@@ -18,6 +18,8 @@ Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds 
 Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, uint64_t node_id,
                     const std::string& address, std::chrono::milliseconds timeout,
                     std::ostream* out, std::ostream* terminal);
+// Raises the feature level to the highest that the leader knows.
+Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out);
 // `node_id` 0: to the voter that is best caught up.
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
                           std::ostream* out);

@@ -260,6 +260,10 @@ Result<uint64_t> NodeClient::TransferLeadership(uint64_t node_id, Timeout timeou
   return cluster_.TransferLeadership(node_id, timeout + kGrace);
 }
 
+Result<uint64_t> NodeClient::RaiseLevel(Timeout timeout) {
+  return cluster_.RaiseLevel(timeout + kGrace);
+}
+
 bool NodeClient::Cancel() {
   std::lock_guard lock(mutex_);
   for (Call* call : in_flight_) call->Cancel();

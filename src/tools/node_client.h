@@ -74,6 +74,7 @@ class NodeClient {
                           const std::function<void(const std::string&)>& progress);
   // Gives the node id of the new leader.
   Result<uint64_t> TransferLeadership(uint64_t node_id, Timeout timeout);
+  Result<uint64_t> RaiseLevel(Timeout timeout);
 
   // Ends what is in flight with CANCELLED and the true outcome; false if nothing is. From any
   // thread.

@@ -1,27 +1,8 @@
 #include "transport/identity_check.h"
 
-#include <algorithm>
 #include <string>
 
 namespace cairn::transport {
-namespace {
-
-constexpr size_t kClipBytes = 120;
-constexpr size_t kClipContextBytes = 24;
-
-// Fingerprints are long and an error must fit into a header: shows where they begin to differ.
-std::string Clip(const std::string& text, size_t difference) {
-  const size_t from = text.size() <= kClipBytes || difference <= kClipContextBytes
-                          ? 0
-                          : std::min(difference - kClipContextBytes, text.size());
-  std::string out = from > 0 ? "..." : "";
-  out += text.substr(from, kClipBytes);
-  if (text.size() - from > kClipBytes) out += "...";
-  return "\"" + out + "\"";
-}
-
-}  // namespace
-
 Status CheckProtocolVersion(uint32_t caller_version, uint32_t own_version) {
   if (caller_version == own_version) return OkStatus();
   return FailedPrecondition("the caller speaks peer protocol version " +
@@ -35,13 +16,7 @@ Status CheckEngine(const EngineId& caller_engine, const EngineId& own_engine) {
                               "\", this node on \"" + own_engine.machine +
                               "\": they may compute different results");
   }
-  if (caller_engine == own_engine) return OkStatus();
-  const std::string& caller = caller_engine.build;
-  const std::string& own = own_engine.build;
-  const auto [a, b] = std::mismatch(caller.begin(), caller.end(), own.begin(), own.end());
-  const auto difference = static_cast<size_t>(a - caller.begin());
-  return FailedPrecondition("the caller runs engine " + Clip(caller, difference) + ", this node " +
-                            Clip(own, difference));
+  return OkStatus();
 }
 
 Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId target,

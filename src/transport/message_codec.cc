@@ -26,6 +26,8 @@ using raft::PreVoteReply;
 using raft::PreVoteRequest;
 using raft::ReadIndexReply;
 using raft::ReadIndexRequest;
+using raft::ResultReport;
+using raft::ResultVerdict;
 using raft::SnapshotOffer;
 using raft::TimeoutNow;
 using raft::VoteReply;
@@ -47,6 +49,8 @@ enum class Kind : uint8_t {
   kReadIndexReply = 12,
   kDigestReport = 13,
   kDigestVerdict = 14,
+  kResultReport = 15,
+  kResultVerdict = 16,
 };
 
 // Term, type and length of an entry take at least a byte each.
@@ -158,6 +162,18 @@ class Encoder {
     out_.U64(b.b);
     Bool(b.leave);
   }
+  void Put(const Message& m, const ResultReport& b) {
+    Header(Kind::kResultReport, m);
+    Id(b.first);
+    out_.Varint(b.hashes.size());
+    for (const uint64_t hash : b.hashes) out_.U64(hash);
+  }
+  void Put(const Message& m, const ResultVerdict& b) {
+    Header(Kind::kResultVerdict, m);
+    Id(b.index);
+    out_.U64(b.hash);
+    Bool(b.comparing);
+  }
 
  private:
   template <class Tag>
@@ -220,6 +236,8 @@ class Decoder {
       case Kind::kReadIndexReply: return ReadIndexReply{in_.Varint(), Bool(), Id<LogIndex>()};
       case Kind::kDigestReport: return DigestReport{Id<LogIndex>(), in_.U64(), in_.U64(), Bool()};
       case Kind::kDigestVerdict: return DigestVerdict{Id<LogIndex>(), in_.U64(), in_.U64(), Bool()};
+      case Kind::kResultReport: return Results();
+      case Kind::kResultVerdict: return ResultVerdict{Id<LogIndex>(), in_.U64(), Bool()};
     }
     return std::nullopt;
   }
@@ -246,6 +264,18 @@ class Decoder {
       body.entries.push_back(Entry{term, body.prev_index + i, static_cast<EntryType>(type),
                                    std::make_shared<const std::string>(payload)});
     }
+    return body;
+  }
+
+  ResultReport Results() {
+    ResultReport body{Id<LogIndex>(), {}};
+    const uint64_t count = in_.Varint();
+    if (count > in_.remaining() / sizeof(uint64_t)) {
+      ok_ = false;
+      return body;
+    }
+    body.hashes.reserve(count);
+    for (uint64_t i = 0; i < count; ++i) body.hashes.push_back(in_.U64());
     return body;
   }
 
@@ -298,6 +328,8 @@ size_t MessageCost(const Message& message) {
     for (const Entry& entry : append->entries) cost += kEntryCost + entry.payload->size();
   } else if (std::holds_alternative<SnapshotOffer>(message.body)) {
     cost += kOfferCost;
+  } else if (const auto* report = std::get_if<ResultReport>(&message.body)) {
+    cost += report->hashes.size() * sizeof(uint64_t);
   }
   return cost;
 }

@@ -66,6 +66,8 @@ std::vector<Message> OneOfEach() {
       raft::DigestVerdict{LogIndex(13), 5, 1ull << 63, false},
       raft::Heartbeat{LogIndex(5), ReadId(12), {{1, 2}, {UINT64_MAX, 3}}, LogIndex(7), 8'000'000},
       raft::HeartbeatReply{ReadId(12), {}, {{UINT64_MAX, UINT64_MAX}, {4, 5}}},
+      raft::ResultReport{LogIndex(14), {1, 1ull << 63, 0}},
+      raft::ResultVerdict{LogIndex(14), 1ull << 63, true},
   };
   std::vector<Message> messages;
   messages.reserve(bodies.size());

@@ -124,6 +124,10 @@ class RecordingHandler final : public Handler {
     std::lock_guard lock(mutex_);
     return left_;
   }
+  std::string engine_build(MemberId member) {
+    std::lock_guard lock(mutex_);
+    return callers_[member].engine.build;
+  }
   std::vector<Status> refusals() {
     std::lock_guard lock(mutex_);
     return refusals_;

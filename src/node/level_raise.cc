@@ -1,0 +1,95 @@
+#include "node/level_raise.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "node/pending_command.h"
+#include "state_machine/command.h"
+
+namespace cairn::node {
+
+void LevelRaise::Begin(SteadyTime deadline, Done done) {
+  if (!context_.is_leader()) return done(directory_.NotLeader());
+  if (request_) return done(FailedPrecondition("the level is being raised already"));
+  const raft::CoreStatus core = context_.raft->status();
+  if (core.config_in_progress) {
+    return done(
+        FailedPrecondition("a change of membership is under way; try again when it is done"));
+  }
+  const uint64_t level = context_.options.level_max;
+  if (context_.level >= level) return done(context_.level);
+  request_ = Request{++number_, level, deadline, std::move(done), {}, {}};
+  for (const auto& [member, info] : core.config.info) {
+    if (member != context_.self) request_->unanswered.insert(member);
+  }
+  for (const auto& [member, info] : core.config.info) {
+    if (member == context_.self) continue;
+    context_.effects->Probe(info.address, [this, number = number_, id = member](
+                                              const Result<transport::ProbeReply>& reply) {
+      OnProbed(number, id, reply);
+    });
+  }
+  if (request_->unanswered.empty()) Decide();
+}
+
+void LevelRaise::OnProbed(uint64_t number, MemberId member,
+                          const Result<transport::ProbeReply>& reply) {
+  if (!request_ || request_->number != number || request_->unanswered.erase(member) == 0) return;
+  const auto info = context_.config.info.find(member);
+  const std::string node =
+      info == context_.config.info.end()
+          ? "member " + ToString(member)
+          : "node " + std::to_string(info->second.node_id) + " at " + info->second.address;
+  if (!reply.ok()) {
+    request_->cannot.push_back(node + " does not answer (" + reply.status().message() + ")");
+  } else if (reply->identity.member != member) {
+    request_->cannot.push_back(node + " is another process than the member");
+  } else if (reply->identity.level_max < request_->level) {
+    request_->cannot.push_back(node + " knows levels up to " +
+                               std::to_string(reply->identity.level_max));
+  }
+  if (request_->unanswered.empty()) Decide();
+}
+
+void LevelRaise::Decide() {
+  if (!request_->cannot.empty()) {
+    std::string who;
+    for (const std::string& each : request_->cannot) who += (who.empty() ? "" : "; ") + each;
+    return Finish(FailedPrecondition("not every member can follow to level " +
+                                     std::to_string(request_->level) + ": " + who));
+  }
+  Request request = *std::exchange(request_, std::nullopt);
+  LOG_INFO("raises the feature level of the cluster level={}", request.level);
+  state_machine::Command command;
+  command.operation = state_machine::RaiseLevel{request.level};
+  proposals_.Add(std::make_shared<PendingCommand>(
+      state_machine::EncodeCommand(command), request.deadline,
+      [level = request.level,
+       done = std::move(request.done)](const Result<state_machine::CommandResult>& result) {
+        if (!result.ok()) return done(result.status());
+        if (!result->status.ok()) return done(result->status);
+        done(level);
+      }));
+}
+
+void LevelRaise::Finish(Result<uint64_t> result) {
+  Request request = *std::exchange(request_, std::nullopt);
+  request.done(std::move(result));
+}
+
+void LevelRaise::Expire(SteadyTime now) {
+  if (!request_ || request_->deadline > now) return;
+  Finish(DeadlineExceeded("not every member has said in time which levels it knows")
+             .With(Outcome::kNotApplied));
+}
+
+void LevelRaise::OnFollowing() {
+  if (request_) Finish(directory_.NotLeader());
+}
+
+void LevelRaise::Stop(const Status& why) {
+  if (request_) Finish(why);
+}
+
+}  // namespace cairn::node

@@ -1,0 +1,169 @@
+// Members of other builds: with another engine, and with other feature levels.
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "node/replica_test_util.h"
+
+namespace cairn::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Node `id` runs the new build of the engine, the others the old one.
+class MixedCluster : public TestCluster {
+ public:
+  MixedCluster() : TestCluster(3) {
+    for (uint64_t id = 1; id <= 3; ++id) node(id).options.engine.build = "old";
+  }
+  // A node that leads, or does not, is upgraded to a build that may give wrong results.
+  uint64_t Upgrade(bool leader, bool miscounts) {
+    const uint64_t leads = AwaitLeader();
+    const uint64_t id = leader ? leads : leads % 3 + 1;
+    Stop(id);
+    node(id).options.engine.build = "new";
+    node(id).state->Miscount(miscounts);
+    EXPECT_TRUE(Start(id).ok());
+    if (leader) {
+      EXPECT_TRUE(
+          Eventually([&] { return Transfer(AwaitLeader(), id).ok() && AwaitLeader() == id; }));
+    }
+    return id;
+  }
+  bool Compares(uint64_t id) { return replica(id).compares_results(); }
+};
+
+TEST(MixedBuilds, NothingIsComparedOnceMembersOfOneBuildHaveStarted) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  for (uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_TRUE(Eventually([&] { return !cluster.Compares(id); })) << id;
+  }
+}
+
+TEST(MixedBuilds, MembersWithDifferentBuildsWorkTogetherAndAllCompare) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  for (const bool leader : {false, true}) {
+    cluster.Upgrade(leader, /*miscounts=*/false);
+    for (int i = 0; i < 10; ++i) cluster.Write(std::to_string(i));
+    for (uint64_t id = 1; id <= 3; ++id) {
+      EXPECT_TRUE(Eventually([&] { return cluster.Compares(id); })) << id;
+      EXPECT_TRUE(cluster.Barrier(id).ok()) << id;
+      EXPECT_TRUE(cluster.replica(id).status().trouble.ok())
+          << cluster.replica(id).status().trouble;
+    }
+  }
+}
+
+TEST(MixedBuilds, AnOutvotedLeaderAnswersUnknownStandsDownAndIsRebuilt) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t wrong = cluster.Upgrade(/*leader=*/true, /*miscounts=*/true);
+  const auto outcome = cluster.Propose(wrong, "b");
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.status().outcome(), Outcome::kUnknown) << outcome.status();
+  cluster.node(wrong).state->Miscount(false);
+  ASSERT_TRUE(Eventually([&] { return cluster.node(wrong).state->installs() > 0; }));
+  EXPECT_TRUE(Eventually([&] { return cluster.replica(wrong).status().trouble.ok(); }));
+  cluster.Write("c");
+  EXPECT_TRUE(Eventually([&] {
+    return cluster.node(wrong).state->items() == cluster.node(wrong % 3 + 1).state->items();
+  }));
+  EXPECT_EQ(cluster.node(wrong).state->items().back(), "c");
+}
+
+TEST(MixedBuilds, AFollowerThatGivesOtherResultsAnswersNoReadAndIsRebuilt) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t wrong = cluster.Upgrade(/*leader=*/false, /*miscounts=*/true);
+  cluster.Write("b");
+  EXPECT_FALSE(cluster.Barrier(wrong, {}, 2s).ok());
+  cluster.node(wrong).state->Miscount(false);
+  ASSERT_TRUE(Eventually([&] { return cluster.node(wrong).state->installs() > 0; }));
+  EXPECT_TRUE(Eventually([&] { return cluster.Barrier(wrong, {}, 1s).ok(); }));
+}
+
+TEST(MixedBuilds, WithoutAMajorityOfOneMindNothingIsAnswered) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t wrong = cluster.Upgrade(/*leader=*/false, /*miscounts=*/true);
+  const uint64_t leader = cluster.AwaitLeader();
+  cluster.Kill(6 - wrong - leader);
+  const auto outcome = cluster.Propose(leader, "b", 1s);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.status().outcome(), Outcome::kUnknown) << outcome.status();
+  EXPECT_FALSE(cluster.Barrier(leader, {}, 500ms).ok());
+  // The third decides.
+  ASSERT_TRUE(cluster.Start(6 - wrong - leader).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.Barrier(leader, {}, 1s).ok(); }));
+  cluster.node(wrong).state->Miscount(false);
+  EXPECT_TRUE(Eventually([&] { return cluster.node(wrong).state->installs() > 0; }));
+}
+
+// ---- Feature levels -----------------------------------------------------------------------------
+
+class LevelCluster : public TestCluster {
+ public:
+  explicit LevelCluster(std::vector<uint64_t> levels) : TestCluster(3) {
+    for (uint64_t id = 1; id <= 3; ++id) node(id).options.level_max = levels[id - 1];
+    StartAll();
+    Write("a");
+    // The founding configuration is still on its way into the log.
+    EXPECT_TRUE(Eventually([&] {
+      return !replica(AwaitLeader()).status().core.config_in_progress && Write("b") > LogIndex(3);
+    }));
+  }
+  Result<uint64_t> Raise(uint64_t id) {
+    auto answer = std::make_shared<std::promise<Result<uint64_t>>>();
+    replica(id).RaiseLevel(SystemClock().SteadyNow() + 10s, [answer](Result<uint64_t> level) {
+      answer->set_value(std::move(level));
+    });
+    return answer->get_future().get();
+  }
+  uint64_t level(uint64_t id) { return replica(id).status().level; }
+};
+
+TEST(FeatureLevel, RisesWhenAnOperatorSaysSoAndAllCanFollow) {
+  LevelCluster cluster({2, 2, 2});
+  const uint64_t leader = cluster.AwaitLeader();
+  EXPECT_EQ(cluster.level(leader), 1u);
+  EXPECT_EQ(cluster.Raise(leader % 3 + 1).status().code(), StatusCode::kUnavailable);
+  const auto level = cluster.Raise(leader);
+  ASSERT_TRUE(level.ok()) << level.status();
+  EXPECT_EQ(*level, 2u);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_TRUE(Eventually([&] { return cluster.level(id) == 2; })) << id;
+  }
+  EXPECT_EQ(*cluster.Raise(leader), 2u);
+}
+
+TEST(FeatureLevel, IsRefusedWithWhoCanNotFollow) {
+  LevelCluster cluster({2, 2, 2});
+  const uint64_t leader = cluster.AwaitLeader();
+  const uint64_t old = leader % 3 + 1;
+  const uint64_t down = old % 3 + 1;
+  cluster.Stop(old);
+  cluster.node(old).options.level_max = 1;
+  ASSERT_TRUE(cluster.Start(old).ok());
+  cluster.Kill(down);
+  cluster.Write("b");
+  const auto level = cluster.Raise(cluster.AwaitLeader());
+  EXPECT_EQ(level.status().code(), StatusCode::kFailedPrecondition) << level.status();
+  const std::string& words = level.status().message();
+  const std::string behind =
+      "node " + std::to_string(old) + " at " + TestCluster::Address(old) + " knows levels up to 1";
+  const std::string silent =
+      "node " + std::to_string(down) + " at " + TestCluster::Address(down) + " does not answer";
+  EXPECT_NE(words.find(behind), std::string::npos) << words;
+  EXPECT_NE(words.find(silent), std::string::npos) << words;
+  EXPECT_EQ(cluster.level(cluster.AwaitLeader()), 1u);
+}
+
+}  // namespace
+}  // namespace cairn::node

@@ -1,0 +1,162 @@
+#include "node/result_comparison.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/planted.h"
+
+namespace cairn::node {
+namespace {
+
+// After so long without agreement the leader says so.
+constexpr uint64_t kDoubtElections = 20;
+
+}  // namespace
+
+void ResultComparison::Start(const ResultsAt& at) {
+  agreement_.SetSelf(context_.self, context_.options.engine.build);
+  agreement_.SetConfig(context_.config);
+  agreement_.OnRestored(at);
+}
+
+void ResultComparison::OnCaller(MemberId member, const std::string& engine_build) {
+  const bool before = comparing();
+  agreement_.OnEngine(member, engine_build);
+  if (before == comparing()) return;
+  LOG_INFO("results of members are compared before they are answered: {} member={} engine={}",
+           comparing(), member.value(), engine_build);
+  if (context_.is_leader()) TellMembers();
+}
+
+void ResultComparison::OnLeaderChanged() {
+  agreement_.OnLeaderChanged();
+  told_ = {};
+  next_tell_tick_ = context_.ticks;
+  agreed_tick_ = context_.ticks;
+}
+
+void ResultComparison::OnApplied(const AppliedReport& report) {
+  if (report.compared) {
+    for (const ResultsAt& each : report.compared->results) agreement_.OnApplied(each);
+    for (HeldOutcomes& each : report.compared->held) held_.push_back(std::move(each));
+  }
+  agreement_.OnApplied({report.index, report.results_hash});
+  if (!comparing() && held_.empty()) return;
+  Settle();
+  if (!comparing() || context_.is_leader()) return;
+  TellLeader(told_);
+}
+
+void ResultComparison::OnRestored(const ResultsAt& at) {
+  FailHeld(Unavailable("the node went back to an earlier state").With(Outcome::kUnknown));
+  agreement_.OnRestored(at);
+  told_ = {};
+}
+
+void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report) {
+  if (!context_.is_leader()) return;
+  if (!comparing()) {
+    // What this leader holds is agreed; the others need not be asked again.
+    if (const auto own = agreement_.OwnAmong(report)) {
+      Send(from, raft::ResultVerdict{own->index, own->hash, false});
+    }
+    return;
+  }
+  agreement_.OnReport(from, report);
+  const LogIndex before = agreement_.agreed();
+  Settle();
+  // Who asks again has not heard the last one.
+  if (agreement_.agreed() == before) Send(from, agreement_.verdict());
+}
+
+void ResultComparison::OnVerdict(MemberId from, const raft::ResultVerdict& verdict) {
+  agreement_.OnVerdict(verdict, from == context_.raft->leader());
+  Settle();
+}
+
+// What follows from what is known now.
+void ResultComparison::Settle() {
+  if (context_.is_leader() && agreement_.Judge()) TellMembers();
+  if (agreement_.agreed() >= agreement_.last().index) agreed_tick_ = context_.ticks;
+  if (const auto wrong = agreement_.wrong_at()) {
+    FailHeld(Unavailable("the results of this node are not those of the majority, which are not "
+                         "known here")
+                 .With(Outcome::kUnknown));
+    return digests_.OnWrongResults(*wrong);
+  }
+  Release();
+}
+
+void ResultComparison::Release() {
+  while (!held_.empty() && (!comparing() || held_.front().index <= agreement_.agreed())) {
+    HeldOutcomes& first = held_.front();
+    for (size_t i = 0; i < first.commands.size() && i < first.results.size(); ++i) {
+      first.commands[i]->Finish(std::move(first.results[i]));
+    }
+    held_.pop_front();
+  }
+}
+
+void ResultComparison::OnTick() {
+  if (!comparing() || context_.ticks < next_tell_tick_) return;
+  next_tell_tick_ = context_.ticks + context_.options.heartbeat_ticks;
+  // All that is not agreed: what was told before may be lost.
+  if (!context_.is_leader()) return TellLeader(agreement_.agreed());
+  Settle();
+  TellMembers();
+}
+
+void ResultComparison::TellLeader(LogIndex told) {
+  const MemberId leader = context_.raft->leader();
+  if (leader.is_none() || leader == context_.self) return;
+  next_tell_tick_ = context_.ticks + context_.options.heartbeat_ticks;
+  Send(leader, agreement_.Report(told));
+  told_ = agreement_.last().index;
+}
+
+void ResultComparison::TellMembers() {
+  for (const auto& [member, info] : context_.config.info) {
+    if (member != context_.self) Send(member, agreement_.verdict());
+  }
+}
+
+void ResultComparison::Send(MemberId to, raft::MessageBody body) {
+  raft::Message message;
+  message.from = context_.self;
+  message.to = to;
+  message.term = context_.raft->term();
+  message.body = std::move(body);
+  std::vector<raft::Message> messages;
+  messages.push_back(std::move(message));
+  context_.effects->Send(std::move(messages));
+}
+
+std::string ResultComparison::doubt() const {
+  if (!context_.is_leader() || !comparing()) return {};
+  if (context_.ticks < agreed_tick_ + context_.Elections(kDoubtElections)) return {};
+  return "members run different builds of the engine, and no majority has given the same results "
+         "since index " +
+         ToString(agreement_.agreed()) + ": bring the other members up, or back to one build";
+}
+
+void ResultComparison::Expire(SteadyTime now) {
+  for (HeldOutcomes& each : held_) {
+    for (const PendingCommandPtr& command : each.commands) {
+      if (command->deadline() > now) continue;
+      command->Finish(
+          DeadlineExceeded("members with different builds of the engine have not agreed in time")
+              .With(Outcome::kUnknown));
+    }
+  }
+}
+
+void ResultComparison::FailHeld(const Status& unknown) {
+  for (HeldOutcomes& each : held_) {
+    for (const PendingCommandPtr& command : each.commands) command->Finish(unknown);
+  }
+  held_.clear();
+}
+
+}  // namespace cairn::node
