@@ -38,7 +38,7 @@ function(cairn_layer name)
     add_dependencies(unit_tests ${name}_test)
     target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR})
     target_link_libraries(${name}_test PRIVATE cairn_${name} ${ARG_TEST_DEPS} cairn_warnings
-                          GTest::gmock GTest::gtest_main)
+                          GTest::gmock GTest::gtest_main ${CAIRN_MALLOC})
     target_compile_definitions(${name}_test PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     set(properties TIMEOUT 300)
     if(CAIRN_TSAN)

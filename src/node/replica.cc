@@ -13,6 +13,7 @@
 #include "base/mailbox.h"
 #include "base/rng.h"
 #include "node/apply_worker.h"
+#include "node/busy_watch.h"
 #include "node/log_worker.h"
 #include "node/replica_core.h"
 #include "node/scrub_worker.h"
@@ -25,7 +26,6 @@ namespace {
 
 // Bytes of messages from peers that wait for the core; what comes beyond is dropped, and sent again
 // by Raft.
-constexpr size_t kMessageBytesMax = 64 << 20;
 constexpr size_t kMessageOverheadBytes = 128;
 constexpr SteadyTime kProbeTimeout = std::chrono::seconds(1);
 constexpr SteadyTime kJoinTimeout = std::chrono::seconds(10);
@@ -249,6 +249,8 @@ class ReplicaImpl final : public Replica,
   std::optional<LeaderHint> published_hint_;
   transport::ProbeReply published_probe_;
   uint64_t published_version_ = 0;
+  BusyWatch busy_watch_;  // the core thread's, as the next
+  std::optional<BusyApply> busy_apply_;
 
   LogWorker log_worker_;
   ApplyWorker apply_worker_;
@@ -302,6 +304,9 @@ void ReplicaImpl::Publish(bool with_status) {
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
+  // Each tick, and not after each event: it takes a lock that the apply thread takes.
+  if (with_status) busy_apply_ = busy_watch_.Look(state_->Applying(), clock_->SteadyNow());
+  status.busy_apply = busy_apply_;
   bool leader_changed = false;
   {
     std::lock_guard lock(published_mutex_);
@@ -434,7 +439,7 @@ void ReplicaImpl::OnMessages(GroupId group, const raft::Boot& sender,
                              std::vector<raft::Message> messages) {
   if (group != options_.group) return;
   const size_t bytes = MessageBytes(messages);
-  if (message_bytes_.fetch_add(bytes) > kMessageBytesMax) {
+  if (message_bytes_.fetch_add(bytes) > options_.message_queue_bytes_max) {
     message_bytes_ -= bytes;
     return;
   }

@@ -43,7 +43,8 @@ struct ReplicaOptions {
   size_t batch_commands_max = 1024;
   size_t append_entries_max = 4096;  // of one message to a follower
   size_t proposal_queue_bytes_max = 64 << 20;
-  uint64_t log_bytes_max = 64 << 20;  // compaction keeps the log near this
+  size_t message_queue_bytes_max = 64 << 20;  // of peers; more is dropped, and sent again
+  uint64_t log_bytes_max = 64 << 20;          // compaction keeps the log near this
   uint64_t checkpoint_wal_bytes = 16 << 20;
   uint64_t free_bytes_min = 64 << 20;   // below it proposals are refused
   uint64_t vdbe_ops_max = 100'000'000;  // per statement
@@ -65,6 +66,12 @@ struct DigestStatus {
                       // nobody can make good
 };
 
+// Apply has been at one command for more than a second; what follows it waits.
+struct BusyApply {
+  state_machine::ApplyingCommand command;
+  SteadyTime since{0};
+};
+
 struct ReplicaStatus {
   raft::CoreStatus core;
   uint64_t cluster_id = 0;
@@ -79,6 +86,7 @@ struct ReplicaStatus {
   // It does not hold what it should, and waits for a snapshot; `trouble` says why.
   bool fenced = false;
   DigestStatus digests;
+  std::optional<BusyApply> busy_apply;
   Status trouble;  // why apply stopped, or proposals are refused
 };
 

@@ -1,5 +1,8 @@
-// Api: what the requests of cairn.v1 mean on this node; shared by unary calls, sessions and the
-// seed's service, which only differ in how requests come in and answers go out.
+// Api: what a client may ask of this node, in the types of the state machine.
+//
+// Every door (gRPC calls, Sessions, the seed's service, callers in this process) turns what comes
+// in by it into these types, and the answers into its own. So all doors are equal, and nothing here
+// knows of any of them.
 #pragma once
 
 #include <atomic>
@@ -11,68 +14,84 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "cairn/v1/database.pb.h"
 #include "node/replica.h"
+#include "server/long_reads.h"
+#include "server/query_task.h"
 #include "server/read_pool.h"
 #include "server/router.h"
 #include "state_machine/command.h"
 
 namespace cairn::server {
 
-// What a call brings beside its message.
+// What a call brings beside its request.
 struct CallContext {
   bool forwarded = false;                              // by another node
   bool relayed = false;                                // ... that does not reach the leader
   uint64_t forwarder_cluster_id = 0;                   // the cluster it says it belongs to
-  SteadyTime deadline = SteadyTime::max();             // of the gRPC call
+  SteadyTime deadline = SteadyTime::max();             // of the call
   std::optional<state_machine::RequestId> request_id;  // of the metadata
+  uint64_t connection = 0;                             // the same for all calls of a connection
   // Set once nobody will take the answer: a query may end then. Null: not known before the end.
   std::shared_ptr<const std::atomic<bool>> gone;
 };
 
+struct VersionRequest {
+  std::string table;  // "": the whole database
+  node::ReadOptions read;
+  uint32_t timeout_ms = 0;
+};
+struct VersionAnswer {
+  int64_t version = 0;
+  LogIndex index;  // of the state it was read from
+};
+
+struct TransactionRequest {
+  std::string tx_id;
+  node::ReadOptions read;
+  uint32_t timeout_ms = 0;
+};
+struct TransactionAnswer {
+  state_machine::TxInfo info;
+  LogIndex index;
+};
+
 // Thread-safe. `done` is called exactly once, on any thread, also before the call returns; it must
-// not block. Requests are moved from.
+// not block.
 class Api {
  public:
   template <class T>
   using Done = std::function<void(Result<T>)>;
 
-  Api(node::Replica* replica, Router* router, ReadPool* reads, Clock* clock,
-      std::chrono::milliseconds request_timeout);
+  struct Options {
+    std::chrono::milliseconds request_timeout{10'000};  // of requests that name none
+    SteadyTime query_age_max = std::chrono::seconds(60);
+    MemoryShare* queries = nullptr;  // what running queries take; null: not counted
+  };
 
-  void Execute(v1::ExecuteRequest* request, const CallContext& context,
-               Done<v1::ExecuteResponse> done);
-  void Prepare(v1::PrepareRequest* request, const CallContext& context,
-               Done<v1::PrepareResponse> done);
-  void Commit(v1::FinishRequest* request, const CallContext& context,
-              Done<v1::FinishResponse> done);
-  void Rollback(v1::FinishRequest* request, const CallContext& context,
-                Done<v1::FinishResponse> done);
-  void GetVersion(v1::GetVersionRequest* request, const CallContext& context,
-                  Done<v1::GetVersionResponse> done);
-  void GetTransaction(v1::GetTransactionRequest* request, const CallContext& context,
-                      Done<v1::GetTransactionResponse> done);
-  // A result in one message, so bounded by kResultBytesMax.
-  void Query(v1::Query* request, uint32_t timeout_ms, const CallContext& context,
-             Done<v1::QueryResult> done);
-  void OpenSession(const v1::OpenSession& request, uint32_t timeout_ms, const CallContext& context,
-                   Done<v1::ExecuteResponse> done);
+  Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads, Clock* clock,
+      Options options);
 
-  // One request of a Session; the response has its id.
-  void Handle(v1::SessionRequest* request, const CallContext& context,
-              std::function<void(v1::SessionResponse)> done);
-
-  SteadyTime DeadlineOf(uint32_t timeout_ms, const CallContext& context) const;
-
- private:
+  // A command that could not be made of a request is an error, and is answered as it is. An error
+  // that is the replicated result comes as the status of the answer.
   void Write(Result<state_machine::Command> command, uint32_t timeout_ms,
              const CallContext& context, node::CommandDone done);
+  void GetVersion(VersionRequest request, const CallContext& context, Done<VersionAnswer> done);
+  void GetTransaction(TransactionRequest request, const CallContext& context,
+                      Done<TransactionAnswer> done);
+  void Query(QueryRequest request, const CallContext& context,
+             std::shared_ptr<QueryConsumer> consumer);
+
+ private:
+  SteadyTime DeadlineOf(uint32_t timeout_ms, const CallContext& context) const;
+  ReadTask TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t bytes,
+                  const CallContext& context) const;
 
   node::Replica* const replica_;
   Router* const router_;
   ReadPool* const reads_;
+  LongReads* const long_reads_;
   Clock* const clock_;
-  const std::chrono::milliseconds request_timeout_;
+  const Options options_;
 };
 
 }  // namespace cairn::server

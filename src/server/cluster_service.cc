@@ -28,6 +28,7 @@ constexpr uint32_t kChangeTimeoutMs = 5 * 60 * 1000;
 constexpr uint32_t kTransferTimeoutMs = 10 * 1000;
 constexpr std::chrono::milliseconds kTransferTimeout(kTransferTimeoutMs);
 constexpr size_t kProgressLinesMax = 64;
+constexpr size_t kChangeBytesMax = 4096;
 
 v1::Role RoleOf(const raft::CoreStatus& core) {
   if (core.role == raft::Role::kLeader) return v1::ROLE_LEADER;
@@ -72,7 +73,19 @@ void AddMember(const raft::CoreStatus& core, MemberId id, const raft::MemberInfo
   }
 }
 
-v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& info) {
+void AddBusy(const node::BusyApply& busy, SteadyTime now, v1::StatusResponse* out) {
+  v1::BusyApply* const to = out->mutable_busy_apply();
+  to->set_index(busy.command.index.value());
+  to->set_command(busy.command.number + 1);
+  to->set_session(rpc::Utf8OrQuestionMarks(busy.command.id.session));
+  to->set_sequence(busy.command.id.sequence);
+  to->set_statement(rpc::Utf8OrQuestionMarks(busy.command.statement));
+  const auto for_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now - busy.since);
+  to->set_for_ms(static_cast<uint64_t>(for_ms.count()));
+}
+
+v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& info,
+                           SteadyTime now) {
   const raft::CoreStatus& core = status.core;
   v1::StatusResponse out;
   out.set_cluster_id(status.cluster_id);
@@ -107,6 +120,7 @@ v1::StatusResponse ToProto(const node::ReplicaStatus& status, const NodeInfo& in
   digests->set_doubt(rpc::Utf8OrQuestionMarks(status.digests.doubt));
   out.set_level(status.level);
   out.set_level_max(status.level_max);
+  if (status.busy_apply) AddBusy(*status.busy_apply, now, &out);
   out.set_version(info.version);
   out.set_engine(info.engine);
   return out;
@@ -292,14 +306,15 @@ using RaiseRelay = LeaderCall<v1::RaiseLevelRequest, v1::RaiseLevelResponse>;
 
 class ClusterService final : public RawCluster {
  public:
-  ClusterService(node::Replica* replica, NodeInfo info, Clock* clock)
-      : replica_(replica), info_(std::move(info)), clock_(clock) {}
+  ClusterService(const ServiceHost& host, NodeInfo info)
+      : host_(host), replica_(host.replica), info_(std::move(info)), clock_(host.clock) {}
 
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const Bytes* bytes,
                                    Bytes* response) override {
     return RunUnary<v1::StatusRequest, v1::StatusResponse>(
-        context, *clock_, bytes, response,
-        [this](auto*, const auto&, auto done) { done(ToProto(replica_->status(), info_)); });
+        context, host_, bytes, response, [this](auto*, const auto&, auto done) {
+          done(ToProto(replica_->status(), info_, clock_->SteadyNow()));
+        });
   }
 
   grpc::ServerWriteReactor<Bytes>* ChangeMembership(grpc::CallbackServerContext* context,
@@ -307,7 +322,12 @@ class ClusterService final : public RawCluster {
     auto stream = std::make_shared<MembershipStream>(context);
     stream->Start();
     v1::ChangeMembershipRequest request;
-    cairn::Status bad = ParseMessage(*bytes, &request);
+    // Given back when the change has begun: what is kept of the request is small.
+    MemoryCharge charge;
+    cairn::Status bad = ParseMessage(*bytes, host_.requests, &request, &charge);
+    if (bad.ok() && bytes->Length() > kChangeBytesMax) {
+      bad = InvalidArgument("the request is larger than any address");
+    }
     Result<CallContext> call = ContextOf(*context, *clock_);
     if (bad.ok()) bad = call.status();
     if (bad.ok()) bad = CheckForwarder(*call, *replica_);
@@ -319,7 +339,7 @@ class ClusterService final : public RawCluster {
   grpc::ServerUnaryReactor* TransferLeadership(grpc::CallbackServerContext* context,
                                                const Bytes* bytes, Bytes* response) override {
     return RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
           if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
             done(std::move(bad));
             return;
@@ -448,9 +468,7 @@ class ClusterService final : public RawCluster {
     relay->request = request;
     relay->context.AddMetadata(rpc::kForwardedMetadata,
                                std::to_string(replica_->status().cluster_id));
-    relay->context.set_deadline(
-        std::chrono::system_clock::now() +
-        std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow()));
+    relay->context.set_deadline(rpc::DeadlineAfter(by - clock_->SteadyNow()));
     relay->stub->async()->RaiseLevel(
         &relay->context, &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {
@@ -460,6 +478,7 @@ class ClusterService final : public RawCluster {
         });
   }
 
+  const ServiceHost host_;
   node::Replica* const replica_;
   const NodeInfo info_;
   Clock* const clock_;
@@ -467,9 +486,8 @@ class ClusterService final : public RawCluster {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewClusterService(node::Replica* replica, NodeInfo info,
-                                                 Clock* clock) {
-  return std::make_unique<ClusterService>(replica, std::move(info), clock);
+std::unique_ptr<grpc::Service> NewClusterService(const ServiceHost& host, NodeInfo info) {
+  return std::make_unique<ClusterService>(host, std::move(info));
 }
 
 }  // namespace cairn::server

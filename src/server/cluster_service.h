@@ -6,8 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "base/clock.h"
-#include "node/replica.h"
+#include "server/module_host.h"
 
 namespace cairn::server {
 
@@ -19,8 +18,6 @@ struct NodeInfo {
   std::string engine;   // state_machine::EngineFingerprint(), in words
 };
 
-// `replica` and `clock` must outlive the service.
-std::unique_ptr<grpc::Service> NewClusterService(node::Replica* replica, NodeInfo info,
-                                                 Clock* clock);
+std::unique_ptr<grpc::Service> NewClusterService(const ServiceHost& host, NodeInfo info);
 
 }  // namespace cairn::server

@@ -93,10 +93,21 @@ CommandResult FromResults(Response* response) {
 }
 
 template <class Response>
-void ToResults(CommandResult result, Response* out) {
+Status ToResults(CommandResult result, Response* out) {
   out->set_index(result.index.value());
   out->set_result_gone(result.result_gone);
   for (StatementResult& one : result.statements) rpc::ToProto(std::move(one), out->add_results());
+  if (out->ByteSizeLong() <= kResultBytesMax) return OkStatus();
+  return ResourceExhausted("applied, but its result is larger than " +
+                           std::to_string(kResultBytesMax) + " bytes")
+      .With(Outcome::kApplied);
+}
+
+node::ReadOptions OptionsOf(v1::VersionLevel level, uint64_t index_min) {
+  node::ReadOptions options;
+  if (level == v1::VERSION_LEVEL_LOCAL) options.level = node::ReadLevel::kStale;
+  options.index_min = LogIndex(index_min);
+  return options;
 }
 
 }  // namespace
@@ -198,11 +209,36 @@ Result<CommandResult> FromResponse(v1::SessionResponse* response) {
   }
 }
 
-void ToResponse(CommandResult result, v1::ExecuteResponse* out) {
-  ToResults(std::move(result), out);
+Status ToResponse(CommandResult result, v1::ExecuteResponse* out) {
+  return ToResults(std::move(result), out);
 }
-void ToResponse(CommandResult result, v1::FinishResponse* out) {
-  ToResults(std::move(result), out);
+Status ToResponse(CommandResult result, v1::FinishResponse* out) {
+  return ToResults(std::move(result), out);
+}
+Status ToResponse(CommandResult result, v1::PrepareResponse* out) {
+  out->set_index(result.index.value());
+  return OkStatus();
+}
+Status ToResponse(const VersionAnswer& answer, v1::GetVersionResponse* out) {
+  out->set_version(answer.version);
+  out->set_index(answer.index.value());
+  return OkStatus();
+}
+Status ToResponse(const TransactionAnswer& answer, v1::GetTransactionResponse* out) {
+  out->set_state(static_cast<v1::TransactionState>(answer.info.state));
+  out->set_statements(answer.info.statements);
+  out->set_finished_index(answer.info.finished_index.value());
+  out->set_index(answer.index.value());
+  return OkStatus();
+}
+
+VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms) {
+  return {std::move(*request->mutable_table()), OptionsOf(request->level(), request->index_min()),
+          timeout_ms};
+}
+TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeout_ms) {
+  return {std::move(*request->mutable_tx_id()), OptionsOf(request->level(), request->index_min()),
+          timeout_ms};
 }
 
 node::ReadOptions FromProto(const v1::ReadOptions& options) {

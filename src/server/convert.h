@@ -1,11 +1,14 @@
 // Between the messages of cairn.v1 and the state machine's types.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "cairn/v1/database.pb.h"
 #include "node/replica.h"
+#include "server/api.h"
 #include "state_machine/command.h"
 
 namespace cairn::server {
@@ -23,10 +26,27 @@ void ToRequest(const state_machine::Command& command, v1::SessionRequest* out);
 // The leader's answer to it.
 Result<state_machine::CommandResult> FromResponse(v1::SessionResponse* response);
 
-void ToResponse(state_machine::CommandResult result, v1::ExecuteResponse* out);
-void ToResponse(state_machine::CommandResult result, v1::FinishResponse* out);
+// RESOURCE_EXHAUSTED (applied) for a result that is larger than a message may be.
+Status ToResponse(state_machine::CommandResult result, v1::ExecuteResponse* out);
+Status ToResponse(state_machine::CommandResult result, v1::FinishResponse* out);
+Status ToResponse(state_machine::CommandResult result, v1::PrepareResponse* out);
+Status ToResponse(const VersionAnswer& answer, v1::GetVersionResponse* out);
+Status ToResponse(const TransactionAnswer& answer, v1::GetTransactionResponse* out);
+
+// What the Api calls to answer `done`, which takes a message.
+template <class Response, class Answer = state_machine::CommandResult>
+std::function<void(Result<Answer>)> AnswerTo(std::function<void(Result<Response>)> done) {
+  return [done = std::move(done)](Result<Answer> result) {
+    if (!result.ok()) return done(result.status());
+    Response response;
+    if (Status bad = ToResponse(*std::move(result), &response); !bad.ok()) return done(bad);
+    done(std::move(response));
+  };
+}
 
 node::ReadOptions FromProto(const v1::ReadOptions& options);
+VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms);
+TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeout_ms);
 
 // Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare text, which is the only request
 // of a session of that name.

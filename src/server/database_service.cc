@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cairn/v1/database.grpc.pb.h"
+#include "server/convert.h"
 #include "server/query_stream.h"
 #include "server/raw_call.h"
 
@@ -19,80 +20,71 @@ using Bytes = grpc::ByteBuffer;
 
 class DatabaseService final : public RawDatabase {
  public:
-  DatabaseService(Api* api, node::Replica* replica, ReadPool* streams, Flusher* flusher,
-                  Clock* clock, SteadyTime query_age_max)
-      : api_(api),
-        replica_(replica),
-        streams_(streams),
-        flusher_(flusher),
-        clock_(clock),
-        query_age_max_(query_age_max) {}
+  DatabaseService(const ServiceHost& host, Flusher* flusher) : host_(host), flusher_(flusher) {}
 
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context, const Bytes* bytes,
                                     Bytes* response) override {
-    return RunUnary<v1::ExecuteRequest, v1::ExecuteResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          api_->Execute(request, call, std::move(done));
-        });
+    return Write<v1::ExecuteRequest, v1::ExecuteResponse>(
+        context, bytes, response, [](v1::ExecuteRequest* request) { return ToCommand(request); });
   }
   grpc::ServerUnaryReactor* Prepare(grpc::CallbackServerContext* context, const Bytes* bytes,
                                     Bytes* response) override {
-    return RunUnary<v1::PrepareRequest, v1::PrepareResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          api_->Prepare(request, call, std::move(done));
-        });
+    return Write<v1::PrepareRequest, v1::PrepareResponse>(
+        context, bytes, response, [](v1::PrepareRequest* request) { return ToCommand(request); });
   }
   grpc::ServerUnaryReactor* Commit(grpc::CallbackServerContext* context, const Bytes* bytes,
                                    Bytes* response) override {
-    return RunUnary<v1::FinishRequest, v1::FinishResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          api_->Commit(request, call, std::move(done));
-        });
+    return Write<v1::FinishRequest, v1::FinishResponse>(context, bytes, response, &ToCommit);
   }
   grpc::ServerUnaryReactor* Rollback(grpc::CallbackServerContext* context, const Bytes* bytes,
                                      Bytes* response) override {
-    return RunUnary<v1::FinishRequest, v1::FinishResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          api_->Rollback(request, call, std::move(done));
-        });
+    return Write<v1::FinishRequest, v1::FinishResponse>(context, bytes, response, &ToRollback);
   }
   grpc::ServerUnaryReactor* GetVersion(grpc::CallbackServerContext* context, const Bytes* bytes,
                                        Bytes* response) override {
     return RunUnary<v1::GetVersionRequest, v1::GetVersionResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          api_->GetVersion(request, call, std::move(done));
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          host_.api->GetVersion(FromProto(request, request->timeout_ms()), call,
+                                AnswerTo<v1::GetVersionResponse, VersionAnswer>(std::move(done)));
         });
   }
   grpc::ServerUnaryReactor* GetTransaction(grpc::CallbackServerContext* context, const Bytes* bytes,
                                            Bytes* response) override {
     return RunUnary<v1::GetTransactionRequest, v1::GetTransactionResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          api_->GetTransaction(request, call, std::move(done));
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          host_.api->GetTransaction(
+              FromProto(request, request->timeout_ms()), call,
+              AnswerTo<v1::GetTransactionResponse, TransactionAnswer>(std::move(done)));
         });
   }
   grpc::ServerWriteReactor<Bytes>* Query(grpc::CallbackServerContext* context,
                                          const Bytes* request) override {
-    return ServeQuery(context, *request, api_, streams_, clock_, query_age_max_);
+    return ServeQuery(context, *request, host_);
   }
   grpc::ServerBidiReactor<Bytes, Bytes>* Session(grpc::CallbackServerContext* context) override {
-    return ServeSession(context, api_, replica_, clock_, flusher_);
+    return ServeSession(context, host_, flusher_);
   }
 
  private:
-  Api* const api_;
-  node::Replica* const replica_;
-  ReadPool* const streams_;
+  template <class Request, class Response, class MakeCommand>
+  grpc::ServerUnaryReactor* Write(grpc::CallbackServerContext* context, const Bytes* bytes,
+                                  Bytes* response, MakeCommand make) {
+    return RunUnary<Request, Response>(
+        context, host_, bytes, response,
+        [this, make](Request* request, const CallContext& call, auto done) {
+          const uint32_t timeout_ms = request->timeout_ms();
+          host_.api->Write(make(request), timeout_ms, call, AnswerTo<Response>(std::move(done)));
+        });
+  }
+
+  const ServiceHost host_;
   Flusher* const flusher_;
-  Clock* const clock_;
-  const SteadyTime query_age_max_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewDatabaseService(Api* api, node::Replica* replica,
-                                                  ReadPool* streams, Flusher* flusher, Clock* clock,
-                                                  SteadyTime query_age_max) {
-  return std::make_unique<DatabaseService>(api, replica, streams, flusher, clock, query_age_max);
+std::unique_ptr<grpc::Service> NewDatabaseService(const ServiceHost& host, Flusher* flusher) {
+  return std::make_unique<DatabaseService>(host, flusher);
 }
 
 }  // namespace cairn::server

@@ -5,20 +5,12 @@
 
 #include <memory>
 
-#include "base/clock.h"
-#include "node/replica.h"
-#include "server/api.h"
-#include "server/read_pool.h"
+#include "server/module_host.h"
 #include "server/session_service.h"
 
 namespace cairn::server {
 
-// An older reader pins SQLite's write-ahead log.
-inline constexpr SteadyTime kQueryAgeMax = std::chrono::seconds(60);
-
-// `streams` runs the Query calls, each for at most `query_age_max`. All must outlive the service.
-std::unique_ptr<grpc::Service> NewDatabaseService(Api* api, node::Replica* replica,
-                                                  ReadPool* streams, Flusher* flusher, Clock* clock,
-                                                  SteadyTime query_age_max = kQueryAgeMax);
+// The flusher must outlive the service.
+std::unique_ptr<grpc::Service> NewDatabaseService(const ServiceHost& host, Flusher* flusher);
 
 }  // namespace cairn::server

@@ -11,6 +11,43 @@ namespace {
 using state_machine::Command;
 using state_machine::CommandResult;
 
+class FakeRun final : public state_machine::QueryRun {
+ public:
+  FakeRun(std::string sql, std::atomic<int>* ended) : sql_(std::move(sql)), ended_(ended) {}
+  ~FakeRun() override { ++*ended_; }
+
+  Result<bool> Continue(const state_machine::QueryLimits& limits,
+                        state_machine::RowSink* sink) override {
+    if (next_ == 1) RETURN_IF_ERROR(sink->OnColumns({{"value", "INTEGER"}}));
+    if (sql_ == "big") return Only(std::string(5 << 20, 'x'), sink);
+    if (sql_ == "notutf8") return Only(std::string("\xff\xfe"), sink);
+    if (sql_.empty() || (sql_ != "slow" && !std::isdigit(sql_[0])))
+      return InvalidArgument("syntax");
+    const int64_t rows = sql_ == "slow" ? INT64_MAX : std::stoll(sql_);
+    while (next_ <= rows) {
+      if (limits.cancelled && limits.cancelled()) return Cancelled("told to stop");
+      if (limits.check) RETURN_IF_ERROR(limits.check());
+      if (sql_ == "slow") {
+        std::this_thread::yield();
+        continue;
+      }
+      RETURN_IF_ERROR(sink->OnRow({next_++}));
+      if (sink->Full()) return false;
+    }
+    return true;
+  }
+
+ private:
+  static Result<bool> Only(std::string text, state_machine::RowSink* sink) {
+    RETURN_IF_ERROR(sink->OnRow({std::move(text)}));
+    return true;
+  }
+
+  const std::string sql_;
+  std::atomic<int>* const ended_;
+  int64_t next_ = 1;
+};
+
 class FakeView final : public state_machine::ReadView {
  public:
   FakeView(LogIndex applied, std::atomic<int>* queries_ended)
@@ -19,9 +56,14 @@ class FakeView final : public state_machine::ReadView {
 
   Status Query(const Statement& statement, const state_machine::QueryLimits& limits,
                state_machine::RowSink* sink) override {
-    Status status = Answer(statement, limits, sink);
-    ++*queries_ended_;
-    return status;
+    const std::unique_ptr<state_machine::QueryRun> run = BeginQuery(statement);
+    for (;;) {
+      ASSIGN_OR_RETURN(const bool ended, run->Continue(limits, sink));
+      if (ended) return OkStatus();
+    }
+  }
+  std::unique_ptr<state_machine::QueryRun> BeginQuery(const Statement& statement) override {
+    return std::make_unique<FakeRun>(statement.sql, queries_ended_);
   }
   Result<int64_t> Version(const std::string& table) override {
     return table.empty() ? static_cast<int64_t>(applied_.value()) : 0;
@@ -33,25 +75,6 @@ class FakeView final : public state_machine::ReadView {
   }
 
  private:
-  static Status Answer(const Statement& statement, const state_machine::QueryLimits& limits,
-                       state_machine::RowSink* sink) {
-    const std::string& sql = statement.sql;
-    RETURN_IF_ERROR(sink->OnColumns({{"value", "INTEGER"}}));
-    if (sql == "big") return sink->OnRow({std::string(5 << 20, 'x')});
-    if (sql == "notutf8") return sink->OnRow({std::string("\xff\xfe")});
-    if (sql.empty() || (sql != "slow" && !std::isdigit(sql[0]))) return InvalidArgument("syntax");
-    const int64_t rows = sql == "slow" ? INT64_MAX : std::stoll(sql);
-    for (int64_t i = 1; i <= rows; ++i) {
-      if (limits.cancelled && limits.cancelled()) return Cancelled("told to stop");
-      if (sql == "slow") {
-        std::this_thread::yield();
-        continue;
-      }
-      RETURN_IF_ERROR(sink->OnRow({i}));
-    }
-    return OkStatus();
-  }
-
   const LogIndex applied_;
   std::atomic<int>* const queries_ended_;
 };

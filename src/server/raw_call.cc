@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <string>
 #include <utility>
 
 #include "rpc/proto_convert.h"
@@ -12,6 +14,7 @@ namespace cairn::server {
 
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock) {
   CallContext call;
+  call.connection = std::hash<std::string>()(context.peer());
   const auto& metadata = context.client_metadata();
   if (const auto found = metadata.find(rpc::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;
@@ -71,6 +74,16 @@ grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) 
   }
   return {static_cast<grpc::StatusCode>(status.code()),
           Cut(rpc::Utf8OrQuestionMarks(status.message()))};
+}
+
+FlatBytes::FlatBytes(const grpc::ByteBuffer& bytes) {
+  if (!bytes.TrySingleSlice(&slice_).ok()) bytes.DumpToSingleSlice(&slice_);
+}
+
+Status UnaryCall::HoldAnswer(size_t bytes) {
+  if (bytes <= kSmallAnswerBytes || result_.TryResize(bytes)) return OkStatus();
+  return ResourceExhausted("applied, but too many results wait for their clients to take them")
+      .With(Outcome::kApplied);
 }
 
 Status Malformed(const std::string& type) {

@@ -9,11 +9,16 @@
 #include <grpcpp/support/status.h>
 
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/clock.h"
+#include "base/memory_budget.h"
 #include "base/result.h"
 #include "rpc/request_size.h"
 #include "server/api.h"
+#include "server/message_cost.h"
+#include "server/module_host.h"
 
 namespace cairn::server {
 
@@ -35,14 +40,45 @@ grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context);
 // INVALID_ARGUMENT: the bytes are no such message.
 Status Malformed(const std::string& type);
 
-template <class T>
-Status ParseMessage(const grpc::ByteBuffer& bytes, T* out) {
-  if (Status bad = rpc::CheckRequestSize(bytes.Length()); !bad.ok()) return bad;
-  grpc::ByteBuffer shared(bytes);  // shares the slices
-  if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, T>(&shared, out).ok()) {
-    return Malformed(T::descriptor()->full_name());
+// The bytes of a message in one piece; copied if they lie in several.
+class FlatBytes {
+ public:
+  explicit FlatBytes(const grpc::ByteBuffer& bytes);
+  std::string_view view() const {
+    return {reinterpret_cast<const char*>(slice_.begin()), slice_.size()};
   }
-  return OkStatus();
+
+ private:
+  grpc::Slice slice_;
+};
+
+// What a message of type T takes, decoded. INVALID_ARGUMENT: it is no such message.
+template <class T>
+Result<size_t> CostOf(std::string_view bytes) {
+  static const MessageCost& cost = MessageCost::Of(T::descriptor());
+  return cost.Of(bytes);
+}
+
+template <class T>
+Status ParseFlat(std::string_view bytes, T* out) {
+  if (out->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return OkStatus();
+  return Malformed(T::descriptor()->full_name());
+}
+
+// What gRPC and this program take for a call beside its messages.
+inline constexpr size_t kCallBytes = 8 << 10;
+
+// Decodes a request, after its memory was taken from `share`; `charge` is to be kept as long as what
+// was decoded. INVALID_ARGUMENT for malformed or too large ones, RESOURCE_EXHAUSTED without memory.
+template <class T>
+Status ParseMessage(const grpc::ByteBuffer& bytes, MemoryShare* share, T* out,
+                    MemoryCharge* charge) {
+  if (Status bad = rpc::CheckRequestSize(bytes.Length()); !bad.ok()) return bad;
+  const FlatBytes flat(bytes);
+  const Result<size_t> cost = CostOf<T>(flat.view());
+  if (!cost.ok()) return Malformed(T::descriptor()->full_name());
+  ASSIGN_OR_RETURN(*charge, MemoryCharge::Take(share, *cost + kCallBytes));
+  return ParseFlat(flat.view(), out);
 }
 
 template <class T>
@@ -52,26 +88,52 @@ void SerializeMessage(const T& message, grpc::ByteBuffer* out) {
   grpc::GenericSerialize<grpc::ProtoBufferWriter, T>(message, out, &own);
 }
 
+// Answers up to this size are paid for by the charge of their request.
+inline constexpr size_t kSmallAnswerBytes = 1024;
+
+// A unary call, with the memory that its request and its answer take until gRPC is done with them.
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  UnaryCall(grpc::CallbackServerContext* context, MemoryShare* results)
+      : context_(context), result_(results) {}
+  MemoryCharge* request() { return &request_; }
+
+  template <class R>
+  void Answer(Result<R> result, grpc::ByteBuffer* response) {
+    Status status = result.status();
+    if (status.ok()) status = HoldAnswer(result->ByteSizeLong());
+    if (status.ok()) SerializeMessage(*result, response);
+    Finish(ToGrpc(status, context_));
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  // Only writes have answers that are not small.
+  Status HoldAnswer(size_t bytes);
+
+  grpc::CallbackServerContext* const context_;
+  MemoryCharge request_;
+  MemoryCharge result_;
+};
+
 // One unary call: parses the request, calls `handle(T* request, const CallContext&, Done<R>)`, and
 // finishes with what it gives.
 template <class T, class R, class Handle>
-grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, Clock& clock,
+grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& host,
                                    const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
                                    Handle handle) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  auto* const call = new UnaryCall(context, host.results);
   T request;
-  Status bad = ParseMessage(*bytes, &request);
-  Result<CallContext> call = ContextOf(*context, clock);
-  if (bad.ok()) bad = call.status();
+  Status bad = ParseMessage(*bytes, host.requests, &request, call->request());
+  Result<CallContext> caller = ContextOf(*context, *host.clock);
+  if (bad.ok()) bad = caller.status();
   if (!bad.ok()) {
-    reactor->Finish(ToGrpc(std::move(bad).With(Outcome::kNotApplied), context));
-    return reactor;
+    call->Finish(ToGrpc(std::move(bad).With(Outcome::kNotApplied), context));
+    return call;
   }
-  handle(&request, *call, [context, reactor, response](Result<R> result) {
-    if (result.ok()) SerializeMessage(*result, response);
-    reactor->Finish(ToGrpc(result.status(), context));
-  });
-  return reactor;
+  handle(&request, *caller,
+         [call, response](Result<R> result) { call->Answer(std::move(result), response); });
+  return call;
 }
 
 }  // namespace cairn::server

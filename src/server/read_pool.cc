@@ -28,19 +28,16 @@ ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)
 ReadPool::~ReadPool() { Stop(); }
 
 void ReadPool::Stop() {
-  Batch gathering;
-  std::deque<Waiting> ready;
+  Batch ended;
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
-    gathering.swap(gathering_);
-    ready.swap(ready_);
-    for (const Waiting& waiting : gathering) Forget(waiting);
-    for (const Waiting& waiting : ready) Forget(waiting);
+    ended.swap(gathering_);
+    while (!ready_.empty()) ended.push_back(ready_.Pop());
+    for (const Waiting& waiting : ended) Forget(waiting);
     work_.notify_all();
   }
-  for (Waiting& waiting : gathering) waiting.task.run(ShuttingDown());
-  for (Waiting& waiting : ready) waiting.task.run(ShuttingDown());
+  for (Waiting& waiting : ended) waiting.task.run(ShuttingDown());
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -161,7 +158,7 @@ void ReadPool::MakeReady(Batch batch) {
   {
     std::lock_guard lock(mutex_);
     if (!stopped_) {
-      for (Waiting& waiting : batch) ready_.push_back(std::move(waiting));
+      for (Waiting& waiting : batch) ready_.Push(waiting.task.connection, std::move(waiting));
       batch.clear();
       work_.notify_one();
     }
@@ -193,10 +190,7 @@ bool ReadPool::FillLane(std::unique_lock<std::mutex>* lock, Lane* lane) {
     }
   }
   const size_t n = std::min(ready_.size(), options_.view_tasks_max);
-  for (size_t i = 0; i < n; ++i) {
-    lane->rest.push_back(std::move(ready_.front()));
-    ready_.pop_front();
-  }
+  for (size_t i = 0; i < n; ++i) lane->rest.push_back(ready_.Pop());
   lane->since = clock_->SteadyNow();
   // For what is left; or, if nobody does so yet, to look whether those in this lane wait long.
   if (!ready_.empty() || (n > 1 && watchers_ == 0)) work_.notify_one();
@@ -206,10 +200,14 @@ bool ReadPool::FillLane(std::unique_lock<std::mutex>* lock, Lane* lane) {
 void ReadPool::TakeOverLate() {
   const SteadyTime now = clock_->SteadyNow();
   for (Lane& lane : lanes_) {
-    if (lane.rest.empty() || now - lane.since < kTogetherMax) continue;
-    ready_.insert(ready_.begin(), std::make_move_iterator(lane.rest.begin()),
-                  std::make_move_iterator(lane.rest.end()));
-    lane.rest.clear();
+    if (now - lane.since >= kTogetherMax) PutBack(&lane);
+  }
+}
+
+void ReadPool::PutBack(Lane* lane) {
+  for (; !lane->rest.empty(); lane->rest.pop_back()) {
+    Waiting& last = lane->rest.back();
+    ready_.PushFront(last.task.connection, std::move(last));
   }
 }
 
@@ -218,19 +216,23 @@ bool ReadPool::AnyWaitsInLane() const {
                      [](const Lane& lane) { return !lane.rest.empty(); });
 }
 
-std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane) {
+std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane, bool first) {
   std::lock_guard lock(mutex_);
+  const SteadyTime now = clock_->SteadyNow();
+  // The read before took long: whoever came meanwhile has a turn.
+  if (!first && now - lane->since >= kTogetherMax && !ready_.empty()) PutBack(lane);
   if (lane->rest.empty()) return std::nullopt;
   Waiting waiting = std::move(lane->rest.front());
   lane->rest.pop_front();
-  lane->since = clock_->SteadyNow();
+  lane->since = now;
   Forget(waiting);
   return waiting;
 }
 
 void ReadPool::RunLane(Lane* lane) {
   Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
-  while (std::optional<Waiting> waiting = NextOf(lane)) {
+  bool first = true;
+  while (std::optional<Waiting> waiting = NextOf(lane, std::exchange(first, false))) {
     ReadTask& task = waiting->task;
     if (!view.ok()) {
       task.run(view.status());

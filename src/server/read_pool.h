@@ -1,4 +1,4 @@
-// ReadPool: a few threads on which reads of the state machine run.
+// ReadPool: a few threads for short reads of the state machine.
 //
 // Reads that come while a barrier is under way gather and share the next one; those that are ready
 // together share one view of the database. So the cost of proving a read linearizable is paid per
@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "node/replica.h"
+#include "server/fair_queue.h"
 #include "state_machine/state_machine.h"
 
 namespace cairn::server {
@@ -25,10 +26,11 @@ namespace cairn::server {
 struct ReadTask {
   node::ReadOptions options;
   SteadyTime deadline{0};
-  // Called exactly once: on a thread of the pool with a view that satisfies `options`, for which it
-  // may use this thread as long as it needs, or with the reason why there is none, on any thread.
+  // Called exactly once: on a thread of the pool with a view that satisfies `options`, or with the
+  // reason why there is none, on any thread. It returns soon: what takes long goes to LongReads.
   std::function<void(Result<state_machine::ReadView*>)> run;
-  size_t bytes = 0;  // of the request, which is kept until the read runs
+  size_t bytes = 0;         // of the request, which is kept until the read runs
+  uint64_t connection = 0;  // that asked: connections take turns
 };
 
 // Thread-safe.
@@ -77,10 +79,11 @@ class ReadPool {
   void Work(Lane* lane);
   // These need the lock. False at the end of the pool; else there is something in `lane`.
   bool FillLane(std::unique_lock<std::mutex>* lock, Lane* lane);
+  void PutBack(Lane* lane);
   void Forget(const Waiting& waiting);
   void TakeOverLate();
   bool AnyWaitsInLane() const;
-  std::optional<Waiting> NextOf(Lane* lane);
+  std::optional<Waiting> NextOf(Lane* lane, bool first);
   void RunLane(Lane* lane);
   Status AwaitAgreement(const state_machine::ReadView& view, SteadyTime deadline);
 
@@ -92,7 +95,7 @@ class ReadPool {
   std::condition_variable work_;
   Batch gathering_;
   size_t barriers_ = 0;  // under way for gathered reads
-  std::deque<Waiting> ready_;
+  FairQueue<Waiting> ready_;
   std::vector<Lane> lanes_;  // one a thread
   size_t watchers_ = 0;      // idle threads that look at the lanes now and then
   size_t tasks_ = 0;         // that wait, and their bytes

@@ -9,6 +9,7 @@ namespace cairn::server {
 namespace {
 
 using Seed = transaction::DatabaseService;
+using state_machine::CommandResult;
 using RawSeed = Seed::WithRawCallbackMethod_Execute<
     Seed::WithRawCallbackMethod_Prepare<Seed::WithRawCallbackMethod_Commit<
         Seed::WithRawCallbackMethod_Rollback<Seed::WithRawCallbackMethod_GetVersion<
@@ -16,22 +17,22 @@ using RawSeed = Seed::WithRawCallbackMethod_Execute<
 
 class SeedService final : public RawSeed {
  public:
-  SeedService(Api* api, node::Replica* replica, Clock* clock, std::function<bool()> can_serve)
-      : api_(api), replica_(replica), clock_(clock), can_serve_(std::move(can_serve)) {}
+  SeedService(const ServiceHost& host, std::function<bool()> can_serve)
+      : host_(host), can_serve_(std::move(can_serve)) {}
 
   // Overload resolution must see the raw methods, not those for typed messages.
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* bytes,
                                     grpc::ByteBuffer* response) override {
     return RunUnary<transaction::ExecuteRequest, transaction::ExecuteResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          v1::ExecuteRequest execute;
-          execute.add_statements()->set_sql(std::move(*request->mutable_sql()));
-          api_->Execute(&execute, call, [done](Result<v1::ExecuteResponse> result) {
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          state_machine::Execute execute;
+          execute.statements.push_back({std::move(*request->mutable_sql()), {}, {}});
+          Write(std::move(execute), call, [done](const Result<CommandResult>& result) {
             if (!result.ok()) return done(result.status());
             transaction::ExecuteResponse answer;
-            if (result->results_size() > 0) {
-              answer.set_rows_affected(result->results(0).rows_affected());
+            if (!result->statements.empty()) {
+              answer.set_rows_affected(result->statements[0].rows_affected);
             }
             done(std::move(answer));
           });
@@ -42,17 +43,14 @@ class SeedService final : public RawSeed {
                                     const grpc::ByteBuffer* bytes,
                                     grpc::ByteBuffer* response) override {
     return RunUnary<transaction::PrepareRequest, transaction::PrepareResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          v1::PrepareRequest prepare;
-          prepare.set_tx_id(std::move(*request->mutable_tx_id()));
-          prepare.mutable_statement()->set_sql(std::move(*request->mutable_sql()));
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          state_machine::Prepare prepare;
+          prepare.tx_id = std::move(*request->mutable_tx_id());
+          prepare.statement.sql = std::move(*request->mutable_sql());
           for (std::string& text : *request->mutable_args()) {
-            prepare.mutable_statement()->add_positional()->set_text(std::move(text));
+            prepare.statement.positional.emplace_back(std::move(text));
           }
-          api_->Prepare(&prepare, call, [done](const Result<v1::PrepareResponse>& result) {
-            if (!result.ok()) return done(result.status());
-            done(transaction::PrepareResponse());
-          });
+          Write(std::move(prepare), call, Empty<transaction::PrepareResponse>(done));
         });
   }
 
@@ -60,13 +58,9 @@ class SeedService final : public RawSeed {
                                    const grpc::ByteBuffer* bytes,
                                    grpc::ByteBuffer* response) override {
     return RunUnary<transaction::CommitRequest, transaction::CommitResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          v1::FinishRequest finish;
-          finish.set_tx_id(std::move(*request->mutable_tx_id()));
-          api_->Commit(&finish, call, [done](const Result<v1::FinishResponse>& result) {
-            if (!result.ok()) return done(result.status());
-            done(transaction::CommitResponse());
-          });
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          Write(state_machine::Commit{std::move(*request->mutable_tx_id())}, call,
+                Empty<transaction::CommitResponse>(done));
         });
   }
 
@@ -74,13 +68,9 @@ class SeedService final : public RawSeed {
                                      const grpc::ByteBuffer* bytes,
                                      grpc::ByteBuffer* response) override {
     return RunUnary<transaction::RollbackRequest, transaction::RollbackResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          v1::FinishRequest finish;
-          finish.set_tx_id(std::move(*request->mutable_tx_id()));
-          api_->Rollback(&finish, call, [done](const Result<v1::FinishResponse>& result) {
-            if (!result.ok()) return done(result.status());
-            done(transaction::RollbackResponse());
-          });
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          Write(state_machine::Rollback{std::move(*request->mutable_tx_id())}, call,
+                Empty<transaction::RollbackResponse>(done));
         });
   }
 
@@ -88,21 +78,22 @@ class SeedService final : public RawSeed {
                                        const grpc::ByteBuffer* bytes,
                                        grpc::ByteBuffer* response) override {
     return RunUnary<transaction::GetVersionRequest, transaction::GetVersionResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          v1::GetVersionRequest get;
-          get.set_table(std::move(*request->mutable_table()));
-          api_->GetVersion(&get, call, [this, done](Result<v1::GetVersionResponse> result) {
-            transaction::GetVersionResponse answer;
-            if (result.ok()) {
-              answer.set_version(result->version());
-              return done(std::move(answer));
-            }
-            // The seed's contract: 0 for want of a leader. Its clients count it as unreachable.
-            const bool unavailable = result.status().code() == StatusCode::kUnavailable ||
-                                     result.status().code() == StatusCode::kDeadlineExceeded;
-            if (unavailable && !KnowsLeader()) return done(std::move(answer));
-            done(result.status());
-          });
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          VersionRequest get;
+          get.table = std::move(*request->mutable_table());
+          host_.api->GetVersion(
+              std::move(get), call, [this, done](const Result<VersionAnswer>& result) {
+                transaction::GetVersionResponse answer;
+                if (result.ok()) {
+                  answer.set_version(result->version);
+                  return done(std::move(answer));
+                }
+                // The seed's contract: 0 for want of a leader. Its clients count it as unreachable.
+                const bool unavailable = result.status().code() == StatusCode::kUnavailable ||
+                                         result.status().code() == StatusCode::kDeadlineExceeded;
+                if (unavailable && !KnowsLeader()) return done(std::move(answer));
+                done(result.status());
+              });
         });
   }
 
@@ -110,29 +101,39 @@ class SeedService final : public RawSeed {
                                         const grpc::ByteBuffer* bytes,
                                         grpc::ByteBuffer* response) override {
     return RunUnary<transaction::Empty, transaction::Empty>(
-        context, *clock_, bytes, response, [this](auto*, const auto&, auto done) {
+        context, host_, bytes, response, [this](auto*, const auto&, auto done) {
           if (can_serve_()) return done(transaction::Empty());
           done(Unavailable("the node has not started, knows no leader, or is in trouble"));
         });
   }
 
  private:
+  void Write(state_machine::Operation operation, const CallContext& call, node::CommandDone done) {
+    state_machine::Command command;
+    command.operation = std::move(operation);
+    host_.api->Write(std::move(command), /*timeout_ms=*/0, call, std::move(done));
+  }
+  template <class Response, class Done>
+  static node::CommandDone Empty(Done done) {
+    return [done](const Result<CommandResult>& result) {
+      if (!result.ok()) return done(result.status());
+      done(Response());
+    };
+  }
   bool KnowsLeader() const {
-    const std::optional<LeaderHint> leader = replica_->leader_hint();
-    return replica_->is_leader() || (leader && !leader->address.empty());
+    const std::optional<LeaderHint> leader = host_.replica->leader_hint();
+    return host_.replica->is_leader() || (leader && !leader->address.empty());
   }
 
-  Api* const api_;
-  node::Replica* const replica_;
-  Clock* const clock_;
+  const ServiceHost host_;
   const std::function<bool()> can_serve_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewSeedService(Api* api, node::Replica* replica, Clock* clock,
+std::unique_ptr<grpc::Service> NewSeedService(const ServiceHost& host,
                                               std::function<bool()> can_serve) {
-  return std::make_unique<SeedService>(api, replica, clock, std::move(can_serve));
+  return std::make_unique<SeedService>(host, std::move(can_serve));
 }
 
 }  // namespace cairn::server

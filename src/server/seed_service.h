@@ -6,14 +6,12 @@
 #include <functional>
 #include <memory>
 
-#include "base/clock.h"
-#include "node/replica.h"
-#include "server/api.h"
+#include "server/module_host.h"
 
 namespace cairn::server {
 
-// `can_serve` tells whether this node is healthy. All must outlive the service.
-std::unique_ptr<grpc::Service> NewSeedService(Api* api, node::Replica* replica, Clock* clock,
+// `can_serve` tells whether this node is healthy.
+std::unique_ptr<grpc::Service> NewSeedService(const ServiceHost& host,
                                               std::function<bool()> can_serve);
 
 }  // namespace cairn::server

@@ -23,6 +23,7 @@
 #include "server/database_service.h"
 #include "server/health.h"
 #include "server/limits.h"
+#include "server/module_host.h"
 #include "server/options.h"
 #include "server/port_check.h"
 #include "server/router.h"
@@ -34,8 +35,6 @@ namespace cairn::server {
 namespace {
 
 constexpr char kVersion[] = CAIRN_VERSION;
-// What gRPC may hold for all connections together.
-constexpr size_t kGrpcBytesMax = 256 << 20;
 // Time to hand over leadership and to see what was proposed decided; what is left of the 5 s that a
 // clean stop is given as a whole is for the last checkpoint.
 constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
@@ -57,7 +56,8 @@ void EnableGrpcExtensions() {
 
 class ServerImpl final : public Server {
  public:
-  explicit ServerImpl(const ServerOptions& options) : options_(options), clock_(SystemClock()) {}
+  explicit ServerImpl(const ServerOptions& options)
+      : options_(options), clock_(SystemClock()), memory_(options.memory_bytes_max) {}
   ~ServerImpl() override {
     Shutdown();
     CloseAll();
@@ -78,6 +78,7 @@ class ServerImpl final : public Server {
   const ServerOptions options_;
   Clock& clock_;
   FileSystem& fs_ = PosixFileSystem();
+  ServerMemory memory_;
   uint16_t port_ = 0;
   std::string address_;
 
@@ -90,10 +91,10 @@ class ServerImpl final : public Server {
   std::unique_ptr<rpc::TimerQueue> timers_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<ReadPool> reads_;
-  std::unique_ptr<ReadPool> streams_;
+  std::unique_ptr<LongReads> long_reads_;
   std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<Api> api_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<ModuleHost> modules_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HealthMonitor> health_;
 
@@ -161,6 +162,8 @@ Status ServerImpl::OpenReplica() {
   replica.log_bytes_max = options_.log_bytes_max;
   replica.free_bytes_min = options_.free_bytes_min;
   replica.digest_every = options_.digest_every;
+  replica.proposal_queue_bytes_max = memory_.requests->bytes_max() / 3;
+  replica.message_queue_bytes_max = memory_.peers->bytes_max();
   ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
   return OkStatus();
@@ -175,21 +178,21 @@ void ServerImpl::MakeServices() {
   ReadPool::Options reads;
   reads.leader_wait = options_.leader_wait;
   reads_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
-  // Streams may take a minute each: they have threads of their own, and a view each.
-  reads.view_tasks_max = 1;
-  reads.tasks_max = 256;
-  streams_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
+  long_reads_ = std::make_unique<LongReads>(replica_.get(), timers_.get(), LongReads::Options());
   flusher_ = std::make_unique<Flusher>();
-  api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), &clock_,
-                               options_.request_timeout);
-  services_.push_back(
-      NewSeedService(api_.get(), replica_.get(), &clock_, [this] { return CanServe(*replica_); }));
-  services_.push_back(
-      NewDatabaseService(api_.get(), replica_.get(), streams_.get(), flusher_.get(), &clock_));
+  Api::Options api;
+  api.request_timeout = options_.request_timeout;
+  api.queries = memory_.queries;
+  api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), long_reads_.get(),
+                               &clock_, api);
+  modules_ = std::make_unique<ModuleHost>(ServiceHost{
+      api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results, memory_.sessions});
+  const ServiceHost& host = modules_->services();
+  modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
+  modules_->Add(NewDatabaseService(host, flusher_.get()));
   const EngineId engine = state_machine::EngineFingerprint();
-  services_.push_back(NewClusterService(
-      replica_.get(), {options_.node_id, address_, kVersion, engine.build + " " + engine.machine},
-      &clock_));
+  modules_->Add(NewClusterService(
+      host, {options_.node_id, address_, kVersion, engine.build + " " + engine.machine}));
 }
 
 Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
@@ -197,14 +200,14 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   grpc::ServerBuilder builder;
   transport_->ConfigureServer(&builder);
   builder.RegisterService(transport_->service());
-  for (const auto& service : services_) builder.RegisterService(service.get());
+  modules_->RegisterServices(&builder);
   // Else a second server could share the port and take half of the connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   grpc::ResourceQuota quota("cairn");
-  builder.SetResourceQuota(quota.Resize(kGrpcBytesMax));
+  builder.SetResourceQuota(quota.Resize(memory_.grpc->bytes_max()));
   // Where to listen, which is not how others reach this node.
   const std::string listen = JoinHostPort(options_.host, port_);
   int bound = 0;
@@ -250,10 +253,10 @@ void ServerImpl::CloseAll() {
   if (transport_ != nullptr) transport_->Shutdown();
   if (grpc_ != nullptr) grpc_->Shutdown(rpc::DeadlineAfter(kCallsTimeout));
   if (reads_ != nullptr) reads_->Stop();
-  if (streams_ != nullptr) streams_->Stop();
+  if (long_reads_ != nullptr) long_reads_->Stop();
   if (timers_ != nullptr) timers_->Stop();
   grpc_.reset();
-  services_.clear();
+  modules_.reset();
   flusher_.reset();
   replica_.reset();
   state_.reset();

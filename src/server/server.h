@@ -31,6 +31,7 @@ struct ServerOptions {
   std::chrono::milliseconds leader_wait{3'000};       // how long a request waits for a leader
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
+  uint64_t memory_bytes_max = 512 << 20;  // beside SQLite's caches; divided as api.md says
   std::chrono::milliseconds digest_every{600'000};  // 0: never
   // Feature levels that this node knows; another one in tests of upgrades alone.
   uint64_t level_max = state_machine::kLevelHighest;

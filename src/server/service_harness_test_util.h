@@ -16,6 +16,7 @@
 #include "server/database_service.h"
 #include "server/fake_replica_test_util.h"
 #include "server/health.h"
+#include "server/module_host.h"
 #include "server/seed_service.h"
 #include "testing/sanitized.h"
 
@@ -25,9 +26,9 @@ inline constexpr std::chrono::milliseconds kPatience{20000 * kSlowness};
 
 class ServiceHarness {
  public:
-  explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = kQueryAgeMax,
-                          Clock* clock = &SystemClock())
-      : clock_(clock) {
+  explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = std::chrono::seconds(60),
+                          size_t memory_bytes_max = 512 << 20)
+      : clock_(&SystemClock()), memory_(memory_bytes_max) {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
@@ -36,19 +37,21 @@ class ServiceHarness {
     reads.leader_wait = std::chrono::milliseconds(200) * kSlowness;
     reads_ = std::make_unique<ReadPool>(replica, clock_, reads);
     reads.view_tasks_max = 1;
-    streams_ = std::make_unique<ReadPool>(replica, clock_, reads);
-    api_ = std::make_unique<Api>(replica, router_.get(), reads_.get(), clock_,
-                                 std::chrono::seconds(10) * kSlowness);
-    services_.push_back(
-        NewSeedService(api_.get(), replica, clock_, [replica] { return CanServe(*replica); }));
-    services_.push_back(
-        NewDatabaseService(api_.get(), replica, streams_.get(), &flusher_, clock_, query_age_max));
-    services_.push_back(NewClusterService(replica, {1, "self:1", "test", "fake"}, clock_));
+    long_reads_ = std::make_unique<LongReads>(replica, &timers_, LongReads::Options());
+    api_ = std::make_unique<Api>(
+        replica, router_.get(), reads_.get(), long_reads_.get(), clock_,
+        Api::Options{std::chrono::seconds(10) * kSlowness, query_age_max, memory_.queries});
+    modules_ = std::make_unique<ModuleHost>(ServiceHost{
+        api_.get(), replica, clock_, memory_.requests, memory_.results, memory_.sessions});
+    const ServiceHost& host = modules_->services();
+    modules_->Add(NewSeedService(host, [replica] { return CanServe(*replica); }));
+    modules_->Add(NewDatabaseService(host, &flusher_));
+    modules_->Add(NewClusterService(host, {1, "self:1", "test", "fake"}));
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.SetMaxReceiveMessageSize(20 << 20);
-    for (const auto& service : services_) builder.RegisterService(service.get());
+    modules_->RegisterServices(&builder);
     server_ = builder.BuildAndStart();
     address_ = "127.0.0.1:" + std::to_string(port);
     channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
@@ -62,12 +65,13 @@ class ServiceHarness {
     server_->Shutdown(std::chrono::system_clock::now());
     router_->Close();
     reads_->Stop();
-    streams_->Stop();
+    long_reads_->Stop();
     timers_.Stop();
     server_.reset();
   }
 
   const std::string& address() const { return address_; }
+  const ServerMemory& memory() const { return memory_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
   struct RawAnswer {
@@ -96,13 +100,14 @@ class ServiceHarness {
 
  private:
   Clock* const clock_;
+  ServerMemory memory_;
   rpc::TimerQueue timers_{clock_};
   Flusher flusher_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<ReadPool> reads_;
-  std::unique_ptr<ReadPool> streams_;
+  std::unique_ptr<LongReads> long_reads_;
   std::unique_ptr<Api> api_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<ModuleHost> modules_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   std::shared_ptr<grpc::Channel> channel_;

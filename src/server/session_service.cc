@@ -1,34 +1,57 @@
 #include "server/session_service.h"
 
 #include <deque>
+#include <memory>
 #include <mutex>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/defer_scope.h"
 #include "rpc/proto_convert.h"
+#include "rpc/request_size.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
+#include "server/session_request.h"
 
 namespace cairn::server {
 namespace {
 
-// What the incoming message may keep of its memory between two uses.
-constexpr size_t kIncomingKeepBytes = 1 << 20;
+// What the parsed request may keep of its memory between two uses.
+constexpr size_t kRequestKeepBytes = 1 << 20;
+// About what an open stream takes, of this program and of gRPC.
+constexpr size_t kStreamBytes = 16 << 10;
+// Refusals that wait for the client to take them; a client that lets more gather is no client.
+constexpr size_t kRefusalsMax = 8192;
+// What a request takes while it is under way, and a small answer or an error until it has gone.
+constexpr size_t kInFlightBytes = 512;
+
+// A response on its way out, with what it and its request hold of the budget.
+struct Outgoing {
+  v1::SessionResponse response;
+  size_t bytes = 0;
+  MemoryCharge request;
+  MemoryCharge result;
+
+  // Of a request that was not taken, so that nothing is held for it.
+  bool is_refusal() const { return request.bytes() == 0; }
+};
 
 // Kept alive by itself until OnDone, and by the requests that are under way.
 class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                             public Flushable,
                             public std::enable_shared_from_this<SessionStream> {
  public:
-  SessionStream(grpc::CallbackServerContext* context, Api* api, node::Replica* replica,
-                Clock* clock, Flusher* flusher)
-      : context_(context), api_(api), replica_(replica), clock_(clock), flusher_(flusher) {}
+  SessionStream(grpc::CallbackServerContext* context, const ServiceHost& host, Flusher* flusher)
+      : context_(context), host_(host), flusher_(flusher), stream_(host.sessions) {}
 
   void Start() {
     self_ = shared_from_this();
-    Result<CallContext> call = ContextOf(*context_, *clock_);
-    const Status bad = call.ok() ? CheckForwarder(*call, *replica_) : call.status();
+    Result<CallContext> call = ContextOf(*context_, *host_.clock);
+    Status bad = call.ok() ? CheckForwarder(*call, *host_.replica) : call.status();
+    if (bad.ok() && !stream_.TryResize(kStreamBytes)) {
+      bad = ResourceExhausted("too many streams are open on this node").With(Outcome::kNotApplied);
+    }
     if (!bad.ok()) {
       finish_ = bad;
       read_over_ = true;
@@ -85,6 +108,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     {
       std::lock_guard lock(mutex_);
       writing_ = false;
+      sending_.clear();
       if (!ok) {
         Abandon();
       } else {
@@ -109,61 +133,104 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override { self_.reset(); }
 
  private:
-  // Parses the message just read and starts its requests.
+  // Starts the requests of the message just read. One by one, so that no more is decoded than the
+  // budget has room for.
   Status TakeRequests() {
-    RETURN_IF_ERROR(ParseMessage(incoming_, &requests_));
-    for (v1::SessionRequest& request : *requests_.mutable_requests()) Take(&request);
-    if (incoming_.Length() > kIncomingKeepBytes) {
-      requests_ = v1::SessionRequests();
-    } else {
-      requests_.Clear();
-    }
-    return OkStatus();
+    RETURN_IF_ERROR(rpc::CheckRequestSize(incoming_.Length()));
+    const FlatBytes flat(incoming_);
+    incoming_.Clear();
+    static const uint32_t kRequests = v1::SessionRequests::kRequestsFieldNumber;
+    return ForEachPiece(flat.view(), kRequests,
+                        [this](std::string_view request) { return Take(request); });
   }
 
-  LeaderHint KnownLeader() const { return replica_->leader_hint().value_or(LeaderHint()); }
+  LeaderHint KnownLeader() const { return host_.replica->leader_hint().value_or(LeaderHint()); }
 
-  void Take(v1::SessionRequest* request) {
+  Status Take(std::string_view bytes) {
     const size_t inflight_max = call_.forwarded ? kForwardedInflightMax : kSessionInflightMax;
     bool full = false;
     {
       std::lock_guard lock(mutex_);
+      if (refusals_ >= kRefusalsMax) {
+        return ResourceExhausted("the client does not take its answers");
+      }
       full = inflight_ >= inflight_max;
-      ++inflight_;
     }
     if (full) {
-      v1::SessionResponse refusal;
-      refusal.set_id(request->id());
-      rpc::ToProto(ResourceExhausted("too many requests in flight on this stream")
-                       .With(Outcome::kNotApplied),
-                   refusal.mutable_error());
-      Respond(std::move(refusal));
-      return;
+      Refuse(bytes, ResourceExhausted("too many requests in flight on this stream"));
+      return OkStatus();
     }
-    api_->Handle(request, call_, [self = shared_from_this()](v1::SessionResponse response) {
-      self->Respond(std::move(response));
-    });
-  }
-
-  void Respond(v1::SessionResponse response) {
-    size_t bytes = response.ByteSizeLong();
+    ASSIGN_OR_RETURN(const size_t cost, CostOf<v1::SessionRequest>(bytes));
+    Result<MemoryCharge> charge = MemoryCharge::Take(host_.requests, cost + kInFlightBytes);
+    if (!charge.ok()) {
+      Refuse(bytes, charge.status());
+      return OkStatus();
+    }
+    RETURN_IF_ERROR(ParseFlat(bytes, &request_));
     {
       std::lock_guard lock(mutex_);
-      --inflight_;
-      if (response.has_query() && unsent_bytes_ + bytes > kSessionUnsentReadsMax) {
-        rpc::ToProto(ResourceExhausted("too many results wait for the client to take them; ask "
-                                       "for less at a time")
-                         .With(Outcome::kNotApplied),
-                     response.mutable_error());
-        bytes = response.ByteSizeLong();
-      }
-      if (!cancelled_) {
-        unsent_bytes_ += bytes;
-        queue_.emplace_back(std::move(response), bytes);
+      ++inflight_;
+    }
+    // The callback must be copyable.
+    auto held = std::make_shared<MemoryCharge>(*std::move(charge));
+    HandleSessionRequest(
+        host_, &request_, call_,
+        [self = shared_from_this(), held](v1::SessionResponse response, MemoryCharge result) {
+          self->Respond(std::move(response), std::move(*held), std::move(result));
+        });
+    if (cost > kRequestKeepBytes) request_ = v1::SessionRequest();
+    return OkStatus();
+  }
+
+  void Refuse(std::string_view request, Status why) {
+    v1::SessionResponse refusal;
+    refusal.set_id(NumberOf(request, v1::SessionRequest::kIdFieldNumber));
+    rpc::ToProto(std::move(why).With(Outcome::kNotApplied), refusal.mutable_error());
+    Queue({std::move(refusal), 0, MemoryCharge(), MemoryCharge()});
+  }
+
+  void Respond(v1::SessionResponse response, MemoryCharge request, MemoryCharge result) {
+    const size_t bytes = response.ByteSizeLong();
+    bool fits = bytes <= kSmallAnswerBytes || result.bytes() != 0;
+    if (!fits) {
+      result = MemoryCharge(host_.results);
+      fits = result.TryResize(response.SpaceUsedLong());
+    }
+    if (fits && bytes > kSmallAnswerBytes) {
+      std::lock_guard lock(mutex_);
+      fits = unsent_bytes_ + bytes <= kSessionUnsentResultsMax;
+    }
+    if (!fits) {
+      LeaveOutResult(&response);
+      result = MemoryCharge();
+    }
+    Queue({std::move(response), 0, std::move(request), std::move(result)});
+  }
+
+  void Queue(Outgoing outgoing) {
+    outgoing.bytes = outgoing.response.ByteSizeLong();
+    {
+      std::lock_guard lock(mutex_);
+      if (cancelled_) {
+        if (!outgoing.is_refusal()) --inflight_;
+      } else {
+        unsent_bytes_ += outgoing.bytes;
+        if (outgoing.is_refusal()) ++refusals_;
+        queue_.push_back(std::move(outgoing));
       }
       if (writing_ || std::exchange(flush_queued_, true)) return;
     }
     DeferScope::Defer([self = shared_from_this()] { self->flusher_->Push(self); });
+  }
+
+  // The answer of a write is remembered for a while, if it is not large.
+  static void LeaveOutResult(v1::SessionResponse* response) {
+    const bool read = response->has_query();
+    const Status why = ResourceExhausted(
+        read ? "too many results wait for their clients to take them; ask for less at a time"
+             : "applied, but too many results wait for their clients to take them");
+    rpc::ToProto(Status(why).With(read ? Outcome::kNotApplied : Outcome::kApplied),
+                 response->mutable_error());
   }
 
   // Needs the lock. Moves answers into the message to be written; false if there is none, or a
@@ -173,10 +240,12 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     v1::SessionResponses message;
     size_t bytes = 0;
     while (!queue_.empty()) {
-      auto& [response, size] = queue_.front();
-      if (bytes != 0 && bytes + size > kSessionMessageBytes) break;
-      bytes += size;
-      message.add_responses()->Swap(&response);
+      Outgoing& next = queue_.front();
+      if (bytes != 0 && bytes + next.bytes > kSessionMessageBytes) break;
+      bytes += next.bytes;
+      message.add_responses()->Swap(&next.response);
+      --(next.is_refusal() ? refusals_ : inflight_);
+      if (next.result.bytes() != 0) sending_.push_back(std::move(next.result));
       queue_.pop_front();
     }
     unsent_bytes_ -= bytes;
@@ -197,7 +266,11 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     if (!prepared) return;
     outgoing_.Clear();
     SerializeMessage(next_message_, &outgoing_);
-    next_message_.Clear();
+    if (outgoing_.Length() > (64 << 10)) {
+      next_message_ = v1::SessionResponses();
+    } else {
+      next_message_.Clear();
+    }
     StartWrite(&outgoing_);
   }
 
@@ -205,6 +278,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Abandon() {
     cancelled_ = true;
     *gone_ = true;
+    for (const Outgoing& unsent : queue_) --(unsent.is_refusal() ? refusals_ : inflight_);
     queue_.clear();
     unsent_bytes_ = 0;
     // A read under way ends by itself and tells so; a paused one is over now.
@@ -225,20 +299,21 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   }
 
   grpc::CallbackServerContext* const context_;
-  Api* const api_;
-  node::Replica* const replica_;
-  Clock* const clock_;
+  const ServiceHost host_;
   Flusher* const flusher_;
+  MemoryCharge stream_;
   CallContext call_;
   std::shared_ptr<SessionStream> self_;
 
   grpc::ByteBuffer incoming_;
-  v1::SessionRequests requests_;
+  v1::SessionRequest request_;
   grpc::ByteBuffer outgoing_;
   v1::SessionResponses next_message_;
 
   std::mutex mutex_;
-  std::deque<std::pair<v1::SessionResponse, size_t>> queue_;
+  std::deque<Outgoing> queue_;
+  std::vector<MemoryCharge> sending_;  // of results in the message being written
+  size_t refusals_ = 0;                // in the queue
   size_t unsent_bytes_ = 0;
   size_t inflight_ = 0;
   LeaderHint told_leader_;
@@ -271,9 +346,8 @@ Flusher::~Flusher() {
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ServeSession(
-    grpc::CallbackServerContext* context, Api* api, node::Replica* replica, Clock* clock,
-    Flusher* flusher) {
-  auto stream = std::make_shared<SessionStream>(context, api, replica, clock, flusher);
+    grpc::CallbackServerContext* context, const ServiceHost& host, Flusher* flusher) {
+  auto stream = std::make_shared<SessionStream>(context, host, flusher);
   stream->Start();
   return stream.get();
 }

@@ -8,10 +8,8 @@
 #include <memory>
 #include <thread>
 
-#include "base/clock.h"
 #include "base/mailbox.h"
-#include "node/replica.h"
-#include "server/api.h"
+#include "server/module_host.h"
 
 namespace cairn::server {
 
@@ -40,10 +38,8 @@ class Flusher {
   std::thread thread_;
 };
 
-// Starts to serve the stream; gRPC owns what is returned until the stream ends. All arguments must
-// outlive the gRPC server.
+// Starts to serve the stream; gRPC owns what is returned until the stream ends.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ServeSession(
-    grpc::CallbackServerContext* context, Api* api, node::Replica* replica, Clock* clock,
-    Flusher* flusher);
+    grpc::CallbackServerContext* context, const ServiceHost& host, Flusher* flusher);
 
 }  // namespace cairn::server

@@ -54,12 +54,35 @@ class RowSink {
   virtual Status OnColumns(const std::vector<Column>& columns) = 0;
   // Not OK ends the query with that status.
   virtual Status OnRow(Row row) = 0;
+  // True pauses a QueryRun after the row that was just given.
+  virtual bool Full() { return false; }
 };
 
 struct QueryLimits {
   SteadyTime age_max = std::chrono::seconds(60);  // then ABORTED: an old reader pins the WAL
-  SteadyTime duration_max{0};                     // of one Query, then DEADLINE_EXCEEDED; 0: none
-  std::function<bool()> cancelled;                // polled; true ends with CANCELLED
+  SteadyTime duration_max{0};       // of one Query or Continue, then DEADLINE_EXCEEDED; 0: none
+  std::function<bool()> cancelled;  // polled; true ends with CANCELLED
+  std::function<Status()> check;    // polled; the query ends with what is not OK
+  size_t row_bytes_max = 16 << 20;  // of the values of a row, then RESOURCE_EXHAUSTED
+};
+
+// One query that runs in pieces. Between two pieces it needs no thread, but it keeps its view: no
+// other query of the view may begin before this one has ended or is destroyed. One thread at a
+// time, which need not be the same for each piece.
+class QueryRun {
+ public:
+  virtual ~QueryRun() = default;
+  // Gives rows to `sink` until the end of the result (true), or until the sink is full after a row
+  // (false). An error ends the query.
+  virtual Result<bool> Continue(const QueryLimits& limits, RowSink* sink) = 0;
+};
+
+// A command that is being applied at this moment.
+struct ApplyingCommand {
+  LogIndex index;     // of its entry
+  size_t number = 0;  // in the entry, from 0
+  RequestId id;
+  std::string statement;  // the beginning of its first one
 };
 
 // State of a two-phase transaction.
@@ -86,6 +109,8 @@ class ReadView {
   // One SELECT (or a PRAGMA or EXPLAIN that only reads). Anything that would write is
   // INVALID_ARGUMENT that says to use Execute.
   virtual Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink) = 0;
+  // The same in pieces. The statement and the view must outlive the run.
+  virtual std::unique_ptr<QueryRun> BeginQuery(const Statement& statement) = 0;
   // Sequence of a table, of the whole database for ""; 0 for an unknown table.
   virtual Result<int64_t> Version(const std::string& table) = 0;
   virtual Result<TxInfo> Transaction(const std::string& tx_id) = 0;
@@ -150,6 +175,9 @@ class StateMachine {
   virtual Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                        LogIndex config_index,
                        const std::function<void(EntryResults)>& on_results) = 0;
+
+  // What Apply is at, if it is at a command. Thread-safe.
+  virtual std::optional<ApplyingCommand> Applying() const { return std::nullopt; }
 
   // Checks what no state could make valid (syntax that cannot parse, a second statement, refused
   // kinds, limits): INVALID_ARGUMENT or PERMISSION_DENIED. Never touches the writer. Thread-safe.

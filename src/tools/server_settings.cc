@@ -17,6 +17,8 @@ namespace {
 constexpr uint64_t kTickMs = 10;
 constexpr uint64_t kDayMs = 24 * 3600 * 1000;
 constexpr size_t kConfigBytesMax = 1 << 20;
+// A request of some MiB then still has room.
+constexpr uint64_t kMemoryBytesMin = 64 << 20;
 
 Result<uint64_t> ParseNumber(std::string_view text, uint64_t min, uint64_t max) {
   uint64_t number = 0;
@@ -70,6 +72,16 @@ auto SetText(Field field) {
     options->server.*field = value;
     return OkStatus();
   };
+}
+
+Status SetMemory(const std::string& value, ServeOptions* options) {
+  ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(value));
+  if (bytes < kMemoryBytesMin) {
+    return InvalidArgument(value + " is less than " + std::to_string(kMemoryBytesMin >> 20) +
+                           " MiB, which a node needs");
+  }
+  options->server.memory_bytes_max = bytes;
+  return OkStatus();
 }
 
 Status SetPeers(const std::string& value, ServeOptions* options) {
@@ -189,6 +201,9 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetNumber(&ServerOptions::leader_wait, 0, kDayMs)},
       {"log-bytes-max", "BYTES", "64MiB", "compaction keeps the Raft log near this size",
        SetBytes(&ServerOptions::log_bytes_max)},
+      {"memory-bytes-max", "BYTES", "512MiB",
+       "memory for requests, results and queries, beside SQLite's caches; past it they are refused",
+       SetMemory},
       {"free-bytes-min", "BYTES", "64MiB", "refuse writes while the disk has less free than this",
        SetBytes(&ServerOptions::free_bytes_min)},
       {"digest-interval-ms", "MS", "600000",

@@ -38,6 +38,15 @@ uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
   return z ^ (z >> 31);
 }
 
+// Of results that wait for their transaction to be committed.
+constexpr size_t kResultsHeldBytesMax = 32 << 20;
+
+size_t HeapBytes(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return text->size();
+  if (const auto* blob = std::get_if<Blob>(&value)) return blob->bytes.size();
+  return 0;
+}
+
 }  // namespace
 
 // ---- Batches ------------------------------------------------------------------------------------
@@ -69,6 +78,7 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
     }
     std::vector<EntryResults> results;
     Status status = ApplyBatch(batch, after, &results);
+    if (progress_ != nullptr) progress_->End();
     if (!status.ok()) {
       // What is kept in memory may no longer be what stands in the file: FTS5, when a statement
       // within one of its own fails on the disk, keeps counts of the transaction that was undone,
@@ -131,6 +141,7 @@ Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& 
   AppliedState after = last;
   for (;;) {
     results->clear();
+    results_held_bytes_ = 0;
     lease_ms_ = applied_.lease_ms;
     level_ = applied_.level;
     results_hash_ = applied_.results_hash;
@@ -158,14 +169,36 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
     of_entry.results.resize(count);
     for (size_t i = 0; i < count; ++i) {
       const Place place{CommandNumber(each.entry.index, i), &each.batch.header, lease_ms_};
+      if (progress_ != nullptr) progress_->Begin(each.entry.index, i, each.batch.commands[i]);
       RETURN_IF_ERROR(ApplyCommand(each.batch.commands[i], place, &of_entry.results[i]));
       if (over_again_) return OkStatus();
+      HoldResult(&of_entry.results[i]);
     }
     results_hash_ = HashResults(results_hash_, of_entry.index, of_entry.results);
     of_entry.results_hash = results_hash_;
     results->push_back(std::move(of_entry));
   }
   return OkStatus();
+}
+
+// Results wait for the commit of their transaction. This bounds what they take meanwhile. It changes
+// only what this node tells the client: the result was recorded before.
+void Applier::HoldResult(CommandResult* result) {
+  size_t bytes = 0;
+  for (const StatementResult& each : result->statements) {
+    for (const Row& row : each.rows) {
+      bytes += sizeof(Row);
+      for (const Value& value : row) bytes += sizeof(Value) + HeapBytes(value);
+    }
+  }
+  results_held_bytes_ += bytes;
+  if (bytes == 0 || results_held_bytes_ <= kResultsHeldBytesMax) return;
+  result->statements.clear();
+  result->status =
+      ResourceExhausted(
+          "applied, but its rows are left out: the results of what was applied with it are too "
+          "large; ask for fewer rows at a time")
+          .With(Outcome::kApplied);
 }
 
 Status Applier::CommitBatch(const AppliedState& after) {

@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "raft/types.h"
 #include "state_machine/command.h"
+#include "state_machine/sqlite/apply_progress.h"
 #include "state_machine/sqlite/engine.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/sessions.h"
@@ -39,6 +40,9 @@ class Applier {
                                                size_t cache_bytes,
                                                const raft::Configuration& founding,
                                                uint64_t level_max);
+
+  // Told of each command as it is applied. Must outlive this.
+  void set_progress(ApplyProgress* progress) { progress_ = progress; }
 
   // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
   // one left nothing; but this Applier is broken: all later calls fail the same way, and the database
@@ -78,6 +82,7 @@ class Applier {
   Result<Entry> DecodeEntry(const raft::Entry& entry) const;
   Status ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
                     std::vector<EntryResults>* results);
+  void HoldResult(CommandResult* result);
   Status ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results);
   Status CommitBatch(const AppliedState& after);
   Status WriteOwnTables(const AppliedState& after);
@@ -126,7 +131,9 @@ class Applier {
   // batch is applied again, they are left out.
   std::map<uint64_t, Status> left_out_;
   bool with_savepoints_ = false;  // each command of the batch has one
-  bool over_again_ = false;       // the batch must be undone, and applied once more
+  ApplyProgress* progress_ = nullptr;
+  size_t results_held_bytes_ = 0;  // of the SQLite transaction under way
+  bool over_again_ = false;        // the batch must be undone, and applied once more
 };
 
 }  // namespace cairn::state_machine

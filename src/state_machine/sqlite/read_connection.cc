@@ -197,18 +197,20 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   return status;
 }
 
-Result<Row> ReadConnection::TakeRow(PreparedRead* read) {
+Result<Row> ReadConnection::TakeRow(PreparedRead* read, size_t bytes_max) {
   sqlite3_stmt* const stmt = read->stmt.get();
   const int columns = sqlite3_data_count(stmt);
   Row row;
   row.reserve(static_cast<size_t>(columns));
-  int64_t bytes = 0;
+  size_t bytes = 0;
   for (int i = 0; i < columns; ++i) {
     const int type = sqlite3_column_type(stmt, i);
-    if (type == SQLITE_TEXT || type == SQLITE_BLOB) bytes += sqlite3_column_bytes(stmt, i);
-    if (bytes > kRowBytesMax) {
-      return ResourceExhausted("a row of the result has more than " + std::to_string(kRowBytesMax) +
-                               " bytes");
+    if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
+      bytes += static_cast<size_t>(sqlite3_column_bytes(stmt, i));
+    }
+    if (bytes > bytes_max) {
+      return ResourceExhausted("a row of the result has more than " + std::to_string(bytes_max) +
+                               " bytes: select parts of it");
     }
     row.push_back(ColumnValue(stmt, i));
   }
@@ -251,6 +253,7 @@ Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started
     return DeadlineExceeded("the query did not end in time");
   }
   if (limits.cancelled && limits.cancelled()) return Cancelled("the query was cancelled");
+  if (limits.check) return limits.check();
   return OkStatus();
 }
 

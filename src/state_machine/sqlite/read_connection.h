@@ -77,7 +77,7 @@ class ReadConnection {
   Status Step(PreparedRead* read, bool internal, const QueryLimits& limits, SteadyTime started,
               bool* has_row);
   // The current row, if it is not too large.
-  Result<Row> TakeRow(PreparedRead* read);
+  Result<Row> TakeRow(PreparedRead* read, size_t bytes_max);
   // Columns as of the last step (which may have recompiled the statement after a change of schema).
   ColumnsPtr Columns(PreparedRead* read);
   // OK as long as the view may go on.

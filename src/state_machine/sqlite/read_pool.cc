@@ -69,41 +69,86 @@ Status ReadTransaction::QueryInternal(const Statement& statement, RowSink* sink)
   return Run(statement, QueryLimits{}, /*internal=*/true, sink);
 }
 
+std::unique_ptr<QueryRun> ReadTransaction::BeginQuery(const Statement& statement) {
+  return std::unique_ptr<QueryRun>(new ReadRun(this, statement, /*internal=*/false));
+}
+
 Status ReadTransaction::Run(const Statement& statement, const QueryLimits& limits, bool internal,
                             RowSink* sink) {
-  ReadConnection& c = *connection_;
-  const SteadyTime started = pool_->clock_.SteadyNow();
-  std::unique_lock lock(c.mutex);
-  RETURN_IF_ERROR(c.CheckLimits(limits, started));
-  ASSIGN_OR_RETURN(PreparedRead* const read, c.Prepare(statement.sql, internal));
-
-  Status status = BindParameters(read->stmt.get(), statement);
-  bool first = true;
-  bool has_row = status.ok();
-  while (status.ok() && has_row) {
-    status = c.Step(read, internal, limits, started, &has_row);
-    if (!status.ok()) break;
-    // The sink may wait for a slow client: unlocked, so that a drain need not.
-    const ColumnsPtr columns = first ? c.Columns(read) : nullptr;
-    Result<Row> row = has_row ? c.TakeRow(read) : Result<Row>(Row{});
-    if (!row.ok()) {
-      status = row.status();
-      break;
-    }
-    lock.unlock();
-    if (first) status = sink->OnColumns(*columns);
-    if (status.ok() && has_row) status = sink->OnRow(std::move(row).value());
-    first = false;
-    lock.lock();
-    // Meanwhile the view may have been ended, and the statement be gone with its connection.
-    if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) {
-      return status.ok() ? c.CheckLimits(limits, started) : status;
-    }
-    if (status.ok()) status = c.CheckLimits(limits, started);
+  ReadRun run(this, statement, internal);
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool ended, run.Continue(limits, sink));
+    if (ended) return OkStatus();
   }
-  sqlite3_reset(read->stmt.get());
-  sqlite3_clear_bindings(read->stmt.get());
-  return status;
+}
+
+// ---- ReadRun ------------------------------------------------------------------------------------
+
+ReadRun::~ReadRun() {
+  if (read_ == nullptr) return;
+  ReadConnection& c = *view_->connection_;
+  const std::lock_guard lock(c.mutex);
+  // A view that was ended may have closed its handle, and the statement is gone with it.
+  if (c.end.load(std::memory_order_acquire) == ViewEnd::kNone) End();
+}
+
+Status ReadRun::Begin() {
+  ASSIGN_OR_RETURN(read_, view_->connection_->Prepare(statement_.sql, internal_));
+  Status bound = BindParameters(read_->stmt.get(), statement_);
+  if (!bound.ok()) End();
+  return bound;
+}
+
+void ReadRun::End() {
+  sqlite3_stmt* const stmt = std::exchange(read_, nullptr)->stmt.get();
+  sqlite3_reset(stmt);
+  sqlite3_clear_bindings(stmt);
+}
+
+Result<bool> ReadRun::Continue(const QueryLimits& limits, RowSink* sink) {
+  ReadConnection& c = *view_->connection_;
+  const SteadyTime started = view_->pool_->clock_.SteadyNow();
+  std::unique_lock lock(c.mutex);
+  if (Status over = c.CheckLimits(limits, started); !over.ok()) {
+    // The statement of a view that was ended is gone with its connection.
+    if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
+    if (read_ != nullptr) End();
+    return over;
+  }
+  if (read_ == nullptr) RETURN_IF_ERROR(Begin());
+  for (;;) {
+    Result<bool> ended = Next(&lock, limits, started, sink);
+    if (ended.ok() && !*ended) {
+      if (sink->Full()) return false;
+      continue;
+    }
+    if (read_ != nullptr) End();
+    return ended;
+  }
+}
+
+Result<bool> ReadRun::Next(std::unique_lock<std::mutex>* lock, const QueryLimits& limits,
+                           SteadyTime started, RowSink* sink) {
+  ReadConnection& c = *view_->connection_;
+  bool has_row = false;
+  RETURN_IF_ERROR(c.Step(read_, internal_, limits, started, &has_row));
+  const ColumnsPtr columns = columns_given_ ? nullptr : c.Columns(read_);
+  Row row;
+  if (has_row) {
+    ASSIGN_OR_RETURN(row, c.TakeRow(read_, limits.row_bytes_max));
+  }
+  // The sink may take its time: unlocked, so that a drain need not wait for it.
+  lock->unlock();
+  Status status = OkStatus();
+  if (columns != nullptr) status = sink->OnColumns(*columns);
+  columns_given_ = true;
+  if (status.ok() && has_row) status = sink->OnRow(std::move(row));
+  lock->lock();
+  // Meanwhile the view may have been ended, and the statement be gone with its connection.
+  if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
+  if (status.ok()) status = c.CheckLimits(limits, started);
+  if (!status.ok()) return status;
+  return !has_row;
 }
 
 // ---- ReadPool -----------------------------------------------------------------------------------

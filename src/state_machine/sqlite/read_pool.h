@@ -26,7 +26,7 @@ namespace cairn::state_machine {
 struct ReadPoolOptions {
   const char* vfs = nullptr;  // as in Storage
   std::string path;
-  int readers_max = 8;
+  int readers_max = 16;
   size_t cache_bytes = 1 << 20;       // page cache of each connection
   size_t statements_cached_max = 64;  // of each connection
   // Yields one row with one integer: the applied index that the state read from is at.
@@ -37,6 +37,32 @@ struct ReadPoolOptions {
 
 class ReadConnection;
 enum class ViewEnd : uint8_t;
+class ReadTransaction;
+struct PreparedRead;
+
+// QueryRun on one ReadTransaction, which must outlive it, as must the statement.
+class ReadRun final : public QueryRun {
+ public:
+  ~ReadRun() override;
+  Result<bool> Continue(const QueryLimits& limits, RowSink* sink) override;
+
+ private:
+  friend class ReadTransaction;
+  ReadRun(ReadTransaction* view, const Statement& statement, bool internal)
+      : view_(view), statement_(statement), internal_(internal) {}
+  Status Begin();
+  // One row for `sink`. True: there was none any more.
+  Result<bool> Next(std::unique_lock<std::mutex>* lock, const QueryLimits& limits,
+                    SteadyTime started, RowSink* sink);
+  // Gives the prepared statement back to its connection.
+  void End();
+
+  ReadTransaction* const view_;
+  const Statement& statement_;
+  const bool internal_;
+  bool columns_given_ = false;
+  PreparedRead* read_ = nullptr;  // while it is under way
+};
 
 // One read transaction: everything it answers is of one state. One thread at a time. Destroying it
 // gives the connection back; it must not outlive the pool.
@@ -59,12 +85,15 @@ class ReadTransaction {
   //   UNAVAILABLE         the pool was drained: open another view
   // Any status of the sink ends the query and is returned as it is.
   Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink);
+  // The same in pieces.
+  std::unique_ptr<QueryRun> BeginQuery(const Statement& statement);
 
   // The composition root's own statement: may read _cairn_* tables. Never give it a client's text.
   Status QueryInternal(const Statement& statement, RowSink* sink);
 
  private:
   friend class ReadPool;
+  friend class ReadRun;
   ReadTransaction(class ReadPool* pool, ReadConnection* connection, SteadyTime opened);
   Status Begin(const std::string& applied_sql);
   Status Run(const Statement& statement, const QueryLimits& limits, bool internal, RowSink* sink);
@@ -113,6 +142,7 @@ class ReadPool {
 
  private:
   friend class ReadTransaction;
+  friend class ReadRun;
   Result<ReadConnection*> Take(SteadyTime timeout);
   void GiveBack(ReadConnection* connection);
   void EndViews(SteadyTime age_min, ViewEnd why);

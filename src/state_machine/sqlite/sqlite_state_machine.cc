@@ -57,6 +57,9 @@ class SqliteReadView final : public ReadView {
   Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink) override {
     return read_->Query(statement, limits, sink);
   }
+  std::unique_ptr<QueryRun> BeginQuery(const Statement& statement) override {
+    return read_->BeginQuery(statement);
+  }
   Result<int64_t> Version(const std::string& table) override {
     OneRow row;
     RETURN_IF_ERROR(read_->QueryInternal(
@@ -132,6 +135,7 @@ class SqliteStateMachine final : public StateMachine {
     const std::lock_guard lock(state_mutex_);
     return next_deadline_;
   }
+  std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
   Status CheckProposal(const Command& command) override { return checker_.Check(command); }
 
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
@@ -178,6 +182,7 @@ class SqliteStateMachine final : public StateMachine {
   const std::unique_ptr<FileSystemVfs> vfs_;  // null: SQLite's own
   const Storage storage_;
   ProposalChecker checker_;
+  ApplyProgress progress_;
   std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
   Status trouble_;                    // the apply thread's; what Apply or Checkpoint met
   WalBound wal_bound_{options_.wal_restart_bytes};  // the apply thread's
@@ -244,6 +249,7 @@ Status SqliteStateMachine::StoreWalAgain() {
 Status SqliteStateMachine::OpenWriter() {
   ASSIGN_OR_RETURN(applier_, Applier::Open(storage_, options_.path, options_.cache_bytes, founding_,
                                            options_.level_max));
+  applier_->set_progress(&progress_);
   trouble_ = OkStatus();
   Publish();
   return OkStatus();

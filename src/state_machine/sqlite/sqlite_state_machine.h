@@ -17,7 +17,7 @@ namespace cairn::state_machine {
 struct SqliteOptions {
   std::string path;                // the SQLite file
   std::string snapshot_directory;  // for outgoing and incoming copies; same file system
-  int readers_max = 8;
+  int readers_max = 16;
   size_t cache_bytes = 8 << 20;  // page cache of the writer; readers get an eighth each
   // The WAL: above the first new views give way so that it can begin anew, above the second who
   // reads is ended (wal_bound.h).

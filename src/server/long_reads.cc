@@ -1,0 +1,234 @@
+#include "server/long_reads.h"
+
+#include <utility>
+
+namespace cairn::server {
+namespace {
+
+// How exactly deadlines of queries are kept that no thread runs.
+constexpr SteadyTime kSweep = std::chrono::milliseconds(20);
+// How long a query waits for a connection to read with.
+constexpr SteadyTime kLongViewWait = std::chrono::seconds(5);
+
+Status NodeStops() { return Unavailable("the node is shutting down"); }
+
+}  // namespace
+
+LongReads::LongReads(node::Replica* replica, rpc::TimerQueue* timers, Options options)
+    : replica_(replica), timers_(timers), options_(options) {
+  for (size_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+LongReads::~LongReads() { Stop(); }
+
+void LongReads::Submit(std::shared_ptr<QueryTask> task) {
+  Status refused;
+  bool sweep = false;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = connections_.find(task->connection());
+    const size_t own = found == connections_.end() ? 0 : found->second.tasks;
+    if (stopped_) {
+      refused = NodeStops();
+    } else if (tasks_ >= options_.tasks_max) {
+      refused = ResourceExhausted("too many long queries are waiting on this node");
+    } else if (own >= options_.tasks_per_connection_max) {
+      refused = ResourceExhausted("too many long queries of this connection are waiting");
+    } else {
+      ++tasks_;
+      ++queued_;
+      Connection& connection = connections_[task->connection()];
+      ++connection.tasks;
+      connection.fresh.push_back(std::make_shared<Entry>(Entry{task}));
+      idle_.insert(connection.fresh.back());
+      sweep = SweepLater();
+    }
+  }
+  if (!refused.ok()) return task->End(refused);
+  work_.notify_one();
+  if (sweep) timers_->RunAfter(kSweep, [this] { Sweep(); });
+}
+
+void LongReads::Stop() {
+  std::set<EntryPtr> idle;
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    idle.swap(idle_);
+    for (const EntryPtr& entry : idle) Forget(entry);
+    work_.notify_all();
+  }
+  for (const EntryPtr& entry : idle) entry->task->End(NodeStops());
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+void LongReads::Work() {
+  for (;;) {
+    EntryPtr entry;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [&] { return stopped_ || (entry = Next()) != nullptr; });
+      if (entry == nullptr) return;
+    }
+    RunEntry(entry);
+  }
+}
+
+LongReads::EntryPtr LongReads::Next() {
+  const size_t n = connections_.size();
+  auto it = connections_.upper_bound(last_served_);
+  for (size_t i = 0; i < n; ++i, ++it) {
+    if (it == connections_.end()) it = connections_.begin();
+    EntryPtr entry = NextOf(&it->second);
+    if (entry == nullptr) continue;
+    last_served_ = it->first;
+    idle_.erase(entry);
+    --queued_;
+    entry->state = State::kRunning;
+    ++it->second.running;
+    return entry;
+  }
+  return nullptr;
+}
+
+LongReads::EntryPtr LongReads::NextOf(Connection* connection) {
+  if (connection->running >= options_.threads_per_connection) return nullptr;
+  EntryPtr entry;
+  const bool view_free =
+      views_ < options_.views && connection->views < options_.views_per_connection;
+  if (!connection->fresh.empty() && view_free) {
+    entry = std::move(connection->fresh.front());
+    connection->fresh.pop_front();
+    entry->has_view = true;
+    ++views_;
+    ++connection->views;
+  } else if (!connection->resumed.empty()) {
+    entry = std::move(connection->resumed.front());
+    connection->resumed.pop_front();
+  }
+  return entry;
+}
+
+void LongReads::RunEntry(const EntryPtr& entry) {
+  QueryTask& task = *entry->task;
+  QueryTask::Piece piece = QueryTask::Piece::kEnded;
+  Status status = task.Check();
+  if (status.ok() && !task.has_view()) {
+    Result<std::unique_ptr<state_machine::ReadView>> view =
+        replica_->state().OpenReadView(kLongViewWait);
+    status = view.ok() ? task.TakeView(*std::move(view)) : view.status();
+  }
+  if (status.ok()) {
+    piece = task.RunPiece(queued_);
+  } else {
+    task.End(status);
+  }
+  if (piece == QueryTask::Piece::kWaits) return Pause(entry);
+  bool stopped = false;
+  {
+    std::lock_guard lock(mutex_);
+    --connections_[task.connection()].running;
+    stopped = stopped_ && piece == QueryTask::Piece::kYields;
+    if (piece == QueryTask::Piece::kEnded || stopped) {
+      Forget(entry);
+    } else {
+      Requeue(entry);
+    }
+  }
+  work_.notify_all();
+  if (stopped) task.End(NodeStops());
+}
+
+// Room may come at once, on another thread, while this one is still at it.
+void LongReads::Pause(const EntryPtr& entry) {
+  {
+    std::lock_guard lock(mutex_);
+    entry->state = State::kPausing;
+    entry->resumed = false;
+  }
+  entry->task->AwaitRoom([this, entry] { Resume(entry); });
+  bool stopped = false;
+  bool sweep = false;
+  {
+    std::lock_guard lock(mutex_);
+    --connections_[entry->task->connection()].running;
+    stopped = stopped_;
+    if (stopped) {
+      Forget(entry);
+    } else if (entry->resumed) {
+      Requeue(entry);
+    } else {
+      entry->state = State::kPaused;
+      idle_.insert(entry);
+      sweep = SweepLater();
+    }
+  }
+  work_.notify_all();
+  if (stopped) entry->task->End(NodeStops());
+  if (sweep) timers_->RunAfter(kSweep, [this] { Sweep(); });
+}
+
+void LongReads::Resume(const EntryPtr& entry) {
+  {
+    std::lock_guard lock(mutex_);
+    if (entry->state == State::kPausing) entry->resumed = true;
+    if (entry->state != State::kPaused) return;
+    Requeue(entry);
+  }
+  work_.notify_one();
+}
+
+void LongReads::Requeue(const EntryPtr& entry) {
+  entry->state = State::kQueued;
+  ++queued_;
+  connections_[entry->task->connection()].resumed.push_back(entry);
+  idle_.insert(entry);
+}
+
+void LongReads::Forget(const EntryPtr& entry) {
+  const auto found = connections_.find(entry->task->connection());
+  Connection& connection = found->second;
+  if (entry->state == State::kQueued) {
+    --queued_;
+    std::erase(entry->has_view ? connection.resumed : connection.fresh, entry);
+  }
+  if (entry->has_view) {
+    --views_;
+    --connection.views;
+  }
+  entry->state = State::kEnded;
+  --tasks_;
+  if (--connection.tasks == 0) connections_.erase(found);
+}
+
+bool LongReads::SweepLater() {
+  return !stopped_ && !idle_.empty() && !std::exchange(sweeping_, true);
+}
+
+// Ends what is over while no thread runs it: its time, or its client.
+void LongReads::Sweep() {
+  std::vector<std::pair<EntryPtr, Status>> over;
+  bool again = false;
+  {
+    std::lock_guard lock(mutex_);
+    sweeping_ = false;
+    for (auto it = idle_.begin(); it != idle_.end();) {
+      Status why = (*it)->task->Check();
+      if (why.ok()) {
+        ++it;
+        continue;
+      }
+      Forget(*it);
+      over.emplace_back(*it, std::move(why));
+      it = idle_.erase(it);
+    }
+    again = SweepLater();
+  }
+  for (const auto& [entry, why] : over) entry->task->End(why);
+  if (!over.empty()) work_.notify_all();
+  if (again) timers_->RunAfter(kSweep, [this] { Sweep(); });
+}
+
+}  // namespace cairn::server

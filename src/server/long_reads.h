@@ -1,0 +1,96 @@
+// LongReads: the threads and views of queries that take long.
+//
+// A few threads run the queries in pieces. A query that waits for its client keeps its view, but no
+// thread. Connections take turns, and none may hold more than its part of the threads and views,
+// so that one client's queries do not stop those of the others.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "node/replica.h"
+#include "rpc/timer_queue.h"
+#include "server/query_task.h"
+
+namespace cairn::server {
+
+// Thread-safe.
+class LongReads {
+ public:
+  struct Options {
+    size_t threads = 4;
+    size_t threads_per_connection = 3;
+    size_t views = 12;  // an old view keeps SQLite's write-ahead log from beginning anew
+    size_t views_per_connection = 6;
+    // Not ended; past either RESOURCE_EXHAUSTED.
+    size_t tasks_max = 256;
+    size_t tasks_per_connection_max = 128;
+  };
+
+  // The replica must outlive the pool. `timers` must be stopped before the pool is destroyed.
+  LongReads(node::Replica* replica, rpc::TimerQueue* timers, Options options);
+  ~LongReads();
+  LongReads(const LongReads&) = delete;
+  LongReads& operator=(const LongReads&) = delete;
+
+  void Submit(std::shared_ptr<QueryTask> task);
+  // Ends all queries and the threads. May be called twice.
+  void Stop();
+  // True since Stop: queries that are under way should end.
+  const std::atomic<bool>& stopping() const { return stopped_; }
+
+ private:
+  enum class State : uint8_t { kQueued, kRunning, kPausing, kPaused, kEnded };
+  struct Entry {
+    std::shared_ptr<QueryTask> task;
+    State state = State::kQueued;
+    bool has_view = false;
+    bool resumed = false;  // while it was about to pause
+  };
+  using EntryPtr = std::shared_ptr<Entry>;
+  struct Connection {
+    std::deque<EntryPtr> fresh;    // without a view
+    std::deque<EntryPtr> resumed;  // with one
+    size_t tasks = 0;
+    size_t views = 0;
+    size_t running = 0;
+  };
+
+  void Work();
+  void RunEntry(const EntryPtr& entry);
+  void Pause(const EntryPtr& entry);
+  void Resume(const EntryPtr& entry);
+  void Sweep();
+  // These need the lock.
+  EntryPtr NextOf(Connection* connection);
+  EntryPtr Next();
+  void Requeue(const EntryPtr& entry);
+  void Forget(const EntryPtr& entry);
+  bool SweepLater();
+
+  node::Replica* const replica_;
+  rpc::TimerQueue* const timers_;
+  const Options options_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::map<uint64_t, Connection> connections_;  // that have tasks
+  uint64_t last_served_ = 0;
+  std::set<EntryPtr> idle_;  // queued or paused
+  size_t tasks_ = 0;
+  size_t views_ = 0;
+  bool sweeping_ = false;             // a timer is set
+  std::atomic<size_t> queued_{0};     // that wait for a thread
+  std::atomic<bool> stopped_{false};  // set with the lock held
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace cairn::server

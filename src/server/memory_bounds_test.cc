@@ -1,0 +1,145 @@
+// What comes in by the doors of a node takes no more memory than the node has for it.
+#include <gtest/gtest.h>
+
+#include <future>
+#include <memory>
+#include <string>
+
+#include "cairn/v1/database.grpc.pb.h"
+#include "rpc/proto_convert.h"
+#include "rpc/session_channel.h"
+#include "server/service_harness_test_util.h"
+
+namespace cairn::server {
+namespace {
+
+class MemoryBoundsTest : public ::testing::Test {
+ protected:
+  MemoryBoundsTest() {
+    rpc::SessionChannel::Options options;
+    options.endpoint = harness_.address();
+    channel_ = rpc::SessionChannel::Open(options, &timers_, &SystemClock());
+  }
+  ~MemoryBoundsTest() override {
+    channel_->Close();
+    channel_->AwaitEnd();
+    replica_.Shutdown(SteadyTime(0));
+    harness_.Stop();
+  }
+
+  static v1::ExecuteRequest WriteOf(size_t bytes) {
+    v1::ExecuteRequest request;
+    request.add_statements()->set_sql("INSERT");
+    request.mutable_statements(0)->add_positional()->set_blob(std::string(bytes, 'x'));
+    return request;
+  }
+  std::future<v1::SessionResponse> Ask(v1::SessionRequest request) {
+    auto answer = std::make_shared<std::promise<v1::SessionResponse>>();
+    channel_->Send(std::move(request), SystemClock().SteadyNow() + kPatience,
+                   [answer](const Status& status, v1::SessionResponse* response) {
+                     EXPECT_TRUE(status.ok()) << status;
+                     answer->set_value(status.ok() ? *response : v1::SessionResponse());
+                   });
+    return answer->get_future();
+  }
+  // All that was charged is given back once gRPC is done with the answers.
+  void ExpectNothingHeld() {
+    const SteadyTime by = SystemClock().SteadyNow() + kPatience;
+    const ServerMemory& memory = harness_.memory();
+    while (memory.requests->bytes() + memory.results->bytes() + memory.queries->bytes() != 0 &&
+           SystemClock().SteadyNow() < by) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(memory.requests->bytes(), 0U);
+    EXPECT_EQ(memory.results->bytes(), 0U);
+    EXPECT_EQ(memory.queries->bytes(), 0U);
+  }
+
+  FakeReplica replica_{&SystemClock()};
+  ServiceHarness harness_{&replica_, std::chrono::seconds(60), 2 << 20};
+  rpc::TimerQueue timers_{&SystemClock()};
+  std::shared_ptr<rpc::SessionChannel> channel_;
+};
+
+TEST_F(MemoryBoundsTest, AUnaryRequestThatFindsNoMemoryIsNotApplied) {
+  const auto answer =
+      harness_.Call("/cairn.v1.Database/Execute", WriteOf(1 << 20).SerializeAsString());
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_NE(answer.status.error_message().find("memory-bytes-max"), std::string::npos);
+  EXPECT_TRUE(replica_.fake_state().commands().empty());
+  EXPECT_TRUE(harness_.Call("/cairn.v1.Database/Execute", WriteOf(1 << 10).SerializeAsString())
+                  .status.ok());
+  ExpectNothingHeld();
+}
+
+TEST_F(MemoryBoundsTest, OfASessionsRequestsThoseAreRefusedThatFindNoMemory) {
+  v1::SessionRequest small;
+  *small.mutable_execute() = WriteOf(10);
+  v1::SessionRequest large;
+  *large.mutable_execute() = WriteOf(512 << 10);
+  auto first = Ask(small);
+  auto second = Ask(large);
+  auto third = Ask(small);
+  EXPECT_TRUE(first.get().has_execute());
+  const v1::SessionResponse refused = second.get();
+  EXPECT_EQ(refused.error().code(), static_cast<int>(StatusCode::kResourceExhausted));
+  EXPECT_EQ(refused.error().detail().outcome(), v1::OUTCOME_NOT_APPLIED);
+  EXPECT_TRUE(third.get().has_execute());
+  ExpectNothingHeld();
+}
+
+TEST_F(MemoryBoundsTest, AResultThatFindsNoMemoryIsLeftOut) {
+  v1::SessionRequest query;
+  query.mutable_query()->mutable_statement()->set_sql("20000");
+  const v1::SessionResponse large = Ask(query).get();
+  EXPECT_EQ(large.error().code(), static_cast<int>(StatusCode::kResourceExhausted));
+  query.mutable_query()->mutable_statement()->set_sql("100");
+  EXPECT_EQ(Ask(query).get().query().rows_size(), 100);
+  ExpectNothingHeld();
+}
+
+TEST_F(MemoryBoundsTest, RequestsUnderWayHoldTheirMemoryUntilTheyAreAnswered) {
+  replica_.HoldBarriers(true);
+  v1::SessionRequest query;
+  query.mutable_query()->mutable_statement()->set_sql("1");
+  query.mutable_query()->mutable_statement()->add_positional()->set_text(std::string(30'000, 'x'));
+  std::vector<std::future<v1::SessionResponse>> answers;
+  for (int i = 0; i < 50; ++i) answers.push_back(Ask(query));
+  // The last answer is a refusal, so all have been looked at: the share has 768 KiB.
+  answers.back().wait();
+  replica_.HoldBarriers(false);
+  int refused = 0;
+  for (auto& answer : answers) {
+    const v1::SessionResponse response = answer.get();
+    if (response.has_error()) ++refused;
+  }
+  EXPECT_GT(refused, 30);
+  EXPECT_LT(refused, 50);
+  ExpectNothingHeld();
+}
+
+TEST_F(MemoryBoundsTest, MoreOpenStreamsThanThereIsMemoryForAreRefused) {
+  std::vector<std::shared_ptr<rpc::SessionChannel>> channels;
+  rpc::SessionChannel::Options options;
+  options.endpoint = harness_.address();
+  std::promise<void> refused;
+  std::atomic<int> broken{0};
+  options.on_broken = [&](const Status&) {
+    if (++broken == 1) refused.set_value();
+  };
+  // 128 KiB for streams of 16 KiB; one is open already.
+  for (int i = 0; i < 8; ++i) {
+    channels.push_back(rpc::SessionChannel::Open(options, &timers_, &SystemClock()));
+  }
+  EXPECT_EQ(refused.get_future().wait_for(kPatience), std::future_status::ready);
+  for (auto& channel : channels) {
+    channel->Close();
+    channel->AwaitEnd();
+  }
+  v1::SessionRequest query;
+  query.mutable_query()->mutable_statement()->set_sql("1");
+  EXPECT_TRUE(Ask(query).get().has_query());
+}
+
+}  // namespace
+}  // namespace cairn::server

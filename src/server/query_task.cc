@@ -1,0 +1,149 @@
+#include "server/query_task.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "base/thread_memory.h"
+#include "server/limits.h"
+
+namespace cairn::server {
+namespace {
+
+// The clock is read once for so many rows.
+constexpr uint32_t kRowsBetweenLooks = 64;
+// What a query may hold without being counted: its part of the page cache, its program.
+constexpr int64_t kHeapFreeBytes = 2 << 20;
+// A charge grows in steps.
+constexpr int64_t kHeapStepBytes = 1 << 20;
+
+}  // namespace
+
+QueryTask::QueryTask(Clock* clock, QueryRequest request, uint64_t connection, Limits limits,
+                     std::shared_ptr<QueryConsumer> consumer)
+    : clock_(clock),
+      request_(std::move(request)),
+      connection_(connection),
+      limits_(std::move(limits)),
+      consumer_(std::move(consumer)),
+      age_by_(SteadyTime::max().count()),
+      memory_(limits_.memory) {}
+
+Status QueryTask::Check() const {
+  if (limits_.stopping != nullptr && *limits_.stopping) {
+    return Unavailable("the node is shutting down");
+  }
+  if (limits_.gone != nullptr && *limits_.gone) return Cancelled("the client has gone");
+  const SteadyTime now = clock_->SteadyNow();
+  if (now >= limits_.deadline) return DeadlineExceeded("the query took longer than its time");
+  if (now.count() >= age_by_) {
+    return Aborted(
+        "the query took longer than " +
+        std::to_string(std::chrono::ceil<std::chrono::seconds>(limits_.age_max).count()) +
+        " seconds");
+  }
+  return OkStatus();
+}
+
+// A thread's count is enough: only this query runs on it, and what it allocates is freed by the
+// thread that runs it next or last.
+Status QueryTask::CheckMemory() {
+  if (limits_.memory == nullptr) return OkStatus();
+  const int64_t held = heap_bytes_ + ThreadHeapBytes() - heap_at_begin_;
+  if (held <= kHeapFreeBytes || held <= static_cast<int64_t>(memory_.bytes())) return OkStatus();
+  const auto wanted = static_cast<size_t>(held + kHeapStepBytes);
+  if (wanted <= limits_.memory->bytes_max() / 2 && memory_.TryResize(wanted)) return OkStatus();
+  return ResourceExhausted("the query needs " + std::to_string(held) +
+                           " bytes of memory, which this node does not have for queries now: ask "
+                           "for less at a time");
+}
+
+Result<bool> QueryTask::Run(state_machine::QueryRun* run,
+                            const state_machine::QueryLimits& limits) {
+  heap_at_begin_ = ThreadHeapBytes();
+  Result<bool> ended = run->Continue(limits, this);
+  heap_bytes_ += ThreadHeapBytes() - heap_at_begin_;
+  return ended;
+}
+
+state_machine::QueryLimits QueryTask::MakeLimits() {
+  state_machine::QueryLimits limits;
+  limits.age_max = limits_.age_max;
+  limits.row_bytes_max = kResultBytesMax;
+  limits.check = [this] {
+    RETURN_IF_ERROR(CheckMemory());
+    return Check();
+  };
+  return limits;
+}
+
+bool QueryTask::RunShort(state_machine::ReadView* view) {
+  if (Status over = Check(); !over.ok()) {
+    End(over);
+    return true;
+  }
+  applied_ = view->applied();
+  consumer_->Begin(applied_, /*provisional=*/true);
+  const SteadyTime slice_by = clock_->SteadyNow() + limits_.slice;
+  bool slice_over = false;
+  state_machine::QueryLimits limits = MakeLimits();
+  limits.check = [&] {
+    RETURN_IF_ERROR(CheckMemory());
+    if (clock_->SteadyNow() < slice_by) return Check();
+    slice_over = true;
+    return Cancelled("the slice is over");
+  };
+  std::unique_ptr<state_machine::QueryRun> run = view->BeginQuery(request_.statement);
+  const Result<bool> ended = Run(run.get(), limits);
+  run.reset();
+  if (ended.ok() ? !*ended : slice_over) {
+    memory_.TryResize(0);
+    heap_bytes_ = 0;
+    return false;
+  }
+  End(ended.status());
+  return true;
+}
+
+Status QueryTask::TakeView(std::unique_ptr<state_machine::ReadView> view) {
+  if (view->applied() < applied_) {
+    return Unavailable("this node had to go back to an earlier state; try again");
+  }
+  view_ = std::move(view);
+  age_by_ = (clock_->SteadyNow() + limits_.age_max).count();
+  consumer_->Begin(view_->applied(), /*provisional=*/false);
+  run_ = view_->BeginQuery(request_.statement);
+  return OkStatus();
+}
+
+QueryTask::Piece QueryTask::RunPiece(const std::atomic<size_t>& others) {
+  if (Status over = Check(); !over.ok()) {
+    End(over);
+    return Piece::kEnded;
+  }
+  if (consumer_->Full()) return Piece::kWaits;
+  others_ = &others;
+  piece_by_ = clock_->SteadyNow() + limits_.piece;
+  yields_ = false;
+  const Result<bool> ended = Run(run_.get(), MakeLimits());
+  others_ = nullptr;
+  if (ended.ok() && !*ended) return yields_ ? Piece::kYields : Piece::kWaits;
+  End(ended.status());
+  return Piece::kEnded;
+}
+
+bool QueryTask::Full() {
+  if (consumer_->Full()) return true;
+  if (others_ == nullptr || ++rows_ % kRowsBetweenLooks != 0) return false;
+  yields_ = *others_ > 0 && clock_->SteadyNow() >= piece_by_;
+  return yields_;
+}
+
+void QueryTask::End(const Status& status) {
+  run_.reset();
+  view_.reset();
+  memory_.TryResize(0);
+  consumer_->End(status);
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,145 @@
+"""A node's memory stays within its budget, whatever comes in by whichever door and is not taken."""
+import time
+
+import harness
+import raw_grpc
+from harness import CairnTest, wait_until
+from raw_grpc import field, message, unary
+
+DATABASE = "/cairn.v1.Database/"
+BUDGET_MB = 128
+# What is not in the budget: the program, SQLite's caches, the log's buffers, what the allocator has
+# not given back, and what gRPC reads before it looks at its own bound.
+ALLOWANCE_MB = 96
+
+
+def statement(sql, values=b""):
+    return field(1, sql) + values
+
+
+def execute(sql, values=b""):
+    return field(1, statement(sql, values))
+
+
+def session_request(number, kind, body):
+    return field(1, field(1, number) + field(kind, body))
+
+
+class Memory(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.node = self.new_cluster(1, flags=["--memory-bytes-max", f"{BUDGET_MB}MiB"])[0]
+        self.node.sql("CREATE TABLE t (a)")
+        self.node.sql("INSERT INTO t VALUES (1)")
+        self.calls = []
+
+    def tearDown(self):
+        for call in self.calls:
+            call.drop()
+        super().tearDown()
+
+    def open(self, method):
+        call = raw_grpc.Call(self.node.port, DATABASE + method)
+        self.calls.append(call)
+        return call
+
+    def session(self):
+        call = self.open("Session")
+        while not call.answer:
+            call.read_frame()
+        return call
+
+    def assert_within_budget(self):
+        self.assertTrue(self.node.up)
+        self.assertLess(self.node.memory_mb_max(), BUDGET_MB + ALLOWANCE_MB)
+
+    def assert_serves(self):
+        self.node.sql("INSERT INTO t VALUES (2)")
+        self.assertTrue(self.node.up)
+
+    def test_a_message_of_empty_requests(self):
+        call = self.session()
+        call.send(message(b"\x0a\x00" * (8 << 20)))
+        self.assertEqual(call.finish(), raw_grpc.RESOURCE_EXHAUSTED, call.text)
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_a_request_of_eight_million_values(self):
+        call = unary(self.node.port, DATABASE + "Execute",
+                     execute("INSERT INTO t VALUES (?)", b"\x12\x00" * 8_000_000))
+        self.assertEqual(call.status, raw_grpc.RESOURCE_EXHAUSTED, call.text)
+        call = unary(self.node.port, DATABASE + "Query",
+                     execute("SELECT ?", b"\x12\x00" * 8_000_000))
+        self.assertEqual(call.status, raw_grpc.RESOURCE_EXHAUSTED, call.text)
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_results_of_writes_that_nobody_takes(self):
+        write = execute("UPDATE t SET a = a RETURNING zeroblob(1000000)")
+        calls = [self.session() for _ in range(2)]
+        before = int(self.node.status()["applied"])
+        for call in calls:
+            # No more than what may be sent without reading.
+            call.send(message(b"".join(session_request(i, 3, write) for i in range(1, 800))))
+        wait_until(lambda: int(self.node.status()["applied"]) > before, "the writes are applied")
+        self.settle()
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_results_of_reads_that_nobody_takes(self):
+        read = field(1, statement("SELECT zeroblob(3900000)"))
+        for _ in range(4):
+            self.session().send(message(b"".join(session_request(i, 4, read)
+                                                 for i in range(1, 800))))
+        self.settle()
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_streams_that_nobody_reads(self):
+        for _ in range(60):
+            self.open("Query").send(message(execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                "SELECT zeroblob(3900000) FROM n")), end=True)
+        self.settle()
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_queries_that_hold_large_values(self):
+        columns = ", ".join(f"hex(zeroblob({8_000_000 - i})) AS c{i}" for i in range(100))
+        names = " + ".join(f"length(c{i})" for i in range(100))
+        call = unary(self.node.port, DATABASE + "Query",
+                     execute(f"SELECT {names} FROM (SELECT {columns} LIMIT 1)"))
+        self.assertIn(call.status, (raw_grpc.OK, raw_grpc.RESOURCE_EXHAUSTED), call.text)
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_many_large_requests_that_come_to_an_end_slowly(self):
+        request = message(execute("INSERT INTO t VALUES (?)",
+                                  field(2, field(4, b"x" * (15 << 20)))))
+        for _ in range(24):
+            call = self.open("Execute")
+            call.socket.settimeout(2)
+            try:
+                call.send(request[:-1])
+            except TimeoutError:
+                pass  # the node reads no more
+        self.settle()
+        self.assert_within_budget()
+        for call in self.calls:
+            call.drop()
+        self.calls.clear()
+        self.assert_serves()
+
+    def test_an_idle_node_is_small(self):
+        self.assertLess(self.node.memory_mb_max(), 32)
+
+    def settle(self):
+        """Until the node's memory grows no more."""
+        seen = [-1, self.node.memory_mb_max()]
+        while seen[-1] != seen[-2]:
+            time.sleep(0.5)
+            seen.append(self.node.memory_mb_max())
+
+
+if __name__ == "__main__":
+    harness.main()
