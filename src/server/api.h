@@ -25,6 +25,8 @@ struct CallContext {
   uint64_t forwarder_cluster_id = 0;                   // the cluster it says it belongs to
   SteadyTime deadline = SteadyTime::max();             // of the gRPC call
   std::optional<state_machine::RequestId> request_id;  // of the metadata
+  std::string principal;                               // who asks: see server/principal.h
+  uint64_t named_by = 0;                               // see state_machine::Command
   // Set once nobody will take the answer: a query may end then. Null: not known before the end.
   std::shared_ptr<const std::atomic<bool>> gone;
 };

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "cairn/v1/database.pb.h"
 #include "node/replica.h"
+#include "server/api.h"
 #include "state_machine/command.h"
 
 namespace cairn::server {
@@ -28,9 +29,11 @@ void ToResponse(state_machine::CommandResult result, v1::FinishResponse* out);
 
 node::ReadOptions FromProto(const v1::ReadOptions& options);
 
-// Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare text, which is the only request
-// of a session of that name.
+// Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare id. Only whether it is an id at
+// all; state_machine::CheckRequestId judges it.
 Result<state_machine::RequestId> ParseRequestId(const std::string& text);
-Status CheckRequestId(const state_machine::RequestId& id);
+
+// The call as one of its requests: what another node passes on was asked by whom that node says.
+CallContext WithOrigin(const CallContext& call, const v1::SessionRequest& request);
 
 }  // namespace cairn::server

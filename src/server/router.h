@@ -27,6 +27,7 @@ namespace cairn::server {
 class Router final : private rpc::Retrier::Owner {
  public:
   struct Options {
+    uint64_t node_id = 0;
     std::string address;  // of this node: never forwarded to
     std::chrono::milliseconds leader_wait{3000};
     size_t writes_max = 65536;            // not yet answered
@@ -60,6 +61,7 @@ class Router final : private rpc::Retrier::Owner {
     state_machine::Command command;
     node::CommandDone done;
     SteadyTime leader_by{0};                             // no leader by then: UNAVAILABLE
+    bool named = false;                                  // by the client
     std::optional<state_machine::CommandResult> result;  // replicated; of the last try
   };
   using CallPtr = std::shared_ptr<Call>;

@@ -29,6 +29,11 @@ class SeedService final : public RawSeed {
           execute.add_statements()->set_sql(std::move(*request->mutable_sql()));
           api_->Execute(&execute, call, [done](Result<v1::ExecuteResponse> result) {
             if (!result.ok()) return done(result.status());
+            // This contract has no word for it, and 0 rows would be a wrong one.
+            if (result->result_gone()) {
+              return done(FailedPrecondition("applied, but its result is no longer held")
+                              .With(Outcome::kApplied));
+            }
             transaction::ExecuteResponse answer;
             if (result->results_size() > 0) {
               answer.set_rows_affected(result->results(0).rows_affected());

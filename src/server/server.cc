@@ -158,6 +158,7 @@ Status ServerImpl::OpenReplica() {
   replica.log_bytes_max = options_.log_bytes_max;
   replica.free_bytes_min = options_.free_bytes_min;
   replica.digest_every = options_.digest_every;
+  replica.request_ttl_ms = static_cast<uint64_t>(options_.request_ttl.count());
   ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
   return OkStatus();
@@ -166,6 +167,7 @@ Status ServerImpl::OpenReplica() {
 void ServerImpl::MakeServices() {
   timers_ = std::make_unique<rpc::TimerQueue>(&clock_);
   Router::Options router;
+  router.node_id = options_.node_id;
   router.address = address_;
   router.leader_wait = options_.leader_wait;
   router_ = std::make_unique<Router>(replica_.get(), timers_.get(), &clock_, router);

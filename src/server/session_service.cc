@@ -7,6 +7,7 @@
 
 #include "base/defer_scope.h"
 #include "rpc/proto_convert.h"
+#include "server/convert.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
 
@@ -140,7 +141,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       Respond(std::move(refusal));
       return;
     }
-    api_->Handle(request, call_, [self = shared_from_this()](v1::SessionResponse response) {
+    api_->Handle(request, WithOrigin(call_, *request), [self = shared_from_this()](v1::SessionResponse response) {
       self->Respond(std::move(response));
     });
   }

@@ -19,6 +19,7 @@
 #include "state_machine/sqlite/proposal_check.h"
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/sessions.h"
 #include "state_machine/sqlite/snapshot_file.h"
 #include "state_machine/sqlite/snapshot_install.h"
@@ -80,6 +81,8 @@ Status CheckCairnsTables(sqlite3* db) {
   RETURN_IF_ERROR(versions.Open(db));
   Sessions sessions;
   RETURN_IF_ERROR(sessions.Open(db));
+  BareIds bare_ids;
+  RETURN_IF_ERROR(bare_ids.Open(db));
   Transactions txs;
   return txs.Open(db);
 }
