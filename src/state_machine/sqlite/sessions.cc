@@ -260,6 +260,9 @@ void Sessions::Record(const Command& command, uint64_t number, uint64_t operatio
   if (result.status.outcome() == Outcome::kNotApplied) return;
   Session* const session = Find(command.id.session);
   CHECK(session != nullptr) << "a session went while its command ran";
+  if (CAIRN_PLANTED("retry_applied_twice") && session->requests.contains(command.id.sequence)) {
+    return;
+  }
   Request request;
   request.number = number;
   request.hash = operation_hash;
