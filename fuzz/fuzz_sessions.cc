@@ -32,10 +32,11 @@ const std::string& Template() {
     SqliteReplica replica("template", "");
     replica.MustOpen();
     Command create;
-    create.operation = Execute{{{"CREATE TABLE t(k TEXT, n INTEGER)", {}, {}}}};
+    create.operation = Execute{
+        {{"CREATE TABLE t(k TEXT, n INTEGER)", {}, {}}, {"CREATE TABLE u(n UNIQUE)", {}, {}}}};
     const std::vector<raft::Entry> entries = {
         EntryOf(LogIndex(1), HeaderAt(1, 1000), {create}),
-        EntryOf(LogIndex(2), HeaderAt(2, 1000), {InsertOf("a", 1)})};
+        EntryOf(LogIndex(2), HeaderAt(2, 1000), {InsertOf("a", 1), InsertOf("bare", 0)})};
     std::vector<EntryResults> results;
     CHECK(replica.Apply(entries, &results).ok());
     CHECK(results.at(1).results.at(0).status.ok());
@@ -57,6 +58,13 @@ Command DrawCommand(Decisions* draw) {
     // Another request under the same id.
     case 2: command.operation = Execute{{{"DELETE FROM t WHERE n = 99", {}, {}}}}; break;
     case 3: command.acknowledged_below = draw->Below(24); break;
+    case 4: command.id.sequence = 0; break;  // a bare id
+    case 5: command.principal = draw->Below(2) == 0 ? "host:a" : "user:b"; break;
+    // The whole batch is undone, where one in the table has the same number.
+    case 6:
+      command.operation = Execute{
+          {{"INSERT OR ROLLBACK INTO u VALUES(?)", {static_cast<int64_t>(draw->Below(4))}, {}}}};
+      break;
     default: break;
   }
   return command;
@@ -80,7 +88,7 @@ void TryRequests(Decisions* draw) {
     std::vector<Command> commands;
     for (uint64_t left = 1 + draw->Below(3); left > 0; --left)
       commands.push_back(DrawCommand(draw));
-    if (draw->Below(16) == 0) lease_ms += draw->Below(3) * 30 * 60 * 1000;
+    if (draw->Below(16) == 0) lease_ms += draw->Below(3) * 8 * 60 * 1000;
     const uint64_t index = entries.size() + 3;
     entries.push_back(EntryOf(LogIndex(index), HeaderAt(index, lease_ms), commands));
     CHECK(one.Apply({&entries.back(), 1}, &one_by_one).ok());
@@ -114,6 +122,10 @@ void TryForeignRows(Decisions* draw) {
                                              "_cairn_sessions SET name",
                                              "_cairn_requests SET number",
                                              "_cairn_requests SET session",
+                                             "_cairn_requests SET lease_ms",
+                                             "_cairn_ids SET number",
+                                             "_cairn_ids SET lease_ms",
+                                             "_cairn_id_results SET number",
                                              "_cairn_state SET results_from"};
   for (uint64_t left = draw->Below(3); left > 0; --left) {
     const std::string column = kColumns[draw->Below(std::size(kColumns))];
@@ -121,12 +133,16 @@ void TryForeignRows(Decisions* draw) {
     replica.Tamper("UPDATE " + column + " = " + std::to_string(value));
   }
   if (draw->Below(4) != 0) {
-    replica.Tamper("UPDATE _cairn_requests SET requests = ?", {draw->Rest()});
+    static constexpr const char* kBlobs[] = {"_cairn_requests SET requests", "_cairn_ids SET ids",
+                                             "_cairn_id_results SET results"};
+    const std::string blob = kBlobs[draw->Below(std::size(kBlobs))];
+    replica.Tamper("UPDATE " + blob + " = ?", {draw->Rest()});
   }
   if (!replica.Open().ok()) return;
   const std::vector<raft::Entry> entries = {
       EntryOf(LogIndex(3), HeaderAt(3, 2000), {InsertOf("a", 1), InsertOf("a", 2)}),
-      EntryOf(LogIndex(4), HeaderAt(4, 1ULL << 40), {InsertOf("a", 1), InsertOf("b", 1)})};
+      EntryOf(LogIndex(4), HeaderAt(4, 1ULL << 40),
+              {InsertOf("a", 1), InsertOf("b", 1), InsertOf("bare", 0)})};
   std::vector<EntryResults> results;
   (void)replica.Apply(entries, &results).ok();
 }

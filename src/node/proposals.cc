@@ -94,6 +94,7 @@ void Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
   header.random_seed = context_.rng->Next();
   header.lease_ms = *LeaseNow(context_.now());
   header.vdbe_ops_max = context_.options.vdbe_ops_max;
+  header.request_ttl_ms = context_.options.request_ttl_ms;
   std::vector<std::string> encoded;
   encoded.reserve(batch.size());
   for (PendingCommandPtr& command : batch) encoded.push_back(command->TakeEncoded());

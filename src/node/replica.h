@@ -48,6 +48,8 @@ struct ReplicaOptions {
   uint64_t checkpoint_wal_bytes = 16 << 20;
   uint64_t free_bytes_min = 64 << 20;   // below it proposals are refused
   uint64_t vdbe_ops_max = 100'000'000;  // per statement
+  // For how long an answered request is remembered at the least (of the leader, in each entry).
+  uint64_t request_ttl_ms = state_machine::kRequestTtlDefaultMs;
   // Between two comparisons of what the members hold, and two scrubs; 0: neither is done.
   std::chrono::milliseconds digest_every{600'000};
   std::chrono::milliseconds disk_stall_max{

@@ -142,10 +142,11 @@ void Retrier::TryNow(const CallPtr& call) {
 
 void Retrier::Settle(const CallPtr& call, Status status) {
   if (status.ok() || status.outcome() == Outcome::kApplied) return End(call, std::move(status));
-  if (call->write && status.outcome() != Outcome::kNotApplied) call->maybe_applied = true;
   if (call->write && status.reason() == Reason::kSessionExpired) {
+    // Of this try it is certain that it does not run. "Unknown" is what it says of those before it.
     return OnExpired(call, std::move(status));
   }
+  if (call->write && status.outcome() != Outcome::kNotApplied) call->maybe_applied = true;
   if (status.code() != StatusCode::kUnavailable) return End(call, std::move(status));
   call->last = std::move(status);
   TryLater(call);

@@ -29,7 +29,10 @@ SteadyTime Api::DeadlineOf(uint32_t timeout_ms, const CallContext& context) cons
 void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext& context,
                 node::CommandDone done) {
   if (!command.ok()) return done(command.status());
-  if (command->id.session.empty() && context.request_id) command->id = *context.request_id;
+  if (command->id.empty() && context.request_id) command->id = *context.request_id;
+  command->principal = context.principal;
+  command->named_by = context.named_by;
+  if (Status bad = state_machine::CheckRequestId(*command); !bad.ok()) return done(std::move(bad));
   if (Status bad = replica_->state().CheckProposal(*command); !bad.ok()) {
     return done(std::move(bad).With(Outcome::kNotApplied));
   }

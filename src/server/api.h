@@ -31,6 +31,8 @@ struct CallContext {
   SteadyTime deadline = SteadyTime::max();             // of the call
   std::optional<state_machine::RequestId> request_id;  // of the metadata
   uint64_t connection = 0;                             // the same for all calls of a connection
+  std::string principal;                               // who asks: see server/principal.h
+  uint64_t named_by = 0;                               // see state_machine::Command
   // Set once nobody will take the answer: a query may end then. Null: not known before the end.
   std::shared_ptr<const std::atomic<bool>> gone;
 };

@@ -13,10 +13,16 @@ using state_machine::Command;
 using state_machine::CommandResult;
 using state_machine::RequestId;
 
+// Only whether it is an id at all; state_machine::CheckRequestId judges it.
 Result<RequestId> FromProto(const v1::RequestId& id) {
-  RequestId out{id.session(), id.sequence()};
-  if (Status bad = CheckRequestId(out); !bad.ok()) return bad;
-  return out;
+  if (id.session().empty()) return InvalidArgument("the request id names no session");
+  if (id.bare() && id.sequence() != 0) {
+    return InvalidArgument("a bare request id has no sequence");
+  }
+  if (!id.bare() && id.sequence() == 0) {
+    return InvalidArgument("sequences of request ids start at 1");
+  }
+  return RequestId{id.session(), id.sequence()};
 }
 
 // For Execute, Prepare and Finish alike: the id, if there is one, and what it acknowledges.
@@ -25,12 +31,6 @@ Status SetId(const Request& request, Command* command) {
   command->acknowledged_below = request.acknowledged_below();
   if (!request.has_request_id()) return OkStatus();
   ASSIGN_OR_RETURN(command->id, FromProto(request.request_id()));
-  // It would count as answered before it was ever asked.
-  if (command->acknowledged_below > command->id.sequence) {
-    return InvalidArgument("acknowledged_below " + std::to_string(command->acknowledged_below) +
-                           " is past the request's own sequence " +
-                           std::to_string(command->id.sequence));
-  }
   return OkStatus();
 }
 
@@ -39,6 +39,7 @@ Status NotApplied(Status status) { return std::move(status).With(Outcome::kNotAp
 void ToProto(const Command& command, v1::RequestId* out) {
   out->set_session(command.id.session);
   out->set_sequence(command.id.sequence);
+  out->set_bare(command.id.bare());
 }
 
 template <class Request>
@@ -112,32 +113,27 @@ node::ReadOptions OptionsOf(v1::VersionLevel level, uint64_t index_min) {
 
 }  // namespace
 
-Status CheckRequestId(const RequestId& id) {
+Result<RequestId> ParseRequestId(const std::string& text) {
+  const size_t slash = text.rfind('/');
+  RequestId id{text.substr(0, slash), 0};
   if (id.session.empty()) return InvalidArgument("the request id names no session");
-  if (id.session.size() > state_machine::kSessionBytesMax) {
-    return InvalidArgument("the session of the request id is longer than " +
-                           std::to_string(state_machine::kSessionBytesMax) + " bytes");
+  if (slash == std::string::npos) return id;
+  const char* const first = text.data() + slash + 1;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(first, last, id.sequence);
+  if (error != std::errc() || end != last) {
+    return InvalidArgument("'" + text + "' is not a request id, which is SESSION/SEQUENCE");
   }
   if (id.sequence == 0) return InvalidArgument("sequences of request ids start at 1");
-  return OkStatus();
+  return id;
 }
 
-Result<RequestId> ParseRequestId(const std::string& text) {
-  RequestId id;
-  const size_t slash = text.rfind('/');
-  if (slash == std::string::npos) {
-    id = {text, 1};
-  } else {
-    id.session = text.substr(0, slash);
-    const char* const first = text.data() + slash + 1;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(first, last, id.sequence);
-    if (error != std::errc() || end != last) {
-      return InvalidArgument("'" + text + "' is not a request id, which is SESSION/SEQUENCE");
-    }
-  }
-  RETURN_IF_ERROR(CheckRequestId(id));
-  return id;
+CallContext WithOrigin(const CallContext& call, const v1::SessionRequest& request) {
+  CallContext out = call;
+  if (!call.forwarded || !request.has_origin()) return out;
+  out.principal = request.origin().principal();
+  out.named_by = request.origin().named_by();
+  return out;
 }
 
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
@@ -192,6 +188,8 @@ Result<Command> ToCommand(const v1::OpenSession& request) {
 
 void ToRequest(const Command& command, v1::SessionRequest* out) {
   std::visit(RequestMaker{command, out}, command.operation);
+  out->mutable_origin()->set_principal(command.principal);
+  out->mutable_origin()->set_named_by(command.named_by);
 }
 
 Result<CommandResult> FromResponse(v1::SessionResponse* response) {

@@ -48,9 +48,11 @@ node::ReadOptions FromProto(const v1::ReadOptions& options);
 VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms);
 TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeout_ms);
 
-// Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare text, which is the only request
-// of a session of that name.
+// Of the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare id. Only whether it is an id at
+// all; state_machine::CheckRequestId judges it.
 Result<state_machine::RequestId> ParseRequestId(const std::string& text);
-Status CheckRequestId(const state_machine::RequestId& id);
+
+// The call as one of its requests: what another node passes on was asked by whom that node says.
+CallContext WithOrigin(const CallContext& call, const v1::SessionRequest& request);
 
 }  // namespace cairn::server

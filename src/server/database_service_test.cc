@@ -61,6 +61,50 @@ class DatabaseServiceTest : public ::testing::Test {
   std::unique_ptr<v1::Database::Stub> stub_ = v1::Database::NewStub(harness_.channel());
 };
 
+// It was answered OK, and never ran.
+TEST_F(DatabaseServiceTest, AnIdInTheMetadataIsJudgedWithWhatTheBodyAcknowledges) {
+  const auto stub = v1::Database::NewStub(harness_.channel());
+  const auto execute = [&](const std::string& id, uint64_t acknowledged_below) {
+    grpc::ClientContext context;
+    if (!id.empty()) context.AddMetadata(rpc::kRequestIdMetadata, id);
+    v1::ExecuteRequest request;
+    request.add_statements()->set_sql("INSERT");
+    request.set_acknowledged_below(acknowledged_below);
+    v1::ExecuteResponse response;
+    return stub->Execute(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(execute("S/1", 1), grpc::StatusCode::OK);
+  EXPECT_EQ(execute("S/5", 100), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(execute("bare", 1), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(execute("", 1), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(replica_.fake_state().executions("INSERT"), 1);
+}
+
+TEST_F(DatabaseServiceTest, RequestsTellTheHostThatAskedAndOnlyNodesTellAnother) {
+  const auto ask = [&](bool forwarded) {
+    rpc::SessionChannel::Options options;
+    options.endpoint = harness_.address();
+    if (forwarded) options.metadata.emplace(rpc::kForwardedMetadata, "0");
+    const auto channel = rpc::SessionChannel::Open(options, &timers_, &SystemClock());
+    v1::SessionRequest request;
+    request.mutable_execute()->add_statements()->set_sql("INSERT");
+    request.mutable_execute()->mutable_request_id()->set_session(forwarded ? "b" : "a");
+    request.mutable_execute()->mutable_request_id()->set_sequence(1);
+    request.mutable_origin()->set_principal("host:192.0.2.7");
+    request.mutable_origin()->set_named_by(3);
+    Ask(channel.get(), std::move(request));
+    channel->Close();
+    channel->AwaitEnd();
+    return replica_.fake_state().commands().back();
+  };
+  const state_machine::Command direct = ask(/*forwarded=*/false);
+  EXPECT_EQ(direct.principal, "host:127.0.0.1");
+  EXPECT_EQ(direct.named_by, 0U);
+  const state_machine::Command forwarded = ask(/*forwarded=*/true);
+  EXPECT_EQ(forwarded.principal, "host:192.0.2.7");
+  EXPECT_EQ(forwarded.named_by, 3U);
+}
+
 TEST_F(DatabaseServiceTest, MalformedRequestsGetInvalidArgument) {
   v1::ExecuteRequest no_statement;
   v1::ExecuteRequest bad_id;

@@ -117,13 +117,18 @@ CommandResult FakeState::ApplyOne(const Command& command) {
   std::lock_guard lock(mutex_);
   ++index_;
   commands_.push_back(command);
-  if (const auto found = done_.find(command.id); found != done_.end()) return found->second;
+  if (const auto found = done_.find(command.id); found != done_.end()) {
+    CommandResult again = found->second;
+    if (drops_results_) again.statements.clear();
+    again.result_gone = drops_results_;
+    return again;
+  }
   CommandResult result;
   result.index = LogIndex(index_);
   if (command.id.sequence == 1) sessions_[command.id.session] = true;
-  if (!sessions_.contains(command.id.session)) {
+  if (!command.id.bare() && !sessions_.contains(command.id.session)) {
     result.status = FailedPrecondition("the session is not known")
-                        .With(Outcome::kNotApplied)
+                        .With(Outcome::kUnknown)
                         .With(Reason::kSessionExpired);
     return result;
   }

@@ -48,6 +48,8 @@ class FakeState final : public state_machine::StateMachine {
   state_machine::CommandResult ApplyOne(const state_machine::Command& command);
 
   void ForgetSessions();
+  // A retry is told that the result is gone.
+  void DropResults() { drops_results_ = true; }
   // Refusals of CheckProposal repeat the statement.
   void EchoRefusals(bool echo) { echo_refusals_ = echo; }
   // As a state machine does that falls back to what of its file was durable.
@@ -68,6 +70,7 @@ class FakeState final : public state_machine::StateMachine {
   std::atomic<int> views_opened_{0};
   std::atomic<int> queries_ended_{0};
   std::atomic<bool> echo_refusals_{false};
+  std::atomic<bool> drops_results_{false};
 };
 
 // Leader unless told otherwise. Proposals are applied on a thread of its own, in order.

@@ -9,12 +9,14 @@
 #include "rpc/proto_convert.h"
 #include "server/convert.h"
 #include "server/limits.h"
+#include "server/principal.h"
 
 namespace cairn::server {
 
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock) {
   CallContext call;
   call.connection = std::hash<std::string>()(context.peer());
+  call.principal = PrincipalOfPeer(context.peer());
   const auto& metadata = context.client_metadata();
   if (const auto found = metadata.find(rpc::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;

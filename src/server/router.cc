@@ -75,6 +75,7 @@ void Router::Write(Command command, SteadyTime deadline, Origin origin, node::Co
   call->write = true;
   call->deadline = deadline;
   call->bytes = CommandBytes(command);
+  call->named = !command.id.empty();
   call->session = command.id.session;
   call->sequence = command.id.sequence;
   call->acknowledged_below = command.acknowledged_below;
@@ -88,6 +89,7 @@ void Router::Write(Command command, SteadyTime deadline, Origin origin, node::Co
 rpc::Retrier::CallPtr Router::NewOpening() {
   auto call = std::make_shared<Call>();
   call->command.operation = state_machine::OpenSession{};
+  call->command.principal = "node:" + std::to_string(options_.node_id);
   call->leader_by = clock_->SteadyNow() + options_.leader_wait;
   return call;
 }
@@ -96,6 +98,7 @@ void Router::Send(const rpc::Retrier::CallPtr& named) {
   const CallPtr call = std::static_pointer_cast<Call>(named);
   call->result.reset();
   call->command.id = {call->session, call->sequence};
+  if (!call->named) call->command.named_by = options_.node_id;
   call->command.acknowledged_below = call->acknowledged_below;
   if (replica_->is_leader()) {
     replica_->Propose(

@@ -35,6 +35,7 @@ enum class Origin : uint8_t {
 class Router final : private rpc::Retrier::Owner {
  public:
   struct Options {
+    uint64_t node_id = 0;
     std::string address;  // of this node: never forwarded to
     std::chrono::milliseconds leader_wait{3000};
     // Without a leader, or without reaching it, for so long: another member is asked to relay.
@@ -71,6 +72,7 @@ class Router final : private rpc::Retrier::Owner {
     node::CommandDone done;
     SteadyTime leader_by{0};                             // no leader by then: UNAVAILABLE
     std::optional<SteadyTime> unreached_since;           // the leader that is known
+    bool named = false;                                  // by the client
     std::optional<state_machine::CommandResult> result;  // replicated; of the last try
   };
   using CallPtr = std::shared_ptr<Call>;

@@ -23,6 +23,7 @@ class RouterTest : public ::testing::Test {
     options.address = "self:1";
     options.leader_wait = milliseconds(200);
     options.relay_after = milliseconds(20);
+    options.node_id = 7;
     router_ = std::make_unique<Router>(&replica_, &timers_, &clock_, options);
   }
   ~RouterTest() override {
@@ -62,6 +63,8 @@ TEST_F(RouterTest, NamesAWriteThatHasNoIdOutOfASessionThatItOpensFirst) {
   EXPECT_TRUE(std::holds_alternative<state_machine::OpenSession>(commands[0].operation));
   EXPECT_EQ(commands[0].id.sequence, 1U);
   EXPECT_EQ(commands[1].id, (state_machine::RequestId{commands[0].id.session, 2}));
+  EXPECT_EQ(commands[0].named_by, 7U);
+  EXPECT_EQ(commands[1].named_by, 7U);
   EXPECT_EQ(commands[2].id, (state_machine::RequestId{commands[0].id.session, 3}));
   EXPECT_EQ(commands[2].acknowledged_below, 3U);
 }

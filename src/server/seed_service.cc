@@ -30,6 +30,11 @@ class SeedService final : public RawSeed {
           execute.statements.push_back({std::move(*request->mutable_sql()), {}, {}});
           Write(std::move(execute), call, [done](const Result<CommandResult>& result) {
             if (!result.ok()) return done(result.status());
+            // This contract has no word for it, and 0 rows would be a wrong one.
+            if (result->result_gone) {
+              return done(FailedPrecondition("applied, but its result is no longer held")
+                              .With(Outcome::kApplied));
+            }
             transaction::ExecuteResponse answer;
             if (!result->statements.empty()) {
               answer.set_rows_affected(result->statements[0].rows_affected);

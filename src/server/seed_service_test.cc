@@ -126,12 +126,35 @@ TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
   EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
   EXPECT_EQ(replica_.fake_state().executions("INSERT order-17"), 1);
-  EXPECT_EQ(replica_.fake_state().commands()[0].id, (state_machine::RequestId{"order-17", 1}));
+  EXPECT_EQ(replica_.fake_state().commands()[0].id, (state_machine::RequestId{"order-17", 0}));
   EXPECT_EQ(execute("order-17/2"), grpc::StatusCode::OK);
   for (const char* bad : {"/1", "s/0", "s/x", "s/", "s/18446744073709551616", "s/-1"}) {
     EXPECT_EQ(execute(bad), grpc::StatusCode::INVALID_ARGUMENT) << bad;
   }
   EXPECT_EQ(execute(std::string(65, 's')), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+// Its answer would be OK with 0 rows. Of the others' answers nothing is gone: they say OK alone.
+TEST_F(SeedServiceTest, ARetryOfExecuteWhoseResultIsGoneIsNotAnsweredOk) {
+  replica_.fake_state().DropResults();
+  const auto execute = [&](v1::ErrorDetail* detail) {
+    grpc::ClientContext context;
+    context.AddMetadata(rpc::kRequestIdMetadata, "S/1");
+    transaction::ExecuteRequest request;
+    request.set_sql("INSERT 1");
+    transaction::ExecuteResponse response;
+    const grpc::Status status = stub_->Execute(&context, request, &response);
+    const auto& trailers = context.GetServerTrailingMetadata();
+    if (const auto it = trailers.find(rpc::kErrorMetadata); it != trailers.end()) {
+      detail->ParseFromArray(it->second.data(), static_cast<int>(it->second.size()));
+    }
+    return status.error_code();
+  };
+  v1::ErrorDetail detail;
+  EXPECT_EQ(execute(&detail), grpc::StatusCode::OK);
+  EXPECT_EQ(execute(&detail), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(detail.outcome(), v1::OUTCOME_APPLIED);
+  EXPECT_EQ(replica_.fake_state().executions("INSERT 1"), 1);
 }
 
 TEST_F(SeedServiceTest, ErrorsTellOutcomeAndLeaderInTheTrailers) {

@@ -164,6 +164,7 @@ Status ServerImpl::OpenReplica() {
   replica.digest_every = options_.digest_every;
   replica.proposal_queue_bytes_max = memory_.requests->bytes_max() / 3;
   replica.message_queue_bytes_max = memory_.peers->bytes_max();
+  replica.request_ttl_ms = static_cast<uint64_t>(options_.request_ttl.count());
   ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
   return OkStatus();
@@ -172,6 +173,7 @@ Status ServerImpl::OpenReplica() {
 void ServerImpl::MakeServices() {
   timers_ = std::make_unique<rpc::TimerQueue>(&clock_);
   Router::Options router;
+  router.node_id = options_.node_id;
   router.address = address_;
   router.leader_wait = options_.leader_wait;
   router_ = std::make_unique<Router>(replica_.get(), timers_.get(), &clock_, router);

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/status.h"
+#include "state_machine/command.h"
 #include "state_machine/feature_level.h"
 
 namespace cairn::server {
@@ -29,6 +30,8 @@ struct ServerOptions {
   uint64_t heartbeat_ticks = 3;
   std::chrono::milliseconds request_timeout{10'000};  // default of requests that name none
   std::chrono::milliseconds leader_wait{3'000};       // how long a request waits for a leader
+  // For how long an answered request is remembered at the least, so that its retry is answered.
+  std::chrono::milliseconds request_ttl{state_machine::kRequestTtlDefaultMs};
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
   uint64_t memory_bytes_max = 512 << 20;  // beside SQLite's caches; divided as api.md says

@@ -10,6 +10,7 @@
 #include "base/defer_scope.h"
 #include "rpc/proto_convert.h"
 #include "rpc/request_size.h"
+#include "server/convert.h"
 #include "server/limits.h"
 #include "server/raw_call.h"
 #include "server/session_request.h"
@@ -174,7 +175,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     // The callback must be copyable.
     auto held = std::make_shared<MemoryCharge>(*std::move(charge));
     HandleSessionRequest(
-        host_, &request_, call_,
+        host_, &request_, WithOrigin(call_, request_),
         [self = shared_from_this(), held](v1::SessionResponse response, MemoryCharge result) {
           self->Respond(std::move(response), std::move(*held), std::move(result));
         });

@@ -45,7 +45,7 @@ constexpr uint8_t kReasonFlag = 4;
 constexpr size_t kValueBytesMin = 1;
 constexpr size_t kNamedBytesMin = 2;      // length of the name, value
 constexpr size_t kStatementBytesMin = 3;  // lengths of the text and of both lists
-constexpr size_t kCommandBytesMin = 4;    // operation, length of the session, both sequences
+constexpr size_t kCommandBytesMin = 6;    // operation, two lengths, three numbers
 constexpr size_t kColumnBytesMin = 2;     // both lengths
 constexpr size_t kStatementResultBytesMin = 4;
 
@@ -108,7 +108,7 @@ size_t SizeHint(const Statement& statement) {
   return size;
 }
 size_t SizeHint(const Command& command) {
-  size_t size = 32 + command.id.session.size();
+  size_t size = 48 + command.id.session.size() + command.principal.size();
   if (const auto* execute = std::get_if<Execute>(&command.operation)) {
     for (const Statement& statement : execute->statements) size += SizeHint(statement);
   } else if (const auto* prepare = std::get_if<Prepare>(&command.operation)) {
@@ -308,6 +308,29 @@ StatementResult TakeStatementResult(StrictReader* in) {
 
 // ---- Commands -----------------------------------------------------------------------------------
 
+Status CheckRequestId(const Command& command) {
+  const auto refused = [](const std::string& why) {
+    return InvalidArgument(why).With(Outcome::kNotApplied);
+  };
+  const RequestId& id = command.id;
+  if (id.session.size() > kSessionBytesMax) {
+    return refused("the session of the request id is longer than " +
+                   std::to_string(kSessionBytesMax) + " bytes");
+  }
+  if (id.empty() && id.sequence != 0) return refused("the request id names no session");
+  // It would count as answered before it was ever asked.
+  if (command.acknowledged_below > id.sequence) {
+    return refused("acknowledged_below " + std::to_string(command.acknowledged_below) +
+                   " is past the request's own sequence " + std::to_string(id.sequence));
+  }
+  return OkStatus();
+}
+
+std::string OwnerOf(const Command& command) {
+  if (command.named_by == 0) return command.principal;
+  return "node:" + std::to_string(command.named_by);
+}
+
 std::string EncodeCommand(const Command& command) {
   std::string bytes;
   bytes.reserve(SizeHint(command));
@@ -316,6 +339,8 @@ std::string EncodeCommand(const Command& command) {
   out.String(command.id.session);
   out.Varint(command.id.sequence);
   out.Varint(command.acknowledged_below);
+  out.String(command.principal);
+  out.Varint(command.named_by);
   std::visit(OperationWriter{&out}, command.operation);
   return bytes;
 }
@@ -335,9 +360,27 @@ Result<Command> DecodeCommand(std::string_view bytes) {
   command.id.session = in.String(kSessionBytesMax);
   command.id.sequence = in.Varint();
   command.acknowledged_below = in.Varint();
+  command.principal = in.String(kPrincipalBytesMax);
+  command.named_by = in.Varint();
   command.operation = TakeOperation(tag, &in);
   if (!in.done()) return InvalidArgument("malformed command");
   return command;
+}
+
+std::string EncodeStatement(const Statement& statement) {
+  std::string bytes;
+  bytes.reserve(SizeHint(statement));
+  ByteWriter out(&bytes);
+  PutStatement(statement, &out);
+  return bytes;
+}
+
+Result<Statement> DecodeStatement(std::string_view bytes) {
+  StrictReader in(bytes);
+  size_t values_left = kValuesPerCommandMax;
+  Statement statement = TakeStatement(&in, &values_left);
+  if (!in.done()) return InvalidArgument("malformed statement");
+  return statement;
 }
 
 void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& encoded_commands,
@@ -356,6 +399,7 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
   writer.U64(header.random_seed);
   writer.Varint(header.lease_ms);
   writer.Varint(header.vdbe_ops_max);
+  writer.Varint(header.request_ttl_ms);
   writer.Varint(encoded_commands.size());
   for (const std::string& command : encoded_commands) writer.String(command);
 }
@@ -373,6 +417,7 @@ Result<CommandBatch> DecodeBatch(std::string_view bytes) {
   batch.header.random_seed = in.U64();
   batch.header.lease_ms = in.Varint();
   batch.header.vdbe_ops_max = in.Varint();
+  batch.header.request_ttl_ms = in.Varint();
   const size_t count = in.Count(kCommandsPerBatchMax, 1 + kCommandBytesMin);
   batch.commands.reserve(count);
   for (size_t i = 0; i < count; ++i) {

@@ -29,10 +29,13 @@ using cairn::Statement;
 using cairn::StatementResult;
 using cairn::Value;
 
-// Names one request for ever. `session` is at most 64 bytes; sequences start at 1 in each session.
+// Names one request. Either a session (at most 64 bytes) and a sequence in it, from 1 on; or a bare
+// id, which is a text of its own with sequence 0.
 struct RequestId {
   std::string session;
   uint64_t sequence = 0;
+  bool empty() const { return session.empty(); }
+  bool bare() const { return !session.empty() && sequence == 0; }
   bool operator==(const RequestId&) const = default;
   auto operator<=>(const RequestId&) const = default;
 };
@@ -86,16 +89,24 @@ struct Command {
   // The client needs no result below this sequence any more (it has them all).
   uint64_t acknowledged_below = 0;
   Operation operation;
+  // Who asks, as the node says that took the request: `host:192.0.2.7`. Never the client's word.
+  std::string principal = {};
+  // The node out of whose own session `id` is; 0: the client named its request.
+  uint64_t named_by = 0;
   bool operator==(const Command&) const = default;
 };
 
 // ---- Entries ------------------------------------------------------------------------------------
+
+inline constexpr uint64_t kRequestTtlDefaultMs = 15 * 60 * 1000;
 
 struct BatchHeader {
   int64_t wall_ms = 0;        // what SQL sees as now, Unix milliseconds UTC
   uint64_t random_seed = 0;   // what random() draws from
   uint64_t lease_ms = 0;      // the replicated lease clock; never goes back
   uint64_t vdbe_ops_max = 0;  // work one statement may do, in SQLite virtual machine steps
+  // For how long an answered request is remembered at the least, on the lease clock.
+  uint64_t request_ttl_ms = kRequestTtlDefaultMs;
 };
 
 struct CommandBatch {
@@ -105,6 +116,7 @@ struct CommandBatch {
 
 // Limits that encoder and decoder share.
 inline constexpr size_t kSessionBytesMax = 64;
+inline constexpr size_t kPrincipalBytesMax = 128;
 inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
@@ -116,6 +128,13 @@ inline constexpr size_t kSqlBytesMax = 1 << 20;
 inline constexpr size_t kStatementsPerCommandMax = 16384;
 inline constexpr size_t kValuesPerCommandMax = 1 << 20;
 
+// The only judgement of a command's id and of what it acknowledges, however they arrived:
+// INVALID_ARGUMENT, not applied. The node that takes a request asks it, and so does every node that
+// applies the command.
+Status CheckRequestId(const Command& command);
+// Who the session of the command belongs to.
+std::string OwnerOf(const Command& command);
+
 // Bytes of one command alone; a batch is its header and its commands' bytes, so that the router can
 // encode once and the leader can join.
 std::string EncodeCommand(const Command& command);
@@ -126,6 +145,9 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
 // an operation that this build does not know. Never crashes on any input.
 Result<CommandBatch> DecodeBatch(std::string_view bytes);
 Result<Command> DecodeCommand(std::string_view bytes);
+// One statement as it stands in a command.
+std::string EncodeStatement(const Statement& statement);
+Result<Statement> DecodeStatement(std::string_view bytes);
 
 // ---- Results ------------------------------------------------------------------------------------
 
@@ -135,7 +157,8 @@ struct CommandResult {
   Status status;
   LogIndex index;  // the entry that first carried the command
   std::vector<StatementResult> statements;
-  // The request was answered before and its result is no longer held ("applied, result gone").
+  // The request was answered before, with OK, and its result is no longer held. Only what is known
+  // to have succeeded is told so.
   bool result_gone = false;
 };
 

@@ -66,6 +66,8 @@ rc::Gen<Command> AnyCommand() {
     c.id = {Short(*Bytes(), kSessionBytesMax), *rc::gen::arbitrary<uint64_t>()};
     c.acknowledged_below = *rc::gen::arbitrary<uint64_t>();
     c.operation = *AnyOperation();
+    c.principal = Short(*Bytes(), kPrincipalBytesMax);
+    c.named_by = *rc::gen::arbitrary<uint64_t>();
     return c;
   });
 }
@@ -103,7 +105,7 @@ rc::Gen<CommandResult> AnyResult() {
 
 Command SmallInsert() {
   Statement insert{"INSERT INTO t(a, b) VALUES(?1, ?2)", {Value(int64_t{42}), Value("hello")}, {}};
-  return Command{{"session-1", 7}, 5, Execute{{std::move(insert)}}};
+  return Command{{"session-1", 7}, 5, Execute{{std::move(insert)}}, "host:192.0.2.7"};
 }
 
 Command OfEveryValue() {
@@ -159,7 +161,8 @@ TEST(Command, ABatchKeepsItsHeaderAndTheOrderOfItsCommands) {
       encoded.push_back(EncodeCommand(commands.back()));
     }
     const BatchHeader header{*rc::gen::arbitrary<int64_t>(), *rc::gen::arbitrary<uint64_t>(),
-                             *rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>()};
+                             *rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>(),
+                             *rc::gen::arbitrary<uint64_t>()};
     std::string bytes = "kept";
     EncodeBatch(header, encoded, &bytes);
     RC_ASSERT(bytes.substr(0, 4) == "kept");
@@ -169,6 +172,7 @@ TEST(Command, ABatchKeepsItsHeaderAndTheOrderOfItsCommands) {
     RC_ASSERT(batch->header.random_seed == header.random_seed);
     RC_ASSERT(batch->header.lease_ms == header.lease_ms);
     RC_ASSERT(batch->header.vdbe_ops_max == header.vdbe_ops_max);
+    RC_ASSERT(batch->header.request_ttl_ms == header.request_ttl_ms);
     RC_ASSERT(batch->commands == commands);
   }));
 }
@@ -211,15 +215,17 @@ TEST(Command, ANotANumberAndNegativeZeroKeepTheirBits) {
 
 // The bytes are on disks and between versions: a change of the encoding must be a deliberate one.
 TEST(Command, TheBytesAreTheOnesSpecified) {
-  EXPECT_EQ(EncodeCommand(SmallInsert()), std::string("\x01\x09session-1\x07\x05\x01\x22"
-                                                      "INSERT INTO t(a, b) VALUES(?1, ?2)"
-                                                      "\x02\x01\x54\x03\x05hello\x00",
-                                                      60));
+  EXPECT_EQ(EncodeCommand(SmallInsert()),
+            std::string("\x01\x09session-1\x07\x05\x0ehost:192.0.2.7\x00\x01\x22"
+                        "INSERT INTO t(a, b) VALUES(?1, ?2)"
+                        "\x02\x01\x54\x03\x05hello\x00",
+                        76));
   const Command commit{{"", 0}, 0, Commit{"tx-1"}};
   EXPECT_EQ(BatchOf({commit}), std::string("\x02\x7b\x68\xe5\xcf\x8b\x01\x00\x00"
                                            "\xef\xbe\xfe\xca\xce\xfa\xed\xfe"
-                                           "\x88\x27\xc0\x84\x3d\x01\x09\x04\x00\x00\x00\x04tx-1",
-                                           33));
+                                           "\x88\x27\xc0\x84\x3d\xa0\xf7\x36\x01"
+                                           "\x0b\x04\x00\x00\x00\x00\x00\x04tx-1",
+                                           38));
   CommandResult result;
   result.index = LogIndex(300);
   result.statements = {StatementResult{1, -1, {{"a", "TEXT"}}, {{Value("x")}}}};
@@ -299,8 +305,8 @@ TEST(Command, RandomBytesNeverCrashADecoder) {
 
 TEST(Command, ANumberInALongerFormThanNeededIsRefused) {
   // AdvanceLease, no session, sequence 1 in one byte, then in two.
-  EXPECT_TRUE(DecodeCommand(std::string("\x06\x00\x01\x00", 4)).ok());
-  EXPECT_FALSE(DecodeCommand(std::string("\x06\x00\x81\x00\x00", 5)).ok());
+  EXPECT_TRUE(DecodeCommand(std::string("\x06\x00\x01\x00\x00\x00", 6)).ok());
+  EXPECT_FALSE(DecodeCommand(std::string("\x06\x00\x81\x00\x00\x00\x00", 7)).ok());
 }
 
 // A count is checked against the bytes that are left before anything is reserved for it.
@@ -310,6 +316,8 @@ TEST(Command, AHugeCountIsRefusedWithoutAllocating) {
   out.U8(1);  // Execute
   out.String("");
   out.Varint(1);
+  out.Varint(0);
+  out.String("");
   out.Varint(0);
   const std::string head = bytes;
   for (const uint64_t count :

@@ -147,6 +147,7 @@ Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& 
     results_hash_ = applied_.results_hash;
     RETURN_IF_ERROR(engine_->BeginBatch());
     sessions_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
+    bare_ids_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
     over_again_ = false;
     RETURN_IF_ERROR(ApplyEntries(batch, results));
     after.lease_ms = lease_ms_;
@@ -163,7 +164,8 @@ Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryR
     const size_t count = each.batch.commands.size();
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
-      sessions_.Expire(lease_ms_);
+      sessions_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
+      bare_ids_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       RETURN_IF_ERROR(txs_.Expire(lease_ms_, CommandNumber(each.entry.index, 0)));
     }
     of_entry.results.resize(count);
@@ -210,6 +212,7 @@ Status Applier::CommitBatch(const AppliedState& after) {
   if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
   versions_.BatchCommitted();
   sessions_.BatchCommitted();
+  bare_ids_.BatchCommitted();
   txs_.BatchCommitted();
   applied_ = after;
   return OkStatus();
@@ -228,6 +231,7 @@ Status Applier::WriteState(const AppliedState& after) {
 Status Applier::WriteOwnTables(const AppliedState& after) {
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
+  RETURN_IF_ERROR(bare_ids_.Flush());
   if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
   if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
     const std::string encoded = raft::EncodeConfiguration(after.config);
@@ -240,14 +244,15 @@ Status Applier::UndoBatch() {
   RETURN_IF_ERROR(engine_->AbandonBatch());
   versions_.BatchUndone();
   sessions_.BatchUndone();
+  bare_ids_.BatchUndone();
   return txs_.BatchUndone(engine_->db());
 }
 
 // ---- Commands -----------------------------------------------------------------------------------
 
 Status Applier::ApplyCommand(const Command& command, const Place& place, CommandResult* result) {
-  const uint64_t hash = command.id.session.empty() ? 0 : OperationHash(command.operation);
-  if (auto known = sessions_.Admit(command, place.number, hash, place.lease_ms)) {
+  const uint64_t hash = command.id.empty() ? 0 : OperationHash(command.operation);
+  if (auto known = Admit(command, place, hash)) {
     *result = std::move(*known);
     if (result->index.is_none()) result->index = IndexOfCommand(place.number);
     return OkStatus();
@@ -256,7 +261,7 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
   if (const auto it = left_out_.find(place.number); it != left_out_.end()) {
     result->status = it->second;
   } else {
-    RETURN_IF_ERROR(ApplyOperation(command.operation, place, result));
+    RETURN_IF_ERROR(ApplyOperation(command, place, result));
     if (over_again_) return OkStatus();
   }
   if (!result->status.ok()) {
@@ -266,17 +271,31 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
     }
     result->statements.clear();
   }
-  sessions_.Record(command, place.number, hash, *result);
+  if (command.id.bare()) {
+    bare_ids_.Record(command, place.number, hash, *result);
+  } else if (!command.id.empty()) {
+    sessions_.Record(command, place.number, hash, *result);
+  }
   return OkStatus();
 }
 
-Status Applier::ApplyOperation(const Operation& operation, const Place& place,
-                               CommandResult* result) {
+std::optional<CommandResult> Applier::Admit(const Command& command, const Place& place,
+                                            uint64_t hash) {
+  if (Status bad = CheckRequestId(command); !bad.ok()) {
+    return Refusal(std::move(bad), Outcome::kNotApplied);
+  }
+  if (command.id.empty()) return std::nullopt;
+  if (command.id.bare()) return bare_ids_.Admit(command, hash);
+  return sessions_.Admit(command, place.number, hash);
+}
+
+Status Applier::ApplyOperation(const Command& command, const Place& place, CommandResult* result) {
+  const Operation& operation = command.operation;
   if (const auto* execute = std::get_if<Execute>(&operation)) {
     return ApplyExecute(*execute, place, result);
   }
   if (const auto* prepare = std::get_if<Prepare>(&operation)) {
-    return ApplyPrepare(*prepare, place, result);
+    return ApplyPrepare(*prepare, command.principal, place, result);
   }
   if (const auto* commit = std::get_if<Commit>(&operation)) {
     return ApplyCommit(*commit, place, result);
@@ -387,7 +406,8 @@ void Applier::CountVersions() {
 
 // ---- Two-phase commit ---------------------------------------------------------------------------
 
-Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, CommandResult* result) {
+Status Applier::ApplyPrepare(const Prepare& prepare, const std::string& principal,
+                             const Place& place, CommandResult* result) {
   const PreparedTx* const known = txs_.Find(prepare.tx_id);
   if (prepare.tx_id.empty() || prepare.tx_id.size() > kTxIdBytesMax) {
     result->status =
@@ -398,13 +418,15 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, Command
   } else if (known != nullptr && known->state != TxState::kPrepared) {
     result->status =
         FailedPrecondition("the transaction '" + prepare.tx_id + "' has ended already");
-  } else if (known == nullptr && txs_.prepared() >= kPreparedMax) {
-    result->status = ResourceExhausted("too many transactions are prepared");
-  } else if (known != nullptr &&
-             (known->statements.size() >= kStatementsPerTxMax || known->bytes >= kTxBytesMax)) {
-    result->status = ResourceExhausted("the transaction has too many statements");
-  } else if (EncodeCommand(Command{{}, 0, prepare}).size() > kTxBytesMax) {
-    result->status = ResourceExhausted("the statement is too large to be prepared");
+  } else if (known != nullptr && known->statements.size() >= kStatementsPerTxMax) {
+    result->status =
+        ResourceExhausted("the transaction has " + std::to_string(kStatementsPerTxMax) +
+                          " statements already: do more in each")
+            .With(Outcome::kNotApplied);
+  } else {
+    const uint64_t before = known == nullptr ? kTxBytes : BytesOf(*known);
+    result->status = txs_.CheckRoom(known == nullptr ? principal : known->owner, prepare.tx_id,
+                                    before + BytesOf(prepare.statement));
   }
   if (!result->status.ok()) return OkStatus();
 
@@ -414,6 +436,7 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, Command
     tx = *known;
   } else {
     tx.id = prepare.tx_id;
+    tx.owner = principal;
     tx.number = place.number;
     tx.wall_ms = header.wall_ms;
     tx.seed = CommandSeed(header.random_seed, place.number);
@@ -427,6 +450,8 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const Place& place, Command
   RETURN_IF_ERROR(StagePrepared(prepare, &tx, &staged, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/false, &verdict));
   if (engine_->batch_lost()) LeaveOut(place, verdict);
+  // With the names of the tables that it has turned out to hold.
+  if (verdict.ok()) verdict = txs_.CheckRoom(tx.owner, tx.id, BytesOf(tx));
   result->status = verdict;
   if (!verdict.ok()) return OkStatus();
   result->statements.push_back(std::move(staged));

@@ -21,6 +21,7 @@
 #include "raft/types.h"
 #include "state_machine/command.h"
 #include "state_machine/sqlite/apply_progress.h"
+#include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/engine.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/sessions.h"
@@ -89,9 +90,11 @@ class Applier {
   Status WriteState(const AppliedState& after);
   Status UndoBatch();
   Status ApplyCommand(const Command& command, const Place& place, CommandResult* result);
-  Status ApplyOperation(const Operation& operation, const Place& place, CommandResult* result);
+  std::optional<CommandResult> Admit(const Command& command, const Place& place, uint64_t hash);
+  Status ApplyOperation(const Command& command, const Place& place, CommandResult* result);
   Status ApplyExecute(const Execute& execute, const Place& place, CommandResult* result);
-  Status ApplyPrepare(const Prepare& prepare, const Place& place, CommandResult* result);
+  Status ApplyPrepare(const Prepare& prepare, const std::string& principal, const Place& place,
+                      CommandResult* result);
   Status ApplyCommit(const Commit& commit, const Place& place, CommandResult* result);
   Status ApplyRollback(const Rollback& rollback, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
@@ -109,6 +112,7 @@ class Applier {
   std::unique_ptr<Engine> engine_;
   Versions versions_;
   Sessions sessions_;
+  BareIds bare_ids_;
   Transactions txs_;
   InternalStatement write_state_;
   InternalStatement write_config_;

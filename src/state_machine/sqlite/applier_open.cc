@@ -33,6 +33,7 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
   ASSIGN_OR_RETURN(applied_, ReadAppliedState(db));
   RETURN_IF_ERROR(versions_.Open(db));
   RETURN_IF_ERROR(sessions_.Open(db));
+  RETURN_IF_ERROR(bare_ids_.Open(db));
   RETURN_IF_ERROR(txs_.Open(db));
   RETURN_IF_ERROR(write_state_.Prepare(
       db,
@@ -44,8 +45,8 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
 Status Applier::CreateTables(const raft::Configuration& founding) {
   sqlite3* const db = engine_->db();
   RETURN_IF_ERROR(engine_->BeginBatch());
-  for (const char* schema :
-       {kStateSchema, Versions::kSchema, Sessions::kSchema, Transactions::kSchema}) {
+  for (const char* schema : {kStateSchema, Versions::kSchema, Sessions::kSchema, BareIds::kSchema,
+                             Transactions::kSchema}) {
     RETURN_IF_ERROR(ExecInternal(db, schema));
   }
   InternalStatement insert;

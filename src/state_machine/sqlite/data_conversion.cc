@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/request_conversion.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -18,6 +19,8 @@ struct Step {
 
 // In this order. Each sees what the steps before it have made.
 constexpr Step kSteps[] = {
+    {"_cairn_sessions", &ConvertSessions},
+    {"_cairn_tx", &ConvertTransactions},
     {"_cairn_state", &ConvertState},
 };
 

@@ -231,7 +231,8 @@ std::vector<std::vector<Command>> MixedWorkload() {
     entries.push_back(
         {WithId(ExecuteCommand("INSERT INTO t(x) VALUES('" + n + "')"), "s", sequence),
          ExecuteCommand("INSERT INTO t(x) VALUES('" + n + "')"),
-         ExecuteCommand("INSERT INTO f VALUES('word" + n + " and some others')")});
+         WithId(ExecuteCommand("INSERT INTO f VALUES('word" + n + " and some others')"), "f" + n,
+                /*sequence=*/0)});
     entries.push_back({prepare, ExecuteCommand("INSERT INTO log(x) VALUES(zeroblob(9000))"),
                        ExecuteCommand("INSERT INTO t(x) VALUES(randomblob(3000))")});
     entries.push_back({end, ExecuteCommand("DELETE FROM t WHERE id % 5 = " + n),

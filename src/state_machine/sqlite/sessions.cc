@@ -1,9 +1,6 @@
 #include "state_machine/sqlite/sessions.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
-#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -12,101 +9,47 @@
 namespace cairn::state_machine {
 namespace {
 
-// Not for secrets: a client that makes two of its own requests collide harms itself alone.
-class Hasher {
- public:
-  void Word(uint64_t word) {
-    state_ = std::rotl(state_ ^ (word * 0x9e3779b97f4a7c15ULL), 29) * 0xbf58476d1ce4e5b9ULL;
-  }
-  void Bytes(std::string_view bytes) {
-    Word(bytes.size());
-    const char* p = bytes.data();
-    size_t left = bytes.size();
-    for (; left >= 8; p += 8, left -= 8) {
-      uint64_t word;
-      std::memcpy(&word, p, sizeof word);
-      Word(word);
-    }
-    uint64_t last = 0;
-    std::memcpy(&last, p, left);
-    Word(last);
-  }
-  uint64_t Finish() const {
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-  }
+constexpr uint8_t kHeldFlag = 0x80;  // in the byte of a kept code: the result follows
 
- private:
-  uint64_t state_ = 0x6361697260ULL;
-};
-static_assert(std::endian::native == std::endian::little, "hashes are kept in the file");
+uint64_t HeldBytes(const std::string& result) { return result.size() + kResultOverheadBytes; }
 
-void HashValue(const Value& value, Hasher* hasher) {
-  hasher->Word(value.index());
-  if (const auto* integer = std::get_if<int64_t>(&value)) {
-    hasher->Word(static_cast<uint64_t>(*integer));
-  } else if (const auto* real = std::get_if<double>(&value)) {
-    hasher->Word(std::bit_cast<uint64_t>(*real));
-  } else if (const auto* text = std::get_if<std::string>(&value)) {
-    hasher->Bytes(*text);
-  } else if (const auto* blob = std::get_if<Blob>(&value)) {
-    hasher->Bytes(blob->bytes);
+// The requests of a row, which are sound: what it held was written or looked through before.
+std::string WithoutResults(std::string_view encoded) {
+  std::string out;
+  ByteReader reader(encoded);
+  while (reader.remaining() > 0) {
+    const uint64_t place = reader.Varint();
+    const uint64_t sequence = reader.Varint();
+    const uint64_t hash = reader.U64();
+    const uint8_t kept = reader.U8();
+    if ((kept & kHeldFlag) != 0) reader.String();
+    EncodeKeptRequest(place, sequence, hash, static_cast<uint8_t>(kept & ~kHeldFlag), {}, &out);
   }
+  return out;
 }
 
-void HashStatement(const Statement& statement, Hasher* hasher) {
-  hasher->Bytes(statement.sql);
-  hasher->Word(statement.positional.size());
-  for (const Value& value : statement.positional) HashValue(value, hasher);
-  hasher->Word(statement.named.size());
-  for (const NamedValue& named : statement.named) {
-    hasher->Bytes(named.name);
-    HashValue(named.value, hasher);
-  }
-}
-
-CommandResult Refusal(Status status) {
-  CommandResult result;
-  result.status = std::move(status);
-  return result;
-}
-
-CommandResult ResultGone(LogIndex index) {
-  CommandResult result;
-  result.index = index;
-  result.result_gone = true;
-  return result;
+CommandResult Unknown(const char* why) {
+  return Refusal(FailedPrecondition(why), Outcome::kUnknown);
 }
 
 }  // namespace
 
-const char* const Sessions::kSchema =
-    "CREATE TABLE _cairn_sessions(id INTEGER PRIMARY KEY, name TEXT NOT NULL, used INTEGER NOT "
-    "NULL,"
-    " used_lease_ms INTEGER NOT NULL, acknowledged_below INTEGER NOT NULL,"
-    " forgotten_below INTEGER NOT NULL, forgot_gaps INTEGER NOT NULL);"
-    "CREATE TABLE _cairn_requests(number INTEGER PRIMARY KEY, session INTEGER NOT NULL,"
-    " requests BLOB NOT NULL)";
-
-uint64_t OperationHash(const Operation& operation) {
-  Hasher hasher;
-  hasher.Word(operation.index());
-  if (const auto* execute = std::get_if<Execute>(&operation)) {
-    hasher.Word(execute->statements.size());
-    for (const Statement& statement : execute->statements) HashStatement(statement, &hasher);
-  } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
-    hasher.Bytes(prepare->tx_id);
-    hasher.Word(prepare->timeout_ms);
-    HashStatement(prepare->statement, &hasher);
-  } else if (const auto* commit = std::get_if<Commit>(&operation)) {
-    hasher.Bytes(commit->tx_id);
-  } else if (const auto* rollback = std::get_if<Rollback>(&operation)) {
-    hasher.Bytes(rollback->tx_id);
-  }
-  return hasher.Finish();
+void EncodeKeptRequest(uint64_t place, uint64_t sequence, uint64_t hash, uint8_t code,
+                       std::optional<std::string_view> result, std::string* out) {
+  ByteWriter writer(out);
+  writer.Varint(place);
+  writer.Varint(sequence);
+  writer.U64(hash);
+  writer.U8(static_cast<uint8_t>(code | (result.has_value() ? kHeldFlag : 0)));
+  if (result.has_value()) writer.String(*result);
 }
+
+const char* const Sessions::kSchema =
+    "CREATE TABLE _cairn_sessions(id INTEGER PRIMARY KEY, name TEXT NOT NULL, owner TEXT NOT NULL,"
+    " used INTEGER NOT NULL, used_lease_ms INTEGER NOT NULL, acknowledged_below INTEGER NOT NULL,"
+    " forgotten_below INTEGER NOT NULL);"
+    "CREATE TABLE _cairn_requests(number INTEGER PRIMARY KEY, session INTEGER NOT NULL,"
+    " lease_ms INTEGER NOT NULL, requests BLOB NOT NULL)";
 
 // ---- Opening ------------------------------------------------------------------------------------
 
@@ -120,46 +63,53 @@ Status Sessions::Open(sqlite3* db) {
   read.Finalize();
   RETURN_IF_ERROR(LoadSessions(db));
   RETURN_IF_ERROR(LoadRequests(db));
-  Index();
   RETURN_IF_ERROR(write_session_.Prepare(
       db,
-      "REPLACE INTO _cairn_sessions(id, name, used, used_lease_ms, acknowledged_below,"
-      " forgotten_below, forgot_gaps) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
+      "REPLACE INTO _cairn_sessions(id, name, owner, used, used_lease_ms, acknowledged_below,"
+      " forgotten_below) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
   RETURN_IF_ERROR(remove_session_.Prepare(db, "DELETE FROM _cairn_sessions WHERE id = ?1"));
-  RETURN_IF_ERROR(write_chunk_.Prepare(
-      db, "INSERT INTO _cairn_requests(number, session, requests) VALUES(?1, ?2, ?3)"));
+  RETURN_IF_ERROR(write_chunk_.Prepare(db,
+                                       "INSERT INTO _cairn_requests(number, session, lease_ms,"
+                                       " requests) VALUES(?1, ?2, ?3, ?4)"));
+  RETURN_IF_ERROR(
+      read_chunk_.Prepare(db, "SELECT requests FROM _cairn_requests WHERE number = ?1"));
   RETURN_IF_ERROR(
       shrink_chunk_.Prepare(db, "UPDATE _cairn_requests SET requests = ?2 WHERE number = ?1"));
   return remove_chunk_.Prepare(db, "DELETE FROM _cairn_requests WHERE number = ?1");
 }
 
 void Sessions::Close() {
-  for (InternalStatement* each :
-       {&write_session_, &remove_session_, &write_chunk_, &shrink_chunk_, &remove_chunk_}) {
+  for (InternalStatement* each : {&write_session_, &remove_session_, &write_chunk_, &read_chunk_,
+                                  &shrink_chunk_, &remove_chunk_}) {
     each->Finalize();
   }
   BatchCommitted();
   by_name_.clear();
-  Index();
+  by_use_.clear();
+  held_.clear();
+  results_bytes_ = 0;
+  shares_.Clear();
 }
 
 Status Sessions::LoadSessions(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db,
-                               "SELECT id, name, used, used_lease_ms, acknowledged_below,"
-                               " forgotten_below, forgot_gaps FROM _cairn_sessions"));
+                               "SELECT id, name, owner, used, used_lease_ms, acknowledged_below,"
+                               " forgotten_below FROM _cairn_sessions ORDER BY used"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return OkStatus();
     auto session = std::make_unique<Session>();
     session->id = read.Uint(0);
     session->name = std::string(read.Bytes(1));
-    session->used = read.Uint(2);
-    session->used_lease_ms = read.Uint(3);
-    session->acknowledged_below = read.Uint(4);
-    session->forgotten_below = read.Uint(5);
-    session->forgot_gaps = read.Int(6) != 0;
-    by_name_[session->name] = std::move(session);
+    session->owner = shares_.Of(std::string(read.Bytes(2)));
+    session->use = {read.Uint(3), read.Uint(4), read.Uint(5), read.Uint(6)};
+    session->place = by_use_.insert(by_use_.end(), session.get());
+    shares_.Add(session->owner, kSessionBytes + session->name.size());
+    const std::string name = session->name;
+    if (!by_name_.emplace(name, std::move(session)).second) {
+      return DataLoss("_cairn_sessions holds the session '" + name + "' twice");
+    }
   }
 }
 
@@ -168,45 +118,46 @@ Status Sessions::LoadRequests(sqlite3* db) {
   for (const auto& [name, session] : by_name_) by_id[session->id] = session.get();
   std::unordered_map<Session*, uint64_t> numbers;  // the last one of each
   InternalStatement read;
-  RETURN_IF_ERROR(
-      read.Prepare(db, "SELECT number, session, requests FROM _cairn_requests ORDER BY number"));
+  RETURN_IF_ERROR(read.Prepare(
+      db, "SELECT number, session, lease_ms, requests FROM _cairn_requests ORDER BY number"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
-    if (!row) break;
+    if (!row) return OkStatus();
     const auto it = by_id.find(read.Uint(1));
     if (it == by_id.end()) return DataLoss("_cairn_requests holds requests of no session");
-    Status status = LoadChunk(it->second, read.Uint(0), read.Bytes(2), &numbers[it->second]);
+    Chunk chunk;
+    chunk.number = read.Uint(0);
+    chunk.lease_ms = read.Uint(2);
+    Status status = LoadChunk(it->second, std::move(chunk), read.Bytes(3), &numbers[it->second]);
     if (!status.ok()) {
       return std::move(status).Prefixed("_cairn_requests: what is kept of session '" +
                                         it->second->name + "' from number " +
                                         std::to_string(read.Uint(0)) + " on");
     }
   }
-  for (const auto& [name, session] : by_name_) {
-    std::sort(session->requests.begin(), session->requests.end(),
-              [](const Request& a, const Request& b) { return a.sequence < b.sequence; });
-  }
-  return OkStatus();
 }
 
-Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view encoded,
+Status Sessions::LoadChunk(Session* session, Chunk chunk, std::string_view encoded,
                            uint64_t* last) {
-  Chunk chunk{number, 0, 0, {}};
   ByteReader reader(encoded);
   while (reader.remaining() > 0) {
     Request request;
-    request.number = number + reader.Varint();
-    request.sequence = reader.Varint();
+    request.number = chunk.number + reader.Varint();
+    const uint64_t sequence = reader.Varint();
     request.hash = reader.U64();
-    const bool has_result = reader.U8() != 0;
+    const uint8_t kept = reader.U8();
+    const bool has_result = (kept & kHeldFlag) != 0;
+    request.code = static_cast<uint8_t>(kept & ~kHeldFlag);
     const std::string_view result = has_result ? reader.String() : std::string_view();
+    const bool is_code = request.code <= static_cast<uint8_t>(StatusCode::kUnauthenticated) ||
+                         request.code == kCodeNotKept;
     // In order, so that the row of a request is found by its number.
-    if (!reader.ok() || request.sequence == 0 || request.number <= *last ||
-        IndexOfCommand(request.number) != IndexOfCommand(number)) {
+    if (!reader.ok() || !is_code || sequence == 0 || request.number <= *last ||
+        IndexOfCommand(request.number) != IndexOfCommand(chunk.number)) {
       return DataLoss("damaged");
     }
     *last = request.number;
-    if (request.sequence < std::max(session->acknowledged_below, session->forgotten_below)) {
+    if (sequence < std::max(session->use.acknowledged_below, session->use.forgotten_below)) {
       continue;
     }
     ++chunk.remembered;
@@ -214,144 +165,145 @@ Status Sessions::LoadChunk(Session* session, uint64_t number, std::string_view e
       // Now, not when a retry asks for it: then it would be in the middle of the log.
       const Result<CommandResult> decoded = DecodeCommandResult(result);
       if (!decoded.ok()) {
-        return DataLoss("damaged at request " + std::to_string(request.sequence) + ": " +
+        return DataLoss("damaged at request " + std::to_string(sequence) + ": " +
                         decoded.status().message());
       }
-      request.result = std::make_shared<const std::string>(result);
+      request.result = std::make_unique<const std::string>(result);
       ++chunk.held;
+      HoldResult(session, sequence, request);
     }
-    session->requests.push_back(std::move(request));
+    if (!session->requests.emplace(sequence, std::move(request)).second) {
+      return DataLoss("damaged: sequence " + std::to_string(sequence) + " stands there twice");
+    }
+    shares_.Add(session->owner, kRequestBytes);
   }
   if (chunk.remembered == 0) return DataLoss("nothing in it is remembered");
   session->chunks.push_back(std::move(chunk));
   return OkStatus();
 }
 
-void Sessions::Index() {
-  by_use_.clear();
-  held_.clear();
-  results_bytes_ = 0;
-  for (const auto& [name, session] : by_name_) {
-    by_use_.push_back(session.get());
-    for (const Request& request : session->remembered()) {
-      if (request.result == nullptr) continue;
-      held_[request.number] = {session.get(), request.sequence};
-      results_bytes_ += request.result->size();
-    }
-  }
-  by_use_.sort([](const Session* a, const Session* b) { return a->used < b->used; });
-  for (auto it = by_use_.begin(); it != by_use_.end(); ++it) (*it)->place = it;
-}
-
 // ---- Commands -----------------------------------------------------------------------------------
 
-void Sessions::Expire(uint64_t lease_ms) {
-  while (!by_use_.empty()) {
-    Session* const oldest = by_use_.front();
-    if (oldest->used_lease_ms + kSessionTtlMs > lease_ms) return;
-    Remove(oldest);
+void Sessions::BeginEntry(uint64_t lease_ms, uint64_t ttl_ms) {
+  lease_ms_ = lease_ms;
+  ttl_ms_ = ttl_ms;
+  while (!by_use_.empty() && by_use_.front()->use.used_lease_ms + ttl_ms <= lease_ms) {
+    Remove(by_use_.front());
   }
 }
 
 std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t number,
-                                             uint64_t operation_hash, uint64_t lease_ms) {
+                                             uint64_t operation_hash) {
   const RequestId& id = command.id;
-  if (id.session.empty()) return std::nullopt;
-  if (CAIRN_PLANTED("retry_applied_twice") && Find(id.session) != nullptr) {
-    Use(Find(id.session), number, lease_ms);
+  Session* session = Find(id.session);
+  if (CAIRN_PLANTED("retry_applied_twice") && session != nullptr) {
+    Touch(session, number);
     return std::nullopt;
   }
-  if (id.sequence == 0 || id.session.size() > kSessionBytesMax) {
-    return Refusal(InvalidArgument("a request id needs a session of at most " +
-                                   std::to_string(kSessionBytesMax) +
-                                   " bytes and a sequence from 1 on")
-                       .With(Outcome::kNotApplied));
-  }
-  Session* session = Find(id.session);
   if (session == nullptr) {
     if (id.sequence != 1) {
       return Refusal(FailedPrecondition("session expired: it is not known (any more), so whether "
                                         "this request was applied before cannot be told")
-                         .With(Outcome::kNotApplied)
-                         .With(Reason::kSessionExpired));
+                         .With(Reason::kSessionExpired),
+                     Outcome::kUnknown);
     }
-    session = Create(id.session, number);
+    session = Create(command, number);
+    if (session == nullptr) {
+      return NoRoom("sessions",
+                    "close unused connections' sessions by not using them, or try again later");
+    }
+    return std::nullopt;
   }
-  Use(session, number, lease_ms);
+  if (!MayUseIdOf(session->owner->name, command)) {
+    const bool known = session->requests.contains(id.sequence) ||
+                       id.sequence < session->use.acknowledged_below ||
+                       id.sequence < session->use.forgotten_below;
+    return NotYours(known);
+  }
+  Touch(session, number);
   Acknowledge(session, command.acknowledged_below);
-  if (id.sequence < session->acknowledged_below) {
-    if (CAIRN_PLANTED("late_retry_applied_again")) return std::nullopt;
-    return ResultGone(LogIndex());
+  ForgetOld(session);
+  if (auto answer = AnswerOf(session, command, operation_hash)) return answer;
+  if (!shares_.Fits(*session->owner, kRequestBytes)) {
+    return NoRoom(
+        "requests",
+        "acknowledge those whose answers have arrived (acknowledged_below), or wait until "
+        "the oldest are forgotten");
   }
-  if (const Request* known = FindRequest(session, id.sequence)) {
-    return AnswerKnown(*known, operation_hash);
-  }
-  if (id.sequence >= session->forgotten_below) return std::nullopt;
-  if (!session->forgot_gaps) return ResultGone(LogIndex());
-  return Refusal(FailedPrecondition("this request lies too far behind the session's newest one to "
-                                    "tell whether it was applied before")
-                     .With(Outcome::kUnknown));
+  return std::nullopt;
 }
 
-CommandResult Sessions::AnswerKnown(const Request& request, uint64_t hash) const {
-  if (request.hash != hash) {
-    return Refusal(InvalidArgument("this request id was used for another request before")
-                       .With(Outcome::kNotApplied));
+std::optional<CommandResult> Sessions::AnswerOf(Session* session, const Command& command,
+                                                uint64_t hash) const {
+  const uint64_t sequence = command.id.sequence;
+  if (const auto it = session->requests.find(sequence); it != session->requests.end()) {
+    const Request& request = it->second;
+    if (request.hash != hash) return OtherRequest();
+    if (request.result != nullptr) return HeldResult(*request.result);
+    const bool turns_ok = CAIRN_PLANTED("gone_error_turns_ok");
+    return AnswerByCode(turns_ok ? 0 : request.code, IndexOfCommand(request.number));
   }
-  if (request.result == nullptr) return ResultGone(IndexOfCommand(request.number));
-  Result<CommandResult> result = DecodeCommandResult(*request.result);
-  CHECK(result.ok()) << "kept result: " << result.status().ToString();
-  return std::move(result).value();
+  if (sequence < session->use.acknowledged_below) {
+    if (CAIRN_PLANTED("late_retry_applied_again")) return std::nullopt;
+    return Unknown(
+        "the client has acknowledged the answer to this request, so that nothing of it is held");
+  }
+  if (sequence >= session->use.forgotten_below) return std::nullopt;
+  if (CAIRN_PLANTED("forgotten_request_runs_again")) return std::nullopt;
+  return Unknown(
+      "this request lies too far behind the session's newest one to tell whether it was applied "
+      "before");
 }
 
 void Sessions::Record(const Command& command, uint64_t number, uint64_t operation_hash,
                       const CommandResult& result) {
-  if (command.id.session.empty()) return;
+  // Nothing happened, and nothing will under this id unless it is sent again.
+  if (result.status.outcome() == Outcome::kNotApplied) return;
   Session* const session = Find(command.id.session);
   CHECK(session != nullptr) << "a session went while its command ran";
-  Request request{command.id.sequence, number, operation_hash, nullptr};
-  std::string encoded = EncodeCommandResult(result);
-  if (encoded.size() <= kResultBytesMax) {
-    results_bytes_ += encoded.size();
-    request.result = std::make_shared<const std::string>(std::move(encoded));
-    held_.emplace_hint(held_.end(), number, std::pair(session, command.id.sequence));
+  if (CAIRN_PLANTED("retry_applied_twice") && session->requests.contains(command.id.sequence)) {
+    return;
   }
-  AddToChunk(session, request);
-  auto& requests = session->requests;
-  const auto first = requests.begin() + static_cast<ptrdiff_t>(session->dropped);
-  auto at = requests.end();
-  while (at != first && std::prev(at)->sequence > request.sequence) --at;
-  requests.insert(at, std::move(request));
-  EnforceBounds(session);
+  Request request;
+  request.number = number;
+  request.hash = operation_hash;
+  request.code = static_cast<uint8_t>(result.status.code());
+  std::string encoded = EncodeCommandResult(result);
+  const uint64_t sequence = command.id.sequence;
+  if (encoded.size() <= kResultBytesMax) {
+    request.result = std::make_unique<const std::string>(std::move(encoded));
+    HoldResult(session, sequence, request);
+  }
+  AddToChunk(session, sequence, request);
+  const size_t before = session->requests.size();
+  session->requests.emplace_hint(session->requests.end(), sequence, std::move(request));
+  CHECK(session->requests.size() == before + 1) << "a request was run that is remembered";
+  shares_.Add(session->owner, kRequestBytes);
+  Log(Step::Kind::kAdd, session).sequence = sequence;
+  while (results_bytes_ > kResultsBytesMaxTotal) DropOldestResult();
+  // Nobody but the node itself knows these ids, and it tries none for longer than its deadline.
+  if (session->owner->is_node && session->requests.size() > kRequestsPerNodeMax) {
+    DropFirst(session);
+  }
 }
 
-void Sessions::AddToChunk(Session* session, const Request& request) {
+void Sessions::AddToChunk(Session* session, uint64_t sequence, const Request& request) {
   auto& chunks = session->chunks;
   if (chunks.empty() || IndexOfCommand(chunks.back().number) != IndexOfCommand(request.number) ||
-      chunks.back().encoded.size() >= kChunkBytesMax) {
-    chunks.push_back({request.number, 0, 0, {}});
+      chunks.back().encoded == nullptr || chunks.back().encoded->size() >= kChunkBytesMax) {
+    Chunk& made = chunks.emplace_back();
+    made.number = request.number;
+    made.lease_ms = lease_ms_;
+    made.encoded = std::make_unique<std::string>();
   }
   Chunk& chunk = chunks.back();
+  if (chunk.remembered == 0 && chunk.number != request.number) --session->gone_chunks;
   ++chunk.remembered;
   if (request.result != nullptr) ++chunk.held;
-  Encode(request, &chunk);
-}
-
-void Sessions::Encode(const Request& request, Chunk* chunk) {
-  ByteWriter writer(&chunk->encoded);
-  writer.Varint(request.number - chunk->number);
-  writer.Varint(request.sequence);
-  writer.U64(request.hash);
-  writer.U8(request.result == nullptr ? 0 : 1);
-  if (request.result != nullptr) writer.String(*request.result);
-}
-
-Sessions::Request* Sessions::FindRequest(Session* session, uint64_t sequence) {
-  const std::span<Request> requests = session->remembered();
-  const auto it = std::lower_bound(
-      requests.begin(), requests.end(), sequence,
-      [](const Request& request, uint64_t wanted) { return request.sequence < wanted; });
-  return it != requests.end() && it->sequence == sequence ? &*it : nullptr;
+  std::optional<std::string_view> result;
+  if (request.result != nullptr) result = *request.result;
+  EncodeKeptRequest(request.number - chunk.number, sequence, request.hash, request.code, result,
+                    chunk.encoded.get());
 }
 
 Sessions::Session* Sessions::Find(const std::string& name) {
@@ -359,68 +311,103 @@ Sessions::Session* Sessions::Find(const std::string& name) {
   return it == by_name_.end() ? nullptr : it->second.get();
 }
 
-Sessions::Session* Sessions::Create(const std::string& name, uint64_t number) {
-  if (by_name_.size() >= kSessionsMax) Remove(by_use_.front());
-  saved_.try_emplace(name, nullptr);
+Sessions::Session* Sessions::Create(const Command& command, uint64_t number) {
+  const std::string& name = command.id.session;
+  Shares::Client* const owner = shares_.Of(OwnerOf(command));
+  const uint64_t bytes = kSessionBytes + name.size();
+  if (!shares_.Fits(*owner, bytes + kRequestBytes)) return nullptr;
   auto made = std::make_unique<Session>();
   Session* const session = made.get();
   session->name = name;
   session->id = number;
-  session->used = number;
+  session->owner = owner;
   session->touched_batch = batch_;
-  by_name_.emplace(name, std::move(made));
+  session->use.used = number;
+  session->use.used_lease_ms = lease_ms_;
+  session->use.acknowledged_below = command.acknowledged_below;
   session->place = by_use_.insert(by_use_.end(), session);
+  by_name_.emplace(name, std::move(made));
+  shares_.Add(owner, bytes);
+  touched_.push_back(session);
+  Log(Step::Kind::kCreate, session);
   return session;
 }
 
-void Sessions::Use(Session* session, uint64_t number, uint64_t lease_ms) {
-  Save(session);
-  session->used = number;
-  session->used_lease_ms = lease_ms;
+Sessions::Step& Sessions::Log(Step::Kind kind, Session* session) {
+  Step& step = steps_.emplace_back();
+  step.kind = kind;
+  step.session = session;
+  return step;
+}
+
+void Sessions::Touch(Session* session, uint64_t number) {
+  if (session->touched_batch != batch_) {
+    session->touched_batch = batch_;
+    touched_.push_back(session);
+    Step& step = Log(Step::Kind::kUse, session);
+    step.use = session->use;
+    step.next = std::next(session->place);
+  }
+  session->use.used = number;
+  session->use.used_lease_ms = lease_ms_;
   by_use_.splice(by_use_.end(), by_use_, session->place);
 }
 
-void Sessions::Save(Session* session) {
-  if (session->touched_batch == batch_) return;
-  session->touched_batch = batch_;
-  // Once a batch, not when they are dropped, since all others move by it.
-  auto& requests = session->requests;
-  requests.erase(requests.begin(), requests.begin() + static_cast<ptrdiff_t>(session->dropped));
-  session->dropped = 0;
-  saved_.try_emplace(session->name, std::make_unique<Session>(*session));
+void Sessions::Acknowledge(Session* session, uint64_t below) {
+  if (below <= session->use.acknowledged_below) return;
+  session->use.acknowledged_below = below;
+  while (!session->requests.empty() && session->requests.begin()->first < below) {
+    DropFirst(session);
+  }
 }
 
-void Sessions::Acknowledge(Session* session, uint64_t below) {
-  if (below <= session->acknowledged_below) return;
-  session->acknowledged_below = below;
-  while (session->dropped < session->requests.size() &&
-         session->requests[session->dropped].sequence < below) {
+// From the lowest sequence on, and only as long as that is old: so what is remembered lies above
+// what is forgotten, and one number tells both apart.
+void Sessions::ForgetOld(Session* session) {
+  while (!session->requests.empty()) {
+    const auto& [sequence, lowest] = *session->requests.begin();
+    if (ChunkOf(session, lowest.number)->lease_ms + ttl_ms_ > lease_ms_) return;
     DropFirst(session);
   }
 }
 
 void Sessions::DropFirst(Session* session) {
-  Request& request = session->requests[session->dropped++];
-  const auto chunk = ChunkOf(session, request.number);
-  if (request.result != nullptr) --chunk->held;
-  DropResult(request);
-  request.result = nullptr;
-  if (--chunk->remembered > 0) return;
-  if (chunk->number < first_number_) removed_chunks_.push_back(chunk->number);
-  session->chunks.erase(chunk);
+  Requests::node_type node = session->requests.extract(session->requests.begin());
+  Use& use = session->use;
+  if (node.key() >= use.acknowledged_below) {
+    use.forgotten_below = std::max(node.key(), node.key() + 1);
+  }
+  const auto chunk = ChunkOf(session, node.mapped().number);
+  if (node.mapped().result != nullptr) {
+    --chunk->held;
+    ReleaseResult(node.mapped());
+  }
+  if (--chunk->remembered == 0) {
+    ++session->gone_chunks;
+    if (chunk->number < first_number_) removed_chunks_.push_back(chunk->number);
+  }
+  shares_.Take(session->owner, kRequestBytes);
+  Log(Step::Kind::kDrop, session).request = std::move(node);
 }
 
-void Sessions::DropResult(const Request& request) {
-  if (request.result == nullptr) return;
-  results_bytes_ -= request.result->size();
+void Sessions::HoldResult(Session* session, uint64_t sequence, const Request& request) {
+  results_bytes_ += HeldBytes(*request.result);
+  held_.emplace_hint(held_.end(), request.number, std::pair(session, sequence));
+}
+
+void Sessions::ReleaseResult(const Request& request) {
+  results_bytes_ -= HeldBytes(*request.result);
   held_.erase(request.number);
 }
 
 std::vector<Sessions::Chunk>::iterator Sessions::ChunkOf(Session* session, uint64_t number) {
   auto& chunks = session->chunks;
-  CHECK(!chunks.empty() && chunks.front().number <= number) << "a request has no row";
+  const auto first = chunks.begin() + static_cast<ptrdiff_t>(session->first_chunk);
+  CHECK(first != chunks.end() && first->number <= number) << "a request has no row";
+  // Nearly always it is the first one.
+  if (std::next(first) == chunks.end() || std::next(first)->number > number) return first;
   return std::prev(
-      std::upper_bound(chunks.begin(), chunks.end(), number,
+      std::upper_bound(first, chunks.end(), number,
                        [](uint64_t wanted, const Chunk& chunk) { return wanted < chunk.number; }));
 }
 
@@ -431,107 +418,195 @@ void Sessions::DropOldestResult() {
   const auto [number, owner] = *held_.begin();
   const auto [session, sequence] = owner;
   results_from_ = number + 1;
-  Save(session);
-  Request* const request = FindRequest(session, sequence);
-  CHECK(request != nullptr) << "a held result is lost";
-  DropResult(*request);
-  request->result = nullptr;
+  const auto request = session->requests.find(sequence);
+  CHECK(request != session->requests.end()) << "a held result is lost";
+  ReleaseResult(request->second);
+  Step& step = Log(Step::Kind::kDropResult, session);
+  step.sequence = sequence;
+  step.result = std::move(request->second.result);
   const auto chunk = ChunkOf(session, number);
-  if (--chunk->held == 0) Shrink(session, chunk);
-}
-
-// At once, with what is remembered now: at the end of the batch that could be less, and batches do
-// not end at the same place on every node.
-void Sessions::Shrink(Session* session, std::vector<Chunk>::iterator chunk) {
-  const auto next = std::next(chunk);
-  const uint64_t end = next == session->chunks.end() ? UINT64_MAX : next->number;
-  std::map<uint64_t, const Request*> rest;  // by number
-  for (const Request& request : session->remembered()) {
-    if (request.number >= chunk->number && request.number < end) rest[request.number] = &request;
+  if (--chunk->held > 0) return;
+  if (chunk->number < first_number_) {
+    shrunk_chunks_.emplace_back(session, chunk->number);
+  } else {
+    *chunk->encoded = WithoutResults(*chunk->encoded);
   }
-  chunk->encoded.clear();
-  for (const auto& [number, request] : rest) Encode(*request, &*chunk);
-}
-
-void Sessions::EnforceBounds(Session* session) {
-  while (results_bytes_ > kResultsBytesMaxTotal) DropOldestResult();
-  if (session->remembered().size() <= kRequestsPerSessionMax) return;
-  const uint64_t lowest = session->remembered().front().sequence;
-  const uint64_t floor = std::max(session->forgotten_below, session->acknowledged_below);
-  // Sequences start at 1, so a floor of 0 and of 1 are the same.
-  if (lowest > std::max<uint64_t>(floor, 1)) session->forgot_gaps = true;
-  session->forgotten_below = lowest + 1;
-  DropFirst(session);
 }
 
 void Sessions::Remove(Session* session) {
-  Save(session);
-  for (const Request& request : session->remembered()) DropResult(request);
+  for (const auto& [sequence, request] : session->requests) {
+    if (request.result != nullptr) ReleaseResult(request);
+  }
   for (const Chunk& chunk : session->chunks) {
-    if (chunk.number < first_number_) removed_chunks_.push_back(chunk.number);
+    if (chunk.remembered > 0 && chunk.number < first_number_) {
+      removed_chunks_.push_back(chunk.number);
+    }
   }
   if (session->id < first_number_) removed_sessions_.push_back(session->id);
-  by_use_.erase(session->place);
-  by_name_.erase(std::string(session->name));
+  shares_.Take(session->owner,
+               kSessionBytes + session->name.size() + session->requests.size() * kRequestBytes);
+  session->removed = true;
+  const auto it = by_name_.find(session->name);
+  Step& step = Log(Step::Kind::kRemove, session);
+  step.next = std::next(session->place);
+  step.owned = std::move(it->second);
+  by_name_.erase(it);
+  removed_.splice(removed_.end(), by_use_, session->place);
 }
 
 // ---- Batches ------------------------------------------------------------------------------------
-
-void Sessions::BeginBatch(uint64_t first_number) { first_number_ = first_number; }
 
 Status Sessions::Flush() {
   for (const uint64_t number : removed_chunks_) {
     RETURN_IF_ERROR(remove_chunk_.Bind(1, number).Run());
   }
   for (const uint64_t id : removed_sessions_) RETURN_IF_ERROR(remove_session_.Bind(1, id).Run());
-  for (const auto& [name, before] : saved_) {
-    Session* const session = Find(name);
-    if (session != nullptr) RETURN_IF_ERROR(Write(session));
+  for (Session* const session : touched_) {
+    if (!session->removed) RETURN_IF_ERROR(Write(session));
   }
-  return OkStatus();
+  return WriteShrunk();
 }
 
 Status Sessions::Write(Session* session) {
   RETURN_IF_ERROR(write_session_.Bind(1, session->id)
                       .BindText(2, session->name)
-                      .Bind(3, session->used)
-                      .Bind(4, session->used_lease_ms)
-                      .Bind(5, session->acknowledged_below)
-                      .Bind(6, session->forgotten_below)
-                      .Bind(7, static_cast<int64_t>(session->forgot_gaps))
+                      .BindText(3, session->owner->name)
+                      .Bind(4, session->use.used)
+                      .Bind(5, session->use.used_lease_ms)
+                      .Bind(6, session->use.acknowledged_below)
+                      .Bind(7, session->use.forgotten_below)
                       .Run());
-  for (Chunk& chunk : session->chunks) {
-    if (chunk.encoded.empty() || CAIRN_PLANTED("results_not_stored")) continue;
-    if (chunk.number < first_number_) {
-      RETURN_IF_ERROR(shrink_chunk_.Bind(1, chunk.number).BindBlob(2, chunk.encoded).Run());
-    } else {
-      RETURN_IF_ERROR(
-          write_chunk_.Bind(1, chunk.number).Bind(2, session->id).BindBlob(3, chunk.encoded).Run());
-    }
-    chunk.encoded = std::string();
+  if (CAIRN_PLANTED("results_not_stored")) return OkStatus();
+  for (auto chunk = session->chunks.rbegin(); chunk != session->chunks.rend(); ++chunk) {
+    if (chunk->number < first_number_) break;
+    if (chunk->remembered == 0) continue;
+    RETURN_IF_ERROR(write_chunk_.Bind(1, chunk->number)
+                        .Bind(2, session->id)
+                        .Bind(3, chunk->lease_ms)
+                        .BindBlob(4, *chunk->encoded)
+                        .Run());
   }
   return OkStatus();
+}
+
+Status Sessions::WriteShrunk() {
+  for (const auto& [session, number] : shrunk_chunks_) {
+    if (session->removed) continue;
+    const auto chunk = ChunkOf(session, number);
+    if (chunk->remembered == 0) continue;
+    ASSIGN_OR_RETURN(const bool row, read_chunk_.Bind(1, number).Next());
+    if (!row) return DataLoss("_cairn_requests has lost the row " + std::to_string(number));
+    const std::string shrunk = WithoutResults(read_chunk_.Bytes(0));
+    read_chunk_.Reset();
+    RETURN_IF_ERROR(shrink_chunk_.Bind(1, number).BindBlob(2, shrunk).Run());
+  }
+  return OkStatus();
+}
+
+// Gone rows are taken out of the list only once they are many, since all others move by it.
+void Sessions::Compact(Session* session) {
+  auto& chunks = session->chunks;
+  for (auto chunk = chunks.rbegin(); chunk != chunks.rend() && chunk->encoded != nullptr; ++chunk) {
+    chunk->encoded.reset();
+  }
+  size_t& first = session->first_chunk;
+  while (first < chunks.size() && chunks[first].remembered == 0) ++first;
+  if (session->gone_chunks * 2 <= chunks.size()) return;
+  std::erase_if(chunks, [](const Chunk& chunk) { return chunk.remembered == 0; });
+  first = 0;
+  session->gone_chunks = 0;
 }
 
 void Sessions::BatchCommitted() {
   ++batch_;
   saved_results_from_ = results_from_;
-  saved_.clear();
+  for (Session* const session : touched_) {
+    if (!session->removed) Compact(session);
+  }
+  touched_.clear();
+  steps_.clear();
+  removed_.clear();
   removed_chunks_.clear();
   removed_sessions_.clear();
+  shrunk_chunks_.clear();
+  shares_.Collect();
 }
 
 void Sessions::BatchUndone() {
-  for (auto& [name, before] : saved_) {
-    if (before == nullptr) {
-      by_name_.erase(name);
-    } else {
-      by_name_[name] = std::move(before);
-    }
-  }
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) Undo(&*step);
   results_from_ = saved_results_from_;
+  touched_.clear();
   BatchCommitted();
-  Index();
+}
+
+void Sessions::Undo(Step* step) {
+  Session* const session = step->session;
+  switch (step->kind) {
+    case Step::Kind::kCreate:
+      shares_.Take(session->owner, kSessionBytes + session->name.size());
+      by_use_.erase(session->place);
+      by_name_.erase(std::string(session->name));
+      return;
+    case Step::Kind::kUse:
+      session->use = step->use;
+      by_use_.splice(step->next, by_use_, session->place);
+      return;
+    case Step::Kind::kAdd: return UndoAdd(*step);
+    case Step::Kind::kDrop: return UndoDrop(step);
+    case Step::Kind::kDropResult: return UndoDropResult(step);
+    case Step::Kind::kRemove: return UndoRemove(step);
+  }
+}
+
+void Sessions::UndoAdd(const Step& step) {
+  Session* const session = step.session;
+  const auto it = session->requests.find(step.sequence);
+  Chunk& chunk = session->chunks.back();
+  if (it->second.result != nullptr) {
+    ReleaseResult(it->second);
+    --chunk.held;
+  }
+  if (--chunk.remembered == 0) ++session->gone_chunks;
+  // The command that began the row is the last of it to be taken back.
+  if (chunk.number == it->second.number) {
+    session->chunks.pop_back();
+    --session->gone_chunks;
+  }
+  session->requests.erase(it);
+  shares_.Take(session->owner, kRequestBytes);
+}
+
+void Sessions::UndoDrop(Step* step) {
+  Session* const session = step->session;
+  const Request& request = step->request.mapped();
+  const auto chunk = ChunkOf(session, request.number);
+  if (chunk->remembered++ == 0) --session->gone_chunks;
+  if (request.result != nullptr) {
+    ++chunk->held;
+    HoldResult(session, step->request.key(), request);
+  }
+  session->requests.insert(std::move(step->request));
+  shares_.Add(session->owner, kRequestBytes);
+}
+
+void Sessions::UndoDropResult(Step* step) {
+  Session* const session = step->session;
+  Request& request = session->requests.at(step->sequence);
+  request.result = std::move(step->result);
+  HoldResult(session, step->sequence, request);
+  ++ChunkOf(session, request.number)->held;
+}
+
+void Sessions::UndoRemove(Step* step) {
+  Session* const session = step->session;
+  by_use_.splice(step->next, removed_, session->place);
+  by_name_.emplace(session->name, std::move(step->owned));
+  session->removed = false;
+  for (const auto& [sequence, request] : session->requests) {
+    if (request.result != nullptr) HoldResult(session, sequence, request);
+  }
+  shares_.Add(session->owner,
+              kSessionBytes + session->name.size() + session->requests.size() * kRequestBytes);
 }
 
 }  // namespace cairn::state_machine

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "state_machine/sqlite/applier.h"
+#include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/file_system_vfs.h"
@@ -83,6 +84,8 @@ Status CheckCairnsTables(sqlite3* db) {
   RETURN_IF_ERROR(versions.Open(db));
   Sessions sessions;
   RETURN_IF_ERROR(sessions.Open(db));
+  BareIds bare_ids;
+  RETURN_IF_ERROR(bare_ids.Open(db));
   Transactions txs;
   return txs.Open(db);
 }

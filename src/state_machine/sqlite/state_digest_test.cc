@@ -371,7 +371,8 @@ TEST(StateDigests, ShowADifferenceInAnyOfTheTables) {
   for (const char* change :
        {"UPDATE _cairn_versions SET version = version + 1 WHERE name = 't'",
         "UPDATE _cairn_sessions SET used_lease_ms = 3",
-        "UPDATE _cairn_requests SET number = number + 1",
+        "UPDATE _cairn_requests SET number = number + 1", "UPDATE _cairn_ids SET lease_ms = 3",
+        "UPDATE _cairn_id_results SET results = results || x'00'",
         "UPDATE _cairn_tx SET deadline_lease_ms = 2", "DELETE FROM _cairn_tx_statements",
         "UPDATE _cairn_state SET lease_ms = 2", "UPDATE sqlite_sequence SET seq = seq + 1",
         "CREATE INDEX another ON t(x)", "DROP TRIGGER tr"}) {

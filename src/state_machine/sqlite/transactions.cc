@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "state_machine/sqlite/sessions.h"
+#include "state_machine/sqlite/request_memory.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -25,18 +25,14 @@ bool DecodeNames(std::string_view bytes, std::set<std::string>* names) {
   return reader.done();
 }
 
-// As the command that would do it: the encoding of commands is specified already.
-std::string EncodeStatement(const Statement& statement) {
-  return EncodeCommand(Command{{}, 0, Execute{{statement}}});
-}
+constexpr uint64_t kStatementBytes = 256;
+constexpr uint64_t kValueBytes = 48;
+constexpr uint64_t kTableNameBytes = 96;
 
-Result<Statement> DecodeStatement(std::string_view bytes) {
-  ASSIGN_OR_RETURN(Command command, DecodeCommand(bytes));
-  auto* const execute = std::get_if<Execute>(&command.operation);
-  if (execute == nullptr || execute->statements.size() != 1) {
-    return DataLoss("a prepared statement is not one");
-  }
-  return std::move(execute->statements[0]);
+uint64_t BytesOf(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return kValueBytes + text->size();
+  if (const auto* blob = std::get_if<Blob>(&value)) return kValueBytes + blob->bytes.size();
+  return kValueBytes;
 }
 
 std::string FirstCommon(const std::set<std::string>& a, const std::set<std::string>& b) {
@@ -53,8 +49,27 @@ Status Held(const std::string& table, const PreparedTx& tx) {
 
 }  // namespace
 
+uint64_t BytesOf(const Statement& statement) {
+  uint64_t bytes = kStatementBytes + statement.sql.size();
+  for (const Value& value : statement.positional) bytes += BytesOf(value);
+  for (const NamedValue& named : statement.named) {
+    bytes += kValueBytes + named.name.size() + BytesOf(named.value);
+  }
+  return bytes;
+}
+
+uint64_t BytesOf(const PreparedTx& tx) {
+  uint64_t bytes = kTxBytes;
+  for (const Statement& statement : tx.statements) bytes += BytesOf(statement);
+  for (const auto* names : {&tx.reads, &tx.writes}) {
+    for (const std::string& name : *names) bytes += kTableNameBytes + name.size();
+  }
+  return bytes;
+}
+
 const char* const Transactions::kSchema =
-    "CREATE TABLE _cairn_tx(id TEXT PRIMARY KEY, state INTEGER NOT NULL, number INTEGER NOT NULL,"
+    "CREATE TABLE _cairn_tx(id TEXT PRIMARY KEY, owner TEXT NOT NULL, state INTEGER NOT NULL,"
+    " number INTEGER NOT NULL,"
     " deadline_lease_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL, seed INTEGER NOT NULL,"
     " statements INTEGER NOT NULL, reads BLOB, writes BLOB, holds_all INTEGER NOT NULL)"
     " WITHOUT ROWID;"
@@ -82,7 +97,7 @@ Status Transactions::Open(sqlite3* db) {
   RETURN_IF_ERROR(write_tx_.Prepare(
       db,
       "REPLACE INTO _cairn_tx(id, state, number, deadline_lease_ms, wall_ms, seed, statements,"
-      " reads, writes, holds_all) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"));
+      " reads, writes, holds_all, owner) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"));
   RETURN_IF_ERROR(remove_tx_.Prepare(db, "DELETE FROM _cairn_tx WHERE id = ?1"));
   RETURN_IF_ERROR(write_statement_.Prepare(
       db, "INSERT INTO _cairn_tx_statements(tx, place, statement) VALUES(?1, ?2, ?3)"));
@@ -104,7 +119,7 @@ Status Transactions::Load(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db,
                                "SELECT id, state, number, deadline_lease_ms, wall_ms, seed,"
-                               " reads, writes, holds_all FROM _cairn_tx"));
+                               " reads, writes, holds_all, owner FROM _cairn_tx"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) break;
@@ -116,6 +131,7 @@ Status Transactions::Load(sqlite3* db) {
     tx.wall_ms = read.Int(4);
     tx.seed = read.Uint(5);
     tx.holds_all = read.Int(8) != 0;
+    tx.owner = std::string(read.Bytes(9));
     if (tx.state == TxState::kPrepared &&
         (!DecodeNames(read.Bytes(6), &tx.reads) || !DecodeNames(read.Bytes(7), &tx.writes))) {
       return DataLoss("_cairn_tx: the tables held by '" + tx.id + "' cannot be read");
@@ -136,9 +152,12 @@ Status Transactions::LoadStatements(sqlite3* db) {
     if (!row) return OkStatus();
     const auto it = txs_.find(std::string(read.Bytes(0)));
     if (it == txs_.end()) return DataLoss("_cairn_tx_statements: a statement of no transaction");
-    it->second.bytes += read.Bytes(1).size();
-    ASSIGN_OR_RETURN(Statement statement, DecodeStatement(read.Bytes(1)));
-    it->second.statements.push_back(std::move(statement));
+    Result<Statement> statement = DecodeStatement(read.Bytes(1));
+    if (!statement.ok()) {
+      return DataLoss("_cairn_tx_statements, of '" + it->first +
+                      "': " + statement.status().message());
+    }
+    it->second.statements.push_back(*std::move(statement));
   }
 }
 
@@ -146,9 +165,11 @@ void Transactions::Index() {
   deadlines_.clear();
   finished_.clear();
   finished_count_ = 0;
+  shares_.Clear();
   for (const auto& [id, tx] : txs_) {
     if (tx.state == TxState::kPrepared) {
       deadlines_.emplace(tx.deadline_lease_ms, id);
+      shares_.Add(shares_.Of(tx.owner), BytesOf(tx));
     } else {
       finished_[tx.number].insert(id);
       ++finished_count_;
@@ -207,16 +228,33 @@ Status Transactions::WriteTx(const PreparedTx& tx) {
       .BindBlob(8, reads)
       .BindBlob(9, writes)
       .Bind(10, static_cast<int64_t>(tx.holds_all))
+      .BindText(11, tx.owner)
       .Run();
+}
+
+Status Transactions::CheckRoom(const std::string& owner, const std::string& tx_id, uint64_t bytes) {
+  const PreparedTx* const known = Find(tx_id);
+  const uint64_t counted = known == nullptr ? 0 : BytesOf(*known);
+  if (bytes <= counted || shares_.Fits(*shares_.Of(owner), bytes - counted)) return OkStatus();
+  return ResourceExhausted(
+             "no room for more prepared transactions: commit or roll back those that "
+             "are prepared, or make this one smaller (all together hold " +
+             std::to_string(kPreparedBytesMax >> 20) +
+             " MiB, those of one client an eighth of that)")
+      .With(Outcome::kNotApplied);
 }
 
 Status Transactions::Stage(PreparedTx tx) {
   const PreparedTx* const before = Find(tx.id);
   const size_t known = before == nullptr ? 0 : before->statements.size();
   CHECK(tx.statements.size() == known + 1) << "one statement is staged at a time";
-  if (before != nullptr) deadlines_.erase({before->deadline_lease_ms, tx.id});
+  Shares::Client* const client = shares_.Of(tx.owner);
+  if (before != nullptr) {
+    deadlines_.erase({before->deadline_lease_ms, tx.id});
+    shares_.Take(client, BytesOf(*before));
+  }
+  shares_.Add(client, BytesOf(tx));
   const std::string encoded = EncodeStatement(tx.statements.back());
-  tx.bytes += encoded.size();
   RETURN_IF_ERROR(WriteTx(tx));
   RETURN_IF_ERROR(write_statement_.BindText(1, tx.id)
                       .Bind(2, static_cast<uint64_t>(tx.statements.size()))
@@ -231,7 +269,10 @@ Status Transactions::Stage(PreparedTx tx) {
 Status Transactions::Finish(const std::string& id, TxState state, uint64_t number) {
   const auto [it, made] = txs_.try_emplace(id);
   PreparedTx& tx = it->second;
-  if (!made) deadlines_.erase({tx.deadline_lease_ms, id});
+  if (!made) {
+    deadlines_.erase({tx.deadline_lease_ms, id});
+    shares_.Take(shares_.Of(tx.owner), BytesOf(tx));
+  }
   PreparedTx finished;
   finished.id = id;
   finished.state = state;

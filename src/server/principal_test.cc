@@ -1,0 +1,25 @@
+#include "server/principal.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn::server {
+namespace {
+
+TEST(Principal, IsTheHostThatAClientConnectsFromWhateverItsPort) {
+  EXPECT_EQ(PrincipalOfPeer("ipv4:192.0.2.7:51000"), "host:192.0.2.7");
+  EXPECT_EQ(PrincipalOfPeer("ipv6:%5B::ffff:192.0.2.7%5D:51000"), "host:192.0.2.7");
+  EXPECT_EQ(PrincipalOfPeer("ipv6:[::1]:51000"), "host:::1");
+  EXPECT_EQ(PrincipalOfPeer("unix:/run/socket"), "host:local");
+  EXPECT_EQ(PrincipalOfPeer(""), "host:local");
+}
+
+// Or one host were as many clients as it has addresses: 2^64.
+TEST(Principal, OfIpv6IsTheNetworkOfTheHost) {
+  const std::string network = "host:2001:db8:1:2::/64";
+  EXPECT_EQ(PrincipalOfPeer("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:51000"), network);
+  EXPECT_EQ(PrincipalOfPeer("ipv6:[2001:db8:1:2:ffff::1]:51001"), network);
+  EXPECT_EQ(PrincipalOfPeer("ipv6:%5Bfe80::1%25eth0%5D:51000"), "host:fe80::/64");
+}
+
+}  // namespace
+}  // namespace cairn::server

@@ -1,0 +1,131 @@
+// BareIds: requests that were named by one text each, and by no session.
+//
+// Nobody acknowledges them, so each is remembered for exactly request_ttl_ms, in a compact record. A
+// pool of their own, of a fixed number: where it is full, new ones are refused, and young ones are
+// not forgotten. A function of the log alone, like Sessions.
+#pragma once
+
+#include <absl/container/flat_hash_set.h>
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "state_machine/command.h"
+#include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/request_memory.h"
+#include "state_machine/sqlite/shares.h"
+
+namespace cairn::state_machine {
+
+// A client holds an eighth at most. At the default of 15 minutes the pool takes 1,165 a second.
+inline constexpr uint64_t kBareIdsMax = 1 << 20;
+// Of the results that are held of them; the oldest go first. A larger one than kResultBytesMax is
+// not held.
+inline constexpr size_t kBareResultsBytesMax = 16 << 20;
+inline constexpr size_t kBareResultOverheadBytes = 96;  // what each counts, beside its bytes
+
+// One id as it stands in a row of _cairn_ids.
+void EncodeBareId(uint64_t place, const TextHash& id, uint64_t hash, uint8_t code,
+                  std::string_view owner, std::string* out);
+
+// The apply thread's. Held in memory, written once a batch.
+class BareIds {
+ public:
+  static const char* const kSchema;
+
+  BareIds();
+  Status Open(sqlite3* db);
+  void Close();
+
+  // At the start of each entry: forgets those that are as old as `ttl_ms`.
+  void BeginEntry(uint64_t lease_ms, uint64_t ttl_ms);
+  // As in Sessions, for commands whose id is bare.
+  std::optional<CommandResult> Admit(const Command& command, uint64_t operation_hash);
+  void Record(const Command& command, uint64_t number, uint64_t operation_hash,
+              const CommandResult& result);
+
+  void BeginBatch(uint64_t first_number) { first_number_ = first_number; }
+  Status Flush();
+  void BatchCommitted();
+  void BatchUndone();
+
+  size_t size() const { return records_.size() - gone_records_; }
+  size_t results_bytes() const { return results_bytes_; }
+
+ private:
+  struct Known {
+    TextHash id;
+    uint64_t hash = 0;    // of the operation
+    uint64_t number = 0;  // of the command
+    Shares::Client* owner = nullptr;
+    uint8_t code = 0;
+  };
+  // The records of one entry, in one row.
+  struct Entry {
+    uint64_t number = 0;  // of its first record; the rowid of its row
+    uint64_t lease_ms = 0;
+  };
+  struct Held {
+    uint64_t number = 0;
+    std::string result;
+  };
+  // The set holds places in records_, counted since the beginning, and is asked for ids.
+  struct Hash {
+    using is_transparent = void;
+    const BareIds* ids;
+    size_t operator()(const TextHash& id) const;
+    size_t operator()(uint32_t place) const { return (*this)(ids->At(place).id); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    const BareIds* ids;
+    bool operator()(uint32_t a, uint32_t b) const { return ids->At(a).id == ids->At(b).id; }
+    bool operator()(uint32_t place, const TextHash& id) const { return ids->At(place).id == id; }
+    bool operator()(const TextHash& id, uint32_t place) const { return ids->At(place).id == id; }
+  };
+
+  const Known& At(uint32_t place) const { return records_[place - base_]; }
+  uint32_t PlaceOf(size_t i) const { return base_ + static_cast<uint32_t>(i); }
+  const std::string* ResultOf(uint64_t number) const;
+  void DropResult();
+  void DropResultsOfForgotten();
+  // Where the rows begin that hold something yet.
+  uint64_t FirstNumber() const;
+  uint64_t FirstResultRow() const;
+  Status Load(sqlite3* db);
+  Status LoadEntry(const Entry& entry, std::string_view encoded);
+  Status LoadResults(sqlite3* db);
+  Status WriteEntries();
+  Status WriteResults();
+
+  const uint64_t salt_;  // this process's: nobody can choose ids that fall together in the set
+  std::deque<Known> records_;
+  uint32_t base_ = 0;  // place of the first of them; wraps around
+  absl::flat_hash_set<uint32_t, Hash, Equal> places_;
+  std::deque<Entry> entries_;
+  std::deque<Held> held_;
+  std::deque<uint64_t> result_rows_;  // the number of the first result in each
+  size_t results_bytes_ = 0;
+  Shares shares_{kBareIdsMax};
+
+  uint64_t lease_ms_ = 0;  // of the current entry
+
+  // ---- Of the current batch. What goes is taken out when the batch is committed.
+  uint64_t first_number_ = 0;
+  size_t gone_records_ = 0;
+  size_t gone_entries_ = 0;
+  size_t gone_held_ = 0;
+
+  InternalStatement write_ids_;
+  InternalStatement remove_ids_;
+  InternalStatement write_results_;
+  InternalStatement remove_results_;
+};
+
+}  // namespace cairn::state_machine

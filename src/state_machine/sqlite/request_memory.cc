@@ -1,0 +1,154 @@
+#include "state_machine/sqlite/request_memory.h"
+
+#include <bit>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// Not for secrets: a client that makes two of its own requests collide harms itself alone.
+class Hasher {
+ public:
+  explicit Hasher(uint64_t seed = 0x6361697260ULL) : state_(seed) {}
+  void Word(uint64_t word) {
+    state_ = std::rotl(state_ ^ (word * 0x9e3779b97f4a7c15ULL), 29) * 0xbf58476d1ce4e5b9ULL;
+  }
+  void Bytes(std::string_view bytes) {
+    Word(bytes.size());
+    const char* p = bytes.data();
+    size_t left = bytes.size();
+    for (; left >= 8; p += 8, left -= 8) {
+      uint64_t word;
+      std::memcpy(&word, p, sizeof word);
+      Word(word);
+    }
+    uint64_t last = 0;
+    std::memcpy(&last, p, left);
+    Word(last);
+  }
+  uint64_t Finish() const {
+    uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
+
+ private:
+  uint64_t state_;
+};
+static_assert(std::endian::native == std::endian::little, "hashes are kept in the file");
+
+void HashValue(const Value& value, Hasher* hasher) {
+  hasher->Word(value.index());
+  if (const auto* integer = std::get_if<int64_t>(&value)) {
+    hasher->Word(static_cast<uint64_t>(*integer));
+  } else if (const auto* real = std::get_if<double>(&value)) {
+    hasher->Word(std::bit_cast<uint64_t>(*real));
+  } else if (const auto* text = std::get_if<std::string>(&value)) {
+    hasher->Bytes(*text);
+  } else if (const auto* blob = std::get_if<Blob>(&value)) {
+    hasher->Bytes(blob->bytes);
+  }
+}
+
+void HashStatement(const Statement& statement, Hasher* hasher) {
+  hasher->Bytes(statement.sql);
+  hasher->Word(statement.positional.size());
+  for (const Value& value : statement.positional) HashValue(value, hasher);
+  hasher->Word(statement.named.size());
+  for (const NamedValue& named : statement.named) {
+    hasher->Bytes(named.name);
+    HashValue(named.value, hasher);
+  }
+}
+
+}  // namespace
+
+uint64_t OperationHash(const Operation& operation) {
+  Hasher hasher;
+  hasher.Word(operation.index());
+  if (const auto* execute = std::get_if<Execute>(&operation)) {
+    hasher.Word(execute->statements.size());
+    for (const Statement& statement : execute->statements) HashStatement(statement, &hasher);
+  } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
+    hasher.Bytes(prepare->tx_id);
+    hasher.Word(prepare->timeout_ms);
+    HashStatement(prepare->statement, &hasher);
+  } else if (const auto* commit = std::get_if<Commit>(&operation)) {
+    hasher.Bytes(commit->tx_id);
+  } else if (const auto* rollback = std::get_if<Rollback>(&operation)) {
+    hasher.Bytes(rollback->tx_id);
+  }
+  return hasher.Finish();
+}
+
+TextHash HashOfText(const std::string& text) {
+  Hasher a;
+  Hasher b(0x62617265206964ULL);
+  a.Bytes(text);
+  b.Bytes(text);
+  return {a.Finish(), b.Finish()};
+}
+
+bool MayUseIdOf(const std::string& owner, const Command& command) {
+  if (owner.empty()) return true;
+  if (command.named_by == 0 && owner == command.principal) return true;
+  const std::string asks = OwnerOf(command);
+  constexpr std::string_view kHost = "host:";
+  return owner == asks || (owner.starts_with(kHost) && asks.starts_with(kHost));
+}
+
+// ---- Answers ------------------------------------------------------------------------------------
+
+CommandResult Refusal(Status status, Outcome outcome) {
+  CommandResult result;
+  result.status = std::move(status).With(outcome);
+  return result;
+}
+
+CommandResult AnswerByCode(uint8_t code, LogIndex index) {
+  CommandResult result;
+  if (code == kCodeNotKept) {
+    return Refusal(FailedPrecondition("this request was answered by an earlier version, which kept "
+                                      "neither the answer nor whether it was an error"),
+                   Outcome::kUnknown);
+  }
+  result.index = index;
+  if (code == 0) {
+    result.result_gone = true;
+  } else {
+    result.status = Status(static_cast<StatusCode>(code),
+                           "this request failed when it was first answered; its message is no "
+                           "longer held")
+                        .With(Outcome::kApplied);
+  }
+  return result;
+}
+
+CommandResult NotYours(bool known) {
+  return Refusal(
+      PermissionDenied("this request id belongs to another client, who was the first to use it"),
+      known ? Outcome::kUnknown : Outcome::kNotApplied);
+}
+
+CommandResult OtherRequest() {
+  return Refusal(InvalidArgument("this request id was used for another request before"),
+                 Outcome::kNotApplied);
+}
+
+CommandResult NoRoom(const std::string& of_what, const std::string& advice) {
+  return Refusal(ResourceExhausted("no room to remember more " + of_what + ": " + advice),
+                 Outcome::kNotApplied);
+}
+
+CommandResult HeldResult(const std::string& encoded) {
+  Result<CommandResult> result = DecodeCommandResult(encoded);
+  CHECK(result.ok()) << "kept result: " << result.status().ToString();
+  return std::move(result).value();
+}
+
+}  // namespace cairn::state_machine
