@@ -46,6 +46,7 @@ uint64_t HashResults(uint64_t before, LogIndex index, const std::vector<CommandR
     state = MixPair(state, result.index.value(), result.statements.size() * 2 + gone);
     state = MixPair(state, static_cast<uint64_t>(result.status.code()),
                     static_cast<uint64_t>(result.status.outcome()));
+    state = MixWord(state, result.steps);
     if (!result.status.ok()) state = MixText(state, result.status.message());
     for (const StatementResult& statement : result.statements) {
       state = MixStatement(state, statement);
