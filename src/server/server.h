@@ -31,6 +31,8 @@ struct ServerOptions {
   std::chrono::milliseconds leader_wait{3'000};       // how long a request waits for a leader
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
+  uint64_t request_steps_max = 50'000'000;
+  uint64_t maintenance_steps_max = 5'000'000'000;
   std::chrono::milliseconds digest_every{600'000};  // 0: never
   // Feature levels that this node knows; another one in tests of upgrades alone.
   uint64_t level_max = state_machine::kLevelHighest;
