@@ -41,7 +41,7 @@ class Discard : public RowSink {
 
 BatchHeader HeaderAt(uint64_t number) {
   return {static_cast<int64_t>(1'700'000'000'000 + number * 1000), number * 17 + 1, 1000 + number,
-          /*vdbe_ops_max=*/200'000};
+          /*command_steps_max=*/200'000};
 }
 
 // What the input says, in entries that passed the check of proposals.

@@ -176,7 +176,8 @@ void Process::Propose(const state_machine::Command& command, SteadyTime timeout,
       state_machine::EncodeCommand(command), node_->clock().SteadyNow() + timeout,
       [alive = alive_, done = std::move(done)](Result<state_machine::CommandResult> result) {
         if (*alive) done(std::move(result));
-      });
+      },
+      node::TraitsOf(command));
   Post([pending](node::ReplicaCore& core) { core.Propose(pending); });
 }
 

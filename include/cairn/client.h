@@ -29,6 +29,9 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{10'000};
   // Requests sent and not yet answered; past it calls fail with RESOURCE_EXHAUSTED, not applied.
   size_t inflight_max = 4096;
+  // Execute asks for the larger budget of work that the cluster grants one request at a time; to
+  // others it says RESOURCE_EXHAUSTED, not applied.
+  bool maintenance = false;
   // Stay with the first endpoint that answers, whoever leads (to measure or test one node).
   bool pin_endpoint = false;
 };

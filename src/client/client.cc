@@ -68,6 +68,7 @@ class ClientImpl final : public Client {
   void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) override {
     v1::SessionRequest request;
     v1::ExecuteRequest* execute = request.mutable_execute();
+    execute->set_maintenance(options_.maintenance);
     for (Statement& statement : statements) {
       if (Status bad = rpc::CheckUtf8(statement); !bad.ok()) {
         done(std::move(bad).With(Outcome::kNotApplied));

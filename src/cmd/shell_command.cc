@@ -12,6 +12,7 @@ struct Flags {
   std::string address = "127.0.0.1:50051";
   std::string mode = "table";
   uint32_t timeout_ms = std::chrono::milliseconds(tools::kAsLongAsItTakes).count();
+  bool maintenance = false;
   std::vector<std::string> commands;
 };
 
@@ -25,6 +26,7 @@ int Run(const Flags& flags) {
   options.address = *address;
   options.shell.mode = *tools::ParseOutputMode(flags.mode);
   options.shell.timeout = std::chrono::milliseconds(flags.timeout_ms);
+  options.shell.maintenance = flags.maintenance;
   options.commands = flags.commands;
   return tools::RunShell(options);
 }
@@ -48,6 +50,8 @@ void AddShellCommand(CLI::App* program, int* exit_code) {
       ->type_name("MS")
       ->check(CLI::Range(1u, 86'400'000u))
       ->default_str("as long as it takes");
+  command->add_flag("--maintenance", flags->maintenance,
+                    "writes ask for the budget of maintenance, which one request has at a time");
   command->callback([=] { *exit_code = Run(*flags); });
 }
 

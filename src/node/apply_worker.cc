@@ -107,7 +107,7 @@ void ApplyWorker::RunTasks(std::vector<Task> tasks) {
 AppliedReport ApplyWorker::Report() const {
   const state_machine::AppliedState applied = state_->applied_state();
   return {applied.index, applied.term,         applied.lease_ms, state_->NextDeadlineLeaseMs(),
-          applied.level, applied.results_hash, nullptr};
+          applied.level, applied.results_hash, nullptr,          {}};
 }
 
 void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
@@ -125,6 +125,7 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     std::move(job.waiters.begin(), job.waiters.end(), std::back_inserter(waiters));
   }
   size_t next = 0;
+  std::vector<CommandCost> costs;
   const auto on_results = [&](state_machine::EntryResults results) {
     if (compared) compared->results.push_back({results.index, results.results_hash});
     if (next == waiters.size() || waiters[next].index != results.index) return;
@@ -135,7 +136,13 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     }
     const size_t n = std::min(commands.size(), results.results.size());
     const DeferScope together;  // many of the answers leave by the same stream
-    for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
+    for (size_t i = 0; i < n; ++i) {
+      const uint64_t steps = results.results[i].steps;
+      if (std::max(steps, commands[i]->expected_steps()) >= kStepsWorthTelling) {
+        costs.push_back({commands[i]->traits(), steps});
+      }
+      commands[i]->Finish(std::move(results.results[i]));
+    }
   };
   const raft::CommittedBatch& last = jobs.back().batch;
   const Status status = state_->Apply(entries, last.config, last.config_index, on_results);
@@ -144,6 +151,7 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   pause_ = SteadyTime(0);
   AppliedReport report = Report();
   report.compared = std::move(compared);
+  report.costs = std::move(costs);
   events_->OnApplied(report);
   if (std::unique_ptr<state_machine::StateScan> scan = state_->TakeScan()) {
     next_scan_ = clock_->SteadyNow() + options_.digest_every;

@@ -54,10 +54,16 @@ SteadyTime Batcher::gather_until() const {
 std::vector<PendingCommandPtr> Batcher::TakeBatch() {
   std::vector<PendingCommandPtr> batch;
   size_t batch_bytes = 0;
+  uint64_t batch_steps = 0;
   while (!queue_.empty() && batch.size() < limits_.batch_commands_max) {
     const size_t bytes = queue_.front()->bytes();
-    if (!batch.empty() && batch_bytes + bytes > limits_.batch_bytes_max) break;
+    const uint64_t steps = queue_.front()->expected_steps();
+    if (!batch.empty() && (batch_bytes + bytes > limits_.batch_bytes_max ||
+                           batch_steps + steps > limits_.batch_steps_max)) {
+      break;
+    }
     batch_bytes += bytes;
+    batch_steps += steps;
     bytes_ -= bytes;
     batch.push_back(std::move(queue_.front()));
     queue_.pop_front();

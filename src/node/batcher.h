@@ -24,6 +24,7 @@ class Batcher {
     size_t batch_bytes_max = 1 << 20;
     size_t batch_commands_max = 1024;
     size_t entries_in_flight_max = 4;
+    uint64_t batch_steps_max = ~uint64_t{0};  // of work that is expected
   };
   explicit Batcher(Limits limits) : limits_(limits) {}
 
@@ -32,7 +33,7 @@ class Batcher {
   // Whether a batch should go now, with `entries_in_flight` of our entries not yet committed.
   bool Ready(size_t entries_in_flight, SteadyTime now);
   // The next batch, in order of arrival; at least one command if not empty(). A command larger than
-  // a batch goes alone.
+  // a batch, in bytes or in expected work, goes alone.
   std::vector<PendingCommandPtr> TakeBatch();
   // An entry of `commands` was committed `took` after it was proposed.
   void OnCommitted(size_t commands, SteadyTime took, SteadyTime now);

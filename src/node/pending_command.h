@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "node/replica.h"
+#include "node/work_estimates.h"
 
 namespace cairn::node {
 
@@ -16,8 +17,12 @@ namespace cairn::node {
 // whichever calls Finish first answers, the other does nothing.
 class PendingCommand {
  public:
-  PendingCommand(std::string encoded, SteadyTime deadline, CommandDone done)
-      : encoded_(std::move(encoded)), deadline_(deadline), done_(std::move(done)) {}
+  PendingCommand(std::string encoded, SteadyTime deadline, CommandDone done,
+                 const CommandTraits& traits = {})
+      : encoded_(std::move(encoded)),
+        deadline_(deadline),
+        traits_(traits),
+        done_(std::move(done)) {}
   // Dropping one without an answer would leave a client waiting for ever.
   ~PendingCommand() {
     Finish(Unavailable("the node stopped before the outcome was known").With(Outcome::kUnknown));
@@ -28,6 +33,10 @@ class PendingCommand {
   const std::string& encoded() const { return encoded_; }
   size_t bytes() const { return encoded_.size(); }
   SteadyTime deadline() const { return deadline_; }
+  const CommandTraits& traits() const { return traits_; }
+  // The core thread's: what it is expected to cost, in steps of work.
+  uint64_t expected_steps() const { return expected_steps_; }
+  void set_expected_steps(uint64_t steps) { expected_steps_ = steps; }
   bool finished() const { return finished_.load(std::memory_order_acquire); }
   // The bytes are in a log entry now; the memory is not needed twice.
   std::string TakeEncoded() { return std::move(encoded_); }
@@ -41,6 +50,8 @@ class PendingCommand {
  private:
   std::string encoded_;
   const SteadyTime deadline_;
+  const CommandTraits traits_;
+  uint64_t expected_steps_ = 0;
   CommandDone done_;
   std::atomic<bool> finished_{false};
 };

@@ -12,21 +12,45 @@ namespace {
 // A due deadline is proposed again if it has not gone by then.
 constexpr SteadyTime kExpiryRetry = std::chrono::seconds(1);
 constexpr SteadyTime kOwnCommandTimeout = std::chrono::seconds(10);
+// Of the budget of a request: what is expected to take more is heavy.
+constexpr uint64_t kHeavyPart = 16;
+// The same of an entry, so that what was expected wrongly seldom uses up its budget.
+constexpr uint64_t kEntryPart = 2;
 
 }  // namespace
 
 Proposals::Proposals(ReplicaContext* context, const PeerDirectory* directory)
     : context_(*context),
       directory_(*directory),
-      batcher_({context->options.batch_bytes_max, context->options.batch_commands_max}) {}
+      heavy_steps_min_(context->options.request_steps_max / kHeavyPart),
+      batcher_({.batch_bytes_max = context->options.batch_bytes_max,
+                .batch_commands_max = context->options.batch_commands_max,
+                .batch_steps_max = context->options.request_steps_max / kEntryPart}) {}
 
 void Proposals::Add(PendingCommandPtr command) {
   if (!context_.is_leader()) return command->Finish(directory_.NotLeader());
-  if (batcher_.bytes() + command->bytes() > context_.options.proposal_queue_bytes_max) {
+  if (queued_bytes() + command->bytes() > context_.options.proposal_queue_bytes_max) {
     return command->Finish(
         ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
   }
-  batcher_.Add(std::move(command));
+  if (command->traits().maintenance && maintenance_taken()) {
+    return command->Finish(
+        ResourceExhausted(
+            "another request of maintenance is under way; send it when that has ended")
+            .With(Outcome::kNotApplied));
+  }
+  Queue(std::move(command));
+}
+
+void Proposals::Queue(PendingCommandPtr command) {
+  const CommandTraits& traits = command->traits();
+  command->set_expected_steps(estimates_.Expected(traits));
+  const bool heavy = traits.maintenance || command->expected_steps() >= heavy_steps_min_;
+  if (heavy || heavy_.Holds(traits.client)) {
+    heavy_.Add(std::move(command));
+  } else {
+    batcher_.Add(std::move(command));
+  }
 }
 
 void Proposals::AddOwn(state_machine::Command command) {
@@ -58,7 +82,7 @@ std::optional<uint64_t> Proposals::LeaseNow(SteadyTime now) const {
 
 void Proposals::Step() {
   ForgetCommitted(context_.now());
-  if (batcher_.empty()) return;
+  if (batcher_.empty() && heavy_.empty()) return;
   if (!context_.is_leader()) return RefuseQueued(directory_.NotLeader());
   // The lease clock is known once an entry of our own term has been applied; until then commands
   // wait (a new leader: for one round trip).
@@ -68,6 +92,21 @@ void Proposals::Step() {
   // carries the news of the commit.
   while (batcher_.Ready(uncommitted_.size() + proposing_.size(), now)) {
     ProposeBatch(batcher_.TakeBatch());
+  }
+  StepHeavy();
+}
+
+void Proposals::StepHeavy() {
+  if (heavy_entry_ || heavy_.empty()) return;
+  std::vector<PendingCommandPtr> alone;
+  alone.push_back(heavy_.Take());
+  const CommandTraits traits = alone.front()->traits();
+  heavy_entry_ = HeavyEntry{ProposeBatch(std::move(alone)), LogIndex(), traits.maintenance};
+  // What the same client sent behind it, and is not heavy, need wait no longer.
+  const PendingCommand* next = nullptr;
+  while ((next = heavy_.Next(traits.client)) != nullptr && !next->traits().maintenance &&
+         next->expected_steps() < heavy_steps_min_) {
+    batcher_.Add(heavy_.TakeNext(traits.client));
   }
 }
 
@@ -88,12 +127,14 @@ void Proposals::ForgetCommitted(SteadyTime now) {
   uncommitted_.erase(uncommitted_.begin(), end);
 }
 
-void Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
+uint64_t Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
   state_machine::BatchHeader header;
   header.wall_ms = context_.clock->WallNowMs();
   header.random_seed = context_.rng->Next();
   header.lease_ms = *LeaseNow(context_.now());
-  header.vdbe_ops_max = context_.options.vdbe_ops_max;
+  header.command_steps_max = context_.options.request_steps_max;
+  header.entry_steps_max = context_.options.request_steps_max;
+  header.maintenance_steps_max = context_.options.maintenance_steps_max;
   header.request_ttl_ms = context_.options.request_ttl_ms;
   std::vector<std::string> encoded;
   encoded.reserve(batch.size());
@@ -105,6 +146,7 @@ void Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
   raft::Propose propose;
   propose.proposals.push_back({id, std::make_shared<const std::string>(std::move(payload))});
   context_.raft->Step(std::move(propose));
+  return id;
 }
 
 void Proposals::OnAccepted(const raft::Accepted& accepted) {
@@ -112,6 +154,7 @@ void Proposals::OnAccepted(const raft::Accepted& accepted) {
   // A change of configuration; the job that wanted it may be over.
   if (it == proposing_.end()) return;
   uncommitted_[accepted.index] = {it->second.size(), context_.now()};
+  if (heavy_entry_ && heavy_entry_->proposal == accepted.id) heavy_entry_->index = accepted.index;
   tracker_.Add(accepted.index, accepted.term, std::move(it->second));
   proposing_.erase(it);
 }
@@ -121,6 +164,7 @@ bool Proposals::OnDropped(const raft::Dropped& dropped) {
   if (it == proposing_.end()) return false;
   std::vector<PendingCommandPtr> commands = std::move(it->second);
   proposing_.erase(it);
+  if (heavy_entry_ && heavy_entry_->proposal == dropped.id) heavy_entry_.reset();
   Status status;
   switch (dropped.reason) {
     case raft::DropReason::kUncommittedFull:
@@ -156,6 +200,10 @@ std::vector<EntryWaiters> Proposals::TakeCommitted(const std::vector<raft::Entry
 }
 
 void Proposals::OnApplied(const AppliedReport& report) {
+  for (const CommandCost& cost : report.costs) estimates_.Learn(cost);
+  if (heavy_entry_ && !heavy_entry_->index.is_none() && heavy_entry_->index <= report.index) {
+    heavy_entry_.reset();
+  }
   if (!context_.is_leader() || report.term != context_.raft->term()) return;
   if (lease_ && lease_->term == report.term) return;
   // All entries before our own term are applied: this is where the lease clock stood.
@@ -165,11 +213,18 @@ void Proposals::OnApplied(const AppliedReport& report) {
 void Proposals::OnFollowing() {
   lease_.reset();
   uncommitted_.clear();
+  heavy_entry_.reset();
 }
 
 void Proposals::Expire(SteadyTime now) {
   for (PendingCommandPtr& c : batcher_.TakeExpired(now)) {
     c->Finish(DeadlineExceeded("no leader took the write in time").With(Outcome::kNotApplied));
+  }
+  for (PendingCommandPtr& c : heavy_.TakeExpired(now)) {
+    c->Finish(
+        DeadlineExceeded("writes that take long go one at a time, and the turn of this one did "
+                         "not come in time")
+            .With(Outcome::kNotApplied));
   }
   tracker_.Expire(now);
 }
@@ -184,6 +239,7 @@ void Proposals::OnOvertaken(LogIndex index) {
 
 void Proposals::RefuseQueued(const Status& not_applied) {
   for (PendingCommandPtr& c : batcher_.TakeAll()) c->Finish(not_applied);
+  for (PendingCommandPtr& c : heavy_.TakeAll()) c->Finish(not_applied);
 }
 
 void Proposals::Stop() {

@@ -4,6 +4,11 @@
 // steps proposals into the Raft core. It answers commands that are refused, dropped or overtaken;
 // the apply thread answers the others. A command that was never in the log is not applied; what
 // becomes of one that was is unknown until an entry is committed in its place.
+//
+// Commands that are expected to hold up apply for long go one at a time, each in an entry of its own,
+// and the next one only when this node has applied the last: so a command of few steps waits for one
+// of many at most. They are not held back for long either: whatever else waits, one of them is under
+// way. A command of maintenance is one of these; while one waits or is under way, others are refused.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +20,12 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "node/batcher.h"
+#include "node/heavy_commands.h"
 #include "node/peer_directory.h"
 #include "node/pending_command.h"
 #include "node/proposal_tracker.h"
 #include "node/replica_context.h"
+#include "node/work_estimates.h"
 #include "raft/core.h"
 #include "state_machine/command.h"
 
@@ -65,8 +72,11 @@ class Proposals {
   std::optional<uint64_t> LeaseNow(SteadyTime now) const;
   // No write of this node waits for its fate.
   bool settled() const { return proposing_.empty() && tracker_.entries() == 0; }
-  size_t queued_bytes() const { return batcher_.bytes(); }
-  bool awaits_lease() const { return context_.is_leader() && !lease_; }
+  size_t queued_bytes() const { return batcher_.bytes() + heavy_.bytes(); }
+  // Something waits for the next entry to be applied.
+  bool awaits_applied() const {
+    return (context_.is_leader() && !lease_) || (heavy_entry_ && !heavy_.empty());
+  }
 
  private:
   struct InFlightEntry {
@@ -80,12 +90,28 @@ class Proposals {
     SteadyTime since{0};
   };
 
+  // The heavy command that is under way.
+  struct HeavyEntry {
+    uint64_t proposal = 0;
+    LogIndex index;  // none: not yet in the log
+    bool maintenance = false;
+  };
+
+  void Queue(PendingCommandPtr command);
+  void StepHeavy();
+  bool maintenance_taken() const {
+    return heavy_.has_maintenance() || (heavy_entry_ && heavy_entry_->maintenance);
+  }
   void ForgetCommitted(SteadyTime now);
-  void ProposeBatch(std::vector<PendingCommandPtr> batch);
+  uint64_t ProposeBatch(std::vector<PendingCommandPtr> batch);
 
   ReplicaContext& context_;
   const PeerDirectory& directory_;
+  const uint64_t heavy_steps_min_;
+  WorkEstimates estimates_;
   Batcher batcher_;
+  HeavyCommands heavy_;
+  std::optional<HeavyEntry> heavy_entry_;
   std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
   ProposalTracker tracker_;
   // Entries of this leader that are not yet committed.

@@ -337,7 +337,7 @@ ReplicaStatus ReplicaImpl::status() const {
 void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) {
   // Encoded here, on the caller's thread: the core thread is the one that there is only one of.
   auto pending = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), deadline,
-                                                  std::move(done));
+                                                  std::move(done), TraitsOf(command));
   const size_t bytes = pending->bytes();
   if (bytes > state_machine::kCommandBytesMax) {
     return pending->Finish(InvalidArgument("the command is larger than " +

@@ -46,8 +46,10 @@ struct ReplicaOptions {
   size_t message_queue_bytes_max = 64 << 20;  // of peers; more is dropped, and sent again
   uint64_t log_bytes_max = 64 << 20;          // compaction keeps the log near this
   uint64_t checkpoint_wal_bytes = 16 << 20;
-  uint64_t free_bytes_min = 64 << 20;   // below it proposals are refused
-  uint64_t vdbe_ops_max = 100'000'000;  // per statement
+  uint64_t free_bytes_min = 64 << 20;  // below it proposals are refused
+  // Work of one request, and of one entry; and of a request of maintenance. In steps of about 20 ns.
+  uint64_t request_steps_max = 50'000'000;
+  uint64_t maintenance_steps_max = 5'000'000'000;
   // For how long an answered request is remembered at the least (of the leader, in each entry).
   uint64_t request_ttl_ms = state_machine::kRequestTtlDefaultMs;
   // Between two comparisons of what the members hold, and two scrubs; 0: neither is done.

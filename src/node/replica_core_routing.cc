@@ -136,7 +136,7 @@ bool ReplicaCore::awaits_applied() const {
       context_.raft->holds_back_committed() || results_.comparing()) {
     return true;
   }
-  return proposals_.awaits_lease();
+  return proposals_.awaits_applied();
 }
 
 bool ReplicaCore::awaits_persisted() const {

@@ -227,6 +227,25 @@ class ReplicaCoreTest : public ::testing::Test {
     return outcome;
   }
 
+  std::shared_ptr<Status> Propose(const state_machine::Command& command) {
+    auto outcome = std::make_shared<Status>(StatusCode::kUnknown, "pending");
+    core_->Propose(std::make_shared<PendingCommand>(
+        state_machine::EncodeCommand(command), clock_.SteadyNow() + std::chrono::seconds(10),
+        [outcome](const Result<CommandResult>& r) { *outcome = r.status(); }, TraitsOf(command)));
+    core_->Flush();
+    return outcome;
+  }
+  // How many commands the state machine has been given and not yet applied.
+  size_t CommandsToApply() {
+    Sync();
+    Sync();
+    size_t commands = 0;
+    for (const ApplyJob& job : effects_.applies) {
+      for (const EntryWaiters& waiters : job.waiters) commands += waiters.commands.size();
+    }
+    return commands;
+  }
+
   ReplicaOptions options_;
   ManualClock clock_;
   Rng rng_{42};
@@ -258,6 +277,59 @@ TEST_F(ReplicaCoreTest, CommandsThatComeWhileTheDiskWorksShareOneEntry) {
   for (const auto& status : rest) EXPECT_TRUE(status->ok());
   EXPECT_EQ(headers_.size(), 2u);
   EXPECT_EQ(commands_, 21u);
+}
+
+state_machine::Command Write(const std::string& session, const std::string& sql) {
+  state_machine::Command command;
+  command.id = {session, 1};
+  command.operation = state_machine::Execute{{{sql, {}, {}}}};
+  return command;
+}
+
+// Lawful heavy commands in a loop would stop the writers behind them.
+TEST_F(ReplicaCoreTest, HeavyCommandsGoOneAtATimeAndTheOthersBetweenThem) {
+  Lead();
+  const state_machine::Command heavy = Write("a", "DELETE FROM t WHERE x < 5");
+  AppliedReport learned = report_;
+  learned.costs = {{TraitsOf(heavy), options_.request_steps_max / 2}};
+  core_->OnApplied(learned);
+  std::vector<std::shared_ptr<Status>> outcomes;
+  for (int i = 0; i < 3; ++i) outcomes.push_back(Propose(heavy));
+  EXPECT_EQ(CommandsToApply(), 1u) << "the others wait until it is applied";
+  // By its text, whatever the client and the number in it.
+  outcomes.push_back(Propose(Write("b", "DELETE FROM t WHERE x < 77")));
+  outcomes.push_back(Propose(Write("c", "INSERT INTO t VALUES(1)")));
+  EXPECT_EQ(CommandsToApply(), 2u) << "a light one is not held back";
+  EXPECT_EQ(outcomes.back()->message(), "pending");
+  EXPECT_TRUE(core_->awaits_applied());
+  ApplyAll();
+  EXPECT_TRUE(outcomes.back()->ok());
+  EXPECT_TRUE(outcomes[0]->ok());
+  EXPECT_EQ(CommandsToApply(), 1u);
+  ApplyAll();
+  EXPECT_TRUE(outcomes[3]->ok() || outcomes[1]->ok());
+  Settle();
+  Settle();
+  for (const auto& outcome : outcomes) EXPECT_TRUE(outcome->ok()) << *outcome;
+  EXPECT_FALSE(core_->awaits_applied());
+}
+
+TEST_F(ReplicaCoreTest, ASecondRequestOfMaintenanceIsRefusedWhileOneIsUnderWay) {
+  Lead();
+  state_machine::Command command = Write("a", "CREATE INDEX i ON t(x)");
+  std::get<state_machine::Execute>(command.operation).maintenance = true;
+  const auto first = Propose(command);
+  const auto second = Propose(command);
+  EXPECT_EQ(second->code(), StatusCode::kResourceExhausted) << *second;
+  EXPECT_EQ(second->outcome(), Outcome::kNotApplied);
+  EXPECT_EQ(CommandsToApply(), 1u);
+  EXPECT_EQ(Propose(command)->code(), StatusCode::kResourceExhausted) << "it is not applied yet";
+  Settle();
+  EXPECT_TRUE(first->ok()) << *first;
+  EXPECT_GT(headers_.back().maintenance_steps_max, headers_.back().command_steps_max);
+  const auto third = Propose(command);
+  Settle();
+  EXPECT_TRUE(third->ok()) << *third;
 }
 
 // Messages and wake-ups of their own for every commit would cost as much as the write itself.

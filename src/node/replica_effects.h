@@ -46,6 +46,8 @@ struct AppliedReport {
   uint64_t level = 0;                              // of what is applied
   uint64_t results_hash = 0;                       // likewise
   std::shared_ptr<ComparedResults> compared;       // of jobs that hold their results; else null
+  // Of this node's own proposals, those that cost much, or were expected to.
+  std::vector<CommandCost> costs{};
 };
 
 // Every call returns at once; answers come back as calls to ReplicaCore, later and in any order

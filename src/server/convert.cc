@@ -55,6 +55,7 @@ struct RequestMaker {
   void operator()(const state_machine::Execute& execute) const {
     v1::ExecuteRequest* request = out->mutable_execute();
     SetId(command, request);
+    request->set_maintenance(execute.maintenance);
     for (const Statement& statement : execute.statements) {
       rpc::ToProto(Statement(statement), request->add_statements());
     }
@@ -143,6 +144,7 @@ Result<Command> ToCommand(v1::ExecuteRequest* request) {
     return NotApplied(InvalidArgument("the request has no statement"));
   }
   state_machine::Execute execute;
+  execute.maintenance = request->maintenance();
   execute.statements.reserve(static_cast<size_t>(request->statements_size()));
   for (v1::Statement& statement : *request->mutable_statements()) {
     execute.statements.push_back(rpc::FromProto(&statement));

@@ -161,6 +161,8 @@ Status ServerImpl::OpenReplica() {
   replica.heartbeat_ticks = options_.heartbeat_ticks;
   replica.log_bytes_max = options_.log_bytes_max;
   replica.free_bytes_min = options_.free_bytes_min;
+  replica.request_steps_max = options_.request_steps_max;
+  replica.maintenance_steps_max = options_.maintenance_steps_max;
   replica.digest_every = options_.digest_every;
   replica.proposal_queue_bytes_max = memory_.requests->bytes_max() / 3;
   replica.message_queue_bytes_max = memory_.peers->bytes_max();

@@ -35,6 +35,8 @@ struct ServerOptions {
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
   uint64_t memory_bytes_max = 512 << 20;  // beside SQLite's caches; divided as api.md says
+  uint64_t request_steps_max = 50'000'000;
+  uint64_t maintenance_steps_max = 5'000'000'000;
   std::chrono::milliseconds digest_every{600'000};  // 0: never
   // Feature levels that this node knows; another one in tests of upgrades alone.
   uint64_t level_max = state_machine::kLevelHighest;

@@ -27,8 +27,9 @@ enum class OperationTag : uint8_t {
   kAdvanceLease = 6,
   kDigest = 7,
   kRaiseLevel = 8,
+  kExecuteMaintenance = 9,
 };
-constexpr OperationTag kLastOperation = OperationTag::kRaiseLevel;
+constexpr OperationTag kLastOperation = OperationTag::kExecuteMaintenance;
 
 enum class ValueTag : uint8_t { kNull = 0, kInteger = 1, kReal = 2, kText = 3, kBlob = 4 };
 
@@ -140,6 +141,8 @@ struct OperationWriter {
 };
 
 OperationTag TagOf(const Operation& operation) {
+  const auto* const execute = std::get_if<Execute>(&operation);
+  if (execute != nullptr && execute->maintenance) return OperationTag::kExecuteMaintenance;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
@@ -228,8 +231,10 @@ Statement TakeStatement(StrictReader* in, size_t* values_left) {
 Operation TakeOperation(OperationTag tag, StrictReader* in) {
   size_t values_left = kValuesPerCommandMax;
   switch (tag) {
-    case OperationTag::kExecute: {
+    case OperationTag::kExecute:
+    case OperationTag::kExecuteMaintenance: {
       Execute execute;
+      execute.maintenance = tag == OperationTag::kExecuteMaintenance;
       const size_t count = in->Count(kStatementsPerCommandMax, kStatementBytesMin);
       execute.statements.reserve(count);
       for (size_t i = 0; i < count && in->ok(); ++i) {
@@ -387,7 +392,7 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
                  std::string* out) {
   // No member could decode such an entry once it is in the log: better this leader stops than all.
   CHECK(encoded_commands.size() <= kCommandsPerBatchMax) << encoded_commands.size();
-  size_t size = out->size() + 48;
+  size_t size = out->size() + 64;
   for (const std::string& command : encoded_commands) {
     CHECK(command.size() <= kCommandBytesMax) << command.size();
     size += 4 + command.size();
@@ -398,7 +403,9 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
   writer.I64(header.wall_ms);
   writer.U64(header.random_seed);
   writer.Varint(header.lease_ms);
-  writer.Varint(header.vdbe_ops_max);
+  writer.Varint(header.command_steps_max);
+  writer.Varint(header.entry_steps_max);
+  writer.Varint(header.maintenance_steps_max);
   writer.Varint(header.request_ttl_ms);
   writer.Varint(encoded_commands.size());
   for (const std::string& command : encoded_commands) writer.String(command);
@@ -416,7 +423,9 @@ Result<CommandBatch> DecodeBatch(std::string_view bytes) {
   batch.header.wall_ms = in.I64();
   batch.header.random_seed = in.U64();
   batch.header.lease_ms = in.Varint();
-  batch.header.vdbe_ops_max = in.Varint();
+  batch.header.command_steps_max = in.Varint();
+  batch.header.entry_steps_max = in.Varint();
+  batch.header.maintenance_steps_max = in.Varint();
   batch.header.request_ttl_ms = in.Varint();
   const size_t count = in.Count(kCommandsPerBatchMax, 1 + kCommandBytesMin);
   batch.commands.reserve(count);

@@ -45,6 +45,7 @@ struct RequestId {
 // All statements take effect, or none; each gets its own result.
 struct Execute {
   std::vector<Statement> statements;
+  bool maintenance = false;  // may do as much work as the header grants maintenance
   bool operator==(const Execute&) const = default;
 };
 // Does nothing but make the session known, so that later sequences may arrive in any order.
@@ -101,10 +102,13 @@ struct Command {
 inline constexpr uint64_t kRequestTtlDefaultMs = 15 * 60 * 1000;
 
 struct BatchHeader {
-  int64_t wall_ms = 0;        // what SQL sees as now, Unix milliseconds UTC
-  uint64_t random_seed = 0;   // what random() draws from
-  uint64_t lease_ms = 0;      // the replicated lease clock; never goes back
-  uint64_t vdbe_ops_max = 0;  // work one statement may do, in SQLite virtual machine steps
+  int64_t wall_ms = 0;       // what SQL sees as now, Unix milliseconds UTC
+  uint64_t random_seed = 0;  // what random() draws from
+  uint64_t lease_ms = 0;     // the replicated lease clock; never goes back
+  // Work, in steps (sqlite/work_budget.h); 0: unbounded.
+  uint64_t command_steps_max = 0;      // that one command may do
+  uint64_t entry_steps_max = 0;        // no command begins after those before it have done as much
+  uint64_t maintenance_steps_max = 0;  // that a command of maintenance may do
   // For how long an answered request is remembered at the least, on the lease clock.
   uint64_t request_ttl_ms = kRequestTtlDefaultMs;
 };
@@ -157,6 +161,9 @@ struct CommandResult {
   Status status;
   LogIndex index;  // the entry that first carried the command
   std::vector<StatementResult> statements;
+  // What it cost to apply, in steps of work. Of what is replicated, but not part of the answer: it
+  // is neither encoded nor remembered.
+  uint64_t steps = 0;
   // The request was answered before, with OK, and its result is no longer held. Only what is known
   // to have succeeded is told so.
   bool result_gone = false;

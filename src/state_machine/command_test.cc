@@ -122,7 +122,8 @@ std::string BatchOf(const std::vector<Command>& commands) {
   encoded.reserve(commands.size());
   for (const Command& command : commands) encoded.push_back(EncodeCommand(command));
   std::string bytes;
-  EncodeBatch({1'700'000'000'123, 0xfeedfacecafebeef, 5'000, 1'000'000}, encoded, &bytes);
+  EncodeBatch({1'700'000'000'123, 0xfeedfacecafebeef, 5'000, 1'000'000, 2'000'000, 0}, encoded,
+              &bytes);
   return bytes;
 }
 
@@ -160,7 +161,8 @@ TEST(Command, ABatchKeepsItsHeaderAndTheOrderOfItsCommands) {
       commands.push_back(*AnyCommand());
       encoded.push_back(EncodeCommand(commands.back()));
     }
-    const BatchHeader header{*rc::gen::arbitrary<int64_t>(), *rc::gen::arbitrary<uint64_t>(),
+    const BatchHeader header{*rc::gen::arbitrary<int64_t>(),  *rc::gen::arbitrary<uint64_t>(),
+                             *rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>(),
                              *rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>(),
                              *rc::gen::arbitrary<uint64_t>()};
     std::string bytes = "kept";
@@ -171,7 +173,9 @@ TEST(Command, ABatchKeepsItsHeaderAndTheOrderOfItsCommands) {
     RC_ASSERT(batch->header.wall_ms == header.wall_ms);
     RC_ASSERT(batch->header.random_seed == header.random_seed);
     RC_ASSERT(batch->header.lease_ms == header.lease_ms);
-    RC_ASSERT(batch->header.vdbe_ops_max == header.vdbe_ops_max);
+    RC_ASSERT(batch->header.command_steps_max == header.command_steps_max);
+    RC_ASSERT(batch->header.entry_steps_max == header.entry_steps_max);
+    RC_ASSERT(batch->header.maintenance_steps_max == header.maintenance_steps_max);
     RC_ASSERT(batch->header.request_ttl_ms == header.request_ttl_ms);
     RC_ASSERT(batch->commands == commands);
   }));
@@ -223,9 +227,10 @@ TEST(Command, TheBytesAreTheOnesSpecified) {
   const Command commit{{"", 0}, 0, Commit{"tx-1"}};
   EXPECT_EQ(BatchOf({commit}), std::string("\x02\x7b\x68\xe5\xcf\x8b\x01\x00\x00"
                                            "\xef\xbe\xfe\xca\xce\xfa\xed\xfe"
-                                           "\x88\x27\xc0\x84\x3d\xa0\xf7\x36\x01"
+                                           "\x88\x27\xc0\x84\x3d\x80\x89\x7a\x00"
+                                           "\xa0\xf7\x36\x01"
                                            "\x0b\x04\x00\x00\x00\x00\x00\x04tx-1",
-                                           38));
+                                           42));
   CommandResult result;
   result.index = LogIndex(300);
   result.statements = {StatementResult{1, -1, {{"a", "TEXT"}}, {{Value("x")}}}};

@@ -181,11 +181,13 @@ Status NodeClient::CheckHealth(Timeout timeout) {
   return OfRead(call.Finish(transaction_->CheckHealth(call.context(), request, &response)));
 }
 
-Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeout timeout) {
+Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeout timeout,
+                                                  bool maintenance) {
   Call call(this, timeout + kGrace);
   RETURN_IF_ERROR(Connect(call));
   v1::ExecuteRequest request;
   request.add_statements()->set_sql(sql);
+  request.set_maintenance(maintenance);
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
   v1::ExecuteResponse response;
   RETURN_IF_ERROR(call.Finish(database_->Execute(call.context(), request, &response)));

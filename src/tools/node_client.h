@@ -62,7 +62,8 @@ class NodeClient {
 
   // cairn.v1. A write or change of membership that never left this process is not applied; of one
   // that was sent and has no answer, the outcome is unknown.
-  Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout);
+  Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout,
+                                        bool maintenance = false);
   Status Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
                ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,

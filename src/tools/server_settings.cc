@@ -173,6 +173,8 @@ Status ApplyFile(const std::string& path, ServeOptions* options) {
 const std::vector<ServerSetting>& ServerSettings() {
   using server::ServerOptions;
   constexpr uint64_t kIdMax = 1'000'000;
+  constexpr uint64_t kStepsMin = 100'000;
+  constexpr uint64_t kStepsMax = 1'000'000'000'000;
   static const std::vector<ServerSetting>* const kSettings = new std::vector<ServerSetting>{
       {"id", "N", "1", "this node's number in the cluster",
        SetNumber(&ServerOptions::node_id, 1, kIdMax)},
@@ -209,6 +211,12 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetMemory},
       {"free-bytes-min", "BYTES", "64MiB", "refuse writes while the disk has less free than this",
        SetBytes(&ServerOptions::free_bytes_min)},
+      {"request-steps-max", "STEPS", "50000000",
+       "work that one request may do, in steps of about 20 ns; what the leader says counts",
+       SetNumber(&ServerOptions::request_steps_max, kStepsMin, kStepsMax)},
+      {"maintenance-steps-max", "STEPS", "5000000000",
+       "the same for a request of maintenance (cairn shell --maintenance)",
+       SetNumber(&ServerOptions::maintenance_steps_max, kStepsMin, kStepsMax)},
       {"digest-interval-ms", "MS", "600000",
        "milliseconds between comparing what the nodes hold, and between scrubs of the file; 0: "
        "never",

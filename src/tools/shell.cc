@@ -30,6 +30,7 @@ constexpr const char* kHelp =
 .nodes                     all nodes of the cluster
 .mode table|csv|json|line  how results are printed
 .timer on|off              print how long each statement took
+.maintenance on|off        writes ask for the budget of maintenance: one at a time
 .read FILE                 run the statements in a file
 .slices [N] STATEMENT      run a DELETE or UPDATE of very many rows in slices of N rows (1000),
                            until it changes no more; others write in between. An UPDATE must
@@ -203,7 +204,8 @@ Status Shell::RunQuery(const std::string& sql) {
 
 Status Shell::RunWrite(const std::string& sql) {
   WaitNotice notice(options_.terminal, [] { return kCtrlC; });
-  Result<v1::ExecuteResponse> response = node_->ExecuteV1(sql, options_.timeout);
+  Result<v1::ExecuteResponse> response =
+      node_->ExecuteV1(sql, options_.timeout, options_.maintenance);
   notice.Stop();
   if (!response.ok()) return response.status();
   for (v1::StatementResult& wire : *response->mutable_results()) {
@@ -278,6 +280,14 @@ Shell::Verdict Shell::SetMode(const std::vector<std::string>& words) {
   return Verdict::kDone;
 }
 
+Shell::Verdict Shell::SetMaintenance(const std::vector<std::string>& words) {
+  if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) {
+    return Complain("usage: .maintenance on|off");
+  }
+  options_.maintenance = words[1] == "on";
+  return Verdict::kDone;
+}
+
 Shell::Verdict Shell::SetTimer(const std::vector<std::string>& words) {
   if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) {
     return Complain("usage: .timer on|off");
@@ -302,6 +312,7 @@ Shell::Verdict Shell::RunDotCommand(const std::string& line) {
   if (name == ".slices") return Finish(RunSlices(line.substr(name.size())), began);
   if (name == ".mode") return SetMode(words);
   if (name == ".timer") return SetTimer(words);
+  if (name == ".maintenance") return SetMaintenance(words);
   if (name == ".read") {
     if (words.size() != 2) return Complain("usage: .read FILE");
     return ReadFile(words[1]);

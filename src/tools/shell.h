@@ -22,6 +22,7 @@ class Shell {
   struct Options {
     OutputMode mode = OutputMode::kTable;
     std::chrono::milliseconds timeout = kAsLongAsItTakes;  // of each statement
+    bool maintenance = false;  // writes ask for the budget of maintenance
     // A terminal, where a person reads how long a statement has been running; null: there is none.
     std::ostream* terminal = nullptr;
   };
@@ -65,6 +66,7 @@ class Shell {
   Status ShowSchema(const std::vector<std::string>& words);
   Verdict SetMode(const std::vector<std::string>& words);
   Verdict SetTimer(const std::vector<std::string>& words);
+  Verdict SetMaintenance(const std::vector<std::string>& words);
   Verdict ReadFile(const std::string& path);
   Verdict Complain(const std::string& what);
 

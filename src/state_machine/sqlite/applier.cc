@@ -1,6 +1,8 @@
 #include "state_machine/sqlite/applier.h"
 
 #include <algorithm>
+#include <iterator>
+#include <type_traits>
 #include <utility>
 
 #include "base/check.h"
@@ -60,35 +62,29 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
       return Internal("entry " + ToString(entries.front().index) + " was given after entry " +
                       ToString(applied_.index));
     }
-    std::vector<Entry> batch;
-    ASSIGN_OR_RETURN(const size_t taken, Decode(entries, &batch));
+    std::vector<Entry> decoded;
+    ASSIGN_OR_RETURN(const size_t taken, Decode(entries, &decoded));
     entries = entries.subspan(taken);
-
-    AppliedState after = applied_;
-    after.index = batch.back().entry.index;
-    after.term = batch.back().entry.term;
-    for (Entry& each : batch) {
-      if (!each.config.has_value()) continue;
-      after.config = std::move(*each.config);
-      after.config_index = each.entry.index;
-    }
     if (entries.empty()) {
-      after.config = config;
-      after.config_index = config_index;
+      decoded.back().config = config;
+      decoded.back().config_index = config_index;
     }
-    std::vector<EntryResults> results;
-    Status status = ApplyBatch(batch, after, &results);
-    if (progress_ != nullptr) progress_->End();
-    if (!status.ok()) {
-      // What is kept in memory may no longer be what stands in the file: FTS5, when a statement
-      // within one of its own fails on the disk, keeps counts of the transaction that was undone,
-      // and would write them with the next one.
-      broken_ = status;
-      engine_->AbandonBatch().Prefixed("undo what failed").ok();
-      return status;
+    for (std::span<const Entry> batch(decoded); !batch.empty();) {
+      std::vector<EntryResults> results;
+      const Result<size_t> applied = ApplyBatch(batch, &results);
+      if (progress_ != nullptr) progress_->End();
+      if (!applied.ok()) {
+        // What is kept in memory may no longer be what stands in the file: FTS5, when a statement
+        // within one of its own fails on the disk, keeps counts of the transaction that was undone,
+        // and would write them with the next one.
+        broken_ = applied.status();
+        engine_->AbandonBatch().Prefixed("undo what failed").ok();
+        return broken_;
+      }
+      if (AsksForDigest(batch[*applied - 1].batch)) digest_index_ = applied_.index;
+      batch = batch.subspan(*applied);
+      for (EntryResults& each : results) on_results(std::move(each));
     }
-    if (AsksForDigest(batch.back().batch)) digest_index_ = applied_.index;
-    for (EntryResults& each : results) on_results(std::move(each));
   }
   return OkStatus();
 }
@@ -130,15 +126,17 @@ Result<Applier::Entry> Applier::DecodeEntry(const raft::Entry& entry) const {
   } else if (entry.type == raft::EntryType::kConfig) {
     decoded.config = raft::DecodeConfiguration(*entry.payload);
     if (!decoded.config.has_value()) return DataLoss(where + " holds a malformed configuration");
+    decoded.config_index = entry.index;
   }
   return decoded;
 }
 
-Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
-                           std::vector<EntryResults>* results) {
-  left_out_.clear();
+// One SQLite transaction: gives how many entries it holds. After a command has lost one, the entries
+// before that command's have one of their own, so that they are done over once, however many
+// commands behind them lose theirs.
+Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
+                                   std::vector<EntryResults>* results) {
   with_savepoints_ = false;
-  AppliedState after = last;
   for (;;) {
     results->clear();
     results_held_bytes_ = 0;
@@ -149,34 +147,32 @@ Status Applier::ApplyBatch(const std::vector<Entry>& batch, const AppliedState& 
     sessions_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
     bare_ids_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
     over_again_ = false;
+    entries_whole_ = 0;
     RETURN_IF_ERROR(ApplyEntries(batch, results));
-    after.lease_ms = lease_ms_;
-    after.level = level_;
-    after.results_hash = results_hash_;
-    if (!over_again_) return CommitBatch(after);
+    if (!over_again_) break;
     RETURN_IF_ERROR(UndoBatch());
+    if (entries_whole_ > 0) batch = batch.first(entries_whole_);
   }
+  RETURN_IF_ERROR(CommitBatch(StateAfter(batch)));
+  const LogIndex next(applied_.index.value() + 1);
+  left_out_.erase(left_out_.begin(), left_out_.lower_bound(CommandNumber(next, 0)));
+  return batch.size();
 }
 
-Status Applier::ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results) {
+Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResults>* results) {
   for (const Entry& each : batch) {
     EntryResults of_entry{each.entry.index, each.entry.term, {}, 0};
-    const size_t count = each.batch.commands.size();
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
       sessions_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       bare_ids_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       RETURN_IF_ERROR(txs_.Expire(lease_ms_, CommandNumber(each.entry.index, 0)));
+      RETURN_IF_ERROR(ApplyCommands(each, &of_entry.results));
     }
-    of_entry.results.resize(count);
-    for (size_t i = 0; i < count; ++i) {
-      const Place place{CommandNumber(each.entry.index, i), &each.batch.header, lease_ms_};
-      if (progress_ != nullptr) progress_->Begin(each.entry.index, i, each.batch.commands[i]);
-      RETURN_IF_ERROR(ApplyCommand(each.batch.commands[i], place, &of_entry.results[i]));
-      if (over_again_) return OkStatus();
-      HoldResult(&of_entry.results[i]);
+    if (over_again_) {
+      if (engine_->batch_lost()) entries_whole_ = results->size();
+      return OkStatus();
     }
-    results_hash_ = HashResults(results_hash_, of_entry.index, of_entry.results);
     of_entry.results_hash = results_hash_;
     results->push_back(std::move(of_entry));
   }
@@ -201,6 +197,40 @@ void Applier::HoldResult(CommandResult* result) {
           "applied, but its rows are left out: the results of what was applied with it are too "
           "large; ask for fewer rows at a time")
           .With(Outcome::kApplied);
+}
+
+Status Applier::ApplyCommands(const Entry& entry, std::vector<CommandResult>* results) {
+  const std::vector<Command>& commands = entry.batch.commands;
+  results->resize(commands.size());
+  entry_steps_ = 0;
+  results_hash_ = HashEntry(results_hash_, entry.entry.index, commands.size());
+  for (size_t i = 0; i < commands.size() && !over_again_; ++i) {
+    CommandResult& result = (*results)[i];
+    const Place place{CommandNumber(entry.entry.index, i), &entry.batch.header, lease_ms_,
+                      commands[i].principal};
+    if (progress_ != nullptr) progress_->Begin(entry.entry.index, i, commands[i]);
+    RETURN_IF_ERROR(ApplyCommand(commands[i], place, &result));
+    entry_steps_ += result.steps;
+    // Before rows are left out of it: which ones are, is this node's own choice.
+    results_hash_ = HashResult(results_hash_, result);
+    HoldResult(&result);
+  }
+  return OkStatus();
+}
+
+AppliedState Applier::StateAfter(std::span<const Entry> batch) const {
+  AppliedState after = applied_;
+  after.index = batch.back().entry.index;
+  after.term = batch.back().entry.term;
+  after.lease_ms = lease_ms_;
+  after.level = level_;
+  after.results_hash = results_hash_;
+  for (const Entry& each : batch) {
+    if (!each.config.has_value()) continue;
+    after.config = *each.config;
+    after.config_index = each.config_index;
+  }
+  return after;
 }
 
 Status Applier::CommitBatch(const AppliedState& after) {
@@ -258,10 +288,19 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
     return OkStatus();
   }
   result->index = IndexOfCommand(place.number);
+  if (EntryIsExhausted(command.operation, place)) {
+    // Not remembered: sent again, it may run.
+    result->status = ResourceExhausted(
+                         "the commands before it in its log entry have used up the "
+                         "work that one entry may do; send it again")
+                         .With(Outcome::kNotApplied);
+    return OkStatus();
+  }
   if (const auto it = left_out_.find(place.number); it != left_out_.end()) {
-    result->status = it->second;
+    result->status = it->second.verdict;
+    result->steps = it->second.steps;
   } else {
-    RETURN_IF_ERROR(ApplyOperation(command, place, result));
+    RETURN_IF_ERROR((this->*HandlerOf(command.operation).apply)(command.operation, place, result));
     if (over_again_) return OkStatus();
   }
   if (!result->status.ok()) {
@@ -289,27 +328,52 @@ std::optional<CommandResult> Applier::Admit(const Command& command, const Place&
   return sessions_.Admit(command, place.number, hash);
 }
 
-Status Applier::ApplyOperation(const Command& command, const Place& place, CommandResult* result) {
-  const Operation& operation = command.operation;
-  if (const auto* execute = std::get_if<Execute>(&operation)) {
-    return ApplyExecute(*execute, place, result);
-  }
-  if (const auto* prepare = std::get_if<Prepare>(&operation)) {
-    return ApplyPrepare(*prepare, command.principal, place, result);
-  }
-  if (const auto* commit = std::get_if<Commit>(&operation)) {
-    return ApplyCommit(*commit, place, result);
-  }
-  if (const auto* rollback = std::get_if<Rollback>(&operation)) {
-    return ApplyRollback(*rollback, place, result);
-  }
-  if (const auto* raise = std::get_if<RaiseLevel>(&operation)) {
-    level_ = std::max(level_, raise->level);
-  }
-  return OkStatus();  // the others have done their work already
+// The same on every node, wherever its transactions end: a command counts what it cost when it ran
+// alone in its place, and what is left out counts as before.
+bool Applier::EntryIsExhausted(const Operation& operation, const Place& place) const {
+  const uint64_t steps_max = place.header->entry_steps_max;
+  return HandlerOf(operation).works && steps_max != 0 && entry_steps_ >= steps_max;
 }
 
-Status Applier::ApplyExecute(const Execute& execute, const Place& place, CommandResult* result) {
+// A command that ends the SQLite transaction makes the commands before it in its entry run again,
+// and pays for that. Whether one that is exhausted in a statement on virtual tables ends it is not
+// the same on every node, so all that are exhausted pay.
+uint64_t Applier::StepsOfCommand() const {
+  const WorkBudget& budget = engine_->budget();
+  const bool repeats = budget.exhausted() || engine_->batch_lost();
+  return budget.steps() + (repeats ? entry_steps_ : 0);
+}
+
+const Applier::Handler& Applier::HandlerOf(const Operation& operation) {
+  static constexpr Handler kHandlers[] = {
+      {true, &Applier::ApplyExecute},      // Execute
+      {false, &Applier::ApplyNothing},     // OpenSession: Admit has made the session
+      {true, &Applier::ApplyPrepare},      // Prepare
+      {true, &Applier::ApplyCommit},       // Commit
+      {false, &Applier::ApplyRollback},    // Rollback
+      {false, &Applier::ApplyNothing},     // AdvanceLease: the entry's header has moved the clock
+      {false, &Applier::ApplyNothing},     // Digest: a transaction ends behind its entry
+      {false, &Applier::ApplyRaiseLevel},  // RaiseLevel
+  };
+  static_assert(std::size(kHandlers) == std::variant_size_v<Operation>);
+  static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);
+  return kHandlers[operation.index()];
+}
+
+Status Applier::ApplyNothing(const Operation& /*operation*/, const Place& /*place*/,
+                             CommandResult* /*result*/) {
+  return OkStatus();
+}
+
+Status Applier::ApplyRaiseLevel(const Operation& operation, const Place& /*place*/,
+                                CommandResult* /*result*/) {
+  level_ = std::max(level_, std::get<RaiseLevel>(operation).level);
+  return OkStatus();
+}
+
+Status Applier::ApplyExecute(const Operation& operation, const Place& place,
+                             CommandResult* result) {
+  const auto& execute = std::get<Execute>(operation);
   const BatchHeader& header = *place.header;
   const std::string nobody;
   const int64_t now_ms =
@@ -318,7 +382,9 @@ Status Applier::ApplyExecute(const Execute& execute, const Place& place, Command
                             ? SystemEntropy()
                             : CommandSeed(header.random_seed, place.number);
   const bool alone = execute.statements.size() == 1 && !with_savepoints_;
-  RETURN_IF_ERROR(engine_->BeginCommand({now_ms, seed, header.vdbe_ops_max},
+  const uint64_t steps_max =
+      execute.maintenance ? header.maintenance_steps_max : header.command_steps_max;
+  RETURN_IF_ERROR(engine_->BeginCommand({now_ms, seed, steps_max},
                                         alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;
@@ -330,14 +396,15 @@ Status Applier::ApplyExecute(const Execute& execute, const Place& place, Command
     over_again_ = true;
     return OkStatus();
   }
-  if (engine_->batch_lost()) LeaveOut(place, verdict);
   if (verdict.ok()) CountVersions();
   result->status = std::move(verdict);
+  result->steps = StepsOfCommand();
+  if (engine_->batch_lost()) LeaveOut(place, *result);
   return OkStatus();
 }
 
-void Applier::LeaveOut(const Place& place, const Status& verdict) {
-  left_out_.emplace(place.number, verdict);
+void Applier::LeaveOut(const Place& place, const CommandResult& result) {
+  left_out_.emplace(place.number, Lost{result.status, result.steps});
   over_again_ = true;
 }
 
@@ -406,8 +473,9 @@ void Applier::CountVersions() {
 
 // ---- Two-phase commit ---------------------------------------------------------------------------
 
-Status Applier::ApplyPrepare(const Prepare& prepare, const std::string& principal,
-                             const Place& place, CommandResult* result) {
+Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
+                             CommandResult* result) {
+  const auto& prepare = std::get<Prepare>(operation);
   const PreparedTx* const known = txs_.Find(prepare.tx_id);
   if (prepare.tx_id.empty() || prepare.tx_id.size() > kTxIdBytesMax) {
     result->status =
@@ -425,8 +493,8 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const std::string& principa
             .With(Outcome::kNotApplied);
   } else {
     const uint64_t before = known == nullptr ? kTxBytes : BytesOf(*known);
-    result->status = txs_.CheckRoom(known == nullptr ? principal : known->owner, prepare.tx_id,
-                                    before + BytesOf(prepare.statement));
+    result->status = txs_.CheckRoom(known == nullptr ? std::string(place.principal) : known->owner,
+                                    prepare.tx_id, before + BytesOf(prepare.statement));
   }
   if (!result->status.ok()) return OkStatus();
 
@@ -436,7 +504,7 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const std::string& principa
     tx = *known;
   } else {
     tx.id = prepare.tx_id;
-    tx.owner = principal;
+    tx.owner = place.principal;
     tx.number = place.number;
     tx.wall_ms = header.wall_ms;
     tx.seed = CommandSeed(header.random_seed, place.number);
@@ -444,15 +512,16 @@ Status Applier::ApplyPrepare(const Prepare& prepare, const std::string& principa
   const uint64_t timeout = prepare.timeout_ms == 0 ? kPrepareTimeoutDefaultMs : prepare.timeout_ms;
   tx.deadline_lease_ms = std::max(tx.deadline_lease_ms, place.lease_ms + timeout);
 
-  RETURN_IF_ERROR(engine_->BeginCommand({tx.wall_ms, tx.seed, header.vdbe_ops_max}, nullptr));
+  RETURN_IF_ERROR(engine_->BeginCommand({tx.wall_ms, tx.seed, header.command_steps_max}, nullptr));
   Status verdict;
   StatementResult staged;
   RETURN_IF_ERROR(StagePrepared(prepare, &tx, &staged, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/false, &verdict));
-  if (engine_->batch_lost()) LeaveOut(place, verdict);
   // With the names of the tables that it has turned out to hold.
   if (verdict.ok()) verdict = txs_.CheckRoom(tx.owner, tx.id, BytesOf(tx));
   result->status = verdict;
+  result->steps = StepsOfCommand();
+  if (engine_->batch_lost()) LeaveOut(place, *result);
   if (!verdict.ok()) return OkStatus();
   result->statements.push_back(std::move(staged));
   return txs_.Stage(std::move(tx));
@@ -478,7 +547,8 @@ Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementR
   return OkStatus();
 }
 
-Status Applier::ApplyCommit(const Commit& commit, const Place& place, CommandResult* result) {
+Status Applier::ApplyCommit(const Operation& operation, const Place& place, CommandResult* result) {
+  const auto& commit = std::get<Commit>(operation);
   const PreparedTx* const known = txs_.Find(commit.tx_id);
   if (known == nullptr) {
     result->status = NotFound("no transaction '" + commit.tx_id + "' is known");
@@ -499,16 +569,19 @@ Status Applier::ApplyCommit(const Commit& commit, const Place& place, CommandRes
       result->status = FailedPrecondition("the transaction '" + commit.tx_id + "' was rolled back");
       return OkStatus();
   }
-  // Without a budget: it was enough at Prepare, and the work is the same.
+  // Without a budget, for it may not fail for reasons of SQL. The last Prepare has done the same
+  // work within one.
   const uint64_t seed =
       CAIRN_PLANTED("commit_draws_anew") ? place.header->random_seed : known->seed;
-  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, seed, /*vdbe_ops_max=*/0}, nullptr));
+  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, seed, /*steps_max=*/0}, nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
+  result->steps = StepsOfCommand();
   if (engine_->batch_lost()) {
-    LeaveOut(place, verdict);
+    result->status = std::move(verdict);
+    LeaveOut(place, *result);
     return OkStatus();
   }
   if (verdict.ok()) {
@@ -519,7 +592,9 @@ Status Applier::ApplyCommit(const Commit& commit, const Place& place, CommandRes
   return txs_.Finish(commit.tx_id, TxState::kRolledBack, place.number);
 }
 
-Status Applier::ApplyRollback(const Rollback& rollback, const Place& place, CommandResult* result) {
+Status Applier::ApplyRollback(const Operation& operation, const Place& place,
+                              CommandResult* result) {
+  const auto& rollback = std::get<Rollback>(operation);
   const PreparedTx* const known = txs_.Find(rollback.tx_id);
   if (rollback.tx_id.empty() || rollback.tx_id.size() > kTxIdBytesMax) {
     result->status =

@@ -67,39 +67,56 @@ class Applier {
   struct Entry {
     raft::Entry entry;
     CommandBatch batch;  // of kNormal entries
+    // That comes into force with it, and the index it is of.
     std::optional<raft::Configuration> config;
+    LogIndex config_index;
   };
   // One command at its place in the log.
   struct Place {
     uint64_t number = 0;
     const BatchHeader* header = nullptr;
     uint64_t lease_ms = 0;
+    std::string_view principal;  // who asks for it
+  };
+  // What becomes of one kind of operation.
+  struct Handler {
+    bool works = false;  // it runs statements, so a used up entry refuses it
+    Status (Applier::*apply)(const Operation& operation, const Place& place, CommandResult* result);
+  };
+  // A command whose statement ended the whole SQLite transaction.
+  struct Lost {
+    Status verdict;
+    uint64_t steps = 0;
   };
 
   explicit Applier(uint64_t level_max) : level_max_(level_max) {}
+  static const Handler& HandlerOf(const Operation& operation);
   Status OpenTables(const raft::Configuration& founding);
   Status CreateTables(const raft::Configuration& founding);
   Result<size_t> Decode(std::span<const raft::Entry> entries, std::vector<Entry>* batch);
   Result<Entry> DecodeEntry(const raft::Entry& entry) const;
-  Status ApplyBatch(const std::vector<Entry>& batch, const AppliedState& last,
-                    std::vector<EntryResults>* results);
+  Result<size_t> ApplyBatch(std::span<const Entry> batch, std::vector<EntryResults>* results);
+  Status ApplyEntries(std::span<const Entry> batch, std::vector<EntryResults>* results);
+  Status ApplyCommands(const Entry& entry, std::vector<CommandResult>* results);
   void HoldResult(CommandResult* result);
-  Status ApplyEntries(const std::vector<Entry>& batch, std::vector<EntryResults>* results);
+  AppliedState StateAfter(std::span<const Entry> batch) const;
   Status CommitBatch(const AppliedState& after);
   Status WriteOwnTables(const AppliedState& after);
   Status WriteState(const AppliedState& after);
   Status UndoBatch();
   Status ApplyCommand(const Command& command, const Place& place, CommandResult* result);
   std::optional<CommandResult> Admit(const Command& command, const Place& place, uint64_t hash);
-  Status ApplyOperation(const Command& command, const Place& place, CommandResult* result);
-  Status ApplyExecute(const Execute& execute, const Place& place, CommandResult* result);
-  Status ApplyPrepare(const Prepare& prepare, const std::string& principal, const Place& place,
-                      CommandResult* result);
-  Status ApplyCommit(const Commit& commit, const Place& place, CommandResult* result);
-  Status ApplyRollback(const Rollback& rollback, const Place& place, CommandResult* result);
+  Status ApplyNothing(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyExecute(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyPrepare(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyCommit(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyRollback(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyRaiseLevel(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
-  void LeaveOut(const Place& place, const Status& verdict);
+  void LeaveOut(const Place& place, const CommandResult& result);
+  bool EntryIsExhausted(const Operation& operation, const Place& place) const;
+  uint64_t StepsOfCommand() const;
   // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.
   Status RunStatements(std::span<const Statement> statements, const std::string* tx_id,
                        std::vector<StatementResult>* results, Status* verdict);
@@ -131,13 +148,14 @@ class Applier {
   };
   std::vector<VersionChange> version_changes_;
 
-  // Commands whose statement ended the whole SQLite transaction, with the verdict on them: when the
-  // batch is applied again, they are left out.
-  std::map<uint64_t, Status> left_out_;
+  // By their numbers. When the batch is applied again, they are left out.
+  std::map<uint64_t, Lost> left_out_;
   bool with_savepoints_ = false;  // each command of the batch has one
   ApplyProgress* progress_ = nullptr;
   size_t results_held_bytes_ = 0;  // of the SQLite transaction under way
   bool over_again_ = false;        // the batch must be undone, and applied once more
+  size_t entries_whole_ = 0;       // of the batch, before the one that a command has lost
+  uint64_t entry_steps_ = 0;       // done by the commands of the entry so far
 };
 
 }  // namespace cairn::state_machine

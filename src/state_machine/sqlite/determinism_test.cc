@@ -345,7 +345,7 @@ TEST(Determinism, WorkIsStoppedAtTheSamePointOnFreshAndWarmReplicas) {
   const std::string count =
       "INSERT INTO t SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
       " SELECT i + 1 FROM n WHERE i < ?1) SELECT i FROM n)";
-  replicas.header.vdbe_ops_max = 20'000;
+  replicas.header.command_steps_max = 20'000;
   const auto stops = [&](int64_t rows) {
     const CommandResult result = replicas.Execute(count, {rows});
     if (result.status.ok()) return false;
@@ -370,7 +370,7 @@ TEST(Determinism, WritesToVirtualTablesAreStoppedAtTheSameRowOnFreshAndWarmRepli
   replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
   replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, low, high)");
   replicas.Must("CREATE TRIGGER tr AFTER UPDATE ON t BEGIN INSERT INTO f VALUES(new.x); END");
-  replicas.header.vdbe_ops_max = 1000;
+  replicas.header.command_steps_max = 2000;
   int stopped = 0;
   for (int rows = 20; rows < 50; ++rows) {
     const std::string limit = " LIMIT " + std::to_string(rows);
@@ -396,7 +396,7 @@ TEST(Determinism, AJoinIntoAFullTextTableIsStoppedAndLeavesNothingInItsMemory) {
       "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
       " SELECT i FROM n");
   replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
-  replicas.header.vdbe_ops_max = 100'000;
+  replicas.header.command_steps_max = 100'000;
   for (int i = 0; i < 5; ++i) {
     const std::vector<CommandResult> results =
         replicas.DoAll({ExecuteCommand("INSERT INTO f VALUES('before')"),

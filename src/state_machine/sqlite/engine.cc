@@ -8,18 +8,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/sql_scan.h"
 
 namespace cairn::state_machine {
 namespace {
 
-constexpr int kValueBytesMax = 16 << 20;
 constexpr int kSchemaBytesMax = 256 << 20;
-// How often the budget is looked at, in operations of SQLite's machine. Part of what a statement
-// can do before it is stopped, so it is the same on every node.
-constexpr int kOpsPerLook = 1000;
-// What a row that is changed, or a step of a full scan, counts for in a statement that touches
-// virtual tables.
-constexpr uint64_t kOpsPerVirtualRow = 10;
 // Where FTS3 and FTS4 keep that setting, in the table NAME_stat.
 constexpr sqlite3_int64 kAutomergeRow = 2;
 constexpr int kBusyTimeoutMs = 5000;
@@ -110,6 +104,25 @@ Status RowsTooLarge() {
                            std::to_string(kResultRowsBytesMax) + " bytes");
 }
 
+Status Exhausted(uint64_t steps_max) {
+  return ResourceExhausted(
+      "the command needs more than " + std::to_string(steps_max) +
+      " steps of work, which is the limit; do it in slices, or as maintenance");
+}
+
+// Of what is given with it. It is compiled on a node that does not know it, and counts so on all.
+uint64_t StepsBefore(const Statement& statement) {
+  size_t bytes = 0;
+  const auto add = [&bytes](const Value& value) {
+    if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
+    if (const auto* blob = std::get_if<Blob>(&value)) bytes += blob->bytes.size();
+  };
+  for (const Value& value : statement.positional) add(value);
+  for (const NamedValue& named : statement.named) add(named.value);
+  const size_t values = statement.positional.size() + statement.named.size();
+  return kStepsPerStatement + statement.sql.size() + values + bytes / kBytesPerStep;
+}
+
 Status AtItsEnd() {
   return FailedPrecondition(
       "an AUTOINCREMENT sequence, or the segments of a full-text index, have come to their end");
@@ -190,8 +203,9 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   mode.Finalize();
 
   RETURN_IF_ERROR(InstallWriteFunctions(db_, &functions_));
+  RETURN_IF_ERROR(charged_functions_.Install(db_, vfs_.name(), &budget_));
   authorizer_.Install(db_);
-  sqlite3_progress_handler(db_, kOpsPerLook, &OnProgress, this);
+  sqlite3_progress_handler(db_, kStepsPerLook, &OnProgress, this);
   sqlite3_update_hook(db_, &OnRowChange, this);
   // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
   // node and before any statement is compiled.
@@ -294,6 +308,7 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   if (has_savepoint_ && sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
   functions_.Reset(db_, context.seed, /*changes_are_old=*/!has_savepoint_);
+  budget_.BeginCommand(context.steps_max);
   return OkStatus();
 }
 
@@ -322,6 +337,10 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
   }
   if (!keep || !verdict->ok()) return UndoCommand();
   RETURN_IF_ERROR(sums_.Settle());
+  if (!budget_.Charge(sums_.TakeScanSteps())) {
+    *verdict = Exhausted(context_.steps_max);
+    return UndoCommand();
+  }
   if (has_savepoint_) RETURN_IF_ERROR(Release(verdict));
   return schema_changed_ && !batch_lost() ? ReloadSchema() : OkStatus();
 }
@@ -350,6 +369,10 @@ Status Engine::UndoCommand() {
 // ---- Compiling ----------------------------------------------------------------------------------
 
 Status Engine::Compile(const Statement& statement, Program** program, Status* verdict) {
+  if (!budget_.Charge(StepsBefore(statement))) {
+    *verdict = Exhausted(context_.steps_max);
+    return OkStatus();
+  }
   *program = programs_.Find(statement.sql);
   if (*program != nullptr) return OkStatus();
   *verdict = CheckSqlText(statement.sql);
@@ -357,11 +380,7 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   Program fresh;
   RETURN_IF_ERROR(CompileOnly(statement, &fresh, verdict));
   if (!verdict->ok()) return OkStatus();
-  for (const auto* names : {&fresh.facts.reads, &fresh.facts.writes}) {
-    for (const std::string& name : *names) {
-      fresh.touches_virtual = fresh.touches_virtual || catalog_.IsVirtual(name);
-    }
-  }
+  JudgeCost(statement, &fresh);
   RETURN_IF_ERROR(CheckProgram(fresh, verdict));
   if (!verdict->ok()) return OkStatus();
   NoteIndirectReads(&fresh.facts);
@@ -381,8 +400,24 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   return OkStatus();
 }
 
+void Engine::JudgeCost(const Statement& statement, Program* program) const {
+  const ProgramFacts& facts = program->facts;
+  for (const auto* names : {&facts.reads, &facts.writes}) {
+    for (const std::string& name : *names) {
+      program->touches_virtual = program->touches_virtual || catalog_.IsVirtual(name);
+    }
+  }
+  if (facts.reads.contains("json_each") || facts.reads.contains("json_tree")) {
+    program->price = kPriceOfJsonTables;
+  }
+  program->keep = !catalog_.has_long_literal() &&
+                  !HasLongLiteral(statement.sql, static_cast<size_t>(kValueBytesAlways));
+}
+
 Status Engine::CompileOnly(const Statement& statement, Program* program, Status* verdict) {
-  const std::string& sql = statement.sql;
+  // A command that fails leaves nothing in any case, and to end the transaction would take all
+  // commands before it along.
+  const std::string sql = WithoutRollback(statement.sql);
   const char* const end = sql.data() + sql.size();
   authorizer_.StartCompiling();
   sqlite3_stmt* raw = nullptr;
@@ -390,7 +425,7 @@ Status Engine::CompileOnly(const Statement& statement, Program* program, Status*
   int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
                               SQLITE_PREPARE_PERSISTENT, &raw, &tail);
   program->stmt.reset(raw);
-  program->sql = sql;
+  program->sql = statement.sql;
   program->facts = authorizer_.facts();
   const Status refusal = authorizer_.refusal();
   sqlite3_stmt* second = nullptr;
@@ -478,6 +513,7 @@ Status Engine::CheckProgram(const Program& program, Status* verdict) {
 Status Engine::Run(Program* program, const Statement& statement, StatementResult* result,
                    Status* verdict) {
   renamed_to_.clear();
+  ++statements_run_;
   sqlite3_stmt* const stmt = program->stmt.get();
   *verdict = BindParameters(stmt, statement);
   if (!verdict->ok()) {
@@ -489,29 +525,20 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   schema_changed_in_batch_ = schema_changed_in_batch_ || facts.changes_schema;
   schema_changed_ = schema_changed_ || facts.changes_schema;
 
-  // sqlite3_reset keeps the count of steps, so a warm statement would be stopped earlier.
-  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
-  ops_done_ = 0;
-  budget_exhausted_ = false;
   rowid_exhausted_ = false;
   sets_automerge_ = false;
-  const bool has_budget = context_.vdbe_ops_max != 0;
-  counts_ops_ = has_budget && !program->touches_virtual;
-  counts_rows_of_ = has_budget && program->touches_virtual ? stmt : nullptr;
-  rows_changed_ = 0;
-  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, /*resetFlg=*/1);
+  budget_.BeginStatement(stmt, program->touches_virtual, program->price);
+  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, budget_.value_bytes_max());
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
   Status trouble = Step(program, result, verdict);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
-  if (budget_exhausted_ && program->touches_virtual) {
+  budget_.EndStatement();
+  if (budget_.exhausted()) {
+    *verdict = Exhausted(context_.steps_max);
     // The statement may have been stopped within one of a virtual table, which then remembers what
     // is undone: it must be connected anew.
-    schema_changed_in_batch_ = true;
+    if (program->touches_virtual) schema_changed_in_batch_ = true;
   }
-  // Whether this node stopped it on the way or not, and whatever else came of it.
-  if (RowsExceedBudget()) *verdict = Exhausted();
-  counts_ops_ = false;
-  counts_rows_of_ = nullptr;
   sqlite3_reset(stmt);
   // The values lie in `statement`, which may die before the program does.
   sqlite3_clear_bindings(stmt);
@@ -525,9 +552,11 @@ Status Engine::Step(Program* program, StatementResult* result, Status* verdict) 
     const int rc = sqlite3_step(program->stmt.get());
     if (rc == SQLITE_ROW) {
       RETURN_IF_ERROR(TakeRow(program, result, verdict));
-      if (!verdict->ok()) return OkStatus();
-      continue;
+      if (verdict->ok()) continue;
+      sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
+      return OkStatus();
     }
+    sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
     if (rc != SQLITE_DONE) return Judge(rc, "run", verdict);
     if (rowid_exhausted_) {
       *verdict = FailedPrecondition(
@@ -578,6 +607,10 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
     return OkStatus();
   }
   RETURN_IF_ERROR(AfterSchemaChange(facts));
+  if (!budget_.Charge(catalog_.steps_to_read() + sums_.TakeScanSteps())) {
+    *verdict = Exhausted(context_.steps_max);
+    return OkStatus();
+  }
   if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
     // The authorizer is not told the new name in RENAME TO.
     *verdict = PermissionDenied("names that start with _cairn_ are reserved");
@@ -644,8 +677,8 @@ Status Engine::ReloadSchema() {
 Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
   const int kind = rc & 0xff;
   // A virtual table may pass the interruption of its own statement on under another name.
-  if (budget_exhausted_ && (kind == SQLITE_INTERRUPT || kind == SQLITE_ABORT || IsVerdict(rc))) {
-    *verdict = Exhausted();
+  if (budget_.exhausted() && (kind == SQLITE_INTERRUPT || kind == SQLITE_ABORT || IsVerdict(rc))) {
+    *verdict = Exhausted(context_.steps_max);
     return OkStatus();
   }
   if (IsVerdict(rc)) {
@@ -680,59 +713,32 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
 // SQLite calls that damage, as it calls pages that are damaged: but those it finds when it looks at
 // them all.
 Result<bool> Engine::IndexMayBeStale(int rc) {
-  // Neither is the statement's work.
-  counts_ops_ = false;
-  sqlite3_stmt* const counts_rows_of = std::exchange(counts_rows_of_, nullptr);
-  Result<bool> stale = [&]() -> Result<bool> {
-    InternalStatement find;
-    RETURN_IF_ERROR(find.Prepare(db_,
-                                 "SELECT 1 FROM sqlite_schema"
-                                 " WHERE sql LIKE '%json%' OR sql LIKE '%subtype%'"));
-    ASSIGN_OR_RETURN(const bool sees_subtypes, find.Next());
-    if (!sees_subtypes || rc == SQLITE_CORRUPT_INDEX) return sees_subtypes;
-    const Status sound = CheckPages(db_);
-    if (sound.code() == StatusCode::kDataLoss) return false;
-    RETURN_IF_ERROR(sound);
-    return true;
-  }();
-  counts_rows_of_ = counts_rows_of;
-  return stale;
+  const WorkBudget::Pause pause(&budget_);  // neither is the statement's work
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(db_,
+                               "SELECT 1 FROM sqlite_schema"
+                               " WHERE sql LIKE '%json%' OR sql LIKE '%subtype%'"
+                               " OR sql LIKE '%strftime%'"));
+  ASSIGN_OR_RETURN(const bool sees_subtypes, find.Next());
+  if (!sees_subtypes || rc == SQLITE_CORRUPT_INDEX) return sees_subtypes;
+  const Status sound = CheckPages(db_);
+  if (sound.code() == StatusCode::kDataLoss) return false;
+  RETURN_IF_ERROR(sound);
+  return true;
 }
 
 // It is not the disk that is full: the same on every node. Taken for trouble, it would stop them
 // all for good.
 bool Engine::IsAtItsEnd(int kind) const { return kind == SQLITE_FULL && !vfs_.write_failed(); }
 
-Status Engine::Exhausted() const {
-  return ResourceExhausted("the statement needs more than " +
-                           std::to_string(context_.vdbe_ops_max) +
-                           " steps of SQLite's machine, which is the limit");
-}
-
-// Virtual tables compile and warm up statements of their own, so the steps in them are not the same
-// on a fresh node and a warm one. The rows that they change are, and so are the scans of the
-// statement itself. Both only grow: a node may stop the statement when it sees that they exceed the
-// budget, or find it at the end, and says the same.
-bool Engine::RowsExceedBudget() const {
-  if (counts_rows_of_ == nullptr) return false;
-  const int scanned =
-      sqlite3_stmt_status(counts_rows_of_, SQLITE_STMTSTATUS_FULLSCAN_STEP, /*resetFlg=*/0);
-  const uint64_t rows = rows_changed_ + static_cast<uint32_t>(scanned);
-  return rows * kOpsPerVirtualRow > context_.vdbe_ops_max;
-}
-
 // ---- Hooks --------------------------------------------------------------------------------------
 
 int Engine::OnProgress(void* self) {
   auto* const engine = static_cast<Engine*>(self);
-  if (engine->counts_rows_of_ != nullptr) {
-    engine->budget_exhausted_ = engine->RowsExceedBudget();
-    return engine->budget_exhausted_ ? 1 : 0;
-  }
-  if (!engine->counts_ops_) return 0;
-  engine->ops_done_ += kOpsPerLook;
-  engine->budget_exhausted_ = engine->ops_done_ >= engine->context_.vdbe_ops_max;
-  return engine->budget_exhausted_ ? 1 : 0;
+  if (!engine->budget_.running()) return 0;
+  const bool stop = engine->budget_.Look();
+  sqlite3_limit(engine->db_, SQLITE_LIMIT_LENGTH, engine->budget_.value_bytes_max());
+  return stop ? 1 : 0;
 }
 
 bool Engine::IsFullTextStat(std::string_view table) const {
@@ -746,7 +752,7 @@ bool Engine::IsFullTextStat(std::string_view table) const {
 void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* table,
                          sqlite3_int64 rowid) {
   auto* const engine = static_cast<Engine*>(self);
-  ++engine->rows_changed_;
+  engine->budget_.CountRow();
   if (rowid == kAutomergeRow && operation == SQLITE_INSERT && engine->IsFullTextStat(table)) {
     engine->sets_automerge_ = true;
   }
@@ -757,12 +763,13 @@ void Engine::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char*
                          const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid) {
   auto* const engine = static_cast<Engine*>(self);
   ++engine->rows_told_;
-  // What it reads for itself is not the statement's work.
-  const bool counts_ops = std::exchange(engine->counts_ops_, false);
-  sqlite3_stmt* const counts_rows_of = std::exchange(engine->counts_rows_of_, nullptr);
-  engine->sums_.OnRow(operation, table, old_rowid, new_rowid);
-  engine->counts_ops_ = counts_ops;
-  engine->counts_rows_of_ = counts_rows_of;
+  size_t bytes = 0;
+  {
+    // The steps of what it reads for itself are not the same on every node.
+    const WorkBudget::Pause pause(&engine->budget_);
+    bytes = engine->sums_.OnRow(operation, table, old_rowid, new_rowid);
+  }
+  engine->budget_.ChargeRow(bytes);
 }
 
 int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frames) {

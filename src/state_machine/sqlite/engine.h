@@ -23,12 +23,14 @@
 #include "base/status.h"
 #include "state_machine/command.h"
 #include "state_machine/sqlite/authorizer.h"
+#include "state_machine/sqlite/charged_functions.h"
 #include "state_machine/sqlite/deterministic_vfs.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/storage.h"
 #include "state_machine/sqlite/table_sums.h"
+#include "state_machine/sqlite/work_budget.h"
 #include "state_machine/sqlite/write_functions.h"
 
 namespace cairn::state_machine {
@@ -37,7 +39,7 @@ namespace cairn::state_machine {
 struct CommandContext {
   int64_t wall_ms = 0;
   uint64_t seed = 0;
-  uint64_t vdbe_ops_max = 0;  // for each statement; 0: unbounded
+  uint64_t steps_max = 0;  // of all its statements together; 0: unbounded
 };
 
 // Rows of RETURNING, over all statements of one command.
@@ -95,6 +97,12 @@ class Engine {
   // again with null for `alone`. No result of the command counts.
   bool needs_savepoint() const { return needs_savepoint_; }
 
+  // What the command has cost so far, in steps, and whether that was more than it may.
+  const WorkBudget& budget() const { return budget_; }
+
+  // Statements of clients that were run since the database was opened, repeated ones included.
+  uint64_t statements_run() const { return statements_run_; }
+
   // The new name (in lower case) of the table that the last Run renamed; empty if it did not.
   const std::string& renamed_to() const { return renamed_to_; }
 
@@ -115,6 +123,7 @@ class Engine {
   void NoteIndirectReads(ProgramFacts* facts);
   std::set<std::string> ReadsOfView(const std::string& name);
   int CompileSelectAll(const std::string& name);
+  void JudgeCost(const Statement& statement, Program* program) const;
   Status CheckProgram(const Program& program, Status* verdict);
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
@@ -125,10 +134,8 @@ class Engine {
   Status ReloadSchema();
   // Sorts a result code of SQLite into a verdict or trouble.
   Status Judge(int rc, std::string_view doing, Status* verdict);
-  Status Exhausted() const;
   bool IsAtItsEnd(int kind) const;
   Result<bool> IndexMayBeStale(int rc);
-  bool RowsExceedBudget() const;
   bool IsFullTextStat(std::string_view table) const;
   bool MayRunBare(const Statement& statement);
   Status Release(Status* verdict);
@@ -141,11 +148,14 @@ class Engine {
   static int OnWal(void* self, sqlite3* db, const char* schema, int frames);
 
   DeterministicVfs vfs_;
-  FunctionState functions_;
+  WorkBudget budget_;
+  FunctionState functions_{&budget_};
+  ChargedFunctions charged_functions_;
   WriteAuthorizer authorizer_;
   SchemaCatalog catalog_;
   ProgramCache programs_;
   TableSums sums_;
+  uint64_t statements_run_ = 0;
   sqlite3* db_ = nullptr;
   InternalStatement begin_;
   InternalStatement commit_;
@@ -166,13 +176,8 @@ class Engine {
   bool schema_changed_ = false;
   // Of the statement that runs.
   std::string renamed_to_;
-  bool counts_ops_ = false;
-  uint64_t ops_done_ = 0;
-  bool budget_exhausted_ = false;
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;
-  sqlite3_stmt* counts_rows_of_ = nullptr;  // if it touches virtual tables and has a budget
-  uint64_t rows_changed_ = 0;               // by it and by the virtual tables' own statements
   // Of the batch.
   bool schema_changed_in_batch_ = false;
 };

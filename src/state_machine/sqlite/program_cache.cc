@@ -14,8 +14,8 @@ Program* ProgramCache::Find(const std::string& sql) {
 Program* ProgramCache::Insert(Program program) {
   passing_.clear();
   const size_t size = program.sql.size();
-  const bool reusable =
-      size <= kShortTextBytes || sqlite3_bind_parameter_count(program.stmt.get()) > 0;
+  const bool reusable = program.keep && (size <= kShortTextBytes ||
+                                         sqlite3_bind_parameter_count(program.stmt.get()) > 0);
   if (!reusable || size > kTextBytesMax / 4) {
     passing_.push_front(std::move(program));
     return &passing_.front();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/linear_functions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/statement.h"
 
@@ -85,6 +86,9 @@ Status ReadConnection::Configure(sqlite3* db) {
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);  // views of full-text tables
+  // Nothing is written here; PRAGMA foreign_keys answers what holds for writes.
+  sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, nullptr);
+  RETURN_IF_ERROR(InstallLinearFunctions(db, nullptr));
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax);

@@ -38,19 +38,26 @@ uint64_t MixStatement(uint64_t state, const StatementResult& result) {
 
 }  // namespace
 
-uint64_t HashResults(uint64_t before, LogIndex index, const std::vector<CommandResult>& results) {
-  if (results.empty()) return before;
-  uint64_t state = MixPair(before, index.value(), results.size());
-  for (const CommandResult& result : results) {
-    const uint64_t gone = result.result_gone ? 1 : 0;
-    state = MixPair(state, result.index.value(), result.statements.size() * 2 + gone);
-    state = MixPair(state, static_cast<uint64_t>(result.status.code()),
-                    static_cast<uint64_t>(result.status.outcome()));
-    if (!result.status.ok()) state = MixText(state, result.status.message());
-    for (const StatementResult& statement : result.statements) {
-      state = MixStatement(state, statement);
-    }
+uint64_t HashEntry(uint64_t before, LogIndex index, size_t commands) {
+  return commands == 0 ? before : MixPair(before, index.value(), commands);
+}
+
+uint64_t HashResult(uint64_t before, const CommandResult& result) {
+  const uint64_t gone = result.result_gone ? 1 : 0;
+  uint64_t state = MixPair(before, result.index.value(), result.statements.size() * 2 + gone);
+  state = MixPair(state, static_cast<uint64_t>(result.status.code()),
+                  static_cast<uint64_t>(result.status.outcome()));
+  state = MixWord(state, result.steps);
+  if (!result.status.ok()) state = MixText(state, result.status.message());
+  for (const StatementResult& statement : result.statements) {
+    state = MixStatement(state, statement);
   }
+  return state;
+}
+
+uint64_t HashResults(uint64_t before, LogIndex index, const std::vector<CommandResult>& results) {
+  uint64_t state = HashEntry(before, index, results.size());
+  for (const CommandResult& result : results) state = HashResult(state, result);
   return state;
 }
 

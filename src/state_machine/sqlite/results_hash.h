@@ -13,6 +13,10 @@
 namespace cairn::state_machine {
 
 // `before`: the number of the entries before this one. Entries without commands leave it as it is.
+// The results of the entry's commands follow, in order.
+uint64_t HashEntry(uint64_t before, LogIndex index, size_t commands);
+uint64_t HashResult(uint64_t before, const CommandResult& result);
+// Both, for a whole entry.
 uint64_t HashResults(uint64_t before, LogIndex index, const std::vector<CommandResult>& results);
 
 }  // namespace cairn::state_machine

@@ -81,12 +81,15 @@ class RowHash {
         Tag(place, type == SQLITE_TEXT ? 3 : 4);
         // Of a text, too: asked for as text SQLite may copy it, to put a zero at its end.
         const auto* bytes = static_cast<const char*>(sqlite3_value_blob(value));
-        const int size = sqlite3_value_bytes(value);
-        state_ = MixBytes(state_, bytes, static_cast<size_t>(size));
+        const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
+        bytes_ += size;
+        state_ = MixBytes(state_, bytes, size);
       }
     }
   }
   uint64_t hash() const { return state_; }
+  // Of its texts and blobs.
+  size_t bytes() const { return bytes_; }
 
  private:
   void Tag(size_t place, uint64_t type) { state_ += (place * 8 + type) * 0xbf58476d1ce4e5b9ULL; }
@@ -107,6 +110,7 @@ class RowHash {
   }
 
   uint64_t state_ = kDigestSeed;
+  size_t bytes_ = 0;
 };
 
 struct RowSum {

@@ -116,7 +116,7 @@ TEST_P(RandomCommands, HaveTheSameOutcomeWithAndWithoutASavepoint) {
   Statements statements(GetParam());
   Replicas replicas;
   for (const char* sql : kSchema) replicas.Must(sql);
-  replicas.header.vdbe_ops_max = 20'000;
+  replicas.header.command_steps_max = 20'000;
   std::vector<std::string> pool(150);
   for (std::string& sql : pool) sql = statements.Next();
   int kept = 0;

@@ -82,7 +82,7 @@ TEST(Savepoints, ACommandThatFailsWithoutOneLeavesNothing) {
     SCOPED_TRACE(failing);
     Replicas replicas;
     for (const char* sql : kSchema) replicas.Must(sql);
-    replicas.header.vdbe_ops_max = 50'000;
+    replicas.header.command_steps_max = 50'000;
     const CommandResult first = replicas.Execute(failing);
     EXPECT_FALSE(first.status.ok());
     const std::vector<std::string> before = TablesOf(&replicas);

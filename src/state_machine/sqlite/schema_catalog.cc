@@ -1,6 +1,8 @@
 #include "state_machine/sqlite/schema_catalog.h"
 
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sql_scan.h"
+#include "state_machine/sqlite/work_budget.h"
 
 namespace cairn::state_machine {
 
@@ -67,6 +69,8 @@ Status SchemaCatalog::Load(sqlite3* db) {
   views_.clear();
   reserved_objects_ = 0;
   has_virtual_tables_ = false;
+  steps_to_read_ = 0;
+  has_long_literal_ = false;
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(
       db,
@@ -76,6 +80,9 @@ Status SchemaCatalog::Load(sqlite3* db) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return OkStatus();
     Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0, {}};
+    steps_to_read_ += kStepsPerSchemaObject + read.Bytes(5).size();
+    has_long_literal_ =
+        has_long_literal_ || HasLongLiteral(read.Bytes(5), static_cast<size_t>(kValueBytesAlways));
     if (table.is_virtual) table.sql = read.Bytes(5);
     has_virtual_tables_ = has_virtual_tables_ || table.is_virtual;
     if (IsReservedName(table.name)) ++reserved_objects_;

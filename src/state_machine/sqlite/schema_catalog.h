@@ -52,6 +52,10 @@ class SchemaCatalog {
   std::string NameAt(int64_t row) const;
   // How many objects have reserved names.
   int64_t reserved_objects() const { return reserved_objects_; }
+  // What it costs to read the schema, in steps of a WorkBudget.
+  uint64_t steps_to_read() const { return steps_to_read_; }
+  // A literal of more than WorkBudget's kValueBytesAlways bytes stands in it.
+  bool has_long_literal() const { return has_long_literal_; }
 
  private:
   std::map<int64_t, Table> tables_;
@@ -59,6 +63,8 @@ class SchemaCatalog {
   std::set<std::string> views_;
   int64_t reserved_objects_ = 0;
   bool has_virtual_tables_ = false;
+  uint64_t steps_to_read_ = 0;
+  bool has_long_literal_ = false;
 };
 
 }  // namespace cairn::state_machine

@@ -271,4 +271,34 @@ SqlScan ScanSql(std::string_view sql) {
   return scan;
 }
 
+bool HasLongLiteral(std::string_view sql, size_t bytes_max) {
+  if (sql.size() <= bytes_max) return false;
+  Tokenizer tokens(sql);
+  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
+    if (token.type == TokenType::kQuoted && token.text.size() > bytes_max) return true;
+  }
+  return false;
+}
+
+std::string WithoutRollback(std::string_view sql) {
+  std::string out;
+  Tokenizer tokens(sql);
+  Token before[2];  // the last but one, and the last
+  size_t copied = 0;
+  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
+    // INSERT, UPDATE and ON are never names, so none of these can mean anything else.
+    const bool in_statement = IsAnyWord(before[0], "INSERT", "UPDATE") && IsWord(before[1], "OR");
+    const bool in_constraint = IsWord(before[0], "ON") && IsWord(before[1], "CONFLICT");
+    const bool in_raise = IsWord(before[0], "RAISE") && before[1].type == TokenType::kOpen;
+    if (IsWord(token, "ROLLBACK") && (in_statement || in_constraint || in_raise)) {
+      const auto at = static_cast<size_t>(token.text.data() - sql.data());
+      out.append(sql.substr(copied, at - copied)).append("ABORT");
+      copied = at + token.text.size();
+    }
+    before[0] = before[1];
+    before[1] = token;
+  }
+  return out.append(sql.substr(copied));
+}
+
 }  // namespace cairn::state_machine

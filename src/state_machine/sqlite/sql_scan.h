@@ -37,4 +37,12 @@ struct SqlScan {
 
 SqlScan ScanSql(std::string_view sql);
 
+// Whether a string or a blob stands in the text that has more than `bytes_max` bytes, as it is
+// written.
+bool HasLongLiteral(std::string_view sql, size_t bytes_max);
+
+// The text with ABORT for ROLLBACK wherever that says what to do in a conflict: OR ROLLBACK, ON
+// CONFLICT ROLLBACK and RAISE(ROLLBACK, ...).
+std::string WithoutRollback(std::string_view sql);
+
 }  // namespace cairn::state_machine

@@ -224,7 +224,7 @@ Result<std::vector<TableShape>> ReadShapes(sqlite3* db, const std::vector<const 
   return shapes;
 }
 
-Result<RowSum> SumOfTable(sqlite3* db, const TableShape& shape) {
+Result<RowSum> SumOfTable(sqlite3* db, const TableShape& shape, uint64_t* steps) {
   const std::string sql = shape.ScanSql();
   sqlite3_stmt* raw = nullptr;
   int rc = sqlite3_prepare_v2(db, sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
@@ -235,6 +235,9 @@ Result<RowSum> SumOfTable(sqlite3* db, const TableShape& shape) {
     if (rc == SQLITE_ROW) sum.Add(shape.HashOf(raw));
   }
   if (rc != SQLITE_DONE) return SqliteTrouble(db, rc, "read table " + shape.name);
+  if (steps != nullptr) {
+    *steps += static_cast<uint32_t>(sqlite3_stmt_status(raw, SQLITE_STMTSTATUS_VM_STEP, 0));
+  }
   return sum;
 }
 

@@ -60,7 +60,8 @@ inline constexpr char kSumsTable[] = "_cairn_digest";
 Result<std::vector<TableShape>> ReadShapes(sqlite3* db, const std::vector<const TableShape*>& known,
                                            bool internal);
 
-// Of all rows of a table, read from the file.
-Result<RowSum> SumOfTable(sqlite3* db, const TableShape& shape);
+// Of all rows of a table, read from the file. Adds to `steps`, if it is not null, what the machine
+// took for it.
+Result<RowSum> SumOfTable(sqlite3* db, const TableShape& shape, uint64_t* steps = nullptr);
 
 }  // namespace cairn::state_machine

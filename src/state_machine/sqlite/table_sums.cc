@@ -75,25 +75,26 @@ void TableSums::SetSum(Table* table, const RowSum& sum) {
   table->sum = sum;
 }
 
-void TableSums::OnRow(int operation, const char* name, int64_t old_rowid, int64_t new_rowid) {
-  if (db_ == nullptr) return;
+size_t TableSums::OnRow(int operation, const char* name, int64_t old_rowid, int64_t new_rowid) {
+  if (db_ == nullptr) return 0;
   const bool again = last_ != nullptr && std::strcmp(last_->name.c_str(), name) == 0;
   Table* const table = again ? last_ : Find(name);
-  if (table == nullptr && IsInternalTable(name)) return;
-  uint64_t gone = 0;
-  uint64_t come = 0;
+  if (table == nullptr && IsInternalTable(name)) return 0;
+  Hashed gone;
+  Hashed come;
   if (table == nullptr || (operation != SQLITE_INSERT && !HashOld(table, old_rowid, &gone)) ||
       (operation != SQLITE_DELETE && !HashNew(*table, operation, new_rowid, &come))) {
     rescan_.insert(name);  // made by the statement that runs, for one
-    return;
+    return gone.bytes + come.bytes;
   }
   // What this command has touched, this batch has.
   if (table->command != command_) Touch(table);
-  if (operation != SQLITE_INSERT) table->sum.Remove(gone);
-  if (operation != SQLITE_DELETE) table->sum.Add(come);
+  if (operation != SQLITE_INSERT) table->sum.Remove(gone.hash);
+  if (operation != SQLITE_DELETE) table->sum.Add(come.hash);
+  return gone.bytes + come.bytes;
 }
 
-bool TableSums::HashOld(Table* table, int64_t rowid, uint64_t* result) {
+bool TableSums::HashOld(Table* table, int64_t rowid, Hashed* hashed) {
   // A write through a handle on a blob is told as if the row went, and does not tell what it
   // writes. FTS5 does so when its configuration changes.
   if (sqlite3_preupdate_blobwrite(db_) >= 0) return false;
@@ -106,11 +107,11 @@ bool TableSums::HashOld(Table* table, int64_t rowid, uint64_t* result) {
     const int at = shape.without_rowid ? column.number : column.storage;
     if (sqlite3_preupdate_old(db_, at, &value) != SQLITE_OK) return false;
     if (column.has_default && sqlite3_value_type(value) == SQLITE_NULL) {
-      return LookUpOld(table, rowid, result);
+      return LookUpOld(table, rowid, &hashed->hash);
     }
     hash.Value(i, value, column.as_real);
   }
-  *result = hash.hash();
+  *hashed = {hash.hash(), hash.bytes()};
   return true;
 }
 
@@ -141,7 +142,7 @@ bool TableSums::LookUpOld(Table* table, int64_t rowid, uint64_t* result) {
   return found;
 }
 
-bool TableSums::HashNew(const Table& table, int operation, int64_t rowid, uint64_t* result) {
+bool TableSums::HashNew(const Table& table, int operation, int64_t rowid, Hashed* hashed) {
   const TableShape& shape = table.shape;
   const bool by_number = shape.without_rowid && operation != SQLITE_UPDATE;
   RowHash hash;
@@ -153,7 +154,7 @@ bool TableSums::HashNew(const Table& table, int operation, int64_t rowid, uint64
     if (sqlite3_preupdate_new(db_, at, &value) != SQLITE_OK) return false;
     hash.Value(place++, value, column.as_real);
   }
-  *result = hash.hash();
+  *hashed = {hash.hash(), hash.bytes()};
   return true;
 }
 
@@ -195,7 +196,7 @@ Status TableSums::TakeShapes(bool follow) {
   for (const std::string& name : std::exchange(rescan_, {})) {
     Table* const table = Find(name.c_str());
     if (table == nullptr) continue;
-    ASSIGN_OR_RETURN(const RowSum sum, SumOfTable(db_, table->shape));
+    ASSIGN_OR_RETURN(const RowSum sum, SumOfTable(db_, table->shape, &scan_steps_));
     SetSum(table, sum);
   }
   return OkStatus();
@@ -206,6 +207,7 @@ Status TableSums::TakeShapes(bool follow) {
 void TableSums::BeginCommand() {
   touched_by_command_.clear();
   ++command_;
+  scan_steps_ = 0;
 }
 
 void TableSums::CommandUndone() {

@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -34,8 +35,8 @@ class TableSums {
   Status Open(sqlite3* db);
   void Close();
 
-  // From the preupdate hook.
-  void OnRow(int operation, const char* table, int64_t old_rowid, int64_t new_rowid);
+  // From the preupdate hook. Gives how many bytes it has hashed.
+  size_t OnRow(int operation, const char* table, int64_t old_rowid, int64_t new_rowid);
 
   // ---- As the engine goes through batches and commands
   void BeginCommand();
@@ -50,6 +51,9 @@ class TableSums {
   Status Flush();
   void BatchCommitted();
   void BatchUndone();
+
+  // What it has cost to read tables since this was asked last, in steps of a WorkBudget.
+  uint64_t TakeScanSteps() { return std::exchange(scan_steps_, 0); }
 
   // Of the tables that have rows.
   std::map<std::string, RowSum> sums() const;
@@ -72,9 +76,13 @@ class TableSums {
   Table* Make(const std::string& name);
   void Touch(Table* table);
   void SetSum(Table* table, const RowSum& sum);
-  bool HashOld(Table* table, int64_t rowid, uint64_t* hash);
+  struct Hashed {
+    uint64_t hash = 0;
+    size_t bytes = 0;
+  };
+  bool HashOld(Table* table, int64_t rowid, Hashed* hashed);
   bool LookUpOld(Table* table, int64_t rowid, uint64_t* hash);
-  bool HashNew(const Table& table, int operation, int64_t rowid, uint64_t* hash);
+  bool HashNew(const Table& table, int operation, int64_t rowid, Hashed* hashed);
   Status TakeShapes(bool follow);
   Status Load();
 
@@ -83,6 +91,7 @@ class TableSums {
   std::map<int64_t, std::string> by_row_;  // those that exist, by their row in sqlite_schema
   Table* last_ = nullptr;                  // that the hook found last
   std::set<std::string> rescan_;
+  uint64_t scan_steps_ = 0;
   uint64_t command_ = 1;
   uint64_t batch_ = 1;
   std::vector<Table*> touched_by_command_;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/linear_functions.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -127,6 +128,8 @@ void RandomBlobFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** 
     sqlite3_result_error_toobig(context);
     return;
   }
+  if (!AllowWork(context, state->budget(), 4 * static_cast<uint64_t>(wanted) / kBytesPerStep))
+    return;
   std::string bytes(static_cast<size_t>(wanted), '\0');
   for (size_t i = 0; i < bytes.size(); i += sizeof(uint64_t)) {
     const uint64_t word = state->rng().Next();

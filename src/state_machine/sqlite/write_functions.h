@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "base/status.h"
+#include "state_machine/sqlite/work_budget.h"
 
 namespace cairn::state_machine {
 
@@ -15,6 +16,7 @@ namespace cairn::state_machine {
 // depends on what this connection did before, or on when this node last started.
 class FunctionState {
  public:
+  explicit FunctionState(WorkBudget* budget) : budget_(budget) {}
   // `changes_are_old`: what sqlite3_changes64() tells is of a command before.
   void Reset(sqlite3* db, uint64_t seed, bool changes_are_old) {
     rng_ = Rng(seed);
@@ -32,9 +34,11 @@ class FunctionState {
   }
   bool changes_in_doubt() const { return changes_in_doubt_; }
   Rng& rng() { return rng_; }
+  WorkBudget* budget() { return budget_; }
   int64_t total_changes_base() const { return total_changes_base_; }
 
  private:
+  WorkBudget* const budget_;
   Rng rng_{0};
   int64_t total_changes_base_ = 0;
   bool changes_are_old_ = false;

@@ -1,0 +1,72 @@
+#include "state_machine/sqlite/work_budget.h"
+
+#include <algorithm>
+
+namespace cairn::state_machine {
+
+void WorkBudget::BeginCommand(uint64_t steps_max) {
+  steps_max_ = steps_max;
+  steps_ = 0;
+  machine_steps_ = 0;
+  exhausted_ = false;
+  stmt_ = nullptr;
+}
+
+void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price) {
+  // sqlite3_reset keeps the counts, so a warm statement would be stopped earlier.
+  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
+  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, /*resetFlg=*/1);
+  price_ = price;
+  stmt_ = stmt;
+  touches_virtual_ = touches_virtual;
+  looks_ = 0;
+  rows_ = 0;
+}
+
+void WorkBudget::EndStatement() {
+  const uint64_t steps = StepsOfStatement();
+  steps_ += steps;
+  machine_steps_ += steps;
+  looks_ = 0;
+  stmt_ = nullptr;
+  Judge(steps_);
+}
+
+bool WorkBudget::Charge(uint64_t steps) {
+  steps_ += steps;
+  // Without the rows: within a statement on virtual tables it is not the same on every node when
+  // they are told.
+  Judge(touches_virtual_ || stmt_ == nullptr ? steps_ : steps_ + Looked());
+  return !exhausted_;
+}
+
+bool WorkBudget::Look() {
+  if (stmt_ == nullptr) return false;
+  ++looks_;
+  Judge(steps_ + (touches_virtual_ ? StepsOfStatement() : Looked()));
+  return exhausted_;
+}
+
+int WorkBudget::value_bytes_max() const {
+  if (steps_max_ == 0) return kValueBytesMax;
+  // Beside virtual tables the looks are not the same on every node.
+  const uint64_t done = machine_steps_ + (touches_virtual_ ? 0 : Looked());
+  const uint64_t bytes = steps_max_ * kStepBytesPerStep / std::max<uint64_t>(done, 1);
+  return static_cast<int>(std::clamp<uint64_t>(bytes, kValueBytesAlways, kValueBytesMax));
+}
+
+uint64_t WorkBudget::StepsOfStatement() const {
+  if (touches_virtual_) {
+    const int scanned = sqlite3_stmt_status(stmt_, SQLITE_STMTSTATUS_FULLSCAN_STEP, 0);
+    return (rows_ + static_cast<uint32_t>(scanned)) * kStepsPerVirtualRow;
+  }
+  // SQLite's count has 32 bits: the looks tell the rest. Statements that SQLite itself runs within
+  // this one (to read the schema, to check a new column) are looked at, too, but not counted.
+  const uint64_t looked = looks_ * kStepsPerLook;
+  const int counted = sqlite3_stmt_status(stmt_, SQLITE_STMTSTATUS_VM_STEP, 0);
+  const auto more =
+      static_cast<int32_t>(static_cast<uint32_t>(counted) - static_cast<uint32_t>(looked));
+  return (looked + static_cast<uint64_t>(std::max(more, 0))) * price_;
+}
+
+}  // namespace cairn::state_machine
