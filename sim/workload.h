@@ -82,6 +82,7 @@ class Workload {
     rpc::Retrier::CallPtr NewOpening() override;
     void RunAt(SteadyTime when, std::function<void()> task) override;
     SteadyTime SteadyNow() const override;
+    SteadyTime BootNow() const override { return SteadyNow(); }
     int64_t WallNowMs() const override { return 0; }
 
     Workload* const workload;
