@@ -82,14 +82,15 @@ TEST(BareIds, WhoseResultIsGoneStillTellWhetherItWasAnError) {
   const Command succeeds = Insert("succeeds");
   replicas.DoAll({fails, succeeds});
   std::vector<Command> commands;
+  Command last;
   for (size_t i = 0; i < kBareResultsBytesMax / 60'000 + 1; ++i) {
-    commands.push_back(
-        Named("n" + std::to_string(i),
-              ExecuteCommand("INSERT INTO t VALUES(NULL) RETURNING zeroblob(60000)")));
+    last = Named("n" + std::to_string(i),
+                 ExecuteCommand("INSERT INTO t VALUES(NULL) RETURNING zeroblob(60000)"));
+    commands.push_back(last);
     if (commands.size() == 40) replicas.DoAll(std::exchange(commands, {}));
   }
   replicas.DoAll(commands);
-  const auto gone = replicas.DoAll({fails, succeeds, commands.back()});
+  const auto gone = replicas.DoAll({fails, succeeds, last});
   EXPECT_EQ(gone[0].status.code(), StatusCode::kAlreadyExists) << gone[0].status;
   EXPECT_EQ(gone[0].status.outcome(), Outcome::kApplied);
   EXPECT_TRUE(gone[1].status.ok());
