@@ -60,6 +60,7 @@ TEST_F(CallersTest, OfTwoProcessesFromOneCopyOnlyTheFirstIsAdmittedHoweverOftenT
 }
 
 TEST_F(CallersTest, ACopyWaitsWhileTheOriginalRuns) {
+  callers_.OnConfig(Recording({5, 50}));
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
   // Taken while the original ran: it knows of that start.
   const transport::Identity copy = Process(6, 60, "b:2");

@@ -80,18 +80,6 @@ Status DataDirectory::Check(FileSystem& fs, const std::string& db_path) {
   return OkStatus();
 }
 
-Result<std::string> DataDirectory::KnownAddress(FileSystem& fs, const std::string& db_path) {
-  const std::string path = node::IdentityPath(db_path + ".cairn");
-  ASSIGN_OR_RETURN(const bool exists, fs.Exists(path));
-  if (!exists) return std::string();
-  ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(fs, path, node::kIdentityBytesMax));
-  Result<node::IdentityRecord> record = node::DecodeIdentity(bytes);
-  if (!record.ok()) return Status(record.status()).Prefixed(path);
-  const auto self = record->config.info.find(record->member);
-  if (self == record->config.info.end() || record->config.info.size() < 2) return std::string();
-  return self->second.address;
-}
-
 Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
                                                            const std::string& db_path,
                                                            uint64_t node_id, bool lists_others) {

@@ -25,9 +25,6 @@ class DataDirectory {
   // for a directory that is not there or may not be written, FAILED_PRECONDITION for a file that is
   // not SQLite's.
   static Status Check(FileSystem& fs, const std::string& db_path);
-  // By which address the node was known to its peers when it was founded with them or let in, so
-  // that they still look for it there; empty if it has not taken part in a cluster of several.
-  static Result<std::string> KnownAddress(FileSystem& fs, const std::string& db_path);
   // Makes the directories that are missing and takes the lock; FAILED_PRECONDITION if another
   // process holds it, or if the directory is of another node id.
   //

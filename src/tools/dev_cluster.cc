@@ -6,7 +6,6 @@
 
 #include "base/file_system.h"
 #include "base/text.h"
-#include "server/data_directory.h"
 #include "server/port_check.h"
 #include "tools/cluster_view.h"
 #include "tools/node_client.h"
@@ -59,7 +58,6 @@ class DevCluster {
 
   Status BringUp() {
     RETURN_IF_ERROR(CheckPorts());
-    RETURN_IF_ERROR(CheckAddresses());
     RETURN_IF_ERROR(PosixFileSystem().CreateDirectories(options_.directory));
     SayWhatIsNotStarted();
     std::string peers;
@@ -80,21 +78,6 @@ class DevCluster {
         return Status(check.status().code(),
                       "node " + std::to_string(id) + ": " + check.status().message());
       }
-    }
-    return OkStatus();
-  }
-
-  // The members know one another by the addresses that they were founded with. At other addresses
-  // they would not find each other.
-  Status CheckAddresses() const {
-    for (int id = 1; id <= options_.nodes; ++id) {
-      ASSIGN_OR_RETURN(const std::string known,
-                       server::DataDirectory::KnownAddress(PosixFileSystem(), DataFile(id)));
-      if (known.empty() || known == Address(id)) continue;
-      return FailedPrecondition(options_.directory + " holds a cluster in which node " +
-                                std::to_string(id) + " is at " + known + ", not at " + Address(id) +
-                                "; start it with the --base-port it was made with, or use another "
-                                "--dir for a new cluster");
     }
     return OkStatus();
   }
