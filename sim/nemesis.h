@@ -122,7 +122,8 @@ class Nemesis {
   // Run from such an image; their members' disks count as lost.
   std::set<uint64_t> set_back_;
   std::unique_ptr<Node> copy_;
-  std::unique_ptr<FaultFileSystem> copied_disk_;  // of copy_, which is not started yet
+  std::vector<std::unique_ptr<Node>> ended_copies_;  // events still name them
+  std::unique_ptr<FaultFileSystem> copied_disk_;     // of copy_, which is not started yet
   uint64_t copies_told_ = 0;
   std::map<Fault, uint64_t> brought_;
   uint64_t rot_refused_ = 0;

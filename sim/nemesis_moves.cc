@@ -107,7 +107,7 @@ void Nemesis::EndCopy() {
     copy_->Stop(Node::End::kKill);
   }
   checker_->Forget(copy_->id());
-  copy_.reset();
+  ended_copies_.push_back(std::move(copy_));
 }
 
 // The first time it only takes the image.
