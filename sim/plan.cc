@@ -209,6 +209,15 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.node.sync_mean = milliseconds(10);
     plan.faults[Fault::kMembership] = milliseconds(300);
     plan.faults[Fault::kPartition] = seconds(15);
+  } else if (profile == "upgrades") {
+    // Versions come and go, and whoever has a wrong one leads now and then.
+    plan.voters = 3;
+    plan.spares = 0;
+    plan.fault_time = seconds(90);
+    plan.workload.think_mean = milliseconds(100);
+    plan.faults[Fault::kUpgrade] = seconds(5);
+    plan.faults[Fault::kTransferLead] = seconds(3);
+    plan.faults[Fault::kPartial] = seconds(20);
   } else if (profile == "birth") {
     plan.voters = Pick(rng, {1, 3, 3});
     plan.spares = 0;
@@ -231,9 +240,10 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (profile == "calm") {
     plan.fault_time = seconds(60);
   } else if (!DrawAim(profile, rng, &plan)) {
-    return InvalidArgument("no profile " + profile +
-                           "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, pause, moves, echo, overtake, handover, joint, mix");
+    return InvalidArgument(
+        "no profile " + profile +
+        "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
+        "churn, full, pause, moves, upgrades, echo, overtake, handover, joint, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {

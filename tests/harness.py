@@ -67,6 +67,7 @@ class Node:
         self.host = host
         self.port = port
         self.prefix = list(prefix)  # a command that runs the program
+        self.program = CAIRN
         self.db = pathlib.Path(directory) / f"node{node_id}.db"
         self.log_path = pathlib.Path(directory) / f"node{node_id}.log"
         self.peers = peers
@@ -83,7 +84,7 @@ class Node:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def start(self, wait=True):
-        arguments = [*self.prefix, CAIRN, "server", "--id", str(self.id), "--host", self.host,
+        arguments = [*self.prefix, self.program, "server", "--id", str(self.id), "--host", self.host,
                      "--port", str(self.port), "--db", str(self.db), *self.flags]
         if self.peers:
             arguments += ["--peers", self.peers]

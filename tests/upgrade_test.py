@@ -1,7 +1,9 @@
 """Nodes and data of other versions: what 0.1 left is taken over, or refused with advice."""
+import os
 import pathlib
 import sqlite3
 import tarfile
+import threading
 
 import harness
 import raw_grpc
@@ -11,6 +13,8 @@ from raw_grpc import field, unary
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures" / "v0.1"
 BASE_PORT = 17811  # as in fixtures/v0.1/make.py: it is stored in the membership
 DATABASE = "/cairn.v1.Database/"
+# Knows one feature level more.
+NEXT = os.environ.get("CAIRN_NEXT_BIN", str(pathlib.Path(harness.CAIRN).parent / "cairn_next_level"))
 
 
 class DataOfTheFirstVersion(CairnTest):
@@ -67,6 +71,111 @@ class DataOfTheFirstVersion(CairnTest):
                       "nodes, stop it cleanly, then start 0.2", node.log)
         self.assertEqual(node.db.read_bytes(), before)
         self.assertEqual(self.format(node), 2)
+
+
+class Load(threading.Thread):
+    """Inserts numbers, each until it is acknowledged, until it is ended."""
+
+    def __init__(self, nodes):
+        super().__init__()
+        self.nodes = nodes
+        self.acknowledged = []
+        self.ended = threading.Event()
+
+    def run(self):
+        number = turn = 0
+        while not self.ended.is_set():
+            number += 1
+            # The id makes a repeated request the same one.
+            request = field(1, field(1, f"INSERT INTO t VALUES ({number})"))
+            request += field(2, field(1, "load") + field(2, number))
+            while not self.ended.is_set():
+                turn += 1  # the node that is being upgraded refuses connections
+                try:
+                    call = unary(self.nodes[turn % len(self.nodes)].port, DATABASE + "Execute", request)
+                except OSError:
+                    continue
+                if call.status == raw_grpc.OK:
+                    self.acknowledged.append(number)
+                    break
+
+    def end(self):
+        self.ended.set()
+        self.join()
+
+
+class RollingUpgrade(CairnTest):
+    def upgrade(self, node):
+        self.assertEqual(node.stop(), 0)
+        node.program = NEXT
+        node.start()
+        index = self.await_leader().status()["applied"]
+        wait_until(lambda: (status := node.status()) and not status["trouble"] and
+                   status["applied"] >= index, f"node {node.id} has caught up")
+
+    def test_nodes_are_upgraded_one_by_one_under_load(self):
+        self.new_cluster(3)
+        self.await_leader().sql("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+        load = Load(self.nodes)
+        load.start()
+        self.addCleanup(load.end)
+        for node in self.nodes[:2]:
+            self.upgrade(node)
+        # Whoever leads, the third node can not follow.
+        self.nodes[0].shell(".status")
+        harness.run_cairn("member", "transfer", self.nodes[0].address, 1)
+        wait_until(lambda: self.nodes[0].leads(), "node 1 leads")
+        refused = harness.run_cairn("member", "upgrade", self.nodes[1].address)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("not every member can follow to level 2: node 3 at", refused.stderr)
+        self.assertIn("knows levels up to 1", refused.stderr)
+        self.upgrade(self.nodes[2])
+        raised = harness.run_cairn("member", "upgrade", self.nodes[1].address)
+        self.assertEqual((raised.returncode, raised.stderr), (0, ""))
+        self.assertIn("the cluster has feature level 2", raised.stdout)
+        load.end()
+        self.assertGreater(len(load.acknowledged), 20)
+        for node in self.nodes:
+            wait_until(lambda: node.status()["level"] == 2, f"node {node.id} is at level 2")
+            rows = node.sql("SELECT n FROM t ORDER BY n")
+            self.assertLessEqual(set(load.acknowledged), {row["n"] for row in rows})
+        # The old build does not start on this any more, and leaves it as it is.
+        old = self.nodes[2]
+        self.assertEqual(old.stop(), 0)
+        old.program = harness.CAIRN
+        old.start(wait=False)
+        self.assertNotEqual(old.process.wait(timeout=harness.BOUND_SECONDS), 0)
+        self.assertIn("it has feature level 2, and this version of Cairn knows levels up to 1; start a "
+                      "later version", old.log)
+        old.program = NEXT
+        old.start()
+        wait_until(lambda: old.status()["level"] == 2, "the right build goes on")
+
+    def test_an_old_build_that_meets_a_raised_level_stops_with_the_reason(self):
+        node = self.new_cluster(1, start=False)[0]
+        node.program = NEXT
+        node.start()
+        wait_until(node.leads, "a leader")
+        node.sql("CREATE TABLE t (n INTEGER)")
+        node.stop()
+        node.start()
+        wait_until(node.leads, "a leader")
+        self.assertEqual(harness.run_cairn("member", "upgrade", node.address).returncode, 0)
+        node.kill()
+        # As after a power cut: the log holds the rise, the file does not.
+        for suffix in ("-wal", "-shm"):
+            pathlib.Path(f"{node.db}{suffix}").unlink(missing_ok=True)
+        node.program = harness.CAIRN
+        node.start()
+        status = wait_until(lambda: (s := node.status()) and s["trouble"] and s, "trouble is told")
+        self.assertIn("it raises the feature level to 2, and this version of Cairn knows levels up to 1: "
+                      "start a later version on this node", status["trouble"])
+        self.assertEqual(status["fenced"], 0)
+        node.stop()
+        node.program = NEXT
+        node.start()
+        wait_until(lambda: node.leads() and node.status()["level"] == 2, "the right build goes on")
+        self.assertEqual(node.sql("SELECT count(*) AS n FROM t"), [{"n": 0}])
 
 
 if __name__ == "__main__":

@@ -89,8 +89,15 @@ void ResultComparison::Settle() {
   Release();
 }
 
+LogIndex ResultComparison::readable(LogIndex applied) const {
+  if (CAIRN_PLANTED("read_before_agreement") || !comparing()) return applied;
+  return std::min(applied, agreement_.agreed());
+}
+
 void ResultComparison::Release() {
-  while (!held_.empty() && (!comparing() || held_.front().index <= agreement_.agreed())) {
+  const LogIndex agreed =
+      CAIRN_PLANTED("outcome_before_agreement") ? agreement_.last().index : agreement_.agreed();
+  while (!held_.empty() && (!comparing() || held_.front().index <= agreed)) {
     HeldOutcomes& first = held_.front();
     for (size_t i = 0; i < first.commands.size() && i < first.results.size(); ++i) {
       first.commands[i]->Finish(std::move(first.results[i]));

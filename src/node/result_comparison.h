@@ -9,7 +9,6 @@
 // one that is known here.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -47,9 +46,7 @@ class ResultComparison {
   // Outcomes wait, and results are to be told entry by entry.
   bool comparing() const { return agreement_.comparing(); }
   // What may be read, of what is applied.
-  LogIndex readable(LogIndex applied) const {
-    return comparing() ? std::min(applied, agreement_.agreed()) : applied;
-  }
+  LogIndex readable(LogIndex applied) const;
   bool settled() const { return held_.empty(); }
   // In words, of a leader: no majority has agreed for long. Empty: none of it.
   std::string doubt() const;
