@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "rpc/proto_convert.h"
+#include "server/limits.h"
 
 namespace cairn::server {
 namespace {

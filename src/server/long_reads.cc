@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/read_pool.h"
+
 namespace cairn::server {
 namespace {
 
@@ -118,7 +120,10 @@ void LongReads::RunEntry(const EntryPtr& entry) {
   if (status.ok() && !task.has_view()) {
     Result<std::unique_ptr<state_machine::ReadView>> view =
         replica_->state().OpenReadView(kLongViewWait);
-    status = view.ok() ? task.TakeView(*std::move(view)) : view.status();
+    status = view.status();
+    // Its view is later than that of its slice.
+    if (status.ok()) status = AwaitAgreement(replica_, **view, task.deadline());
+    if (status.ok()) status = task.TakeView(*std::move(view));
   }
   if (status.ok()) {
     piece = task.RunPiece(queued_);

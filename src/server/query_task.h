@@ -56,6 +56,7 @@ class QueryTask final : private state_machine::RowSink {
 
   // The connection that asked.
   uint64_t connection() const { return connection_; }
+  SteadyTime deadline() const { return limits_.deadline; }
 
   // Runs a slice with a view that others share. False: it is a long read.
   bool RunShort(state_machine::ReadView* view);

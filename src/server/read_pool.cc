@@ -20,6 +20,19 @@ Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
 }  // namespace
 
+Status AwaitAgreement(node::Replica* replica, const state_machine::ReadView& view,
+                      SteadyTime deadline) {
+  if (!replica->compares_results()) return OkStatus();
+  node::ReadOptions applied;
+  applied.level = node::ReadLevel::kStale;
+  applied.index_min = view.applied();
+  std::promise<Status> agreed;
+  replica->ReadBarrier(applied, deadline, [&agreed](const Result<LogIndex>& index) {
+    agreed.set_value(index.status());
+  });
+  return agreed.get_future().get();
+}
+
 ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)
     : replica_(replica), clock_(clock), options_(options), lanes_(options.threads) {
   for (Lane& lane : lanes_) threads_.emplace_back([this, &lane] { Work(&lane); });
@@ -243,27 +256,12 @@ void ReadPool::RunLane(Lane* lane) {
       // because it could not go on from where it was. What the read index stood for is not there
       // any more.
       task.run(Unavailable("this node had to go back to an earlier state; try again"));
-    } else if (Status agreed = AwaitAgreement(**view, task.deadline); !agreed.ok()) {
+    } else if (Status agreed = AwaitAgreement(replica_, **view, task.deadline); !agreed.ok()) {
       task.run(std::move(agreed));
     } else {
       task.run(view->get());
     }
   }
-}
-
-// The view may show more than the barrier was for. While members run different builds of the engine,
-// what came last is shown only once a majority has given the same results for it: a round trip, on a
-// thread of the pool, during upgrades alone.
-Status ReadPool::AwaitAgreement(const state_machine::ReadView& view, SteadyTime deadline) {
-  if (!replica_->compares_results()) return OkStatus();
-  node::ReadOptions applied;
-  applied.level = node::ReadLevel::kStale;
-  applied.index_min = view.applied();
-  std::promise<Status> agreed;
-  replica_->ReadBarrier(applied, deadline, [&agreed](const Result<LogIndex>& index) {
-    agreed.set_value(index.status());
-  });
-  return agreed.get_future().get();
 }
 
 }  // namespace cairn::server

@@ -33,6 +33,12 @@ struct ReadTask {
   uint64_t connection = 0;  // that asked: connections take turns
 };
 
+// Waits until what the view shows may be shown. While members run different builds of the engine,
+// what came last is shown only once a majority has given the same results for it: a round trip,
+// during upgrades alone.
+Status AwaitAgreement(node::Replica* replica, const state_machine::ReadView& view,
+                      SteadyTime deadline);
+
 // Thread-safe.
 class ReadPool {
  public:
@@ -85,7 +91,6 @@ class ReadPool {
   bool AnyWaitsInLane() const;
   std::optional<Waiting> NextOf(Lane* lane, bool first);
   void RunLane(Lane* lane);
-  Status AwaitAgreement(const state_machine::ReadView& view, SteadyTime deadline);
 
   node::Replica* const replica_;
   Clock* const clock_;
