@@ -18,6 +18,13 @@ void DrawTasks(Rng& rng, TaskOptions* tasks) {
   if (total == 0) tasks->weights[static_cast<size_t>(Family::kCounters)] = 1;
 }
 
+// From a generator of its own: what else a seed draws does not depend on it.
+void DrawIds(Plan* plan) {
+  Rng rng = World(plan->seed).Fork("ids");
+  plan->workload.bare = Pick(rng, {0.0, 0.1, 0.5});
+  plan->workload.repeat_after_max = Pick(rng, {seconds(1), seconds(10), seconds(60)});
+}
+
 void DrawSettings(Rng& rng, Plan* plan) {
   node::ReplicaOptions& replica = plan->node.replica;
   replica.tick = Pick(rng, {milliseconds(10), milliseconds(20), milliseconds(50)});
@@ -41,6 +48,7 @@ void DrawSettings(Rng& rng, Plan* plan) {
       Pick(rng, {milliseconds(500), milliseconds(1000), milliseconds(2000)});
   plan->workload.stray = Pick(rng, {0.02, 0.1, 0.5});
   plan->workload.impatient = Pick(rng, {0.0, 0.1, 0.5});
+  DrawIds(plan);
   replica.append_entries_max = Pick(rng, {1, 16, 4096});
 }
 

@@ -168,6 +168,12 @@ void Workload::Ask(Lane* lane, Request request, SteadyTime patience) {
   if (call->request.write) {
     call->write = true;
     call->command.operation = *call->request.write;
+    Client& client = *lane->client;
+    call->command.principal = "host:c" + std::to_string(client.number);
+    if (lane->task->family && options_.bare > 0 && Chance(rng_, options_.bare)) {
+      call->session =
+          "bare" + std::to_string(client.number) + "." + std::to_string(++client.bare_ids);
+    }
   } else if (call->request.of_session) {
     call->index_min = lane->seen;
   }
@@ -329,8 +335,39 @@ void Workload::Settle(const CallPtr& call, Status status) {
   call->client->retrier.Settle(call, std::move(status));
 }
 
+// The id is still remembered, so the answer is the first one: an error does not become OK, nothing
+// runs again (else a history shows it), and the result is the same.
+void Workload::Repeat(const Call& call) {
+  if (!call.write || !call.command.id.bare() || options_.tamper) return;
+  world_->After(Uniform(rng_, SteadyTime(0), options_.repeat_after_max), LabelOf(*call.client),
+                [this, command = call.command, first = *call.result] {
+                  auto it = nodes_->begin();
+                  std::advance(it, static_cast<int64_t>(rng_.Below(nodes_->size())));
+                  Process* process = it->second->process();
+                  if (stopped_ || process == nullptr || process->dead()) return;
+                  if (it->second->paused_until() > world_->now()) return;
+                  process->Propose(command, kServerTimeout,
+                                   [=, this](const Result<CommandResult>& second) {
+                                     CheckRepeat(command, first, second);
+                                   });
+                });
+}
+
+void Workload::CheckRepeat(const state_machine::Command& command, const CommandResult& first,
+                           const Result<CommandResult>& second) {
+  if (!second.ok()) return;  // it did not come to the log
+  ++counts_.repeats;
+  const bool same_result = second->result_gone ||
+                           (second->index == first.index && second->statements == first.statements);
+  if (second->status.code() == first.status.code() && same_result) return;
+  world_->Fail("request " + command.id.session + " was answered " + first.status.ToString() +
+               " at " + ToString(first.index) + ", and its repeat " + second->status.ToString() +
+               " at " + ToString(second->index));
+}
+
 void Workload::Finish(const CallPtr& call, const Status& status) {
   if (status.ok() || status.outcome() == Outcome::kApplied) {
+    Repeat(*call);
     return Continue(call->lane, Take(call, *call->result), call->node);
   }
   const bool may_be_applied = call->write && status.outcome() != Outcome::kNotApplied;

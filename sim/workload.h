@@ -33,6 +33,10 @@ struct WorkloadOptions {
   SteadyTime attempt_timeout = seconds(2);
   SteadyTime operation_timeout = seconds(30);
   double impatient = 0.1;  // share of requests that are given up after the first attempt that fails
+  // Share of writes under ids of their own, outside the session. Those are sent once more, some time
+  // after their answer.
+  double bare = 0.0;
+  SteadyTime repeat_after_max = seconds(30);
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
   TaskOptions tasks;
   // For tests of the checkers: changes an answer before the client sees it.
@@ -61,6 +65,7 @@ class Workload {
     uint64_t refused = 0;
     uint64_t unknown = 0;
     uint64_t committed = 0;  // transactions of two phases
+    uint64_t repeats = 0;    // that were answered
   };
   const Counts& counts() const { return counts_; }
   const Histories& histories() const { return histories_; }
@@ -88,6 +93,7 @@ class Workload {
     Workload* const workload;
     const int number;
     int sessions = 0;     // named so far
+    int bare_ids = 0;     // the same
     uint64_t leader = 0;  // the node it takes for the leader
     std::vector<std::unique_ptr<Lane>> lanes;
     rpc::Retrier retrier;
@@ -139,6 +145,9 @@ class Workload {
   void Settle(const CallPtr& call, Status status);
   // The call is over: what came of it goes to its task.
   void Finish(const CallPtr& call, const Status& status);
+  void Repeat(const Call& call);
+  void CheckRepeat(const state_machine::Command& command, const state_machine::CommandResult& first,
+                   const Result<state_machine::CommandResult>& second);
   Answer Take(const CallPtr& call, const state_machine::CommandResult& result);
   void Fail(const Lane& lane, const std::string& what);
 
