@@ -18,6 +18,10 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr int kReadDepthMax = 16;
 // Of a statement in an error.
 constexpr size_t kStatementShownMax = 200;
+// Of a statement in the notice, which must fit in one line of a terminal.
+constexpr size_t kBusyShownMax = 30;
+// For the node to say what it is busy with.
+constexpr std::chrono::milliseconds kBusyTimeout{500};
 constexpr int64_t kSliceRows = 1000;
 constexpr int64_t kSliceRowsMax = 1'000'000;
 
@@ -103,20 +107,28 @@ class NoticedSink final : public ResultSink {
 };
 
 // One line, and not a long one.
-std::string Shown(const std::string& statement) {
+std::string Shown(const std::string& statement, size_t bytes_max) {
   std::string out;
   for (const char c : statement) {
     const bool space = c == ' ' || (c >= '\t' && c <= '\r');
     if (!space) out += c;
     if (space && !out.empty() && out.back() != ' ') out += ' ';
   }
-  if (out.size() <= kStatementShownMax) return out;
-  size_t end = kStatementShownMax;
+  if (out.size() <= bytes_max) return out;
+  size_t end = bytes_max;
   while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xc0) == 0x80) --end;
   return out.substr(0, end) + "...";
 }
 
-const char* const kCtrlC = "Ctrl-C stops waiting";
+// What a person who waits wants to know: whose command apply is at, and how to leave.
+std::string WhatRuns(NodeClient* node) {
+  const std::string leave = "Ctrl-C stops waiting";
+  const Result<v1::StatusResponse> status = node->ClusterStatus(kBusyTimeout);
+  if (!status.ok() || !status->has_busy_apply()) return leave;
+  const v1::BusyApply& busy = status->busy_apply();
+  return leave + "; for " + std::to_string(busy.for_ms() / 1000) +
+         " s all writes wait for: " + Shown(busy.statement(), kBusyShownMax);
+}
 
 }  // namespace
 
@@ -159,7 +171,8 @@ Shell::Verdict Shell::Complain(const std::string& what) {
   err_ << "error: ";
   if (!place_.source.empty()) err_ << place_.source << ":" << place_.line << ": ";
   err_ << what << "\n";
-  if (!place_.source.empty()) err_ << "  in: " << Shown(place_.statement) << "\n";
+  if (!place_.source.empty())
+    err_ << "  in: " << Shown(place_.statement, kStatementShownMax) << "\n";
   err_.flush();
   return Verdict::kFailed;
 }
@@ -194,7 +207,7 @@ Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began
 
 Status Shell::RunQuery(const std::string& sql) {
   const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(options_.mode, &out_);
-  WaitNotice notice(options_.terminal, [] { return kCtrlC; });
+  WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
   NoticedSink sink(printer.get(), &notice);
   Status status = node_->Query(sql, v1::ReadOptions(), options_.timeout, &sink);
   notice.Stop();
@@ -203,7 +216,7 @@ Status Shell::RunQuery(const std::string& sql) {
 }
 
 Status Shell::RunWrite(const std::string& sql) {
-  WaitNotice notice(options_.terminal, [] { return kCtrlC; });
+  WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
   Result<v1::ExecuteResponse> response =
       node_->ExecuteV1(sql, options_.timeout, options_.maintenance);
   notice.Stop();
