@@ -47,7 +47,6 @@ uint64_t HashResult(uint64_t before, const CommandResult& result) {
   uint64_t state = MixPair(before, result.index.value(), result.statements.size() * 2 + gone);
   state = MixPair(state, static_cast<uint64_t>(result.status.code()),
                   static_cast<uint64_t>(result.status.outcome()));
-  state = MixWord(state, result.steps);
   if (!result.status.ok()) state = MixText(state, result.status.message());
   for (const StatementResult& statement : result.statements) {
     state = MixStatement(state, statement);
