@@ -72,7 +72,7 @@ class OperatorsJob {
     callbacks.done = [this](const Status& status) { said_ = status; };
     job_ = std::make_unique<MembershipJob>(Replica::MembershipChange{kind, node, address},
                                            /*cluster_id=*/7, EngineId{"machine", "build"},
-                                           seconds(100), std::move(callbacks));
+                                           /*level=*/1, seconds(100), std::move(callbacks));
     job_->Step(core_, contacts_);
     if (!job_->TakeRequests().probe) return;
     job_->OnProbed(reply);

@@ -184,7 +184,7 @@ class ReplicaCoreTest : public ::testing::Test {
     caller.start.boot = boot;
     ASSERT_TRUE(core_->callers()->Admit(caller, clock_.SteadyNow()).ok());
     if (member == 2) boot_of_2_ = boot;
-    core_->OnCaller();
+    core_->OnCaller(MemberId(member), caller.engine.build);
     core_->Flush();
   }
   void LeadWithMember2() {

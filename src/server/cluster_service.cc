@@ -355,7 +355,7 @@ class ClusterService final : public RawCluster {
   grpc::ServerUnaryReactor* RaiseLevel(grpc::CallbackServerContext* context, const Bytes* bytes,
                                        Bytes* response) override {
     return RunUnary<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
-        context, *clock_, bytes, response, [this](auto* request, const auto& call, auto done) {
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
           if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
             done(std::move(bad));
             return;

@@ -1,6 +1,7 @@
 // FairQueue: a queue in which no one can make the others wait for all of his.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
