@@ -36,9 +36,11 @@ void StaleReads::Ask() {
   options.staleness_max = bound;
   process->ReadBarrier(
       options, seconds(1),
-      [this, id = node->first, bound, asked = world_->now()](const Result<LogIndex>& index) {
+      [this, process, id = node->first, bound,
+       asked = world_->now()](const Result<LogIndex>& index) {
         ++(index.ok() ? counts_.served : counts_.refused);
-        if (index.ok()) checker_->OnStaleRead(id, asked, bound, *index);
+        // The view is of all that is applied then.
+        if (index.ok()) checker_->OnStaleRead(id, asked, bound, process->core().applied());
       });
 }
 

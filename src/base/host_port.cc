@@ -51,7 +51,7 @@ std::string JoinHostPort(std::string_view host, uint16_t port) {
 }
 
 std::string WithoutBrackets(std::string_view host) {
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   }
   return std::string(host);

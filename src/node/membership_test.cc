@@ -106,6 +106,7 @@ transport::ProbeReply Reply(uint64_t node, uint64_t nonce, const std::string& ad
   reply.identity.member = MemberId(node);
   reply.identity.address = address;
   reply.identity.engine = {"machine", "build"};
+  reply.identity.level_max = 1;
   reply.stage = transport::LifeStage::kStarted;
   return reply;
 }

@@ -19,6 +19,14 @@ constexpr SteadyTime kTellCommitAfter = std::chrono::milliseconds(2);
 
 // ---- In
 
+// A leader commits in a heartbeat only what this member acknowledged to it. A log that ends before
+// was set back, or its disk has lost what it had synced.
+bool ReplicaCore::LacksAcknowledged(const raft::Message& message) const {
+  const auto* heartbeat = std::get_if<raft::Heartbeat>(&message.body);
+  return heartbeat != nullptr && message.term >= context_.raft->term() &&
+         heartbeat->commit > context_.raft->last();
+}
+
 void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages) {
   // Not a member yet, or a copy of one: no part in anything.
   if (!context_.raft || !lost().ok()) return;
@@ -38,6 +46,8 @@ void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message
     } else if (const auto* agreed = std::get_if<raft::ResultVerdict>(&message.body)) {
       results_.OnVerdict(message.from, *agreed);
       reads_.OnApplied(readable());
+    } else if (LacksAcknowledged(message)) {
+      return standing_.OnAcknowledgedLost(message.from);
     } else {
       context_.raft->Step(raft::Received{std::move(message)});
     }

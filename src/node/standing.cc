@@ -39,6 +39,12 @@ void Standing::OnRefused(MemberId by, const Status& why) {
 
 Status Standing::twin() const { return context_.ticks < twin_until_tick_ ? twin_ : OkStatus(); }
 
+void Standing::OnAcknowledgedLost(MemberId by) {
+  if (lost_.ok()) {
+    Lose("member " + ToString(by) + " knows it to have acknowledged entries that its log lacks");
+  }
+}
+
 void Standing::Lose(const std::string& why) {
   lost_ = Unavailable(
       "this node runs from a copy of its member's data, or from data that were set back (start " +

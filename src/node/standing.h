@@ -29,6 +29,8 @@ class Standing {
   void Check(const raft::Configuration& config);
   // Transport::OnRefused.
   void OnRefused(MemberId by, const Status& why);
+  // The leader `by` knows that this member acknowledged entries which its log does not hold.
+  void OnAcknowledgedLost(MemberId by);
   void OnTick();
 
   // Not OK: this process is a copy.

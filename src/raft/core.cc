@@ -21,6 +21,7 @@ Role RaftCore::role() const { return impl_->role(); }
 Term RaftCore::term() const { return impl_->term(); }
 MemberId RaftCore::leader() const { return impl_->leader(); }
 LogIndex RaftCore::commit() const { return impl_->commit(); }
+LogIndex RaftCore::last() const { return impl_->last(); }
 const Configuration& RaftCore::config() const { return impl_->config(); }
 bool RaftCore::leader_ready() const { return impl_->leader_ready(); }
 bool RaftCore::holds_back_committed() const { return impl_->HoldsBackCommitted(); }

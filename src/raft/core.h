@@ -317,6 +317,8 @@ class RaftCore {
   Term term() const;
   MemberId leader() const;
   LogIndex commit() const;
+  // The last index of the log in memory.
+  LogIndex last() const;
   const Configuration& config() const;
   bool leader_ready() const;
   // Committed entries wait here: to be durable, or for what was handed out to be applied.

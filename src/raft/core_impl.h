@@ -111,6 +111,7 @@ class RaftCore::Impl {
   Role role() const { return static_cast<Role>(role_.index()); }
   Term term() const { return term_; }
   MemberId leader() const { return leader_; }
+  LogIndex last() const { return log_.last(); }
   LogIndex commit() const { return commit_; }
   const Configuration& config() const { return configs_.InForce(commit_).config; }
   bool leader_ready() const { return leader_role() != nullptr && IsReady(*leader_role()); }

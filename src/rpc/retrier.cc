@@ -117,7 +117,8 @@ void Retrier::OnExpired(const CallPtr& call, Status status) {
     if (call->renames++ == 0) {
       TryNow(call);
     } else {
-      call->last = std::move(status);
+      // The id is this client's own, and no try of it can have been applied.
+      call->last = std::move(status).With(Outcome::kNotApplied);
       TryLater(call);
     }
   }

@@ -25,7 +25,7 @@ enum WireType : uint8_t {
 constexpr size_t kPointerBytes = 16;
 // The state machine's own object for a value or statement, and the copy that is kept to send it
 // again.
-constexpr size_t kDomainBytes = 64;
+constexpr size_t kDomainBytes = 144;
 // A string object; longer texts lie on the heap.
 constexpr size_t kStringBytes = 32;
 constexpr size_t kInlineTextBytes = 15;

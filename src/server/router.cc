@@ -169,8 +169,8 @@ void Router::Relay(const CallPtr& call) {
   });
   SendOver(channel, call->command, call->deadline,
            [this, call, turn](const Status& status, v1::SessionResponse* response) {
-             Result<CommandResult> result(status);
-             if (status.ok()) result = FromResponse(response);
+             Result<CommandResult> result =
+                 status.ok() ? FromResponse(response) : Result<CommandResult>(status);
              if (result.status().code() != StatusCode::kUnavailable) {
                return Settle(call, std::move(result));
              }

@@ -311,6 +311,7 @@ TEST_F(DiskFaults, AnInstallThatFailedAtAnyOperationIsFinishedByTheNext) {
   ASSERT_TRUE(leader.ok() && Apply(**leader, *log_).ok());
   auto snapshot = (*leader)->OpenSnapshot(LogIndex(1));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  ASSERT_TRUE((*snapshot)->Complete([] { return true; }).ok());
   const raft::SnapshotMeta meta = (*snapshot)->meta();
   const std::string bytes = (*snapshot)->Read(0, (*snapshot)->size_bytes()).value();
   uint64_t failed = 0;
@@ -361,6 +362,7 @@ TEST_F(DiskFaults, AnInstallDoesNotReadTheCopyAgainThatWasLookedThrough) {
                   .ok());
   auto snapshot = (*leader)->OpenSnapshot(LogIndex(1));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  ASSERT_TRUE((*snapshot)->Complete([] { return true; }).ok());
   FaultFileSystem fs(2);
   Prepare(&fs);
   auto machine = OpenOn(fs);

@@ -101,6 +101,7 @@ TEST(VirtualDisk, ASnapshotIsMadeReadAndInstalledOnIt) {
   ASSERT_TRUE(leader->Apply(log, TestConfiguration(), LogIndex(), ignore).ok());
   auto snapshot = leader->OpenSnapshot(LogIndex(2));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  ASSERT_TRUE((*snapshot)->Complete([] { return true; }).ok());
   const auto bytes = (*snapshot)->Read(0, (*snapshot)->size_bytes());
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   auto behind = open("/b");

@@ -496,6 +496,7 @@ TEST(Scrub, ASnapshotWhoseRowsAreNotThoseOfItsSumsIsRefused) {
   sender.Apply(SmallLog());
   auto reader = sender.machine().OpenSnapshot(LogIndex(1));
   ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_TRUE((*reader)->Complete([] { return true; }).ok());
   const raft::SnapshotMeta meta = (*reader)->meta();
   const std::string bytes = (*reader)->Read(0, 1 << 20).value();
   for (const bool damaged : {true, false}) {
@@ -536,6 +537,7 @@ TEST(Scrub, ASnapshotWhoseRowsBreakTheirConstraintsWhenReadAgainIsTaken) {
     }
     auto reader = sender.machine().OpenSnapshot(LogIndex(1));
     ASSERT_TRUE(reader.ok()) << reader.status();
+    ASSERT_TRUE((*reader)->Complete([] { return true; }).ok());
     const std::string path = receiver.directory() / "copy.db";
     { std::ofstream(path, std::ios::binary) << (*reader)->Read(0, 1 << 20).value(); }
     const Status status = receiver.machine().CheckSnapshot(path, (*reader)->meta(), {});
@@ -555,6 +557,7 @@ TEST(Scrub, ASnapshotThatIsDamagedWhereNoSumLooksIsRefusedToo) {
   sender.Apply(log);
   auto reader = sender.machine().OpenSnapshot(LogIndex(1));
   ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_TRUE((*reader)->Complete([] { return true; }).ok());
   const raft::SnapshotMeta meta = (*reader)->meta();
   const std::string bytes = (*reader)->Read(0, 1 << 20).value();
   const std::string path = receiver.directory() / "copy.db";

@@ -176,6 +176,7 @@ TEST(SqliteStateMachine, ASnapshotTakesThePlaceOfTheDataBase) {
   leader.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(7)"), "s", 1));
   auto snapshot = leader.first().machine().OpenSnapshot(LogIndex(2));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  ASSERT_TRUE((*snapshot)->Complete([] { return true; }).ok());
   TestReplica behind;
   behind.Apply(std::span(leader.log()).subspan(0, 1));
   const std::string copy = behind.directory() / "incoming";
@@ -254,6 +255,7 @@ TEST(SqliteStateMachine, ASnapshotReplacesADataBaseThatCanNotBeReopened) {
   leader.Must("INSERT INTO t VALUES(7)");
   auto snapshot = leader.first().machine().OpenSnapshot(LogIndex(2));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  ASSERT_TRUE((*snapshot)->Complete([] { return true; }).ok());
   TestReplica damaged;
   damaged.Apply(leader.log());
   ASSERT_TRUE(damaged.machine().Checkpoint().ok());
