@@ -1,5 +1,5 @@
-// Little-endian encoding into and out of byte strings; used for everything on disk and between
-// peers.
+// Little-endian encoding into and out of byte strings. Everything on disk and between peers uses
+// this encoding.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace cairn {
 
-// Appends to a string that the caller owns.
+// ByteWriter appends to a string that the caller owns.
 class ByteWriter {
  public:
   explicit ByteWriter(std::string* out) : out_(out) {}
@@ -22,7 +22,7 @@ class ByteWriter {
   // LEB128, 1 to 10 bytes.
   void Varint(uint64_t v);
   void Raw(std::string_view v) { out_->append(v); }
-  // Varint length, then the bytes.
+  // Writes the length as a varint, then the bytes.
   void String(std::string_view v) {
     Varint(v.size());
     Raw(v);
@@ -38,8 +38,9 @@ class ByteWriter {
   std::string* out_;
 };
 
-// Reads from bytes that the caller keeps alive. After the first read past the end, or a malformed
-// varint, ok() is false and every later read gives zero or empty; check ok() once, at the end.
+// ByteReader reads from bytes that the caller keeps alive. After the first read past the end, or a
+// malformed varint, ok() is false and every later read returns zero or empty. So the caller checks
+// ok() once, at the end.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view in) : in_(in) {}
@@ -51,12 +52,12 @@ class ByteReader {
   int64_t I64() { return static_cast<int64_t>(Fixed<uint64_t>()); }
   double F64();
   uint64_t Varint();
-  // A view into the input.
+  // The result is a view into the input.
   std::string_view Raw(size_t n);
   std::string_view String() { return Raw(Varint()); }
 
   bool ok() const { return ok_; }
-  // True when all was read without error: what a decoder of a whole message asks for.
+  // True if the whole input was read without error: a decoder of a whole message checks this.
   bool done() const { return ok_ && in_.empty(); }
   size_t remaining() const { return in_.size(); }
 

@@ -32,7 +32,7 @@ TEST(Bytes, WhatIsWrittenIsRead) {
 }
 
 TEST(Bytes, ReadingPastTheEndFailsForGood) {
-  std::string bytes("\x05hi", 3);  // claims five bytes, holds two
+  std::string bytes("\x05hi", 3);  // claims five bytes but holds two
   ByteReader r(bytes);
   EXPECT_EQ(r.String(), "");
   EXPECT_FALSE(r.ok());

@@ -1,5 +1,5 @@
-// Always-on checks for broken invariants. A CHECK that fails prints where and what, then aborts:
-// state that is known to be wrong must not be acted upon, and must not be written.
+// Checks for broken invariants, always on. A CHECK that fails prints where and what, then aborts:
+// state that is known to be wrong must not be acted upon and must not be written.
 #pragma once
 
 #include <sstream>
@@ -7,7 +7,7 @@
 
 namespace cairn {
 
-// Prints to standard error and aborts. Used by the macros below.
+// Prints to standard error and aborts. The macros below call it.
 [[noreturn]] void CheckFailed(const char* file, int line, const char* condition,
                               const std::string& detail);
 
@@ -38,7 +38,7 @@ struct Failer {
 }  // namespace check_internal
 }  // namespace cairn
 
-// CHECK(x) << "detail " << y;   The detail is built only on failure.
+// CHECK(x) << "detail " << y;   The detail is built only if the check fails.
 #define CHECK(condition)                                              \
   if (condition) [[likely]] {                                         \
   } else /* NOLINT */                                                 \

@@ -1,4 +1,4 @@
-// Time, injected. Nothing in Cairn reads a clock of the system except through this interface.
+// Injected time. Cairn reads the system's clocks only through this interface.
 #pragma once
 
 #include <chrono>
@@ -13,18 +13,20 @@ using SteadyTime = std::chrono::nanoseconds;
 class Clock {
  public:
   virtual ~Clock() = default;
-  // For timeouts and leases. Only differences mean anything.
+  // For timeouts and leases. Only differences between values mean anything.
   virtual SteadyTime SteadyNow() const = 0;
-  // Goes on while the machine is suspended, where SteadyNow stands still. For how old something is.
+  // This clock runs on while the machine is suspended; SteadyNow stands still. For the age of
+  // something.
   virtual SteadyTime BootNow() const = 0;
-  // Milliseconds since the Unix epoch; may jump either way. Only for SQL's idea of the time of day.
+  // Milliseconds since the Unix epoch. The value may jump forward or back. Only for SQL's time of
+  // day.
   virtual int64_t WallNowMs() const = 0;
 };
 
-// The system's clocks. Lives for the whole process.
+// The system's clocks. The object lives for the whole process.
 Clock& SystemClock();
 
-// For tests: stands still until told.
+// A clock for tests: it stands still until the test advances it.
 class ManualClock final : public Clock {
  public:
   SteadyTime SteadyNow() const override { return steady_; }
@@ -35,7 +37,7 @@ class ManualClock final : public Clock {
     wall_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(by).count();
   }
   void SetWallMs(int64_t ms) { wall_ms_ = ms; }
-  // The machine is suspended for so long.
+  // Simulates that the machine is suspended for `how_long`.
   void Suspend(SteadyTime how_long) { suspended_ += how_long; }
 
  private:

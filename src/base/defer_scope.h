@@ -1,4 +1,4 @@
-// DeferScope: what a thread would rather do once for many than anew for each.
+// DeferScope: lets a thread run work once for many requests rather than once for each.
 #pragma once
 
 #include <functional>
@@ -7,10 +7,11 @@
 
 namespace cairn {
 
-// While a scope lives on a thread, what is given to Defer on that thread is kept, and run in order
-// when the scope ends; without one it is run at once. So who finishes many requests in a row need
-// not know who would like to hear of their end: the stream that carries the answers, say, which
-// then sends one message. Scopes of one thread nest: the outermost runs all.
+// While a scope is alive on a thread, work given to Defer on that thread is kept, and runs in order
+// when the scope ends. Without a scope the work runs at once. So code that finishes many requests
+// in a row need not know who wants to hear that they are finished: a stream that carries the
+// replies, for example, then sends one message for all of them. Scopes on one thread nest: the
+// outermost scope runs all the work.
 class DeferScope {
  public:
   DeferScope() : outer_(std::exchange(current_, this)) {}

@@ -1,4 +1,4 @@
-// EngineId: what the engine of a node is made of, as far as its peers must know.
+// EngineId: the properties of a node's engine that its peers must know.
 #pragma once
 
 #include <string>
@@ -6,11 +6,11 @@
 namespace cairn {
 
 struct EngineId {
-  // What must be equal on all members: the processor's architecture, by which arithmetic on
-  // floating point numbers may differ, and the definition of the sums that members compare.
+  // The properties that must be equal on all members: the processor's architecture, which may
+  // affect floating-point arithmetic, and the definition of the sums that members compare.
   std::string machine;
-  // What may differ while members are upgraded one by one: the build of SQLite. As long as it does,
-  // the members compare their results (node/result_agreement.h).
+  // The property that may differ while members are upgraded one by one: the build of SQLite. While
+  // builds differ, the members compare their results (node/result_agreement.h).
   std::string build;
   bool operator==(const EngineId&) const = default;
 };

@@ -17,7 +17,7 @@ std::string DirectoryOf(const std::string& path) {
 struct FaultFileSystem::Inode {
   std::string cache;
   std::string durable;
-  std::set<uint64_t> dirty;  // numbers of sectors in cache that a Sync would store
+  std::set<uint64_t> dirty;  // numbers of the cached sectors that a Sync would store
   bool size_is_dirty = false;
 
   void Store(uint64_t sector) {
@@ -50,7 +50,7 @@ class FaultFileSystem::FaultFile final : public File {
     RETURN_IF_ERROR(Check());
     const bool cut = fs_.power_is_off_;
     Status status = fs_.CountLocked("write " + path_);
-    // A write during which the power goes may still reach the disk, in part.
+    // A write during which the power fails may still reach the disk, in part.
     if (!status.ok() && (cut || !fs_.power_is_off_)) return status;
     const uint64_t end = offset + data.size();
     if (end > inode_->cache.size()) {
@@ -174,8 +174,8 @@ uint64_t FaultFileSystem::syncs() const {
   return syncs_;
 }
 
-// Counts an operation; an error if it is to fail. `*fails_as_sync`: it fails the way that makes
-// what was dirty clean.
+// Counts an operation. Returns an error if the operation is to fail; sets `*fails_as_sync` if the
+// failure makes dirty data clean.
 Status FaultFileSystem::CountLocked(const std::string& what, bool* fails_as_sync) {
   if (power_is_off_) return Internal(what + ": the power is off");
   ++operations_;

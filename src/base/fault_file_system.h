@@ -1,13 +1,14 @@
 // FaultFileSystem: files in memory that lose, tear and refuse writes as disks do. For tests and the
-// simulator; deterministic: one seed and one order of calls give one behaviour.
+// simulator. It is deterministic: one seed and one order of calls give one behaviour.
 //
-// The model. A file has a cache, which reads see, and a durable image, which a crash leaves. Sync
-// moves what was written to the durable image in sectors of 512 bytes, and the size with it. Names
-// are apart from files: a creation, rename or removal is durable only after SyncDirectory of its
-// directory. A sector is written whole or not at all, and no write harms the bytes beside it.
+// The model. A file has a cache, which reads see, and a durable image, which is left after a crash.
+// Sync moves written data to the durable image in sectors of 512 bytes, and the file's size with
+// it. Names are separate from files: a creation, rename or removal is durable only after
+// SyncDirectory of its directory. A sector is written whole or not at all, and no write harms
+// adjacent bytes.
 //
 // Faults count operations: Open that creates, WriteAt, Sync, Truncate, Rename, Remove,
-// SyncDirectory. Reads are counted apart, and do not see that the power is off.
+// SyncDirectory. Reads are counted separately, and still work while the power is off.
 #pragma once
 
 #include <cstdint>
@@ -28,63 +29,67 @@ class FaultFileSystem final : public FileSystem {
   static constexpr uint64_t kSectorBytes = 512;
 
   enum class Fault {
-    kFailOnce,     // the operation fails with INTERNAL; later ones work. What a failed Sync should
-                   // have stored is clean from then on: seen by reads, but never stored (fsyncgate)
-    kFailForever,  // this operation and every later one fail
-    kPowerCut,  // this operation has no effect that is sure to last, and nothing works before Crash
+    kFailOnce,     // the operation fails with INTERNAL; later operations work. After a failed Sync
+                   // the data that it should have stored is clean: reads see it, but it is never
+                   // stored (fsyncgate)
+    kFailForever,  // this operation and every later operation fail
+    kPowerCut,  // nothing that this operation does is sure to last, and nothing works until Crash
   };
 
-  // What a crash leaves of writes, and of changes of names, that were not synced.
+  // What a crash leaves of the writes and name changes that were not synced.
   enum class Unsynced {
     kDrop,        // nothing
-    kKeepRandom,  // any subset of the sectors, and of the changes of names
-    kTorn,        // of each file a random prefix of the dirty sectors in file order, and of the
-                  // changes of names
-    kKeepAll,     // all: what killing the process, not the machine, leaves
+    kKeepRandom,  // any subset of the sectors, and of the name changes
+    kTorn,        // a random prefix of each file's dirty sectors in file order, and of the name
+                  // changes
+    kKeepAll,     // everything: as if the process is killed and the machine is not
   };
 
   explicit FaultFileSystem(uint64_t seed);
   ~FaultFileSystem() override;
 
-  // The k-th operation from now on (1: the next) meets `fault`. One at a time; replaces an earlier
-  // one.
+  // The k-th operation from now on (1: the next) meets `fault`. Only one fault is set at a time; a
+  // new fault replaces the earlier one.
   void Inject(uint64_t k, Fault fault);
-  // The k-th ReadAt from now on (1: the next) fails with INTERNAL; later ones work.
+  // The k-th ReadAt from now on (1: the next) fails with INTERNAL; later reads work.
   void InjectRead(uint64_t k);
   void ClearFaults();
-  // A kPowerCut was met, and no Crash has followed.
+  // True if an operation met kPowerCut, or PowerOff was called, and no Crash or KillProcess has
+  // followed.
   bool power_is_off() const;
-  // Nothing works from now on, before Crash or KillProcess. For a process that is being taken down:
-  // what it still does on its way must not reach the disk.
+  // From now on nothing works until Crash or KillProcess. For a process that is being taken down:
+  // what the process still does meanwhile must not reach the disk.
   void PowerOff();
-  // Operations so far.
+  // The number of operations so far.
   uint64_t operations() const;
   uint64_t reads() const;
-  // Of the reads, those that failed by InjectRead.
+  // The number of reads that failed by InjectRead.
   uint64_t failed_reads() const;
-  // Of the operations, calls of Sync: what group commit is measured by.
+  // The number of operations that are calls of Sync; tests measure group commit by it.
   uint64_t syncs() const;
 
-  // Power cut and restart: every File that is open fails from now on, the files are what `unsynced`
-  // leaves, faults are cleared.
+  // Power cut and restart. Every open File fails from now on, the files contain what `unsynced`
+  // leaves, and faults are cleared.
   void Crash(Unsynced unsynced);
-  // The process dies and starts again, the machine does not: every File that is open fails from now
-  // on, faults are cleared, but the cache lives on, with what it holds and has not stored.
+  // The process dies and restarts, and the machine does not. Every open File fails from now on, and
+  // faults are cleared, but the cache survives, including data that is not yet stored.
   void KillProcess();
 
-  // The sizes of all files together may not pass this: RESOURCE_EXHAUSTED.
+  // Limits the total size of all files, in bytes: past the limit operations fail with
+  // RESOURCE_EXHAUSTED.
   void SetCapacity(uint64_t bytes);
-  // A disk that answers Sync at once and stores nothing until the next honest one.
+  // With `lies`, the disk answers Sync at once and stores nothing until the next honest Sync.
   void SetSyncLies(bool lies);
 
-  // Rot: changes a byte, in cache and durable image. The file must be that long.
+  // Rot: changes a byte in the cache and in the durable image. The file must be longer than
+  // `offset`.
   void FlipByte(const std::string& path, uint64_t offset, uint8_t mask = 0xff);
   bool Holds(const std::string& path) const;
-  // Another disk with the same files, all durable: what copying them file by file makes.
+  // Another disk with the same files, all durable, as if copied file by file.
   std::unique_ptr<FaultFileSystem> Copy(uint64_t seed) const;
-  // The whole content as readers see it.
+  // The whole content of the file, as readers see it.
   std::string Contents(const std::string& path) const;
-  // Makes the file hold this, durably, or makes the file.
+  // Makes the file hold `contents`, durably; creates the file if there is none.
   void SetContents(const std::string& path, const std::string& contents);
 
   Result<std::unique_ptr<File>> Open(const std::string& path, bool create) override;
@@ -100,8 +105,8 @@ class FaultFileSystem final : public FileSystem {
   class FaultFile;
   struct Inode;
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
-  // A change of names that is not durable: `inode` comes under `path` (or, if null, nothing does),
-  // and `removed` (if not empty) goes.
+  // A name change that is not durable: `path` then names `inode` (or, if `inode` is null, nothing
+  // new), and the name `removed` (if not empty) is gone.
   struct NameChange {
     std::string path;
     std::shared_ptr<Inode> inode;
@@ -121,13 +126,13 @@ class FaultFileSystem final : public FileSystem {
   Names durable_names_;
   std::vector<NameChange> unsynced_names_;
   std::set<std::string> directories_;
-  uint64_t epoch_ = 0;  // files opened before a crash belong to an earlier one
+  uint64_t epoch_ = 0;  // files opened before a crash have an earlier epoch
   uint64_t operations_ = 0;
   uint64_t syncs_ = 0;
-  uint64_t fault_at_ = 0;  // operation that meets the fault; 0: none
+  uint64_t fault_at_ = 0;  // number of the operation that meets the fault; 0: none
   Fault fault_ = Fault::kFailOnce;
   uint64_t reads_ = 0;
-  uint64_t read_fault_at_ = 0;  // read that fails; 0: none
+  uint64_t read_fault_at_ = 0;  // number of the read that fails; 0: none
   uint64_t failed_reads_ = 0;
   bool power_is_off_ = false;
   uint64_t capacity_bytes_ = 1ULL << 40;

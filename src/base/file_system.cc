@@ -141,8 +141,8 @@ class Posix final : public FileSystem {
     if (::stat(from.c_str(), &st) != 0) {
       return errno == ENOENT ? OkStatus() : ErrnoStatus("stat " + from, errno);
     }
-    // Who is not root cannot give a file away; then it stays his. Before the mode, some of whose
-    // bits a change of the owner clears.
+    // A process that is not root cannot give a file away; the file then keeps its owner. chown
+    // comes before chmod, because a change of the owner clears some bits of the mode.
     if (::chown(to.c_str(), st.st_uid, st.st_gid) != 0 && errno != EPERM) {
       return ErrnoStatus("chown " + to, errno);
     }

@@ -11,7 +11,7 @@
 namespace cairn {
 namespace {
 
-// An address with a zone ("fe80::1%eth0") is one, too; a name is not.
+// An address with a zone ("fe80::1%eth0") is an IPv6 address too; a name is not.
 bool IsIpv6(const std::string& host) {
   in6_addr address{};
   return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &address) == 1;
@@ -60,7 +60,7 @@ std::string WithoutBrackets(std::string_view host) {
 bool IsWildcardHost(const std::string& host) {
   if (host == "*") return true;
   addrinfo hints{};
-  hints.ai_flags = AI_NUMERICHOST;  // looks nothing up
+  hints.ai_flags = AI_NUMERICHOST;  // no DNS lookup
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   if (::getaddrinfo(WithoutBrackets(host).c_str(), nullptr, &hints, &found) != 0) return false;

@@ -1,4 +1,4 @@
-// Strong integer types: a Term cannot be passed where a LogIndex is wanted.
+// Strong integer types: a Term cannot be passed where a LogIndex is expected.
 #pragma once
 
 #include <compare>
@@ -8,7 +8,7 @@
 
 namespace cairn {
 
-// A 64-bit number that only mixes with numbers of the same kind. Zero means "none" for every kind:
+// A 64-bit number that mixes only with numbers of the same kind. Zero means "none" for every kind:
 // terms, log indexes, member ids, group ids and read ids all start at 1.
 template <class Tag>
 class StrongId {
@@ -40,13 +40,15 @@ std::string ToString(StrongId<Tag> id) {
 
 using Term = StrongId<struct TermTag>;
 using LogIndex = StrongId<struct LogIndexTag>;
-// Identity of a member of a Raft group. Never reused: a node whose disk was wiped comes back under
-// a new member id, because the old one may have voted and acknowledged what the disk no longer
-// holds.
+// The identity of a member of a Raft group. A member id is never reused: a node whose disk was
+// wiped returns under a new member id, because the old member may have voted for and acknowledged
+// what the disk no longer holds.
 using MemberId = StrongId<struct MemberIdTag>;
-// One replicated database (one Raft group). Every peer message and stored record carries it.
+// The identity of one replicated database (one Raft group). Every peer message and every stored
+// record carries it.
 using GroupId = StrongId<struct GroupIdTag>;
-// Made by a leader, monotone within its term; keys one round of ReadIndex.
+// A leader makes read ids; they increase within the leader's term. A read id identifies one round
+// of ReadIndex.
 using ReadId = StrongId<struct ReadIdTag>;
 
 // A cluster id as people see it: 16 hexadecimal digits, in every message, log line and table.

@@ -1,8 +1,9 @@
-// The log for people: one line an event, message first, then key=value fields. Never an API.
+// The log for people: one line per event, message first, then key=value fields. The log is never an
+// API.
 //
 //   LOG_INFO("became leader term={} last={}", term, last);
 //
-// INFO is for role, membership, snapshot and error events only: a healthy idle node is silent.
+// INFO is only for role, membership, snapshot and error events: a healthy idle node logs nothing.
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -12,7 +13,7 @@
 namespace cairn {
 
 // Sends the log to standard error with time, level and `name` (such as "node 2") on each line.
-// `level`: trace, debug, info, warn, error or off; false if it is none of these.
+// `level` is trace, debug, info, warn, error or off; InitLog returns false for anything else.
 bool InitLog(const std::string& name, const std::string& level);
 
 }  // namespace cairn

@@ -1,4 +1,4 @@
-// Mailbox<T>: how threads meet. Many producers, one consumer.
+// Mailbox<T>: a queue between threads. Many producers, one consumer.
 #pragma once
 
 #include <deque>
@@ -10,25 +10,25 @@
 
 namespace cairn {
 
-// Thread-safe. It has no bound of its own and refuses nothing: what is put in was admitted before, by
-// whoever counts what is in flight (docs/internals/threads.md has the bounds). After Close it drops
-// what it is given.
+// Thread-safe. A mailbox has no bound of its own and refuses no item: the code that counts what is
+// in flight has admitted each item before (docs/internals/threads.md has the bounds). After Close
+// the mailbox drops new items.
 template <class T>
 class Mailbox {
  public:
-  // False: it is closed.
+  // False if the mailbox is closed.
   bool Push(T item) { return Add(std::move(item), /*wake=*/true); }
-  // Like Push, but the consumer is not woken: it finds the item when it is awake for another
-  // reason, or when its time limit has passed. A wake-up costs more than most items do.
+  // Like Push, but does not wake the consumer: the consumer finds the item when it is awake for
+  // another reason, or when its time limit has passed. A wake-up costs more than most items do.
   bool PushQuietly(T item) { return Add(std::move(item), /*wake=*/false); }
-  // Wakes the consumer if it waits and there is something.
+  // Wakes the consumer if it waits and there is an item.
   void Wake() {
     const MutexLock lock(mutex_);
     if (!items_.empty()) WakeConsumer();
   }
 
-  // Waits until there is something, the box is closed, or `timeout` has passed; moves all there is
-  // to the back of `out`. False only when closed and empty.
+  // Waits until there is an item, the mailbox is closed, or `timeout` has passed. Moves all items
+  // to the back of `out`. False only if the mailbox is closed and empty.
   bool PopAll(std::vector<T>* out, SteadyTime timeout) {
     MutexLock lock(mutex_);
     if (!closed_ && items_.empty()) {
@@ -79,7 +79,7 @@ class Mailbox {
   mutable Mutex mutex_;
   CondVar ready_;
   std::deque<T> items_ CAIRN_GUARDED_BY(mutex_);
-  // The consumer waits, and nobody has woken it yet.
+  // True if the consumer waits and no producer has woken it yet.
   bool waiting_ CAIRN_GUARDED_BY(mutex_) = false;
   bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
 };

@@ -14,12 +14,12 @@ TEST(Mailbox, AQuietItemWakesNobodyAndIsFoundByWhoLooksNext) {
   EXPECT_TRUE(box.PopAll(&got)) << "found before going to sleep";
   std::thread producer([&] {
     box.PushQuietly(2);
-    box.Push(3);  // must wake, though it is not the first in the box
+    box.Push(3);  // must wake the consumer, though it is not the first item
   });
   while (got.size() < 3) ASSERT_TRUE(box.PopAll(&got));
   producer.join();
   EXPECT_EQ(got, (std::vector<int>{1, 2, 3}));
-  // Nobody wakes the consumer: it has to run into its time limit.
+  // Nobody wakes the consumer, so it must reach its time limit.
   std::thread quiet([&] { box.PushQuietly(4); });
   quiet.join();
   EXPECT_TRUE(box.PopAll(&got, std::chrono::seconds(0)));

@@ -1,4 +1,5 @@
-// MemoryBudget: how many bytes the parts of a server may hold at most, and how many they hold.
+// MemoryBudget: how many bytes the parts of a server may hold at most, and how many bytes they
+// hold.
 #pragma once
 
 #include <atomic>
@@ -11,14 +12,14 @@
 
 namespace cairn {
 
-// The part of the budget that one kind of thing may take. Thread-safe.
+// The part of the budget that one kind of data may take. Thread-safe.
 class MemoryShare {
  public:
   MemoryShare(std::string name, size_t bytes_max) : name_(std::move(name)), bytes_max_(bytes_max) {}
   MemoryShare(const MemoryShare&) = delete;
   MemoryShare& operator=(const MemoryShare&) = delete;
 
-  // False past the bound; then nothing was taken.
+  // False if the bytes would exceed the bound; then nothing is taken.
   bool TryTake(size_t bytes) {
     size_t held = bytes_.load(std::memory_order_relaxed);
     do {
@@ -38,7 +39,7 @@ class MemoryShare {
   std::atomic<size_t> bytes_{0};
 };
 
-// Bytes taken from a share, until the charge is destroyed. Not thread-safe.
+// Bytes taken from a share. The destructor gives the bytes back. Not thread-safe.
 class MemoryCharge {
  public:
   MemoryCharge() = default;
@@ -54,10 +55,10 @@ class MemoryCharge {
   }
   ~MemoryCharge() { Release(); }
 
-  // RESOURCE_EXHAUSTED, with what an operator can do, if the share has no room for it.
+  // RESOURCE_EXHAUSTED, with what an operator can do, if the share has no room for `bytes`.
   static Result<MemoryCharge> Take(MemoryShare* share, size_t bytes);
 
-  // False if the share has no room to grow by so much; then nothing has changed.
+  // False if the share has no room to grow to `bytes`; then nothing changes.
   bool TryResize(size_t bytes) {
     if (bytes == bytes_) return true;
     if (bytes > bytes_ && !share_->TryTake(bytes - bytes_)) return false;
@@ -77,16 +78,16 @@ class MemoryCharge {
   size_t bytes_ = 0;
 };
 
-// Divides the whole. The shares do not borrow from each other: what one kind of client takes is
-// never missing elsewhere.
+// Divides all the bytes into shares. The shares do not borrow from each other, so what one kind of
+// client takes is never missing elsewhere.
 class MemoryBudget {
  public:
   static constexpr size_t kParts = 16;
 
   explicit MemoryBudget(size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  // `parts` of the kParts parts, which are not more in all. The budget must outlive the share's
-  // users.
+  // A share of `parts` of the kParts parts. All shares together have at most kParts parts. The
+  // budget must outlive the share's users.
   MemoryShare* Share(std::string name, size_t parts);
   size_t bytes_max() const { return bytes_max_; }
   const std::deque<MemoryShare>& shares() const { return shares_; }

@@ -1,5 +1,5 @@
-// std::mutex and its kin with the annotations that -Wthread-safety needs: the standard library's
-// have none.
+// std::mutex and related types with the annotations that -Wthread-safety needs: the standard
+// library's types have no annotations.
 #pragma once
 
 #include <condition_variable>
@@ -22,7 +22,7 @@ class CAIRN_CAPABILITY("mutex") Mutex {
   std::mutex mutex_;
 };
 
-// Holds a mutex for as long as it lives, but for what is between Unlock and Lock.
+// Holds a mutex for the lock's lifetime, except between Unlock and Lock.
 class CAIRN_SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) CAIRN_ACQUIRE(mutex) : lock_(mutex.mutex_) {}
@@ -37,7 +37,8 @@ class CAIRN_SCOPED_CAPABILITY MutexLock {
   std::unique_lock<std::mutex> lock_;
 };
 
-// The conditions run with the mutex held. Write them as `[&]() CAIRN_REQUIRES(mutex_) { ... }`.
+// A condition runs with the mutex held. Write a condition as `[&]() CAIRN_REQUIRES(mutex_) { ...
+// }`.
 class CondVar {
  public:
   void Wait(MutexLock& lock) { changed_.wait(lock.lock_); }
@@ -46,7 +47,7 @@ class CondVar {
   void Wait(MutexLock& lock, Condition condition) {
     changed_.wait(lock.lock_, std::move(condition));
   }
-  // Gives what the condition is when the time is over.
+  // Returns false if the condition is still false when the timeout has passed.
   template <class Condition>
   bool WaitFor(MutexLock& lock, SteadyTime timeout, Condition condition) {
     return changed_.wait_for(lock.lock_, timeout, std::move(condition));

@@ -1,10 +1,10 @@
-// Planted bugs: known mistakes, compiled in only to see that the simulator catches them.
+// Planted bugs: known mistakes that are compiled in only to check that the simulator catches them.
 //
 //   if (CAIRN_PLANTED("ack_before_sync")) return OkStatus();
 //
-// In every ordinary build this is `false` and costs nothing. In a build with -DCAIRN_PLANTS=ON the
-// one that the environment variable CAIRN_PLANT names is in force. docs/internals/simulator.md
-// lists them.
+// In every ordinary build CAIRN_PLANTED is `false` and costs nothing. In a build with
+// -DCAIRN_PLANTS=ON, the environment variable CAIRN_PLANT names the planted bug in force.
+// docs/internals/simulator.md lists the planted bugs.
 #pragma once
 
 #ifdef CAIRN_PLANTS

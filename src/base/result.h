@@ -3,7 +3,7 @@
 
 #include "base/status.h"
 
-// ASSIGN_OR_RETURN(auto x, F());   F returns a Result; on error returns its Status.
+// ASSIGN_OR_RETURN(auto x, F());   F returns a Result; on error the macro returns its Status.
 #define ASSIGN_OR_RETURN(lhs, expr) \
   ASSIGN_OR_RETURN_IMPL(CAIRN_CONCAT(result_, __LINE__), lhs, expr)
 #define ASSIGN_OR_RETURN_IMPL(result, lhs, expr) \

@@ -1,5 +1,5 @@
-// Status for Cairn's own code: the public type, and the macros that pass it on. For errors that can
-// happen in operation; broken invariants use CHECK.
+// Status for Cairn's own code: the public type, and the macros that return it to the caller. A
+// Status is for errors that can happen in operation; broken invariants use CHECK.
 #pragma once
 
 #include "cairn/status.h"

@@ -1,4 +1,4 @@
-// Text for people.
+// Helpers for text that people read.
 #pragma once
 
 #include <cstdint>

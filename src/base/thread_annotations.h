@@ -1,5 +1,6 @@
-// What clang's -Wthread-safety checks (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html); other
-// compilers see nothing. `scripts/check_locks` runs it.
+// The annotations that clang's -Wthread-safety checks
+// (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html); other compilers ignore them.
+// `scripts/check_locks` runs the check.
 #pragma once
 
 #if defined(__clang__)
@@ -10,11 +11,11 @@
 
 #define CAIRN_CAPABILITY(x) CAIRN_THREAD_ANNOTATION(capability(x))
 #define CAIRN_SCOPED_CAPABILITY CAIRN_THREAD_ANNOTATION(scoped_lockable)
-// A field that is read and written with that mutex held.
+// A field that code reads and writes only with that mutex held.
 #define CAIRN_GUARDED_BY(x) CAIRN_THREAD_ANNOTATION(guarded_by(x))
-// What the pointer leads to, not the pointer.
+// The mutex guards what the pointer points to, not the pointer.
 #define CAIRN_PT_GUARDED_BY(x) CAIRN_THREAD_ANNOTATION(pt_guarded_by(x))
-// A function whose caller holds the mutex, or does not.
+// A function whose caller must hold the mutex, or must not hold it.
 #define CAIRN_REQUIRES(...) CAIRN_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
 #define CAIRN_EXCLUDES(...) CAIRN_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define CAIRN_ACQUIRE(...) CAIRN_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))

@@ -2,14 +2,15 @@
 
 #include <cstddef>
 
-// jemalloc's (docs/decisions/008-jemalloc.md), in programs that are linked with it.
+// jemalloc's function (docs/decisions/008-jemalloc.md), present in programs that are linked with
+// jemalloc.
 extern "C" int mallctl(const char* name, void* old, size_t* old_bytes, void* fresh,
                        size_t fresh_bytes) __attribute__((weak));
 
 namespace cairn {
 namespace {
 
-// Where jemalloc counts for the calling thread; reading it costs a load.
+// The address of jemalloc's counter for the calling thread; reading the counter costs a load.
 const uint64_t* Counter(const char* name) {
   static constexpr uint64_t kNone = 0;
   const uint64_t* counter = &kNone;

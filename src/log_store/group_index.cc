@@ -23,7 +23,7 @@ Term GroupIndex::TermOf(LogIndex index) const {
 
 std::optional<uint64_t> GroupIndex::OldestSegment() const {
   if (refs_.empty()) return std::nullopt;
-  return refs_.front().segment;  // a later index is always written later
+  return refs_.front().segment;  // a later index is always written later in the log
 }
 
 Record GroupIndex::HeadRecord(GroupId group) const {
@@ -89,7 +89,7 @@ Status GroupIndex::ApplyTruncate(LogIndex from) {
                     ToString(snapshot_index_));
   }
   while (!refs_.empty() && last() >= from) refs_.pop_back();
-  // Recovery has not seen the entries below: they stood in a segment freed since.
+  // Recovery has not seen the earlier entries: they were in a segment that was freed.
   if (refs_.empty() && first_ > from) first_ = from;
   while (!runs_.empty() && runs_.back().first > last()) runs_.pop_back();
   return OkStatus();
@@ -133,7 +133,7 @@ Status GroupIndex::ApplyHead(const Record& record) {
     first_ = last_then + 1;
     return OkStatus();
   }
-  // It repeats what all records before it must have led to.
+  // A group head repeats the state that all records before it must have led to.
   if (hard_state != hard_state_ || record.index != snapshot_index_ ||
       record.term != snapshot_term_ || last_then != last()) {
     return DataLoss("group head that contradicts the segment before it");

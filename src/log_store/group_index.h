@@ -1,5 +1,5 @@
-// GroupIndex: what one group's log holds and where, in memory. Eight bytes an entry, so that a log
-// of a million entries costs 8 MB; terms are kept as runs.
+// GroupIndex: the contents of one group's log and where each entry is, in memory. An entry costs
+// eight bytes, so a log of a million entries costs 8 MB; terms are kept as runs.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace cairn::log_store {
 
-// Where an entry's record begins.
+// The place where an entry's record begins.
 struct EntryRef {
   uint64_t segment : 32;
   uint64_t offset : 30;
@@ -19,12 +19,12 @@ struct EntryRef {
 };
 static_assert(sizeof(EntryRef) == 8);
 
-// One owner. Changed only by Apply, by the writer and by recovery alike, so that both see one
-// meaning.
+// One owner. Only Apply changes the index. The writer and recovery both call Apply, so a record
+// means the same to both.
 class GroupIndex {
  public:
-  // Applies a record of this group that stands at `offset` of `segment`. DATA_LOSS, with nothing
-  // changed, if it cannot follow what was applied before.
+  // Applies a record of this group that is at `offset` of `segment`. DATA_LOSS, with nothing
+  // changed, if the record cannot follow the records applied before.
   Status Apply(const Record& record, uint64_t segment, uint64_t offset);
 
   GroupState state() const;
@@ -32,18 +32,19 @@ class GroupIndex {
   LogIndex snapshot_index() const { return snapshot_index_; }
   Term snapshot_term() const { return snapshot_term_; }
   LogIndex last() const { return first_ + refs_.size() - 1; }
-  // The first entry held. Above snapshot_index() + 1 only while recovery has not met the record
-  // that released what stood in segments freed since.
+  // The first entry held. It is above snapshot_index() + 1 only during recovery, while entries of
+  // segments that were freed are missing and recovery has not yet met the record that released
+  // them.
   LogIndex first() const { return first_; }
   bool Holds(LogIndex index) const { return index >= first_ && index <= last(); }
 
   // `index` must be held.
   EntryRef RefOf(LogIndex index) const { return refs_[index - first_]; }
   Term TermOf(LogIndex index) const;
-  // The oldest segment that holds an entry of this group; nothing if it has none.
+  // The oldest segment that holds an entry of this group; nothing if no segment does.
   std::optional<uint64_t> OldestSegment() const;
 
-  // The record that repeats this state at the head of a segment.
+  // The record that repeats this group's state at the head of a segment.
   Record HeadRecord(GroupId group) const;
 
  private:

@@ -36,7 +36,7 @@ bool IsKnownType(uint8_t type) {
 void AppendRecord(const Record& record, uint32_t* chain, std::string* out) {
   const size_t start = out->size();
   ByteWriter w(out);
-  w.U32(0);  // the CRC, below
+  w.U32(0);  // the CRC, filled in below
   w.U32(*chain);
   w.U32(static_cast<uint32_t>(record.payload().size()));
   w.U8(static_cast<uint8_t>(record.type));
@@ -82,7 +82,8 @@ Result<SegmentHeader> DecodeSegmentHeader(std::string_view block, const std::str
     return damaged("wrong checksum");
   SegmentHeader header;
   header.version = r.U32();
-  // The checksum is in the same place in every version, so this is no rot: somebody wrote it.
+  // The checksum is in the same place in every version, so a valid checksum means that another
+  // version wrote the header, not that the header is damaged.
   if (header.version != kFormatVersion) {
     return FailedPrecondition(path + " has log format version " + std::to_string(header.version) +
                               "; this program reads version " + std::to_string(kFormatVersion) +

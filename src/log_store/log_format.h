@@ -1,11 +1,11 @@
-// The bytes of the segment log. docs/internals/log_format.md is the specification; this is its
-// code.
+// The bytes of the segment log. docs/internals/log_format.md specifies the format; this file
+// implements it.
 //
 //   segment file = segment header (one 512 byte block), then batches, then zeros
 //   batch        = batch header, records, zeros up to a multiple of 8 bytes
 //   record       = record header, payload
 //
-// Pure functions over byte strings; no files here.
+// All functions are pure functions over byte strings; none touches a file.
 #pragma once
 
 #include <cstdint>
@@ -24,56 +24,59 @@ inline constexpr size_t kSegmentHeaderBytes = 512;
 inline constexpr size_t kBatchHeaderBytes = 32;
 inline constexpr size_t kRecordHeaderBytes = 40;
 inline constexpr size_t kBatchAlignment = 8;
-// The index keeps an offset in 30 bits.
+// The index (GroupIndex) keeps an offset in 30 bits.
 inline constexpr uint64_t kSegmentBytesMax = 1ULL << 30;
 
 struct SegmentHeader {
   uint32_t version = kFormatVersion;
-  // CRC of the last record of the previous segment: where the chain of this one starts.
+  // CRC of the last record of the previous segment: this segment's chain starts from it.
   uint32_t chain = 0;
-  // Random, one per log: what is left over from another log is never read as data.
+  // Random, one per log, so that remains of another log are never read as data.
   uint64_t log_id = 0;
   uint64_t sequence = 0;
   uint64_t file_bytes = 0;
-  // Where the batches of the previous segment end (0: there is none). All below it is durable,
-  // since the previous segment is synced before this one gets its name.
+  // Where the batches of the previous segment end (0: there is no previous segment). All bytes
+  // below this offset are durable, because the previous segment is synced before this segment gets
+  // its name.
   uint64_t previous_end = 0;
   uint64_t first_batch = 0;
-  // End of the batch that repeats the state of all groups; durable before the file gets its name.
+  // End of the batch that repeats the state of all groups; the batch is durable before the file
+  // gets its name.
   uint64_t head_end = 0;
 };
 
 // The first block of a segment file.
 std::string EncodeSegmentHeader(const SegmentHeader& header);
-// DATA_LOSS if it is damaged; FAILED_PRECONDITION if it is whole but of another format version.
-// `path` names the file in the error.
+// DATA_LOSS if the header is damaged; FAILED_PRECONDITION if the header is intact but of another
+// format version. `path` names the file in the error.
 Result<SegmentHeader> DecodeSegmentHeader(std::string_view block, const std::string& path);
 
 struct BatchHeader {
   uint64_t sequence = 0;
-  // All of this segment below this offset was known durable when the batch was written.
+  // All bytes of this segment below this offset were known durable when the batch was written.
   uint64_t durable = 0;
   uint32_t body_bytes = 0;
   uint32_t records = 0;
 };
 
-// Where a batch stands; a seed of its header's CRC, so that a header is valid in one place only.
+// The place of a batch. It seeds the CRC of the batch header, so that a header is valid in one
+// place only.
 struct BatchPlace {
   uint64_t log_id = 0;
   uint64_t segment = 0;
   uint64_t offset = 0;
 };
 
-// Nothing if `bytes` is not a whole, undamaged header that belongs in `place`.
+// Nothing if `bytes` is not a whole, undamaged header that belongs at `place`.
 std::optional<BatchHeader> DecodeBatchHeader(std::string_view bytes, const BatchPlace& place);
 
 enum class RecordType : uint8_t {
   kEntry = 1,      // term, index, entry type, payload
   kHardState = 2,  // term, index = commit, payload = vote (8 bytes)
   kTruncate = 3,   // index = first entry dropped
-  kReset = 4,      // index, term: the log is empty and begins after them
-  kCompact = 5,    // index, term: the log begins after them, what follows is kept
-  kSeal = 6,       // nothing; its batch header carries the durable offset
+  kReset = 4,      // index, term: the log is empty and begins after this point
+  kCompact = 5,    // index, term: the log begins after this point; later entries are kept
+  kSeal = 6,       // no fields; its batch header carries the durable offset
   kGroupHead = 7,  // index, term = where the log begins; payload = term, vote, commit, last index
 };
 
@@ -83,8 +86,8 @@ struct Record {
   GroupId group{};
   Term term{};
   LogIndex index{};
-  // Of an entry: a view of bytes somebody else keeps alive. Of others: of up to 32 bytes in
-  // `owned`.
+  // The payload of an entry is `view`: a view of bytes that somebody else keeps alive. The payload
+  // of any other record is in `owned`: up to 32 bytes.
   std::string_view view{};
   std::string owned{};
 
@@ -92,26 +95,27 @@ struct Record {
   size_t encoded_bytes() const { return kRecordHeaderBytes + payload().size(); }
 };
 
-// What a batch of these records takes in the file, padding included.
+// The bytes that a batch of these records takes in the file, padding included.
 uint64_t EncodedBatchBytes(const std::vector<Record>& records);
-// Replaces `*out` by the batch. `*chain` is the CRC of the record before, and becomes that of the
-// last.
+// Replaces `*out` by the encoded batch. On entry `*chain` is the CRC of the previous record; on
+// return it is the CRC of the last record.
 void EncodeBatch(const std::vector<Record>& records, const BatchPlace& place, uint64_t sequence,
                  uint64_t durable, uint32_t* chain, std::string* out);
 
-// The record at the head of `bytes`, whose payload views `bytes`. Nothing if it is cut off or its
-// CRC is wrong. With `chain`, the record must also follow the one with that CRC.
+// The record at the head of `bytes`; its payload is a view into `bytes`. Nothing if the record is
+// cut off or its CRC is wrong. With `chain`, the record must also follow the record with that CRC.
 struct DecodedRecord {
   Record record;
   uint32_t crc = 0;
 };
 std::optional<DecodedRecord> DecodeRecord(std::string_view bytes, std::optional<uint32_t> chain);
-// Payload length that a record header claims; `bytes` holds at least a header. Not yet verified.
+// The payload length that a record header claims. `bytes` holds at least a header. The length is
+// not yet verified.
 uint32_t PeekPayloadBytes(std::string_view bytes);
 
 inline uint64_t AlignUp(uint64_t n) { return (n + kBatchAlignment - 1) & ~(kBatchAlignment - 1); }
 
-// "log-0000000000000001.seg": names sort as their sequences.
+// "log-0000000000000001.seg": the names sort like their sequences.
 std::string SegmentName(uint64_t sequence);
 // Nothing for any other name.
 std::optional<uint64_t> ParseSegmentName(const std::string& name);

@@ -1,4 +1,4 @@
-// What every LogStore promises, for the one on files and the one in memory.
+// The promises of every LogStore, tested on the store on files and the store in memory.
 #include <gtest/gtest.h>
 
 #include "log_store/log_store_test_util.h"
@@ -7,7 +7,7 @@
 namespace cairn::log_store {
 namespace {
 
-// A store that can lose power: what was not synced is gone.
+// A store that can lose power: writes that were not synced are lost.
 class Subject {
  public:
   virtual ~Subject() = default;
@@ -106,7 +106,7 @@ TEST_P(LogStoreContract, CompactionMovesTheStartOfTheLog) {
   EXPECT_EQ(Dump(store()), "4@2:e4t2 5@2:e5t2");
   EXPECT_TRUE(store().Read(kGroup, LogIndex(3), LogIndex(5), 100).value().empty());
   ASSERT_OK(store().Sync());
-  ASSERT_OK(store().Compact(kGroup, LogIndex(2), Term(1)));  // older: does nothing
+  ASSERT_OK(store().Compact(kGroup, LogIndex(2), Term(1)));  // an older index: does nothing
   PowerCut();
   EXPECT_EQ(StateOf(store()), "term=0 vote=0 commit=0 snapshot=3@1 last=5");
   ASSERT_OK(store().Compact(kGroup, LogIndex(5), Term(2)));

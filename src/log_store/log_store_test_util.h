@@ -1,4 +1,4 @@
-// Short words for the tests of the log stores.
+// Helpers for the tests of the log stores.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,17 +16,18 @@ namespace cairn::log_store {
 inline constexpr char kDirectory[] = "data/log";
 inline constexpr GroupId kGroup{1};
 
-// Small segments, so that a test sees many of them; everything in the caller's thread.
+// Options with small segments, so that a test has many of them, and with all work in the caller's
+// thread.
 SegmentLogOptions TestOptions(uint64_t segment_bytes = 8192);
 
 raft::Entry MakeEntry(uint64_t index, uint64_t term, std::string payload);
-// Entries [from, to) with payloads that tell index and term.
+// A write of entries [from, to) whose payloads name index and term.
 GroupWrite Append(uint64_t from, uint64_t to, uint64_t term, GroupId group = kGroup);
 GroupWrite Vote(uint64_t term, uint64_t vote, uint64_t commit = 0, GroupId group = kGroup);
 GroupWrite Truncate(uint64_t from, GroupId group = kGroup);
 GroupWrite Reset(uint64_t index, uint64_t term, GroupId group = kGroup);
 
-// "7@2:payload 8@2:..." of all entries the store holds of the group, read back in full.
+// "7@2:payload 8@2:...": all entries that the store holds of the group, read back in full.
 std::string Dump(LogStore& store, GroupId group = kGroup);
 // The state of the group, as "term=.. vote=.. commit=.. snapshot=..@.. last=..".
 std::string StateOf(const LogStore& store, GroupId group = kGroup);

@@ -15,9 +15,9 @@
 namespace cairn::log_store {
 namespace {
 
-// Room at the end of each segment that batches with entries leave free. On a full disk a vote can
-// still be stored, and so can the Compact that frees a segment; without it, a full log could never
-// be made smaller.
+// Room in bytes at the end of each segment that batches with entries must leave free. The bad
+// schedule without it: the disk is full, so neither a vote nor the Compact that frees a segment can
+// be stored, and a full log can never be made smaller.
 constexpr uint64_t kKeptBackBytes = 4096;
 constexpr uint64_t kBlockBytes = 4096;
 constexpr size_t kReadWindowBytes = 1 << 20;
@@ -66,8 +66,9 @@ class SegmentLog final : public LogStore {
   LogState state_;
   SegmentPreparer preparer_;
   Status failed_;
-  bool may_free_ = true;         // a segment may hold nothing needed since FreeSegments last looked
-  std::vector<Record> records_;  // of the batch being written; kept for their memory
+  bool may_free_ = true;         // a segment may have become unneeded since FreeSegments last
+                                 // looked
+  std::vector<Record> records_;  // records of the batch being written; reused to save allocations
   std::string buffer_;
 };
 
@@ -77,7 +78,7 @@ Status SegmentLog::Start() {
     state_.chain = static_cast<uint32_t>(state_.log_id);
     return OpenNextSegment(0);
   }
-  RETURN_IF_ERROR(FreeSegments());  // a crash may have come before
+  RETURN_IF_ERROR(FreeSegments());  // a crash may have prevented an earlier FreeSegments
   preparer_.Start(options_.segment_bytes);
   return OkStatus();
 }
@@ -89,18 +90,19 @@ std::map<GroupId, GroupState> SegmentLog::Groups() const {
 }
 
 Status SegmentLog::Poison(const Status& error) {
-  // RESOURCE_EXHAUSTED promises that the call may be made again, which is over now.
+  // RESOURCE_EXHAUSTED promises that the caller may retry, which is no longer true here.
   const StatusCode code =
       error.code() == StatusCode::kResourceExhausted ? StatusCode::kInternal : error.code();
   failed_ = Status(code, "the log failed for good: " + error.message());
   return failed_;
 }
 
-// Turns the writes into records_. False if they hold entries, which may not use the room kept back.
+// Converts the writes into records_. False if the writes hold entries, which may not use the room
+// kept back.
 bool SegmentLog::BuildRecords(const std::vector<GroupWrite>& writes) {
   records_.clear();
   bool without_entries = true;
-  std::map<GroupId, GroupState> states;  // one group may come twice
+  std::map<GroupId, GroupState> states;  // a group may occur twice
   for (const GroupWrite& write : writes) {
     auto [state, added] = states.try_emplace(write.group);
     const auto known = state_.groups.find(write.group);
@@ -143,7 +145,8 @@ Status SegmentLog::Write(const std::vector<GroupWrite>& writes) {
   return WriteRecords(without_entries ? 0 : kept_back_bytes_);
 }
 
-// Writes records_ as one batch and applies them. Leaves `keep_back` bytes of the segment free.
+// Writes records_ as one batch and applies the records. Leaves `keep_back` bytes of the segment
+// free.
 Status SegmentLog::WriteRecords(uint64_t keep_back) {
   const uint64_t bytes = EncodedBatchBytes(records_);
   if (bytes > options_.batch_bytes_max) {
@@ -174,10 +177,11 @@ Status SegmentLog::WriteRecords(uint64_t keep_back) {
   return OkStatus();
 }
 
-// Goes on in a new segment with room for a batch of this size. RESOURCE_EXHAUSTED leaves all as it
-// was.
+// Opens a new segment with room for a batch of this size. RESOURCE_EXHAUSTED leaves everything as
+// it was.
 Status SegmentLog::OpenNextSegment(uint64_t batch_bytes) {
-  // The state of all groups is repeated, so that older segments are needed for their entries only.
+  // The new segment's head repeats the state of all groups, so that older segments are needed only
+  // for their entries.
   std::vector<Record> head;
   for (const auto& [group, index] : state_.groups) head.push_back(index.HeadRecord(group));
   const uint64_t head_bytes = head.empty() ? 0 : EncodedBatchBytes(head);
@@ -190,7 +194,7 @@ Status SegmentLog::OpenNextSegment(uint64_t batch_bytes) {
   Result<SegmentPreparer::Prepared> next = preparer_.Take(file_bytes);
   if (!next.ok() && next.status().code() == StatusCode::kResourceExhausted) return next.status();
   if (!next.ok()) return Poison(next.status());
-  // The new segment's being there says that this one is durable to its end.
+  // The existence of the new segment says that this segment is durable to its end.
   if (!state_.segments.empty() && !CAIRN_PLANTED("segment_left_unsynced")) {
     RETURN_IF_ERROR(SyncLast());
   }
@@ -199,7 +203,7 @@ Status SegmentLog::OpenNextSegment(uint64_t batch_bytes) {
   return OkStatus();
 }
 
-// Writes header and head, and only when they are durable gives the file its name: a segment never
+// Writes header and head, and gives the file its name only when both are durable: a segment never
 // has a torn beginning.
 Status SegmentLog::PublishSegment(SegmentPreparer::Prepared next, const std::vector<Record>& head) {
   const uint64_t sequence = state_.segments.empty() ? 1 : last_sequence() + 1;
@@ -225,7 +229,7 @@ Status SegmentLog::PublishSegment(SegmentPreparer::Prepared next, const std::vec
   state_.segments[sequence] = {std::move(next.file), path, next.bytes};
   state_.end = state_.durable = header.head_end;
   state_.sealed = true;
-  may_free_ = true;  // perhaps the one before, that was in use until now
+  may_free_ = true;  // perhaps the previous segment, which was in use until now
   return OkStatus();
 }
 
@@ -243,9 +247,10 @@ Status SegmentLog::Sync() {
   return FreeSegments();
 }
 
-// Removes the oldest segments that hold no entry of any group. Only after a sync: were the file
-// gone before the record that released its entries is durable, a crash would leave a log with a
-// hole. Oldest first, each removal durable before the next, so that the names never have a gap.
+// Removes the oldest segments that hold no entry of any group. Runs only after a sync. The bad
+// schedule otherwise: the file is gone before the record that released its entries is durable, and
+// a crash leaves a log with a hole. Removes the oldest segment first and makes each removal durable
+// before the next, so that the names never have a gap.
 Status SegmentLog::FreeSegments() {
   if (!std::exchange(may_free_, false)) return OkStatus();
   uint64_t needed = last_sequence();
@@ -293,8 +298,8 @@ uint64_t SegmentLog::SizeBytes() const {
   return bytes;
 }
 
-// A window on the segment of entry `from`, wide enough for what is wanted of it, if that is not
-// much.
+// A window on the segment of entry `from`. The window is just wide enough for the wanted entries if
+// they are few.
 FileWindow SegmentLog::WindowFor(const GroupIndex& index, LogIndex from, LogIndex to,
                                  size_t bytes_max) const {
   const EntryRef first = index.RefOf(from);
@@ -323,7 +328,8 @@ Result<raft::Entry> SegmentLog::ReadEntry(GroupId group, const GroupIndex& index
   const std::optional<DecodedRecord> decoded = DecodeRecord(whole, std::nullopt);
   if (!decoded.has_value()) return damaged();
   const Record& record = decoded->record;
-  // Right in itself, but not what was written here: a write that went astray.
+  // The record is valid in itself, but is not the record that was written here: a misdirected
+  // write.
   if (record.type != RecordType::kEntry || record.group != group || record.index != at ||
       record.term != index.TermOf(at) || record.entry_type != ref.type) {
     return damaged();

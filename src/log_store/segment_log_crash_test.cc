@@ -1,4 +1,5 @@
-// The k-th operation of a scripted life of a log fails, or the power goes at it, for every k.
+// For every k, the k-th operation of a scripted life of a log fails, or the power fails at that
+// operation.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -21,10 +22,10 @@ std::string Picture(LogStore& store) {
          Dump(store, kOther) + "]";
 }
 
-// Runs the script on a log on files, and on one in memory that tells what must come of it. Keeps a
-// picture of the log after each batch. What a crash leaves must be one of them, none older than the
-// last sync that was acknowledged: that is the prefix property, votes never taken back, no hole, no
-// truncated suffix come back and no half batch, all in one.
+// Runs the script on a log on files, and on a log in memory that provides the expected results.
+// Keeps a picture of the log after each batch. After a crash the log must equal one of these
+// pictures, and none older than the last acknowledged sync. That covers the prefix property, votes
+// that are never taken back, no hole, no truncated suffix that returns, and no half batch.
 class Life {
  public:
   explicit Life(FaultFileSystem& fs) : fs_(fs), pictures_{Picture(*model_)} {}
@@ -42,7 +43,7 @@ class Life {
     return Sync();
   }
 
-  // The same with changes drawn by `rng`, until an error comes.
+  // Runs changes drawn by `rng` instead of the script, until an error occurs.
   Status RunRandom(Rng& rng, int changes) {
     RETURN_IF_ERROR(Open());
     for (int i = 0; i < changes; ++i) RETURN_IF_ERROR(RandomChange(rng));
@@ -58,7 +59,7 @@ class Life {
                   << pictures_[promised_];
   }
 
-  // The process would have aborted; should it not, every call gives the same error for ever.
+  // The process would have aborted. If it does not, every call returns the same error for ever.
   void ExpectPoisoned(const Status& error) {
     if (store_ == nullptr) return;
     EXPECT_EQ(store_->Write({Vote(99, 1)}), error);
@@ -110,8 +111,8 @@ class Life {
     RETURN_IF_ERROR(Write({replace}));
     return Sync();
   }
-  // Several segments; batches larger than a sector; several for each sync, also where a segment
-  // ends.
+  // Writes several segments, batches larger than a sector, and several batches per sync, also
+  // across the end of a segment.
   Status FillSegments() {
     for (uint64_t i = 7; i < 31; i += 3) {
       GroupWrite write{.group = kGroup};
@@ -199,7 +200,7 @@ void Die(FaultFileSystem& fs, Afterwards afterwards) {
   }
 }
 
-// What a restart finds is allowed, is durable at once, and can be written on.
+// Expects that what a restart finds is allowed, is durable at once, and can be appended to.
 void ExpectRecovers(FaultFileSystem& fs, const Life& life, bool crash_at_once) {
   std::unique_ptr<LogStore> store = MustOpen(fs, TestOptions(4096));
   ASSERT_NE(store, nullptr);
@@ -224,7 +225,8 @@ void ExpectRecovers(FaultFileSystem& fs, const Life& life, bool crash_at_once) {
   ASSERT_EQ(Picture(*store), after);
 }
 
-// How many of them each test tried, for the report of `make proof`.
+// The property under which each test reports how many crash points it tried, for the report of
+// `make proof`.
 constexpr char kCrashPoints[] = "crash_points";
 
 class EveryOperation : public testing::TestWithParam<std::tuple<Fault, Afterwards>> {};

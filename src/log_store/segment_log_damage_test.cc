@@ -1,4 +1,4 @@
-// What the segment log makes of files that are cut, rotten, foreign or of the future.
+// How the segment log treats files that are cut, rotten, foreign, or of a future version.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -46,8 +46,8 @@ class SegmentLogDamage : public testing::Test {
  protected:
   static constexpr uint64_t kSegmentBytes = 8192;
 
-  // One segment with batches of several shapes, each synced before the next is written.
-  // pictures_[i] is what the log is after i batches.
+  // Writes one segment with batches of several shapes, each synced before the next is written.
+  // pictures_[i] is the log after i batches.
   void WriteLog() {
     store_ = MustOpen(fs_);
     pictures_.push_back(Picture(*store_));
@@ -68,7 +68,7 @@ class SegmentLogDamage : public testing::Test {
     ASSERT_EQ(offsets_.size(), pictures_.size());
   }
 
-  // Puts `contents` in place of the segment and opens the log.
+  // Replaces the segment by `contents` and opens the log.
   Result<std::unique_ptr<LogStore>> OpenWith(const std::string& contents) {
     store_.reset();
     fs_.SetContents(path_, contents);
@@ -85,7 +85,7 @@ class SegmentLogDamage : public testing::Test {
     EXPECT_EQ(repaired.find_first_not_of('\0', end), std::string::npos) << "the rest is zero";
   }
 
-  // Refused with file and offset, and not a byte is changed.
+  // Expects that the log is refused with file and offset, and that not a byte is changed.
   void ExpectRefusedAt(const std::string& contents, uint64_t offset) {
     const auto store = OpenWith(contents);
     ASSERT_FALSE(store.ok());
@@ -95,14 +95,14 @@ class SegmentLogDamage : public testing::Test {
     EXPECT_EQ(fs_.Contents(path_), contents);
   }
 
-  // Batches that are whole when the file holds only the first `size` bytes.
+  // The number of batches that are whole in the first `size` bytes of the file.
   size_t WholeBatches(uint64_t size) const {
     return static_cast<size_t>(std::upper_bound(offsets_.begin(), offsets_.end(), size) -
                                offsets_.begin()) -
            1;
   }
 
-  // The file ends after `size` bytes, or what follows never reached the disk.
+  // Expects that a file cut after `size` bytes, or zero after them, keeps its whole batches.
   void ExpectPrefixIsLeft(uint64_t size) {
     ExpectOpensAs(original_.substr(0, size), pictures_[WholeBatches(size)]);
     std::string zeroed = original_.substr(0, size);
@@ -201,7 +201,7 @@ TEST_F(SegmentLogDamage, AfterASealRotOfTheLastBatchIsToldFromATornWrite) {
     ExpectRefusedAt(rotten, last_batch);
     if (HasFailure()) return;
   }
-  // A seal that is torn itself takes nothing with it.
+  // A torn seal damages nothing else.
   std::string torn = sealed;
   torn[offsets_.back() + 5] ^= 0x04;
   ExpectOpensAs(torn, pictures_.back());
@@ -235,9 +235,9 @@ TEST_F(SegmentLogDamage, ABatchThatOutlivedATornOneBeforeItDoesNotComeBack) {
   ASSERT_OK(store_->Write({Append(10, 11, 2)}));
   ASSERT_OK(store_->Write({Append(11, 12, 2)}));
   std::string disk = fs_.Contents(path_);
-  disk[offsets_.back() + 40] ^= 0x01;  // the first of the two is torn, the second is whole
+  disk[offsets_.back() + 40] ^= 0x01;  // the first of the two batches is torn, the second is whole
   ExpectOpensAs(disk, pictures_.back());
-  // The same batch again: the bytes that the second one would follow.
+  // Writes the same batch again: the bytes that the second batch would follow.
   std::unique_ptr<LogStore> store = MustOpen(fs_);
   ASSERT_OK(store->Write({Append(10, 11, 2)}));
   ASSERT_OK(store->Sync());
@@ -249,7 +249,7 @@ TEST_F(SegmentLogDamage, ABatchThatOutlivedATornOneBeforeItDoesNotComeBack) {
 
 TEST_F(SegmentLogDamage, WhatIsLeftOverFromAnotherLogOrSegmentIsNeverReadAsData) {
   WriteLog();
-  // The same writes under another identity: same offsets, same batch sequence.
+  // The same writes to a log of another identity: same offsets, same batch sequence.
   FaultFileSystem other_fs(2);
   SegmentLogOptions options = TestOptions();
   options.new_log_id = 0x9999;
@@ -292,13 +292,13 @@ TEST_F(SegmentLogDamage, ReadVerifiesWhatItReads) {
               AllOf(HasSubstr(path_), HasSubstr("offset " + std::to_string(payload - 40)),
                     HasSubstr("entry 9")));
   EXPECT_EQ(store_->Read(kGroup, LogIndex(8), LogIndex(9), 1000).value().size(), 1U);
-  // A length that rotted to something huge is not believed.
+  // A length that rot made huge is not trusted.
   fs_.FlipByte(path_, payload - 40 + 11);
   EXPECT_EQ(store_->Read(kGroup, LogIndex(9), LogIndex(10), 1000).status().code(),
             StatusCode::kDataLoss);
 }
 
-// Found by fuzzing: opening it filled the disk with zeros up to that size.
+// Found by fuzzing: opening such a segment filled the disk with zeros up to the claimed size.
 TEST_F(SegmentLogDamage, ASegmentThatClaimsAnImpossibleSizeIsRefused) {
   for (const uint64_t claimed : {uint64_t{0}, kSegmentBytesMax + 1, UINT64_MAX}) {
     SegmentHeader header{.log_id = 5, .sequence = 1, .file_bytes = claimed, .first_batch = 1};
@@ -311,7 +311,7 @@ TEST_F(SegmentLogDamage, ASegmentThatClaimsAnImpossibleSizeIsRefused) {
   }
 }
 
-// Found by fuzzing: it opened, and the first write to that group aborted the process.
+// Found by fuzzing: the log opened, and the first write to that group aborted the process.
 TEST_F(SegmentLogDamage, ARecordOfNoGroupIsRefused) {
   SegmentHeader header{.log_id = 5, .sequence = 1, .file_bytes = kSegmentBytes, .first_batch = 1};
   header.head_end = kSegmentHeaderBytes;
@@ -330,7 +330,7 @@ TEST_F(SegmentLogDamage, ARecordOfNoGroupIsRefused) {
   EXPECT_THAT(store.status().message(), AllOf(HasSubstr(path_), HasSubstr("a record of no group")));
 }
 
-// Under right checksums, what no writer writes.
+// Records under valid checksums that no writer writes.
 TEST_F(SegmentLogDamage, RecordsThatContradictEachOtherAreRefusedInWords) {
   const auto words = [](std::initializer_list<uint64_t> numbers) {
     std::string out;
@@ -515,7 +515,7 @@ TEST_F(SegmentLogFiles, OneSyncServesAllBatchesAndNothingElseWaitsForTheDisk) {
 
 TEST_F(SegmentLogFiles, AFullDiskRefusesTheWriteBeforeAnythingIsWrittenAndRecovers) {
   Fill(1, 3);
-  fs_.SetCapacity(2 * 8192);  // the current segment and the one prepared
+  fs_.SetCapacity(2 * 8192);  // the current segment and the prepared one
   Status status;
   uint64_t last = 2;
   while (status.ok()) {

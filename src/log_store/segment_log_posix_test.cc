@@ -49,7 +49,7 @@ TEST_F(SegmentLogPosix, ManySegmentsPreparedInTheBackgroundAreReadBack) {
   EXPECT_EQ(store->LoadIndex(kGroup).value().size(), 1100U);
 }
 
-// Writes for ever and tells each index that is durable.
+// Writes for ever and reports each index that is durable.
 [[noreturn]] void WriteUntilKilled(const std::string& directory, SegmentLogOptions options,
                                    int out) {
   auto store = OpenSegmentLog(PosixFileSystem(), directory, options);
@@ -84,7 +84,7 @@ TEST_F(SegmentLogPosix, OpensAfterEveryKillNineWithAllThatWasAcknowledged) {
     }
     ASSERT_EQ(::kill(child, SIGKILL), 0);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-    // What it had said before the signal reached it counts, too.
+    // What the child had reported before the signal reached it counts too.
     while (::read(fds[0], &acknowledged, sizeof acknowledged) == ssize_t{sizeof acknowledged}) {
     }
     ::close(fds[0]);

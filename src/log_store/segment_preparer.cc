@@ -7,7 +7,8 @@ namespace {
 
 constexpr char kNextName[] = "next.tmp";
 constexpr char kLargeName[] = "large.tmp";
-// Synced in pieces, so that the disk is never busy for long while the log waits for its own sync.
+// The file is synced in pieces of this many bytes, so that the disk is never busy for long while
+// the log waits for its own sync.
 constexpr uint64_t kPieceBytes = 1 << 20;
 
 Status FillWithZeros(File& file, uint64_t bytes) {
@@ -51,8 +52,8 @@ Result<SegmentPreparer::Prepared> SegmentPreparer::Take(uint64_t bytes) {
     ready_.reset();
     return prepared;
   }
-  // Only a full disk is worth a second try: after any other failure of a write or sync nobody knows
-  // what the disk will do next.
+  // Only a full disk is worth a second try: after any other failed write or sync nobody knows what
+  // the disk will do next.
   if (ready_.has_value() && ready_->status().code() != StatusCode::kResourceExhausted) {
     return ready_->status();
   }
@@ -65,7 +66,7 @@ Result<SegmentPreparer::Prepared> SegmentPreparer::Make(const std::string& name,
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs_.Open(path, /*create=*/true));
   if (Status filled = FillWithZeros(*file, bytes); !filled.ok()) {
     file.reset();
-    // A file half filled would only hold on to the space that is missing.
+    // A half-filled file would only occupy the space that is missing.
     RETURN_IF_ERROR(fs_.Remove(path));
     return filled;
   }

@@ -1,7 +1,8 @@
-// SegmentPreparer: zero-filled files for the segments to come.
+// SegmentPreparer: makes zero-filled files for future segments.
 //
-// The zeros are really written and synced: blocks that are only reserved (fallocate) are marked
-// "unwritten", and the first fdatasync of each would also have to commit that mark to the journal.
+// The preparer really writes and syncs the zeros. Blocks that are only reserved (fallocate) are
+// marked "unwritten", and the first fdatasync of each block would also have to commit that mark to
+// the journal.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@
 
 namespace cairn::log_store {
 
-// One owner. With `in_background`, a thread of its own fills the file; it touches nothing but the
-// file system, under a name that no log reads. The destructor waits for it.
+// One owner. With `in_background`, a separate thread fills the file. The thread touches only the
+// file system, under a name that no log reads. The destructor waits for the thread.
 class SegmentPreparer {
  public:
   struct Prepared {
@@ -31,14 +32,16 @@ class SegmentPreparer {
   SegmentPreparer(const SegmentPreparer&) = delete;
   SegmentPreparer& operator=(const SegmentPreparer&) = delete;
 
-  // Begins a file of `bytes`, unless one is there. A failure shows in Take, if it lasts.
+  // Begins a file of `bytes` bytes, unless a file is already begun or ready. Take reports a
+  // failure, if the failure persists.
   void Start(uint64_t bytes);
-  // A synced file of at least `bytes`, all zero. If the one begun failed or is too small, makes one
-  // here and now. RESOURCE_EXHAUSTED: the disk is full, nothing is left behind.
+  // A synced file of at least `bytes` bytes, all zero. If the file that was begun failed or is too
+  // small, Take makes a file itself, in this call. RESOURCE_EXHAUSTED: the disk is full, and
+  // nothing is left behind.
   Result<Prepared> Take(uint64_t bytes);
 
-  // True for the names this class gives to files that are not segments yet; what a crash left of
-  // them may be removed before the first Start.
+  // True for the names that this class gives to files that are not segments yet. Files that a crash
+  // left under such names may be removed before the first Start.
   static bool IsTemporary(const std::string& name);
 
  private:
@@ -49,7 +52,7 @@ class SegmentPreparer {
   const std::string directory_;
   const bool in_background_;
   std::future<void> running_;
-  std::optional<Result<Prepared>> ready_;  // written by the thread; read after Wait
+  std::optional<Result<Prepared>> ready_;  // the thread writes it; the owner reads it after Wait
 };
 
 }  // namespace cairn::log_store

@@ -73,7 +73,8 @@ class Recovery {
                        });
   }
 
-  // A segment with one after it was synced before that one got its name: all of it must be whole.
+  // A segment that has a successor was synced before the successor got its name: all of the segment
+  // must be whole.
   Status ScanClosed(uint64_t sequence) {
     const SegmentHeader& next = headers_.at(sequence + 1);
     const std::string& path = state_.segments.at(sequence).path;
@@ -113,11 +114,12 @@ class Recovery {
     return OkStatus();
   }
 
-  // What was just read may be in the page cache only: the process that wrote it was killed before
-  // its sync, or its sync failed, after which the kernel may hold pages as clean that never reached
-  // the disk. If we took them as durable, a vote we now remember could be lost in the next power
-  // cut. So the part not known durable is written again, which makes the pages dirty, and synced.
-  // Remains of torn batches after the end become zeros first, or a later crash could bring them
+  // The data that recovery just read may be only in the page cache. The process that wrote it was
+  // killed before its sync, or the sync failed, after which the kernel may hold pages as clean that
+  // never reached the disk. The bad schedule: recovery takes the data as durable, this node
+  // remembers a vote from it, and the next power cut loses the vote. So recovery writes the part
+  // not known durable again, which makes the pages dirty, and syncs it. Before that sync, recovery
+  // also zeroes the remains of torn batches after the end; otherwise a later crash could bring them
   // back.
   Status MakeTailDurable() {
     const Segment& segment = state_.segments.rbegin()->second;
@@ -132,7 +134,7 @@ class Recovery {
     }
     RETURN_IF_ERROR(segment.file->Sync());
     state_.durable = state_.end;
-    // The rename that made the last segment may not be durable either.
+    // The rename that named the last segment may not be durable either.
     return fs_.SyncDirectory(directory_);
   }
 
@@ -169,7 +171,7 @@ class Recovery {
   const std::string& directory_;
   LogState state_;
   std::map<uint64_t, SegmentHeader> headers_;
-  uint64_t file_bytes_ = 0;  // real size of the last segment's file
+  uint64_t file_bytes_ = 0;  // actual size of the last segment's file
   SegmentScan tail_;
 };
 

@@ -1,4 +1,4 @@
-// Opening a log that is already there.
+// Opens an existing log.
 #pragma once
 
 #include <cstdint>
@@ -19,22 +19,23 @@ struct Segment {
   uint64_t bytes = 0;
 };
 
-// All that a SegmentLog knows. The last segment is the one that is written.
+// The whole state of a SegmentLog. The last segment is the one being written.
 struct LogState {
   uint64_t log_id = 0;
   std::map<uint64_t, Segment> segments;  // by sequence, without gaps
   std::map<GroupId, GroupIndex> groups;
-  // Of the last segment: where the next batch goes, and up to where all is durable.
+  // In the last segment: the offset of the next batch, and the offset below which everything is
+  // durable.
   uint64_t end = 0;
   uint64_t durable = 0;
   uint64_t next_batch = 1;
   uint32_t chain = 0;   // CRC of the last record
-  bool sealed = false;  // nothing was written since the last seal or group heads
+  bool sealed = false;  // nothing was written since the last seal or the group heads
 };
 
-// Reads the log in `directory`; without segments there if there is none. First reads everything and
-// changes nothing; only then cuts a torn tail, makes what is left durable, and removes files that
-// never became segments.
+// Reads the log in `directory`; the result has no segments if there is no log there. Recovery first
+// reads everything and changes nothing. Only then does it cut a torn tail, make what is left
+// durable, and remove files that never became segments.
 Result<LogState> RecoverLog(FileSystem& fs, const std::string& directory);
 
 }  // namespace cairn::log_store

@@ -7,7 +7,7 @@ namespace {
 
 constexpr size_t kWindowBytes = 1 << 20;
 
-// The records of a batch body, or why it is no whole batch.
+// The records of a batch body, or why the body is not a whole batch.
 struct Body {
   std::vector<DecodedRecord> records;
   std::string fault;
@@ -91,9 +91,9 @@ class Scanner {
     return true;
   }
 
-  // A header behind the damage tells that the damaged part was durable once: then it is rot, since
-  // a torn write touches only what was not yet synced. The length in a damaged batch cannot be
-  // trusted, so every place where a header could stand is tried.
+  // A header behind the damage says that the damaged part was durable once. Then the damage is rot,
+  // because a torn write touches only what was not yet synced. The length in a damaged batch cannot
+  // be trusted, so SearchTail tries every place where a header could be.
   Status SearchTail() {
     static const std::string kZeros(4096, '\0');
     for (uint64_t at = scan_.end; at < limit_;) {

@@ -1,4 +1,4 @@
-// Reading a segment file from its start: what recovery does, and what tells a torn tail from
+// Reads a segment file from its start. Recovery uses the scan, and the scan tells a torn tail from
 // damage.
 #pragma once
 
@@ -13,14 +13,14 @@
 
 namespace cairn::log_store {
 
-// Looks at a file through one window that slides forward, so that a scan reads in large pieces.
+// Reads a file through one window that slides forward, so that a scan reads in large pieces.
 class FileWindow {
  public:
-  // Views never reach beyond `limit`. `file` must outlive this.
+  // Views never reach beyond `limit`. `file` must outlive the window.
   FileWindow(const File& file, uint64_t limit, size_t window_bytes)
       : file_(file), limit_(limit), window_bytes_(window_bytes) {}
 
-  // The bytes from `offset`, `size` of them or as many as there are below the limit. Valid until
+  // `size` bytes from `offset`, or as many as there are below the limit. The view is valid until
   // the next call.
   Result<std::string_view> View(uint64_t offset, size_t size);
 
@@ -33,23 +33,24 @@ class FileWindow {
 };
 
 struct SegmentScan {
-  uint64_t end = 0;         // where the whole batches end
-  uint64_t next_batch = 0;  // sequence of the batch that would follow
+  uint64_t end = 0;         // the offset where the whole batches end
+  uint64_t next_batch = 0;  // the sequence of the batch that would follow
   uint32_t chain = 0;       // CRC of the last record
-  // The highest offset that anything in the file says was durable.
+  // The highest offset that anything in the file records as durable.
   uint64_t durable = 0;
-  bool sealed = false;     // the last batch is a seal, or the group heads
-  std::string stopped_by;  // why there is no batch at `end`
+  bool sealed = false;     // the last batch is a seal or the group heads
+  std::string stopped_by;  // why there is no whole batch at `end`
   uint64_t dirty_end =
-      0;  // behind the last byte after `end` that is not zero; `end` if there is none
+      0;  // the offset behind the last nonzero byte after `end`; `end` if there is none
 };
 
-// Takes each record, with the offset where it begins.
+// Called with each record and the offset where the record begins.
 using RecordVisitor = std::function<Status(const Record& record, uint64_t offset)>;
 
-// Reads the batches of a segment up to the first place where no whole batch stands, or to `limit`.
-// An error of the visitor is returned with file and offset before it. With `search_tail`, also
-// looks through the rest of the file for what later batch headers say was durable.
+// Reads the batches of a segment up to the first place without a whole batch, or to `limit`. If the
+// visitor returns an error, ScanSegment returns it with file and offset in front. With
+// `search_tail`, the scan also searches the rest of the file for what later batch headers record as
+// durable.
 Result<SegmentScan> ScanSegment(const File& file, const std::string& path,
                                 const SegmentHeader& header, uint64_t limit, bool search_tail,
                                 const RecordVisitor& visit);

@@ -1,4 +1,4 @@
-// ByteWindow: what is under way between two indexes of the log, in messages and in bytes.
+// ByteWindow: the messages and bytes in flight between two log indexes.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,14 @@
 
 namespace cairn::raft {
 
-// What an entry counts for in every limit: its payload, and a little for the entry itself, so that
-// a flood of empty entries is bounded too.
+// What an entry counts for in every limit: its payload, plus a fixed overhead for the entry itself,
+// so that a flood of empty entries is bounded too.
 inline constexpr size_t kEntryOverheadBytes = 32;
 inline size_t EntryCost(const Entry& entry) { return entry.payload->size() + kEntryOverheadBytes; }
 
-// Batches in order of their last index. Costs are added when a batch goes out and released, whole
-// batches at a time, when everything up to an index has come back; a total can therefore not leak.
+// Batches in order of their last index. Add counts a batch's bytes when the batch goes out.
+// ReleaseUpTo subtracts whole batches, when everything up to an index has been acknowledged, so the
+// totals cannot leak.
 class ByteWindow {
  public:
   void Add(LogIndex last, size_t bytes) {

@@ -104,7 +104,7 @@ void TestCluster::TakeOutputOf(MemberId id) {
   Check(invariants_.OnOutput(output, node.core->status()));
   for (Message& message : output.send_now) network_.push_back(std::move(message));
   for (Persist& persist : output.persists) {
-    // What is queued for the state machine is part of the snapshot.
+    // The snapshot contains the batches that are queued for the state machine.
     if (persist.reset_to) node.batches.clear();
     node.writes.push_back(std::move(persist));
   }
@@ -188,7 +188,7 @@ void TestCluster::ApplyBatch(MemberId id) {
   node.batches.pop_front();
   MachineImage& machine = node.machine;
   for (const Entry& entry : batch.entries) {
-    // A machine that was ahead after a restart sees nothing twice.
+    // A state machine that was ahead after a restart must see no entry twice.
     if (entry.index != machine.index + 1) {
       Check("node " + ToString(id) + " is to apply " + ToString(entry.index) + " after " +
             ToString(machine.index));
@@ -258,7 +258,7 @@ void TestCluster::ReceiveSnapshot(MemberId id) {
   if (!node.core || !node.offered) return;
   const MachineImage image = node.offered->second;
   node.offered.reset();
-  // A reset under way comes first: the owner installs one at a time.
+  // A reset in progress comes first: the owner installs one snapshot at a time.
   if (node.incoming) return Step(id, SnapshotFailed{});
   node.incoming = image;
   const size_t writes = node.writes.size();
@@ -276,7 +276,7 @@ void TestCluster::FailSnapshot(MemberId id) {
 
 void TestCluster::ReopenMachine(MemberId id) {
   Node& node = nodes_.at(id);
-  // While a snapshot is being installed, the log begins after it already.
+  // While a snapshot is being installed, the log already begins after the snapshot.
   if (!node.core || node.incoming) return;
   node.machine = node.machine_durable;
   node.batches.clear();
@@ -288,7 +288,7 @@ void TestCluster::ReopenMachine(MemberId id) {
 void TestCluster::ReplaceMachine(MemberId id, MemberId donor) {
   Node& node = nodes_.at(id);
   const MachineImage image = nodes_.at(donor).machine;
-  // A node that has not joined yet has nothing to give.
+  // A node that has not joined yet has no data to give.
   if (!node.core || node.incoming || image.index.is_none()) return;
   if (image.index < node.machine_durable.index) return;
   node.machine = node.machine_durable = image;
@@ -313,7 +313,8 @@ void TestCluster::Crash(MemberId id, size_t writes_kept) {
   node.machine = node.machine_durable;
 }
 
-// A state machine ahead of the log was replaced before the log was reset.
+// Completes an install: a state machine that is ahead of the log was replaced before the log was
+// reset.
 void TestCluster::CompleteInstall(Node* node) {
   LogImage& disk = node->disk;
   const MachineImage& machine = node->machine;

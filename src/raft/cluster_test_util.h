@@ -1,7 +1,7 @@
 // TestCluster: cores with modelled disks, state machines and network, all in one thread. Nothing
-// moves by itself: the test (or the scenario runner) says which message is delivered, which write
-// becomes durable, which batch is applied. Every output is checked against the invariants of the
-// cluster.
+// moves by itself: the test (or the scenario runner) decides which message is delivered, which
+// write becomes durable, and which batch is applied. TestCluster checks every output against the
+// invariants of the cluster.
 #pragma once
 
 #include <deque>
@@ -45,16 +45,17 @@ class TestCluster {
     std::unique_ptr<Rng> rng;
     std::unique_ptr<RaftCore> core;  // null: crashed
     LogImage disk;
-    std::deque<Persist> writes;  // handed out, not durable
+    std::deque<Persist> writes;  // handed out and not yet durable
     MachineImage machine;
     MachineImage machine_durable;
     std::deque<CommittedBatch> batches;
     std::deque<Fetch> fetches;
-    std::optional<MachineImage> incoming;  // verified snapshot, waits for the reset to be durable
+    std::optional<MachineImage> incoming;  // verified snapshot that waits for the reset to be
+                                           // durable
     std::vector<SendSnapshot> snapshots_wanted;
-    // Offered by a leader, with the image that its stream would bring.
+    // The leader that offered a snapshot, and the image that the snapshot stream would bring.
     std::optional<std::pair<MemberId, MachineImage>> offered;
-    std::map<uint64_t, LogIndex> reads_waiting;  // id -> least index that may be granted
+    std::map<uint64_t, LogIndex> reads_waiting;  // read id -> least index that may be granted
     std::map<uint64_t, LogIndex> reads_granted;
     std::map<uint64_t, DropReason> dropped;
     std::map<uint64_t, LogIndex> accepted;
@@ -62,56 +63,59 @@ class TestCluster {
 
   TestCluster(Options base, uint64_t seed) : base_(base), rng_(seed) {}
 
-  // A node whose disk holds nothing but `founding` (empty: it waits to be admitted).
+  // Adds a node whose disk holds nothing but `founding` (empty: the node waits to be admitted).
   void AddNode(MemberId id, const Configuration& founding);
-  // The same, but with what its log already holds.
+  // Adds a node whose log already holds `disk`.
   void AddNode(MemberId id, const Configuration& founding, LogImage disk);
   Node& node(MemberId id) { return nodes_.at(id); }
   std::map<MemberId, Node>& nodes() { return nodes_; }
   bool alive(MemberId id) { return nodes_.contains(id) && node(id).core != nullptr; }
-  // The live leader of the highest term; none if there is none.
+  // The live leader of the highest term; none if no live node leads.
   MemberId leader();
 
-  // Step, then take the output and sort it into the queues.
+  // Steps the core, takes the output and sorts the output into the queues.
   void Step(MemberId id, Input input);
   void Read(MemberId id, uint64_t read_id);
   void Propose(MemberId id, uint64_t proposal_id, std::string payload);
 
-  // The network: messages in the order they were sent.
+  // The network: messages in the order in which they were sent.
   std::deque<Message>& network() { return network_; }
   void Deliver(Message message);
-  // Makes the oldest `count` writes durable and sends what waited for them. With `one_report`, only
-  // the last is reported, as one sync for all would be.
+  // Makes the oldest `count` writes durable and sends the messages that waited for them. With
+  // `one_report`, the cluster reports only the last write, as one sync for all writes would.
   void SyncDisk(MemberId id, size_t count, bool one_report = true);
   void ApplyBatch(MemberId id);
   void AnswerFetch(MemberId id);
   void Checkpoint(MemberId id) { node(id).machine_durable = node(id).machine; }
-  // Compacts log and core up to `index`, or what the state machine holds durably.
+  // Compacts the log and the core up to `index`, or up to what the state machine holds durably.
   void CompactTo(MemberId id, LogIndex index);
 
-  // Snapshots: what the leader wants sent is offered; then received, or broken off.
+  // Snapshots: the snapshot that the leader wants to send is offered, then received or broken off.
   bool OfferSnapshot(MemberId from);
   void ReceiveSnapshot(MemberId id);
   void FailSnapshot(MemberId id);
 
-  // The state machine failed and was reopened: what it did not hold durably is to be applied again.
+  // The state machine failed and was reopened: entries that it did not hold durably must be applied
+  // again.
   void ReopenMachine(MemberId id);
-  // The state machine failed and was replaced by a copy of another node's.
+  // The state machine failed and was replaced by a copy of another node's state machine.
   void ReplaceMachine(MemberId id, MemberId donor);
 
-  // Power cut: the oldest `writes_kept` writes reached the disk though nobody was told.
+  // Power cut: the oldest `writes_kept` writes reached the disk, though the core was not told so.
   void Crash(MemberId id, size_t writes_kept);
   void Restart(MemberId id);
 
-  // All queues emptied, messages delivered in order, until nothing is left or `rounds` are over.
-  // Messages that `blocks` names are lost.
+  // Empties all queues and delivers messages in order, until nothing is left or `rounds` rounds are
+  // over. Messages on the links in `blocked` are lost.
   void Stabilize(const std::set<std::pair<MemberId, MemberId>>& blocked = {}, int rounds = 10000);
-  // Every member of the leader's configuration holds, commits and has applied the whole log.
+  // True if every member of the leader's configuration holds, commits and has applied the whole
+  // log.
   bool Converged();
-  // Restarts all, then ticks and stabilizes until converged; false if that does not happen.
+  // Restarts all nodes, then ticks and stabilizes until the cluster has converged; false if it does
+  // not converge.
   bool Heal(int ticks_max);
 
-  // The first breach of an invariant; none so far if empty.
+  // The first breach of an invariant; empty if there is none so far.
   const std::string& breach() const { return breach_; }
   ClusterInvariants& invariants() { return invariants_; }
 
@@ -127,7 +131,7 @@ class TestCluster {
   Rng rng_;
   std::map<MemberId, Node> nodes_;
   std::deque<Message> network_;
-  // Images on their way, by receiver: an offer finds its bytes here.
+  // Snapshot images in transit, by receiver and index: an offer finds its bytes here.
   std::map<std::pair<MemberId, LogIndex>, MachineImage> images_;
   std::map<LogIndex, uint64_t> digests_;
   ClusterInvariants invariants_;

@@ -16,11 +16,11 @@ std::set<MemberId> Members(const Configuration& config) {
   return members;
 }
 
-// Why `info` does not describe exactly the members.
+// Why `info` does not describe exactly the members; none if it does.
 std::optional<std::string> CheckInfo(const Configuration& config) {
   std::set<MemberId> described;
-  // A wiped node lives on under a new member id: a learner, until the one joint change that makes
-  // it a voter and lets its old self out. Until then both carry its node id.
+  // A wiped node gets a new member id and is a learner, until one joint change makes the new member
+  // a voter and removes the old member. Until then both members carry the same node id.
   std::set<uint64_t> voting_nodes;
   std::set<uint64_t> learning_nodes;
   std::set<uint64_t> leaving_nodes;
@@ -83,7 +83,7 @@ Configuration EnterChange(const Configuration& current, const Configuration& tar
   for (MemberId id : target.learners) {
     (current.voters.contains(id) ? joint.learners_next : joint.learners).insert(id);
   }
-  // Those that only leave keep their description until they are gone.
+  // Members that only leave keep their description until they are gone.
   for (MemberId id : current.voters) joint.info.emplace(id, current.info.at(id));
   return joint;
 }

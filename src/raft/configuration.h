@@ -1,5 +1,5 @@
-// Rules of membership (thesis 4.3): what is legal, how a change goes in and out of the joint state,
-// and which configurations the log holds.
+// Rules of membership (thesis 4.3): which configurations and changes are legal, how a change enters
+// and leaves the joint state, and which configurations the log holds.
 #pragma once
 
 #include <map>
@@ -11,45 +11,47 @@
 
 namespace cairn::raft {
 
-// Why `config` cannot be one, in words; none if it is well formed. A joint one is well formed too.
-// An empty configuration (a node that waits to be admitted) is not.
+// Why `config` is not well formed, in words; none if it is well formed. A joint configuration can
+// be well formed. An empty configuration (of a node that waits to be admitted) is not well formed.
 std::optional<std::string> CheckConfiguration(const Configuration& config);
 
-// Why the change from `current` to `target` is refused; none if it is legal. New voters must have
-// been learners or voters before, so that a voter never counts before it has caught up; ids are
-// never used twice, because an id stands for votes and acknowledgements that were given under it.
+// Why the change from `current` to `target` is refused; none if the change is legal. A new voter
+// must already be a learner or a voter, so that a voter never counts before it has caught up. A
+// member id is never used twice, because an id stands for the votes and acknowledgements that were
+// given under it.
 std::optional<std::string> CheckChange(const Configuration& current, const Configuration& target);
 
-// The entry to append for a legal change: joint where the set of voters changes, else the target.
+// The configuration to append for a legal change: a joint configuration if the set of voters
+// changes, else the target.
 Configuration EnterChange(const Configuration& current, const Configuration& target);
-// The configuration that follows a joint one.
+// The configuration that follows a joint configuration.
 Configuration LeaveJoint(const Configuration& joint);
 
-// Configurations of the log: those in force at some index that may still be asked for, and those
-// that are appended and not yet committed. The first is always there.
+// The configurations of the log: those in force at an index that may still be asked for, and those
+// that are appended and not yet committed. The first configuration is always present.
 class ConfigurationLog {
  public:
   ConfigurationLog(LogIndex index, Configuration config) { Reset(index, std::move(config)); }
 
   void Append(LogIndex index, Configuration config);
-  // Forgets those at and after `from`.
+  // Forgets the configurations at and after `from`.
   void TruncateFrom(LogIndex from);
-  // A snapshot took the place of the log.
+  // A snapshot replaced the log.
   void Reset(LogIndex index, Configuration config);
-  // Nobody will ask for what was in force before `index`.
+  // Forgets the configurations that nobody will ask for: those that were superseded before `index`.
   void Prune(LogIndex index);
 
   struct At {
     LogIndex index;
     const Configuration& config;
   };
-  // In force once everything up to `index` is committed.
+  // The configuration in force once everything up to `index` is committed.
   At InForce(LogIndex index) const;
-  // The first after `index`.
+  // The index of the first configuration after `index`.
   std::optional<LogIndex> FirstAfter(LogIndex index) const;
   LogIndex last() const { return configs_.rbegin()->first; }
-  // The last but one, if its place is known: an entry of a log in which a later configuration
-  // follows it, and so surely committed.
+  // The index of the last configuration but one, if known. A later configuration follows it in the
+  // log, so it is certainly committed.
   std::optional<LogIndex> last_but_one() const;
 
  private:

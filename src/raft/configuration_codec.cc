@@ -6,7 +6,7 @@
 namespace cairn::raft {
 namespace {
 
-// Format 1, of version 0.1, has no boots: all its members are read as not recorded.
+// Format 1, of version 0.1, has no boots: the boots of all its members are read as not recorded.
 constexpr uint8_t kFormat = 2;
 constexpr uint8_t kFormatWithoutBoots = 1;
 
@@ -15,7 +15,8 @@ void PutSet(const std::set<MemberId>& ids, ByteWriter* out) {
   for (MemberId id : ids) out->Varint(id.value());
 }
 
-// False unless the ids stand in ascending order, so that each configuration has one encoding only.
+// False unless the ids are in ascending order. The order gives each configuration exactly one
+// encoding.
 bool GetSet(ByteReader* in, std::set<MemberId>* ids) {
   const uint64_t count = in->Varint();
   if (count > in->remaining()) return false;

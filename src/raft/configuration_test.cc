@@ -32,7 +32,7 @@ Configuration AnyConfig() {
   return FromRoles(*rc::gen::container<std::vector<int>>(6, rc::gen::inRange(0, 3)));
 }
 
-// Can two disjoint sets of members decide, one by `a` and one by `b`?
+// True if two disjoint sets of members can decide, one by `a` and one by `b`.
 bool DisjointQuorums(const Configuration& a, const Configuration& b) {
   for (uint64_t bits = 0; bits < 64; ++bits) {
     std::map<MemberId, bool> in, out;
@@ -74,7 +74,7 @@ RC_GTEST_PROP(Configuration, OneEncodingThatDecodesToTheSame, ()) {
   RC_ASSERT(!DecodeConfiguration(bytes + "x"));
 }
 
-// The example of docs/internals/wire_format.md.
+// The example in docs/internals/wire_format.md.
 TEST(Configuration, TheBytesAreThoseOfTheSpecification) {
   Configuration config;
   EXPECT_EQ(EncodeConfiguration(config), std::string("\2\0\0\0\0\0\1", 7));

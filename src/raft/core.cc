@@ -60,7 +60,7 @@ RaftCore::Impl::Impl(Options options, InitialState initial, Rng* rng)
 }
 
 void RaftCore::Impl::Step(Input input) {
-  // A tick mostly changes a counter only; the places where it does more say so.
+  // A tick usually changes only a counter; the code that does more on a tick sets dirty_ itself.
   if (!std::holds_alternative<Tick>(input)) dirty_ = true;
   std::visit([this](auto& event) { On(std::move(event)); }, input);
 }
@@ -96,7 +96,8 @@ void RaftCore::Impl::On(Propose propose) {
     }
     CHECK(proposal.payload != nullptr);
     const size_t cost = proposal.payload->size() + kEntryOverheadBytes;
-    // One that is larger than the whole limit is let in alone, or it could never pass.
+    // A proposal that is larger than the whole limit is admitted alone; otherwise it could never be
+    // admitted.
     const size_t waiting = leader->uncommitted.bytes();
     if (waiting != 0 && waiting + cost > options_.uncommitted_bytes_max) {
       Drop(proposal.id, DropReason::kUncommittedFull,
@@ -123,7 +124,7 @@ void RaftCore::Impl::On(Persisted persisted) {
 
 void RaftCore::Impl::On(Applied applied) {
   CHECK(applied.index <= handed_) << "applied what was not handed out";
-  // Older news: of entries that a snapshot has since replaced.
+  // Stale: the report is about entries that a snapshot has since replaced.
   if (applied.index <= applied_) return;
   applied_ = applied.index;
   applying_.ReleaseUpTo(applied_);
@@ -147,8 +148,8 @@ void RaftCore::Impl::On(Fetched fetched) {
     } else if (peer.progress.state() == Progress::State::kReplicate &&
                peer.progress.next() == fetched.entries.front().index &&
                log_.TermAt(peer.progress.next() - 1)) {
-      // Else the log was compacted past them while the disk read them, and the peer took none:
-      // it is sent a snapshot once it does.
+      // Otherwise the log was compacted past the entries while the disk read them, and the peer
+      // takes no entries now: the peer is sent a snapshot once it takes entries again.
       SendAppendOf(id, peer, std::move(fetched.entries));
     }
     return;
@@ -200,7 +201,7 @@ void RaftCore::Impl::HandOutCommitted() {
     if (apply_fetch_id_ != 0) return;
     apply_fetch_id_ = ++last_fetch_id_;
     const LogIndex to = std::min(limit + 1, log_.cache_first());
-    // In small pieces: one that takes long is taken for a disk that hangs.
+    // Fetch in small pieces: a piece that takes long looks like a disk that hangs.
     const size_t bytes_max = std::min(budget, options_.append_bytes_max);
     out_.fetches.push_back({apply_fetch_id_, handed_ + 1, to, bytes_max});
     return;
@@ -230,8 +231,8 @@ void RaftCore::Impl::BuildPersist() {
   const bool promised =
       !CAIRN_PLANTED("term_not_persisted") &&
       (now.term != written_hard_state_.term || now.vote != written_hard_state_.vote);
-  // The commit index is worth no write of its own, unless a configuration took effect by it: see
-  // ConfigInProgress.
+  // The commit index alone is not worth a write, unless a configuration took effect by it (see
+  // ConfigInProgress).
   const bool config_news = configs_.InForce(commit_).index > written_hard_state_.commit;
   if (promised || config_news || (!persist.empty() && now != written_hard_state_)) {
     persist.hard_state = written_hard_state_ = now;
@@ -255,7 +256,7 @@ Output RaftCore::Impl::TakeOutput() {
   const SoftState soft{role(), term_, leader_};
   out_.soft_state_changed = soft != reported_;
   reported_ = soft;
-  // A batch that came from a fetch may leave room for one from memory.
+  // A batch that came from a fetch may leave room for a batch from memory.
   dirty_ = out_.committed.has_value() && handed_ < std::min(commit_, log_.durable()) &&
            applying_.bytes() < options_.apply_inflight_bytes_max && apply_fetch_id_ == 0;
   return std::exchange(out_, {});

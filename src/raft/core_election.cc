@@ -18,8 +18,8 @@ bool IsFromLeader(const Message& message) {
   return Is<AppendRequest>(message) || Is<Heartbeat>(message) || Is<SnapshotOffer>(message);
 }
 
-// So many pre-votes are asked for in a hurry: the others may learn a moment later than this node
-// that the leader is gone.
+// A node asks for pre-votes this many times after short timeouts: the other members may learn a
+// moment later than this node that the leader is gone.
 constexpr int kHastyTimeouts = 3;
 
 }  // namespace
@@ -30,13 +30,14 @@ bool RaftCore::Impl::PassesTermCheck(const Message& message) {
     return false;
   }
   if (message.term == term_) return true;
-  // A pre-vote speaks of a term that does not exist yet, and so does the grant.
+  // A pre-vote request names a term that does not exist yet, and so does the grant.
   if (Is<PreVoteRequest>(message)) return true;
   if (const auto* reply = std::get_if<PreVoteReply>(&message.body); reply && reply->granted) {
     return true;
   }
-  // 4.2.3: a member that was removed, or cut off one way, must not depose a leader that this node
-  // hears. Nothing is answered; the leader itself learns of the higher term by its next append.
+  // 4.2.3: a member that was removed, or is cut off one way, must not depose a leader that this
+  // node hears. This node does not answer; the leader itself learns of the higher term from the
+  // reply to its next append.
   if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
     if (HoldsToLeader() && !request->leadership_transfer) return false;
   }
@@ -45,9 +46,9 @@ bool RaftCore::Impl::PassesTermCheck(const Message& message) {
 }
 
 void RaftCore::Impl::AnswerOldTerm(const Message& message) {
-  // Loudly: without an answer a node with a higher term and a shorter log, which can neither win
-  // nor be heard, would refuse a leader for ever, and pre-candidates of a lower term would ask for
-  // ever.
+  // Answer, rather than ignore the message. The bad schedule without an answer: a node with a
+  // higher term and a shorter log can neither win an election nor be heard, so it refuses a leader
+  // for ever; and pre-candidates of a lower term ask for ever.
   if (CAIRN_PLANTED("old_terms_unanswered")) return;
   if (Is<PreVoteRequest>(message)) {
     SendNow(message.from, PreVoteReply{false});
@@ -63,7 +64,8 @@ void RaftCore::Impl::AnswerOldTerm(const Message& message) {
 void RaftCore::Impl::ResetElectionTimer() {
   election_elapsed_ = 0;
   if (hasty_timeouts_ > 0) {
-    // Random all the same: two that ask at one moment may both campaign and split the votes.
+    // Short, but still random: two nodes that ask at the same moment may both campaign and split
+    // the votes.
     election_timeout_ = options_.heartbeat_ticks + 1 + rng_->Below(options_.election_ticks / 2);
   } else {
     election_timeout_ = options_.election_ticks + rng_->Below(options_.election_ticks);
@@ -80,14 +82,17 @@ void RaftCore::Impl::On(PeerGone gone) {
   ForgetLostLeader();
 }
 
-// News may be wrong: a leader that is refused on the way to it, by a firewall say, but heard on the
-// way back. So it is kept until a heartbeat of it is missing too; but heartbeats come as often as
-// that, and one that is a tick late is missing. Wrong news then cost, until the next message of the
-// leader: this follower knows no leader, so its clients' requests wait, and it gives pre-votes and
-// votes against the one it had. It asks for pre-votes itself after one heartbeat interval and up to
-// half an election timeout more, and is refused by whoever holds to the leader. Only where a
-// majority has wrong news at once, and messages of the leader are that late at all of them, is a
-// leader that lives deposed: an election too many, never anything that was committed.
+// The news that the leader's process ended may be wrong: a firewall, say, refuses connections to
+// the leader but lets its messages through. So the follower keeps its leader until a heartbeat is
+// missing too. But the follower waits only one heartbeat interval, so a heartbeat that is one tick
+// late counts as missing.
+//
+// What wrong news costs, until the leader's next message arrives: this follower knows no leader, so
+// its clients' requests wait, and it grants pre-votes and votes against the leader it had. The
+// follower asks for pre-votes itself after one heartbeat interval and up to half an election
+// timeout more, and every member that holds to the leader refuses. A live leader is deposed only if
+// a majority has wrong news at the same time and the leader's messages are that late at all of
+// them. Even then the cost is one needless election; no committed entry is lost.
 void RaftCore::Impl::ForgetLostLeader() {
   if (hasty_timeouts_ == 0 || leader_.is_none()) return;
   if (election_elapsed_ < options_.heartbeat_ticks) return;
@@ -99,14 +104,15 @@ void RaftCore::Impl::BecomeFollower(Term term, MemberId leader) {
   CHECK(term >= term_);
   dirty_ = true;
   if (Leader* old = leader_role()) FailReads(*old);
-  // Only here, and only when the term rises, is a vote forgotten: a step-down within a term that
-  // cleared it would let this node vote twice.
+  // A vote is forgotten only here, and only when the term rises. If a step-down within a term
+  // cleared the vote, this node could vote twice.
   if (term > term_) {
     term_ = term;
     vote_ = MemberId();
   }
   if (CAIRN_PLANTED("vote_cleared_on_step_down")) vote_ = MemberId();
-  // A stranger's higher term alone does not put this node's own candidacy off (5.2).
+  // A higher term from a node that is not the leader does not by itself postpone this node's own
+  // candidacy (5.2).
   if (!leader.is_none()) hasty_timeouts_ = 0;
   if (!leader.is_none() || role() != Role::kFollower) ResetElectionTimer();
   role_ = Follower{};
@@ -122,20 +128,22 @@ bool RaftCore::Impl::HoldsToLeader() const {
   return !leader_.is_none() && election_elapsed_ < options_.election_ticks;
 }
 
-// 5.4.1, with one exception: a node that knows itself removed (or demoted) judges by what is
-// committed.
+// 5.4.1, with one exception: a node that knows that it was removed (or demoted) judges a
+// candidate's log by the committed entries, not by its whole log.
 //
-// The bad schedule without it: leader 2 commits its own removal, from {1, 2} to {1}, with entries
-// after it in its log that node 1 lacks; its messages are lost and it resigns. Node 1 does not know
-// of the commitment and still needs the vote of 2, which refuses for its longer log and never
-// campaigns itself: nobody leads ever again. The entries after its removal were never counted for
-// anything on this node, because they commit by the new configuration alone; unless a later one,
-// also in its log, made it a voter again.
+// The bad schedule without the exception: leader 2 commits its own removal, from {1, 2} to {1}. Its
+// log has entries after the removal that node 1 lacks. Its messages are lost and it resigns. Node 1
+// does not know that the removal is committed and still needs node 2's vote. Node 2 refuses because
+// its own log is longer, and never campaigns: the group never has a leader again. The entries after
+// the removal were never counted for anything on node 2, because they commit by the new
+// configuration alone; unless a later configuration, also in node 2's log, made node 2 a voter
+// again.
 //
-// The term to compare with is not that of the last committed entry. An entry of a later term may
-// have settled it (Figure 8): that one is what this node acknowledged, and a leader of a term
-// between the two may lack both. The term of its last entry is no earlier, nor is the one in which
-// it heard of the commitment; either would be safe, so it goes by the lesser.
+// The term to compare with is not the term of the last committed entry. An entry of a later term
+// may have committed that entry (Figure 8): this node acknowledged the later entry, and a leader of
+// a term between the two may lack both entries. The term of this node's last entry is no earlier
+// than the later entry's term, and neither is the term in which this node heard of the commitment.
+// Either term would be safe, so the code uses the lesser.
 bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
   if (log_.IsUpToDate(last, last_term) || CAIRN_PLANTED("vote_ignores_log")) return true;
   if (config().voters.empty() || config().IsVoter(options_.self)) return false;
@@ -151,7 +159,7 @@ void RaftCore::Impl::TickLeader(Leader& leader) {
   for (auto& [id, peer] : leader.peers) ++peer.silent_ticks;
   if (++election_elapsed_ >= options_.election_ticks) {
     election_elapsed_ = 0;
-    // A leader cut off from its quorum must say so: its clients should go elsewhere.
+    // A leader that is cut off from its quorum must step down, so that its clients go elsewhere.
     if (!QuorumIsActive(leader)) {
       BecomeFollower(term_, MemberId());
       return;
@@ -182,7 +190,7 @@ void RaftCore::Impl::TickOthers() {
   ++election_elapsed_;
   ForgetLostLeader();
   if (!MayCampaign()) return;
-  // The only voter has nobody to wait for.
+  // The only voter has no other voter to wait for.
   const Configuration& now = config();
   const bool alone = now.voters.size() == 1 && !now.joint() && role() == Role::kFollower;
   if (alone || election_elapsed_ >= election_timeout_) StartPreVote();
@@ -190,7 +198,7 @@ void RaftCore::Impl::TickOthers() {
 
 void RaftCore::Impl::StartPreVote() {
   dirty_ = true;
-  // Without a leader in mind, so that two nodes that miss it can agree.
+  // Forget the leader, so that two nodes that miss the leader can agree.
   leader_ = MemberId();
   if (hasty_timeouts_ > 0) --hasty_timeouts_;
   ResetElectionTimer();
@@ -207,14 +215,15 @@ void RaftCore::Impl::StartPreVote() {
 }
 
 void RaftCore::Impl::Campaign(bool transfer) {
-  // Configurations take effect when they are committed, so that none that is can be pending here. A
-  // candidate that counted by an older one could win beside a leader elected by the newer.
+  // A configuration takes effect when it is committed, so no committed configuration can be pending
+  // here. A candidate that counted votes by an older configuration could win beside a leader
+  // elected by the newer configuration.
   CHECK(MayCampaign());
   dirty_ = true;
   ++term_;
   vote_ = options_.self;
   leader_ = MemberId();
-  // Votes wait for disks: an election that was split is repeated after a long timeout.
+  // Votes wait for fsync, so a split election is repeated only after a long timeout.
   hasty_timeouts_ = 0;
   ResetElectionTimer();
   role_ = Candidate{{}, next_sequence_};
@@ -252,7 +261,8 @@ void RaftCore::Impl::BecomeLeader() {
     if (!IsSelf(id)) leader.peers.emplace(id, Peer(leader.term_start));
   }
   AdoptOwnReads(leader);
-  // 5.4.2: entries of earlier terms commit only below one of this term, so there must be one.
+  // 5.4.2: entries of earlier terms commit only together with a later entry of this term, so the
+  // new leader appends such an entry.
   AppendAsLeader(EntryType::kNoop, std::make_shared<const std::string>());
   leader.told_config = configs_.InForce(commit_).index;
   leader.told_by = log_.last();
@@ -263,8 +273,8 @@ void RaftCore::Impl::OnLeaderHeard(MemberId from) {
                                  << from.value();
   CHECK(leader_.is_none() || leader_ == from) << "two leaders in term " << term_.value() << ": "
                                               << leader_.value() << " and " << from.value();
-  // Before anything can return early: a follower that hears its leader on any path, also one that
-  // refuses what it hears, must not time out.
+  // This runs before any handler can return early: a follower that hears its leader by any message,
+  // even by one that it refuses, must not time out.
   if (role() != Role::kFollower || leader_.is_none() || hasty_timeouts_ > 0) {
     BecomeFollower(term_, from);
   }
@@ -280,7 +290,7 @@ void RaftCore::Impl::Handle(const Message& m, const PreVoteRequest& request) {
 void RaftCore::Impl::Handle(const Message& m, const PreVoteReply& reply) {
   auto* candidate = std::get_if<PreCandidate>(&role_);
   if (candidate == nullptr) return;
-  // A grant for a term that is not the next one was asked for long ago.
+  // A grant for a term other than the next one answers an old request.
   if (reply.granted && m.term != term_ + 1) return;
   candidate->votes[m.from] = reply.granted;
   switch (CountVotes(config(), candidate->votes)) {
@@ -291,14 +301,14 @@ void RaftCore::Impl::Handle(const Message& m, const PreVoteReply& reply) {
 }
 
 void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
-  // A learner votes too when it is asked: it may have been made a voter by an entry that it does
-  // not know to be committed, and the group could be stuck without it.
+  // A learner also votes when it is asked: an entry that the learner does not know to be committed
+  // may have made it a voter, and without its vote the group could be stuck.
   const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none()) ||
                     CAIRN_PLANTED("two_votes_in_a_term");
   const bool granted = free && MayElect(request.last_index, request.last_term);
   if (granted) {
     vote_ = m.from;
-    // The one it voted for is given the time that disks take.
+    // The candidate that got this node's vote gets the time that disks take.
     if (std::exchange(hasty_timeouts_, 0) > 0) ResetElectionTimer();
     election_elapsed_ = 0;
   }

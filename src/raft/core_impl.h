@@ -28,9 +28,8 @@
 
 namespace cairn::raft {
 
-// Who waits for a read index: a local barrier (`from` none, `id` the owner's) or a follower's
-// request
-// (`id` is its context).
+// Who waits for a read index: a local barrier (`from` is none, `id` is the owner's number) or a
+// follower's request (`id` is the request's context).
 struct Reader {
   MemberId from;
   uint64_t id = 0;
@@ -42,62 +41,67 @@ struct ReadRound {
   std::vector<Reader> readers;
 };
 
-// What a leader keeps of one other member.
+// What a leader keeps about one other member.
 struct Peer {
   explicit Peer(LogIndex next) : progress(next) {}
 
   Progress progress;
-  uint64_t silent_ticks = 0;  // since it was last heard from, or since it became a peer
-  bool nudge = false;         // the next heartbeat reply should look for lost appends
-  LogIndex commit_sent;       // commit index it was told, as far as nothing was lost
-  ReadId read_acked;          // highest read round it confirmed
-  uint64_t fetch_id = 0;      // the fetch under way for it; 0: none
-  Fitness fitness;            // as it told last
+  uint64_t silent_ticks = 0;  // since the leader last heard from the peer, or since it became a
+                              // peer
+  bool nudge = false;         // the next heartbeat reply makes the leader check for lost appends
+  LogIndex commit_sent;       // the commit index that the leader last sent; the peer knows it
+                              // unless a message was lost
+  ReadId read_acked;          // the highest read round that the peer confirmed
+  uint64_t fetch_id = 0;      // the fetch in progress for the peer; 0: none
+  Fitness fitness;            // as the peer last reported
 };
 
-// Data that exists only in a role. A follower cannot touch a leader's data by mistake, and none of
-// it survives the role.
+// Data that exists only in one role. A follower cannot touch a leader's data by mistake, and no
+// data outlives its role.
 struct Follower {};
 struct PreCandidate {
   std::map<MemberId, bool> votes;
 };
 struct Candidate {
   std::map<MemberId, bool> votes;
-  // Its own vote counts once the batch with this sequence, which holds it, is durable.
+  // The candidate's own vote counts once the batch with this sequence, which holds the vote, is
+  // durable.
   uint64_t vote_sequence = 0;
 };
 struct Leader {
-  LogIndex term_start;  // index of its first entry
-  // The last configuration of whose commitment the followers were told by an entry, and that entry.
+  LogIndex term_start;  // index of this leader's first entry
+  // The last configuration whose commitment the leader announced to the followers by appending an
+  // entry, and the index of that entry.
   LogIndex told_config;
   LogIndex told_by;
   std::map<MemberId, Peer> peers;
   ByteWindow uncommitted;
   uint64_t heartbeat_elapsed = 0;
-  // Reads: waiting for a round, and rounds under way, oldest first.
+  // Reads that wait for a round, and rounds in progress, oldest first.
   std::deque<Reader> read_queue;
   std::deque<ReadRound> read_rounds;
-  size_t readers = 0;  // in both
+  size_t readers = 0;  // readers in both queues
   ReadId last_read_id;
-  // The voter that confirmed a round first since the last heartbeat to all; none: nobody yet.
+  // The voter that first confirmed a round since the last heartbeat to all members; none: no voter
+  // has yet.
   MemberId read_witness;
-  // Transfer of leadership; none: none under way.
+  // The target of a leadership transfer; none: no transfer is in progress.
   MemberId transfer_target;
   uint64_t transfer_elapsed = 0;
   bool timeout_now_sent = false;  // since the last heartbeat
 };
 
-// Read barriers of a node that is not the leader. A barrier joins one request and stays with it; a
-// request that is not answered is sent again under the same context. Contexts begin at a random
-// number, so that an answer to a request from before a restart matches nothing.
+// Read barriers of a node that is not the leader. A barrier joins one request and stays with that
+// request. The node sends an unanswered request again under the same context. Contexts begin at a
+// random number, so that a reply to a request from before a restart matches no request.
 struct FollowerReads {
   std::vector<uint64_t> unsent;
   std::map<uint64_t, std::vector<uint64_t>> asked;  // by context
   uint64_t last_context = 0;
   MemberId asked_leader;
   Term asked_term;
-  uint64_t elapsed = 0;  // ticks since a request was last sent again
-  size_t count = 0;      // barriers in both
+  uint64_t elapsed = 0;  // ticks since the node last sent a request again
+  size_t count = 0;      // barriers in `unsent` and `asked`
 };
 
 class RaftCore::Impl {
@@ -145,7 +149,7 @@ class RaftCore::Impl {
   bool IsSelf(MemberId id) const { return id == options_.self; }
   void SendNow(MemberId to, MessageBody body) { SendNowAt(term_, to, std::move(body)); }
   void SendNowAt(Term term, MemberId to, MessageBody body);
-  // With the persist that the next output holds.
+  // Sends the message with the persist of the next output.
   void SendAfter(MemberId to, MessageBody body);
   void Drop(uint64_t id, DropReason reason, std::string detail);
   std::string WhereIsTheLeader() const;
@@ -154,18 +158,19 @@ class RaftCore::Impl {
   void LeaderWork(Leader& leader);
 
   // ---- core_election.cc
-  // False: the message was dealt with because of its term alone.
+  // False if the term alone decides what happens to the message; PassesTermCheck has then handled
+  // it.
   bool PassesTermCheck(const Message& message);
   void AnswerOldTerm(const Message& message);
   void BecomeFollower(Term term, MemberId leader);
   void BecomeLeader();
   void ResetElectionTimer();
-  // A leader whose process is gone, and that misses a heartbeat, is none any more.
+  // Forgets the leader if its process is gone and a heartbeat from it is missing too.
   void ForgetLostLeader();
   bool MayCampaign() const;
-  // A leader was heard of less than the shortest election timeout ago.
+  // True if this node heard from a leader less than the shortest election timeout ago.
   bool HoldsToLeader() const;
-  // Is a log that ends so good enough for this node's vote?
+  // True if a log that ends at `last` with `last_term` is complete enough for this node's vote.
   bool MayElect(LogIndex last, Term last_term) const;
   void StartPreVote();
   void Campaign(bool transfer);
@@ -183,7 +188,7 @@ class RaftCore::Impl {
   // ---- core_replication.cc
   void AppendAsLeader(EntryType type, Payload payload);
   void SendAppends(MemberId id, Peer& peer);
-  // False: no entries can go now (fetched first, or a snapshot is needed).
+  // False if no entries can be sent now (they must be fetched first, or a snapshot is needed).
   bool SendOneAppend(MemberId id, Peer& peer);
   void SendAppendOf(MemberId id, Peer& peer, std::vector<Entry> entries);
   void FetchFor(MemberId id, Peer& peer);
@@ -219,7 +224,7 @@ class RaftCore::Impl {
 
   // ---- core_membership.cc
   void NoteConfigEntry(const Entry& entry);
-  // Commits what the order of configurations in the log proves to be committed.
+  // Commits the configuration that the order of configurations in the log proves to be committed.
   void CommitEarlierConfig();
   void EnterConfigAsLeader(Leader& leader);
   void TellConfig(Leader& leader);
@@ -228,10 +233,11 @@ class RaftCore::Impl {
 
   // ---- core_snapshot.cc
   void SendSnapshotTo(MemberId id, Peer& peer);
-  // True if the log makes the snapshot needless; commits up to it if that is news.
+  // True if the log already holds what the snapshot holds. Commits up to the snapshot's index if
+  // that index is past the commit index.
   bool CoveredByLog(const SnapshotMeta& meta);
   void ResetToSnapshot(const SnapshotMeta& meta);
-  // Forgets what is on its way to the state machine.
+  // Forgets the entries that are on their way to the state machine.
   void DropApplying();
   void Handle(const Message& m, const SnapshotOffer& offer);
 
@@ -250,8 +256,8 @@ class RaftCore::Impl {
   MemberId vote_;
   MemberId leader_;
   LogIndex commit_;
-  Term commit_heard_in_;  // the term of this node when `commit_` last advanced; or it is later
-  LogIndex handed_;       // handed out in `committed`
+  Term commit_heard_in_;  // a term no earlier than this node's term when `commit_` last advanced
+  LogIndex handed_;       // last index handed out in `committed`
   LogIndex applied_;
   RaftLog log_;
   ConfigurationLog configs_;
@@ -260,34 +266,34 @@ class RaftCore::Impl {
   uint64_t election_elapsed_ = 0;
   uint64_t election_timeout_ = 0;
   uint64_t quiet_ticks_ = 0;
-  // Short election timeouts that this node may still take since its leader's process is gone.
-  // Bounded: one that is refused by all, because its own link alone is broken, returns to the long
-  // ones.
+  // Short election timeouts that this node may still use after its leader's process ended. The
+  // number is bounded, so that a node whose pre-votes all others refuse, because only its own link
+  // is broken, returns to long timeouts.
   int hasty_timeouts_ = 0;
 
   FollowerReads reads_;
   Fitness fitness_;
-  // The snapshot being received, and who offered it.
+  // The snapshot that this node is receiving, and the leader that offered it.
   std::optional<InstallSnapshot> installing_;
 
-  // Committed entries on their way: under apply, being fetched, and fetched.
+  // Committed entries on their way to the state machine: being applied, being fetched, and fetched.
   ByteWindow applying_;
   uint64_t apply_fetch_id_ = 0;
   std::vector<Entry> fetched_;
   uint64_t last_fetch_id_ = 0;
 
-  // The output in the making.
+  // The next output, under construction.
   bool dirty_ = true;
   Output out_;
   std::vector<Message> send_after_;
   std::optional<SnapshotMeta> reset_to_;
   HardState written_hard_state_;
-  LogIndex durable_commit_;  // the commit index that a restart would find
+  LogIndex durable_commit_;  // the commit index that a restart would find on disk
   struct CommitWrite {
     uint64_t sequence;
     LogIndex commit;
   };
-  std::deque<CommitWrite> commit_writes_;  // hard states under way
+  std::deque<CommitWrite> commit_writes_;  // hard states being written
   uint64_t next_sequence_ = 1;
   struct SoftState {
     Role role = Role::kFollower;

@@ -7,18 +7,19 @@
 
 namespace cairn::raft {
 
-// The next change also waits until the commitment of the last one is durable here, and on a quorum
-// of the members that it leaves.
+// The next change also waits until the commitment of the last change is durable on this node, and
+// on a quorum of the members that the last change leaves.
 //
-// The bad schedule: leader 1 goes from {1, 2} to {1}, commits that, sends node 2 the entry that
-// makes it a voter again, and loses power before its disk has anything of this. It starts again in
-// the joint state, needs the vote of 2, and 2 refuses for its longer log: nobody leads ever again.
+// The bad schedule if it is not durable on this node: leader 1 goes from {1, 2} to {1}, commits
+// that, sends node 2 the entry that makes node 2 a voter again, and loses power before its disk has
+// any of this. Node 1 restarts in the joint state and needs node 2's vote, which node 2 refuses
+// because its log is longer: the group never has a leader again.
 //
-// And of the followers: member 4 of {1, 4, 5} has lost its disk and is replaced by 6. Leader 5 has
-// committed {1, 5, 6}, says that the change is done, and is lost, too. 1 and 6 hold the entry but
-// do not know that it is committed: they count by the joint state, in which {1, 4, 5} has no
-// majority any more. So the leader appends one more entry, which carries the news along, and the
-// change is done when that is committed.
+// The bad schedule if it is not known to a quorum: member 4 of {1, 4, 5} has lost its disk, and 6
+// replaces it. Leader 5 has committed {1, 5, 6}, reports that the change is done, and is lost too.
+// Members 1 and 6 hold the entry but do not know that it is committed: they count by the joint
+// state, in which {1, 4, 5} no longer has a majority. So the leader appends one more entry, which
+// carries the new commit index, and the change is done when that entry is committed.
 bool RaftCore::Impl::ConfigInProgress() const {
   if (CAIRN_PLANTED("two_changes_at_once")) return false;
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
@@ -48,8 +49,8 @@ void RaftCore::Impl::On(const ProposeConfig& propose) {
     Drop(propose.id, DropReason::kTransferring, "leadership is being handed over; try again there");
     return;
   }
-  // One at a time, and only by a leader that has committed in its term: otherwise two leaders could
-  // each commit a change by quorums that do not overlap.
+  // One change at a time, and only by a leader that has committed an entry of its own term.
+  // Otherwise two leaders could each commit a change by quorums that do not overlap.
   if (ConfigInProgress() || !IsReady(*leader)) {
     Drop(propose.id, DropReason::kConfigInProgress,
          ConfigInProgress() ? "another change of membership is under way; wait for it to finish"
@@ -72,10 +73,11 @@ void RaftCore::Impl::NoteConfigEntry(const Entry& entry) {
   configs_.Append(entry.index, std::move(*next));
 }
 
-// A leader appends a configuration only when the one before is committed. So a log that holds two
-// proves the first of them committed, and this node must not go on counting by an even older one:
-// its quorums need not overlap those of the second, and two leaders could be elected. It holds
-// after a restart too, where the stored commit index may be behind.
+// A leader appends a configuration only when the previous configuration is committed. So a log that
+// holds two configurations proves that the first of them is committed. The bad schedule if this
+// node still counted by an even older configuration: the older quorums need not overlap the quorums
+// of the second, so two leaders could be elected. The rule also holds after a restart, where the
+// stored commit index may be behind.
 void RaftCore::Impl::CommitEarlierConfig() {
   if (const std::optional<LogIndex> earlier = configs_.last_but_one()) CommitTo(*earlier);
 }
@@ -91,7 +93,7 @@ void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
       ++it;
       continue;
     }
-    // A last word, so that it learns of its removal and keeps quiet.
+    // A last heartbeat tells the member that it is removed, so that it stays quiet.
     SendHeartbeat(leader, it->first, it->second);
     it = leader.peers.erase(it);
   }
@@ -103,8 +105,9 @@ void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
   FinishReadRounds(leader);
 }
 
-// From the committed state alone, by whoever leads: a leader that entered the joint state and was
-// deposed must not leave the group in it for ever.
+// Decides from the committed configuration alone, whoever leads: if only the leader that entered
+// the joint state could leave it, and that leader were deposed, the group would stay joint for
+// ever.
 void RaftCore::Impl::LeaveJointIfCommitted(Leader& leader) {
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
   if (CAIRN_PLANTED("joint_state_never_left")) return;

@@ -6,9 +6,9 @@
 namespace cairn::raft {
 namespace {
 
-// Rounds of heartbeats, and requests of a follower, under way at once. With one, a barrier that
-// just missed it waits up to two round trips; with many, each barrier would have its own and none
-// would be shared.
+// How many rounds of heartbeats (on a leader) and requests (on a follower) may be in progress at
+// once. With one, a barrier that just missed a round waits up to two round trips. With many, each
+// barrier would have its own round and barriers would not share rounds.
 constexpr size_t kReadRoundsMax = 2;
 constexpr size_t kReadRequestsMax = 2;
 
@@ -36,12 +36,13 @@ void RaftCore::Impl::AddReader(Leader& leader, Reader reader) {
   ++leader.readers;
 }
 
-// Part of making each output, so that all barriers that came in between share a round. A round's
-// number is the leader's own and never used twice in a term. If it were the asker's, the delayed
-// acknowledgement of an earlier question with the same number could confirm a later one, after
-// another leader was elected.
+// Runs when an output is made, so that all barriers that came in between share a round. A round's
+// number is the leader's own and is never used twice in a term. The bad schedule if the number were
+// the asker's: the delayed acknowledgement of an earlier request with the same number confirms a
+// later request, after another leader was elected.
 void RaftCore::Impl::StartReadRounds(Leader& leader) {
-  // Before an entry of its own term is committed a leader does not know what is committed (6.4).
+  // Before an entry of its own term is committed, a leader does not know which entries are
+  // committed (6.4).
   if (leader.read_queue.empty()) return;
   if (!IsReady(leader) && !CAIRN_PLANTED("read_before_commit_of_term")) return;
   if (leader.read_rounds.size() >= kReadRoundsMax) return;
@@ -50,14 +51,15 @@ void RaftCore::Impl::StartReadRounds(Leader& leader) {
   leader.read_queue.clear();
   leader.read_rounds.push_back(std::move(round));
   AskForRound(leader);
-  // A single voter has nobody to ask.
+  // A single voter has no other voter to ask.
   FinishReadRounds(leader);
 }
 
-// Where this leader and one voter are a majority, the one that confirmed the round before is asked
-// alone: an answer of the others would only come too late to matter, and cost them and this leader
-// a message each. A witness that has fallen silent costs one heartbeat interval: then all are
-// asked, and whoever is first is the next witness.
+// If this leader and one other voter are a majority, the leader asks only the witness: the voter
+// that confirmed the previous round first. The other voters' replies would arrive too late to
+// matter, and would cost each of them and this leader a message. A witness that falls silent costs
+// one heartbeat interval: the leader then asks all voters, and the first voter that confirms
+// becomes the next witness.
 void RaftCore::Impl::AskForRound(Leader& leader) {
   const bool one_is_enough = !leader.read_witness.is_none() && IsQuorumWith(leader.read_witness);
   for (auto& [id, peer] : leader.peers) {
@@ -66,7 +68,8 @@ void RaftCore::Impl::AskForRound(Leader& leader) {
   }
 }
 
-// With the commit index, which it must know before it can serve the reads.
+// The leader also sends the commit index, because the follower must know the commit index before it
+// can serve the reads.
 void RaftCore::Impl::GrantTo(Leader& leader, MemberId to, uint64_t context, LogIndex index) {
   const auto it = leader.peers.find(to);
   if (it != leader.peers.end() && CommitUntold(it->second)) SendHeartbeat(leader, to, it->second);
@@ -108,7 +111,7 @@ void RaftCore::Impl::FailReads(Leader& leader) {
   for (const Reader& reader : leader.read_queue) fail(reader);
 }
 
-// Barriers that waited here for another leader are now this leader's own.
+// Barriers that waited on this node for another leader become this leader's own barriers.
 void RaftCore::Impl::AdoptOwnReads(Leader& leader) {
   for (const auto& [context, ids] : reads_.asked) {
     for (uint64_t id : ids) AddReader(leader, {MemberId(), id});
@@ -119,7 +122,7 @@ void RaftCore::Impl::AdoptOwnReads(Leader& leader) {
   reads_.count = 0;
 }
 
-// Whether this leader and `other` are a majority by themselves.
+// True if this leader and `other` are a majority by themselves.
 bool RaftCore::Impl::IsQuorumWith(MemberId other) const {
   return QuorumReached<ReadId>(config(), [&](MemberId id) {
            return IsSelf(id) || id == other ? ReadId(1) : ReadId();
@@ -132,10 +135,11 @@ void RaftCore::Impl::Handle(const Message& m, const ReadIndexRequest& request) {
     SendNow(m.from, ReadIndexReply{request.context, false, LogIndex()});
     return;
   }
-  // The question is itself an acknowledgement: it was sent in this term, after all the reads it
-  // stands for had been asked, so its sender had not voted in a later one by then, and neither had
-  // this leader. No other leader can have committed anything before the reads were asked. It counts
-  // for its own reads only: it may have been on its way since long before others were asked.
+  // The request is itself an acknowledgement. Its sender sent it in this term, after all the reads
+  // that it stands for had been asked. So the sender had not voted in a later term by then, and
+  // neither had this leader: no other leader can have committed anything before the reads were
+  // asked. The request counts for its own reads only, because it may have been in transit since
+  // long before other reads were asked.
   if (IsReady(*leader) && IsQuorumWith(m.from)) {
     GrantTo(*leader, m.from, request.context, commit_);
     return;
@@ -149,7 +153,7 @@ void RaftCore::Impl::SendReadRequest(uint64_t context) {
   SendNow(leader_, ReadIndexRequest{context});
 }
 
-// Part of making each output.
+// Runs when an output is made.
 void RaftCore::Impl::AskForReads() {
   if (reads_.count == 0 || leader_.is_none()) return;
   if (leader_ != reads_.asked_leader || term_ != reads_.asked_term) {
@@ -173,9 +177,9 @@ void RaftCore::Impl::TickReads() {
   for (const auto& [context, ids] : reads_.asked) SendReadRequest(context);
 }
 
-// An answer is good whenever it comes: the barriers of a context were all there before its first
-// request left, and the leader fixed the index after that. A refusal is waited out until the next
-// tick that asks again; the owner decides how long a reader waits.
+// A reply is valid whenever it arrives: all barriers of a context existed before the first request
+// with that context left, and the leader fixed the index after that. After a refusal the follower
+// waits for the next tick that sends the request again. The owner decides how long a reader waits.
 void RaftCore::Impl::Handle(const Message&, const ReadIndexReply& reply) {
   if (!reply.ok) return;
   auto it = reads_.asked.find(reply.context);

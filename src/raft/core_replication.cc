@@ -8,7 +8,7 @@
 namespace cairn::raft {
 namespace {
 
-// Entries as a correct leader sends them.
+// True if the entries are such as a correct leader sends.
 bool WellFormed(const AppendRequest& request, Term term) {
   LogIndex index = request.prev_index;
   Term last_term = request.prev_term;
@@ -52,7 +52,8 @@ bool RaftCore::Impl::SendOneAppend(MemberId id, Peer& peer) {
     FetchFor(id, peer);
     return false;
   }
-  // A probe needs no entries to find where the logs match; it does not read the disk for them.
+  // A probe needs no entries to find where the logs match, so the leader does not read the disk for
+  // a probe.
   SendAppendOf(id, peer, std::move(entries));
   return true;
 }
@@ -78,8 +79,8 @@ void RaftCore::Impl::FetchFor(MemberId, Peer& peer) {
 }
 
 void RaftCore::Impl::SendHeartbeat(const Leader& leader, MemberId id, Peer& peer) {
-  // Never past what this follower is known to hold: it may have a tail of its own up there, and
-  // would commit that.
+  // The commit index never passes what this follower is known to hold: the follower may have other
+  // entries after that index and would commit them.
   const LogIndex commit = CAIRN_PLANTED("heartbeat_commits_unverified")
                               ? commit_
                               : std::min(peer.progress.match(), commit_);
@@ -114,8 +115,8 @@ void RaftCore::Impl::Handle(const Message& m, const AppendReply& reply) {
   Peer& peer = it->second;
   peer.silent_ticks = 0;
   if (!reply.success) {
-    // Skip all of this log's entries of terms that the follower does not have up there. A follower
-    // that ends before this log begins needs a snapshot; no probe in between will help.
+    // Skip all entries of this log whose terms the follower does not have near that index. A
+    // follower whose log ends before this log begins needs a snapshot; no probe in between helps.
     const LogIndex retry = reply.hint_index < log_.snapshot_index()
                                ? reply.hint_index + 1
                                : log_.LastNotAbove(reply.hint_index, reply.hint_term) + 1;
@@ -149,9 +150,10 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
     return;
   }
   if (!peer.fitness.takes_entries) return;
-  // Appends or their answers may have been lost, and with a full window nothing would ever be sent
-  // again. An empty append at the end of what was sent finds out: it is refused if there is a gap.
-  // Once a heartbeat interval, because read rounds make many more replies than ticks do.
+  // Appends or their replies may have been lost, and with a full window the leader would never send
+  // anything again. An empty append at the end of what was sent detects a loss: the follower
+  // refuses it if there is a gap. The leader sends one per heartbeat interval, because read rounds
+  // cause many more replies than ticks do.
   if (!std::exchange(peer.nudge, false)) return;
   if (CAIRN_PLANTED("probe_never_reopens")) return;
   peer.progress.OnHeartbeatReply();
@@ -160,7 +162,7 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   if (log_.TermAt(peer.progress.next() - 1)) {
     SendAppendOf(m.from, peer, {});
   } else {
-    // Compacted past a follower whose window is full: it would wait for ever.
+    // The log was compacted past a follower whose window is full: the follower would wait for ever.
     SendSnapshotTo(m.from, peer);
   }
 }
@@ -185,11 +187,12 @@ void RaftCore::Impl::CommitAsLeader() {
       return it == leader->peers.end() ? LogIndex() : it->second.progress.match();
     };
     LogIndex reached = std::min(QuorumReached<LogIndex>(config(), match), log_.last());
-    // 5.4.2, Figure 8: an entry of an earlier term, though on a majority, may still be replaced by
-    // a leader that lacks it. Only an entry of this term settles those before it.
+    // 5.4.2, Figure 8: a leader that lacks an entry of an earlier term may still replace that
+    // entry, even if a majority holds it. Only an entry of this term settles the entries before it.
     if (reached <= commit_) return;
     if (log_.TermAt(reached) != term_ && !CAIRN_PLANTED("commit_prior_term_by_count")) return;
-    // A configuration takes effect when it is committed: what follows it needs the new quorums.
+    // A configuration takes effect when it is committed, so the entries after it need the new
+    // quorums.
     const std::optional<LogIndex> change = configs_.FirstAfter(commit_);
     const bool changes = change && *change <= reached;
     if (changes) reached = *change;
@@ -204,17 +207,18 @@ void RaftCore::Impl::CommitAsLeader() {
 void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   OnLeaderHeard(m.from);
   if (!WellFormed(request, m.term)) return;
-  // Unanswered, they fill the leader's window until it learns of this by the next heartbeat reply.
+  // This node leaves the entries unanswered, so they fill the leader's window until the leader
+  // learns from the next heartbeat reply that this node takes no entries.
   if (!fitness_.takes_entries && !request.entries.empty()) return;
   if (request.prev_index < commit_) {
-    // Old, or a probe that went back too far. What is committed surely matches.
+    // An old append, or a probe that went back too far. Committed entries certainly match.
     SendAfter(m.from, AppendReply{true, commit_, LogIndex(), Term()});
     return;
   }
   if (!log_.Matches(request.prev_index, request.prev_term) &&
       !(CAIRN_PLANTED("previous_term_unchecked") && request.prev_index <= log_.last())) {
-    // The snapshot that this leader is sending will close the gap; a refusal would only have it
-    // send another.
+    // The snapshot that this leader is sending will close the gap. A refusal would only make the
+    // leader send another snapshot.
     if (installing_ && installing_->leader == m.from && installing_->meta.index > commit_) return;
     const LogIndex hint =
         std::max(commit_, log_.LastNotAbove(request.prev_index, request.prev_term));
@@ -224,8 +228,8 @@ void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   const LogIndex verified = request.prev_index + request.entries.size();
   AcceptEntries(request);
   CommitEarlierConfig();
-  // Not past what this append verified: beyond it there may be entries of a leader that was
-  // deposed, which happen to stand where committed ones should.
+  // The commit index must not pass what this append verified: after that index this log may hold
+  // entries of a deposed leader at the indexes of committed entries.
   CommitTo(
       std::min(request.commit, CAIRN_PLANTED("commit_past_verified") ? log_.last() : verified));
   if (CAIRN_PLANTED("ack_in_first_outbox")) {

@@ -14,9 +14,11 @@ void RaftCore::Impl::SendSnapshotTo(MemberId id, Peer& peer) {
   const LogIndex index_min = std::max(log_.snapshot_index(), peer.fitness.snapshot_min);
   out_.send_snapshots.push_back({id, term_, index_min});
   if (!peer.fitness.snapshot_min.is_none()) return;
-  // What this log has lost, the follower may hold all the same: by a snapshot of a leader before,
-  // and the word of that was lost. It would refuse each one from here, and nothing else would ever
-  // be sent. Where this log begins it says how far it is; one that is behind refuses that.
+  // The follower may hold the entries that this log no longer holds: it may have installed a
+  // previous leader's snapshot, and its report of that was lost. It would then refuse every
+  // snapshot from this leader, and the leader would never send it anything else. An empty append at
+  // the beginning of this log makes such a follower report how far its log reaches; a follower that
+  // is behind refuses the append.
   const LogIndex begin = log_.snapshot_index();
   SendNow(id, AppendRequest{begin, *log_.TermAt(begin), commit_, {}});
 }
@@ -31,7 +33,8 @@ void RaftCore::Impl::On(SnapshotSent sent) {
 
 void RaftCore::Impl::On(Compact compact) {
   log_.Compact(std::min(compact.index, applied_));
-  // Not sooner: the state machine may be taken back as far as here (Restored).
+  // Configurations are not pruned sooner, because the owner may take the state machine back as far
+  // as the snapshot index (Restored).
   configs_.Prune(log_.snapshot_index());
 }
 
@@ -40,7 +43,7 @@ void RaftCore::Impl::On(Compact compact) {
 bool RaftCore::Impl::CoveredByLog(const SnapshotMeta& meta) {
   if (meta.index <= commit_) return true;
   if (!log_.Matches(meta.index, meta.term)) return false;
-  // What a snapshot stands for is committed, and this log holds it.
+  // The entries that a snapshot stands for are committed, and this log holds them.
   CommitTo(meta.index);
   return true;
 }
@@ -59,12 +62,13 @@ void RaftCore::Impl::On(SnapshotFailed) { installing_.reset(); }
 
 void RaftCore::Impl::On(const SnapshotReady& ready) {
   installing_.reset();
-  // A leader's log holds all that is committed, and so all that a snapshot could bring.
+  // A leader's log holds every committed entry, and so everything that a snapshot could bring.
   if (leader_role() != nullptr) return;
-  // The copy may have been made after its sender had given leadership up and had applied what the
-  // next leader committed, and it may come before any word of that term does.
+  // The sender may have made the snapshot after it had lost leadership and had applied entries that
+  // the next leader committed; and the snapshot may arrive before any message of that next term.
   if (ready.meta.term > term_) BecomeFollower(ready.meta.term, MemberId());
-  // A candidate counts by the configuration it campaigned in, which may change here.
+  // A candidate counts votes by the configuration it campaigned in, and the snapshot may change
+  // that configuration.
   if (role() != Role::kFollower) BecomeFollower(term_, MemberId());
   if (!CoveredByLog(ready.meta)) ResetToSnapshot(ready.meta);
   if (!leader_.is_none()) SendAfter(leader_, AppendReply{true, commit_, LogIndex(), Term()});
@@ -74,14 +78,16 @@ void RaftCore::Impl::On(const Restored& restored) {
   const SnapshotMeta& meta = restored.meta;
   CHECK(meta.index >= log_.snapshot_index())
       << "the state machine was restored at " << meta.index.value() << ", before the log begins";
-  // What it stands for is committed, also where this node has not heard of that term yet.
+  // The entries that `meta` stands for are committed, even if this node has not heard of their term
+  // yet.
   if (meta.term > term_) BecomeFollower(meta.term, MemberId());
   if (CoveredByLog(meta)) {
     handed_ = applied_ = meta.index;
     DropApplying();
     return;
   }
-  // Even the leader of an earlier term: what it lacks was committed without it.
+  // Even the leader of an earlier term steps down: the entries that it lacks were committed without
+  // it.
   if (role() != Role::kFollower) BecomeFollower(term_, MemberId());
   ResetToSnapshot(meta);
 }
@@ -98,7 +104,7 @@ void RaftCore::Impl::ResetToSnapshot(const SnapshotMeta& meta) {
   configs_.Reset(meta.config_index, meta.config);
   commit_ = handed_ = applied_ = meta.index;
   commit_heard_in_ = term_;
-  // Entries on their way to the state machine are part of the snapshot.
+  // The snapshot already contains the entries that are on their way to the state machine.
   DropApplying();
   reset_to_ = meta;
 }

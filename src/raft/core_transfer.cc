@@ -5,8 +5,8 @@
 namespace cairn::raft {
 
 MemberId RaftCore::Impl::BestVoter(const Leader& leader) const {
-  // Each answers every heartbeat; one that left two of them unanswered may be dead, however far its
-  // log reaches.
+  // Every voter answers every heartbeat. A voter that left two heartbeats unanswered may be dead,
+  // however far its log reaches.
   const uint64_t alive_ticks = 2 * options_.heartbeat_ticks;
   MemberId best;
   std::tuple<bool, bool, LogIndex> best_rank;
@@ -31,8 +31,8 @@ void RaftCore::Impl::On(TransferLeader transfer) {
   leader->timeout_now_sent = false;
 }
 
-// Part of making each output. Nothing is appended while a transfer is under way, so that the last
-// index it names stays the last one and the target can catch up with it.
+// Runs when an output is made. A leader appends nothing while a transfer is in progress, so that
+// the last index that TimeoutNow names stays the last index and the target can catch up with it.
 void RaftCore::Impl::SendTimeoutNow(Leader& leader) {
   if (leader.transfer_target.is_none() || leader.timeout_now_sent) return;
   const Peer& peer = leader.peers.at(leader.transfer_target);
@@ -44,23 +44,24 @@ void RaftCore::Impl::SendTimeoutNow(Leader& leader) {
 void RaftCore::Impl::TickTransfer(Leader& leader, bool heartbeat) {
   if (leader.transfer_target.is_none()) return;
   dirty_ = true;
-  // The message may have been lost; one too many is dropped as stale.
+  // The message may have been lost, so it is sent again; a surplus message is dropped as stale.
   if (heartbeat) leader.timeout_now_sent = false;
-  // 3.10: after about an election timeout the leader serves again. A TimeoutNow that arrives after
-  // all is dropped once this leader has appended anything, and does no harm to safety before.
+  // 3.10: after about one election timeout the leader serves again. A TimeoutNow that still arrives
+  // is dropped once this leader has appended anything; before that it does no harm to safety.
   if (++leader.transfer_elapsed >= options_.election_ticks) leader.transfer_target = MemberId();
 }
 
-// The configuration without this leader is committed (4.2.2). It tells everyone so, asks the best
-// voter to take over at once, and stops.
+// The configuration without this leader is committed (4.2.2). The leader tells every member so,
+// asks the best voter to take over at once, and steps down.
 void RaftCore::Impl::ResignAsRemoved(Leader& leader) {
   for (auto& [id, peer] : leader.peers) SendHeartbeat(leader, id, peer);
   AskToTakeOver(leader);
   BecomeFollower(term_, MemberId());
 }
 
-// For a leader that cannot wait until the voter has caught up. One that holds more than it has
-// acknowledged drops the message: then the others miss their leader first, as after a crash.
+// For a leader that cannot wait until the voter has caught up. A voter whose log holds more than it
+// has acknowledged drops the message. The other members then first time out on their leader, as
+// after a crash.
 void RaftCore::Impl::AskToTakeOver(const Leader& leader) {
   if (const MemberId best = BestVoter(leader); !best.is_none()) {
     SendNow(best, TimeoutNow{leader.peers.at(best).progress.match()});
@@ -68,8 +69,8 @@ void RaftCore::Impl::AskToTakeOver(const Leader& leader) {
 }
 
 void RaftCore::Impl::Handle(const Message&, const TimeoutNow& timeout) {
-  // Terms are equal here. A later last index tells that the leader went on after it gave the
-  // transfer up: deposing it now would serve nobody.
+  // The terms are equal here. A different last index shows that the leader continued after it gave
+  // up the transfer: deposing the leader now would serve nobody.
   if (timeout.last_index != log_.last() || !MayCampaign()) return;
   if (role() == Role::kFollower || role() == Role::kPreCandidate) Campaign(/*transfer=*/true);
 }

@@ -177,8 +177,8 @@ Breach ClusterInvariants::CheckLeader(const Mirror& mirror, const CoreStatus& s)
   if (!is_new) return std::nullopt;
   for (auto entry = committed_.lower_bound(mirror.snapshot_index); entry != committed_.end();
        ++entry) {
-    // What a later leader committed is not this one's duty: the votes for this one may have been so
-    // slow that it begins to lead when that one does already.
+    // A leader need not hold what a later leader committed: the votes for this leader may have been
+    // so slow that it begins to lead when the later leader already leads.
     if (entry->second.in > s.term) continue;
     if (mirror.TermAt(entry->first) != entry->second.term) {
       return Say(s, "elected without the committed entry ", entry->first.value());
@@ -191,7 +191,8 @@ Breach ClusterInvariants::CheckLeadersCommit(const Mirror& mirror, const CoreSta
                                              const CoreStatus& now) {
   const bool led = before.role == Role::kLeader && now.role == Role::kLeader;
   if (!led || before.term != now.term || now.commit <= before.commit) return std::nullopt;
-  // A state machine that was taken back from a snapshot tells of what others committed.
+  // A leader whose state machine was restored from a snapshot may move its commit index to what
+  // other leaders committed.
   if (now.commit == mirror.handed || mirror.changes.contains(now.commit)) return std::nullopt;
   const std::optional<Term> term = mirror.TermAt(now.commit);
   if (!term || *term == now.term) return std::nullopt;

@@ -1,4 +1,4 @@
-// The invariants see what they are for: a status, a step or an output that is wrong in one way.
+// The invariants detect what they are for: a status, a step or an output that is wrong in one way.
 #include "raft/invariants.h"
 
 #include <gtest/gtest.h>
@@ -118,7 +118,7 @@ class ClusterBreach : public ::testing::Test {
     EXPECT_EQ(invariants_.OnStart(initial, s), std::nullopt);
     return s;
   }
-  // The output of one persist with this in it, in term 2.
+  // An output in term 2 whose one persist is `persist`.
   std::optional<std::string> Write(CoreStatus status, Persist persist, uint64_t last) {
     status.term = Term(2);
     status.last = LogIndex(last);
@@ -231,8 +231,8 @@ TEST_F(LeaderBreach, AnEntryOfAnEarlierTermIsCommittedByCount) {
 
 TEST_F(LeaderBreach, OneOfItsOwnTermCommitsThoseBeforeIt) { EXPECT_EQ(Commit(6), std::nullopt); }
 
-// Entry 6 of term 2 is committed in term 4. A leader of term 3 may lack it, also when it begins to
-// lead after that, for its votes were slow; a leader of term 5 may not.
+// Entry 6 of term 2 is committed in term 4. A leader of term 3 may lack the entry, even if slow
+// votes make it leader only after that. A leader of term 5 must hold the entry.
 TEST_F(LeaderBreach, AnEntryIsMissedByLeadersAfterTheTermItWasCommittedIn) {
   status_.term = Term(4);
   status_.last = LogIndex(7);

@@ -1,4 +1,4 @@
-// OneCore: a single core driven by hand, for tests of one rule at a time.
+// OneCore: a single core that a test drives by hand, to test one rule at a time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -21,7 +21,8 @@ inline Entry MakeEntry(uint64_t index, uint64_t term) {
           MakePayload(std::to_string(term) + "/" + std::to_string(index))};
 }
 
-// Node 1 of `voters`, by hand. Outputs pile up in `out`; writes are durable only when told.
+// Node 1 of `voters`. Outputs accumulate in the fields below; a write is durable only when the test
+// says so.
 class OneCore {
  public:
   explicit OneCore(const std::set<uint64_t>& voters, std::vector<uint64_t> terms = {},
@@ -52,7 +53,7 @@ class OneCore {
     propose.proposals.push_back({++id_, MakePayload(std::move(bytes))});
     Step(std::move(propose));
   }
-  // Makes everything durable; what waited for it joins `sent`.
+  // Makes every write durable; the messages that waited for the writes join `sent`.
   void Sync() {
     while (!writes.empty()) {
       Persist persist = std::move(writes.front());
@@ -95,7 +96,7 @@ class OneCore {
     return found.empty() ? Body{} : std::get<Body>(found.back().body);
   }
   CoreStatus status() const { return core->status(); }
-  // Takes all output there is, but tells no commit by itself.
+  // Takes all output there is, but does not make the core announce a commit (TellCommit).
   void TakeOutputs() {
     while (core->HasOutput()) {
       Output output = core->TakeOutput();

@@ -28,7 +28,7 @@ void Progress::OnSent(LogIndex last, size_t entries, size_t bytes) {
 }
 
 bool Progress::OnAck(LogIndex index, LogIndex first) {
-  // An acknowledgement at `match` is news to a probe that asked just there.
+  // An acknowledgement at `match` is news to a probe that asked exactly there.
   if (index < match_ || (index == match_ && state_ != State::kProbe)) return false;
   match_ = index;
   if (!CAIRN_PLANTED("window_never_reopens")) inflight_.ReleaseUpTo(index);

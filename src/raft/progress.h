@@ -1,10 +1,12 @@
-// Progress: what a leader knows of one peer's log, and how much it may send without an answer.
+// Progress: what a leader knows of one peer's log, and how much the leader may send without an
+// answer.
 //
-//   probe      the matching index is not known: one append at a time, sent again only when a reply
-//              or a heartbeat reply comes back.
-//   replicate  the log matches up to `match`: appends go out optimistically, bounded by the
-//              inflight limits in messages and bytes.
-//   snapshot   the peer needs entries that are gone; nothing is sent until the snapshot has been.
+//   probe      the matching index is not known: the leader sends one append at a time, and sends
+//              again only when a reply or a heartbeat reply arrives.
+//   replicate  the log matches up to `match`: the leader sends appends optimistically, bounded by
+//              the inflight limits in messages and bytes.
+//   snapshot   the peer needs entries that the log no longer holds: the leader sends nothing until
+//              the snapshot has been sent.
 #pragma once
 
 #include "base/ids.h"
@@ -17,7 +19,7 @@ class Progress {
  public:
   using State = PeerStatus::State;
 
-  // A probe at `next`.
+  // Starts as a probe at `next`.
   explicit Progress(LogIndex next) : next_(next) {}
 
   State state() const { return state_; }
@@ -27,19 +29,20 @@ class Progress {
 
   bool Paused(const Options& options) const;
 
-  // An append up to `last` (none if it was empty), with entries of `bytes`, was sent.
+  // The leader sent an append up to `last` (none if the append was empty), with entries of `bytes`.
   void OnSent(LogIndex last, size_t entries, size_t bytes);
-  // The peer holds everything up to `index`. True if that was news: `match` rose or a probe ended.
-  // `first` is the first index of the leader's log: a snapshot state ends once the log connects.
+  // The peer holds everything up to `index`. True if that is news: `match` rose or a probe ended.
+  // `first` is the first index of the leader's log: the snapshot state ends once the peer's log
+  // connects to the leader's log.
   bool OnAck(LogIndex index, LogIndex first);
-  // The peer refused `prev`; `retry` is where to try next. False if the refusal is an old one.
+  // The peer refused `prev`; `retry` is the next index to try. False if the refusal is stale.
   bool OnReject(LogIndex prev, LogIndex retry);
-  // The peer answered a heartbeat: what a lost message had paused may go on.
+  // The peer answered a heartbeat: a probe that a lost message paused may continue.
   void OnHeartbeatReply() { probe_sent_ = false; }
   void OnUnreachable();
   void BecomeSnapshot();
-  // The snapshot up to `index` was received by the peer (none: it failed). The probe that follows
-  // waits for the peer's next sign of life, because installing takes a while.
+  // The peer received the snapshot up to `index` (none: the snapshot failed). The next probe waits
+  // for the peer's next reply, because installing a snapshot takes a while.
   void OnSnapshotSent(LogIndex index);
 
  private:

@@ -1,5 +1,5 @@
-// Majorities, single and joint. The same functions decide elections, commitment, check-quorum and
-// reads, so that none of them can count differently from the others.
+// Majorities, single and joint. Elections, commitment, check-quorum and reads all use the same
+// functions, so none of them can count differently from the others.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +15,8 @@
 namespace cairn::raft {
 
 // The greatest value that a majority of `voters` has reached, where `reached(id)` is a member's
-// value (a LogIndex, a ReadId). No voters: the greatest of all values, because an empty half of a
-// joint configuration restrains nothing.
+// value (a LogIndex, a ReadId). Without voters the result is the greatest possible value, because
+// an empty half of a joint configuration restrains nothing.
 template <class Id, class Reached>
 Id MajorityReached(const std::set<MemberId>& voters, const Reached& reached) {
   if (voters.empty()) return Id(std::numeric_limits<uint64_t>::max());
@@ -29,7 +29,8 @@ Id MajorityReached(const std::set<MemberId>& voters, const Reached& reached) {
   return *at;
 }
 
-// The same for a configuration: both halves where it is joint.
+// The greatest value that a quorum of a configuration has reached: a majority of each half if the
+// configuration is joint.
 template <class Id, class Reached>
 Id QuorumReached(const Configuration& config, const Reached& reached) {
   return std::min(MajorityReached<Id>(config.voters, reached),
@@ -38,7 +39,7 @@ Id QuorumReached(const Configuration& config, const Reached& reached) {
 
 enum class VoteResult : uint8_t { kPending, kWon, kLost };
 
-// `votes` holds those who answered. No voters: won.
+// `votes` holds the members that answered. Without voters the election is won.
 VoteResult CountMajority(const std::set<MemberId>& voters, const std::map<MemberId, bool>& votes);
 VoteResult CountVotes(const Configuration& config, const std::map<MemberId, bool>& votes);
 

@@ -17,7 +17,7 @@ std::set<MemberId> SomeMembers(uint64_t bits) {
   return members;
 }
 
-// By the definition: the greatest value that more than half of the voters have reached.
+// Follows the definition: the greatest value that more than half of the voters have reached.
 uint64_t SlowMajority(const std::set<MemberId>& voters, std::map<MemberId, uint64_t>& reached) {
   uint64_t best = 0;
   for (MemberId candidate : voters) {

@@ -11,9 +11,9 @@
 namespace cairn::raft {
 namespace {
 
-// An apply thread that falls far behind must not make the cache grow without bound: past this
-// multiple of its limit durable entries go although they are still to be applied, and are read back
-// later.
+// An apply thread that falls far behind must not make the cache grow without bound. Past this
+// multiple of the cache limit, durable entries leave the cache even if they are not yet applied,
+// and are read back later.
 constexpr size_t kCacheHardFactor = 4;
 
 }  // namespace
@@ -32,7 +32,7 @@ RaftLog::RaftLog(LogIndex snapshot_index, Term snapshot_term, std::vector<Entry>
       Append(std::move(entry));
       continue;
     }
-    // Only entries with payloads, and none missing after them, can be served from memory.
+    // Memory can serve only entries with payloads, and only if no later entry lacks a payload.
     cache_.clear();
     cache_bytes_ = 0;
     if (entry.term != last_term()) runs_.push_back({entry.index, entry.term});
@@ -44,7 +44,7 @@ RaftLog::RaftLog(LogIndex snapshot_index, Term snapshot_term, std::vector<Entry>
 
 std::optional<Term> RaftLog::TermAt(LogIndex index) const {
   if (index < snapshot_index_ || index > last_) return std::nullopt;
-  // Most questions are about the last few terms.
+  // Most calls ask about the last few terms.
   for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
     if (run->first <= index) return run->term;
   }
@@ -142,7 +142,7 @@ bool RaftLog::FinishWrite(const AppendTicket& ticket) {
   auto done = std::find_if(writes_.begin(), writes_.end(),
                            [&](const Write& write) { return write.ticket == ticket; });
   if (done == writes_.end()) return false;
-  // A batch is durable only with all before it.
+  // A batch is durable only together with all batches before it.
   for (auto write = writes_.begin(); write != std::next(done); ++write) {
     durable_ = std::max(durable_, write->valid_last);
     if (CAIRN_PLANTED("stale_report_marks_durable")) durable_ = std::min(durable_, last_);

@@ -1,5 +1,5 @@
-// RaftLog: the core's view of the log. Terms of all entries, as runs; entries themselves only for a
-// bounded suffix; and how much of it is surely on disk.
+// RaftLog: the core's view of the log. It holds the terms of all entries, as runs; the entries
+// themselves only for a bounded suffix; and how much of the log is certainly on disk.
 //
 //   snapshot_index   cache_first        durable     written         last
 //        |  terms only    |  entries, too  |  under way  | not yet handed to the log store
@@ -18,33 +18,34 @@ namespace cairn::raft {
 
 class RaftLog {
  public:
-  // `entries` follow the snapshot and are all durable; see InitialState::log.
+  // `entries` follow the snapshot and are all durable (see InitialState::log).
   RaftLog(LogIndex snapshot_index, Term snapshot_term, std::vector<Entry> entries,
           size_t cache_bytes_max);
 
   LogIndex snapshot_index() const { return snapshot_index_; }
   LogIndex first() const { return snapshot_index_ + 1; }
   LogIndex last() const { return last_; }
-  // Of the snapshot if the log is empty, so that a fully compacted log still compares right in
-  // votes.
+  // The term of the last entry, or of the snapshot if the log is empty, so that a fully compacted
+  // log still compares correctly in votes.
   Term last_term() const { return runs_.back().term; }
-  // None outside [snapshot_index, last]. Never 0 for "unknown": a compacted entry must not seem to
-  // match one that never was.
+  // None outside [snapshot_index, last]. The result is never 0 for "unknown": a compacted entry
+  // must not seem to match an entry that never existed.
   std::optional<Term> TermAt(LogIndex index) const;
   bool Matches(LogIndex index, Term term) const { return TermAt(index) == term; }
-  // 5.4.1: is a log that ends so at least as complete as this one?
+  // 5.4.1: true if a log that ends at `last` with `last_term` is at least as complete as this log.
   bool IsUpToDate(LogIndex last, Term last_term) const;
   // The greatest index at or below `index` (at most last) whose term is not above `term`; the
-  // snapshot index if there is none. What a refused append can skip to at once.
+  // snapshot index if there is no such index. A refused append can skip to this index at once.
   LogIndex LastNotAbove(LogIndex index, Term term) const;
 
   void Append(Entry entry);
   void TruncateFrom(LogIndex from);
-  // The state machine holds everything up to `index` durably.
+  // Forgets the entries up to `index`: the state machine holds them durably.
   void Compact(LogIndex index);
-  // Figure 13, rules 6 and 7. If the log holds the snapshot's last entry, what follows it is kept
-  // and nothing happens (false): dropping it could drop acknowledged entries. Else the whole log
-  // goes: keeping a tail that conflicts would have the next append refused for ever (true).
+  // Figure 13, rules 6 and 7. If the log holds the snapshot's last entry, Restore keeps the entries
+  // after it, changes nothing and returns false: dropping them could drop acknowledged entries.
+  // Otherwise Restore drops the whole log and returns true: if it kept a conflicting tail, every
+  // later append would be refused for ever.
   bool Restore(LogIndex index, Term term);
 
   // ---- The way to disk.
@@ -53,24 +54,26 @@ class RaftLog {
     std::vector<Entry> entries;
   };
   Unwritten TakeUnwritten();
-  // The batch with what was taken last (and so the log as it is now) is on its way.
+  // The batch with the entries that were last taken (and so the log as it is now) is being written.
   void BeginWrite(const AppendTicket& ticket);
-  // False if the ticket is not one under way: it moves nothing.
+  // False if the ticket is not one in progress; such a ticket changes nothing.
   //
-  // The bad schedule: entries 5..7 of term 2 are written; before that is reported, a leader of term
-  // 3 replaces them by its own 5..7. If the late report counted by index alone, the new entries
-  // would be taken for durable, and acknowledged, while only the old ones are. Each write under way
-  // therefore remembers up to where the log is still the one it wrote.
+  // The bad schedule: entries 5..7 of term 2 are written. Before the write is reported, a leader of
+  // term 3 replaces them by its own entries 5..7. If the late report counted by index alone, the
+  // new entries would be taken for durable and acknowledged, while only the old entries are
+  // durable. Each write in progress therefore remembers up to which index the log is still what it
+  // wrote.
   bool FinishWrite(const AppendTicket& ticket);
-  // Everything up to here is on disk, as it is in memory.
+  // Everything up to this index is on disk, exactly as it is in memory.
   LogIndex durable() const { return durable_; }
 
   // ---- Entries in memory.
   LogIndex cache_first() const { return cache_first_; }
   bool Cached(LogIndex index) const { return index >= cache_first_ && index <= last_; }
-  // Entries [from, to), from cached, up to the limits but at least one.
+  // Entries [from, to), up to the limits but at least one. `from` must be cached.
   std::vector<Entry> Slice(LogIndex from, LogIndex to, size_t bytes_max, size_t entries_max) const;
-  // Forgets the oldest entries past the limit that are durable and were handed out up to `handed`.
+  // Forgets the oldest entries past the cache limit, if they are durable and were handed out (up to
+  // `handed`).
   void Evict(LogIndex handed);
   size_t cache_bytes() const { return cache_bytes_; }
 
@@ -82,7 +85,7 @@ class RaftLog {
   };
   struct Write {
     AppendTicket ticket;
-    LogIndex valid_last;  // the log is what this batch left up to here
+    LogIndex valid_last;  // up to this index the log is still what this batch left
   };
   void DropCachedBack(LogIndex from);
   void DropCachedFront();

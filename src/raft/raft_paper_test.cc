@@ -323,7 +323,7 @@ TEST(Paper7, ASnapshotReplacesALogThatDoesNotHoldItAndVoidsWhatIsUnderApply) {
   EXPECT_EQ(node.writes[0].hard_state->commit, LogIndex(9));
   EXPECT_TRUE(node.sent.empty() || node.Sent<AppendReply>().size() == 1)
       << "only the first append's";
-  node.Step(Applied{LogIndex(1)});  // from before; void
+  node.Step(Applied{LogIndex(1)});  // from before the reset; void
   EXPECT_EQ(node.status().applied, LogIndex(9));
   node.sent.clear();
   node.Sync();
@@ -397,9 +397,9 @@ TEST(Paper7, AFollowerBehindTheLogIsSentOneSnapshotUntilItIsReported) {
   EXPECT_EQ(node.snapshots.size(), 2u);
 }
 
-// The disk answers a question from before, for a follower whose own has become full meanwhile: the
-// entries are there, but the term of the one before them is not. The leader asked its log for that,
-// and ended.
+// The disk answers a fetch for a follower whose own disk filled up meanwhile, and the log was
+// compacted. The entries are there, but not the term of the entry before them. The leader once
+// asked its log for that term, and aborted.
 TEST(Paper7, AFollowerWhoseEntriesWereCompactedWhileTheDiskReadThemIsSentASnapshot) {
   Options options;
   options.cache_bytes_max = 1;
@@ -414,7 +414,7 @@ TEST(Paper7, AFollowerWhoseEntriesWereCompactedWhileTheDiskReadThemIsSentASnapsh
     }
     return fetched;
   };
-  while (!node.fetches.empty()) {  // those to apply
+  while (!node.fetches.empty()) {  // fetches of entries to apply
     const Fetch fetch = node.fetches.front();
     node.fetches.erase(node.fetches.begin());
     node.Step(disk(fetch));
@@ -433,8 +433,8 @@ TEST(Paper7, AFollowerWhoseEntriesWereCompactedWhileTheDiskReadThemIsSentASnapsh
   EXPECT_EQ(node.snapshots[0].peer, MemberId(2));
 }
 
-// It has installed a snapshot of the leader before, and the word of that was lost: it refuses every
-// snapshot from here as old, and no append would ever be sent to it again.
+// The follower has installed the previous leader's snapshot, and its report of that was lost. It
+// refuses every snapshot of this leader as old, so it would never be sent an append again.
 TEST(Paper7, AFollowerThatHoldsMoreThanItsLeaderKnowsIsHeardBesideTheSnapshot) {
   OneCore node({1, 2, 3});
   node.BecomeLeader();

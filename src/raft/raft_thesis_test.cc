@@ -1,5 +1,4 @@
-// Ongaro's thesis, section by section (3.10, 4, 6.4, 9.6), and what the boundary of the core
-// promises.
+// Ongaro's thesis, section by section (3.10, 4, 6.4, 9.6), and the promises at the core's boundary.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -40,7 +39,7 @@ TEST(Thesis310, TheTargetChosenIsOneThatAnswersThoughASilentOneHoldsMore) {
   node.Ack(3, 1);
   node.Propose("x");
   node.Sync();
-  node.Ack(2, 2);  // and dies
+  node.Ack(2, 2);  // node 2 then dies
   node.Tick(8);
   node.From(3, 1, HeartbeatReply{});
   node.Step(TransferLeader{});
@@ -152,9 +151,10 @@ TEST(Thesis4, TheNextChangeWaitsUntilTheCommitmentOfTheLastIsDurable) {
   EXPECT_EQ(node.accepted.back().id, 80u);
 }
 
-// Members 1, 2 and 3; 3 was lost, and 4 takes its place. When that is committed, 2 and 4 hold the
-// entry, and count by the joint state all the same: without member 1, which led and is lost next,
-// 1, 2 and 3 have no majority. So the change is not done before a quorum knows that it is.
+// Members 1, 2 and 3; member 3 was lost, and member 4 replaces it. When the change is committed, 2
+// and 4 hold the entry but still count by the joint state. If member 1, the leader, is lost next,
+// then 1, 2 and 3 have no majority. So the change is not done before a quorum knows that it is
+// committed.
 TEST(Thesis4, AChangeIsDoneWhenAQuorumKnowsThatItIsCommitted) {
   OneCore node({1, 2, 3});
   node.BecomeLeader();
@@ -258,7 +258,7 @@ TEST(Thesis64, AQuestionThatMakesNoMajorityNeedsARound) {
   three.BecomeLeader();
   three.Ack(2, 1);
   three.sent.clear();
-  three.From(4, 1, ReadIndexRequest{55});  // no voter
+  three.From(4, 1, ReadIndexRequest{55});  // 4 is not a voter
   EXPECT_TRUE(three.Sent<ReadIndexReply>().empty());
   EXPECT_FALSE(three.Sent<Heartbeat>().empty());
   OneCore five({1, 2, 3, 4, 5});
@@ -270,7 +270,7 @@ TEST(Thesis64, AQuestionThatMakesNoMajorityNeedsARound) {
   EXPECT_TRUE(five.Sent<ReadIndexReply>().empty());
 }
 
-// The reader would wait for the next append, or heartbeat, else.
+// Otherwise the reader would wait for the next append or heartbeat.
 TEST(Thesis64, AReadIndexBringsTheCommitThatTheFollowerWasNotToldOf) {
   OneCore node({1, 2, 3});
   node.BecomeLeader();
@@ -314,7 +314,7 @@ TEST(Thesis64, ContextsOfTwoLivesOfANodeDiffer) {
   Options options;
   options.self = MemberId(1);
   uint64_t contexts[2];
-  Rng rng(3);  // a restarted node draws on
+  Rng rng(3);  // a restarted node continues the random sequence
   for (uint64_t& context : contexts) {
     InitialState initial;
     initial.config = MakeConfig({1, 2});

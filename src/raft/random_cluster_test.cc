@@ -1,6 +1,6 @@
 // Whole clusters under random schedules: lost, late and repeated messages, partitions, power cuts
-// that lose what was not synced, slow disks, changes of membership, compaction and snapshots. The
-// seed of a failing run is printed; CAIRN_RAFT_SEED=n runs just that one.
+// that lose what was not synced, slow disks, changes of membership, compaction and snapshots. A
+// failing run prints its seed; CAIRN_RAFT_SEED=n runs only seed n.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -15,7 +15,7 @@
 namespace cairn::raft {
 namespace {
 
-// Limits so small that paging, fetching and flow control happen all the time.
+// Limits are so small that paging, fetching and flow control happen all the time.
 Options SmallOptions(Rng* rng) {
   Options options;
   options.election_ticks = 10;
@@ -31,8 +31,8 @@ Options SmallOptions(Rng* rng) {
   return options;
 }
 
-// How often what goes wrong, out of 1000 steps; drawn anew for each seed, and often zero, so that
-// some runs see much of one kind of trouble and none of another.
+// How often each kind of trouble happens, out of 1000 steps. Each seed draws the weights anew, and
+// many are zero, so that some runs see much of one kind of trouble and none of another.
 struct Weights {
   uint64_t drop, duplicate, reorder, crash, partition, config, compact, transfer, lag, machine;
 
@@ -83,7 +83,7 @@ class RandomRun {
   bool Chance(uint64_t per_mille) { return rng_.Below(1000) < per_mille; }
   MemberId Any() { return ids_[rng_.Below(ids_.size())]; }
 
-  // One line a node, for whoever has to find out why.
+  // One line per node, for the reader who must find the cause.
   std::string Describe() {
     std::ostringstream out;
     for (MemberId id : ids_) {
@@ -114,7 +114,7 @@ class RandomRun {
     if (!cluster_.node(leader).accepted.contains(id)) return "a healthy leader refused a proposal";
     const LogIndex index = cluster_.node(leader).accepted.at(id);
     if (cluster_.node(leader).core->commit() < index) return "a healthy cluster did not commit";
-    TickAll(10);  // reads that waited from before make room
+    TickAll(10);  // old waiting reads make room
     for (const auto& [member, info] : cluster_.node(leader).core->status().config.info) {
       cluster_.Read(member, ++next_id_);
       TickAll(10);
@@ -161,7 +161,7 @@ class RandomRun {
     if (network.size() > 400) network.erase(network.begin(), network.begin() + 100);
     if (Chance(weights_.drop) || blocked_.contains({message.from, message.to})) {
       if (Chance(100)) cluster_.Step(message.from, Unreachable{message.to});
-      // True or not: neither may do harm.
+      // The news may be true or false; neither may do harm.
       if (Chance(50)) cluster_.Step(message.from, PeerGone{message.to});
       return;
     }
@@ -200,7 +200,7 @@ class RandomRun {
   }
 
   void Client() {
-    // Reads go anywhere, so that deposed leaders are asked too.
+    // Reads go to any node, so that deposed leaders are asked too.
     if (rng_.Below(2) == 0) {
       const MemberId id = Any();
       if (cluster_.alive(id)) cluster_.Read(id, ++next_id_);
@@ -254,13 +254,14 @@ class RandomRun {
     const uint64_t kind = rng_.Below(4);
     if (kind == 0) return;
     if (kind == 1) {
-      // One alone, and its clock stands still: a leader that does not notice that it was replaced.
+      // One node is cut off and its clock stands still: a leader that does not notice that it was
+      // replaced.
       const MemberId one = cluster_.leader().is_none() ? Any() : cluster_.leader();
       for (MemberId id : ids_) blocked_.insert({{id, one}, {one, id}});
       if (rng_.Below(2) == 0) asleep_ = one;
       return;
     }
-    // Each directed link by itself: partial and one-way partitions are the nasty ones.
+    // Each directed link is blocked on its own: partial and one-way partitions are the hardest.
     for (MemberId a : ids_) {
       for (MemberId b : ids_) {
         if (a != b && rng_.Below(3) == 0) blocked_.insert({a, b});
@@ -319,7 +320,7 @@ TEST(RandomCluster, KeepsEveryInvariantAndConvergesOnceHealed) {
     return failure;
   });
   if (HasFailure()) return;
-  // Runs in which nothing happens prove nothing.
+  // Runs in which nothing is committed prove nothing.
   EXPECT_GT(committed, count * 20);
 }
 

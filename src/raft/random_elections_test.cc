@@ -1,8 +1,8 @@
-// Whole clusters in which little happens but elections and changes of membership, each time among
-// other nodes: what a leader began is carried on by the next, or is not. Such rounds seldom come
-// about by random schedules of single messages (random_cluster_test.cc): Figure 8 of the paper
-// across a change of membership, for one. The seed of a failing run is printed; CAIRN_RAFT_SEED=n
-// runs just that one.
+// Whole clusters in which little happens except elections and changes of membership, each time
+// among different nodes: the next leader continues what a leader began, or does not. Random
+// schedules of single messages (random_cluster_test.cc) seldom produce such rounds: Figure 8 of the
+// paper across a change of membership, for example. A failing run prints its seed;
+// CAIRN_RAFT_SEED=n runs only seed n.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -57,7 +57,7 @@ class ElectionsRun {
  private:
   bool Chance(uint64_t percent) { return rng_.Below(100) < percent; }
 
-  // Some nodes hear each other for a while, and one of them stands for election.
+  // Some nodes hear each other for a while, and one of them campaigns.
   void Round() {
     group_.clear();
     for (MemberId id : ids_) {
@@ -79,7 +79,7 @@ class ElectionsRun {
   MemberId OneOfGroup() { return *std::next(group_.begin(), rng_.Below(group_.size())); }
 
   void Campaign(MemberId candidate) {
-    // The others forget their leader, so that they are free to vote.
+    // The other nodes forget their leader, so that they are free to vote.
     for (MemberId id : group_) {
       for (int tick = 0; tick < 10 && id != candidate; ++tick) cluster_.Step(id, Tick{});
     }
@@ -90,7 +90,8 @@ class ElectionsRun {
     }
   }
 
-  // All that waits is delivered within the group, once; what comes of it waits for the next time.
+  // Delivers every waiting message within the group, once; the messages that result wait for the
+  // next time.
   void Work() {
     std::deque<Message> messages;
     messages.swap(cluster_.network());
@@ -114,7 +115,7 @@ class ElectionsRun {
     const Configuration config = cluster_.node(leader).core->status().config;
     if (Chance(50) || config.joint()) return cluster_.Propose(leader, ++next_id_, "x");
     Configuration target = config;
-    // A learner takes the place of a voter, or one of the two happens.
+    // A learner replaces a voter, or only one of the two happens.
     const auto any = [&](const std::set<MemberId>& of) {
       return *std::next(of.begin(), rng_.Below(of.size()));
     };
@@ -140,10 +141,10 @@ class ElectionsRun {
   std::vector<MemberId> ids_;
   std::set<MemberId> group_;
   uint64_t next_id_ = 0;
-  // Drawn once for each seed. The percents are of the rounds, but for the second.
-  uint64_t near_percent_;   // a node is among those that hear each other
-  uint64_t ask_percent_;    // the leader is asked for something, at each delivery
-  uint64_t lose_percent_;   // all that is on its way is lost at the end
+  // Drawn once for each seed. The percentages are of the rounds, except the second.
+  uint64_t near_percent_;   // a node is in the group of nodes that hear each other
+  uint64_t ask_percent_;    // the leader is asked for something, per delivery
+  uint64_t lose_percent_;   // all messages in flight are lost at the end
   uint64_t crash_percent_;  // the candidate crashes at the end
   uint64_t work_max_;       // deliveries
 };

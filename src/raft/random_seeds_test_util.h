@@ -1,5 +1,5 @@
-// The seeds of a random test: 1 to `count`, or from CAIRN_RAFT_SEED just that one, or
-// CAIRN_RAFT_SEEDS of them.
+// The seeds of a random test: 1 to `count`. CAIRN_RAFT_SEED=n runs only seed n; CAIRN_RAFT_SEEDS=n
+// runs n seeds.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 
 namespace cairn::raft {
 
-// Begins with a seed at a time, until `run` has said what went wrong with one. How many there were
-// is returned.
+// Calls `run` with one seed after another, until `run` returns what went wrong with a seed. Returns
+// the number of seeds.
 template <typename Run>
 uint64_t ForEachSeed(uint64_t count, const Run& run) {
   uint64_t first = 1;
@@ -24,7 +24,8 @@ uint64_t ForEachSeed(uint64_t count, const Run& run) {
     count = std::strtoull(seeds, nullptr, 10);
   }
   for (uint64_t seed = first; seed < first + count; ++seed) {
-    // For a run that aborts in a CHECK, where no assertion can tell the seed.
+    // Prints the seed first, for a run that aborts in a CHECK, where no assertion can report the
+    // seed.
     ::testing::Test::RecordProperty("seed", std::to_string(seed));
     std::fprintf(stderr, "\rseed %llu ", static_cast<unsigned long long>(seed));
     const std::string failure = run(seed);

@@ -178,7 +178,7 @@ void ScenarioRunner::DeliverOnce(std::optional<Link> link) {
                  std::make_move_iterator(kept.end()));
 }
 
-// One round of everything that is not held back. False if nothing moved.
+// One round of everything that is not held back. False if nothing changed.
 bool ScenarioRunner::Work() {
   TestCluster& all = cluster();
   bool busy = std::any_of(all.network().begin(), all.network().end(), [&](const Message& message) {

@@ -1,28 +1,28 @@
-// Runs scenario files (testdata/scenarios/*.txt): one command a line, `#` begins a comment.
+// Runs scenario files (testdata/scenarios/*.txt): one command per line, `#` begins a comment.
 //
 // Set-up
 //   limit NAME VALUE               sets a field of Options; before the nodes start
 //   nodes 1 2 3                    founding voters, all started
 //   members voters=1,2 learners=3  founding members, none started
-//   start 1 [log=1,1,2] [term=3]   starts one; `log` gives the terms of the entries it holds
+//   start 1 [log=1,1,2] [term=3]   starts a node; `log` gives the terms of the entries it holds
 //   spare 4                        a node with an empty disk that waits to be admitted
-// Time and network. Without more, messages wait until `deliver` or `stabilize`.
+// Time and network. Messages wait until `deliver` or `stabilize`.
 //   tick 1 5 | tick all 5          ticks only; nothing is delivered
 //   campaign 1                     ticks until the node asks for pre-votes
-//   elect 1                        campaign, then stabilize; expects it to lead
-//   deliver [1->2]                 what is queued now (on that link), once
-//   stabilize                      deliver, write, apply until nothing moves
-//   run 20                         20 times: tick every live node, stabilize
-//   drop 1->2 | isolate 1 | heal   lost from now on; both ways; end of all losses and holds
+//   elect 1                        campaign, then stabilize; expects the node to lead
+//   deliver [1->2]                 delivers what is queued now (on that link), once
+//   stabilize                      delivers, writes, applies until nothing moves
+//   run 20                         20 times: ticks every live node, stabilizes
+//   drop 1->2 | isolate 1 | heal   loses messages from now on; both ways; ends all losses and holds
 //   hold 1->2 | release 1->2       keeps messages of a link back; lets them go
 //   lose                           forgets all messages in flight
 //   delay 1->2 | arrive            takes what is queued on the link out; puts it back, behind all
-//   others
+//                                  other messages
 // Disk, state machine, crashes
 //   hold-disk 1 | release-disk 1 | sync 1 2      nothing becomes durable; the oldest 2 writes do
-//   fetch 1                        the oldest fetch of entries from its log is answered
+//   fetch 1                        answers the oldest fetch of entries from the node's log
 //   hold-apply 1 | release-apply 1
-//   crash 1 lose-unsynced | crash 1 keep 2       keep: so many writes had reached the disk
+//   crash 1 lose-unsynced | crash 1 keep 2       keep: that many writes had reached the disk
 //   restart 1
 //   checkpoint 1 | compact 1 5                   compacts up to 5, or what is durably applied
 //   hold-snapshot 1 | release-snapshot 1 | fail-snapshot 1    receiving of an offered snapshot
@@ -31,10 +31,11 @@
 //   gone 2 1                                     node 2 is told that the process of 1 has ended
 //   config 1 voters=1,2,3 learners=4             the entry's name is "config"
 // Expectations
-//   expect leader 1 | expect leader none         of the highest term
+//   expect leader 1 | expect leader none         the leader of the highest term
 //   expect role 1 follower|pre-candidate|candidate|leader
-//   expect term|vote|last|first|durable|commit|applied|knows 1 5      knows: whom it takes for
-//   leader expect logterm 1 5 2                         entry 5 of node 1's durable log has term 2
+//   expect term|vote|last|first|durable|commit|applied|knows 1 5      knows: whom node 1 takes for
+//                                                                    the leader
+//   expect logterm 1 5 2                         entry 5 of node 1's durable log has term 2
 //   expect read r1 granted|waiting|dropped
 //   expect proposal x accepted|dropped
 //   expect config 1 voters=1,2 outgoing= learners=
@@ -42,8 +43,8 @@
 //   expect ready 1 | expect not-ready 1
 //   expect in-flight TYPE 2                      number of messages of a type in the network
 //
-// After each line the invariants of the cluster must hold. At the end all is healed and the cluster
-// must converge.
+// The invariants of the cluster must hold after each line. At the end the runner heals everything,
+// and the cluster must converge.
 #pragma once
 
 #include <map>
@@ -60,7 +61,7 @@ namespace cairn::raft {
 class ScenarioRunner {
  public:
   ScenarioRunner();
-  // The first thing that went wrong, with its line; empty if nothing did.
+  // The first thing that went wrong, with its line; empty if nothing went wrong.
   std::string Run(const std::string& text);
 
  private:
@@ -92,7 +93,7 @@ class ScenarioRunner {
   std::vector<Message> delayed_;
   std::set<MemberId> disk_held_, apply_held_, snapshot_held_;
   uint64_t last_id_ = 0;
-  std::map<std::string, std::pair<MemberId, uint64_t>> names_;  // of reads and proposals
+  std::map<std::string, std::pair<MemberId, uint64_t>> names_;  // names of reads and proposals
   std::string failure_;
 };
 

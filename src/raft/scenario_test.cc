@@ -1,5 +1,5 @@
-// Every file of testdata/scenarios is a test of its own. The files say what they show, by which
-// schedule, and what would go wrong; scenario_runner_test_util.h says what the commands mean.
+// Every file of testdata/scenarios is a separate test. Each file states what it shows, by which
+// schedule, and what would go wrong; scenario_runner_test_util.h explains the commands.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -38,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Files, Scenario, ::testing::ValuesIn(ScenarioFiles()),
                            return std::filesystem::path(test.param).stem().string();
                          });
 
-// A runner that finds nothing wrong with anything would make all scenarios worthless.
+// A runner that never reports an error would make all scenarios worthless.
 TEST(ScenarioRunner, ReportsAWrongExpectationWithItsLine) {
   const std::string failure =
       ScenarioRunner().Run("nodes 1\ntick 1 1\nstabilize\nexpect term 1 7\n");

@@ -1,6 +1,6 @@
-// The vocabulary of the Raft core: entries, configurations, messages. Plain data, no behaviour
-// beyond equality. Section numbers refer to Ongaro's thesis, "Consensus: Bridging Theory and
-// Practice".
+// The vocabulary of the Raft core: entries, configurations, messages. The types are plain data;
+// their only behaviour is equality. Section numbers refer to Ongaro's thesis, "Consensus: Bridging
+// Theory and Practice".
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@
 
 namespace cairn::raft {
 
-// Immutable bytes, shared between the log thread, the messages in flight and the apply thread
-// without copying. Never null in an Entry (an empty payload is an empty string).
+// Immutable bytes. The log thread, the messages in flight and the apply thread share the bytes
+// without copying them. An Entry's payload is never null: an empty payload is an empty string.
 using Payload = std::shared_ptr<const std::string>;
 
 enum class EntryType : uint8_t {
   kNormal = 1,  // commands for the state machine
-  kNoop = 2,    // appended by a new leader, so that it can commit and read in its term (6.4)
+  kNoop = 2,    // a new leader appends it, so that it can commit and read in its term (6.4)
   kConfig = 3,  // payload is an encoded Configuration (configuration_codec.h)
 };
 
@@ -33,35 +33,36 @@ struct Entry {
   Payload payload;
 };
 
-// One start of a member. The data directory counts its starts, so a directory that was copied or set
-// back to an older state starts with a count that was used before. The nonce is drawn anew at each
-// start and never stored in the directory: it tells two processes apart that started from two copies
-// of one directory and so have the same count.
+// One start of a member. The data directory counts its starts, so a directory that was copied, or
+// set back to an older state, starts with a count that was used before. Each start draws a new
+// nonce and never stores the nonce in the directory. The nonce tells apart two processes that
+// started from two copies of one directory and so have the same count.
 struct Boot {
   uint64_t count = 0;  // 0: not recorded
   uint64_t nonce = 0;
   bool operator==(const Boot&) const = default;
 };
 
-// What the cluster knows of one member, beside its role.
+// What the cluster knows of one member, besides the member's role.
 struct MemberInfo {
   uint64_t node_id = 0;  // the number the operator gave (--id); unique among current members
-  std::string address;   // host:port, where the member was reached last
-  uint64_t nonce = 0;  // made by the node when its data directory was; tells a wiped node from the
-                       // one that was admitted
-  Boot boot{};         // the last start that the cluster knows of
+  std::string address;   // host:port where the member was last reached
+  uint64_t nonce = 0;    // the node draws it when it creates its data directory; it tells a wiped
+                         // node from the admitted one
+  Boot boot{};           // the last start that the cluster knows of
   bool operator==(const MemberInfo&) const = default;
 };
 
-// Joint consensus (4.3), learners first, effective when committed. When `outgoing` is not empty the
-// configuration is joint: decisions need a majority of `voters` and one of `outgoing`; the leader
-// appends the leave (outgoing cleared, learners_next made learners) by itself once this is
-// committed.
+// Joint consensus (4.3); a new member is a learner first. A configuration takes effect when it is
+// committed. A configuration is joint when `outgoing` is not empty: a decision then needs a
+// majority of `voters` and a majority of `outgoing`. Once a joint configuration is committed, the
+// leader itself appends the configuration that leaves it (`outgoing` is cleared, `learners_next`
+// become learners).
 struct Configuration {
   std::set<MemberId> voters;
   std::set<MemberId> outgoing;
   std::set<MemberId> learners;
-  // Voters in `outgoing` that become learners when the joint configuration is left.
+  // Voters in `outgoing` that become learners when the group leaves the joint configuration.
   std::set<MemberId> learners_next;
   std::map<MemberId, MemberInfo> info;  // exactly the members of the sets above
   uint64_t next_member_id = 1;          // greater than every member id ever used
@@ -73,8 +74,8 @@ struct Configuration {
   bool operator==(const Configuration&) const = default;
 };
 
-// What must survive a crash beside the log (Figure 2: currentTerm, votedFor), and the commit index,
-// which is kept only to speed up a restart and is never trusted past the end of the log.
+// What must survive a crash besides the log (Figure 2: currentTerm, votedFor). The commit index is
+// stored only to speed up a restart; it is never trusted past the end of the log.
 struct HardState {
   Term term;
   MemberId vote;
@@ -87,28 +88,28 @@ struct SnapshotMeta {
   LogIndex index;
   Term term;
   Configuration config;
-  LogIndex config_index;  // index of the entry that `config` came from
+  LogIndex config_index;  // index of the entry that holds `config`
   bool operator==(const SnapshotMeta&) const = default;
 };
 
 // ---- Messages -----------------------------------------------------------------------------------
 
-// Pre-vote (9.6): would you vote for me at `Message::term`? Changes nothing at the receiver. The
-// message's term is the one the candidate would campaign in.
+// Pre-vote (9.6): asks whether the receiver would vote for the sender at `Message::term`, the term
+// in which the sender would campaign. A pre-vote request changes nothing at the receiver.
 struct PreVoteRequest {
   LogIndex last_index;
   Term last_term;
 };
-// Rejections carry the rejecting node's own term as the message's term, so that a stale asker
-// catches up; grants carry the term asked for.
+// A rejection carries the rejecting node's own term as the message's term, so that a stale asker
+// catches up. A grant carries the term that was asked for.
 struct PreVoteReply {
   bool granted = false;
 };
 struct VoteRequest {
   LogIndex last_index;
   Term last_term;
-  // Set when the vote was asked for by the leader itself (TimeoutNow): voters do not hold to a
-  // leader they heard from recently (4.2.3).
+  // True when the leader itself started this election (TimeoutNow). Voters then vote even if they
+  // heard from a leader recently (4.2.3).
   bool leadership_transfer = false;
 };
 struct VoteReply {
@@ -123,44 +124,49 @@ struct AppendRequest {
 };
 struct AppendReply {
   bool success = false;
-  // On success: the last index that now surely matches the leader's log. On failure: the prev_index
-  // that was refused.
+  // On success: the last index up to which the follower's log is known to match the leader's log.
+  // On failure: the prev_index that the follower refused.
   LogIndex index;
-  // On failure: where the leader should probe next (the follower's last index, or the last index of
-  // a term not above the refused prev_term) and the term there.
+  // On failure: the index that the leader should probe next, and its term in the follower's log.
+  // The index is the follower's last index, or the last index whose term is not above the refused
+  // prev_term.
   LogIndex hint_index;
   Term hint_term;
 };
 
-// When a message was sent, by the sender's clock. Nobody else can read it; it is sent back.
+// When a message was sent, by the sender's clock. Only the sender can interpret a stamp; the
+// receiver sends it back.
 struct Stamp {
-  uint64_t life = 0;  // tells one process of the sender from another; 0: no stamp
+  uint64_t life = 0;  // tells apart the processes that the sender ran as; 0: no stamp
   uint64_t time_ns = 0;
   bool operator==(const Stamp&) const = default;
 };
-// Filled in and read by the owner of the core, which has a clock (node/freshness.h).
+// The owner of the core fills in and reads a Timing, because the owner has a clock
+// (node/freshness.h).
 struct Timing {
   Stamp sent;
-  Stamp answers;  // the newest of the receiver's that the sender had got in this term
+  Stamp answers;  // the newest of the receiver's stamps that the sender got in this term
   bool operator==(const Timing&) const = default;
 };
 
 struct Heartbeat {
-  LogIndex commit;  // min(match of this follower, leader's commit): never past what is verified
-  ReadId read_id;   // highest read round asked so far
+  LogIndex commit;  // min(this follower's match, leader's commit): never past what is verified
+  ReadId read_id;   // the highest read round started so far
   Timing timing{};
-  // The state at this index holds all that was committed `fresh_age_ns` before this was sent. None:
-  // the leader can not tell. It may be past `commit`, and commits nothing. The owner's, like timing.
+  // The state at `fresh_index` holds everything that was committed `fresh_age_ns` before this
+  // heartbeat was sent. None: the leader cannot tell. `fresh_index` may be past `commit`, and it
+  // commits nothing. The owner of the core fills in and reads both fields, as it does `timing`.
   LogIndex fresh_index{};
   uint64_t fresh_age_ns = 0;
 };
-// What a node can not do for now, because its state machine or its disk is in trouble. Told with
-// every heartbeat reply: a state, which no lost message can turn into another.
+// What a node cannot do for now, because its state machine or its disk is in trouble. Every
+// heartbeat reply carries the Fitness. It is a state, not an event, so a lost message does no harm:
+// the next reply carries the state again.
 struct Fitness {
-  bool can_lead = true;  // false: others should be asked first to take over
+  bool can_lead = true;  // false: ask other members first to take over leadership
   bool takes_entries = true;
-  // Its state machine must be replaced by a snapshot at or past this index, though its log may
-  // reach further. None: it need not.
+  // The node's state machine must be replaced by a snapshot at or past this index, even if the
+  // node's log reaches further. None: the state machine need not be replaced.
   LogIndex snapshot_min{};
   bool operator==(const Fitness&) const = default;
 };
@@ -171,55 +177,62 @@ struct HeartbeatReply {
   Timing timing{};
 };
 
-// The leader tells that the follower needs this snapshot. The bytes travel apart, on the snapshot
-// stream; the message only names it (the core never sees the data).
+// The leader tells the follower that the follower needs this snapshot. The snapshot's bytes travel
+// separately, on the snapshot stream. The message only names the snapshot: the core never sees the
+// data.
 struct SnapshotOffer {
   SnapshotMeta meta;
 };
 
-// Start an election at once (3.10). Dropped by the receiver unless term and last index are current.
+// Tells the receiver to start an election at once (3.10). The receiver drops the message unless its
+// term and last index are current.
 struct TimeoutNow {
   LogIndex last_index;
 };
 
-// A follower asks the leader for a read index; `context` is the follower's own number and comes
-// back.
+// A follower asks the leader for a read index. `context` is the follower's own number; the reply
+// carries it back.
 struct ReadIndexRequest {
   uint64_t context = 0;
 };
 struct ReadIndexReply {
   uint64_t context = 0;
-  bool ok = false;  // false: not the leader (any more), ask again
+  bool ok = false;  // false: the receiver is not (or no longer) the leader; ask again
   LogIndex index;
 };
 
-// What a member finds in its database, told to the leader until that has answered. This and the
-// next are between the owners of the cores: a core that is given one does nothing.
+// The digest that a member computes of its database. The member repeats the report to the leader
+// until the leader has answered. DigestReport and DigestVerdict travel between the owners of the
+// cores: a core that is given one does nothing.
 struct DigestReport {
-  LogIndex index;  // what the digest is of
+  LogIndex index;  // the digest is of the database at this index
   uint64_t a = 0;
   uint64_t b = 0;
-  // Its file does not hold what was written to it; the rest means nothing then.
+  // The member's database file does not hold what was written to it; the other fields then mean
+  // nothing.
   bool damaged = false;
 };
 struct DigestVerdict {
-  LogIndex index;  // what a majority has the digest below of
+  LogIndex index;  // a majority has the digest below at this index
   uint64_t a = 0;
   uint64_t b = 0;
-  // The receiver, which has said that it is damaged, is to leave service; the rest means nothing.
+  // The receiver has reported that it is damaged and must leave service; the other fields then mean
+  // nothing.
   bool leave = false;
 };
 
-// What a member gave for the entries from `first` on: one number after each, which stands for all
-// results up to there. This and the next are between the owners of the cores, too.
+// The results that a member computed for the entries from `first` on: one hash after each entry,
+// which stands for all results up to and including that entry. ResultReport and ResultVerdict also
+// travel between the owners of the cores.
 struct ResultReport {
   LogIndex first;
   std::vector<uint64_t> hashes;
 };
 struct ResultVerdict {
-  LogIndex index;     // a majority has given the same results up to here; none: nothing is known
-  uint64_t hash = 0;  // and they are these
-  // The leader compares results, so all must tell theirs.
+  LogIndex index;     // a majority computed the same results up to this index; none: nothing is
+                      // known
+  uint64_t hash = 0;  // the hash of those results
+  // The leader is comparing results, so every member must report its own.
   bool comparing = false;
 };
 
