@@ -1,4 +1,5 @@
-// What apply costs, against plain SQLite doing the same inserts in one transaction on one core.
+// The cost of apply, compared with plain SQLite that does the same inserts in one transaction on
+// one core.
 
 #include <benchmark/benchmark.h>
 #include <sqlite3.h>
@@ -75,7 +76,8 @@ class Machine {
   std::unique_ptr<StateMachine> machine_;
 };
 
-// Small commands of many sessions, each acknowledging what it has, as clients in flight send them.
+// Small commands of many sessions. Each command acknowledges the answers its session has, as
+// clients with requests in flight do.
 void ApplySmallCommands(benchmark::State& state) {
   Machine machine;
   const auto sessions = static_cast<uint64_t>(state.range(0));

@@ -1,4 +1,4 @@
-// cairn-bench: the client program of `make bench`; scripts/bench drives it.
+// cairn-bench: the client program of `make bench`. scripts/bench runs it.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <map>

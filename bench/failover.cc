@@ -18,15 +18,15 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// Of one write. etcd's followers lose what they passed on to a leader that died, and let the call
-// wait: with a long timeout the figure would be the timeout.
+// The timeout of one write. etcd's followers lose the writes that they forwarded to a leader that
+// died, and let the call wait. With a long timeout the result would be the timeout.
 constexpr std::chrono::milliseconds kCallTimeout{500};
 
-// Once so many writes that began after the kill are acknowledged, the gap is over.
+// The gap is over once this many writes that began after the kill are acknowledged.
 constexpr int kAcknowledgedAfterKill = 20;
 
-// One blocking write at one endpoint: what a client without any knowledge of the cluster would do,
-// the same for both systems.
+// One blocking write at one endpoint. A client without any knowledge of the cluster would do the
+// same, for both systems.
 class Writer {
  public:
   Writer(const std::string& target, const std::string& endpoint) : etcd_(target == "etcd") {
@@ -63,7 +63,7 @@ class Writer {
   std::unique_ptr<v1::Database::Stub> database_;
 };
 
-// What a node says: its own id and that of the leader it follows; 0: none, or no answer.
+// A node's answer: its own id and the id of the leader it follows. 0: none, or no answer.
 struct Roles {
   uint64_t self = 0;
   uint64_t leader = 0;

@@ -22,7 +22,7 @@ struct LoadOptions {
   std::chrono::milliseconds duration{5000};
 };
 
-// One way of talking to one kind of server. Thread-safe.
+// One way to talk to one kind of server. Thread-safe.
 class Target {
  public:
   virtual ~Target() = default;
@@ -32,8 +32,8 @@ class Target {
   virtual void Start(int client, uint64_t sequence, std::function<void(bool)> done) = 0;
 };
 
-// Kinds: cairn-client, cairn-session, cairn-unary, etcd, echo-unary, echo-stream. Null for an
-// unknown one.
+// Kinds: cairn-client, cairn-session, cairn-unary, etcd, echo-unary, echo-stream. Returns null for
+// an unknown kind.
 std::unique_ptr<Target> MakeTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeCairnSessionTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeCairnUnaryTarget(const LoadOptions& options);

@@ -48,7 +48,7 @@ void BareWriteAndSync(benchmark::State& state) {
   std::filesystem::remove_all(directory);
 }
 
-// Appends batches of range(0) entries; compacts as a node does, so that segments come and go.
+// Appends batches of range(0) entries. Compacts as a node does, so that segments come and go.
 void Append(benchmark::State& state, bool sync) {
   const std::string directory = FreshDirectory();
   auto store = OpenSegmentLog(PosixFileSystem(), directory, {}).value();

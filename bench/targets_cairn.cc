@@ -1,4 +1,5 @@
-// Cairn over its Session stream (its own client) and over unary calls (plain generated stubs).
+// Cairn over its Session stream (with its own client) and over unary calls (with plain generated
+// stubs).
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -30,7 +31,7 @@ std::string InsertSql(int rows) {
   return sql;
 }
 
-// The same tables for both ways, made by the ordinary client.
+// Both ways use the same tables. The ordinary client makes them.
 bool MakeTables(const LoadOptions& options) {
   auto client =
       Client::Connect({.endpoints = options.endpoints, .timeout = std::chrono::seconds(30)});
@@ -50,8 +51,8 @@ bool MakeTables(const LoadOptions& options) {
   return (*client)->Execute({{.sql = fill}}).ok();
 }
 
-// cairn-client: our client as it is shipped; it finds the leader and stays with it.
-// cairn-session: one to each endpoint, held there; clients are spread over them.
+// cairn-client: the client as it is shipped; it finds the leader and stays with it. cairn-session:
+// one session to each endpoint, which stays there; clients are spread over the sessions.
 class SessionTarget final : public Target {
  public:
   explicit SessionTarget(const LoadOptions& options)
@@ -100,7 +101,7 @@ class SessionTarget final : public Target {
   }
 
  private:
-  // Tells the first few errors, then stays quiet.
+  // Prints the first few errors, then stays quiet.
   void Report(const Status& status, const std::function<void(bool)>& done) {
     if (!status.ok() && told_.fetch_add(1) < 3) {
       std::fprintf(stderr, "cairn-session: %s\n", status.ToString().c_str());

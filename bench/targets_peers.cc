@@ -84,7 +84,7 @@ class EchoUnary final : public Target {
   std::unique_ptr<echo::Echo::Stub> stub_;
 };
 
-// One bidirectional stream, one message a request, answered in order.
+// One bidirectional stream. Each request is one message, and answers come in order.
 class EchoStream final : public Target, grpc::ClientBidiReactor<echo::Message, echo::Message> {
  public:
   explicit EchoStream(const LoadOptions& options)

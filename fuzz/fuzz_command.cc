@@ -6,7 +6,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Not-a-number has many shapes and is equal to none, so bytes are compared, not values.
+// NaN has many encodings and does not equal itself, so the target compares bytes, not values.
 void TryCommand(std::string_view bytes) {
   const Result<Command> command = DecodeCommand(bytes);
   if (!command.ok()) return;

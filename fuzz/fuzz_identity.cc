@@ -1,5 +1,5 @@
-// The identity file: any bytes are refused or mean one identity. Tried as they are and with the
-// checksum made right, or the fuzzer would see nothing behind it.
+// The identity file: any bytes are refused or mean one identity. The target tries the bytes as they
+// are, and with a corrected checksum; otherwise the fuzzer would not get past the checksum.
 #include <algorithm>
 
 #include "base/bytes.h"

@@ -1,6 +1,7 @@
-// Opening a log: whatever stands in its files is refused in words or opened, never crashes, and
-// what is opened can be read, written and opened again. Two ways in: records that no writer would
-// write, under correct checksums; and logs that were written as they should be and then damaged.
+// Opening a log: whatever its files hold, the log is refused with a message or opened, and never
+// crashes. A log that opens can be read, written and opened again. There are two inputs: records
+// that no writer would write, with correct checksums; and logs that were written correctly and then
+// damaged.
 #include <algorithm>
 #include <set>
 
@@ -28,7 +29,7 @@ Result<std::unique_ptr<LogStore>> Open(FaultFileSystem* fs) {
   return OpenSegmentLog(*fs, kDirectory, options);
 }
 
-// State and entries of all groups. Nothing if an entry cannot be read.
+// The state and entries of all groups. Nothing if an entry cannot be read.
 std::optional<std::string> Picture(LogStore* store) {
   std::string out;
   ByteWriter w(&out);
@@ -63,13 +64,13 @@ bool IsRefusal(const Status& status) {
   return status.code() == StatusCode::kDataLoss || status.code() == StatusCode::kFailedPrecondition;
 }
 
-// What a log that was opened must be able to do.
+// Does what every log that opened must be able to do.
 void UseAndReopen(FaultFileSystem* fs, std::unique_ptr<LogStore> store) {
   const std::optional<std::string> before = Picture(store.get());
   CHECK(before.has_value()) << "opened, but cannot be read";
   const auto groups = store->Groups();
   for (const auto& [group, state] : groups) {
-    if (state.last.value() > (1ULL << 62)) return;  // no cluster gets there
+    if (state.last.value() > (1ULL << 62)) return;  // no cluster reaches this index
     GroupWrite write;
     write.group = group;
     write.entries.push_back({Term(state.hard_state.term.value()), state.last + 1,
@@ -98,7 +99,7 @@ Record DrawRecord(Decisions* draw) {
   record.index = LogIndex(number());
   switch (draw->Below(3)) {
     case 0: record.owned = draw->Bytes(40); break;
-    case 1: {  // what hard states and group heads carry
+    case 1: {  // the content of hard states and group heads
       ByteWriter w(&record.owned);
       for (uint64_t left = draw->Below(6); left > 0; --left) w.U64(number());
       break;

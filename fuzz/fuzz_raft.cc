@@ -1,7 +1,7 @@
 // Schedules of a cluster: which message is delivered, lost, late or repeated, which write becomes
-// durable, who crashes. Every output is held against the invariants of Raft, and at the end the
-// cluster, healed, must converge. The random tests draw such schedules blindly; here coverage
-// leads.
+// durable, and who crashes. Every output is checked against the invariants of Raft. At the end the
+// cluster is healed and must converge. The random tests draw such schedules blindly; here coverage
+// guides them.
 #include <algorithm>
 #include <set>
 

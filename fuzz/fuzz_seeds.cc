@@ -1,4 +1,4 @@
-// Writes a few whole inputs for each target whose input is binary: fuzz_seeds DIRECTORY makes
+// Writes a few whole inputs for each target whose input is binary. `fuzz_seeds DIRECTORY` makes
 // DIRECTORY/TARGET/seed-N.
 #include <cstdio>
 #include <filesystem>
@@ -108,7 +108,7 @@ void AddFiles(Seeds* seeds) {
   (*seeds)["identity"].push_back(node::EncodeIdentity(record));
 }
 
-// Where the input is a list of decisions, any long enough one is a start.
+// If the input is a list of decisions, any input that is long enough is a start.
 void AddDecisions(Seeds* seeds) {
   Rng rng(1);
   for (const char* target : {"log", "snapshot_stream", "sessions", "raft"}) {

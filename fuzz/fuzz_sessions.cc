@@ -1,7 +1,7 @@
-// The memory of answered requests. Two ways in: any requests, retries, acknowledgements and lapses
-// of time, on two replicas with different batch boundaries and restarts, which must stay the same
-// and run no request twice; and a file whose rows of sessions are not what Cairn wrote, which must
-// be refused or borne.
+// The memory of answered requests. There are two inputs. First: any requests, retries,
+// acknowledgements and lapses of time, on two replicas with different batch boundaries and
+// restarts; the replicas must stay equal and run no request twice. Second: a file whose session
+// rows Cairn did not write; it must be refused or tolerated.
 #include <map>
 
 #include "base/check.h"
@@ -60,7 +60,7 @@ Command DrawCommand(Decisions* draw) {
     case 3: command.acknowledged_below = draw->Below(24); break;
     case 4: command.id.sequence = 0; break;  // a bare id
     case 5: command.principal = draw->Below(2) == 0 ? "host:a" : "user:b"; break;
-    // The whole batch is undone, where one in the table has the same number.
+    // If a row with the same number exists, the whole batch is undone.
     case 6:
       command.operation = Execute{
           {{"INSERT OR ROLLBACK INTO u VALUES(?)", {static_cast<int64_t>(draw->Below(4))}, {}}}};

@@ -1,5 +1,5 @@
-// What peers say of themselves and of snapshots, in protobuf: any bytes are refused or mean one
-// thing.
+// What peers say about themselves and about snapshots, in protobuf: any bytes are refused or mean
+// one thing.
 #include "base/check.h"
 #include "fuzz_input.h"
 #include "transport/peer_protocol.h"
@@ -22,7 +22,7 @@ void TryHello(const std::string& bytes) {
   pb::Hello hello;
   if (!hello.ParseFromString(bytes)) return;
   const Identity identity = IdentityOf(hello);
-  // Whoever says what we say of ourselves is let in unless he wants another than us.
+  // A caller with this node's own values is accepted, unless it addresses another member.
   const Status status = CheckHello(hello, identity);
   (void)status.ok();
 }

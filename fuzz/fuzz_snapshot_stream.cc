@@ -1,5 +1,5 @@
-// Chunks of a snapshot: in whatever order, size and state they come, over crashes and broken
-// transfers, only the whole and right file is ever handed over.
+// Chunks of a snapshot: in any order, size and condition, over crashes and broken transfers, only
+// the whole and correct file is ever handed over.
 #include <algorithm>
 
 #include "base/check.h"
@@ -65,7 +65,7 @@ class Transfer {
     const uint64_t how = draw_.Below(8);
     if (how == 0) offset = draw_.Below(2) == 0 ? draw_.Word() : draw_.Below(256);
     if (how == 1 && !data.empty()) data[draw_.Below(data.size())] ^= 1;
-    if (how == 2) {  // wrong bytes under a right checksum: found when the file is whole
+    if (how == 2) {  // wrong bytes with a correct checksum: found when the file is whole
       data = draw_.Bytes(100);
       crc = Crc32c(data);
     }

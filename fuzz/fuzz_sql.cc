@@ -44,7 +44,7 @@ BatchHeader HeaderAt(uint64_t number) {
           /*command_steps_max=*/200'000};
 }
 
-// What the input says, in entries that passed the check of proposals.
+// The entries of the input that passed the check of proposals.
 struct Script {
   std::vector<raft::Entry> entries;
   std::vector<std::string> queries;
@@ -118,7 +118,7 @@ void Query(StateMachine* machine, const std::string& sql) {
   (void)(*view)->Query({sql, {}, {}}, limits, &sink).ok();
 }
 
-// The sums that were kept while rows changed, which must be those of the rows that are there.
+// The sums that were kept while rows changed. They must equal the sums of the rows that exist.
 StateDigest DigestOf(StateMachine* machine) {
   auto scan = machine->BeginScan();
   CHECK(scan.ok()) << scan.status().ToString();

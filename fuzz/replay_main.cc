@@ -1,5 +1,5 @@
-// Runs the inputs that are kept (fuzz/corpus) through a fuzz target, once each, without libFuzzer
-// and the sanitizers: a part of `make test`.
+// Runs the stored inputs (fuzz/corpus) through a fuzz target, once each, without libFuzzer and
+// without the sanitizers. This is a part of `make test`.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>

@@ -31,7 +31,7 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Every row of a query that must succeed, with types.
+  // Returns every row of a query, with types. The query must succeed.
   std::string Rows(const std::string& sql, const std::vector<std::string>& blobs = {}) {
     sqlite3_stmt* stmt = nullptr;
     CHECK(sqlite3_prepare_v2(db_, sql.c_str(), -1, &stmt, nullptr) == SQLITE_OK)

@@ -1,5 +1,5 @@
-// A state machine on a file of its own, made quickly: for targets that need a fresh one, or two,
-// for every input.
+// A state machine with its own file, made quickly: for targets that need a fresh one, or two, for
+// each input.
 #pragma once
 
 #include <sqlite3.h>
@@ -15,10 +15,10 @@
 
 namespace cairn::fuzz {
 
-// Its files are in memory (/dev/shm), under a directory of this process.
+// The replica's files are in memory (/dev/shm), under a directory of this process.
 class SqliteReplica {
  public:
-  // With `contents` of a database file (empty: a new one).
+  // `contents` is the content of a database file; empty means a new database.
   SqliteReplica(const std::string& name, const std::string& contents);
   ~SqliteReplica();
   SqliteReplica(const SqliteReplica&) = delete;
@@ -27,16 +27,16 @@ class SqliteReplica {
   Status Open();
   void MustOpen();
   void Close() { machine_.reset(); }
-  // False: this node's own trouble, and no results.
+  // Returns false if this node itself failed; then there are no results.
   Status Apply(std::span<const raft::Entry> entries,
                std::vector<state_machine::EntryResults>* results);
   state_machine::StateMachine& machine() { return *machine_; }
 
-  // Closed, with everything in the one file.
+  // Call it when closed: everything is in the one file.
   std::string Contents() const;
-  // Closed: every row of every table, and the schema.
+  // Call it when closed: returns every row of every table, and the schema.
   std::string Dump() const;
-  // Closed: SQL past the state machine.
+  // Call it when closed: runs SQL that bypasses the state machine.
   void Tamper(const std::string& sql, const std::vector<std::string>& blobs = {});
   std::string path() const { return directory_ + "/data.db"; }
 
@@ -49,7 +49,7 @@ class SqliteReplica {
 
 raft::Entry EntryOf(LogIndex index, const state_machine::BatchHeader& header,
                     const std::vector<state_machine::Command>& commands);
-// All that entries were answered, as bytes.
+// All answers to the entries, as bytes.
 std::string Bytes(const std::vector<state_machine::EntryResults>& results);
 
 }  // namespace cairn::fuzz

@@ -13,11 +13,11 @@
 namespace cairn::sim {
 namespace {
 
-// Entries between two digests of one node, so that they cost little; a node always compares itself
-// where another has left one.
+// A node makes a digest every so many entries, because digests cost time. A node always compares
+// itself at an index where another node has left a digest.
 constexpr uint64_t kDigestEvery = 64;
 
-// The lines that only one of the two has, some of them.
+// Some of the lines that only one of the two texts has.
 std::string Difference(const std::string& a, const std::string& b) {
   const auto lines = [](const std::string& text) {
     std::multiset<std::string> out;
@@ -94,13 +94,15 @@ void Checker::Apply(const Handed& handed, Image* image) {
   image->terms.insert(image->terms.end(), handed.terms.begin(), handed.terms.end());
 }
 
-// A snapshot was in its place when the node stopped, and the log was not yet reset to it.
+// True if a snapshot had replaced the database when the node stopped, and the log was not yet reset
+// to the snapshot.
 bool Checker::CompletesInstall(const Disk& disk, const node::StartState& start) const {
   if (!start.raft.log.empty() || start.raft.snapshot_index != start.applied.index) return false;
   const raft::HardState& before = disk.durable.hard_state;
   const raft::HardState& now = start.raft.hard_state;
   if (now.term < before.term || (now.term == before.term && now.vote != before.vote)) return false;
-  // The log is not told of one that replaces a damaged database before that is done.
+  // A snapshot that replaces a damaged database is not reported to the log before the replacement
+  // is done.
   if (!disk.replacing.is_none() && disk.replacing == start.applied.index) return true;
   return std::any_of(disk.handed.begin(), disk.handed.end(), [&](const Handed& handed) {
     return handed.reset_to && handed.reset_to->index == start.applied.index;
@@ -112,7 +114,7 @@ void Checker::OnRecovered(uint64_t node, const node::StartState& start) {
   Disk& disk = disks_[node];
   disk.found = start.raft;
   disk.digested = LogIndex();
-  // It stopped before the fence was written down; it will find its rows rotten once more.
+  // The node stopped before it wrote the fence down. It will detect the rotten rows again.
   if (start.fenced.empty()) fenced_.erase(node);
   Image image = disk.durable;
   bool matches = image.Matches(start.raft);
@@ -154,8 +156,8 @@ void Checker::CheckVouched(uint64_t node, const Image& durable, const raft::Mess
     const bool known =
         kept.term > message.term || (kept.term == message.term && kept.vote == message.to);
     if (!known) Fail(node, "sends a vote that is not durable: " + Show(kept));
-    // It may never have been on the disk: where the same batch holds a vote of a later term, that
-    // one keeps the node from voting in this term again just as well.
+    // The vote may never have been on the disk: if the same batch holds a vote of a later term, the
+    // later vote equally keeps the node from voting in this term again.
     const auto [given, is_new] = votes_[message.term].emplace(message.from, message.to);
     if (!is_new && given->second != message.to) Fail(node, "gives two votes in one term");
   }
@@ -246,10 +248,10 @@ void Checker::CheckElected(uint64_t node, const raft::CoreStatus& status) {
   if (!elected) Fail(node, "leads term " + ToString(status.term) + " without a majority's votes");
 }
 
-// By the durable logs alone, whatever the leader was told. A member whose disk is lost may have
-// acknowledged the entry before.
+// Checks the durable logs alone, whatever the leader was told. A member whose disk is lost may have
+// acknowledged the entry before the loss.
 void Checker::CheckCommitted(uint64_t node, const raft::CoreStatus& status) {
-  // A change of membership is committed by the configuration before it.
+  // The configuration before a change of membership commits the change.
   if (status.config_index == status.commit) return;
   const std::optional<Term> term = invariants_.TermAt(status.self, status.commit);
   if (!term) return;
@@ -298,7 +300,7 @@ void Checker::OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex
                  ToString(committed_when_asked) + " was committed");
 }
 
-// A node judges by its own clock, and by that of the leader, and both may be slow.
+// A node judges by its own clock and by the leader's clock, and both may be slow.
 void Checker::OnStaleRead(uint64_t node, SteadyTime asked, SteadyTime bound, LogIndex index) {
   if (fenced_.contains(node)) Fail(node, "lets a stale read go though it is fenced");
   const SteadyTime as_of = asked - bound - bound / 20 - milliseconds(1);
@@ -316,7 +318,7 @@ void Checker::NoteCommits() {
   const LogIndex last = committed_last();
   if (!commits_.empty() && commits_.back().second == last) return;
   commits_.emplace_back(world_->now(), last);
-  // The last one before stays, for what was committed then.
+  // The last older value stays: it tells what was committed at that time.
   while (commits_.size() > 1 && commits_[1].first < world_->now() - seconds(60)) {
     commits_.pop_front();
   }
@@ -359,7 +361,7 @@ void Checker::Compare(uint64_t node) {
   const Result<DatabaseDigest> now =
       DigestOfDatabase(nodes_->at(node)->disk(), nodes_->at(node)->database_path());
   if (!now.ok()) return Fail(node, now.status().ToString());
-  // After a failed commit the file may be ahead of what its node knows to be applied.
+  // After a failed commit the file may be ahead of the index that its node knows to be applied.
   const LogIndex applied = now->applied;
   disks_[node].digested = applied;
   world_->Trace(now->digest);

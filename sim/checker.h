@@ -1,4 +1,4 @@
-// Checker: the invariants of a whole cluster, looked at after every event that could break one.
+// Checker: checks the invariants of a whole cluster after every event that could break one.
 #pragma once
 
 #include <cstdint>
@@ -21,46 +21,46 @@ namespace cairn::sim {
 
 using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 
-// Beside what raft::ClusterInvariants knows:
-//   durability   what a node finds on its disk is what it was told is durable, and nothing but what
-//                was handed to the disk after that; votes, requests for votes and acknowledgements
-//                leave only when what they vouch for is durable
-//   majorities   a leader has the durable votes of a majority, of both halves where membership is
-//                changing, and what it commits is durable on one; a change of membership follows
+// These checks come in addition to those of raft::ClusterInvariants:
+//   durability   a node finds on its disk what it was told is durable, and beyond that only what
+//                was handed to the disk later; votes, vote requests and acknowledgements leave only
+//                after what they vouch for is durable
+//   majorities   a leader has the durable votes of a majority, of both halves while membership
+//                changes; what it commits is durable on a majority; a change of membership follows
 //                one whose commitment is durable
 //   own news     what a core takes for durable in its log is durable, and still in its log
-//   one voter    a leader was not elected by a copy of a member, nor commits by what it holds
-//   reads        a read index is not below what was committed when it was asked for; a stale read
-//                of bounded age sees what was committed so long before it was asked
-//   equality     two nodes that have applied up to the same index hold the same rows, but for one
-//                whose database has rotten; that one is fenced, and no other is; it lets no read
-//                go until its database was replaced
+//   one voter    a leader is not elected by a copy of a member, and does not commit by a copy's log
+//   reads        a read index is not below the commit index at the time of the request; a stale
+//                read of bounded age sees what was committed so long before the request
+//   equality     two nodes that have applied up to the same index hold the same rows, except a node
+//                whose database has rotten; that node is fenced, and no other is; it serves no
+//                read until its database was replaced
 class Checker final : public Observer {
  public:
   Checker(World* world, const Nodes* nodes) : world_(world), nodes_(nodes) {}
 
-  // `on_died` is told of processes that have ended themselves.
+  // Calls `on_died` for each process that ended itself.
   void SetOnDied(std::function<void(uint64_t node)> on_died) { on_died_ = std::move(on_died); }
-  // The disk was emptied.
+  // The node's disk was emptied.
   void Forget(uint64_t node);
-  // It runs from a copy of a member's data, or from data that were set back, until Forget. Whatever
-  // it does counts for nothing: neither its votes for a leader, nor its log for what is committed.
+  // The node runs from a copy of a member's data, or from data that were set back, until Forget.
+  // Nothing it does counts: neither its votes for a leader, nor its log for what is committed.
   void OnCopy(uint64_t node) { copies_.insert(node); }
-  // A row of its database has rotten.
+  // A row of the node's database has rotten.
   void OnRowRotten(uint64_t node) { rotten_rows_.insert(node); }
-  // Nodes of which that is so, and whose database was not replaced since.
+  // The nodes with a rotten row whose database was not replaced since.
   const std::set<uint64_t>& rotten_rows() const { return rotten_rows_; }
-  // A stale read was let go at `index`, by a node that was asked at that time.
+  // The node served a stale read at `index`. The node was asked for the read at time `asked`.
   void OnStaleRead(uint64_t node, SteadyTime asked, SteadyTime bound, LogIndex index);
-  // It runs a build of the engine that computes wrongly, so it may hold what is wrong until its
-  // database was replaced.
+  // The node runs a build of the engine that computes wrongly. Its database may hold wrong rows
+  // until it is replaced.
   void OnWrongBuild(uint64_t node) { mistaken_.insert(node); }
   const std::set<uint64_t>& mistaken() const { return mistaken_; }
-  // It has the right build, and has agreed with the others since.
+  // The node has the right build, and has agreed with the others since.
   void OnAgreed(uint64_t node) { mistaken_.erase(node); }
-  // All have the right build, and have agreed: from now on all must be equal.
+  // All nodes have the right build and have agreed. From now on all must be equal.
   void ExpectNoneMistaken() { mistaken_.clear(); }
-  // Compares what the node holds with what any other held at the same index.
+  // Compares the node's rows with those that any other node held at the same index.
   void Compare(uint64_t node);
 
   void OnRecovered(uint64_t node, const node::StartState& start) override;
@@ -81,21 +81,21 @@ class Checker final : public Observer {
   LogIndex committed_last() const override { return invariants_.committed_last(); }
   uint64_t digests_compared() const { return digests_compared_; }
   uint64_t elections() const { return elections_; }
-  // Nodes that found by themselves that their rows had rotten, and were given others.
+  // The number of nodes that detected rot in their rows by themselves and were rebuilt.
   uint64_t rebuilt() const { return rebuilt_; }
 
  private:
-  // A log and its hard state, as far as the checks need them.
+  // The parts of a log and its hard state that the checks need.
   struct Image {
     LogIndex snapshot_index;
     std::vector<Term> terms;  // after snapshot_index
     raft::HardState hard_state;
     LogIndex last() const { return snapshot_index + terms.size(); }
-    // Holds the entry, or a snapshot in its place.
+    // True if the log holds the entry, or a snapshot in its place.
     bool Holds(LogIndex index, Term term) const;
     bool Matches(const raft::InitialState& found) const;
   };
-  // What was handed to the disk in one batch.
+  // One batch that was handed to the disk.
   struct Handed {
     uint64_t sequence = 0;
     std::optional<raft::HardState> hard_state;
@@ -108,9 +108,9 @@ class Checker final : public Observer {
     std::deque<Handed> handed;  // not known to be durable
     raft::InitialState found;   // at the last start
     LogIndex digested;
-    LogIndex replacing;  // the last snapshot that was to take the place of the database
+    LogIndex replacing;  // the last snapshot that was to replace the database
     MemberId member;
-    // At the last output.
+    // The values at the last output.
     Term led;
     LogIndex commit;
   };
@@ -125,7 +125,7 @@ class Checker final : public Observer {
   void CheckCommitted(uint64_t node, const raft::CoreStatus& status);
   void CheckChange(uint64_t node, const raft::CoreStatus& status, const raft::Persist& persist);
   void CheckDurable(uint64_t node, const raft::CoreStatus& status);
-  // Whether `has` is true of a majority of the voters, and of those that leave.
+  // True if `has` is true for a majority of the voters and for a majority of the outgoing voters.
   static bool Majority(const raft::Configuration& config, const std::function<bool(MemberId)>& has);
   void Fail(uint64_t node, const std::string& what);
 
@@ -136,11 +136,11 @@ class Checker final : public Observer {
   std::map<uint64_t, Disk> disks_;
   std::map<MemberId, uint64_t> lives_on_;               // its disk, as long as it is not lost
   std::map<Term, std::map<MemberId, MemberId>> votes_;  // that became durable, by who gave them
-  std::map<LogIndex, std::pair<uint64_t, uint64_t>> digests_;  // with the node that was first
-  // For a person who looks for the cause of a difference: CAIRN_SIM_DUMPS in the environment.
+  std::map<LogIndex, std::pair<uint64_t, uint64_t>> digests_;  // with the node that came first
+  // For a person who debugs a difference: CAIRN_SIM_DUMPS is set in the environment.
   const bool keep_dumps_ = std::getenv("CAIRN_SIM_DUMPS") != nullptr;
   std::map<LogIndex, std::string> dumps_;
-  // How far the cluster had committed, and since when.
+  // The commit index of the cluster over time: since when it had which value.
   std::deque<std::pair<SteadyTime, LogIndex>> commits_;
   std::set<uint64_t> copies_;
   std::set<uint64_t> rotten_rows_;

@@ -35,7 +35,7 @@ class Connection {
     return Internal(std::string("digest: ") + sqlite3_errmsg(db_));
   }
 
-  // Gives type and bytes of each value to `out`.
+  // Passes the type and the bytes of each value to `out`.
   Status Rows(const std::string& sql, const OnBytes& out) {
     sqlite3_stmt* stmt = nullptr;
     code_ = sqlite3_prepare_v2(db_, sql.c_str(), -1, &stmt, nullptr);
@@ -69,7 +69,7 @@ Status ReadAll(const FaultFileSystem& disk, const std::string& path, LogIndex* a
   std::string index;
   RETURN_IF_ERROR(db.Rows("SELECT applied_index FROM _cairn_state",
                           [&](std::string_view bytes) { index.append(bytes); }));
-  // The type stands before the number.
+  // The type precedes the number.
   if (index.size() > 1) *applied = LogIndex(std::strtoull(index.c_str() + 1, nullptr, 10));
   RETURN_IF_ERROR(db.Rows("SELECT rowid, type, name, tbl_name, sql FROM sqlite_schema", out));
   std::vector<std::string> queries;
@@ -80,7 +80,7 @@ Status ReadAll(const FaultFileSystem& disk, const std::string& path, LogIndex* a
               "AND name != 'sqlite_schema' ORDER BY name",
               [&](std::string_view bytes) {
                 if (bytes == "\n") {
-                  // Type, text, bar.
+                  // The value is a type, the text and a bar.
                   queries.push_back(text.substr(1, text.size() - 2));
                   text.clear();
                 } else {

@@ -1,4 +1,4 @@
-// DigestOfDatabase: one number over every row of every table of a node's database.
+// DigestOfDatabase: one hash over every row of every table of a node's database.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 
 namespace cairn::sim {
 
-// Cairn's own tables, shadow tables, rowids and the schema included; equal replicas give equal
-// numbers. Reads a copy, so that nothing in the node notices.
+// The digest includes Cairn's own tables, shadow tables, rowids and the schema. Equal replicas give
+// equal digests. It reads a copy, so the node is not affected.
 struct DatabaseDigest {
-  LogIndex applied;  // as the file itself says
+  LogIndex applied;  // as the file itself states
   uint64_t digest = 0;
 };
 Result<DatabaseDigest> DigestOfDatabase(const FaultFileSystem& disk, const std::string& path);
-// The same in full, for a person.
+// All rows as text, for a person.
 Result<std::string> DumpOfDatabase(const FaultFileSystem& disk, const std::string& path);
 
 }  // namespace cairn::sim

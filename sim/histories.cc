@@ -10,10 +10,10 @@
 namespace cairn::sim {
 namespace {
 
-// A bound on what one seed may cost: a history that is right takes a few steps an operation.
+// The bound on the work for one seed. A correct history takes a few steps for each operation.
 constexpr uint64_t kStepsMax = 1'000'000;
 
-// The reads alone, as checker of versions knows them.
+// Only the reads, in the form that the checker of versions expects.
 history::History VersionsOf(const history::History& counted) {
   history::History out;
   for (history::Event event : counted) {

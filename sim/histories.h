@@ -1,5 +1,5 @@
-// Histories: what the clients of one run asked and got, one history for each kind of data, and what
-// the checkers of testing/history say of them.
+// Histories: the requests and answers of the clients of one run, one history for each kind of data,
+// and the verdicts of the checkers of testing/history.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ enum class Family : uint8_t {
   kRegisters,  // writes, compare-and-set and reads: linearizable
   kSets,       // adds and reads of unique items
   kLists,      // transactions that append to lists and read them: strictly serializable
-  kSessions,   // the same, and reads at any node of what the session has seen
+  kSessions,   // the same, plus reads at any node of what the session has seen
   kBank,       // transfers in one statement, several, or two phases
   kVersions,   // of tables, by how often they were changed
   kCount,
@@ -29,17 +29,17 @@ const char* FamilyName(Family family);
 
 struct HistoryCounts {
   uint64_t operations = 0;  // judged
-  uint64_t unknown = 0;     // histories that could not be judged to the end; not passed, not failed
+  uint64_t unknown = 0;     // histories whose check was cut off; neither passed nor failed
 };
 
 class Histories {
  public:
   void Add(Family family, history::Event event);
-  // The first anomaly of any of them. `bank_total`: of all accounts.
+  // Returns the first anomaly of any history. `bank_total` is the sum of all accounts.
   std::optional<std::string> Judge(int64_t bank_total);
   const HistoryCounts& counts() const { return counts_; }
-  // Of each kind of data with operations a file of JSON lines, `prefix`.NAME.jsonl; their paths.
-  // Empty if one could not be written.
+  // Writes `prefix`.NAME.jsonl, a file of JSON lines, for each kind of data that has operations.
+  // Returns the paths, or an empty vector if a file could not be written.
   std::vector<std::string> Write(const std::string& prefix) const;
   const history::History& of(Family family) const {
     return histories_[static_cast<size_t>(family)];

@@ -1,4 +1,4 @@
-// That each checker of histories fires when a node gives a wrong answer: one answer of a run
+// Tests that each checker of histories fires when a node gives a wrong answer: one answer of a run
 // without faults is changed on its way to the client.
 #include "sim/histories.h"
 
@@ -24,7 +24,7 @@ class HistoriesTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(InitLog("sim", "off")); }
 
-  // A calm run with only this kind of data.
+  // Runs a calm seed with only this kind of data.
   static Report Run(Family family, Tamper tamper) {
     Plan plan = MakePlan(3, "calm").value();
     plan.workload.clients = 4;
@@ -41,7 +41,7 @@ class HistoriesTest : public testing::Test {
     return Simulation(plan).Run();
   }
 
-  // The 60th operation that `chosen` takes is changed.
+  // Changes the 60th operation that `chosen` accepts.
   static std::string Verdict(Family family,
                              const std::function<bool(const Task&, CommandResult*)>& change) {
     auto seen = std::make_shared<int>(0);
@@ -132,7 +132,7 @@ TEST_F(HistoriesTest, AListWithoutAnElementThatWasReadIsNotStrictlySerializable)
 }
 
 TEST_F(HistoriesTest, ASessionThatDoesNotSeeItsOwnWriteIsFound) {
-  // Many of them, for not all reads follow a write.
+  // Many reads are changed, because not all reads follow a write.
   auto changes = std::make_shared<int>(0);
   EXPECT_THAT(Verdict(Family::kSessions,
                       [changes](const Task& task, CommandResult* result) {
@@ -179,7 +179,7 @@ TEST_F(HistoriesTest, AVersionThatGoesBackIsFound) {
               HasSubstr("the history of versions, versions: went back"));
 }
 
-// They only ever grow, but nothing was changed that often.
+// Versions only ever grow, but no table was changed that often.
 TEST_F(HistoriesTest, AVersionAheadOfAllChangesIsNotLinearizable) {
   const Report report = Run(Family::kVersions, [](const Task& task, CommandResult* result) {
     if (task.family == Family::kVersions && IsRead(task)) ++*Number(result);

@@ -1,4 +1,4 @@
-// cairn-sim: runs seeds, and says of each that fails how to run it again.
+// cairn-sim: runs seeds, and prints for each failing seed the command that runs it again.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 

@@ -27,7 +27,7 @@ constexpr uint64_t kOneEntryOf = 3;
 constexpr char kRight[] = "SET n = n + 1";
 constexpr char kWrong[] = "SET n = n + 2";
 
-// True if it was changed.
+// Returns true if the statement was changed.
 bool Miscount(Statement* statement) {
   const size_t at = statement->sql.find(kRight);
   if (at == std::string::npos) return false;

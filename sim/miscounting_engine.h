@@ -1,9 +1,9 @@
 // MiscountingEngine: a build of the engine that computes some statements wrongly.
 //
-// What another build of SQLite could do, at its worst: some of the statements that count give
-// another result, and leave another state, than on nodes with the right build. Nothing tells at the
-// time. While builds differ, no client may be given such a result, nor read such a state, as long as
-// a majority has the right build; and the node must be rebuilt.
+// It does the worst that another build of SQLite could do: some counting statements give another
+// result, and leave another state, than on nodes with the right build. No error shows at the time.
+// While builds differ and a majority has the right build, no client may get a wrong result or read
+// a wrong state, and the node with the wrong build must be rebuilt.
 #pragma once
 
 #include <memory>

@@ -76,7 +76,7 @@ const raft::Configuration& Nemesis::config() {
   return config_;
 }
 
-// ---- What is brought
+// ---- The faults
 
 void Nemesis::Bring(Fault fault) {
   switch (fault) {
@@ -221,7 +221,7 @@ void Nemesis::BringToNode(Fault fault, uint64_t id) {
   }
 }
 
-// ---- Nodes that go and come
+// ---- Nodes that stop and start
 
 Node::End Nemesis::DrawPowerCut() {
   constexpr Node::End kEnds[] = {Node::End::kPowerCut, Node::End::kPowerCutTorn,
@@ -271,18 +271,18 @@ void Nemesis::Start(uint64_t id) {
   if (fails_to_read_.erase(id) > 0) node.disk().InjectRead(rng_.Between(1, 60));
   const Status status = node.Start();
   if (status.ok()) {
-    rotten_.erase(id);  // the log that held it was dropped, or the file written anew
+    rotten_.erase(id);  // the log with the bit was dropped, or the file rewritten
     return;
   }
   if (node.disk().failed_reads() > failed_reads) return StartLater(id, seconds(1));
-  // The operator's answer to a disk that is not what it was.
+  // The operator wipes a node whose disk is damaged.
   if (status.code() == StatusCode::kDataLoss && rotten_.contains(id)) {
     ++rot_refused_;
     return Wipe(id);
   }
   if (status.code() == StatusCode::kResourceExhausted) return StartLater(id, seconds(1));
   if (status.code() == StatusCode::kFailedPrecondition && set_back_.contains(id)) {
-    ++copies_told_;  // before it was started again
+    ++copies_told_;  // before the restart
     return Wipe(id);
   }
   world_->Fail("node " + std::to_string(id) + " does not start: " + status.ToString());
@@ -293,15 +293,15 @@ bool Nemesis::HasRot(uint64_t id) const {
          checker_->mistaken().contains(id);
 }
 
-// A voter whose disk holds a flipped bit, or not what the member wrote: it counts towards the
-// minority that may be lost.
+// True if the voter's disk holds a flipped bit, or data that the member did not write. Such a voter
+// counts towards the minority that may be lost.
 bool Nemesis::IsLost(const raft::Configuration& now, MemberId voter) const {
   const uint64_t lives_on = now.info.at(voter).node_id;
   return HasRot(lives_on) || nodes_->at(lives_on)->member() != voter;
 }
 
-// Of the voters in force, few enough have lost their disks if this one does too, and all others are
-// there to tell who the voters are.
+// True if, with this disk lost too, few enough voters in force have lost their disks, and all
+// others are there to tell who the voters are.
 bool Nemesis::MayLoseDisk(uint64_t id) {
   if (changing_ || HasRot(id)) return false;
   for (auto& [other, node] : *nodes_) {
@@ -325,7 +325,8 @@ void Nemesis::Wipe(uint64_t id) {
   rotten_.erase(id);
   set_back_.erase(id);
   images_.erase(id);
-  // Where the cluster looks for it: an empty node elsewhere waits for an operator.
+  // The node returns to the address where the cluster looks for it. An empty node elsewhere waits
+  // for an operator.
   for (const auto& [member, info] : config().info) {
     if (info.node_id == id) node.MoveTo(info.address);
   }
@@ -336,8 +337,7 @@ void Nemesis::Wipe(uint64_t id) {
   StartLater(id, Duration());
 }
 
-// The node is started anew after a while, so that the bit is found before long, or was dropped with
-// the log that held it.
+// The node is restarted after a while, so that the bit is found soon or was dropped with its log.
 void Nemesis::Rot(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (!MayLoseDisk(id) || !node.running()) return;
@@ -349,8 +349,8 @@ void Nemesis::Rot(uint64_t id) {
   });
 }
 
-// In rows that no client asks for: until the scrub has seen it, a node would answer whatever the
-// bit has made of them. One node at a time, until its database was replaced.
+// Flips a bit in rows that no client asks for: until the scrub has read the row, a node serves it
+// as it is. One node at a time, until its database was replaced.
 void Nemesis::RotRow(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (!checker_->rotten_rows().empty() || !MayLoseDisk(id) || !node.running()) return;
@@ -370,8 +370,8 @@ void Nemesis::FailRead(uint64_t id) {
 
 // ---- Operators
 
-// Nodes of one protocol refuse those of the other; those with another engine or level work together.
-// In the end all have the newer version.
+// Nodes of one protocol refuse nodes of the other; those with another engine or level work
+// together. In the end all nodes have the newer version.
 void Nemesis::Upgrade() {
   if (std::exchange(upgrading_, true)) return;
   ++brought_[Fault::kUpgrade];
@@ -394,7 +394,7 @@ void Nemesis::Upgrade() {
   });
 }
 
-// As the operator who was told that all nodes are upgraded. It is refused if they are not.
+// The operator believes that all nodes are upgraded. The cluster refuses if they are not.
 void Nemesis::RaiseLevel() {
   Process* leader = Leader();
   if (leader == nullptr || ended_) return;
@@ -403,8 +403,8 @@ void Nemesis::RaiseLevel() {
   });
 }
 
-// One node tries the next build, which is wrong, and goes back to the old one. While it is there, and
-// until it was rebuilt, its disk counts as lost: the others alone must be a majority.
+// One node tries the next build, which is wrong, and goes back to the old one. Until the node was
+// rebuilt, its disk counts as lost: the others alone must be a majority.
 void Nemesis::RunWrongBuild() {
   const SteadyTime over = 2 * Duration();
   After(over + seconds(10), [this] { upgrading_ = false; });
@@ -446,7 +446,7 @@ void Nemesis::ChangeMembership() {
   }
   const raft::Configuration now = config();
   for (const MemberId voter : now.voters) {
-    if (nodes_->at(now.info.at(voter).node_id)->member() != voter) return;  // being let in again
+    if (nodes_->at(now.info.at(voter).node_id)->member() != voter) return;  // being readmitted
   }
   node::Replica::MembershipChange change;
   change.node_id = AnyNode();
@@ -458,7 +458,7 @@ void Nemesis::ChangeMembership() {
                        : node::Replica::MembershipChange::Kind::kAdd;
   ++brought_[Fault::kMembership];
   changing_ = true;
-  // The operator's patience: also if the node that was asked dies.
+  // The operator's patience. It also ends the wait when the asked node dies.
   const SteadyTime patience = seconds(20);
   auto over = std::make_shared<bool>(false);
   After(patience + seconds(1), [this, over] {
@@ -468,14 +468,14 @@ void Nemesis::ChangeMembership() {
     if (std::exchange(*over, true)) return;
     changing_ = false;
     world_->Trace(static_cast<uint64_t>(status.code()));
-    // An operator who has more to change does not wait.
+    // An operator with more changes does not wait.
     if (status.ok() && Chance(rng_, 0.3)) {
       After(Exponential(rng_, milliseconds(5)), [this] {
         if (!ended_) ChangeMembership();
       });
     }
     if (!status.ok() || change.kind != node::Replica::MembershipChange::Kind::kRemove) return;
-    // The removed node is given back empty. Not within the call of its own process.
+    // The removed node is given back empty, but not within a call of its own process.
     After(SteadyTime(0), [this, id = change.node_id] { Wipe(id); });
   });
 }
@@ -489,7 +489,7 @@ void Nemesis::TransferLead() {
 
 // ---- The end
 
-// What is a minority now may be needed by the configuration that is on its way.
+// A change under way may need the nodes that are a minority now.
 bool Nemesis::ChangeUnderWay() {
   return changing_ || std::any_of(nodes_->begin(), nodes_->end(), [](const auto& each) {
            return each.second->config_in_progress();
@@ -507,7 +507,7 @@ std::set<uint64_t> Nemesis::DrawMinority() {
   std::vector<uint64_t> nodes;
   nodes.reserve(now.voters.size());
   for (const MemberId voter : now.voters) nodes.push_back(now.info.at(voter).node_id);
-  // The leader more often than others: it is the one to be replaced.
+  // The leader is left out more often than others: it is the one to be replaced.
   Process* leader = Leader();
   if (leader != nullptr && left > 0 && Chance(rng_, 0.5) &&
       std::erase(nodes, leader->identity()->node_id) > 0) {
@@ -522,7 +522,7 @@ std::set<uint64_t> Nemesis::DrawMinority() {
   return out;
 }
 
-// Each for as long as it takes: none of them may keep the others from their work.
+// The fault stays for the whole phase: a left-out node must not keep the others from work.
 void Nemesis::LeaveOut(uint64_t id) {
   constexpr SteadyTime kForLong = std::chrono::hours(1);
   Node& node = *nodes_->at(id);

@@ -1,7 +1,7 @@
-// Nemesis: brings the faults of a plan, and takes them away.
+// Nemesis: injects the faults of a plan, and heals them.
 //
-// It keeps to what Cairn promises to survive: any number of nodes may be down, cut off, stopped or
-// slow, but no more disks are lost than a minority of the voters in force.
+// The nemesis stays within what Cairn promises to survive. Any number of nodes may be down, cut
+// off, stopped or slow, but no more disks are lost than a minority of the voters in force.
 #pragma once
 
 #include <algorithm>
@@ -26,25 +26,25 @@ class Nemesis {
   Nemesis(World* world, Network* network, Nodes* nodes, Checker* checker, const Plan& plan);
 
   void Begin();
-  // No fault comes any more; what is broken stays so.
+  // Injects no more faults. Existing faults stay.
   void End() { ended_ = true; }
-  // Links, clocks, disks and processes of all nodes but `left_out` work again; each of those is cut
-  // off, stopped, without a disk that answers, or dead, until Heal({}).
+  // Repairs the links, clocks, disks and processes of all nodes except `left_out`. Each node of
+  // `left_out` is cut off, stopped, without a responding disk, or dead, until Heal({}).
   void Heal(const std::set<uint64_t>& left_out);
-  // A node ended itself.
+  // The node's process ended itself.
   void OnDied(uint64_t node);
 
-  // The configuration in force, as the node with the longest log tells it.
+  // The configuration in force, according to the node with the longest log.
   const raft::Configuration& config();
-  // The one that leads in the latest term; null if none does.
+  // The leader of the latest term; null if there is none.
   Process* Leader();
-  // A minority of the voters in force, drawn; nobody while another configuration is on its way.
+  // Draws a minority of the voters in force. Empty while another configuration is on its way.
   std::set<uint64_t> DrawMinority();
-  // How often each fault was brought.
+  // How often each fault was injected.
   const std::map<Fault, uint64_t>& brought() const { return brought_; }
-  // Nodes that refused to start on a disk that had rotten.
+  // The number of nodes that refused to start on a rotten disk.
   uint64_t rot_refused() const { return rot_refused_; }
-  // Copies, and nodes that were set back, that found out what they are.
+  // The number of copies and set-back nodes that found out what they are.
   uint64_t copies_told() const { return copies_told_; }
 
  private:
@@ -75,7 +75,7 @@ class Nemesis {
   // Addresses and identities (nemesis_moves.cc).
   void Move();
   std::string NewAddress(uint64_t node);
-  // Who lives where, as the operators know it.
+  // The address of each node, as the operators know it.
   std::map<uint64_t, std::string> ListNow() const;
   void CopyNode(uint64_t node);
   void StartCopy(uint64_t node, int attempts);
@@ -99,27 +99,29 @@ class Nemesis {
   const Plan& plan_;
   Rng rng_;
   bool ended_ = false;
-  // A cut that was to end later ends with the heal: what is cut after it stays cut. Else the leader
-  // that is left out would get its follower back, but not its clients, and nobody replaced it.
+  // A heal cancels the pending ends of earlier cuts, so that what is cut after the heal stays cut.
+  // Otherwise a leader that is left out would get its follower back, but not its clients, and no
+  // node would replace it.
   int heals_ = 0;
   bool changing_ = false;  // a change of membership is under way
   std::set<uint64_t> stopping_;
-  // A bit has flipped on their disks, and they have not started since. These disks count as lost.
+  // Nodes on whose disks a bit has flipped, and that have not started since. Their disks count as
+  // lost.
   std::set<uint64_t> rotten_;
-  std::set<uint64_t> fails_to_read_;  // at their next start
-  Version version_;                   // the newest
+  std::set<uint64_t> fails_to_read_;  // nodes whose next start meets failing reads
+  Version version_;                   // the newest version
   bool upgrading_ = false;
   uint32_t wrong_builds_ = 0;
   std::set<uint64_t> kept_down_;
   uint64_t moves_ = 0;
-  // The disk of a node as it was at an earlier start.
+  // A node's disk as it was at an earlier start.
   struct Image {
     std::unique_ptr<FaultFileSystem> disk;
-    raft::Boot boot;  // the last one of it
+    raft::Boot boot;  // the last start in the image
     MemberId member;
   };
   std::map<uint64_t, Image> images_;
-  // Run from such an image; their members' disks count as lost.
+  // Nodes that run from such an image. Their members' disks count as lost.
   std::set<uint64_t> set_back_;
   std::unique_ptr<Node> copy_;
   std::vector<std::unique_ptr<Node>> ended_copies_;  // events still name them

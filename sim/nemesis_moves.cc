@@ -1,7 +1,7 @@
 // Nodes that move, copies of nodes, and nodes whose data were set back.
 //
-// What is promised of copies holds once all voters know the start that came after the copy was taken
-// (docs/decisions/014): so the nemesis waits for that, and then for nothing else.
+// The promises about copies hold once all voters know the start that followed the copying
+// (docs/decisions/014). So the nemesis waits for that, and then for nothing else.
 
 #include <algorithm>
 #include <utility>
@@ -12,7 +12,8 @@
 namespace cairn::sim {
 namespace {
 
-// Simulated nodes that copies run on are numbered from here; their node ids are the originals'.
+// Simulated nodes that run copies are numbered from here. Their node ids are those of the
+// originals.
 constexpr uint64_t kFirstCopy = 1000;
 
 }  // namespace
@@ -27,8 +28,8 @@ std::map<uint64_t, std::string> Nemesis::ListNow() const {
   return all;
 }
 
-// Where all move, each is started with the new list. An empty node stays where the cluster looks for
-// it, and its operator keeps its list up to date: it knows nothing else.
+// When all nodes move, each starts with the new list. An empty node stays where the cluster looks
+// for it, and its operator keeps its list up to date, because the list is all that the node knows.
 void Nemesis::Move() {
   if (Leader() == nullptr) return;
   ++brought_[Fault::kMove];
@@ -59,14 +60,14 @@ bool Nemesis::AllKnowTheStart(uint64_t id) {
     if (voter == node.member()) return true;
     Process* process = const_cast<Node&>(other).process();
     if (process == nullptr || process->dead() || other.member() != voter) return false;
-    // In its log, so that it knows it after any crash.
+    // The entry must be in the node's log, so that the node knows it after any crash.
     const raft::CoreStatus core = process->core().status().core;
     const auto info = core.config.info.find(node.member());
     return info != core.config.info.end() && info->second.boot == boot;
   });
 }
 
-// The original is started again before the copy is, and all learn of that start.
+// The original restarts before the copy starts, and all voters learn of that restart.
 void Nemesis::CopyNode(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (copy_ != nullptr || copied_disk_ != nullptr || !node.running() || HasRot(id)) return;
@@ -110,7 +111,7 @@ void Nemesis::EndCopy() {
   ended_copies_.push_back(std::move(copy_));
 }
 
-// The first time it only takes the image.
+// The first call only takes the image.
 void Nemesis::SetBack(uint64_t id) {
   Node& node = *nodes_->at(id);
   if (!node.running() || node.process()->dead() || HasRot(id) || node.member().is_none()) return;
@@ -135,7 +136,7 @@ void Nemesis::SetBack(uint64_t id) {
   WatchSetBack(id);
 }
 
-// Its operator reads what it says, and gives it back empty.
+// The node's operator reads what the node reports and gives it back empty.
 void Nemesis::WatchSetBack(uint64_t id) {
   After(seconds(2), [this, id] {
     if (!set_back_.contains(id)) return;

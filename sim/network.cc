@@ -8,7 +8,7 @@
 
 namespace cairn::sim {
 
-// A snapshot on its way: the sender reads, the receiver writes, chunk by chunk.
+// A snapshot in transit: the sender reads and the receiver writes, chunk by chunk.
 struct Network::Transfer {
   uint64_t from = 0;
   uint64_t from_incarnation = 0;
@@ -34,7 +34,7 @@ void Network::Attach(uint64_t node, const std::string& address, Endpoint* endpoi
 void Network::Detach(uint64_t node) {
   if (const auto gone = attached_.find(node); gone != attached_.end()) {
     for (auto& [other, attached] : attached_) {
-      // Its connections end with it, where word of that gets through.
+      // The connections of the process end with it, where the network delivers that news.
       const auto caller = attached.callers.extract(gone->second.incarnation);
       if (!caller.empty() && !cut(node, other)) attached.endpoint->OnCallerLeft(caller.mapped());
     }
@@ -119,7 +119,7 @@ void Network::Send(uint64_t from, GroupId group,
     const uint64_t to = NodeOf(attached_.at(from), message.to, peer->second);
     if (to == 0) {
       TellUnreachable(from, attached_.at(from).incarnation, group, message.to);
-      // A host without the process refuses; one without power says nothing.
+      // A host without the process refuses; a host without power does not answer.
       if (Chance(rng_, 0.5)) {
         attached_.at(from).endpoint->OnPeerGone(message.to);
       }
@@ -187,7 +187,7 @@ void Network::Deliver(uint64_t from, uint64_t from_incarnation, const transport:
       if (told != nullptr) told->endpoint->OnRefused(message->to, let_in);
       return TellUnreachable(from, from_incarnation, group, message->to);
     }
-    // A process that ended while this was on its way has no connection any more.
+    // A process that ended while this was in transit has no connection any more.
     if (told != nullptr) {
       receiver.callers.emplace(from_incarnation, sender);
     } else {
@@ -200,7 +200,7 @@ void Network::Deliver(uint64_t from, uint64_t from_incarnation, const transport:
   receiver.endpoint->OnMessages(group, sender.start.boot, std::move(messages));
 }
 
-// Once, until something gets through again.
+// Reports once, until something gets through again.
 void Network::TellUnreachable(uint64_t node, uint64_t incarnation, GroupId group, MemberId member) {
   Attached* sender = Find(node, incarnation);
   if (sender == nullptr || !sender->told_unreachable.emplace(member, true).second) return;
@@ -316,7 +316,7 @@ void Network::StepTransfer(const std::shared_ptr<Transfer>& transfer) {
       cut(transfer->to, transfer->from) || (chunk_reset > 0 && Chance(rng_, chunk_reset))) {
     ++counts_.snapshots_broken;
     if (receiver != nullptr && transfer->incoming != nullptr) {
-      (void)transfer->incoming->Suspend();  // what fails here is seen by the next Open
+      (void)transfer->incoming->Suspend();  // the next Open sees what fails here
     }
     return EndTransfer(transfer, Unavailable("the connection broke"));
   }

@@ -1,9 +1,9 @@
-// Network: messages, calls and snapshot transfers between simulated nodes, with the faults of
-// networks.
+// Network: carries messages, calls and snapshot transfers between simulated nodes, with network
+// faults.
 //
 // A link is one direction from one node to another. As over TCP, messages of a link arrive in the
-// order they were sent, unless the reordering fault is on; what is lost is lost without a trace for
-// the receiver. Messages pass through the real codec. A call (probe, join) needs both directions.
+// order in which they were sent, unless the reordering fault is on. The receiver gets no sign of a
+// lost message. Messages pass through the real codec. A call (probe, join) needs both directions.
 #pragma once
 
 #include <cstdint>
@@ -23,24 +23,24 @@
 
 namespace cairn::sim {
 
-// What the network needs to know of a running process. One is attached per address and goes when
-// its process dies; whoever speaks to it names its incarnation, so that nothing meant for a process
-// reaches its successor on the same connection.
+// The network's view of a running process. One endpoint is attached per address and is removed when
+// its process dies. A sender names the incarnation of the process, so that nothing meant for one
+// process reaches its successor on the same connection.
 class Endpoint {
  public:
   virtual ~Endpoint() = default;
   virtual std::shared_ptr<const transport::Identity> identity() const = 0;
-  // Of the messages between peers, that it speaks.
+  // The protocol version of peer messages that the process speaks.
   virtual uint32_t protocol_version() const = 0;
   virtual void OnMessages(GroupId group, const raft::Boot& sender,
                           std::vector<raft::Message> messages) = 0;
-  // As those of transport::Handler.
+  // The same as in transport::Handler.
   virtual Status OnCaller(const transport::Identity& caller) = 0;
   virtual void OnCallerLeft(const transport::Identity& caller) = 0;
   virtual bool OnReached(MemberId member, const raft::Boot& boot) const = 0;
   virtual void OnRefused(MemberId by, const Status& why) = 0;
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
-  // Its host refused a connection.
+  // The member's host refused a connection.
   virtual void OnPeerGone(MemberId member) = 0;
   virtual transport::ProbeReply OnProbe() = 0;
   virtual void OnJoin(const transport::JoinRequest& request,
@@ -50,14 +50,14 @@ class Endpoint {
                                     const std::string& path) = 0;
   virtual FileSystem& snapshot_files() = 0;
   virtual const std::string& snapshot_directory() const = 0;
-  // When a stopped process goes on; now if it runs.
+  // The time at which a stopped process resumes; now if the process runs.
   virtual SteadyTime runs_at() const = 0;
 };
 
 struct NetworkOptions {
   SteadyTime delay_min = microseconds(100);
-  SteadyTime delay_mean = microseconds(200);  // on top of the least
-  size_t link_bytes_max = 4 << 20;            // on the way; what does not fit is dropped
+  SteadyTime delay_mean = microseconds(200);  // on top of the minimum
+  size_t link_bytes_max = 4 << 20;            // in flight; what does not fit is dropped
   size_t chunk_bytes = 16 << 10;              // of a snapshot
   SteadyTime chunk_time = milliseconds(1);
 };
@@ -67,8 +67,8 @@ class Network {
   Network(World* world, NetworkOptions options);
 
   void Attach(uint64_t node, const std::string& address, Endpoint* endpoint);
-  // The process is gone, and its disk takes nothing any more: what transfers hold of its files is
-  // let go of, so that none of it touches those of the next process, or a disk that is no more.
+  // The process is gone, and its disk accepts nothing any more. Transfers release its files, so
+  // that they touch neither the files of the next process nor a disk that no longer exists.
   void Detach(uint64_t node);
 
   // ---- From a node
@@ -86,17 +86,17 @@ class Network {
   // ---- Faults, for the nemesis. Node 0 stands for all clients.
   void SetCut(uint64_t from, uint64_t to, bool cut);
   void Clog(uint64_t from, uint64_t to, SteadyTime until);
-  // Everything on the link takes so much longer.
+  // Delays everything on the link by `lag`.
   void SetLag(uint64_t from, uint64_t to, SteadyTime lag) { link(from, to).lag = lag; }
   void HealAll();
   double loss = 0;
   double duplicate = 0;
-  double reorder = 0;      // share of messages that leave their place in the line
+  double reorder = 0;      // share of messages that lose their place in the order
   double slow = 0;         // share of messages that take 100 times as long
-  double chunk_reset = 0;  // of each chunk of a snapshot
-  double chunk_flip = 0;   // one bit of a chunk
+  double chunk_reset = 0;  // for each chunk of a snapshot
+  double chunk_flip = 0;   // one bit of a chunk flips
 
-  // Whether something sent now would arrive, and when. Draws.
+  // Whether a message sent now would arrive, and when. Each call draws.
   bool Passes(uint64_t from, uint64_t to);
   SteadyTime Delay(uint64_t from, uint64_t to);
   bool cut(uint64_t from, uint64_t to) const;
@@ -116,7 +116,7 @@ class Network {
     std::string address;
     Endpoint* endpoint = nullptr;
     std::map<MemberId, bool> told_unreachable;
-    std::map<uint64_t, transport::Identity> callers;  // let in, by incarnation
+    std::map<uint64_t, transport::Identity> callers;  // accepted callers, by incarnation
   };
   struct Link {
     bool cut = false;
@@ -130,8 +130,8 @@ class Network {
   Attached* Find(uint64_t node, uint64_t incarnation);
   // The node that lives at the address; 0 if none.
   uint64_t NodeAt(const std::string& address) const;
-  // The node that a process which goes through these addresses ends up at: the first that takes it
-  // for a caller, else one that is there at all; 0 if there is none.
+  // The node that a process reaches when it tries these addresses: the first that accepts it as a
+  // caller, otherwise any node that is there; 0 if there is none.
   uint64_t NodeOf(const Attached& from, MemberId member,
                   const transport::Addresses& addresses) const;
   Link& link(uint64_t from, uint64_t to) { return links_[{from, to}]; }
@@ -150,7 +150,7 @@ class Network {
   uint64_t next_incarnation_ = 1;
   std::map<std::pair<uint64_t, uint64_t>, Link> links_;
   std::vector<std::shared_ptr<Transfer>> transfers_;
-  std::map<uint64_t, int> receiving_;  // transfers under way, by the incarnation that receives
+  std::map<uint64_t, int> receiving_;  // transfers in progress, by the receiving incarnation
   Counts counts_;
 };
 

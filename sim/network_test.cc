@@ -10,7 +10,7 @@
 namespace cairn::sim {
 namespace {
 
-// A process that only lives.
+// A process that only exists.
 class SilentEndpoint final : public Endpoint {
  public:
   std::shared_ptr<const transport::Identity> identity() const override { return identity_; }
@@ -52,9 +52,9 @@ class EmptySource final : public transport::SnapshotSource {
   const raft::SnapshotMeta meta_{};
 };
 
-// A transfer goes on, to find out that its sender is gone, when the next process may have begun on
-// the same disk, or the disk was taken away: the copy it held of the dead one's then removed a file
-// of the living one's, or touched memory that was no disk any more.
+// Once, a transfer went on until it found that its sender was gone. By then the next process could
+// have begun on the same disk, or the disk was gone: the copy that the transfer held of the dead
+// process then removed a file of the living one, or touched memory that was no disk any more.
 TEST(Network, HoldsNothingOfAProcessThatEnded) {
   World world(1);
   Network network(&world, {});

@@ -1,5 +1,4 @@
-// Node: a machine of the simulated cluster: its disk, its clocks, and the process on it, if one
-// runs.
+// Node: a machine of the simulated cluster. It has a disk, clocks, and a process while one runs.
 #pragma once
 
 #include <cstdint>
@@ -25,14 +24,14 @@ class Process;
 struct NodeOptions {
   node::ReplicaOptions replica;
   uint64_t segment_bytes = 256 << 10;
-  // Time that passes in the core between an event and its effects, in the disk, and in SQLite.
+  // Delays of the core between an event and its effects, of the disk, and of SQLite.
   SteadyTime wake_mean = microseconds(20);
   SteadyTime sync_mean = milliseconds(1);
   SteadyTime apply_mean = microseconds(200);
 };
 
-// Of the program: nodes talk only to those with the same protocol. Builds of the engine may differ,
-// and so may the highest feature level.
+// The version of the program. Nodes talk only to nodes with the same protocol. Builds of the engine
+// may differ, and so may the highest feature level.
 struct Version {
   uint32_t protocol = 1;
   uint32_t engine = 1;
@@ -50,53 +49,53 @@ class Node {
   const NodeOptions& options() const { return options_; }
   const std::string& address() const { return options_.replica.address; }
   Process* process() { return process_.get(); }
-  // The process, if it is still that one.
+  // The process, if it still has this incarnation.
   Process* process(uint64_t incarnation);
   bool running() const { return process_ != nullptr; }
   SimClock& clock() { return clock_; }
   FaultFileSystem& disk() { return *disk_; }
   Rng& rng() { return rng_; }
 
-  // The version that runs, or ran last; another one is installed, and runs from the next start on.
+  // The version that runs or ran last. An installed version runs from the next start on.
   const Version& version() const { return version_; }
   void Install(const Version& version) { installed_ = version; }
 
-  // Starts a process; an error says why it could not, and the node stays down.
+  // Starts a process. An error says why the process could not start; the node then stays down.
   Status Start();
-  // The process ends at once; what of its unsynced writes stays is chosen by the disk.
+  // The process ends at once. The disk chooses which of its unsynced writes stay.
   enum class End { kKill, kPowerCut, kPowerCutTorn, kPowerCutDropAll };
   void Stop(End end);
-  // Of a node that does not run: all it had is gone, and the operator lists these peers from now
-  // on. (With those of the founding a few founders that were removed, and given back empty, could
-  // found another cluster under the first one's names.)
+  // Empties the disk of a node that does not run. From now on the operator lists `listed_peers`.
+  // (If the operator kept the list of the founding, a few founders that were removed and given back
+  // empty could found another cluster under the names of the first.)
   void Wipe(const std::map<uint64_t, std::string>& listed_peers);
-  // Of a node that does not run: it is reached there from its next start on.
+  // Moves a node that does not run. From its next start on it is reached at `address`.
   void MoveTo(const std::string& address) { options_.replica.address = address; }
-  // Of a node that does not run: whom its operator lists.
+  // Sets the peers that the operator of a node that does not run lists.
   void SetListedPeers(const std::map<uint64_t, std::string>& peers) {
     options_.replica.listed_peers = peers;
   }
-  // Of a node that does not run: all its files, and others in their place.
+  // For a node that does not run: copies all its files, or replaces them.
   std::unique_ptr<FaultFileSystem> CopyDisk() { return disk_->Copy(rng_.Next()); }
   void ReplaceDisk(std::unique_ptr<FaultFileSystem> disk) { disk_ = std::move(disk); }
-  // Who it lives as, as far as it has told; none since its disk was emptied.
+  // The member id that the node last reported; none since its disk was emptied.
   MemberId member() const;
-  // Its log holds, or may hold where it is down, a configuration that is not committed.
+  // True if the log holds an uncommitted configuration, or, on a node that is down, may hold one.
   bool config_in_progress() const;
   void Pause(SteadyTime until) {
     paused_until_ = until;
     clock_.Suspend(world_->now());
   }
-  // The whole machine sleeps, and its steady clock with it.
+  // The whole machine sleeps, and its steady clock stops.
   void Suspend(SteadyTime until) {
     Pause(until);
     clock_.Suspend(until);
   }
   SteadyTime paused_until() const { return paused_until_; }
-  // No write or sync ends before this.
+  // No write or sync ends before `until`.
   void StallDisk(SteadyTime until) { disk_stalled_until_ = until; }
   SteadyTime disk_stalled_until() const { return disk_stalled_until_; }
-  double slow_disk = 1;  // factor on all times of the disk
+  double slow_disk = 1;  // factor on all durations of the disk
 
   std::string database_path() const { return data_directory() + "/master.db"; }
   std::string snapshot_directory() const { return data_directory() + "/snapshot"; }
@@ -118,7 +117,7 @@ class Node {
   Version version_;
   Version installed_;
   MemberId last_member_;
-  bool last_config_in_progress_ = false;  // of the process before this one
+  bool last_config_in_progress_ = false;  // of the previous process
   SteadyTime paused_until_{0};
   SteadyTime disk_stalled_until_{0};
 };

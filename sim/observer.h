@@ -1,4 +1,4 @@
-// Observer: who watches over a simulation is told of everything the invariants speak of.
+// Observer: receives all events of a simulation that the invariants are about.
 #pragma once
 
 #include <cstdint>
@@ -14,31 +14,31 @@ namespace cairn::sim {
 class Observer {
  public:
   virtual ~Observer() = default;
-  // A node has read what its disk holds, and starts from that.
+  // A node has read its disk and starts from `start`.
   virtual void OnRecovered(uint64_t node, const node::StartState& start) = 0;
   virtual void OnCoreStarted(uint64_t node, const raft::RaftCore& core) = 0;
-  // Before the output is routed.
+  // Called before the output is routed.
   virtual void OnCoreOutput(uint64_t node, const raft::RaftCore& core,
                             const raft::Output& output) = 0;
   virtual void OnCoreRestored(uint64_t node, const raft::RaftCore& core, LogIndex index) = 0;
-  // The log store has said that these are durable; `send` vouches for them.
+  // The log store has reported these as durable; `send` vouches for them.
   virtual void OnDurable(uint64_t node, const std::vector<raft::Message>& send,
                          const std::vector<raft::AppendTicket>& tickets) = 0;
   // The highest index that any node has committed.
   virtual LogIndex committed_last() const = 0;
-  // A linearizable read may be answered from `index` on.
+  // A linearizable read may be answered at `index` or later.
   virtual void OnReadIndex(uint64_t node, LogIndex committed_when_asked, LogIndex index) = 0;
-  // The state machine has moved.
+  // The state machine has applied up to `applied`.
   virtual void OnApplied(uint64_t node, LogIndex applied) = 0;
-  // The node found by itself that it does not hold what it should.
+  // The node has detected by itself that its state is wrong.
   virtual void OnFenced(uint64_t node, const std::string& why) = 0;
-  // A snapshot of `index` is about to take the place of its database, in whatever order with the
-  // log.
+  // A snapshot at `index` is about to replace the node's database, before or after the log is
+  // reset.
   virtual void OnReplacing(uint64_t node, LogIndex index) = 0;
-  // It has.
+  // The snapshot has replaced the database.
   virtual void OnReplaced(uint64_t node) = 0;
-  // The process ended itself (true: its disk failed it, which the server does not survive either),
-  // or could not start.
+  // The process ended itself or could not start. `may_be` is true if its disk failed; the real
+  // server does not survive that either.
   virtual void OnDied(uint64_t node, const std::string& why, bool may_be) = 0;
 };
 

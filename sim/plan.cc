@@ -10,7 +10,7 @@ T Pick(Rng& rng, const T (&choices)[N]) {
   return choices[rng.Below(N)];
 }
 
-// Which kinds of data there are, and how much of the load each has.
+// Draws which kinds of data there are, and the share of the load of each.
 void DrawTasks(Rng& rng, TaskOptions* tasks) {
   tasks->read_share = Pick(rng, {0.2, 0.4, 0.6});
   int total = 0;
@@ -18,7 +18,7 @@ void DrawTasks(Rng& rng, TaskOptions* tasks) {
   if (total == 0) tasks->weights[static_cast<size_t>(Family::kCounters)] = 1;
 }
 
-// From a generator of its own: what else a seed draws does not depend on it.
+// Draws from a separate generator, so that the other draws of a seed do not depend on it.
 void DrawIds(Plan* plan) {
   Rng rng = World(plan->seed).Fork("ids");
   plan->workload.bare = Pick(rng, {0.0, 0.1, 0.5});
@@ -52,7 +52,7 @@ void DrawSettings(Rng& rng, Plan* plan) {
   replica.append_entries_max = Pick(rng, {1, 16, 4096});
 }
 
-// How often a fault comes, when it is on.
+// The mean interval of a fault that is on.
 SteadyTime Interval(Rng& rng, Fault fault) {
   const SteadyTime often = Pick(rng, {seconds(4), seconds(15), seconds(40)});
   switch (fault) {
@@ -67,7 +67,7 @@ SteadyTime Interval(Rng& rng, Fault fault) {
 void DrawFaults(Rng& rng, double share, Plan* plan) {
   for (size_t i = 0; i < kFaults; ++i) {
     const auto fault = static_cast<Fault>(i);
-    // Those are drawn apart.
+    // These faults are drawn separately.
     if (fault >= Fault::kRowRot) continue;
     const bool on = Chance(rng, share);
     const SteadyTime interval = Interval(rng, fault);
@@ -75,7 +75,7 @@ void DrawFaults(Rng& rng, double share, Plan* plan) {
   }
 }
 
-// From a generator of its own: what else a seed draws does not depend on it.
+// Draws from a separate generator, so that the other draws of a seed do not depend on it.
 void DrawRowRot(Plan* plan) {
   Rng rng = World(plan->seed).Fork("row rot");
   const bool on = Chance(rng, 0.6);
@@ -84,7 +84,7 @@ void DrawRowRot(Plan* plan) {
   plan->workload.tasks.cold_rows = 20;
 }
 
-// From a generator of its own, likewise.
+// Draws from a separate generator, for the same reason.
 void DrawMoves(Plan* plan) {
   Rng rng = World(plan->seed).Fork("moves");
   for (const Fault fault : {Fault::kMove, Fault::kCopy, Fault::kSetBack}) {
@@ -94,7 +94,7 @@ void DrawMoves(Plan* plan) {
   }
 }
 
-// Few random faults, so that the schedule comes to its end, and little time between its steps.
+// Draws few random faults, so that the schedule reaches its end, and short times between its steps.
 bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
   static const std::map<std::string, Aim> kAims = {{"echo", Aim::kEcho},
                                                    {"overtake", Aim::kOvertake},
@@ -122,9 +122,9 @@ bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
     plan->workload.impatient = 0.5;
   }
   if (plan->aim == Aim::kJoint) {
-    // From four voters to three: the one step whose majorities differ in number.
+    // From four voters to three: the only step in which the two majorities differ in size.
     plan->voters = 4;
-    plan->node.sync_mean = milliseconds(10);  // so that it is not over at once
+    plan->node.sync_mean = milliseconds(10);  // so that the change takes some time
     plan->fault_time = seconds(120);
     plan->faults[Fault::kMembership] = seconds(2);
     plan->faults[Fault::kWipe] = seconds(15);
@@ -181,7 +181,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPartial] = seconds(8);
     plan.faults[Fault::kTransferLead] = seconds(15);
   } else if (profile == "lag") {
-    // Nodes fall behind a short log, so that snapshots travel all the time.
+    // Nodes fall behind a short log, so that snapshots are sent all the time.
     DrawFaults(rng, 0.15, &plan);
     plan.voters = Pick(rng, {3, 3, 5});
     plan.node.replica.log_bytes_max = 4 << 10;
@@ -193,7 +193,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPowerCut] = seconds(15);
     plan.faults[Fault::kWipe] = seconds(30);
   } else if (profile == "pause") {
-    // Machines that stand still or sleep while others write, for reads of a bounded age.
+    // Machines pause or sleep while others write, to test reads of bounded staleness.
     plan.voters = Pick(rng, {3, 3, 5});
     plan.spares = 0;
     plan.fault_time = seconds(60);
@@ -204,7 +204,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPartial] = seconds(8);
     plan.faults[Fault::kDrift] = seconds(15);
   } else if (profile == "full") {
-    // Without a reserve, so that it is the log that finds no room.
+    // There is no reserve, so that it is the log that finds no room.
     plan.voters = 3;
     plan.node.segment_bytes = 4 << 10;
     plan.node.replica.free_bytes_min = 0;
@@ -218,7 +218,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kMembership] = milliseconds(300);
     plan.faults[Fault::kPartition] = seconds(15);
   } else if (profile == "upgrades") {
-    // Versions come and go, and whoever has a wrong one leads now and then.
+    // Versions come and go, and a node with a wrong version leads at times.
     plan.voters = 3;
     plan.spares = 0;
     plan.fault_time = seconds(90);

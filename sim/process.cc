@@ -98,9 +98,9 @@ void Process::Die(const std::string& why, bool may_be) {
   observer_->OnDied(node_->id(), why, may_be);
 }
 
-// A power cut within a write of the log ends the process by itself (OnLogFailed). One within a
-// write of SQLite or of a snapshot that comes in is but an error to whoever writes: without this
-// the node would live on without a disk, and never be started again.
+// A power cut within a write of the log ends the process (OnLogFailed). A power cut within a write
+// of SQLite or of an incoming snapshot is only an error to the writer: without this check the node
+// would run on without a disk and never be restarted.
 bool Process::DieWithoutPower() {
   if (!dead() && node_->disk().power_is_off()) Die("the power went off", /*may_be=*/true);
   return dead();
@@ -118,7 +118,7 @@ void Process::RunWhenAwake(Node* node, World* world, uint64_t incarnation, Kind 
   Process* process = node->process(incarnation);
   if (process == nullptr || process->dead()) return;
   if (node->paused_until() <= world->now()) return (process->*method)();
-  // Looked at again now and then: the nemesis may let it go on sooner.
+  // The process checks again at intervals, because the nemesis may resume it sooner.
   process->Schedule(std::min<SteadyTime>(node->paused_until() - world->now(), kLookAgain), kind,
                     method);
 }
@@ -503,7 +503,7 @@ void Process::OnCheckpointed(LogIndex durable) {
   });
 }
 
-// No time passes meanwhile, so the slice of a round is never over before all is read.
+// No time passes during a round, so the slice of the round never ends before all is read.
 void Process::OnScan(std::unique_ptr<state_machine::StateScan> scan) {
   std::vector<node::ScrubWorker::Scan> scans;
   scans.push_back(std::move(scan));

@@ -1,9 +1,9 @@
 // Process: one run of the server's logic on a node, from opening its files to its death.
 //
-// The same objects as in the server, from ReplicaCore down, with the threads taken away: what would
-// be a mailbox is a vector here, what would be a thread waking up is an event. A worker takes all
-// that is queued when it wakes, works in no time, and its news come out some time later; so a crash
-// can fall before the work, between work and news, and, by the faults of the disk, within it.
+// It uses the same objects as the server, from ReplicaCore down, without the threads: a vector
+// replaces each mailbox, and an event replaces the wake-up of a thread. A worker takes all queued
+// work when it wakes, works in zero time, and its news comes out some time later. So a crash can
+// fall before the work, between the work and its news, and, by faults of the disk, within the work.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class Process final : public Endpoint,
                       public node::ScrubWorkerEvents,
                       public transport::Transport {
  public:
-  // Opens everything on the node's disk; the process does not run yet.
+  // Opens everything on the node's disk. The process does not run yet.
   static Result<std::unique_ptr<Process>> Open(Node* node, World* world, Network* network,
                                                Observer* observer, uint64_t incarnation,
                                                uint64_t nonce);
@@ -46,7 +46,7 @@ class Process final : public Endpoint,
 
   void Run();
   uint64_t incarnation() const { return incarnation_; }
-  // It has ended itself and waits for its burial.
+  // True if the process has ended itself and waits for its removal.
   bool dead() const { return !*alive_; }
 
   // ---- Requests of clients. `done` is not called once the process is dead.
@@ -58,7 +58,8 @@ class Process final : public Endpoint,
   void TransferLeadership(uint64_t node_id, SteadyTime timeout, std::function<void(Status)> done);
   void RaiseLevel(SteadyTime timeout, std::function<void(Result<uint64_t>)> done);
   void BeginShutdown(SteadyTime timeout, std::function<void()> done);
-  // What the workers do when the process ends in good order: all that is queued, and a checkpoint.
+  // Does what the workers do when the process ends in good order: all queued work, and a
+  // checkpoint.
   void FinishWork();
 
   const node::ReplicaCore& core() const { return *core_; }
@@ -128,7 +129,7 @@ class Process final : public Endpoint,
   void OnCoreOutput(const raft::RaftCore& core, const raft::Output& output) override;
   void OnCoreRestored(const raft::RaftCore& core, LogIndex index) override;
 
-  // ---- LogWorkerEvents, while the log worker works: kept until its news come out
+  // ---- LogWorkerEvents: kept while the log worker works, until its news comes out
   void OnDurable(std::vector<raft::Message> send, std::vector<raft::AppendTicket> tickets) override;
   void OnFetched(raft::Fetched fetched) override;
   void OnIdentitySaved() override;
@@ -136,7 +137,7 @@ class Process final : public Endpoint,
   void OnFreeBytes(uint64_t bytes) override;
   void OnLogFailed(const std::string& what, const Status& status) override;
 
-  // ---- ApplyWorkerEvents, likewise
+  // ---- ApplyWorkerEvents, in the same way
   void OnApplied(const node::AppliedReport& report) override;
   void OnApplyStopped(const Status& status) override;
   void OnReopened(const state_machine::AppliedState& state,
@@ -147,7 +148,7 @@ class Process final : public Endpoint,
 
   void OnScan(std::unique_ptr<state_machine::StateScan> scan) override;
 
-  // ---- ScrubWorkerEvents, likewise
+  // ---- ScrubWorkerEvents, in the same way
   void OnDigest(LogIndex index, const state_machine::StateDigest& digest) override;
   void OnScrubbed(LogIndex index, const Status& found) override;
 
@@ -167,13 +168,13 @@ class Process final : public Endpoint,
 
   Process(Node* node, World* world, Network* network, Observer* observer, uint64_t incarnation);
   Status OpenFiles(uint64_t nonce);
-  // Calls the method in an event of its own: if this process still lives then, and, should it be
-  // stopped, when it goes on.
+  // Calls the method in a separate event, if this process is still alive then. If the process is
+  // stopped then, the call waits until it resumes.
   void Schedule(SteadyTime delay, Kind kind, void (Process::*method)());
   static void RunWhenAwake(Node* node, World* world, uint64_t incarnation, Kind kind,
                            void (Process::*method)());
 
-  // `wake`: false if the core may come to it when something else wakes it.
+  // `wake` is false if the core may handle the event when something else wakes it.
   void Post(CoreEvent event, bool wake = true);
   void RunCore();
   void WakeCore();
@@ -195,7 +196,8 @@ class Process final : public Endpoint,
   void IdleApply();
 
   void Die(const std::string& why, bool may_be);
-  // True, and the process ends, if its machine has lost its power, or it is dead already.
+  // Returns true, and the process ends, if its machine has lost power. Also returns true if the
+  // process is dead already.
   bool DieWithoutPower();
 
   Node* const node_;
@@ -205,7 +207,7 @@ class Process final : public Endpoint,
   const uint64_t incarnation_;
   const std::string snapshot_directory_;
   Rng rng_;
-  // Shared with callbacks that outlive the process: nobody is answered by the dead.
+  // Shared with callbacks that outlive the process, so that a dead process answers nobody.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   std::unique_ptr<log_store::LogStore> log_;

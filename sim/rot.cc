@@ -26,7 +26,7 @@ std::vector<std::string> FilesIn(FaultFileSystem& disk, const std::string& direc
   return paths;
 }
 
-// Up to where all of the last segment was durable when its last batch was written.
+// The offset below which all of the last segment was durable when its last batch was written.
 uint64_t DurableEnd(const std::string& bytes) {
   const auto header = log_store::DecodeSegmentHeader(
       std::string_view(bytes).substr(0, log_store::kSegmentHeaderBytes), "segment");
@@ -61,7 +61,8 @@ std::vector<Place> ColdParts(FaultFileSystem& disk, const std::string& data_dire
     places.push_back({data_directory + "/identity", UINT64_MAX});
   }
   for (const std::string& path : FilesIn(disk, data_directory + "/snapshot")) {
-    // Looked through, and about to be the database: from there on it is as any other file of one.
+    // This file was checked and is about to become the database. From here on it is treated like
+    // any other database file.
     if (path.find("/received-") != std::string::npos) continue;
     places.push_back({path, UINT64_MAX});
   }

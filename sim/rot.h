@@ -1,4 +1,4 @@
-// Rot: bits that flip on a disk by themselves, in what has lain there for a while.
+// Rot: spontaneous bit flips on a disk, in data that has been there for a while.
 #pragma once
 
 #include <string>
@@ -8,13 +8,14 @@
 
 namespace cairn::sim {
 
-// Flips one bit of the node's log, identity, or of a snapshot that lies ready or comes in. In the
-// log only where it knows that all is durable: what lies behind that cannot be told from a write
-// that a power cut tore, by anybody. False if there was nothing to flip.
+// Flips one bit of the node's log or identity, or of a snapshot that is ready or incoming. In the
+// log, flips only bits below the end that the log knows to be durable, because damage above it
+// cannot be told from a write that a power cut tore. Returns false if there was nothing to flip.
 bool FlipColdBit(FaultFileSystem& disk, const std::string& data_directory, Rng& rng);
 
-// Flips one bit of a place in the file at `path` where `text` stands. False if it stands nowhere,
-// or SQLite reads that page from the WAL, so that the flip would not be seen, and is taken back.
+// Flips one bit at a place in the file at `path` that holds `text`. Returns false if no place holds
+// `text`, or if SQLite reads that page from the WAL; then the flip would not be seen, and is
+// undone.
 bool FlipBitOfText(FaultFileSystem& disk, const std::string& path, const std::string& text,
                    Rng& rng);
 

@@ -24,7 +24,7 @@ namespace {
 
 constexpr uint64_t kTwiceEvery = 20;
 
-// What is summed up.
+// The counters that are summed up.
 constexpr struct {
   const char* name;
   uint64_t (*of)(const Report&);
@@ -52,11 +52,11 @@ constexpr struct {
 };
 constexpr size_t kCounts = std::size(kCounted);
 
-// What a seed comes to, in memory shared by the processes.
+// The outcome of a seed, in memory that the processes share.
 struct Outcome {
   uint64_t seed = 0;
   bool begun = false;
-  bool failed = true;  // until it has come to its end
+  bool failed = true;  // until the seed has finished
   double simulated_s = 0;
   double wall_s = 0;
   double counts[kCounts] = {};
@@ -71,7 +71,7 @@ struct Shared {
   Outcome outcomes[kOutcomesMax];
 };
 
-// The line that the handler of SIGABRT prints; a broken CHECK ends the process.
+// The line that the handler of SIGABRT prints. A broken CHECK aborts the process.
 char last_words[256];
 
 void OnAbort(int) {
@@ -87,7 +87,7 @@ double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Of a seed that failed, or of all if that is wanted.
+// Writes the history of a failed seed, or of every seed if requested.
 void WriteHistory(const RunnerOptions& options, uint64_t seed, const std::string& profile,
                   const Report& report) {
   if (!report.failure && options.history.empty()) return;
@@ -104,7 +104,7 @@ void WriteHistory(const RunnerOptions& options, uint64_t seed, const std::string
   for (const std::string& path : paths) std::fprintf(stderr, "  history: %s\n", path.c_str());
 }
 
-// True if it failed.
+// Returns true if the seed failed.
 bool RunOne(const RunnerOptions& options, uint64_t seed, Outcome* outcome) {
   const std::string profile = ProfileOf(seed, options.profile);
   std::snprintf(last_words, sizeof last_words, "FAILED: a check was broken; again with: %s\n",
@@ -172,7 +172,7 @@ struct Sums {
   double wall_s_median = 0;
   double totals[kCounts] = {};
   double medians[kCounts] = {};
-  double shares[kFaults] = {};  // of the seeds, with each fault
+  double shares[kFaults] = {};  // share of the seeds with each fault
   std::vector<uint64_t> failures;
 };
 
@@ -205,7 +205,7 @@ Sums SumUp(const Shared& shared, double wall_s) {
 
 void Print(const RunnerOptions& options, const Sums& sums) {
   std::printf("seeds %zu, failed %zu, wall %.0f s\n", sums.seeds, sums.failed, sums.wall_s);
-  // Also those that ended their process by a signal, without a word.
+  // The failures include seeds whose process ended by a signal without a message.
   for (const uint64_t seed : sums.failures) {
     std::printf("FAILED: %s\n", Again(seed, ProfileOf(seed, options.profile)).c_str());
   }

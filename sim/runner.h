@@ -1,4 +1,4 @@
-// The runner: many seeds over a few processes, and what they come to.
+// The runner: distributes many seeds over a few processes and sums up the outcomes.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +17,21 @@ struct RunnerOptions {
   std::string log_level = "off";
   bool keep_going = false;
   bool print_each = false;
-  // Where histories go, as PREFIX.NAME.jsonl: of every seed if given, else of those that fail, into
-  // the directory for temporary files.
+  // The prefix of the files of histories, PREFIX.NAME.jsonl. If set, every seed writes its
+  // histories. Otherwise only failing seeds do, into the directory for temporary files.
   std::string history;
-  std::string json;  // a file for the sums
+  std::string json;  // the file for the sums
 };
 
-// One seed, in this process. Every twentieth, and every one that fails, runs twice and must leave
-// the same trace.
+// Runs one seed in this process. Every twentieth seed, and every failing seed, runs twice and must
+// leave the same trace.
 Result<Report> RunSeed(uint64_t seed, const std::string& profile);
 
-// The profile `mix` gives each seed one of the others, by its number.
+// The profile `mix` gives each seed one of the other profiles, by the seed's number.
 std::string ProfileOf(uint64_t seed, const std::string& profile);
 
-// Exit status of cairn-sim: 0 if no seed failed. Prints a line for each failure that runs it again,
-// and the sums at the end.
+// Returns the exit status of cairn-sim: 0 if no seed failed. Prints for each failure a line with
+// the command that runs it again, and the sums at the end.
 int RunSeeds(const RunnerOptions& options);
 
 }  // namespace cairn::sim

@@ -63,7 +63,7 @@ void Script::SetLagTo(uint64_t node, SteadyTime lag) {
 }
 
 void Script::Echo(uint64_t leader) {
-  // In steps: a leader that hears nothing for an election timeout gives up.
+  // The delay grows in steps, because a leader that hears nothing for an election timeout gives up.
   constexpr int kSteps = 12;
   for (int step = 1; step <= kSteps; ++step) {
     After(step * election_ / 2, [=, this] { SetLagTo(leader, step * election_ / 4); });
@@ -77,8 +77,9 @@ void Script::Echo(uint64_t leader) {
 }
 
 void Script::Overtake(uint64_t leader) {
-  // What it sends arrives a little longer than what confirms it: so the others will commit it.
-  // Where it hears them from then on, it is told what to cut before it knows that they have.
+  // The leader's messages get through a little longer than the acknowledgements of them, so the
+  // others will commit the entries. If the leader hears the others from then on, it learns what to
+  // truncate before it learns that the others committed.
   const bool hears = Chance(rng_, 0.5);
   CutTo(leader, true);
   After(Uniform(rng_, SteadyTime(0), election_ / 4), [=, this] {
@@ -99,7 +100,8 @@ void Script::HandOver(uint64_t leader) {
   SilenceCandidate(target, world_->now() + election_);
 }
 
-// Before its requests for votes leave: they wait for its disk.
+// Must run before the candidate's vote requests leave. The vote requests wait for the candidate's
+// disk.
 void Script::SilenceCandidate(uint64_t node, SteadyTime until) {
   Process* process = nodes_->at(node)->process();
   if (process == nullptr || world_->now() > until) return;
@@ -143,8 +145,8 @@ void Script::SplitJoint(uint64_t leader, const raft::Configuration& config) {
     }
   };
   cut(true);
-  // Once the other has heard that the change is half done. Of its own accord the leader stays as
-  // long as it counts itself a majority.
+  // Waits until the other voter has heard that the change is half done. The leader stays by itself
+  // as long as it counts a majority.
   std::set<uint64_t> rest = side;
   rest.erase(leader);
   const uint64_t next = rest.empty() ? leader : *rest.begin();

@@ -1,4 +1,4 @@
-// SimClock: the clocks of one node. The steady one runs at its own rate; the one on the wall jumps.
+// SimClock: the clocks of one node. The steady clock runs at its own rate; the wall clock jumps.
 #pragma once
 
 #include <algorithm>
@@ -21,19 +21,19 @@ class SimClock final : public Clock {
            std::chrono::duration_cast<milliseconds>(world_->now()).count();
   }
 
-  // Parts per million faster (or slower) than the world.
+  // The steady clock runs `ppm` parts per million faster (or slower) than the world.
   void SetRate(int64_t ppm) {
     base_ = SteadyNow();
     since_ = std::max(since_, world_->now());
     ppm_ = ppm;
   }
-  // The machine is suspended until then (now: it wakes): the steady clock stands still.
+  // The machine is suspended until `until` (now: it wakes). The steady clock stands still.
   void Suspend(SteadyTime until) {
     base_ = SteadyNow();
     asleep_ += until - std::max(since_, world_->now());
     since_ = until;
   }
-  // A machine that starts anew counts from somewhere else.
+  // A machine that restarts counts from another value.
   void Restart(SteadyTime at) {
     base_ = at;
     since_ = world_->now();
@@ -41,7 +41,7 @@ class SimClock final : public Clock {
   }
   void JumpWall(int64_t ms) { wall_offset_ms_ += ms; }
 
-  // How long the world runs until this clock has gone on by `local`.
+  // How long the world runs until this clock has advanced by `local`.
   SteadyTime WorldTime(SteadyTime local) const {
     return SteadyTime(local.count() * 1'000'000 / (1'000'000 + ppm_) + 1);
   }

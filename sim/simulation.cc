@@ -10,7 +10,7 @@ namespace {
 
 std::string Address(uint64_t node) { return "n" + std::to_string(node); }
 
-// Long enough for a few elections, a snapshot and the longest wait between two requests to join.
+// Long enough for a few elections, a snapshot and the longest wait between two join requests.
 constexpr SteadyTime kProgressWithin = seconds(60);
 constexpr SteadyTime kConvergenceWithin = seconds(300);
 
@@ -107,7 +107,8 @@ Report Simulation::Run() {
   if (!world_.failure()) {
     std::vector<uint64_t> members;
     for (const auto& [id, info] : nemesis_.config().info) {
-      // A learner that was never let in may be a node that holds what it had as another member.
+      // A learner that was never admitted may be a node that still holds the data of another member
+      // id.
       const Node& node = *nodes_.at(info.node_id);
       if (node.running() && node.member() == id) members.push_back(info.node_id);
     }
@@ -137,7 +138,8 @@ Report Simulation::Run() {
   return report;
 }
 
-// Every member runs under the id it has, has applied all there is, and holds what it was given.
+// True if every member runs under its present id, has applied all entries, and holds what it was
+// given.
 bool Simulation::Converged() {
   const raft::Configuration& config = nemesis_.config();
   if (config.joint() || config.voters.empty()) return false;
@@ -145,7 +147,7 @@ bool Simulation::Converged() {
   for (const auto& [member, info] : config.info) {
     Node& node = *nodes_.at(info.node_id);
     if (!node.running() || node.process()->dead() || node.member() != member) {
-      // A learner of a change that was given up waits for its operator for ever.
+      // A learner of an abandoned change waits for its operator for ever.
       if (config.IsLearner(member)) continue;
       return false;
     }

@@ -41,8 +41,8 @@ struct Report {
 };
 
 // Phases: the cluster founds itself; faults come and go under load; a majority of the voters is
-// healed and must make progress while the rest stays as it is; all is healed, the load ends, and
-// all members must come to hold the same.
+// healed and must make progress while the rest stays broken; all nodes are healed, the load ends,
+// and all members must converge to the same state.
 class Simulation {
  public:
   explicit Simulation(Plan plan);
@@ -52,8 +52,8 @@ class Simulation {
 
  private:
   void RunUntil(SteadyTime until);
-  // Runs until the condition holds, looked at every `every`; a failure, with `what`, if it does not
-  // within `at_most`.
+  // Runs until the condition holds. The condition is checked at the interval `every`. A failure
+  // with the text `what` if the condition does not hold within `at_most`.
   template <class Condition>
   void Await(SteadyTime at_most, const std::string& what, Condition condition);
   void Boot();

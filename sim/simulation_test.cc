@@ -1,5 +1,5 @@
-// The slice of the simulator that runs with all tests: seeds that once failed, the same seeds every
-// time, and fresh ones. cairn-sim runs more.
+// The part of the simulator that runs with all tests: seeds that once failed, the same seeds every
+// time, and fresh seeds. cairn-sim runs more.
 #include "sim/simulation.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ class SimulationTest : public testing::Test {
   }
 };
 
-// Without which no failure could be looked at twice.
+// Without one trace per seed, no failure could be reproduced.
 TEST_F(SimulationTest, OneSeedLeavesOneTrace) {
   for (const char* profile : {"short", "crash"}) {
     const Report first = Run(7, profile);
@@ -39,7 +39,7 @@ TEST_F(SimulationTest, OneSeedLeavesOneTrace) {
   }
 }
 
-// A load that is not there proves nothing.
+// A run without load would prove nothing.
 TEST_F(SimulationTest, AQuietClusterAnswersAllItsClients) {
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     const Report report = Run(seed, "calm");
@@ -54,58 +54,60 @@ struct Kept {
   const char* profile;
 };
 
-// Seeds that once failed, each with what it found. (When what a seed draws changes, it may lead
-// elsewhere; the named tests beside the mended code do not.)
+// Seeds that once failed, each with the bug it found. (When the draws of a seed change, the seed
+// may no longer reach the bug. The named tests beside the fixed code still do.)
 TEST_F(SimulationTest, SeedsThatOnceFailedPass) {
   constexpr Kept kSeeds[] = {
-      // A leader elected anew asked to be woken at once, again and again, until it knew its lease.
+      // A newly elected leader asked to be woken at once, again and again, until it knew its lease.
       {28, "short"},
-      // A leader whose change of membership was done was lost before the others knew that, and they
-      // counted by the joint state.
+      // A leader was lost after its change of membership was done and before the others knew that.
+      // The others still counted by the joint configuration.
       {74, "storm"},
-      // A node read its identity, of which a power cut then took the new name back.
+      // A node read its identity from a file whose rename a power cut then undid.
       {1047, "storm"},
-      // The simulator's own: a cut that ended late gave a leader that was left out its follower
-      // back.
+      // A bug of the simulator: a cut that ended late reconnected a left-out leader to its
+      // follower.
       {353301909391, "short"},
       {9297, "storm"},
-      // The simulator's own: a power cut within a write of SQLite, while the log wrote nothing,
+      // A bug of the simulator: a power cut within a write of SQLite, while the log wrote nothing,
       // left a node running without a disk.
       {412976347868, "storm"},
-      // A leader waited for a read of its log that never ended, and led on.
+      // A leader waited for a read of its log that never ended, and continued to lead.
       {78001061, "short"},
-      // A scan went on with a later state after a read of it had failed, and took that for damage.
+      // After a failed read a scan continued with a later state, and took that for damage.
       {932130836912, "storm"},
-      // A node that was away could not answer those let in meanwhile: it knew no address of them.
+      // A node that was away could not answer members admitted meanwhile: it had no address of
+      // them.
       {88002436, "short"},
-      // The simulator's own: a vote that went to the disk with a later one was no vote.
+      // A bug of the simulator: a vote written to disk together with a later one did not count as a
+      // vote.
       {1483412384, "members"},
-      // The simulator's own: it healed a majority of the voters, but not of those that a change
-      // under way was bringing.
+      // A bug of the simulator: it healed a majority of the voters, but not a majority of the
+      // voters that a pending change was adding.
       {78000257, "short"},
-      // A member that was let in behind a voter's back needed its vote, and got no answer: the
-      // voter did not know where it lives.
+      // A member that was admitted while a voter was away needed the voter's vote and got no
+      // answer: the voter had no address of it.
       {880201, "members"},
-      // A leader whose rows had rotten, and a member that refused its snapshots, waited for each
-      // other.
+      // A leader with rotten rows and a member that refused its snapshots waited for each other.
       {4020, "lag"},
-      // A fenced node that was elected tried to hand over once, before the others had its log.
+      // A fenced node was elected and tried to hand over only once, before the others had its log.
       {4120, "short"},
-      // The simulator's own: a node that stopped while a snapshot replaced its damaged database
-      // completed that at its start.
+      // A bug of the simulator: a node that stopped while a snapshot replaced its damaged database
+      // completed the replacement at its start.
       {468, "storm"},
-      // The simulator's own: it left out a node that a configuration in the logs of two others,
-      // which were down, could not do without.
+      // A bug of the simulator: it left out a node that a configuration in the logs of two other
+      // nodes, which were down, needed.
       {1795407852242, "lag"},
-      // A follower held a snapshot that its leader did not know of, and refused all it sent.
+      // A follower held a snapshot that its leader did not know of, and refused all the leader
+      // sent.
       {1795408870212, "lag"},
       // A log was compacted past its durable end, after a snapshot had replaced a damaged file.
       {1795409260472, "lag"},
-      // The simulator's own: it left a node out while two could not install what they were given.
+      // A bug of the simulator: it left a node out while two could not install what they got.
       {1795410356616, "swarm"},
-      // A log was compacted past the entries that its disk was reading for a follower.
+      // A log was compacted past entries that the disk was still reading for a follower.
       {1795432559576, "swarm"},
-      // The simulator's own: a leader of an early term was to hold what a later one had committed.
+      // A bug of the simulator: it required a leader of an early term to hold later commits.
       {1795439550498, "swarm"},
   };
   for (const Kept& kept : kSeeds) Run(kept.seed, kept.profile);

@@ -24,7 +24,7 @@ void StaleReads::ScheduleNext() {
   });
 }
 
-// A stopped process is asked, too: the question waits in its socket until it goes on.
+// A stopped process is asked too: the question waits in the process's socket until it resumes.
 void StaleReads::Ask() {
   auto node = nodes_->begin();
   std::advance(node, static_cast<int64_t>(rng_.Below(nodes_->size())));

@@ -1,5 +1,6 @@
-// StaleReads: asks nodes, at all times, for reads of a bounded age. The checker judges what is let
-// go: a read that was asked with the bound B at the time T must see all that was committed at T - B.
+// StaleReads: asks nodes, at all times, for reads of bounded staleness. The checker judges each
+// read that is served: a read asked at time T with bound B must see all that was committed at T -
+// B.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@ using state_machine::Statement;
 constexpr int64_t kAccounts = 6;
 constexpr int64_t kVersionedTables = 2;
 constexpr int64_t kGroupItems = 24;  // of one set
-constexpr int kListAppends = 16;     // to one list, about
+constexpr int kListAppends = 16;     // about so many to one list
 constexpr const char* kReadCounter = "SELECT n FROM counters WHERE k = ?1";
 constexpr const char* kReadRegister = "SELECT v FROM registers WHERE k = ?1";
 
@@ -25,12 +25,12 @@ Datum DatumOf(const state_machine::Value& value) {
   return {};
 }
 
-// The only value of the only row; null if there is no row.
+// Returns the only value of the only row; null if there is no row.
 Datum OnlyValue(const state_machine::StatementResult& result) {
   return result.rows.size() == 1 ? DatumOf(result.rows[0].at(0)) : Datum();
 }
 
-// Of "1,2,3".
+// Parses "1,2,3".
 Datum ListOf(const Datum& text) {
   if (text.text() == nullptr) return {};
   DatumList list;
@@ -60,7 +60,7 @@ Request Read(Statement statement) {
   return request;
 }
 
-// A task of one request, whose value `answer` makes.
+// A task of one request. `answer` makes the task's value.
 Task One(Family family, std::string f, Datum asked, Request request,
          std::function<Datum(const CommandResult&)> answer) {
   Task task;
@@ -235,7 +235,7 @@ Task Tasks::DrawSet() {
 
 // ---- Lists
 
-// One of the lists that grow now; a list that is long is left for a new one.
+// One of the lists that still grow. A long list is replaced by a new one.
 int64_t Tasks::ListKey() {
   const size_t slot = rng_.Below(kListSlots);
   if (++list_appends_[slot] % kListAppends == 0) ++list_generations_[slot];
@@ -270,9 +270,9 @@ Task Tasks::DrawListRead(bool of_session) {
   return ReadLists(std::move(keys), of_session);
 }
 
-// Appends to lists, and reads others, in the order of its statements; each append is read at once
-// by RETURNING. A statement that only reads writes what was there, so that it, too, stands in the
-// log, and holds its table in a transaction of two phases.
+// Appends to lists and reads others, in the order of the statements. RETURNING reads each append at
+// once. A statement that only reads writes the old value back, so that the statement, too, stands
+// in the log and holds its table in a two-phase transaction.
 Task Tasks::DrawList() {
   if (Chance(options_.read_share)) return DrawListRead(/*of_session=*/false);
   std::vector<Append> steps;
@@ -319,9 +319,9 @@ struct TwoPhaseState {
   std::string tx_id;
   std::vector<Statement> statements;
   uint64_t timeout_ms = 0;
-  uint64_t conclusion = 0;  // what becomes of it, once prepared
+  uint64_t conclusion = 0;  // how it ends, once prepared
   size_t prepared = 0;
-  std::vector<std::vector<state_machine::Row>> rows;  // of each, when it was prepared
+  std::vector<std::vector<state_machine::Row>> rows;  // of each statement, when it was prepared
   enum { kPreparing, kCommitting, kRollingBack } phase = kPreparing;
 };
 
@@ -346,7 +346,7 @@ Request Conclude(TwoPhaseState* state, bool commit) {
   return request;
 }
 
-// The commit must do what its prepares did; nothing, if it told that.
+// The commit must give what its prepares gave. Returns an empty string if it did.
 std::string CompareWithPrepared(const TwoPhaseState& state, const CommandResult& result) {
   bool same = result.statements.size() == state.rows.size();
   for (size_t i = 0; same && i < state.rows.size(); ++i) {
@@ -424,7 +424,7 @@ Task Tasks::DrawTransfer() {
                        /*may_fail=*/true);
     return task;
   }
-  // What random() gives is kept from the prepare to the commit.
+  // The value of random() stays the same from the prepare to the commit.
   const std::string sql =
       "UPDATE accounts SET balance = balance + ?2, note = random() WHERE id = ?1 "
       "RETURNING id, balance, note";
@@ -434,14 +434,14 @@ Task Tasks::DrawTransfer() {
   return task;
 }
 
-// ---- Versions, and what no history holds
+// ---- Versions, and data in no history
 
 Task Tasks::ReadVersion(int64_t table) {
   Request request;
   request.version_of = "versioned_" + std::to_string(table);
   return One(Family::kVersions, "read", KeyAnd(table, {}), std::move(request),
              [table](const CommandResult& r) {
-               // That the table was made is its first change.
+               // The creation of the table is its first change.
                const Datum version = OnlyValue(r.statements.at(0));
                return KeyAnd(table, version.number() == nullptr ? Datum() : *version.number() - 1);
              });
@@ -455,7 +455,7 @@ Task Tasks::DrawVersion() {
              [table](const CommandResult&) { return KeyAnd(table, 1); });
 }
 
-// For the digests: what is not the same on every node unless it is made so.
+// For the digests: values that differ between nodes unless Cairn makes them equal.
 Task Tasks::DrawMixed() {
   Task task;
   task.f = "mixed";

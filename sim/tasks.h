@@ -1,5 +1,5 @@
-// Tasks: what the simulated clients do. A task is one operation of a history, and takes one request
-// or, for a transaction of two phases, several.
+// Tasks: the work of the simulated clients. A task is one operation of a history. It takes one
+// request or, for a two-phase transaction, several.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +18,17 @@
 
 namespace cairn::sim {
 
-// What is asked of a node.
+// A request to a node.
 struct Request {
   std::optional<state_machine::Operation> write;  // absent: a read, of one point in the log
   std::vector<state_machine::Statement> queries;
   std::string version_of;   // a table whose version is read, as one row
-  bool of_session = false;  // of any node, if it has applied what the session has seen
-  bool may_fail = false;    // what it touches may be held by a transaction of two phases
+  bool of_session = false;  // at any node that has applied what the session has seen
+  bool may_fail = false;    // a two-phase transaction may hold what it touches
 };
 
-// What came of it. kOk: `result` holds it, and its status is OK. kFail: surely nothing.
+// The outcome of a request. kOk: `result` holds the result, and its status is OK. kFail: the
+// request surely had no effect.
 struct Answer {
   history::EventType type = history::EventType::kInfo;
   const state_machine::CommandResult* result = nullptr;
@@ -52,8 +53,8 @@ struct Task {
 struct TaskOptions {
   int keys = 8;  // counters and registers
   double read_share = 0.4;
-  int cold_rows = 0;  // of a table that is made once and then left alone
-  // How much of the load each kind of data has.
+  int cold_rows = 0;  // of a table that is made once and not changed after that
+  // The share of the load of each kind of data.
   std::array<int, kFamilies> weights{4, 2, 2, 4, 1, 2, 1};
 };
 
@@ -62,12 +63,12 @@ class Tasks {
   Tasks(Rng rng, TaskOptions options) : rng_(rng), options_(options) {}
 
   static constexpr int64_t kBankTotal = 600;
-  // What all cold rows hold, and nothing else does.
+  // The text that all cold rows hold, and nothing else holds.
   static constexpr char kColdText[] = "this row is neither read nor written by any client";
 
   Task MakeTables();
   Task Draw();
-  // Reads of all there is, for the end.
+  // Reads of all data, for the end of a run.
   std::vector<Task> FinalReads();
 
  private:
@@ -93,8 +94,8 @@ class Tasks {
   Task ReadLists(std::vector<int64_t> keys, bool of_session);
   Task ReadBank();
   Task ReadVersion(int64_t table);
-  // A transaction of two phases: each statement is prepared, then all are committed, rolled back,
-  // or left to expire. `answer` makes the task's value of the rows.
+  // A two-phase transaction: each statement is prepared, then all are committed, rolled back, or
+  // left to expire. `answer` makes the task's value from the rows.
   Task TwoPhases(Task task, std::vector<state_machine::Statement> statements,
                  std::function<history::Datum(const state_machine::CommandResult&)> answer);
   int64_t ListKey();
@@ -105,7 +106,7 @@ class Tasks {
   int64_t next_value_ = 1;
   uint64_t next_tx_ = 1;
   int64_t next_item_ = 0;
-  std::map<int64_t, int64_t> register_values_;  // last known of each, for compare-and-set
+  std::map<int64_t, int64_t> register_values_;  // last known value of each, for compare-and-set
   std::array<int64_t, kListSlots> list_generations_{};
   std::array<int, kListSlots> list_appends_{};
 };

@@ -13,7 +13,7 @@ using state_machine::CommandResult;
 using state_machine::Statement;
 
 constexpr uint64_t kClientNode = 0;
-// Left to the clock of a node to answer by itself.
+// The timeout by which a node answers, by its own clock.
 constexpr SteadyTime kServerTimeout = seconds(5);
 
 class Rows final : public state_machine::RowSink {
@@ -163,7 +163,7 @@ void Workload::Ask(Lane* lane, Request request, SteadyTime patience) {
   call->begun = world_->now();
   call->deadline = call->begun + patience;
   call->session_by = call->deadline;
-  // With no other attempt in the way, a wrong "not applied" shows.
+  // A wrong "not applied" shows when no other attempt hides it.
   call->impatient = lane->task->family.has_value() && Chance(rng_, options_.impatient);
   if (call->request.write) {
     call->write = true;
@@ -246,7 +246,7 @@ void Workload::Read(const CallPtr& call, int attempt, uint64_t node) {
       options, kServerTimeout,
       [=, this, incarnation = process->incarnation()](const Result<LogIndex>& index) {
         if (!index.ok()) return Reply(call, attempt, node, index.status());
-        // The read pool's thread takes its time.
+        // The delay of the read pool's thread.
         world_->After(Exponential(rng_, microseconds(100)), LabelOf(*call->client),
                       [=, this] { RunQueries(call, attempt, node, incarnation); });
       });
@@ -259,7 +259,7 @@ void Workload::RunQueries(const CallPtr& call, int attempt, uint64_t node, uint6
   if (!result.ok() || !process->core().compares_results()) {
     return Reply(call, attempt, node, std::move(result));
   }
-  // As the server's read pool does: what the view shows must be agreed.
+  // As in the server's read pool, the state that the view shows must be agreed.
   node::ReadOptions applied;
   applied.level = node::ReadLevel::kStale;
   applied.index_min = result->index;
@@ -270,7 +270,7 @@ void Workload::RunQueries(const CallPtr& call, int attempt, uint64_t node, uint6
                        });
 }
 
-// All of them see one point in the log.
+// All statements see one point in the log.
 Result<CommandResult> Workload::Query(uint64_t node, const Request& request) {
   ASSIGN_OR_RETURN(const auto view,
                    nodes_->at(node)->process()->state().OpenReadView(SteadyTime(0)));
@@ -290,7 +290,7 @@ Result<CommandResult> Workload::Query(uint64_t node, const Request& request) {
   return result;
 }
 
-// On the node's side: the answer sets out.
+// Runs on the node's side: sends the answer.
 void Workload::Reply(const CallPtr& call, int attempt, uint64_t node,
                      Result<CommandResult> result) {
   if (!network_->Passes(node, kClientNode)) return;
@@ -300,7 +300,7 @@ void Workload::Reply(const CallPtr& call, int attempt, uint64_t node,
 
 void Workload::OnReply(const CallPtr& call, int attempt, uint64_t node,
                        Result<CommandResult> result) {
-  // Else too late: a connection that was given up brings nothing any more.
+  // Otherwise the answer is too late: an abandoned connection delivers nothing.
   if (!call->waits || call->attempt != attempt) return;
   world_->Trace(static_cast<uint64_t>(result.status().code()));
   if (result.ok()) {
@@ -327,7 +327,7 @@ void Workload::OnTimeout(const CallPtr& call, int attempt) {
 void Workload::Settle(const CallPtr& call, Status status) {
   call->waits = false;
   if (!status.ok() && status.outcome() != Outcome::kApplied) {
-    // This client tries again whatever the error, or never.
+    // This client retries after any error, or never.
     const StatusCode code = call->impatient ? StatusCode::kAborted : StatusCode::kUnavailable;
     const Status said = std::move(status);
     status = Status(code, said.message()).With(said.outcome()).With(said.reason());
@@ -335,8 +335,8 @@ void Workload::Settle(const CallPtr& call, Status status) {
   call->client->retrier.Settle(call, std::move(status));
 }
 
-// The id is still remembered, so the answer is the first one: an error does not become OK, nothing
-// runs again (else a history shows it), and the result is the same.
+// The id is still remembered, so the answer must be the first answer: an error does not become OK,
+// nothing runs again (a history would show it), and the result is the same.
 void Workload::Repeat(const Call& call) {
   if (!call.write || !call.command.id.bare() || options_.tamper) return;
   world_->After(Uniform(rng_, SteadyTime(0), options_.repeat_after_max), LabelOf(*call.client),
@@ -355,7 +355,7 @@ void Workload::Repeat(const Call& call) {
 
 void Workload::CheckRepeat(const state_machine::Command& command, const CommandResult& first,
                            const Result<CommandResult>& second) {
-  if (!second.ok()) return;  // it did not come to the log
+  if (!second.ok()) return;  // the request did not reach the log
   ++counts_.repeats;
   const bool same_result = second->result_gone ||
                            (second->index == first.index && second->statements == first.statements);
@@ -392,7 +392,7 @@ Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
     last_acknowledged_begun_ = std::max(last_acknowledged_begun_, call->begun);
   }
   if (!result.status.ok()) {
-    // Another transaction holds the table, or this one has expired.
+    // Another transaction holds the table, or this transaction has expired.
     const bool may_be =
         call->request.may_fail && (result.status.code() == StatusCode::kAborted ||
                                    result.status.code() == StatusCode::kFailedPrecondition);

@@ -1,9 +1,8 @@
-// Workload: clients that do tasks through whichever node they reach, and write down what they asked
-// and got. What a real client and a real node do to bring a request to its answer is here too, and
-// is the same code: rpc::Retrier names requests, opens sessions, tries again and decides the
-// outcome.
+// Workload: clients that do tasks through any node they reach, and record what they asked and got.
+// The workload also runs the same code as a real client and a real node to bring a request to its
+// answer: rpc::Retrier names requests, opens sessions, retries and decides the outcome.
 //
-// A client has lanes, each of which does one task at a time: these are the processes of the
+// A client has lanes, each of which does one task at a time. The lanes are the processes of the
 // histories.
 #pragma once
 
@@ -28,13 +27,13 @@ namespace cairn::sim {
 
 struct WorkloadOptions {
   int clients = 4;
-  int depth = 4;  // lanes of one client
+  int depth = 4;  // the lanes of one client
   SteadyTime think_mean = milliseconds(200);
   SteadyTime attempt_timeout = seconds(2);
   SteadyTime operation_timeout = seconds(30);
   double impatient = 0.1;  // share of requests that are given up after the first attempt that fails
-  // Share of writes under ids of their own, outside the session. Those are sent once more, some time
-  // after their answer.
+  // Share of writes under bare ids, outside the session. Each of them is sent once more, some time
+  // after its answer.
   double bare = 0.0;
   SteadyTime repeat_after_max = seconds(30);
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
@@ -47,14 +46,15 @@ class Workload {
  public:
   Workload(World* world, Network* network, const Nodes* nodes, WorkloadOptions options);
 
-  // Makes the tables; clients begin once they are there.
+  // Makes the tables. The clients begin when the tables exist.
   void Start();
-  // No new tasks; those under way come to an end.
+  // Starts no new tasks. Tasks in progress finish.
   void StopNew() { stopped_ = true; }
   size_t under_way() const { return under_way_; }
-  // A write begun at or after `since` was acknowledged.
+  // True if a write begun at or after `since` was acknowledged.
   bool WroteSince(SteadyTime since) const { return last_acknowledged_begun_ >= since; }
-  // Once all have ended and `node` holds all: reads everything there, and judges the histories.
+  // Call it when all tasks have ended and `node` holds all data. Reads everything at `node` and
+  // judges the histories.
   void Judge(uint64_t node);
 
   struct Counts {
@@ -64,8 +64,8 @@ class Workload {
     uint64_t attempts = 0;
     uint64_t refused = 0;
     uint64_t unknown = 0;
-    uint64_t committed = 0;  // transactions of two phases
-    uint64_t repeats = 0;    // that were answered
+    uint64_t committed = 0;  // two-phase transactions
+    uint64_t repeats = 0;    // repeated requests that were answered
   };
   const Counts& counts() const { return counts_; }
   const Histories& histories() const { return histories_; }
@@ -76,12 +76,13 @@ class Workload {
     Client* client = nullptr;
     int64_t process = 0;
     std::optional<Task> task;
-    LogIndex seen;  // of what it wrote or read last
+    LogIndex seen;  // of the last write or read
   };
   struct Client final : public rpc::Retrier::Owner, public rpc::Timers, public Clock {
     Client(Workload* owner, int client_number);
 
-    // The retrier's surroundings: its time and timers are the world's, its tries go to the network.
+    // The retrier's environment: its time and timers are the world's, and its attempts go to the
+    // network.
     void Send(const rpc::Retrier::CallPtr& call) override;
     void Answer(const rpc::Retrier::CallPtr& call, Status status) override;
     rpc::Retrier::CallPtr NewOpening() override;
@@ -93,24 +94,24 @@ class Workload {
     Workload* const workload;
     const int number;
     int sessions = 0;     // named so far
-    int bare_ids = 0;     // the same
+    int bare_ids = 0;     // named so far
     uint64_t leader = 0;  // the node it takes for the leader
     std::vector<std::unique_ptr<Lane>> lanes;
     rpc::Retrier retrier;
   };
-  // A request, tried until its outcome is known or its time is over.
+  // A request that is attempted until its outcome is known or its time is over.
   struct Call : rpc::Retrier::Call {
     Client* client = nullptr;
-    Lane* lane = nullptr;  // null: it opens a session
+    Lane* lane = nullptr;  // null: the call opens a session
     Request request;
     state_machine::Command command;  // of a write
     LogIndex index_min;
     SteadyTime begun{0};
-    bool impatient = false;  // what its first failure is said to have come to is final
+    bool impatient = false;  // the outcome after the first failure is final
     int attempt = 0;
-    bool waits = false;  // for what this attempt comes to
-    bool sent = false;   // this attempt got as far as the network
-    uint64_t node = 0;   // that answered
+    bool waits = false;  // for the outcome of this attempt
+    bool sent = false;   // this attempt reached the network
+    uint64_t node = 0;   // the node that answered
     std::optional<state_machine::CommandResult> result;
   };
   using CallPtr = std::shared_ptr<Call>;
@@ -123,7 +124,7 @@ class Workload {
   void Begin(Lane* lane, Task task, SteadyTime patience);
   void Record(const Task& task, history::EventType type, int64_t process, uint64_t node,
               history::Datum value);
-  // `node`: who answered, 0 if none did.
+  // `node` is the node that answered, 0 if none did.
   void Continue(Lane* lane, const Answer& answer, uint64_t node);
   void End(Lane* lane, const sim::End& end, uint64_t node);
 
@@ -143,7 +144,7 @@ class Workload {
   void OnTimeout(const CallPtr& call, int attempt);
   // The attempt is over.
   void Settle(const CallPtr& call, Status status);
-  // The call is over: what came of it goes to its task.
+  // The call is over: its outcome goes to its task.
   void Finish(const CallPtr& call, const Status& status);
   void Repeat(const Call& call);
   void CheckRepeat(const state_machine::Command& command, const state_machine::CommandResult& first,
@@ -161,7 +162,7 @@ class Workload {
   std::vector<std::unique_ptr<Client>> clients_;
   int64_t processes_ = 0;
   bool stopped_ = false;
-  size_t under_way_ = 0;  // tasks
+  size_t under_way_ = 0;  // tasks in progress
   SteadyTime last_acknowledged_begun_{-1};
   Counts counts_;
 };

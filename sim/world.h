@@ -1,9 +1,9 @@
-// World: virtual time, the queue of events, the trace, and where randomness comes from.
+// World: virtual time, the queue of events, the trace, and the source of randomness.
 //
 // Everything in a simulation happens in events, one after the other, on one thread, in the order of
-// (time, sequence number). Between two events no time passes; a simulated hour of idling costs only
-// the events in it. Every event goes into the trace's hash, so that two runs of one seed can be
-// compared by one number.
+// (time, sequence number). No time passes between two events, so a simulated hour of idling costs
+// only its events. Every event goes into the trace's hash, so two runs of one seed can be compared
+// by one number.
 #pragma once
 
 #include <cstdint>
@@ -29,26 +29,27 @@ class World {
   World& operator=(const World&) = delete;
 
   SteadyTime now() const { return now_; }
-  // `label` tells events of different kinds and nodes apart in the trace.
+  // `label` distinguishes events of different kinds and nodes in the trace.
   void At(SteadyTime when, uint32_t label, std::function<void()> run);
   void After(SteadyTime delay, uint32_t label, std::function<void()> run) {
     At(now_ + delay, label, std::move(run));
   }
-  // Runs the next event. False: there is none, or something has failed.
+  // Runs the next event. Returns false if there is none, or if something has failed.
   bool Step();
   uint64_t events() const { return events_; }
 
-  // What happened, beside that it happened: contents of messages, results, draws.
+  // Adds details of an event to the trace: contents of messages, results, draws.
   void Trace(uint64_t value) {
     hash_ = (hash_ ^ value) * 0x9e3779b97f4a7c15ULL;
     hash_ ^= hash_ >> 29;
   }
   uint64_t trace_hash() const { return hash_; }
 
-  // A generator of its own for each purpose: a draw more in one place changes none in another.
+  // Returns a separate generator for each purpose: one more draw in one place changes no draw
+  // elsewhere.
   Rng Fork(std::string_view purpose) const;
 
-  // Ends the run. The first failure is kept.
+  // Ends the run with a failure. The first failure is kept.
   void Fail(const std::string& what);
   const std::optional<std::string>& failure() const { return failure_; }
 
@@ -72,13 +73,13 @@ class World {
   std::optional<std::string> failure_;
 };
 
-// True with the given probability.
+// Returns true with the given probability.
 bool Chance(Rng& rng, double probability);
-// Exponentially distributed around `mean`, at most 20 times that.
+// Returns an exponentially distributed time with the mean `mean`, capped at 20 times `mean`.
 SteadyTime Exponential(Rng& rng, SteadyTime mean);
 SteadyTime Uniform(Rng& rng, SteadyTime low, SteadyTime high);
 
-// Kinds of events in the trace.
+// The kinds of events in the trace.
 enum class Kind : uint32_t {
   kTick = 1,
   kWake,

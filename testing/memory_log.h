@@ -1,5 +1,5 @@
-// MemoryLog: the LogStore in memory, for tests and the simulator. Holds the same contract; Crash()
-// forgets what was not synced.
+// MemoryLog: a LogStore in memory, for tests and the simulator. It keeps the contract of LogStore.
+// Crash() forgets what was not synced.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace cairn::log_store {
 
 class MemoryLog : public LogStore {
  public:
-  // Back to the state at the last Sync.
+  // Restores the state at the last Sync.
   virtual void Crash() = 0;
 };
 

@@ -27,7 +27,7 @@ struct Endpoint {
   std::string address;
   Handler* handler = nullptr;
   std::string snapshot_directory;
-  LiveCount live;  // calls into the handler and of callbacks
+  LiveCount live;  // calls into the handler, and callbacks
 
   std::mutex mutex;
   Identity identity;
@@ -71,7 +71,7 @@ class Network {
       cuts_.erase({from, to});
     }
   }
-  // The node at `to`, if what `from` sends gets there.
+  // The node at `to`, if a message from `from` reaches it.
   EndpointPtr Reach(const std::string& from, const std::string& to) {
     std::lock_guard lock(mutex_);
     const auto it = endpoints_.find(to);
@@ -85,12 +85,12 @@ class Network {
   std::mutex mutex_;
   std::map<std::string, EndpointPtr> endpoints_;
   std::set<std::pair<std::string, std::string>> cuts_;
-  // Last, so that they end before what their tasks use.
+  // Declared last, so that the threads end before what their tasks use is destroyed.
   TaskThread delivery_;
   TaskThread snapshots_;
 };
 
-// Runs `call` unless the endpoint is gone; keeps it from going meanwhile.
+// Runs `call` unless the endpoint is gone, and keeps the endpoint alive meanwhile.
 template <class Call>
 bool IfLive(const EndpointPtr& endpoint, Call call) {
   if (!endpoint->live.Enter()) return false;
@@ -99,7 +99,7 @@ bool IfLive(const EndpointPtr& endpoint, Call call) {
   return true;
 }
 
-// `done` of an asynchronous call: only its first use counts, and only while the caller lives.
+// Wraps `done` of an asynchronous call: only the first use counts, and only while the caller lives.
 template <class T>
 class Once {
  public:
@@ -191,7 +191,7 @@ class MemoryTransport final : public Transport {
     network_->delivery().Post([network = network_.get(), self = self_, address, request, once] {
       const EndpointPtr target = ReachBothWays(network, self, address);
       const auto ask = [&] {
-        // The answer is given on the network's thread, wherever it was made.
+        // The answer is delivered on the network's thread, whichever thread made it.
         target->handler->OnJoin(request, [network, once](Result<JoinReply> reply) {
           network->delivery().Post(
               [once, moved = std::move(reply)]() mutable { (*once)(std::move(moved)); });
@@ -215,7 +215,8 @@ class MemoryTransport final : public Transport {
     return target && network->Reach(address, self->address) ? target : nullptr;
   }
 
-  // The node that member `to` is to be found at, if it is reached and takes what `self` sends.
+  // Returns the node where member `to` is expected, if it is reachable and accepts what `self`
+  // sends.
   static Result<EndpointPtr> Connect(Network* network, const EndpointPtr& self, MemberId to) {
     Status why = Unavailable("cannot reach member " + ToString(to));
     for (const std::string& address : self->AddressesOf(to)) {
@@ -234,7 +235,7 @@ class MemoryTransport final : public Transport {
     Status refused;
     if (target.ok()) {
       IfLive(*target, [&] {
-        // There are no connections: each delivery is one that begins and ends.
+        // There are no connections: each delivery opens and closes one.
         const Identity caller = self->CurrentIdentity();
         refused = (*target)->handler->OnCaller(caller);
         delivered = refused.ok();

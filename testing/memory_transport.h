@@ -9,18 +9,18 @@
 
 namespace cairn::transport {
 
-// Joins the transports made by it. Thread-safe. Messages, probes and joins are delivered on a
-// thread of its own, in order per link; snapshots are copied, one at a time, on another. The same
-// callers are refused as over gRPC. Snapshots go by file, resume, and are verified like real ones.
+// Connects the transports that it makes. Thread-safe. One thread delivers messages, probes and
+// joins, in order for each link; another copies snapshots, one at a time. The network refuses the
+// same callers as gRPC does. Snapshots are files, resume, and are verified like real ones.
 //
-// What is sent over a cut link is lost; the sender's handler is told once (OnUnreachable) until
+// A message over a cut link is lost. The sender's handler is told once (OnUnreachable) until
 // something gets through again.
 class MemoryNetwork {
  public:
   virtual ~MemoryNetwork() = default;
-  // `snapshot_directory`: where received snapshots are put. The handler must outlive the transport,
-  // whose destructor waits for the callbacks that are running and lets no more begin; so it must
-  // not be called from one. An address can be attached again once its transport is gone.
+  // Received snapshots are stored in `snapshot_directory`. The handler must outlive the transport.
+  // The destructor of the transport waits for running callbacks and admits no more; so do not call
+  // it from a callback. An address can be attached again once its transport is gone.
   virtual std::unique_ptr<Transport> Attach(const std::string& address, Handler* handler,
                                             const std::string& snapshot_directory) = 0;
   // Cuts (or heals) the direction from one address to another.

@@ -1,5 +1,6 @@
-// Whether a sanitizer watches this build (`make test-asan`, `make test-tsan`). For tests alone: it
-// makes everything 5 to 20 times slower, so they take fewer samples then, and give more time.
+// Tells whether this build runs under a sanitizer (`make test-asan`, `make test-tsan`). Only tests
+// use it: a sanitizer makes everything 5 to 20 times slower, so the tests then take fewer samples
+// and allow more time.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,13 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
-// How many of the samples that `make test` takes are taken in this build.
+// The number of samples to take in this build, given the number that `make test` takes.
 constexpr uint64_t Samples(uint64_t count) { return kSanitized ? (count + 9) / 10 : count; }
-// The ticks of clusters, and what is waited for, are so many times as long. A leader whose threads
-// wait for a processor longer than an election timeout is deposed, again and again: under a
-// sanitizer on a busy machine, nothing else would happen.
+// The factor for the ticks of clusters and for waiting times. A leader whose threads wait for a
+// processor longer than an election timeout is deposed, again and again. Under a sanitizer on a
+// busy machine nothing else would happen.
 inline constexpr int kSlowness = kSanitized ? 4 : 1;
-// Every how many of what `make test` tries each of, or each `stride`th.
+// `make test` tries each case, or each `stride`th. This returns the stride for this build.
 constexpr uint64_t Stride(uint64_t stride) { return kSanitized ? 7 * stride : stride; }
 
 }  // namespace cairn

@@ -12,10 +12,10 @@
 
 namespace cairn::transport {
 
-// Transport, server and handler of one node; runs from construction to Stop.
+// The transport, the server and the handler of one node. The node runs from construction to Stop.
 class TestNode {
  public:
-  // `port` 0: any free one.
+  // `port` 0 means any free port.
   explicit TestNode(uint64_t member, int port = 0, GrpcTransportOptions options = {})
       : member_(member) {
     if (options.snapshot_directory.empty()) options.snapshot_directory = directory_.path();

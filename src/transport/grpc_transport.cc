@@ -16,7 +16,7 @@
 namespace cairn::transport {
 namespace {
 
-// A unary call under way. Owns what gRPC needs until the answer is there.
+// A unary call in progress. It owns what gRPC needs until the answer arrives.
 template <class Request, class Response>
 struct UnaryCall {
   std::shared_ptr<grpc::Channel> channel;
@@ -153,7 +153,7 @@ class Impl final : public GrpcTransport {
 
   void Shutdown() override {
     if (!context_->live.Close()) {
-      // Another thread may be at it; the rest is harmless to wait for twice.
+      // Another thread may be shutting down at the same time. Waiting twice does no harm.
       context_->live.AwaitNone();
       return;
     }
@@ -171,7 +171,8 @@ class Impl final : public GrpcTransport {
   uint64_t messages_dropped() const override { return context_->messages_dropped; }
 
  private:
-  // Makes the links be those to `peers`, but for this node itself; keeps those that are right.
+  // Sets the links to exactly those for `peers`, without this node itself. A link that is already
+  // right is kept.
   void ReplaceLinks(const std::map<MemberId, Addresses>& peers) {
     const Identity self = context_->identity();
     std::vector<std::shared_ptr<PeerLink>> closing;
@@ -202,14 +203,15 @@ class Impl final : public GrpcTransport {
     for (const auto& link : opening) link->Open();
   }
 
-  // 0: shut down. Else EndUnary must be called; `call` keeps the context alive until then.
+  // Returns 0 after shutdown. Otherwise the caller must call EndUnary; `call` keeps the context
+  // alive until then.
   template <class Call>
   uint64_t BeginUnary(const std::shared_ptr<Call>& call, grpc::ClientContext* client_context) {
     if (!context_->live.Enter()) return 0;
     const MutexLock lock(mutex_);
     const uint64_t id = ++last_unary_;
     unary_calls_.emplace(id, std::shared_ptr<grpc::ClientContext>(call, client_context));
-    // Shutdown may have cancelled what there was before this one came.
+    // Shutdown may have cancelled the calls that existed before this one was added.
     if (context_->live.closed()) client_context->TryCancel();
     return id;
   }
@@ -227,8 +229,8 @@ class Impl final : public GrpcTransport {
   SnapshotSender sender_;
   PeerService service_;
 
-  // Held for the whole of SetIdentity and SetPeers: a link made for the peers of one call and under
-  // the identity from before the other would stay refused.
+  // Held for the whole of SetIdentity and of SetPeers. Otherwise a link could be made for the peers
+  // of one call under the identity from before the other call, and would stay refused.
   Mutex configure_mutex_;
   Mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
   std::map<MemberId, Addresses> peers_ CAIRN_GUARDED_BY(mutex_);

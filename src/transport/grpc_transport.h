@@ -1,4 +1,4 @@
-// GrpcTransport: the Transport over gRPC, on the same port that serves clients.
+// GrpcTransport: the Transport over gRPC. It uses the port that also serves clients.
 #pragma once
 
 #include <memory>
@@ -14,42 +14,42 @@ class Service;
 
 namespace cairn::transport {
 
-// No peer message is larger: an entry of 16 MiB and more than enough around it.
+// The largest peer message: an entry of 16 MiB plus a generous allowance for its envelope.
 inline constexpr int kMessageBytesMax = 24 << 20;
-// An idle connection between peers is pinged this often.
+// The interval of keepalive pings on an idle connection between peers.
 inline constexpr int kKeepaliveMs = 3000;
 
 struct GrpcTransportOptions {
   std::string snapshot_directory;          // received snapshots are assembled here
   size_t send_queue_bytes_max = 32 << 20;  // per peer
   size_t snapshot_chunk_bytes = 1 << 20;
-  // A snapshot that would leave less than this on the file system is refused.
+  // A snapshot is refused if it would leave fewer free bytes than this on the file system.
   uint64_t snapshot_free_bytes_min = 64 << 20;
   FileSystem* file_system = nullptr;  // null: the operating system's; must outlive the transport
 };
 
-// One long-lived stream per peer for messages, written from the thread that calls Send when it is
-// idle and from gRPC's threads when it is not; one thread for retries; one for each snapshot being
-// sent (two at most), one for the snapshot being received. The handler is called without a lock
-// held.
+// Threads: each peer has one long-lived stream for messages. The thread that calls Send writes to
+// the stream when it is idle; gRPC's threads write when it is busy. One thread does retries. Each
+// snapshot that is sent has a thread (two at most), and so has the snapshot that is received. The
+// handler is called without a lock held.
 //
-// Order of ending: Shutdown of the transport, then of the server, then both may be destroyed (the
-// server before the transport, whose service it holds).
+// Shutdown order: Shutdown of the transport, then shutdown of the server. Then both may be
+// destroyed, the server before the transport, because the server holds the transport's service.
 class GrpcTransport : public Transport {
  public:
-  // The gRPC service to be registered with the node's server before it starts.
+  // The gRPC service. Register it with the node's server before the server starts.
   virtual grpc::Service* service() = 0;
-  // What the service needs of the server that carries it: its message size, and leave for the
-  // peers' keepalive pings (by default a server hangs up on a client that pings this often).
+  // Configures the server that carries the service: sets the message size and permits the peers'
+  // keepalive pings. (By default a server disconnects a client that pings this often.)
   virtual void ConfigureServer(grpc::ServerBuilder* builder) = 0;
-  // The handler, to be set once before the server starts; must outlive Shutdown.
+  // Sets the handler. Call it once before the server starts. The handler must outlive Shutdown.
   virtual void SetHandler(Handler* handler) = 0;
-  // Ends all streams and calls and waits for them; no callback runs after it, so callbacks given to
-  // calls made after it are never called. What was under way ends with CANCELLED or UNAVAILABLE.
-  // Not from a callback.
+  // Ends all streams and calls and waits for them. No callback runs after Shutdown, so a call made
+  // after Shutdown never gets its callback. A call in progress ends with CANCELLED or UNAVAILABLE.
+  // Do not call Shutdown from a callback.
   virtual void Shutdown() = 0;
 
-  // Messages that were dropped instead of sent since the start, all peers together.
+  // The number of messages dropped instead of sent since the start, over all peers.
   virtual uint64_t messages_dropped() const = 0;
 };
 

@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-// Sends heartbeats until one arrives: while streams connect, messages may be lost.
+// Sends heartbeats until one arrives. While streams connect, messages may be lost.
 bool SendUntilReceived(TestNode* from, uint64_t from_id, TestNode* to, uint64_t to_id,
                        seconds patience = kPatience) {
   const SteadyTime end = SystemClock().SteadyNow() + patience;
@@ -122,11 +122,11 @@ TEST(GrpcTransport, ACallerThatIsTakenForACopyHearsSo) {
 TEST(GrpcTransport, AMemberIsLookedForAtEachOfItsAddresses) {
   TestNode a(1);
   TestNode b(2);
-  TestNode other(3);  // took the address that 2 had
+  TestNode other(3);  // took the address that 2 had before
   a.transport().SetPeers({{MemberId(2), {"127.0.0.1:1", other.address(), b.address()}}});
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
   EXPECT_TRUE(other.handler.received().empty());
-  // Nobody listens at the first one: that says nothing of the process of 2, once it was reached.
+  // Nobody listens at the first address: that says nothing of 2, reached elsewhere before.
   const size_t gone = a.handler.gone().size();
   b.Stop();
   ASSERT_TRUE(a.handler.AwaitGone(gone + 1));
@@ -156,7 +156,7 @@ TEST(GrpcTransport, ALinkIsKeptWhereTheMemberWasReachedWhenHintsAreAddedToIt) {
   EXPECT_TRUE(b.handler.left().empty());
 }
 
-// The status that `to` ends a message stream with, whose first request is `request`.
+// The status with which `to` ends a message stream whose first request is `request`.
 grpc::Status StreamTo(const TestNode& to, const pb::MessagesRequest& request) {
   const auto stub =
       pb::Peer::NewStub(grpc::CreateChannel(to.address(), grpc::InsecureChannelCredentials()));
@@ -273,7 +273,7 @@ TEST(GrpcTransport, OnUnreachableFiresWhenAPeerDies) {
   b.Stop();
   ASSERT_TRUE(a.handler.AwaitUnreachable(before + 1));
   EXPECT_EQ(a.handler.unreachable().back(), MemberId(2));
-  // And again while it stays away, but not with each of the attempts.
+  // The handler is told again while the peer stays away, but not at every attempt.
   ASSERT_TRUE(a.handler.AwaitUnreachable(before + 2));
   EXPECT_LE(a.handler.unreachable().size(), before + 4);
 }
@@ -294,7 +294,7 @@ TEST(GrpcTransport, AStreamThatBrokeToAPeerThatListensDoesNotMeanThatItIsGone) {
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
   const size_t gone = a.handler.gone().size();
   const size_t unreachable = a.handler.unreachable().size();
-  // Ends the streams; b goes on listening.
+  // SetIdentity ends the streams; b goes on listening.
   b.transport().SetIdentity(MemberIdentity(3, b.address()));
   ASSERT_TRUE(a.handler.AwaitUnreachable(unreachable + 2));
   EXPECT_EQ(a.handler.gone().size(), gone);
@@ -318,7 +318,7 @@ TEST(GrpcTransport, AChangedIdentityEndsTheStreamsMadeUnderTheOldOne) {
   TestNode a(1), b(2);
   a.ConnectTo(b);
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
-  // b was wiped and readmitted: what is meant for member 2 must not reach member 3.
+  // b was wiped and readmitted as member 3. Messages meant for member 2 must not reach member 3.
   const size_t before = a.handler.unreachable().size();
   b.transport().SetIdentity(MemberIdentity(3, b.address()));
   ASSERT_TRUE(a.handler.AwaitUnreachable(before + 1));
@@ -417,7 +417,7 @@ TEST(GrpcTransport, ShutdownUnderLoadEndsEverything) {
       while (!stop.stop_requested()) {
         a.transport().Send(kGroup, {AppendOf(1, 2, std::string(50'000, 'x')),
                                     AppendOf(1, 3, std::string(50'000, 'x'))});
-        // Without a bound they would be thousands, and nothing else would get to b.
+        // Without a bound there would be thousands of probes, and nothing else would reach b.
         if (probes == 100) continue;
         ++probes;
         a.transport().Probe(b.address(), seconds(1), [&](Result<ProbeReply>) { --probes; });

@@ -1,4 +1,4 @@
-// Whether a node may talk to this one: the same rules for every kind of transport.
+// Checks whether a node may talk to this one. Every kind of transport uses the same rules.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +9,17 @@
 
 namespace cairn::transport {
 
-// FAILED_PRECONDITION, naming both sides' values, unless the caller speaks this protocol version.
-// (Only the simulator has nodes of another one.)
+// Returns FAILED_PRECONDITION, naming both versions, unless the caller speaks this protocol
+// version. (Nodes of another version exist only in the simulator.)
 Status CheckProtocolVersion(uint32_t caller_version, uint32_t own_version = kProtocolVersion);
-// The same unless the engines of caller and this node are of the same machine. Their builds may
-// differ (node/result_agreement.h).
+// Returns FAILED_PRECONDITION, naming both engines, unless the caller's engine and this node's
+// engine are of the same machine. Their builds may differ (node/result_agreement.h).
 Status CheckEngine(const EngineId& caller_engine, const EngineId& own_engine);
-// The same unless the caller is a member of this node's cluster, runs the same engine, and means
-// this member: after a wipe another member may live at the same address, and must not be handed
-// what was meant for the old one. UNAVAILABLE while this node does not know who it is: that passes.
+// Returns FAILED_PRECONDITION, naming both values, unless the caller is a member of this node's
+// cluster, has an engine of the same machine, and addresses this member. The target is checked
+// because after a wipe another member may live at the same address, and that member must not
+// receive what was meant for the old one. Returns UNAVAILABLE while this node does not know its own
+// identity; that is temporary.
 Status CheckCaller(uint32_t caller_version, const Identity& caller, MemberId target,
                    const Identity& self, uint32_t own_version = kProtocolVersion);
 

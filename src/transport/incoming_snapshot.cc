@@ -15,10 +15,10 @@ namespace {
 constexpr std::string_view kPartPrefix = "incoming-";
 constexpr std::string_view kReceivedPrefix = "received-";
 constexpr size_t kReadBackBytes = 1 << 20;
-// A crash costs a sixteenth of a transfer, within these bounds. To record costs three syncs.
+// A crash loses at most a sixteenth of a transfer, within these bounds. A record costs three syncs.
 constexpr uint64_t kRecordEveryBytesMin = 8 << 20;
 constexpr uint64_t kRecordEveryBytesMax = 64 << 20;
-// What is written is given to the disk in such pieces, so that a sync finds little left to do.
+// Write-back to disk starts after each piece of this size, so that a sync finds little left to do.
 constexpr uint64_t kStartSyncBytes = 4 << 20;
 constexpr size_t kProgressBytes = 16;
 
@@ -42,7 +42,7 @@ std::string EncodeProgress(const Progress& progress) {
   return out;
 }
 
-// Zero if there is none to be believed.
+// Returns a zero Progress if the bytes hold no trustworthy record.
 Progress DecodeProgress(std::string_view bytes) {
   if (bytes.size() != kProgressBytes) return {};
   ByteReader reader(bytes);
@@ -148,7 +148,7 @@ Status IncomingSnapshot::Append(uint64_t offset, std::string_view data, uint32_t
     return DataLoss("the chunk at " + std::to_string(offset) + " was damaged on the way");
   }
   if (Status written = file_->WriteAt(offset, data); !written.ok()) {
-    // A part that filled the disk would keep it full until the next transfer.
+    // A part file that filled the disk would keep the disk full until the next transfer.
     if (written.code() == StatusCode::kResourceExhausted) (void)Discard();
     return written;
   }
@@ -166,8 +166,8 @@ Status IncomingSnapshot::Append(uint64_t offset, std::string_view data, uint32_t
 
 Status IncomingSnapshot::Suspend() {
   if (file_ == nullptr || offset_ == recorded_) return OkStatus();
-  // The record vouches for the bytes, so they go to the disk first. After a failed sync nobody
-  // knows what the disk holds: nothing of the part is kept.
+  // The record vouches for the bytes, so the bytes are synced first. After a failed sync the
+  // content of the disk is unknown, so nothing of the part is kept.
   if (Status synced = file_->Sync(); !synced.ok()) {
     (void)Discard();
     return synced;
@@ -194,11 +194,11 @@ Result<std::string> IncomingSnapshot::Complete(uint32_t crc_of_whole,
   const std::string path =
       directory_ + "/" + std::string(kReceivedPrefix) + KeyName(key_) + ".snapshot";
   file_.reset();
-  // In this order: a crash in between leaves a record without a part, which is worth nothing, and
-  // not a whole part without its record.
+  // The part is renamed before its record is removed. A crash in between leaves a record without a
+  // part, which is worthless; it never leaves a whole part without its record.
   RETURN_IF_ERROR(fs_.Rename(directory_ + "/" + name_, path));
   RETURN_IF_ERROR(fs_.Remove(directory_ + "/" + name_ + ".progress"));
-  // Without it the rename may be undone by a power cut, after others were told of the new name.
+  // Without this sync a power cut may undo the rename after others were told of the new name.
   RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
   return path;
 }

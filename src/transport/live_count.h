@@ -1,4 +1,4 @@
-// LiveCount: how Shutdown knows that nothing runs any more.
+// LiveCount: tells Shutdown when nothing runs any more.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,11 @@
 
 namespace cairn::transport {
 
-// Counts calls, streams and threads under way. Thread-safe.
+// Counts calls, streams and threads in progress. Thread-safe.
 class LiveCount {
  public:
-  // False once closed: the caller must not begin. Else it must Leave once, as its last act.
+  // Returns false once closed: the caller must not begin. After true, the caller must call Leave
+  // once, as its last act.
   bool Enter() {
     const MutexLock lock(mutex_);
     if (closed_) return false;
@@ -22,7 +23,7 @@ class LiveCount {
     const MutexLock lock(mutex_);
     if (--count_ == 0) changed_.NotifyAll();
   }
-  // Lets nothing in from now on. True for the first caller.
+  // Makes every later Enter return false. Returns true for the first caller of Close.
   bool Close() {
     const MutexLock lock(mutex_);
     return !std::exchange(closed_, true);

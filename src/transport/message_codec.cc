@@ -33,7 +33,7 @@ using raft::TimeoutNow;
 using raft::VoteReply;
 using raft::VoteRequest;
 
-// Part of the protocol: never renumber.
+// These numbers are part of the protocol: never renumber them.
 enum class Kind : uint8_t {
   kPreVoteRequest = 1,
   kPreVoteReply = 2,
@@ -53,10 +53,11 @@ enum class Kind : uint8_t {
   kResultVerdict = 16,
 };
 
-// Term, type and length of an entry take at least a byte each.
+// The term, the type and the length of an entry take at least one byte each.
 constexpr size_t kEntryBytesMin = 3;
 
-// One overload of Put for each kind: its number, then its fields in the order of raft/types.h.
+// There is one overload of Put for each kind. It writes the kind's number, then the fields in the
+// order of raft/types.h.
 class Encoder {
  public:
   explicit Encoder(std::string* out) : out_(out) {}
@@ -191,8 +192,8 @@ class Encoder {
   ByteWriter out_;
 };
 
-// Reads past a mistake like ByteReader: `ok()` at the end tells. Braced initialisation evaluates
-// its parts in order, so the bodies below read like the layout.
+// Like ByteReader, Decoder reads on past an error; `ok()` at the end tells. Braced initialisation
+// evaluates its parts in order, so the function bodies below read like the layout.
 class Decoder {
  public:
   explicit Decoder(std::string_view in) : in_(in) {}
@@ -245,7 +246,8 @@ class Decoder {
   AppendRequest Append() {
     AppendRequest body{Id<LogIndex>(), Id<Term>(), Id<LogIndex>(), {}};
     const uint64_t count = in_.Varint();
-    // A count that the rest of the input cannot hold would reserve what it likes.
+    // A count that the rest of the input cannot hold would let the input reserve any amount of
+    // memory.
     if (count > in_.remaining() / kEntryBytesMin ||
         count > std::numeric_limits<uint64_t>::max() - body.prev_index.value()) {
       ok_ = false;

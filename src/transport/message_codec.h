@@ -1,4 +1,5 @@
-// Bytes of a Raft message between peers. docs/internals/peer_protocol.md specifies them.
+// Encodes and decodes the Raft messages between peers. docs/internals/peer_protocol.md specifies
+// the bytes.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +11,15 @@
 
 namespace cairn::transport {
 
-// Appends the bytes of `message` to `out`. The entries of an AppendRequest must be contiguous from
-// prev_index + 1 (their indexes are not sent).
+// Appends the encoded `message` to `out`. The entries of an AppendRequest must be contiguous from
+// prev_index + 1, because their indexes are not sent.
 void EncodeMessage(const raft::Message& message, std::string* out);
-// INVALID_ARGUMENT on malformed bytes; never crashes, allocates no more than the input justifies.
+// Returns INVALID_ARGUMENT on malformed bytes. Never crashes, and allocates no more than the size
+// of the input justifies.
 Result<raft::Message> DecodeMessage(std::string_view bytes);
 
-// What a message costs in a queue and, as an upper bound, on the wire. A SnapshotOffer's
-// configuration is counted at a guess: it is small and there is one at a time.
+// The cost of a message in a queue, which is also an upper bound of its size on the wire. The
+// configuration of a SnapshotOffer is estimated: it is small, and there is one at a time.
 size_t MessageCost(const raft::Message& message);
 
 }  // namespace cairn::transport

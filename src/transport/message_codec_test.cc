@@ -198,7 +198,7 @@ TEST(MessageCodec, AnyAppendRequestComesBack) {
 
 TEST(MessageCodec, GarbageNeverCrashesAndWhatIsAcceptedCanBeEncoded) {
   const bool ok = rc::check([] {
-    // Damage real messages too: random bytes alone seldom get past the first fields.
+    // Damages real messages too, because random bytes alone seldom get past the first fields.
     std::string bytes = *rc::gen::arbitrary<std::string>();
     if (*rc::gen::arbitrary<bool>()) {
       const auto all = OneOfEach();

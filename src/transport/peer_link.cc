@@ -12,22 +12,24 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Of one write. Small enough that a heartbeat queued behind it does not wait long.
+// The bound of one write. It is small so that a heartbeat queued behind a write does not wait long.
 constexpr size_t kBatchBytesMax = 2 << 20;
-// After a break: at once, because what the host says to that tells a lost connection from a lost
-// process (Handler::OnPeerGone). The moment is for a dying process to close its listening socket
-// too.
+// The delay after a break. It is short because the host's answer tells a lost connection from a
+// lost process (Handler::OnPeerGone). It is not zero, so that a dying process can close its
+// listening socket too.
 constexpr milliseconds kRetryBroken{1};
 constexpr milliseconds kRetryFirst{5};
 constexpr milliseconds kRetryMax{200};
-// A refusal is cured by an operator, not by asking often.
+// An operator must resolve a refusal; asking often does not help.
 constexpr milliseconds kRetryRefused{500};
 constexpr milliseconds kUnreachableEvery{1000};
-// A stream that lasted so long begins the backoff anew when it breaks. Not less than the longest
-// backoff, so that a link which flaps is opened no more often than one that is down.
+// If a stream lasted at least this long, the backoff starts anew when the stream breaks. kLasting
+// is not less than the longest backoff, so that a flapping link is opened no more often than a link
+// that is down.
 constexpr milliseconds kLasting = kRetryMax;
 
-// Refused for what it is, not for what it said: the two codes stand for nothing else on this stream.
+// True if the peer refused the caller as a copy and not because of what it sent. The two codes have
+// no other meaning on this stream.
 bool RefusedAsCopy(const Status& status) {
   return status.code() == StatusCode::kAborted || status.code() == StatusCode::kAlreadyExists;
 }
@@ -38,9 +40,9 @@ bool Refused(const Status& status) {
 
 }  // namespace
 
-// The gRPC side of one attempt. Kept alive by self_ until OnDone. A hold keeps OnDone away while a
-// write may still be started from Send; it is removed when the stream is broken and no write is
-// under way.
+// The gRPC side of one attempt. self_ keeps it alive until OnDone. A hold delays OnDone while Send
+// may still start a write. The hold is removed when the stream is broken and no write is in
+// progress.
 class PeerLink::Stream final
     : public grpc::ClientBidiReactor<pb::MessagesRequest, pb::MessagesResponse> {
  public:
@@ -64,8 +66,8 @@ class PeerLink::Stream final
     std::shared_ptr<Stream> last = std::move(self_);
     const std::shared_ptr<TransportContext> transport = link->context_;
     link->OnDone(this, FromGrpc(status));
-    // Before Shutdown may go on: the library ends its threads with the last channel or server, and
-    // aborts if one of those threads is the last to hold one.
+    // The stream is released before Shutdown may continue. The gRPC library ends its threads with
+    // the last channel or server, and aborts if one of those threads releases the last one.
     last.reset();
     transport->live.Leave();
   }
@@ -73,7 +75,7 @@ class PeerLink::Stream final
   const std::shared_ptr<PeerLink> link;
   const std::string address;
   grpc::ClientContext context;
-  pb::MessagesRequest request;  // belongs to the write under way
+  pb::MessagesRequest request;  // belongs to the write in progress
   pb::MessagesResponse response;
   SteadyTime opened{0};
   // Guarded by the link's mutex.
@@ -83,8 +85,8 @@ class PeerLink::Stream final
   bool accepted = false;
 
  private:
-  // Each attempt makes a channel: one that has failed answers for a while with what it heard last,
-  // and this must know what is so now.
+  // Each attempt makes its own channel. A channel that failed repeats its last error for a while,
+  // but the link must know the present state.
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<pb::Peer::Stub> stub_;
   std::shared_ptr<Stream> self_;
@@ -232,8 +234,8 @@ void PeerLink::OnWritten(Stream* stream, bool ok) {
   bool more = false;
   bool release = false;
   std::pair<GroupId, std::vector<raft::Message>> batch;
-  // While `writing` is set the request is ours alone. Swapped, not cleared: that would keep the
-  // memory of the largest messages.
+  // While `writing` is set, only this code uses the request. The request is swapped, not cleared,
+  // because a cleared request would keep the memory of the largest messages.
   pb::MessagesRequest().Swap(&stream->request);
   {
     const MutexLock lock(mutex_);
@@ -273,8 +275,8 @@ void PeerLink::OnDone(Stream* stream, const Status& status) {
       last_report_ = now;
       told = groups_;
     }
-    // Only what the host says where the member was last: that nobody listens at some other address
-    // where it may be found is no news of its process.
+    // Only a refusal by the host where the member was last reached counts. If nobody listens at
+    // some other possible address, that says nothing about the member's process.
     const bool its_host = reached_at_.empty() || reached_at_ == stream->address;
     if (!broke && its_host && status.reason() == Reason::kConnectionRefused) told_gone = groups_;
     if (!broke) ++next_address_;
@@ -305,8 +307,8 @@ std::string PeerLink::NewsOf(const Status& status, bool broke) {
 
 SteadyTime PeerLink::NextDelay(const Status& status, bool lasted) {
   const int failed_before = std::exchange(failures_, lasted ? 0 : std::min(failures_ + 1, 8));
-  // Who is refused at one address may be welcome at the next. What still runs under this member's
-  // id (ABORTED) may be a process that is just ending.
+  // A caller that is refused at one address may be accepted at the next. ABORTED means that a
+  // process still runs under this member's id; that process may be about to end.
   if (Refused(status) && status.code() != StatusCode::kAborted) return kRetryRefused;
   if (lasted) return kRetryBroken;
   return std::min<milliseconds>(kRetryMax, kRetryFirst * (1 << failed_before));

@@ -1,4 +1,4 @@
-// PeerLink: the outgoing message stream to one member, kept open.
+// PeerLink: keeps open the outgoing message stream to one member.
 #pragma once
 
 #include <cstdint>
@@ -15,25 +15,25 @@
 
 namespace cairn::transport {
 
-// Thread-safe. One write is in flight at a time; what is queued meanwhile goes into the next. When
-// the stream breaks, what is queued is dropped (Raft sends again, and what it sends then is
+// Thread-safe. One write is in flight at a time; messages queued meanwhile go into the next write.
+// When the stream breaks, the queue is dropped (Raft sends again, and its new messages are
 // fresher), the handler is told, and the stream is opened again after a short, bounded backoff.
 class PeerLink : public std::enable_shared_from_this<PeerLink> {
  public:
   PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
            Addresses addresses, size_t queue_bytes_max);
 
-  // Starts connecting. Call once.
+  // Starts connecting. Call Open once.
   void Open();
-  // Ends the stream for good. Callbacks may still run until context->live has counted it out.
+  // Ends the stream for good. Callbacks may still run until context->live counts the stream out.
   void Close();
-  // Queues what fits, in order; drops the rest.
+  // Queues the messages that fit, in order, and drops the rest.
   void Send(GroupId group, std::vector<raft::Message> messages);
 
-  // Where to look for the member from now on. False: it is likelier elsewhere than where this link
-  // has it, and another link must take its place.
+  // Sets the addresses at which the member is sought from now on. Returns false if the member is
+  // likelier at another address than at this link's; then another link must replace this one.
   bool Follow(const Addresses& addresses);
-  // Where the member was reached last, or is looked for.
+  // The address where the member was last reached, or where the link looks for it.
   std::string address() const;
 
  private:
@@ -44,7 +44,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
     size_t cost = 0;
   };
 
-  // What goes into the next write: messages of one group, up to a bound in bytes.
+  // Takes the messages of the next write: messages of one group, up to a bound in bytes.
   std::pair<GroupId, std::vector<raft::Message>> TakeBatch() CAIRN_REQUIRES(mutex_);
   static void Encode(const std::pair<GroupId, std::vector<raft::Message>>& batch,
                      pb::MessagesRequest* request);
@@ -52,7 +52,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void OnRead(Stream* stream, bool ok);
   void OnWritten(Stream* stream, bool ok);
   void OnDone(Stream* stream, const Status& status);
-  // What the log should say of an ended stream; empty: nothing new.
+  // Returns what to log about an ended stream. Empty means nothing new.
   std::string NewsOf(const Status& status, bool broke) CAIRN_REQUIRES(mutex_);
   SteadyTime NextDelay(const Status& status, bool lasted) CAIRN_REQUIRES(mutex_);
 
@@ -63,15 +63,15 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
   mutable Mutex mutex_;                           // never held while gRPC or the handler is called
   Addresses addresses_ CAIRN_GUARDED_BY(mutex_);  // not empty
-  size_t next_address_ CAIRN_GUARDED_BY(mutex_) = 0;  // of the attempt under way, or the next
+  size_t next_address_ CAIRN_GUARDED_BY(mutex_) = 0;  // of the present or the next attempt
   std::string reached_at_
-      CAIRN_GUARDED_BY(mutex_);  // where a stream was accepted last; empty: never
+      CAIRN_GUARDED_BY(mutex_);  // where a stream was last accepted; empty: never
   std::deque<Queued> queue_ CAIRN_GUARDED_BY(mutex_);
   size_t queue_bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
-  std::set<GroupId> groups_ CAIRN_GUARDED_BY(mutex_);  // that have sent; told of a break
+  std::set<GroupId> groups_ CAIRN_GUARDED_BY(mutex_);  // groups that sent; told of a break
   std::shared_ptr<Stream> stream_ CAIRN_GUARDED_BY(mutex_);
   bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
-  int failures_ CAIRN_GUARDED_BY(mutex_) = 0;  // in a row
+  int failures_ CAIRN_GUARDED_BY(mutex_) = 0;  // consecutive failures
   bool down_logged_ CAIRN_GUARDED_BY(mutex_) = false;
   std::string refusal_logged_ CAIRN_GUARDED_BY(mutex_);
   SteadyTime last_report_ CAIRN_GUARDED_BY(mutex_){0};

@@ -20,7 +20,8 @@ Status FromGrpc(const grpc::Status& status) {
   const int code = status.error_code();
   const bool known = code > 0 && code <= static_cast<int>(StatusCode::kUnauthenticated);
   Status out(known ? static_cast<StatusCode>(code) : StatusCode::kUnknown, status.error_message());
-  // gRPC says why a connection failed only in its message, which ends in the system's own words.
+  // gRPC reports the cause of a failed connection only in its message, which ends in the system's
+  // error text.
   const bool refused = out.code() == StatusCode::kUnavailable &&
                        out.message().find(std::strerror(ECONNREFUSED)) != std::string::npos;
   return refused ? std::move(out).With(Reason::kConnectionRefused) : out;
@@ -191,14 +192,15 @@ std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  // Also the time an attempt may take: a host that swallows packets must not hold it for 20 s.
+  // This also bounds the duration of one attempt. Otherwise a host that drops packets would hold it
+  // for 20 s.
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  // A link that died without a word is noticed within 5 s. Raft's heartbeats decide long before
-  // that; this only frees what waits on a dead socket.
+  // A connection that died silently is noticed within 5 s. Raft's heartbeats decide long before
+  // that; the keepalive only frees what waits on a dead socket.
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // Names are resolved anew when an attempt has failed; by default not for 30 s.
+  // Names are resolved anew after a failed attempt. By default gRPC does not do that for 30 s.
   args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

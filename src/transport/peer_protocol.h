@@ -1,4 +1,5 @@
-// Between the structs of transport.h and the protobuf messages of cairn/internal/peer.proto.
+// Converts between the structs of transport.h and the protobuf messages of
+// cairn/internal/peer.proto.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -20,7 +21,7 @@ Status FromGrpc(const grpc::Status& status);
 
 void FillHello(const Identity& self, MemberId target, pb::Hello* out);
 Identity IdentityOf(const pb::Hello& hello);
-// CheckCaller of what the hello says.
+// Runs CheckCaller on the fields of the hello.
 Status CheckHello(const pb::Hello& hello, const Identity& self);
 
 void FillProbeReply(const ProbeReply& reply, pb::ProbeResponse* out);
@@ -41,11 +42,12 @@ void FillSnapshotHeader(const SnapshotHeader& header, pb::SnapshotHeader* out);
 Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header);
 SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id);
 
-// A connection of its own to a peer: channels are not shared between uses, so that a snapshot does
-// not stand in the way of messages, and a failed attempt does not delay another use's.
+// Makes a separate connection to a peer. Uses do not share channels, so a snapshot does not delay
+// messages, and a failed attempt of one use does not delay another use.
 std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address);
 
-// Steady, so that a clock of the system that jumps neither shortens nor stretches it.
+// The deadline uses the steady clock, so a jump of the system's clock neither shortens nor extends
+// it.
 gpr_timespec DeadlineAfter(SteadyTime timeout);
 
 }  // namespace cairn::transport

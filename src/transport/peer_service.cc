@@ -11,7 +11,7 @@
 namespace cairn::transport {
 namespace {
 
-// Refuses a stream before it began.
+// Refuses a stream before it begins.
 template <class Request, class Response>
 class RefusedStream final : public grpc::ServerBidiReactor<Request, Response> {
  public:
@@ -21,8 +21,8 @@ class RefusedStream final : public grpc::ServerBidiReactor<Request, Response> {
 
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
-// The incoming messages of one peer. One read at a time, handed over before the next begins: that
-// keeps their order, and leaves a slow handler to gRPC's flow control.
+// The incoming messages of one peer. The call reads one request at a time and hands it over before
+// the next read. This keeps the order and leaves a slow handler to gRPC's flow control.
 class MessagesCall final
     : public grpc::ServerBidiReactor<pb::MessagesRequest, pb::MessagesResponse>,
       public ServedCall {
@@ -110,7 +110,8 @@ class MessagesCall final
   bool done_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
-// Ends exactly once: by the handler's reply, by the caller's leaving, or by Shutdown.
+// A JoinCall ends exactly once: by the handler's reply, by the caller's cancellation, or by
+// Shutdown.
 class JoinCall final : public grpc::ServerUnaryReactor, public ServedCall {
  public:
   JoinCall(TransportContext* context, pb::JoinResponse* response)

@@ -1,4 +1,4 @@
-// PeerService: what this node answers to its peers.
+// PeerService: the gRPC service that answers this node's peers.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace cairn::transport {
 
-// Outlives the server that it is registered with. After the context's LiveCount is closed every
-// call is refused with UNAVAILABLE.
+// The service must outlive the server that it is registered with. After the context's LiveCount is
+// closed, every call is refused with UNAVAILABLE.
 class PeerService final : public pb::Peer::CallbackService {
  public:
   PeerService(TransportContext* context, FileSystem* fs, std::string snapshot_directory,

@@ -8,13 +8,13 @@
 namespace cairn::transport {
 namespace {
 
-// A sender that says nothing for so long is taken for dead; its part file stays.
+// A sender that is silent for this long is treated as dead. Its part file stays.
 constexpr std::chrono::seconds kSilenceMax{15};
-// While the whole is read back and looked through, the sender is told this often that the receiver
-// is alive; but no longer than the slowest disk takes for it: one that hangs must not hold the
-// sender's transfer, and its log, for ever.
+// While the receiver reads back and checks the whole snapshot, it tells the sender at this interval
+// that it is alive. It stops after the time that the slowest disk needs, because a disk that hangs
+// must not hold the sender's transfer, and its log, for ever.
 constexpr std::chrono::seconds kSignOfLifeEvery{2};
-constexpr std::chrono::seconds kLookThroughMax{60};  // and as many more as the size makes
+constexpr std::chrono::seconds kLookThroughMax{60};  // plus one more second for each MiB
 constexpr uint64_t kLookThroughBytesPerSecond = 1 << 20;
 
 }  // namespace
@@ -56,7 +56,7 @@ void SnapshotCall::OnReadDone(bool ok) {
       const MutexLock lock(mutex_);
       read_ = Progress::kIdle;
     }
-    // Set first: once begun, the receiver's thread may start the next read at once.
+    // This is set first, because once begun the receiver's thread may start the next read at once.
     admitted_ = true;
     const Status status = ok ? Admit() : Cancelled("the sender ended the stream");
     if (!status.ok()) Finish(ToGrpc(status));
@@ -111,7 +111,7 @@ bool SnapshotCall::Await(Progress* progress) {
   if (!changed_.WaitFor(lock, kSilenceMax, finished)) {
     aborted_ = true;
     server_context_->TryCancel();
-    // The operation belongs to gRPC until it has come back, and cancelled it comes back soon.
+    // The operation belongs to gRPC until it returns. A cancelled operation returns soon.
     changed_.Wait(lock, finished);
   }
   const bool ok = *progress == Progress::kOk && !aborted_;
@@ -125,7 +125,7 @@ SnapshotReceiver::SnapshotReceiver(TransportContext* context, FileSystem* fs, st
       fs_(*fs),
       directory_(std::move(directory)),
       free_bytes_min_(free_bytes_min) {
-  // Each is as large as the database, and the one that is wanted now will be another.
+  // Each leftover is as large as the database, and the next wanted snapshot is another one.
   if (Status removed = RemoveReceivedSnapshots(fs_, directory_); !removed.ok()) {
     LOG_WARN("snapshots left over from an earlier run are not deleted: {}", removed.ToString());
   }
@@ -144,7 +144,7 @@ Status SnapshotReceiver::Begin(SnapshotCall* call, MemberId from, uint64_t clust
     if (running_from_ == from) running_->Abort();
     return Unavailable("a snapshot from member " + ToString(running_from_) + " is being received");
   }
-  // The last transfer's thread has given up its place: all it still does is to finish its call.
+  // The thread of the last transfer has given up its place. It only has its call left to finish.
   if (thread_.joinable()) thread_.join();
   running_ = call;
   running_from_ = from;
@@ -198,7 +198,7 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
   return OkStatus();
 }
 
-// Gives the CRC32C of the whole, as the sender says.
+// Returns the CRC32C of the whole snapshot as the sender states it.
 Result<uint32_t> SnapshotReceiver::ReceiveChunks(SnapshotCall* call, IncomingSnapshot* incoming) {
   if (!call->Write(incoming->offset(), /*complete=*/false)) {
     return Cancelled("the sender ended the stream");

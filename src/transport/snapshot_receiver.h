@@ -16,8 +16,8 @@ namespace cairn::transport {
 
 class SnapshotReceiver;
 
-// One snapshot stream. Its first request is read and checked on gRPC's thread; then the receiver's
-// thread drives it with blocking reads and writes, and is the only one to finish it.
+// One snapshot stream. gRPC's thread reads and checks the first request. After that the receiver's
+// thread drives the stream with blocking reads and writes, and only that thread finishes it.
 class SnapshotCall final
     : public grpc::ServerBidiReactor<pb::SnapshotRequest, pb::SnapshotResponse>,
       public ServedCall {
@@ -28,9 +28,10 @@ class SnapshotCall final
   void Start();
   void Abort() override;
 
-  // For the receiver's thread. False: the stream is broken, aborted, or silent for too long.
+  // Called by the receiver's thread. Returns false if the stream is broken, aborted, or silent for
+  // too long.
   bool Read(pb::SnapshotRequest* request);
-  // The sender has left, or this node wants no more of it.
+  // True if the sender has left, or this node aborted the call.
   bool over();
   bool Write(uint64_t offset, bool complete);
 
@@ -41,7 +42,7 @@ class SnapshotCall final
  private:
   enum class Progress : uint8_t { kIdle, kPending, kOk, kFailed };
 
-  // Checks the first request and hands the call to the receiver, or says why not.
+  // Checks the first request and hands the call to the receiver, or returns why not.
   Status Admit();
   bool Await(Progress* progress);
 
@@ -50,7 +51,7 @@ class SnapshotCall final
   grpc::CallbackServerContext* const server_context_;
   pb::SnapshotRequest request_;
   pb::SnapshotResponse response_;
-  bool admitted_ = false;  // read and written by reactions and, once set, by nobody else
+  bool admitted_ = false;  // gRPC's reactions read and write it; once it is set, nobody else does
 
   Mutex mutex_;
   CondVar changed_;
@@ -60,18 +61,18 @@ class SnapshotCall final
   bool done_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
-// Receives one snapshot at a time, on a thread of its own. Thread-safe, but for Join.
+// Receives one snapshot at a time, on a separate thread. Thread-safe, except Join.
 class SnapshotReceiver {
  public:
   SnapshotReceiver(TransportContext* context, FileSystem* fs, std::string directory,
                    uint64_t free_bytes_min);
   ~SnapshotReceiver();
 
-  // Takes over the call: Finish is called by the receiver's thread. UNAVAILABLE while another
-  // transfer is running. A second offer of the same member tells that its first one is dead: that
-  // one is aborted, so that the next attempt finds the way free.
+  // Takes over the call; the receiver's thread calls Finish. Returns UNAVAILABLE while another
+  // transfer runs. A second offer of the same member shows that its first transfer is dead. Begin
+  // aborts that transfer, so that the next attempt can proceed.
   Status Begin(SnapshotCall* call, MemberId from, uint64_t cluster_id, SnapshotHeader header);
-  // After the calls have been aborted and are done.
+  // Call Join after all calls are aborted and done.
   void Join();
 
  private:

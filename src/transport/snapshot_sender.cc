@@ -11,13 +11,13 @@ namespace cairn::transport {
 namespace {
 
 constexpr size_t kTransfersMax = 2;
-// Chunks sent and not yet answered: bounds the memory of a transfer on both sides.
+// The number of chunks sent and not yet answered. It bounds the memory of a transfer on both sides.
 constexpr uint64_t kWindowChunks = 4;
-// A transfer that gets nothing done for so long is given up.
+// A transfer without progress for this long is given up.
 constexpr std::chrono::seconds kSilenceMax{30};
 constexpr std::chrono::seconds kWatchEvery{1};
-// Before its first answer the receiver reads back what it has of the snapshot, from a disk that may
-// be slow and full of other work.
+// Before its first answer the receiver reads back its part of the snapshot, from a disk that may be
+// slow and busy with other work.
 constexpr uint64_t kReadBackBytesPerSecond = 4 << 20;
 
 }  // namespace
@@ -73,7 +73,7 @@ void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
   transfer->thread = std::thread([this, transfer] {
     const Status status = Run(transfer.get());
     {
-      // Before `done`, which may want to send the next one.
+      // This precedes `done`, because `done` may send the next snapshot.
       const MutexLock running_lock(mutex_);
       running_.erase(transfer->to);
       ended_.push_back(transfer);
@@ -129,8 +129,8 @@ Status SnapshotSender::Run(Transfer* transfer) {
   const std::unique_ptr<pb::Peer::Stub> stub = pb::Peer::NewStub(channel);
   const auto stream = stub->Snapshot(&transfer->context);
   Status streamed = Stream(transfer, stream.get());
-  // The other side ended it, and its reason comes with the end; or something was found on this
-  // side, while the other one still waits for more.
+  // Either the receiver ended the stream, and its status gives the reason; or the sender found an
+  // error while the receiver still waits for more.
   const bool ours = !streamed.ok() && !transfer->stream_over;
   if (ours) transfer->context.TryCancel();
   const Status finished = FromGrpc(stream->Finish());

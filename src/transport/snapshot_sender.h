@@ -15,17 +15,17 @@
 
 namespace cairn::transport {
 
-// Sends snapshots, each on a thread and a connection of its own. Thread-safe.
+// Sends snapshots, each on a separate thread and a separate connection. Thread-safe.
 class SnapshotSender {
  public:
   SnapshotSender(std::shared_ptr<TransportContext> context, size_t chunk_bytes);
   ~SnapshotSender();
 
-  // `done` is called once, on another thread: UNAVAILABLE at once if a transfer to `to` is under
-  // way or too many are. The address and identity are those of now.
+  // Calls `done` once, on another thread. `done` gets UNAVAILABLE at once if a transfer to `to` is
+  // in progress or too many transfers are. The transfer uses the present address and identity.
   void Send(GroupId group, const Identity& self, MemberId to, const std::string& address,
             std::shared_ptr<SnapshotSource> source, std::function<void(Status)> done);
-  // Cancels all and waits. After context->live was closed.
+  // Cancels all transfers and waits for them. Call Stop after context->live was closed.
   void Stop();
 
  private:
@@ -35,7 +35,7 @@ class SnapshotSender {
   Status Stream(Transfer* transfer,
                 grpc::ClientReaderWriter<pb::SnapshotRequest, pb::SnapshotResponse>* stream);
   void Watch(const std::shared_ptr<Transfer>& transfer);
-  // Joins the threads that have nothing left to do.
+  // Joins the threads that have finished.
   void Reap();
 
   const std::shared_ptr<TransportContext> context_;

@@ -39,7 +39,7 @@ void FlipByte(const std::string& path, std::streamoff at) {
 
 size_t HeapBytes() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
 
-// Remembers the most memory in use while it is read.
+// Records the peak memory in use while the source is read.
 class MeasuredSource final : public SnapshotSource {
  public:
   explicit MeasuredSource(std::shared_ptr<PatternSource> source) : source_(std::move(source)) {}
@@ -100,7 +100,7 @@ TEST(SnapshotStream, ABrokenTransferResumesWhereItBroke) {
   broken->fail_at = 15 << 20;
   EXPECT_FALSE(a.SendSnapshot(2, broken).ok());
   EXPECT_TRUE(b.handler.snapshots().empty());
-  // The receiver may still be putting down what it got.
+  // The receiver may still be writing the bytes it received.
   const auto whole = std::make_shared<PatternSource>(100, 20 << 20);
   Status status;
   do {
@@ -155,7 +155,7 @@ TEST(SnapshotStream, ASnapshotThatIsNotWhatItsSenderPromisedIsRefusedAndDeleted)
   TestNode a(1), b(2);
   a.ConnectTo(b);
   const auto source = std::make_shared<PatternSource>(100, 3 << 20);
-  source->flip_at = 2 << 20;  // after the CRC of the whole was taken, before that of the chunk
+  source->flip_at = 2 << 20;  // after the CRC of the whole was taken, before the chunk's
   const Status status = a.SendSnapshot(2, source);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss) << status;
   EXPECT_TRUE(b.handler.snapshots().empty());
@@ -189,7 +189,7 @@ TEST(SnapshotStream, ASnapshotThatItsReceiverCanNotUseIsAFailureForTheSender) {
   EXPECT_THAT(status.message(), HasSubstr("its rows are not those"));
 }
 
-// Knows when the receiver has answered twice.
+// Reports when the receiver has answered twice.
 class AnsweredSource final : public SnapshotSource {
  public:
   const raft::SnapshotMeta& meta() const override { return source_.meta(); }
@@ -256,10 +256,10 @@ TEST(SnapshotStream, OneAtATimePerReceiver) {
   Answer<Status> first;
   a.transport().SendSnapshot(kGroup, MemberId(1), MemberId(2),
                              std::make_shared<PatternSource>(100, 100 << 20), first.Callback());
-  // The sender refuses a second one to the same member.
+  // The sender refuses a second snapshot to the same member.
   EXPECT_EQ(a.SendSnapshot(2, std::make_shared<PatternSource>(100, 1 << 20)).code(),
             StatusCode::kUnavailable);
-  // The receiver refuses another sender's once it is at work.
+  // The receiver refuses another sender while a transfer is in progress.
   while (b.directory().FileEndingIn(".part").empty() && !first.arrived()) {
     std::this_thread::yield();
   }
@@ -270,7 +270,7 @@ TEST(SnapshotStream, OneAtATimePerReceiver) {
   EXPECT_TRUE(first.Get().ok()) << first.Get();
 }
 
-// Speaks the snapshot stream by hand: header, then one chunk. Gives the stream's end.
+// Speaks the snapshot stream by hand: the header, then one chunk. Returns the status of the stream.
 grpc::Status SendOneChunk(const TestNode& from, const TestNode& to, const PatternSource& source,
                           const pb::SnapshotRequest& chunk) {
   const auto stub =
@@ -402,7 +402,7 @@ TEST(IncomingSnapshot, BytesAfterTheRecordedOffsetAreNotTrusted) {
     auto incoming = IncomingSnapshot::Open(fs, directory.path(), KeyOfPattern(source), 0);
     ASSERT_TRUE((*incoming)->Append(0, data, Crc32c(data)).ok());
     ASSERT_TRUE((*incoming)->Suspend().ok());
-    // Written, never synced nor recorded: as if the power went.
+    // The bytes are written but neither synced nor recorded, as if the power went.
     ASSERT_TRUE((*incoming)->Append(1000, more, Crc32c(more)).ok());
   }
   auto incoming = IncomingSnapshot::Open(fs, directory.path(), KeyOfPattern(source), 0);
@@ -410,7 +410,7 @@ TEST(IncomingSnapshot, BytesAfterTheRecordedOffsetAreNotTrusted) {
   EXPECT_EQ((*incoming)->offset(), 1000u);
 }
 
-// The sender that left while the part was read back comes again, and again finds what there is.
+// The sender that left while the part was read back returns, and finds the part again.
 TEST(IncomingSnapshot, APartStaysWhenItsReadingBackIsGivenUp) {
   TestDirectory directory;
   PatternSource source(100, 5000);

@@ -41,7 +41,7 @@ void TaskThread::Run() {
       task = nullptr;  // what it captured may lock
       lock.Lock();
     } else if (stopping_) {
-      // Dropped outside the lock, for the same reason.
+      // The tasks are dropped outside the lock because what they captured may lock.
       auto dropped = std::move(tasks_);
       lock.Unlock();
       return;

@@ -1,4 +1,4 @@
-// TaskThread: a thread that runs what it is given, now or after a delay.
+// TaskThread: a thread that runs tasks, now or after a delay.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace cairn::transport {
 
-// Runs tasks one at a time: those posted without delay in the order they came, delayed ones when
-// they are due. Tasks must be short. Thread-safe, but for Stop.
+// Runs one task at a time. Tasks posted without a delay run in the order of arrival; delayed tasks
+// run when they are due. Tasks must be short. Thread-safe, except Stop.
 class TaskThread {
  public:
   TaskThread();
@@ -21,10 +21,11 @@ class TaskThread {
   TaskThread(const TaskThread&) = delete;
   TaskThread& operator=(const TaskThread&) = delete;
 
-  // False (and the task is dropped) after Stop.
+  // Returns false and drops the task after Stop.
   bool Post(std::function<void()> task) { return Add(SteadyTime(0), std::move(task)); }
   bool PostAfter(SteadyTime delay, std::function<void()> task);
-  // Runs what was posted without delay, drops the rest, and joins. Not from a task.
+  // Runs the tasks that were posted without a delay, drops the rest, and joins the thread. Do not
+  // call Stop from a task.
   void Stop();
 
  private:
@@ -33,7 +34,7 @@ class TaskThread {
 
   Mutex mutex_;
   CondVar changed_;
-  // Key: when due (zero: at once), then the order of arrival.
+  // The key is the time when the task is due (zero: at once), then the order of arrival.
   std::map<std::pair<SteadyTime, uint64_t>, std::function<void()>> tasks_ CAIRN_GUARDED_BY(mutex_);
   uint64_t next_sequence_ CAIRN_GUARDED_BY(mutex_) = 0;
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;

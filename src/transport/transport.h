@@ -1,7 +1,7 @@
-// Transport: Raft messages, snapshots and the first-boot conversation between nodes.
+// Transport: carries Raft messages, snapshots and the first-boot conversation between nodes.
 //
-// Thread-safe. Nothing here blocks the caller: Send drops what does not fit its bounds (Raft sends
-// again), calls report through callbacks on threads of the transport.
+// Thread-safe. No function here blocks the caller: Send drops messages that exceed its bounds (Raft
+// sends again), and calls report through callbacks on threads of the transport.
 #pragma once
 
 #include <cstdint>
@@ -21,21 +21,21 @@
 
 namespace cairn::transport {
 
-// Version of everything that peers say to each other. A peer of a later version that cannot speak
-// this one is refused with a clear error, on both sides.
+// The version of everything that peers say to each other. Both sides refuse a peer that does not
+// speak this version, with a clear error.
 inline constexpr uint32_t kProtocolVersion = 2;
 
-// With what a process of a member began: enough for others to tell whether it is the one that came
-// last, or runs from a copy of the member's data.
+// Describes how a process of a member began. It lets others tell whether that process is the latest
+// one or runs from a copy of the member's data.
 struct Start {
   raft::Boot boot;
   std::vector<raft::Boot> earlier;  // from the same directory, oldest first
-  // What the log held on the disk.
+  // The last entry of the log that was found on the disk.
   Term term;
   LogIndex last;
 };
 
-// Who a node is. Sent first on every connection; the other side refuses a stranger.
+// Identifies a node. It is sent first on every connection; the other side refuses a stranger.
 struct Identity {
   uint64_t cluster_id = 0;  // 0: none yet (an empty node)
   uint64_t node_id = 0;     // the operator's --id
@@ -47,32 +47,33 @@ struct Identity {
   Start start{};
 };
 
-// Where a member may be found, the likeliest first. None of them says who lives there: that the
-// hello tells, which the one who is called checks.
+// The addresses where a member may be found, the likeliest first. An address does not say who lives
+// there: the hello names the intended member, and the called node checks it.
 using Addresses = std::vector<std::string>;
 
-// How far a node is in its life. See docs/decisions on first boot: an empty node must not vote
-// until every listed peer is empty or founding too, so that a wiped node is never taken for a new
-// one.
+// The life stage of a node. See docs/decisions on first boot: an empty node must not vote until
+// every listed peer is empty or founding too, so that a wiped node is never taken for a new one.
 enum class LifeStage : uint8_t {
   kEmpty = 0,     // no identity on disk
   kFounding = 1,  // has persisted the cluster id, but does not yet know that all founders have
-  kStarted = 2,   // takes part
+  kStarted = 2,   // takes part in the group
 };
 struct ProbeReply {
   Identity identity;
   LifeStage stage = LifeStage::kEmpty;
-  // Of the --peers flag, so that founders can see that they were started with the same list.
+  // The peers of the --peers flag. Founders compare them to see that they were started with the
+  // same list.
   std::map<uint64_t, std::string> listed_peers;
   uint64_t leader_node_id = 0;  // 0: unknown
   std::string leader_address;
-  // The committed configuration that this node knows of, and where it came from; empty before it
-  // takes part. A node that hears no leader learns from it that it was removed.
+  // The committed configuration that this node knows, and the index of that configuration. Both are
+  // empty before the node takes part. A node that hears no leader learns from them that it was
+  // removed.
   raft::Configuration config;
   LogIndex config_index;
 };
 
-// An empty node that finds a started cluster asks its leader to be let in (again).
+// An empty node that finds a started cluster sends this to ask the leader to admit it (again).
 struct JoinRequest {
   uint64_t node_id = 0;
   uint64_t nonce = 0;
@@ -82,61 +83,65 @@ struct JoinRequest {
 };
 struct JoinReply {
   uint64_t cluster_id = 0;
-  MemberId member;  // the id to live under
+  MemberId member;  // the member id to use
   raft::Configuration config;
 };
 
-// A snapshot being sent: the bytes stay where they are until asked for. (The state machine's
-// SnapshotReader is adapted to it.) One thread at a time.
+// A snapshot that is being sent. The bytes stay where they are until they are read. (An adapter
+// makes the state machine's SnapshotReader a SnapshotSource.) One thread at a time.
 class SnapshotSource {
  public:
   virtual ~SnapshotSource() = default;
   virtual const raft::SnapshotMeta& meta() const = 0;
   virtual uint64_t size_bytes() const = 0;
-  // Tells the copies of the same state apart.
+  // Distinguishes the copies of the same state.
   virtual uint64_t copy_id() const = 0;
-  // CRC32C of the whole. It may have to wait for the end of the copy, as Read for its bytes.
+  // Returns the CRC32C of the whole. Crc may wait for the end of the copy, as Read may wait for its
+  // bytes.
   virtual Result<uint32_t> Crc() = 0;
   virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
-  // The receiver has answered: it is at work, also when it has all and looks through it. Called on
-  // the thread that reads.
+  // The receiver has answered, so it is at work, also when it has all bytes and checks them. Called
+  // on the thread that reads.
   virtual void OnAnswer() {}
 };
 
-// What the node does with what arrives. Called on the transport's threads; must not block, but for
-// OnSnapshotReceived, which has the receiver's thread.
+// The node's side: handles what arrives. Called on the transport's threads. The functions must not
+// block, except OnSnapshotReceived, which runs on the receiver's thread.
 class Handler {
  public:
   virtual ~Handler() = default;
-  // From a process that OnCaller let in.
+  // Messages from a process that OnCaller accepted.
   virtual void OnMessages(GroupId group, const raft::Boot& sender,
                           std::vector<raft::Message> messages) = 0;
-  // A process that says it is a member of this cluster, to be reached at its address, begins to send
-  // messages. Not OK: it is refused with that. ABORTED and ALREADY_EXISTS reach its OnRefused.
+  // A process that claims to be a member of this cluster, reachable at its address, begins to send
+  // messages. A status other than OK refuses the process. ABORTED and ALREADY_EXISTS reach the
+  // OnRefused of the caller.
   virtual Status OnCaller(const Identity& /*caller*/) { return OkStatus(); }
-  // Once for each OnCaller that said OK, when the connection has ended.
+  // Called once for each OnCaller that returned OK, when the connection has ended.
   virtual void OnCallerLeft(const Identity& /*caller*/) {}
-  // A process that started so took this node's hello as that member. False: it is not the one that
-  // speaks for the member, and the member is looked for elsewhere.
+  // A process with this start accepted this node's hello as that member. Returns false if that
+  // process does not speak for the member; then the transport looks for the member elsewhere.
   virtual bool OnReached(MemberId /*member*/, const raft::Boot& /*boot*/) { return true; }
-  // That member takes this process for no rightful one: ABORTED, because another still runs under the
-  // same member id; ALREADY_EXISTS, because this one runs from a copy, or from data that were set
-  // back. Told again with each attempt.
+  // That member refuses this process as illegitimate. ABORTED: another process still runs under the
+  // same member id. ALREADY_EXISTS: this process runs from a copy, or from data that were set back.
+  // Called again for each attempt.
   virtual void OnRefused(MemberId /*by*/, const Status& /*why*/) {}
-  // The connection to that member broke (told once), or could still not be made (told again, but
-  // not with each attempt). Told to the groups that have sent to the member.
+  // The connection to that member broke (called once), or still cannot be made (called again, but
+  // not for each attempt). Called for the groups that have sent to the member.
   virtual void OnUnreachable(GroupId group, MemberId member) = 0;
-  // The member's process is gone: its host refused a connection. Told again with each attempt that
-  // is refused. A host that is down, or a network that swallows packets, says nothing of the kind.
+  // The member's process is gone: its host refused a connection. Called again for each refused
+  // attempt. A host that is down, or a network that drops packets, does not cause this call.
   virtual void OnPeerGone(GroupId /*group*/, MemberId /*member*/) {}
   virtual ProbeReply OnProbe() = 0;
-  // Decided elsewhere; `reply` is called once, from any thread.
+  // The decision is made elsewhere. The handler calls `reply` once, from any thread.
   virtual void OnJoin(const JoinRequest& request, std::function<void(Result<JoinReply>)> reply) = 0;
-  // Asked before a snapshot is received: false if it is not wanted (not behind, or busy).
+  // Called before a snapshot is received. Returns false if this node does not want the snapshot (it
+  // is not behind, or is busy).
   virtual bool OnSnapshotOffered(GroupId group, MemberId from, const raft::SnapshotMeta& meta) = 0;
-  // A whole snapshot lies in the file at `path`, as it was sent; the handler owns the file now. It
-  // may take its time to look through it, calling `proceed` now and then, which ends the work with
-  // false. Not OK: it is of no use; the sender hears that as a transfer that failed.
+  // A whole snapshot lies in the file at `path`, as it was sent. The handler owns the file from now
+  // on. The handler may take its time to check the file; it calls `proceed` repeatedly, and false
+  // from `proceed` ends the check. A status other than OK means that the snapshot is useless, and
+  // the sender sees a failed transfer.
   virtual Status OnSnapshotReceived(GroupId group, MemberId from, const raft::SnapshotMeta& meta,
                                     const std::string& path,
                                     const std::function<bool()>& proceed) = 0;
@@ -146,18 +151,18 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Identity used from now on for new connections; closes those made under another.
+  // Sets the identity for new connections, and closes the connections made under another identity.
   virtual void SetIdentity(const Identity& identity) = 0;
-  // Members to keep connections to; connections to others are closed. Where one address fails the
-  // next is tried, in turn; each attempt resolves names anew.
+  // Sets the members to keep connections to; connections to other members are closed. When one
+  // address fails, the next one is tried, in turn. Each attempt resolves names anew.
   virtual void SetPeers(const std::map<MemberId, Addresses>& peers) = 0;
 
-  // Queues messages for their receivers; those that do not fit the bound of a receiver's queue, and
-  // those to unknown members, are dropped.
+  // Queues messages for their receivers. Messages that exceed the bound of a receiver's queue, and
+  // messages to unknown members, are dropped.
   virtual void Send(GroupId group, std::vector<raft::Message> messages) = 0;
 
-  // Streams a snapshot in checked chunks, resuming where a broken transfer of the same snapshot
-  // left off. `done` is called once. At most one at a time per member.
+  // Streams a snapshot in checked chunks, and resumes where a broken transfer of the same snapshot
+  // stopped. `done` is called once. At most one transfer per member runs at a time.
   virtual void SendSnapshot(GroupId group, MemberId from, MemberId to,
                             std::shared_ptr<SnapshotSource> source,
                             std::function<void(Status)> done) = 0;

@@ -1,4 +1,4 @@
-// What the parts of a GrpcTransport share.
+// The state that the parts of a GrpcTransport share.
 #pragma once
 
 #include <atomic>
@@ -16,17 +16,18 @@
 
 namespace cairn::transport {
 
-// A call that this node serves and that Shutdown or a change of identity ends.
+// A call that this node serves. Shutdown or a change of identity ends it.
 class ServedCall {
  public:
   virtual ~ServedCall() = default;
-  // Makes the call end soon. Thread-safe; also on a call that is over.
+  // Makes the call end soon. Thread-safe. May be called on a call that is over.
   virtual void Abort() = 0;
 };
 
-// Shared by the transport, its links, calls and threads; lives as long as the last of them.
+// The transport and its links, calls and threads share the context. It lives as long as the last of
+// them.
 struct TransportContext {
-  Handler* handler = nullptr;  // set before anything runs
+  Handler* handler = nullptr;  // set before any thread runs
   LiveCount live;
   TaskThread tasks;
   std::atomic<uint64_t> messages_dropped{0};
@@ -36,18 +37,19 @@ struct TransportContext {
     return identity_now;
   }
 
-  // Keeps a served call alive until EndCall. False after Shutdown: the call must be refused.
+  // Keeps a served call alive until EndCall. Returns false after Shutdown: the call must be
+  // refused.
   bool BeginCall(std::shared_ptr<ServedCall> call) {
     if (!live.Enter()) return false;
     {
       const MutexLock lock(mutex);
       calls.emplace(call.get(), call);
     }
-    // Shutdown may have ended what there was before this one came.
+    // Shutdown may have ended the calls that existed before this one was added.
     if (live.closed()) call->Abort();
     return true;
   }
-  // The last act of a call that has begun.
+  // A call that has begun calls EndCall as its last act.
   void EndCall(ServedCall* call) {
     std::shared_ptr<ServedCall> last;
     {
@@ -58,7 +60,8 @@ struct TransportContext {
     }
     live.Leave();
   }
-  // Whether a refusal with this reason is to be logged: callers ask again and again.
+  // True if a refusal with this reason must be logged. Callers retry again and again, so a repeated
+  // reason is not logged.
   bool IsNews(const std::string& refusal) {
     constexpr size_t kRefusalsMax = 64;
     const MutexLock lock(mutex);

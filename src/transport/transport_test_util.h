@@ -1,4 +1,4 @@
-// What the tests of the transports share: a handler that records, and nodes on loopback.
+// Shared by the tests of the transports: a handler that records its calls, and nodes on loopback.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,7 @@ namespace cairn::transport {
 inline constexpr GroupId kGroup{1};
 inline constexpr std::chrono::seconds kPatience{20 * kSlowness};
 
-// Records what it is told; tests wait for what they expect.
+// Records its calls. Tests wait for the calls that they expect.
 class RecordingHandler final : public Handler {
  public:
   void OnMessages(GroupId /*group*/, const raft::Boot& /*sender*/,
@@ -149,7 +149,7 @@ class RecordingHandler final : public Handler {
     return joins_;
   }
 
-  // Set before use.
+  // Set it before use.
   ProbeReply probe_reply;
   bool wants_snapshots = true;
   Status verdict_on_snapshots;
@@ -207,8 +207,8 @@ class Answer {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-// A snapshot made of a pattern, never held in memory as a whole. Can end in the middle, or flip a
-// byte after its CRC was taken.
+// A snapshot made of a pattern, never held in memory as a whole. It can end in the middle, or flip
+// a byte after its CRC was taken.
 class PatternSource final : public SnapshotSource {
  public:
   PatternSource(uint64_t index, uint64_t size) : size_(size) {
@@ -255,7 +255,7 @@ class PatternSource final : public SnapshotSource {
   uint32_t crc_ = 0;
 };
 
-// Removed with what is in it.
+// A directory that is removed with its content on destruction.
 class TestDirectory {
  public:
   TestDirectory() {
@@ -264,7 +264,7 @@ class TestDirectory {
   }
   ~TestDirectory() { std::filesystem::remove_all(path_); }
   const std::string& path() const { return path_; }
-  // Of the only file whose name ends so; empty if there is none.
+  // Returns the path of the only file whose name ends with `suffix`; empty if there is none.
   std::string FileEndingIn(const std::string& suffix) const {
     for (const auto& file : std::filesystem::directory_iterator(path_)) {
       if (file.path().string().ends_with(suffix)) return file.path().string();

@@ -16,7 +16,7 @@ struct Datum;
 using DatumList = std::vector<Datum>;
 using DatumMap = std::map<std::string, Datum>;
 
-// Plain data. Null is what a read has not been told, and what a missing row reads as.
+// Plain data. Null stands for the unknown answer of a read, and for a missing row.
 struct Datum {
   using Any = std::variant<std::monostate, bool, int64_t, std::string, DatumList, DatumMap>;
   Any any;
@@ -31,7 +31,7 @@ struct Datum {
   Datum(DatumMap members) : any(std::move(members)) {}  // NOLINT: as above
 
   bool is_null() const { return std::holds_alternative<std::monostate>(any); }
-  // Null if it is of another kind.
+  // Returns null if the datum is of another kind.
   const int64_t* number() const { return std::get_if<int64_t>(&any); }
   const std::string* text() const { return std::get_if<std::string>(&any); }
   const DatumList* list() const { return std::get_if<DatumList>(&any); }
@@ -41,9 +41,10 @@ struct Datum {
   bool operator<(const Datum&) const;
 };
 
-// As JSON.
+// Returns the datum as JSON.
 std::string ToString(const Datum& datum);
-// Nothing if it is not JSON, or has fractions, numbers beyond 64 bits or more than 64 levels.
+// Returns nothing if the text is not JSON, or has fractions, numbers beyond 64 bits, or more than
+// 64 levels.
 std::optional<Datum> ParseJson(std::string_view text);
 
 }  // namespace cairn::history

@@ -8,7 +8,7 @@ namespace cairn::history {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
-// In a knot of thousands the first cycles are as good as the shortest.
+// In a component of thousands of nodes the first cycles are as good as the shortest.
 constexpr size_t kLeadsMax = 2000;
 
 }  // namespace
@@ -39,7 +39,7 @@ std::vector<std::vector<uint32_t>> DependencyGraph::Knots(uint8_t kinds) const {
   std::vector<uint32_t> low(out_.size(), 0);
   std::vector<bool> on_path(out_.size(), false);
   std::vector<uint32_t> path;
-  std::vector<Visit> visits;  // in the place of recursion, which could be as deep as the history
+  std::vector<Visit> visits;  // instead of recursion, which could be as deep as the history
   uint32_t numbered = 0;
   const auto enter = [&](uint32_t node) {
     number[node] = low[node] = numbered++;

@@ -24,14 +24,14 @@ const Datum* Member(const DatumMap& members, const std::string& name) {
   return it == members.end() ? nullptr : &it->second;
 }
 
-// What happened to the system, not to a client.
+// True for an event of the system, not of a client.
 bool IsNemesis(const Datum& json) {
   if (json.members() == nullptr) return false;
   const Datum* process = Member(*json.members(), "process");
   return process != nullptr && process->text() != nullptr;
 }
 
-// Nothing if what must be there is missing or of another kind.
+// Returns nothing if a required member is missing or of another kind.
 std::optional<Event> EventOf(const DatumMap& members) {
   Event event;
   const Datum* type = Member(members, "type");
@@ -66,7 +66,7 @@ Status BadEvent(size_t place, int64_t process, const std::string& what) {
 
 Result<std::vector<Operation>> PairOperations(const History& history) {
   std::vector<Operation> operations;
-  std::map<int64_t, size_t> open;  // by process, into operations
+  std::map<int64_t, size_t> open;  // by process: an index into operations
   for (size_t place = 0; place < history.size(); ++place) {
     const Event& event = history[place];
     const auto running = open.find(event.process);

@@ -1,5 +1,5 @@
-// Histories made by an executor that is correct by construction: clients run at random side by
-// side, and each operation takes effect at one moment between its invocation and its completion, or
+// Makes histories with an executor that is correct by construction. Clients run concurrently at
+// random. Each operation takes effect at one moment between its invocation and its completion, or
 // is lost, or ends unknown and may take effect later.
 #pragma once
 
@@ -24,8 +24,8 @@ struct GeneratorOptions {
 
 class HistoryGenerator {
  public:
-  // Draws what to ask; executes what was asked, at one moment, and gives the answer; nothing: it
-  // fails, having changed nothing.
+  // Ask draws a request. Execute runs it at one moment and returns the answer; nothing means that
+  // it fails and has changed nothing.
   using Ask = std::function<std::pair<std::string, Datum>(Rng*)>;
   using Execute = std::function<std::optional<Datum>(const std::string& f, const Datum& asked)>;
 
@@ -93,7 +93,7 @@ class HistoryGenerator {
     }
   }
 
-  // What nobody waits for any more takes effect after all, or is lost.
+  // An operation that nobody waits for any more takes effect after all, or is lost.
   void ExecuteStraggler(const Execute& execute) {
     const size_t at = rng_.Below(stragglers_.size());
     if (rng_.Below(2) == 0) execute(stragglers_[at].first, stragglers_[at].second);

@@ -12,10 +12,10 @@
 namespace cairn::history {
 namespace {
 
-// Which operations have been given their place, and the state they left: all that decides how the
-// search goes on. The set is a sum of 128 random bits for each operation, so that adding one costs
-// the same in a history of any length; that two sets of one run agree in all of them does not
-// happen.
+// The set of operations that have a place, and the resulting state. Together they decide how the
+// search continues. The set is represented by a sum of 128 random bits for each operation, so
+// adding one operation costs the same in a history of any length. Two different sets of one run
+// never agree in all 128 bits in practice.
 struct Configuration {
   uint64_t set_low = 0;
   uint64_t set_high = 0;
@@ -35,19 +35,19 @@ struct ConfigurationHash {
 // The search over one key.
 class Search {
  public:
-  // `steps` by the place of their invocation; none failed.
+  // `steps` are in the order of their invocations. None of them failed.
   Search(const Model& model, std::vector<Step> steps, uint64_t* budget);
 
   Validity Run();
-  // Of kInvalid.
+  // Explains a kInvalid verdict.
   std::string Explain() const;
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr size_t kShownMax = 8;
 
-  // Calls and returns of the operations that must have a place, in a list from which an operation
-  // is lifted while it has its place. Node 0 is the head, which is never lifted.
+  // The calls and returns of the operations that must have a place, in a linked list. An operation
+  // is lifted from the list while it has its place. Node 0 is the head, which is never lifted.
   struct Node {
     size_t place = 0;
     uint32_t operation = kNone;
@@ -55,17 +55,17 @@ class Search {
     uint32_t previous = 0;
     uint32_t next = kNone;
   };
-  // Operations that need no place, since nobody knows their outcome, and are the same step. The one
-  // invoked first can do what any other can, so they are used in this order, and one that was not
-  // used is never looked for among the others.
+  // Equal steps of unknown outcome; they need no place. The operation that was invoked first can do
+  // whatever any other can. So they are used in the order of invocation, and an unused one is never
+  // looked for among the others.
   struct Twins {
     std::vector<uint32_t> operations;
     size_t used = 0;
   };
   struct Frame {
     uint32_t operation = kNone;
-    uint32_t twins = kNone;  // kNone: one that must have a place
-    bool forced = false;     // there is no need to try another in its place
+    uint32_t twins = kNone;  // kNone: an operation that must have a place
+    bool forced = false;     // no other operation needs to be tried in this place
     uint32_t cursor = 0;
     uint32_t twins_cursor = 0;
     Configuration before;
@@ -86,15 +86,15 @@ class Search {
   std::vector<Node> nodes_;
   std::vector<std::pair<uint32_t, uint32_t>> node_of_;  // call and return, by operation
   std::vector<Twins> twins_;
-  size_t left_ = 0;  // of them, without a place
+  size_t left_ = 0;  // operations without a place
 
   std::vector<Frame> stack_;
   Configuration now_;
-  uint32_t cursor_ = 0;        // the node to be tried next
+  uint32_t cursor_ = 0;        // the next node to try
   uint32_t twins_cursor_ = 0;  // then these
   std::unordered_set<Configuration, ConfigurationHash> seen_;
 
-  // Where the search got farthest: nothing could come before this return.
+  // The farthest point of the search: nothing could come before this return.
   uint32_t blocked_ = kNone;
   size_t blocked_place_ = 0;
   size_t order_length_ = 0;
@@ -175,8 +175,8 @@ bool Search::TryDue() {
       Frame frame;
       frame.operation = node.operation;
       frame.cursor = node.next;
-      // What changes nothing in any state, and is right now, can come now: wherever else an order
-      // has it, moving it here changes no answer.
+      // An operation that changes no state and is right now can come now: moving it here from any
+      // other place in an order changes no answer.
       frame.forced = steps_[node.operation].call.changes_nothing();
       if (Enter(frame, *next)) return true;
     }
@@ -185,7 +185,7 @@ bool Search::TryDue() {
   return false;
 }
 
-// The same of those whose outcome is unknown. They come last: most never took effect.
+// The same for operations of unknown outcome. They come last, because most never took effect.
 bool Search::TryUnknown() {
   const size_t first_return = nodes_[cursor_].place;
   for (; twins_cursor_ < twins_.size(); ++twins_cursor_) {
@@ -283,7 +283,7 @@ std::string Search::Explain() const {
   return out;
 }
 
-// Key and value of a [key, value].
+// Returns the list if the datum is a [key, value] pair.
 const DatumList* KeyAndValue(const Datum& datum) {
   const DatumList* list = datum.list();
   return list != nullptr && list->size() == 2 ? list : nullptr;

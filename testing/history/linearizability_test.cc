@@ -14,7 +14,7 @@ namespace {
 
 Datum Pair(Datum key, Datum value) { return DatumList{std::move(key), std::move(value)}; }
 
-// A correct system of one kind, and what its clients ask of it.
+// A correct system of one kind, and the requests of its clients.
 struct System {
   ModelKind kind;
   HistoryGenerator::Ask ask;
@@ -124,7 +124,7 @@ TEST_P(EveryModel, AcceptsWhatACorrectSystemAnswered) {
   }
 }
 
-// A read that began after a write had ended answers as if that write were not there yet.
+// A read that began after a write had ended answers as if the write had not happened yet.
 TEST_P(EveryModel, RejectsAReadThatIsStale) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     const System system = SystemOf(GetParam(), 2);
@@ -155,7 +155,7 @@ TEST_P(EveryModel, RejectsALostWrite) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     const System system = SystemOf(GetParam(), 1);
     GeneratorOptions options;
-    options.info_per_mille = 0;  // one that is late could hide the loss
+    options.info_per_mille = 0;  // a late write could hide the loss
     History history = HistoryGenerator(seed, options).Run(system.ask, system.execute);
     history.push_back({EventType::kInvoke, 99, 0, WriteOf(GetParam()), Pair(0, 7'000'000)});
     history.push_back({EventType::kOk, 99, 0, WriteOf(GetParam()), Pair(0, 7'000'000)});
@@ -349,8 +349,8 @@ TEST(Linearizability, ASearchThatTakesTooLongIsUnknown) {
   EXPECT_NE(ToString(verdict).find("gave up after 10000 steps"), std::string::npos);
 }
 
-// Says how long 10,000 operations take; the time itself is no matter of right or wrong.
-// As a partition leaves them: each could be anywhere after it was asked for.
+// Prints how long 10,000 operations take; the time does not decide the test. A partition leaves
+// such operations: each could take effect anywhere after its invocation.
 TEST(Linearizability, UnknownWritesThatNobodySawDoNotLengthenTheSearch) {
   History history;
   int64_t process = 0;
@@ -364,7 +364,7 @@ TEST(Linearizability, UnknownWritesThatNobodySawDoNotLengthenTheSearch) {
     add(EventType::kInvoke, "write", Pair(1, i));
     add(EventType::kOk, "write", Pair(1, i));
     add(EventType::kInvoke, "read", Pair(1, Datum()));
-    // The last one is wrong, so that all has to be tried.
+    // The last read is wrong, so the search has to try everything.
     add(EventType::kOk, "read", Pair(1, i < 199 ? i : i - 1));
   }
   LinearizabilityOptions few;

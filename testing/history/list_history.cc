@@ -89,7 +89,7 @@ bool IsBeginning(const std::vector<ElementId>& part, const std::vector<ElementId
   return part.size() <= whole.size() && std::equal(part.begin(), part.end(), whole.begin());
 }
 
-// One transaction's reads against its own appends.
+// Checks one transaction's reads against its own appends.
 class OwnReads {
  public:
   OwnReads(ListHistory* lists, TxnId id, Verdict* verdict)
@@ -113,7 +113,7 @@ class OwnReads {
  private:
   struct Known {
     bool read = false;
-    std::vector<ElementId> base;  // what it held when the transaction began
+    std::vector<ElementId> base;  // the content when the transaction began
     std::vector<ElementId> own;
   };
 
@@ -128,7 +128,7 @@ class OwnReads {
     known->base.assign(step.list.begin(), step.list.end() - static_cast<ptrdiff_t>(own));
     for (ElementId each : known->base) {
       if (lists_.elements[each].writer != id_) continue;
-      Internal(step);  // it saw what it was yet to append
+      Internal(step);  // it saw an element that it appends later
       return;
     }
     View view;
@@ -179,7 +179,7 @@ class ReadChecker {
   }
 
  private:
-  // Aborted, unknown and repeated elements; the longest read of each key on the way.
+  // Finds aborted, unknown and repeated elements, and records the longest read of each key.
   void CheckElements(TxnId id, const MicroOperation& read) {
     KeyOrder& key = lists_.keys[read.key];
     if (key.longest_reader == kNobody || read.list.size() > key.order.size()) {

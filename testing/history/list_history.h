@@ -1,5 +1,5 @@
-// A history of list-append transactions, taken apart: what transactions.h's checkers look at. Inner
-// to this folder.
+// A parsed history of list-append transactions, the input of the checkers of transactions.h.
+// Internal to this folder.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace cairn::history {
 
-// Numbers into the vectors of ListHistory.
+// Indexes into the vectors of ListHistory.
 using KeyId = uint32_t;
 using ElementId = uint32_t;
 using TxnId = uint32_t;
@@ -21,14 +21,14 @@ inline constexpr uint32_t kNobody = UINT32_MAX;
 struct MicroOperation {
   bool is_append = false;
   KeyId key = 0;
-  ElementId element = 0;        // of an append
-  std::vector<ElementId> list;  // of a read that was answered
+  ElementId element = 0;        // for an append
+  std::vector<ElementId> list;  // for a read that was answered
 };
 
-// What a transaction saw of a key from outside: its first read of it, without its own appends.
+// What a transaction saw of a key from outside: its first read of the key, without its own appends.
 struct View {
   KeyId key = 0;
-  size_t length = 0;  // of the list
+  size_t length = 0;  // the length of the list
   ElementId last = kNobody;
   bool before_own_append = true;
 };
@@ -45,17 +45,17 @@ struct Element {
   Datum value;
   TxnId writer = kNobody;
   bool last_of_writer = false;
-  // In the key's order; kNobody: no read has it.
+  // The position in the key's order; kNobody if no read has the element.
   uint32_t place = kNobody;
 };
 
 struct KeyOrder {
   Datum key;
-  // The longest list that was read: the order of all versions of the key that anybody saw.
+  // The longest list that was read. It is the order of all versions of the key that anybody saw.
   std::vector<ElementId> order;
   TxnId longest_reader = kNobody;
-  std::vector<ElementId> appended;  // by anybody
-  // False if the reads contradict each other: nothing is inferred from this key.
+  std::vector<ElementId> appended;  // by any transaction
+  // False if the reads contradict each other. Then nothing is inferred from this key.
   bool sound = true;
 };
 
@@ -66,16 +66,18 @@ struct ListHistory {
 
   std::string Name(ElementId element) const { return ToString(elements[element].value); }
   std::string KeyName(KeyId key) const { return "key " + ToString(keys[key].key); }
-  // Committed for sure: acknowledged, or seen by a committed transaction.
+  // True if the transaction surely committed: it was acknowledged, or a committed transaction saw
+  // it.
   bool Committed(TxnId txn) const { return txns[txn].ok() || seen_by_others[txn]; }
   std::vector<bool> seen_by_others;
 };
 
-// INVALID_ARGUMENT if it is no such history; an element that is appended twice is one reason.
+// Returns INVALID_ARGUMENT if the history is malformed, for example if an element is appended
+// twice.
 Result<ListHistory> ParseLists(const History& history);
 
-// Looks at each read by itself and at the orders of keys: everything CheckTransactions reports but
-// cycles and lost updates. Fills the views.
+// Checks each read by itself, and the orders of keys: everything that CheckTransactions reports
+// except cycles and lost updates. Fills the views.
 void CheckReads(ListHistory* lists, Verdict* verdict);
 
 }  // namespace cairn::history

@@ -1,4 +1,4 @@
-// A mixing function for hashes. Inner to this folder.
+// A mixing function for hashes. Internal to this folder.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,7 @@ namespace cairn::history {
 namespace {
 
 const Datum& Argument(const Operation& operation) { return (*operation.asked.list())[1]; }
-// Of an operation that is ok.
+// The answer of an operation that is ok.
 const Datum& Answer(const Operation& operation) { return (*operation.answered.list())[1]; }
 
 int64_t HashOf(int64_t element) {
@@ -20,13 +20,13 @@ int64_t Sum(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
 }
 
-// What a read gave; empty for null.
+// The elements that a read returned; empty for null.
 const DatumList& Elements(const Operation& read) {
   static const DatumList kEmpty;
   return Answer(read).is_null() ? kEmpty : *Answer(read).list();
 }
 
-// Values of a register that a read gave, or that a compare-and-set began from.
+// The values of a register that a read returned, or that a compare-and-set started from.
 std::set<Datum> ObservedValues(const std::vector<Operation>& operations) {
   std::set<Datum> observed;
   for (const Operation& operation : operations) {
@@ -37,7 +37,7 @@ std::set<Datum> ObservedValues(const std::vector<Operation>& operations) {
   return observed;
 }
 
-// What it leaves if it takes effect; null for a read.
+// The value that the operation leaves if it takes effect; null for a read.
 const Datum* ValueLeft(const Operation& operation) {
   if (operation.f == "write") return &Argument(operation);
   const DatumList* pair = Argument(operation).list();
@@ -66,16 +66,17 @@ Result<std::vector<Step>> Model::Prepare(std::vector<Operation> operations) {
     call->answered = ok;
     size_t due = operation.completed;
     if (!ok) {
-      // A read that nobody saw the answer of says nothing.
+      // A read without a known answer says nothing.
       if (call->kind == Call::Kind::kRead) continue;
       if (is_collection) {
-        // Elements stay: one that no read saw need never have come, one that was seen must have.
+        // Elements stay: an element that no read saw need not exist, but an element that was seen
+        // must.
         const auto seen = seen_.find(Argument(operation));
         if (seen == seen_.end()) continue;
         due = seen->second;
       } else if (kind_ == ModelKind::kRegister) {
-        // A value that nobody met need never have been there: without it the one before it stands
-        // up to the next write, and between the two nobody looked.
+        // A write whose value nobody met need not have happened: without it the previous value
+        // lasts up to the next write, and nobody looked between the two.
         const Datum* left = ValueLeft(operation);
         if (left != nullptr && !observed.contains(*left)) continue;
       }
@@ -135,7 +136,7 @@ std::optional<Call> Model::CounterCall(const Operation& operation) {
   return call;
 }
 
-// After Study, so every answer of a read is a list or null.
+// Runs after Study, so every answer of a read is a list or null.
 std::optional<Call> Model::CollectionCall(const Operation& operation) {
   Call call;
   if (operation.f == "read") {
@@ -153,7 +154,7 @@ std::optional<Call> Model::CollectionCall(const Operation& operation) {
     call.a = HashOf(Intern(Argument(operation)));
     return call;
   }
-  // The place it has, or the one after all that was read.
+  // The element's place, or the place after all elements that were read.
   const auto place = places_.find(Argument(operation));
   call.a = place == places_.end() ? static_cast<int64_t>(longest_.size()) : place->second;
   return call;
@@ -187,7 +188,7 @@ Status Model::StudyOrder(const std::vector<const Operation*>& reads) {
   }
   if (longest == nullptr) return OkStatus();
   longest_ = Elements(*longest);
-  // By length, where the first read of it completed.
+  // For each length: the completion of the first read of that length.
   std::vector<size_t> first_of_length(longest_.size() + 1, Operation::kNever);
   for (const Operation* read : reads) {
     const DatumList& elements = Elements(*read);
@@ -233,8 +234,8 @@ std::optional<Model::State> Model::Next(State state, const Call& call) const {
     case Call::Kind::kAppend: {
       if (kind_ == ModelKind::kSet) return Sum(state, call.a);
       const auto length = static_cast<int64_t>(longest_.size());
-      // What no read saw may come in any order once all that was read is there; from then on no
-      // read fits.
+      // Elements that no read saw may come in any order after all elements that were read. From
+      // then on no read fits.
       if (call.a == length && state >= length) return length + 1;
       if (call.a != state) return std::nullopt;
       return state + 1;

@@ -1,5 +1,5 @@
-// What one key may hold, as the search of linearizability.h sees it: a state is a number, an
-// operation a step from one to the next. Inner to this folder.
+// The states of one key as the search of linearizability.h sees them: a state is a number, and an
+// operation is a step from one state to the next. Internal to this folder.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,18 @@
 
 namespace cairn::history {
 
-// An operation made ready for the search. Two of one kind and arguments are the same step.
+// An operation prepared for the search. Two operations with equal kind and arguments are the same
+// step.
 struct Call {
   enum class Kind : uint8_t { kRead, kWrite, kCas, kAdd, kAddAndGet, kAppend };
   Kind kind = Kind::kRead;
-  // True if the answer is known, and so must be what the state gives.
+  // True if the answer is known; then the state must give that answer.
   bool answered = false;
   int64_t a = 0;
   int64_t b = 0;
   auto operator<=>(const Call&) const = default;
 
-  // True if no state is changed by it.
+  // True if the operation changes no state.
   bool changes_nothing() const {
     return kind == Kind::kRead || (kind == Kind::kCas && a == b && answered);
   }
@@ -33,31 +34,32 @@ struct Call {
 struct Step {
   Operation operation;
   Call call;
-  // Its effect must come before this place: where it completed, or where a read that saw it did.
-  // kNever: it need not take effect at all.
+  // The effect must come before this place: the completion of the operation, or of a read that saw
+  // the effect. kNever: the operation need not take effect at all.
   size_t due = Operation::kNever;
 };
 
 // One object for one key. One owner.
 class Model {
  public:
-  // Of a register: the number of its value. Of a counter: itself. Of a set: a sum of hashes, which
-  // costs the same at any size. Of a list: how much it holds of the longest list that was read; the
-  // reads of a correct list are all beginnings of it, so that this says all.
+  // For a register: the number of its value. For a counter: its value. For a set: a sum of hashes,
+  // which costs the same at any size. For a list: how much it holds of the longest list that was
+  // read. That is enough, because the reads of a correct list are all prefixes of the longest.
   using State = int64_t;
 
   explicit Model(ModelKind kind) : kind_(kind) {}
 
-  // Steps of the operations, none of which failed, in their order; [key, value] already taken
-  // apart. INVALID_ARGUMENT if an operation is not of this model. DATA_LOSS, in words, if the
-  // answers contradict each other so that no search is needed.
+  // Returns the steps of the operations, in their order, with [key, value] taken apart. None of the
+  // operations may have failed. Returns INVALID_ARGUMENT if an operation is not of this model, and
+  // DATA_LOSS, with an explanation, if the answers contradict each other so that no search is
+  // needed.
   Result<std::vector<Step>> Prepare(std::vector<Operation> operations);
 
   State initial() const { return kind_ == ModelKind::kRegister ? kNull : 0; }
-  // The state after `call`; nothing if its answer is not what `state` gives. A call without a known
-  // answer may be made in every state.
+  // Returns the state after `call`, or nothing if `state` does not give the call's answer. A call
+  // without a known answer is possible in every state.
   std::optional<State> Next(State state, const Call& call) const;
-  // For a person; empty for a set, whose hash says nothing.
+  // Describes the state for a person. Empty for a set, whose hash says nothing.
   std::string Describe(State state) const;
 
  private:
@@ -76,10 +78,10 @@ class Model {
   const ModelKind kind_;
   std::map<Datum, int64_t> ids_;
   std::vector<Datum> values_;
-  // Of lists: the longest that was read.
+  // For lists: the longest list that was read.
   DatumList longest_;
-  std::map<Datum, int64_t> places_;  // in longest_
-  // Of lists and sets: elements that reads saw, and where the first such read completed.
+  std::map<Datum, int64_t> places_;  // positions in longest_
+  // For lists and sets: the elements that reads saw, and the completion of the first such read.
   std::map<Datum, size_t> seen_;
 };
 

@@ -10,10 +10,10 @@
 namespace cairn::history {
 namespace {
 
-// A place in a key's order that must be seen, and the element that stands there.
+// A place in a key's order that must be seen, and the element at that place.
 struct Need {
   ElementId element = kNobody;
-  TxnId source = kNobody;  // the transaction because of which
+  TxnId source = kNobody;  // the transaction that causes the need
 };
 using Needs = std::map<KeyId, Need>;
 
@@ -22,7 +22,7 @@ class Checker {
   explicit Checker(ListHistory lists) : lists_(std::move(lists)) {}
 
   Verdict Run() {
-    Verdict ignored;  // CheckTransactions tells of these
+    Verdict ignored;  // CheckTransactions reports these
     CheckReads(&lists_, &ignored);
     verdict_.operations = lists_.txns.size();
     CollectLogs();
@@ -33,7 +33,7 @@ class Checker {
   }
 
  private:
-  // What a session appended or read, in its order.
+  // The appends and reads of a session, in the session's order.
   struct LogItem {
     TxnId txn;
     KeyId key;
@@ -48,13 +48,13 @@ class Checker {
     size_t reads = 0;
   };
   struct Session {
-    Needs own;       // what it appended
-    Needs observed;  // what it read
-    // What the writers of all it read had appended, and read, before that.
+    Needs own;       // what the session appended
+    Needs observed;  // what the session read
+    // What the writers of all that the session read had appended and read before their writes.
     Needs precedes;
     Needs follows;
-    std::map<KeyId, size_t> merged;     // how much of each key is in these
-    std::map<int64_t, Cursor> cursors;  // and how much of the log of each session
+    std::map<KeyId, size_t> merged;     // how much of each key is merged into these
+    std::map<int64_t, Cursor> cursors;  // how much of each session's log is merged
   };
 
   void CollectLogs() {
@@ -92,7 +92,7 @@ class Checker {
     }
   }
 
-  // Takes up what the session of `writer` had done before it.
+  // Merges what the session of `writer` had done before `writer`.
   void MergeBefore(TxnId writer, Session* session) {
     const int64_t process = lists_.txns[writer].operation.process;
     const Log& log = logs_[process];
@@ -106,7 +106,7 @@ class Checker {
     merge(log.reads, &cursor.reads, &session->follows);
   }
 
-  // An element that no read has comes after all that have a place.
+  // An element that no read has comes after all elements that have a place.
   uint32_t PlaceOf(ElementId element) const { return lists_.elements[element].place; }
 
   void Raise(KeyId key, const Need& need, Needs* needs) {
@@ -119,7 +119,7 @@ class Checker {
       const auto need = needs.find(view.key);
       if (need == needs.end() || !lists_.keys[view.key].sound) continue;
       const Need& missing = need->second;
-      // Its own appends are not part of the view; a place beyond any read is never seen.
+      // The view excludes the transaction's own appends. A place beyond any read is never seen.
       if (PlaceOf(missing.element) < view.length || lists_.elements[missing.element].writer == id) {
         continue;
       }

@@ -23,7 +23,8 @@ Verdict NotOfThisKind(const Operation& operation) {
 
 struct Added {
   const Operation* add = nullptr;
-  // It is surely there from this place on: acknowledged, or read.
+  // The element is surely there from this place on, because the add was acknowledged or a read saw
+  // it.
   size_t known = Operation::kNever;
   const Operation* known_by = nullptr;
 };

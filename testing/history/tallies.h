@@ -25,8 +25,8 @@ struct BankOptions {
 };
 Verdict CheckBank(const History& history, const BankOptions& options);
 
-// Versions of tables, which grow with every write: version [table, n] asks, change [table, n] wrote
-// and was told n.
+// Versions of tables, which grow with every write: version [table, n] reads, change [table, n]
+// wrote and was told n.
 //   "went back"   a version below one that was known before it was asked for; for a change, also
 //                 one not above it
 //   "repeated"    two changes were told the same version

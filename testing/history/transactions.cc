@@ -30,7 +30,8 @@ class Checker {
   }
 
  private:
-  // Appends that surely happened and that no read has: whoever saw a list without them came before.
+  // Finds the appends that surely happened and that no read has. A transaction that saw a list
+  // without them came before them.
   void FindUnseen() {
     unseen_.resize(lists_.keys.size());
     for (KeyId key = 0; key < lists_.keys.size(); ++key) {
@@ -106,8 +107,9 @@ class Checker {
     AddEdge(reader, WriterOf(next), kRw, name + "did not see " + lists_.Name(next));
   }
 
-  // Edges from all that had ended and is not already before another that had: as many as there are
-  // clients, for each transaction, and all others follow.
+  // Adds edges to a transaction from each transaction that had ended and does not already precede
+  // another ended one. There are at most as many such edges for each transaction as there are
+  // clients, and all other real-time edges follow from them.
   void AddRealTime() {
     std::map<size_t, std::pair<TxnId, bool>> events;  // by place; true: completed
     for (TxnId id = 0; id < lists_.txns.size(); ++id) {

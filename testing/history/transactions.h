@@ -20,30 +20,32 @@
 namespace cairn::history {
 
 struct TransactionOptions {
-  // Strict serializability: what ended comes before what began later. False: serializability.
+  // True: strict serializability, where a transaction that ended precedes one that began later.
+  // False: serializability.
   bool real_time = true;
 };
 
-// Anomalies, of one transaction or read:
+// The anomalies of one transaction or one read:
 //   "internal"              a transaction does not see its own appends, or two reads of it differ
 //   "G1a"                   a read saw what an aborted transaction appended
 //   "G1b"                   a read saw a list in the middle of a transaction's appends to it
 //   "garbage"               a read saw what nobody appended
 //   "duplicate"             an element is twice in a list
-//   "incompatible order"    two reads of a key of which none is a beginning of the other
+//   "incompatible order"    two reads of a key, and neither is a prefix of the other
 //   "lost update"           two committed transactions read the same version and both appended
-// and of cycles, by the edges they need; the first that applies names a knot of transactions:
+// The anomalies of cycles, by the edges they need. The first that applies names a knot (strongly
+// connected component) of transactions:
 //   "G0" ww; "G1c" ww and wr; "G-single" one rw; "G2" several rw
 //   "G0-realtime", "G1c-realtime", "G-single-realtime", "G2-realtime": the same, with rt edges, in
 //                           knots that have no cycle without them
 Verdict CheckTransactions(const History& history, const TransactionOptions& options = {});
 
-// The promises one client may count on, whichever node it asks, on the same histories. A session is
-// a process.
+// Checks the session guarantees, on the same histories: what one client may rely on, whichever node
+// it asks. A session is a process.
 //   "read your writes"      a read lacks an acknowledged append of the same session before it
 //   "monotonic reads"       a read lacks what an earlier read of the session saw
-//   "monotonic writes"      who sees an append does not see one its session made before it
-//   "writes follow reads"   who sees an append does not see what its session had read before it
+//   "monotonic writes"      a reader sees an append, but not an earlier append of that session
+//   "writes follow reads"   a reader sees an append, but not what its session had read before
 Verdict CheckSessions(const History& history);
 
 }  // namespace cairn::history

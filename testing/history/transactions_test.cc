@@ -12,7 +12,7 @@
 namespace cairn::history {
 namespace {
 
-// ["append",key,element] and ["r",key,[...]] in short.
+// Short forms of ["append",key,element] and ["r",key,[...]].
 Datum A(int64_t key, int64_t element) { return DatumList{"append", key, element}; }
 Datum R(int64_t key) { return DatumList{"r", key, Datum()}; }
 Datum R(int64_t key, const std::vector<int64_t>& elements) {
@@ -120,7 +120,7 @@ struct Planted {
   std::function<void(Txns*)> plant;
 };
 
-// Each on keys of its own, from 1000 on.
+// Each anomaly uses its own keys, from 1000 on.
 const std::vector<Planted>& AllPlanted() {
   static const std::vector<Planted> kAll = {
       {"internal", false,
@@ -184,7 +184,7 @@ const std::vector<Planted>& AllPlanted() {
        }},
       {"G1c-realtime", true,
        [](Txns* t) { t->InTurn({{R(1000, {1})}}, 300).InTurn({{A(1000, 1)}}, 301); }},
-      {"G-single-realtime", true,  // a stale read, whether or not anybody sees the write later
+      {"G-single-realtime", true,  // a stale read, even if nobody sees the write later
        [](Txns* t) { t->InTurn({{A(1000, 1)}}, 300).InTurn({{R(1000)}}, 301); }},
       {"G2", false,  // a long fork
        [](Txns* t) {
@@ -299,8 +299,8 @@ class EverySerialOrder {
   std::vector<bool> used_;
 };
 
-// Small histories, every append of which is read in the end, with answers of reads exchanged: then
-// the reads tell the order of all versions, and the verdict is exact.
+// Small histories with exchanged answers of reads. Every append is read in the end, so the reads
+// tell the order of all versions, and the verdict is exact.
 TEST(Transactions, SaysWhatTryingEverySerialOrderSays) {
   int valid[2] = {0, 0};
   int invalid[2] = {0, 0};
@@ -341,7 +341,7 @@ TEST(Transactions, SaysWhatTryingEverySerialOrderSays) {
   }
 }
 
-// Says how long 10,000 transactions take; the time itself is no matter of right or wrong.
+// Prints how long 10,000 transactions take; the time does not decide the test.
 TEST(Transactions, JudgesTenThousand) {
   const History history = SerialLists(300).Run(1, {10'000, 10, 5, 30});
   const auto begin = std::chrono::steady_clock::now();
@@ -402,8 +402,8 @@ TEST(Sessions, WritesFollowReads) {
   EXPECT_FALSE(verdict.Has("monotonic writes"));
 }
 
-// Every session lags behind by a fixed number of transactions of the others, but sees its own: the
-// promises of sessions hold where those of a serial order in real time do not.
+// Every session lags behind by a fixed number of the others' transactions but sees its own. So the
+// session guarantees hold while serializability in real-time order does not.
 TEST(Sessions, AcceptsStaleSessionsThatKeepTheirPromises) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     SerialLists lists(3);

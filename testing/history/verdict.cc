@@ -12,7 +12,8 @@ bool Verdict::Has(const std::string& name) const {
 void Verdict::Add(std::string name, std::string explanation) {
   validity = Validity::kInvalid;
   ++found;
-  // The first of each kind is always told, or a flood of one would hide the others.
+  // The first anomaly of each kind is always reported, because a flood of one kind would hide the
+  // others.
   if (anomalies.size() < kAnomaliesMax || !Has(name)) {
     anomalies.push_back({std::move(name), std::move(explanation)});
   }
