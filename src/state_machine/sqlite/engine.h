@@ -28,6 +28,7 @@
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/step_depth.h"
 #include "state_machine/sqlite/storage.h"
 #include "state_machine/sqlite/table_sums.h"
 #include "state_machine/sqlite/work_budget.h"
@@ -149,6 +150,7 @@ class Engine {
 
   DeterministicVfs vfs_;
   WorkBudget budget_;
+  StepDepth step_depth_;
   FunctionState functions_{&budget_};
   ChargedFunctions charged_functions_;
   WriteAuthorizer authorizer_;
