@@ -330,10 +330,11 @@ Status Engine::CheckDeferred() const {
 
 Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
-  if (!has_savepoint_ && !batch_lost()) {
+  if (!has_savepoint_) {
     // SQLite itself undoes most statements that fail, but not all: those OR FAIL, and some that
     // fail for a value while they resolve conflicts by another rule.
-    const bool left_rows = !verdict->ok() && rows_told_ > 0;
+    const bool left_rows = !verdict->ok() && rows_told_ > 0 && !batch_lost();
+    // Also if the batch is lost: what was in doubt may have led to that, and only on this node.
     needs_savepoint_ = left_rows || functions_.changes_in_doubt();
     if (needs_savepoint_) return OkStatus();
   }
