@@ -42,7 +42,9 @@ Status ConvertDataFile(const Storage& storage, const std::string& path) {
   if (rc != SQLITE_OK) return SqliteTrouble(raw, rc, "open " + path);
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  RETURN_IF_ERROR(ExecInternal(raw, "PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE"));
+  // The first checkpoint is that of the state machine, which first stores again what lies in the WAL.
+  RETURN_IF_ERROR(ExecInternal(
+      raw, "PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE"));
   Status status = Convert(raw);
   if (status.ok()) status = ExecInternal(raw, "COMMIT");
   if (!status.ok()) {

@@ -177,6 +177,24 @@ TEST(Determinism, ConnectionStateIsKeptWithinACommandAndItsTriggers) {
   replicas.Check();
 }
 
+// changes() asked between two triggers tells of a command before, where there is no savepoint. What
+// ran into its budget for that must be run again, and not be left out.
+TEST(Determinism, ChangesInDoubtDoNotExhaustACommandOnWarmReplicasAlone) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE seen(x)");
+  replicas.Must("INSERT INTO t VALUES(1), (2), (3)");
+  replicas.Must("CREATE TRIGGER tr AFTER UPDATE ON t BEGIN INSERT INTO seen VALUES(1); END");
+  replicas.header.command_steps_max = 100'000;
+  for (int i = 0; i < 3; ++i) {
+    replicas.Must(
+        "UPDATE t SET x = (WITH RECURSIVE n(i) AS (SELECT t.rowid UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < 10 OR changes() <> 0) SELECT count(*) FROM n)");
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "10 9 8");
+  replicas.Check();
+}
+
 TEST(Determinism, InexactFunctionsAreRefusedInWritesTriggersGeneratedColumnsAndIndexes) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

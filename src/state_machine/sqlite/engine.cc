@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -206,6 +207,7 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   RETURN_IF_ERROR(charged_functions_.Install(db_, vfs_.name(), &budget_));
   authorizer_.Install(db_);
   sqlite3_progress_handler(db_, kStepsPerLook, &OnProgress, this);
+  RETURN_IF_ERROR(step_depth_.Measure(db_));
   sqlite3_update_hook(db_, &OnRowChange, this);
   // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
   // node and before any statement is compiled.
@@ -328,10 +330,11 @@ Status Engine::CheckDeferred() const {
 
 Status Engine::EndCommand(bool keep, Status* verdict) {
   if (keep && verdict->ok()) *verdict = CheckDeferred();
-  if (!has_savepoint_ && !batch_lost()) {
+  if (!has_savepoint_) {
     // SQLite itself undoes most statements that fail, but not all: those OR FAIL, and some that
     // fail for a value while they resolve conflicts by another rule.
-    const bool left_rows = !verdict->ok() && rows_told_ > 0;
+    const bool left_rows = !verdict->ok() && rows_told_ > 0 && !batch_lost();
+    // Also if the batch is lost: what was in doubt may have led to that, and only on this node.
     needs_savepoint_ = left_rows || functions_.changes_in_doubt();
     if (needs_savepoint_) return OkStatus();
   }
@@ -402,12 +405,15 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
 
 void Engine::JudgeCost(const Statement& statement, Program* program) const {
   const ProgramFacts& facts = program->facts;
-  for (const auto* names : {&facts.reads, &facts.writes}) {
-    for (const std::string& name : *names) {
-      program->touches_virtual = program->touches_virtual || catalog_.IsVirtual(name);
-    }
-  }
-  if (facts.reads.contains("json_each") || facts.reads.contains("json_tree")) {
+  const auto has_virtual = [this](const std::set<std::string>& names) {
+    return std::any_of(names.begin(), names.end(),
+                       [this](const std::string& name) { return catalog_.IsVirtual(name); });
+  };
+  const bool reads_virtual = has_virtual(facts.reads);
+  program->touches_virtual = reads_virtual || has_virtual(facts.writes);
+  if (reads_virtual) {
+    program->price = kPriceOfVirtualReads;
+  } else if (facts.reads.contains("json_each") || facts.reads.contains("json_tree")) {
     program->price = kPriceOfJsonTables;
   }
   program->keep = !catalog_.has_long_literal() &&
@@ -549,7 +555,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
 
 Status Engine::Step(Program* program, StatementResult* result, Status* verdict) {
   for (;;) {
-    const int rc = sqlite3_step(program->stmt.get());
+    const int rc = step_depth_.Step(program->stmt.get());
     if (rc == SQLITE_ROW) {
       RETURN_IF_ERROR(TakeRow(program, result, verdict));
       if (verdict->ok()) continue;
@@ -735,8 +741,9 @@ bool Engine::IsAtItsEnd(int kind) const { return kind == SQLITE_FULL && !vfs_.wr
 
 int Engine::OnProgress(void* self) {
   auto* const engine = static_cast<Engine*>(self);
+  const bool own = engine->step_depth_.IsOwn(__builtin_frame_address(0));
   if (!engine->budget_.running()) return 0;
-  const bool stop = engine->budget_.Look();
+  const bool stop = engine->budget_.Look(own);
   sqlite3_limit(engine->db_, SQLITE_LIMIT_LENGTH, engine->budget_.value_bytes_max());
   return stop ? 1 : 0;
 }

@@ -28,6 +28,7 @@
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/step_depth.h"
 #include "state_machine/sqlite/storage.h"
 #include "state_machine/sqlite/table_sums.h"
 #include "state_machine/sqlite/work_budget.h"
@@ -93,8 +94,8 @@ class Engine {
   // Keeps the command's effects, unless *verdict is not OK or becomes so by this (deferred foreign
   // keys, reserved names); with `keep` false they are undone in any case.
   Status EndCommand(bool keep, Status* verdict);
-  // The last command ended without effects being kept or undone: abandon the batch, and give it
-  // again with null for `alone`. No result of the command counts.
+  // The last command ended without effects being kept or undone, or for a reason that is in doubt:
+  // abandon the batch, and give it again with null for `alone`. No result of the command counts.
   bool needs_savepoint() const { return needs_savepoint_; }
 
   // What the command has cost so far, in steps, and whether that was more than it may.
@@ -149,6 +150,7 @@ class Engine {
 
   DeterministicVfs vfs_;
   WorkBudget budget_;
+  StepDepth step_depth_;
   FunctionState functions_{&budget_};
   ChargedFunctions charged_functions_;
   WriteAuthorizer authorizer_;

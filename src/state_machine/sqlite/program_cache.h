@@ -26,7 +26,7 @@ struct Program {
   ProgramFacts facts;
   std::vector<Column> columns;   // of RETURNING
   size_t columns_bytes = 0;      // of their names and types
-  bool touches_virtual = false;  // its rows are counted, not its steps
+  bool touches_virtual = false;  // the rows it changes are counted, and its own steps alone
   uint64_t price = 1;            // of one of its steps
   // Whether it may be kept. SQLite looks at the length of a literal only when it first uses it, so
   // one that is kept may do with a long one what a fresh one may not (WorkBudget::value_bytes_max).

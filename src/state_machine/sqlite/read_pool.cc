@@ -191,12 +191,15 @@ Result<ReadConnection*> ReadPool::Take(SteadyTime timeout) {
 }
 
 void ReadPool::GiveBack(ReadConnection* connection) {
+  bool held = false;
   {
     const std::lock_guard lock(mutex_);
     connection->in_use = false;
     free_.push_back(connection);
+    held = held_;
   }
-  changed_.notify_one();
+  // Whoever waits for the end of the hold cannot use it, and would be the only one that is woken.
+  held ? changed_.notify_all() : changed_.notify_one();
 }
 
 Result<std::unique_ptr<ReadTransaction>> ReadPool::Open(SteadyTime timeout) {

@@ -139,6 +139,7 @@ class Sessions {
   void Remove(Session* session);
   void Acknowledge(Session* session, uint64_t below);
   void ForgetOld(Session* session);
+  bool HasRoom(const Shares::Client& owner, uint64_t bytes) const;
   std::optional<CommandResult> AnswerOf(Session* session, const Command& command,
                                         uint64_t hash) const;
   void AddToChunk(Session* session, uint64_t sequence, const Request& request);

@@ -192,6 +192,20 @@ TEST_F(SessionsTest, WhereRequestsFindNoRoomAnAcknowledgementMakesSome) {
   replicas.Check();
 }
 
+TEST_F(SessionsTest, OneWhoseOwnerIsNotKnownGoesOnBesideAllOthersOfVersion01) {
+  replicas.Do(Open("S"));
+  uint64_t sequence = 1;
+  while (sequence <= kSessionsBytesMax / 8 / kRequestBytes) {
+    Command next = Open("S");
+    next.id.sequence = ++sequence;
+    Add(std::move(next));
+  }
+  const auto last = Send();
+  EXPECT_TRUE(last.back().status.ok()) << last.back().status;
+  EXPECT_TRUE(replicas.Do(Insert("S", sequence + 1)).status.ok());
+  replicas.Check();
+}
+
 TEST_F(SessionsTest, ARequestIsRememberedUntilItIsAsOldAsTheEntrysSetting) {
   const uint64_t ttl = replicas.header.request_ttl_ms = 60'000;
   const CommandResult first = replicas.Do(Insert("S", 1));

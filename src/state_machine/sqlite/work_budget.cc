@@ -15,7 +15,6 @@ void WorkBudget::BeginCommand(uint64_t steps_max) {
 void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price) {
   // sqlite3_reset keeps the counts, so a warm statement would be stopped earlier.
   sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
-  sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, /*resetFlg=*/1);
   price_ = price;
   stmt_ = stmt;
   touches_virtual_ = touches_virtual;
@@ -40,10 +39,11 @@ bool WorkBudget::Charge(uint64_t steps) {
   return !exhausted_;
 }
 
-bool WorkBudget::Look() {
+bool WorkBudget::Look(bool own) {
   if (stmt_ == nullptr) return false;
-  ++looks_;
-  Judge(steps_ + (touches_virtual_ ? StepsOfStatement() : Looked()));
+  // What SQLite itself runs within a statement is work, too, and is the same on every node.
+  if (own || !touches_virtual_) ++looks_;
+  Judge(steps_ + Looked() + StepsOfRows());
   return exhausted_;
 }
 
@@ -56,17 +56,13 @@ int WorkBudget::value_bytes_max() const {
 }
 
 uint64_t WorkBudget::StepsOfStatement() const {
-  if (touches_virtual_) {
-    const int scanned = sqlite3_stmt_status(stmt_, SQLITE_STMTSTATUS_FULLSCAN_STEP, 0);
-    return (rows_ + static_cast<uint32_t>(scanned)) * kStepsPerVirtualRow;
-  }
   // SQLite's count has 32 bits: the looks tell the rest. Statements that SQLite itself runs within
   // this one (to read the schema, to check a new column) are looked at, too, but not counted.
   const uint64_t looked = looks_ * kStepsPerLook;
   const int counted = sqlite3_stmt_status(stmt_, SQLITE_STMTSTATUS_VM_STEP, 0);
   const auto more =
       static_cast<int32_t>(static_cast<uint32_t>(counted) - static_cast<uint32_t>(looked));
-  return (looked + static_cast<uint64_t>(std::max(more, 0))) * price_;
+  return (looked + static_cast<uint64_t>(std::max(more, 0))) * price_ + StepsOfRows();
 }
 
 }  // namespace cairn::state_machine

@@ -7,7 +7,7 @@
 //
 // Statements that touch virtual tables are counted in another way. Virtual tables compile and warm
 // up statements of their own, so the steps within them differ between a fresh node and a warm one.
-// The rows that are changed do not differ, nor do the scans of the statement itself. Both only
+// The rows that are changed do not differ, nor do the steps of the statement itself. Both only
 // grow: a node may stop the statement on the way, or find at its end that it was too much, and
 // gives the same answer.
 #pragma once
@@ -26,8 +26,10 @@ inline constexpr int kValueBytesMax = 16 << 20;
 
 // Prices, in steps. A step takes about 20 ns.
 inline constexpr uint64_t kStepsPerStatement = 250;  // to find, bind, run and reset it
-inline constexpr uint64_t kStepsPerVirtualRow = 10;  // changed, or scanned, beside virtual tables
-inline constexpr uint64_t kBytesPerStep = 64;        // of what is bound, hashed or copied once
+inline constexpr uint64_t kStepsPerVirtualRow = 10;  // changed, beside virtual tables
+// A virtual table finds its next row by a statement of its own, within one step of the machine.
+inline constexpr uint64_t kPriceOfVirtualReads = 10;
+inline constexpr uint64_t kBytesPerStep = 64;  // of what is bound, hashed or copied once
 // To cut a JSON text into the rows of json_each takes the machine one step.
 inline constexpr uint64_t kPriceOfJsonTables = 8;
 // Steps done times bytes of a value, for each step of the budget; and what is always allowed, so
@@ -54,8 +56,9 @@ class WorkBudget {
   void ChargeRow(size_t bytes) {
     if (running()) Charge(touches_virtual_ ? bytes : bytes / kBytesPerStep);
   }
-  // From SQLite's progress handler. True: stop the statement.
-  bool Look();
+  // From SQLite's progress handler; `own`: called for the statement itself, and not for one that a
+  // virtual table runs within it. True: stop the statement.
+  bool Look(bool own);
   // A row was changed, also by the statements of virtual tables.
   void CountRow() { ++rows_; }
   // A client's statement runs, not one of the engine's own.
@@ -88,6 +91,7 @@ class WorkBudget {
 
  private:
   uint64_t Looked() const { return looks_ * kStepsPerLook * price_; }
+  uint64_t StepsOfRows() const { return touches_virtual_ ? rows_ * kStepsPerVirtualRow : 0; }
   uint64_t StepsOfStatement() const;
   void Judge(uint64_t steps) { exhausted_ = exhausted_ || (steps_max_ != 0 && steps > steps_max_); }
 

@@ -356,6 +356,55 @@ TEST(WorkBudget, RowsOfFullTextTablesCountTheirBytes) {
   replicas.Check();
 }
 
+// They change nothing, and go through virtual tables and indexes, of which SQLite counts no scans.
+TEST(WorkBudget, JoinsThatTouchAVirtualTableAreStopped) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(k)");
+  replicas.Must("CREATE INDEX tk ON t(k)");
+  replicas.Must(
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
+      " SELECT 1 FROM n");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, low, high)");
+  replicas.Must("INSERT INTO f SELECT 'word' FROM t");
+  replicas.Must("INSERT INTO r SELECT rowid, rowid, rowid FROM t");
+  replicas.header.command_steps_max = 1'000'000;
+  const std::string three = " FROM t a JOIN t b ON a.k = b.k JOIN t c ON b.k = c.k";
+  for (const std::string& sql : {std::string("INSERT INTO t SELECT count(*) FROM f a, f b, f c"),
+                                 std::string("INSERT INTO t SELECT count(*) FROM r a, r b, r c"),
+                                 "INSERT INTO f SELECT count(*)" + three,
+                                 "DELETE FROM f WHERE rowid IN (SELECT a.rowid" + three + ")"}) {
+    const CommandResult result = replicas.Execute(sql);
+    EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << sql << result.status;
+  }
+  replicas.Must("INSERT INTO t SELECT count(*) FROM f a, r b WHERE a.rowid = b.id");
+  replicas.Check();
+}
+
+TEST(WorkBudget, StepsBesideVirtualTablesAreTheSameOnFreshAndWarmReplicas) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  replicas.Must("CREATE VIRTUAL TABLE r USING rtree(id, low, high)");
+  for (int i = 1; i <= 60; ++i) {
+    replicas.Must("INSERT INTO f VALUES('word')");
+    replicas.Must("INSERT INTO r VALUES(NULL, 1, 2)");
+  }
+  int stopped = 0;
+  for (uint64_t steps_max = 30'000; steps_max < 300'000; steps_max += 5'000) {
+    replicas.header.command_steps_max = steps_max;
+    for (const char* sql :
+         {"INSERT INTO t SELECT count(*) FROM f a, f b WHERE a.body = b.body",
+          "INSERT INTO t SELECT sum(a.low) FROM r a, r b, t c LIMIT 1",
+          "UPDATE f SET body = 'word' || (SELECT count(*) FROM r) WHERE rowid < 20"}) {
+      if (!replicas.Execute(sql).status.ok()) ++stopped;
+    }
+  }
+  EXPECT_GT(stopped, 10);
+  EXPECT_LT(stopped, 150);
+  replicas.Check();
+}
+
 // instr() took minutes in one operation of SQLite's machine, which no deadline of a reader can end.
 TEST(WorkBudget, ReadersHaveTheLinearFunctionsToo) {
   Replicas replicas(/*restarts=*/false);
