@@ -342,7 +342,7 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
 void ReplicaCore::BeginShutdown(SteadyTime deadline, std::function<void()> done) {
   shutdown_.Begin(deadline, std::move(done));
   proposals_.RefuseQueued(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
-  shutdown_.Step(proposals_.settled());
+  shutdown_.Step(proposals_.settled() && results_.settled());
 }
 
 // ---- What others may know
