@@ -275,6 +275,7 @@ void ReplicaImpl::Start(transport::Transport* transport) {
 
 void ReplicaImpl::RunCore() {
   core_->Start();
+  if (core_->compares_results()) compares_results_ = true;
   core_->Flush();
   Publish(true);
   TickPacer pacer(options_.tick, clock_->SteadyNow());
@@ -288,6 +289,8 @@ void ReplicaImpl::RunCore() {
     events.clear();
     const uint64_t ticks = pacer.Take(clock_->SteadyNow());
     if (ticks > 0) core_->OnTick(ticks);
+    // Before anything is applied whose results wait: a view that holds it waits as well.
+    if (core_->compares_results()) compares_results_ = true;
     core_->Flush();
     Publish(/*with_status=*/ticks > 0);
   }
