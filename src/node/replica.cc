@@ -106,6 +106,9 @@ class ReplicaImpl final : public Replica,
                   std::vector<raft::Message> messages) override;
   Status OnCaller(const transport::Identity& caller) override;
   void OnCallerLeft(const transport::Identity& caller) override { callers_->Leave(caller); }
+  bool Counts(const transport::Identity& caller) override {
+    return callers_->Counts(caller.member, caller.start.boot);
+  }
   bool OnReached(MemberId member, const raft::Boot& boot) override {
     return callers_->MayReach(member, boot);
   }

@@ -116,6 +116,9 @@ class Handler {
   virtual Status OnCaller(const Identity& /*caller*/) { return OkStatus(); }
   // Once for each OnCaller that said OK, when the connection has ended.
   virtual void OnCallerLeft(const Identity& /*caller*/) {}
+  // Whether what that process sends counts: it was let in, or is what is known of the member. Asked
+  // of who begins to send a snapshot.
+  virtual bool Counts(const Identity& /*caller*/) { return true; }
   // A process that started so took this node's hello as that member. False: it is not the one that
   // speaks for the member, and the member is looked for elsewhere.
   virtual bool OnReached(MemberId /*member*/, const raft::Boot& /*boot*/) { return true; }
