@@ -36,7 +36,7 @@ struct Entry {
 // One start of a member. The data directory counts its starts, so a directory that was copied or set
 // back to an older state starts with a count that was used before. The nonce is drawn anew at each
 // start: it tells two processes apart that started from two copies of one directory and so have the
-// same count. The directory keeps both of its last starts (node/boot_file.h).
+// same count. The directory keeps the last ones (node/boot_file.h).
 struct Boot {
   uint64_t count = 0;  // 0: not recorded
   uint64_t nonce = 0;
