@@ -130,19 +130,19 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     if (compared) compared->results.push_back({results.index, results.results_hash});
     if (next == waiters.size() || waiters[next].index != results.index) return;
     std::vector<PendingCommandPtr>& commands = waiters[next++].commands;
-    if (compared) {
-      compared->held.push_back({results.index, std::move(commands), std::move(results.results)});
-      return;
-    }
     const size_t n = std::min(commands.size(), results.results.size());
-    const DeferScope together;  // many of the answers leave by the same stream
     for (size_t i = 0; i < n; ++i) {
       const uint64_t steps = results.results[i].steps;
       if (std::max(steps, commands[i]->expected_steps()) >= kStepsWorthTelling) {
         costs.push_back({commands[i]->traits(), steps});
       }
-      commands[i]->Finish(std::move(results.results[i]));
     }
+    if (compared) {
+      compared->held.push_back({results.index, std::move(commands), std::move(results.results)});
+      return;
+    }
+    const DeferScope together;  // many of the answers leave by the same stream
+    for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
   };
   const raft::CommittedBatch& last = jobs.back().batch;
   const Status status = state_->Apply(entries, last.config, last.config_index, on_results);

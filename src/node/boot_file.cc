@@ -53,7 +53,7 @@ bool Blank(std::string_view slot) {
 
 struct Slots {
   std::vector<raft::Boot> boots;  // of the last start that is known
-  int used = 1;                   // where that stands; the other is written next
+  int used = 1;                   // where that stands; the other is written first
   bool torn = false;
 };
 
@@ -101,9 +101,12 @@ Result<BootRecord> CountBoot(FileSystem& fs, const std::string& data_directory, 
   }
   std::vector<raft::Boot> all = record.earlier;
   all.push_back(record.boot);
-  const int next = 1 - slots.used;
-  RETURN_IF_ERROR(file->WriteAt(static_cast<uint64_t>(next) * kSlotBytes, Encode(all)));
-  RETURN_IF_ERROR(file->Sync());
+  // Into both, one after the other. Were the last start in one slot alone, a bit that rots there would
+  // make a copy of a sound member: others know that start, and the directory would not.
+  for (const int slot : {1 - slots.used, slots.used}) {
+    RETURN_IF_ERROR(file->WriteAt(static_cast<uint64_t>(slot) * kSlotBytes, Encode(all)));
+    RETURN_IF_ERROR(file->Sync());
+  }
   if (size < 2 * kSlotBytes) RETURN_IF_ERROR(fs.SyncDirectory(data_directory));
   return record;
 }

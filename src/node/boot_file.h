@@ -5,8 +5,8 @@
 // member tells its peers. Of two processes that started from two copies, neither has the other's
 // start among its earlier ones: that is how a copy is known, however often it is started.
 //
-// The file has two slots that are written in turn, in place: a start needs no room on a full disk,
-// and a torn write leaves the other slot.
+// The file has two slots with the same in each, which are written one after the other, in place: a
+// start needs no room on a full disk, and a torn write, or a bit that rots, leaves the other slot.
 #pragma once
 
 #include <cstdint>

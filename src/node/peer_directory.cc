@@ -78,6 +78,7 @@ void PeerDirectory::OnTick() {
   const size_t gone = std::erase_if(
       leaving_, [this](const auto& item) { return item.second.until_tick <= context_.ticks; });
   if (gone > 0) Publish();
+  OnCaller();  // a configuration may have shown that a caller is not the last start of its member
 }
 
 std::optional<LeaderHint> PeerDirectory::leader_hint() const {

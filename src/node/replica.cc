@@ -106,6 +106,9 @@ class ReplicaImpl final : public Replica,
                   std::vector<raft::Message> messages) override;
   Status OnCaller(const transport::Identity& caller) override;
   void OnCallerLeft(const transport::Identity& caller) override { callers_->Leave(caller); }
+  bool Counts(const transport::Identity& caller) override {
+    return callers_->Counts(caller.member, caller.start.boot);
+  }
   bool OnReached(MemberId member, const raft::Boot& boot) override {
     return callers_->MayReach(member, boot);
   }
@@ -275,6 +278,7 @@ void ReplicaImpl::Start(transport::Transport* transport) {
 
 void ReplicaImpl::RunCore() {
   core_->Start();
+  if (core_->compares_results()) compares_results_ = true;
   core_->Flush();
   Publish(true);
   TickPacer pacer(options_.tick, clock_->SteadyNow());
@@ -288,6 +292,8 @@ void ReplicaImpl::RunCore() {
     events.clear();
     const uint64_t ticks = pacer.Take(clock_->SteadyNow());
     if (ticks > 0) core_->OnTick(ticks);
+    // Before anything is applied whose results wait: a view that holds it waits as well.
+    if (core_->compares_results()) compares_results_ = true;
     core_->Flush();
     Publish(/*with_status=*/ticks > 0);
   }

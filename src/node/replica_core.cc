@@ -73,6 +73,13 @@ ReplicaCore::~ReplicaCore() {
 // ---- Life
 
 void ReplicaCore::Start() {
+  if (boot_.started()) {
+    // Before anyone is let in, which is with the identity: what the log says of the members' starts,
+    // committed or not.
+    if (initial_.config.info.empty()) initial_.config = boot_.record().config;
+    callers_->OnConfig(initial_.config);
+    NoteLogged(initial_.log);
+  }
   context_.effects->SetIdentity(identity());
   if (boot_.started()) {
     StartRaft();
@@ -130,13 +137,9 @@ void ReplicaCore::OnIdentitySaved() {
 
 void ReplicaCore::StartRaft() {
   const IdentityRecord& record = boot_.record();
-  if (initial_.config.info.empty()) initial_.config = record.config;
   context_.config = initial_.config;
   context_.self = record.member;
   context_.cluster_id = record.cluster_id;
-  // Before anyone is let in: what the log says of the members' starts, committed or not.
-  callers_->OnConfig(context_.config);
-  NoteLogged(initial_.log);
   raft::Options options;
   options.self = record.member;
   options.election_ticks = context_.options.election_ticks;
@@ -342,7 +345,7 @@ void ReplicaCore::Join(const transport::JoinRequest& request,
 void ReplicaCore::BeginShutdown(SteadyTime deadline, std::function<void()> done) {
   shutdown_.Begin(deadline, std::move(done));
   proposals_.RefuseQueued(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
-  shutdown_.Step(proposals_.settled());
+  shutdown_.Step(proposals_.settled() && results_.settled());
 }
 
 // ---- What others may know

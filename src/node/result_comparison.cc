@@ -157,6 +157,11 @@ void ResultComparison::Expire(SteadyTime now) {
               .With(Outcome::kUnknown));
     }
   }
+  // Their results with them: without a majority they would gather for as long as clients write.
+  std::erase_if(held_, [](const HeldOutcomes& each) {
+    return std::all_of(each.commands.begin(), each.commands.end(),
+                       [](const PendingCommandPtr& command) { return command->finished(); });
+  });
 }
 
 void ResultComparison::FailHeld(const Status& unknown) {

@@ -35,8 +35,8 @@ struct Entry {
 
 // One start of a member. The data directory counts its starts, so a directory that was copied, or
 // set back to an older state, starts with a count that was used before. Each start draws a new
-// nonce and never stores the nonce in the directory. The nonce tells apart two processes that
-// started from two copies of one directory and so have the same count.
+// nonce. The nonce tells apart two processes that started from two copies of one directory and so
+// have the same count. The directory keeps the last starts (node/boot_file.h).
 struct Boot {
   uint64_t count = 0;  // 0: not recorded
   uint64_t nonce = 0;

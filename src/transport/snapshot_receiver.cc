@@ -40,6 +40,10 @@ void SnapshotCall::Abort() {
 Status SnapshotCall::Admit() {
   const Identity self = context_->identity();
   RETURN_IF_ERROR(CheckHello(request_.hello(), self));
+  if (!context_->handler->Counts(IdentityOf(request_.hello()))) {
+    return FailedPrecondition("another process speaks for member " +
+                              std::to_string(request_.hello().member_id()) + " than the sender");
+  }
   ASSIGN_OR_RETURN(SnapshotHeader header, ParseSnapshotHeader(request_.header()));
   return receiver_->Begin(this, MemberId(request_.hello().member_id()), self.cluster_id,
                           std::move(header));

@@ -119,6 +119,9 @@ class Handler {
   virtual Status OnCaller(const Identity& /*caller*/) { return OkStatus(); }
   // Called once for each OnCaller that returned OK, when the connection has ended.
   virtual void OnCallerLeft(const Identity& /*caller*/) {}
+  // Returns whether what that process sends counts: the process was let in, or it is what is known
+  // of the member. The transport asks this of a process that begins to send a snapshot.
+  virtual bool Counts(const Identity& /*caller*/) { return true; }
   // A process with this start accepted this node's hello as that member. Returns false if that
   // process does not speak for the member; then the transport looks for the member elsewhere.
   virtual bool OnReached(MemberId /*member*/, const raft::Boot& /*boot*/) { return true; }
