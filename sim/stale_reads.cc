@@ -34,14 +34,14 @@ void StaleReads::Ask() {
   node::ReadOptions options;
   options.level = node::ReadLevel::kStale;
   options.staleness_max = bound;
-  process->ReadBarrier(
-      options, seconds(1),
-      [this, process, id = node->first, bound,
-       asked = world_->now()](const Result<LogIndex>& index) {
-        ++(index.ok() ? counts_.served : counts_.refused);
-        // The view is of all that is applied then.
-        if (index.ok()) checker_->OnStaleRead(id, asked, bound, process->core().applied());
-      });
+  process->ReadBarrier(options, seconds(1),
+                       [this, process, id = node->first, bound,
+                        asked = world_->now()](const Result<LogIndex>& index) {
+                         ++(index.ok() ? counts_.served : counts_.refused);
+                         // The view is of all that is applied then.
+                         if (index.ok())
+                           checker_->OnStaleRead(id, asked, bound, process->core().applied());
+                       });
 }
 
 }  // namespace cairn::sim

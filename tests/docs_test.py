@@ -14,7 +14,8 @@ class TestsByName(unittest.TestCase):
         page = "\n".join((ROOT / name).read_text() for name in pages)
         names = re.findall(r"`([^`]+)`", page)
         cases = set()
-        for path in [*ROOT.glob("src/**/*_test.cc"), *ROOT.glob("sim/**/*_test.cc")]:
+        for path in (path for top in ("src", "sim", "testing")
+                     for path in (ROOT / top).glob("**/*_test.cc")):
             for suite, name in re.findall(r"^(?:TEST|TEST_F|TEST_P|RC_GTEST_PROP)\(\s*(\w+),\s*(\w+)",
                                           path.read_text(), re.MULTILINE):
                 cases.add(f"{suite}.{name}")

@@ -66,6 +66,11 @@ class MemoryCharge {
     bytes_ = bytes;
     return true;
   }
+  // Takes over what `other` holds, which is of the same share or nothing.
+  void Add(MemoryCharge&& other) {
+    if (share_ == nullptr) share_ = other.share_;
+    bytes_ += std::exchange(other.bytes_, 0);
+  }
   size_t bytes() const { return bytes_; }
 
  private:

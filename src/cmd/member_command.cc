@@ -118,9 +118,11 @@ void AddMemberCommand(CLI::App* program, int* exit_code) {
       AddAction(member, "remove", "Remove a node", flags, exit_code, Change(Kind::KIND_REMOVE));
   AddNodeId(remove, flags, "number of the node");
 
-  CLI::App* replace =
-      AddAction(member, "replace", "Put an empty node in the place of one that lost its disk",
-                flags, exit_code, Change(Kind::KIND_REPLACE));
+  CLI::App* replace = AddAction(
+      member, "replace",
+      "Write down the address of a node that has moved, or put an empty node in the place "
+      "of one that lost its disk",
+      flags, exit_code, Change(Kind::KIND_REPLACE));
   AddNodeId(replace, flags, "number of the node; it stays");
   AddNodeAddress(replace, flags);
 

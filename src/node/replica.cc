@@ -367,8 +367,11 @@ void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, C
 
 void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
   const LogIndex applied(applied_.load());
-  if (options.level == ReadLevel::kStale && !options.staleness_max &&
-      options.index_min <= applied && !shut_down_ && serves_local_reads_) {
+  // While results are compared, what is applied may not be shown yet to who asks for it.
+  const bool reached =
+      options.index_min.is_none() || (options.index_min <= applied && !compares_results_);
+  if (options.level == ReadLevel::kStale && !options.staleness_max && reached && !shut_down_ &&
+      serves_local_reads_) {
     return done(applied);  // nothing to wait for
   }
   if (!Post([=](ReplicaCore& core) { core.ReadBarrier(options, deadline, done); })) {

@@ -99,6 +99,13 @@ TEST(MixedBuilds, WithoutAMajorityOfOneMindNothingIsAnswered) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.status().outcome(), Outcome::kUnknown) << outcome.status();
   EXPECT_FALSE(cluster.Barrier(leader, {}, 500ms).ok());
+  // So asks whoever has a view of what is applied, and wants to know whether it may be shown.
+  ReadOptions applied;
+  applied.level = ReadLevel::kStale;
+  applied.index_min = cluster.replica(leader).status().core.applied;
+  EXPECT_FALSE(cluster.Barrier(leader, applied, 500ms).ok());
+  applied.index_min = LogIndex();
+  EXPECT_TRUE(cluster.Barrier(leader, applied, 500ms).ok());
   // The third decides.
   ASSERT_TRUE(cluster.Start(6 - wrong - leader).ok());
   EXPECT_TRUE(Eventually([&] { return cluster.Barrier(leader, {}, 1s).ok(); }));

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/stubs/common.h>
 
+#include <string_view>
 #include <utility>
 
 namespace cairn::rpc {
@@ -45,6 +46,15 @@ std::string Utf8OrQuestionMarks(std::string text) {
     if (static_cast<unsigned char>(c) >= 0x80) c = '?';
   }
   return text;
+}
+
+std::string CutText(std::string text, size_t bytes_max) {
+  static constexpr std::string_view kMark = "... (cut)";
+  if (text.size() <= bytes_max) return text;
+  size_t end = bytes_max - kMark.size();
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  text.resize(end);
+  return text.append(kMark);
 }
 
 Status CheckUtf8(const Statement& statement) {
@@ -155,7 +165,7 @@ void ToProto(const Status& status, v1::ErrorDetail* out) {
 
 void ToProto(const Status& status, v1::Error* out) {
   out->set_code(static_cast<int>(status.code()));
-  out->set_message(Utf8OrQuestionMarks(status.message()));
+  out->set_message(CutText(Utf8OrQuestionMarks(status.message()), kErrorTextBytesMax));
   ToProto(status, out->mutable_detail());
 }
 

@@ -19,7 +19,7 @@ namespace cairn::rpc {
 // address for those who only want to know where to go.
 inline constexpr char kErrorMetadata[] = "cairn-error-bin";
 inline constexpr char kLeaderMetadata[] = "cairn-leader";
-// Request metadata: SESSION/SEQUENCE, or a bare text, which is that session's sequence 1.
+// Request metadata: SESSION/SEQUENCE, or a text without a slash, which is a bare id.
 inline constexpr char kRequestIdMetadata[] = "cairn-request-id";
 // Request metadata of what a node passes on to the leader. Such a request goes no further. The
 // value is the sender's cluster id: another cluster may by now answer at the leader's address.
@@ -44,6 +44,14 @@ Status CheckUtf8(const Statement& statement);
 // The same text with each byte that is not part of valid UTF-8 replaced by '?'.
 std::string Utf8OrQuestionMarks(std::string text);
 
+// Whole characters of a text, and a mark if some are missing: `bytes_max` bytes in all.
+std::string CutText(std::string text, size_t bytes_max);
+
+// gRPC's clients take 8 KiB of metadata, the message in it with three bytes for each that is not
+// ASCII; past that they show an error of their own. SQLite repeats whole tokens in its messages.
+inline constexpr size_t kErrorTextBytesMax = 2000;
+
+// The text is cut to kErrorTextBytesMax.
 void ToProto(const Status& status, v1::Error* out);
 // Never OK: an error whose code is 0 or no gRPC code is UNKNOWN, of unknown outcome.
 Status FromProto(const v1::Error& error);

@@ -38,6 +38,19 @@ TEST(ProtoConvert, AnErrorKeepsCodeOutcomeAndLeader) {
   EXPECT_EQ(FromProto(proto), status);
 }
 
+TEST(ProtoConvert, TheTextOfAnErrorIsCutAndAgainByWhoPassesItOn) {
+  std::string text(kErrorTextBytesMax - 10, 'x');
+  for (int i = 0; i < 20; ++i) text += "\xc3\xa9";
+  v1::Error error;
+  ToProto(InvalidArgument(text).With(Outcome::kNotApplied), &error);
+  EXPECT_LE(error.message().size(), kErrorTextBytesMax);
+  EXPECT_TRUE(IsUtf8(error.message()));
+  v1::Error again;
+  ToProto(FromProto(error), &again);
+  EXPECT_EQ(again.message(), error.message());
+  EXPECT_EQ(again.detail().outcome(), v1::OUTCOME_NOT_APPLIED);
+}
+
 TEST(ProtoConvert, AnErrorOfNoKnownCodeIsNeverTakenForSuccess) {
   for (const int code : {0, -1, 17, 1000}) {
     v1::Error proto;

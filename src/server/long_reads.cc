@@ -122,7 +122,7 @@ void LongReads::RunEntry(const EntryPtr& entry) {
         replica_->state().OpenReadView(kLongViewWait);
     status = view.status();
     // Its view is later than that of its slice.
-    if (status.ok()) status = AwaitAgreement(replica_, **view, task.deadline());
+    if (status.ok()) status = AwaitAgreement(replica_, task.read(), **view, task.deadline());
     if (status.ok()) status = task.TakeView(*std::move(view));
   }
   if (status.ok()) {

@@ -98,6 +98,39 @@ TEST_F(MemoryBoundsTest, AResultThatFindsNoMemoryIsLeftOut) {
   ExpectNothingHeld();
 }
 
+TEST_F(MemoryBoundsTest, AnErrorThatFindsNoMemoryStaysThatError) {
+  MemoryShare* const results = harness_.memory().results;
+  ASSERT_TRUE(results->TryTake(results->bytes_max()));
+  replica_.fake_state().EchoRefusals(true);
+  v1::SessionRequest request;
+  request.mutable_execute()->add_statements()->set_sql("SELECT " + std::string(9'000, 'x'));
+  const v1::SessionResponse refused = Ask(request).get();
+  results->Give(results->bytes_max());
+  EXPECT_EQ(refused.error().code(), static_cast<int>(StatusCode::kInvalidArgument));
+  EXPECT_EQ(refused.error().detail().outcome(), v1::OUTCOME_NOT_APPLIED);
+  EXPECT_LE(refused.error().message().size(), 256U);
+  ExpectNothingHeld();
+}
+
+TEST_F(MemoryBoundsTest, AStreamWhoseChunkFindsNoMemoryEndsWithAnErrorAndIsNeverCutShort) {
+  const auto database = v1::Database::NewStub(harness_.channel());
+  MemoryShare* const results = harness_.memory().results;
+  ASSERT_TRUE(results->TryTake(results->bytes_max()));
+  // Some chunks; exactly one, after which there is no row that could tell.
+  for (const char* rows : {"20000", "1024"}) {
+    grpc::ClientContext context;
+    v1::QueryRequest query;
+    query.mutable_statement()->set_sql(rows);
+    const auto stream = database->Query(&context, query);
+    v1::QueryResponse chunk;
+    while (stream->Read(&chunk)) {
+    }
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << rows;
+  }
+  results->Give(results->bytes_max());
+  ExpectNothingHeld();
+}
+
 TEST_F(MemoryBoundsTest, RequestsUnderWayHoldTheirMemoryUntilTheyAreAnswered) {
   replica_.HoldBarriers(true);
   v1::SessionRequest query;

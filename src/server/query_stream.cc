@@ -42,8 +42,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   void Begin(LogIndex applied, bool provisional) override {
     provisional_ = provisional;
-    chunk_.Clear();
-    chunk_bytes_ = 0;
+    DropChunk();
     chunk_.set_index(applied.value());
   }
 
@@ -68,6 +67,8 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   bool Full() override {
     if (chunk_bytes_ < kQueryChunkBytes && chunk_.rows_size() < kQueryChunkRows) return false;
+    // The query begins anew, and may wait long for that: what it made is void.
+    if (provisional_) DropChunk();
     return provisional_ || !SendChunk();
   }
 
@@ -88,6 +89,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
       std::lock_guard lock(mutex_);
       if (writing_) {
         end_ = status;
+        HoldRest(status);
         return;
       }
     }
@@ -122,14 +124,36 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     {
       std::lock_guard lock(mutex_);
       if (writing_) return false;
-      writing_ = true;
     }
     SerializeMessage(chunk_, &outgoing_);
-    chunk_.Clear();
-    chunk_bytes_ = 0;
-    out_of_memory_ = !result_.TryResize(outgoing_.Length());
+    DropChunk();
+    if (!result_.TryResize(outgoing_.Length())) {
+      out_of_memory_ = true;  // the next row, or the end, tells
+      outgoing_.Clear();
+      return true;
+    }
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = true;
+    }
     StartWrite(&outgoing_);
     return true;
+  }
+
+  void DropChunk() {
+    if (chunk_bytes_ > 2 * kQueryChunkBytes) {
+      chunk_ = v1::QueryResponse();  // Clear keeps the memory
+    } else {
+      chunk_.Clear();
+    }
+    chunk_bytes_ = 0;
+  }
+
+  // Needs the lock. The query is over, and its last chunk waits for the client, perhaps for long.
+  void HoldRest(const Status& status) {
+    const bool fits = result_.TryResize(result_.bytes() + chunk_.SpaceUsedLong());
+    if (!fits) out_of_memory_ = true;
+    if (!fits || !status.ok()) chunk_ = v1::QueryResponse();
   }
 
   static Status TooManyResults() {
@@ -140,6 +164,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   // message with its status costs half of a message and then a status.
   void FinishWith(const Status& status) {
     if (!status.ok()) return Finish(ToGrpc(status, context_));
+    if (out_of_memory_) return Finish(ToGrpc(TooManyResults(), context_));
     SerializeMessage(chunk_, &outgoing_);
     chunk_ = v1::QueryResponse();
     if (outgoing_.Length() > kSmallAnswerBytes && !result_.TryResize(outgoing_.Length())) {
@@ -151,11 +176,11 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   grpc::CallbackServerContext* const context_;
   MemoryCharge request_;
-  MemoryCharge result_;  // of the message on its way
+  MemoryCharge result_;  // of the message on its way, and of the last one that waits behind it
   std::shared_ptr<QueryStream> self_;
   const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
   bool provisional_ = false;
-  bool out_of_memory_ = false;
+  bool out_of_memory_ = false;  // a chunk was left out
   v1::QueryResponse chunk_;
   size_t chunk_bytes_ = 0;
   grpc::ByteBuffer outgoing_;

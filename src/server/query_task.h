@@ -57,6 +57,7 @@ class QueryTask final : private state_machine::RowSink {
   // The connection that asked.
   uint64_t connection() const { return connection_; }
   SteadyTime deadline() const { return limits_.deadline; }
+  const node::ReadOptions& read() const { return request_.read; }
 
   // Runs a slice with a view that others share. False: it is a long read.
   bool RunShort(state_machine::ReadView* view);

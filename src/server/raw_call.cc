@@ -50,22 +50,6 @@ Status CheckForwarder(const CallContext& call, const node::Replica& replica) {
       .With(Outcome::kNotApplied);
 }
 
-namespace {
-
-// gRPC's clients take 8 KiB of metadata, the message in it with three bytes for each that is not
-// ASCII; past that they show an error of their own. SQLite repeats whole tokens in its messages.
-constexpr size_t kMessageBytesMax = 2000;
-
-std::string Cut(std::string message) {
-  if (message.size() <= kMessageBytesMax) return message;
-  size_t end = kMessageBytesMax;
-  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xc0) == 0x80) --end;
-  message.resize(end);
-  return message + "... (cut)";
-}
-
-}  // namespace
-
 grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) {
   if (status.ok()) return grpc::Status::OK;
   v1::ErrorDetail detail;
@@ -75,7 +59,7 @@ grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context) 
     context->AddTrailingMetadata(rpc::kLeaderMetadata, detail.leader_address());
   }
   return {static_cast<grpc::StatusCode>(status.code()),
-          Cut(rpc::Utf8OrQuestionMarks(status.message()))};
+          rpc::CutText(rpc::Utf8OrQuestionMarks(status.message()), rpc::kErrorTextBytesMax)};
 }
 
 FlatBytes::FlatBytes(const grpc::ByteBuffer& bytes) {

@@ -20,9 +20,9 @@ Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
 }  // namespace
 
-Status AwaitAgreement(node::Replica* replica, const state_machine::ReadView& view,
-                      SteadyTime deadline) {
-  if (!replica->compares_results()) return OkStatus();
+Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
+                      const state_machine::ReadView& view, SteadyTime deadline) {
+  if (read.level == node::ReadLevel::kStale || !replica->compares_results()) return OkStatus();
   node::ReadOptions applied;
   applied.level = node::ReadLevel::kStale;
   applied.index_min = view.applied();
@@ -256,7 +256,8 @@ void ReadPool::RunLane(Lane* lane) {
       // because it could not go on from where it was. What the read index stood for is not there
       // any more.
       task.run(Unavailable("this node had to go back to an earlier state; try again"));
-    } else if (Status agreed = AwaitAgreement(replica_, **view, task.deadline); !agreed.ok()) {
+    } else if (Status agreed = AwaitAgreement(replica_, task.options, **view, task.deadline);
+               !agreed.ok()) {
       task.run(std::move(agreed));
     } else {
       task.run(view->get());

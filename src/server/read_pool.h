@@ -33,11 +33,12 @@ struct ReadTask {
   uint64_t connection = 0;  // that asked: connections take turns
 };
 
-// Waits until what the view shows may be shown. While members run different builds of the engine,
-// what came last is shown only once a majority has given the same results for it: a round trip,
-// during upgrades alone.
-Status AwaitAgreement(node::Replica* replica, const state_machine::ReadView& view,
-                      SteadyTime deadline);
+// Waits until a read of these options may be shown what the view shows. While members run different
+// builds of the engine, a linearizable read is shown what came last only once a majority has given
+// the same results for it: a round trip, during upgrades alone. A stale read shows what the node
+// holds: it must answer without a majority, and would hold a thread of the pool meanwhile.
+Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
+                      const state_machine::ReadView& view, SteadyTime deadline);
 
 // Thread-safe.
 class ReadPool {

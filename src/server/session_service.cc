@@ -18,14 +18,18 @@
 namespace cairn::server {
 namespace {
 
-// What the parsed request may keep of its memory between two uses.
-constexpr size_t kRequestKeepBytes = 1 << 20;
 // About what an open stream takes, of this program and of gRPC.
 constexpr size_t kStreamBytes = 16 << 10;
+// What the parsed request may have cost whose memory is kept for the next one.
+constexpr size_t kRequestKeepBytes = 16 << 10;
 // Refusals that wait for the client to take them; a client that lets more gather is no client.
 constexpr size_t kRefusalsMax = 8192;
+// What each of them takes, beside the stream's own: nothing is charged for its request.
+constexpr size_t kRefusalBytes = 512;
 // What a request takes while it is under way, and a small answer or an error until it has gone.
 constexpr size_t kInFlightBytes = 512;
+// The text of an error for which there is no more room than that.
+constexpr size_t kShortErrorBytes = 256;
 
 // A response on its way out, with what it and its request hold of the budget.
 struct Outgoing {
@@ -106,10 +110,14 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     bool write = false;
     bool read = false;
     LeaderHint leader = KnownLeader();
+    outgoing_.Clear();  // an idle stream keeps no answer
     {
       std::lock_guard lock(mutex_);
       writing_ = false;
-      sending_.clear();
+      sending_requests_ = MemoryCharge();
+      sending_results_ = MemoryCharge();
+      refusals_ -= std::exchange(refusals_sending_, 0);
+      stream_.TryResize(kStreamBytes + refusals_ * kRefusalBytes);
       if (!ok) {
         Abandon();
       } else {
@@ -152,21 +160,12 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     bool full = false;
     {
       std::lock_guard lock(mutex_);
-      if (refusals_ >= kRefusalsMax) {
-        return ResourceExhausted("the client does not take its answers");
-      }
       full = inflight_ >= inflight_max;
     }
-    if (full) {
-      Refuse(bytes, ResourceExhausted("too many requests in flight on this stream"));
-      return OkStatus();
-    }
+    if (full) return Refuse(bytes, ResourceExhausted("too many requests in flight on this stream"));
     ASSIGN_OR_RETURN(const size_t cost, CostOf<v1::SessionRequest>(bytes));
     Result<MemoryCharge> charge = MemoryCharge::Take(host_.requests, cost + kInFlightBytes);
-    if (!charge.ok()) {
-      Refuse(bytes, charge.status());
-      return OkStatus();
-    }
+    if (!charge.ok()) return Refuse(bytes, charge.status());
     RETURN_IF_ERROR(ParseFlat(bytes, &request_));
     {
       std::lock_guard lock(mutex_);
@@ -183,11 +182,20 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     return OkStatus();
   }
 
-  void Refuse(std::string_view request, Status why) {
+  // Not OK: the stream is to end.
+  Status Refuse(std::string_view request, Status why) {
+    {
+      std::lock_guard lock(mutex_);
+      if (refusals_ >= kRefusalsMax ||
+          !stream_.TryResize(kStreamBytes + (refusals_ + 1) * kRefusalBytes)) {
+        return ResourceExhausted("the client does not take its answers");
+      }
+    }
     v1::SessionResponse refusal;
     refusal.set_id(NumberOf(request, v1::SessionRequest::kIdFieldNumber));
     rpc::ToProto(std::move(why).With(Outcome::kNotApplied), refusal.mutable_error());
     Queue({std::move(refusal), 0, MemoryCharge(), MemoryCharge()});
+    return OkStatus();
   }
 
   void Respond(v1::SessionResponse response, MemoryCharge request, MemoryCharge result) {
@@ -224,8 +232,14 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     DeferScope::Defer([self = shared_from_this()] { self->flusher_->Push(self); });
   }
 
-  // The answer of a write is remembered for a while, if it is not large.
+  // The answer of a write is remembered for a while, if it is not large. An error stays what it is:
+  // only its text is shortened, since "applied" would be a better word than is known.
   static void LeaveOutResult(v1::SessionResponse* response) {
+    if (response->has_error()) {
+      std::string* const text = response->mutable_error()->mutable_message();
+      *text = rpc::CutText(std::move(*text), kShortErrorBytes);
+      return;
+    }
     const bool read = response->has_query();
     const Status why = ResourceExhausted(
         read ? "too many results wait for their clients to take them; ask for less at a time"
@@ -245,8 +259,13 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       if (bytes != 0 && bytes + next.bytes > kSessionMessageBytes) break;
       bytes += next.bytes;
       message.add_responses()->Swap(&next.response);
-      --(next.is_refusal() ? refusals_ : inflight_);
-      if (next.result.bytes() != 0) sending_.push_back(std::move(next.result));
+      if (next.is_refusal()) {
+        ++refusals_sending_;
+      } else {
+        --inflight_;
+      }
+      sending_requests_.Add(std::move(next.request));
+      sending_results_.Add(std::move(next.result));
       queue_.pop_front();
     }
     unsent_bytes_ -= bytes;
@@ -267,11 +286,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     if (!prepared) return;
     outgoing_.Clear();
     SerializeMessage(next_message_, &outgoing_);
-    if (outgoing_.Length() > (64 << 10)) {
-      next_message_ = v1::SessionResponses();
-    } else {
-      next_message_.Clear();
-    }
+    next_message_ = v1::SessionResponses();
     StartWrite(&outgoing_);
   }
 
@@ -294,6 +309,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       if (finished_ || writing_ || !read_over_) return;
       if (!cancelled_ && finish_.ok() && !answered) return;
       finished_ = true;
+      *gone_ = true;
       status = cancelled_ ? Cancelled("the client has gone") : finish_;
     }
     Finish(ToGrpc(status, context_));
@@ -313,8 +329,11 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   std::mutex mutex_;
   std::deque<Outgoing> queue_;
-  std::vector<MemoryCharge> sending_;  // of results in the message being written
-  size_t refusals_ = 0;                // in the queue
+  // Of the message being written: its small answers are paid for by their requests.
+  MemoryCharge sending_requests_;
+  MemoryCharge sending_results_;
+  size_t refusals_ = 0;          // in the queue, and in the message being written
+  size_t refusals_sending_ = 0;  // in the message being written
   size_t unsent_bytes_ = 0;
   size_t inflight_ = 0;
   LeaderHint told_leader_;

@@ -323,6 +323,11 @@ Status CheckRequestId(const Command& command) {
                    std::to_string(kSessionBytesMax) + " bytes");
   }
   if (id.empty() && id.sequence != 0) return refused("the request id names no session");
+  // Whoever passes a request on says who asked. An entry with a longer one could be read by nobody.
+  if (command.principal.size() > kPrincipalBytesMax) {
+    return refused("the principal of the request is longer than " +
+                   std::to_string(kPrincipalBytesMax) + " bytes");
+  }
   // It would count as answered before it was ever asked.
   if (command.acknowledged_below > id.sequence) {
     return refused("acknowledged_below " + std::to_string(command.acknowledged_below) +

@@ -132,7 +132,7 @@ inline constexpr size_t kSqlBytesMax = 1 << 20;
 inline constexpr size_t kStatementsPerCommandMax = 16384;
 inline constexpr size_t kValuesPerCommandMax = 1 << 20;
 
-// The only judgement of a command's id and of what it acknowledges, however they arrived:
+// The only judgement of a command's id, principal and of what it acknowledges, however they arrived:
 // INVALID_ARGUMENT, not applied. The node that takes a request asks it, and so does every node that
 // applies the command.
 Status CheckRequestId(const Command& command);

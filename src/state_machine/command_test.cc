@@ -421,5 +421,17 @@ TEST(CommandDeathTest, ABatchThatNoMemberCouldDecodeIsNotMade) {
   EXPECT_DEATH(EncodeBatch({}, std::vector<std::string>(kCommandsPerBatchMax + 1), &out), "4097");
 }
 
+TEST(Command, APrincipalThatNoEntryCanHoldIsRefusedBeforeItIsInTheLog) {
+  Command command{{"s", 2}, 0, Commit{"t"}};
+  command.principal.assign(kPrincipalBytesMax, 'p');
+  EXPECT_TRUE(CheckRequestId(command).ok());
+  EXPECT_TRUE(DecodeCommand(EncodeCommand(command)).ok());
+  command.principal += 'p';
+  EXPECT_FALSE(DecodeCommand(EncodeCommand(command)).ok());
+  const Status refused = CheckRequestId(command);
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.outcome(), Outcome::kNotApplied);
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

@@ -26,6 +26,20 @@ Row MemberRow(const v1::Member& member, const Result<v1::StatusResponse>& status
   return row;
 }
 
+// What all writes wait for; empty if apply is not at one command for long.
+std::string BusyText(const v1::StatusResponse& status) {
+  if (!status.has_busy_apply()) return "";
+  const v1::BusyApply& busy = status.busy_apply();
+  std::string text = "for " + std::to_string(busy.for_ms() / 1000) + " s with command " +
+                     std::to_string(busy.command()) + " of entry " + std::to_string(busy.index());
+  if (!busy.session().empty()) {
+    text += ", request " + busy.session() + "/" + std::to_string(busy.sequence());
+  }
+  text += ": " + busy.statement();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 }  // namespace
 
 const char* RoleName(v1::Role role) {
@@ -88,21 +102,35 @@ Result<std::vector<std::string>> OtherMembers(const std::string& address,
 }
 
 const std::vector<Column>& StatusColumns() {
-  static const auto* const kColumns =
-      new std::vector<Column>{{"node", ""},           {"address", ""},
-                              {"cluster", ""},        {"member", ""},
-                              {"stage", ""},          {"role", ""},
-                              {"term", ""},           {"leader", ""},
-                              {"leader_address", ""}, {"commit", ""},
-                              {"applied", ""},        {"log_first", ""},
-                              {"log_last", ""},       {"log_bytes", ""},
-                              {"durable_state", ""},  {"waiting_for", ""},
-                              {"trouble", ""},        {"fenced", ""},
-                              {"digest_right", ""},   {"digest_differences", ""},
-                              {"scrubs", ""},         {"scrubs_failed", ""},
-                              {"fences", ""},         {"doubt", ""},
-                              {"level", ""},          {"level_max", ""},
-                              {"version", ""},        {"engine", ""}};
+  static const auto* const kColumns = new std::vector<Column>{{"node", ""},
+                                                              {"address", ""},
+                                                              {"cluster", ""},
+                                                              {"member", ""},
+                                                              {"stage", ""},
+                                                              {"role", ""},
+                                                              {"term", ""},
+                                                              {"leader", ""},
+                                                              {"leader_address", ""},
+                                                              {"commit", ""},
+                                                              {"applied", ""},
+                                                              {"log_first", ""},
+                                                              {"log_last", ""},
+                                                              {"log_bytes", ""},
+                                                              {"durable_state", ""},
+                                                              {"waiting_for", ""},
+                                                              {"trouble", ""},
+                                                              {"fenced", ""},
+                                                              {"digest_right", ""},
+                                                              {"digest_differences", ""},
+                                                              {"scrubs", ""},
+                                                              {"scrubs_failed", ""},
+                                                              {"fences", ""},
+                                                              {"doubt", ""},
+                                                              {"level", ""},
+                                                              {"level_max", ""},
+                                                              {"version", ""},
+                                                              {"engine", ""},
+                                                              {"busy", ""}};
   return *kColumns;
 }
 
@@ -134,7 +162,8 @@ Row StatusRow(const v1::StatusResponse& status) {
           Number(status.level()),
           Number(status.level_max()),
           status.version(),
-          status.engine()};
+          status.engine(),
+          BusyText(status)};
 }
 
 void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::vector<Row>& rows,
@@ -161,12 +190,21 @@ bool MayPass(const Status& status) {
   }
 }
 
+// An error of a write that is applied is its result, and then nothing of it took effect; or the node
+// has no result to tell, and says so (docs/internals/api.md, "Outcomes").
+bool TookEffect(const Status& status) {
+  return status.message().find("applied, but ") != std::string::npos;
+}
+
 }  // namespace
 
 std::string ErrorInWords(const Status& status) {
   std::string words = status.ToString();
   switch (status.outcome()) {
-    case Outcome::kApplied: words += " (the statement's own result: it changed nothing)"; break;
+    case Outcome::kApplied:
+      words += TookEffect(status) ? " (applied: do not run it again)"
+                                  : " (the statement's own result: it changed nothing)";
+      break;
     case Outcome::kNotApplied:
       words += MayPass(status) ? " (not applied: safe to try again)" : " (not applied)";
       break;

@@ -19,5 +19,29 @@ TEST(ClusterView, ANodeThatDoesNotAnswerNamesNobody) {
   EXPECT_EQ(others.status().code(), StatusCode::kUnavailable);
 }
 
+TEST(ClusterView, AnErrorSaysWhetherTheStatementTookEffect) {
+  const Status failed = FailedPrecondition("CHECK constraint failed").With(Outcome::kApplied);
+  EXPECT_NE(ErrorInWords(failed).find("it changed nothing"), std::string::npos);
+  const Status untold =
+      ResourceExhausted("applied, but its result is larger than 10 bytes").With(Outcome::kApplied);
+  EXPECT_EQ(ErrorInWords(untold).find("it changed nothing"), std::string::npos);
+  EXPECT_NE(ErrorInWords(untold).find("do not run it again"), std::string::npos);
+}
+
+TEST(ClusterView, TheStatusShowsWhatApplyIsBusyWith) {
+  v1::StatusResponse status;
+  ASSERT_EQ(StatusColumns().size(), StatusRow(status).size());
+  EXPECT_EQ(std::get<std::string>(StatusRow(status).back()), "");
+  v1::BusyApply* const busy = status.mutable_busy_apply();
+  busy->set_index(7);
+  busy->set_command(2);
+  busy->set_session("app");
+  busy->set_sequence(3);
+  busy->set_statement("DELETE\nFROM t");
+  busy->set_for_ms(4500);
+  EXPECT_EQ(std::get<std::string>(StatusRow(status).back()),
+            "for 4 s with command 2 of entry 7, request app/3: DELETE FROM t");
+}
+
 }  // namespace
 }  // namespace cairn::tools
