@@ -94,6 +94,15 @@ std::string Rows(sqlite3* db, const std::string& sql) {
 
 class Differential : public ::testing::TestWithParam<uint64_t> {};
 
+// Schemas are kept with ABORT where ROLLBACK was written (docs/sqlite-differences.md).
+std::string AsKept(std::string schema) {
+  const std::string written = "RAISE(ROLLBACK";
+  for (size_t at = 0; (at = schema.find(written, at)) != std::string::npos;) {
+    schema.replace(at, written.size(), "RAISE(ABORT");
+  }
+  return schema;
+}
+
 TEST_P(Differential, GeneratedStatementsDoWhatPlainSqliteDoesOnEveryReplica) {
   Generator generator(GetParam());
   Replicas replicas;
@@ -134,7 +143,7 @@ TEST_P(Differential, GeneratedStatementsDoWhatPlainSqliteDoesOnEveryReplica) {
         "SELECT rowid, * FROM words ORDER BY rowid", "SELECT docid, * FROM old ORDER BY docid",
         "SELECT type, name, tbl_name, sql FROM sqlite_schema"
         " WHERE substr(tbl_name, 1, 7) <> '_cairn_' ORDER BY 1, 2"}) {
-    EXPECT_EQ(Rows(ours.handle(), sql), Rows(plain.handle(), sql)) << sql;
+    EXPECT_EQ(Rows(ours.handle(), sql), AsKept(Rows(plain.handle(), sql))) << sql;
   }
   EXPECT_EQ(ours.Text("PRAGMA integrity_check"), "ok");
 }
