@@ -43,6 +43,7 @@ void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message
       digests_.OnVerdict(message.from, *verdict);
     } else if (const auto* results = std::get_if<raft::ResultReport>(&message.body)) {
       results_.OnReport(message.from, *results);
+      reads_.OnApplied(readable());
     } else if (const auto* agreed = std::get_if<raft::ResultVerdict>(&message.body)) {
       results_.OnVerdict(message.from, *agreed);
       reads_.OnApplied(readable());
