@@ -281,6 +281,9 @@ Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::stri
   if (server.election_ticks < 2 * server.heartbeat_ticks) {
     return InvalidArgument("election-timeout-ms must be at least twice heartbeat-ms");
   }
+  if (server.maintenance_steps_max < server.request_steps_max) {
+    return InvalidArgument("maintenance-steps-max must be at least request-steps-max");
+  }
   return options;
 }
 

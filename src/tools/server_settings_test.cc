@@ -95,6 +95,12 @@ TEST(ServerSettings, BadFlagsAreRefusedByName) {
       {"log-level", "loud"},
       {"db", ""},
       {"heartbeat-ms", "100"},
+      {"memory-bytes-max", "1MiB"},
+      {"request-ttl-ms", "10"},
+      {"request-steps-max", "99999"},
+      {"request-steps-max", "5000000001"},
+      {"maintenance-steps-max", "49999999"},
+      {"advertise", "host"},
   };
   for (const auto& [name, value] : cases) {
     const Result<ServeOptions> options = ResolveServerSettings({{name, value}}, "");
