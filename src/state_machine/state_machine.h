@@ -3,11 +3,11 @@
 // Threads: Apply, Checkpoint, BoundWal and InstallSnapshot belong to the apply thread. Query,
 // BeginSnapshot and the accessors are thread-safe. A Status that is not OK from Apply, Checkpoint
 // or InstallSnapshot is this node's own trouble (disk, memory, corruption), never a result of SQL:
-// the node stops applying and says so. UNIMPLEMENTED of Apply: the next entry is of a later version
-// of Cairn (or of 0.1); all entries before it are applied, and nothing is wrong with the database. After such an error of Apply or Checkpoint both fail the
+// the node stops applying and says so. After such an error of Apply or Checkpoint both fail the
 // same way until the database is opened anew (or replaced): a failed write may have left marks in
 // memory that the next transaction would write down, and a failed sync must not be followed by one
-// that seems to heal it.
+// that seems to heal it. UNIMPLEMENTED of Apply is no trouble: the next entry is of a later version
+// of Cairn (or of 0.1), all entries before it are applied, and Checkpoint goes on.
 #pragma once
 
 #include <cstdint>
