@@ -41,7 +41,9 @@ class HeldEffects final : public ReplicaEffects {
     for (raft::Message& m : messages) sent.push_back(std::move(m));
   }
   void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
-  void SetIdentity(const transport::Identity&) override {}
+  void SetIdentity(const transport::Identity&) override {
+    if (on_identity) on_identity();
+  }
   void SetPeers(const std::map<MemberId, transport::Addresses>& all) override { peers = all; }
   void RememberCopy(const Status& why) override { copies.push_back(why); }
   void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)> done) override {
@@ -63,6 +65,7 @@ class HeldEffects final : public ReplicaEffects {
   std::map<MemberId, transport::Addresses> peers;
   std::vector<Status> copies;
   std::vector<raft::Message> sent;
+  std::function<void()> on_identity;
 };
 
 class ReplicaCoreTest : public ::testing::Test {
@@ -812,6 +815,30 @@ TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
   Tick(2000);
   EXPECT_TRUE(effects_.sent.empty());
   EXPECT_TRUE(effects_.persists.empty());
+}
+
+// From the identity on the transport lets callers in.
+TEST_F(ReplicaCoreTest, StartsInTheLogAreKnownBeforeAnybodyMayCall) {
+  raft::Configuration config;
+  for (const uint64_t id : {1, 2}) {
+    config.voters.insert(MemberId(id));
+    config.info[MemberId(id)] = {id, "node" + std::to_string(id), id};
+  }
+  config.info[MemberId(2)].boot = {5, 50};
+  config.next_member_id = 3;
+  raft::InitialState raft;
+  raft.hard_state.term = Term(1);
+  raft.log.push_back({Term(1), LogIndex(1), raft::EntryType::kConfig,
+                      std::make_shared<const std::string>(raft::EncodeConfiguration(config))});
+  Status copy;
+  effects_.on_identity = [&] {
+    transport::Identity caller;
+    caller.member = MemberId(2);
+    caller.start.boot = {4, 41};
+    copy = core_->callers()->Admit(caller, clock_.SteadyNow());
+  };
+  StartMember({1, 2}, std::move(raft));
+  EXPECT_EQ(copy.code(), StatusCode::kAlreadyExists);
 }
 
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {
