@@ -841,6 +841,45 @@ TEST_F(ReplicaCoreTest, StartsInTheLogAreKnownBeforeAnybodyMayCall) {
   EXPECT_EQ(copy.code(), StatusCode::kAlreadyExists);
 }
 
+// Member 2 runs another build, and does not tell its results.
+TEST_F(ReplicaCoreTest, WhatIsHeldIsLetGoWhenAllWhoWaitedHaveBeenAnswered) {
+  LeadWithMember2();
+  core_->OnCaller(MemberId(2), "another build");
+  ASSERT_TRUE(core_->compares_results());
+  const auto outcome = Propose(std::chrono::seconds(1));
+  core_->Flush();
+  SendAfterSync();
+  AnswerAsMember2();
+  for (ApplyJob& job : std::exchange(effects_.applies, {})) {
+    ASSERT_TRUE(job.hold_results);
+    report_.index = job.batch.entries.back().index;
+    report_.compared = std::make_shared<ComparedResults>();
+    for (EntryWaiters& waiters : job.waiters) {
+      report_.compared->held.push_back(
+          {waiters.index, std::move(waiters.commands), std::vector<CommandResult>(1)});
+    }
+    core_->OnApplied(report_);
+  }
+  const Term next(core_->status().core.term.value() + 1);
+  const auto follow = [&] {
+    core_->OnMessages(boot_of_2_, {{MemberId(2), MemberId(1), next, raft::Heartbeat{}}});
+    core_->Flush();
+    Sync();
+  };
+  follow();
+  bool ended = false;
+  core_->BeginShutdown(clock_.SteadyNow() + std::chrono::hours(1), [&] { ended = true; });
+  EXPECT_FALSE(ended) << "an outcome is held";
+  EXPECT_EQ(outcome->message(), "pending");
+  for (int i = 0; i < 110; ++i) {
+    Tick();
+    follow();
+  }
+  EXPECT_EQ(outcome->code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(outcome->outcome(), Outcome::kUnknown);
+  EXPECT_TRUE(ended) << "nothing is held any more";
+}
+
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {
   StartMember({1, 2, 3});
   core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(7), Term(3), raft::Heartbeat{}}});
