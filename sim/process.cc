@@ -258,6 +258,10 @@ Status Process::OnCaller(const transport::Identity& caller) {
   return OkStatus();
 }
 
+void Process::OnCallerLeft(const transport::Identity& caller) {
+  core_->callers()->Leave(caller, node_->clock().SteadyNow());
+}
+
 void Process::OnRefused(MemberId by, const Status& why) {
   Post([by, why](node::ReplicaCore& core) { core.OnRefused(by, why); });
 }

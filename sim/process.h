@@ -72,7 +72,7 @@ class Process final : public Endpoint,
   void OnMessages(GroupId group, const raft::Boot& sender,
                   std::vector<raft::Message> messages) override;
   Status OnCaller(const transport::Identity& caller) override;
-  void OnCallerLeft(const transport::Identity& caller) override { core_->callers()->Leave(caller); }
+  void OnCallerLeft(const transport::Identity& caller) override;
   bool OnReached(MemberId member, const raft::Boot& boot) const override {
     return core_->callers()->MayReach(member, boot);
   }

@@ -127,4 +127,13 @@ Result<bool> IsCopy(FileSystem& fs, const std::string& data_directory) {
   return fs.Exists(NotePath(data_directory));
 }
 
+Status RememberToJoin(FileSystem& fs, const std::string& data_directory) {
+  return WriteFileAtomically(fs, data_directory + "/joins",
+                             "This node was a member before. It joins, and founds no cluster.\n");
+}
+
+Result<bool> MustJoin(FileSystem& fs, const std::string& data_directory) {
+  return fs.Exists(data_directory + "/joins");
+}
+
 }  // namespace cairn::node

@@ -38,4 +38,9 @@ Status RememberCopy(FileSystem& fs, const std::string& data_directory, const std
 // Whether there is such a note.
 Result<bool> IsCopy(FileSystem& fs, const std::string& data_directory);
 
+// The note in an empty data directory that its node was a member before, so that it may join a
+// cluster and never found one: all members may have been put aside. Durable when it returns.
+Status RememberToJoin(FileSystem& fs, const std::string& data_directory);
+Result<bool> MustJoin(FileSystem& fs, const std::string& data_directory);
+
 }  // namespace cairn::node

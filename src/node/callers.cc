@@ -50,8 +50,8 @@ Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
                          ", which the caller's data do not know");
   }
   const auto it = callers_.find(caller.member);
-  if (it != callers_.end() && it->second.known.boot == *last && it->second.connections > 0 &&
-      now - it->second.heard <= (all_speak_ ? silence_max_ : kConnectionSilenceMax)) {
+  if (it != callers_.end() && it->second.known.boot == *last &&
+      now - it->second.heard <= SilenceMax(it->second)) {
     return Aborted("another process still runs as " + who + ", at " + it->second.known.address);
   }
   // The log of a member ends before what it acknowledged to this leader only if it was set back.
@@ -62,6 +62,11 @@ Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
                          "acknowledged all up to " + ToString(held->second));
   }
   return OkStatus();
+}
+
+// For how long after it was heard last the process counts as running.
+SteadyTime Callers::SilenceMax(const Caller& caller) const {
+  return caller.connections == 0 || all_speak_ ? silence_max_ : kConnectionSilenceMax;
 }
 
 Status Callers::Admit(const transport::Identity& caller, SteadyTime now) {
@@ -91,11 +96,12 @@ void Callers::MakeRoom() {
   if (count > kUnknownMembersMax) callers_.erase(unknown);
 }
 
-void Callers::Leave(const transport::Identity& caller) {
+void Callers::Leave(const transport::Identity& caller, SteadyTime now) {
   std::lock_guard lock(mutex_);
   const auto it = callers_.find(caller.member);
   if (it == callers_.end() || it->second.known.boot != caller.start.boot) return;
   if (it->second.connections > 0) --it->second.connections;
+  it->second.heard = now;
 }
 
 bool Callers::Counts(MemberId member, const raft::Boot& boot) const {

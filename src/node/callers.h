@@ -41,8 +41,10 @@ class Callers {
   // ABORTED: the process before it still runs; it may ask again. ALREADY_EXISTS: it is a copy, or
   // was set back, and stays refused.
   Status Admit(const transport::Identity& caller, SteadyTime now);
-  // A connection from that process, which was admitted, has ended.
-  void Leave(const transport::Identity& caller);
+  // A connection from that process, which was admitted, has ended. It may only have broken, so the
+  // next start of the member is let in a moment later: a copy that tries again and again could else
+  // take the place of the original while that connects anew.
+  void Leave(const transport::Identity& caller, SteadyTime now);
   // Whether messages from that process count.
   bool Counts(MemberId member, const raft::Boot& boot) const;
   // Whether the process that this node reached as that member may be the one that speaks for it: it
@@ -75,6 +77,7 @@ class Callers {
     int connections = 0;
   };
   Status Judge(const transport::Identity& caller, SteadyTime now) const;
+  SteadyTime SilenceMax(const Caller& caller) const;
   // The last start of the member that is known here.
   std::optional<raft::Boot> Last(MemberId member) const;
   bool CountsLocked(MemberId member, const raft::Boot& boot) const;

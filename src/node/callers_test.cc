@@ -40,7 +40,9 @@ class CallersTest : public testing::Test {
 TEST_F(CallersTest, TheNextStartTakesThePlaceOfTheOneBefore) {
   EXPECT_EQ(Admit(Process(1, 10)), StatusCode::kOk);
   EXPECT_TRUE(callers_.Counts(MemberId(3), {1, 10}));
-  callers_.Leave(Process(1, 10));
+  callers_.Leave(Process(1, 10), seconds(0));
+  EXPECT_EQ(Admit(Process(2, 20, "b:2"), milliseconds(300)), StatusCode::kAborted)
+      << "the connection may only have broken";
   EXPECT_EQ(Admit(Process(2, 20, "b:2")), StatusCode::kOk);
   EXPECT_FALSE(callers_.Counts(MemberId(3), {1, 10}));
   EXPECT_TRUE(callers_.Counts(MemberId(3), {2, 20}));
@@ -51,7 +53,7 @@ TEST_F(CallersTest, TheNextStartTakesThePlaceOfTheOneBefore) {
 
 TEST_F(CallersTest, OfTwoProcessesFromOneCopyOnlyTheFirstIsAdmittedHoweverOftenTheOtherStarts) {
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
-  callers_.Leave(Process(5, 50));
+  callers_.Leave(Process(5, 50), seconds(0));
   EXPECT_EQ(Admit(Process(5, 51)), StatusCode::kAlreadyExists);
   transport::Identity again = Process(8, 80);
   again.start.earlier[4] = {5, 51};
@@ -115,7 +117,7 @@ TEST_F(CallersTest, WhatIsLoggedAndNotYetCommittedIsKnownToo) {
 
 TEST_F(CallersTest, ALogThatEndsBeforeWhatWasAcknowledgedWasSetBack) {
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
-  callers_.Leave(Process(5, 50));
+  callers_.Leave(Process(5, 50), seconds(0));
   callers_.OnAcknowledged(Term(4), {{MemberId(3), LogIndex(100)}});
   transport::Identity next = Process(6, 60);
   next.start.term = Term(4);
@@ -128,7 +130,7 @@ TEST_F(CallersTest, ALogThatEndsBeforeWhatWasAcknowledgedWasSetBack) {
 // A leader of a later term may have cut it.
 TEST_F(CallersTest, ALogOfALaterTermMayBeShorter) {
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
-  callers_.Leave(Process(5, 50));
+  callers_.Leave(Process(5, 50), seconds(0));
   callers_.OnAcknowledged(Term(4), {{MemberId(3), LogIndex(100)}});
   transport::Identity next = Process(6, 60);
   next.start.term = Term(5);

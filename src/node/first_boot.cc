@@ -126,6 +126,12 @@ void FirstBoot::DecideEmpty() {
       return AskToJoin();
     }
   }
+  if (options_.joins_only) {
+    waiting_for_ =
+        "a node of --peers that is a member of the cluster: this node was one before, and "
+        "founds none";
+    return;
+  }
   if (auto missing = MissingAnswer()) {
     waiting_for_ = *missing;
     return;

@@ -33,6 +33,7 @@ struct FirstBootOptions {
   std::string address;
   std::map<uint64_t, std::string> listed_peers;  // this node included; empty: alone
   EngineId engine;
+  bool joins_only = false;  // it was a member before, and founds no cluster
   // Ticks between two rounds of probes, at first (and after any change) and at most; and the
   // longest wait between two join requests.
   uint64_t probe_ticks_min = 3;

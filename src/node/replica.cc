@@ -105,7 +105,9 @@ class ReplicaImpl final : public Replica,
   void OnMessages(GroupId group, const raft::Boot& sender,
                   std::vector<raft::Message> messages) override;
   Status OnCaller(const transport::Identity& caller) override;
-  void OnCallerLeft(const transport::Identity& caller) override { callers_->Leave(caller); }
+  void OnCallerLeft(const transport::Identity& caller) override {
+    callers_->Leave(caller, clock_->SteadyNow());
+  }
   bool Counts(const transport::Identity& caller) override {
     return callers_->Counts(caller.member, caller.start.boot);
   }

@@ -32,6 +32,7 @@ struct ReplicaOptions {
   std::string address;                           // how peers reach this node
   std::map<uint64_t, std::string> listed_peers;  // --peers, this node included; empty: alone
   std::string data_directory;                    // FILE.cairn
+  bool joins_only = false;                       // see FirstBootOptions
   EngineId engine;                               // state_machine::EngineFingerprint()
   // Feature levels that this node knows; another one in tests of upgrades alone.
   uint64_t level_max = state_machine::kLevelHighest;

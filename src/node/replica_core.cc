@@ -14,6 +14,7 @@ FirstBootOptions BootOptions(const ReplicaOptions& options) {
   boot.address = options.address;
   boot.listed_peers = options.listed_peers;
   boot.engine = options.engine;
+  boot.joins_only = options.joins_only;
   return boot;
 }
 

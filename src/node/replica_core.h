@@ -211,6 +211,7 @@ class ReplicaCore final : private Digests::Host {
   void SetApplied(const AppliedReport& report);
   LogIndex readable() const { return results_.readable(applied_.index); }
   void TellFitness();
+  bool LacksAcknowledged(const raft::Message& message) const;
 
   ReplicaContext context_;
   FirstBoot boot_;

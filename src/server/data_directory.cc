@@ -95,7 +95,11 @@ std::string CopyOf(const std::string& root) {
   return root.substr(0, root.size() - kSuffix.size()) + ".copy" + std::string(kSuffix);
 }
 
-// The directory last: it holds the note, so a start that is cut short is taken up by the next one.
+// The directory that takes the place of one that is put aside, until it has its name.
+std::string FreshOf(const std::string& root) { return root + ".new"; }
+
+// The directory behind the files: it holds the note, so a start that is cut short is taken up by the
+// next one. The directory that takes its place is there before, and says that it founds no cluster.
 Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   if (!lists_others) {
     return FailedPrecondition(
@@ -107,10 +111,14 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   const std::string aside = database_ + ".copy";
   LOG_WARN("these data are a copy of a member's, or were set back: they are put aside file={}",
            aside);
+  const std::string fresh = FreshOf(root_);
+  RETURN_IF_ERROR(fs.CreateDirectories(fresh));
+  RETURN_IF_ERROR(node::RememberToJoin(fs, fresh));
   const std::pair<std::string, std::string> moves[] = {{database_, aside},
                                                        {database_ + "-wal", aside + "-wal"},
                                                        {database_ + "-shm", aside + "-shm"},
-                                                       {root_, CopyOf(root_)}};
+                                                       {root_, CopyOf(root_)},
+                                                       {fresh, root_}};
   for (const auto& [from, to] : moves) {
     std::error_code failed;
     if (!std::filesystem::exists(from, failed)) continue;
@@ -124,15 +132,19 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
 
 Status DataDirectory::Make(FileSystem& fs, uint64_t node_id, bool lists_others) {
   ASSIGN_OR_RETURN(bool has_root, fs.Exists(root_));
+  if (!has_root) {
+    ASSIGN_OR_RETURN(has_root, fs.Exists(FreshOf(root_)));
+    // A start was cut short between two names.
+    if (has_root) RETURN_IF_ERROR(fs.Rename(FreshOf(root_), root_));
+  }
   if (!has_root) RETURN_IF_ERROR(fs.CreateDirectories(root_));
   ASSIGN_OR_RETURN(lock_, node::DataLock::Acquire(root_));
   ASSIGN_OR_RETURN(const bool copy, node::IsCopy(fs, root_));
   if (copy) {
     RETURN_IF_ERROR(PutAsideCopy(fs, lists_others));
-    has_root = false;
-    RETURN_IF_ERROR(fs.CreateDirectories(root_));
     ASSIGN_OR_RETURN(lock_, node::DataLock::Acquire(root_));
   }
+  ASSIGN_OR_RETURN(must_join_, node::MustJoin(fs, root_));
   // Only under the lock is it ours to remove.
   if (!has_root) made_.push_back(root_);
   ASSIGN_OR_RETURN(has_identity_, fs.Exists(node::IdentityPath(root_)));

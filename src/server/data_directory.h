@@ -50,6 +50,8 @@ class DataDirectory {
   const std::string& database() const { return database_; }
   std::string log() const { return root_ + "/log"; }
   const std::string& snapshot() const { return snapshot_; }
+  // Its node was a member before: node::MustJoin.
+  bool must_join() const { return must_join_; }
 
  private:
   DataDirectory(const std::string& db_path, std::string database)
@@ -65,6 +67,7 @@ class DataDirectory {
   std::vector<std::string> made_;       // whole trees
   std::vector<std::string> not_there_;  // of what SQLite makes beside the database
   bool has_identity_ = false;
+  bool must_join_ = false;
   bool keep_ = false;
 };
 

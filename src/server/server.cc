@@ -156,6 +156,7 @@ Status ServerImpl::OpenReplica() {
   replica.node_id = options_.node_id;
   replica.address = address_;
   replica.listed_peers = options_.peers;
+  replica.joins_only = directory_->must_join();
   replica.data_directory = directory_->root();
   replica.engine = state_machine::EngineFingerprint();
   replica.level_max = options_.level_max;
