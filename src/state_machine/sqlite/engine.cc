@@ -533,6 +533,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
 
   rowid_exhausted_ = false;
   sets_automerge_ = false;
+  read_all_pages_ = false;
   budget_.BeginStatement(stmt, program->touches_virtual, program->price);
   sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, budget_.value_bytes_max());
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
@@ -545,6 +546,8 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
     // is undone: it must be connected anew.
     if (program->touches_virtual) schema_changed_in_batch_ = true;
   }
+  // All nodes do so at the same place, for as long as the file is large.
+  if (read_all_pages_) budget_.TakeRest();
   sqlite3_reset(stmt);
   // The values lie in `statement`, which may die before the program does.
   sqlite3_clear_bindings(stmt);
@@ -699,6 +702,7 @@ Status Engine::Judge(int rc, std::string_view doing, Status* verdict) {
     ASSIGN_OR_RETURN(const bool stale, IndexMayBeStale(rc));
     if (!stale && rc == SQLITE_CORRUPT) return SqliteTrouble(db_, rc, doing);
     if (!stale) return DataLoss("an index lacks an entry (SQLite code 779)");
+    read_all_pages_ = rc == SQLITE_CORRUPT;
     *verdict = FailedPrecondition(
         "an index over JSON lacks the entry of a row, or has one of no row; REINDEX mends it");
     // After it SQLite lets the transaction write no more.

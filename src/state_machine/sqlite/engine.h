@@ -180,6 +180,7 @@ class Engine {
   std::string renamed_to_;
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;
+  bool read_all_pages_ = false;  // to judge it
   // Of the batch.
   bool schema_changed_in_batch_ = false;
 };

@@ -14,6 +14,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -50,6 +51,8 @@ class WorkBudget {
 
   // Work beside the steps of the machine. False: the budget is exhausted by it.
   bool Charge(uint64_t steps);
+  // For what cannot be counted: between two statements. It exhausts nothing.
+  void TakeRest() { steps_ = std::max(steps_, steps_max_); }
   bool ChargeBytes(size_t bytes) { return Charge(bytes / kBytesPerStep); }
   // For the contents of a row that the statement that runs has changed. Beside virtual tables they
   // are cut into words and sorted.
