@@ -800,7 +800,11 @@ TEST_F(ReplicaCoreTest, TheLeaderWritesDownWhereMembersLiveAndWhichStartItHeardO
 
 TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
   StartMember({1, 2, 3});
-  core_->OnRefused(MemberId(2), Aborted("another process still runs as member 1, at x"));
+  const Status twin = Aborted("another process still runs as member 1, at x");
+  core_->OnRefused(MemberId(2), twin);
+  EXPECT_TRUE(core_->status().trouble.ok()) << "after a restart it is so for a moment";
+  clock_.Advance(std::chrono::seconds(17));
+  core_->OnRefused(MemberId(2), twin);
   EXPECT_NE(core_->status().trouble.message().find("still runs"), std::string::npos);
   EXPECT_TRUE(core_->lost().ok());
   core_->OnRefused(MemberId(2), AlreadyExists("a copy"));

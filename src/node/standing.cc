@@ -11,6 +11,8 @@ namespace {
 
 // A peer repeats a refusal at least this often.
 constexpr uint64_t kRefusalElections = 20;
+// After a power cut its peers take the process before for alive until they miss its pings, 15 s later.
+constexpr SteadyTime kTwinAfter = std::chrono::seconds(17);
 
 }  // namespace
 
@@ -31,13 +33,17 @@ void Standing::OnRefused(MemberId by, const Status& why) {
   if (why.code() == StatusCode::kAlreadyExists) {
     return Lose("member " + ToString(by) + " refuses it: " + why.message());
   }
+  if (twin_.ok() || context_.ticks >= twin_until_tick_) twin_since_ = context_.now();
   if (twin_.ok()) LOG_WARN("member {} refuses this node: {}", by.value(), why.message());
   twin_ = Unavailable("member " + ToString(by) + " refuses this node: " + why.message() +
                       ". Stop one of the two; the data of one node must not be used twice");
   twin_until_tick_ = context_.ticks + context_.Elections(kRefusalElections);
 }
 
-Status Standing::twin() const { return context_.ticks < twin_until_tick_ ? twin_ : OkStatus(); }
+Status Standing::twin() const {
+  const bool refused = context_.ticks < twin_until_tick_;
+  return refused && context_.now() - twin_since_ >= kTwinAfter ? twin_ : OkStatus();
+}
 
 void Standing::OnAcknowledgedLost(MemberId by) {
   if (lost_.ok()) {

@@ -35,7 +35,7 @@ class Standing {
 
   // Not OK: this process is a copy.
   const Status& lost() const { return lost_; }
-  // Not OK: another process runs as this member, as peers said a moment ago.
+  // Not OK: another process runs as this member, as peers have said for some time.
   Status twin() const;
 
  private:
@@ -46,6 +46,7 @@ class Standing {
   const std::function<void(const Status&)> on_lost_;
   Status lost_;
   Status twin_;
+  SteadyTime twin_since_{0};
   uint64_t twin_until_tick_ = 0;
 };
 

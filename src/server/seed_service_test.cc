@@ -127,7 +127,8 @@ TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   EXPECT_EQ(execute("order-17"), grpc::StatusCode::OK);
   EXPECT_EQ(replica_.fake_state().executions("INSERT order-17"), 1);
   EXPECT_EQ(replica_.fake_state().commands()[0].id, (state_machine::RequestId{"order-17", 0}));
-  EXPECT_EQ(execute("order-17/2"), grpc::StatusCode::OK);
+  EXPECT_EQ(execute("order-18/1"), grpc::StatusCode::OK);
+  EXPECT_EQ(execute("order-17/2"), grpc::StatusCode::FAILED_PRECONDITION) << "no such session";
   for (const char* bad : {"/1", "s/0", "s/x", "s/", "s/18446744073709551616", "s/-1"}) {
     EXPECT_EQ(execute(bad), grpc::StatusCode::INVALID_ARGUMENT) << bad;
   }
