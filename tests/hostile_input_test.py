@@ -162,7 +162,7 @@ class HostileInput(CairnTest):
             return field(1, field(1, version) + field(2, cluster) + field(3, 2) + field(4, 2) +
                          field(5, 1) + field(6, "127.0.0.1:1") + field(7, "x"))
         for version, reason in [(1 << 20, "protocol version"), (1, "version 1, this node version 2"),
-                                (2, "of cluster 4711")]:
+                                (2, "of cluster 0000000000001267")]:
             for method in ("Messages", "Snapshot"):
                 with self.subTest(version=version, method=method):
                     call = raw_grpc.Call(self.node.port, PEER + method)

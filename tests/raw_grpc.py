@@ -137,6 +137,8 @@ class Call:
 
     def drop(self):
         """Cuts the connection as a dead client would, with a reset."""
+        if self.socket.fileno() < 0:
+            return  # it was closed before
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
