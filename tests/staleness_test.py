@@ -16,7 +16,7 @@ def ask(node):
     read = field(1, STALE) + field(3, int(BOUND * 1000))
     call = Call(node.port, QUERY)
     # The answer holds the number behind a mark, so that it needs no decoder.
-    sql = "SELECT 'value=' || n || ';' FROM t"
+    sql = "SELECT 'value=' || n || ';' AS v FROM t"
     call.send(message(field(1, field(1, sql)) + field(2, read)), end=True)
     return call
 

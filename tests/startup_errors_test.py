@@ -217,7 +217,9 @@ class StartupErrors(CairnTest):
         self.refuse("/sys", "--db", "/sys/cairn-test.db", "--port", free_ports(1))
 
     def test_wide_open_addresses_warn(self):
-        node = Node(1, free_ports(1), self.directory, host="0.0.0.0")
+        port = free_ports(1)
+        node = Node(1, port, self.directory, flags=["--advertise", f"127.0.0.1:{port}"],
+                    host="0.0.0.0")
         self.nodes = [node]
         node.start()
         self.assertIn("TLS", node.log)
