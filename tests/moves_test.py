@@ -138,6 +138,7 @@ class Copies(CairnTest):
         self.original.stop()
         copy = self.new_copy()
         self.original.start()
+        self.original.sql("SELECT count(*) AS n FROM t")  # the others know of its start
         leader = self.await_leader()
         wait_until(lambda: members(leader)[self.original.id]["role"] == "follower", "it is back")
         self.assert_writes()
@@ -169,6 +170,8 @@ class Copies(CairnTest):
         self.original.start()
         leader = self.await_leader()
         self.assert_writes()
+        # The leader knows of this start: one that nobody heard of may be forgotten.
+        self.original.sql("SELECT count(*) AS n FROM t")
         self.original.stop()
         copy_data(backup, self.original.db)
         self.original.start()
