@@ -95,7 +95,7 @@ void Digests::Tell() {
   if (context_.is_leader()) {
     OnReport(context_.self, report);
   } else if (!context_.raft->leader().is_none()) {
-    Send(context_.raft->leader(), report);
+    context_.Send(context_.raft->leader(), report);
   }
 }
 
@@ -111,7 +111,7 @@ void Digests::OnReport(MemberId from, const raft::DigestReport& report) {
     if (from == self) return Fence(damage_);
     raft::DigestVerdict leave;
     leave.leave = true;
-    return Send(from, leave);
+    return context_.Send(from, leave);
   }
   const StateDigest digest{report.a, report.b};
   for (const DigestWatch::Answer& answer :
@@ -119,7 +119,7 @@ void Digests::OnReport(MemberId from, const raft::DigestReport& report) {
     if (answer.to == self) {
       Settle(answer.index, answer.right);
     } else {
-      Send(answer.to, raft::DigestVerdict{answer.index, answer.right.a, answer.right.b});
+      context_.Send(answer.to, raft::DigestVerdict{answer.index, answer.right.a, answer.right.b});
     }
   }
 }
@@ -165,17 +165,6 @@ void Digests::Settle(LogIndex index, const StateDigest& right) {
 void Digests::OnWrongResults(LogIndex index) {
   Fence(DataLoss("the results of this node up to index " + ToString(index) +
                  " are not those of the majority"));
-}
-
-void Digests::Send(MemberId to, raft::MessageBody body) {
-  raft::Message message;
-  message.from = context_.self;
-  message.to = to;
-  message.term = context_.raft->term();
-  message.body = std::move(body);
-  std::vector<raft::Message> messages;
-  messages.push_back(std::move(message));
-  context_.effects->Send(std::move(messages));
 }
 
 // Reads and writes end at once; the apply thread follows when it comes to it.

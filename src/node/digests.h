@@ -80,7 +80,6 @@ class Digests {
   void Settle(LogIndex index, const state_machine::StateDigest& right);
   bool MayLeaveService(MemberId member) const;
   void WaitToLetMembersLeave();
-  void Send(MemberId to, raft::MessageBody body);
   void Fence(Status why);  // by value: damage_, which is forgotten here, may be why
   // A finding of this index is of the database that is in place.
   bool Concerns(LogIndex index) const;

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -44,6 +46,12 @@ struct ReplicaContext {
   bool is_leader() const { return raft && raft->role() == raft::Role::kLeader; }
   SteadyTime now() const { return clock->SteadyNow(); }
   uint64_t Elections(uint64_t count) const { return count * options.election_ticks; }
+  // Sends one message of this member, in its term, beside those of the Raft core.
+  void Send(MemberId to, raft::MessageBody body) const {
+    std::vector<raft::Message> messages;
+    messages.push_back({self, to, raft->term(), std::move(body)});
+    effects->Send(std::move(messages));
+  }
 };
 
 }  // namespace cairn::node

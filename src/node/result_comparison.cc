@@ -60,7 +60,7 @@ void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report)
   if (!comparing()) {
     // What this leader holds is agreed; the others need not be asked again.
     if (const auto own = agreement_.OwnAmong(report)) {
-      Send(from, raft::ResultVerdict{own->index, own->hash, false});
+      context_.Send(from, raft::ResultVerdict{own->index, own->hash, false});
     }
     return;
   }
@@ -68,7 +68,7 @@ void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report)
   const LogIndex before = agreement_.agreed();
   Settle();
   // Who asks again has not heard the last one.
-  if (agreement_.agreed() == before) Send(from, agreement_.verdict());
+  if (agreement_.agreed() == before) context_.Send(from, agreement_.verdict());
 }
 
 void ResultComparison::OnVerdict(MemberId from, const raft::ResultVerdict& verdict) {
@@ -119,25 +119,14 @@ void ResultComparison::TellLeader(LogIndex told) {
   const MemberId leader = context_.raft->leader();
   if (leader.is_none() || leader == context_.self) return;
   next_tell_tick_ = context_.ticks + context_.options.heartbeat_ticks;
-  Send(leader, agreement_.Report(told));
+  context_.Send(leader, agreement_.Report(told));
   told_ = agreement_.last().index;
 }
 
 void ResultComparison::TellMembers() {
   for (const auto& [member, info] : context_.config.info) {
-    if (member != context_.self) Send(member, agreement_.verdict());
+    if (member != context_.self) context_.Send(member, agreement_.verdict());
   }
-}
-
-void ResultComparison::Send(MemberId to, raft::MessageBody body) {
-  raft::Message message;
-  message.from = context_.self;
-  message.to = to;
-  message.term = context_.raft->term();
-  message.body = std::move(body);
-  std::vector<raft::Message> messages;
-  messages.push_back(std::move(message));
-  context_.effects->Send(std::move(messages));
 }
 
 std::string ResultComparison::doubt() const {

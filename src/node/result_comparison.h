@@ -59,7 +59,6 @@ class ResultComparison {
   void Release();
   void TellLeader(LogIndex told);
   void TellMembers();
-  void Send(MemberId to, raft::MessageBody body);
 
   const ReplicaContext& context_;
   Digests& digests_;
