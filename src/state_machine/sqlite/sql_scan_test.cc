@@ -1,0 +1,47 @@
+#include "state_machine/sqlite/sql_scan.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace cairn::state_machine {
+namespace {
+
+constexpr size_t kBytesMax = 16;
+
+bool Long(const std::string& sql) { return HasLongLiteral(sql, kBytesMax); }
+
+TEST(HasLongLiteral, CountsALiteralAsItIsWritten) {
+  const std::string fits(kBytesMax - 2, 'v');
+  EXPECT_FALSE(Long("SELECT '" + fits + "' -- and more text behind"));
+  EXPECT_TRUE(Long("SELECT '" + fits + "v'"));
+  EXPECT_TRUE(Long("SELECT x'" + fits + "'"));
+  EXPECT_TRUE(Long("SELECT \"" + fits + "v\""));
+  EXPECT_TRUE(Long("SELECT [" + fits + "v]"));
+  EXPECT_TRUE(Long("SELECT 'never closed " + fits));
+}
+
+TEST(HasLongLiteral, FindsALiteralThatIsCutByDoubledQuotes) {
+  EXPECT_TRUE(Long("SELECT 'a''b''c''d''e''f''g''h'"));
+  EXPECT_FALSE(Long("SELECT '', '', '', '', '', ''"));
+}
+
+TEST(HasLongLiteral, IsNotMisledByManyShortOnesOrByComments) {
+  std::string many = "INSERT INTO t VALUES('short')";
+  for (int i = 0; i < 100; ++i) many += ",('short')";
+  EXPECT_FALSE(Long(many));
+  EXPECT_FALSE(Long("SELECT 1 /* 'a quote that stands in a comment */ + 1"));
+}
+
+TEST(WithoutRollback, LooksForTheWordInAnyCase) {
+  EXPECT_EQ(WithoutRollback("INSERT OR ROLLBACK INTO t VALUES(1)"),
+            "INSERT OR ABORT INTO t VALUES(1)");
+  EXPECT_EQ(WithoutRollback("UPDATE or rollBacK t SET a=1"), "UPDATE or ABORT t SET a=1");
+  EXPECT_EQ(WithoutRollback("CREATE TABLE t(a UNIQUE ON CONFLICT RollBack)"),
+            "CREATE TABLE t(a UNIQUE ON CONFLICT ABORT)");
+  EXPECT_EQ(WithoutRollback("INSERT INTO t VALUES('rollback')"),
+            "INSERT INTO t VALUES('rollback')");
+}
+
+}  // namespace
+}  // namespace cairn::state_machine
