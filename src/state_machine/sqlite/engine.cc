@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <utility>
 
@@ -15,10 +14,7 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kSchemaBytesMax = 256 << 20;
-// Where FTS3 and FTS4 keep that setting, in the table NAME_stat.
-constexpr sqlite3_int64 kAutomergeRow = 2;
 constexpr int kBusyTimeoutMs = 5000;
-constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 
 // The limits are part of the database's meaning: a value that one node takes, all must take.
 struct Limit {
@@ -208,10 +204,7 @@ Status Engine::Configure(const std::string& path, size_t cache_bytes) {
   authorizer_.Install(db_);
   sqlite3_progress_handler(db_, kStepsPerLook, &OnProgress, this);
   RETURN_IF_ERROR(step_depth_.Measure(db_));
-  sqlite3_update_hook(db_, &OnRowChange, this);
-  // While it is set, DELETE without WHERE goes row by row, which costs steps: so it is set on every
-  // node and before any statement is compiled.
-  TellRows(true);
+  rows_.Install(db_);
   sqlite3_wal_hook(db_, &OnWal, this);
   RETURN_IF_ERROR(PrepareInternal());
   return LoadCatalog();
@@ -258,11 +251,8 @@ Status Engine::FixReservedObjects() {
 
 Status Engine::BeginBatch() {
   schema_changed_in_batch_ = false;
+  rows_.BatchBegun();
   return begin_.Run();
-}
-
-void Engine::TellRows(bool tell) {
-  sqlite3_preupdate_hook(db_, tell ? &OnPreupdate : nullptr, this);
 }
 
 Status Engine::BeginOwnWrites() {
@@ -272,7 +262,7 @@ Status Engine::BeginOwnWrites() {
     RETURN_IF_ERROR(savepoint_.Run());
     RETURN_IF_ERROR(release_.Run());
   }
-  TellRows(false);
+  rows_.Tell(false);
   return OkStatus();
 }
 
@@ -280,14 +270,14 @@ Status Engine::CommitBatch() {
   RETURN_IF_ERROR(sums_.Settle());
   RETURN_IF_ERROR(sums_.Flush());
   RETURN_IF_ERROR(commit_.Run());
-  sums_.BatchCommitted();
+  rows_.BatchCommitted();
   return OkStatus();
 }
 
 Status Engine::AbandonBatch() {
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
-  sums_.BatchUndone();
+  rows_.BatchUndone();
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
 }
 
@@ -300,12 +290,11 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   vfs_.SetTime(context.wall_ms);
   ForgetThatMemoryRanOut();
   needs_savepoint_ = false;
-  rows_told_ = 0;
   has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
   // First: full-text tables then write down what commands before, in the same batch, gave them, and
   // that counts as changes and rowids of this connection.
   if (has_savepoint_) RETURN_IF_ERROR(savepoint_.Run());
-  sums_.BeginCommand();
+  rows_.CommandBegun();
   // changes() would tell of the last command, but not after a restart.
   if (has_savepoint_ && sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
@@ -321,19 +310,23 @@ bool Engine::MayRunBare(const Statement& statement) {
   return known != nullptr && !known->facts.changes_schema && !known->facts.writes.empty();
 }
 
-Status Engine::CheckDeferred() const {
+bool Engine::HasUnresolvedKeys() const {
   int unresolved = 0;
   int unused = 0;
   sqlite3_db_status(db_, SQLITE_DBSTATUS_DEFERRED_FKS, &unresolved, &unused, 0);
-  return unresolved == 0 ? OkStatus() : FailedPrecondition("FOREIGN KEY constraint failed");
+  return unresolved != 0;
+}
+
+Status Engine::CheckDeferred() const {
+  return HasUnresolvedKeys() ? FailedPrecondition("FOREIGN KEY constraint failed") : OkStatus();
 }
 
 Status Engine::EndCommand(bool keep, Status* verdict) {
-  if (keep && verdict->ok()) *verdict = CheckDeferred();
+  if (keep && verdict->ok() && HasUnresolvedKeys()) *verdict = CheckDeferred();
   if (!has_savepoint_) {
     // SQLite itself undoes most statements that fail, but not all: those OR FAIL, and some that
     // fail for a value while they resolve conflicts by another rule.
-    const bool left_rows = !verdict->ok() && rows_told_ > 0 && !batch_lost();
+    const bool left_rows = !verdict->ok() && rows_.rows_told() > 0 && !batch_lost();
     // Also if the batch is lost: what was in doubt may have led to that, and only on this node.
     needs_savepoint_ = left_rows || functions_.changes_in_doubt();
     if (needs_savepoint_) return OkStatus();
@@ -345,7 +338,9 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
     return UndoCommand();
   }
   if (has_savepoint_) RETURN_IF_ERROR(Release(verdict));
-  return schema_changed_ && !batch_lost() ? ReloadSchema() : OkStatus();
+  if (batch_lost()) return OkStatus();
+  rows_.CommandKept();
+  return schema_changed_ ? ReloadSchema() : OkStatus();
 }
 
 // Full-text tables write down here what the command gave them, and may find that they can not. The
@@ -363,7 +358,7 @@ Status Engine::UndoCommand() {
     RETURN_IF_ERROR(rollback_to_.Run());
     RETURN_IF_ERROR(release_.Run());
   }
-  sums_.CommandUndone();
+  rows_.CommandUndone();
   // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
   // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
   return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
@@ -521,18 +516,18 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   renamed_to_.clear();
   ++statements_run_;
   sqlite3_stmt* const stmt = program->stmt.get();
-  *verdict = BindParameters(stmt, statement);
-  if (!verdict->ok()) {
+  if (Status unbound = BindParameters(stmt, statement); !unbound.ok()) {
     const bool no_memory = (sqlite3_errcode(db_) & 0xff) == SQLITE_NOMEM;
     sqlite3_clear_bindings(stmt);
-    return no_memory ? *verdict : OkStatus();
+    if (no_memory) return unbound;
+    *verdict = std::move(unbound);
+    return OkStatus();
   }
   const ProgramFacts& facts = program->facts;
   schema_changed_in_batch_ = schema_changed_in_batch_ || facts.changes_schema;
   schema_changed_ = schema_changed_ || facts.changes_schema;
 
-  rowid_exhausted_ = false;
-  sets_automerge_ = false;
+  rows_.BeginStatement();
   read_all_pages_ = false;
   budget_.BeginStatement(stmt, program->touches_virtual, program->price);
   sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, budget_.value_bytes_max());
@@ -567,15 +562,7 @@ Status Engine::Step(Program* program, StatementResult* result, Status* verdict) 
     }
     sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
     if (rc != SQLITE_DONE) return Judge(rc, "run", verdict);
-    if (rowid_exhausted_) {
-      *verdict = FailedPrecondition(
-          "the rowid 9223372036854775807 is not allowed: after it, rowids "
-          "would be chosen at random");
-    } else if (sets_automerge_) {
-      *verdict = PermissionDenied(
-          "automerge of a full-text table of version 3 or 4 is refused: it merges when a "
-          "transaction ends, which is not at the same place on every node; use 'merge=X,Y'");
-    }
+    if (rows_.wrote_refused_row()) *verdict = rows_.RowRefusal();
     return OkStatus();
   }
 }
@@ -750,37 +737,6 @@ int Engine::OnProgress(void* self) {
   const bool stop = engine->budget_.Look(own);
   sqlite3_limit(engine->db_, SQLITE_LIMIT_LENGTH, engine->budget_.value_bytes_max());
   return stop ? 1 : 0;
-}
-
-bool Engine::IsFullTextStat(std::string_view table) const {
-  constexpr std::string_view kSuffix = "_stat";
-  if (!table.ends_with(kSuffix)) return false;
-  const std::string sql =
-      LowerCase(catalog_.SqlOfVirtual(LowerCase(table.substr(0, table.size() - kSuffix.size()))));
-  return sql.find("fts3") != std::string::npos || sql.find("fts4") != std::string::npos;
-}
-
-void Engine::OnRowChange(void* self, int operation, const char* /*schema*/, const char* table,
-                         sqlite3_int64 rowid) {
-  auto* const engine = static_cast<Engine*>(self);
-  engine->budget_.CountRow();
-  if (rowid == kAutomergeRow && operation == SQLITE_INSERT && engine->IsFullTextStat(table)) {
-    engine->sets_automerge_ = true;
-  }
-  if (rowid == kRowidMax && operation != SQLITE_DELETE) engine->rowid_exhausted_ = true;
-}
-
-void Engine::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char* /*schema*/,
-                         const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid) {
-  auto* const engine = static_cast<Engine*>(self);
-  ++engine->rows_told_;
-  size_t bytes = 0;
-  {
-    // The steps of what it reads for itself are not the same on every node.
-    const WorkBudget::Pause pause(&engine->budget_);
-    bytes = engine->sums_.OnRow(operation, table, old_rowid, new_rowid);
-  }
-  engine->budget_.ChargeRow(bytes);
 }
 
 int Engine::OnWal(void* self, sqlite3* /*db*/, const char* /*schema*/, int frames) {

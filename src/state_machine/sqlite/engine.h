@@ -27,6 +27,8 @@
 #include "state_machine/sqlite/deterministic_vfs.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
+#include "state_machine/sqlite/row_hooks.h"
+#include "state_machine/sqlite/row_observer.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/step_depth.h"
 #include "state_machine/sqlite/storage.h"
@@ -66,13 +68,16 @@ class Engine {
   Status FixReservedObjects();
   // Once, before that: reads the sums, or makes them. In a batch.
   Status OpenSums() { return sums_.Open(db_); }
+  // Adds one that is told of all rows from now on, after the sums. Between batches; it outlives the
+  // engine.
+  void AddObserver(RowObserver* observer) { rows_.Add(observer); }
 
   // ---- A batch: one SQLite transaction
   Status BeginBatch();
   // Around what is written to Cairn's own tables at the end of a batch: their rows have no sums,
   // and to be told of them costs. Nothing of a client's may be compiled meanwhile.
   Status BeginOwnWrites();
-  void EndOwnWrites() { TellRows(true); }
+  void EndOwnWrites() { rows_.Tell(true); }
   // Writes the sums down, too.
   Status CommitBatch();
   // Undoes all of it, also what is left of a lost one.
@@ -114,11 +119,10 @@ class Engine {
   Result<bool> Checkpoint();
 
  private:
-  explicit Engine(const char* vfs) : vfs_(vfs) {}
+  explicit Engine(const char* vfs) : vfs_(vfs) { rows_.Add(&sums_); }
   Status Configure(const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
   Status LoadCatalog();
-  void TellRows(bool tell);
   Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
   // Adds to the reads what the statement reaches through virtual tables and their storage.
   void NoteIndirectReads(ProgramFacts* facts);
@@ -137,15 +141,11 @@ class Engine {
   Status Judge(int rc, std::string_view doing, Status* verdict);
   bool IsAtItsEnd(int kind) const;
   Result<bool> IndexMayBeStale(int rc);
-  bool IsFullTextStat(std::string_view table) const;
+  bool HasUnresolvedKeys() const;
   bool MayRunBare(const Statement& statement);
   Status Release(Status* verdict);
   Status UndoCommand();
   static int OnProgress(void* self);
-  static void OnRowChange(void* self, int operation, const char* schema, const char* table,
-                          sqlite3_int64 rowid);
-  static void OnPreupdate(void* self, sqlite3* db, int operation, const char* schema,
-                          const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid);
   static int OnWal(void* self, sqlite3* db, const char* schema, int frames);
 
   DeterministicVfs vfs_;
@@ -157,6 +157,7 @@ class Engine {
   SchemaCatalog catalog_;
   ProgramCache programs_;
   TableSums sums_;
+  RowHooks rows_{&budget_, &catalog_};
   uint64_t statements_run_ = 0;
   sqlite3* db_ = nullptr;
   InternalStatement begin_;
@@ -173,13 +174,10 @@ class Engine {
   CommandContext context_;
   bool has_savepoint_ = false;
   bool needs_savepoint_ = false;
-  uint64_t rows_told_ = 0;  // by the preupdate hook
   size_t result_bytes_ = 0;
   bool schema_changed_ = false;
   // Of the statement that runs.
   std::string renamed_to_;
-  bool rowid_exhausted_ = false;
-  bool sets_automerge_ = false;
   bool read_all_pages_ = false;  // to judge it
   // Of the batch.
   bool schema_changed_in_batch_ = false;

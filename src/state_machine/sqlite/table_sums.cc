@@ -75,8 +75,9 @@ void TableSums::SetSum(Table* table, const RowSum& sum) {
   table->sum = sum;
 }
 
-size_t TableSums::OnRow(int operation, const char* name, int64_t old_rowid, int64_t new_rowid) {
+size_t TableSums::OnRow(const RowChange& change) {
   if (db_ == nullptr) return 0;
+  const auto& [operation, name, old_rowid, new_rowid] = change;
   const bool again = last_ != nullptr && std::strcmp(last_->name.c_str(), name) == 0;
   Table* const table = again ? last_ : Find(name);
   if (table == nullptr && IsInternalTable(name)) return 0;
@@ -204,7 +205,7 @@ Status TableSums::TakeShapes(bool follow) {
 
 // ---- Commands and batches -----------------------------------------------------------------------
 
-void TableSums::BeginCommand() {
+void TableSums::CommandBegun() {
   touched_by_command_.clear();
   ++command_;
   scan_steps_ = 0;
@@ -212,7 +213,7 @@ void TableSums::BeginCommand() {
 
 void TableSums::CommandUndone() {
   for (Table* table : touched_by_command_) table->sum = table->at_command;
-  BeginCommand();
+  CommandBegun();
 }
 
 Status TableSums::Flush() {
@@ -237,7 +238,7 @@ void TableSums::BatchCommitted() {
   }
   last_ = nullptr;
   ++batch_;
-  BeginCommand();
+  CommandBegun();
 }
 
 void TableSums::BatchUndone() {
@@ -245,7 +246,7 @@ void TableSums::BatchUndone() {
   touched_by_batch_.clear();
   rescan_.clear();
   ++batch_;
-  BeginCommand();
+  CommandBegun();
 }
 
 std::map<std::string, RowSum> TableSums::sums() const {

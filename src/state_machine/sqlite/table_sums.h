@@ -20,13 +20,14 @@
 #include "base/result.h"
 #include "base/status.h"
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/row_observer.h"
 #include "state_machine/sqlite/row_sum.h"
 #include "state_machine/sqlite/table_shape.h"
 
 namespace cairn::state_machine {
 
 // The engine's; its thread only.
-class TableSums {
+class TableSums final : public RowObserver {
  public:
   static const char* const kSchema;
 
@@ -35,12 +36,15 @@ class TableSums {
   Status Open(sqlite3* db);
   void Close();
 
-  // From the preupdate hook. Gives how many bytes it has hashed.
-  size_t OnRow(int operation, const char* table, int64_t old_rowid, int64_t new_rowid);
+  // ---- As a RowObserver
+  // Gives how many bytes it has hashed.
+  size_t OnRow(const RowChange& change) override;
+  void CommandBegun() override;
+  void CommandUndone() override;
+  void BatchCommitted() override;
+  void BatchUndone() override;
 
-  // ---- As the engine goes through batches and commands
-  void BeginCommand();
-  void CommandUndone();
+  // ---- What the engine asks for beside that
   // A statement has changed the schema.
   Status FollowSchema();
   // Changes of the schema were undone: the sums need nothing more.
@@ -49,8 +53,6 @@ class TableSums {
   Status Settle() { return rescan_.empty() ? OkStatus() : FollowSchema(); }
   // Within the batch's transaction, as its last statement but the COMMIT.
   Status Flush();
-  void BatchCommitted();
-  void BatchUndone();
 
   // What it has cost to read tables since this was asked last, in steps of a WorkBudget.
   uint64_t TakeScanSteps() { return std::exchange(scan_steps_, 0); }

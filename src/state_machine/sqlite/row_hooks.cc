@@ -1,0 +1,68 @@
+#include "state_machine/sqlite/row_hooks.h"
+
+#include <limits>
+#include <string>
+
+namespace cairn::state_machine {
+namespace {
+
+// Where FTS3 and FTS4 keep the setting `automerge`, in the table NAME_stat.
+constexpr sqlite3_int64 kAutomergeRow = 2;
+constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
+
+}  // namespace
+
+void RowHooks::Install(sqlite3* db) {
+  db_ = db;
+  sqlite3_update_hook(db, &OnUpdate, this);
+  // While the preupdate hook is set, DELETE without WHERE goes row by row, which costs steps. So the
+  // hook is set on every node, and before any statement is compiled.
+  Tell(true);
+}
+
+void RowHooks::Tell(bool tell) { sqlite3_preupdate_hook(db_, tell ? &OnPreupdate : nullptr, this); }
+
+Status RowHooks::RowRefusal() const {
+  if (rowid_exhausted_) {
+    return FailedPrecondition(
+        "the rowid 9223372036854775807 is not allowed: after it, rowids "
+        "would be chosen at random");
+  }
+  return PermissionDenied(
+      "automerge of a full-text table of version 3 or 4 is refused: it merges when a "
+      "transaction ends, which is not at the same place on every node; use 'merge=X,Y'");
+}
+
+void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char* /*schema*/,
+                           const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid) {
+  auto* const hooks = static_cast<RowHooks*>(self);
+  ++hooks->rows_told_;
+  const RowChange change{operation, table, old_rowid, new_rowid};
+  size_t bytes = 0;
+  {
+    // The steps of what an observer reads for itself are not the same on every node.
+    const WorkBudget::Pause pause(hooks->budget_);
+    for (RowObserver* each : hooks->observers_) bytes += each->OnRow(change);
+  }
+  hooks->budget_->ChargeRow(bytes);
+}
+
+void RowHooks::OnUpdate(void* self, int operation, const char* /*schema*/, const char* table,
+                        sqlite3_int64 rowid) {
+  auto* const hooks = static_cast<RowHooks*>(self);
+  hooks->budget_->CountRow();
+  if (rowid == kAutomergeRow && operation == SQLITE_INSERT && hooks->IsFullTextStat(table)) {
+    hooks->sets_automerge_ = true;
+  }
+  if (rowid == kRowidMax && operation != SQLITE_DELETE) hooks->rowid_exhausted_ = true;
+}
+
+bool RowHooks::IsFullTextStat(std::string_view table) const {
+  constexpr std::string_view kSuffix = "_stat";
+  if (!table.ends_with(kSuffix)) return false;
+  const std::string sql =
+      LowerCase(catalog_->SqlOfVirtual(LowerCase(table.substr(0, table.size() - kSuffix.size()))));
+  return sql.find("fts3") != std::string::npos || sql.find("fts4") != std::string::npos;
+}
+
+}  // namespace cairn::state_machine
