@@ -247,7 +247,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     DrawFaults(rng, 0.7, &plan);
   } else if (profile == "calm") {
     plan.fault_time = seconds(60);
-    // A client that never asks twice is refused by a follower, or a node that is left out at the end.
+    // Followers and a node that is left out at the end refuse a client that never asks twice.
     plan.workload.impatient = 0;
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument(

@@ -8,10 +8,10 @@
 namespace cairn::client {
 namespace {
 
-// How long a leader's address that could not be reached is left alone: the other nodes may still
-// name it, and forward for us what we cannot bring there.
+// How long the client leaves a leader alone that it could not reach. The other nodes may still name
+// that leader, and forward to it what the client cannot bring there.
 constexpr SteadyTime kAvoid = std::chrono::milliseconds(500);
-// Two nodes that disagree about the leader must not make us run to and fro.
+// Two nodes that disagree about the leader must not make the client run to and fro.
 constexpr SteadyTime kSwitchInterval = std::chrono::milliseconds(50);
 
 Status Closed() { return Cancelled("the client is being closed"); }
@@ -30,7 +30,7 @@ void SetName(const rpc::Retrier::Call& call, Request* request) {
   request->set_acknowledged_below(call.acknowledged_below);
 }
 
-// The name of a write goes into the field of its kind.
+// Writes the name of a write into the field of its kind.
 void SetName(const rpc::Retrier::Call& call, v1::SessionRequest* request) {
   switch (request->kind_case()) {
     case v1::SessionRequest::kExecute: return SetName(call, request->mutable_execute());
@@ -76,7 +76,7 @@ CallTable::~CallTable() {
   }
   for (const auto& channel : channels) channel->Close();
   for (const auto& channel : channels) channel->AwaitEnd();
-  timers_.Stop();  // what waited to be tried again is answered
+  timers_.Stop();  // answers what waited to be tried again
 }
 
 void CallTable::Start(v1::SessionRequest request, Done done) {
@@ -140,7 +140,7 @@ std::shared_ptr<rpc::SessionChannel> CallTable::PickChannel() {
   std::erase_if(channels_, [](const auto& channel) { return channel->ended(); });
   rpc::SessionChannel::Options options;
   options.endpoint = leader_.empty() ? options_.endpoints[next_endpoint_] : leader_;
-  options.inflight_max = options_.inflight_max + 1;  // the opening of the session comes on top
+  options.inflight_max = options_.inflight_max + 1;  // and the opening of the session
   options.on_leader = [this](const LeaderHint& leader) { OnLeader(leader); };
   channel_ = rpc::SessionChannel::Open(std::move(options), &timers_, clock_);
   channels_.push_back(channel_);
@@ -160,7 +160,7 @@ void CallTable::OnLeader(const LeaderHint& leader) {
     leader_ = leader.address;
     old = std::exchange(channel_, nullptr);
   }
-  old->Retire();  // what it was given is still answered there
+  old->Retire();  // what was sent there is still answered there
 }
 
 std::string CallTable::Endpoint() {

@@ -17,7 +17,7 @@ namespace cairn {
 namespace client {
 namespace {
 
-// Of an ExecuteResponse, or of the FinishResponse of a Commit: both carry the same.
+// The result in an ExecuteResponse, or in the FinishResponse of a Commit: both carry the same.
 template <class Response>
 ExecuteResult ToExecuteResult(Response* response) {
   ExecuteResult out;
@@ -47,7 +47,7 @@ void ToProto(const QueryOptions& options, v1::ReadOptions* out) {
   }
 }
 
-// A node that fails in the middle of a stream is left so many times for another.
+// How many times a query leaves a node that fails in the middle of a stream for another node.
 constexpr int kStreamTries = 3;
 
 class ClientImpl final : public Client {
@@ -135,7 +135,7 @@ class ClientImpl final : public Client {
     size_t bytes_max = 0;
     SteadyTime deadline{0};
     Done<QueryResult> done;
-    int streams = 0;  // tried
+    int streams = 0;  // streams that were tried
   };
   using ReadPtr = std::shared_ptr<Read>;
 
@@ -181,7 +181,7 @@ class ClientImpl final : public Client {
       again = !closing_ && result.status().code() == StatusCode::kUnavailable &&
               read->streams < kStreamTries;
     }
-    // Asked by the session first, which finds a node that answers.
+    // The session asks first, which finds a node that answers.
     if (again) {
       Start(read);
     } else {
@@ -209,7 +209,7 @@ class ClientImpl final : public Client {
   std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams_;  // under way
   uint64_t last_stream_ = 0;
   bool closing_ = false;
-  CallTable calls_;  // the first to be destroyed: its last callbacks still see the rest
+  CallTable calls_;  // destroyed first: its last callbacks use the rest
 };
 
 }  // namespace

@@ -27,8 +27,8 @@ struct Flags {
   int writers = 8;
 };
 
-// Those that the master names. That of a cluster at the default addresses may be down: the others
-// are known all the same.
+// The other nodes that the master names. The master of a cluster at the default addresses may be
+// down; the other nodes are known all the same.
 Result<std::string> AskForSlaves(const std::string& master) {
   const Result<std::vector<std::string>> others = tools::OtherMembers(master, kAskTimeout);
   if (!others.ok() && master == kDefaultMaster) return std::string(kDefaultSlaves);

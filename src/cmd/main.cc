@@ -10,7 +10,7 @@
 
 namespace {
 
-// "cairn member add" when that was chosen, with the place in the tree.
+// The chosen command with its place in the tree, such as "cairn member add".
 std::pair<const CLI::App*, std::string> Chosen(const CLI::App* program) {
   const CLI::App* at = program;
   std::string name = program->get_name();
@@ -24,7 +24,7 @@ std::pair<const CLI::App*, std::string> Chosen(const CLI::App* program) {
 std::string InWords(const CLI::App* program, const CLI::Error& error) {
   const auto [at, name] = Chosen(program);
   std::string what = error.what();
-  // CLI11 says only that a command is missing, also when there is one that it does not know.
+  // CLI11 says only that a command is missing, even if there is one that it does not know.
   const std::vector<std::string> strangers = at->remaining();
   if (!strangers.empty() && !at->get_subcommands({}).empty()) {
     const bool flag = strangers.front().starts_with("-");
@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     exit_code = program.exit(error) == 0 ? 0 : cairn::cmd::kExitUsage;
   }
-  // A script that reads what was printed must hear that it is not all.
+  // A script that reads the output must learn that the output is not complete.
   if (std::cout.flush()) return exit_code;
   std::cerr << "error: cannot write to standard output" << std::endl;
   return exit_code == 0 ? 1 : exit_code;

@@ -19,8 +19,8 @@ namespace {
 using Kind = v1::ChangeMembershipRequest;
 
 struct Flags {
-  std::string address;       // of the node asked
-  uint64_t node_id = 0;      // concerned
+  std::string address;       // of the node that is asked
+  uint64_t node_id = 0;      // the node that the change is about
   std::string node_address;  // of the added or replacing node
   uint32_t timeout_ms = std::chrono::milliseconds(tools::kAsLongAsItTakes).count();
   std::string mode = "table";
@@ -39,7 +39,7 @@ int Run(const Flags& flags, const Action& action) {
   std::atomic<int> stopped_by = 0;
   std::thread stopper([&] {
     while (const std::optional<int> signal = signals.Wait()) {
-      // What is under way says what became of it, unless the signal comes twice.
+      // The call under way says what became of it, unless the signal comes twice.
       if (stopped_by.exchange(*signal) != 0 || !node.Cancel()) {
         std::cerr << "error: interrupted; what was asked for may be done yet" << std::endl;
         std::_Exit(128 + *signal);

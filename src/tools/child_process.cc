@@ -11,11 +11,11 @@
 namespace cairn::tools {
 namespace {
 
-// Between fork and exec, where only async-signal-safe calls are allowed.
+// Runs between fork and exec, where only async-signal-safe calls are allowed.
 [[noreturn]] void BecomeChild(const char* program, char* const* arguments, int log_fd,
                               pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  // The parent may have died before that took effect.
+  // The parent may have died before the call above took effect.
   if (getppid() != parent) _exit(1);
   setpgid(0, 0);
   sigset_t none;

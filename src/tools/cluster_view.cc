@@ -26,7 +26,7 @@ Row MemberRow(const v1::Member& member, const Result<v1::StatusResponse>& status
   return row;
 }
 
-// What all writes wait for; empty if apply is not at one command for long.
+// The command that all writes wait for; empty if apply has not been at one command for long.
 std::string BusyText(const v1::StatusResponse& status) {
   if (!status.has_busy_apply()) return "";
   const v1::BusyApply& busy = status.busy_apply();
@@ -73,7 +73,7 @@ Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::millisecond
     NodeClient other(member.address());
     rows.push_back(MemberRow(member, other.ClusterStatus(timeout)));
   }
-  // A node that was removed is no member, but it can say so when it is asked itself.
+  // A removed node is no member, but it says so when it is asked itself.
   const bool listed = std::any_of(
       asked.members().begin(), asked.members().end(),
       [&](const v1::Member& member) { return member.member_id() == itself.member_id(); });
@@ -178,7 +178,7 @@ void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::v
 
 namespace {
 
-// The error may be gone the next time; an error in the request itself would not.
+// Whether the error may be gone the next time. An error in the request itself would not.
 bool MayPass(const Status& status) {
   switch (status.code()) {
     case StatusCode::kUnavailable:
@@ -190,8 +190,9 @@ bool MayPass(const Status& status) {
   }
 }
 
-// An error of a write that is applied is its result, and then nothing of it took effect; or the node
-// has no result to tell, and says so (docs/internals/api.md, "Outcomes").
+// Whether a failed write took effect. An error with the outcome applied is the result of the write,
+// and then nothing of the write took effect. Or the node has no result to tell, and says so
+// (docs/internals/api.md, "Outcomes").
 bool TookEffect(const Status& status) {
   return status.message().find("applied, but ") != std::string::npos;
 }

@@ -82,7 +82,7 @@ class DevCluster {
     return OkStatus();
   }
 
-  // A cluster of three of which one node is started has no majority, and nothing else would tell
+  // If one node of a cluster of three is started, there is no majority, and nothing else would say
   // why.
   void SayWhatIsNotStarted() {
     std::string more;
@@ -116,8 +116,8 @@ class DevCluster {
     return OkStatus();
   }
 
-  // Waits until a node says that it leads and serves, a signal comes, or a node has ended. A node
-  // that has ended told why, and the cluster is not what was asked for.
+  // Waits until a node says that it leads and serves, until a signal comes, or until a node has
+  // ended. A node that has ended said why, and the cluster is not what was asked for.
   Status AwaitLeader() {
     const auto until = SteadyClock::now() + options_.start_timeout;
     while (SteadyClock::now() < until) {
@@ -154,7 +154,7 @@ class DevCluster {
     while (!stopping_ && Running() > 0) TakeSignal(signals_.Wait());
   }
 
-  // True if it was one that ends the cluster. Reports nodes that have ended.
+  // True if the signal ends the cluster. Reports nodes that have ended.
   bool TakeSignal(const std::optional<int>& signal_number) {
     if (signal_number == SIGINT || signal_number == SIGTERM) stopping_ = true;
     for (Node& node : nodes_) {

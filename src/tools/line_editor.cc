@@ -34,8 +34,8 @@ class EditLineEditor final : public LineEditor {
     el_set(edit_, EL_HIST, history, history_);
     el_set(edit_, EL_PROMPT, &EditLineEditor::Prompt);
     el_set(edit_, EL_GETCFN, &EditLineEditor::ReadCharacter);
-    // On Ctrl-C the kernel sends the signal and then throws away what is on its way to the screen:
-    // the prompt that answers the signal can be among it.
+    // On Ctrl-C the kernel sends the signal and then drops what is on its way to the screen. The
+    // prompt that answers the signal can be part of it.
     el_set(edit_, EL_SETTY, "-d", "+noflsh", nullptr);
     el_set(edit_, EL_SETTY, "-x", "+noflsh", nullptr);
     el_source(edit_, nullptr);

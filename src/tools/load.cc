@@ -19,7 +19,7 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// No key: a row applied twice must show.
+// There is no key, so that a row that is applied twice shows.
 constexpr const char* kCreate =
     "CREATE TABLE IF NOT EXISTS load_rows (run TEXT NOT NULL, writer INTEGER NOT NULL, seq INTEGER "
     "NOT NULL)";
@@ -47,7 +47,7 @@ Result<Ledger> ReadLedger(const std::string& path) {
   return ledger;
 }
 
-// How often each row of the run is there.
+// Counts how often each row of the run is there.
 class CountSink final : public ResultSink {
  public:
   Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
@@ -122,7 +122,7 @@ Status RunLoad(const LoadOptions& options, std::ostream* out) {
   ClientOptions client_options;
   client_options.endpoints = options.addresses;
   client_options.timeout = options.call_timeout;
-  StopSignals signals;  // before there is any thread
+  StopSignals signals;  // made before any thread
   ASSIGN_OR_RETURN(const std::unique_ptr<Client> client, Client::Connect(client_options));
   const Result<ExecuteResult> created =
       client->Execute({{.sql = kCreate, .positional = {}, .named = {}}});
@@ -152,7 +152,7 @@ Status CheckLoad(const LoadOptions& options, std::ostream* out) {
   std::map<WriteId, int64_t> first;
   for (size_t i = 0; i < options.addresses.size(); ++i) {
     NodeClient node(options.addresses[i]);
-    // Linearizable: the node must have applied all that was acknowledged before now.
+    // A linearizable read: the node must have applied all that was acknowledged before now.
     CountSink sink;
     Status status = node.Query(sql, v1::ReadOptions(), options.call_timeout, &sink);
     if (status.ok()) status = Judge(ledger, sink.counts);

@@ -37,7 +37,7 @@ Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
                           std::ostream* out) {
   ASSIGN_OR_RETURN(const uint64_t leader, node->TransferLeadership(node_id, timeout));
-  // 0: the old leader has stepped down and not yet heard from the new one.
+  // 0: the old leader has stepped down and has not heard from the new one yet.
   if (leader == 0) {
     *out << "leadership was handed over" << std::endl;
   } else {

@@ -11,13 +11,13 @@
 namespace cairn::tools {
 namespace {
 
-// Where the node keeps the bound itself, its answer (with the outcome) is worth waiting for.
+// If the node keeps the bound itself, its answer (with the outcome) is worth waiting for.
 constexpr std::chrono::milliseconds kGrace{500};
 
 // A read that fails leaves nothing undecided.
 Status OfRead(Status status) { return std::move(status).With(Outcome::kNone); }
 
-// Hands a stream of answers on to a sink.
+// Gives a stream of answers to a sink.
 class Sequence {
  public:
   explicit Sequence(ResultSink* sink) : sink_(sink) {}
@@ -52,7 +52,8 @@ Result<std::string> ParseAddress(std::string_view text) {
   return address;
 }
 
-// One call's context, known to Cancel for as long as it lives; and the reading of its errors.
+// The context of one call, which Cancel knows for as long as it lives, and the reading of the
+// call's errors.
 class NodeClient::Call {
  public:
   Call(NodeClient* client, Timeout timeout)
@@ -84,7 +85,8 @@ class NodeClient::Call {
     return Cancelled("interrupted after the request was sent").With(Outcome::kUnknown);
   }
 
-  // What the call ended with; a failure that gRPC made itself leaves a write undecided.
+  // The status with which the call ended. A failure that gRPC made itself leaves the outcome of a
+  // write unknown.
   Status Finish(const grpc::Status& status) const {
     if (cancelled_ && status.error_code() == grpc::StatusCode::CANCELLED) return Interrupted();
     return rpc::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kUnknown);

@@ -26,7 +26,7 @@ std::string HexLiteral(std::string_view bytes) {
   return out + "'";
 }
 
-// The shortest text that reads back as the same number, and that shows it to be a real.
+// The shortest text that reads back as the same number and shows that the number is a REAL.
 std::string RealText(double real) {
   if (std::isinf(real)) return real < 0 ? "-Inf" : "Inf";
   std::array<char, 32> buffer;
@@ -36,7 +36,7 @@ std::string RealText(double real) {
   return text;
 }
 
-// The value as it is, for programs: text unchanged, NULL empty.
+// The value for programs: text unchanged, NULL empty.
 std::string PlainText(const Value& value) {
   if (std::holds_alternative<std::monostate>(value)) return "";
   if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
@@ -208,7 +208,7 @@ class JsonPrinter final : public ResultPrinter {
     for (const Column& column : columns) names_.push_back(Quoted(column.name));
     return OkStatus();
   }
-  // Written by hand, so that columns keep their order and equal names are all kept.
+  // Written by hand, so that columns keep their order and columns of the same name are all kept.
   Status OnRow(const Row& row) override {
     out_ << (rows_++ == 0 ? "[{" : ",\n {");
     for (size_t i = 0; i < row.size() && i < names_.size(); ++i) {
@@ -227,7 +227,7 @@ class JsonPrinter final : public ResultPrinter {
   }
   static std::string Text(const Value& value) {
     if (std::holds_alternative<std::monostate>(value)) return "null";
-    // JSON has no infinity; this reads back as one, as in SQLite itself.
+    // JSON has no infinity. This text reads back as infinity, as in SQLite itself.
     const auto* real = std::get_if<double>(&value);
     if (real != nullptr && std::isinf(*real)) return *real < 0 ? "-9.0e+999" : "9.0e+999";
     if (IsNumber(value)) return PlainText(value);

@@ -1,4 +1,4 @@
-// The shell's surroundings: a terminal or a pipe.
+// The shell on a terminal or a pipe.
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
 namespace cairn::tools {
 namespace {
 
-// While it lives, Ctrl-C stops waiting for what the shell runs, instead of ending the shell.
+// While it lives, Ctrl-C stops waiting for what the shell runs, and does not end the shell.
 class StopOnInterrupt {
  public:
   explicit StopOnInterrupt(Shell* shell)
@@ -33,8 +33,8 @@ class StopOnInterrupt {
   std::thread thread_;
 };
 
-// While it lives, a signal ends the program: after the shell has said what became of the statement
-// that runs, if one does, and at once if none does or if it is the second signal.
+// While it lives, a signal ends the program. If a statement runs, the shell first says what became
+// of it. The second signal ends the program at once.
 class EndOnSignal {
  public:
   EndOnSignal(StopSignals* signals, Shell* shell)
@@ -56,7 +56,7 @@ class EndOnSignal {
   std::thread thread_;
 };
 
-// What errors call standard input: the file, if it is one.
+// How errors name standard input: by the file, if it is one.
 std::string InputName() {
   struct stat info;
   char path[4096];
@@ -123,7 +123,7 @@ int RunOnTerminal(const ShellOptions& options) {
       continue;
     }
     StopOnInterrupt stop(&shell);
-    // A failure was printed; a person goes on.
+    // A failure was printed, and a person goes on.
     if (shell.TakeLine(line) == Shell::Verdict::kQuit) return 0;
   }
 }

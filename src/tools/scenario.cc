@@ -21,14 +21,14 @@ constexpr milliseconds kRetryPause{50};
 // How often to ask again when other writers move the nodes' indexes apart.
 constexpr int kCompareRounds = 50;
 
-// Whether another node, or the same one later, may do better.
+// Whether another node, or the same node later, may do better.
 bool WantsRetry(const Status& status) {
   return status.code() == StatusCode::kUnavailable ||
          status.code() == StatusCode::kDeadlineExceeded ||
          (status.code() == StatusCode::kCancelled);
 }
 
-// A version, where 0 for want of a leader is an error and not a version.
+// Reads a version. 0 for want of a leader is an error, not a version.
 Result<int64_t> TrueVersion(NodeClient& node, const std::string& table, milliseconds timeout) {
   ASSIGN_OR_RETURN(const int64_t version, node.Version(table, timeout));
   if (version != 0) return version;
@@ -216,7 +216,7 @@ Status Scenario::PrepareTransfer(const std::string& tx_id) {
 }
 
 Status Scenario::ExpectOnEveryNode(const std::string& tx_id, v1::TransactionState state) {
-  // Read at an index that is past the step, so that one question to each node is enough.
+  // The versions are read at an index past the step, so that one question to each node is enough.
   uint64_t index = 0;
   const Status done = OnAnyNode([&](NodeClient& node) -> Status {
     ASSIGN_OR_RETURN(const LocalVersion now,
@@ -275,7 +275,7 @@ Status Scenario::CommitInTwoPhases() {
     }
     Say("every node has applied it");
   }
-  // A repeated Commit says the same and changes nothing.
+  // A repeated Commit gives the same answer and changes nothing.
   return ExpectGrowth(kAccounts, 0, [&] {
     return OnAnyNode([&](NodeClient& node) { return node.Commit(tx_id, options_.call_timeout); })
         .Prefixed("repeated Commit");
@@ -324,7 +324,7 @@ Status Scenario::CompareVersions(const std::string& table, const std::vector<Nod
       by_index[local->index].push_back(node->address());
       by_version[local->version].push_back(node->address());
     }
-    // Versions of different indexes say nothing; ask again for the highest.
+    // Versions of different indexes prove nothing. Asks again for the highest index.
     if (by_index.size() > 1) continue;
     std::string found = "version of " + what + " at index " + std::to_string(index) + ":";
     for (const auto& [version, names] : by_version) {

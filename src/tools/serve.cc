@@ -19,11 +19,11 @@ namespace {
 
 // timeout(1) and service managers signal the process and its group: two signals, one request.
 constexpr std::chrono::seconds kSameRequest(1);
-// A clean stop is given so long: what supervises containers kills after 10 s.
+// How long a clean stop may take. A supervisor of containers kills after 10 s.
 constexpr std::chrono::seconds kStopMax(8);
 
 // Ends the process unless the guard is destroyed in time. A thread that waits for a hung disk
-// cannot be called back, and whoever stops a node wants an answer.
+// cannot be called back, and the person who stops a node needs an answer.
 class StopDeadline {
  public:
   explicit StopDeadline(const std::string& name) {
@@ -62,7 +62,7 @@ class StopDeadline {
 
 int Serve(const ServeOptions& options) {
   StopSignals signals;
-  // A peer or client that goes away must not take the process with it.
+  // A peer or client that goes away must not end the process.
   ::signal(SIGPIPE, SIG_IGN);
   const std::string name = "node " + std::to_string(options.server.node_id);
   if (!InitLog(name, options.log_level)) {

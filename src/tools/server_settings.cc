@@ -17,7 +17,7 @@ namespace {
 constexpr uint64_t kTickMs = 10;
 constexpr uint64_t kDayMs = 24 * 3600 * 1000;
 constexpr size_t kConfigBytesMax = 1 << 20;
-// A request of some MiB then still has room.
+// With less a request of some MiB would find no room.
 constexpr uint64_t kMemoryBytesMin = 64 << 20;
 
 Result<uint64_t> ParseNumber(std::string_view text, uint64_t min, uint64_t max) {
@@ -89,7 +89,7 @@ Status SetPeers(const std::string& value, ServeOptions* options) {
   return OkStatus();
 }
 
-// By it, and by the entries of peers, others are to reach a node.
+// The others reach a node by this address, and by the entries of peers.
 Status SetAdvertise(const std::string& value, ServeOptions* options) {
   RETURN_IF_ERROR(CheckReachable(value));
   options->server.advertise = value;
@@ -106,7 +106,7 @@ Status SetLogLevel(const std::string& value, ServeOptions* options) {
   return InvalidArgument("'" + value + "' is none of trace, debug, info, warn, error, off");
 }
 
-// What a value of the file would be as a flag.
+// The text that a value of the file would have as a flag.
 Result<std::string> AsFlagText(const std::string& name, const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return *text;
   if (const auto number = node.value_exact<int64_t>()) return std::to_string(*number);
@@ -130,7 +130,7 @@ const ServerSetting* FindSetting(std::string_view name) {
   return nullptr;
 }
 
-// The parser reports by throwing; nothing of that leaves here.
+// The parser reports errors by throwing. No exception leaves this function.
 Result<toml::table> ParseToml(const std::string& text, const std::string& path) {
   try {
     return toml::parse(text, path);
@@ -141,7 +141,7 @@ Result<toml::table> ParseToml(const std::string& text, const std::string& path) 
 }
 
 Status ApplyFile(const std::string& path, ServeOptions* options) {
-  // Only read: the descriptor asks for no right to write.
+  // Opened for reading only, so that no right to write is needed.
   std::string text;
   {
     std::ifstream file(path, std::ios::binary);

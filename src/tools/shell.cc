@@ -16,11 +16,11 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kReadDepthMax = 16;
-// Of a statement in an error.
+// The bytes of a statement that an error shows.
 constexpr size_t kStatementShownMax = 200;
-// Of a statement in the notice, which must fit in one line of a terminal.
+// The bytes of a statement that the notice shows. The notice must fit in one line of a terminal.
 constexpr size_t kBusyShownMax = 30;
-// For the node to say what it is busy with.
+// The time for the node to say what it is busy with.
 constexpr std::chrono::milliseconds kBusyTimeout{500};
 constexpr int64_t kSliceRows = 1000;
 constexpr int64_t kSliceRowsMax = 1'000'000;
@@ -69,7 +69,7 @@ std::string SchemaQuery(const std::vector<std::string>& words) {
   if (words.size() > 1) {
     sql += " AND lower(tbl_name) = lower(" + SqlLiteral(words[1]) + ")";
   } else {
-    // SQLite's own, which nobody may create.
+    // Leaves out SQLite's own objects, which nobody may create.
     sql += " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
   }
   return sql + " ORDER BY tbl_name, type DESC, name";
@@ -91,7 +91,7 @@ class ScriptSink final : public ResultSink {
   std::ostream& out_;
 };
 
-// The sink of a query; before the first row is printed, the notice goes.
+// The sink of a query. Removes the notice before the first row is printed.
 class NoticedSink final : public ResultSink {
  public:
   NoticedSink(ResultSink* sink, WaitNotice* notice) : sink_(sink), notice_(notice) {}
@@ -106,7 +106,7 @@ class NoticedSink final : public ResultSink {
   WaitNotice* const notice_;
 };
 
-// One line, and not a long one.
+// The statement as one short line.
 std::string Shown(const std::string& statement, size_t bytes_max) {
   std::string out;
   for (const char c : statement) {
@@ -120,7 +120,7 @@ std::string Shown(const std::string& statement, size_t bytes_max) {
   return out.substr(0, end) + "...";
 }
 
-// What a person who waits wants to know: whose command apply is at, and how to leave.
+// What a person who waits wants to know: whose command apply is at, and how to stop waiting.
 std::string WhatRuns(NodeClient* node) {
   const std::string leave = "Ctrl-C stops waiting";
   const Result<v1::StatusResponse> status = node->ClusterStatus(kBusyTimeout);
@@ -146,7 +146,7 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
   if (!in_statement()) {
     const size_t first = line.find_first_not_of(" \t");
     if (first != std::string::npos && line[first] == '.') {
-      splitter_.Append("\n");  // so that it counts the line
+      splitter_.Append("\n");  // so that the splitter counts the line
       place_ = {source_, lines_, line.substr(first)};
       return RunDotCommand(line.substr(first));
     }
@@ -200,7 +200,7 @@ Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began
     std::snprintf(text, sizeof(text), "%.1f ms\n", took.count());
     out_ << text;
   }
-  // Else a script would go on, and its exit status say that all was printed.
+  // Otherwise a script would go on, and its exit status would say that all was printed.
   if (!out_.flush()) return Complain("the results cannot be written to standard output");
   return Verdict::kDone;
 }
@@ -224,7 +224,7 @@ Status Shell::RunWrite(const std::string& sql) {
   for (v1::StatementResult& wire : *response->mutable_results()) {
     const StatementResult result = rpc::FromProto(&wire);
     if (!result.columns.empty()) PrintRows(options_.mode, result.columns, result.rows, &out_);
-    // The other modes are for programs, which want the rows alone.
+    // The other modes are for programs, which need the rows alone.
     if (options_.mode == OutputMode::kTable) {
       out_ << "ok, " << Counted(static_cast<uint64_t>(result.rows_affected), "row") << " changed\n";
     }
@@ -232,8 +232,8 @@ Status Shell::RunWrite(const std::string& sql) {
   return OkStatus();
 }
 
-// Each slice is a request of its own, with its own id, so that what one of them came to says
-// nothing of the next. Others write between two slices, and the log grows in small entries.
+// Each slice is a request with its own id, so that the outcome of one slice says nothing of the
+// next. Other clients write between two slices, and the log grows in small entries.
 Status Shell::RunSlices(const std::string& arguments) {
   ASSIGN_OR_RETURN(const Sliced sliced, ParseSlices(arguments, kSliceRows, kSliceRowsMax));
   std::atomic<uint64_t> rows = 0;
@@ -272,7 +272,7 @@ Status Shell::ShowSchema(const std::vector<std::string>& words) {
 
 Status Shell::ShowStatus() {
   ASSIGN_OR_RETURN(const v1::StatusResponse status, node_->ClusterStatus(options_.timeout));
-  // One row of many columns is read best down the page.
+  // One row of many columns reads best down the page.
   const OutputMode mode = options_.mode == OutputMode::kTable ? OutputMode::kLine : options_.mode;
   PrintRows(mode, StatusColumns(), {StatusRow(status)}, &out_);
   return OkStatus();

@@ -23,7 +23,8 @@ struct Token {
   std::string_view text;
 };
 
-// A quoted token from the start of `sql` to its closing character; a doubled one stands for itself.
+// A quoted token, from the start of `sql` to its closing character. A doubled character stands for
+// itself.
 Token Quoted(std::string_view sql, char close) {
   size_t at = 1;
   while (true) {
@@ -88,7 +89,8 @@ size_t LinesIn(std::string_view text) {
   return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-// Without the space at both ends and the comments in front. `line` is that of the first character.
+// The statement without the space at both ends and the comments in front. `line` is the line of the
+// first character.
 StatementSplitter::Statement Trimmed(std::string_view text, size_t line) {
   std::string_view sql = TrimmedFront(text);
   line += LinesIn(text.substr(0, text.size() - sql.size()));
@@ -96,7 +98,7 @@ StatementSplitter::Statement Trimmed(std::string_view text, size_t line) {
   return {std::string(sql), line};
 }
 
-// After the common table expressions stands the statement proper.
+// Whether the statement proper, after the common table expressions, reads.
 bool WithReads(std::string_view sql) {
   static constexpr std::array<std::string_view, 6> kVerbs = {"SELECT",  "VALUES", "INSERT",
                                                              "REPLACE", "UPDATE", "DELETE"};
@@ -135,7 +137,7 @@ std::optional<StatementSplitter::Statement> StatementSplitter::Next() {
     scanned += token.text.size();
     if (token.text != ";") continue;
     const std::string whole = pending_.substr(0, scanned);
-    // Knows the bodies of triggers.
+    // sqlite3_complete knows the bodies of triggers.
     if (sqlite3_complete(whole.c_str()) == 0) continue;
     pending_.erase(0, scanned);
     scanned = 0;
@@ -158,7 +160,7 @@ StatementSplitter::Statement StatementSplitter::TakeRest() {
 }
 
 bool IsQuery(std::string_view sql) {
-  // Files of some editors begin with it; SQLite takes it for white space.
+  // Some editors write this at the start of a file. SQLite takes it for white space.
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (sql.starts_with(kByteOrderMark)) sql.remove_prefix(kByteOrderMark.size());
   const std::string_view verb = NextToken(&sql).text;
@@ -170,7 +172,7 @@ bool IsQuery(std::string_view sql) {
 
 namespace {
 
-// The first digits of `text`, taken off it; nothing if it does not begin with a number.
+// Takes the first digits off `text`; nothing if it does not begin with a number.
 std::optional<std::string_view> TakeNumber(std::string_view* text) {
   *text = TrimmedFront(*text);
   const size_t digits = std::min(text->find_first_not_of("0123456789"), text->size());
@@ -180,7 +182,7 @@ std::optional<std::string_view> TakeNumber(std::string_view* text) {
   return number;
 }
 
-// The words of `sql` that stand outside parentheses, in capitals; a semicolon is one too.
+// The words of `sql` outside parentheses, in capitals. A semicolon is a word, too.
 std::vector<std::string> OuterWords(std::string_view sql) {
   std::vector<std::string> words;
   int depth = 0;
@@ -229,7 +231,7 @@ Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t 
         "finds "
         "a row once it is changed");
   }
-  // On a line of its own: the statement may end in a comment.
+  // On a line of its own, because the statement may end in a comment.
   sliced.sql = sql + "\nLIMIT " + std::to_string(sliced.rows);
   return sliced;
 }

@@ -11,7 +11,7 @@ struct Range {
   char32_t last;
 };
 
-// The blocks that matter in practice; not the whole of Unicode's East Asian Width and categories.
+// The blocks that matter in practice, not all of Unicode's East Asian Width and categories.
 constexpr std::array<Range, 12> kCombining = {{{0x0300, 0x036f},
                                                {0x0483, 0x0489},
                                                {0x0591, 0x05bd},

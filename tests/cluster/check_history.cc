@@ -1,5 +1,6 @@
-// cairn-check-history: judges history files by the checkers of testing/history. One line a verdict, as
-// JSON; exit status 0: all valid, 1: one is not, 3: one is unknown (and none invalid).
+// cairn-check-history: judges history files by the checkers of testing/history. It prints one
+// verdict a line, as JSON. The exit status is 0 if all are valid, 1 if one is not, and 3 if one is
+// unknown (and none invalid).
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
