@@ -15,8 +15,8 @@ constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 void RowHooks::Install(sqlite3* db) {
   db_ = db;
   sqlite3_update_hook(db, &OnUpdate, this);
-  // While the preupdate hook is set, DELETE without WHERE goes row by row, which costs steps. So the
-  // hook is set on every node, and before any statement is compiled.
+  // While the preupdate hook is set, DELETE without WHERE goes row by row, which costs steps. So
+  // the hook is set on every node, and before any statement is compiled.
   Tell(true);
 }
 

@@ -42,8 +42,8 @@ class RowObserver {
   // row's values. Rows of internal tables may be told as well, also between commands: an observer
   // passes over them (IsInternalTable).
   //
-  // Gives how many bytes of the row it has worked on. They are charged to the command, so the number
-  // is the same on every node. An observer that not every node has gives 0.
+  // Gives how many bytes of the row it has worked on. They are charged to the command, so the
+  // number is the same on every node. An observer that not every node has gives 0.
   virtual size_t OnRow(const RowChange& change) = 0;
 };
 

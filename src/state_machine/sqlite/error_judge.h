@@ -1,0 +1,57 @@
+// ErrorJudge: sorts a result code of SQLite on the writer's connection into a verdict or trouble.
+//
+// A *verdict* is the statement's own failure. The statement and the database alone decide it, so it
+// is the same on every node and becomes the command's result. *Trouble* is this node's: its disk,
+// its memory, damage to its file. Trouble is the returned Status; it must never become a result, and
+// a verdict must never be taken for trouble: that would stop all nodes for good.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <string_view>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "state_machine/sqlite/deterministic_vfs.h"
+#include "state_machine/sqlite/work_budget.h"
+
+namespace cairn::state_machine {
+
+// The engine's; its thread only. `vfs` and `budget` outlive it.
+class ErrorJudge {
+ public:
+  ErrorJudge(const DeterministicVfs* vfs, WorkBudget* budget) : vfs_(vfs), budget_(budget) {}
+
+  // Once, before all else.
+  void Open(sqlite3* db) { db_ = db; }
+
+  // Whether a code is a verdict whatever else is known.
+  static bool IsVerdict(int rc);
+
+  // Sorts `rc`, the last error of the connection. May end the SQLite transaction: after some verdicts
+  // SQLite lets it write no more.
+  Status Judge(int rc, std::string_view doing, Status* verdict);
+  // Whether the judge has read all pages of the file since BeginStatement. That is work, which
+  // cannot be counted in steps.
+  void BeginStatement() { read_all_pages_ = false; }
+  bool read_all_pages() const { return read_all_pages_; }
+
+  // SQLite says that the disk is full, but no write has failed: a sequence of rowids, or a full-text
+  // index, has come to its end.
+  bool IsAtItsEnd(int rc) const { return (rc & 0xff) == SQLITE_FULL && !vfs_->write_failed(); }
+
+  // ---- Verdicts
+  static Status AtItsEnd();
+  // The command's budget is exhausted.
+  Status Exhausted() const;
+
+ private:
+  Result<bool> IndexMayBeStale(int rc);
+
+  const DeterministicVfs* const vfs_;
+  WorkBudget* const budget_;
+  sqlite3* db_ = nullptr;
+  bool read_all_pages_ = false;
+};
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,187 @@
+#include "state_machine/sqlite/statement_compiler.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "state_machine/sqlite/sql_scan.h"
+#include "state_machine/sqlite/statement.h"
+#include "state_machine/sqlite/work_budget.h"
+
+namespace cairn::state_machine {
+
+Status RowsTooLarge() {
+  return ResourceExhausted("the rows of RETURNING have more than " +
+                           std::to_string(kResultRowsBytesMax) + " bytes");
+}
+
+uint64_t StatementCompiler::StepsBefore(const Statement& statement) {
+  size_t bytes = 0;
+  const auto add = [&bytes](const Value& value) {
+    if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
+    if (const auto* blob = std::get_if<Blob>(&value)) bytes += blob->bytes.size();
+  };
+  for (const Value& value : statement.positional) add(value);
+  for (const NamedValue& named : statement.named) add(named.value);
+  const size_t values = statement.positional.size() + statement.named.size();
+  return kStepsPerStatement + statement.sql.size() + values + bytes / kBytesPerStep;
+}
+
+Status StatementCompiler::Compile(const Statement& statement, Program* program, Status* verdict) {
+  *verdict = CheckSqlText(statement.sql);
+  if (!verdict->ok()) return OkStatus();
+  RETURN_IF_ERROR(CompileOnly(statement, program, verdict));
+  if (!verdict->ok()) return OkStatus();
+  JudgeCost(statement, program);
+  *verdict = JudgeMeaning(*program);
+  if (!verdict->ok()) return OkStatus();
+  NoteIndirectReads(&program->facts);
+  *verdict = TakeColumns(program);
+  return OkStatus();
+}
+
+Status StatementCompiler::CompileOnly(const Statement& statement, Program* program,
+                                      Status* verdict) {
+  // A command that fails leaves nothing in any case, and to end the transaction would take all
+  // commands before it along.
+  const std::string sql = WithoutRollback(statement.sql);
+  const char* const end = sql.data() + sql.size();
+  authorizer_->StartCompiling();
+  sqlite3_stmt* raw = nullptr;
+  const char* tail = nullptr;
+  int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                              SQLITE_PREPARE_PERSISTENT, &raw, &tail);
+  program->stmt.reset(raw);
+  program->sql = statement.sql;
+  program->facts = authorizer_->facts();
+  const Status refusal = authorizer_->refusal();
+  sqlite3_stmt* second = nullptr;
+  while (rc == SQLITE_OK && second == nullptr && tail < end) {
+    rc = sqlite3_prepare_v3(db_, tail, static_cast<int>(end - tail), 0, &second, &tail);
+  }
+  sqlite3_finalize(second);
+  authorizer_->SetMode(WriteAuthorizer::Mode::kInternal);
+  if (!refusal.ok()) {
+    *verdict = refusal;
+  } else if (program->stmt != nullptr && (second != nullptr || rc == SQLITE_ERROR)) {
+    *verdict = InvalidArgument("the text holds more than one statement");
+  } else if (rc != SQLITE_OK) {
+    return judge_->Judge(rc, "compile", verdict);
+  } else if (program->stmt == nullptr) {
+    *verdict = InvalidArgument("the text holds no statement");
+  }
+  return OkStatus();
+}
+
+void StatementCompiler::JudgeCost(const Statement& statement, Program* program) const {
+  const ProgramFacts& facts = program->facts;
+  const auto has_virtual = [this](const std::set<std::string>& names) {
+    return std::any_of(names.begin(), names.end(),
+                       [this](const std::string& name) { return catalog_->IsVirtual(name); });
+  };
+  const bool reads_virtual = has_virtual(facts.reads);
+  program->touches_virtual = reads_virtual || has_virtual(facts.writes);
+  if (reads_virtual) {
+    program->price = kPriceOfVirtualReads;
+  } else if (facts.reads.contains("json_each") || facts.reads.contains("json_tree")) {
+    program->price = kPriceOfJsonTables;
+  }
+  program->keep = !catalog_->has_long_literal() &&
+                  !HasLongLiteral(statement.sql, static_cast<size_t>(kValueBytesAlways));
+}
+
+Status StatementCompiler::JudgeMeaning(const Program& program) const {
+  sqlite3_stmt* const stmt = program.stmt.get();
+  const ProgramFacts& facts = program.facts;
+  if (sqlite3_stmt_isexplain(stmt) != 0 ||
+      (sqlite3_stmt_readonly(stmt) != 0 && sqlite3_column_count(stmt) > 0)) {
+    return InvalidArgument("this statement only reads: use Query");
+  }
+  if (facts.writes_statistics && !facts.changes_schema) {
+    return PermissionDenied("the planner's statistics are written by ANALYZE alone");
+  }
+  if (program.touches_virtual && facts.recursive) {
+    // Its work would be unbounded: virtual tables compile statements of their own as they need
+    // them, so what they do cannot be counted alike on a fresh node and a warm one.
+    return InvalidArgument("a write to or from a virtual table may not use WITH RECURSIVE");
+  }
+  const bool reads_rank = facts.reads_rank && std::any_of(facts.reads.begin(), facts.reads.end(),
+                                                          [this](const std::string& table) {
+                                                            return catalog_->IsVirtual(table);
+                                                          });
+  if (!reads_rank) return OkStatus();
+  return PermissionDenied(
+      "rank is computed with log(), whose last bits differ between nodes; a write may not read it");
+}
+
+// SQLite does not report what virtual tables read by statements of their own, nor that their
+// storage is theirs. Two-phase commit must know both, to hold what a prepared statement saw.
+void StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
+  std::vector<std::string> todo(facts->reads.begin(), facts->reads.end());
+  todo.insert(todo.end(), facts->writes.begin(), facts->writes.end());
+  while (!todo.empty()) {
+    const std::string name = std::move(todo.back());
+    todo.pop_back();
+    std::vector<std::string> found = catalog_->NamedBy(name);
+    if (std::string owner = catalog_->OwnerOfShadow(name); !owner.empty()) {
+      found.push_back(std::move(owner));
+    }
+    for (const std::string& each : found) {
+      if (!facts->reads.insert(each).second) continue;
+      todo.push_back(each);
+      if (!catalog_->IsView(each)) continue;
+      for (const std::string& behind : ReadsOfView(each)) {
+        if (facts->reads.insert(behind).second) todo.push_back(behind);
+      }
+    }
+  }
+}
+
+std::set<std::string> StatementCompiler::ReadsOfView(const std::string& name) {
+  authorizer_->StartCompiling();
+  // A view that does not compile cannot be read through the virtual table either.
+  CompileSelectAll(name);
+  authorizer_->SetMode(WriteAuthorizer::Mode::kInternal);
+  return authorizer_->facts().reads;
+}
+
+int StatementCompiler::CompileSelectAll(const std::string& name) {
+  char* const sql = sqlite3_mprintf("SELECT * FROM main.\"%w\"", name.c_str());
+  sqlite3_stmt* stmt = nullptr;
+  const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+  sqlite3_finalize(stmt);
+  sqlite3_free(sql);
+  return rc;
+}
+
+Status StatementCompiler::TakeColumns(Program* program) {
+  sqlite3_stmt* const stmt = program->stmt.get();
+  for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
+    const char* name = sqlite3_column_name(stmt, i);
+    const char* type = sqlite3_column_decltype(stmt, i);
+    program->columns.push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
+    const Column& column = program->columns.back();
+    program->columns_bytes += column.name.size() + column.decl_type.size();
+    // A column that is returned 2000 times, with a type as long as a statement.
+    if (program->columns_bytes > kResultRowsBytesMax) return RowsTooLarge();
+  }
+  return OkStatus();
+}
+
+Status StatementCompiler::CheckReadsNothingReserved(const ProgramFacts& facts, Status* verdict) {
+  for (const std::string& table : facts.writes) {
+    for (const std::string& named : catalog_->NamedBy(table)) {
+      if (IsReservedName(named)) *verdict = PermissionDenied(named + " is internal to Cairn");
+    }
+  }
+  if (facts.created_view.empty()) return OkStatus();
+  authorizer_->StartInspecting();
+  const int rc = CompileSelectAll(facts.created_view);
+  authorizer_->SetMode(WriteAuthorizer::Mode::kInternal);
+  *verdict = authorizer_->refusal();
+  Status unresolved;
+  return rc == SQLITE_OK || !verdict->ok() ? OkStatus()
+                                           : judge_->Judge(rc, "compile a view", &unresolved);
+}
+
+}  // namespace cairn::state_machine
