@@ -1,5 +1,6 @@
 #include "node/level_raise.h"
 
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -12,25 +13,33 @@ namespace cairn::node {
 void LevelRaise::Begin(SteadyTime deadline, Done done) {
   if (!context_.is_leader()) return done(directory_.NotLeader());
   if (request_) return done(FailedPrecondition("the level is being raised already"));
+  request_ = Request{.number = ++number_,
+                     .level = context_.options.level_max,
+                     .deadline = deadline,
+                     .done = std::move(done)};
+  OnTick();
+}
+
+void LevelRaise::OnTick() {
+  if (!request_ || request_->asked) return;
   const raft::CoreStatus core = context_.raft->status();
-  if (core.config_in_progress) {
-    return done(
-        FailedPrecondition("a change of membership is under way; try again when it is done"));
-  }
-  const uint64_t level = context_.options.level_max;
-  if (context_.level >= level) return done(context_.level);
-  request_ = Request{++number_, level, deadline, std::move(done), {}, {}};
-  for (const auto& [member, info] : core.config.info) {
+  if (core.leader_ready && !core.config_in_progress) Ask();
+}
+
+void LevelRaise::Ask() {
+  request_->asked = true;
+  const std::map<MemberId, raft::MemberInfo> members = context_.raft->status().config.info;
+  for (const auto& [member, info] : members) {
     if (member != context_.self) request_->unanswered.insert(member);
   }
-  for (const auto& [member, info] : core.config.info) {
+  if (request_->unanswered.empty()) return Decide();
+  for (const auto& [member, info] : members) {
     if (member == context_.self) continue;
     context_.effects->Probe(info.address, [this, number = number_, id = member](
                                               const Result<transport::ProbeReply>& reply) {
       OnProbed(number, id, reply);
     });
   }
-  if (request_->unanswered.empty()) Decide();
 }
 
 void LevelRaise::OnProbed(uint64_t number, MemberId member,
@@ -43,16 +52,30 @@ void LevelRaise::OnProbed(uint64_t number, MemberId member,
           : "node " + std::to_string(info->second.node_id) + " at " + info->second.address;
   if (!reply.ok()) {
     request_->cannot.push_back(node + " does not answer (" + reply.status().message() + ")");
-  } else if (reply->identity.member != member) {
+  } else if (reply->identity.cluster_id != context_.cluster_id ||
+             reply->identity.member != member) {
     request_->cannot.push_back(node + " is another process than the member");
-  } else if (reply->identity.level_max < request_->level) {
-    request_->cannot.push_back(node + " knows levels up to " +
-                               std::to_string(reply->identity.level_max));
+  } else {
+    const uint64_t level_max = reply->identity.level_max;
+    if (level_max < request_->level) {
+      request_->cannot.push_back(node + " knows levels up to " + std::to_string(level_max));
+    }
+    if (level_max > request_->level_max) {
+      request_->level_max = level_max;
+      request_->level_max_node = node;
+    }
   }
   if (request_->unanswered.empty()) Decide();
 }
 
 void LevelRaise::Decide() {
+  if (request_->level_max > request_->level) {
+    return Finish(FailedPrecondition(
+        "this node leads and knows levels up to " + std::to_string(request_->level) + ", and " +
+        request_->level_max_node + " up to " + std::to_string(request_->level_max) +
+        ": upgrade this node first"));
+  }
+  if (context_.level >= request_->level) return Finish(context_.level);
   if (!request_->cannot.empty()) {
     std::string who;
     for (const std::string& each : request_->cannot) who += (who.empty() ? "" : "; ") + each;
@@ -80,8 +103,10 @@ void LevelRaise::Finish(Result<uint64_t> result) {
 
 void LevelRaise::Expire(SteadyTime now) {
   if (!request_ || request_->deadline > now) return;
-  Finish(DeadlineExceeded("not every member has said in time which levels it knows")
-             .With(Outcome::kNotApplied));
+  const char* const why = request_->asked
+                              ? "not every member has said in time which levels it knows"
+                              : "a change of membership is under way; try again when it is done";
+  Finish(DeadlineExceeded(why).With(Outcome::kNotApplied));
 }
 
 void LevelRaise::OnFollowing() {

@@ -4,6 +4,9 @@
 // command that raises the level is proposed. A member whose build is changed between its answer and
 // the command stops applying until the right build is started, and harms nothing.
 //
+// A leader that runs the old build knows nothing to raise the level to. It asks the others all the
+// same: if one of them knows more, "done" would tell an operator that the upgrade is complete.
+//
 // It owns the request that is under way, probes members and proposes one command.
 #pragma once
 
@@ -32,8 +35,10 @@ class LevelRaise {
   LevelRaise(ReplicaContext* context, const PeerDirectory* directory, Proposals* proposals)
       : context_(*context), directory_(*directory), proposals_(*proposals) {}
 
-  // To the highest level that this node knows.
+  // To the highest level that this node knows. Waits while a change of membership is under way: the
+  // leader makes one by itself after each start of a member.
   void Begin(SteadyTime deadline, Done done);
+  void OnTick();
   void Expire(SteadyTime now);
   // This node does not lead (any more).
   void OnFollowing();
@@ -46,10 +51,14 @@ class LevelRaise {
     uint64_t level = 0;
     SteadyTime deadline{0};
     Done done;
-    std::set<MemberId> unanswered;
-    std::vector<std::string> cannot;  // follow, and why, in words
+    bool asked = false;
+    std::set<MemberId> unanswered{};
+    std::vector<std::string> cannot{};  // follow, and why, in words
+    uint64_t level_max = 0;             // the highest that another member knows
+    std::string level_max_node{};       // which one, in words
   };
 
+  void Ask();
   void OnProbed(uint64_t number, MemberId member, const Result<transport::ProbeReply>& reply);
   void Decide();
   void Finish(Result<uint64_t> result);

@@ -192,6 +192,7 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     TellCallers();
     sends_.OnTick();
     changes_.OnTick();
+    level_raise_.OnTick();
     removal_.OnTick();
     standing_.OnTick();
     ProposeOwn();

@@ -134,6 +134,18 @@ class LevelCluster : public TestCluster {
     return answer->get_future().get();
   }
   uint64_t level(uint64_t id) { return replica(id).status().level; }
+  // A restarted node may be elected, as any other.
+  uint64_t AwaitLeaderOtherThan(uint64_t id) {
+    uint64_t leader = 0;
+    EXPECT_TRUE(Eventually([&] {
+      leader = AwaitLeader();
+      if (leader != id) return true;
+      const uint64_t next = id % 3 + 1;
+      (void)Transfer(id, node(next).replica ? next : next % 3 + 1);
+      return false;
+    }));
+    return leader;
+  }
 };
 
 TEST(FeatureLevel, RisesWhenAnOperatorSaysSoAndAllCanFollow) {
@@ -152,15 +164,17 @@ TEST(FeatureLevel, RisesWhenAnOperatorSaysSoAndAllCanFollow) {
 
 TEST(FeatureLevel, IsRefusedWithWhoCanNotFollow) {
   LevelCluster cluster({2, 2, 2});
-  const uint64_t leader = cluster.AwaitLeader();
-  const uint64_t old = leader % 3 + 1;
-  const uint64_t down = old % 3 + 1;
+  const uint64_t old = cluster.AwaitLeader() % 3 + 1;
   cluster.Stop(old);
   cluster.node(old).options.level_max = 1;
   ASSERT_TRUE(cluster.Start(old).ok());
+  // Two of three remain: the leader must hear the other, or steps down, and either may lead then.
+  const uint64_t leader = cluster.AwaitLeaderOtherThan(old);
+  const uint64_t down = 6 - old - leader;
   cluster.Kill(down);
+  ASSERT_EQ(cluster.AwaitLeaderOtherThan(old), leader);
   cluster.Write("b");
-  const auto level = cluster.Raise(cluster.AwaitLeader());
+  const auto level = cluster.Raise(cluster.AwaitLeaderOtherThan(old));
   EXPECT_EQ(level.status().code(), StatusCode::kFailedPrecondition) << level.status();
   const std::string& words = level.status().message();
   const std::string behind =
@@ -170,6 +184,27 @@ TEST(FeatureLevel, IsRefusedWithWhoCanNotFollow) {
   EXPECT_NE(words.find(behind), std::string::npos) << words;
   EXPECT_NE(words.find(silent), std::string::npos) << words;
   EXPECT_EQ(cluster.level(cluster.AwaitLeader()), 1u);
+}
+
+// It has nothing to raise the level to, and the upgrade is not complete.
+TEST(FeatureLevel, IsRefusedByALeaderThatRunsTheOldBuild) {
+  LevelCluster cluster({2, 2, 2});
+  const uint64_t old = cluster.AwaitLeader() % 3 + 1;
+  cluster.Stop(old);
+  cluster.node(old).options.level_max = 1;
+  ASSERT_TRUE(cluster.Start(old).ok());
+  ASSERT_TRUE(Eventually([&] {
+    return cluster.Transfer(cluster.AwaitLeader(), old).ok() && cluster.AwaitLeader() == old;
+  }));
+  Result<uint64_t> level = Unavailable("");
+  ASSERT_TRUE(Eventually([&] {
+    level = cluster.Raise(old);
+    return level.status().code() != StatusCode::kUnavailable;
+  }));
+  EXPECT_EQ(level.status().code(), StatusCode::kFailedPrecondition) << level.status();
+  const std::string& words = level.status().message();
+  EXPECT_NE(words.find("this node leads and knows levels up to 1"), std::string::npos) << words;
+  EXPECT_NE(words.find("up to 2: upgrade this node first"), std::string::npos) << words;
 }
 
 }  // namespace
