@@ -46,14 +46,28 @@ void FirstBoot::OnProbed(uint64_t node_id, Result<ProbeReply> reply) {
     // What a peer said before counts no longer: it may have been wiped since.
     replies_.erase(node_id);
   } else {
-    if (reply->stage != LifeStage::kEmpty && reply->identity.node_id == node_id) {
-      founder_nonces_[node_id] = reply->identity.nonce;
-    }
+    NoteNonces(node_id, *reply);
     const auto before = replies_.find(node_id);
     if (before == replies_.end() || before->second.stage != reply->stage) probe_interval_ = 0;
     replies_[node_id] = std::move(reply).value();
   }
   if (!persisting_) Decide();
+}
+
+// A founder that is late starts on the word of one peer that takes part already, and may not have
+// heard the others. The first that took part has heard all, and who followed it knows what it knew. The
+// bad schedule without that: the late founder leads, writes down that it does not know who node 2
+// is, and node 2 is later refused as a stranger when it moves.
+void FirstBoot::NoteNonces(uint64_t node_id, const ProbeReply& reply) {
+  const transport::Identity& identity = reply.identity;
+  // A node that was let in again, after a wipe, is another member than the founder.
+  const bool founder = reply.stage == LifeStage::kFounding ||
+                       (reply.stage == LifeStage::kStarted && identity.member == MemberId(node_id));
+  if (founder && identity.node_id == node_id) founder_nonces_[node_id] = identity.nonce;
+  if (reply.stage != LifeStage::kStarted) return;
+  for (const auto& [id, info] : reply.config.info) {
+    if (id == MemberId(info.node_id) && info.nonce != 0) founder_nonces_[info.node_id] = info.nonce;
+  }
 }
 
 void FirstBoot::OnPersisted() {

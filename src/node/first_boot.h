@@ -72,6 +72,7 @@ class FirstBoot {
  private:
   using Replies = std::map<uint64_t, transport::ProbeReply>;
 
+  void NoteNonces(uint64_t node_id, const transport::ProbeReply& reply);
   void Decide();
   void DecideEmpty();
   void DecideFounding();
@@ -87,7 +88,8 @@ class FirstBoot {
   IdentityRecord record_;
   Rng* const rng_;
   Replies replies_;
-  // Nonces of peers, known to be theirs for good: told by a peer that had persisted its founding.
+  // Nonces of peers, known to be theirs for good: told by a peer that had persisted its founding, or
+  // by one that takes part.
   std::map<uint64_t, uint64_t> founder_nonces_;
   std::optional<IdentityRecord> persisting_;
   bool joining_ = false;  // a join request is under way

@@ -35,8 +35,10 @@ class Node {
     reply.identity.nonce = boot_->record().nonce;
     reply.identity.cluster_id = boot_->record().cluster_id;
     reply.identity.engine.machine = "x86_64";
+    reply.identity.member = boot_->record().member;
     reply.stage = stage();
     reply.listed_peers = listed_;
+    if (reply.stage == LifeStage::kStarted) reply.config = boot_->record().config;
     return reply;
   }
   // Takes the answers of all others; null: does not answer.
@@ -177,7 +179,7 @@ TEST(FirstBoot, ANodeWipedWhileFoundingAdoptsTheNameAndIsKnownByItsNewNonce) {
   EXPECT_EQ(b.boot().record().config.info.at(MemberId(1)).nonce, 11u);
 }
 
-TEST(FirstBoot, AStartedPeerOfTheSameClusterLetsAFounderStart) {
+TEST(FirstBoot, AFounderThatStartsOnTheWordOfOnePeerKnowsAllNodes) {
   Node a(1, 10), b(2, 20), c(3, 30);
   a.Hear({{2, &b}, {3, &c}});
   b.Hear({{1, &a}, {3, &c}});
@@ -186,8 +188,8 @@ TEST(FirstBoot, AStartedPeerOfTheSameClusterLetsAFounderStart) {
   ASSERT_EQ(c.stage(), LifeStage::kStarted);
   a.Hear({{2, nullptr}, {3, &c}});
   EXPECT_EQ(a.stage(), LifeStage::kStarted);
-  // Never told by node 2 itself: whoever claims to be it later is taken for a wiped one.
-  EXPECT_EQ(a.boot().record().config.info.at(MemberId(2)).nonce, 0u);
+  // Not by node 2 itself. As a stranger node 2 would be refused when it moves.
+  EXPECT_EQ(a.boot().record().config.info.at(MemberId(2)).nonce, 20u);
   EXPECT_EQ(a.boot().record().config.info.at(MemberId(3)).nonce, 30u);
 }
 

@@ -237,7 +237,11 @@ void MembershipJob::BeginAdd(const raft::CoreStatus& core, const Contacts& conta
   replaced_ = MemberId();
   for (const auto& [id, info] : core.config.info) {
     if (info.node_id != change_.node_id) continue;
-    if (info.nonce == nonce_) {
+    // A founder may have written down that it does not know a nonce. Who takes part as that member
+    // shows by its starts that it is (Move).
+    const bool unknown = info.nonce == 0 && told_ && told_->identity.member == id &&
+                         told_->stage == transport::LifeStage::kStarted;
+    if (info.nonce == nonce_ || unknown) {
       new_member_ = id;  // left over from an attempt that was cut short
     } else if (change_.kind == Kind::kReplace && core.config.voters.contains(id)) {
       replaced_ = id;
@@ -295,6 +299,7 @@ void MembershipJob::ProposeMove(const raft::CoreStatus& core) {
   Progress("node " + std::to_string(change_.node_id) + " has moved from " + member.address +
            " to " + told_->identity.address);
   member.address = told_->identity.address;
+  member.nonce = told_->identity.nonce;
   const raft::Boot& boot = told_->identity.start.boot;
   if (boot.count > member.boot.count) member.boot = boot;
   Propose(std::move(next), Phase::kMoving);

@@ -63,9 +63,10 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
 class OperatorsJob {
  public:
   OperatorsJob(Kind kind, uint64_t node, const std::string& address,
-               const transport::ProbeReply& reply) {
+               const transport::ProbeReply& reply, uint64_t nonce_written = 1) {
     core_.self = MemberId(1);
     core_.config = Voters({1, 2, 3});
+    core_.config.info.at(MemberId(3)).nonce = nonce_written;
     core_.config.info.at(MemberId(3)).boot = {5, 55};
     core_.leader_ready = true;
     MembershipJob::Callbacks callbacks;
@@ -124,6 +125,16 @@ TEST(MembershipJob, ReplaceOfANodeWhosePortHasChangedChangesItsAddress) {
   job.Step();
   ASSERT_TRUE(job.said().has_value());
   EXPECT_TRUE(job.said()->ok()) << *job.said();
+}
+
+// Of a founder whose nonce no leader was told.
+TEST(MembershipJob, ReplaceOfANodeOfUnknownNonceWritesTheNonceDown) {
+  transport::ProbeReply moved = Reply(3, /*nonce=*/9, "host:9");
+  moved.identity.start = {{6, 66}, {{4, 44}, {5, 55}}, Term(1), LogIndex(1)};
+  OperatorsJob job(Kind::kReplace, 3, "host:9", moved, /*nonce_written=*/0);
+  ASSERT_TRUE(job.proposed().has_value()) << *job.said();
+  EXPECT_EQ(job.proposed()->info.at(MemberId(3)).address, "host:9");
+  EXPECT_EQ(job.proposed()->info.at(MemberId(3)).nonce, 9u);
 }
 
 TEST(MembershipJob, ReplaceByACopyOfTheNodesDataIsRefused) {
