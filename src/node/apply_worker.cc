@@ -13,7 +13,7 @@ namespace {
 
 constexpr SteadyTime kIdleAfter = std::chrono::seconds(1);
 constexpr SteadyTime kCheckpointEvery = std::chrono::seconds(30);
-// Between two attempts to reopen a database that failed.
+// The pause between two attempts to reopen a database that failed.
 constexpr SteadyTime kPauseMin = std::chrono::milliseconds(200);
 constexpr SteadyTime kPauseMax = std::chrono::seconds(10);
 
@@ -69,7 +69,7 @@ SteadyTime ApplyWorker::RunRound(std::vector<Task> tasks) {
   return stopped_ ? pause_ : wait;
 }
 
-// Gives when to come again.
+// Returns when to come again.
 SteadyTime ApplyWorker::BoundWal() {
   const LogIndex durable = state_->durable_index();
   const Result<SteadyTime> again = state_->BoundWal();
@@ -159,12 +159,12 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   }
 }
 
-// Not given up for a disk that fails: the core has begun with it in memory, and can neither vote
-// nor acknowledge before it is in its place. The bad schedule without this: a disk error meets the
-// installs of two of five nodes, and a third is down; none of the others gets a majority, so no
-// leader ever sends the two another snapshot.
+// A disk that fails does not end the install. In memory the core has begun with the snapshot, and
+// can neither vote nor acknowledge before the snapshot is in its place. The bad schedule without
+// this: a disk error meets the installs of two of five nodes, and a third node is down. None of the
+// others gets a majority, so no leader ever sends the two nodes another snapshot.
 void ApplyWorker::Install(InstallTask task) {
-  // Also while stopped: a new database is what ends the trouble.
+  // Also while stopped: a new database ends the trouble.
   const Status status = state_->InstallSnapshot(task.path, task.meta);
   last_checkpoint_ = clock_->SteadyNow();
   if (status.ok()) {
@@ -183,7 +183,7 @@ void ApplyWorker::Install(InstallTask task) {
 void ApplyWorker::CheckpointIfDue() {
   const bool dirty = state_->durable_index() < state_->applied_index();
   if (!dirty) return;
-  // What a reader holds back is not tried again with each batch: every try syncs the WAL.
+  // What a reader holds back is not tried again with each batch, because every try syncs the WAL.
   if (state_->WalBytes() <= wal_bytes_left_ + options_.checkpoint_wal_bytes &&
       clock_->SteadyNow() - last_checkpoint_ < kCheckpointEvery) {
     return;
@@ -221,7 +221,7 @@ void ApplyWorker::Stopped(const Status& status) {
   events_->OnApplyStopped(status);
 }
 
-// Without the note a restart would bring back into service what should be replaced.
+// Without the note a restart would bring a database back into service that should be replaced.
 void ApplyWorker::Fence(const Status& why) {
   const Status noted = RememberFence(*fs_, options_.data_directory, why.message());
   if (!noted.ok())
@@ -229,7 +229,8 @@ void ApplyWorker::Fence(const Status& why) {
   Stopped(why);
 }
 
-// Also where nothing is written and no digest entry comes: at the start, and once a period.
+// A scan also runs where nothing is written and no digest entry comes: at the start, and once a
+// period.
 void ApplyWorker::ScanIfDue() {
   if (options_.digest_every.count() == 0 || stopped_ || clock_->SteadyNow() < next_scan_) return;
   next_scan_ = clock_->SteadyNow() + options_.digest_every;

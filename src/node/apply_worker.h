@@ -17,32 +17,33 @@
 
 namespace cairn::node {
 
-// What the worker tells, on its own thread.
+// The owner of the worker. The worker calls these on its own thread.
 class ApplyWorkerEvents {
  public:
   virtual ~ApplyWorkerEvents() = default;
   virtual void OnApplied(const AppliedReport& report) = 0;
-  // Nothing more is applied until a ResumeTask.
+  // The worker applies nothing more until a ResumeTask.
   virtual void OnApplyStopped(const Status& status) = 0;
   // After OnApplyStopped: the database is open again and stands at `state`, which is durable.
   virtual void OnReopened(const state_machine::AppliedState& state,
                           const AppliedReport& report) = 0;
   virtual void OnCheckpointed(LogIndex durable) = 0;
-  // To be looked through by the scrub worker.
+  // The scrub worker is to look through the scan.
   virtual void OnScan(std::unique_ptr<state_machine::StateScan> scan) = 0;
   virtual void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) = 0;
 };
 
-// All batches that are queued when the thread wakes are applied together, so that a node that has
-// to catch up needs few SQLite transactions. Results go from here straight to those who wait.
+// The worker applies all batches that are queued when its thread wakes together, so that a node
+// that has to catch up needs few SQLite transactions. Results go from here straight to the callers.
 //
-// After a failure what is queued is dropped and nothing more is applied: what could not be applied
-// here is applied elsewhere, and going on past it would make this node another database. The
-// worker tries to reopen the database, at growing intervals, and tells when that has worked; the
-// core then has it begin again from where the database stands (ResumeTask). So the way out is the
-// one that a restart of the process takes. An install that fails, but for what is in the file, is
-// attempted again in the same way. An entry of another version of Cairn stops applying, too, but
-// nothing is wrong with the database: it is neither reopened nor replaced, and is checkpointed.
+// After a failure the worker drops what is queued and applies nothing more. What could not be
+// applied here is applied on other nodes, and to go on past it would make another database of this
+// one. The worker tries to reopen the database, at growing intervals, and reports when that has
+// worked. The core then has the worker begin again from where the database stands (ResumeTask), as
+// a restart of the process would. An install that fails is attempted again in the same way, unless
+// the contents of the file are wrong. An entry of another version of Cairn stops applying, too, but
+// nothing is wrong with the database: the worker neither reopens nor replaces the database, and
+// checkpoints it.
 class ApplyWorker {
  public:
   struct InstallTask {
@@ -50,8 +51,8 @@ class ApplyWorker {
     raft::SnapshotMeta meta;
   };
   struct CheckpointTask {};
-  // What follows is to be applied again. `stops` is how many stops the core knows of: an order that
-  // crossed another failure on its way is void.
+  // What follows is to be applied again. `stops` is how many stops the core knows of. If the worker
+  // has stopped once more since, the order is void: the two crossed on their way.
   struct ResumeTask {
     uint64_t stops = 0;
   };
@@ -70,16 +71,16 @@ class ApplyWorker {
 
   void Start();
   void Push(Task task) { tasks_.Push(std::move(task)); }
-  // To be done with the next task that is pushed, or when Wake is called.
+  // The task is done with the next task that is pushed, or when Wake is called.
   void PushQuietly(Task task) { tasks_.PushQuietly(std::move(task)); }
   void Wake() { tasks_.Wake(); }
-  // Does what is queued, checkpoints if asked to, then ends the thread.
+  // Does what is queued, checkpoints if `checkpoint` says so, then ends the thread.
   void Stop(bool checkpoint);
 
   // The body of the thread, one round at a time. The simulator, which has no threads, calls these
   // and never Start.
   //
-  // Does `tasks` (there may be none) and what else is due; gives when to call again if nothing
+  // Does `tasks` (there may be none) and what else is due. Returns when to call again if no task
   // comes.
   SteadyTime RunRound(std::vector<Task> tasks);
   void Checkpoint();
@@ -106,14 +107,14 @@ class ApplyWorker {
   ApplyWorkerEvents* const events_;
   Mailbox<Task> tasks_;
   SteadyTime last_checkpoint_{0};
-  uint64_t wal_bytes_left_ = 0;  // by the last checkpoint, for a reader's sake
-  SteadyTime next_scan_;         // if no digest entry comes before
+  uint64_t wal_bytes_left_ = 0;  // left by the last checkpoint, because a reader needs it
+  SteadyTime next_scan_;         // unless a digest entry comes before
   bool stopped_ = false;
-  bool needs_another_version_ = false;  // ... and nothing that this process can do ends it
+  bool needs_another_version_ = false;  // no restart or reopening of this build ends the stop
   uint64_t stops_ = 0;
-  SteadyTime pause_{0};  // before the next attempt to reopen; zero once something was applied
+  SteadyTime pause_{0};  // before the next attempt to reopen; 0 once something was applied
   SteadyTime next_attempt_{0};
-  std::optional<InstallTask> unfinished_;  // is attempted, instead of reopening
+  std::optional<InstallTask> unfinished_;  // attempted again, instead of reopening
   bool checkpoint_at_end_ = false;
   std::thread thread_;
 };

@@ -28,7 +28,7 @@ bool Batcher::Gathering(SteadyTime now) {
   if (expected_ == 0) return false;
   const bool all_here = queue_.size() >= expected_;
   if (!all_here && now < gather_until_) return true;
-  // Fewer than half of those who were answered came back: they may be clients that ask only once.
+  // Fewer than half of the answered clients came back: they may be clients that ask only once.
   const bool worth_it =
       2 * (queue_.size() - std::min(present_, queue_.size())) >= expected_ - present_;
   sit_out_ = worth_it ? 0 : sit_out_next_;

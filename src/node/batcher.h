@@ -1,13 +1,13 @@
-// Batcher: joins the commands of many clients to one log entry.
+// Batcher: joins the commands of many clients into one log entry.
 //
-// While an entry of ours waits to be committed, commands gather and travel together with the next,
-// so that many clients share one round of messages and syncs. When it is committed, its clients are
-// answered, and most of them ask again at once: the next entry waits for as many commands as were
-// in it, though not longer than that entry took to commit. Without that two halves of the
-// clients would take turns, each waiting for the other, in twice as many entries (a round of three
-// nodes costs as much work as eighty commands in it). A lone client has nobody to wait for and goes
-// at once. Where clients do not come back, the wait is given up for a while. A full batch never
-// waits, up to a few entries ahead.
+// While an entry of this leader waits to be committed, commands gather and travel together in the
+// next entry. So many clients share one round of messages and syncs. When the entry is committed,
+// its clients are answered, and most of them ask again at once. The next entry therefore waits for
+// as many commands as were in the last one, but not longer than the last one took to commit.
+// Without this wait, two halves of the clients would take turns, each waiting for the other, in
+// twice as many entries (a round of three nodes costs as much work as eighty commands in it). A
+// lone client waits for nobody. If the clients do not come back, the batcher stops waiting for a
+// while. A full batch never waits, up to a few entries ahead.
 #pragma once
 
 #include <deque>
@@ -17,30 +17,32 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class Batcher {
  public:
   struct Limits {
     size_t batch_bytes_max = 1 << 20;
     size_t batch_commands_max = 1024;
     size_t entries_in_flight_max = 4;
-    uint64_t batch_steps_max = ~uint64_t{0};  // of work that is expected
+    uint64_t batch_steps_max = ~uint64_t{0};  // the work that the commands are expected to do
   };
   explicit Batcher(Limits limits) : limits_(limits) {}
 
   void Add(PendingCommandPtr command);
 
-  // Whether a batch should go now, with `entries_in_flight` of our entries not yet committed.
+  // Whether a batch should go now, while `entries_in_flight` entries of this leader are not
+  // committed.
   bool Ready(size_t entries_in_flight, SteadyTime now);
-  // The next batch, in order of arrival; at least one command if not empty(). A command larger than
-  // a batch, in bytes or in expected work, goes alone.
+  // The next batch, in order of arrival. It has at least one command if not empty(). A command that
+  // is larger than a batch, in bytes or in expected work, goes alone.
   std::vector<PendingCommandPtr> TakeBatch();
   // An entry of `commands` was committed `took` after it was proposed.
   void OnCommitted(size_t commands, SteadyTime took, SteadyTime now);
-  // When Ready should be asked again, if nothing happens before; SteadyTime::max(): needs not.
+  // When Ready should be asked again if nothing happens before. SteadyTime::max(): not before an
+  // event.
   SteadyTime gather_until() const;
 
-  // Commands whose deadline has passed; they were never in the log.
+  // Commands whose deadline has passed. They were never in the log.
   std::vector<PendingCommandPtr> TakeExpired(SteadyTime now);
   std::vector<PendingCommandPtr> TakeAll();
 
@@ -53,11 +55,11 @@ class Batcher {
   const Limits limits_;
   std::deque<PendingCommandPtr> queue_;
   size_t bytes_ = 0;
-  // The gathering after a commit, while expected_ > 0.
+  // The gathering after a commit, while expected_ > 0:
   size_t expected_ = 0;  // commands to wait for
-  size_t present_ = 0;   // of those, there when it began
+  size_t present_ = 0;   // of those, the commands that were there when the gathering began
   SteadyTime gather_until_{0};
-  // Commits after which to gather no more, and how many after the next failure.
+  // For how many commits the batcher does not gather, and for how many after the next failure.
   int sit_out_ = 0;
   int sit_out_next_ = 1;
 };

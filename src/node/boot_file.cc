@@ -12,7 +12,7 @@ namespace cairn::node {
 namespace {
 
 constexpr uint32_t kVersion = 1;
-constexpr uint64_t kSlotBytes = 4096;  // apart, so that one torn write never meets both
+constexpr uint64_t kSlotBytes = 4096;  // far apart, so that one torn write never damages both
 constexpr size_t kUsedBytesMax = 512;  // of a slot: one sector
 
 std::string Encode(const std::vector<raft::Boot>& boots) {
@@ -28,7 +28,7 @@ std::string Encode(const std::vector<raft::Boot>& boots) {
   return bytes;
 }
 
-// All starts, the last one at the end. None: nothing was written, or the write was torn.
+// All starts, the last one at the end. None: the slot was never written, or a write was torn.
 std::optional<std::vector<raft::Boot>> Decode(std::string_view slot) {
   ByteReader in(slot);
   std::vector<raft::Boot> boots;
@@ -52,8 +52,8 @@ bool Blank(std::string_view slot) {
 }
 
 struct Slots {
-  std::vector<raft::Boot> boots;  // of the last start that is known
-  int used = 1;                   // where that stands; the other is written first
+  std::vector<raft::Boot> boots;  // up to the last start that is known
+  int used = 1;                   // the slot that has it; the other slot is written first
   bool torn = false;
 };
 
@@ -84,11 +84,11 @@ Result<BootRecord> CountBoot(FileSystem& fs, const std::string& data_directory, 
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, /*create=*/true));
   ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size < 2 * kSlotBytes) {
-    // All of its blocks, while there is room: later starts write in place.
+    // Allocates all blocks while there is room, because later starts write in place.
     RETURN_IF_ERROR(file->WriteAt(size, std::string(2 * kSlotBytes - size, '\0')));
   }
   ASSIGN_OR_RETURN(Slots slots, ReadSlots(*file, path));
-  // A slot that cannot be read may hold a start that others know: its number is left out.
+  // A slot that cannot be read may hold a start that others know. Its number is left out.
   const uint64_t last = slots.boots.empty() ? 0 : slots.boots.back().count;
   BootRecord record;
   record.boot = {last + (slots.torn ? 2 : 1), nonce};
@@ -101,8 +101,9 @@ Result<BootRecord> CountBoot(FileSystem& fs, const std::string& data_directory, 
   }
   std::vector<raft::Boot> all = record.earlier;
   all.push_back(record.boot);
-  // Into both, one after the other. Were the last start in one slot alone, a bit that rots there would
-  // make a copy of a sound member: others know that start, and the directory would not.
+  // Writes both slots, one after the other. If the last start were in one slot only, a bit that
+  // rots there would make a copy of a sound member: others would know a start that the directory
+  // does not know.
   for (const int slot : {1 - slots.used, slots.used}) {
     RETURN_IF_ERROR(file->WriteAt(static_cast<uint64_t>(slot) * kSlotBytes, Encode(all)));
     RETURN_IF_ERROR(file->Sync());

@@ -15,7 +15,7 @@ class BootFile : public testing::Test {
     EXPECT_TRUE(record.ok()) << record.status();
     return record.ok() ? *record : BootRecord{};
   }
-  // One bit of the slot that the last start but `back` wrote.
+  // Flips one bit of the slot that the start before the last `back` starts wrote.
   void Flip(uint64_t offset) {
     const auto file = disk_.Open("d/boots", false);
     ASSERT_TRUE(file.ok());
@@ -51,8 +51,9 @@ TEST_F(BootFile, WhatWasCountedSurvivesAPowerCut) {
   }
 }
 
-// The last start is in both slots: others know it, and whoever does not is taken for a copy. A slot
-// that cannot be read may have been about to hold a later one, so that number is left out.
+// The last start is in both slots. Others know that start, and a process that does not know it is
+// taken for a copy. A slot that cannot be read may have been about to hold a later start, so that
+// number is left out.
 TEST_F(BootFile, ABitThatRotsLosesNoStart) {
   for (const uint64_t slot : {0, 1}) {
     const BootRecord before = Count(10);

@@ -1,4 +1,4 @@
-// BusyWatch: whether apply is busy with one command for long, and with which.
+// BusyWatch: whether apply has been busy with one command for long, and with which.
 #pragma once
 
 #include <optional>
@@ -9,13 +9,14 @@
 
 namespace cairn::node {
 
-// To be told again and again what apply is at. Not thread-safe.
+// The owner calls Look again and again with what apply is at. Not thread-safe.
 class BusyWatch {
  public:
-  // A command that is seen so long is told of.
+  // A command that is seen for this long is reported.
   static constexpr SteadyTime kLong = std::chrono::seconds(1);
 
-  // Gives the command that apply is busy with, if it is for long. Logs the beginning and the end.
+  // Returns the command that apply has been busy with for long, if there is one. Logs the beginning
+  // and the end.
   const std::optional<BusyApply>& Look(std::optional<state_machine::ApplyingCommand> at,
                                        SteadyTime now);
 

@@ -7,11 +7,11 @@
 namespace cairn::node {
 namespace {
 
-// Members that only configurations later than this node's name, and that are answered where they
-// say they live.
+// How many members are answered that only later configurations than this node's name. They are
+// answered where they say that they live.
 constexpr size_t kUnknownMembersMax = 16;
 
-// A connection over which nothing came for so long was found dead by the pings, had it been.
+// Had the connection been dead, the pings would have found it within this time.
 constexpr SteadyTime kConnectionSilenceMax = std::chrono::seconds(15);
 
 std::string InWords(const raft::Boot& boot) { return "start " + std::to_string(boot.count); }
@@ -54,7 +54,8 @@ Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
       now - it->second.heard <= SilenceMax(it->second)) {
     return Aborted("another process still runs as " + who + ", at " + it->second.known.address);
   }
-  // The log of a member ends before what it acknowledged to this leader only if it was set back.
+  // The log of a member ends before what the member acknowledged to this leader only if the data
+  // were set back.
   const auto held = held_.find(caller.member);
   if (held != held_.end() && caller.start.term <= held_in_ && caller.start.last < held->second) {
     return AlreadyExists("the caller runs as " + who + " from data that were set back: its log " +
@@ -64,7 +65,7 @@ Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
   return OkStatus();
 }
 
-// For how long after it was heard last the process counts as running.
+// How long after its last message the process counts as running.
 SteadyTime Callers::SilenceMax(const Caller& caller) const {
   return caller.connections == 0 || all_speak_ ? silence_max_ : kConnectionSilenceMax;
 }
@@ -162,7 +163,8 @@ void Callers::OnConfig(const raft::Configuration& config) {
   ForgetBehind();
 }
 
-// Another start of the member is recorded that comes after this one, or instead of it.
+// Forgets the callers for whose member another start is recorded, later than theirs or instead of
+// it.
 void Callers::ForgetBehind() {
   const size_t behind = std::erase_if(callers_, [&](const auto& caller) {
     const auto recorded = recorded_.find(caller.first);

@@ -10,7 +10,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Member 3, as its process says of itself; start N has the nonce 10 N, but for the last.
+// Member 3, as its process introduces itself. Start N has the nonce 10 N, except for the last
+// start.
 transport::Identity Process(uint64_t count, uint64_t nonce, const std::string& address = "a:1") {
   transport::Identity identity;
   identity.member = MemberId(3);
@@ -47,7 +48,7 @@ TEST_F(CallersTest, TheNextStartTakesThePlaceOfTheOneBefore) {
   EXPECT_FALSE(callers_.Counts(MemberId(3), {1, 10}));
   EXPECT_TRUE(callers_.Counts(MemberId(3), {2, 20}));
   EXPECT_EQ(callers_.known().at(MemberId(3)).address, "b:2");
-  // What is left of the one before is refused.
+  // The process before it is refused now.
   EXPECT_EQ(Admit(Process(1, 10)), StatusCode::kAlreadyExists);
 }
 
@@ -64,7 +65,7 @@ TEST_F(CallersTest, OfTwoProcessesFromOneCopyOnlyTheFirstIsAdmittedHoweverOftenT
 TEST_F(CallersTest, ACopyWaitsWhileTheOriginalRuns) {
   callers_.OnConfig(Recording({5, 50}));
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
-  // Taken while the original ran: it knows of that start.
+  // The copy was taken while the original ran, so the copy knows that start.
   const transport::Identity copy = Process(6, 60, "b:2");
   EXPECT_EQ(Admit(copy, seconds(1)), StatusCode::kAborted);
   EXPECT_FALSE(callers_.MayReach(MemberId(3), {6, 60}));
@@ -72,19 +73,19 @@ TEST_F(CallersTest, ACopyWaitsWhileTheOriginalRuns) {
   EXPECT_FALSE(callers_.OnMessage(MemberId(3), {6, 60}, seconds(5)));
   EXPECT_EQ(Admit(copy, seconds(5)), StatusCode::kAborted);
   EXPECT_TRUE(callers_.Counts(MemberId(3), {5, 50}));
-  // Silent for longer than two election timeouts, where it should have spoken.
+  // The original was silent for longer than two election timeouts, where it should have spoken.
   EXPECT_EQ(Admit(copy, seconds(6)), StatusCode::kOk);
   EXPECT_TRUE(callers_.MayReach(MemberId(3), {6, 60}));
   EXPECT_EQ(Admit(Process(5, 50), seconds(6)), StatusCode::kAlreadyExists);
 }
 
-// Bad schedule: a follower has heard nothing of another follower, as it should, takes it for gone, and
-// admits a copy of it, which the leader refuses.
+// The bad schedule: a follower has heard nothing from another follower, which is as it should be.
+// It takes the other for gone, and admits a copy of it, which the leader refuses.
 TEST_F(CallersTest, SilenceBetweenFollowersProvesNothing) {
   callers_.OnRole(/*all_speak=*/false);
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
   EXPECT_EQ(Admit(Process(6, 60), seconds(10)), StatusCode::kAborted);
-  // Where the leader knows better, the configuration tells.
+  // If the leader knows better, the configuration says so.
   callers_.OnConfig(Recording({6, 60}));
   EXPECT_EQ(Admit(Process(6, 60), seconds(10)), StatusCode::kOk);
 }
@@ -102,14 +103,15 @@ TEST_F(CallersTest, WhatTheConfigurationRecordsCounts) {
   EXPECT_EQ(Admit(Process(8, 80)), StatusCode::kOk);
 }
 
-// Bad schedule: a voter that restarted has not applied the entry yet, counts a process from before
-// that start, and elects with its vote a leader that lacks what the member acknowledged.
+// The bad schedule: a voter that restarted has not applied the entry yet. It counts a process from
+// before that start, and elects with that process's vote a leader that lacks what the member
+// acknowledged.
 TEST_F(CallersTest, WhatIsLoggedAndNotYetCommittedIsKnownToo) {
   callers_.OnConfig(Recording({5, 50}));
   callers_.OnLogged(Recording({7, 70}));
   transport::Identity set_back = Process(6, 61);
   EXPECT_EQ(Admit(set_back), StatusCode::kAlreadyExists);
-  // An older one that is applied meanwhile takes nothing back.
+  // An older configuration that is applied meanwhile takes nothing back.
   callers_.OnConfig(Recording({6, 60}));
   EXPECT_EQ(Admit(set_back), StatusCode::kAlreadyExists);
   EXPECT_EQ(Admit(Process(7, 70)), StatusCode::kOk);
@@ -127,7 +129,7 @@ TEST_F(CallersTest, ALogThatEndsBeforeWhatWasAcknowledgedWasSetBack) {
   EXPECT_EQ(Admit(next), StatusCode::kOk);
 }
 
-// A leader of a later term may have cut it.
+// A leader of a later term may have cut the log.
 TEST_F(CallersTest, ALogOfALaterTermMayBeShorter) {
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
   callers_.Leave(Process(5, 50), seconds(0));

@@ -13,8 +13,8 @@ Result<std::unique_ptr<DataLock>> DataLock::Acquire(const std::string& directory
   const std::string path = directory + "/LOCK";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus("open " + path, errno);
-  // flock rather than a POSIX record lock: that one would be lost as soon as any other code of
-  // this process opened and closed the file, and would not stop a second DataLock in this process.
+  // flock, not a POSIX record lock. A record lock would be lost as soon as any other code of this
+  // process opened and closed the file, and would not stop a second DataLock in this process.
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     char holder[32] = {};
@@ -24,8 +24,8 @@ Result<std::unique_ptr<DataLock>> DataLock::Acquire(const std::string& directory
     std::string who = n > 0 ? " (process " + std::string(holder, static_cast<size_t>(n)) + ")" : "";
     return FailedPrecondition(directory + " is in use by another process" + who);
   }
-  // Only for the message above; the lock itself is the kernel's. So that a node starts on a full
-  // disk, it is written over what is there, and its failure is nobody's concern.
+  // Only the message above needs the process id; the lock itself is the kernel's. The id is written
+  // over what is there, and a failure does not matter, so that a node starts on a full disk.
   const std::string pid = std::to_string(::getpid());
   const ssize_t written = ::pwrite(fd, pid.data(), pid.size(), 0);
   static_cast<void>(::ftruncate(fd, std::max<ssize_t>(written, 0)) == 0);

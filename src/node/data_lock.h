@@ -9,8 +9,8 @@
 
 namespace cairn::node {
 
-// Holds `directory`/LOCK until destroyed, or until the process ends in whatever way. Take it before
-// anything else in the directory is opened: a second process that got as far as the log or the
+// Holds `directory`/LOCK until the DataLock is destroyed or the process ends in any way. Take the
+// lock before anything else in the directory is opened: a second process that opened the log or the
 // SQLite file would already have done harm.
 class DataLock {
  public:

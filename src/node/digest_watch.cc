@@ -11,7 +11,7 @@ namespace {
 
 using state_machine::StateDigest;
 
-// Members may be some digests behind, or ahead of the leader's own.
+// Members may be some digests behind the leader, or ahead of it.
 constexpr size_t kRoundsMax = 8;
 
 bool HaveMajority(const std::set<MemberId>& voters, const std::map<MemberId, StateDigest>& reports,

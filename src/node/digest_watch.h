@@ -1,8 +1,8 @@
-// DigestWatch: compares, on the leader, what members say that they hold at the same index.
+// DigestWatch: compares, on the leader, the digests of members at the same index.
 //
-// What a majority of the voters holds (of both majorities while the configuration is joint) is
-// right; whoever holds something else is wrong. Without such a majority nobody is, and that is
-// said.
+// What a majority of the voters holds is right (both majorities while the configuration is joint).
+// A member that holds something else is wrong. Without such a majority no member is wrong, and
+// doubt() says so.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class DigestWatch {
  public:
   struct Answer {
@@ -26,16 +26,16 @@ class DigestWatch {
     state_machine::StateDigest right;
   };
 
-  // `digest`: of `from` at `index`. Gives what is known now: an answer to whoever has told his
-  // digest of that index and was not answered yet, or asks again.
+  // Takes the digest of `from` at `index`. Returns the answers that are known now: one for each
+  // member that has reported its digest of that index and was not answered yet, or asks again.
   std::vector<Answer> OnReport(MemberId from, LogIndex index,
                                const state_machine::StateDigest& digest,
                                const raft::Configuration& config);
 
-  // Who differs at the last index where some do and nobody is known to be right, in words; empty
-  // otherwise.
+  // In words: the members that differ at the last index where members differ and nobody is known to
+  // be right. Empty if there is no such index.
   const std::string& doubt() const { return doubt_; }
-  // Indexes at which not all were equal.
+  // How many indexes there were at which not all digests were equal.
   uint64_t differences() const { return differences_; }
 
  private:
@@ -46,7 +46,7 @@ class DigestWatch {
   };
   void Judge(LogIndex index, const raft::Configuration& config, Round* round);
 
-  std::map<LogIndex, Round> rounds_;  // the newest few
+  std::map<LogIndex, Round> rounds_;  // the newest rounds only
   std::string doubt_;
   uint64_t differences_ = 0;
 };

@@ -12,9 +12,9 @@ namespace {
 
 using state_machine::StateDigest;
 
-// Between two attempts to tell the leader, in election timeouts.
+// Election timeouts between two attempts to report to the leader.
 constexpr uint64_t kReportElections = 4;
-// After that the next digest is of more use.
+// After this many reports the next digest is of more use.
 constexpr int kReportsMax = 30;
 constexpr char kNoOtherNode[] = "; there is no other node to get a copy of the data from";
 
@@ -80,8 +80,8 @@ void Digests::OnScrubbed(LogIndex index, const Status& found) {
   Tell();
 }
 
-// To the leader, or to itself. It is repeated until there is an answer: messages may be lost, and
-// leaders change.
+// Reports to the leader, or to this node itself. The report is repeated until there is an answer,
+// because messages may be lost and leaders change.
 void Digests::Tell() {
   next_report_tick_ = context_.ticks + context_.Elections(kReportElections);
   raft::DigestReport report;
@@ -124,9 +124,9 @@ void Digests::OnReport(MemberId from, const raft::DigestReport& report) {
   }
 }
 
-// A scrub that is wrong itself would find damage on all nodes at once. So they leave one at a time,
-// and only while half of the voters, at least one, stay in service. A new leader, or one that has
-// let a member go, first waits to hear from all how they are.
+// A scrub that is itself wrong would find damage on all nodes at once. So nodes leave one at a
+// time, and only while half of the voters, at least one, stay in service. A new leader, or a leader
+// that has let a member go, first waits to hear from all members how they are.
 bool Digests::MayLeaveService(MemberId member) const {
   const auto& voters = context_.config.voters;
   if (!voters.contains(member)) return true;
@@ -145,11 +145,11 @@ void Digests::WaitToLetMembersLeave() { next_leave_tick_ = context_.ticks + cont
 
 void Digests::OnVerdict(MemberId from, const raft::DigestVerdict& verdict) {
   if (!verdict.leave) return Settle(verdict.index, {verdict.a, verdict.b});
-  // A deposed leader may not know who has left service since.
+  // A deposed leader may not know which members have left service since.
   if (from == context_.raft->leader() && !damage_.ok()) Fence(damage_);
 }
 
-// What a majority holds at an index stays right for ever, whoever says so.
+// What a majority holds at an index stays right for ever, whichever node says so.
 void Digests::Settle(LogIndex index, const StateDigest& right) {
   if (!own_ || own_->index != index || own_->settled) return;
   own_->settled = true;
@@ -167,7 +167,7 @@ void Digests::OnWrongResults(LogIndex index) {
                  " are not those of the majority"));
 }
 
-// Reads and writes end at once; the apply thread follows when it comes to it.
+// Reads and writes end at once. The apply thread follows when it comes to the order.
 void Digests::Fence(Status why) {
   if (!fence_.ok() || host_->replacing_database()) return;
   LOG_ERROR("this node is fenced until a snapshot has replaced its database: {}", why.message());

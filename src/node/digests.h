@@ -1,13 +1,16 @@
 // Digests: whether this member holds what the majority holds, and what follows if it does not.
 //
-// Two things can go wrong with what a node holds. It may have applied something else than the
-// others: then its digest at a digest entry is not that of the majority. Or its file may no longer
-// be what was written: then its scrub finds rows that do not add up to the sums. Either way the
-// node is fenced: it leaves service and asks for a snapshot, as after any damage (recovery.h). Its
-// log is not in doubt: it goes on acknowledging entries and voting, and both count.
+// Two things can go wrong with what a node holds:
+// - The node has applied something else than the others. Then its digest at a digest entry is not
+//   that of the majority.
+// - The file is no longer what was written. Then the scrub finds rows that do not add up to the
+//   sums.
+// In both cases the node is fenced: it leaves service and asks for a snapshot, as after any damage
+// (recovery.h). Its log is not in doubt: the node goes on acknowledging entries and voting, and
+// both count.
 //
-// It owns the last digest, what the scrub has found, and the fence. It sends reports and verdicts to
-// other members, and asks the Host to take the node out of service.
+// Digests owns the last digest, the findings of the scrub, and the fence. It sends reports and
+// verdicts to other members, and asks the Host to take the node out of service.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +27,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class Digests {
  public:
   class Host {
@@ -38,12 +41,12 @@ class Digests {
   };
   Digests(ReplicaContext* context, LeadershipFitness* fitness, Host* host);
 
-  // The node was fenced before it was started. False if it must serve all the same, because there
-  // is no other node to get a copy of the data from.
+  // The node was fenced before it was started. Returns false if the node must serve all the same,
+  // because no other node has a copy of the data.
   bool StartFenced(const std::string& why);
 
-  // Whether the leader should put a digest entry into the log. Nothing is proposed while nothing
-  // happens: the last digest still holds.
+  // Whether the leader should put a digest entry into the log. While nothing is written no digest
+  // is proposed, because the last digest still holds.
   bool Due(LogIndex applied) const;
   void OnProposed();
   void OnTick();
@@ -52,20 +55,20 @@ class Digests {
 
   // What the state machine holds at `index`, which a digest entry asked for.
   void OnDigest(LogIndex index, const state_machine::StateDigest& digest);
-  // The state at `index` was read again: OK, or the file is damaged.
+  // The scrub has read the state at `index` again. OK: all is right. Otherwise the file is damaged.
   void OnScrubbed(LogIndex index, const Status& found);
   void OnReport(MemberId from, const raft::DigestReport& report);
   void OnVerdict(MemberId from, const raft::DigestVerdict& verdict);
   // A majority gave other results up to `index` than this member (result_comparison.h).
   void OnWrongResults(LogIndex index);
 
-  // The database was replaced by a snapshot of `index`: findings about earlier states are of
+  // The database was replaced by a snapshot of `index`. Findings about earlier states are of
   // another file.
   void OnReplaced(LogIndex index) { replaced_at_ = index; }
-  // The database was replaced or opened anew. If it is damaged, that will be found again.
+  // The database was replaced or opened anew. If it is damaged, the scrub finds the damage again.
   void ForgetFindings();
 
-  // Not OK: fenced, and why.
+  // Not OK: the node is fenced, and why.
   const Status& fence() const { return fence_; }
   DigestStatus status() const;
 
@@ -80,8 +83,8 @@ class Digests {
   void Settle(LogIndex index, const state_machine::StateDigest& right);
   bool MayLeaveService(MemberId member) const;
   void WaitToLetMembersLeave();
-  void Fence(Status why);  // by value: damage_, which is forgotten here, may be why
-  // A finding of this index is of the database that is in place.
+  void Fence(Status why);  // by value: `why` may be damage_, which Fence clears
+  // Whether a finding of this index is about the present database.
   bool Concerns(LogIndex index) const;
 
   const ReplicaContext& context_;
@@ -91,13 +94,13 @@ class Digests {
   DigestWatch watch_;  // of a leader
   DigestStatus status_;
   std::optional<OwnDigest> own_;  // the last one
-  Status damage_;                 // that the scrub has found; not OK: to leave service for
+  Status damage_;                 // what the scrub has found; not OK: the node is to leave service
   Status fence_;
   LogIndex replaced_at_;
   SteadyTime next_digest_{0};
   uint64_t next_report_tick_ = 0;
   int reports_left_ = 0;
-  uint64_t next_leave_tick_ = 0;  // of a leader: no member is let out of service before
+  uint64_t next_leave_tick_ = 0;  // of a leader: before this tick no member may leave service
 };
 
 }  // namespace cairn::node

@@ -69,9 +69,9 @@ void DiskWatch::OnTick() {
   }
 }
 
-// A process that was stopped (or whose machine slept, or had no time for it) hears late of what its
-// disk did long ago. The bad schedule without this: SIGSTOP for 5 s in the middle of a sync; at
-// SIGCONT the disk seems to have hung for 5 s, and a sound leader steps down.
+// A process that was stopped (or whose machine slept or was overloaded) hears late of what its disk
+// did long ago. The bad schedule without this: SIGSTOP for 5 s in the middle of a sync. At SIGCONT
+// the disk seems to have hung for 5 s, and a sound leader steps down.
 void DiskWatch::ForgivePause(SteadyTime now) {
   const SteadyTime gap = last_tick_ ? now - *last_tick_ : SteadyTime(0);
   last_tick_ = now;

@@ -1,7 +1,8 @@
 // DiskWatch: whether the disk of the log answers, and whether it has room.
 //
-// It owns what is under way at the log thread, and what that thread said last about space. It calls
-// nobody. A disk that hangs, and one that is full, are states, not failures: both end by themselves.
+// DiskWatch owns what is under way at the log thread, and what that thread said last about space.
+// It calls nobody. A disk that hangs and a disk that is full are states, not failures: both end by
+// themselves.
 #pragma once
 
 #include <cstdint>
@@ -15,27 +16,27 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class DiskWatch {
  public:
   explicit DiskWatch(ReplicaContext* context) : context_(*context) {}
 
   void OnPersistBegun(uint64_t sequence);
-  // This persist, and so all before it, are durable.
+  // This persist and all persists before it are durable.
   void OnPersisted(uint64_t sequence);
   void OnFetchBegun(uint64_t fetch_id);
   void OnFetched(uint64_t fetch_id) { fetches_.erase(fetch_id); }
-  // Not OK: nothing was written, and the log thread goes on trying. OK: the trouble is over.
+  // Not OK: the log thread has written nothing and goes on trying. OK: the trouble is over.
   void OnLogFull(const Status& status);
-  // True if room has just become scarce.
+  // Returns true if room has just become scarce.
   bool OnFreeBytes(uint64_t bytes);
-  // Called with each tick, and so a few times in `disk_stall_max`, unless the process stands still.
+  // Called at each tick, so several times within `disk_stall_max` unless the process stands still.
   void OnTick();
 
   bool persisting() const { return !persists_.empty(); }
-  // Too little is free. What is under way is finished, new writes are refused.
+  // Too little space is free. Writes that are under way are finished, and new writes are refused.
   bool low() const { return free_bytes_low_.has_value(); }
-  // Nothing gets written: the disk hangs, or the log can not grow.
+  // Nothing is written: the disk hangs, or the log cannot grow.
   bool blocked() const { return stalled_ || !log_full_.ok(); }
   // RESOURCE_EXHAUSTED, with the reason, while there is no room for writes.
   std::optional<Status> Full() const;
@@ -46,7 +47,7 @@ class DiskWatch {
     SteadyTime begun;
   };
 
-  // Does not count the time in which this process stood still against the disk.
+  // Leaves out the time in which this process stood still, so that the disk is not blamed for it.
   void ForgivePause(SteadyTime now);
 
   const ReplicaContext& context_;

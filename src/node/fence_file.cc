@@ -34,7 +34,7 @@ Result<std::string> ReadFence(FileSystem& fs, const std::string& data_directory)
                    fs.Open(PathIn(data_directory), /*create=*/false));
   ASSIGN_OR_RETURN(std::string why, file->ReadAt(0, kReasonBytesMax));
   why.resize(std::min(why.size(), why.find('\n')));
-  // A crash may have come before the words did.
+  // A crash may have come before the reason was written.
   if (why.empty()) why = "its database does not hold what it should";
   return why;
 }

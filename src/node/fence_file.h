@@ -1,5 +1,6 @@
 // The note in the data directory that this node was fenced: its database does not hold what it
-// should, and is not to be used, after a restart either, before a snapshot has replaced it.
+// should. No process may use the database, not even after a restart, until a snapshot has replaced
+// it.
 #pragma once
 
 #include <string>
@@ -10,10 +11,10 @@
 
 namespace cairn::node {
 
-// Durable when it returns.
+// The note is durable when the call returns.
 Status RememberFence(FileSystem& fs, const std::string& data_directory, const std::string& why);
 Status ForgetFence(FileSystem& fs, const std::string& data_directory);
-// Why, in words; empty: it is not fenced.
+// Returns the reason in words; empty if the node is not fenced.
 Result<std::string> ReadFence(FileSystem& fs, const std::string& data_directory);
 
 }  // namespace cairn::node

@@ -15,7 +15,7 @@ FirstBoot::FirstBoot(FirstBootOptions options, IdentityRecord record, Rng* rng)
     : options_(std::move(options)), record_(std::move(record)), rng_(rng) {
   if (started()) return;
   if (options_.listed_peers.size() <= 1) {
-    // Alone: nobody to agree with.
+    // A node alone has nobody to agree with.
     uint64_t cluster_id = record_.cluster_id;
     while (cluster_id == 0) cluster_id = rng_->Next();
     record_.cluster_id = cluster_id;
@@ -43,7 +43,7 @@ void FirstBoot::OnTick(uint64_t ticks) {
 void FirstBoot::OnProbed(uint64_t node_id, Result<ProbeReply> reply) {
   if (started() || !options_.listed_peers.contains(node_id)) return;
   if (!reply.ok()) {
-    // What a peer said before counts no longer: it may have been wiped since.
+    // What the peer said before does not count any more: the peer may have been wiped since.
     replies_.erase(node_id);
   } else {
     NoteNonces(node_id, *reply);
@@ -55,9 +55,9 @@ void FirstBoot::OnProbed(uint64_t node_id, Result<ProbeReply> reply) {
 }
 
 // A founder that is late starts on the word of one peer that takes part already, and may not have
-// heard the others. The first that took part has heard all, and who followed it knows what it knew. The
-// bad schedule without that: the late founder leads, writes down that it does not know who node 2
-// is, and node 2 is later refused as a stranger when it moves.
+// heard the others. The first founder that took part has heard all, and the founders that followed
+// it know what it knew. The bad schedule otherwise: the late founder leads, and writes down that it
+// does not know who node 2 is. Node 2 is refused as a stranger when it moves later.
 void FirstBoot::NoteNonces(uint64_t node_id, const ProbeReply& reply) {
   const transport::Identity& identity = reply.identity;
   // A node that was let in again, after a wipe, is another member than the founder.
@@ -73,8 +73,8 @@ void FirstBoot::NoteNonces(uint64_t node_id, const ProbeReply& reply) {
 void FirstBoot::OnPersisted() {
   CHECK(persisting_.has_value());
   record_ = *std::exchange(persisting_, std::nullopt);
-  // The answers were about the step before. A fresh look costs a round trip, and is the one that
-  // the next step may rest on.
+  // The answers were about the last step. The next step may rest only on fresh answers, which cost
+  // a round trip.
   replies_.clear();
   waiting_for_.clear();
   probe_wait_ = 0;
@@ -169,7 +169,7 @@ void FirstBoot::DecideFounding() {
     return;
   }
   for (const auto& [id, reply] : replies_) {
-    // That peer has seen all founders founding, this one too.
+    // That peer has seen all founders founding, also this one.
     if (reply.stage == LifeStage::kStarted) return StartTogether();
   }
   if (auto missing = MissingAnswer()) {
@@ -201,8 +201,8 @@ void FirstBoot::StartTogether() {
   raft::Configuration& config = next.config;
   config = raft::Configuration{};
   for (const auto& [id, address] : founders) {
-    // A nonce never heard from the founder itself stays 0: whoever claims to be that node later is
-    // then taken for a wiped one.
+    // The nonce of a founder that was never heard stays 0. A node that claims to be this founder
+    // later is then taken for a wiped one.
     const auto nonce = founder_nonces_.find(id);
     config.voters.insert(MemberId(id));
     config.info[MemberId(id)] =

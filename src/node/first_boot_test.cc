@@ -14,7 +14,7 @@ using transport::ProbeReply;
 
 const std::map<uint64_t, std::string> kThree = {{1, "a:1"}, {2, "b:1"}, {3, "c:1"}};
 
-// A node in its first boot, with what its disk holds.
+// A node in its first boot, with the contents of its disk.
 class Node {
  public:
   Node(uint64_t id, uint64_t nonce, std::map<uint64_t, std::string> listed = kThree)
@@ -41,7 +41,7 @@ class Node {
     if (reply.stage == LifeStage::kStarted) reply.config = boot_->record().config;
     return reply;
   }
-  // Takes the answers of all others; null: does not answer.
+  // Takes the answers of all others. Null: that node does not answer.
   void Hear(const std::map<uint64_t, Node*>& others) {
     boot_->OnTick(1000);
     Drain();
@@ -142,7 +142,7 @@ TEST(FirstBoot, ANodeWipedAfterTheStartNeverFoundsOrVotesButAsksToBeLetIn) {
     c.Hear({{1, &a}, {2, &b}});
   }
   Node wiped(3, 31);
-  // Even where all others are down but one, and where none is reached at first.
+  // Even if all others are down except one, and if none is reached at first.
   wiped.Hear({{1, nullptr}, {2, nullptr}});
   EXPECT_EQ(wiped.stage(), LifeStage::kEmpty);
   wiped.Hear({{1, nullptr}, {2, &b}});

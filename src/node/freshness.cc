@@ -9,8 +9,8 @@
 namespace cairn::node {
 namespace {
 
-// A follower that applies slowly gets new points faster than it uses them up. The newest then takes
-// the place of the one before, so that those which are used up soon stay.
+// A follower that applies slowly gets new points faster than it uses them up. The newest point then
+// replaces the one before, so that the points that are used up soon stay.
 constexpr size_t kPointsMax = 64;
 
 }  // namespace
@@ -32,8 +32,8 @@ Freshness::Peer* Freshness::PeerIn(MemberId member, Term term) {
 
 std::optional<SteadyTime> Freshness::NoteTiming(Peer* peer, const raft::Timing& timing) {
   peer->sent = timing.sent;
-  // Of nobody's question, or of one that this node asked before it was started anew, by a clock
-  // that may have started anew as well.
+  // The message answers no question, or a question that this node asked before it was restarted, by
+  // a clock that may have restarted as well.
   if (timing.answers.life != life_) return std::nullopt;
   const SteadyTime asked = CAIRN_PLANTED("staleness_judged_at_reading")
                                ? now()

@@ -1,7 +1,7 @@
 // Hearing: whom this node hears, and when it last did. It calls nobody.
 //
-// What was heard may have waited in a socket while this process was stopped: that is good enough to
-// tell the living from the dead, not for how old something is (freshness.h).
+// A message that is heard may have waited in a socket while this process was stopped. So hearing is
+// good enough to tell the living from the dead, and not to tell how old something is (freshness.h).
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class Hearing {
  public:
   explicit Hearing(ReplicaContext* context) : context_(*context) {}

@@ -1,6 +1,6 @@
-// HeavyCommands: commands that are expected to hold up apply for long, and what their clients sent
-// behind them. Clients take turns, so that the many heavy commands of one do not make another one
-// wait; the commands of one client stay in their order.
+// HeavyCommands: commands that are expected to hold up apply for long, and the commands that their
+// clients sent behind them. Clients take turns, so that the many heavy commands of one client do
+// not make another client wait. The commands of one client stay in their order.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class HeavyCommands {
  public:
   void Add(PendingCommandPtr command);
-  // Whether something of this client waits here; what it sends now must wait behind that.
+  // Whether a command of this client waits here. What the client sends now must wait behind it.
   bool Holds(uint64_t client) const { return client != 0 && by_client_.contains(client); }
-  // The next one, of the client whose turn it is; not to be called if empty().
+  // The next command, of the client whose turn it is. Must not be called if empty().
   PendingCommandPtr Take();
-  // What `client` has waiting next; null: nothing.
+  // The next waiting command of `client`; null if there is none.
   const PendingCommand* Next(uint64_t client) const;
   PendingCommandPtr TakeNext(uint64_t client);
 
@@ -34,7 +34,7 @@ class HeavyCommands {
   bool has_maintenance() const { return maintenance_ > 0; }
 
  private:
-  // The commands of one client; one without a session has a queue for each command.
+  // The commands of one client. A client without a session has a queue for each command.
   struct Queue {
     uint64_t client = 0;
     std::deque<PendingCommandPtr> commands;
@@ -44,7 +44,7 @@ class HeavyCommands {
   PendingCommandPtr Pop(Turns::iterator queue);
   void Count(const PendingCommand& command, bool comes);
 
-  Turns turns_;  // in the order in which they come to their turn
+  Turns turns_;  // in the order of their turns
   std::unordered_map<uint64_t, Turns::iterator> by_client_;
   size_t bytes_ = 0;
   size_t maintenance_ = 0;

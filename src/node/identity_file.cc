@@ -88,9 +88,9 @@ Result<IdentityRecord> LoadOrCreateIdentity(FileSystem& fs, const std::string& d
                               std::to_string(record->node_id) + ", not to node " +
                               std::to_string(node_id));
   }
-  // What was read may not be durable: the process that gave the file its name may have ended, or
-  // its sync of the directory failed, before that was known. Acting on it (founding, voting) and
-  // losing it in the next power cut would leave a node that has promised things under no name.
+  // What was read may not be durable: the process that renamed the file may have ended, or its sync
+  // of the directory failed, before that was known. A node that acts on the identity (founds,
+  // votes) and loses it in the next power cut would have promised things under a name that is gone.
   if (CAIRN_PLANTED("identity_read_not_made_durable")) return record;
   RETURN_IF_ERROR(fs.SyncDirectory(data_directory));
   return record;

@@ -1,5 +1,6 @@
-// The identity of a node: who it is, of which cluster, and how far in its life. A small file in the
-// data directory, replaced atomically.
+// The identity of a node: who the node is, which cluster it belongs to, and how far it is in its
+// life. The identity is a small file in the data directory that is replaced atomically;
+// docs/internals/data_directory.md specifies the bytes.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,12 @@ namespace cairn::node {
 
 struct IdentityRecord {
   uint64_t node_id = 0;
-  uint64_t nonce = 0;  // of this data directory; never 0
+  uint64_t nonce = 0;  // random, of this data directory; never 0
   transport::LifeStage stage = transport::LifeStage::kEmpty;
   uint64_t cluster_id = 0;  // 0 while empty
   MemberId member;          // none until started
-  // Of the founding members, or as it was when the node was let in: what the core starts from until
-  // the state machine holds a configuration of its own.
+  // The configuration of the founding members, or the one by which the node was let in. The core
+  // starts from it until the state machine holds a configuration of its own.
   raft::Configuration config;
   bool operator==(const IdentityRecord&) const = default;
 };
@@ -35,10 +36,10 @@ Result<IdentityRecord> DecodeIdentity(std::string_view bytes);
 
 std::string IdentityPath(const std::string& data_directory);
 // Loads `data_directory`/identity, or makes the directory and a first record with `nonce`. A record
-// of another node id is FAILED_PRECONDITION and nothing is touched.
+// of another node id is FAILED_PRECONDITION, and nothing is changed.
 Result<IdentityRecord> LoadOrCreateIdentity(FileSystem& fs, const std::string& data_directory,
                                             uint64_t node_id, uint64_t nonce);
-// On return it is durable.
+// The record is durable when the call returns.
 Status SaveIdentity(FileSystem& fs, const std::string& data_directory,
                     const IdentityRecord& record);
 

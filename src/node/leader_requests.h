@@ -1,7 +1,8 @@
-// LeaderRequests: who waits for a leader to be known, and who waits for leadership to move.
+// LeaderRequests: the callers that wait until a leader is known, and the callers that wait until
+// leadership has moved.
 //
-// It owns those who wait, and steps hand-overs into the Raft core. Each is answered once, at its
-// deadline at the latest.
+// LeaderRequests owns these callers, and steps hand-overs into the Raft core. Each caller is
+// answered once, at its deadline at the latest.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class LeaderRequests {
  public:
   LeaderRequests(ReplicaContext* context, const PeerDirectory* directory)
@@ -30,7 +31,7 @@ class LeaderRequests {
   // Role, term or leader have changed.
   void OnLeaderChanged();
   void Expire(SteadyTime now, const Status& no_leader);
-  // The node ends: answers who waits.
+  // The node ends: answers all callers.
   void Stop(const Status& why);
 
  private:

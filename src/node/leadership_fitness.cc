@@ -7,14 +7,14 @@
 namespace cairn::node {
 namespace {
 
-// Election timeouts between two attempts of an unfit leader to hand over. Long, or leadership would
-// go round and round among nodes whose disks are all full.
+// Election timeouts between two attempts of an unfit leader to hand over. The pause is long:
+// otherwise leadership would go round and round among nodes whose disks are all full.
 constexpr uint64_t kHandoverElections = 100;
-// Of one that does not apply the log: it serves nothing, so nothing is lost by trying again soon,
-// and the first attempt comes when the others may not have caught up yet.
+// The same for a leader that does not apply the log. It serves nothing, so nothing is lost by
+// trying again soon, and at the first attempt the others may not have caught up yet.
 constexpr uint64_t kTroubledHandoverElections = 4;
-// Of one whose database is damaged. Should all nodes find damage, leadership must not go round and
-// round.
+// The same for a leader whose database is damaged. If all nodes find damage, leadership must not go
+// round and round.
 constexpr uint64_t kDamagedHandoverElections = 20;
 
 }  // namespace

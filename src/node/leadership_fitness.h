@@ -1,9 +1,10 @@
-// LeadershipFitness: tells the Raft core what this node can not do, and hands leadership over while
+// LeadershipFitness: tells the Raft core what this node cannot do, and hands leadership over while
 // another node can do it better.
 //
-// It owns what the Raft core was told last and when the next hand-over may be tried. It steps the
-// Raft core only. A hand-over is asked for, not forced: when all disks are full, or the others lack
-// what only this log holds, a leader that can do little is better than none.
+// LeadershipFitness owns what the Raft core was told last, and when the next hand-over may be
+// tried. It steps the Raft core and calls nobody else. A hand-over is asked for, not forced: when
+// all disks are full, or the others lack what only this log holds, a leader that can do little is
+// better than none.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,10 @@
 
 namespace cairn::node {
 
-// Whether `member` could take over, as the leader with this status knows it.
+// Whether `member` could take over, as far as the leader with this status knows.
 bool PeerCanLead(const raft::CoreStatus& leader, MemberId member);
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class LeadershipFitness {
  public:
   explicit LeadershipFitness(ReplicaContext* context) : context_(*context) {}
@@ -26,12 +27,13 @@ class LeadershipFitness {
   void Tell(const raft::Fitness& now);
   // This node has just become unfit: the next hand-over need not wait.
   void HandOverSoon() { next_handover_tick_ = 0; }
-  // Called with each tick while this node should not lead. `troubled`: it does not even apply the
-  // log.
+  // Called at each tick while this node should not lead. `troubled`: the node does not even apply
+  // the log.
   void OnTickUnfit(bool troubled);
-  // For a leader with a damaged database that may not leave service, because others are out of it.
-  // They may wait for a snapshot, which comes from the leader, and this one's they refuse: they and
-  // it would wait for each other for ever.
+  // For a leader with a damaged database that may not leave service because other members are out
+  // of it. These members may wait for a snapshot, which only the leader sends, and refuse the
+  // snapshot of this leader. Without a hand-over the leader and these members would wait for each
+  // other for ever.
   void HandOverDamaged();
 
  private:

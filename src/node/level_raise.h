@@ -1,13 +1,14 @@
 // LevelRaise: raises the feature level of the cluster when an operator asks its leader to.
 //
-// Every member is asked which levels it knows; only if all have answered, and all can follow, the
-// command that raises the level is proposed. A member whose build is changed between its answer and
-// the command stops applying until the right build is started, and harms nothing.
+// The leader asks every member which levels it knows. Only if all have answered, and all can
+// follow, does the leader propose the command that raises the level. If a member's build is changed
+// between its answer and the command, that member stops applying until the right build is started.
+// Nothing is harmed.
 //
-// A leader that runs the old build knows nothing to raise the level to. It asks the others all the
-// same: if one of them knows more, "done" would tell an operator that the upgrade is complete.
+// A leader that runs the old build knows no higher level. It asks the others all the same: if one
+// of them knows a higher level, "done" would tell an operator that the upgrade is complete.
 //
-// It owns the request that is under way, probes members and proposes one command.
+// LevelRaise owns the request that is under way, probes members and proposes one command.
 #pragma once
 
 #include <cstdint>
@@ -26,23 +27,23 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class LevelRaise {
  public:
-  // Called once, with the level that the cluster has then; also on the apply thread.
+  // Called once, with the level that the cluster then has; perhaps on the apply thread.
   using Done = std::function<void(Result<uint64_t>)>;
 
   LevelRaise(ReplicaContext* context, const PeerDirectory* directory, Proposals* proposals)
       : context_(*context), directory_(*directory), proposals_(*proposals) {}
 
-  // To the highest level that this node knows. Waits while a change of membership is under way: the
-  // leader makes one by itself after each start of a member.
+  // Raises the level to the highest that this node knows. The raise waits while a change of
+  // membership is under way: the leader makes one by itself after each start of a member.
   void Begin(SteadyTime deadline, Done done);
   void OnTick();
   void Expire(SteadyTime now);
   // This node does not lead (any more).
   void OnFollowing();
-  // The node ends: answers who waits.
+  // The node ends: answers the caller that waits.
   void Stop(const Status& why);
 
  private:
@@ -53,7 +54,7 @@ class LevelRaise {
     Done done;
     bool asked = false;
     std::set<MemberId> unanswered{};
-    std::vector<std::string> cannot{};  // follow, and why, in words
+    std::vector<std::string> cannot{};  // the members that cannot follow, and why, in words
     uint64_t level_max = 0;             // the highest that another member knows
     std::string level_max_node{};       // which one, in words
   };

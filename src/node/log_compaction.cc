@@ -30,7 +30,7 @@ void LogCompaction::Step(LogIndex applied, bool disk_low) {
   const uint64_t bytes_max = context_.options.log_bytes_max;
   if (!context_.raft || extent_.bytes() <= bytes_max) return;
   LogIndex limit = CAIRN_PLANTED("log_compacted_past_the_file") ? applied : durable_state_;
-  // A snapshot that replaced a damaged database may stand for entries that a slow disk has not
+  // A snapshot that replaced a damaged database may hold entries that a slow disk has not written
   // yet.
   limit = std::min(limit, context_.raft->status().durable);
   const auto pinned = disk_low ? std::nullopt : sends_->Pinned(extent_.bytes());

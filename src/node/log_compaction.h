@@ -1,8 +1,8 @@
-// LogCompaction: keeps the log near its size, and never drops what the database does not durably
-// hold.
+// LogCompaction: keeps the log near its configured size, and never drops entries that the database
+// does not durably hold.
 //
-// It owns how many bytes of log lie where, and how far the database is durable. It orders the
-// compaction of the log, in the Raft core and on disk, and asks for checkpoints.
+// LogCompaction owns how many bytes of log lie where, and how far the database is durable. It
+// orders the compaction of the log, in the Raft core and on disk, and asks for checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,20 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class LogCompaction {
  public:
   LogCompaction(ReplicaContext* context, SnapshotSends* sends);
-  // The log as it was opened, `bytes` on disk, over a database that durably holds `durable`.
+  // The log as it was opened, with `bytes` on disk, over a database that durably holds `durable`.
   void Init(const std::vector<raft::Entry>& entries, uint64_t bytes, LogIndex durable);
 
   void OnPersist(const raft::Persist& persist);
   void OnCheckpointed(LogIndex durable);
-  // The database was replaced or reopened, and durably holds this.
+  // The database was replaced or reopened, and durably holds `durable`.
   void OnStateReplaced(LogIndex durable) { durable_state_ = durable; }
-  // The apply thread has stopped: the checkpoint that was asked for does not come.
+  // The apply thread has stopped, so the checkpoint that was asked for does not come.
   void OnApplyStopped() { checkpoint_wanted_ = false; }
-  // `applied`: what the database holds. `disk_low`: no peer's snapshot may hold the log back.
+  // `applied` is what the database holds. `disk_low`: no peer's snapshot may hold the log back.
   void Step(LogIndex applied, bool disk_low);
 
   LogIndex durable_state() const { return durable_state_; }

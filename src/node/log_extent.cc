@@ -8,7 +8,7 @@ namespace {
 constexpr uint64_t kMarks = 1024;
 constexpr uint64_t kMarkBytesMin = 256;
 constexpr uint64_t kMarkBytesMax = 64 << 10;
-// What a record costs beside its payload.
+// What a record costs in addition to its payload.
 constexpr uint64_t kEntryOverheadBytes = 48;
 
 }  // namespace
@@ -37,8 +37,8 @@ void LogExtent::Append(const std::vector<raft::Entry>& entries) {
 }
 
 void LogExtent::TruncateFrom(LogIndex index) {
-  // A mark that straddles the cut goes whole: what it covered below the cut is then counted with
-  // the next mark, less its bytes. The error is one mark.
+  // A mark that straddles the cut goes as a whole. What it covered below the cut is then counted
+  // with the next mark, without its bytes. The error is one mark.
   while (!marks_.empty() && marks_.back().last >= index) {
     bytes_ -= marks_.back().bytes;
     marks_.pop_back();

@@ -1,5 +1,5 @@
-// LogExtent: how many bytes of log lie behind which index, so that compaction can keep the log near
-// its size and still leave a tail for followers that are a little behind.
+// LogExtent: how many bytes of log lie behind which index. So compaction can keep the log near its
+// configured size and still leave a tail for followers that are a little behind.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,14 @@ struct CompactionPoint {
   Term term;
 };
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class LogExtent {
  public:
-  // Knows points about `log_bytes_max` / 1024 apart: a log kept short needs finer ones.
+  // The known points are about `log_bytes_max` / 1024 bytes apart: a log that is kept short needs
+  // finer points.
   explicit LogExtent(uint64_t log_bytes_max);
-  // Starts from the entries the log held on open; payloads are not known then, so `bytes` (the size
-  // on disk) is spread evenly.
+  // Starts from the entries that the log held when it was opened. The sizes of payloads are not
+  // known then, so `bytes` (the size on disk) is spread evenly.
   void Init(const std::vector<raft::Entry>& entries, uint64_t bytes);
   void Append(const std::vector<raft::Entry>& entries);
   void TruncateFrom(LogIndex index);
@@ -32,7 +33,7 @@ class LogExtent {
 
   uint64_t bytes() const { return bytes_; }
   // The highest known point at or below `limit` that leaves at least `keep_bytes` behind it. None
-  // if there is none.
+  // if there is no such point.
   std::optional<CompactionPoint> PointLeaving(uint64_t keep_bytes, LogIndex limit) const;
   void CompactTo(LogIndex index);
 

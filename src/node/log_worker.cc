@@ -11,7 +11,7 @@
 namespace cairn::node {
 namespace {
 
-// Payload bytes that several persists may be joined to, in one atomic batch.
+// How many payload bytes several persists may be joined into, in one atomic batch.
 constexpr size_t kJoinedBytesMax = 4 << 20;
 
 size_t PayloadBytes(const std::vector<raft::Entry>& entries) {
@@ -75,9 +75,9 @@ void LogWorker::Run() {
 
 bool LogWorker::RunTasks(std::vector<Task> tasks) {
   for (Task& task : tasks) {
-    // While the disk is full compaction may pass, and must: it may be what frees the space. So may
-    // fetches, which read what is durable, and which apply and thereby compaction wait for. The
-    // rest waits its turn.
+    // While the disk is full, compaction may pass, and must: it may be what frees the space.
+    // Fetches may pass, too: they read what is durable, and apply, and so compaction, waits for
+    // them. The rest waits its turn.
     if (full_ && (std::holds_alternative<CompactionPoint>(task) ||
                   std::holds_alternative<raft::Fetch>(task))) {
       RunTask(&task);
@@ -89,8 +89,7 @@ bool LogWorker::RunTasks(std::vector<Task> tasks) {
     if (failed_) return true;
     if (round_ && !FinishRound()) return false;
     if (queue_.empty()) return true;
-    // Persists keep their order among each other, and fetches see all that was asked to be written
-    // before them.
+    // Persists keep their order, and fetches see all writes that were ordered before them.
     std::vector<raft::Persist> persists;
     while (!queue_.empty() && std::holds_alternative<raft::Persist>(queue_.front())) {
       persists.push_back(std::move(std::get<raft::Persist>(queue_.front())));
@@ -110,7 +109,7 @@ void LogWorker::RunTask(Task* task) {
   if (auto* fetch = std::get_if<raft::Fetch>(task)) return RunFetch(*fetch);
   if (auto* point = std::get_if<CompactionPoint>(task)) return Compact(*point);
   if (auto* note = std::get_if<CopyNote>(task)) {
-    // Without the note the peers, or the log, tell the next process again.
+    // If the note cannot be written, the peers or the log tell the next process again.
     Status noted = RememberCopy(*fs_, options_.data_directory, note->why);
     if (!noted.ok()) LOG_WARN("cannot note that this data is a copy: {}", noted.message());
     return;
@@ -120,7 +119,7 @@ void LogWorker::RunTask(Task* task) {
   events_->OnIdentitySaved();
 }
 
-// Makes of them a round of as few batches as may be.
+// Joins the persists into a round of as few batches as possible.
 void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
   round_ = Round{};
   size_t joined_bytes = 0;
@@ -130,8 +129,8 @@ void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
               std::back_inserter(round_->send));
     if (persist.empty()) continue;
     const size_t bytes = PayloadBytes(persist.entries);
-    // Only plain appends can be joined to what stands before them: within one write the log is
-    // first truncated, then appended to.
+    // Only plain appends can be joined to the writes before them: within one write the log is first
+    // truncated, then appended to.
     const bool joinable = !round_->writes.empty() && !persist.reset_to && !persist.truncate_from &&
                           joined_bytes + bytes <= kJoinedBytesMax;
     if (!joinable) {
@@ -149,8 +148,8 @@ void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
 Status LogWorker::WriteFirst() {
   Status s = log_->Write({round_->writes.front()});
   if (s.code() != StatusCode::kResourceExhausted) return s;
-  // Segments that compaction has released go with a sync only, and may be the room that is missing.
-  // Without this one the round would wait for room, and the sync for the round.
+  // Segments that compaction has released are removed only with a sync, and may be the room that is
+  // missing. Without this sync the round would wait for room, and the sync for the round.
   RETURN_IF_ERROR(log_->Sync());
   return log_->Write({round_->writes.front()});
 }
@@ -164,7 +163,7 @@ bool LogWorker::FinishRound() {
       continue;
     }
     if (s.code() == StatusCode::kResourceExhausted) {
-      // Nothing was written, the batch can be tried as it is.
+      // Nothing was written, so the batch can be tried again as it is.
       full_ = true;
       events_->OnLogFull(s);
       return false;
@@ -199,14 +198,14 @@ void LogWorker::Fail(const std::string& what, const Status& status) {
 
 void LogWorker::Compact(CompactionPoint point) {
   const Status s = log_->Compact(options_.group, point.index, point.term);
-  // Without room to note it, it is tried again with the next compaction.
+  // Without room for the note, compaction is tried again the next time.
   if (!s.ok() && s.code() != StatusCode::kResourceExhausted) Fail("compacting the log", s);
 }
 
 void LogWorker::RunFetch(const raft::Fetch& fetch) {
   Result<std::vector<raft::Entry>> entries =
       log_->Read(options_.group, fetch.from, fetch.to, fetch.bytes_max);
-  // What was once durable can not be read any more: this node can neither lead nor apply.
+  // What was once durable cannot be read any more: this node can neither lead nor apply.
   if (!entries.ok()) return Fail("reading the log", entries.status());
   events_->OnFetched(raft::Fetched{fetch.fetch_id, std::move(entries).value()});
 }

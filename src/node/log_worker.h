@@ -1,4 +1,4 @@
-// LogWorker: the thread that owns the log store, and the identity file.
+// LogWorker: the thread that owns the log store and the identity file.
 #pragma once
 
 #include <deque>
@@ -19,28 +19,28 @@
 
 namespace cairn::node {
 
-// What the worker tells, on its own thread.
+// The owner of the worker. The worker calls these on its own thread.
 class LogWorkerEvents {
  public:
   virtual ~LogWorkerEvents() = default;
-  // The batches are durable: messages may leave, then the core is told.
+  // The batches are durable. First the messages `send` may leave, then the core is told.
   virtual void OnDurable(std::vector<raft::Message> send,
                          std::vector<raft::AppendTicket> tickets) = 0;
   virtual void OnFetched(raft::Fetched fetched) = 0;
   virtual void OnIdentitySaved() = 0;
   virtual void OnLogFull(const Status& status) = 0;
   virtual void OnFreeBytes(uint64_t bytes) = 0;
-  // What is on the disk is unknown now. Ends the process; the simulator, which cannot, ends the
-  // node: after this the worker does nothing any more.
+  // What is on the disk is unknown now. The call ends the process. The simulator cannot end the
+  // process and ends the node instead; after this the worker does nothing any more.
   virtual void OnLogFailed(const std::string& what, const Status& status);
 };
 
-// All that is queued when the thread wakes shares one sync. Any other failure to write or sync than
-// a full disk before anything was written ends the process: what is on the disk is then unknown,
-// and a second sync may report success for bytes that the kernel has dropped.
+// All tasks that are queued when the thread wakes share one sync. A write or sync that fails ends
+// the process, unless the disk was full before anything was written: what is on the disk is then
+// unknown, and a second sync may report success for bytes that the kernel has dropped.
 class LogWorker {
  public:
-  // The data directory is a copy (boot_file.h): a note to be written, for this reason.
+  // The data directory is a copy (boot_file.h): the note to write.
   struct CopyNote {
     std::string why;
   };
@@ -52,17 +52,17 @@ class LogWorker {
 
   void Start();
   void Push(Task task) { tasks_.Push(std::move(task)); }
-  // Does what is queued, then ends the thread. While the disk is full: gives up what is queued, of
-  // which nothing was acknowledged.
+  // Does what is queued, then ends the thread. While the disk is full, gives up what is queued;
+  // nothing of it was acknowledged.
   void Stop();
 
   // The body of the thread, one round at a time. The simulator, which has no threads, calls these
   // and never Start.
   //
-  // Does `tasks` after what is left of earlier rounds. False: the disk is full, what is left waits;
-  // call again after kFullRetry, or with more tasks.
+  // Does `tasks` after what is left of earlier rounds. False: the disk is full and the rest waits.
+  // Call again after kFullRetry, or with more tasks.
   bool RunTasks(std::vector<Task> tasks);
-  // Nothing came for kIdleAfter.
+  // No task came for kIdleAfter.
   void OnIdle();
   void CheckFreeBytes();  // every kIdleAfter
 
@@ -70,7 +70,7 @@ class LogWorker {
   static constexpr SteadyTime kFullRetry = std::chrono::milliseconds(200);
 
  private:
-  // Batches that share one sync, and what is to be told once they are durable.
+  // Batches that share one sync, and the messages to send once the batches are durable.
   struct Round {
     std::deque<log_store::GroupWrite> writes;
     std::vector<raft::Message> send;
@@ -82,7 +82,7 @@ class LogWorker {
   void RunTask(Task* task);
   void JoinPersists(std::vector<raft::Persist> persists);
   bool FinishRound();
-  // The first write of the round; RESOURCE_EXHAUSTED if there is no room for it.
+  // The first write of the round; RESOURCE_EXHAUSTED if the disk has no room for it.
   Status WriteFirst();
   void Compact(CompactionPoint point);
   void RunFetch(const raft::Fetch& fetch);

@@ -16,7 +16,7 @@
 namespace cairn::node {
 namespace {
 
-// A log whose next write or sync fails once; the one after it would "succeed".
+// A log whose next write or sync fails once. The one after it would "succeed".
 class FailingLog final : public log_store::LogStore {
  public:
   bool fail_write = false;
@@ -78,7 +78,7 @@ raft::Persist Vote() {
   return persist;
 }
 
-// Gives whether the worker reported a vote as durable.
+// Returns whether the worker reported a vote as durable.
 bool WriteVote(bool fail_write, bool fail_sync) {
   FailingLog log;
   log.fail_write = fail_write;
@@ -92,17 +92,17 @@ bool WriteVote(bool fail_write, bool fail_sync) {
   return events.AwaitDurable();
 }
 
-// The kernel drops the pages of a failed sync: a second one reports success for bytes that are
+// The kernel drops the pages of a failed sync. A second sync reports success for bytes that are
 // nowhere.
 TEST(LogWorkerDeathTest, AFailedSyncOrWriteEndsTheProcessAndIsNeverTriedAgain) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
-  ASSERT_TRUE(InitLog("test", "error"));  // to standard error, where the test can see it
+  ASSERT_TRUE(InitLog("test", "error"));  // the log goes to standard error, where the test sees it
   EXPECT_TRUE(WriteVote(false, false));
   EXPECT_DEATH(WriteVote(false, true), "syncing the log failed");
   EXPECT_DEATH(WriteVote(true, false), "writing the log failed");
 }
 
-// Of a log whose disk is full to the last byte.
+// A log whose disk is full to the last byte.
 class FullDisk : public testing::Test, public LogWorkerEvents {
  protected:
   FullDisk() {

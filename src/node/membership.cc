@@ -10,7 +10,7 @@ namespace cairn::node {
 namespace {
 
 constexpr SteadyTime kProgressEvery = std::chrono::seconds(1);
-// A learner this close behind the leader's commit index is as good as caught up: under load it
+// A learner this close behind the leader's commit index has caught up: under load the distance
 // never gets to zero.
 constexpr uint64_t kCaughtUpEntries = 256;
 
@@ -31,8 +31,8 @@ bool Contacts::HeardSince(MemberId member, SteadyTime since) const {
 }
 
 MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
-  // While a wiped node is being replaced two members carry its node id; the voter is the one that
-  // the operator means.
+  // While a wiped node is being replaced, two members have its node id. The operator means the
+  // voter.
   MemberId found;
   for (const auto& [id, info] : config.info) {
     if (info.node_id == node_id && (found.is_none() || config.voters.contains(id))) found = id;
@@ -88,16 +88,16 @@ void MembershipJob::Finish(Status status) {
   if (callbacks_.done) callbacks_.done(std::move(status));
 }
 
-// A change of voters that too few are alive to confirm would leave the group without a leader until
-// the dead come back. That a member was alive a moment ago proves nothing, and a dead one counts as
-// alive for a while: with 2 of 3 nodes left and the third just killed, "remove the other" would be
-// accepted, and then nobody could commit anything. So each majority must be heard from after the
-// question was asked.
+// A change of voters that too few members are alive to confirm would leave the group without a
+// leader until the dead ones come back. That a member was alive a moment ago proves nothing, and a
+// dead one counts as alive for a while. The bad schedule: 2 of 3 nodes are left, and the third was
+// just killed. "Remove the other" would be accepted, and then nobody could commit anything. So each
+// majority must be heard from after the question was asked.
 MembershipJob::Verdict MembershipJob::AskForLife(const raft::Configuration& now,
                                                  const raft::Configuration& next,
                                                  const Contacts& contacts) {
   if (next.voters == now.voters) return Verdict::kYes;
-  // What is heard in the very instant of the question may have been sent before it.
+  // A message that arrives in the very instant of the question may have been sent before it.
   if (!asked_for_life_) asked_for_life_ = contacts.now;
   const SteadyTime since = *asked_for_life_ + contacts.silence_max / 8;
   if (contacts.now >= since && MajorityHeardSince(next.voters, contacts, since) &&
@@ -121,8 +121,8 @@ void MembershipJob::OnRefused(const std::string& why, bool retry) {
   if (!retry) Finish(FailedPrecondition(why.empty() ? "the change was refused" : why));
 }
 
-// What is committed may be known to nobody else yet: only a leader that goes on to lead can say
-// that it is done.
+// A committed change may be known to nobody else yet. Only a leader that goes on leading can say
+// that the change is done.
 void MembershipJob::OnDeposed(bool removed_itself) {
   const bool done = removed_itself && phase_ == Phase::kRemoving;
   Finish(done ? OkStatus()
@@ -134,7 +134,8 @@ void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts)
   if (finished_) return;
   if (contacts.now >= deadline_)
     return Finish(DeadlineExceeded("no time left while " + Describe()));
-  // Until the core can take a change: an own-term entry committed, and no other change under way.
+  // The core can take a change once an entry of its own term is committed and no other change is
+  // under way.
   if (!core.leader_ready || core.config_in_progress) return;
   switch (phase_) {
     case Phase::kStart: return Begin(core, contacts);
@@ -191,7 +192,7 @@ void MembershipJob::Begin(const raft::CoreStatus& core, const Contacts& contacts
                                 "; if it lives elsewhere now, run: cairn member replace ADDR " +
                                 std::to_string(change_.node_id) + " " + change_.address));
   }
-  if (nonce_ != 0) return BeginAdd(core, contacts);  // it told us itself
+  if (nonce_ != 0) return BeginAdd(core, contacts);  // the node told its nonce itself
   phase_ = Phase::kProbing;
   waiting_ = true;
   requests_.probe = change_.address;
@@ -283,7 +284,7 @@ void MembershipJob::Move(const raft::CoreStatus& core, const Contacts& contacts)
                                      written->second.address));
   }
   if (start.boot != written->second.boot && contacts.Alive(new_member_)) {
-    // It may be that very process, whose start is about to be written down.
+    // The member may be that very process, whose start is about to be written down.
     if (!twin_since_) twin_since_ = contacts.now;
     if (contacts.now < *twin_since_ + 4 * contacts.silence_max) return;
     return Finish(FailedPrecondition(who + " is alive at " + written->second.address + ", and " +
@@ -292,7 +293,7 @@ void MembershipJob::Move(const raft::CoreStatus& core, const Contacts& contacts)
   ProposeMove(core);
 }
 
-// Neither voters nor learners change, so this is one plain entry, whatever the members are.
+// Neither voters nor learners change, so the move is one plain entry, whoever the members are.
 void MembershipJob::ProposeMove(const raft::CoreStatus& core) {
   raft::Configuration next = core.config;
   raft::MemberInfo& member = next.info.at(new_member_);
@@ -307,7 +308,7 @@ void MembershipJob::ProposeMove(const raft::CoreStatus& core) {
 
 void MembershipJob::ProposeLearner(const raft::CoreStatus& core) {
   raft::Configuration next = core.config;
-  // Learners of earlier attempts, of this node under another nonce, are of no use to anyone.
+  // Learners of earlier attempts (this node under another nonce) are of no use to anyone.
   for (const auto& [id, info] : core.config.info) {
     if (info.node_id == change_.node_id && core.config.IsLearner(id)) {
       next.learners.erase(id);
@@ -353,7 +354,7 @@ void MembershipJob::Promote(const raft::CoreStatus& core, const Contacts& contac
   }
   const Verdict verdict = AskForLife(core.config, next, contacts);
   if (verdict == Verdict::kTooFewAlive && contacts.now >= next_progress_) {
-    // It stays a learner; the others may come back before the deadline.
+    // The new member stays a learner. The others may come back before the deadline.
     next_progress_ = contacts.now + kProgressEvery;
     Progress("node " + std::to_string(change_.node_id) +
              " has caught up; too few voters are alive for a majority with it");

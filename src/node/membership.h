@@ -1,13 +1,14 @@
 // MembershipJob: one change of membership, from the operator's wish to the last configuration
-// entry. A pure state machine on the leader: what it sees of the core in, proposals and progress
-// out.
+// entry. It is a pure state machine on the leader: what it sees of the core goes in, proposals and
+// progress come out.
 //
-// A new member is always a learner first, so that an empty log never counts in a quorum; it votes
-// once it has caught up. A node that lost its disk comes back under a new member id, and one joint
-// change lets the new in and the old out, so that the old one's vote and the new one's are never
+// A new member is always a learner first, so that an empty log never counts in a quorum. The member
+// votes once it has caught up. A node that lost its disk comes back under a new member id. One
+// joint change lets the new member in and the old one out, so that the votes of both are never
 // counted side by side.
 //
-// A member that only lives elsewhere is the same member: its address is changed, and nothing else.
+// A member that only lives at another address is the same member: its address changes, and nothing
+// else.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@
 
 namespace cairn::node {
 
-// Whom this node hears, and when it last did.
+// When this node last heard each member.
 struct Contacts {
   MemberId self;
   std::map<MemberId, SteadyTime> last_heard;
@@ -36,33 +37,35 @@ struct Contacts {
   bool Alive(MemberId member) const { return HeardSince(member, now - silence_max); }
 };
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class MembershipJob {
  public:
   struct Callbacks {
     std::function<void(const std::string&)> progress;
     std::function<void(Status)> done;  // once
-    // When the new member's learner entry is committed (joining nodes wait for it).
+    // Called when the entry that makes the new member a learner is committed. A joining node waits
+    // for it.
     std::function<void(MemberId)> admitted;
   };
-  // What to do next; each is given once.
+  // What the owner must do next. Each request is given once.
   struct Requests {
     std::optional<std::string> probe;            // address; answer with OnProbed
     std::optional<raft::Configuration> propose;  // answer with OnRefused if it is dropped
   };
 
-  // By the operator. `engine` and `cluster_id` are this node's, `level` is the cluster's.
+  // The operator asked for the change. `engine` and `cluster_id` are this node's, `level` is the
+  // cluster's.
   MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
                 uint64_t level, SteadyTime deadline, Callbacks callbacks);
-  // A wiped node asks to be let in again: no probe, it told its nonce itself.
+  // A wiped node asks to be let in again. The job needs no probe: the node told its nonce itself.
   MembershipJob(const transport::JoinRequest& join, SteadyTime deadline, Callbacks callbacks);
-  // Answers `done` (unknown state) if nothing did before.
+  // Answers `done` (the outcome is unknown) unless it was answered before.
   ~MembershipJob();
 
-  // Looks at the core and takes the next step, if it is time for one.
+  // Looks at the core, and takes the next step if the time for it has come.
   void Step(const raft::CoreStatus& core, const Contacts& contacts);
-  // This node leads no more. `removed_itself`: a configuration without it is committed, which is
-  // how a leader that removes itself ends.
+  // This node does not lead any more. `removed_itself`: a configuration without this node is
+  // committed, which is how the job of a leader that removes itself ends.
   void OnDeposed(bool removed_itself);
   void OnProbed(Result<transport::ProbeReply> reply);
   void OnRefused(const std::string& why, bool retry);
@@ -90,7 +93,7 @@ class MembershipJob {
   void Begin(const raft::CoreStatus& core, const Contacts& contacts);
   void BeginRemove(const raft::CoreStatus& core, const Contacts& contacts);
   void BeginAdd(const raft::CoreStatus& core, const Contacts& contacts);
-  // The member was found at another address than the one that is written down.
+  // The member was found at another address than the configuration records.
   void Move(const raft::CoreStatus& core, const Contacts& contacts);
   void ProposeMove(const raft::CoreStatus& core);
   void ProposeLearner(const raft::CoreStatus& core);
@@ -109,23 +112,25 @@ class MembershipJob {
   const uint64_t level_ = 0;
   const SteadyTime deadline_;
   Callbacks callbacks_;
-  uint64_t nonce_ = 0;  // of the new member; 0: not known yet
-  // What the process at the address said of itself; none where it asked to be let in by itself.
+  uint64_t nonce_ = 0;  // of the new member; 0 while not known
+  // What the process at the address said of itself; none if the node asked to be let in by itself.
   std::optional<transport::ProbeReply> told_;
-  MemberId replaced_;  // voter that goes out when the new one comes in
+  MemberId replaced_;  // the voter that goes out when the new member comes in
   MemberId new_member_;
   Phase phase_ = Phase::kStart;
   bool waiting_ = false;  // a proposal or probe is under way
-  // Since when the member is alive under another start than that of the process that was found.
+  // Since when the member has been alive under another start than that of the process that was
+  // found.
   std::optional<SteadyTime> twin_since_;
-  // Since when signs of life are awaited from those who must confirm the change of voters.
+  // Since when the job awaits signs of life from the members that must confirm the change of
+  // voters.
   std::optional<SteadyTime> asked_for_life_;
   SteadyTime next_progress_{0};
   Requests requests_;
   bool finished_ = false;
 };
 
-// The member that lives under this node id; none if there is none.
+// The member that has this node id; none if there is no such member.
 MemberId FindMember(const raft::Configuration& config, uint64_t node_id);
 
 }  // namespace cairn::node

@@ -92,14 +92,15 @@ void MembershipChanges::Join(const transport::JoinRequest& request,
 
 void MembershipChanges::LetIn(const transport::JoinRequest& wiped,
                               MembershipJob::Callbacks callbacks) {
-  // Long: the whole database may have to travel.
+  // The deadline is long, because the whole database may have to travel.
   const SteadyTime deadline = context_.now() + std::chrono::hours(6);
   Begin(std::make_unique<MembershipJob>(wiped, deadline, std::move(callbacks)), /*ours=*/true);
 }
 
 // A wiped node that was let in as a learner does not ask again. If the leader that let it in was
-// deposed before it caught up, the next one goes on; else the group would keep counting on the vote
-// of its old self, which nobody can give any more, until an operator comes.
+// deposed before the node caught up, the next leader goes on. Otherwise the group would keep
+// counting on the vote of the node's old self, which nobody can give any more, until an operator
+// comes.
 void MembershipChanges::ResumeReplacement() {
   const raft::Configuration& config = context_.config;
   if (!context_.is_leader() || context_.shutting_down || config.learners.empty()) return;
@@ -152,11 +153,12 @@ void MembershipChanges::Run() {
   if (job_->finished()) job_.reset();
 }
 
-// Where members live and which start each was heard of last, in the log, so that all members, and all
-// that come later, know it. Voters and learners stay as they are, so this is safe beside everything
-// that the Raft core lets through: one change at a time, and none in a joint state.
+// Writes into the log where members live and which start of each was heard last, so that all
+// members, and all that come later, know it. Voters and learners stay as they are. So this is safe
+// beside everything that the Raft core lets through: one change at a time, and none in a joint
+// state.
 //
-// The first leader writes all of it down in any case: the founding configuration lies only in each
+// The first leader writes all of it down in any case. The founding configuration lies only in each
 // founder's identity file, and a founder that was late may not know every nonce.
 void MembershipChanges::WriteDownMembers() {
   if (!context_.is_leader()) return;
@@ -193,7 +195,7 @@ bool MembershipChanges::OnDropped(const raft::Dropped& dropped) {
   }
   if (job_proposal_ != dropped.id) return false;
   job_proposal_.reset();
-  // A hand-over ends soon: here with another try, or elsewhere with another leader.
+  // A hand-over ends soon: with another try here, or with another leader elsewhere.
   const bool retry = dropped.reason == DropReason::kConfigInProgress ||
                      dropped.reason == DropReason::kTransferring;
   if (job_) job_->OnRefused(dropped.detail, retry);
@@ -201,7 +203,7 @@ bool MembershipChanges::OnDropped(const raft::Dropped& dropped) {
 }
 
 void MembershipChanges::OnFollowing() {
-  members_proposal_.reset();  // it may have been truncated; the next leader makes its own
+  members_proposal_.reset();  // it may be truncated; the next leader makes its own
   if (!job_) return;
   const raft::Configuration& config = context_.config;
   job_->OnDeposed(!config.joint() && !config.Contains(context_.self));

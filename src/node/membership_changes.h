@@ -1,10 +1,12 @@
 // MembershipChanges: changes of membership on the leader, one at a time.
 //
-// An operator asks for a change, a wiped node asks to be let in again, and the leader itself goes on
-// with a replacement that another leader began, and writes down where members live and which of their
-// starts it has heard of. It owns the job that is under way (MembershipJob),
-// proposes configurations to the Raft core and probes nodes. A job that fails tells who asked for
-// it; losing the leadership ends the job.
+// A change begins in one of four ways. An operator asks for it. A wiped node asks to be let in
+// again. The leader goes on with a replacement that another leader began. The leader writes down
+// where members live and which of their starts it has heard.
+//
+// MembershipChanges owns the job that is under way (MembershipJob), proposes configurations to the
+// Raft core and probes nodes. A job that fails tells the caller that asked for it. A job ends when
+// this node loses leadership.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +30,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class MembershipChanges {
  public:
   MembershipChanges(ReplicaContext* context, const PeerDirectory* directory, const Hearing* hearing,
@@ -39,18 +41,18 @@ class MembershipChanges {
         callers_(*callers),
         standing_(*standing) {}
 
-  // By the operator.
+  // The operator asks for a change.
   void Change(Replica::MembershipChange change, SteadyTime deadline,
               std::function<void(const std::string&)> progress, std::function<void(Status)> done);
-  // By a wiped node.
+  // A wiped node asks to be let in.
   void Join(const transport::JoinRequest& request,
             const std::function<void(Result<transport::JoinReply>)>& reply);
   void OnTick();
-  // True if it was a proposal of this part.
+  // Returns true if this part made the proposal.
   bool OnDropped(const raft::Dropped& dropped);
   // This node does not lead (any more).
   void OnFollowing();
-  // The node ends: answers who waits.
+  // The node ends: answers all callers.
   void Stop(const Status& why);
 
  private:
@@ -67,13 +69,13 @@ class MembershipChanges {
   const Standing& standing_;
   std::unique_ptr<MembershipJob> job_;
   uint64_t job_number_ = 0;
-  bool job_is_ours_ = false;              // not an operator's: it gives way to one
+  bool job_is_ours_ = false;              // made by the leader itself; gives way to an operator
   std::optional<uint64_t> job_proposal_;  // id of its ProposeConfig
-  // Id of the ProposeConfig that writes down what is known of the members, and the configuration
-  // that it was made from.
+  // The id of the ProposeConfig that writes down what is known of the members, and the
+  // configuration from which it was made.
   std::optional<uint64_t> members_proposal_;
   LogIndex members_proposed_at_;
-  // Of the callers and the configuration that were found to say the same.
+  // The versions of the callers and of the configuration that were last found to say the same.
   uint64_t agreed_callers_ = 0;
   LogIndex agreed_config_;
 };

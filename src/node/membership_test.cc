@@ -29,7 +29,7 @@ Contacts AllHeardAt(SteadyTime now, const raft::Configuration& config) {
   return contacts;
 }
 
-// Until the removal is proposed.
+// Drives the job until the removal is proposed.
 void Drive(MembershipJob* job, const raft::CoreStatus& core) {
   for (int second = 1; second <= 3; ++second) {
     job->Step(core, AllHeardAt(seconds(second), core.config));
@@ -38,8 +38,8 @@ void Drive(MembershipJob* job, const raft::CoreStatus& core) {
   FAIL() << "the change was not proposed";
 }
 
-// The configuration may be committed, and known to nobody who is left: the next leader says when it
-// is done.
+// The configuration may be committed, and known to nobody who is left. The next leader says when
+// the change is done.
 TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) {
   for (const bool removes_itself : {false, true}) {
     std::optional<Status> said;
@@ -59,7 +59,7 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
   }
 }
 
-// A job by the operator on a leader of nodes 1 to 3, whose probe is answered with `reply`.
+// A job of the operator on a leader of nodes 1 to 3. Its probe is answered with `reply`.
 class OperatorsJob {
  public:
   OperatorsJob(Kind kind, uint64_t node, const std::string& address,
@@ -79,7 +79,7 @@ class OperatorsJob {
     job_->OnProbed(reply);
     Step();
   }
-  // With 1 and 2 alive, and 3 if `alive`.
+  // Steps the job with nodes 1 and 2 alive, and node 3 if `alive`.
   std::optional<raft::Configuration> Step(bool alive = false) {
     contacts_ = AllHeardAt(seconds(50), core_.config);
     if (!alive) contacts_.last_heard.erase(MemberId(3));

@@ -71,7 +71,7 @@ TEST(Batcher, ALoneClientThatComesBackNeverWaits) {
   }
 }
 
-// Else two halves of the clients take turns for ever, in twice as many entries.
+// Otherwise two halves of the clients would take turns for ever, in twice as many entries.
 TEST(Batcher, TheNextEntryWaitsForThoseWhoWereJustAnsweredButNotForEver) {
   Answer answer;
   Batcher batcher({1000, 100, 4});
@@ -187,7 +187,7 @@ TEST(WorkEstimates, AreLearnedByClientAndByTextWithoutItsDigits) {
   EXPECT_EQ(estimates.Expected(traits("b", "INSERT INTO t VALUES(1)")), 0u);
   for (int i = 0; i < 20; ++i) estimates.Learn({traits("a", "DELETE FROM t WHERE x = 1"), 0});
   EXPECT_LT(estimates.Expected(traits("a", "DELETE FROM t WHERE x = 5")), 10u);
-  // What was not seen for long is forgotten: the memory is bounded.
+  // What was not seen for long is forgotten, because the memory is bounded.
   estimates.Learn({traits("", "DELETE FROM u"), 1'000'000});
   for (int i = 0; i < 10'000; ++i)
     estimates.Learn({{0, static_cast<uint64_t>(2 * i + 1), false}, 9});
@@ -345,7 +345,7 @@ TEST(LogExtent, CompactsToWhatKeepsATailAndNeverPastWhatIsDurable) {
   EXPECT_EQ(extent.bytes(), 0u);
 }
 
-// With points 64 KiB apart, whatever the limit, a log to be kept at 4 KiB would grow to 64.
+// If the points were always 64 KiB apart, a log with a limit of 4 KiB would grow to 64 KiB.
 TEST(LogExtent, AShortLogIsKeptNearItsLimit) {
   constexpr uint64_t kLimit = 4 << 10;
   LogExtent extent(kLimit);
@@ -396,15 +396,16 @@ TEST(IdentityFile, ANewDirectoryGetsANonceThatStays) {
   std::filesystem::remove_all(path);
 }
 
-// Killed between the rename and the sync of the directory; a new process reads the new record,
-// takes part, and then the power goes.
+// The process is killed between the rename and the sync of the directory. A new process reads the
+// new record and takes part. Then the power goes.
 TEST(IdentityFile, WhatAProcessHasReadIsStillThereAfterAPowerCut) {
   FaultFileSystem disk(1);
   auto record = LoadOrCreateIdentity(disk, "/data", 2, 55);
   ASSERT_TRUE(record.ok()) << record.status();
   record->stage = transport::LifeStage::kStarted;
   record->cluster_id = 7;
-  // Create, truncate, write, sync, rename; the sixth is the sync of the directory.
+  // The operations are create, truncate, write, sync and rename. The sixth one is the sync of the
+  // directory.
   disk.Inject(6, FaultFileSystem::Fault::kFailOnce);
   ASSERT_FALSE(SaveIdentity(disk, "/data", *record).ok());
   disk.KillProcess();

@@ -8,7 +8,7 @@
 namespace cairn::node {
 namespace {
 
-// How long a member that was removed is still talked to, so that it learns of its removal.
+// How long this node still talks to a removed member, so that the member learns of its removal.
 constexpr uint64_t kLingerElections = 30;
 
 }  // namespace
@@ -35,8 +35,8 @@ void PeerDirectory::Publish() {
   for (const auto& [id, info] : config.info) add(id, info.address);
   for (const auto& [id, leaving] : leaving_) add(id, leaving.address);
   if (!config.Contains(context_.self)) {
-    // Let in, but not yet caught up to its own admission: the configuration in force here may be
-    // older than the leader. What the leader told on admission is newer.
+    // This node was let in, but has not caught up to its own admission yet. The configuration in
+    // force here may be older than the leader. What the leader told on admission is newer.
     for (const auto& [id, info] : admitted_by_.info) add(id, info.address);
   }
   for (const auto& [id, info] : config.info) {
@@ -63,10 +63,11 @@ bool PeerDirectory::Adopt(const raft::Configuration& config, LogIndex index) {
   return true;
 }
 
-// A node that was away while others were let in must answer them all the same, though no
-// configuration it knows names them. The bad schedule without it: 4 is let in while 3 is down, and
-// leads when 3 comes back. It probes where the log of 3 ends; 3 refuses, as it should, and has no
-// address to send that to. So 3 never catches up, and its vote is lost to everybody as well.
+// A node that was away while others were let in must answer them, though no configuration that it
+// knows names them. The bad schedule without this: node 4 is let in while node 3 is down, and leads
+// when node 3 comes back. Node 4 probes where the log of node 3 ends. Node 3 refuses, as it should,
+// and has no address to send the refusal to. So node 3 never catches up, and its vote is lost to
+// everybody as well.
 void PeerDirectory::OnCaller() {
   if (context_.raft && callers_.version() != published_callers_) {
     ++context_.version;
@@ -78,7 +79,7 @@ void PeerDirectory::OnTick() {
   const size_t gone = std::erase_if(
       leaving_, [this](const auto& item) { return item.second.until_tick <= context_.ticks; });
   if (gone > 0) Publish();
-  OnCaller();  // a configuration may have shown that a caller is not the last start of its member
+  OnCaller();  // a configuration may have shown that a caller is behind
 }
 
 std::optional<LeaderHint> PeerDirectory::leader_hint() const {

@@ -1,9 +1,9 @@
-// PeerDirectory: the configuration in force, and at which addresses each member is looked for.
+// PeerDirectory: the configuration in force, and the addresses at which to look for each member.
 //
-// Addresses are hints, in this order: where the process that speaks for the member said it lives,
-// where the configuration says so, where --peers says that its node lives. Who answers there, its
-// hello says. PeerDirectory owns the addresses of members that leave, and tells the transport
-// whenever the list changes.
+// Addresses are hints, in this order: where the process that speaks for the member said that it
+// lives, where the configuration says so, where --peers says that the member's node lives. The
+// hello of a process says who it is. PeerDirectory owns the addresses of members that leave, and
+// tells the transport whenever the list changes.
 #pragma once
 
 #include <cstdint>
@@ -19,19 +19,19 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class PeerDirectory {
  public:
   PeerDirectory(ReplicaContext* context, const Callers* callers)
       : context_(*context), callers_(*callers) {}
 
-  // This node takes part from now on. `admitted_by` is the configuration that it was told when it
-  // was let in, or that it founded the cluster with.
+  // This node takes part from now on. `admitted_by` is the configuration that the node was told
+  // when it was let in, or with which it founded the cluster.
   void Start(raft::Configuration admitted_by);
-  // A configuration that is committed. It may be from before the one in force: after trouble
-  // entries are handed out once more. True if it is news.
+  // A committed configuration. It may be older than the one in force: after trouble, entries are
+  // handed out once more. Returns true if the configuration is news.
   bool Adopt(const raft::Configuration& config, LogIndex index);
-  // A process has told this node who it is, and where it lives.
+  // A process has told this node who it is and where it lives.
   void OnCaller();
   void OnTick();
 
@@ -50,7 +50,7 @@ class PeerDirectory {
   const Callers& callers_;
   raft::Configuration admitted_by_;
   std::map<MemberId, Leaving> leaving_;
-  uint64_t published_callers_ = 0;  // their version
+  uint64_t published_callers_ = 0;  // the version of the callers that was published
 };
 
 }  // namespace cairn::node

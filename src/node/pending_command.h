@@ -1,4 +1,5 @@
-// PendingCommand: a client's command on its way, and the promise to answer it exactly once.
+// PendingCommand: a client's command on its way, with the promise to answer the command exactly
+// once.
 #pragma once
 
 #include <atomic>
@@ -13,8 +14,8 @@
 
 namespace cairn::node {
 
-// Shared between the core thread (deadline, lost leadership) and the apply thread (result);
-// whichever calls Finish first answers, the other does nothing.
+// The core thread (deadline, lost leadership) and the apply thread (result) share a PendingCommand.
+// The first call of Finish answers; later calls do nothing.
 class PendingCommand {
  public:
   PendingCommand(std::string encoded, SteadyTime deadline, CommandDone done,
@@ -23,7 +24,7 @@ class PendingCommand {
         deadline_(deadline),
         traits_(traits),
         done_(std::move(done)) {}
-  // Dropping one without an answer would leave a client waiting for ever.
+  // A command that is dropped without an answer would leave a client waiting for ever.
   ~PendingCommand() {
     Finish(Unavailable("the node stopped before the outcome was known").With(Outcome::kUnknown));
   }
@@ -34,11 +35,11 @@ class PendingCommand {
   size_t bytes() const { return encoded_.size(); }
   SteadyTime deadline() const { return deadline_; }
   const CommandTraits& traits() const { return traits_; }
-  // The core thread's: what it is expected to cost, in steps of work.
+  // Used by the core thread: the cost that is expected, in steps of work.
   uint64_t expected_steps() const { return expected_steps_; }
   void set_expected_steps(uint64_t steps) { expected_steps_ = steps; }
   bool finished() const { return finished_.load(std::memory_order_acquire); }
-  // The bytes are in a log entry now; the memory is not needed twice.
+  // For when the bytes are in a log entry, so that memory holds them once.
   std::string TakeEncoded() { return std::move(encoded_); }
 
   void Finish(Result<state_machine::CommandResult> result) {

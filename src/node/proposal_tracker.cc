@@ -56,7 +56,7 @@ void ProposalTracker::Expire(SteadyTime now) {
         tracked.earliest_deadline = std::min(tracked.earliest_deadline, c->deadline());
       }
     }
-    // The places stay: the results of an entry are matched to its commands by position.
+    // The places stay, because the results of an entry are matched to its commands by position.
   }
 }
 

@@ -1,4 +1,4 @@
-// ProposalTracker: which commands ride in which log entry, until its fate is known.
+// ProposalTracker: which commands are in which log entry, until the entry's fate is known.
 #pragma once
 
 #include <map>
@@ -9,29 +9,29 @@
 
 namespace cairn::node {
 
-// Commands of one committed entry, to be answered with its results, in order.
+// The commands of one committed entry. They are answered with its results, in order.
 struct EntryWaiters {
   LogIndex index;
   std::vector<PendingCommandPtr> commands;
 };
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 //
-// The fate of entry (index, term) is decided only by what is committed at `index`. That our own log
-// was truncated there decides nothing: with five nodes, leader L of term 2 copies the entry to B
-// alone; C, leader of term 3, truncates it on L and dies; B, elected in term 4 by nodes that never
-// heard of C, still commits it.
+// Only what is committed at `index` decides the fate of the entry (index, term). A truncation of
+// this node's log there decides nothing. The bad schedule, with five nodes: leader L of term 2
+// copies the entry to B alone. C, leader of term 3, truncates the entry on L and dies. B, elected
+// in term 4 by nodes that never heard of C, still commits the entry.
 class ProposalTracker {
  public:
   void Add(LogIndex index, Term term, std::vector<PendingCommandPtr> commands);
 
-  // An entry was committed: gives the commands that wait for its results, or answers those that
-  // hoped for another entry at this index (not applied).
+  // An entry was committed. Returns the commands that wait for its results. Answers the commands of
+  // other entries at this index (not applied).
   std::vector<PendingCommandPtr> TakeCommitted(LogIndex index, Term term,
                                                const Status& not_applied);
 
-  // The state now holds everything up to `index`, by a snapshot: whether our entries are in it
-  // cannot be told any more.
+  // The state now holds everything up to `index`, by a snapshot. Nobody can tell any more whether
+  // the entries of this node are in it.
   void FailUpTo(LogIndex index, const Status& unknown);
   void FailAll(const Status& unknown);
 
@@ -46,8 +46,8 @@ class ProposalTracker {
     SteadyTime earliest_deadline;
     std::vector<PendingCommandPtr> commands;
   };
-  // Two entries of different terms may wait at one index: the older was truncated here and is not
-  // yet decided.
+  // Two entries of different terms may wait at one index: the older one was truncated here, and its
+  // fate is not decided yet.
   std::map<std::pair<LogIndex, Term>, Tracked> entries_;
 };
 

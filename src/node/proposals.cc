@@ -9,12 +9,12 @@
 namespace cairn::node {
 namespace {
 
-// A due deadline is proposed again if it has not gone by then.
+// A deadline that is due is proposed again if it has not gone by then.
 constexpr SteadyTime kExpiryRetry = std::chrono::seconds(1);
 constexpr SteadyTime kOwnCommandTimeout = std::chrono::seconds(10);
-// Of the budget of a request: what is expected to take more is heavy.
+// A command that is expected to take more than this part of a request's budget is heavy.
 constexpr uint64_t kHeavyPart = 16;
-// The same of an entry, so that what was expected wrongly seldom uses up its budget.
+// An entry is closed at this part of its budget, so that wrong estimates seldom use up the budget.
 constexpr uint64_t kEntryPart = 2;
 
 }  // namespace
@@ -84,12 +84,12 @@ void Proposals::Step() {
   ForgetCommitted(context_.now());
   if (batcher_.empty() && heavy_.empty()) return;
   if (!context_.is_leader()) return RefuseQueued(directory_.NotLeader());
-  // The lease clock is known once an entry of our own term has been applied; until then commands
-  // wait (a new leader: for one round trip).
+  // The lease clock is known once an entry of this leader's own term has been applied. Until then
+  // commands wait (with a new leader: for one round trip).
   const SteadyTime now = context_.now();
   if (!LeaseNow(now)) return;
-  // What has just been committed makes room before the core's output is taken: the next entry then
-  // carries the news of the commit.
+  // An entry that has just been committed makes room before the core's output is taken, so the next
+  // entry carries the news of the commit.
   while (batcher_.Ready(uncommitted_.size() + proposing_.size(), now)) {
     ProposeBatch(batcher_.TakeBatch());
   }
@@ -102,7 +102,7 @@ void Proposals::StepHeavy() {
   alone.push_back(heavy_.Take());
   const CommandTraits traits = alone.front()->traits();
   heavy_entry_ = HeavyEntry{ProposeBatch(std::move(alone)), LogIndex(), traits.maintenance};
-  // What the same client sent behind it, and is not heavy, need wait no longer.
+  // What the same client sent behind the heavy command, and is not heavy, need not wait any longer.
   const PendingCommand* next = nullptr;
   while ((next = heavy_.Next(traits.client)) != nullptr && !next->traits().maintenance &&
          next->expected_steps() < heavy_steps_min_) {
@@ -112,8 +112,8 @@ void Proposals::StepHeavy() {
 
 SteadyTime Proposals::next_step() const {
   // While an entry is under way, its commit comes as an event. While the lease clock is not known,
-  // nothing is proposed, and it, too, becomes known by an event: to ask for a time that is over
-  // would only spin until then.
+  // nothing is proposed, and the lease clock becomes known by an event, too. To ask for a time that
+  // is over would only spin until then.
   const bool gathering =
       uncommitted_.empty() && proposing_.empty() && LeaseNow(context_.now()).has_value();
   return gathering ? batcher_.gather_until() : SteadyTime::max();
@@ -151,7 +151,7 @@ uint64_t Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
 
 void Proposals::OnAccepted(const raft::Accepted& accepted) {
   const auto it = proposing_.find(accepted.id);
-  // A change of configuration; the job that wanted it may be over.
+  // This is a change of configuration. The job that wanted it may be over.
   if (it == proposing_.end()) return;
   uncommitted_[accepted.index] = {it->second.size(), context_.now()};
   if (heavy_entry_ && heavy_entry_->proposal == accepted.id) heavy_entry_->index = accepted.index;
@@ -206,7 +206,7 @@ void Proposals::OnApplied(const AppliedReport& report) {
   }
   if (!context_.is_leader() || report.term != context_.raft->term()) return;
   if (lease_ && lease_->term == report.term) return;
-  // All entries before our own term are applied: this is where the lease clock stood.
+  // All entries before this leader's own term are applied. The lease clock stood here.
   lease_ = Lease{report.term, report.lease_ms, context_.now()};
 }
 

@@ -1,14 +1,16 @@
 // Proposals: commands of clients, from their arrival at the leader until their entry is committed.
 //
-// It owns the batcher, the commands that ride in the log, and the lease clock of this leader. It
-// steps proposals into the Raft core. It answers commands that are refused, dropped or overtaken;
-// the apply thread answers the others. A command that was never in the log is not applied; what
-// becomes of one that was is unknown until an entry is committed in its place.
+// Proposals owns the batcher, the commands that are in the log, and the lease clock of this leader.
+// It steps proposals into the Raft core. It answers commands that are refused, dropped or
+// overtaken; the apply thread answers the others. A command that was never in the log is not
+// applied. The fate of a command that was in the log is unknown until an entry is committed in its
+// place.
 //
-// Commands that are expected to hold up apply for long go one at a time, each in an entry of its own,
-// and the next one only when this node has applied the last: so a command of few steps waits for one
-// of many at most. They are not held back for long either: whatever else waits, one of them is under
-// way. A command of maintenance is one of these; while one waits or is under way, others are refused.
+// Commands that are expected to hold up apply for long are heavy. Heavy commands go one at a time,
+// each in an entry of its own, and the next one only when this node has applied the last one. So a
+// light command waits for at most one heavy command. Heavy commands are not held back for long
+// either: whatever else waits, one of them is under way. A command of maintenance is heavy. While a
+// command of maintenance waits or is under way, other commands of maintenance are refused.
 #pragma once
 
 #include <cstdint>
@@ -31,49 +33,51 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class Proposals {
  public:
   Proposals(ReplicaContext* context, const PeerDirectory* directory);
 
-  // Of a client. Refused (not applied) by who does not lead, or when too much waits.
+  // Adds a client's command. The command is refused (not applied) if this node does not lead, or
+  // when too much waits.
   void Add(PendingCommandPtr command);
-  // Of the leader itself; nobody waits for the answer.
+  // Adds a command of the leader itself. Nobody waits for the answer.
   void AddOwn(state_machine::Command command);
-  // Proposes a command that lets prepared transactions expire whose deadline has come. They do not
-  // expire by themselves: the lease clock moves only by entries.
+  // Proposes a command that lets the prepared transactions expire whose deadline has come. Without
+  // it they would not expire in an idle cluster, because only entries move the lease clock.
   void ExpirePrepared(uint64_t next_deadline_lease_ms);
-  // Puts into the Raft core what is ready.
+  // Steps the batches that are ready into the Raft core.
   void Step();
-  // When to call Step though nothing has happened; max(): not before an event.
+  // When to call Step if nothing happens before. max(): not before an event.
   SteadyTime next_step() const;
 
   void OnAccepted(const raft::Accepted& accepted);
-  // True if it was a proposal of this part.
+  // Returns true if this part made the proposal.
   bool OnDropped(const raft::Dropped& dropped);
   void OnPersist(const raft::Persist& persist);
-  // Gives the commands that wait for the results of these entries.
+  // Returns the commands that wait for the results of these entries.
   std::vector<EntryWaiters> TakeCommitted(const std::vector<raft::Entry>& entries);
   void OnApplied(const AppliedReport& report);
   // This node does not lead (any more).
   void OnFollowing();
   void Expire(SteadyTime now);
 
-  // The state holds everything up to `index`, by a snapshot.
+  // A snapshot has brought the state to `index`.
   void OnOvertaken(LogIndex index);
   // This node will not see the results of what is in the log.
   void FailLogged(const Status& unknown) { tracker_.FailAll(unknown); }
-  // Answers what was never in the log.
+  // Answers the commands that were never in the log.
   void RefuseQueued(const Status& not_applied);
   // The node ends: answers everything that waits.
   void Stop();
 
-  // None: this node does not lead, or has not yet applied an entry of its own term.
+  // The lease clock. None: this node does not lead, or has not yet applied an entry of its own
+  // term.
   std::optional<uint64_t> LeaseNow(SteadyTime now) const;
   // No write of this node waits for its fate.
   bool settled() const { return proposing_.empty() && tracker_.entries() == 0; }
   size_t queued_bytes() const { return batcher_.bytes() + heavy_.bytes(); }
-  // Something waits for the next entry to be applied.
+  // Whether something waits for the next entry to be applied.
   bool awaits_applied() const {
     return (context_.is_leader() && !lease_) || (heavy_entry_ && !heavy_.empty());
   }
@@ -114,7 +118,7 @@ class Proposals {
   std::optional<HeavyEntry> heavy_entry_;
   std::map<uint64_t, std::vector<PendingCommandPtr>> proposing_;  // stepped, no answer yet
   ProposalTracker tracker_;
-  // Entries of this leader that are not yet committed.
+  // The entries of this leader that are not committed yet.
   std::map<LogIndex, InFlightEntry> uncommitted_;
   std::optional<Lease> lease_;
   std::optional<SteadyTime> expiry_proposed_;

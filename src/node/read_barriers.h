@@ -20,27 +20,28 @@ struct PendingRead {
   ReadDone done;
 };
 
-// One owner (the core thread). All reads that gathered since the last round share the next one: a
-// round that began before a read arrived proves nothing for it.
+// Not thread-safe: the core thread owns it. All reads that have gathered since the last round share
+// the next round. A round that began before a read arrived proves nothing for that read.
 class ReadBarriers {
  public:
   explicit ReadBarriers(size_t reads_max) : reads_max_(reads_max) {}
 
-  // Wants a read index from the leader. RESOURCE_EXHAUSTED (answered at once) when too many wait.
+  // The read needs a read index from the leader. It is refused at once (RESOURCE_EXHAUSTED) when
+  // too many reads wait.
   void AddLinearizable(PendingRead read);
-  // Only waits until `read.index_min` has been applied.
+  // The read only waits until `read.index_min` has been applied.
   void AddLocal(PendingRead read, LogIndex applied);
 
-  // Begins a round under this id for all reads that have gathered, which the caller then steps into
-  // the core; false (and the id is free) if nothing waits.
+  // Begins a round under this id for all reads that have gathered. The caller then steps the round
+  // into the core. False: nothing waits, and the id is free.
   bool BeginRound(uint64_t id);
   void OnGranted(uint64_t round, LogIndex index, LogIndex applied);
-  // Leadership was lost meanwhile: the round's reads join the next.
+  // Leadership was lost meanwhile. The reads of the round join the next round.
   void OnRefused(uint64_t round);
   void FailRound(uint64_t round, const Status& status);
 
   void OnApplied(LogIndex applied);
-  // Answers reads whose deadline has passed; `why` tells what they waited for.
+  // Answers the reads whose deadline has passed, by what they waited for.
   void Expire(SteadyTime now, const Status& no_index, const Status& not_applied);
   void FailAll(const Status& status);
 

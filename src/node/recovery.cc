@@ -8,10 +8,11 @@
 namespace cairn::node {
 namespace {
 
-// A failure that may pass is met by reopening the database so many times. Then the leader is asked
-// for another one. A full disk is met by reopening for ever, because a copy needs more space.
+// After a failure that may pass, the database is reopened this many times. Then the leader is asked
+// for another database. After a full disk the database is reopened for ever, because a copy needs
+// more space.
 constexpr uint64_t kFailuresMax = 3;
-// Between two snapshots, of which the first did not end the trouble: in election timeouts.
+// Election timeouts between two snapshots, if the first one did not end the trouble.
 constexpr uint64_t kSnapshotPauseMin = 10;
 constexpr uint64_t kSnapshotPauseMax = 640;
 
@@ -49,7 +50,7 @@ bool Recovery::MaybeEnd(LogIndex applied) {
 
 bool Recovery::NeedsAnotherVersion() const { return trouble_.code() == StatusCode::kUnimplemented; }
 
-// Without a peer there is nobody to get one from.
+// Without a peer, nobody can send a snapshot.
 bool Recovery::NeedsSnapshot() const {
   if (!down_ || context_.config.info.size() < 2 || NeedsAnotherVersion()) return false;
   return damaged_ ||

@@ -9,15 +9,16 @@
 namespace cairn::node {
 namespace {
 
-// Before the first question, and between two.
+// Election timeouts before the first question, and between two questions.
 constexpr uint64_t kLeaderlessElections = 10;
 constexpr uint64_t kQuestionElections = 20;
 
 }  // namespace
 
-// Member ids are never used twice, and the next one never goes back: so a configuration that lacks
-// this member though it knows of later ones is from after its removal, which is for ever. One from
-// before its admission, as a peer that is behind may hold, does not know of it yet.
+// Member ids are never used twice, and the next one never goes back. So a configuration that lacks
+// this member, though it knows of later ones, is from after the member's removal, which is for
+// ever. A configuration from before the member's admission, which a peer that is behind may hold,
+// does not know of later ones.
 void RemovalWatch::Check(const raft::Configuration& config, LogIndex index) {
   const MemberId self = context_.self;
   if (!removed_.ok() || config.info.empty() || config.Contains(self) ||
@@ -46,11 +47,12 @@ void RemovalWatch::Check(const raft::Configuration& config, LogIndex index) {
   on_removed_(removed_);
 }
 
-// The others do not talk to who is no member any more, so it has to ask. Seldom, and one at a time.
-// A node that only was cut off asks too, and hears that it is still a member.
+// The others do not talk to a node that is not a member any more, so this node has to ask. It asks
+// seldom, and one peer at a time. A node that was only cut off asks too, and hears that it is still
+// a member.
 void RemovalWatch::OnTick() {
-  // A removed member can not be elected, and only disturbs: for ever, however many ticks come at
-  // once.
+  // A removed member cannot be elected and only disturbs the others. It steps down for ever,
+  // however many ticks come at once.
   if (!removed_.ok()) {
     context_.raft->Step(raft::StepDown{std::numeric_limits<uint64_t>::max()});
     return;

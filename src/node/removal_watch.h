@@ -1,8 +1,8 @@
 // RemovalWatch: finds out that this member was removed from the cluster.
 //
-// A configuration that this node applies says so, or that of a peer that it asks when it has had no
-// leader for long. It owns that finding, which is for ever. It probes peers, keeps the Raft core
-// from campaigning, and tells ReplicaCore once.
+// The finding comes from a configuration that this node applies, or from a peer that this node asks
+// when it has had no leader for long. RemovalWatch owns the finding, which is for ever. It probes
+// peers, keeps the Raft core from campaigning, and tells ReplicaCore once.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,17 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class RemovalWatch {
  public:
   RemovalWatch(ReplicaContext* context, std::function<void(const Status&)> on_removed)
       : context_(*context), on_removed_(std::move(on_removed)) {}
 
-  // A configuration that is committed, by the entry at `index`.
+  // A committed configuration, of the entry at `index`.
   void Check(const raft::Configuration& config, LogIndex index);
   void OnTick();
 
-  // Not OK: this member was removed, in words for the operator.
+  // Not OK: this member was removed. The message is for the operator.
   const Status& removed() const { return removed_; }
 
  private:

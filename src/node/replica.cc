@@ -24,8 +24,8 @@
 namespace cairn::node {
 namespace {
 
-// Bytes of messages from peers that wait for the core; what comes beyond is dropped, and sent again
-// by Raft.
+// The bytes that a waiting message of a peer counts in addition to its own. Past the bound messages
+// are dropped, and Raft sends them again.
 constexpr size_t kMessageOverheadBytes = 128;
 constexpr SteadyTime kProbeTimeout = std::chrono::seconds(1);
 constexpr SteadyTime kJoinTimeout = std::chrono::seconds(10);
@@ -78,7 +78,7 @@ class ReplicaImpl final : public Replica,
         callers_(core_->callers()) {
     Publish(/*with_status=*/true);
   }
-  // Without Shutdown: as if the process had been killed, but that every callback is called.
+  // Without Shutdown: the process ends as if killed, except that every callback is called.
   ~ReplicaImpl() override { StopThreads(/*checkpoint=*/false); }
 
   // ---- Replica
@@ -217,8 +217,8 @@ class ReplicaImpl final : public Replica,
 
  private:
   bool Post(Event event) { return events_->Push(std::move(event)); }
-  // The core thread sleeps on unless it awaits such news. It says so before it goes to sleep: if it
-  // said no, it either finds the event before it sleeps, or has no need of it till the next tick.
+  // The core thread sleeps on unless it awaits such news, which it says before it goes to sleep. If
+  // it does not, it finds the event before it sleeps, or does not need it until the next tick.
   void PostNews(Event event, const std::atomic<bool>& awaited) {
     events_->PushQuietly(std::move(event));
     if (awaited) events_->Wake();
@@ -234,12 +234,12 @@ class ReplicaImpl final : public Replica,
   Rng rng_;
   transport::Transport* transport_ = nullptr;
   std::function<void()> watcher_;
-  // Shared with callbacks that may come after this object is gone; closed then.
+  // Shared with callbacks that may come after this object is gone; the mailbox is closed then.
   const std::shared_ptr<Events> events_;
   std::atomic<size_t> message_bytes_{0};
   std::atomic<size_t> proposal_bytes_{0};
 
-  // What other threads may know, written by the core thread.
+  // What other threads may read; the core thread writes it.
   std::atomic<bool> is_leader_{false};
   std::atomic<bool> installing_{false};
   std::atomic<bool> handing_over_{false};  // a received snapshot is on its way to the core
@@ -254,14 +254,14 @@ class ReplicaImpl final : public Replica,
   std::optional<LeaderHint> published_hint_;
   transport::ProbeReply published_probe_;
   uint64_t published_version_ = 0;
-  BusyWatch busy_watch_;  // the core thread's, as the next
+  BusyWatch busy_watch_;  // used by the core thread, as the next
   std::optional<BusyApply> busy_apply_;
 
   LogWorker log_worker_;
   ApplyWorker apply_worker_;
   ScrubWorker scrub_worker_;
   SnapshotWorker snapshot_worker_;
-  std::unique_ptr<ReplicaCore> core_;       // the core thread's, while that runs
+  std::unique_ptr<ReplicaCore> core_;       // used by the core thread while that runs
   const std::shared_ptr<Callers> callers_;  // of the core
   std::thread core_thread_;
   std::atomic<bool> shut_down_{false};
@@ -294,7 +294,7 @@ void ReplicaImpl::RunCore() {
     events.clear();
     const uint64_t ticks = pacer.Take(clock_->SteadyNow());
     if (ticks > 0) core_->OnTick(ticks);
-    // Before anything is applied whose results wait: a view that holds it waits as well.
+    // Set before anything is applied whose results wait: a view that holds it waits, too.
     if (core_->compares_results()) compares_results_ = true;
     core_->Flush();
     Publish(/*with_status=*/ticks > 0);
@@ -312,7 +312,7 @@ void ReplicaImpl::Publish(bool with_status) {
   const bool changed = core_->version() != published_version_;
   if (!with_status && !changed) return;
   ReplicaStatus status = core_->status();
-  // Each tick, and not after each event: it takes a lock that the apply thread takes.
+  // At each tick, not after each event, because this takes a lock that the apply thread takes.
   if (with_status) busy_apply_ = busy_watch_.Look(state_->Applying(), clock_->SteadyNow());
   status.busy_apply = busy_apply_;
   bool leader_changed = false;
@@ -343,7 +343,7 @@ ReplicaStatus ReplicaImpl::status() const {
 // ---- Requests
 
 void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) {
-  // Encoded here, on the caller's thread: the core thread is the one that there is only one of.
+  // The caller's thread encodes the command, because there is only one core thread.
   auto pending = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), deadline,
                                                   std::move(done), TraitsOf(command));
   const size_t bytes = pending->bytes();
@@ -369,7 +369,7 @@ void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, C
 
 void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {
   const LogIndex applied(applied_.load());
-  // While results are compared, what is applied may not be shown yet to who asks for it.
+  // While results are compared, what is applied must not be shown yet to the reader.
   const bool reached =
       options.index_min.is_none() || (options.index_min <= applied && !compares_results_);
   if (options.level == ReadLevel::kStale && !options.staleness_max && reached && !shut_down_ &&
@@ -383,7 +383,7 @@ void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
 
 void ReplicaImpl::AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) {
   if (auto hint = leader_hint()) return done(*std::move(hint));
-  // Who hears that there is a leader asks next where, and whether it is this node.
+  // A caller that hears that there is a leader asks next where it is, and whether it is this node.
   const auto published = [this, done](Result<LeaderHint> hint) {
     if (hint.ok()) Publish(/*with_status=*/false);
     done(std::move(hint));
@@ -403,7 +403,7 @@ void ReplicaImpl::ChangeMembership(MembershipChange change, SteadyTime deadline,
 
 void ReplicaImpl::TransferLeadership(uint64_t node_id, SteadyTime deadline,
                                      std::function<void(Status)> done) {
-  // Who hears that leadership has moved asks next where to.
+  // A caller that hears that leadership has moved asks next where to.
   const auto published = [this, done](Status status) {
     if (status.ok()) Publish(/*with_status=*/false);
     done(std::move(status));
@@ -434,7 +434,7 @@ void ReplicaImpl::Shutdown(SteadyTime timeout) {
 }
 
 void ReplicaImpl::StopThreads(bool checkpoint) {
-  // The core first: then nothing new reaches the workers, and they finish what they were given.
+  // The core stops first. Then the workers get nothing new, and finish what they were given.
   events_->Close();
   if (core_thread_.joinable()) core_thread_.join();
   snapshot_worker_.Stop();
@@ -496,14 +496,14 @@ bool ReplicaImpl::OnSnapshotOffered(GroupId group, MemberId /*from*/,
          meta.index.value() >= snapshot_min_;
 }
 
-// Before the core hears of it: once it has begun with a snapshot it can not go back.
+// The file is checked before the core hears of it: a core that has begun cannot go back.
 Status ReplicaImpl::OnSnapshotReceived(GroupId /*group*/, MemberId from,
                                        const raft::SnapshotMeta& meta, const std::string& path,
                                        const std::function<bool()>& proceed) {
   Status status = state_->CheckSnapshot(path, meta, proceed);
   if (status.ok()) {
-    // Until the core has it no other is received: the same one would be the same file, and would
-    // take it away if its sender left.
+    // Until the core has the file no other one is received. The same snapshot would be the same
+    // file, and would take the file away if its sender left.
     handing_over_ = true;
     const bool posted = Post([=, this](ReplicaCore& core) {
       core.OnSnapshotReceived(from, meta, path);

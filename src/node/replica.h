@@ -1,9 +1,10 @@
-// Replica: one member of one Raft group; wires core, log, state machine and transport.
+// Replica: one member of one Raft group. It wires the core, the log, the state machine and the
+// transport together.
 //
-// Threads: a core thread that never does I/O, a log thread, an apply thread and a snapshot thread,
-// which meet only in bounded mailboxes. All public methods are thread-safe and do not block, but
-// for Open and Shutdown. Callbacks run on the replica's threads: they must be short and must not
-// block.
+// The threads are a core thread that never does I/O, a log thread, an apply thread, a snapshot
+// thread and a scrub thread. They meet only in bounded mailboxes. All public methods are
+// thread-safe, and do not block except Open and Shutdown. Callbacks run on the replica's threads:
+// they must be short and must not block.
 #pragma once
 
 #include <chrono>
@@ -34,7 +35,7 @@ struct ReplicaOptions {
   std::string data_directory;                    // FILE.cairn
   bool joins_only = false;                       // see FirstBootOptions
   EngineId engine;                               // state_machine::EngineFingerprint()
-  // Feature levels that this node knows; another one in tests of upgrades alone.
+  // The highest feature level that this node knows. Only tests of upgrades set another one.
   uint64_t level_max = state_machine::kLevelHighest;
   std::chrono::milliseconds tick{10};
   uint64_t election_ticks = 15;
@@ -48,30 +49,33 @@ struct ReplicaOptions {
   uint64_t log_bytes_max = 64 << 20;          // compaction keeps the log near this
   uint64_t checkpoint_wal_bytes = 16 << 20;
   uint64_t free_bytes_min = 64 << 20;  // below it proposals are refused
-  // Work of one request, and of one entry; and of a request of maintenance. In steps of about 20 ns.
+  // The budget of one request and of one entry, then of a request of maintenance, in steps of about
+  // 20 ns.
   uint64_t request_steps_max = 50'000'000;
   uint64_t maintenance_steps_max = 5'000'000'000;
-  // For how long an answered request is remembered at the least (of the leader, in each entry).
+  // How long an answered request is remembered at least. The leader's value counts: each entry
+  // carries it.
   uint64_t request_ttl_ms = state_machine::kRequestTtlDefaultMs;
-  // Between two comparisons of what the members hold, and two scrubs; 0: neither is done.
+  // The time between two comparisons of what the members hold, and between two scrubs. 0: neither
+  // is done.
   std::chrono::milliseconds digest_every{600'000};
   std::chrono::milliseconds disk_stall_max{
       1000};  // a sync longer than this makes a leader step down
 };
 
-// What became of comparing and scrubbing, since the process began.
+// The findings of comparisons and scrubs since the process began.
 struct DigestStatus {
-  LogIndex right_index;        // where this node last was found to hold what the majority holds
+  LogIndex right_index;        // the last index at which this node held what the majority held
   uint64_t made = 0;           // digests
-  uint64_t differences = 0;    // indexes at which members differed; told to the leader alone
-  uint64_t scrubs = 0;         // in which all rows were right
-  uint64_t scrubs_failed = 0;  // that found damage
-  uint64_t fences = 0;         // times this node was taken out of service for either
+  uint64_t differences = 0;    // indexes at which members differed; only the leader knows
+  uint64_t scrubs = 0;         // scrubs that found all rows right
+  uint64_t scrubs_failed = 0;  // scrubs that found damage
+  uint64_t fences = 0;         // times that this node was taken out of service for a finding
   std::string doubt;  // in words: members differ and none is known to be right, or damage that
                       // nobody can make good
 };
 
-// Apply has been at one command for more than a second; what follows it waits.
+// Apply has been at one command for more than a second. What follows that command waits.
 struct BusyApply {
   state_machine::ApplyingCommand command;
   SteadyTime since{0};
@@ -82,13 +86,13 @@ struct ReplicaStatus {
   uint64_t cluster_id = 0;
   transport::LifeStage stage = transport::LifeStage::kEmpty;
   std::string waiting_for;  // in words, while not started
-  LogIndex durable_state;   // durably in the SQLite file
+  LogIndex durable_state;   // what the SQLite file durably holds
   uint64_t log_bytes = 0;
   uint64_t lease_ms = 0;
-  uint64_t level = 0;      // the feature level of the cluster, as of what is applied here
-  uint64_t level_max = 0;  // that this node knows
+  uint64_t level = 0;      // the feature level of the cluster, by what is applied here
+  uint64_t level_max = 0;  // the highest level that this node knows
   bool apply_stopped = false;
-  // It does not hold what it should, and waits for a snapshot; `trouble` says why.
+  // The node does not hold what it should, and waits for a snapshot. `trouble` says why.
   bool fenced = false;
   DigestStatus digests;
   std::optional<BusyApply> busy_apply;
@@ -100,8 +104,8 @@ enum class ReadLevel : uint8_t { kLinearizable, kStale };
 struct ReadOptions {
   ReadLevel level = ReadLevel::kLinearizable;
   LogIndex index_min{};  // wait until applied
-  // Stale only: refuse (FAILED_PRECONDITION) unless what the node holds was all there was at some
-  // time so long ago, or later (node/freshness.h).
+  // For stale reads only. The read is refused (FAILED_PRECONDITION) unless the node proves that it
+  // holds everything that was committed this long ago (node/freshness.h).
   std::optional<std::chrono::milliseconds> staleness_max{};
 };
 
@@ -109,67 +113,70 @@ using CommandDone = std::function<void(Result<state_machine::CommandResult>)>;
 
 class Replica {
  public:
-  // Opens or creates the data directory (identity), the core over `log` and `state`, and starts the
-  // threads. The caller holds the DataLock of the directory, and took it before it opened log and
-  // state. Everything passed in must outlive the replica. FAILED_PRECONDITION if the directory is
-  // of another node id or cluster.
+  // Opens or creates the data directory (identity) and the core over `log` and `state`, and starts
+  // the threads. The caller holds the DataLock of the directory, and took the lock before it opened
+  // log and state. Everything passed in must outlive the replica. FAILED_PRECONDITION if the
+  // directory belongs to another node id or cluster.
   static Result<std::unique_ptr<Replica>> Open(const ReplicaOptions& options, FileSystem* fs,
                                                log_store::LogStore* log,
                                                state_machine::StateMachine* state, Clock* clock);
   virtual ~Replica() = default;
 
-  // Hands the replica its transport and starts it (first boot, or taking part). Call once.
+  // Gives the replica its transport and starts it: first boot, or taking part. Call once.
   virtual void Start(transport::Transport* transport) = 0;
   // What the transport calls.
   virtual transport::Handler* handler() = 0;
 
-  // Replicates a command. `done` is called exactly once: with the replicated result (whose status
-  // may be an error of SQL), or with an error whose outcome() is kNotApplied or kUnknown. Not the
-  // leader: UNAVAILABLE, not applied, with a LeaderHint. No answer by `deadline`:
-  // DEADLINE_EXCEEDED, unknown (not applied while it was still queued).
+  // Replicates a command. `done` is called exactly once, in one of these ways:
+  // - with the replicated result, whose status may be an error of SQL;
+  // - with an error whose outcome() is kNotApplied or kUnknown;
+  // - UNAVAILABLE, not applied, with a LeaderHint, if this node does not lead;
+  // - DEADLINE_EXCEEDED, unknown, at `deadline`; not applied if the command was still queued.
   virtual void Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) = 0;
 
-  // When `done` is called OK, a ReadView opened from then on satisfies `options`; gives the read
-  // index.
+  // Calls `done` with the read index once a ReadView that is opened from then on satisfies
+  // `options`.
   virtual void ReadBarrier(const ReadOptions& options, SteadyTime deadline,
                            std::function<void(Result<LogIndex>)> done) = 0;
   virtual state_machine::StateMachine& state() = 0;
 
-  // Calls `done` when a leader is known (OK) or the deadline has passed (UNAVAILABLE). Gives its
-  // hint.
+  // Calls `done` with the leader's hint when a leader is known, or with UNAVAILABLE when the
+  // deadline has passed.
   virtual void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) = 0;
-  // Called whenever leader_hint() or is_leader() has changed and says so. Set before Start; called
-  // on the replica's core thread.
+  // The watcher is called on the replica's core thread whenever leader_hint() or is_leader() has
+  // changed. Set it before Start.
   virtual void SetLeaderWatcher(std::function<void()> watcher) = 0;
   virtual std::optional<LeaderHint> leader_hint() const = 0;
   virtual bool is_leader() const = 0;
   virtual ReplicaStatus status() const = 0;
 
-  // Membership; leader only (else UNAVAILABLE with a LeaderHint). `progress` may be called many
-  // times with a line for the operator, then `done` once.
+  // Changes the membership, on the leader only (otherwise UNAVAILABLE with a LeaderHint).
+  // `progress` may be called many times with a line for the operator. Then `done` is called once.
   struct MembershipChange {
     enum class Kind : uint8_t { kAdd, kRemove, kReplace } kind = Kind::kAdd;
-    uint64_t node_id = 0;  // added, removed, or replaced
-    std::string address;   // of the added or replacing node
+    uint64_t node_id = 0;  // the node that is added, removed or replaced
+    std::string address;   // the address of the added or replacing node
   };
   virtual void ChangeMembership(MembershipChange change, SteadyTime deadline,
                                 std::function<void(const std::string&)> progress,
                                 std::function<void(Status)> done) = 0;
-  // `node_id` 0: the best caught-up voter.
+  // Hands leadership to that node; 0: to the voter that has caught up best.
   virtual void TransferLeadership(uint64_t node_id, SteadyTime deadline,
                                   std::function<void(Status)> done) = 0;
 
   // Raises the feature level of the cluster to the highest that this node knows, if all members can
-  // follow; leader only. FAILED_PRECONDITION names who can not. Gives the level that is reached.
+  // follow. On the leader only. Gives the level that the cluster has then. FAILED_PRECONDITION
+  // names the members that cannot follow.
   virtual void RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) = 0;
 
-  // What a view shows may not yet be answered, though a barrier has let the read through: members
-  // run different builds of the engine, and have not agreed on the last entries. The reader then
-  // asks for another barrier, stale and with the view's index as index_min.
+  // Whether a view may show what must not be answered yet, although a barrier has let the read
+  // through: members run different builds of the engine, and have not agreed on the last entries.
+  // The reader then asks for another barrier, stale and with the view's index as index_min.
   virtual bool compares_results() const = 0;
 
-  // Hands leadership over if it has it, finishes what is queued, checkpoints, and stops all
-  // threads. Every pending callback has been called when it returns. Blocks, bounded by `timeout`.
+  // Hands leadership over if this node leads, finishes what is queued, checkpoints, and stops all
+  // threads. Every pending callback has been called when Shutdown returns. Shutdown blocks, for
+  // `timeout` at most.
   virtual void Shutdown(SteadyTime timeout) = 0;
 };
 

@@ -1,9 +1,9 @@
-// ReplicaContext: what every part of a ReplicaCore sees. The world around it (clock, random numbers,
-// effects), who this member is, the Raft core, and the configuration in force.
+// ReplicaContext: what every part of a ReplicaCore sees. That is the world around it (clock, random
+// numbers, effects), the identity of this member, the Raft core, and the configuration in force.
 //
-// A part is a class with a header of its own. It owns its state, and no other part reaches into it.
-// A part may step the Raft core and call the effects; ReplicaCore alone takes the output of the Raft
-// core and carries news from one part to another.
+// A part is a class with a header of its own. A part owns its state, and no other part reaches into
+// that state. A part may step the Raft core and call the effects. Only ReplicaCore takes the output
+// of the Raft core and carries news from one part to another.
 #pragma once
 
 #include <cstdint>
@@ -19,34 +19,34 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 struct ReplicaContext {
   const ReplicaOptions options;
   Clock* const clock;
   Rng* const rng;
   ReplicaEffects* const effects;
 
-  // None (and 0) until this node takes part in a cluster. Set by ReplicaCore.
+  // None (and 0) until this node takes part in a cluster. ReplicaCore sets these.
   MemberId self{};
   uint64_t cluster_id = 0;
   std::unique_ptr<raft::RaftCore> raft{};
   uint64_t ticks = 0;  // since the start
 
-  uint64_t level = 0;  // the feature level of what is applied; set by ReplicaCore
+  uint64_t level = 0;  // the feature level, by what is applied; set by ReplicaCore
 
-  // Committed. Changed by PeerDirectory alone.
+  // The committed configuration. Only PeerDirectory changes it.
   raft::Configuration config{};
   LogIndex config_index{};
 
   bool shutting_down = false;  // set by ShutdownWait
-  uint64_t next_id = 1;        // of what is stepped into the Raft core: proposals, rounds of reads
+  uint64_t next_id = 1;        // the next id of a proposal or a round of reads
   // Rises whenever the leader, the role, the stage of life or the configuration may have changed.
   uint64_t version = 1;
 
   bool is_leader() const { return raft && raft->role() == raft::Role::kLeader; }
   SteadyTime now() const { return clock->SteadyNow(); }
   uint64_t Elections(uint64_t count) const { return count * options.election_ticks; }
-  // Sends one message of this member, in its term, beside those of the Raft core.
+  // Sends one message of this member, in its term, in addition to those of the Raft core.
   void Send(MemberId to, raft::MessageBody body) const {
     std::vector<raft::Message> messages;
     messages.push_back({self, to, raft->term(), std::move(body)});

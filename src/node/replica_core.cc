@@ -75,8 +75,8 @@ ReplicaCore::~ReplicaCore() {
 
 void ReplicaCore::Start() {
   if (boot_.started()) {
-    // Before anyone is let in, which is with the identity: what the log says of the members' starts,
-    // committed or not.
+    // Tells callers, before anyone is let in (which is with the identity), what the log says of the
+    // members' starts, committed or not.
     if (initial_.config.info.empty()) initial_.config = boot_.record().config;
     callers_->OnConfig(initial_.config);
     NoteLogged(initial_.log);
@@ -163,7 +163,8 @@ void ReplicaCore::StartRaft() {
     }
   }
   ++context_.version;
-  // A founder's empty database is what the cluster began with. Who was let in begins as a learner.
+  // A founder's empty database is what the cluster began with. A node that was let in begins as a
+  // learner.
   admitted_ = record.config.IsVoter(record.member);
   NoteAdmission();
   removal_.Check(context_.config, context_.config_index);
@@ -185,7 +186,8 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     for (uint64_t i = 0; i < ticks; ++i) context_.raft->Step(raft::Tick{});
     disk_.OnTick();
     // A leader whose disk hangs would keep its followers content with heartbeats for ever, and
-    // nothing would be written. Repeated, so that it does not campaign while the stall lasts.
+    // nothing would be written. The step is repeated, so that the node does not campaign while the
+    // stall lasts.
     if (disk_.blocked()) context_.raft->Step(raft::StepDown{context_.Elections(4)});
     if (disk_.low() || !in_service()) fitness_.OnTickUnfit(/*troubled=*/!in_service());
     TellFitness();
@@ -207,7 +209,8 @@ void ReplicaCore::OnTick(uint64_t ticks) {
   shutdown_.Step(proposals_.settled() && results_.settled());
 }
 
-// What tells, later, whether a process that says it is a member may be it.
+// Tells callers what decides later whether a process that says that it is a member may be that
+// member.
 void ReplicaCore::TellCallers() {
   const bool leads = is_leader();
   callers_->OnRole(leads || context_.raft->leader().is_none());
@@ -225,7 +228,7 @@ void ReplicaCore::NoteLogged(const std::vector<raft::Entry>& entries) {
   }
 }
 
-// What the leader has to say to the state machines by itself.
+// Proposes what the leader itself has to tell the state machines.
 void ReplicaCore::ProposeOwn() {
   if (!proposals_.LeaseNow(context_.now()) || Refusal()) return;
   if (applied_.next_deadline_lease_ms) proposals_.ExpirePrepared(*applied_.next_deadline_lease_ms);
@@ -250,13 +253,13 @@ void ReplicaCore::ExpireRequests(SteadyTime now) {
 
 // ---- Requests
 
-// Why no write is taken; none: they are.
+// Why no write is accepted; none: writes are accepted.
 std::optional<Status> ReplicaCore::Refusal() const {
   if (context_.shutting_down) {
     return Unavailable("the node is shutting down").With(Outcome::kNotApplied);
   }
-  // Before the trouble that it makes: UNAVAILABLE is tried again until the time is over, and
-  // whoever asked would never learn what is wrong.
+  // The full disk comes before the trouble that it makes. UNAVAILABLE is tried again until the time
+  // is over, and the client would never learn what is wrong.
   if (auto full = DiskFull()) return std::move(*full).With(Outcome::kNotApplied);
   if (!in_service()) {
     return Unavailable(TroubleInWords()).With(Outcome::kNotApplied);
@@ -273,7 +276,7 @@ std::optional<Status> ReplicaCore::DiskFull() const {
   return ResourceExhausted(TroubleInWords());
 }
 
-// For who has waited for a leader: a full disk may be why there is none.
+// The answer to a client that has waited for a leader. A full disk may be why there is none.
 Status ReplicaCore::NoLeader() const {
   if (auto full = DiskFull()) return std::move(*full).Prefixed("no leader is known");
   return Unavailable("no leader is known");
@@ -300,10 +303,10 @@ void ReplicaCore::ReadBarrier(const ReadOptions& options, SteadyTime deadline, R
   reads_.AddLocal(std::move(read), readable());
 }
 
-// Why nothing of what this node holds is shown; none: it is. A node whose disk was lost and that was
-// let in anew has an empty database, or one that it is given in parts: who asked it before would
-// hear that his table does not exist. It shows nothing until it holds what was committed when it
-// was let in.
+// Why nothing of what this node holds is shown; none: it is shown. A node whose disk was lost and
+// that was let in anew has an empty database, or one that it is given in parts. A client that asked
+// it before would hear that a table does not exist. The node shows nothing until it holds what was
+// committed when it was let in.
 std::optional<Status> ReplicaCore::LocalReadRefusal() const {
   if (!in_service()) return Unavailable(TroubleInWords());
   if (!removal_.removed().ok()) return removal_.removed();

@@ -1,12 +1,13 @@
-// ReplicaCore: everything one member of a Raft group decides, on one thread and without I/O.
+// ReplicaCore: everything that one member of a Raft group decides, on one thread and without I/O.
 //
-// Events in (the On... methods and requests), effects out (ReplicaEffects); after any number of
-// events the owner calls Flush, which steps the Raft core, takes its output and routes it. The
-// threads of Replica are a thin shell around this class; a simulator can drive it without any.
-// Time comes from the injected clock, randomness from the injected generator: the same events give
-// the same effects.
+// Events and requests come in (the On... methods and those under Requests), and effects go out
+// (ReplicaEffects). After any number of events the owner calls Flush, which steps the Raft core,
+// takes its output and routes it. The threads of Replica are a thin shell around this class, and a
+// simulator can drive it without threads. Time comes from the injected clock and randomness from
+// the injected generator, so the same events give the same effects.
 //
-// It is a router. Each subject is a part, with a header of its own that says what it owns:
+// ReplicaCore is a router. Each subject is a part with a header of its own, which says what the
+// part owns:
 //
 //   proposals.h            commands of clients until their entry is committed; the lease clock
 //   read_barriers.h        reads that wait for a read index, and for the state to reach it
@@ -29,8 +30,9 @@
 //   log_compaction.h       how much of the log is kept
 //   shutdown_wait.h        the clean end
 //
-// The parts share a ReplicaContext and know each other only where a constructor says so. What one
-// part finds and another must act on goes through this class: that is all that its methods do.
+// The parts share a ReplicaContext, and know each other only where a constructor says so. What one
+// part finds and another part must act on goes through ReplicaCore: that is all that its methods
+// do.
 #pragma once
 
 #include <cstdint>
@@ -75,47 +77,47 @@ namespace cairn::node {
 
 class ReplicaCore final : private Digests::Host {
  public:
-  // Everything passed in must outlive it.
+  // Everything passed in must outlive the core.
   ReplicaCore(const ReplicaOptions& options, StartState start, Clock* clock, Rng* rng,
               ReplicaEffects* effects);
-  // Answers everything that still waits: proposals unknown, reads unavailable.
+  // Answers everything that still waits: proposals as unknown, reads as unavailable.
   ~ReplicaCore() override;
   ReplicaCore(const ReplicaCore&) = delete;
   ReplicaCore& operator=(const ReplicaCore&) = delete;
 
-  // First boot, or taking part. Call once, before any event.
+  // Begins the first boot, or takes part. Call once, before any event.
   void Start();
-  // Routes what the events since the last call led to.
+  // Routes what came of the events since the last call.
   void Flush();
-  // Whether OnApplied, or OnPersisted, would lead to anything before the next tick. If not, they
-  // may come late, together with other events.
+  // Whether OnApplied, or OnPersisted, would lead to anything before the next tick. If not, the
+  // events may come late, together with other events.
   bool awaits_applied() const;
   bool awaits_persisted() const;
-  // When to call Flush though nothing has happened: a part of a tick from now, or max().
+  // When to call Flush if nothing happens before: less than a tick from now, or max().
   SteadyTime NextFlush() const;
 
   // ---- Events
   void OnTick(uint64_t ticks);
-  // From a process that callers() has let in.
+  // Messages of a process that callers() has let in.
   void OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages);
-  // callers() has let a process in: that member, with an engine of this build.
+  // callers() has let in a process of that member, with an engine of this build.
   void OnCaller(MemberId member, const std::string& engine_build);
-  // As of transport::Handler.
+  // See transport::Handler.
   void OnRefused(MemberId by, const Status& why);
   void OnUnreachable(MemberId member);
   void OnPeerGone(MemberId member);
-  // The persist with this ticket, and so all before it, are durable.
+  // The persist with this ticket and all persists before it are durable.
   void OnPersisted(const raft::AppendTicket& ticket);
   void OnFetched(raft::Fetched fetched);
-  // The log's disk is full and nothing was written (it is tried again), or the trouble is over
-  // (OK).
+  // The log's disk is full and nothing was written; the log thread goes on trying. OK: the trouble
+  // is over.
   void OnLogFull(const Status& status);
   void OnFreeBytes(uint64_t bytes);
   void OnApplied(const AppliedReport& report);
-  // What the state machine could not apply it can not skip: this node is out of service until the
-  // database was reopened, or replaced by a snapshot, and has caught up from there.
+  // The state machine could not apply an entry, and cannot skip it. This node is out of service
+  // until its database was reopened, or replaced by a snapshot, and has caught up from there.
   void OnApplyStopped(const Status& status);
-  // `state` is what is durable in the database.
+  // `state` is what the database durably holds.
   void OnReopened(const state_machine::AppliedState& state, const AppliedReport& report);
   void OnCheckpointed(LogIndex durable);
   void OnIdentitySaved();
@@ -123,7 +125,7 @@ class ReplicaCore final : private Digests::Host {
   void OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable);
   // What the state machine holds at `index`, which a digest entry asked for.
   void OnDigest(LogIndex index, const state_machine::StateDigest& digest);
-  // The state at `index` was read again: OK, or the file is damaged.
+  // The scrub has read the state at `index` again. OK: all is right. Otherwise the file is damaged.
   void OnScrubbed(LogIndex index, const Status& found);
   // The copy for this peer is of `index`, and its bytes are on their way.
   void OnSnapshotProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes);
@@ -140,8 +142,8 @@ class ReplicaCore final : private Digests::Host {
   void RaiseLevel(SteadyTime deadline, LevelRaise::Done done);
   void Join(const transport::JoinRequest& request,
             const std::function<void(Result<transport::JoinReply>)>& reply);
-  // Refuses new work and hands leadership over; `done` when it is no longer leader and nothing of
-  // its own is undecided, or at the deadline.
+  // Refuses new work and hands leadership over. Calls `done` when this node does not lead any more
+  // and nothing of its own is undecided, or at the deadline.
   void BeginShutdown(SteadyTime deadline, std::function<void()> done);
 
   // ---- What others may know
@@ -150,19 +152,19 @@ class ReplicaCore final : private Digests::Host {
   bool is_leader() const { return context_.is_leader(); }
   transport::ProbeReply probe_reply() const;
   LogIndex applied() const { return applied_.index; }
-  // Commands waiting in the batcher, in bytes.
+  // The bytes of the commands that wait in the batcher.
   size_t queued_bytes() const { return proposals_.queued_bytes(); }
-  // Reads of what this node holds are answered, whatever its age.
+  // Whether reads of what this node holds are answered, whatever the age of what it holds.
   bool serves_local_reads() const { return !LocalReadRefusal(); }
   // Not OK: this process runs from a copy of its member's data, and has no part in anything.
   const Status& lost() const { return standing_.lost(); }
-  // Thread-safe, and outlives this.
+  // Thread-safe, and may outlive the core.
   const std::shared_ptr<Callers>& callers() const { return callers_; }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
-  // A snapshot was received and is not yet installed or thrown away.
+  // Whether a snapshot was received and is neither installed nor thrown away yet.
   bool installing() const { return install_.busy(); }
-  // What is applied may not yet be read, nor answered.
+  // Whether what is applied must not be read or answered yet.
   bool compares_results() const { return results_.comparing(); }
   // Changes whenever leader_hint(), is_leader() or probe_reply() may have.
   uint64_t version() const { return context_.version; }
@@ -172,7 +174,7 @@ class ReplicaCore final : private Digests::Host {
   void RunFirstBoot();
   void StartRaft();
   void TellCallers();
-  // Entries that are in the log from now on.
+  // These entries are in the log from now on.
   void NoteLogged(const std::vector<raft::Entry>& entries);
   void ExpireRequests(SteadyTime now);
   transport::Identity identity() const;
@@ -215,7 +217,7 @@ class ReplicaCore final : private Digests::Host {
 
   ReplicaContext context_;
   FirstBoot boot_;
-  raft::InitialState initial_;  // until the Raft core has it
+  raft::InitialState initial_;  // until the Raft core takes it
 
   const std::shared_ptr<Callers> callers_;
   PeerDirectory directory_{&context_, callers_.get()};
@@ -239,13 +241,13 @@ class ReplicaCore final : private Digests::Host {
   ShutdownWait shutdown_{&context_};
 
   AppliedReport applied_;
-  // This node has applied the configuration that names it, or has founded the cluster.
+  // Whether this node has applied the configuration that names it, or has founded the cluster.
   bool admitted_ = false;
   std::optional<SteadyTime> wake_apply_at_;  // for jobs that were not urgent
-  // When to tell followers of a commit that no append has told them of.
+  // When to tell followers of a commit of which no append has told them.
   std::optional<SteadyTime> tell_commit_at_;
 
-  // What was known, and told in the log, when role, term or leader changed last.
+  // The role, term and leader that were last seen and logged.
   raft::Role last_role_ = raft::Role::kFollower;
   Term last_term_;
   MemberId last_leader_;

@@ -1,5 +1,5 @@
-// Trouble of the state machine: what the parts do when it comes, and when it ends. Which way out is
-// taken is for Recovery to say (recovery.h).
+// Trouble of the state machine: what the parts do when it comes and when it ends. Recovery says
+// which way out is taken (recovery.h).
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -30,7 +30,7 @@ void ReplicaCore::EnterTrouble(const Status& why) {
   context_.raft->Step(raft::StepDown{context_.Elections(4)});
   install_.Abandon();
   reads_.FailAll(Unavailable("this node has stopped applying: " + why.message()));
-  // Committed by the cluster or not: this node will not see their results.
+  // Whether the cluster commits these or not, this node will not see their results.
   const Status unknown = Unavailable("this node has stopped applying").With(Outcome::kUnknown);
   proposals_.FailLogged(unknown);
   results_.FailHeld(unknown);
@@ -40,8 +40,8 @@ bool ReplicaCore::WantsSnapshot() const {
   return recovery_.WantsSnapshot() && !install_.installing();
 }
 
-// The log must go on from it; and before what is durable its configuration would be older than what
-// this node has already forgotten.
+// The log must go on from the snapshot. And below the durable index the snapshot's configuration
+// would be older than what this node has already forgotten.
 LogIndex ReplicaCore::RecoverySnapshotMin() const {
   return std::max({compaction_.durable_state(), context_.raft->status().first - 1, LogIndex(1)});
 }
@@ -59,7 +59,7 @@ void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& me
     return context_.effects->RemoveFile(path);
   }
   if (!WantsSnapshot()) return install_.Keep({from, meta, path});
-  // The Raft core is not told of this snapshot, and its log may hold all of it.
+  // The Raft core does not hear of this snapshot, and its log may hold all of it.
   recovery_.OnReplacing(from);
   install_.Replace({from, meta, path});
   TellFitness();
@@ -68,9 +68,9 @@ void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& me
 void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report, LogIndex durable) {
   const ReceivedSnapshot installed = install_.OnInstalled();
   if (!status.ok()) {
-    // The file was sound when the Raft core was told of it, and is not what it was: its disk rots.
-    // Of what the Raft core has begun with in memory nothing was written (SnapshotInstall holds
-    // it), and it is not before a snapshot that reaches as far is in its place. A restart finds log
+    // The file was sound when the Raft core heard of it, and is damaged now: the disk rots. Nothing
+    // of what the Raft core has begun with in memory was written (SnapshotInstall holds it), and
+    // nothing is written before a snapshot that reaches as far is in its place. A restart finds log
     // and database as they were.
     context_.effects->RemoveFile(installed.path);
     recovery_.OnDamaged();
@@ -84,7 +84,7 @@ void ReplicaCore::OnInstalled(const Status& status, const AppliedReport& report,
 
 void ReplicaCore::OnReopened(const state_machine::AppliedState& state,
                              const AppliedReport& report) {
-  // Else an install is under way, or this comes late.
+  // Otherwise an install is under way, or this comes late.
   if (!recovery_.down() || install_.installing()) return;
   if (recovery_.damaged_beyond_reopening()) return;
   const LogIndex log_begins_after = context_.raft->status().first - 1;
@@ -123,8 +123,8 @@ void ReplicaCore::SetApplied(const AppliedReport& report) {
   context_.level = report.level;
 }
 
-// Not before it holds all that was committed when the trouble began: what it applied before, and at
-// least one entry more than it could.
+// The node returns only once it holds all that was committed when the trouble began: what it
+// applied before, and at least one entry more.
 void ReplicaCore::MaybeReturnToService() {
   if (!digests_.fence().ok() || !recovery_.MaybeEnd(applied_.index)) return;
   ++context_.version;
@@ -134,8 +134,8 @@ void ReplicaCore::MaybeReturnToService() {
 void ReplicaCore::TellFitness() {
   raft::Fitness now;
   now.can_lead = in_service() && !disk_.low() && !context_.shutting_down;
-  // Nothing of the log can be dropped while the database stands still. What it has taken stays,
-  // and counts; but it must not fill the disk.
+  // Nothing of the log can be dropped while the database stands still. The entries that the log has
+  // stay, and count. But the log must not fill the disk.
   now.takes_entries = in_service() || compaction_.log_bytes() <= 2 * context_.options.log_bytes_max;
   if (WantsSnapshot()) now.snapshot_min = RecoverySnapshotMin();
   fitness_.Tell(now);

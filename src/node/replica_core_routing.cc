@@ -8,19 +8,19 @@
 namespace cairn::node {
 namespace {
 
-// How long a follower lets entries gather that nobody waits for. A transaction of SQLite's costs as
-// much as many commands, and writes to the disk each page that they share.
+// How long a follower lets entries gather for which nobody waits. A transaction of SQLite costs as
+// much as many commands, and writes each page that the commands share to the disk once.
 constexpr SteadyTime kApplyTogether = std::chrono::milliseconds(5);
 // How long the news of a commit waits for an append to travel with. Reads on followers do not wait
-// for it; they bring it home with their read index.
+// for it, because they bring the news with their read index.
 constexpr SteadyTime kTellCommitAfter = std::chrono::milliseconds(2);
 
 }  // namespace
 
 // ---- In
 
-// A leader commits in a heartbeat only what this member acknowledged to it. A log that ends before
-// was set back, or its disk has lost what it had synced.
+// In a heartbeat a leader commits only what this member acknowledged to it. A log that ends before
+// that was set back, or its disk has lost what it had synced.
 bool ReplicaCore::LacksAcknowledged(const raft::Message& message) const {
   const auto* heartbeat = std::get_if<raft::Heartbeat>(&message.body);
   return heartbeat != nullptr && message.term >= context_.raft->term() &&
@@ -28,11 +28,11 @@ bool ReplicaCore::LacksAcknowledged(const raft::Message& message) const {
 }
 
 void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message> messages) {
-  // Not a member yet, or a copy of one: no part in anything.
+  // This process is not a member yet, or a copy of one, and has no part in anything.
   if (!context_.raft || !lost().ok()) return;
   const SteadyTime now = context_.now();
   for (raft::Message& message : messages) {
-    // To the member this node was before it was wiped, or a stranger.
+    // The message is for the member that this node was before it was wiped, or for a stranger.
     if (message.to != context_.self) continue;
     if (!callers_->OnMessage(message.from, sender, now)) continue;
     hearing_.OnHeard(message.from, now);
@@ -163,8 +163,8 @@ SteadyTime ReplicaCore::NextFlush() const {
 }
 
 void ReplicaCore::StepReads() {
-  // The Raft core would keep the barrier of each round until a leader is known, also after all its
-  // reads have been given up: without end while there is none.
+  // The Raft core would keep the barrier of each round until a leader is known, even after all
+  // reads of the round have been given up. Without a leader that would be without end.
   if (context_.raft->leader().is_none()) return;
   if (!reads_.BeginRound(context_.next_id)) return;
   context_.raft->Step(raft::ReadBarrier{context_.next_id++});
@@ -184,8 +184,8 @@ void ReplicaCore::Route(raft::Output output) {
   context_.effects->OnCoreOutput(*context_.raft, output);
   install_.CheckOutput(&output);
   for (const raft::Accepted& accepted : output.accepted) proposals_.OnAccepted(accepted);
-  // First the apply thread, which clients wait for and which works on its own from here; then what
-  // other nodes and the disk are to do.
+  // The apply thread comes first: clients wait for it, and it works on its own from here. Then come
+  // the other nodes and the disk.
   if (output.committed) RouteCommitted(*std::move(output.committed));
   freshness_.Stamp(&output.send_now);
   if (!output.send_now.empty() && lost().ok()) context_.effects->Send(std::move(output.send_now));
@@ -264,7 +264,7 @@ void ReplicaCore::StepApply() {
 
 void ReplicaCore::RouteDropped(const raft::Dropped& dropped) {
   if (changes_.OnDropped(dropped) || proposals_.OnDropped(dropped)) return;
-  // What is left are rounds of reads.
+  // Only rounds of reads are left.
   if (dropped.reason == raft::DropReason::kLeadershipLost) {
     reads_.OnRefused(dropped.id);
   } else {
@@ -298,7 +298,7 @@ void ReplicaCore::LogSoftState() {
   const Term term = context_.raft->term();
   const MemberId leader = context_.raft->leader();
   if (term == last_term_ && role == last_role_ && leader == last_leader_) return;
-  // A node without a leader asks for pre-votes all the time: told once.
+  // A node without a leader asks for pre-votes all the time, so this is logged once.
   const bool asks_again = role == raft::Role::kPreCandidate || role == raft::Role::kFollower;
   const bool told = asks_again && leader.is_none() && term == last_term_ &&
                     last_leader_.is_none() && told_leaderless_;

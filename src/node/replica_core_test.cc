@@ -13,7 +13,7 @@ namespace {
 
 using state_machine::CommandResult;
 
-// Holds what was asked for until the test lets it happen.
+// Holds what the core asked for until the test lets it happen.
 class HeldEffects final : public ReplicaEffects {
  public:
   void PersistLog(std::vector<raft::Persist> batches) override {
@@ -56,7 +56,7 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<raft::Fetch> fetches;
   std::vector<IdentityRecord> identities;
   std::vector<ApplyJob> applies;
-  std::vector<ApplyJob> quiet_applies;  // wait for WakeApply
+  std::vector<ApplyJob> quiet_applies;  // jobs that wait for WakeApply
   std::vector<std::function<void(Result<transport::ProbeReply>)>> probes;
   std::vector<uint64_t> resumed;
   std::vector<Status> fences;
@@ -70,7 +70,7 @@ class HeldEffects final : public ReplicaEffects {
 
 class ReplicaCoreTest : public ::testing::Test {
  protected:
-  // A node that takes part already, with these voters.
+  // Starts a node that takes part already, with these voters.
   void StartMember(const std::set<uint64_t>& voters, raft::InitialState raft = {}) {
     StartState start;
     start.raft = std::move(raft);
@@ -96,14 +96,14 @@ class ReplicaCoreTest : public ::testing::Test {
       core_->Flush();
     }
   }
-  // The disk finishes all it was given.
+  // The disk finishes all that it was given.
   void Sync() {
     for (const raft::Persist& p : std::exchange(effects_.persists, {})) {
       core_->OnPersisted(p.ticket);
     }
     core_->Flush();
   }
-  // The state machine finishes all it was given.
+  // The state machine finishes all that it was given.
   void ApplyAll() {
     for (ApplyJob& job : std::exchange(effects_.applies, {})) {
       for (const raft::Entry& entry : job.batch.entries) {
@@ -141,7 +141,7 @@ class ReplicaCoreTest : public ::testing::Test {
     Tick();
     Settle();
   }
-  // The node has no leader, asks a peer whether it was removed, and is told this configuration.
+  // The node has no leader, asks a peer whether it was removed, and gets this configuration.
   void Ask(const std::set<uint64_t>& voters, uint64_t next, uint64_t index, uint64_t cluster = 9) {
     effects_.probes.clear();
     for (int i = 0; i < 2000 && effects_.probes.empty(); ++i) Tick();
@@ -158,7 +158,7 @@ class ReplicaCoreTest : public ::testing::Test {
     effects_.probes[0](reply);
     core_->Flush();
   }
-  // The other member says yes to all it was sent since the last call.
+  // The other member agrees to all that it was sent since the last call.
   void AnswerAsMember2() {
     std::vector<raft::Message> replies;
     for (const raft::Message& m : std::exchange(effects_.sent, {})) {
@@ -289,7 +289,7 @@ state_machine::Command Write(const std::string& session, const std::string& sql)
   return command;
 }
 
-// Lawful heavy commands in a loop would stop the writers behind them.
+// Otherwise lawful heavy commands in a loop would stop the writers behind them.
 TEST_F(ReplicaCoreTest, HeavyCommandsGoOneAtATimeAndTheOthersBetweenThem) {
   Lead();
   const state_machine::Command heavy = Write("a", "DELETE FROM t WHERE x < 5");
@@ -299,7 +299,7 @@ TEST_F(ReplicaCoreTest, HeavyCommandsGoOneAtATimeAndTheOthersBetweenThem) {
   std::vector<std::shared_ptr<Status>> outcomes;
   for (int i = 0; i < 3; ++i) outcomes.push_back(Propose(heavy));
   EXPECT_EQ(CommandsToApply(), 1u) << "the others wait until it is applied";
-  // By its text, whatever the client and the number in it.
+  // Heavy by its text, whichever client sends it and whichever number it has.
   outcomes.push_back(Propose(Write("b", "DELETE FROM t WHERE x < 77")));
   outcomes.push_back(Propose(Write("c", "INSERT INTO t VALUES(1)")));
   EXPECT_EQ(CommandsToApply(), 2u) << "a light one is not held back";
@@ -335,7 +335,7 @@ TEST_F(ReplicaCoreTest, ASecondRequestOfMaintenanceIsRefusedWhileOneIsUnderWay) 
   EXPECT_TRUE(third->ok()) << *third;
 }
 
-// Messages and wake-ups of their own for every commit would cost as much as the write itself.
+// Separate messages and wake-ups for every commit would cost as much as the write itself.
 TEST_F(ReplicaCoreTest, TheNewsOfACommitTravelsWithTheNextAppendOrSoonAlone) {
   LeadWithMember2();
   const auto first = Propose();
@@ -361,8 +361,8 @@ TEST_F(ReplicaCoreTest, TheNewsOfACommitTravelsWithTheNextAppendOrSoonAlone) {
   EXPECT_EQ(core_->NextFlush(), SteadyTime::max());
 }
 
-// A leader that was deposed while its batcher gathered, and is elected again: until it knows its
-// lease clock it can propose nothing, and would spin if it asked for the end of that gathering.
+// A leader was deposed while its batcher gathered, and is elected again. Until it knows its lease
+// clock it can propose nothing, and would spin if it asked for the end of that gathering.
 TEST_F(ReplicaCoreTest, ALeaderThatDoesNotKnowItsLeaseYetDoesNotSpin) {
   LeadWithMember2();
   Propose();
@@ -476,8 +476,8 @@ TEST_F(ReplicaCoreTest, AStalledDiskEndsLeadershipAndNoCampaignFollowsWhileItLas
   EXPECT_TRUE(proposed->ok()) << *proposed;
 }
 
-// It is elected, must read the entries before its own term from its log to apply them, and the disk
-// hangs in that read: clients wait for the lease clock, so there is no write that could stall.
+// The node is elected and must read the entries before its own term from its log to apply them. The
+// disk hangs in that read. Clients wait for the lease clock, so there is no write that could stall.
 TEST_F(ReplicaCoreTest, ADiskThatHangsInAReadOfTheLogEndsLeadershipToo) {
   raft::InitialState state;
   state.hard_state.term = Term(1);
@@ -532,7 +532,7 @@ TEST_F(ReplicaCoreTest, ANodeThatIsNotLetInIsToldTheCommandToType) {
       "node 1 is a member at another address (node1); run: cairn member replace ADDR 1 node9");
 }
 
-// Each read that is given up must be forgotten with the round it was to be in.
+// Each read that is given up must be forgotten together with the round that it was to be in.
 TEST_F(ReplicaCoreTest, ReadsWithoutALeaderAreUnavailableHoweverManyThereWere) {
   StartMember({1, 2, 3});
   std::map<StatusCode, int> answers;
@@ -564,11 +564,11 @@ TEST_F(ReplicaCoreTest, ALeaderWhoseProcessIsGoneIsReplacedWellWithinTheElection
   EXPECT_TRUE(std::holds_alternative<raft::PreVoteRequest>(effects_.sent[0].body));
 }
 
-// Transactions of SQLite are dear, and nobody waits for a follower's; but who reads there does.
+// SQLite's transactions are expensive. On a follower only reads wait for them.
 TEST_F(ReplicaCoreTest, AFollowerAppliesInStepsUntilSomebodyWaits) {
   StartMember({1, 2, 3});
   LogIndex last;
-  // An entry, and with it the news that all before it are committed.
+  // Appends an entry, with the news that all entries before it are committed.
   const auto append = [&] {
     raft::AppendRequest request{last, last.is_none() ? Term() : Term(3), last, {}};
     request.entries.push_back(
@@ -616,7 +616,7 @@ TEST_F(ReplicaCoreTest, APauseOfTheProcessIsNotBlamedOnTheDisk) {
   core_->OnTick(1);
   core_->Flush();
   EXPECT_TRUE(core_->is_leader());
-  // The disk that hangs while the process runs is.
+  // A disk that hangs while the process runs is blamed.
   Tick(200);
   EXPECT_FALSE(core_->is_leader());
 }
@@ -636,7 +636,7 @@ TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
   core_->Flush();
   core_->OnSnapshotReceived(MemberId(2), meta, "/file");
   core_->Flush();
-  // The term of the leader is on its way to the disk; the install waits for it.
+  // The leader's term is on its way to the disk, and the install waits for it.
   EXPECT_TRUE(effects_.installs.empty());
   EXPECT_EQ(effects_.persists.size(), 1u);
   Sync();
@@ -650,7 +650,7 @@ TEST_F(ReplicaCoreTest, TheFileOfASnapshotIsInstalledBeforeTheLogIsReset) {
   EXPECT_TRUE(effects_.persists[0].reset_to);
   Sync();
   EXPECT_EQ(core_->status().core.last, LogIndex(50));
-  // A second copy of what is here already is thrown away.
+  // A second copy of a snapshot that is here already is thrown away.
   core_->OnSnapshotReceived(MemberId(2), meta, "/again");
   core_->Flush();
   EXPECT_EQ(effects_.removed, std::vector<std::string>{"/again"});
@@ -667,8 +667,8 @@ TEST_F(ReplicaCoreTest, ASnapshotWaitsForALeaderToSpeakFor) {
   EXPECT_TRUE(effects_.removed.empty());
 }
 
-// Member 2 was told to send a snapshot while it led in term 2, made the copy when it followed 3 in
-// term 4 and had applied of that, and reaches this node before any message of 3 does.
+// Member 2 is to send a snapshot while it leads in term 2. It makes the copy when it follows member
+// 3 in term 4 and has applied entries of it. The copy arrives before any message of member 3.
 TEST_F(ReplicaCoreTest, ASnapshotOfATermThatThisNodeHasNotHeardOfIsInstalled) {
   StartMember({1, 2, 3});
   core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(2), raft::Heartbeat{}}});
@@ -730,8 +730,8 @@ TEST_F(ReplicaCoreTest, APeerThatIsBehindDoesNotMakeAMemberBelieveThatItWasRemov
   EXPECT_TRUE(effects_.sent.empty()) << "it disturbs nobody any more";
 }
 
-// Nodes 1 to 3 let 4 in; 1 missed it, and then one of the others dies. If 4 has the longest log it
-// alone can be elected, with the vote of 1, which must know where to send it.
+// Nodes 1 to 3 let 4 in. Node 1 misses it, and then one of the others dies. If node 4 has the
+// longest log, only 4 can be elected, with the vote of 1, which must know where to send the vote.
 TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   StartMember({1, 2, 3});
   EXPECT_FALSE(effects_.peers.contains(MemberId(4)));
@@ -749,7 +749,7 @@ TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   EXPECT_EQ(effects_.peers.size(), 3u) << "one that was removed gets no connection";
 }
 
-// The leader is where its process says, at once; the configuration, and --peers, come after that.
+// The leader is where its process says. The configuration and --peers come after that.
 TEST_F(ReplicaCoreTest, AMemberThatMovedIsLookedForWhereItSaysItLives) {
   options_.listed_peers = {{1, "node1"}, {2, "listed2"}, {3, "node3"}};
   StartMember({1, 2, 3});
@@ -775,7 +775,7 @@ TEST_F(ReplicaCoreTest, MessagesOfAStartBeforeTheLastOneAreNotHeard) {
   EXPECT_EQ(core_->status().core.term, Term(3));
 }
 
-// The leader writes down what it hears, as a change of addresses and starts alone.
+// The leader writes down what it hears, in a change of addresses and starts alone.
 TEST_F(ReplicaCoreTest, TheLeaderWritesDownWhereMembersLiveAndWhichStartItHeardOf) {
   LeadWithMember2();
   SayHello(2, {4, 40}, "moved2");
@@ -821,7 +821,7 @@ TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
   EXPECT_TRUE(effects_.persists.empty());
 }
 
-// From the identity on the transport lets callers in.
+// The transport lets callers in as soon as it has the identity.
 TEST_F(ReplicaCoreTest, StartsInTheLogAreKnownBeforeAnybodyMayCall) {
   raft::Configuration config;
   for (const uint64_t id : {1, 2}) {
@@ -845,7 +845,7 @@ TEST_F(ReplicaCoreTest, StartsInTheLogAreKnownBeforeAnybodyMayCall) {
   EXPECT_EQ(copy.code(), StatusCode::kAlreadyExists);
 }
 
-// Member 2 runs another build, and does not tell its results.
+// Member 2 runs another build, and does not report its results.
 TEST_F(ReplicaCoreTest, WhatIsHeldIsLetGoWhenAllWhoWaitedHaveBeenAnswered) {
   LeadWithMember2();
   core_->OnCaller(MemberId(2), "another build");

@@ -1,4 +1,4 @@
-// Members that do not hold what they should: found, fenced and rebuilt by themselves.
+// Members that do not hold what they should are found, fenced and rebuilt by themselves.
 #include <gtest/gtest.h>
 
 #include "node/digest_watch.h"
@@ -53,7 +53,7 @@ TEST_F(Digests, OfEqualMembersAreFoundEqualAndAnIdleClusterMakesNone) {
   for (uint64_t id = 1; id <= 3; ++id) {
     ASSERT_TRUE(Eventually([&] { return digests(id).right_index.value() > 0; })) << id;
   }
-  // The digest entry itself is nothing that would call for another one.
+  // The digest entry itself does not call for another digest.
   ASSERT_TRUE(Eventually([&] {
     const LogIndex applied = cluster_->replica(1).status().core.applied;
     return digests(1).right_index == applied && digests(2).right_index == applied &&
@@ -108,8 +108,8 @@ TEST_F(Digests, AMemberWhoseFileIsDamagedIsFencedAndRebuiltAlsoIfItLeads) {
   }
 }
 
-// It waits for a snapshot, and only a leader sends one: a damaged leader's it would refuse for
-// ever, and because it is out of service that leader may not leave.
+// The other member waits for a snapshot, which only a leader sends. It would refuse the snapshot of
+// a damaged leader for ever, and because it is out of service the damaged leader may not leave.
 TEST_F(Digests, ADamagedLeaderHandsOverWhileAnotherMemberWaitsForASnapshot) {
   Start(3);
   const uint64_t damaged = cluster_->AwaitLeader();
@@ -127,7 +127,8 @@ TEST_F(Digests, ADamagedLeaderHandsOverWhileAnotherMemberWaitsForASnapshot) {
   EXPECT_TRUE(Eventually([&] { return AllEqual(3); }));
 }
 
-// Its first attempt may come before the others have caught up with its log, or be lost.
+// The first attempt may come before the others have caught up with the leader's log, or may be
+// lost.
 TEST_F(Digests, AFencedMemberThatLeadsTriesSoonAndAgainToHandOver) {
   Start(3);
   const uint64_t fenced = cluster_->AwaitLeader() % 3 + 1;
@@ -145,7 +146,8 @@ TEST_F(Digests, AFencedMemberThatLeadsTriesSoonAndAgainToHandOver) {
   }
 }
 
-// A scrub that is itself mistaken finds the same everywhere: the cluster must not go down for it.
+// A scrub that is itself wrong finds the same damage everywhere. The cluster must not go down for
+// it.
 TEST_F(Digests, NotAllMembersLeaveServiceAtOnceWhenTheScrubsOfAllFindDamage) {
   Start(3);
   for (uint64_t id = 1; id <= 3; ++id) state(id).Damage();
@@ -248,7 +250,7 @@ TEST(DigestWatch, AMajorityOfTheVotersIsRightAndOfLearnersNone) {
   for (const DigestWatch::Answer& answer : answers) EXPECT_EQ(answer.right, kGood);
   EXPECT_TRUE(watch.doubt().empty());
   EXPECT_EQ(watch.differences(), 1u);
-  // Who comes late, or asks again, is told alone.
+  // A member that comes late, or asks again, gets an answer of its own.
   ASSERT_EQ(watch.OnReport(MemberId(3), LogIndex(9), kBad, config).size(), 1u);
   EXPECT_TRUE(watch.OnReport(MemberId(7), LogIndex(9), kBad, config).empty()) << "no member";
 }
@@ -275,7 +277,7 @@ TEST(DigestWatch, HalfOfTheVotersIsNoMajority) {
     EXPECT_TRUE(watch.OnReport(MemberId(id), LogIndex(9), kBad, config).empty());
   }
   EXPECT_FALSE(watch.doubt().empty());
-  // Only so many indexes are remembered.
+  // Only a few indexes are remembered.
   for (uint64_t i = 10; i < 30; ++i) watch.OnReport(MemberId(1), LogIndex(i), kGood, config);
   EXPECT_TRUE(watch.OnReport(MemberId(2), LogIndex(10), kGood, config).empty());
 }

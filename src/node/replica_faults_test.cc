@@ -1,4 +1,4 @@
-// Replicas whose disk, state machine or memory of themselves fails them.
+// Replicas whose disk, state machine or identity fails.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -56,7 +56,7 @@ TEST(ReplicaFaults, AFullLogDiskRefusesWritesAndResumesByItself) {
   cluster.StartAll();
   cluster.Write("a");
   cluster.node(1).log->SetFull(true);
-  // The first write meets the full disk, and waits in the log; the next are refused.
+  // The first write meets the full disk and waits in the log. The next writes are refused.
   std::promise<Status> first;
   state_machine::Command command;
   command.id = {"full", 1};
@@ -93,8 +93,8 @@ TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
   EXPECT_TRUE(Eventually([&] { return cluster.replica(full).status().trouble.ok(); }));
 }
 
-// A disk that is full to the last byte before the reserve was noticed fails the database first.
-// The answer must say so: UNAVAILABLE would be tried again until the time is over.
+// A disk that is full to the last byte before the node notices fails the database first. The answer
+// must say so: UNAVAILABLE would be tried again until the time is over.
 TEST(ReplicaFaults, ADataBaseOnAFullDiskRefusesWritesWithTheReason) {
   TestCluster cluster(1);
   cluster.StartAll();
@@ -146,7 +146,7 @@ TEST(ReplicaFaults, ANodeThatCannotApplyIsOutOfServiceLeadsNoMoreAndRecoversByIt
   EXPECT_EQ(cluster.Barrier(sick, {}, 200ms).status().code(), StatusCode::kUnavailable);
   EXPECT_EQ(cluster.Barrier(sick, {ReadLevel::kStale}, 200ms).status().code(),
             StatusCode::kUnavailable);
-  // It is tried again and again, but never fast.
+  // The node tries again and again, but never fast.
   const SteadyTime from = SystemClock().SteadyNow();
   EXPECT_TRUE(Eventually([&] { return cluster.node(sick).state->reopens() >= 3; }));
   EXPECT_GT(SystemClock().SteadyNow() - from, 500ms);
@@ -174,7 +174,7 @@ TEST(ReplicaFaults, ARestartIsAWayOutForANodeThatCannotApply) {
   EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "b"; }));
 }
 
-// What a reopened file no longer holds is in the log, which is kept as far as the file is durable.
+// What a reopened file no longer holds is in the log, which is kept from where the file is durable.
 TEST(ReplicaFaults, ADataBaseThatLostItsTailIsBroughtForwardFromTheLog) {
   TestCluster cluster(1);
   cluster.StartAll();
@@ -209,7 +209,7 @@ TEST(ReplicaFaults, ADamagedDataBaseIsReplacedByASnapshotOfTheLeader) {
              cluster.node(sick).state->items() == cluster.node(sick % 3 + 1).state->items();
     }));
     EXPECT_TRUE(cluster.Barrier(sick).ok());
-    // What it has installed is what a restart finds.
+    // A restart finds what the node has installed.
     cluster.Kill(sick);
     ASSERT_TRUE(cluster.Start(sick).ok());
     EXPECT_TRUE(Eventually([&] { return Last(cluster.node(sick).state->items()) == "after"; }));
@@ -230,7 +230,7 @@ TEST(ReplicaFaults, AnEntryOfALaterVersionStopsANodeUntilThatVersionIsStartedAnd
   EXPECT_NE(status.trouble.message().find("operation 99 is of a later version"), std::string::npos)
       << status.trouble;
   EXPECT_FALSE(cluster.Barrier(old).ok());
-  // The others go on, and this one's vote and disk count for them.
+  // The others go on, and the vote and the disk of this node count.
   for (int i = 0; i < 20; ++i) cluster.Write(std::to_string(i));
   EXPECT_FALSE(cluster.replica(old).status().fenced);
   EXPECT_TRUE(Eventually([&] {
@@ -245,7 +245,7 @@ TEST(ReplicaFaults, AnEntryOfALaterVersionStopsANodeUntilThatVersionIsStartedAnd
   EXPECT_EQ(cluster.node(old).state->items(), cluster.node(leader).state->items());
 }
 
-// A node that has to be given a snapshot when it starts.
+// A node that needs a snapshot when it starts.
 struct NodeThatNeedsASnapshot {
   NodeThatNeedsASnapshot() {
     for (uint64_t id = 1; id <= 3; ++id) {
@@ -283,15 +283,15 @@ TEST(ReplicaFaults, AFailedInstallIsFollowedByAnother) {
   test.ExpectItCatchesUp();
 }
 
-// The core can not go back from a snapshot that it has begun with, and votes no more until it is in
-// its place: so it does not begin with one that is damaged.
+// The core cannot go back from a snapshot that it has begun with, and does not vote until the
+// snapshot is in its place. So it does not begin with a damaged one.
 TEST(ReplicaFaults, ADamagedSnapshotIsRefusedBeforeTheCoreHearsOfIt) {
   NodeThatNeedsASnapshot test;
   test.state().FailChecks(1000);
   ASSERT_TRUE(test.cluster.Start(test.behind).ok());
   ASSERT_TRUE(Eventually([&] { return test.state().failing_checks() < 999; }));
   EXPECT_TRUE(test.cluster.replica(test.behind).status().trouble.ok());
-  // It still votes: with the leader gone, it makes the other one leader.
+  // The node still votes: with the leader gone, its vote makes the other node leader.
   test.cluster.Kill(test.leader);
   const uint64_t next = test.cluster.AwaitLeader();
   EXPECT_NE(next, test.behind);
@@ -299,7 +299,7 @@ TEST(ReplicaFaults, ADamagedSnapshotIsRefusedBeforeTheCoreHearsOfIt) {
   test.ExpectItCatchesUp();
 }
 
-// Nor does it need another leader, which its vote may be needed for, when its disk fails it.
+// The node needs no other leader when its disk fails: electing that leader may need its vote.
 TEST(ReplicaFaults, AnInstallThatTheDiskFailedIsAttemptedAgainWithoutALeader) {
   NodeThatNeedsASnapshot test;
   test.state().FailInstalls(1000, Internal("input/output error"));
@@ -325,7 +325,7 @@ TEST(ReplicaFaults, TheLogOfANodeThatCannotApplyStopsGrowingAndTheOthersGoOn) {
   const uint64_t sick = cluster.AwaitLeader() % 3 + 1;
   cluster.node(sick).state->FailApply(ResourceExhausted("database or disk is full"));
   cluster.Write("b");
-  // A node that has not come to apply "b" yet takes what comes, as it should.
+  // A node that has not applied "b" yet takes what comes, as it should.
   ASSERT_TRUE(Eventually([&] { return cluster.replica(sick).status().apply_stopped; }));
   for (int i = 0; i < 300; ++i) cluster.Write(std::string(8 << 10, 'x'));
   EXPECT_TRUE(cluster.replica(sick).status().apply_stopped);
@@ -381,7 +381,7 @@ TEST(ReplicaFaults, AStateWithoutAnyLogIsRefusedSinceItsVotesAreForgotten) {
   EXPECT_EQ(cluster.Start(1).code(), StatusCode::kFailedPrecondition);
 }
 
-// After the file of a snapshot is in its place and before the log is reset the power goes.
+// The power goes after the file of a snapshot is in its place and before the log is reset.
 TEST(ReplicaFaults, ADataBaseAheadOfTheLogIsAnInterruptedInstallAndIsCompleted) {
   TestCluster cluster(3);
   cluster.StartAll();
@@ -415,7 +415,7 @@ TEST(ReplicaFaults, AnInterruptedInstallOverAConflictingTailIsCompleted) {
   cluster.Kill(1);
   log_store::GroupState group = cluster.node(1).log->Groups().begin()->second;
   const Term late(group.hard_state.term + 1);
-  // The stale tail of this node, and what a later leader committed in its place.
+  // The stale tail of this node, and the entries that a later leader committed in its place.
   log_store::GroupWrite tail;
   tail.group = cluster.node(1).options.group;
   tail.entries.push_back({group.hard_state.term, group.last + 1, raft::EntryType::kNoop,
@@ -435,8 +435,8 @@ TEST(ReplicaFaults, AnInterruptedInstallOverAConflictingTailIsCompleted) {
   EXPECT_EQ(Last(cluster.node(1).state->items()), "after");
 }
 
-// A disk that is full gives back what a file had only some time later: a node that had to write its
-// name anew could not start on it.
+// A full disk gives back the blocks of a file only some time later. A node that had to write its
+// name anew could not start on such a disk.
 TEST(DataLock, IsTakenOnAFullDisk) {
   std::string path = std::filesystem::temp_directory_path() / "cairn_lock_test_XXXXXX";
   ASSERT_NE(::mkdtemp(path.data()), nullptr);

@@ -37,7 +37,7 @@ TEST(ReplicaMembership, AWipedNodeIsLetInAgainUnderANewMemberId) {
   EXPECT_EQ(cluster.replica(wiped).status().core.self, MemberId(4));
   cluster.Write("after");
   EXPECT_TRUE(Eventually([&] { return cluster.node(wiped).state->items().size() == 21; }));
-  // It knows who it is after a restart.
+  // The node knows who it is after a restart.
   cluster.Kill(wiped);
   ASSERT_TRUE(cluster.Start(wiped).ok());
   cluster.Write("again");
@@ -53,7 +53,7 @@ TEST(ReplicaMembership, TheNextLeaderGoesOnLettingAWipedNodeIn) {
   const uint64_t other = 6 - leader - wiped;
   cluster.Kill(wiped);
   cluster.Wipe(wiped);
-  cluster.node(wiped).log->BlockSync(true);  // so that it does not catch up
+  cluster.node(wiped).log->BlockSync(true);  // the node must not catch up
   ASSERT_TRUE(cluster.Start(wiped).ok());
   ASSERT_TRUE(Eventually(
       [&] { return cluster.replica(other).status().core.config.learners.contains(MemberId(4)); }));
@@ -73,8 +73,8 @@ TEST(ReplicaMembership, AWipedNodeDoesNotVoteBeforeItIsLetIn) {
   const uint64_t leader = cluster.AwaitLeader();
   const uint64_t wiped = leader % 3 + 1;
   const uint64_t other = 6 - leader - wiped;
-  // What is acknowledged by the leader and `wiped` alone must survive: `other`, which lacks it,
-  // must not be elected by the wiped node.
+  // What only the leader and `wiped` have acknowledged must survive: the wiped node must not elect
+  // `other`, which lacks it.
   cluster.Kill(other);
   cluster.Write("only on two");
   cluster.Kill(leader);
@@ -109,11 +109,11 @@ TEST(ReplicaMembership, AFourthNodeIsAddedAsLearnerCatchesUpAndVotes) {
   ASSERT_TRUE(added.ok()) << added;
   EXPECT_TRUE(Eventually([&] { return cluster.node(4).state->items().size() == 20; }));
   EXPECT_EQ(cluster.replica(leader).status().core.config.voters.size(), 4u);
-  // Again is the same as once.
+  // A second call gives the same answer.
   EXPECT_TRUE(cluster.Change(leader, {Change::Kind::kAdd, 4, TestCluster::Address(4)}).ok());
 }
 
-// It knows no address of the new leader but the one that says hello.
+// The node knows no address of the new leader except the one in the leader's hello.
 TEST(ReplicaMembership, ANodeThatWasAwayCatchesUpWithALeaderThatJoinedMeanwhile) {
   TestCluster cluster(3);
   cluster.StartAll();
@@ -143,7 +143,7 @@ TEST(ReplicaMembership, ANodeThatLostItsDiskIsReplacedAtAnotherAddress) {
   Status replaced;
   EXPECT_TRUE(Eventually([&] {
     replaced = cluster.Change(cluster.AwaitLeader(), {Change::Kind::kReplace, lost, "elsewhere"});
-    // For a while after its end the leader takes the old one for alive, and refuses.
+    // For a while after its end the leader takes the old process for alive, and refuses.
     return replaced.message().find("is alive") == std::string::npos;
   }));
   ASSERT_TRUE(replaced.ok()) << replaced;
@@ -155,7 +155,7 @@ TEST(ReplicaMembership, ANodeThatLostItsDiskIsReplacedAtAnotherAddress) {
   ASSERT_TRUE(config.voters.contains(MemberId(4)));
   EXPECT_EQ(config.info.at(MemberId(4)).address, "elsewhere");
   EXPECT_EQ(config.info.at(MemberId(4)).node_id, lost);
-  // It counts: with the other follower dead, writes need it.
+  // The node counts: with the other follower dead, writes need it.
   cluster.Kill(6 - leader - lost);
   cluster.Write("after");
   const Status unknown = cluster.Change(leader, {Change::Kind::kReplace, 7, "node7"});
@@ -190,7 +190,7 @@ TEST(ReplicaMembership, RemovingTheNodeThatMakesTheMajorityIsRefused) {
   const uint64_t dead = leader % 3 + 1;
   const uint64_t alive = 6 - leader - dead;
   cluster.Kill(dead);
-  // At once: the leader heard from the dead node a moment ago.
+  // This comes at once: the leader heard from the dead node a moment ago.
   const Status status = cluster.Change(leader, {Change::Kind::kRemove, alive, ""});
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status;
   EXPECT_TRUE(cluster.Change(leader, {Change::Kind::kRemove, dead, ""}).ok());
@@ -201,7 +201,7 @@ TEST(ReplicaMembership, ALeaderThatStopsJustAfterAFollowerDiedHandsOverToTheOthe
   cluster.StartAll();
   cluster.Write("a");
   const uint64_t leader = cluster.AwaitLeader();
-  // The one it would choose first, as both hold the same log.
+  // The leader would choose this node first, as both hold the same log.
   const uint64_t dead = leader == 1 ? 2 : 1;
   cluster.Kill(dead);
   const SteadyTime before = SystemClock().SteadyNow();
@@ -215,7 +215,7 @@ TEST(ReplicaMembership, AChangeThatCannotFinishSaysWhatStateItLeft) {
   cluster.Write("a");
   const uint64_t leader = cluster.AwaitLeader();
   Status status = cluster.Change(leader, {Change::Kind::kAdd, 9, TestCluster::Address(9)}, 2s);
-  EXPECT_EQ(status.code(), StatusCode::kUnavailable) << status;  // nobody answers there
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable) << status;  // no process answers there
   const uint64_t follower = leader % 3 + 1;
   status = cluster.Change(follower, {Change::Kind::kRemove, leader, ""});
   ASSERT_EQ(status.code(), StatusCode::kUnavailable);
@@ -267,13 +267,14 @@ TEST(ReplicaMembership, ANodeBehindTheLogGetsASnapshotAndTheLogStaysBounded) {
   EXPECT_TRUE(Eventually([&] {
     return cluster.replica(cluster.AwaitLeader()).status().log_bytes <= (128u << 10) + (64u << 10);
   }));
-  // And it is still whole after a restart.
+  // The node is still whole after a restart.
   cluster.Kill(behind);
   ASSERT_TRUE(cluster.Start(behind).ok());
   EXPECT_TRUE(Eventually([&] { return cluster.node(behind).state->items().size() == writes; }));
 }
 
-// A cluster with small logs, one of whose nodes is down and behind the log.
+// A cluster with small logs. One node is down, and the logs of the others no longer reach back to
+// it.
 struct BehindCluster {
   BehindCluster() : cluster(3) {
     for (uint64_t id = 1; id <= 3; ++id) {
@@ -312,14 +313,14 @@ TEST(ReplicaMembership, ASlowSnapshotIsStillOfUseWhenItArrivesUnderHeavyWrites) 
   }));
   EXPECT_EQ(cluster.node(test.behind).state->installs(), 1);
   EXPECT_EQ(cluster.node(test.leader).state->copies(), 1);
-  // Then the log is let go.
+  // Then the log is dropped.
   EXPECT_TRUE(Eventually([&] {
     cluster.Write(BehindCluster::Big());
     return cluster.replica(test.leader).status().log_bytes <= 2 * BehindCluster::kLogBytesMax;
   }));
 }
 
-// The line broke; the next attempt must find in the log what follows the copy that is there.
+// The line broke. The next attempt must find in the log what follows the copy that is there.
 TEST(ReplicaMembership, ASnapshotThatBrokeOffIsSentAgainFromTheSameCopyUnderHeavyWrites) {
   BehindCluster test;
   TestCluster& cluster = test.cluster;
@@ -357,7 +358,8 @@ TEST(ReplicaMembership, ALeaderThatIsElectedAgainDoesNotSendASecondCopyBesideThe
   BehindCluster test;
   TestCluster& cluster = test.cluster;
   const uint64_t other = 6 - test.leader - test.behind;
-  // The other one's, too: it leads for a moment, in which a copy of its own could arrive.
+  // The other node's copies are blocked, too: it leads for a moment, in which its copy could
+  // arrive.
   cluster.node(test.leader).state->BlockCopies(true);
   cluster.node(other).state->BlockCopies(true);
   ASSERT_TRUE(cluster.Start(test.behind).ok());
@@ -392,14 +394,14 @@ TEST(ReplicaMembership, ANodeRemovedWhileItWasDownIsToldSoAndKeepsQuiet) {
       cluster.AddNode(9, Listed(3));
       cluster.node(9).options.node_id = gone;
       ASSERT_TRUE(cluster.Start(9).ok());
-      // Refused until the old one has been silent for long enough.
+      // The change is refused until the old process has been silent for long enough.
       ASSERT_TRUE(Eventually([&] {
         return cluster.Change(leader, {Change::Kind::kReplace, gone, TestCluster::Address(9)}).ok();
       }));
     } else {
       ASSERT_TRUE(cluster.Change(leader, {Change::Kind::kRemove, gone, ""}).ok());
     }
-    // Until the others have forgotten it, they would tell it themselves.
+    // Until the others have forgotten the node, they would tell it themselves.
     cluster.Isolate(gone, true);
     cluster.Write("b");
     ASSERT_TRUE(cluster.Start(gone).ok());
@@ -416,7 +418,7 @@ TEST(ReplicaMembership, ANodeRemovedWhileItWasDownIsToldSoAndKeepsQuiet) {
     EXPECT_NE(trouble.find(replaced ? "cairn member replace" : "cairn member add"),
               std::string::npos)
         << trouble;
-    // It campaigns no more, and serves nothing that grows old.
+    // The node does not campaign any more, and serves nothing that grows old.
     ASSERT_TRUE(Eventually(
         [&] { return cluster.replica(gone).status().core.role == raft::Role::kFollower; }));
     EXPECT_FALSE(Eventually(

@@ -289,7 +289,7 @@ Status ListStateMachine::InstallSnapshot(const std::string& path, const raft::Sn
   RETURN_IF_ERROR(PosixFileSystem().Remove(path));
   std::lock_guard lock(mutex_);
   image_ = durable_ = std::move(image);
-  if (fail_.code() == StatusCode::kDataLoss) fail_ = OkStatus();  // the damage went with the file
+  if (fail_.code() == StatusCode::kDataLoss) fail_ = OkStatus();  // the damaged file is gone
   ++installs_;
   return OkStatus();
 }
@@ -448,7 +448,7 @@ Result<CommandResult> TestCluster::Propose(uint64_t id, const state_machine::Req
 
 LogIndex TestCluster::Write(const std::string& text) {
   LogIndex index;
-  // Under one id: on a busy machine leadership moves under a write, whose outcome is then unknown.
+  // All tries use one id: when leadership moves during a write, its outcome is unknown.
   const state_machine::RequestId request = NextId();
   const bool written = Eventually([&] {
     const Result<CommandResult> result = Propose(AwaitLeader(), request, text);

@@ -23,10 +23,10 @@
 namespace cairn::node {
 
 // Appends the SQL text of every statement to a list, each command once however often its id comes.
-// What was not checkpointed is lost by Crash.
+// Crash loses what was not checkpointed.
 class ListStateMachine : public state_machine::StateMachine {
  public:
-  // A lock that a test holds copies up with; outlives the state machine.
+  // A lock with which a test holds copies up. Outlives the state machine.
   struct Gate {
     std::mutex mutex;
     std::condition_variable opened;
@@ -39,28 +39,28 @@ class ListStateMachine : public state_machine::StateMachine {
   void Crash();
   void FailApply(Status status);
   void FailReopen(Status status);
-  // The next installs fail: as often as said.
+  // The next `count` installs fail.
   void FailInstalls(int count, Status status = DataLoss("the snapshot is damaged")) {
     const std::lock_guard lock(mutex_);
     failing_installs_ = count;
     fail_install_ = std::move(status);
   }
   int failing_installs() const { return failing_installs_; }
-  // What looking through the next copies says: as often as said.
+  // The next `count` checks of a copy fail.
   void FailChecks(int count) { failing_checks_ = count; }
   int failing_checks() const { return failing_checks_; }
-  // Drops what was not checkpointed, as a reopened file does that lost its WAL.
+  // Drops what was not checkpointed, like a reopened file that lost its WAL.
   void LoseTailOnReopen() { lose_tail_ = true; }
   void BlockApply(bool block);
-  // What it holds is not what it applied: its digests show that.
+  // The contents are not what was applied, which the digests show.
   void Diverge();
-  // It gives other results than it should, as another build of the engine might.
+  // The results are wrong, as those of another build of the engine might be.
   void Miscount(bool miscounts);
-  // Its scrubs find damage, until a snapshot is installed.
+  // The scrubs find damage until a snapshot is installed.
   void Damage() { damaged_ = true; }
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
   int installs() const { return installs_; }
-  // Copies made for peers, and a hold on reading them.
+  // The number of copies made for peers, and a hold on reading them.
   int copies() const { return copies_; }
   void BlockCopies(bool block);
   std::vector<state_machine::BatchHeader> headers() const;
@@ -149,14 +149,14 @@ class TestLog final : public log_store::LogStore {
 
  private:
   std::unique_ptr<log_store::MemoryLog> log_;
-  mutable std::mutex store_mutex_;  // the test looks on while the log thread writes
+  mutable std::mutex store_mutex_;  // the test reads while the log thread writes
   std::mutex mutex_;
   std::condition_variable unblocked_;
   bool blocked_ = false;
   std::atomic<bool> full_{false};
 };
 
-// The operating system's, but that the free space is what the test says.
+// The operating system's file system, with the free space that the test says.
 class FreeSpaceFileSystem final : public FileSystem {
  public:
   void SetFreeBytes(uint64_t bytes) { free_bytes_ = bytes; }
@@ -237,7 +237,7 @@ class HandlerSwitch final : public transport::Handler {
   transport::Handler* handler_ = nullptr;
 };
 
-// One node; what is on its disk outlives its replica.
+// One node. What is on its disk outlives its replica.
 struct TestNode {
   uint64_t id = 0;
   ReplicaOptions options;
@@ -251,7 +251,7 @@ struct TestNode {
 
 class TestCluster {
  public:
-  // Nodes 1..n that list each other (with one node: none).
+  // Nodes 1..n that list each other (a single node lists nobody).
   explicit TestCluster(int n);
   ~TestCluster();
 
@@ -263,10 +263,10 @@ class TestCluster {
 
   Status Start(uint64_t id);
   void StartAll();
-  // As kill -9: no hand-over, no checkpoint; what was not synced is lost.
+  // Like kill -9: no hand-over and no checkpoint; what was not synced is lost.
   void Kill(uint64_t id);
   void Stop(uint64_t id);  // cleanly
-  void Wipe(uint64_t id);  // of a node that is not running
+  void Wipe(uint64_t id);  // only a node that is not running
   void Isolate(uint64_t id, bool cut);
 
   // The node that leads and that a majority of the running nodes follow; waits for it.

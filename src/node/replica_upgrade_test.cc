@@ -1,4 +1,4 @@
-// Members of other builds: with another engine, and with other feature levels.
+// Members that run other builds: with another engine, or with other feature levels.
 #include <gtest/gtest.h>
 
 #include <future>
@@ -16,7 +16,7 @@ class MixedCluster : public TestCluster {
   MixedCluster() : TestCluster(3) {
     for (uint64_t id = 1; id <= 3; ++id) node(id).options.engine.build = "old";
   }
-  // A node that leads, or does not, is upgraded to a build that may give wrong results.
+  // Upgrades a node, the leader or another one, to a build that may give wrong results.
   uint64_t Upgrade(bool leader, bool miscounts) {
     const uint64_t leads = AwaitLeader();
     const uint64_t id = leader ? leads : leads % 3 + 1;
@@ -99,7 +99,7 @@ TEST(MixedBuilds, WithoutAMajorityOfOneMindNothingIsAnswered) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.status().outcome(), Outcome::kUnknown) << outcome.status();
   EXPECT_FALSE(cluster.Barrier(leader, {}, 500ms).ok());
-  // So asks whoever has a view of what is applied, and wants to know whether it may be shown.
+  // A reader with a view asks this to know whether it may show what the view holds.
   ReadOptions applied;
   applied.level = ReadLevel::kStale;
   applied.index_min = cluster.replica(leader).status().core.applied;

@@ -7,7 +7,7 @@
 namespace cairn::node {
 namespace {
 
-// Of one message.
+// How many hashes one message has at most.
 constexpr size_t kHashesMax = 1024;
 
 }  // namespace
@@ -35,7 +35,7 @@ void ResultAgreement::UpdateDiffer() {
   differ_ = std::any_of(builds_.begin(), builds_.end(), [this](const auto& each) {
     return config_.IsVoter(each.first) && each.second != build_;
   });
-  // What was done while they differed is still to be agreed.
+  // What was done while the builds differed still has to be agreed.
   if (before && !differ_) settle_at_ = std::max(settle_at_, last_.index);
 }
 
@@ -86,8 +86,8 @@ bool ResultAgreement::Majority(const std::set<MemberId>& voters, const ResultsAt
   return static_cast<size_t>(count) > voters.size() / 2;
 }
 
-// The highest index at which a majority is equal is the last one that some voter has told, or this
-// member has reached: of equal voters the one that is furthest behind.
+// The highest index at which a majority is equal is the last one that some voter has reported, or
+// that this member has reached: among equal voters, the index of the one that is furthest behind.
 bool ResultAgreement::Judge() {
   std::set<LogIndex, std::greater<>> candidates;
   for (const auto& [member, window] : told_) {
@@ -123,7 +123,7 @@ std::optional<ResultsAt> ResultAgreement::OwnAmong(const raft::ResultReport& rep
 void ResultAgreement::Check(const ResultsAt& right) {
   if (right.index <= agreed_.index) return;
   if (right.index > last_.index) {
-    // Of those in between the newest is enough; the first will be reached first.
+    // Of the verdicts in between the newest is enough. The first one will be reached first.
     if (pending_.size() > 1) pending_.erase(std::prev(pending_.end()));
     pending_.emplace(right.index, right.hash);
     return;
@@ -162,7 +162,7 @@ raft::ResultReport ResultAgreement::Report(LogIndex told) const {
 
 void ResultAgreement::OnVerdict(const raft::ResultVerdict& verdict, bool from_leader) {
   if (from_leader) {
-    // What was done until now is still to be agreed.
+    // What was done until now still has to be agreed.
     if (leader_compares_ && !verdict.comparing) settle_at_ = std::max(settle_at_, last_.index);
     leader_compares_ = verdict.comparing;
   }

@@ -1,22 +1,23 @@
 // ResultAgreement: whether members with different builds of the engine give the same results.
 //
-// While the builds are the same, results are equal by determinism, and nothing is compared. While
-// they differ (members are upgraded one by one), what the leader computes may not be what the
-// majority computes. The bad schedule without this: the leader runs the new build and answers a
-// client; the other two run the old one and give another result; the next digest finds the leader
-// wrong, it is rebuilt, and what the client was told never happened.
+// While the builds are the same, determinism makes the results equal, and nothing is compared.
+// While the builds differ (members are upgraded one by one), what the leader computes may not be
+// what the majority computes. The bad schedule without a comparison: the leader runs the new build
+// and answers a client. The other two run the old build and give another result. The next digest
+// finds the leader wrong. The leader is rebuilt, and what the client was told never happened.
 //
-// So every member tells the leader a number after each entry, which stands for all results up to
-// there (results_hash.h). What a majority of the voters has is agreed (of both majorities while the
-// configuration is joint). Only then the leader answers, and only then a node answers a linearizable
-// read from a database that holds the entry. Whoever has another number at an agreed index is
-// wrong, and is rebuilt; a leader, too, before it has answered anybody.
+// So every member reports a number to the leader after each entry. The number stands for all
+// results up to there (results_hash.h). A number that a majority of the voters has is agreed (both
+// majorities while the configuration is joint). Only then does the leader answer, and only then
+// does a node answer a linearizable read from a database that holds the entry. A member that has
+// another number at an agreed index is wrong, and is rebuilt. This holds for a leader, too, before
+// it has answered anybody.
 //
-// The numbers are cumulative: what is agreed at one index is agreed at all below, so messages may be
-// lost, and a member that was away is compared again at its next entry.
+// The numbers are cumulative: what is agreed at one index is agreed at all lower indexes. So
+// messages may be lost, and a member that was away is compared again at its next entry.
 //
-// A member that has just started compares until the state that it started with is agreed: another
-// build may have made that state, and nobody may have found out. So does one whose database was
+// A member that has just started compares until the state with which it started is agreed: another
+// build may have made that state, and nobody may have noticed. So does a member whose database was
 // replaced.
 #pragma once
 
@@ -32,51 +33,53 @@
 
 namespace cairn::node {
 
-// What a member gave for all entries up to `index`.
+// The number of a member for all entries up to `index`.
 struct ResultsAt {
   LogIndex index;
   uint64_t hash = 0;
   bool operator==(const ResultsAt&) const = default;
 };
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class ResultAgreement {
  public:
-  // Entries whose numbers are kept of each member.
+  // How many entries' numbers are kept for each member.
   static constexpr size_t kWindow = 4096;
 
   void SetSelf(MemberId self, std::string build);
-  // Which build a member runs, as it said when it connected last.
+  // The build that a member runs, as the member said when it last connected.
   void OnEngine(MemberId member, const std::string& build);
   void SetConfig(const raft::Configuration& config);
 
-  // Whether results are to be compared: builds differ, or what was done before is not agreed yet.
+  // Whether results are compared: builds differ, or an earlier state is not agreed yet.
   bool comparing() const { return differ_ || leader_compares_ || agreed_.index < settle_at_; }
 
   // ---- What this member gave
   void OnApplied(const ResultsAt& results);
-  // The database was replaced, or opened anew, and stands there.
+  // The database was replaced or opened anew, and stands at `results`.
   void OnRestored(const ResultsAt& results);
 
   // ---- Of the leader
   void OnReport(MemberId from, const raft::ResultReport& report);
-  // Looks for a majority; true if more is known than before.
+  // Looks for a majority. Returns true if more is agreed than before.
   bool Judge();
-  // What this member has at the last index of the report at which it knows.
+  // The number of this member at the last index of the report for which this member has one.
   std::optional<ResultsAt> OwnAmong(const raft::ResultReport& report) const;
   raft::ResultVerdict verdict() const;
 
   // ---- Of the others
-  // What this member has to tell and has not told: from the last agreed index on, or at least its last.
+  // What this member has not reported yet: the entries from the last agreed index on, or at least
+  // the last entry.
   raft::ResultReport Report(LogIndex told) const;
-  // `from_leader`: by the present one, which alone knows whether all builds are the same again.
+  // `from_leader`: the present leader sent the verdict. Only the leader knows whether all builds
+  // are the same again.
   void OnVerdict(const raft::ResultVerdict& verdict, bool from_leader);
   void OnLeaderChanged();
 
   // ---- Of all
-  // Linearizable reads and outcomes of entries up to here may be given.
+  // Linearizable reads and outcomes of entries up to this index may be given.
   LogIndex agreed() const { return agreed_.index; }
-  // This member has another number than the majority at this index.
+  // The index at which this member has another number than the majority.
   std::optional<LogIndex> wrong_at() const { return wrong_at_; }
   ResultsAt last() const { return last_; }
 

@@ -19,7 +19,7 @@ raft::ResultReport ReportOf(uint64_t first, std::vector<uint64_t> hashes) {
   return {LogIndex(first), std::move(hashes)};
 }
 
-// Member 1, which leads, of `count` voters; nothing was applied yet.
+// Member 1, which leads `count` voters. Nothing was applied yet.
 class Leader {
  public:
   explicit Leader(uint64_t count = 3) {

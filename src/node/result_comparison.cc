@@ -10,7 +10,7 @@
 namespace cairn::node {
 namespace {
 
-// After so long without agreement the leader says so.
+// After this long without agreement the leader says so.
 constexpr uint64_t kDoubtElections = 20;
 
 }  // namespace
@@ -67,7 +67,7 @@ void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report)
   agreement_.OnReport(from, report);
   const LogIndex before = agreement_.agreed();
   Settle();
-  // Who asks again has not heard the last one.
+  // A member that asks again has not heard the last verdict.
   if (agreement_.agreed() == before) context_.Send(from, agreement_.verdict());
 }
 
@@ -76,7 +76,7 @@ void ResultComparison::OnVerdict(MemberId from, const raft::ResultVerdict& verdi
   Settle();
 }
 
-// What follows from what is known now.
+// Draws the conclusions from what is known now.
 void ResultComparison::Settle() {
   if (context_.is_leader() && agreement_.Judge()) TellMembers();
   if (agreement_.agreed() >= agreement_.last().index) agreed_tick_ = context_.ticks;
@@ -109,7 +109,7 @@ void ResultComparison::Release() {
 void ResultComparison::OnTick() {
   if (!comparing() || context_.ticks < next_tell_tick_) return;
   next_tell_tick_ = context_.ticks + context_.options.heartbeat_ticks;
-  // All that is not agreed: what was told before may be lost.
+  // Reports all that is not agreed, because earlier reports may be lost.
   if (!context_.is_leader()) return TellLeader(agreement_.agreed());
   Settle();
   TellMembers();
@@ -146,7 +146,7 @@ void ResultComparison::Expire(SteadyTime now) {
               .With(Outcome::kUnknown));
     }
   }
-  // Their results with them: without a majority they would gather for as long as clients write.
+  // Drops the results, too: without a majority they would gather for as long as clients write.
   std::erase_if(held_, [](const HeldOutcomes& each) {
     return std::all_of(each.commands.begin(), each.commands.end(),
                        [](const PendingCommandPtr& command) { return command->finished(); });

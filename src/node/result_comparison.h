@@ -1,12 +1,13 @@
 // ResultComparison: members with different builds of the engine answer with one voice.
 //
-// It owns the agreement on results (result_agreement.h) and the outcomes that wait for it. It tells
-// the leader what this member gave, and as the leader tells all what is agreed. While all builds are
-// the same it sends nothing and holds nothing back.
+// ResultComparison owns the agreement on results (result_agreement.h) and the outcomes that wait
+// for the agreement. It reports the results of this member to the leader. On the leader it tells
+// all members what is agreed. While all builds are the same it sends nothing and holds nothing
+// back.
 //
-// A member that is outvoted is fenced as one with a wrong digest (digests.h). What it held back is
-// answered as unknown: the entry is in the log, and the majority has given another result than the
-// one that is known here.
+// A member that is outvoted is fenced, as a member with a wrong digest is (digests.h). It answers
+// what it held back as unknown: the entry is in the log, and the majority has given another result
+// than the one that this member knows.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class ResultComparison {
  public:
   ResultComparison(ReplicaContext* context, Digests* digests)
@@ -37,18 +38,18 @@ class ResultComparison {
   // Role, term or leader have changed.
   void OnLeaderChanged();
   void OnApplied(const AppliedReport& report);
-  // The database was replaced or opened anew, and stands there.
+  // The database was replaced or opened anew, and stands at `at`.
   void OnRestored(const ResultsAt& at);
   void OnReport(MemberId from, const raft::ResultReport& report);
   void OnVerdict(MemberId from, const raft::ResultVerdict& verdict);
   void OnTick();
 
-  // Outcomes wait, and results are to be told entry by entry.
+  // Whether outcomes wait, and results are reported entry by entry.
   bool comparing() const { return agreement_.comparing(); }
-  // What may be read, of what is applied.
+  // The index up to which the state may be read, given that `applied` is applied.
   LogIndex readable(LogIndex applied) const;
   bool settled() const { return held_.empty(); }
-  // In words, of a leader: no majority has agreed for long. Empty: none of it.
+  // On a leader, in words: no majority has agreed for long. Empty otherwise.
   std::string doubt() const;
 
   void Expire(SteadyTime now);
@@ -64,9 +65,9 @@ class ResultComparison {
   Digests& digests_;
   ResultAgreement agreement_;
   std::deque<HeldOutcomes> held_;  // in the order of their entries
-  LogIndex told_;                  // to the leader, up to here
+  LogIndex told_;                  // reported to the leader, up to here
   uint64_t next_tell_tick_ = 0;
-  uint64_t agreed_tick_ = 0;  // when all that is applied was agreed last
+  uint64_t agreed_tick_ = 0;  // when last all that was applied was agreed
 };
 
 }  // namespace cairn::node

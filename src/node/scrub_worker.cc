@@ -10,7 +10,7 @@
 namespace cairn::node {
 namespace {
 
-// Reads for so long, then pauses for three times as long as that took.
+// The worker reads for this long, then pauses for three times as long as that took.
 constexpr SteadyTime kSlice = std::chrono::milliseconds(5);
 constexpr int kPauses = 3;
 constexpr int kNiceness = 10;
@@ -27,7 +27,7 @@ void ScrubWorker::Stop() {
 }
 
 void ScrubWorker::Run() {
-  // Of this thread alone; without it the pauses must do.
+  // Sets the priority of this thread alone. If it fails, the pauses must do.
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);
   std::vector<Scan> scans;
   SteadyTime wait = SteadyTime::max();

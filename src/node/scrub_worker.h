@@ -1,4 +1,4 @@
-// ScrubWorker: the thread that looks through the database: makes the digests that the log asks
+// ScrubWorker: the thread that looks through the database. It makes the digests that the log asks
 // for, and reads all rows again, slowly, to find what the disk has changed.
 #pragma once
 
@@ -14,18 +14,18 @@
 
 namespace cairn::node {
 
-// What the worker tells, on its own thread.
+// The owner of the worker. The worker calls these on its own thread.
 class ScrubWorkerEvents {
  public:
   virtual ~ScrubWorkerEvents() = default;
   virtual void OnDigest(LogIndex index, const state_machine::StateDigest& digest) = 0;
-  // OK: the rows were those that were written. Else the file is damaged (DATA_LOSS).
+  // OK: the rows were those that were written. Otherwise the file is damaged (DATA_LOSS).
   virtual void OnScrubbed(LogIndex index, const Status& found) = 0;
 };
 
-// A digest is made at once. The rows are read by one scan at a time, for a quarter of one core's
-// time at most, on a thread of low priority. What comes while a scan is under way is dropped once
-// its digest is made.
+// The worker makes a digest at once. It reads the rows by one scan at a time, for at most a quarter
+// of one core's time, on a thread of low priority. A scan that comes while another one is under way
+// is dropped once its digest is made.
 class ScrubWorker {
  public:
   using Scan = std::unique_ptr<state_machine::StateScan>;
@@ -34,12 +34,12 @@ class ScrubWorker {
   ~ScrubWorker() { Stop(); }
 
   void Start();
-  // Scans come with digest entries, and once a period beside: there are never many.
+  // Scans come with digest entries, and one more each period, so there are never many.
   void Push(Scan scan) { scans_.Push(std::move(scan)); }
   void Stop();
 
-  // The body of the thread, one round at a time; gives when to call again, max() if not before
-  // there is a scan. The simulator, which has no threads, calls it and never Start.
+  // The body of the thread, one round at a time. Returns when to call again; max(): not before
+  // there is a scan. The simulator, which has no threads, calls this and never Start.
   SteadyTime RunRound(std::vector<Scan> scans);
 
  private:

@@ -1,7 +1,7 @@
-// ShutdownWait: the clean end of a node, from the wish until nothing of its own is undecided.
+// ShutdownWait: the clean end of a node, from the request until nothing of its own is undecided.
 //
-// It owns the deadline and who waits, and hands leadership over by the Raft core. It gives up at
-// the deadline, or when no leader is left to decide the last writes.
+// ShutdownWait owns the deadline and the caller that waits, and hands leadership over by the Raft
+// core. It gives up at the deadline, or when no leader is left to decide the last writes.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class ShutdownWait {
  public:
   explicit ShutdownWait(ReplicaContext* context) : context_(*context) {}
@@ -20,7 +20,7 @@ class ShutdownWait {
   void Begin(SteadyTime deadline, std::function<void()> done);
   // `settled`: no write of this node waits for its fate.
   void Step(bool settled);
-  // The node ends: tells who waits.
+  // The node ends: tells the caller that waits.
   void Stop();
 
  private:

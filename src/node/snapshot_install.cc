@@ -39,7 +39,7 @@ void SnapshotInstall::Offer() {
   if (context_.is_leader()) return Discard();
   if (wanted_ && *wanted_ == kept->file.meta) return Propose();
   if (wanted_) {
-    // Another one has come in the place of the one that was announced.
+    // Another snapshot has come in the place of the announced one.
     context_.raft->Step(raft::SnapshotFailed{});
     wanted_.reset();
   }
@@ -93,8 +93,9 @@ void SnapshotInstall::CheckOutput(const raft::Output* output) {
   Discard();
 }
 
-// The file first, then the log: on open a file ahead of the log is known for an interrupted
-// install. A log that was reset ahead of the file would have lost the state between them.
+// The file comes first, then the log. When the node opens its data, a file ahead of the log means
+// an interrupted install. A log that was reset ahead of the file would have lost the state between
+// them.
 bool SnapshotInstall::Hold(raft::Persist* persist) {
   if (held_.empty() && !(installing() && persist->reset_to)) return false;
   if (CAIRN_PLANTED("log_reset_before_install")) return false;
@@ -102,8 +103,9 @@ bool SnapshotInstall::Hold(raft::Persist* persist) {
   return true;
 }
 
-// The install begins only when all earlier batches are durable. A crash after it leaves a database
-// that is ahead of the log; that must mean an interrupted install over a log that knows its votes.
+// The install begins only when all earlier batches are durable. A crash after the install leaves a
+// database that is ahead of the log. That must mean an interrupted install over a log that knows
+// its votes.
 void SnapshotInstall::MaybeStart(bool log_idle) {
   auto* accepted = std::get_if<Accepted>(&stage_);
   if (accepted == nullptr || held_.empty() || !log_idle) return;

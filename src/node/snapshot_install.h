@@ -1,9 +1,9 @@
 // SnapshotInstall: a snapshot that comes in, from the leader's offer until it is the database.
 //
-// It owns the file that was received and the batches of the log that must wait for it. It tells the
-// Raft core of the file, and has the apply thread put it in place. One snapshot at a time. A
-// snapshot that is no longer of use is removed; an install that fails is for the caller to judge
-// (OnInstalled gives the file back).
+// SnapshotInstall owns the file that was received and the batches of the log that must wait for it.
+// It tells the Raft core of the file, and has the apply thread put the file in place. There is one
+// snapshot at a time. A snapshot that is no longer of use is removed. The caller judges an install
+// that fails (OnInstalled gives the file back).
 #pragma once
 
 #include <optional>
@@ -24,38 +24,40 @@ struct ReceivedSnapshot {
   std::string path;
 };
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class SnapshotInstall {
  public:
   explicit SnapshotInstall(ReplicaContext* context) : context_(*context) {}
 
-  // The Raft core takes this snapshot if it is received.
+  // The Raft core takes this snapshot once it is received.
   void OnWanted(const raft::SnapshotMeta& meta);
-  // Files are named by what they hold: the same snapshot, sent twice, is the same file.
+  // Files are named by what they hold, so the same snapshot that is sent twice is the same file.
   bool Holds(const std::string& path) const;
-  // Keeps the file for the Raft core, which is told of it as soon as a leader is known.
-  // Only while !busy().
+  // Keeps the file for the Raft core, which is told of it as soon as a leader is known. Call only
+  // while not busy().
   void Keep(ReceivedSnapshot file);
-  // A leader, or another one, is known.
+  // A leader is known, or another leader.
   void OnLeaderKnown() { Offer(); }
-  // Installs the file at once: the caller has a database that must be replaced, and the log needs
-  // no part in it. Only while !busy().
+  // Installs the file at once: the caller's database must be replaced, and the log has no part in
+  // it. Call only while not busy().
   void Replace(ReceivedSnapshot file);
-  // The state machine is in trouble: what was received, and is not being installed, is of no use.
+  // The state machine is in trouble. A file that was received and is not being installed is of no
+  // use.
   void Abandon();
 
-  // Looks at each output of the Raft core before it is routed; null: there is none.
+  // Looks at each output of the Raft core before it is routed; null: there is no output.
   void CheckOutput(const raft::Output* output);
-  // True if the batch must wait until the database is in its place; TakeHeld gives it back then.
+  // Returns true if the batch must wait until the database is in its place. TakeHeld then gives the
+  // batch back.
   bool Hold(raft::Persist* persist);
   std::vector<raft::Persist> TakeHeld() { return std::exchange(held_, {}); }
-  // Begins to install once all batches before are durable (`log_idle`).
+  // Begins to install once all earlier batches are durable (`log_idle`).
   void MaybeStart(bool log_idle);
-  // The apply thread is done with it, one way or the other.
+  // The apply thread is done with the file, whether the install has worked or not.
   ReceivedSnapshot OnInstalled();
 
   bool busy() const { return !std::holds_alternative<None>(stage_); }
-  // The Raft core has taken it, or it replaces a database that must go.
+  // Whether the Raft core has taken the file, or the file replaces a database that must go.
   bool installing() const { return busy() && !std::holds_alternative<Kept>(stage_); }
 
  private:
@@ -65,10 +67,10 @@ class SnapshotInstall {
     ReceivedSnapshot file;
     bool offered = false;  // the Raft core was told of it
   };
-  struct Proposed {  // the Raft core was told that it is ready, and has not answered
+  struct Proposed {  // the Raft core was told of it, and has not answered
     ReceivedSnapshot file;
   };
-  struct Accepted {  // the log was told to begin anew after it; batches before are being written
+  struct Accepted {  // the log begins anew after it; earlier batches are being written
     ReceivedSnapshot file;
   };
   struct Installing {
@@ -82,9 +84,9 @@ class SnapshotInstall {
 
   const ReplicaContext& context_;
   std::variant<None, Kept, Proposed, Accepted, Installing> stage_;
-  std::optional<raft::SnapshotMeta> wanted_;  // by the Raft core, and not received yet
-  // They stay here after an install that failed: the database is behind them until another
-  // snapshot is in its place.
+  std::optional<raft::SnapshotMeta> wanted_;  // wanted by the Raft core, not received yet
+  // The batches that wait. After an install that failed they stay: the database is behind them
+  // until another snapshot is in its place.
   std::vector<raft::Persist> held_;
 };
 

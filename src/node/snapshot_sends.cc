@@ -7,7 +7,7 @@
 namespace cairn::node {
 namespace {
 
-// After a transfer that failed; doubled with each in a row.
+// The pause after a transfer that failed. It doubles with each failure in a row.
 constexpr SteadyTime kPauseMin = std::chrono::milliseconds(250);
 constexpr SteadyTime kPauseMax = std::chrono::seconds(16);
 constexpr SteadyTime kForgotten = std::chrono::minutes(1);
@@ -19,8 +19,8 @@ constexpr uint64_t kPinnedLogLimits = 8;
 }  // namespace
 
 void SnapshotSends::Start(MemberId peer, LogIndex index_min) {
-  // If this node led before, its transfer to that peer may still run. The Raft core hears of it at
-  // its end.
+  // If this node led before, its transfer to that peer may still run. The Raft core hears of it
+  // when the transfer ends.
   const auto running = transfers_.find(peer);
   if (running != transfers_.end() && running->second.stage == Transfer::Stage::kRunning) return;
   transfers_[peer] = {index_min, 0, context_.now(), Transfer::Stage::kRunning};
@@ -99,7 +99,8 @@ std::string SnapshotSends::TroubleInWords() const {
 }
 
 // The Raft core orders another snapshot as soon as it hears of a failure. A peer whose disk is full
-// refuses each, after a copy of the database was made for it: so the Raft core hears late.
+// refuses each one, after a copy of the database was made for it. So the Raft core hears of the
+// failure late.
 void SnapshotSends::OnTick() {
   const SteadyTime now = context_.now();
   for (auto& [to, failure] : failures_) {

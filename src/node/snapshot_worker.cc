@@ -9,7 +9,8 @@
 namespace cairn::node {
 namespace {
 
-// After a transfer that broke. It is attempted again within some seconds.
+// How long a copy stays after a transfer that broke. The transfer is attempted again within some
+// seconds.
 constexpr SteadyTime kKeptAfterFailure = std::chrono::seconds(60);
 constexpr SteadyTime kLookEvery = std::chrono::seconds(5);
 
@@ -27,9 +28,9 @@ class ReaderSource final : public transport::SnapshotSource {
     progress_();
     return reader_->Read(offset, size);
   }
-  // The receiver looks through a large one for longer than the log is held for one that gets
-  // nothing done. The bad schedule without this: the log goes on past each before it is installed,
-  // and the next one is sent, for ever.
+  // The receiver looks through a large snapshot for longer than the log is held for a transfer
+  // without progress. The bad schedule without this: the log goes on past each snapshot before it
+  // is installed, and the next one is sent, for ever.
   void OnAnswer() override { progress_(); }
 
  private:
@@ -127,7 +128,7 @@ void SnapshotWorker::Send(const Task& task) {
         transfers->End(to, status.ok());
         sent(to, std::move(status), index);
       });
-  // Whoever reads it waits for this. If it fails they hear why, and the transfer fails.
+  // The readers of the copy wait for this. If it fails they hear why, and the transfer fails.
   if (Status made = reader->Complete([this] { return !stopping_; }); !made.ok()) {
     LOG_WARN("no copy of the database is made for member={}: {}", task.to.value(), made.message());
     state_->DropSnapshot();

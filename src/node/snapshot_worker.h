@@ -18,12 +18,12 @@
 
 namespace cairn::node {
 
-// Making a copy is long; sending it is the transport's work, which begins while the copy is made.
-// One copy at a time.
+// Making a copy takes long. The transport sends the copy, and begins while the copy is made. There
+// is one copy at a time.
 //
-// A copy is as large as the database, so it is given up as soon as the last transfer of it has
-// ended well. After one that broke the copy stays for a while: the transfer is attempted again, and
-// goes on where it broke off if the copy is the same.
+// A copy is as large as the database, so the worker removes the copy as soon as the last transfer
+// of it has ended well. After a transfer that broke, the copy stays for a while: the transfer is
+// attempted again, and goes on where it broke off if the copy is the same.
 class SnapshotWorker {
  public:
   struct Task {
@@ -32,10 +32,10 @@ class SnapshotWorker {
     LogIndex index_min;
     transport::Transport* transport = nullptr;
   };
-  // Called once for each task, on any thread, with the snapshot's index.
+  // Called once for each task, on any thread, with the index of the snapshot.
   using Sent = std::function<void(MemberId to, Status status, LogIndex index)>;
 
-  // Called when the copy is begun, and with each piece that is read of it.
+  // Called when the copy is begun, and for each piece of the copy that is read.
   using Progress = std::function<void(MemberId to, LogIndex index, uint64_t snapshot_bytes)>;
 
   SnapshotWorker(GroupId group, state_machine::StateMachine* state, Clock* clock, Progress progress,
@@ -44,17 +44,18 @@ class SnapshotWorker {
 
   void Start();
   void Push(const Task& task) { tasks_.Push(task); }
-  // Ends the thread, and the copy it is making; what is queued is not begun.
+  // Ends the thread and the copy that it is making. Tasks that are queued are not begun.
   void Stop();
 
   // The body of the thread, one round at a time. The simulator, which has no threads, calls these
   // and never Start.
   void Send(const Task& task);
-  // Gives up a copy that nobody came back for.
+  // Removes a copy for which no transfer came back.
   void DropIfDue() { transfers_->DropIfDue(); }
 
  private:
-  // What is known of the transfers of the last copy. Those of the transport may outlive the worker.
+  // What is known of the transfers of the last copy. The transport's transfers may outlive the
+  // worker.
   class Transfers {
    public:
     Transfers(state_machine::StateMachine* state, Clock* clock) : state_(state), clock_(clock) {}
@@ -71,7 +72,7 @@ class SnapshotWorker {
     Clock* const clock_;
     int running_ CAIRN_GUARDED_BY(mutex_) = 0;
     bool kept_ CAIRN_GUARDED_BY(mutex_) = false;  // there may be a copy
-    // When; it is perhaps attempted again.
+    // When each transfer broke. It may be attempted again.
     std::map<MemberId, SteadyTime> broken_ CAIRN_GUARDED_BY(mutex_);
   };
 

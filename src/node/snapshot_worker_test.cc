@@ -10,7 +10,7 @@
 namespace cairn::node {
 namespace {
 
-// Keeps the source of the last snapshot that it was to send.
+// Keeps the source of the last snapshot that it was told to send.
 class KeepingTransport final : public transport::Transport {
  public:
   void SetIdentity(const transport::Identity&) override {}
@@ -37,8 +37,8 @@ class DroppedSnapshots final : public ListStateMachine {
   int dropped = 0;
 };
 
-// The receiver of a large one looks through it for longer than the log is held for a transfer that
-// makes no progress.
+// The receiver looks through a large snapshot for longer than the log is held for a transfer
+// without progress.
 TEST(SnapshotWorker, AnAnswerOfTheReceiverIsProgress) {
   ListStateMachine state("");
   KeepingTransport transport;
@@ -55,7 +55,7 @@ TEST(SnapshotWorker, AnAnswerOfTheReceiverIsProgress) {
   EXPECT_EQ(progress, 3);
 }
 
-// A copy is as large as the database. One of 48 MB was kept for good.
+// A copy is as large as the database. A copy of 48 MB was once kept for good.
 TEST(SnapshotWorker, ACopyIsGivenUpWhenTheLastTransferOfItHasEnded) {
   DroppedSnapshots state;
   ManualClock clock;

@@ -16,7 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// The disk and the state machine do at once what they are told; messages are kept.
+// The disk and the state machine do at once what they are told. Messages are kept.
 class PromptEffects final : public ReplicaEffects {
  public:
   void PersistLog(std::vector<raft::Persist> batches) override {
@@ -76,7 +76,8 @@ class StalenessTest : public ::testing::Test {
     }
     return config;
   }
-  // The disk, and the state machine unless the test holds it, finish all they were given.
+  // The disk finishes all that it was given, and so does the state machine unless the test holds
+  // it.
   void Settle() {
     core_->Flush();
     for (int round = 0; round < 5; ++round) {
@@ -101,7 +102,7 @@ class StalenessTest : public ::testing::Test {
       Settle();
     }
   }
-  // What a peer in good health answers to what it was sent since the last call.
+  // The answers of a healthy peer to what it was sent since the last call.
   std::vector<raft::Message> AnswersOf(uint64_t peer) {
     std::vector<raft::Message> answers;
     for (const raft::Message& m : effects_.sent) {
@@ -143,7 +144,7 @@ class StalenessTest : public ::testing::Test {
     ASSERT_TRUE(core_->is_leader());
   }
 
-  // As member 2, the leader of term 3.
+  // A heartbeat of member 2, the leader of term 3.
   raft::Message HeartbeatOf(const raft::Stamp& answers, LogIndex fresh, SteadyTime age) {
     raft::Heartbeat heartbeat;
     heartbeat.timing = {{77, 1}, answers};
@@ -165,7 +166,7 @@ class StalenessTest : public ::testing::Test {
     Start({1, 2, 3});
     Append({});
   }
-  // From the leader: entries that are committed at once.
+  // The leader sends entries that are committed at once.
   void Append(std::vector<raft::Entry> entries) {
     raft::AppendRequest request{log_last_, log_last_.is_none() ? Term() : Term(3), LogIndex(), {}};
     if (entries.empty()) {

@@ -11,7 +11,8 @@ namespace {
 
 // A peer repeats a refusal at least this often.
 constexpr uint64_t kRefusalElections = 20;
-// After a power cut its peers take the process before for alive until they miss its pings, 15 s later.
+// After a power cut the peers take the earlier process for alive until they miss its pings, 15 s
+// later.
 constexpr SteadyTime kTwinAfter = std::chrono::seconds(17);
 
 }  // namespace
@@ -22,7 +23,8 @@ Standing::Standing(ReplicaContext* context, transport::Start start,
 
 void Standing::Check(const raft::Configuration& config) {
   const auto self = config.info.find(context_.self);
-  // Starts that this process knows as earlier ones of its own directory are what it replays.
+  // Starts that this process knows as earlier starts of its own directory come from the log that it
+  // replays.
   if (!lost_.ok() || self == config.info.end() || IsOrFollows(start_, self->second.boot)) return;
   Lose("the cluster knows of start " + std::to_string(self->second.boot.count) +
        " of this member, at " + self->second.address);
@@ -67,7 +69,7 @@ void Standing::Lose(const std::string& why) {
 }
 
 void Standing::OnTick() {
-  // For ever, however many ticks come at once.
+  // Steps down for ever, however many ticks come at once.
   if (!lost_.ok() && context_.raft) {
     context_.raft->Step(raft::StepDown{std::numeric_limits<uint64_t>::max()});
   }

@@ -1,9 +1,10 @@
 // Standing: whether this process is the one that speaks for its member.
 //
-// A process that runs from a copy of the member's data, or from data that were set back, finds out in
-// one of two ways: a committed configuration records a start of the member that this process does not
-// know, or a peer refuses it for that. It then has no part in the group any more: it takes no
-// message, sends none, and serves nothing. It writes that down, so that no later start forgets it.
+// A process that runs from a copy of the member's data, or from data that were set back, finds out
+// in one of two ways. A committed configuration records a start of the member that this process
+// does not know. Or a peer refuses this process for that reason. From then on the process has no
+// part in the group: it takes no message, sends none, and serves nothing. It writes the finding
+// down, so that no later start forgets it.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class Standing {
  public:
   // `on_lost` is called once, with the reason in words for the operator.
@@ -25,17 +26,18 @@ class Standing {
            std::function<void(const Status&)> on_lost);
 
   const transport::Start& start() const { return start_; }
-  // A configuration that is committed.
+  // Looks at a committed configuration.
   void Check(const raft::Configuration& config);
-  // Transport::OnRefused.
+  // A peer has refused this process; see transport::Handler.
   void OnRefused(MemberId by, const Status& why);
-  // The leader `by` knows that this member acknowledged entries which its log does not hold.
+  // The leader `by` knows that this member acknowledged entries that the member's log does not
+  // hold.
   void OnAcknowledgedLost(MemberId by);
   void OnTick();
 
   // Not OK: this process is a copy.
   const Status& lost() const { return lost_; }
-  // Not OK: another process runs as this member, as peers have said for some time.
+  // Not OK: peers have said for some time that another process runs as this member.
   Status twin() const;
 
  private:

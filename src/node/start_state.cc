@@ -36,9 +36,9 @@ Status ResetLogToState(log_store::LogStore& log, GroupId group, const log_store:
   return log.Sync();
 }
 
-// The file of a snapshot took its place, and the log was not yet reset: the log ends before it, or
-// holds entries of a deposed leader where the snapshot's are. What is known to be committed is
-// never of that kind.
+// The file of a snapshot took its place, and the log was not reset yet: the log ends before the
+// snapshot, or holds entries of a deposed leader where the snapshot's are. What is known to be
+// committed is never of that kind.
 bool InstallWasInterrupted(const log_store::GroupState& group, const raft::InitialState& raft,
                            const state_machine::AppliedState& applied) {
   if (applied.index > group.last) return true;
@@ -48,14 +48,15 @@ bool InstallWasInterrupted(const log_store::GroupState& group, const raft::Initi
   return raft.log.at(applied.index - group.snapshot_index - 1).term != applied.term;
 }
 
-// A configuration names each member with the nonce of the data directory that it was admitted with,
-// so it tells whether a file is of this directory. Before anything is written: a database of
-// another cluster that is ahead of this log would pass for an interrupted install, and end the log.
+// A configuration names each member with the nonce of the data directory with which it was
+// admitted, so it tells whether a file is of this directory. This is checked before anything is
+// written: a database of another cluster that is ahead of this log would pass for an interrupted
+// install, and end the log.
 Status CheckIsOurs(const raft::Configuration& config, const IdentityRecord& identity,
                    const std::string& what) {
   const auto self = config.info.find(identity.member);
   if (self == config.info.end()) return OkStatus();
-  // 0: the founder that made this configuration had never heard from this one.
+  // 0: the founder that made this configuration had never heard from this founder.
   if (self->second.nonce == 0 || self->second.nonce == identity.nonce) return OkStatus();
   return FailedPrecondition(what + " is of another node or cluster: it names member " +
                             ToString(identity.member) +
@@ -97,7 +98,7 @@ Status CheckStateAgainstLog(const raft::InitialState& raft,
 
 }  // namespace
 
-// The first of them tells: whoever writes after 0.1 has applied all that 0.1 left.
+// The first such entry is enough: a version that writes after 0.1 has applied all that 0.1 left.
 Status CheckLogOf01(GroupId group, LogIndex applied, log_store::LogStore& log) {
   if (!log.Groups().contains(group)) return OkStatus();
   ASSIGN_OR_RETURN(const std::vector<raft::Entry> entries, log.LoadIndex(group));
@@ -139,7 +140,8 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
         "identity file was removed or belongs to another directory");
   }
   if (!has_log && !start.applied.index.is_none()) {
-    // Not an interrupted install: that begins only when the log durably holds the leader's term.
+    // This is not an interrupted install: an install begins only when the log durably holds the
+    // leader's term.
     return FailedPrecondition("the database stands at " +
                               At(start.applied.index, start.applied.term) + " but " +
                               options.data_directory +

@@ -1,4 +1,5 @@
-// TickPacer: when the core's next tick is due, and how many are made up for after a delay.
+// TickPacer: when the core's next tick is due, and how many missed ticks are made up for after a
+// delay.
 #pragma once
 
 #include <algorithm>
@@ -8,14 +9,14 @@
 
 namespace cairn::node {
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class TickPacer {
  public:
   TickPacer(SteadyTime tick, SteadyTime now) : tick_(tick), next_(now + tick) {}
 
   SteadyTime next() const { return next_; }
 
-  // Ticks that are due. After a stall no more than kAtOnceMax are made up for: a burst would time
+  // The ticks that are due. After a stall at most kAtOnceMax are made up for: a burst would time
   // out a leader whose heartbeats lie unread in the same mailbox.
   uint64_t Take(SteadyTime now) {
     if (now < next_) return 0;

@@ -8,12 +8,13 @@
 namespace cairn::node {
 namespace {
 
-// Of the texts of one command, so that a long one takes no time.
+// How much of the texts of one command counts, so that a long text takes no time.
 constexpr size_t kTextBytesMax = 4096;
 
 class Hash {
  public:
-  // Digits apart: whoever writes values into the text still asks for the same kind of work.
+  // Digits do not count: a client that writes values into the text still asks for the same kind of
+  // work.
   void AddText(std::string_view text) {
     for (const char c : text) {
       if (left_ == 0) return;

@@ -1,6 +1,6 @@
-// WorkEstimates: what commands are expected to cost to apply, learned from what others like them
-// have cost. A leader's own guess: it decides which commands share an entry and in which order they
-// go, never what they do.
+// WorkEstimates: what commands are expected to cost at apply, learned from the costs of similar
+// commands. An estimate is a leader's own guess. It decides which commands share an entry and in
+// which order they go. It never decides what a command does.
 #pragma once
 
 #include <array>
@@ -11,31 +11,32 @@
 
 namespace cairn::node {
 
-// By what a command is told from others, without a look into the database.
+// What distinguishes a command from others, without a look into the database.
 struct CommandTraits {
-  uint64_t client = 0;  // of the session; 0: none is named
+  uint64_t client = 0;  // a hash of the session; 0: the command names none
   uint64_t kind = 0;    // of the texts without their digits; a transaction's id for its steps
   bool maintenance = false;
 };
 CommandTraits TraitsOf(const state_machine::Command& command);
 
-// What one command has cost.
+// The cost of one command.
 struct CommandCost {
   CommandTraits traits;
   uint64_t steps = 0;
 };
-// Less is not worth to be told, nor to be remembered.
+// A smaller cost is neither reported nor remembered.
 inline constexpr uint64_t kStepsWorthTelling = 50'000;
 
-// One owner (the core thread).
+// Not thread-safe: the core thread owns it.
 class WorkEstimates {
  public:
   void Learn(const CommandCost& cost);
-  // 0: nothing is known that would be worth to speak of.
+  // The expected steps; 0 if nothing worth reporting is known.
   uint64_t Expected(const CommandTraits& traits) const;
 
  private:
-  // The latest cost weighs a half. Two generations: of what was not seen for long nothing is known.
+  // The latest cost weighs one half. There are two generations, so costs that were not seen for
+  // long are forgotten.
   class Memory {
    public:
     void Learn(uint64_t key, uint64_t steps);
