@@ -1,8 +1,8 @@
 // Api: what a client may ask of this node, in the types of the state machine.
 //
-// Every door (gRPC calls, Sessions, the seed's service, callers in this process) turns what comes
-// in by it into these types, and the answers into its own. So all doors are equal, and nothing here
-// knows of any of them.
+// Clients come in by several doors: gRPC calls, Sessions, the contract of the package
+// `transaction`, and callers in this process. Every door turns requests into these types, and
+// answers into its own. So all doors are equal, and the Api knows none of them.
 #pragma once
 
 #include <atomic>
@@ -23,17 +23,17 @@
 
 namespace cairn::server {
 
-// What a call brings beside its request.
+// What a call brings in addition to its request.
 struct CallContext {
-  bool forwarded = false;                              // by another node
-  bool relayed = false;                                // ... that does not reach the leader
-  uint64_t forwarder_cluster_id = 0;                   // the cluster it says it belongs to
+  bool forwarded = false;                              // another node passed the call on
+  bool relayed = false;                                // that node does not reach the leader
+  uint64_t forwarder_cluster_id = 0;                   // the cluster that the forwarding node names
   SteadyTime deadline = SteadyTime::max();             // of the call
-  std::optional<state_machine::RequestId> request_id;  // of the metadata
+  std::optional<state_machine::RequestId> request_id;  // from the metadata
   uint64_t connection = 0;                             // the same for all calls of a connection
-  std::string principal;                               // who asks: see server/principal.h
+  std::string principal;                               // who asks; see server/principal.h
   uint64_t named_by = 0;                               // see state_machine::Command
-  // Set once nobody will take the answer: a query may end then. Null: not known before the end.
+  // Set once nobody will take the answer, so that a query may end. Null: not known before the end.
   std::shared_ptr<const std::atomic<bool>> gone;
 };
 
@@ -44,7 +44,7 @@ struct VersionRequest {
 };
 struct VersionAnswer {
   int64_t version = 0;
-  LogIndex index;  // of the state it was read from
+  LogIndex index;  // of the state that was read
 };
 
 struct TransactionRequest {
@@ -57,8 +57,8 @@ struct TransactionAnswer {
   LogIndex index;
 };
 
-// Thread-safe. `done` is called exactly once, on any thread, also before the call returns; it must
-// not block.
+// Thread-safe. `done` is called exactly once, on any thread, perhaps before the call returns.
+// `done` must not block.
 class Api {
  public:
   template <class T>
@@ -67,13 +67,13 @@ class Api {
   struct Options {
     std::chrono::milliseconds request_timeout{10'000};  // of requests that name none
     SteadyTime query_age_max = std::chrono::seconds(60);
-    MemoryShare* queries = nullptr;  // what running queries take; null: not counted
+    MemoryShare* queries = nullptr;  // the memory of running queries; null: not counted
   };
 
   Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads, Clock* clock,
       Options options);
 
-  // A command that could not be made of a request is an error, and is answered as it is. An error
+  // If `command` is an error (the request makes no command), the answer is that error. An error
   // that is the replicated result comes as the status of the answer.
   void Write(Result<state_machine::Command> command, uint32_t timeout_ms,
              const CallContext& context, node::CommandDone done);

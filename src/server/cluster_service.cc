@@ -23,7 +23,7 @@ using RawCluster =
             V1Cluster::WithRawCallbackMethod_RaiseLevel<V1Cluster::Service>>>>;
 using Bytes = grpc::ByteBuffer;
 
-// Changes of membership copy a database to a new member: the default is ample.
+// A change of membership copies a database to the new member. The default is ample for that.
 constexpr uint32_t kChangeTimeoutMs = 5 * 60 * 1000;
 constexpr uint32_t kTransferTimeoutMs = 10 * 1000;
 constexpr std::chrono::milliseconds kTransferTimeout(kTransferTimeoutMs);
@@ -148,7 +148,7 @@ Result<node::Replica::MembershipChange> ToChange(const v1::ChangeMembershipReque
   return change;
 }
 
-// Lines of progress to the operator, and the verdict.
+// Streams lines of progress to the operator, and the verdict.
 class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
                                public std::enable_shared_from_this<MembershipStream> {
  public:
@@ -156,7 +156,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
 
   void Start() { self_ = shared_from_this(); }
 
-  // `call` is called once if the client goes before it has its verdict.
+  // `call` is called once if the client goes away before it has the verdict.
   void OnClientGone(std::function<void()> call) {
     {
       std::lock_guard lock(mutex_);
@@ -194,7 +194,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
     }
     Advance();
   }
-  // The change itself goes on; nobody hears of it here any more.
+  // The change itself goes on. Nobody hears of it here any more.
   void OnCancel() override {
     std::function<void()> on_client_gone;
     {
@@ -255,8 +255,8 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   bool finished_ = false;
 };
 
-// The same call at the leader, on behalf of a client of this node. Ends with the client, and with
-// its deadline at the latest.
+// The same call at the leader, for a client of this node. Ends with the client, and with the
+// client's deadline at the latest.
 class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershipResponse> {
  public:
   MembershipRelay(const std::string& leader, uint64_t cluster_id,
@@ -269,7 +269,7 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
     context_->set_deadline(rpc::DeadlineAfter(timeout));
     stub_->async()->ChangeMembership(context_.get(), &request_, this);
     StartRead(&response_);
-    // Before the call begins, since it may end, and this with it, at once.
+    // Set before the call begins: the call may end at once, and this object with it.
     to_->OnClientGone([context = context_] { context->TryCancel(); });
     StartCall();
   }
@@ -286,14 +286,14 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
 
  private:
   const std::unique_ptr<v1::Cluster::Stub> stub_;
-  // Shared with the stream, which may cancel it when this is gone.
+  // Shared with the stream, which may cancel the call when this object is gone.
   const std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
   const v1::ChangeMembershipRequest request_;
   v1::ChangeMembershipResponse response_;
   const std::shared_ptr<MembershipStream> to_;
 };
 
-// A call that is asked of the leader; lives as long as the call.
+// A call that is passed on to the leader. Lives as long as the call.
 template <class Request, class Response>
 struct LeaderCall {
   std::unique_ptr<v1::Cluster::Stub> stub;
@@ -322,7 +322,7 @@ class ClusterService final : public RawCluster {
     auto stream = std::make_shared<MembershipStream>(context);
     stream->Start();
     v1::ChangeMembershipRequest request;
-    // Given back when the change has begun: what is kept of the request is small.
+    // Given back when the change has begun, because what is kept of the request is small.
     MemoryCharge charge;
     cairn::Status bad = ParseMessage(*bytes, host_.requests, &request, &charge);
     if (bad.ok() && bytes->Length() > kChangeBytesMax) {
@@ -375,7 +375,7 @@ class ClusterService final : public RawCluster {
   }
 
  private:
-  // The leader, if it is another node that is known.
+  // The leader, if another node leads and is known.
   std::optional<LeaderHint> LeaderElsewhere() const {
     if (replica_->is_leader()) return std::nullopt;
     std::optional<LeaderHint> leader = replica_->leader_hint();
@@ -410,9 +410,9 @@ class ClusterService final : public RawCluster {
                         stream);
   }
 
-  // A leader that removes itself is gone before it could make sure that the others know of it. If
-  // they did not hear it, and it was then switched off, as the operator was told he may, they would
-  // still count with it, and one more that fails would leave them without a majority.
+  // A leader that removes itself is gone before it can make sure that the others know. The bad
+  // schedule: they have not heard of it, the operator switches the node off, and the others still
+  // count with it. One more that fails leaves them without a majority.
   void HandOverAndRelay(const v1::ChangeMembershipRequest& request, SteadyTime by,
                         const std::shared_ptr<MembershipStream>& stream) {
     stream->Progress("node " + std::to_string(request.node_id()) + " hands leadership over");

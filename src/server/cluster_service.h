@@ -10,7 +10,7 @@
 
 namespace cairn::server {
 
-// What a node tells of itself beside its replica's status.
+// What a node says of itself in addition to its replica's status.
 struct NodeInfo {
   uint64_t node_id = 0;
   std::string address;

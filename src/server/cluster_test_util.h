@@ -65,7 +65,7 @@ class TestCluster {
   }
   const std::string& directory() const { return directory_; }
 
-  // Index of the leader, once the running nodes agree; -1 after 30 seconds (times kSlowness).
+  // The index of the leader once the running nodes agree; -1 after 30 seconds (times kSlowness).
   int AwaitLeader() {
     const SteadyTime by = SystemClock().SteadyNow() + std::chrono::seconds(30) * kSlowness;
     while (SystemClock().SteadyNow() < by) {

@@ -14,7 +14,7 @@ using state_machine::Command;
 using state_machine::CommandResult;
 using state_machine::RequestId;
 
-// Only whether it is an id at all; state_machine::CheckRequestId judges it.
+// Checks only whether this is an id at all. state_machine::CheckRequestId judges the id.
 Result<RequestId> FromProto(const v1::RequestId& id) {
   if (id.session().empty()) return InvalidArgument("the request id names no session");
   if (id.bare() && id.sequence() != 0) {
@@ -26,7 +26,8 @@ Result<RequestId> FromProto(const v1::RequestId& id) {
   return RequestId{id.session(), id.sequence()};
 }
 
-// For Execute, Prepare and Finish alike: the id, if there is one, and what it acknowledges.
+// Sets the id, if there is one, and what the request acknowledges; the same for Execute, Prepare
+// and Finish.
 template <class Request>
 Status SetId(const Request& request, Command* command) {
   command->acknowledged_below = request.acknowledged_below();

@@ -28,9 +28,9 @@ Status CheckAccess(const std::string& path, int mode) {
   return OkStatus();
 }
 
-// What a path leads to in the end, which need not be there.
+// The file that a path leads to in the end. The file need not exist.
 Result<std::string> FollowLinks(std::string path) {
-  constexpr int kLinksMax = 40;  // as the kernel has it
+  constexpr int kLinksMax = 40;  // the kernel's limit
   for (int links = 0; links < kLinksMax; ++links) {
     std::error_code error;
     if (!std::filesystem::is_symlink(path, error)) return path;
@@ -89,17 +89,18 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
   return directory;
 }
 
-// FILE.copy.cairn of FILE.cairn.
+// FILE.copy.cairn for FILE.cairn.
 std::string CopyOf(const std::string& root) {
   constexpr std::string_view kSuffix = ".cairn";
   return root.substr(0, root.size() - kSuffix.size()) + ".copy" + std::string(kSuffix);
 }
 
-// The directory that takes the place of one that is put aside, until it has its name.
+// The directory that will take the place of the one that is put aside.
 std::string FreshOf(const std::string& root) { return root + ".new"; }
 
-// The directory behind the files: it holds the note, so a start that is cut short is taken up by the
-// next one. The directory that takes its place is there before, and says that it founds no cluster.
+// The directory moves after the files. It holds the note, so the next start takes up a start that
+// is cut short. The directory that takes its place exists before, and says that its node founds no
+// cluster.
 Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   if (!lists_others) {
     return FailedPrecondition(
@@ -134,7 +135,7 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id, bool lists_others) 
   ASSIGN_OR_RETURN(bool has_root, fs.Exists(root_));
   if (!has_root) {
     ASSIGN_OR_RETURN(has_root, fs.Exists(FreshOf(root_)));
-    // A start was cut short between two names.
+    // A start was cut short between two renames.
     if (has_root) RETURN_IF_ERROR(fs.Rename(FreshOf(root_), root_));
   }
   if (!has_root) RETURN_IF_ERROR(fs.CreateDirectories(root_));
@@ -145,11 +146,12 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id, bool lists_others) 
     ASSIGN_OR_RETURN(lock_, node::DataLock::Acquire(root_));
   }
   ASSIGN_OR_RETURN(must_join_, node::MustJoin(fs, root_));
-  // Only under the lock is it ours to remove.
+  // Only a process that holds the lock may remove the directory.
   if (!has_root) made_.push_back(root_);
   ASSIGN_OR_RETURN(has_identity_, fs.Exists(node::IdentityPath(root_)));
   if (has_identity_) {
-    // Before the log is opened: opening may cut its torn end, and it may be another node's.
+    // Checked before the log is opened: opening may cut its torn end, and the log may be another
+    // node's.
     ASSIGN_OR_RETURN(const node::IdentityRecord identity,
                      node::LoadOrCreateIdentity(fs, root_, node_id, /*nonce=*/1));
   }
@@ -162,8 +164,8 @@ Status DataDirectory::Make(FileSystem& fs, uint64_t node_id, bool lists_others) 
   if (!has_db) made_.push_back(database_);
   RETURN_IF_ERROR(fs.CreateDirectories(log()));
   RETURN_IF_ERROR(MakeSnapshotDirectory(fs));
-  // They may be of a start that ended before their sync. The one that this lies in is synced when
-  // the database there is opened.
+  // The entries may be of a start that ended before it synced them. The directory of the database
+  // is synced when the database is opened.
   return fs.SyncDirectory(root_);
 }
 
@@ -181,7 +183,7 @@ Status DataDirectory::MakeSnapshotDirectory(FileSystem& fs) {
 Status DataDirectory::CheckNotAlone() const {
   if (has_identity_) return OkStatus();
   ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(database_));
-  // At 0 it is what a start left behind that was cut short before it made the identity.
+  // A database at 0 is left from a start that was cut short before it made the identity.
   if (file.applied.is_none()) return OkStatus();
   return FailedPrecondition(database_ + " is the database of a node, as of index " +
                             ToString(file.applied) + ", but its identity is not in " + root_ +
@@ -194,7 +196,7 @@ DataDirectory::~DataDirectory() {
   if (keep_) return;
   std::error_code ignored;  // best effort: the caller already reports why nothing was started
   for (const std::string& path : made_) std::filesystem::remove_all(path, ignored);
-  // A WAL with anything in it is part of the database now, whoever wrote it.
+  // A WAL that is not empty is part of the database now, whoever wrote it.
   for (const std::string& path : not_there_) {
     const bool is_wal = path.ends_with("-wal");
     if (is_wal && std::filesystem::file_size(path, ignored) != 0) continue;

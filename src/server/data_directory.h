@@ -1,4 +1,4 @@
-// What a node checks and makes on disk before anything is opened.
+// What a node checks and creates on disk before it opens anything.
 #pragma once
 
 #include <memory>
@@ -12,45 +12,47 @@
 
 namespace cairn::server {
 
-// The files of one node: the SQLite file and, beside it, FILE.cairn/ with LOCK, identity, log/ and
-// snapshot/. Holds the lock while it lives.
+// The files of one node: the SQLite file and, beside it, FILE.cairn/
+// (docs/internals/data_directory.md). Holds the lock while it lives.
 //
-// FILE may be a symbolic link. FILE.cairn/ lies beside the link. The database is what the link leads
-// to, with its WAL beside it, and a snapshot that is installed takes the place of the target. For
-// this a received copy must lie on the target's file system: if FILE.cairn/ does not, copies lie in
-// TARGET.snapshot/.
+// FILE may be a symbolic link. FILE.cairn/ lies beside the link. The database is what the link
+// leads to, with its WAL beside it, and an installed snapshot takes the place of the link's target.
+// A received copy must therefore lie on the target's file system. If FILE.cairn/ does not, copies
+// lie in TARGET.snapshot/.
 class DataDirectory {
  public:
-  // Everything that can be told without changing anything on disk: NOT_FOUND or PERMISSION_DENIED
-  // for a directory that is not there or may not be written, FAILED_PRECONDITION for a file that is
-  // not SQLite's.
+  // Checks everything that can be checked without changing anything on disk. NOT_FOUND or
+  // PERMISSION_DENIED for a directory that is not there or cannot be written, FAILED_PRECONDITION
+  // for a file that is not SQLite's.
   static Status Check(FileSystem& fs, const std::string& db_path);
-  // Makes the directories that are missing and takes the lock; FAILED_PRECONDITION if another
-  // process holds it, or if the directory is of another node id.
+  // Creates the missing directories and takes the lock. FAILED_PRECONDITION if another process
+  // holds the lock, or if the directory belongs to another node id.
   //
-  // Data that were found to be a copy (node/boot_file.h) are put aside, as FILE.copy, FILE.copy-wal
-  // and FILE.copy.cairn, in the place of those put aside before; the node starts empty. Not if it
-  // would then be alone (`lists_others` is false): it would found a cluster of its own.
+  // Data that were found to be a copy (node/boot_file.h) are put aside as FILE.copy, FILE.copy-wal
+  // and FILE.copy.cairn, in the place of earlier ones, and the node starts empty. This is refused
+  // if the node would then be alone (`lists_others` is false), because it would found a cluster of
+  // its own.
   static Result<std::unique_ptr<DataDirectory>> Open(FileSystem& fs, const std::string& db_path,
                                                      uint64_t node_id, bool lists_others);
-  // Unless Keep was called: removes what Open, and who used the directory since, made anew; an
-  // empty WAL and SQLite's index of it, too.
+  // Unless Keep was called, removes what was created since Open, also an empty WAL and SQLite's
+  // index of it.
   ~DataDirectory();
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
   void Keep() { keep_ = true; }
 
-  // FAILED_PRECONDITION if there is a database that has taken part in a cluster but nothing that
-  // says in which, and as whom: it was copied here without its data directory. Touches nothing.
+  // FAILED_PRECONDITION if there is a database that has taken part in a cluster, but nothing that
+  // says in which cluster and as which node: the file was copied here without its data directory.
+  // Changes nothing.
   Status CheckNotAlone() const;
 
   const std::string& root() const { return root_; }
-  // The SQLite file itself, behind all links.
+  // The SQLite file itself, with all links resolved.
   const std::string& database() const { return database_; }
   std::string log() const { return root_ + "/log"; }
   const std::string& snapshot() const { return snapshot_; }
-  // Its node was a member before: node::MustJoin.
+  // Whether its node was a member before; see node::MustJoin.
   bool must_join() const { return must_join_; }
 
  private:

@@ -61,7 +61,7 @@ class DatabaseServiceTest : public ::testing::Test {
   std::unique_ptr<v1::Database::Stub> stub_ = v1::Database::NewStub(harness_.channel());
 };
 
-// It was answered OK, and never ran.
+// Such a write was answered OK, and never ran.
 TEST_F(DatabaseServiceTest, AnIdInTheMetadataIsJudgedWithWhatTheBodyAcknowledges) {
   const auto stub = v1::Database::NewStub(harness_.channel());
   const auto execute = [&](const std::string& id, uint64_t acknowledged_below) {
@@ -141,7 +141,7 @@ TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
   v1::ExecuteRequest request;
   request.add_statements()->set_sql("INSERT " + std::string(rpc::kRequestBytesMax, 'x'));
   const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
-  // Not a code that asks to be tried again.
+  // This is not a code that asks for another try.
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(answer.status.error_message(), testing::HasSubstr("at most 16777216 are taken"));
   request.mutable_statements(0)->set_sql("INSERT " + std::string(24 << 20, 'x'));
@@ -150,7 +150,7 @@ TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
       grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
-// gRPC's clients show an error of their own for more than 8 KiB, without code and outcome.
+// gRPC's clients hide an error of more than 8 KiB, with its code and outcome, behind their own.
 TEST_F(DatabaseServiceTest, ALongErrorMessageIsCutAndItsCodeStays) {
   v1::ExecuteRequest request;
   request.add_statements()->set_sql("SELECT \xc3\xa4" + std::string(9'000, 'x'));
@@ -227,8 +227,8 @@ TEST_F(DatabaseServiceTest, ACancelledOrLateQueryEndsAndFreesItsThread) {
   EXPECT_TRUE(stream->Read(&response));
 }
 
-// A reader that stays would keep SQLite's write-ahead log growing: whether the query computes on,
-// or its client does not take the rows.
+// A reader that stays would keep SQLite's write-ahead log growing, whether the query computes on or
+// its client does not take the rows.
 TEST(QueryAge, AQueryPastItsAgeIsAbortedAndFreesItsThread) {
   FakeReplica replica(&SystemClock());
   ServiceHarness harness(&replica, milliseconds(100));
@@ -259,8 +259,8 @@ TEST(QueryPace, AClientThatDoesNotReadEndsItsQueryAndNoMessageIsTouchedBefore) {
   request.mutable_statement()->set_sql("1000000000");
   request.set_timeout_ms(300);
   const auto stream = stub->Query(&context, request);
-  // What it sends fills the connection's window; then the client is too slow. Were it to read
-  // before, it would be fast enough for ever. One run was the slice on a thread for short reads.
+  // The answer fills the connection's window, and then the client is too slow. A client that reads
+  // before is fast enough for ever. The first run was the slice on a thread for short reads.
   const SteadyTime by = SystemClock().SteadyNow() + kPatience;
   while (replica.fake_state().queries_ended() < 2 && SystemClock().SteadyNow() < by) {
     std::this_thread::sleep_for(milliseconds(5));
@@ -348,7 +348,7 @@ TEST_F(DatabaseServiceTest, AnEmptySessionRequestAndAMalformedMessageHaveDefined
   const Answer answer = Ask(channel.get(), v1::SessionRequest());
   EXPECT_EQ(answer.response.error().code(), static_cast<int>(StatusCode::kInvalidArgument));
   EXPECT_EQ(answer.response.error().detail().outcome(), v1::OUTCOME_NOT_APPLIED);
-  // Text that is not UTF-8: the library sends it anyway, and the node ends the stream.
+  // The library sends text that is not UTF-8, and the node ends the stream.
   const Answer broken = Ask(channel.get(), QueryRequest("\xff"));
   EXPECT_EQ(broken.status.code(), StatusCode::kUnavailable);
   channel->AwaitEnd();
@@ -387,7 +387,7 @@ TEST_F(DatabaseServiceTest, ARequestThatWasNeverSentIsNotAppliedAndOneThatWasIsU
   auto channel = OpenChannel();
   ASSERT_TRUE(Ask(channel.get(), QueryRequest("1")).status.ok());
   replica_.HoldBarriers(true);
-  // Less than the node waits for a leader.
+  // The timeout is shorter than the node's wait for a leader.
   EXPECT_EQ(Ask(channel.get(), QueryRequest("1"), milliseconds(150) * kSlowness).status.outcome(),
             Outcome::kUnknown);
   replica_.HoldBarriers(false);
@@ -491,7 +491,7 @@ TEST_F(DatabaseServiceTest, TheClientEndsAStreamThatIsUnderWayWhenItIsDestroyed)
   (*client)->QueryAsync({"1000000000", {}, {}}, query, [&](const Result<QueryResult>& result) {
     ended.set_value(result.status());
   });
-  // Most likely while the stream runs; whenever it is, the callback comes before the end.
+  // Most likely the stream runs now. In any case the callback comes before the end.
   std::this_thread::sleep_for(milliseconds(200));
   client->reset();
   auto status = ended.get_future();
@@ -520,7 +520,7 @@ TEST_F(DatabaseServiceTest, BadEndpointsAreRefused) {
   EXPECT_TRUE(Client::Connect({.endpoints = {"[::1]:50051"}}).ok());
 }
 
-// A leader that never comes to an end with a change of membership.
+// A leader that never finishes a change of membership.
 class EndlessLeader final : public v1::Cluster::Service {
  public:
   EndlessLeader() {

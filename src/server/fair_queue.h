@@ -1,4 +1,4 @@
-// FairQueue: a queue in which no one can make the others wait for all of his.
+// FairQueue: a queue in which nobody can make others wait for all of their own items.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace cairn::server {
 
-// In order of arrival for each key; keys take turns. Not thread-safe.
+// The items of each key stay in order of arrival, and the keys take turns. Not thread-safe.
 template <class T>
 class FairQueue {
  public:
@@ -17,10 +17,10 @@ class FairQueue {
   size_t size() const { return size_; }
 
   void Push(uint64_t key, T item) { QueueOf(key).push_back(std::move(item)); }
-  // Ahead of the key's other items.
+  // Puts the item ahead of the key's other items.
   void PushFront(uint64_t key, T item) { QueueOf(key).push_front(std::move(item)); }
 
-  // The first item of the key whose turn it is. Not of an empty queue.
+  // Takes the first item of the key whose turn it is. The queue must not be empty.
   T Pop() {
     const uint64_t key = turns_.front();
     turns_.pop_front();
@@ -37,7 +37,7 @@ class FairQueue {
   }
 
  private:
-  // Empty queues that are kept for their memory: most keys come again at once.
+  // How many empty queues are kept, because most keys come again at once.
   static constexpr size_t kKeysKept = 64;
 
   std::deque<T>& QueueOf(uint64_t key) {

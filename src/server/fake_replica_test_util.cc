@@ -213,7 +213,7 @@ void FakeReplica::Propose(Command command, SteadyTime, node::CommandDone done) {
     Fate fate = Fate::kApply;
     {
       std::lock_guard lock(mutex_);
-      // The scripts are about statements; the opening of sessions just succeeds.
+      // The scripts are about statements, so the opening of a session always succeeds.
       const bool opens = std::holds_alternative<state_machine::OpenSession>(command.operation);
       if (!fates_.empty() && !opens) {
         fate = fates_.front();

@@ -1,4 +1,4 @@
-// A replica and a state machine without Raft, log or SQLite, for tests of what stands above them.
+// A replica and a state machine without Raft, log or SQLite, for tests of the layers above them.
 #pragma once
 
 #include <atomic>
@@ -17,8 +17,8 @@
 namespace cairn::server {
 
 // Counts what it applies, once for each request id. Queries: "N" gives the integers 1 to N, "big"
-// one text of 5 MiB, "slow" rows until it is told to stop. Texts that start with SELECT are refused
-// by CheckProposal, those that start with FAIL are a replicated failure.
+// gives one text of 5 MiB, and "slow" gives rows until it is told to stop. CheckProposal refuses
+// texts that start with SELECT. Texts that start with FAIL are a replicated failure.
 class FakeState final : public state_machine::StateMachine {
  public:
   state_machine::AppliedState applied_state() const override;
@@ -48,13 +48,13 @@ class FakeState final : public state_machine::StateMachine {
   state_machine::CommandResult ApplyOne(const state_machine::Command& command);
 
   void ForgetSessions();
-  // A retry is told that the result is gone.
+  // Retries hear that the result is gone.
   void DropResults() { drops_results_ = true; }
   // Refusals of CheckProposal repeat the statement.
   void EchoRefusals(bool echo) { echo_refusals_ = echo; }
-  // As a state machine does that falls back to what of its file was durable.
+  // Like a state machine that falls back to the durable part of its file.
   void GoBackTo(uint64_t index);
-  // Executions (not retries) of a statement's text.
+  // How many times a statement's text was executed, without retries.
   int executions(const std::string& sql) const;
   std::vector<state_machine::Command> commands() const;
   int views_opened() const { return views_opened_; }
@@ -73,10 +73,10 @@ class FakeState final : public state_machine::StateMachine {
   std::atomic<bool> drops_results_{false};
 };
 
-// Leader unless told otherwise. Proposals are applied on a thread of its own, in order.
+// Leads unless told otherwise. Applies proposals in order, on a thread of its own.
 class FakeReplica final : public node::Replica {
  public:
-  // What becomes of the next proposals, in order; after that they just succeed.
+  // What becomes of the next proposals, in order. All later ones succeed.
   enum class Fate : uint8_t {
     kApply,
     kNotApplied,      // UNAVAILABLE, surely not applied
@@ -90,11 +90,11 @@ class FakeReplica final : public node::Replica {
   void SetLeader(bool leader, std::optional<LeaderHint> hint);
   void SetMembers(std::vector<std::string> addresses);
   void Script(std::vector<Fate> fates);
-  // Holds back (or lets go) the answers to read barriers.
+  // Holds the answers to read barriers back, or lets them go.
   void HoldBarriers(bool hold);
   int barriers() const { return barriers_; }
   int held_barriers() const;
-  // Until everything asked for so far has been answered.
+  // Waits until everything that was asked so far has been answered.
   void AwaitIdle();
 
   void Start(transport::Transport*) override {}

@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookInterval(50);
 
-// The services for which clients may ask; "" is the node as a whole.
+// The services that clients may ask about; "" is the node as a whole.
 constexpr const char* kServices[] = {"", "transaction.DatabaseService", "cairn.v1.Database"};
 
 void Tell(grpc::HealthCheckServiceInterface* health, bool serving) {

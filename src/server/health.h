@@ -11,11 +11,12 @@
 
 namespace cairn::server {
 
-// It has started, knows a leader (so that writes and reads can be answered), and is not in trouble.
+// The node has started, knows a leader (so that writes and reads can be answered), and is not in
+// trouble.
 bool CanServe(const node::Replica& replica);
 
-// Looks at the replica many times a second; on change tells gRPC's health service. Both must
-// outlive it.
+// Looks at the replica many times a second, and tells gRPC's health service of each change. Both
+// must outlive the monitor.
 class HealthMonitor {
  public:
   HealthMonitor(const node::Replica* replica, grpc::HealthCheckServiceInterface* health);

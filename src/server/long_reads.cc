@@ -7,7 +7,7 @@
 namespace cairn::server {
 namespace {
 
-// How exactly deadlines of queries are kept that no thread runs.
+// How exactly the deadlines of queries are kept while no thread runs them.
 constexpr SteadyTime kSweep = std::chrono::milliseconds(20);
 // How long a query waits for a connection to read with.
 constexpr SteadyTime kLongViewWait = std::chrono::seconds(5);
@@ -121,7 +121,7 @@ void LongReads::RunEntry(const EntryPtr& entry) {
     Result<std::unique_ptr<state_machine::ReadView>> view =
         replica_->state().OpenReadView(kLongViewWait);
     status = view.status();
-    // Its view is later than that of its slice.
+    // The view is later than the view of the slice.
     if (status.ok()) status = AwaitAgreement(replica_, task.read(), **view, task.deadline());
     if (status.ok()) status = task.TakeView(*std::move(view));
   }
@@ -146,7 +146,7 @@ void LongReads::RunEntry(const EntryPtr& entry) {
   if (stopped) task.End(NodeStops());
 }
 
-// Room may come at once, on another thread, while this one is still at it.
+// Room may come at once, on another thread, while this thread is still in here.
 void LongReads::Pause(const EntryPtr& entry) {
   {
     std::lock_guard lock(mutex_);
@@ -212,7 +212,7 @@ bool LongReads::SweepLater() {
   return !stopped_ && !idle_.empty() && !std::exchange(sweeping_, true);
 }
 
-// Ends what is over while no thread runs it: its time, or its client.
+// Ends the queries whose time is over, or whose client has gone, while no thread runs them.
 void LongReads::Sweep() {
   std::vector<std::pair<EntryPtr, Status>> over;
   bool again = false;

@@ -1,8 +1,8 @@
 // LongReads: the threads and views of queries that take long.
 //
 // A few threads run the queries in pieces. A query that waits for its client keeps its view, but no
-// thread. Connections take turns, and none may hold more than its part of the threads and views,
-// so that one client's queries do not stop those of the others.
+// thread. Connections take turns. No connection may hold more than its part of the threads and
+// views, so that one client's queries do not stop the queries of others.
 #pragma once
 
 #include <atomic>
@@ -30,7 +30,7 @@ class LongReads {
     size_t threads_per_connection = 3;
     size_t views = 12;  // an old view keeps SQLite's write-ahead log from beginning anew
     size_t views_per_connection = 6;
-    // Not ended; past either RESOURCE_EXHAUSTED.
+    // Queries that have not ended. Past either limit the answer is RESOURCE_EXHAUSTED.
     size_t tasks_max = 256;
     size_t tasks_per_connection_max = 128;
   };
@@ -44,7 +44,7 @@ class LongReads {
   void Submit(std::shared_ptr<QueryTask> task);
   // Ends all queries and the threads. May be called twice.
   void Stop();
-  // True since Stop: queries that are under way should end.
+  // True from Stop on: queries that are under way should end.
   const std::atomic<bool>& stopping() const { return stopped_; }
 
  private:
@@ -53,7 +53,7 @@ class LongReads {
     std::shared_ptr<QueryTask> task;
     State state = State::kQueued;
     bool has_view = false;
-    bool resumed = false;  // while it was about to pause
+    bool resumed = false;  // resumed while it was about to pause
   };
   using EntryPtr = std::shared_ptr<Entry>;
   struct Connection {
@@ -69,7 +69,7 @@ class LongReads {
   void Pause(const EntryPtr& entry);
   void Resume(const EntryPtr& entry);
   void Sweep();
-  // These need the lock.
+  // The caller of these holds the lock.
   EntryPtr NextOf(Connection* connection);
   EntryPtr Next();
   void Requeue(const EntryPtr& entry);
@@ -82,13 +82,13 @@ class LongReads {
 
   std::mutex mutex_;
   std::condition_variable work_;
-  std::map<uint64_t, Connection> connections_;  // that have tasks
+  std::map<uint64_t, Connection> connections_;  // the connections that have tasks
   uint64_t last_served_ = 0;
   std::set<EntryPtr> idle_;  // queued or paused
   size_t tasks_ = 0;
   size_t views_ = 0;
   bool sweeping_ = false;             // a timer is set
-  std::atomic<size_t> queued_{0};     // that wait for a thread
+  std::atomic<size_t> queued_{0};     // queries that wait for a thread
   std::atomic<bool> stopped_{false};  // set with the lock held
   std::vector<std::thread> threads_;
 };

@@ -1,4 +1,4 @@
-// What comes in by the doors of a node takes no more memory than the node has for it.
+// What clients send to a node takes no more memory than the node has for it.
 #include <gtest/gtest.h>
 
 #include <future>
@@ -42,7 +42,7 @@ class MemoryBoundsTest : public ::testing::Test {
                    });
     return answer->get_future();
   }
-  // All that was charged is given back once gRPC is done with the answers.
+  // Once gRPC is done with the answers, all charges are given back.
   void ExpectNothingHeld() {
     const SteadyTime by = SystemClock().SteadyNow() + kPatience;
     const ServerMemory& memory = harness_.memory();
@@ -116,7 +116,7 @@ TEST_F(MemoryBoundsTest, AStreamWhoseChunkFindsNoMemoryEndsWithAnErrorAndIsNever
   const auto database = v1::Database::NewStub(harness_.channel());
   MemoryShare* const results = harness_.memory().results;
   ASSERT_TRUE(results->TryTake(results->bytes_max()));
-  // Some chunks; exactly one, after which there is no row that could tell.
+  // Several chunks, then exactly one chunk with no row after it that could report.
   for (const char* rows : {"20000", "1024"}) {
     grpc::ClientContext context;
     v1::QueryRequest query;
@@ -138,7 +138,7 @@ TEST_F(MemoryBoundsTest, RequestsUnderWayHoldTheirMemoryUntilTheyAreAnswered) {
   query.mutable_query()->mutable_statement()->add_positional()->set_text(std::string(30'000, 'x'));
   std::vector<std::future<v1::SessionResponse>> answers;
   for (int i = 0; i < 50; ++i) answers.push_back(Ask(query));
-  // The last answer is a refusal, so all have been looked at: the share has 768 KiB.
+  // The last answer is a refusal, so all requests have been judged. The share has 768 KiB.
   answers.back().wait();
   replica_.HoldBarriers(false);
   int refused = 0;

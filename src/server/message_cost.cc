@@ -21,17 +21,16 @@ enum WireType : uint8_t {
   kFixed32 = 5
 };
 
-// A pointer in a repeated field that has just grown, and what the allocator adds.
+// A pointer in a repeated field that has just grown, with what the allocator adds.
 constexpr size_t kPointerBytes = 16;
-// The state machine's own object for a value or statement, and the copy that is kept to send it
-// again.
+// The state machine's object for a value or statement, and the copy that is kept to send it again.
 constexpr size_t kDomainBytes = 144;
-// A string object; longer texts lie on the heap.
+// A string object. Longer texts lie on the heap.
 constexpr size_t kStringBytes = 32;
 constexpr size_t kInlineTextBytes = 15;
-// Of a text: where it was decoded to, the copy to send again, the encoded command.
+// The copies of a text: the decoded one, the one to send again, and the one in the encoded command.
 constexpr size_t kTextCopies = 3;
-// A field that this program does not know is kept.
+// Protobuf keeps a field that this program does not know.
 constexpr size_t kUnknownFieldBytes = 64;
 
 struct Tag {
@@ -41,7 +40,7 @@ struct Tag {
 
 }  // namespace
 
-// Reads a message's fields one by one; false: the bytes are no message.
+// Reads the fields of a message one by one. False: the bytes are no message.
 class WireCursor {
  public:
   explicit WireCursor(std::string_view bytes)
@@ -128,7 +127,7 @@ Result<size_t> MessageCost::Of(std::string_view bytes) const {
 
 bool MessageCost::Scan(WireCursor* in, size_t* cost) const {
   *cost += object_bytes_ + kPointerBytes + kDomainBytes;
-  int groups = 0;  // that are open; all in them is unknown
+  int groups = 0;  // open groups; everything in them is unknown
   while (!in->over()) {
     Tag tag;
     if (!in->Next(&tag)) return false;
@@ -169,7 +168,7 @@ Status ForEachPiece(std::string_view message, uint32_t number,
     std::string_view piece;
     uint64_t value = 0;
     if (tag.type != kLength) {
-      // No message of ours has groups.
+      // No message of Cairn has groups.
       if (tag.type == kGroup || !in.Number(tag.type, &value)) return malformed;
       continue;
     }

@@ -1,7 +1,8 @@
-// MessageCost: what a message takes in memory once it is decoded, seen from its bytes alone.
+// MessageCost: the memory that a message takes once it is decoded, found from its bytes alone.
 //
-// Sixteen megabytes of empty requests are two gigabytes of objects. So the bytes are looked through
-// first, which allocates nothing, and what is dear is refused before an object of it exists.
+// Sixteen megabytes of empty requests become two gigabytes of objects. So the bytes are looked
+// through first, which allocates nothing, and a message that is too expensive is refused before an
+// object of it exists.
 #pragma once
 
 #include <google/protobuf/descriptor.h>
@@ -21,12 +22,12 @@ class WireCursor;
 
 class MessageCost {
  public:
-  // Of a type whose messages do not hold each other. Made once for each type.
+  // The cost of a message type whose messages do not contain each other. Made once for each type.
   static const MessageCost& Of(const google::protobuf::Descriptor* type);
 
-  // Bytes of memory, never less than those of the objects: of the message as it came, of what is
-  // made of it by protobuf, and of the command that is made of that. INVALID_ARGUMENT for bytes that
-  // are no message; not all of those are found here.
+  // The bytes of memory of the message as it came, of the objects that protobuf makes of it, and of
+  // the command that is made of those. The answer is never less than the real size.
+  // INVALID_ARGUMENT for bytes that are no message, though not all such bytes are found here.
   Result<size_t> Of(std::string_view bytes) const;
 
  private:

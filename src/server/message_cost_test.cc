@@ -14,7 +14,8 @@ namespace {
 
 const MessageCost& CostOfExecute() { return MessageCost::Of(v1::ExecuteRequest::descriptor()); }
 
-// What decoding really takes, with the command that is made of it and the bytes themselves.
+// The memory that decoding really takes, with the command that is made of the message and the bytes
+// themselves.
 int64_t Measured(const std::string& bytes) {
   const int64_t before = ThreadHeapBytes();
   v1::ExecuteRequest request;

@@ -1,8 +1,8 @@
-// ModuleHost: what a server is composed of, and what it gives to its parts.
+// ModuleHost: the modules that a server is composed of, and what the server gives to them.
 //
-// A module is a gRPC service over the Api or the replica. The host gives all modules the same: what
-// clients may ask, who leads, the clocks, and shares of the memory. The principal of a call is in
-// its CallContext (api.h), which is made in one place for all (raw_call.h).
+// A module is a gRPC service over the Api or the replica. The host gives all modules the same: the
+// Api, the replica, the clock, and shares of the memory. The principal of a call is in its
+// CallContext (api.h), which is made in one place for all modules (raw_call.h).
 #pragma once
 
 #include <grpcpp/impl/service_type.h>
@@ -24,9 +24,9 @@ struct ServiceHost {
   Api* api = nullptr;                // what clients may ask of this node
   node::Replica* replica = nullptr;  // leadership, members, the lease clock (in its status)
   Clock* clock = nullptr;
-  MemoryShare* requests = nullptr;  // from when a request comes until its answer has gone
-  MemoryShare* results = nullptr;   // of what clients have not taken
-  MemoryShare* sessions = nullptr;  // of streams that are open
+  MemoryShare* requests = nullptr;  // from when a request arrives until its answer has gone
+  MemoryShare* results = nullptr;   // results that clients have not taken
+  MemoryShare* sessions = nullptr;  // open streams
 };
 
 class ModuleHost {
@@ -44,7 +44,7 @@ class ModuleHost {
   std::vector<std::unique_ptr<grpc::Service>> modules_;
 };
 
-// The budget of a server's memory, divided: docs/internals/api.md has the table.
+// The memory budget of a server and its shares; docs/internals/api.md has the table.
 struct ServerMemory {
   explicit ServerMemory(size_t bytes_max)
       : budget(bytes_max),

@@ -40,7 +40,7 @@ Status CheckPeers(const ServerOptions& options) {
   return CheckOwnEntry(options);
 }
 
-// Whatever a node says of itself is written down by the others, and given to clients.
+// The others write down what a node says of itself, and give it to clients.
 Status CheckAddress(const ServerOptions& options) {
   if (options.host.empty()) return InvalidArgument("the host to listen on is empty");
   if (!options.advertise.empty()) {

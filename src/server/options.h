@@ -1,4 +1,4 @@
-// What a server's options must be, before anything is touched.
+// Checks a server's options before anything on disk is touched.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 
 namespace cairn::server {
 
-// INVALID_ARGUMENT, in words for the operator.
+// INVALID_ARGUMENT with a message for the operator.
 Status CheckOptions(const ServerOptions& options);
 
-// How peers and clients reach this node: what it is to advertise, else its entry in `peers`, else
-// host and `port`.
+// How peers and clients reach this node: `advertise`; without it, its entry in `peers`; without
+// that, host and `port`.
 std::string AddressOf(const ServerOptions& options, uint16_t port);
 
 }  // namespace cairn::server

@@ -23,19 +23,20 @@ uint16_t PortOf(int fd) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
 }
 
-// 0, or the error.
+// Returns 0, or the error.
 int BindTo(int fd, const addrinfo& address) {
-  // A former server's closed connections must not block the port; a living server must.
+  // The closed connections of a former server must not block the port. A living server must.
   const int yes = 1;
   const bool bound = ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
                      ::bind(fd, address.ai_addr, address.ai_addrlen) == 0;
   return bound ? 0 : errno;
 }
 
-// Finds out by listening whether anybody else does, then lets nobody in but keeps the port.
+// Listens, to find out whether anybody else does. Then lets nobody in, and keeps the port.
 //
-// Listening on until the data are open would be bad for peers: connections that nobody accepts fill
-// the queue, and whoever comes after them waits a second until its host asks again.
+// To go on listening until the data are open would be bad for peers. Connections that nobody
+// accepts fill the queue, and a peer that comes after them waits a second until its host asks
+// again.
 int Hold(int fd) {
   const int no = 0;
   const bool held = ::listen(fd, 1) == 0 &&
@@ -58,7 +59,8 @@ Result<std::unique_ptr<PortCheck>> PortCheck::Bind(const std::string& host, uint
   const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   int error = fd < 0 ? errno : BindTo(fd, *found);
   ::freeaddrinfo(found);
-  // The system takes back a port that it chose itself when listening ends: asked for by its number.
+  // When listening ends, the system takes back a port that it chose itself. So the port is asked
+  // for by its number.
   const uint16_t chosen = error == 0 && port == 0 ? PortOf(fd) : 0;
   if (error == 0 && port != 0) error = Hold(fd);
   if (error == 0 && chosen == 0) return std::unique_ptr<PortCheck>(new PortCheck(fd, port));

@@ -1,4 +1,4 @@
-// PortCheck: finds out whether an address can be listened on, before anything else is done.
+// PortCheck: finds out whether the node can listen on an address, before anything else is done.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace cairn::server {
 
-// Holds the port, so that nobody else takes it meanwhile, until destroyed: right before gRPC binds.
+// Holds the port so that nobody else takes it, until it is destroyed right before gRPC binds.
 // Connections are refused until then.
 class PortCheck {
  public:
-  // Port 0 picks a free one. FAILED_PRECONDITION if it is taken, or the host is not of this
-  // machine.
+  // Port 0 picks a free port. FAILED_PRECONDITION if the port is taken, or the host is not one of
+  // this machine.
   static Result<std::unique_ptr<PortCheck>> Bind(const std::string& host, uint16_t port);
   ~PortCheck();
   PortCheck(const PortCheck&) = delete;

@@ -13,7 +13,7 @@ TEST(Principal, IsTheHostThatAClientConnectsFromWhateverItsPort) {
   EXPECT_EQ(PrincipalOfPeer(""), "host:local");
 }
 
-// Or one host were as many clients as it has addresses: 2^64.
+// Otherwise one host would count as up to 2^64 clients, one for each of its addresses.
 TEST(Principal, OfIpv6IsTheNetworkOfTheHost) {
   const std::string network = "host:2001:db8:1:2::/64";
   EXPECT_EQ(PrincipalOfPeer("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:51000"), network);

@@ -14,8 +14,8 @@
 namespace cairn::server {
 namespace {
 
-// Rows gather in a chunk while the chunk before is on its way to the client. When both are full the
-// query pauses, so a slow client slows its own query, and its chunks do not pile up.
+// Rows gather in a chunk while the last chunk is on its way to the client. When both are full the
+// query pauses. So a slow client slows its own query, and its chunks do not pile up.
 class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public QueryConsumer {
  public:
   QueryStream(grpc::CallbackServerContext* context, const ServiceHost& host)
@@ -56,7 +56,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     v1::Row* added = chunk_.add_rows();
     rpc::ToProto(std::move(row), added);
     const size_t bytes = added->ByteSizeLong() + 4;
-    // SQLite's rows go up to 16 MiB, messages of a default client to 4.
+    // Rows of SQLite have up to 16 MiB, and messages of a default client up to 4 MiB.
     if (bytes > kResultBytesMax) {
       return ResourceExhausted("a row is larger than " + std::to_string(kResultBytesMax) +
                                " bytes: select parts of it");
@@ -67,7 +67,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   bool Full() override {
     if (chunk_bytes_ < kQueryChunkBytes && chunk_.rows_size() < kQueryChunkRows) return false;
-    // The query begins anew, and may wait long for that: what it made is void.
+    // The query begins anew, and may wait long for that. What it made is void.
     if (provisional_) DropChunk();
     return provisional_ || !SendChunk();
   }
@@ -83,7 +83,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     resume();
   }
 
-  // At once, or when the client has taken the chunk that is on its way.
+  // Ends at once, or when the client has taken the chunk that is on its way.
   void End(const Status& status) override {
     {
       std::lock_guard lock(mutex_);
@@ -119,7 +119,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   void OnDone() override { self_.reset(); }
 
  private:
-  // False if the chunk before is still on its way.
+  // False if the last chunk is still on its way.
   bool SendChunk() {
     {
       std::lock_guard lock(mutex_);
@@ -128,7 +128,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     SerializeMessage(chunk_, &outgoing_);
     DropChunk();
     if (!result_.TryResize(outgoing_.Length())) {
-      out_of_memory_ = true;  // the next row, or the end, tells
+      out_of_memory_ = true;  // the next row, or the end, reports it
       outgoing_.Clear();
       return true;
     }
@@ -149,7 +149,8 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     chunk_bytes_ = 0;
   }
 
-  // Needs the lock. The query is over, and its last chunk waits for the client, perhaps for long.
+  // The caller holds the lock. The query is over, and its last chunk waits for the client, perhaps
+  // for long.
   void HoldRest(const Status& status) {
     const bool fits = result_.TryResize(result_.bytes() + chunk_.SpaceUsedLong());
     if (!fits) out_of_memory_ = true;
@@ -160,8 +161,8 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     return ResourceExhausted("too many results wait for their clients to take them");
   }
 
-  // After OK with the rest; the columns alone if there are no rows. Most queries have one chunk: one
-  // message with its status costs half of a message and then a status.
+  // After OK this sends the rest, or only the columns if there are no rows. Most queries have one
+  // chunk: one message with its status costs half as much as a message and then a status.
   void FinishWith(const Status& status) {
     if (!status.ok()) return Finish(ToGrpc(status, context_));
     if (out_of_memory_) return Finish(ToGrpc(TooManyResults(), context_));
@@ -176,7 +177,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   grpc::CallbackServerContext* const context_;
   MemoryCharge request_;
-  MemoryCharge result_;  // of the message on its way, and of the last one that waits behind it
+  MemoryCharge result_;  // of the message on its way, and of the one that waits
   std::shared_ptr<QueryStream> self_;
   const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
   bool provisional_ = false;
@@ -187,8 +188,8 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   std::mutex mutex_;
   bool writing_ = false;
-  std::function<void()> resume_;  // once the write under way is done
-  std::optional<Status> end_;     // the same
+  std::function<void()> resume_;  // called once the present write is done
+  std::optional<Status> end_;     // told once the present write is done
 };
 
 }  // namespace

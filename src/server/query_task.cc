@@ -10,9 +10,9 @@
 namespace cairn::server {
 namespace {
 
-// The clock is read once for so many rows.
+// The clock is read once for this many rows.
 constexpr uint32_t kRowsBetweenLooks = 64;
-// What a query may hold without being counted: its part of the page cache, its program.
+// What a query may hold without being charged: its part of the page cache, and its program.
 constexpr int64_t kHeapFreeBytes = 2 << 20;
 // A charge grows in steps.
 constexpr int64_t kHeapStepBytes = 1 << 20;
@@ -45,8 +45,8 @@ Status QueryTask::Check() const {
   return OkStatus();
 }
 
-// A thread's count is enough: only this query runs on it, and what it allocates is freed by the
-// thread that runs it next or last.
+// The count of one thread is enough. Only this query runs on it, and the thread that runs the query
+// next or last frees what the query allocates.
 Status QueryTask::CheckMemory() {
   if (limits_.memory == nullptr) return OkStatus();
   const int64_t held = heap_bytes_ + ThreadHeapBytes() - heap_at_begin_;

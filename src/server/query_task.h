@@ -1,7 +1,7 @@
 // QueryTask: one query of a client, from its view to the end of its result.
 //
-// A query begins on a thread for short reads, and most queries end there. One that has used up a
-// slice of time, or has more to tell than its consumer takes at once, begins anew as a long read
+// A query begins on a thread for short reads, and most queries end there. A query that has used up
+// a slice of time, or has more rows than its consumer takes at once, begins anew as a long read
 // (long_reads.h), in pieces and with a view of its own.
 #pragma once
 
@@ -19,16 +19,16 @@
 namespace cairn::server {
 
 // Takes the answer to a query: the columns and rows, as RowSink says, and the end. One thread at a
-// time.
+// time calls it.
 class QueryConsumer : public state_machine::RowSink {
  public:
-  // Rows of the state at `applied` follow. A second call voids all that was given before it. While
-  // the rows are provisional nothing of them may be passed on before End, or the next Begin.
+  // Rows of the state at `applied` follow. A second call voids all that was given before it.
+  // Provisional rows must not be passed on before End or the next Begin.
   virtual void Begin(LogIndex applied, bool provisional) = 0;
-  // Called when the query has paused because the consumer was full: calls `resume` once, on any
-  // thread, when it is not any more.
+  // Called when the query has paused because the consumer is full. Calls `resume` once, on any
+  // thread, when the consumer has room again.
   virtual void AwaitRoom(std::function<void()> resume) { resume(); }
-  // Called once, and last. Nothing of a result is good that does not end with OK.
+  // Called once, and last. A result that does not end with OK is void.
   virtual void End(const Status& status) = 0;
 };
 
@@ -36,30 +36,30 @@ struct QueryRequest {
   state_machine::Statement statement;
   node::ReadOptions read;
   uint32_t timeout_ms = 0;  // 0: the node's default
-  size_t bytes = 0;         // that it keeps in memory
+  size_t bytes = 0;         // of the request, which stays in memory
 };
 
 class QueryTask final : private state_machine::RowSink {
  public:
   struct Limits {
     SteadyTime deadline{0};
-    SteadyTime age_max = std::chrono::seconds(60);     // of its view, then ABORTED
+    SteadyTime age_max = std::chrono::seconds(60);     // of the view; past it ABORTED
     SteadyTime slice = std::chrono::milliseconds(10);  // on a thread for short reads
     SteadyTime piece = std::chrono::milliseconds(20);  // of a long read while others wait
     std::shared_ptr<const std::atomic<bool>> gone;     // nobody takes the answer any more
     const std::atomic<bool>* stopping = nullptr;       // the node is shutting down
-    MemoryShare* memory = nullptr;                     // of all queries; one may take half of it
+    MemoryShare* memory = nullptr;                     // of all queries; one may take half
   };
 
   QueryTask(Clock* clock, QueryRequest request, uint64_t connection, Limits limits,
             std::shared_ptr<QueryConsumer> consumer);
 
-  // The connection that asked.
+  // The connection that sent the query.
   uint64_t connection() const { return connection_; }
   SteadyTime deadline() const { return limits_.deadline; }
   const node::ReadOptions& read() const { return request_.read; }
 
-  // Runs a slice with a view that others share. False: it is a long read.
+  // Runs a slice with a view that others share. False: the query is a long read.
   bool RunShort(state_machine::ReadView* view);
 
   // ---- As a long read. One thread at a time.
@@ -68,7 +68,7 @@ class QueryTask final : private state_machine::RowSink {
     kYields,  // to be run again in its turn
     kWaits,   // for room: AwaitRoom
   };
-  // The view of a long read must not show less than that of the slice did.
+  // The view of a long read must not be older than the view of the slice was.
   Status TakeView(std::unique_ptr<state_machine::ReadView> view);
   bool has_view() const { return view_ != nullptr; }
   Piece RunPiece(const std::atomic<size_t>& others);
@@ -76,7 +76,7 @@ class QueryTask final : private state_machine::RowSink {
   // Gives the view back, then tells the consumer.
   void End(const Status& status);
 
-  // Why the query should end now; OK if it should not. Thread-safe.
+  // Why the query should end now; OK if the query may go on. Thread-safe.
   Status Check() const;
 
  private:
@@ -87,7 +87,7 @@ class QueryTask final : private state_machine::RowSink {
   bool Full() override;
   state_machine::QueryLimits MakeLimits();
   Result<bool> Run(state_machine::QueryRun* run, const state_machine::QueryLimits& limits);
-  // Takes from the budget what SQLite and the consumer hold for this query.
+  // Charges the budget with what SQLite and the consumer hold for this query.
   Status CheckMemory();
 
   Clock* const clock_;
@@ -95,14 +95,14 @@ class QueryTask final : private state_machine::RowSink {
   const uint64_t connection_;
   const Limits limits_;
   const std::shared_ptr<QueryConsumer> consumer_;
-  std::atomic<SteadyTime::rep> age_by_;  // when its view is too old
-  LogIndex applied_;                     // of the view of its slice
+  std::atomic<SteadyTime::rep> age_by_;  // when the view is too old
+  LogIndex applied_;                     // of the view of the slice
   std::unique_ptr<state_machine::ReadView> view_;
   std::unique_ptr<state_machine::QueryRun> run_;
   MemoryCharge memory_;
-  int64_t heap_bytes_ = 0;                       // held at the end of the pieces before
-  int64_t heap_at_begin_ = 0;                    // the thread's, when the piece under way began
-  const std::atomic<size_t>* others_ = nullptr;  // that wait for a thread, during a piece
+  int64_t heap_bytes_ = 0;                       // held at the end of the last piece
+  int64_t heap_at_begin_ = 0;                    // the thread's, when the present piece began
+  const std::atomic<size_t>* others_ = nullptr;  // queries that wait for a thread, during a piece
   SteadyTime piece_by_{0};
   uint32_t rows_ = 0;
   bool yields_ = false;

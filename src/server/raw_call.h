@@ -1,5 +1,5 @@
-// Raw calls: requests come as bytes and are parsed here, so that a malformed one (text that is not
-// UTF-8 among them) gets INVALID_ARGUMENT. Left to gRPC's generated code it gets UNIMPLEMENTED.
+// Raw calls: requests come as bytes and are parsed here, so that a malformed request (also one with
+// text that is not UTF-8) gets INVALID_ARGUMENT. gRPC's generated code answers UNIMPLEMENTED.
 #pragma once
 
 #include <grpcpp/impl/codegen/proto_utils.h>
@@ -22,22 +22,22 @@
 
 namespace cairn::server {
 
-// Request metadata beside kForwardedMetadata, of a node that does not reach the leader: a write is
-// passed on once more.
+// Request metadata beside kForwardedMetadata, sent by a node that does not reach the leader: the
+// receiver passes the write on once more.
 inline constexpr char kRelayMetadata[] = "cairn-relay";
 
-// What the call's metadata and deadline say. INVALID_ARGUMENT for a malformed request id.
+// Reads the call's metadata and deadline. INVALID_ARGUMENT for a malformed request id.
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock);
 
-// UNAVAILABLE, not applied, for what a node of another cluster forwarded. The bad schedule: the
-// leader's machine comes back with the data of another cluster; a follower that has not noticed
-// forwards a write to the old address, and the wrong cluster acknowledges it.
+// UNAVAILABLE, not applied, for a call that a node of another cluster forwarded. The bad schedule:
+// the leader's machine comes back with the data of another cluster. A follower that has not noticed
+// forwards a write to the old address, and the wrong cluster acknowledges the write.
 Status CheckForwarder(const CallContext& call, const node::Replica& replica);
 
-// A failed call's status; adds its details to the trailing metadata. Before Finish.
+// The status of a failed call. Adds the details to the trailing metadata. Call before Finish.
 grpc::Status ToGrpc(const Status& status, grpc::CallbackServerContext* context);
 
-// INVALID_ARGUMENT: the bytes are no such message.
+// INVALID_ARGUMENT: the bytes are not a message of this type.
 Status Malformed(const std::string& type);
 
 // The bytes of a message in one piece; copied if they lie in several.
@@ -52,7 +52,8 @@ class FlatBytes {
   grpc::Slice slice_;
 };
 
-// What a message of type T takes, decoded. INVALID_ARGUMENT: it is no such message.
+// The memory that a message of type T takes, decoded. INVALID_ARGUMENT for bytes that are no such
+// message.
 template <class T>
 Result<size_t> CostOf(std::string_view bytes) {
   static const MessageCost& cost = MessageCost::Of(T::descriptor());
@@ -65,11 +66,12 @@ Status ParseFlat(std::string_view bytes, T* out) {
   return Malformed(T::descriptor()->full_name());
 }
 
-// What gRPC and this program take for a call beside its messages.
+// The memory that gRPC and this program take for a call in addition to its messages.
 inline constexpr size_t kCallBytes = 8 << 10;
 
-// Decodes a request, after its memory was taken from `share`; `charge` is to be kept as long as what
-// was decoded. INVALID_ARGUMENT for malformed or too large ones, RESOURCE_EXHAUSTED without memory.
+// Takes the memory of a request from `share`, then decodes the request. Keep `charge` as long as
+// what was decoded. INVALID_ARGUMENT for a malformed or too large request, RESOURCE_EXHAUSTED
+// without memory.
 template <class T>
 Status ParseMessage(const grpc::ByteBuffer& bytes, MemoryShare* share, T* out,
                     MemoryCharge* charge) {
@@ -83,12 +85,12 @@ Status ParseMessage(const grpc::ByteBuffer& bytes, MemoryShare* share, T* out,
 
 template <class T>
 void SerializeMessage(const T& message, grpc::ByteBuffer* out) {
-  out->Clear();  // gRPC's writer wants an empty buffer
+  out->Clear();  // gRPC's writer needs an empty buffer
   bool own = false;
   grpc::GenericSerialize<grpc::ProtoBufferWriter, T>(message, out, &own);
 }
 
-// Answers up to this size are paid for by the charge of their request.
+// The charge of a request also pays for an answer up to this size.
 inline constexpr size_t kSmallAnswerBytes = 1024;
 
 // A unary call, with the memory that its request and its answer take until gRPC is done with them.
@@ -108,7 +110,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
  private:
-  // Only writes have answers that are not small.
+  // Takes memory for an answer that is not small.
   Status HoldAnswer(size_t bytes);
 
   grpc::CallbackServerContext* const context_;
@@ -117,7 +119,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 };
 
 // One unary call: parses the request, calls `handle(T* request, const CallContext&, Done<R>)`, and
-// finishes with what it gives.
+// finishes with what `handle` gives.
 template <class T, class R, class Handle>
 grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& host,
                                    const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,

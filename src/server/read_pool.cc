@@ -8,10 +8,10 @@
 namespace cairn::server {
 namespace {
 
-// Rounds of reads under way at once: the second keeps the threads busy while the first one's answer
-// travels; more would only make the rounds smaller.
+// How many rounds of reads are under way at once. The second round keeps the threads busy while the
+// first one's answer travels. More rounds would only be smaller.
 constexpr size_t kBarriersMax = 2;
-// A read that takes longer does not keep those that share its view waiting.
+// A read that takes longer than this does not keep the reads that share its view waiting.
 constexpr SteadyTime kTogetherMax = std::chrono::milliseconds(2);
 // How long a batch waits for a connection to read with.
 constexpr SteadyTime kViewWait = std::chrono::seconds(5);
@@ -87,7 +87,7 @@ void ReadPool::Forget(const Waiting& waiting) {
   bytes_ -= waiting.task.bytes;
 }
 
-// A read with a condition of its own asks for itself.
+// A read with a condition of its own has a barrier of its own.
 void ReadPool::AwaitAlone(ReadTask task) {
   auto shared = std::make_shared<ReadTask>(std::move(task));
   replica_->ReadBarrier(shared->options, shared->deadline, [this, shared](Result<LogIndex> index) {
@@ -136,7 +136,8 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogInd
   Batch again;
   if (!status.ok()) {
     for (Waiting& waiting : batch) {
-      // The barrier ended with its most impatient read; the others go into the next.
+      // The barrier ended at the deadline of its most impatient read. The others go into the next
+      // barrier.
       const bool over =
           now < barrier_by || now >= std::min(waiting.leader_by, waiting.task.deadline);
       (over ? failed : again).push_back(std::move(waiting));
@@ -205,7 +206,8 @@ bool ReadPool::FillLane(std::unique_lock<std::mutex>* lock, Lane* lane) {
   const size_t n = std::min(ready_.size(), options_.view_tasks_max);
   for (size_t i = 0; i < n; ++i) lane->rest.push_back(ready_.Pop());
   lane->since = clock_->SteadyNow();
-  // For what is left; or, if nobody does so yet, to look whether those in this lane wait long.
+  // Wakes a thread for what is left; or, if no thread does so yet, to look whether the reads in
+  // this lane wait long.
   if (!ready_.empty() || (n > 1 && watchers_ == 0)) work_.notify_one();
   return true;
 }
@@ -232,7 +234,7 @@ bool ReadPool::AnyWaitsInLane() const {
 std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane, bool first) {
   std::lock_guard lock(mutex_);
   const SteadyTime now = clock_->SteadyNow();
-  // The read before took long: whoever came meanwhile has a turn.
+  // The last read took long. Reads that arrived meanwhile have their turn.
   if (!first && now - lane->since >= kTogetherMax && !ready_.empty()) PutBack(lane);
   if (lane->rest.empty()) return std::nullopt;
   Waiting waiting = std::move(lane->rest.front());
@@ -252,9 +254,9 @@ void ReadPool::RunLane(Lane* lane) {
     } else if (clock_->SteadyNow() >= task.deadline) {
       task.run(DeadlineExceeded("the read waited too long for its turn"));
     } else if (view->get()->applied() < waiting->index) {
-      // The state machine went back since, to a snapshot or to what of its file was durable,
-      // because it could not go on from where it was. What the read index stood for is not there
-      // any more.
+      // The state machine has gone back since, to a snapshot or to the durable part of its file,
+      // because it could not go on from where it was. The state that the read index stood for is
+      // gone.
       task.run(Unavailable("this node had to go back to an earlier state; try again"));
     } else if (Status agreed = AwaitAgreement(replica_, task.options, **view, task.deadline);
                !agreed.ok()) {

@@ -1,9 +1,10 @@
 // ReadPool: a few threads for short reads of the state machine.
 //
-// Reads that come while a barrier is under way gather and share the next one; those that are ready
-// together share one view of the database. So the cost of proving a read linearizable is paid per
-// round, not per read. A read that takes long holds up none of those it shares a view with: another
-// thread takes them over, with a view of its own (a later one, so that their barriers hold).
+// Reads that arrive while a barrier is under way gather, and share the next barrier. Reads that are
+// ready together share one view of the database. So the cost of proving a read linearizable is paid
+// for each round, not for each read. A read that takes long does not hold up the reads that share
+// its view: another thread takes them over, with a view of its own (a later one, so that their
+// barriers hold).
 #pragma once
 
 #include <atomic>
@@ -26,17 +27,19 @@ namespace cairn::server {
 struct ReadTask {
   node::ReadOptions options;
   SteadyTime deadline{0};
-  // Called exactly once: on a thread of the pool with a view that satisfies `options`, or with the
-  // reason why there is none, on any thread. It returns soon: what takes long goes to LongReads.
+  // Called exactly once: on a thread of the pool with a view that satisfies `options`, or on any
+  // thread with the reason why there is no view. The function returns soon: what takes long goes to
+  // LongReads.
   std::function<void(Result<state_machine::ReadView*>)> run;
-  size_t bytes = 0;         // of the request, which is kept until the read runs
-  uint64_t connection = 0;  // that asked: connections take turns
+  size_t bytes = 0;         // of the request, which stays in memory until the read runs
+  uint64_t connection = 0;  // the one that asked; connections take turns
 };
 
-// Waits until a read of these options may be shown what the view shows. While members run different
-// builds of the engine, a linearizable read is shown what came last only once a majority has given
-// the same results for it: a round trip, during upgrades alone. A stale read shows what the node
-// holds: it must answer without a majority, and would hold a thread of the pool meanwhile.
+// Waits until a read with these options may be shown what the view shows. While members run
+// different builds of the engine, a linearizable read sees the latest entries only once a majority
+// has given the same results for them. That is one round trip, and only during upgrades. A stale
+// read shows what the node holds at once: it must answer without a majority, and would hold a
+// thread of the pool meanwhile.
 Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
                       const state_machine::ReadView& view, SteadyTime deadline);
 
@@ -45,8 +48,8 @@ class ReadPool {
  public:
   struct Options {
     size_t threads = 3;
-    size_t view_tasks_max = 64;  // that share one view
-    // Waiting; past either RESOURCE_EXHAUSTED.
+    size_t view_tasks_max = 64;  // tasks that share one view
+    // Waiting reads. Past either limit the answer is RESOURCE_EXHAUSTED.
     size_t tasks_max = 16384;
     size_t bytes_max = 64u << 20;
     SteadyTime leader_wait{0};  // how long a linearizable read waits for a read index
@@ -59,20 +62,20 @@ class ReadPool {
   ReadPool& operator=(const ReadPool&) = delete;
 
   void Submit(ReadTask task);
-  // Fails what waits and ends the threads. The replica must have answered (or must still answer)
-  // the barriers that are under way before the pool is destroyed. May be called twice.
+  // Fails the reads that wait, and ends the threads. The replica must have answered (or must still
+  // answer) the barriers that are under way before the pool is destroyed. May be called twice.
   void Stop();
-  // Since Stop: a read that is under way should end.
+  // True from Stop on: a read that is under way should end.
   bool stopping() const { return stopped_; }
 
  private:
   struct Waiting {
     ReadTask task;
-    SteadyTime leader_by{0};  // no read index by then: UNAVAILABLE
-    LogIndex index;           // what its view must have applied
+    SteadyTime leader_by{0};  // without a read index by then, UNAVAILABLE
+    LogIndex index;           // the view must have applied this
   };
   using Batch = std::vector<Waiting>;
-  // What a thread of the pool is at: a task since then, and those that are to share its view.
+  // What a thread of the pool does: one task since then, and the tasks that are to share its view.
   struct Lane {
     SteadyTime since{0};
     std::deque<Waiting> rest;
@@ -84,7 +87,7 @@ class ReadPool {
   void OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogIndex>& index);
   void MakeReady(Batch batch);
   void Work(Lane* lane);
-  // These need the lock. False at the end of the pool; else there is something in `lane`.
+  // The caller of these holds the lock. False: the pool ends. Otherwise `lane` has a task.
   bool FillLane(std::unique_lock<std::mutex>* lock, Lane* lane);
   void PutBack(Lane* lane);
   void Forget(const Waiting& waiting);
@@ -100,11 +103,11 @@ class ReadPool {
   std::mutex mutex_;
   std::condition_variable work_;
   Batch gathering_;
-  size_t barriers_ = 0;  // under way for gathered reads
+  size_t barriers_ = 0;  // barriers under way for gathered reads
   FairQueue<Waiting> ready_;
-  std::vector<Lane> lanes_;  // one a thread
+  std::vector<Lane> lanes_;  // one for each thread
   size_t watchers_ = 0;      // idle threads that look at the lanes now and then
-  size_t tasks_ = 0;         // that wait, and their bytes
+  size_t tasks_ = 0;         // tasks that wait, and their bytes
   size_t bytes_ = 0;
   std::atomic<bool> stopped_{false};  // set with the lock held
   std::vector<std::thread> threads_;

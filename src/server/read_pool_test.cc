@@ -50,7 +50,8 @@ TEST_F(ReadPoolTest, ReadsThatComeDuringABarrierShareTheNextOne) {
   replica_.HoldBarriers(true);
   std::vector<std::future<Status>> reads(50);
   for (std::future<Status>& read : reads) read = Read();
-  // Two rounds are under way with one read each; the other 48 have gathered for one more.
+  // Two rounds are under way with one read each. The other 48 reads have gathered for one more
+  // round.
   EXPECT_EQ(replica_.barriers(), 2);
   replica_.HoldBarriers(false);
   for (auto& read : reads) EXPECT_TRUE(read.get().ok());
@@ -129,7 +130,7 @@ TEST_F(ReadPoolTest, AReadThatTakesLongHoldsUpNoneOfThoseThatShareItsView) {
   release.set_value();
 }
 
-// It had its read index when the state machine fell back to a snapshot that is older.
+// The read had its read index when the state machine fell back to an older snapshot.
 TEST_F(ReadPoolTest, AReadIsNotAnsweredFromAStateOlderThanItsReadIndex) {
   for (uint64_t i = 1; i <= 3; ++i) {
     state_machine::Command command;

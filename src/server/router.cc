@@ -37,7 +37,7 @@ size_t CommandBytes(const Command& command) {
   return bytes;
 }
 
-// A member that relays must be reached by then, or the next one is asked.
+// A member that relays must be reached within this time. Otherwise the next member is asked.
 constexpr SteadyTime kRelayConnect = std::chrono::seconds(1);
 
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
@@ -113,7 +113,7 @@ void Router::Send(const rpc::Retrier::CallPtr& named) {
   }
   if (!replica_->leader_hint()) return AwaitLeader(call);
   if (const auto leader = LeaderElsewhere()) return Forward(call, *leader);
-  retrier_.TryLater(call);  // this node is about to learn that it leads, or no longer does
+  retrier_.TryLater(call);  // this node is about to learn who leads
 }
 
 void Router::SendOver(const ChannelPtr& channel, const Command& command, SteadyTime deadline,
@@ -156,8 +156,8 @@ void Router::AwaitLeader(const CallPtr& call) {
   });
 }
 
-// A node can lose its leader alone: the link between the two is cut, and a third reaches both. Nobody
-// else elects, so the write would wait until the cut heals.
+// One node alone can lose its leader: the link between the two is cut, and a third node reaches
+// both. Nobody else elects, so the write would wait until the cut heals.
 void Router::Relay(const CallPtr& call) {
   size_t turn = 0;
   const std::optional<std::string> member = MemberToRelay(&turn);
@@ -178,12 +178,12 @@ void Router::Relay(const CallPtr& call) {
                std::lock_guard lock(mutex_);
                if (relay_turn_ == turn) ++relay_turn_;
              }
-             // No news of a leader: `leader_by` stays.
+             // This is no news of a leader, so `leader_by` stays.
              retrier_.Settle(call, result.status());
            });
 }
 
-// One hop and one try: the node that asks has the name of the write, and tries again.
+// One hop and one try: the node that asks has named the write, and tries again.
 void Router::PassOn(const Command& command, SteadyTime deadline, node::CommandDone done) {
   const std::optional<std::string> leader = LeaderElsewhere();
   const ChannelPtr channel = leader ? ChannelTo(*leader, Origin::kForwarder) : nullptr;
@@ -221,7 +221,7 @@ std::optional<std::string> Router::MemberToRelay(size_t* turn) {
 void Router::Settle(const CallPtr& call, Result<CommandResult> result) {
   Status status = result.ok() ? result->status : result.status();
   if (status.code() == StatusCode::kUnavailable) {
-    call->leader_by = clock_->SteadyNow() + options_.leader_wait;  // there was one until now
+    call->leader_by = clock_->SteadyNow() + options_.leader_wait;  // there was a leader until now
   }
   if (result.ok()) call->result = *std::move(result);
   retrier_.Settle(call, std::move(status));
@@ -231,14 +231,14 @@ void Router::Answer(const rpc::Retrier::CallPtr& settled, Status status) {
   auto& call = static_cast<Call&>(*settled);
   const bool applied = status.ok() || status.outcome() == Outcome::kApplied;
   if (!applied) return call.done(WithLeader(std::move(status)));
-  // The leader's answer to another node has no result when the command failed.
+  // The leader's answer to another node has no result if the command failed.
   if (!call.result) return call.done(std::move(status));
   call.result->status = std::move(status);
   call.done(*std::move(call.result));
 }
 
 void Router::OnLeaderChanged() {
-  // On a thread of ours: the replica's must not wait for gRPC.
+  // Runs on a thread of the timers, because the replica's thread must not wait for gRPC.
   timers_->RunAfter(SteadyTime(0), [this] {
     LeaveFormerLeader();
     retrier_.TryDelayed();
@@ -291,7 +291,7 @@ void Router::LeaveFormerLeader() {
   former->Close();
 }
 
-// What was sent to it waits for an answer that may not come before the cut heals.
+// What was sent to the lost leader waits for an answer that may not come before the cut heals.
 void Router::LeaveLostLeader() {
   if (replica_->leader_hint()) return;
   ChannelPtr lost;

@@ -1,10 +1,10 @@
 // Router: brings every write to the leader, whichever node took it.
 //
-// rpc::Retrier names a write that came without an id, sends it again under the same id, and decides
-// what its answer is. The Router decides where each try goes: to this node's own replica if it
-// leads, else to the leader. If no leader is known for a while, or the leader is not reached, a try
-// goes to another member, which passes it on once. What was passed on goes no further: it is
-// proposed, or refused.
+// rpc::Retrier names a write that came without an id, sends the write again under the same id, and
+// decides what the answer is. The Router decides where each try goes: to this node's own replica if
+// this node leads, otherwise to the leader. If no leader is known for a while, or the leader is not
+// reached, a try goes to another member, which passes the write on once. A write that was passed on
+// goes no further: it is proposed or refused.
 #pragma once
 
 #include <chrono>
@@ -24,11 +24,11 @@
 
 namespace cairn::server {
 
-// Where a write comes from, and so how far it goes.
+// Where a write comes from, which decides how far it goes.
 enum class Origin : uint8_t {
-  kClient,     // tried until there is an answer
-  kForwarder,  // a node that takes this one for the leader: proposed here, or refused
-  kRelay,  // a node that does not reach the leader: proposed here, or passed on as by a forwarder
+  kClient,     // a client: tried until there is an answer
+  kForwarder,  // a node that takes this node for the leader: proposed here, or refused
+  kRelay,      // a node without the leader: proposed here, or forwarded once
 };
 
 // Thread-safe.
@@ -36,12 +36,12 @@ class Router final : private rpc::Retrier::Owner {
  public:
   struct Options {
     uint64_t node_id = 0;
-    std::string address;  // of this node: never forwarded to
+    std::string address;  // of this node; nothing is forwarded to it
     std::chrono::milliseconds leader_wait{3000};
-    // Without a leader, or without reaching it, for so long: another member is asked to relay.
+    // When no leader was known or reached for this long, another member is asked to relay.
     std::chrono::milliseconds relay_after{500};
-    size_t writes_max = 65536;            // not yet answered
-    size_t write_bytes_max = 256u << 20;  // statements of those
+    size_t writes_max = 65536;            // writes that are not answered yet
+    size_t write_bytes_max = 256u << 20;  // the bytes of their statements
   };
 
   // `replica`, `timers` and `clock` must outlive the router's last callback (see Close).
@@ -50,30 +50,30 @@ class Router final : private rpc::Retrier::Owner {
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
-  // `done` is called exactly once, as Replica::Propose says, but after all that could be tried. An
-  // empty `command.id` gets one of this node's own.
+  // `done` is called exactly once, as Replica::Propose says, but only after all tries. A command
+  // with an empty `id` gets an id of this node's own.
   void Write(state_machine::Command command, SteadyTime deadline, Origin origin,
              node::CommandDone done);
 
-  // To be called when there is news of who leads; returns at once. Writes that wait to be tried
-  // again are tried then. The stream to a former leader is ended, so that what was sent to it is
-  // sent again to its successor.
+  // Call when there is news of who leads; returns at once. Writes that wait to be tried again are
+  // tried then. The stream to a former leader is ended, so that what was sent to it is sent again
+  // to its successor.
   void OnLeaderChanged();
 
-  // Refuses new writes (UNAVAILABLE, not applied) and tries nothing again.
+  // Refuses new writes (UNAVAILABLE, not applied), and tries nothing again.
   void Stop();
-  // Ends the stream to the leader and waits for it. After Stop, the replica's Shutdown and this,
-  // only timers can still call back.
+  // Ends the stream to the leader and waits for its end. After Stop, the replica's Shutdown and
+  // Close, only timers can still call back.
   void Close();
 
  private:
   struct Call : rpc::Retrier::Call {
     state_machine::Command command;
     node::CommandDone done;
-    SteadyTime leader_by{0};                             // no leader by then: UNAVAILABLE
-    std::optional<SteadyTime> unreached_since;           // the leader that is known
-    bool named = false;                                  // by the client
-    std::optional<state_machine::CommandResult> result;  // replicated; of the last try
+    SteadyTime leader_by{0};                             // without a leader by then, UNAVAILABLE
+    std::optional<SteadyTime> unreached_since;           // the known leader, since then
+    bool named = false;                                  // the client named the write
+    std::optional<state_machine::CommandResult> result;  // the replicated result of the last try
   };
   using CallPtr = std::shared_ptr<Call>;
 
@@ -87,18 +87,18 @@ class Router final : private rpc::Retrier::Owner {
   void AwaitLeader(const CallPtr& call);
   void Relay(const CallPtr& call);
   void PassOn(const state_machine::Command& command, SteadyTime deadline, node::CommandDone done);
-  // `done` has the node's answer, or why there is none.
+  // Sends the command over `channel`. `done` gets the other node's answer, or why there is none.
   void SendOver(const ChannelPtr& channel, const state_machine::Command& command,
                 SteadyTime deadline, rpc::SessionChannel::Done done) const;
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
   void LeaveFormerLeader();
   void LeaveLostLeader();
   Status WithLeader(Status status) const;
-  // The address of a leader that is another node.
+  // The address of the leader, if another node leads.
   std::optional<std::string> LeaderElsewhere() const;
-  // The member whose turn it is to relay; not the leader that was known last, if there is a choice.
+  // The member whose turn it is to relay. If there is a choice, not the last known leader.
   std::optional<std::string> MemberToRelay(size_t* turn);
-  // `origin`: as what the other node is to take what comes over it.
+  // `origin` is what the other node is to take the writes of this channel for.
   ChannelPtr ChannelTo(const std::string& address, Origin origin);
 
   node::Replica* const replica_;
@@ -111,9 +111,9 @@ class Router final : private rpc::Retrier::Owner {
   bool stopping_ = false;
   ChannelPtr channel_;                // to the leader
   ChannelPtr relay_;                  // to a member that relays
-  std::vector<ChannelPtr> channels_;  // that may still call back
+  std::vector<ChannelPtr> channels_;  // channels that may still call back
   std::string last_leader_;
-  size_t relay_turn_ = 0;  // rises when the member whose turn it is could not relay
+  size_t relay_turn_ = 0;  // rises when the member whose turn it was could not relay
 };
 
 }  // namespace cairn::server

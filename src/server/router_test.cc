@@ -90,7 +90,8 @@ TEST_F(RouterTest, AReplicatedFailureIsAResultAndNotTriedAgain) {
   EXPECT_EQ(replica_.fake_state().commands().size(), 2U);
 }
 
-// A trigger may RAISE these words: sent again under new sessions, such a write would never end.
+// A trigger may RAISE these words. If the write were sent again under new sessions, the tries would
+// never end.
 TEST_F(RouterTest, AReplicatedFailureThatSpeaksOfAnExpiredSessionIsAResultToo) {
   const Result<CommandResult> result = Write(Insert("FAIL session expired"));
   ASSERT_TRUE(result.ok());
@@ -130,7 +131,7 @@ TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
   EXPECT_TRUE(result.ok()) << result.status();
 }
 
-// Time stands still: only news can make a try.
+// Time stands still, so only news can cause a try.
 TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads) {
   ManualClock clock;
   rpc::TimerQueue timers(&clock);
@@ -232,7 +233,8 @@ TEST_F(RouterTest, WhatIsRelayedIsPassedOnToTheLeaderAndNoFurther) {
   };
   EXPECT_TRUE(relayed(1).ok());
   EXPECT_EQ(other.fake_state().executions("a"), 1);
-  // It leads no more, and knows of another: who asks it tries again, it does not.
+  // The other node does not lead any more, and knows another leader. The node that asked tries
+  // again; the other node does not.
   other.SetLeader(false, LeaderHint{3, "127.0.0.1:1"});
   const Result<CommandResult> result = relayed(2);
   EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);

@@ -20,7 +20,7 @@ class SeedService final : public RawSeed {
   SeedService(const ServiceHost& host, std::function<bool()> can_serve)
       : host_(host), can_serve_(std::move(can_serve)) {}
 
-  // Overload resolution must see the raw methods, not those for typed messages.
+  // Overload resolution must see the raw methods, not the methods for typed messages.
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* bytes,
                                     grpc::ByteBuffer* response) override {
@@ -30,7 +30,7 @@ class SeedService final : public RawSeed {
           execute.statements.push_back({std::move(*request->mutable_sql()), {}, {}});
           Write(std::move(execute), call, [done](const Result<CommandResult>& result) {
             if (!result.ok()) return done(result.status());
-            // This contract has no word for it, and 0 rows would be a wrong one.
+            // This contract has no field for it, and 0 rows would be wrong.
             if (result->result_gone) {
               return done(FailedPrecondition("applied, but its result is no longer held")
                               .With(Outcome::kApplied));
@@ -93,7 +93,8 @@ class SeedService final : public RawSeed {
                   answer.set_version(result->version);
                   return done(std::move(answer));
                 }
-                // The seed's contract: 0 for want of a leader. Its clients count it as unreachable.
+                // The contract says 0 if there is no leader. Its clients take that for an
+                // unreachable node.
                 const bool unavailable = result.status().code() == StatusCode::kUnavailable ||
                                          result.status().code() == StatusCode::kDeadlineExceeded;
                 if (unavailable && !KnowsLeader()) return done(std::move(answer));

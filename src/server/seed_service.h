@@ -1,4 +1,5 @@
-// The seed's service, transaction.DatabaseService: old clients keep working, number for number.
+// The service transaction.DatabaseService, the contract of the first clients. They keep working,
+// number for number.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>

@@ -135,7 +135,8 @@ TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   EXPECT_EQ(execute(std::string(65, 's')), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
-// Its answer would be OK with 0 rows. Of the others' answers nothing is gone: they say OK alone.
+// Its answer would be OK with 0 rows. The other calls answer OK alone, so nothing of their answers
+// is gone.
 TEST_F(SeedServiceTest, ARetryOfExecuteWhoseResultIsGoneIsNotAnsweredOk) {
   replica_.fake_state().DropResults();
   const auto execute = [&](v1::ErrorDetail* detail) {

@@ -38,17 +38,17 @@ namespace cairn::server {
 namespace {
 
 constexpr char kVersion[] = CAIRN_VERSION;
-// Time to hand over leadership and to see what was proposed decided; what is left of the 5 s that a
-// clean stop is given as a whole is for the last checkpoint.
+// The time to hand over leadership and to see proposals decided. The rest of the 5 s of a clean
+// stop is for the last checkpoint.
 constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
-// Calls that have not ended by then are cancelled.
+// Calls that have not ended after this time are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
 
-// Once in a process: all of it is global.
+// Called once in a process, because all of this is global.
 void EnableGrpcExtensions() {
   static const bool kDone = [] {
-    // Protobuf tells standard error of every text that is not UTF-8; the client is told instead,
-    // and no stranger can fill the log.
+    // Protobuf writes to standard error for every text that is not UTF-8. The client is told
+    // instead, so no stranger can fill the log.
     google::protobuf::SetLogHandler(nullptr);
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -85,7 +85,7 @@ class ServerImpl final : public Server {
   uint16_t port_ = 0;
   std::string address_;
 
-  // In the order in which they are made; destroyed in the opposite one.
+  // Made in this order, and destroyed in the opposite order.
   std::unique_ptr<DataDirectory> directory_;
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
@@ -133,7 +133,7 @@ Status ServerImpl::OpenData() {
                                                    options_.peers.size() > 1));
   RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
-  // Before the database is converted: 0.1 must still be able to open it.
+  // Checked before the database is converted, because 0.1 must still be able to open it.
   ASSIGN_OR_RETURN(const auto file, state_machine::SummaryOfDataFile(directory_->database()));
   if (!file.is_present) {
     RETURN_IF_ERROR(node::CheckLogOf01(node::ReplicaOptions().group, file.applied, *log_));
@@ -209,14 +209,14 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   transport_->ConfigureServer(&builder);
   builder.RegisterService(transport_->service());
   modules_->RegisterServices(&builder);
-  // Else a second server could share the port and take half of the connections.
+  // Otherwise a second server could share the port and take half of the connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   grpc::ResourceQuota quota("cairn");
   builder.SetResourceQuota(quota.Resize(memory_.grpc->bytes_max()));
-  // Where to listen, which is not how others reach this node.
+  // The address to listen on, which is not how others reach this node.
   const std::string listen = JoinHostPort(options_.host, port_);
   int bound = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &bound);
@@ -245,8 +245,8 @@ void ServerImpl::Shutdown() {
   if (started_) {
     health_.reset();
     router_->Stop();
-    // Peers and the calls in progress are still heard: leadership is handed over, and what was
-    // proposed is answered.
+    // Peers and the calls in progress are still served, so that leadership is handed over and
+    // proposals are answered.
     replica_->Shutdown(kShutdownTimeout);
   }
   CloseAll();
@@ -255,7 +255,7 @@ void ServerImpl::Shutdown() {
   stopped_cv_.notify_all();
 }
 
-// What is open, from the outside to the inside; also after a start that failed half-way.
+// Closes what is open, from the outside to the inside, also after a start that failed half-way.
 void ServerImpl::CloseAll() {
   if (router_ != nullptr) router_->Close();
   if (transport_ != nullptr) transport_->Shutdown();
@@ -269,14 +269,14 @@ void ServerImpl::CloseAll() {
   replica_.reset();
   state_.reset();
   log_.reset();
-  directory_.reset();  // and with it the lock
+  directory_.reset();  // and the lock with it
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
-  // Debian's abseil looks for cycles in the order of locks at every lock of gRPC's: measured, a
-  // tenth of the writes a second.
+  // Debian's abseil looks for cycles in the order of locks at every lock of gRPC. Measured, that
+  // costs a tenth of the writes a second.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   auto server = std::make_unique<ServerImpl>(options);
   RETURN_IF_ERROR(server->Start());

@@ -1,4 +1,5 @@
-// Server: one node as a process: data directory, replica, transport and gRPC services on one port.
+// Server: one node as a process. It wires the data directory, the replica, the transport and the
+// gRPC services on one port.
 #pragma once
 
 #include <chrono>
@@ -16,9 +17,9 @@ namespace cairn::server {
 
 struct ServerOptions {
   uint64_t node_id = 1;
-  std::string host = "127.0.0.1";  // listened on; an IPv6 address with or without brackets
+  std::string host = "127.0.0.1";  // to listen on; an IPv6 address with or without brackets
   uint16_t port = 50051;           // 0: any free one (tests)
-  // host:port by which peers and clients reach this node; empty: this node's entry in `peers`, or
+  // host:port by which peers and clients reach this node. Empty: this node's entry in `peers`, or
   // host and port.
   std::string advertise;
   std::string db_path = "master.db";
@@ -30,7 +31,7 @@ struct ServerOptions {
   uint64_t heartbeat_ticks = 3;
   std::chrono::milliseconds request_timeout{10'000};  // default of requests that name none
   std::chrono::milliseconds leader_wait{3'000};       // how long a request waits for a leader
-  // For how long an answered request is remembered at the least, so that its retry is answered.
+  // How long an answered request is remembered at least, so that its retry is answered.
   std::chrono::milliseconds request_ttl{state_machine::kRequestTtlDefaultMs};
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
@@ -38,24 +39,24 @@ struct ServerOptions {
   uint64_t request_steps_max = 50'000'000;
   uint64_t maintenance_steps_max = 5'000'000'000;
   std::chrono::milliseconds digest_every{600'000};  // 0: never
-  // Feature levels that this node knows; another one in tests of upgrades alone.
+  // The highest feature level that this node knows. Only tests of upgrades set another one.
   uint64_t level_max = state_machine::kLevelHighest;
 };
 
-// Thread-safe after Start. Start does everything that can fail on bad input: unknown engine, own
-// entry of `peers` that disagrees with the port or with `advertise`, a host that leads nobody
-// here, busy port, unreadable file, a data directory
-// of another node or cluster or held by another process. On an error nothing on disk was changed.
+// Thread-safe after Start. Start does everything that can fail on bad input: an unknown engine, an
+// own entry of `peers` that disagrees with the port or with `advertise`, a host by which nobody
+// reaches this node, a busy port, an unreadable file, a data directory that belongs to another node
+// or cluster or that another process holds. If Start fails, nothing on disk has changed.
 class Server {
  public:
   static Result<std::unique_ptr<Server>> Start(const ServerOptions& options);
   virtual ~Server() = default;
 
   virtual uint16_t port() const = 0;
-  // Blocks until the server has stopped: after Shutdown, or by trouble of its own (then not OK).
+  // Blocks until the server has stopped: after Shutdown (OK), or by trouble of its own (not OK).
   virtual Status Wait() = 0;
-  // Clean: refuses new requests, hands over leadership, checkpoints, releases the lock. May be
-  // called from any thread, also twice. Not from a signal handler.
+  // A clean stop: refuses new requests, hands over leadership, checkpoints, releases the lock. May
+  // be called from any thread, also twice, but not from a signal handler.
   virtual void Shutdown() = 0;
 };
 

@@ -139,7 +139,7 @@ TEST(ServerSingle, WritesReadsAndKeepsThemOverARestart) {
   EXPECT_EQ(rows->rows[1], (Row{int64_t{2}, std::monostate()}));
 }
 
-// A connection that was refused for a while must not be left alone for seconds.
+// A connection that was refused for a while must be tried again within a second.
 TEST(ServerSingle, AClientAndAToolWorkWithinASecondOfTheServersRestart) {
   TestCluster cluster(1);
   ClientOptions options;
@@ -199,7 +199,7 @@ TEST(ServerSingle, RefusesWhatIsNotOneWritingStatement) {
   EXPECT_EQ(read->rows[0][0], Value(nul_text));
 }
 
-// gRPC ends the stream of a request far too large, and with it what others have asked for there.
+// gRPC ends the stream of a request that is far too large, and with it the stream's other requests.
 TEST(ServerSingle, OurClientRefusesWhatIsTooLargeAndItsOtherRequestsGoOn) {
   TestCluster cluster(1);
   auto client = cluster.Connect(cluster.addresses());
@@ -207,7 +207,7 @@ TEST(ServerSingle, OurClientRefusesWhatIsTooLargeAndItsOtherRequestsGoOn) {
   std::promise<Status> other;
   client->ExecuteAsync({Sql("INSERT INTO t VALUES (1)")},
                        [&](const auto& result) { other.set_value(result.status()); });
-  // The last of them: too large only with what is around it in its message.
+  // The last size is too large only together with the rest of the message.
   const size_t most = size_t{16} << 20;
   for (const size_t size : {2 * most, most, most - 100}) {
     const auto large =
@@ -247,7 +247,7 @@ TEST(ServerSingle, HealthAndReflectionAreServed) {
   }
   EXPECT_EQ(health(), std::string("\x08\x01", 2));
 
-  // The list of services, as a reflection client asks for it.
+  // Asks for the list of services as a reflection client does.
   grpc::ClientContext context;
   grpc::GenericStub stub(channel);
   grpc::CompletionQueue queue;

@@ -58,7 +58,7 @@ class ServiceHarness {
   }
   ~ServiceHarness() { Stop(); }
 
-  // As when the process is killed: streams break.
+  // Streams break, as when the process is killed.
   void Stop() {
     if (server_ == nullptr) return;
     router_->Stop();
@@ -78,7 +78,7 @@ class ServiceHarness {
     grpc::Status status;
     std::string bytes;
   };
-  // A unary call of any bytes.
+  // Makes a unary call with any bytes.
   RawAnswer Call(const std::string& method, const std::string& request) {
     grpc::ClientContext context;
     grpc::GenericStub stub(channel_);

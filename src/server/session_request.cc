@@ -14,7 +14,7 @@ namespace {
 using R = v1::SessionResponse;
 using Respond = std::function<void(v1::SessionResponse, MemoryCharge)>;
 
-// About what a value or row is in memory, beside its bytes.
+// About what a value or row takes in memory in addition to its bytes.
 constexpr size_t kObjectBytes = 64;
 
 // Puts an answer, or an error, into a response.
@@ -78,7 +78,7 @@ class WholeResult final : public QueryConsumer {
   }
 
  private:
-  // Small results are paid for by the charge of their request.
+  // The charge of a request also pays for a small result.
   bool Grow() {
     return decoded_bytes_ <= kSmallAnswerBytes ||
            charge_.TryResize(decoded_bytes_ + decoded_bytes_ / 2);
@@ -108,7 +108,7 @@ void HandleSessionRequest(const ServiceHost& host, v1::SessionRequest* request,
                           const CallContext& context, Respond done) {
   Api* const api = host.api;
   const uint64_t id = request->id();
-  // The request's own time outranks that of what is in it.
+  // The request's own timeout outranks the timeout of what is in it.
   const auto time = [&](const auto& inner) {
     return request->timeout_ms() != 0 ? request->timeout_ms() : inner.timeout_ms();
   };

@@ -9,8 +9,8 @@
 
 namespace cairn::server {
 
-// Moves from the request. `done` is called as the Api's; the response has the request's id. The
-// charge is that of a result, if it was taken while the result was made.
+// Moves from the request. `done` is called as the Api calls its callbacks. The response has the
+// request's id. The charge is that of a result, if memory was taken while the result was made.
 void HandleSessionRequest(const ServiceHost& host, v1::SessionRequest* request,
                           const CallContext& context,
                           std::function<void(v1::SessionResponse, MemoryCharge)> done);

@@ -18,31 +18,32 @@
 namespace cairn::server {
 namespace {
 
-// About what an open stream takes, of this program and of gRPC.
+// About the memory that an open stream takes, in this program and in gRPC.
 constexpr size_t kStreamBytes = 16 << 10;
-// What the parsed request may have cost whose memory is kept for the next one.
+// The largest parsed request whose memory is kept for the next one.
 constexpr size_t kRequestKeepBytes = 16 << 10;
-// Refusals that wait for the client to take them; a client that lets more gather is no client.
+// How many refusals may wait for the client to take them. A client that lets more gather is no
+// honest client.
 constexpr size_t kRefusalsMax = 8192;
-// What each of them takes, beside the stream's own: nothing is charged for its request.
+// The memory of each refusal. Its request was not taken, so it has no charge.
 constexpr size_t kRefusalBytes = 512;
-// What a request takes while it is under way, and a small answer or an error until it has gone.
+// The memory of a request that is under way, and of a small answer or an error until it has gone.
 constexpr size_t kInFlightBytes = 512;
-// The text of an error for which there is no more room than that.
+// The text of an error when there is room for no more.
 constexpr size_t kShortErrorBytes = 256;
 
-// A response on its way out, with what it and its request hold of the budget.
+// A response on its way out, with the charges of the response and of its request.
 struct Outgoing {
   v1::SessionResponse response;
   size_t bytes = 0;
   MemoryCharge request;
   MemoryCharge result;
 
-  // Of a request that was not taken, so that nothing is held for it.
+  // Whether the request was not taken, so that nothing is charged for it.
   bool is_refusal() const { return request.bytes() == 0; }
 };
 
-// Kept alive by itself until OnDone, and by the requests that are under way.
+// The stream keeps itself alive until OnDone, and the requests under way keep it alive.
 class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                             public Flushable,
                             public std::enable_shared_from_this<SessionStream> {
@@ -64,7 +65,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       return;
     }
     call_ = *std::move(call);
-    call_.deadline = SteadyTime::max();  // that of the stream is not that of its requests
+    call_.deadline = SteadyTime::max();  // the stream's deadline is not that of its requests
     call_.request_id.reset();            // each request names itself
     call_.gone = gone_;
     hello_due_ = true;
@@ -142,8 +143,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override { self_.reset(); }
 
  private:
-  // Starts the requests of the message just read. One by one, so that no more is decoded than the
-  // budget has room for.
+  // Starts the requests of the message that was just read, one by one, so that no more is decoded
+  // than the budget has room for.
   Status TakeRequests() {
     RETURN_IF_ERROR(rpc::CheckRequestSize(incoming_.Length()));
     const FlatBytes flat(incoming_);
@@ -182,7 +183,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     return OkStatus();
   }
 
-  // Not OK: the stream is to end.
+  // Not OK: the stream must end.
   Status Refuse(std::string_view request, Status why) {
     {
       std::lock_guard lock(mutex_);
@@ -232,8 +233,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     DeferScope::Defer([self = shared_from_this()] { self->flusher_->Push(self); });
   }
 
-  // The answer of a write is remembered for a while, if it is not large. An error stays what it is:
-  // only its text is shortened, since "applied" would be a better word than is known.
+  // The result of a write is remembered for a while, if it is not large. An error stays what it is,
+  // and only its text is shortened: "applied" would say more than is known.
   static void LeaveOutResult(v1::SessionResponse* response) {
     if (response->has_error()) {
       std::string* const text = response->mutable_error()->mutable_message();
@@ -248,8 +249,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                  response->mutable_error());
   }
 
-  // Needs the lock. Moves answers into the message to be written; false if there is none, or a
-  // write is under way.
+  // The caller holds the lock. Moves answers into the message to be written. False if there are
+  // none, or a write is under way.
   bool PrepareWrite(LeaderHint leader) {
     if (writing_ || cancelled_ || finished_) return false;
     v1::SessionResponses message;
@@ -281,7 +282,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     return true;
   }
 
-  // Serializes outside the lock; only the thread that prepared gets here.
+  // Serializes outside the lock. Only the thread that prepared the message gets here.
   void Write(bool prepared) {
     if (!prepared) return;
     outgoing_.Clear();
@@ -290,14 +291,14 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     StartWrite(&outgoing_);
   }
 
-  // Needs the lock. Nobody will read the answers.
+  // The caller holds the lock. Nobody will read the answers.
   void Abandon() {
     cancelled_ = true;
     *gone_ = true;
     for (const Outgoing& unsent : queue_) --(unsent.is_refusal() ? refusals_ : inflight_);
     queue_.clear();
     unsent_bytes_ = 0;
-    // A read under way ends by itself and tells so; a paused one is over now.
+    // A read under way ends by itself and reports its end. A paused read is over now.
     if (std::exchange(read_paused_, false)) read_over_ = true;
   }
 
@@ -329,7 +330,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   std::mutex mutex_;
   std::deque<Outgoing> queue_;
-  // Of the message being written: its small answers are paid for by their requests.
+  // Of the message being written. The charges of the requests pay for its small answers.
   MemoryCharge sending_requests_;
   MemoryCharge sending_results_;
   size_t refusals_ = 0;          // in the queue, and in the message being written
@@ -337,7 +338,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   size_t unsent_bytes_ = 0;
   size_t inflight_ = 0;
   LeaderHint told_leader_;
-  Status finish_;  // what the stream ends with
+  Status finish_;  // the status with which the stream ends
   bool hello_due_ = false;
   bool writing_ = false;
   bool flush_queued_ = false;

@@ -20,9 +20,9 @@ class Flushable {
   virtual void Flush() = 0;
 };
 
-// Writes what streams have to say on a thread of its own: answers come from the apply thread and
-// the read threads, many in a row, and by the time this thread wakes they share a message; nor do
-// those threads pay for the serializing and the system call.
+// Writes the answers of streams on a thread of its own. Answers come from the apply thread and the
+// read threads, many in a row. When this thread wakes, many answers share one message, and those
+// threads do not pay for the serializing and the system call.
 class Flusher {
  public:
   Flusher();

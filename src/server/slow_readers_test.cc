@@ -1,4 +1,4 @@
-// What a client with slow or heavy reads can do to the reads of the others: nothing.
+// A client with slow or heavy reads does not affect the reads of others.
 #include <gtest/gtest.h>
 
 #include <future>
@@ -16,14 +16,14 @@ namespace {
 
 class SlowReadersTest : public ::testing::Test {
  protected:
-  // A connection of its own, however many there are to the same address.
+  // Makes a separate connection, however many there are to the same address.
   std::unique_ptr<v1::Database::Stub> Connect() {
     grpc::ChannelArguments args;
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     return v1::Database::NewStub(
         grpc::CreateCustomChannel(harness_.address(), grpc::InsecureChannelCredentials(), args));
   }
-  // Queries whose client does not read the answer, or that have none.
+  // Queries whose clients do not read the answer, or whose answers have no rows.
   struct Query {
     grpc::ClientContext context;
     std::unique_ptr<grpc::ClientReader<v1::QueryResponse>> reader;
@@ -84,7 +84,7 @@ TEST_F(SlowReadersTest, StreamsWhoseClientsDoNotReadHoldNoThread) {
   const auto slow = Connect();
   const auto other = Connect();
   auto queries = Start(slow.get(), "1000000000", 30);
-  AwaitViews(1 + 6);  // first slices share views; as many as may are long reads
+  AwaitViews(1 + 6);  // first slices share one view; six are long reads
   EXPECT_TRUE(GetVersion(slow.get()));
   EXPECT_EQ(RowsOf(other.get(), "100000"), 100'000);
   Cancel(&queries);
