@@ -4,9 +4,9 @@
 //   auto done = (*client)->Execute({{.sql = "INSERT INTO t VALUES (?1)", .positional =
 //   {int64_t{7}}}});
 //
-// It speaks the Session stream: many requests share a message and a round trip. It finds the
-// leader, follows it when it changes, and sends again what failed, under the same request id, so
-// that every write takes effect at most once and the answer is one of: applied, not applied,
+// The client speaks the Session stream: many requests share a message and a round trip. It finds
+// the leader, follows a change of leader, and sends failed requests again under the same request
+// id. So every write takes effect at most once, and its answer is one of: applied, not applied,
 // unknown.
 #pragma once
 
@@ -25,59 +25,60 @@ namespace cairn {
 
 struct ClientOptions {
   std::vector<std::string> endpoints{};  // host:port of any nodes
-  // Bound on each call, retries included, unless the call says otherwise.
+  // The bound on each call, with its retries, unless the call names another one.
   std::chrono::milliseconds timeout{10'000};
-  // Requests sent and not yet answered; past it calls fail with RESOURCE_EXHAUSTED, not applied.
+  // Requests that are not answered yet. Past this number calls fail with RESOURCE_EXHAUSTED, not
+  // applied.
   size_t inflight_max = 4096;
-  // Execute asks for the larger budget of work that the cluster grants one request at a time; to
-  // others it says RESOURCE_EXHAUSTED, not applied.
+  // Execute asks for the larger budget of work. The cluster grants this budget to one request at a
+  // time, and answers others with RESOURCE_EXHAUSTED, not applied.
   bool maintenance = false;
   // Stay with the first endpoint that answers, whoever leads (to measure or test one node).
   bool pin_endpoint = false;
 };
 
 struct ExecuteResult {
-  std::vector<StatementResult> results{};  // one a statement
+  std::vector<StatementResult> results{};  // one for each statement
   uint64_t index = 0;                      // pass it as index_min to read your write on any node
-  bool result_gone = false;  // applied by an earlier try whose result is no longer held
+  bool result_gone = false;                // an earlier try was applied, and its result is gone
 };
 
 struct QueryOptions {
   enum class Level : uint8_t { kLinearizable, kStale } level = Level::kLinearizable;
   uint64_t index_min = 0;
   std::optional<std::chrono::milliseconds> staleness_max{};  // kStale only
-  // Of the result, in memory and as encoded; past it RESOURCE_EXHAUSTED. A result that is too large
-  // for one message (4 MB) is read again as a stream, so it may be of a later moment than others
-  // that were asked for at the same time.
+  // The bound on the result, both in memory and as encoded. Past it the answer is
+  // RESOURCE_EXHAUSTED. A result that is too large for one message (4 MB) is read again as a
+  // stream, so it may be of a later moment than other results that were asked for at the same time.
   size_t result_bytes_max = 64 << 20;
 };
 struct QueryResult {
   std::vector<Column> columns{};
   std::vector<Row> rows{};
-  uint64_t index = 0;  // applied index that was read
+  uint64_t index = 0;  // the applied index of the state that was read
 };
 
 enum class TransactionState : uint8_t { kUnknown, kPrepared, kCommitted, kRolledBack, kExpired };
 
-// Thread-safe. The destructor fails what is in flight (unknown) and waits for its callbacks.
+// Thread-safe. The destructor fails the calls in flight (unknown) and waits for their callbacks.
 class Client {
  public:
   template <class T>
   using Done = std::function<void(Result<T>)>;
 
-  // INVALID_ARGUMENT on a malformed endpoint. Does not wait for a connection.
+  // INVALID_ARGUMENT for a malformed endpoint. Connect does not wait for a connection.
   static Result<std::unique_ptr<Client>> Connect(ClientOptions options);
   virtual ~Client() = default;
 
-  // All statements take effect, or none. `done` runs on a thread of the client; it must not block.
+  // All statements take effect, or none. `done` runs on a thread of the client and must not block.
   virtual void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) = 0;
   virtual void QueryAsync(Statement statement, QueryOptions options, Done<QueryResult> done) = 0;
 
-  // The same, waiting.
+  // These wait for the answer.
   Result<ExecuteResult> Execute(std::vector<Statement> statements);
   Result<QueryResult> Query(Statement statement, QueryOptions options = {});
 
-  // Two-phase commit; every step may be repeated.
+  // Two-phase commit. Every step may be repeated.
   virtual Status Prepare(const std::string& tx_id, Statement statement,
                          std::chrono::milliseconds expires_after) = 0;
   virtual Result<ExecuteResult> Commit(const std::string& tx_id) = 0;

@@ -42,19 +42,20 @@ enum class Outcome : uint8_t {
 
 const char* OutcomeName(Outcome outcome);
 
-// Why, where a program must tell apart what a code puts together. Messages are for people alone:
-// no program compares them. Replicated and sent to clients: numbers are never given again.
+// Why a call failed, where a program must tell apart what one code puts together. Messages are for
+// people: no program compares them. Reasons are replicated and sent to clients, so a number is
+// never used again.
 enum class Reason : uint8_t {
   kNone = 0,
   kSessionExpired = 1,     // the cluster does not know the session that names the request
-  kResultTooLarge = 2,     // of a read: does not fit one message, but can be read as a stream
-  kConnectionRefused = 3,  // the host is there, and nothing listens at the port
+  kResultTooLarge = 2,     // the result of a read fits no message; read it as a stream
+  kConnectionRefused = 3,  // the host answers, and nothing listens at the port
 };
 inline constexpr Reason kReasonLast = Reason::kConnectionRefused;
 
 const char* ReasonName(Reason reason);
 
-// Where the leader is, as far as the answering node knows. An empty address: no leader known.
+// Where the leader is, as far as the answering node knows. An empty address: no leader is known.
 struct LeaderHint {
   uint64_t node_id = 0;
   std::string address;
@@ -120,8 +121,8 @@ Status Internal(std::string message);
 Status Unavailable(std::string message);
 Status DataLoss(std::string message);
 Status Cancelled(std::string message);
-// From errno: "open /x/y: No such file or directory", with a fitting code (ENOSPC is
-// RESOURCE_EXHAUSTED, EACCES PERMISSION_DENIED, ENOENT NOT_FOUND, else INTERNAL).
+// A status made from errno: "open /x/y: No such file or directory", with a fitting code (ENOSPC is
+// RESOURCE_EXHAUSTED, EACCES PERMISSION_DENIED, ENOENT NOT_FOUND, all others INTERNAL).
 Status ErrnoStatus(const std::string& context, int error);
 
 namespace internal {

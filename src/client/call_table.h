@@ -1,8 +1,8 @@
 // CallTable: the calls of one client, from their start to their only answer.
 //
 // The Retrier decides when a call is sent, under which name, and what its answer is. CallTable
-// decides where: it stays with the leader as long as it knows one, and else takes the endpoints in
-// turn.
+// decides where a call goes: to the leader as long as CallTable knows one, otherwise to the
+// endpoints in turn.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// ChildProcess: a process of ours that does not outlive us.
+// ChildProcess: a child process that does not outlive this process.
 #pragma once
 
 #include <sys/types.h>
@@ -11,7 +11,7 @@
 
 namespace cairn::tools {
 
-// One thread. The thread that starts a child must live as long as the child should: the kernel
+// Not thread-safe. The thread that starts a child must live as long as the child should: the kernel
 // sends the child SIGTERM when that thread ends, however it ends.
 class ChildProcess {
  public:
@@ -24,8 +24,8 @@ class ChildProcess {
 
   pid_t pid() const { return pid_; }
   bool running() const { return !exit_text_; }
-  // Looks, without waiting, whether the process has ended. If so, gives "exited with status 1" or
-  // "was killed by signal 9".
+  // Looks, without waiting, whether the process has ended. If it has, returns "exited with status
+  // 1" or "was killed by signal 9".
   const std::optional<std::string>& Poll();
   void Signal(int signal_number) const;
 

@@ -1,4 +1,4 @@
-// The cluster as one table: its members by one node's word, each with its own account of itself.
+// The cluster as one table: the members as one node knows them, each with what it says of itself.
 #pragma once
 
 #include <chrono>
@@ -11,12 +11,13 @@
 
 namespace cairn::tools {
 
-// Asks `node` who the members are, then asks each member for its status, `timeout` each.
+// Asks `node` who the members are, then asks each member for its status. `timeout` holds for each
+// question.
 Result<std::vector<Row>> MembersTable(NodeClient* node, std::chrono::milliseconds timeout);
 const std::vector<Column>& MembersColumns();
 
-// The addresses of all members but the asked one, as that one knows them. UNAVAILABLE if it does
-// not answer within `timeout` or belongs to no cluster yet.
+// The addresses of all members except the asked one, as the asked one knows them. UNAVAILABLE if it
+// does not answer within `timeout` or belongs to no cluster yet.
 Result<std::vector<std::string>> OtherMembers(const std::string& address,
                                               std::chrono::milliseconds timeout);
 

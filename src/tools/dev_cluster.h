@@ -21,8 +21,9 @@ struct DevOptions {
 };
 
 // Runs the cluster until SIGINT or SIGTERM, then stops all nodes. A node that ends is reported and
-// not started again. Exit code: 0 after a signal, 1 if the cluster did not come up, if all nodes
-// ended by themselves, or if one had to be killed. To be called before any other thread exists.
+// not started again. Returns the exit code: 0 after a signal; 1 if the cluster did not come up, if
+// all nodes ended by themselves, or if one had to be killed. Call it before any other thread
+// exists.
 int RunDevCluster(const DevOptions& options, std::ostream* out);
 
 }  // namespace cairn::tools

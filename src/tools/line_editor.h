@@ -8,7 +8,7 @@
 
 namespace cairn::tools {
 
-// One at a time in a process, one thread. Restores the terminal when destroyed.
+// There is one in a process at a time, used by one thread. Restores the terminal when destroyed.
 class LineEditor {
  public:
   enum class Event { kLine, kInterrupted, kEnd };

@@ -1,4 +1,4 @@
-// A load that accounts for each of its writes: what was acknowledged must be there, exactly once,
+// A load that accounts for each of its writes: each acknowledged write must be there exactly once,
 // on all nodes.
 #pragma once
 
@@ -20,7 +20,7 @@ struct LoadOptions {
 };
 
 // Inserts rows one by one from several writers, through cairn::Client, for the given time, and
-// writes the ledger. Not OK if nothing at all was acknowledged.
+// writes the ledger. Not OK if nothing was acknowledged.
 Status RunLoad(const LoadOptions& options, std::ostream* out);
 
 // Checks every node: an acknowledged row of the ledger is there exactly once; a row that was surely

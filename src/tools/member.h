@@ -11,8 +11,9 @@
 
 namespace cairn::tools {
 
-// Each goes to `node`, which passes it on to the leader. Progress and the result are printed to
-// `out`. On a terminal (not null) a person also reads how long a change has been under way.
+// Each command goes to `node`, which passes it on to the leader. Progress and the result are
+// printed to `out`. On a terminal (not null) a person also reads how long a change has been under
+// way.
 Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds timeout,
                    std::ostream* out);
 Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, uint64_t node_id,
@@ -20,7 +21,7 @@ Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, ui
                     std::ostream* out, std::ostream* terminal);
 // Raises the feature level to the highest that the leader knows.
 Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out);
-// `node_id` 0: to the voter that is best caught up.
+// `node_id` 0: to the voter that has caught up best.
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
                           std::ostream* out);
 

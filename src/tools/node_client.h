@@ -1,8 +1,8 @@
-// NodeClient: the calls of one node. Each call waits for its answer and is bounded in time. It is
+// NodeClient: calls to one node. Each call waits for its answer and is bounded in time. A call is
 // not tried again, and does not follow the leader.
 //
-// For programs that must know which node said what (the scenario driver, the shell, the operator's
-// commands). An application uses cairn::Client instead.
+// It is for programs that must know which node said what: the scenario driver, the shell, the
+// operator's commands. An application uses cairn::Client instead.
 #pragma once
 
 #include <chrono>
@@ -24,10 +24,11 @@ namespace cairn::tools {
 // "127.0.0.1:50051" from "127.0.0.1:50051", "http://127.0.0.1:50051" or the latter with a slash.
 Result<std::string> ParseAddress(std::string_view text);
 
-// As a timeout: the longest that a node keeps a request.
+// The longest timeout, for which a node keeps a request.
 inline constexpr std::chrono::hours kAsLongAsItTakes{24};
 
-// What a query delivers, in order: the columns once, then rows. Not OK ends the query with it.
+// Takes what a query delivers, in order: the columns once, then the rows. A status that is not OK
+// ends the query with that status.
 class ResultSink {
  public:
   virtual ~ResultSink() = default;
@@ -60,8 +61,8 @@ class NodeClient {
   Result<int64_t> Version(const std::string& table, Timeout timeout);
   Status CheckHealth(Timeout timeout);
 
-  // cairn.v1. A write or change of membership that never left this process is not applied; of one
-  // that was sent and has no answer, the outcome is unknown.
+  // The calls of cairn.v1. A write or change of membership that never left this process is not
+  // applied. The outcome of one that was sent and has no answer is unknown.
   Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout,
                                         bool maintenance = false);
   Status Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
@@ -73,18 +74,18 @@ class NodeClient {
   Result<v1::StatusResponse> ClusterStatus(Timeout timeout);
   Status ChangeMembership(const v1::ChangeMembershipRequest& request,
                           const std::function<void(const std::string&)>& progress);
-  // Gives the node id of the new leader.
+  // Returns the node id of the new leader.
   Result<uint64_t> TransferLeadership(uint64_t node_id, Timeout timeout);
   Result<uint64_t> RaiseLevel(Timeout timeout);
 
-  // Ends what is in flight with CANCELLED and the true outcome; false if nothing is. From any
-  // thread.
+  // Ends the calls in flight with CANCELLED and the true outcome. False if there are none. May be
+  // called from any thread.
   bool Cancel();
 
  private:
   class Call;
 
-  // Until there is a connection: what fails before was surely not sent.
+  // Waits for a connection: a call that fails before there is one was surely not sent.
   Status Connect(const Call& call);
 
   const std::string address_;

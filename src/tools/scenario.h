@@ -27,7 +27,7 @@ struct ScenarioOptions {
   std::chrono::milliseconds retry_timeout{30'000};  // of one step, over all nodes
 };
 
-// One run over one cluster. Prints each step as it is done. One thread.
+// One run over one cluster. Prints each step as the step is done. Not thread-safe.
 class Scenario {
  public:
   // `out` must outlive it.
@@ -36,7 +36,7 @@ class Scenario {
   // DDL, atomic insert, update, growth of versions, two-phase commit and rollback, and equal
   // versions on all nodes that can be reached. Not OK: the first thing that was wrong.
   Status Full();
-  // Only the last of these.
+  // Checks only that the versions are equal.
   Status VerifyOnly();
 
  private:
@@ -45,8 +45,8 @@ class Scenario {
   // The nodes that answer linearizable reads; an error if they are fewer than a majority.
   Status FindReachable(std::vector<NodeClient*>* reachable);
 
-  // Calls one node after the other, the preferred one first, until one of them answers something
-  // else than that a connection or a leader is missing. The call must be safe to repeat.
+  // Calls one node after the other, the preferred one first, until one gives another answer than
+  // that a connection or a leader is missing. The call must be safe to repeat.
   Status OnAnyNode(const std::function<Status(NodeClient&)>& call);
   Result<int64_t> Execute(const std::string& sql);
   Result<int64_t> Version(const std::string& table);
@@ -62,7 +62,7 @@ class Scenario {
   Status Prepare(const std::string& tx_id, const std::string& sql,
                  const std::vector<std::string>& args);
   Status PrepareTransfer(const std::string& tx_id);
-  // Strong mode: an error names the nodes that do not have the transaction in that state.
+  // For strong mode. The error names the nodes that do not have the transaction in that state.
   Status ExpectOnEveryNode(const std::string& tx_id, v1::TransactionState state);
   Status CompareVersions();
   Status CompareVersions(const std::string& table, const std::vector<NodeClient*>& nodes);

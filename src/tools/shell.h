@@ -14,7 +14,7 @@
 
 namespace cairn::tools {
 
-// Runs what it is given, line by line, on one node. One thread, but for Interrupt.
+// Runs lines on one node. Not thread-safe, except Interrupt.
 class Shell {
  public:
   enum class Verdict { kDone, kFailed, kQuit };
@@ -23,19 +23,20 @@ class Shell {
     OutputMode mode = OutputMode::kTable;
     std::chrono::milliseconds timeout = kAsLongAsItTakes;  // of each statement
     bool maintenance = false;  // writes ask for the budget of maintenance
-    // A terminal, where a person reads how long a statement has been running; null: there is none.
+    // A terminal, where a person reads how long a statement has been running; null if there is
+    // none.
     std::ostream* terminal = nullptr;
   };
 
-  // All must outlive the shell. Results go to `out`, errors to `err`.
+  // Results go to `out`, errors to `err`. Everything passed in must outlive the shell.
   Shell(NodeClient* node, Options options, std::ostream* out, std::ostream* err);
 
   // The next lines come from the source of this name, from its first line on. Errors name the
-  // source, the line and the statement. The empty name is a person who has just typed the
+  // source, the line and the statement. An empty name means a person who has just typed the
   // statement.
   void BeginSource(const std::string& name);
-  // A line without its end. Runs what it completes: a dot command, or statements up to their
-  // semicolons; of several statements, none after the first that fails.
+  // Takes a line without its end, and runs what the line completes: a dot command, or statements up
+  // to their semicolons. After a statement that fails, the other statements of the line do not run.
   Verdict TakeLine(const std::string& line);
   // The input ends: a last statement may lack its semicolon.
   Verdict TakeEnd();
@@ -43,8 +44,9 @@ class Shell {
   void DropRest() { splitter_.TakeRest(); }
   bool in_statement() const { return splitter_.HasRest(); }
 
-  // Stops waiting for what runs now; a `.slices` stops after the slice that runs now, and the
-  // second Interrupt stops waiting for that too. False if nothing runs. From any thread.
+  // Stops waiting for what runs now. `.slices` stops after the slice that runs now; a second
+  // Interrupt stops waiting for that slice, too. False if nothing runs. May be called from any
+  // thread.
   bool Interrupt();
 
  private:
@@ -76,7 +78,7 @@ class Shell {
   std::ostream& err_;
   StatementSplitter splitter_;
   std::string source_;
-  size_t lines_ = 0;  // taken from the source
+  size_t lines_ = 0;  // lines taken from the source
   Place place_;       // of what runs now
   bool timer_ = false;
   int read_depth_ = 0;

@@ -35,7 +35,7 @@ class StatementSplitter {
   bool may_have_ended_ = false;
 };
 
-// True if the statement only reads, and so is for Query: SELECT, VALUES, EXPLAIN, a WITH in front
+// Whether the statement only reads, and so goes to Query: SELECT, VALUES, EXPLAIN, a WITH in front
 // of a SELECT or VALUES, and a PRAGMA that sets nothing.
 bool IsQuery(std::string_view sql);
 
@@ -45,9 +45,9 @@ struct Sliced {
   int64_t rows = 0;
 };
 
-// From "[ROWS] STATEMENT", with or without a semicolon. INVALID_ARGUMENT for a statement that
-// cannot be cut: one of another kind, with a LIMIT or RETURNING of its own, or an UPDATE of all
-// rows, which would change the same ones for ever.
+// Parses "[ROWS] STATEMENT", with or without a semicolon. INVALID_ARGUMENT for a statement that
+// cannot be cut: another kind of statement, one with a LIMIT or RETURNING of its own, or an UPDATE
+// of all rows, which would change the same rows for ever.
 Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t rows_max);
 
 }  // namespace cairn::tools

@@ -16,11 +16,11 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // The next signal; nothing after `timeout` (none: no bound) or once Cancel was called.
+  // The next signal. Nothing after `timeout` (none: no bound), or once Cancel was called.
   std::optional<int> Wait(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
   // Readable when a signal waits, for a poll() of several things. Take the signal with Wait.
   int fd() const { return signals_; }
-  // Ends present and later waits.
+  // Ends the present wait and all later ones.
   void Cancel();
 
  private:

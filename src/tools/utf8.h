@@ -9,17 +9,17 @@ namespace cairn::tools {
 struct Utf8Character {
   char32_t code = 0;
   size_t bytes = 1;    // consumed
-  bool valid = false;  // not: one byte that starts no well-formed character
+  bool valid = false;  // false: one byte that starts no well-formed character
 };
 
 // The character at the start of `text`, which must not be empty. Overlong forms, surrogates and
 // codes past U+10FFFF are not valid.
 Utf8Character DecodeUtf8(std::string_view text);
 
-// Columns that a terminal takes: combining marks none, East Asian wide characters and most emoji
-// two.
+// The columns that a character takes on a terminal: combining marks none, East Asian wide
+// characters and most emoji two, all others one.
 size_t CharacterWidth(char32_t c);
-// Of the whole text; bytes that are not UTF-8 take one each.
+// The columns of the whole text. Bytes that are not UTF-8 take one each.
 size_t DisplayWidth(std::string_view text);
 
 }  // namespace cairn::tools

@@ -10,12 +10,12 @@
 
 namespace cairn::tools {
 
-// From its first second on, it shows one line, "12 s; ...", and keeps it current. The line is gone
-// when Stop returns, so that results are printed where it stood.
+// From its first second on, the notice shows one line, "12 s; ...", and keeps the line current. The
+// line is gone when Stop returns, so that results are printed where it stood.
 class WaitNotice {
  public:
-  // `detail` adds what there is to say; it runs on a thread of the notice's own. Without a terminal
-  // (null) nothing is shown.
+  // `detail` gives the rest of the line. It runs on a thread of the notice's own. Without a
+  // terminal (null) nothing is shown.
   WaitNotice(std::ostream* terminal, std::function<std::string()> detail);
   ~WaitNotice() { Stop(); }
   WaitNotice(const WaitNotice&) = delete;
