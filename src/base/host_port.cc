@@ -87,8 +87,8 @@ Status CheckReachable(std::string_view text) {
   ASSIGN_OR_RETURN(const HostPort parsed, ParseHostPort(text));
   if (!IsWildcardHost(parsed.host)) return OkStatus();
   return InvalidArgument("'" + std::string(text) +
-                         "' names every address of a machine, and leads nobody to it: give the "
-                         "address by which the others reach the node");
+                         "' names every address of a machine, so others cannot use it to reach the "
+                         "node: give the address that they use");
 }
 
 }  // namespace cairn

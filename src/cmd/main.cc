@@ -24,11 +24,12 @@ std::pair<const CLI::App*, std::string> Chosen(const CLI::App* program) {
 std::string InWords(const CLI::App* program, const CLI::Error& error) {
   const auto [at, name] = Chosen(program);
   std::string what = error.what();
-  // CLI11 says only that a command is missing, even if there is one that it does not know.
+  // CLI11 does not name an unknown command, but says that a command is missing.
   const std::vector<std::string> strangers = at->remaining();
-  if (!strangers.empty() && !at->get_subcommands({}).empty()) {
-    const bool flag = strangers.front().starts_with("-");
-    what = (flag ? "unknown flag '" : "unknown command '") + strangers.front() + "'";
+  if (!strangers.empty()) {
+    std::string kind = at->get_subcommands({}).empty() ? "argument" : "command";
+    if (strangers.front().starts_with("-")) kind = "flag";
+    what = "unknown " + kind + " '" + strangers.front() + "'";
   }
   return "error: " + what + "\n'" + name + " --help' lists what there is.\n";
 }

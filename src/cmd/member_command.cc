@@ -41,7 +41,8 @@ int Run(const Flags& flags, const Action& action) {
     while (const std::optional<int> signal = signals.Wait()) {
       // The call under way says what became of it, unless the signal comes twice.
       if (stopped_by.exchange(*signal) != 0 || !node.Cancel()) {
-        std::cerr << "error: interrupted; what was asked for may be done yet" << std::endl;
+        std::cerr << "error: interrupted; the change may still be made: see 'cairn member list'"
+                  << std::endl;
         std::_Exit(128 + *signal);
       }
     }
@@ -60,7 +61,7 @@ CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string
   command->add_option("address", flags->address, "host:port of any node of the cluster")
       ->type_name("ADDR")
       ->required();
-  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that it may take")
+  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that the command may take")
       ->type_name("MS")
       ->check(CLI::Range(1u, 86'400'000u))
       ->default_str("as long as it takes");
@@ -120,18 +121,19 @@ void AddMemberCommand(CLI::App* program, int* exit_code) {
 
   CLI::App* replace = AddAction(
       member, "replace",
-      "Write down the address of a node that has moved, or put an empty node in the place "
+      "Record the new address of a node that has moved, or put an empty node in the place "
       "of one that lost its disk",
       flags, exit_code, Change(Kind::KIND_REPLACE));
-  AddNodeId(replace, flags, "number of the node; it stays");
+  AddNodeId(replace, flags, "number of the node, which does not change");
   AddNodeAddress(replace, flags);
 
-  AddAction(member, "upgrade",
-            "Raise the cluster to the feature level of its build, once all nodes run it; for good",
-            flags, exit_code, [](tools::NodeClient* node, const Flags& given) {
-              return tools::UpgradeCluster(node, std::chrono::milliseconds(given.timeout_ms),
-                                           &std::cout);
-            });
+  AddAction(
+      member, "upgrade",
+      "Raise the cluster to the feature level of its build, once all nodes run that build; there "
+      "is no way back",
+      flags, exit_code, [](tools::NodeClient* node, const Flags& given) {
+        return tools::UpgradeCluster(node, std::chrono::milliseconds(given.timeout_ms), &std::cout);
+      });
 
   CLI::App* transfer =
       AddAction(member, "transfer", "Hand leadership to another node", flags, exit_code,
@@ -139,7 +141,9 @@ void AddMemberCommand(CLI::App* program, int* exit_code) {
                   return tools::TransferLeadership(
                       node, given.node_id, std::chrono::milliseconds(given.timeout_ms), &std::cout);
                 });
-  transfer->add_option("id", flags->node_id, "number of the node (none: the best caught up)")
+  transfer
+      ->add_option("id", flags->node_id,
+                   "number of the node (without it: the voter that has caught up best)")
       ->type_name("ID");
 }
 

@@ -26,7 +26,7 @@ void AddServerCommand(CLI::App* program, int* exit_code) {
   }
   command
       ->add_option("--config", *config_path,
-                   "TOML file with the same settings (port = 50051); flags win")
+                   "TOML file with the same settings (port = 50051); a flag outranks the file")
       ->type_name("FILE");
   command->callback([=] {
     const Result<tools::ServeOptions> options = tools::ResolveServerSettings(*flags, *config_path);

@@ -39,7 +39,9 @@ void AddShellCommand(CLI::App* program, int* exit_code) {
   command->add_option("address", flags->address, "host:port of any node")
       ->type_name("ADDR")
       ->capture_default_str();
-  command->add_option("-c,--command", flags->commands, "run this instead of standard input")
+  command
+      ->add_option("-c,--command", flags->commands,
+                   "run these statements instead of standard input")
       ->type_name("TEXT")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -50,8 +52,9 @@ void AddShellCommand(CLI::App* program, int* exit_code) {
       ->type_name("MS")
       ->check(CLI::Range(1u, 86'400'000u))
       ->default_str("as long as it takes");
-  command->add_flag("--maintenance", flags->maintenance,
-                    "writes ask for the budget of maintenance, which one request has at a time");
+  command->add_flag(
+      "--maintenance", flags->maintenance,
+      "writes ask for the larger budget of maintenance, which one request has at a time");
   command->callback([=] { *exit_code = Run(*flags); });
 }
 

@@ -9,7 +9,7 @@ Status CheckRequestSize(size_t bytes) {
   // Not RESOURCE_EXHAUSTED, which says that it may succeed later.
   return InvalidArgument("the request has " + std::to_string(bytes) + " bytes; at most " +
                          std::to_string(kRequestBytesMax) +
-                         " are taken, now and later: send it in several");
+                         " are allowed: send it in several requests");
 }
 
 }  // namespace cairn::rpc

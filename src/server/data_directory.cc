@@ -105,9 +105,9 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   if (!lists_others) {
     return FailedPrecondition(
         database_ +
-        " is a copy of a member's data, or was set back, and takes part in nothing any "
-        "more: start this node with --peers that name members of its cluster, and it is let in "
-        "anew");
+        " is a copy of a member's data, or was set back, and has no part in the cluster any more. "
+        "Start this node with --peers that name members of its cluster: its data are put aside, "
+        "and the cluster lets it in anew");
   }
   const std::string aside = database_ + ".copy";
   LOG_WARN("these data are a copy of a member's, or were set back: they are put aside file={}",
@@ -187,9 +187,9 @@ Status DataDirectory::CheckNotAlone() const {
   if (file.applied.is_none()) return OkStatus();
   return FailedPrecondition(database_ + " is the database of a node, as of index " +
                             ToString(file.applied) + ", but its identity is not in " + root_ +
-                            ": a database does not start without the directory it was made with. "
-                            "Put that back beside it; or let this node start empty, on another "
-                            "--db, and be let in by its cluster or be given the data as SQL");
+                            ": a database needs the directory that was made with it. Put that "
+                            "directory back beside the database. Or start this node empty, with "
+                            "another --db: its cluster lets it in, or it is given the data as SQL");
 }
 
 DataDirectory::~DataDirectory() {

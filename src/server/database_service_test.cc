@@ -143,7 +143,7 @@ TEST_F(DatabaseServiceTest, ARequestOfMoreThan16MiBIsRefused) {
   const auto answer = harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString());
   // This is not a code that asks for another try.
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(answer.status.error_message(), testing::HasSubstr("at most 16777216 are taken"));
+  EXPECT_THAT(answer.status.error_message(), testing::HasSubstr("at most 16777216 are allowed"));
   request.mutable_statements(0)->set_sql("INSERT " + std::string(24 << 20, 'x'));
   EXPECT_EQ(
       harness_.Call("/cairn.v1.Database/Execute", request.SerializeAsString()).status.error_code(),

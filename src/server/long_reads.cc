@@ -33,9 +33,11 @@ void LongReads::Submit(std::shared_ptr<QueryTask> task) {
     if (stopped_) {
       refused = NodeStops();
     } else if (tasks_ >= options_.tasks_max) {
-      refused = ResourceExhausted("too many long queries are waiting on this node");
+      refused =
+          ResourceExhausted("too many long queries are waiting on this node: try again later");
     } else if (own >= options_.tasks_per_connection_max) {
-      refused = ResourceExhausted("too many long queries of this connection are waiting");
+      refused = ResourceExhausted(
+          "too many long queries of this connection are waiting: ask for fewer at a time");
     } else {
       ++tasks_;
       ++queued_;

@@ -11,7 +11,7 @@ Status CheckOwnEntry(const ServerOptions& options) {
   const auto own = options.peers.find(options.node_id);
   if (own == options.peers.end()) {
     return InvalidArgument("peers: this node's id, " + std::to_string(options.node_id) +
-                           ", is not in the list");
+                           ", is not in the list: --peers names all nodes, this one included");
   }
   if (!options.advertise.empty()) {
     if (own->second == options.advertise) return OkStatus();
@@ -23,7 +23,7 @@ Status CheckOwnEntry(const ServerOptions& options) {
   return InvalidArgument("peers: node " + std::to_string(options.node_id) + " is listed as " +
                          own->second + ", but this node listens on port " +
                          std::to_string(options.port) +
-                         "; where one port is mapped to another, say --advertise " + own->second);
+                         "; if one port is mapped to the other, add --advertise " + own->second);
 }
 
 Status CheckPeers(const ServerOptions& options) {
@@ -51,8 +51,9 @@ Status CheckAddress(const ServerOptions& options) {
   }
   if (!options.peers.empty() || !IsWildcardHost(options.host)) return OkStatus();
   return InvalidArgument("the host " + options.host +
-                         " stands for every address of this machine, and tells nobody how to reach "
-                         "this node: say so with --advertise HOST:PORT");
+                         " stands for every address of this machine, so others cannot use it to "
+                         "reach this node: name the address that they use with --advertise "
+                         "HOST:PORT");
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ Status QueryTask::Check() const {
   }
   if (limits_.gone != nullptr && *limits_.gone) return Cancelled("the client has gone");
   const SteadyTime now = clock_->SteadyNow();
-  if (now >= limits_.deadline) return DeadlineExceeded("the query took longer than its time");
+  if (now >= limits_.deadline) return DeadlineExceeded("the query took longer than its timeout");
   if (now.count() >= age_by_) {
     return Aborted(
         "the query took longer than " +

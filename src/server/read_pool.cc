@@ -63,7 +63,7 @@ void ReadPool::Submit(ReadTask task) {
     if (stopped_) {
       refused = ShuttingDown();
     } else if (tasks_ >= options_.tasks_max || bytes_ + task.bytes > options_.bytes_max) {
-      refused = ResourceExhausted("too many reads are waiting");
+      refused = ResourceExhausted("too many reads are waiting on this node: try again later");
     } else {
       ++tasks_;
       bytes_ += task.bytes;

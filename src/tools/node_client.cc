@@ -115,7 +115,8 @@ Status NodeClient::Connect(const Call& call) {
       return Cancelled("interrupted before the request was sent").With(Outcome::kNotApplied);
     }
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
-      return Unavailable("cannot connect to " + address_).With(Outcome::kNotApplied);
+      return Unavailable("cannot connect to " + address_ + ": is a node running there?")
+          .With(Outcome::kNotApplied);
     }
     if (SystemClock().SteadyNow() >= call.until()) {
       return DeadlineExceeded("no connection to " + address_ + " in time")
@@ -199,6 +200,7 @@ Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeou
 Status NodeClient::Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
                          ResultSink* sink) {
   Call call(this, timeout + kGrace);
+  if (Status status = Connect(call); !status.ok()) return OfRead(std::move(status));
   v1::QueryRequest request;
   request.mutable_statement()->set_sql(sql);
   *request.mutable_read() = read;
