@@ -3,16 +3,9 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/path.h"
 
 namespace cairn {
-namespace {
-
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
-}  // namespace
 
 struct FaultFileSystem::Inode {
   std::string cache;
@@ -292,7 +285,7 @@ void FaultFileSystem::SetContents(const std::string& path, const std::string& co
   auto inode = std::make_shared<Inode>();
   inode->cache = inode->durable = contents;
   names_[path] = durable_names_[path] = inode;
-  directories_.insert(DirectoryOf(path));
+  directories_.insert(ParentOf(path));
 }
 
 Result<std::unique_ptr<File>> FaultFileSystem::Open(const std::string& path, bool create) {
@@ -302,7 +295,7 @@ Result<std::unique_ptr<File>> FaultFileSystem::Open(const std::string& path, boo
   if (it == names_.end()) {
     if (!create) return NotFound("open " + path + ": no such file");
     RETURN_IF_ERROR(CountLocked("create " + path));
-    if (!directories_.contains(DirectoryOf(path))) {
+    if (!directories_.contains(ParentOf(path))) {
       return NotFound("create " + path + ": no such directory");
     }
     it = names_.emplace(path, std::make_shared<Inode>()).first;
@@ -322,7 +315,7 @@ Result<std::vector<std::string>> FaultFileSystem::List(const std::string& direct
     return NotFound("list " + directory + ": no such directory");
   std::vector<std::string> out;
   const auto add = [&](const std::string& path) {
-    if (DirectoryOf(path) == directory) out.push_back(path.substr(directory.size() + 1));
+    if (ParentOf(path) == directory) out.push_back(path.substr(directory.size() + 1));
   };
   for (const auto& [path, inode] : names_) add(path);
   for (const std::string& path : directories_) {
@@ -335,7 +328,7 @@ Result<std::vector<std::string>> FaultFileSystem::List(const std::string& direct
 Status FaultFileSystem::CreateDirectories(const std::string& path) {
   std::lock_guard lock(mutex_);
   if (power_is_off_) return Internal("mkdir " + path + ": the power is off");
-  for (std::string at = path; !at.empty() && at != "."; at = DirectoryOf(at)) {
+  for (std::string at = path; at != "." && at != "/"; at = ParentOf(at)) {
     directories_.insert(at);
     if (at.find('/') == std::string::npos) break;
   }
@@ -367,8 +360,7 @@ Status FaultFileSystem::SyncDirectory(const std::string& directory) {
   RETURN_IF_ERROR(CountLocked("sync directory " + directory));
   std::vector<NameChange> left;
   for (NameChange& change : unsynced_names_) {
-    const bool here =
-        DirectoryOf(change.inode != nullptr ? change.path : change.removed) == directory;
+    const bool here = ParentOf(change.inode != nullptr ? change.path : change.removed) == directory;
     if (here) {
       ApplyChange(change, &durable_names_);
     } else {

@@ -10,16 +10,11 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/path.h"
 #include "base/planted.h"
 
 namespace cairn {
 namespace {
-
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 class PosixFile final : public File {
  public:

@@ -5,16 +5,14 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/splitmix.h"
 
 namespace cairn {
 
 Rng::Rng(uint64_t seed) {
   for (uint64_t& word : state_) {
-    seed += 0x9e3779b97f4a7c15ULL;
-    uint64_t z = seed;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    word = z ^ (z >> 31);
+    word = SplitMix64(seed);
+    seed += kSplitMixStep;
   }
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/path.h"
 #include "node/boot_file.h"
 #include "node/identity_file.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
@@ -17,11 +18,6 @@ namespace {
 
 // How a SQLite file begins (https://www.sqlite.org/fileformat2.html, section 1.3.1).
 constexpr std::string_view kSqliteMagic("SQLite format 3\0", 16);
-
-std::string ParentOf(const std::string& path) {
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
-}
 
 Status CheckAccess(const std::string& path, int mode) {
   if (::access(path.c_str(), mode) != 0) return ErrnoStatus(path, errno);

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "testing/history/mix.h"
+#include "base/splitmix.h"
 #include "testing/history/models.h"
 
 namespace cairn::history {
@@ -23,12 +23,13 @@ struct Configuration {
   bool operator==(const Configuration&) const = default;
 
   Configuration With(uint32_t operation, Model::State next) const {
-    return {set_low ^ Mix(2ULL * operation), set_high ^ Mix(2ULL * operation + 1), next};
+    return {set_low ^ SplitMix64(2ULL * operation), set_high ^ SplitMix64(2ULL * operation + 1),
+            next};
   }
 };
 struct ConfigurationHash {
   size_t operator()(const Configuration& c) const {
-    return c.set_low ^ Mix(static_cast<uint64_t>(c.state));
+    return c.set_low ^ SplitMix64(static_cast<uint64_t>(c.state));
   }
 };
 

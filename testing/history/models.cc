@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "testing/history/mix.h"
+#include "base/splitmix.h"
 
 namespace cairn::history {
 namespace {
@@ -14,7 +14,7 @@ const Datum& Argument(const Operation& operation) { return (*operation.asked.lis
 const Datum& Answer(const Operation& operation) { return (*operation.answered.list())[1]; }
 
 int64_t HashOf(int64_t element) {
-  return static_cast<int64_t>(Mix(static_cast<uint64_t>(element) + 1));
+  return static_cast<int64_t>(SplitMix64(static_cast<uint64_t>(element) + 1));
 }
 int64_t Sum(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));

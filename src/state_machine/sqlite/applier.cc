@@ -9,8 +9,10 @@
 #include "base/clock.h"
 #include "base/planted.h"
 #include "base/rng.h"
+#include "base/splitmix.h"
 #include "raft/configuration_codec.h"
 #include "state_machine/sqlite/results_hash.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -34,20 +36,11 @@ uint64_t LevelAskedFor(const CommandBatch& batch) {
 
 // Every command draws from a generator of its own, so that what one takes does not move the others.
 uint64_t CommandSeed(uint64_t batch_seed, uint64_t number) {
-  uint64_t z = batch_seed + (number + 1) * 0x9e3779b97f4a7c15ULL;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
+  return SplitMix64(batch_seed + number * kSplitMixStep);
 }
 
 // Of results that wait for their transaction to be committed.
 constexpr size_t kResultsHeldBytesMax = 32 << 20;
-
-size_t HeapBytes(const Value& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return text->size();
-  if (const auto* blob = std::get_if<Blob>(&value)) return blob->bytes.size();
-  return 0;
-}
 
 }  // namespace
 
@@ -131,9 +124,9 @@ Result<Applier::Entry> Applier::DecodeEntry(const raft::Entry& entry) const {
   return decoded;
 }
 
-// One SQLite transaction: gives how many entries it holds. After a command has lost one, the entries
-// before that command's have one of their own, so that they are done over once, however many
-// commands behind them lose theirs.
+// One SQLite transaction: gives how many entries it holds. After a command has lost one, the
+// entries before that command's have one of their own, so that they are done over once, however
+// many commands behind them lose theirs.
 Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
                                    std::vector<EntryResults>* results) {
   with_savepoints_ = false;
@@ -179,14 +172,14 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
   return OkStatus();
 }
 
-// Results wait for the commit of their transaction. This bounds what they take meanwhile. It changes
-// only what this node tells the client: the result was recorded before.
+// Results wait for the commit of their transaction. This bounds what they take meanwhile. It
+// changes only what this node tells the client: the result was recorded before.
 void Applier::HoldResult(CommandResult* result) {
   size_t bytes = 0;
   for (const StatementResult& each : result->statements) {
     for (const Row& row : each.rows) {
       bytes += sizeof(Row);
-      for (const Value& value : row) bytes += sizeof(Value) + HeapBytes(value);
+      for (const Value& value : row) bytes += sizeof(Value) + ContentBytes(value);
     }
   }
   results_held_bytes_ += bytes;

@@ -23,10 +23,6 @@ bool IsOneOf(const std::string_view (&list)[n], std::string_view lower_name) {
   return std::find(std::begin(list), std::end(list), lower_name) != std::end(list);
 }
 
-bool StartsWith(std::string_view text, std::string_view prefix) {
-  return text.substr(0, prefix.size()) == prefix;
-}
-
 std::string_view OrEmpty(const char* text) {
   return text == nullptr ? std::string_view() : std::string_view(text);
 }
@@ -152,10 +148,10 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
 int WriteAuthorizer::CheckWrite(std::string_view table) {
   const std::string lower = LowerCase(table);
   if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
-  if (StartsWith(lower, "sqlite_stat")) facts_.writes_statistics = true;
+  if (lower.starts_with("sqlite_stat")) facts_.writes_statistics = true;
   if (lower == "sqlite_sequence" && !facts_.changes_schema) facts_.writes_sequence = true;
   // SQLite itself guards sqlite_schema; what comes here is part of a change of the schema.
-  if (!StartsWith(lower, "sqlite_")) facts_.writes.insert(lower);
+  if (!lower.starts_with("sqlite_")) facts_.writes.insert(lower);
   return SQLITE_OK;
 }
 
@@ -168,7 +164,7 @@ int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) 
   if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
   // ADD COLUMN asks it for rows that break the new column's constraints, and leaves the rest out.
   if (facts_.alters_table && lower == "pragma_quick_check") return SQLITE_OK;
-  if (IsOneOf(kLocalTables, lower) || StartsWith(lower, "pragma_")) {
+  if (IsOneOf(kLocalTables, lower) || lower.starts_with("pragma_")) {
     return Refuse(std::string(table) + " may differ between nodes; a write may not read it");
   }
   const std::string lower_column = LowerCase(column);
@@ -183,7 +179,7 @@ int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) 
 int WriteAuthorizer::CheckFunction(std::string_view name) {
   if (IsReplicableFunction(name)) return SQLITE_OK;
   // SQLite's own, by which ALTER TABLE rewrites the schema; nobody else can call them.
-  if (facts_.alters_table && StartsWith(name, "sqlite_")) return SQLITE_OK;
+  if (facts_.alters_table && name.starts_with("sqlite_")) return SQLITE_OK;
   return Refuse("the result of " + std::string(name) +
                 "() may differ between nodes, so a write may not use it; compute it in the client "
                 "and pass it as a parameter");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/path.h"
 #include "state_machine/sqlite/julian_time.h"
 
 namespace cairn::state_machine {
@@ -22,12 +23,6 @@ constexpr int kShmLocks = SQLITE_SHM_NLOCK;
 std::string NextName() {
   static std::atomic<int> made{0};
   return "cairn-files-" + std::to_string(made.fetch_add(1));
-}
-
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 int CodeOf(const Status& status, int otherwise) {
@@ -58,16 +53,16 @@ class TemporaryFile final : public File {
 
 }  // namespace
 
-// What the connections to one database file have in common.
+// What the connections to one database file share.
 struct FileSystemVfs::Shared {
-  // The lock on the file: any number may read it; one at a time prepares to write (`reserved`),
-  // keeps new readers out (`pending`), writes (`exclusive`).
+  // The lock on the file. Any number of connections may read. One at a time prepares to write
+  // (`reserved`), keeps new readers out (`pending`), and writes (`exclusive`).
   int readers = 0;
   const OpenFile* reserved = nullptr;
   const OpenFile* pending = nullptr;
   const OpenFile* exclusive = nullptr;
 
-  // The index of the WAL. Regions have stable addresses until the last user is gone.
+  // The index of the WAL. Its regions keep their addresses until the last user is gone.
   int shm_users = 0;
   std::vector<std::unique_ptr<char[]>> regions;
   std::array<int, kShmLocks> shm_readers{};
@@ -76,7 +71,7 @@ struct FileSystemVfs::Shared {
 
 class FileSystemVfs::OpenFile {
  public:
-  // `shared` is null but for database files. `new_name`: the first Sync makes the name durable.
+  // `shared` is null except for database files. `new_name`: the first Sync makes the name durable.
   OpenFile(FileSystemVfs& vfs, std::unique_ptr<File> file, std::string path,
            std::shared_ptr<Shared> shared, bool new_name)
       : vfs_(vfs),
@@ -110,7 +105,7 @@ class FileSystemVfs::OpenFile {
   }
   int Sync() {
     if (!file_->Sync().ok()) return SQLITE_IOERR_FSYNC;
-    // As SQLite's own VFS does for a WAL or a journal that it made, and for no other file.
+    // SQLite's own VFS does so for a WAL or a journal that it has made, and for no other file.
     if (new_name_ && !vfs_.fs_.SyncDirectory(ParentOf(path_)).ok()) return SQLITE_IOERR_DIR_FSYNC;
     new_name_ = false;
     return SQLITE_OK;
@@ -164,7 +159,7 @@ int FileSystemVfs::OpenFile::Lock(int level) {
     level_ = level;
     return SQLITE_OK;
   }
-  // Pending is kept when readers are in the way: they end, and new ones do not start.
+  // If readers are in the way, `pending` stays: they end, and new ones do not start.
   s.pending = this;
   level_ = SQLITE_LOCK_PENDING;
   if (s.readers > 1) return SQLITE_BUSY;
@@ -287,7 +282,8 @@ const sqlite3_io_methods* FileSystemVfs::Methods() {
     };
     m.xFileControl = [](sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; };
     m.xSectorSize = [](sqlite3_file*) { return kSectorBytes; };
-    // As SQLite's own VFS says: a write cut short by a power failure harms no byte beside it.
+    // As SQLite's own VFS promises: a write that a power failure cuts short harms no byte beside
+    // it.
     m.xDeviceCharacteristics = [](sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; };
     m.xShmMap = [](sqlite3_file* f, int region, int bytes, int extend, void volatile** out) {
       return kOf(f).ShmMap(region, bytes, extend != 0, out);
@@ -374,7 +370,7 @@ int FileSystemVfs::Delete(sqlite3_vfs* vfs, const char* path, int sync_directory
 }
 
 int FileSystemVfs::Access(sqlite3_vfs* vfs, const char* path, int /*flags*/, int* out) {
-  // Empty files do not count, as with SQLite's own VFS.
+  // An empty file does not count, as with SQLite's own VFS.
   const Result<uint64_t> size = Of(vfs).fs_.SizeOf(path);
   *out = size.ok() && size.value() > 0 ? 1 : 0;
   if (size.ok() || size.status().code() == StatusCode::kNotFound) return SQLITE_OK;
@@ -395,7 +391,7 @@ int FileSystemVfs::Randomness(sqlite3_vfs* vfs, int size, char* out) {
   return size;
 }
 
-// Waiting is for another thread; virtual time does not pass by it.
+// A wait lets another thread go on. It does not advance virtual time.
 int FileSystemVfs::Sleep(sqlite3_vfs* /*vfs*/, int microseconds) {
   std::this_thread::yield();
   return microseconds;

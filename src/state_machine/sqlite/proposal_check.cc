@@ -10,28 +10,22 @@
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/statement.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
 
-// A text that comes again is short; generated ones would only fill the memory.
+// Texts that come again are short. Longer ones are generated, and would only fill the memory.
 constexpr size_t kCachedTextBytesMax = 4 << 10;
 
-bool StartsWith(std::string_view text, std::string_view prefix) {
-  return text.substr(0, prefix.size()) == prefix;
-}
-bool EndsWith(std::string_view text, std::string_view suffix) {
-  return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
-}
-
-// Errors of SQLite's tokenizer and grammar, which knows no schema. Any other error might be cured
-// by another state of the database, or is at least decided alike by all members when they apply
-// it.
+// Whether the error is one of SQLite's tokenizer or grammar, which know no schema. Another state of
+// the database might cure any other error. If not, all members decide it alike when they apply the
+// command.
 bool IsSyntaxError(std::string_view message) {
-  return (StartsWith(message, "near \"") && EndsWith(message, "\": syntax error")) ||
-         message == "incomplete input" || StartsWith(message, "unrecognized token: ") ||
-         StartsWith(message, "variable number must be between ") ||
-         message == "too many SQL variables" || StartsWith(message, "parser stack overflow");
+  return (message.starts_with("near \"") && message.ends_with("\": syntax error")) ||
+         message == "incomplete input" || message.starts_with("unrecognized token: ") ||
+         message.starts_with("variable number must be between ") ||
+         message == "too many SQL variables" || message.starts_with("parser stack overflow");
 }
 
 Status UseQuery() {
@@ -39,7 +33,7 @@ Status UseQuery() {
       "this statement only reads, which needs no entry in the log: use cairn.v1.Database.Query");
 }
 
-// The verdict on a kind that is never right in Execute or Prepare; OK for the others.
+// The verdict on a kind of statement that is never right in Execute or Prepare. OK for other kinds.
 Status CheckKind(SqlKind kind) {
   switch (kind) {
     case SqlKind::kEmpty: return InvalidArgument("the text holds no statement");
@@ -63,10 +57,11 @@ Status CheckKind(SqlKind kind) {
   return OkStatus();
 }
 
-// Sees names that SQLite resolves without a schema. `why` is a Status.
+// An authorizer. It sees the names that SQLite resolves without a schema. `why` is a Status.
 int Authorize(void* why, int action, const char* a, const char* b, const char* db, const char*) {
   auto* const denied = static_cast<Status*>(why);
-  // CREATE TABLE temp.t comes as SQLITE_CREATE_TABLE in "temp", after an insert into its schema.
+  // SQLite reports CREATE TABLE temp.t as SQLITE_CREATE_TABLE in "temp", after an insert into the
+  // schema of "temp".
   if (action == SQLITE_INSERT && db != nullptr && strcasecmp(db, "temp") == 0) {
     *denied = CheckKind(SqlKind::kTemporary);
     return SQLITE_DENY;
@@ -103,14 +98,9 @@ Status CheckTxId(const std::string& tx_id) {
   return OkStatus();
 }
 
-size_t ValueBytes(const Value& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return text->size();
-  if (const auto* blob = std::get_if<Blob>(&value)) return blob->bytes.size();
-  return 0;
-}
-
-// Numbers and bytes of all statements together, so that every decoder accepts the command. Counts
-// the content and what an item adds at most, which is a little more than the encoding takes.
+// Checks the numbers and the bytes of all statements together, so that every decoder accepts the
+// command. It counts the contents and the most that an item can add, which is a little more than
+// the encoding takes.
 Status CheckSizes(const Statement* statements, size_t count) {
   constexpr size_t kOverheadBytes = 16;
   if (count > kStatementsPerCommandMax) {
@@ -123,9 +113,9 @@ Status CheckSizes(const Statement* statements, size_t count) {
     const Statement& s = statements[i];
     values += s.positional.size() + s.named.size();
     bytes += s.sql.size() + kOverheadBytes;
-    for (const Value& value : s.positional) bytes += ValueBytes(value) + kOverheadBytes;
+    for (const Value& value : s.positional) bytes += ContentBytes(value) + kOverheadBytes;
     for (const NamedValue& named : s.named) {
-      bytes += named.name.size() + ValueBytes(named.value) + kOverheadBytes;
+      bytes += named.name.size() + ContentBytes(named.value) + kOverheadBytes;
     }
   }
   if (values > kValuesPerCommandMax) {
@@ -139,7 +129,7 @@ Status CheckSizes(const Statement* statements, size_t count) {
   return OkStatus();
 }
 
-// How messages call a parameter.
+// The name of a parameter in messages.
 std::string NameOf(const std::vector<NamedParameter>& names, size_t number) {
   for (const NamedParameter& parameter : names) {
     if (parameter.number == number) return parameter.name;
@@ -147,7 +137,7 @@ std::string NameOf(const std::vector<NamedParameter>& names, size_t number) {
   return "?" + std::to_string(number);
 }
 
-// The number of the parameter called `name`, which may lack its prefix; 0 if there is none.
+// The number of the parameter `name`, which may lack its prefix. 0 if there is none.
 size_t FindName(const std::vector<NamedParameter>& names, const std::string& name) {
   const auto find = [&names](const std::string& full) {
     for (const NamedParameter& parameter : names) {
@@ -171,7 +161,8 @@ Status CheckText(const Value& value, const std::vector<NamedParameter>& names, s
                          " is not valid UTF-8; bytes belong in a blob");
 }
 
-// Each parameter gets exactly one value, by number or by name: what BindParameters will demand.
+// Checks that each parameter gets exactly one value, by number or by name, as BindParameters
+// demands.
 Status CheckValues(const Statement& statement, size_t parameters,
                    const std::vector<NamedParameter>& names) {
   const size_t positional = statement.positional.size();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/splitmix.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -30,12 +31,7 @@ class Hasher {
     std::memcpy(&last, p, left);
     Word(last);
   }
-  uint64_t Finish() const {
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-  }
+  uint64_t Finish() const { return MixBits(state_); }
 
  private:
   uint64_t state_;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/path.h"
 #include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/statement.h"
@@ -16,14 +17,8 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr size_t kVerifyCacheBytes = 4 << 20;
-// Whoever waits for a verdict is asked so often whether to go on.
+// While a verdict is awaited, `proceed` is asked this often.
 constexpr std::chrono::milliseconds kAskEvery(100);
-
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 Status Compare(const raft::SnapshotMeta& found, const raft::SnapshotMeta& meta) {
   if (found == meta) return OkStatus();
@@ -32,8 +27,8 @@ Status Compare(const raft::SnapshotMeta& found, const raft::SnapshotMeta& meta) 
                             ToString(meta.index) + " and " + ToString(meta.term) + " announced");
 }
 
-// A look through the file, on a thread of its own: in a quick_check SQLite asks nobody whether to
-// go on, and on a slow disk whoever waits for the verdict would take this node for dead.
+// Reads through the file on a thread of its own. In a quick_check SQLite does not ask whether to go
+// on, and on a slow disk whoever waits for the verdict would take this node for dead.
 class Look {
  public:
   Look(const char* vfs, const std::string& path, const ReadSnapshotMeta& examine)
@@ -64,7 +59,8 @@ class Look {
   std::future<Result<raft::SnapshotMeta>> found_;  // last: its thread uses the others
 };
 
-// Both read all of the file, and neither needs the other: on two cores, half of the time.
+// Both checks read the whole file, and neither needs the other: together they take half the time on
+// two cores.
 Status LookThroughTogether(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                            const ReadSnapshotMeta& read_meta, const ReadSnapshotMeta& check_pages,
                            const std::function<bool()>& proceed) {
@@ -76,7 +72,7 @@ Status LookThroughTogether(const char* vfs, const std::string& path, const raft:
       while (!look->is_over()) {
         wanted = wanted && proceed();
         if (wanted) continue;
-        // Each time: one that comes between two statements ends neither.
+        // Interrupts each time: an interrupt between two statements ends neither.
         pages.Interrupt();
         rows.Interrupt();
       }
@@ -90,9 +86,9 @@ Status LookThroughTogether(const char* vfs, const std::string& path, const raft:
   return Cancelled("nobody waits for the snapshot any more");
 }
 
-// The copy is the one that `meta` speaks of. That it is sound was found before (CheckSnapshotFile),
-// and is not looked at again: the core's votes and acknowledgements wait for the install, and to
-// read all of a large file would hold them up for minutes.
+// Whether the copy is the one that `meta` describes. CheckSnapshotFile has found it sound before.
+// This does not look again: the core's votes and acknowledgements wait for the install, and reading
+// the whole of a large file would delay them for minutes.
 Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
   ASSIGN_OR_RETURN(
       const raft::SnapshotMeta found,
@@ -104,8 +100,8 @@ Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
 
 bool IsDamage(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
 
-// A damaged database is what its replacement is for. It goes before its WAL does: without the WAL
-// it might open, as a state that never was; and a WAL without its file is deleted by SQLite.
+// Removes a damaged database, which the copy replaces. The file goes before its WAL: without the
+// WAL it might open as a state that never was. SQLite deletes a WAL without its file.
 Status RemoveDamaged(FileSystem& fs, const std::string& db_path, const Status& damage) {
   LOG_WARN("the old database is damaged and is replaced: {}", damage.message());
   RETURN_IF_ERROR(fs.Remove(db_path));
@@ -120,7 +116,7 @@ Status EmptyWal(FileSystem& fs, const char* vfs, const std::string& db_path) {
   int rc = sqlite3_open_v2(db_path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs);
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + db_path);
-  // The first read is what opens the WAL; without it there would seem to be none to empty.
+  // The first read opens the WAL. Without it there would seem to be no WAL to empty.
   rc = sqlite3_exec(raw, "PRAGMA synchronous = FULL; SELECT 1 FROM sqlite_schema", nullptr, nullptr,
                     nullptr);
   if (rc == SQLITE_OK) {

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "state_machine/sqlite/digest_test_util.h"
 #include "state_machine/sqlite/replicas_test_util.h"
 #include "state_machine/sqlite/row_sum.h"
 #include "state_machine/sqlite/state_scan.h"
@@ -21,14 +22,6 @@ Command DigestCommand() {
   Command command;
   command.operation = Digest{};
   return command;
-}
-
-StateDigest DigestOf(StateMachine& machine) {
-  auto scan = machine.BeginScan();
-  EXPECT_TRUE(scan.ok()) << scan.status();
-  auto digest = (*scan)->Digest();
-  EXPECT_TRUE(digest.ok()) << digest.status();
-  return *digest;
 }
 
 Status Scrub(StateMachine& machine) {

@@ -7,6 +7,7 @@
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/statement.h"
 #include "state_machine/sqlite/work_budget.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 
@@ -17,12 +18,8 @@ Status RowsTooLarge() {
 
 uint64_t StatementCompiler::StepsBefore(const Statement& statement) {
   size_t bytes = 0;
-  const auto add = [&bytes](const Value& value) {
-    if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
-    if (const auto* blob = std::get_if<Blob>(&value)) bytes += blob->bytes.size();
-  };
-  for (const Value& value : statement.positional) add(value);
-  for (const NamedValue& named : statement.named) add(named.value);
+  for (const Value& value : statement.positional) bytes += ContentBytes(value);
+  for (const NamedValue& named : statement.named) bytes += ContentBytes(named.value);
   const size_t values = statement.positional.size() + statement.named.size();
   return kStepsPerStatement + statement.sql.size() + values + bytes / kBytesPerStep;
 }

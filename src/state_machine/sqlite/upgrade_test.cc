@@ -7,6 +7,7 @@
 #include <iterator>
 #include <set>
 
+#include "state_machine/sqlite/digest_test_util.h"
 #include "state_machine/sqlite/replicas_test_util.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 
@@ -69,14 +70,6 @@ std::string Query(StateMachine& machine, const std::string& sql) {
   const Status status = (*view)->Query({sql, {}, {}}, {}, &values);
   EXPECT_TRUE(status.ok()) << status;
   return values.text;
-}
-
-StateDigest DigestOf(StateMachine& machine) {
-  auto scan = machine.BeginScan();
-  EXPECT_TRUE(scan.ok()) << scan.status();
-  auto digest = (*scan)->Digest();
-  EXPECT_TRUE(digest.ok()) << digest.status();
-  return *digest;
 }
 
 Status ApplyNext(StateMachine& machine, const std::vector<raft::Entry>& entries,
@@ -166,8 +159,8 @@ TEST(DataOfTheFirstVersion, IsTheSameOnAllNodesAfterTheConversionAndHasTheSchema
     machines.push_back(OpenAt(fixture / name));
     ASSERT_NE(machines.back(), nullptr);
   }
-  // They were stopped one after the other, and have all that clients wrote; the others of the last two
-  // leaders' own entries, too.
+  // They were stopped one after the other, and have all that clients wrote; the others of the last
+  // two leaders' own entries, too.
   AppliedState last;
   for (const auto& machine : machines) {
     if (machine->applied_index() > last.index) last = machine->applied_state();
