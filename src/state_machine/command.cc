@@ -1,22 +1,18 @@
 #include "state_machine/command.h"
 
-#include <algorithm>
-#include <bit>
-#include <limits>
 #include <type_traits>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "state_machine/value_codec.h"
 
 namespace cairn::state_machine {
 namespace {
 
-// First byte of every entry payload and of every result. A reader refuses any other: a member that
-// guessed at an unknown format would apply something else than its peers do.
-// Format 1 is of Cairn 0.1.
+// First byte of every entry payload. A reader refuses any other: a member that guessed at an unknown
+// format would apply something else than its peers do. Format 1 is of Cairn 0.1.
 constexpr uint8_t kBatchFormatOf01 = 1;
 constexpr uint8_t kBatchFormat = 2;
-constexpr uint8_t kResultFormat = 1;
 
 enum class OperationTag : uint8_t {
   kExecute = 1,
@@ -31,56 +27,17 @@ enum class OperationTag : uint8_t {
 };
 constexpr OperationTag kLastOperation = OperationTag::kExecuteMaintenance;
 
-enum class ValueTag : uint8_t { kNull = 0, kInteger = 1, kReal = 2, kText = 3, kBlob = 4 };
-
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
     "cleanly, then start 0.2";
 constexpr char kOfALaterVersion[] =
     " is of a later version of Cairn than this node runs: start that version on this node";
 
-constexpr uint8_t kResultGoneFlag = 1;
-constexpr uint8_t kLeaderHintFlag = 2;
-constexpr uint8_t kReasonFlag = 4;
-
 constexpr size_t kValueBytesMin = 1;
 constexpr size_t kNamedBytesMin = 2;      // length of the name, value
 constexpr size_t kStatementBytesMin = 3;  // lengths of the text and of both lists
 constexpr size_t kCommandBytesMin = 6;    // operation, two lengths, three numbers
-constexpr size_t kColumnBytesMin = 2;     // both lengths
-constexpr size_t kStatementResultBytesMin = 4;
-
-// Small numbers of either sign in few bytes: 0, -1, 1, -2 become 0, 1, 2, 3.
-uint64_t ZigZag(int64_t v) {
-  return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63);
-}
-int64_t UnZigZag(uint64_t v) { return static_cast<int64_t>((v >> 1) ^ (~(v & 1) + 1)); }
-
-size_t VarintSize(uint64_t v) { return v == 0 ? 1 : (std::bit_width(v) + 6) / 7; }
-
 // ---- Writing ------------------------------------------------------------------------------------
-
-void PutValue(const Value& value, ByteWriter* out) {
-  switch (value.index()) {
-    case 0: out->U8(static_cast<uint8_t>(ValueTag::kNull)); return;
-    case 1:
-      out->U8(static_cast<uint8_t>(ValueTag::kInteger));
-      out->Varint(ZigZag(*std::get_if<1>(&value)));
-      return;
-    case 2:
-      out->U8(static_cast<uint8_t>(ValueTag::kReal));
-      out->F64(*std::get_if<2>(&value));
-      return;
-    case 3:
-      out->U8(static_cast<uint8_t>(ValueTag::kText));
-      out->String(*std::get_if<3>(&value));
-      return;
-    default:
-      out->U8(static_cast<uint8_t>(ValueTag::kBlob));
-      out->String(std::get_if<4>(&value)->bytes);
-      return;
-  }
-}
 
 void PutStatement(const Statement& statement, ByteWriter* out) {
   out->String(statement.sql);
@@ -152,63 +109,6 @@ OperationTag TagOf(const Operation& operation) {
 
 // ---- Reading ------------------------------------------------------------------------------------
 
-// ByteReader, but only the shortest form of a number is accepted: whatever decodes, encodes to the
-// very same bytes again, so equal commands have equal bytes and a hash of them is well defined.
-class StrictReader {
- public:
-  explicit StrictReader(std::string_view in) : in_(in) {}
-
-  uint8_t U8() { return in_.U8(); }
-  uint64_t U64() { return in_.U64(); }
-  int64_t I64() { return in_.I64(); }
-  double F64() { return in_.F64(); }
-  uint64_t Varint() {
-    const size_t before = in_.remaining();
-    const uint64_t v = in_.Varint();
-    if (before - in_.remaining() != VarintSize(v)) ok_ = false;
-    return v;
-  }
-  std::string_view String(size_t size_max) {
-    const uint64_t size = Varint();
-    if (size > size_max || size > in_.remaining()) {
-      ok_ = false;
-      return {};
-    }
-    return in_.Raw(size);
-  }
-  // The length of a list whose items take at least `item_bytes_min`: never more than can follow.
-  size_t Count(size_t count_max, size_t item_bytes_min) {
-    const uint64_t count = Varint();
-    if (count > count_max || count > in_.remaining() / item_bytes_min) {
-      ok_ = false;
-      return 0;
-    }
-    return static_cast<size_t>(count);
-  }
-  void Refuse() { ok_ = false; }
-  size_t remaining() const { return in_.remaining(); }
-  bool ok() const { return ok_ && in_.ok(); }
-  bool done() const { return ok_ && in_.done(); }
-
- private:
-  ByteReader in_;
-  bool ok_ = true;
-};
-
-constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-
-Value TakeValue(StrictReader* in) {
-  switch (static_cast<ValueTag>(in->U8())) {
-    case ValueTag::kNull: return {};
-    case ValueTag::kInteger: return UnZigZag(in->Varint());
-    case ValueTag::kReal: return in->F64();
-    case ValueTag::kText: return std::string(in->String(kNoLimit));
-    case ValueTag::kBlob: return Blob{std::string(in->String(kNoLimit))};
-  }
-  in->Refuse();
-  return {};
-}
-
 // `values_left` is what remains of kValuesPerCommandMax.
 Statement TakeStatement(StrictReader* in, size_t* values_left) {
   Statement statement;
@@ -258,55 +158,6 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
   }
   in->Refuse();
   return AdvanceLease{};
-}
-
-Status TakeStatus(uint8_t flags, StrictReader* in) {
-  const uint8_t code = in->U8();
-  const uint8_t outcome = in->U8();
-  if (code > static_cast<uint8_t>(StatusCode::kUnauthenticated) ||
-      outcome > static_cast<uint8_t>(Outcome::kUnknown)) {
-    in->Refuse();
-    return {};
-  }
-  Status status = Status(static_cast<StatusCode>(code), std::string(in->String(kNoLimit)))
-                      .With(static_cast<Outcome>(outcome));
-  if ((flags & kLeaderHintFlag) != 0) {
-    LeaderHint hint;
-    hint.node_id = in->Varint();
-    hint.address = in->String(kNoLimit);
-    status = std::move(status).With(std::move(hint));
-  }
-  if ((flags & kReasonFlag) != 0) {
-    const uint8_t reason = in->U8();
-    if (reason == 0 || reason > static_cast<uint8_t>(kReasonLast)) {
-      in->Refuse();
-      return {};
-    }
-    status = std::move(status).With(static_cast<Reason>(reason));
-  }
-  return status;
-}
-
-StatementResult TakeStatementResult(StrictReader* in) {
-  StatementResult result;
-  result.rows_affected = UnZigZag(in->Varint());
-  result.last_insert_id = UnZigZag(in->Varint());
-  const size_t columns = in->Count(kNoLimit, kColumnBytesMin);
-  result.columns.reserve(columns);
-  for (size_t i = 0; i < columns && in->ok(); ++i) {
-    Column& column = result.columns.emplace_back();
-    column.name = in->String(kNoLimit);
-    column.decl_type = in->String(kNoLimit);
-  }
-  // A row without columns takes no bytes, so any number of them would fit: there are none.
-  const size_t rows = in->Count(columns == 0 ? 0 : kNoLimit, std::max<size_t>(columns, 1));
-  result.rows.reserve(rows);
-  for (size_t i = 0; i < rows && in->ok(); ++i) {
-    Row& row = result.rows.emplace_back();
-    row.reserve(columns);
-    for (size_t j = 0; j < columns && in->ok(); ++j) row.push_back(TakeValue(in));
-  }
-  return result;
 }
 
 }  // namespace
@@ -442,66 +293,6 @@ Result<CommandBatch> DecodeBatch(std::string_view bytes) {
   }
   if (!in.done()) return InvalidArgument("malformed command batch");
   return batch;
-}
-
-// ---- Results ------------------------------------------------------------------------------------
-
-std::string EncodeCommandResult(const CommandResult& result) {
-  std::string bytes;
-  ByteWriter out(&bytes);
-  const std::optional<LeaderHint>& hint = result.status.leader_hint();
-  const Reason reason = result.status.reason();
-  out.U8(kResultFormat);
-  out.U8(static_cast<uint8_t>((result.result_gone ? kResultGoneFlag : 0) |
-                              (hint.has_value() ? kLeaderHintFlag : 0) |
-                              (reason != Reason::kNone ? kReasonFlag : 0)));
-  out.U8(static_cast<uint8_t>(result.status.code()));
-  out.U8(static_cast<uint8_t>(result.status.outcome()));
-  out.String(result.status.message());
-  if (hint.has_value()) {
-    out.Varint(hint->node_id);
-    out.String(hint->address);
-  }
-  if (reason != Reason::kNone) out.U8(static_cast<uint8_t>(reason));
-  out.Varint(result.index.value());
-  out.Varint(result.statements.size());
-  for (const StatementResult& statement : result.statements) {
-    out.Varint(ZigZag(statement.rows_affected));
-    out.Varint(ZigZag(statement.last_insert_id));
-    out.Varint(statement.columns.size());
-    for (const Column& column : statement.columns) {
-      out.String(column.name);
-      out.String(column.decl_type);
-    }
-    CHECK(!statement.columns.empty() || statement.rows.empty()) << "rows without columns";
-    out.Varint(statement.rows.size());
-    for (const Row& row : statement.rows) {
-      CHECK(row.size() == statement.columns.size()) << row.size();
-      for (const Value& value : row) PutValue(value, &out);
-    }
-  }
-  return bytes;
-}
-
-Result<CommandResult> DecodeCommandResult(std::string_view bytes) {
-  StrictReader in(bytes);
-  const uint8_t format = in.U8();
-  if (in.ok() && format != kResultFormat) {
-    return InvalidArgument("command result of unknown format " + std::to_string(format));
-  }
-  CommandResult result;
-  const uint8_t flags = in.U8();
-  if ((flags & ~(kResultGoneFlag | kLeaderHintFlag | kReasonFlag)) != 0) in.Refuse();
-  result.result_gone = (flags & kResultGoneFlag) != 0;
-  result.status = TakeStatus(flags, &in);
-  result.index = LogIndex(in.Varint());
-  const size_t count = in.Count(kStatementsPerCommandMax, kStatementResultBytesMin);
-  result.statements.reserve(count);
-  for (size_t i = 0; i < count && in.ok(); ++i) {
-    result.statements.push_back(TakeStatementResult(&in));
-  }
-  if (!in.done()) return InvalidArgument("malformed command result");
-  return result;
 }
 
 }  // namespace cairn::state_machine
