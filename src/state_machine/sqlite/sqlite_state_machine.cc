@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "state_machine/sqlite/applier.h"
 #include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/data_conversion.h"
@@ -18,10 +19,10 @@
 #include "state_machine/sqlite/file_system_vfs.h"
 #include "state_machine/sqlite/proposal_check.h"
 #include "state_machine/sqlite/read_pool.h"
-#include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sessions.h"
 #include "state_machine/sqlite/snapshot_file.h"
 #include "state_machine/sqlite/snapshot_install.h"
+#include "state_machine/sqlite/sqlite_read_view.h"
 #include "state_machine/sqlite/state_scan.h"
 #include "state_machine/sqlite/transactions.h"
 #include "state_machine/sqlite/versions.h"
@@ -31,52 +32,6 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr SteadyTime kViewAgeMax = std::chrono::seconds(60);
-
-// Keeps the only row of an internal query.
-class OneRow final : public RowSink {
- public:
-  Status OnColumns(const std::vector<Column>& /*columns*/) override { return OkStatus(); }
-  Status OnRow(Row row) override {
-    row_ = std::move(row);
-    return OkStatus();
-  }
-  bool found() const { return !row_.empty(); }
-  int64_t Int(size_t column) const {
-    const auto* value = std::get_if<int64_t>(&row_.at(column));
-    return value == nullptr ? 0 : *value;
-  }
-
- private:
-  Row row_;
-};
-
-class SqliteReadView final : public ReadView {
- public:
-  explicit SqliteReadView(std::unique_ptr<ReadTransaction> read) : read_(std::move(read)) {}
-
-  LogIndex applied() const override { return read_->applied(); }
-  Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink) override {
-    return read_->Query(statement, limits, sink);
-  }
-  std::unique_ptr<QueryRun> BeginQuery(const Statement& statement) override {
-    return read_->BeginQuery(statement);
-  }
-  Result<int64_t> Version(const std::string& table) override {
-    OneRow row;
-    RETURN_IF_ERROR(read_->QueryInternal(
-        {"SELECT version FROM _cairn_versions WHERE name = ?1", {LowerCase(table)}, {}}, &row));
-    return row.found() ? row.Int(0) : 0;
-  }
-  Result<TxInfo> Transaction(const std::string& tx_id) override {
-    OneRow row;
-    RETURN_IF_ERROR(read_->QueryInternal({kTransactionInfoSql, {tx_id}, {}}, &row));
-    if (!row.found()) return TxInfo{};
-    return MakeTxInfo(row.Int(0), row.Int(1), row.Int(2), row.Int(3));
-  }
-
- private:
-  std::unique_ptr<ReadTransaction> read_;
-};
 
 // What Applier::Open could refuse when the file is already in its place.
 Status CheckCairnsTables(sqlite3* db) {
@@ -104,12 +59,6 @@ Result<raft::SnapshotMeta> ReadMetaOfSound(sqlite3* db) {
 Result<raft::SnapshotMeta> ReadMetaOfOld(sqlite3* db) {
   RETURN_IF_ERROR(CheckSums(db));
   return ReadMeta(db);
-}
-
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 // Null without a file system: SQLite's own VFS is meant.
@@ -223,7 +172,7 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   reads.applied_sql = "SELECT applied_index FROM _cairn_state";
   machine->reads_ = std::make_unique<ReadPool>(std::move(reads), machine->clock_);
   // SQLite syncs the directory for the WAL, but not for the file itself.
-  RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(DirectoryOf(options.path)));
+  RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(ParentOf(options.path)));
   // What a crashed process left in the WAL was perhaps never synced.
   RETURN_IF_ERROR(machine->StoreWalAgain());
   const Status moved = machine->Checkpoint();
@@ -291,7 +240,7 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
 
 Result<std::unique_ptr<ReadView>> SqliteStateMachine::OpenReadView(SteadyTime timeout) {
   ASSIGN_OR_RETURN(std::unique_ptr<ReadTransaction> read, reads_->Open(timeout));
-  return std::unique_ptr<ReadView>(std::make_unique<SqliteReadView>(std::move(read)));
+  return MakeReadView(std::move(read));
 }
 
 void SqliteStateMachine::BeginDigest() {
@@ -431,7 +380,7 @@ Status SqliteStateMachine::CheckSnapshot(const std::string& path, const raft::Sn
 
 // The call before has given the file its name, and failed behind that.
 Status SqliteStateMachine::FinishInstall(const raft::SnapshotMeta& meta) {
-  RETURN_IF_ERROR(storage_.fs.SyncDirectory(DirectoryOf(options_.path)));
+  RETURN_IF_ERROR(storage_.fs.SyncDirectory(ParentOf(options_.path)));
   RETURN_IF_ERROR(Reopen());
   if (applier_->applied().index != meta.index) {
     return FailedPrecondition("the snapshot at index " + ToString(meta.index) + " is gone");
