@@ -17,7 +17,7 @@ struct Step {
   Status (*run)(sqlite3* db);
 };
 
-// In this order. Each sees what the steps before it have made.
+// The steps in their order. Each sees what the steps before it have made.
 constexpr Step kSteps[] = {
     {"_cairn_sessions", &ConvertSessions},
     {"_cairn_tx", &ConvertTransactions},
@@ -42,7 +42,8 @@ Status ConvertDataFile(const Storage& storage, const std::string& path) {
   if (rc != SQLITE_OK) return SqliteTrouble(raw, rc, "open " + path);
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  // The first checkpoint is that of the state machine, which first stores again what lies in the WAL.
+  // The first checkpoint is that of the state machine, which first stores again what lies in the
+  // WAL.
   RETURN_IF_ERROR(ExecInternal(
       raw, "PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE"));
   Status status = Convert(raw);

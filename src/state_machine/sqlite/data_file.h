@@ -1,4 +1,4 @@
-// The SQLite file: whether it is one of Cairn's, and what it says of itself.
+// The SQLite file: whether it is one of Cairn's, and what it says about itself.
 #pragma once
 
 #include <sqlite3.h>
@@ -17,25 +17,25 @@ inline constexpr int kDataFormat = 3;
 
 // The table `_cairn_state`.
 extern const char* const kStateSchema;
-// Its step of data_conversion.h; sets the format as well.
+// The table's step of ConvertDataFile (data_conversion.h). Sets the format as well.
 Status ConvertState(sqlite3* db);
 
-// The format of the file, which is the present one or one that ConvertDataFile reads; 0 if there is
-// no file, or an empty one. FAILED_PRECONDITION if the file is not a Cairn database, of a format that
-// is not read, or of a feature level above `level_max`. Touches nothing.
+// The format of the file: the present one, one that ConvertDataFile reads, or 0 if there is no file
+// or an empty one. FAILED_PRECONDITION if the file is not a Cairn database, has another format, or
+// has a feature level above `level_max`. Changes nothing.
 Result<int> CheckDataFile(const Storage& storage, const std::string& path, uint64_t level_max);
 
-// Of a file that nobody has open.
+// What a file that nobody has open says about itself.
 struct FileSummary {
   LogIndex applied;  // 0 if there is no file, or an empty one
-  int format = 0;    // likewise
+  int format = 0;    // 0 in the same cases
 };
-// Else as CheckDataFile.
+// Fails as CheckDataFile does.
 Result<FileSummary> ReadFileSummary(const Storage& storage, const std::string& path);
 
-// Of an open database, as of the transaction that the connection is in.
+// Reads an open database, in the transaction of the connection.
 Result<AppliedState> ReadAppliedState(sqlite3* db);
-// Also of a file that is not yet converted.
+// Reads a file that is not yet converted, too.
 Result<raft::SnapshotMeta> ReadMeta(sqlite3* db);
 
 }  // namespace cairn::state_machine

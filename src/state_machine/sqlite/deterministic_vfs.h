@@ -1,11 +1,13 @@
-// A VFS that is another one but for the time of day, and that knows whether a disk was full.
+// DeterministicVfs: a VFS on top of another one. It replaces the time of day, and notes failed
+// writes.
 //
-// CURRENT_TIMESTAMP defaults and datetime('now') in triggers and views ask the VFS of their
-// connection for the time, so here, and only here, it can be made the time that the leader stamped
-// into the entry: rewriting the text of statements cannot reach them.
+// CURRENT_TIMESTAMP in a DEFAULT and datetime('now') in a trigger or a view ask the VFS of their
+// connection for the time. Only the VFS can give them the time that the leader has stamped into the
+// entry: the text of the statement does not hold them.
 //
-// SQLite says that the disk is full also where a sequence or a full-text index has come to its end.
-// The one is this node's trouble, the other is the same on every node.
+// SQLite reports a full disk also where a sequence or a full-text index has come to its end. A full
+// disk is this node's trouble. The end of a sequence is the same on every node. Whether a write has
+// failed tells the two apart.
 #pragma once
 
 #include <sqlite3.h>
@@ -20,7 +22,7 @@ namespace cairn::state_machine {
 class DeterministicVfs {
  public:
   // Registers itself with SQLite under a name of its own, never as the default. `base` names the
-  // VFS that has the files; null is SQLite's own. It must outlive this one.
+  // VFS that has the files, which must outlive this one; null is SQLite's own.
   explicit DeterministicVfs(const char* base);
   ~DeterministicVfs();
   DeterministicVfs(const DeterministicVfs&) = delete;
@@ -28,7 +30,7 @@ class DeterministicVfs {
 
   // For sqlite3_open_v2.
   const char* name() const { return name_.c_str(); }
-  // Unix milliseconds, UTC; what SQL sees as now until the next call.
+  // Sets what SQL sees as now until the next call, in Unix milliseconds, UTC.
   void SetTime(int64_t wall_ms) {
     wall_ms_ = wall_ms;
     write_failed_ = false;
@@ -37,7 +39,8 @@ class DeterministicVfs {
   bool write_failed() const { return write_failed_; }
 
  private:
-  // Those of one kind of the base's files, with xWrite replaced: how that finds its way back.
+  // The methods of one kind of the base's files, with xWrite replaced, and what Write needs to find
+  // the base's method again.
   struct Methods : sqlite3_io_methods {
     const sqlite3_io_methods* base;
     DeterministicVfs* vfs;

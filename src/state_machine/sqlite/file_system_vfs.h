@@ -1,11 +1,12 @@
 // FileSystemVfs: lets SQLite live on a cairn::FileSystem, so that a whole database can run on
 // virtual disks that lose, tear and refuse writes.
 //
-// In production SQLite uses its own VFS of the operating system; this one is for the simulator and
-// for tests. What SQLite's processes share through the system, the connections of one FileSystemVfs
-// share in its memory: the locks on the database file, and the index of the WAL (there is no
-// `-shm` file). One FileSystemVfs is thus what one process is: after a crash of the virtual machine
-// make a new one. Temporary files (spilled sorts and savepoints) are memory, too.
+// In production SQLite uses its own VFS of the operating system. This VFS is for the simulator and
+// for tests. Processes that use SQLite share the locks on the database file and the index of the
+// WAL through the system. The connections of one FileSystemVfs share both in its memory, so there
+// is no `-shm` file. One FileSystemVfs therefore stands for one process: after a crash of the
+// virtual machine a test makes a new one. Temporary files (spilled sorts and savepoints) are in
+// memory, too.
 #pragma once
 
 #include <sqlite3.h>
@@ -35,8 +36,9 @@ class FileSystemVfs {
   // For sqlite3_open_v2.
   const char* name() const { return name_.c_str(); }
 
-  // SQLite draws the salts of its WALs from one generator for the whole process, which no VFS of a
-  // connection reaches. With the same seed, the same calls write the same bytes.
+  // Seeds the generator from which SQLite draws the salts of its WALs. The process has one, which
+  // the VFS of a connection does not reach. With the same seed, the same calls write the same
+  // bytes.
   static void SeedSqlite(uint32_t seed);
 
  private:

@@ -8,7 +8,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// A path as part of a URI: '?', '#' and '%' would mean something there.
+// Escapes a path for a URI, where '?', '#' and '%' have a meaning.
 std::string EscapeForUri(const std::string& path) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;

@@ -1,4 +1,4 @@
-// Reading a database file that nobody writes, without leaving anything beside it.
+// Reads a database file that nobody writes, and leaves nothing beside it.
 #pragma once
 
 #include <sqlite3.h>
@@ -11,8 +11,8 @@
 
 namespace cairn::state_machine {
 
-// Opens the file, and nothing but the file: neither a `-wal` beside it is read nor are `-wal` and
-// `-shm` made, as an ordinary open of a file in WAL mode would. Then calls `use` and closes it.
+// Opens the file alone, calls `use`, and closes the file. An ordinary open of a file in WAL mode
+// would read a `-wal` beside it and make `-wal` and `-shm`; this one does neither.
 Result<raft::SnapshotMeta> WithImmutableDatabase(
     const char* vfs, const std::string& path, size_t cache_bytes,
     const std::function<Result<raft::SnapshotMeta>(sqlite3*)>& use);

@@ -16,7 +16,8 @@ namespace {
 
 bool ContinuesCharacter(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
 
-// A value as text, or as the bytes of a blob. A null pointer is SQL's NULL, or a lack of memory.
+// A value as text, or as the bytes of a blob. A null pointer stands for SQL's NULL or a lack of
+// memory.
 struct Bytes {
   const char* data = nullptr;
   size_t size = 0;
@@ -58,7 +59,7 @@ void Instr(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
     const size_t found = FindCharacters(BlobOf(argv[0]).view(), BlobOf(argv[1]).view(), true);
     return sqlite3_result_int64(context, static_cast<sqlite3_int64>(found));
   }
-  // Of copies: to ask for the text of a blob changes it.
+  // The function works on copies: asking for the text of a blob changes the blob.
   const std::unique_ptr<sqlite3_value, FreeValue> text(sqlite3_value_dup(argv[0]));
   const std::unique_ptr<sqlite3_value, FreeValue> needle(sqlite3_value_dup(argv[1]));
   if (text == nullptr || needle == nullptr) return sqlite3_result_error_nomem(context);
@@ -85,7 +86,7 @@ void Replace(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
       sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LENGTH, -1));
   std::string out;
   std::string_view rest = text.view();
-  // Not by find() of the standard library, which takes the product of both lengths.
+  // find() of the standard library would take the product of both lengths.
   while (const void* const at = memmem(rest.data(), rest.size(), pattern.data, pattern.size)) {
     const auto found = static_cast<size_t>(static_cast<const char*>(at) - rest.data());
     if (out.size() + found + replacement.size > size_max) {
@@ -113,11 +114,11 @@ void TrimFunction(sqlite3_context* context, int argc, sqlite3_value** argv) {
     if (set.data == nullptr) return;
     set_bytes = set.size;
   }
-  // Ten times what a byte costs that is only copied: each is looked for in the set.
+  // Ten times the price of a byte that is only copied: each is looked for in the set.
   if (!AllowWork(context, BudgetOf(context), 10 * (text.size + set_bytes) / kBytesPerStep)) return;
   if (argc == 2) {
     const Bytes set = TextOf(argv[1]);
-    // As SQLite, up to the first NUL.
+    // SQLite, too, reads up to the first NUL.
     if (!SplitCharacters(set.view().substr(0, std::strlen(set.data)), &characters)) {
       return sqlite3_result_error(context, "the characters to trim are not valid UTF-8", -1);
     }
@@ -139,7 +140,7 @@ size_t FindCharacters(std::string_view text, std::string_view needle, bool by_by
   if (needle.empty()) return 1;
   size_t at = 0;
   if (!by_bytes && ContinuesCharacter(needle[0])) {
-    // No character begins with such a byte, but the text may.
+    // No character begins with such a byte, but a text may.
     if (!text.starts_with(needle)) return 0;
   } else {
     const void* const found = memmem(text.data(), text.size(), needle.data(), needle.size());
@@ -147,7 +148,7 @@ size_t FindCharacters(std::string_view text, std::string_view needle, bool by_by
     at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
   }
   if (by_bytes) return at + 1;
-  // The byte at the very start begins the first one, whatever it is.
+  // The first byte of the text begins a character, whatever the byte is.
   const std::string_view passed = text.substr(1, at);
   return 1 + static_cast<size_t>(std::count_if(passed.begin(), passed.end(), [](char byte) {
            return !ContinuesCharacter(byte);
@@ -170,7 +171,7 @@ std::string_view Trim(std::string_view text, const std::vector<std::string_view>
                       bool left, bool right) {
   constexpr size_t kCharacterBytesMax = 4;
   const std::unordered_set<std::string_view> set(characters.begin(), characters.end());
-  // No well-formed character is the beginning or the end of another one: at most one fits.
+  // No well-formed character is the beginning or the end of another one, so at most one fits.
   const auto fits = [&](bool at_start) -> size_t {
     for (size_t size = 1; size <= std::min(kCharacterBytesMax, text.size()); ++size) {
       const size_t at = at_start ? 0 : text.size() - size;

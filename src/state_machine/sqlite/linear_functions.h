@@ -1,9 +1,10 @@
-// LinearFunctions: SQL functions that SQLite makes take the product of their arguments' lengths,
-// made anew so that they take the sum: instr(), replace(), trim(), ltrim() and rtrim().
+// LinearFunctions: instr(), replace(), trim(), ltrim() and rtrim() in time linear in their
+// arguments.
 //
-// They give what SQLite's give, but for the second argument of trim() and its kin, which must be
-// well-formed UTF-8. SQLite's own take minutes for two values of some 100 KB, in one operation of
-// its machine, which nothing can end: no budget of a write, and no deadline of a read.
+// SQLite's own take time in the product of their arguments' lengths: minutes for two values of some
+// 100 KB. They do so in one operation of SQLite's machine, which neither the budget of a write nor
+// the deadline of a read can stop. The results are those of SQLite's functions, with one exception:
+// the second argument of trim(), ltrim() and rtrim() must be well-formed UTF-8.
 #pragma once
 
 #include <sqlite3.h>
@@ -18,20 +19,20 @@ namespace cairn::state_machine {
 
 class WorkBudget;
 
-// For both kinds of connection. With a `budget` the work is charged to it, before it is done; the
-// budget must outlive the connection.
+// Installs them on a connection that writes or reads. With a `budget` each call is charged to it
+// before the work is done. The budget must outlive the connection.
 Status InstallLinearFunctions(sqlite3* db, WorkBudget* budget);
 
-// False, and the function has failed, if the statement that runs may not do so much. Functions that
-// are called while no statement is counted, or without a budget, may do all.
+// False if the statement that runs may not do so much; then the function has failed. A function
+// that is called without a budget, or while no statement is counted, may do all.
 bool AllowWork(sqlite3_context* context, WorkBudget* budget, uint64_t steps);
 
 // ---- The work itself
 
-// The place, in characters from 1, of `needle` in `text`; 0: it is not there. `by_bytes`: a character
-// is a byte.
+// The place of `needle` in `text`, in characters from 1; 0 if it is not there. `by_bytes`: a byte
+// counts as a character.
 size_t FindCharacters(std::string_view text, std::string_view needle, bool by_bytes);
-// The characters of `set`; false if it is not well-formed.
+// Cuts `set` into its characters. False if `set` is not well-formed.
 bool SplitCharacters(std::string_view set, std::vector<std::string_view>* characters);
 // `text` without those of `characters` that stand at its ends.
 std::string_view Trim(std::string_view text, const std::vector<std::string_view>& characters,

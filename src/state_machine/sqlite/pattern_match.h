@@ -1,6 +1,7 @@
-// LIKE and GLOB as SQLite does them, with the work counted while it is done: it is up to the product
-// of the lengths of the pattern and of the text, and for most patterns far less, so a price that is
-// known before would be wrong for most.
+// PatternMatch: LIKE and GLOB as SQLite does them, with the work counted while it is done.
+//
+// The work may be the product of the lengths of the pattern and of the text. For most patterns it
+// is far less, so a price that is fixed beforehand would be wrong for most.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,10 @@ PatternRules GlobRules();
 
 class PatternMatch {
  public:
-  // `allow` is asked each time some more thousand characters were compared; false ends the match.
+  // `allow` is asked after each kCharactersPerAsk characters. If it says false, the match ends.
   PatternMatch(const PatternRules& rules, std::function<bool()> allow)
       : rules_(rules), allow_(std::move(allow)) {}
-  // Both end with a NUL. Not to be believed if stopped().
+  // Both end with a NUL. The answer counts only if the match was not stopped().
   bool Matches(const unsigned char* pattern, const unsigned char* text) {
     return Compare(pattern, text) == Found::kMatch;
   }
@@ -35,7 +36,7 @@ class PatternMatch {
   enum class Found {
     kMatch,
     kNoMatch,
-    kNoMatchWhatever,  // nor will a wildcard before this one find another place that fits
+    kNoMatchWhatever,  // a wildcard before this one finds no other place that fits, either
   };
   using Text = const unsigned char*;
 
@@ -44,7 +45,7 @@ class PatternMatch {
   Found Search(uint32_t first, Text pattern, Text text);
   bool SetMatches(Text* pattern, Text* text);
   bool Same(uint32_t a, uint32_t b) const;
-  // False once the match is to end.
+  // False when the match must end.
   bool Count();
 
   const PatternRules rules_;
@@ -53,8 +54,8 @@ class PatternMatch {
   bool stopped_ = false;
 };
 
-// The character at *text, which moves behind it; as SQLite reads ill-formed ones. 0 at the end,
-// which is not passed.
+// Reads the character at *text and moves *text behind it. Ill-formed text is read as SQLite reads
+// it. At the end gives 0 and does not move.
 uint32_t ReadCharacter(const unsigned char** text);
 
 }  // namespace cairn::state_machine

@@ -10,18 +10,18 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kBusyTimeoutMs = 1000;
-// A commit in the middle of an attempt to pin makes another one necessary.
+// A commit in the middle of an attempt to pin makes another attempt necessary.
 constexpr int kPinAttemptsMax = 1000;
 
 // The index of the WAL, in shared memory, begins with two copies of this header, in the byte order
-// of the machine, and with how many frames are in the file (section 2.1 of SQLite's page).
+// of the machine. The number of frames that are in the file follows (section 2.1 of SQLite's page).
 constexpr int kIndexBytes = 32768;
 constexpr size_t kHeaderBytes = 48;
 constexpr size_t kFramesAt = 16;
 constexpr size_t kSaltAt = 32;
 constexpr size_t kMovedAt = 2 * kHeaderBytes;
 
-// The WAL: a header, then frames, each with a header of its own, in big-endian order.
+// The WAL has a header and then frames, each with its own header, in big-endian order.
 constexpr uint64_t kWalHeaderBytes = 32;
 constexpr uint64_t kFrameHeaderBytes = 24;
 constexpr size_t kFrameSaltAt = 8;
@@ -39,7 +39,7 @@ uint32_t BigEndian(const char* bytes) {
   return value;
 }
 
-// Fewer bytes than asked for are followed by zeros, at the end of a file.
+// At the end of a file, zeros follow if there are fewer bytes than asked for.
 Status ReadFile(sqlite3_file* file, uint64_t offset, char* out, size_t size) {
   const int rc =
       file->pMethods->xRead(file, out, static_cast<int>(size), static_cast<sqlite3_int64>(offset));
@@ -67,7 +67,7 @@ Result<std::string> ReadIndex(sqlite3_file* file) {
   return bytes;
 }
 
-// Of the same moment: nobody was writing it.
+// Whether both copies are of the same moment: nobody was writing the header.
 bool IsWhole(const std::string& index) {
   return std::memcmp(index.data(), index.data() + kHeaderBytes, kHeaderBytes) == 0;
 }
@@ -92,7 +92,7 @@ Result<std::unique_ptr<PinnedDatabase>> PinnedDatabase::Open(const char* vfs,
 }
 
 Status PinnedDatabase::Pin() {
-  // The first read is what opens the WAL.
+  // The first read opens the WAL.
   ASSIGN_OR_RETURN(page_bytes_, QueryNumber(db_, "PRAGMA page_size"));
   RETURN_IF_ERROR(ExecInternal(db_, "SELECT 1 FROM sqlite_schema"));
   sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, &file_);
@@ -113,20 +113,20 @@ Status PinnedDatabase::Pin() {
 Result<bool> PinnedDatabase::TryPin() {
   if (sqlite3_get_autocommit(db_) == 0) RETURN_IF_ERROR(ExecInternal(db_, "COMMIT"));
   ASSIGN_OR_RETURN(const std::string before, ReadIndex(file_));
-  // BEGIN alone is deferred: the read is what fixes the state.
+  // BEGIN alone is deferred: the read fixes the state.
   RETURN_IF_ERROR(ExecInternal(db_, "BEGIN; SELECT 1 FROM sqlite_schema"));
   ASSIGN_OR_RETURN(const std::string moved, ReadIndex(file_));
   ASSIGN_OR_RETURN(const std::string after, ReadIndex(file_));
-  // No commit came between, so the transaction has just this state, and no writer had begun the
-  // WAL anew before the count of moved frames was read.
+  // No commit came in between. So the transaction has exactly this state, and no writer had begun
+  // the WAL anew before the number of moved frames was read.
   if (!IsWhole(before) || !SameHeader(before, moved) || !IsWhole(after) ||
       !SameHeader(before, after)) {
     return false;
   }
   frames_ = Native<uint32_t>(before, kFramesAt);
   salt_ = Native<uint64_t>(before, kSaltAt);
-  // All of it is in the file, and stays there: what a checkpoint may add is of no page of this
-  // state. The transaction perhaps does not use the WAL, and the next writer may begin it anew.
+  // All of the WAL is in the file and stays there: a checkpoint adds no page of this state. The
+  // transaction may not use the WAL, so the next writer may begin the WAL anew.
   if (Native<uint32_t>(moved, kMovedAt) == frames_) frames_ = 0;
   return true;
 }

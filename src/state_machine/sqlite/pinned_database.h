@@ -1,15 +1,17 @@
 // PinnedDatabase: one state of the live database, read as the bytes of a file.
 //
-// A read transaction holds the state. What a checkpoint of this state would leave in the file is
-// read in large pieces, past SQLite's page cache: from the file, but for the pages that stand in
-// the WAL, which come from there. This is as fast as to copy a file. (sqlite3_backup goes page by
-// page, and finishes page 1 last, so nothing of its copy may be sent before all of it is made.)
+// A read transaction holds the state. PinnedDatabase reads what a checkpoint of this state would
+// leave in the file. It reads in large pieces, past SQLite's page cache: pages that stand in the
+// WAL from there, all others from the file. That is as fast as copying a file. (sqlite3_backup goes
+// page by page and finishes page 1 last, so nothing of its copy may be sent before the whole copy
+// is made.)
 //
 // Why this is right (https://www.sqlite.org/walformat.html): while the transaction lasts, a
-// checkpoint moves no frame into the file that is newer than the state. A page of the state is that
-// of its last frame in the WAL, or, if it has none, that of the file, which then nobody writes.
-// These frames stay where they are as long as the transaction uses the WAL. It does not if all of
-// the WAL had been moved when it began; then the file alone is the state, and nobody writes it.
+// checkpoint moves no frame into the file that is newer than the state. A page of the state is its
+// last frame in the WAL. If it has no frame, it is the page in the file, which nobody writes
+// meanwhile. The frames stay where they are as long as the transaction uses the WAL. The
+// transaction does not use the WAL if all of it had been moved when the transaction began; then the
+// file alone is the state, and nobody writes it.
 #pragma once
 
 #include <sqlite3.h>
@@ -27,30 +29,31 @@ namespace cairn::state_machine {
 // One thread at a time.
 class PinnedDatabase {
  public:
-  // Pins the state that is committed now. Reads through SQLite's own descriptors alone: to close
-  // one of ours would release the locks of this process.
+  // Pins the state that is committed now. Reads only through SQLite's own descriptors: closing a
+  // descriptor of our own would release the locks of this process.
   static Result<std::unique_ptr<PinnedDatabase>> Open(const char* vfs, const std::string& path);
   ~PinnedDatabase();
   PinnedDatabase(const PinnedDatabase&) = delete;
   PinnedDatabase& operator=(const PinnedDatabase&) = delete;
 
-  // In the transaction.
+  // The connection, in its transaction.
   sqlite3* db() const { return db_; }
   uint64_t size_bytes() const { return pages_ * page_bytes_; }
   size_t page_bytes() const { return page_bytes_; }
-  // Both multiples of a page, but for the end. Not past size_bytes().
+  // `offset` and `size` are multiples of a page, except at the end. Does not read past
+  // size_bytes().
   Result<std::string> ReadAt(uint64_t offset, size_t size);
 
  private:
   PinnedDatabase() = default;
   Status Pin();
-  // True: `frames_` of the WAL belong to the state that the transaction has.
+  // True: the first `frames_` frames of the WAL belong to the state of the transaction.
   Result<bool> TryPin();
   Status FindFrames();
 
   sqlite3* db_ = nullptr;
-  sqlite3_file* file_ = nullptr;  // SQLite's, as the next
-  sqlite3_file* wal_ = nullptr;
+  sqlite3_file* file_ = nullptr;  // SQLite's
+  sqlite3_file* wal_ = nullptr;   // SQLite's
   uint64_t page_bytes_ = 0;
   uint64_t pages_ = 0;
   uint32_t frames_ = 0;                  // of the WAL, from its beginning; 0: it is not used

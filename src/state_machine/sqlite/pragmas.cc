@@ -14,20 +14,20 @@ bool Contains(const std::string_view* begin, const std::string_view* end, std::s
   });
 }
 
-// The argument, if any, only says of what.
+// PRAGMAs that only read. An argument names what they report on.
 constexpr std::string_view kReading[] = {
     "table_info",     "table_xinfo",     "table_list",       "index_info",
     "index_xinfo",    "index_list",      "foreign_key_list", "foreign_key_check",
     "collation_list", "function_list",   "module_list",      "pragma_list",
     "database_list",  "integrity_check", "quick_check",      "compile_options",
 };
-// An argument would set them, and only for this connection. FTS5 asks for data_version by itself,
-// with the authority of whoever reads the table.
+// PRAGMAs that read without an argument. An argument would set them, for this connection alone.
+// FTS5 itself asks for data_version, with the authority of whoever reads the table.
 constexpr std::string_view kReadingWithoutArgument[] = {
     "encoding",       "page_size",    "page_count",         "freelist_count",
     "schema_version", "foreign_keys", "recursive_triggers", "data_version",
 };
-// Kept in the file's header, by ordinary transactions.
+// PRAGMAs that ordinary transactions write to the file's header.
 constexpr std::string_view kReplicated[] = {"user_version", "application_id"};
 
 }  // namespace

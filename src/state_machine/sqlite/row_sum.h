@@ -1,5 +1,5 @@
-// RowSum: a number for the rows of a table that does not depend on their order, so that it can be
-// kept while rows come and go. docs/internals/state_digest.md specifies it.
+// RowSum: a number for the rows of a table. It does not depend on their order, so it can be kept up
+// to date as rows come and go. docs/internals/state_digest.md specifies it.
 #pragma once
 
 #include <sqlite3.h>
@@ -14,9 +14,9 @@ static_assert(std::endian::native == std::endian::little, "sums are kept in the 
 
 inline constexpr uint64_t kDigestSeed = 0x6361697264696765ULL;
 
-// The 128-bit product, its halves folded into one. One multiplication for a word: the writer does
-// it for every row that it changes. It tells damage and divergence, not malice: replicas differ
-// only by a fault, which does not choose its rows.
+// Folds the halves of the 128-bit product into one. It costs one multiplication for a word, because
+// the writer hashes every row that it changes. It shows damage and divergence, not malice: replicas
+// differ only by a fault, and a fault does not choose its rows.
 inline uint64_t Fold(uint64_t x, uint64_t y) {
   __extension__ using Wide = unsigned __int128;
   const Wide product = static_cast<Wide>(x) * y;
@@ -39,8 +39,8 @@ uint64_t LoadWord(const char* at) {
   return word;
 }
 
-// The length; then 16 bytes at a time, as long as more than 16 are left; then what is left. Words
-// that are read there overlap, since to copy a few bytes to a word of their own takes longer.
+// Mixes in the length, then 16 bytes at a time as long as more than 16 are left, then the rest. The
+// words of the rest overlap: copying a few bytes to a word of their own would take longer.
 inline uint64_t MixBytes(uint64_t state, const char* bytes, size_t size) {
   state += size * 0xd6e8feb86659fd93ULL;
   const bool is_long = size >= 16;
@@ -61,16 +61,17 @@ inline uint64_t MixBytes(uint64_t state, const char* bytes, size_t size) {
   return MixPair(state, word, 0);
 }
 
-// Of one row. All of it is inline: it is what a row of a large INSERT costs more than without sums.
+// The hash of one row. All of it is inline: it is what the sums add to the cost of each row of a
+// large INSERT.
 class RowHash {
  public:
   void Rowid(int64_t rowid) { state_ = MixWord(state_, static_cast<uint64_t>(rowid)); }
-  // `place`: of the column among those that are hashed. With `as_real` an integer counts as the
-  // real number next to it.
+  // `place` is the place of the column among the columns that are hashed. With `as_real` an integer
+  // counts as the nearest real number.
   void Value(size_t place, sqlite3_value* value, bool as_real) {
     const int type = sqlite3_value_type(value);
     switch (type) {
-      // Not even counted: a column that is added and is NULL everywhere changes no row.
+      // NULL is not even counted: a column that is added and is NULL everywhere changes no row.
       case SQLITE_NULL: return;
       case SQLITE_INTEGER: {
         const int64_t number = sqlite3_value_int64(value);
@@ -79,7 +80,8 @@ class RowHash {
       case SQLITE_FLOAT: return Real(place, sqlite3_value_double(value));
       default: {
         Tag(place, type == SQLITE_TEXT ? 3 : 4);
-        // Of a text, too: asked for as text SQLite may copy it, to put a zero at its end.
+        // A text is read as a blob, too: asked for a text, SQLite may copy it to put a zero at its
+        // end.
         const auto* bytes = static_cast<const char*>(sqlite3_value_blob(value));
         const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
         bytes_ += size;
@@ -88,7 +90,7 @@ class RowHash {
     }
   }
   uint64_t hash() const { return state_; }
-  // Of its texts and blobs.
+  // Bytes of the row's texts and blobs.
   size_t bytes() const { return bytes_; }
 
  private:
@@ -98,8 +100,8 @@ class RowHash {
     state_ = MixWord(state_, static_cast<uint64_t>(value));
   }
   void Real(size_t place, double value) {
-    // A column of REAL affinity stores whole numbers as integers, and SQLite's hook shows them now
-    // as the one and now as the other. -0.0 is stored as 0.
+    // A column of REAL affinity stores whole numbers as integers, and SQLite's hook shows them
+    // sometimes as integers and sometimes as reals. -0.0 is stored as 0.
     constexpr double kLimit = 9223372036854775808.0;  // 2^63
     if (value >= -kLimit && value < kLimit) {
       const auto whole = static_cast<int64_t>(value);
@@ -129,7 +131,8 @@ struct RowSum {
   bool operator==(const RowSum&) const = default;
 
  private:
-  // Else two changes that cancel out in one sum would in the other.
+  // A second hash. With the same hash in both sums, changes that cancel out in one sum would cancel
+  // out in the other.
   static uint64_t Second(uint64_t hash) { return MixWord(hash, 0x94d049bb133111ebULL); }
 };
 

@@ -26,7 +26,7 @@ bool IsWordCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || byte >= 0x80;
 }
 
-// Identifiers, and what stands in any of SQLite's four kinds of quotes.
+// Gives identifiers, and texts in any of SQLite's four kinds of quotes.
 std::vector<std::string> Words(std::string_view lower_text) {
   std::vector<std::string> words;
   for (size_t i = 0; i < lower_text.size();) {
@@ -36,7 +36,7 @@ std::vector<std::string> Words(std::string_view lower_text) {
       const char last = first == '[' ? ']' : first;
       for (++i; i < lower_text.size(); ++i) {
         if (lower_text[i] == last) {
-          // Doubled, it is part of the name.
+          // A doubled quote is part of the name.
           if (last == ']' || i + 1 == lower_text.size() || lower_text[i + 1] != last) break;
           ++i;
         }
@@ -54,7 +54,7 @@ std::vector<std::string> Words(std::string_view lower_text) {
   return words;
 }
 
-// The name that is created may hold the word, too: then a little more than the arguments is left,
+// The name of the new table may hold the word, too. Then a little more than the arguments is left,
 // and at worst a table is held that need not be.
 std::string_view AfterUsing(std::string_view lower_sql) {
   const size_t at = lower_sql.find("using");

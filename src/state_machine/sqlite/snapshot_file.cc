@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kNamePrefix = "outgoing-";
 
-// Removes a file that is of no use any more; one that stays is removed at the next start.
+// Removes a file that is no longer needed. If that fails, the next start removes the file.
 void RemoveQuietly(FileSystem& fs, const std::string& path) {
   if (Status removed = fs.Remove(path); !removed.ok()) LOG_WARN("{}", removed.message());
 }
@@ -22,7 +22,7 @@ void RemoveQuietly(FileSystem& fs, const std::string& path) {
 
 // One copy, from its first byte on. Thread-safe. The last owner removes the file.
 //
-// The copy is not synced: no copy outlives the process, and whoever receives it compares its CRC.
+// The copy is not synced: no copy outlives the process, and its receiver compares the CRC.
 class SnapshotCopy {
  public:
   SnapshotCopy(FileSystem& fs, std::string path, std::unique_ptr<PinnedDatabase> source,
@@ -59,7 +59,7 @@ class SnapshotCopy {
 
   Result<std::unique_ptr<File>> Open() { return fs_.Open(path_, /*create=*/false); }
 
-  // Does nothing if it was begun before.
+  // Does nothing if the copy was begun before.
   Status Make(const std::function<bool()>& proceed) {
     const MutexLock making(making_);
     if (Status made = MakeRest(proceed); !made.ok()) {
@@ -69,13 +69,13 @@ class SnapshotCopy {
     return OkStatus();
   }
 
-  // Readers get `why`. On return the database is closed.
+  // Ends the copy: its readers get `why`. On return the database is closed.
   void End(Status why) {
     EndSoon(std::move(why));
     const MutexLock lock(source_mutex_);
     CloseSource();
   }
-  // The same without waiting for whoever makes the copy: it finds out.
+  // Ends the copy, too, but does not wait: whoever makes the copy notices.
   void EndSoon(Status why) {
     {
       const MutexLock lock(mutex_);
@@ -88,7 +88,7 @@ class SnapshotCopy {
     source_mutex_.Unlock();
   }
 
-  // Waits until the bytes before `end` are there.
+  // Waits until all bytes before `end` are copied.
   Status Await(uint64_t end) {
     MutexLock lock(mutex_);
     changed_.Wait(lock, [&]() CAIRN_REQUIRES(mutex_) { return made_ >= end || !failure_.ok(); });
@@ -138,7 +138,7 @@ class SnapshotCopy {
     RETURN_IF_ERROR(failure());
     const auto want = static_cast<size_t>(std::min<uint64_t>(step_bytes_, size_bytes_ - at));
     Result<std::string> bytes = source_->ReadAt(at, want);
-    // The state is not held longer than it is needed.
+    // The state is held no longer than necessary.
     if (at + want == size_bytes_) CloseSource();
     return bytes;
   }

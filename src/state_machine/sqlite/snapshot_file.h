@@ -1,12 +1,12 @@
 // SnapshotStore: makes consistent copies of the live database for peers that are behind the log.
 //
-// The copy is made of the bytes of one state (PinnedDatabase), so writes go on meanwhile, and
-// memory stays at some MiB however large the file is. VACUUM INTO would make smaller files, but it
-// renumbers the rowids of tables without an INTEGER PRIMARY KEY: the replica installed from such a
-// copy would give later rows other rowids than its peers.
+// A copy holds the bytes of one state (PinnedDatabase). Writes go on while the copy is made, and it
+// takes some MiB of memory however large the file is. VACUUM INTO would make smaller files, but it
+// renumbers the rowids of tables without an INTEGER PRIMARY KEY. A replica installed from such a
+// copy would give later rows other rowids than its peers do.
 //
-// A copy may be read while it is made, so that it can be sent meanwhile. It is made at the speed of
-// the disk, not of the slowest receiver: the state that it is of keeps the WAL from beginning anew.
+// A copy may be read while it is made, so it can be sent meanwhile. It is made at the speed of the
+// disk, not of the slowest receiver: as long as the state is pinned, the WAL cannot begin anew.
 #pragma once
 
 #include <sqlite3.h>
@@ -25,7 +25,7 @@
 
 namespace cairn::state_machine {
 
-// Reads from an open database what it says of itself. An error if it is not one of Cairn's.
+// Reads what an open database says about itself. Fails if the database is not one of Cairn's.
 using ReadSnapshotMeta = std::function<Result<raft::SnapshotMeta>(sqlite3*)>;
 
 struct SnapshotStoreOptions {
@@ -33,42 +33,43 @@ struct SnapshotStoreOptions {
   std::string db_path;
   std::string directory;  // on the same file system as db_path; made if missing
   ReadSnapshotMeta read_meta;
-  // Left free on the file system; a copy that would not leave this is refused.
+  // Left free on the file system. A copy that would leave less is refused.
   uint64_t free_bytes_reserve = 64 << 20;
   size_t step_bytes = 1 << 20;  // copied between two looks at Stop
 };
 
-// Most that one SnapshotReader::Read gives.
+// The most that one SnapshotReader::Read gives.
 inline constexpr size_t kSnapshotReadBytesMax = 16 << 20;
 
 class SnapshotCopy;
 
-// Thread-safe. Files in the directory that it did not name itself ("outgoing-*") are left alone.
+// Thread-safe. The store touches only files that it has named itself ("outgoing-*").
 class SnapshotStore {
  public:
   // Removes copies and half-made copies of earlier runs.
   static Result<std::unique_ptr<SnapshotStore>> Open(FileSystem& fs, SnapshotStoreOptions options);
-  // Stops, and removes the kept copy. Readers may outlive the store; the last one of a copy removes
-  // its file.
+  // Stops, and removes the kept copy. Readers may outlive the store: the last reader of a copy
+  // removes the copy's file.
   ~SnapshotStore();
 
-  // The kept copy if its index is at or past `index_min`, else a new one as of now (which then is
-  // kept), of which nothing is made before SnapshotReader::Complete is called. RESOURCE_EXHAUSTED
+  // Gives the kept copy if its index is at or past `index_min`. Else begins a copy of the present
+  // state, which is kept from then on. SnapshotReader::Complete makes it. RESOURCE_EXHAUSTED
   // without the space, CANCELLED after Stop, FAILED_PRECONDITION if the database has not reached
   // `index_min`, UNAVAILABLE while another copy is being made.
   Result<std::shared_ptr<SnapshotReader>> Acquire(LogIndex index_min);
 
-  // Gives the disk space of the kept copy back once no reader uses it.
+  // Frees the disk space of the kept copy as soon as no reader uses it.
   void DropKept();
 
-  // Ends the copy that is being made: whoever reads it gets CANCELLED, as Acquire does until
-  // Resume. On return the store does not hold the database open.
+  // Ends the copy that is being made: its readers get CANCELLED, and so does Acquire until Resume.
+  // On return the store does not hold the database open.
   void Stop();
   void Resume();
 
-  // Bytes of the database that is being copied, which keeps the WAL from beginning anew; else 0.
+  // Bytes of the database that is being copied; 0 if none is. The copy keeps the WAL from beginning
+  // anew.
   uint64_t copying_bytes() const { return *pinned_bytes_; }
-  // Ends the copy that is being made, soon: whoever reads it gets ABORTED. Waits for nobody.
+  // Ends the copy that is being made, soon: its readers get ABORTED. Does not wait for them.
   void GiveUpCopy();
 
  private:

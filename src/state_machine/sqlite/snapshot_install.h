@@ -1,5 +1,5 @@
-// Puts a received copy in the place of the database, so that a crash at any moment leaves either
-// the old database or the new one.
+// Puts a received copy in the place of the database. A crash at any moment leaves either the old
+// database or the new one.
 #pragma once
 
 #include <functional>
@@ -12,10 +12,10 @@
 
 namespace cairn::state_machine {
 
-// In this order. The danger is the old WAL: SQLite finds it by name, and replays it over whatever
-// file stands beside it; the new file with the old `-wal` opens as the old data, and its
-// integrity_check says ok. So the old WAL is emptied into the old file, and its removal is made
-// durable, before the new file appears under that name.
+// The steps, in their order. The danger is the old WAL: SQLite finds it by its name, and replays it
+// over whatever file stands beside it. The new file with the old `-wal` would open as the old data,
+// and integrity_check would say ok. So the old WAL is first moved into the old file and removed,
+// and the removal is made durable. Only then does the new file get the name.
 enum class InstallStep {
   kVerified,         // the copy is what the meta says; it is on stable storage
   kClosed,           // the caller closed every connection to the database
@@ -33,10 +33,11 @@ struct SnapshotInstallation {
   std::string db_path;        // may not exist yet
   raft::SnapshotMeta meta;
   ReadSnapshotMeta read_meta;
-  // Closes the writer and drains the readers. Nothing of this process may hold the file on return:
-  // POSIX locks are dropped when any descriptor of the file is closed.
+  // Closes the writer and drains the readers. On return nothing in this process may hold the file
+  // open: POSIX locks are dropped when any descriptor of the file is closed.
   std::function<Status()> close_connections;
-  // For tests of the crash points: called after each step, an error stops there. May be empty.
+  // For tests of the crash points: called after each step. An error stops the installation there.
+  // May be empty.
   std::function<Status(InstallStep)> after_step;
 };
 

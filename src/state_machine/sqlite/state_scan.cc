@@ -10,8 +10,8 @@ namespace {
 
 using Sums = std::map<std::string, RowSum>;
 
-// A scan keeps the WAL from beginning anew: for so long, and until the WAL is too large
-// (wal_bound.h).
+// A scan keeps the WAL from beginning anew. It may do so for this time, and until the WAL is too
+// large (wal_bound.h).
 constexpr SteadyTime kPinMax = std::chrono::minutes(2);
 constexpr int kRowsBetweenLooks = 64;
 constexpr const char* kScanPragmas = "PRAGMA cache_size = -1024; PRAGMA query_only = ON; BEGIN";
@@ -21,8 +21,8 @@ Status ScanTrouble(sqlite3* db, int rc, const std::string& table) {
   return SqliteTrouble(db, rc, "read table " + table);
 }
 
-// Everything of the schema but where the pages are. The rows of the table of sums are left out, so
-// that it may be younger on one node than on another.
+// The whole schema except where the pages are. The row of the table of sums is left out, because
+// that table may be younger on one node than on another.
 Result<RowSum> SumOfSchema(sqlite3* db) {
   TableShape schema;
   schema.name = "sqlite_schema";
@@ -49,7 +49,7 @@ Status Differs(const std::string& table) {
                   ": the rows in the file are not those that were written to it");
 }
 
-// Reads the sums that stand in the file.
+// Reads the sums in the file.
 Result<Sums> ReadSums(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db, "SELECT name, a, b FROM _cairn_digest"));
@@ -81,7 +81,7 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
   sqlite3_busy_timeout(db, 1000);
   sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   RETURN_IF_ERROR(ExecInternal(db, kScanPragmas));
-  // BEGIN alone is deferred: this read is what pins the state.
+  // BEGIN alone is deferred: this read pins the state.
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db, "SELECT applied_index FROM _cairn_state"));
   ASSIGN_OR_RETURN(const bool row, read.Next());
@@ -94,8 +94,8 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
   return OkStatus();
 }
 
-// SQLite ends a transaction by itself when a read in it fails: what is read next is a later state,
-// and would be taken for damage.
+// When a read in a transaction fails, SQLite ends the transaction by itself. The next read would
+// see a later state, and the scan would take that for damage.
 Status ScanConnection::CheckPinned() const {
   if (cut_off_) return Aborted("the WAL has grown too large meanwhile");
   if (db == nullptr) return Cancelled("the database was closed");
@@ -208,8 +208,8 @@ Status DataScan::CheckAge() {
   return GiveUp(Aborted("it has held the WAL for too long"));
 }
 
-// The next scan begins with this table, and reads it without pauses. If that was no help, the table
-// is too large for the writes that go on: the others have their turn.
+// The next scan begins with this table and reads it without pauses. If that did not help, the table
+// is too large for the present rate of writes, and the other tables have their turn.
 Status DataScan::GiveUp(Status why) {
   const std::lock_guard lock(setup_.progress->mutex);
   ScrubProgress& progress = *setup_.progress;

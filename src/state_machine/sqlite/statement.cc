@@ -12,7 +12,8 @@ namespace {
 
 bool IsContinuation(unsigned char c) { return (c & 0xc0) == 0x80; }
 
-// Length of the well-formed sequence that starts at `p` with a byte past ASCII; 0 if there is none.
+// The length of the well-formed sequence at `p`, which starts with a byte past ASCII. 0 if it is
+// ill-formed.
 size_t SequenceLength(const unsigned char* p, size_t left) {
   const unsigned char lead = p[0];
   if (lead >= 0xc2 && lead <= 0xdf) return left >= 2 && IsContinuation(p[1]) ? 2 : 0;
@@ -37,7 +38,7 @@ std::string ParameterName(sqlite3_stmt* stmt, int number) {
   return name != nullptr ? name : "?" + std::to_string(number);
 }
 
-// The number of the parameter called `name`, which may lack its prefix; 0 if there is none.
+// The number of the parameter `name`, which may lack its prefix. 0 if there is none.
 int FindParameter(sqlite3_stmt* stmt, const std::string& name) {
   if (name.empty() || name.find('\0') != std::string::npos) return 0;
   if (name[0] == ':' || name[0] == '@' || name[0] == '$') {
@@ -171,7 +172,7 @@ Value ColumnValue(sqlite3_stmt* stmt, int column) {
       return std::string(text, static_cast<size_t>(sqlite3_column_bytes(stmt, column)));
     }
     case SQLITE_BLOB: {
-      // A blob of no bytes has a null pointer.
+      // An empty blob has a null pointer.
       const auto* bytes = static_cast<const char*>(sqlite3_column_blob(stmt, column));
       const auto size = static_cast<size_t>(sqlite3_column_bytes(stmt, column));
       return Blob{size == 0 ? std::string() : std::string(bytes, size)};

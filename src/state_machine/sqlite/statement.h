@@ -1,5 +1,4 @@
-// What every user of SQLite here does with one statement: prepare it alone, bind values, read a
-// row.
+// One statement of SQLite: preparing it alone, binding its values, reading a row.
 #pragma once
 
 #include <sqlite3.h>
@@ -13,7 +12,7 @@
 
 namespace cairn::state_machine {
 
-// Longer ones cost more work in one step than anything can interrupt.
+// A longer pattern costs more work in one step than anything can interrupt.
 inline constexpr int kLikePatternBytesMax = 1000;
 
 struct FinalizeStatement {
@@ -27,20 +26,20 @@ bool IsValidUtf8(std::string_view text);
 // INVALID_ARGUMENT if the text is longer than kSqlBytesMax, holds a NUL or is not UTF-8.
 Status CheckSqlText(std::string_view sql);
 
-// Prepares the only statement of `sql`; comments, white space and semicolons may follow it. No
-// statement or more than one is INVALID_ARGUMENT, SQLite's own errors as StatusFromSqlite has them.
-// `flags` as for sqlite3_prepare_v3. The text has passed CheckSqlText.
+// Prepares the only statement of `sql`. Comments, white space and semicolons may follow it. No
+// statement, or more than one, is INVALID_ARGUMENT; SQLite's own errors are as StatusFromSqlite
+// gives them. `flags` as for sqlite3_prepare_v3. The text has passed CheckSqlText.
 Result<StatementPtr> PrepareSingle(sqlite3* db, std::string_view sql, unsigned flags);
 
-// Binds all values of `statement`. Every parameter must get exactly one, by number or by name, and
-// every value must find its parameter; text must be UTF-8: else INVALID_ARGUMENT. SQLite keeps
-// pointers into `statement`: clear the bindings (or finalize) while it still lives.
+// Binds all values of `statement`. INVALID_ARGUMENT unless every parameter gets exactly one value,
+// by number or by name, every value has a parameter, and all text is UTF-8. SQLite keeps pointers
+// into `statement`: the caller clears the bindings, or finalizes, while `statement` still lives.
 Status BindParameters(sqlite3_stmt* stmt, const Statement& statement);
 
-// A column of the current row.
+// The value of a column in the current row.
 Value ColumnValue(sqlite3_stmt* stmt, int column);
 
-// The meaning, for who sent the statement, of an error that `db` just reported.
+// What an error that `db` has just reported means to whoever sent the statement.
 Status StatusFromSqlite(sqlite3* db, int rc);
 
 }  // namespace cairn::state_machine

@@ -21,7 +21,7 @@ std::string Quoted(const std::string& name) {
   return quoted + '"';
 }
 
-// As SQLite takes a declared type: the other words come first.
+// Whether SQLite takes a declared type for REAL: the words of the other affinities come first.
 bool HasRealAffinity(const std::string& declared) {
   const std::string type = LowerCase(declared);
   const auto holds = [&type](const char* word) { return type.find(word) != std::string::npos; };
@@ -60,7 +60,7 @@ Result<std::vector<DeclaredColumn>> ReadColumns(sqlite3* db, const std::string& 
   }
 }
 
-// A name for the rowid that no column has taken.
+// A name of the rowid that no column has.
 std::string FreeRowidName(const std::vector<DeclaredColumn>& columns) {
   for (const char* name : {"_rowid_", "rowid", "oid"}) {
     const auto takes = [name](const DeclaredColumn& each) {
@@ -71,8 +71,8 @@ std::string FreeRowidName(const std::vector<DeclaredColumn>& columns) {
   return {};
 }
 
-// The INTEGER PRIMARY KEY, which is the rowid by another name: any other key of a table with rowids
-// has an index. Null if there is none.
+// The INTEGER PRIMARY KEY, which is another name of the rowid. Null if there is none. Any other key
+// of a table with rowids has an index.
 Result<const DeclaredColumn*> FindRowidColumn(sqlite3* db, const std::string& table,
                                               const std::vector<DeclaredColumn>& columns) {
   const DeclaredColumn* key = nullptr;
@@ -87,8 +87,8 @@ Result<const DeclaredColumn*> FindRowidColumn(sqlite3* db, const std::string& ta
   return has_index ? nullptr : key;
 }
 
-// The columns in the order of the record, if the table is one WITHOUT ROWID: the key comes first.
-// Empty if it has rowids.
+// The columns of a table WITHOUT ROWID in the order of the record: the key comes first. Empty if
+// the table has rowids.
 Result<std::vector<int>> ReadKeyOrder(sqlite3* db, const std::string& table) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db, "SELECT cid FROM pragma_index_xinfo(?1) ORDER BY seqno"));
@@ -113,7 +113,7 @@ Status FillShape(sqlite3* db, TableShape* shape) {
   }
   for (const DeclaredColumn& each : declared) {
     if (each.is_virtual || &each == rowid) continue;
-    // The hook takes the column for the key whose place in the record is the key's number.
+    // The hook takes for the key the column whose place in the record is the key's number.
     if (rowid != nullptr && each.column.storage == rowid->column.number) {
       shape->any_excluded = true;
       continue;
@@ -147,7 +147,7 @@ std::string TableShape::ScanSql() const {
     comma = ", ";
   }
   if (rowid_name.empty() && columns.empty()) sql += "1";
-  // An index that holds all the columns would be read in the place of the table.
+  // SQLite would otherwise read an index that holds all the columns instead of the table.
   return sql + " FROM main." + Quoted(name) + (without_rowid ? "" : " NOT INDEXED");
 }
 
@@ -182,7 +182,7 @@ bool TableShape::HashesLike(const TableShape& before) const {
     return false;
   }
   for (size_t i = 0; i < columns.size(); ++i) {
-    // One that was added, and is NULL in all rows from before.
+    // An added column without a default is NULL in all older rows, and changes no hash.
     if (i >= before.columns.size() && columns[i].has_default) return false;
     if (i < before.columns.size() && columns[i].as_real != before.columns[i].as_real) return false;
   }

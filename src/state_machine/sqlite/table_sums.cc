@@ -88,7 +88,7 @@ size_t TableSums::OnRow(const RowChange& change) {
     rescan_.insert(name);  // made by the statement that runs, for one
     return gone.bytes + come.bytes;
   }
-  // What this command has touched, this batch has.
+  // A table that this command has touched, this batch has touched as well.
   if (table->command != command_) Touch(table);
   if (operation != SQLITE_INSERT) table->sum.Remove(gone.hash);
   if (operation != SQLITE_DELETE) table->sum.Add(come.hash);
@@ -96,8 +96,8 @@ size_t TableSums::OnRow(const RowChange& change) {
 }
 
 bool TableSums::HashOld(Table* table, int64_t rowid, Hashed* hashed) {
-  // A write through a handle on a blob is told as if the row went, and does not tell what it
-  // writes. FTS5 does so when its configuration changes.
+  // SQLite tells a write through a handle on a blob as if the row were deleted, and does not tell
+  // what is written. FTS5 writes like this when its configuration changes.
   if (sqlite3_preupdate_blobwrite(db_) >= 0) return false;
   const TableShape& shape = table->shape;
   RowHash hash;
@@ -116,7 +116,8 @@ bool TableSums::HashOld(Table* table, int64_t rowid, Hashed* hashed) {
   return true;
 }
 
-// The row may be from before the column was added, and reads as the column's default then.
+// Looks the row up. The row may be from before the column was added; then it reads as having the
+// column's default.
 bool TableSums::LookUpOld(Table* table, int64_t rowid, uint64_t* result) {
   const TableShape& shape = table->shape;
   if (table->lookup == nullptr) {
@@ -187,7 +188,7 @@ Status TableSums::TakeShapes(bool follow) {
     table->exists = true;
     by_row_[shape.row] = shape.name;
     const auto old = before.find(shape.row);
-    // A new table, or a row that reads otherwise than before: neither was told by the hook.
+    // The hook tells neither the rows of a new table nor rows that now read differently.
     const bool same = old != before.end() && shape.HashesLike(old->second);
     if (follow && !same) rescan_.insert(shape.name);
     if (follow && same) SetSum(table, sum_before[shape.row]);

@@ -1,10 +1,11 @@
 // TableSums: a sum over the rows of each table, kept up to date as rows change.
 //
-// SQLite's preupdate hook tells each row that comes and goes; what it does not tell (changes of the
-// schema) is made good by reading the table that changed. The sums stand in the file, in the
-// transaction of the entries that they follow from. They say what the rows ought to be: a scan of
-// the file that gives another sum has found damage, and a replica with other sums another history.
-// Tables of SQLite and of Cairn have none: they are read when a digest is made.
+// The sums follow the rows that the engine tells its observers. What SQLite's hook does not tell
+// (changes of the schema) is made good by reading the table that has changed. The sums stand in the
+// file, written in the transaction of the entries that they follow from. They say what the rows
+// ought to be: a scan of the file that gives another sum has found damage, and a replica with other
+// sums has another history. Tables of SQLite and of Cairn have no sums: they are read when a digest
+// is made.
 #pragma once
 
 #include <sqlite3.h>
@@ -31,8 +32,8 @@ class TableSums final : public RowObserver {
  public:
   static const char* const kSchema;
 
-  // Reads the sums from the file; makes them, and the table that keeps them, if there is none: in a
-  // transaction of the caller's.
+  // Reads the sums from the file. If the file has none, makes them and the table that keeps them.
+  // Within a transaction of the caller.
   Status Open(sqlite3* db);
   void Close();
 
@@ -44,20 +45,20 @@ class TableSums final : public RowObserver {
   void BatchCommitted() override;
   void BatchUndone() override;
 
-  // ---- What the engine asks for beside that
-  // A statement has changed the schema.
+  // ---- For the engine, beside that
+  // A statement has changed the schema: reads the tables whose rows the change has touched.
   Status FollowSchema();
-  // Changes of the schema were undone: the sums need nothing more.
+  // A change of the schema was undone: reads the schema alone. The sums are right.
   Status ReadSchema();
-  // Reads what the hook could not follow. At the end of each command.
+  // Reads the tables that the hook could not follow. At the end of each command.
   Status Settle() { return rescan_.empty() ? OkStatus() : FollowSchema(); }
-  // Within the batch's transaction, as its last statement but the COMMIT.
+  // Writes the sums. Within the batch's transaction, last before the COMMIT.
   Status Flush();
 
-  // What it has cost to read tables since this was asked last, in steps of a WorkBudget.
+  // What reading tables has cost since the last call, in steps of a WorkBudget.
   uint64_t TakeScanSteps() { return std::exchange(scan_steps_, 0); }
 
-  // Of the tables that have rows.
+  // The sums of the tables that have rows.
   std::map<std::string, RowSum> sums() const;
 
  private:
@@ -90,8 +91,8 @@ class TableSums final : public RowObserver {
 
   sqlite3* db_ = nullptr;  // null: not open
   std::map<std::string, Table, std::less<>> tables_;
-  std::map<int64_t, std::string> by_row_;  // those that exist, by their row in sqlite_schema
-  Table* last_ = nullptr;                  // that the hook found last
+  std::map<int64_t, std::string> by_row_;  // tables that exist, by their row in sqlite_schema
+  Table* last_ = nullptr;                  // the table of the last row
   std::set<std::string> rescan_;
   uint64_t scan_steps_ = 0;
   uint64_t command_ = 1;

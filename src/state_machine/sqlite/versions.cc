@@ -49,7 +49,7 @@ void Versions::Rename(const std::string& from, const std::string& to) {
   VersionCounter* const new_counter = Counter(to);
   Touch(old_counter);
   Touch(new_counter);
-  // A dropped table may have had that name: a sequence never goes back.
+  // A dropped table may have had the new name. A sequence never goes back.
   new_counter->value = std::max(new_counter->value, old_counter->value);
   old_counter->value = 0;
 }

@@ -1,10 +1,10 @@
-// Versions: internal write sequences, one for the database and one for each table, by which
-// clients compare nodes without a version column in their own tables.
+// Versions: write sequences, one for the database and one for each table. With them clients compare
+// nodes without a version column in their own tables.
 //
-// A statement that succeeds adds 1 to the database's and to that of each table its program may
-// write (triggers and cascades included), also if it changed no row; CREATE, ALTER and DROP TABLE
-// write the table they name. DROP keeps a sequence, so that a table made anew goes on from there;
-// RENAME moves it.
+// A statement that succeeds adds 1 to the sequence of the database and to that of each table that
+// its program may write, triggers and cascades included, even if it changes no row. CREATE, ALTER
+// and DROP TABLE write the table that they name. DROP keeps the sequence, so a table that is made
+// again goes on from there. RENAME moves the sequence.
 #pragma once
 
 #include <sqlite3.h>
@@ -26,7 +26,7 @@ struct VersionCounter {
   bool dirty = false;
 };
 
-// Held in memory, written once a batch. The apply thread's. Counters have stable addresses until
+// Held in memory and written once a batch. The apply thread's. Counters keep their addresses until
 // Close.
 class Versions {
  public:
@@ -35,13 +35,14 @@ class Versions {
   Status Open(sqlite3* db);
   void Close();
 
-  // Of a table, by its name in lower case; of the database for "". Made at 0 if missing.
+  // The counter of a table, by its name in lower case, or of the database for "". A new one begins
+  // at 0.
   VersionCounter* Counter(const std::string& lower_name);
   void Add(VersionCounter* counter, int64_t n);
   // The table has another name from now on.
   void Rename(const std::string& from, const std::string& to);
 
-  // Within the batch's transaction, just before its commit.
+  // Writes the counters. Within the batch's transaction, just before its commit.
   Status Flush();
   // The batch is in the file, or was undone.
   void BatchCommitted();

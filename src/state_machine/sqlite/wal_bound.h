@@ -1,8 +1,8 @@
-// WalBound: decides when readers have to give way so that the WAL can begin anew.
+// WalBound: decides when readers give way so that the WAL can begin anew.
 //
-// SQLite writes the WAL from its beginning again only if a checkpoint has moved all of it into the
-// file and no reader uses it. Readers that overlap (one begins before the other ends) prevent this
-// for ever, so without a bound the WAL grows as long as there are writes.
+// SQLite writes the WAL from its beginning again only when a checkpoint has moved all of it into
+// the file and no reader uses it. Readers that overlap (one begins before the other ends) prevent
+// this for ever. Without a bound the WAL would grow as long as there are writes.
 //
 //   size of the WAL       what happens
 //   up to restart_bytes   nothing
@@ -23,19 +23,19 @@ namespace cairn::state_machine {
 // How long a new view waits at most for the WAL to begin anew.
 inline constexpr SteadyTime kViewHoldMax = std::chrono::milliseconds(100);
 
-// A decision only: no file, no clock. One thread.
+// Only decides: has no file and no clock. One thread.
 class WalBound {
  public:
   struct Step {
     bool hold = false;                     // new views wait
-    bool end_readers = false;              // who reads now is ended
-    bool move = false;                     // a checkpoint is due, behind that
-    SteadyTime again = SteadyTime::max();  // ask again after so long
+    bool end_readers = false;              // the present views and scans are ended
+    bool move = false;                     // then a checkpoint is due
+    SteadyTime again = SteadyTime::max();  // ask again after this time
   };
 
   explicit WalBound(uint64_t restart_bytes) : restart_bytes_(restart_bytes) {}
 
-  // `held_back`: somebody reads who keeps the WAL from beginning anew.
+  // `held_back`: a reader keeps the WAL from beginning anew.
   Step Next(SteadyTime now, uint64_t wal_bytes, uint64_t bytes_max, bool held_back);
 
  private:

@@ -14,8 +14,8 @@
 namespace cairn::state_machine {
 namespace {
 
-// Sorted. Of the mathematical functions only those that IEEE 754 defines to the last bit, or that
-// are made of its basic operations.
+// Sorted. Of the mathematical functions the list has only those that IEEE 754 defines to the last
+// bit, or that are made of its basic operations.
 constexpr std::string_view kReplicable[] = {
     "->",
     "->>",

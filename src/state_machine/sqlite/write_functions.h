@@ -1,4 +1,4 @@
-// SQL functions of the writer's connection: the same on every node, or refused.
+// The SQL functions of the writer's connection. Each gives the same on every node, or is refused.
 #pragma once
 
 #include <sqlite3.h>
@@ -12,21 +12,21 @@
 
 namespace cairn::state_machine {
 
-// What random(), changes() and total_changes() answer. Reset before each command, so that no answer
-// depends on what this connection did before, or on when this node last started.
+// What random(), changes() and total_changes() answer. It is reset before each command, so no
+// answer depends on what this connection did before, or on when this node last started.
 class FunctionState {
  public:
   explicit FunctionState(WorkBudget* budget) : budget_(budget) {}
-  // `changes_are_old`: what sqlite3_changes64() tells is of a command before.
+  // `changes_are_old`: sqlite3_changes64() still gives the number of an earlier command.
   void Reset(sqlite3* db, uint64_t seed, bool changes_are_old) {
     rng_ = Rng(seed);
     total_changes_base_ = sqlite3_total_changes64(db);
     changes_are_old_ = changes_are_old;
     changes_in_doubt_ = false;
   }
-  // Zero where the command has changed nothing yet. Once a trigger has, SQLite tells the number of
-  // its last statement within the trigger, and behind it the old one again, and which of the two it
-  // is can not be seen: then the answer is in doubt.
+  // Zero as long as the command has changed nothing. After a change by a trigger SQLite gives,
+  // within the trigger, the number of the trigger's last statement, and behind it the old number
+  // again. Nothing shows which of the two it is, so the answer is in doubt.
   int64_t Changes(sqlite3* db) {
     if (changes_are_old_ && sqlite3_total_changes64(db) == total_changes_base_) return 0;
     changes_in_doubt_ = changes_in_doubt_ || changes_are_old_;
@@ -45,14 +45,14 @@ class FunctionState {
   bool changes_in_doubt_ = false;
 };
 
-// True if every node computes the same from the same arguments. Any function that is not known to
-// be so is refused: exp(), pow(), sin() and others of the C library differ in the last bits between
-// machines, bm25() is made of log(), sqlite_version() and the like tell of the node.
+// Whether every node computes the same from the same arguments. A function that is not known to do
+// so is refused: exp(), pow(), sin() and others of the C library differ in the last bits between
+// machines, bm25() is made of log(), and sqlite_version() and the like depend on the node.
 bool IsReplicableFunction(std::string_view name);
 
 // Overrides random(), randomblob(), changes() and total_changes(), and makes every function that is
-// not replicable fail when it is called: the authorizer refuses them first, but it is not asked
-// about the expression of a DEFAULT. `state` must outlive the connection.
+// not replicable fail when it is called. The authorizer refuses such functions first, but SQLite
+// does not ask it about the expression of a DEFAULT. `state` must outlive the connection.
 Status InstallWriteFunctions(sqlite3* db, FunctionState* state);
 
 }  // namespace cairn::state_machine
