@@ -1,12 +1,12 @@
 // Feature levels: what the entries of the log may hold.
 //
-// A cluster has one level. It is part of the replicated state (`_cairn_state.level`), begins at
-// kLevelFirst, and rises by a RaiseLevel command alone, which an operator asks for once every member
-// runs a build that knows the new level (`cairn member upgrade`). A build gives way: whatever would
-// be misunderstood by a build of a lower level is not proposed before the level has risen.
+// A cluster has one level. The level is part of the replicated state (`_cairn_state.level`) and
+// begins at kLevelFirst. Only a RaiseLevel command raises it. An operator asks for the command when
+// every member runs a build that knows the new level (`cairn member upgrade`). Until the level has
+// risen, a build proposes nothing that a build of the lower level would misunderstand.
 //
-// A build that meets an entry above what it knows stops applying and says so. It must not skip the
-// entry: its database would be another one than its peers'.
+// A build that meets an entry above the levels that it knows stops applying and says so. It must
+// not skip the entry: its database would then differ from its peers'.
 // docs/decisions/015-rolling-upgrades.md says why.
 #pragma once
 

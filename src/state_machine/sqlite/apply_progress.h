@@ -1,4 +1,4 @@
-// ApplyProgress: which command the apply thread is at, for others to see.
+// ApplyProgress: shows other threads which command the apply thread works on.
 #pragma once
 
 #include <mutex>
@@ -10,11 +10,11 @@
 
 namespace cairn::state_machine {
 
-// Thread-safe. Told of every command, so telling costs next to nothing: nothing is copied before
-// somebody asks.
+// Thread-safe. Begin and End come with every command, so they cost next to nothing: nothing is
+// copied until somebody asks.
 class ApplyProgress {
  public:
-  // The command must stay until the next call of Begin or End.
+  // The command lives until the next call of Begin or End.
   void Begin(LogIndex index, size_t number, const Command& command) {
     const std::lock_guard lock(mutex_);
     index_ = index;

@@ -1,5 +1,4 @@
-// For the tests of this folder: a directory of their own, and a WAL database as the writer keeps
-// it.
+// For the tests of this folder: a directory, and a WAL database as the writer keeps it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -47,7 +46,8 @@ class TestDatabase {
   TestDatabase(const TestDatabase&) = delete;
   TestDatabase& operator=(const TestDatabase&) = delete;
 
-  // Makes it a database as the state machine does: WAL, and a row that says where it is.
+  // Makes the file a database as the state machine does: in WAL mode, with a row that holds the
+  // index.
   void MakeCairn() {
     Run("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
     Run("CREATE TABLE _cairn_meta(id INTEGER PRIMARY KEY CHECK(id = 1), applied, term)");
@@ -106,7 +106,7 @@ inline Result<raft::SnapshotMeta> ReadTestMeta(sqlite3* db) {
   return meta;
 }
 
-// The real file system, to be overridden where a test wants to look or to interfere.
+// The real file system. A test overrides the calls that it wants to see or to change.
 class ForwardingFileSystem : public FileSystem {
  public:
   Result<std::unique_ptr<File>> Open(const std::string& path, bool create) override {
@@ -133,7 +133,7 @@ class ForwardingFileSystem : public FileSystem {
   FileSystem& fs_ = PosixFileSystem();
 };
 
-// Keeps what a query delivers.
+// Keeps what a query gives.
 class RowCollector : public RowSink {
  public:
   Status OnColumns(const std::vector<Column>& c) override {

@@ -1,6 +1,5 @@
-// The whole state machine on a disk that loses power, fails and fills up, at every step: what is
-// found afterwards is always what some prefix of the log makes, and never less than was vouched
-// for.
+// The whole state machine on a disk that loses power, fails and fills up, at every step. Afterwards
+// the state is always that of some prefix of the log, and never less than was vouched for.
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -45,7 +44,7 @@ Result<std::unique_ptr<StateMachine>> OpenOn(FaultFileSystem& fs) {
   return OpenSqliteStateMachine(options, TestConfiguration());
 }
 
-// What a machine that is closed left: every row of every table; fails the test on damage.
+// What a closed machine has left: every row of every table. Fails the test on damage.
 std::string DumpOf(FaultFileSystem& fs) {
   FileSystemVfs vfs(fs, SystemClock(), 1);
   {
@@ -83,7 +82,7 @@ class DiskFaults : public testing::Test {
   static Status Apply(StateMachine& machine, std::span<const raft::Entry> entries) {
     return machine.Apply(entries, TestConfiguration(), LogIndex(), [](const EntryResults&) {});
   }
-  // Goes on from where the machine is until the end or the first trouble, with checkpoints.
+  // Applies the rest of the log, with checkpoints, until the end or the first trouble.
   static Status ApplyRest(StateMachine& machine) {
     for (size_t applies = 1; machine.applied_index().value() < log_->size(); ++applies) {
       const auto rest = std::span(*log_).subspan(machine.applied_index().value());
@@ -92,7 +91,7 @@ class DiskFaults : public testing::Test {
     }
     return machine.Checkpoint();
   }
-  // How many operations and reads a run without faults has.
+  // The number of operations and reads of a run without faults.
   static FaultFileSystem& Measured() {
     static FaultFileSystem* const kMeasured = [] {
       auto* const made = new FaultFileSystem(1);
@@ -104,8 +103,8 @@ class DiskFaults : public testing::Test {
     return *kMeasured;
   }
 
-  // The machine must open, hold what entries up to its applied index make, at least `index_min`,
-  // and come to the right end.
+  // The machine must open, hold what the entries up to its applied index make, which is at least
+  // `index_min`, and come to the right end.
   static void ExpectSound(FaultFileSystem& fs, uint64_t index_min, const std::string& what) {
     SCOPED_TRACE(what);
     uint64_t applied = 0;
@@ -139,7 +138,7 @@ TEST_P(PowerCuts, AtEveryOperationLeaveAPrefixOfTheLogThatIsNoShorterThanTheDura
   const uint64_t operations = Measured().operations();
   ASSERT_GT(operations, 300u);
   std::set<uint64_t> durable_seen;
-  // The four kinds of loss share the operations among them: all four at each would take minutes.
+  // The four kinds of loss share the operations: all four at each operation would take minutes.
   const uint64_t first = 1 + static_cast<uint64_t>(GetParam());
   for (uint64_t k = first; k <= operations && !HasFatalFailure(); k += Stride(4)) {
     FaultFileSystem fs(k);
@@ -158,7 +157,7 @@ TEST_P(PowerCuts, AtEveryOperationLeaveAPrefixOfTheLogThatIsNoShorterThanTheDura
 }
 
 TEST_P(PowerCuts, WhileTheWalOfACrashIsTakenInLeaveAllThatWasThere) {
-  // What a process leaves that was killed before its first checkpoint.
+  // The files of a process that was killed before its first checkpoint.
   const auto killed = [](uint64_t seed) {
     auto fs = std::make_unique<FaultFileSystem>(seed);
     Prepare(fs.get());
@@ -217,7 +216,7 @@ TEST_F(DiskFaults, AnErrorAtEveryOperationIsTroubleAndNeverAHalfAppliedEntry) {
   EXPECT_GE(troubles * 10, tried * 9);
 }
 
-// A full-text table, when a statement within one of its own fails, remembers counts of the
+// When a statement within a statement of a full-text table fails, the table remembers counts of the
 // transaction that was undone, and would write them with the next one.
 TEST_F(DiskFaults, AfterTroubleNothingIsAppliedUntilTheFileIsOpenedAnew) {
   const uint64_t operations = Measured().operations();
@@ -250,7 +249,7 @@ TEST_F(DiskFaults, AfterTroubleNothingIsAppliedUntilTheFileIsOpenedAnew) {
 }
 
 TEST_F(DiskFaults, AFailedSyncIsNotHealedByALaterOneThatSucceeds) {
-  // The machine must not vouch for what a failed sync may have lost, whatever comes after it: the
+  // The machine must not vouch for what a failed sync may have lost, whatever comes after it. The
   // power goes at every operation of the process that opens the files next.
   const uint64_t operations = Measured().operations();
   for (uint64_t k = 1; k <= operations && !HasFatalFailure(); k += kStride) {
@@ -274,7 +273,8 @@ TEST_F(DiskFaults, AFailedSyncIsNotHealedByALaterOneThatSucceeds) {
   }
 }
 
-// The system shows what the failed sync did not store, and the next sync takes it for stored.
+// The system shows pages that the failed sync did not store, and the next sync takes them for
+// stored.
 TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
   for (uint64_t then = 1;; ++then) {
     FaultFileSystem fs(then);
@@ -302,8 +302,8 @@ TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
   }
 }
 
-// The core that has begun with a snapshot waits for its install, so to call it again must lead on
-// from wherever the disk had failed it: also behind the rename, when the copy is gone.
+// The core that has begun with a snapshot waits for its install. So another call must go on from
+// wherever the disk failed, also behind the rename, when the copy is gone.
 TEST_F(DiskFaults, AnInstallThatFailedAtAnyOperationIsFinishedByTheNext) {
   FaultFileSystem other(1);
   Prepare(&other);
@@ -344,8 +344,8 @@ TEST_F(DiskFaults, AnInstallThatFailedAtAnyOperationIsFinishedByTheNext) {
   EXPECT_GT(failed, 10 / kStride);
 }
 
-// Votes and acknowledgements wait for the install, so how long it takes must not depend on how much
-// there is: all of the file is read before, once.
+// Votes and acknowledgements wait for the install, so its time must not depend on the size of the
+// file. The whole file is read once, before the install.
 TEST_F(DiskFaults, AnInstallDoesNotReadTheCopyAgainThatWasLookedThrough) {
   FaultFileSystem other(1);
   Prepare(&other);
@@ -415,8 +415,8 @@ TEST_F(DiskFaults, AFullDiskStopsTheApplyUntilThereIsSpace) {
   EXPECT_GT(full, 20u);
 }
 
-// What a killed process left in the WAL has no room in the file. The node must come up to say so,
-// and go on by itself when there is room.
+// The WAL of a killed process has no room in the file. The node must come up to say so, and go on
+// by itself when there is room.
 TEST_F(DiskFaults, ADataBaseWhoseCheckpointFindsNoRoomIsOpenedInTrouble) {
   FaultFileSystem fs(1);
   Prepare(&fs);
@@ -440,7 +440,7 @@ TEST_F(DiskFaults, ADataBaseWhoseCheckpointFindsNoRoomIsOpenedInTrouble) {
   EXPECT_EQ(DumpOf(fs), dumps_->back());
 }
 
-// A VFS that can open nothing for want of space, which SQLite does not call SQLITE_FULL.
+// A VFS that can open nothing because there is no space. SQLite does not call this SQLITE_FULL.
 TEST(SqliteTroubleTest, WantOfSpaceIsAFullDiskWhateverSqliteCallsIt) {
   sqlite3_vfs vfs = *sqlite3_vfs_find(nullptr);
   vfs.zName = "nothing_opens";

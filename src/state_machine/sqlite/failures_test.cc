@@ -1,4 +1,4 @@
-// A failed command leaves nothing, and takes nothing of its neighbours with it.
+// A failed command leaves nothing, and does no harm to its neighbours.
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,8 @@
 namespace cairn::state_machine {
 namespace {
 
-// Each conflict clause between two other commands in one entry, so in one SQLite transaction.
+// Each conflict clause stands between two other commands in one entry, so in one SQLite
+// transaction.
 class ConflictModes : public testing::TestWithParam<std::string> {};
 // There is no RAISE(REPLACE).
 class RaiseModes : public testing::TestWithParam<std::string> {};
@@ -124,7 +125,7 @@ TEST(Failures, TooManyRowsOfReturningUndoTheCommand) {
   replicas.Check();
 }
 
-// Each column would be told with its type.
+// The answer would name each column with its type.
 TEST(Failures, TooLongTypesOfReturningUndoTheCommand) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x " + std::string(300'000, 'y') + ")");
@@ -172,8 +173,7 @@ TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
   replicas.Check();
 }
 
-// SQLite says that the disk is full. A row that is ignored moves the sequence, too, and no hook
-// tells of it.
+// SQLite reports a full disk. A row that is ignored moves the sequence, too, and no hook tells it.
 TEST(Failures, TheEndOfASequenceIsAResultNotTrouble) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
@@ -201,8 +201,8 @@ TEST(Failures, TheEndOfASequenceIsAResultNotTrouble) {
   replicas.Check();
 }
 
-// A client can have it merge nothing until it can not take another segment. It says so when the
-// command ends.
+// A client can make the index merge nothing until it can take no other segment. The index reports
+// that when the command ends.
 TEST(Failures, TheEndOfAFullTextIndexIsAResultNotTrouble) {
   Replicas replicas(/*restarts=*/false);
   replicas.Must("CREATE TABLE t(x)");
@@ -235,8 +235,8 @@ TEST(Failures, TheEndOfAFullTextIndexIsAResultNotTrouble) {
   replicas.Check();
 }
 
-// The statement that reads all columns is longer than the one that made them, and so is the text
-// that CREATE TABLE AS leaves in the schema.
+// The statement that reads all columns is longer than the statement that made them, and so is the
+// text that CREATE TABLE AS leaves in the schema.
 TEST(Failures, NamesThatGrowWhenTheyAreQuotedAreNoTrouble) {
   Replicas replicas;
   replicas.Must("CREATE TABLE a([" + std::string(900'000, '"') + "])");
@@ -248,7 +248,7 @@ TEST(Failures, NamesThatGrowWhenTheyAreQuotedAreNoTrouble) {
   replicas.Check();
 }
 
-// The function sees that the value came from json(), but only until it is stored.
+// The function sees that the value came from json(), but only until the value is stored.
 TEST(Failures, AnIndexThatDoesNotFindItsEntryFailsAsAResult) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(a)");
@@ -264,7 +264,7 @@ TEST(Failures, AnIndexThatDoesNotFindItsEntryFailsAsAResult) {
   replicas.Check();
 }
 
-// Nor need JSON stand in the schema for that.
+// The same happens without JSON in the schema.
 TEST(Failures, AnIndexOverSubtypesThatDoesNotFindItsEntryFailsAsAResult) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(a)");
@@ -279,7 +279,7 @@ TEST(Failures, AnIndexOverSubtypesThatDoesNotFindItsEntryFailsAsAResult) {
   replicas.Check();
 }
 
-// The entry of a row that is not in a partial index when it is read again stays when the row goes.
+// If a row is not in a partial index when it is read again, its entry stays when the row goes.
 TEST(Failures, AnEntryOfAPartialIndexThatFindsNoRowFailsAsAResult) {
   for (const std::string condition : {"json_array(a) = '[[1]]'", "subtype(a) = 74"}) {
     Replicas replicas;
@@ -300,7 +300,7 @@ TEST(Failures, AnEntryOfAPartialIndexThatFindsNoRowFailsAsAResult) {
                             ExecuteCommand("DELETE FROM t WHERE b = 5")});
         EXPECT_TRUE(results[0].status.ok()) << results[0].status;
         EXPECT_EQ(results[1].status.code(), StatusCode::kFailedPrecondition) << sql;
-        // All pages of the file were read to tell it from damage.
+        // All pages of the file were read to tell this from damage.
         EXPECT_GE(results[1].steps, replicas.header.command_steps_max) << sql;
         EXPECT_TRUE(results[2].status.ok()) << results[2].status;
       }
@@ -312,7 +312,7 @@ TEST(Failures, AnEntryOfAPartialIndexThatFindsNoRowFailsAsAResult) {
   }
 }
 
-// SQLite says that there is no memory, but never asks for as much.
+// SQLite reports a lack of memory, but never asks for as much.
 TEST(Failures, AValueTooLargeToAskMemoryForIsAResultNotTrouble) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

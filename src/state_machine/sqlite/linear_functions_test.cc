@@ -1,4 +1,4 @@
-// The functions that are made anew give what SQLite's own give.
+// The linear functions give what SQLite's own functions give.
 
 #include "state_machine/sqlite/linear_functions.h"
 
@@ -168,7 +168,7 @@ TEST(LinearFunctions, GiveWhatSqlitesOwnGive) {
                                                 RandomText(&rng)};
     for (const std::string expression : kExpressions) {
       const std::string result = Evaluate(ours.get(), expression, arguments);
-      // The one difference that is meant.
+      // This difference is intended.
       if (result == "the characters to trim are not valid UTF-8") continue;
       ASSERT_EQ(result, Evaluate(plain.get(), expression, arguments))
           << expression << " of '" << arguments[0] << "', '" << arguments[1] << "', '"

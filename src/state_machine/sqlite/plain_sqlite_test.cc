@@ -1,10 +1,10 @@
-// Generated statements of every kind on Cairn and on plain SQLite: each has the same outcome, the
-// same message, the same rows of RETURNING and the same counts, each query the same rows, and in
-// the end all tables are equal.
+// Generated statements of every kind on Cairn and on plain SQLite. Each statement has the same
+// outcome, the same message, the same rows of RETURNING and the same counts. Each query has the
+// same rows. In the end all tables are equal.
 //
-// Not compared, since Cairn differs on purpose: what a failed statement leaves behind (nothing),
-// the rowid 2^63 - 1 (refused), random(), functions that differ between machines (refused), and
-// statistics of Cairn's own tables.
+// Where Cairn differs on purpose nothing is compared: what a failed statement leaves behind
+// (nothing), the rowid 2^63 - 1 (refused), random(), functions that differ between machines
+// (refused), and the statistics of Cairn's own tables.
 //
 // CAIRN_SQL_STATEMENTS=n runs n statements (`make sql-differential`); CAIRN_SQL_SEED=s begins at
 // that seed.
@@ -22,7 +22,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// SQLite as any program uses it, but for what SQL sees as now.
+// SQLite as any program uses it, except for what SQL sees as now.
 class PlainSqlite {
  public:
   explicit PlainSqlite(const std::string& path) {
@@ -43,7 +43,7 @@ class PlainSqlite {
   bool Exec(const std::string& sql) {
     return sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK;
   }
-  // In a transaction of its own, which is undone as a whole if it fails.
+  // Runs in a transaction of its own, which is undone as a whole if the statement fails.
   Outcome Write(const Statement& statement) {
     EXPECT_TRUE(Exec("BEGIN"));
     Outcome outcome = Run(statement);
@@ -133,7 +133,7 @@ class Comparison {
       commands.back().operation = std::move(execute);
       const Status proposal = replicas_.first().machine().CheckProposal(commands.back());
       if (proposal.ok()) continue;
-      // A syntax error or the like; plain SQLite must not like it either.
+      // A syntax error or the like. Plain SQLite must refuse it, too.
       const Statement statement = std::get<Execute>(commands.back().operation).statements[0];
       EXPECT_NE(plain_.Write(statement).error, "") << statement.sql << "\n" << proposal;
       commands.pop_back();
@@ -163,7 +163,7 @@ class Comparison {
     EXPECT_EQ(Show(result.rows), Show(plain.result.rows)) << statement.sql;
     if (!IsDml(statement.sql)) return;
     EXPECT_EQ(result.rows_affected, plain.result.rows_affected) << statement.sql;
-    // A connection remembers the rowid of its last insert; Cairn begins each command at 0.
+    // A connection remembers the rowid of its last insert. Cairn begins each command at 0.
     if (result.last_insert_id != 0) {
       EXPECT_EQ(result.last_insert_id, plain.result.last_insert_id) << statement.sql;
     }
@@ -203,7 +203,7 @@ class Comparison {
     for (const Row& row : names) {
       const std::string name = std::get<std::string>(row[0]);
       const bool has_rowid = std::get<int64_t>(row[1]) == 0;
-      // In the order in which they lie there.
+      // The rows in the order in which they lie in the table.
       std::string sql =
           std::string("SELECT ") + (has_rowid ? "rowid, " : "") + "* FROM \"" + name + "\"";
       if (name == "sqlite_stat1") {  // ANALYZE sees Cairn's own tables, too

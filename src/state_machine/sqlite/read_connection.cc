@@ -14,7 +14,7 @@ namespace {
 
 // Of a value and of a row.
 constexpr int kRowBytesMax = 16 << 20;
-// A text that is used again is short; long ones (generated lists) would only fill the memory.
+// Texts that are used again are short. Long ones (generated lists) would only fill the memory.
 constexpr size_t kCachedSqlBytesMax = 16 << 10;
 // Some tens of microseconds.
 constexpr int kOpsBetweenPolls = 1000;
@@ -39,7 +39,7 @@ PreparedRead* StatementCache::Find(const std::string& sql) {
 }
 
 PreparedRead* StatementCache::Insert(const std::string& sql, StatementPtr stmt) {
-  // A long text stays only until the next one comes.
+  // A long text stays only until the next long one comes.
   if (!lru_.empty() && (lru_.size() >= size_max_ || lru_.front().sql.size() > kCachedSqlBytesMax)) {
     const auto victim =
         lru_.front().sql.size() > kCachedSqlBytesMax ? lru_.begin() : std::prev(lru_.end());
@@ -136,7 +136,8 @@ Status ReadConnection::Run(const char* sql) {
 }
 
 Status ReadConnection::Begin() {
-  // Whoever ends a view closes its handle a moment after it says so; the next owner may come first.
+  // Whoever ends a view closes the handle a moment after setting `end`. The next owner may come
+  // first.
   if (db_ != nullptr && sqlite3_get_autocommit(db_) == 0) Close();
   if (db_ == nullptr) RETURN_IF_ERROR(Connect());
   return Run("BEGIN");
@@ -144,7 +145,7 @@ Status ReadConnection::Begin() {
 
 void ReadConnection::Finish() {
   if (db_ == nullptr) return;
-  // An interrupt that arrives late may hit this very statement; then the handle goes.
+  // A late interrupt may hit this very statement. Then the handle is closed.
   const bool committed = Run("COMMIT").ok() && sqlite3_get_autocommit(db_) != 0;
   if (!committed || broken_) Close();
 }
@@ -160,15 +161,15 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
   if (!denied_.ok()) return denied_;
   if (prepared.status().code() == StatusCode::kCancelled) {
-    // Ended while the schema was read for it: the reason is that of the view, as in Step.
+    // The view was ended while SQLite read the schema. The reason is the view's, as in Step.
     RETURN_IF_ERROR(CheckLimits(QueryLimits(), clock_.SteadyNow()));
     return Unavailable("the query was interrupted");
   }
   if (!prepared.ok()) return prepared.status();
   sqlite3_stmt* const stmt = prepared.value().get();
-  // Decided by the compiled program, not by the authorizer: virtual tables (R-Tree) prepare their
-  // own INSERTs when they are first read. The one statement that changes the schema and passes as
-  // read-only, DROP TRIGGER IF EXISTS without such a trigger, yields no column.
+  // The compiled program decides, not the authorizer: virtual tables (R-Tree) prepare INSERTs of
+  // their own when they are first read. One statement that changes the schema passes as read-only,
+  // DROP TRIGGER IF EXISTS without such a trigger. It has no column.
   const bool reads = sqlite3_stmt_isexplain(stmt) != 0 ||
                      (sqlite3_stmt_readonly(stmt) != 0 && sqlite3_column_count(stmt) > 0);
   if (!reads && !internal) {
@@ -191,7 +192,7 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   if (!denied_.ok()) return denied_;
   if ((rc & 0xff) == SQLITE_INTERRUPT) {
     if (!stopped_.ok()) return stopped_;
-    // By Interrupt, before the next poll.
+    // Interrupt ended it before the next poll.
     RETURN_IF_ERROR(CheckLimits(limits, started));
     return Unavailable("the query was interrupted");
   }

@@ -86,7 +86,7 @@ void TestReplica::Open() {
 
 std::string TestReplica::Dump() {
   if (files_ == nullptr) return DumpFile(path());
-  // The VFS of the state machine is its own: another one would not see its locks.
+  // The state machine has a VFS of its own. Another VFS would not see its locks.
   Close();
   std::string dump;
   {

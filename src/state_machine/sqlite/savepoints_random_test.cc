@@ -1,6 +1,6 @@
-// Random commands, with a savepoint and without one, have the same outcome.
+// Random commands have the same outcome with a savepoint and without one.
 //
-// The statements come from a pool, so that most are known when they run, and need no savepoint; the
+// The statements come from a pool, so most are known when they run, and need no savepoint. The
 // replica that restarts before each entry knows hardly any. Replicas compares every result of the
 // two, and at the end their tables.
 
@@ -98,7 +98,7 @@ class Statements {
  private:
   std::string Number() { return std::to_string(rng_.Between(0, 40)); }
   std::string Text() { return "'x" + std::to_string(rng_.Between(0, 9)) + "'"; }
-  // Of the wrong type in some rows.
+  // The value has the wrong type in some rows.
   std::string Mixed() {
     return "iif(random() % 5 = 1, 'x', " + Number() + " + abs(random() % 60))";
   }

@@ -1,7 +1,8 @@
-// A command of one known statement runs without a savepoint, and leaves what it would with one.
+// A command of one known statement runs without a savepoint, and leaves what it would leave with
+// one.
 //
-// Each statement is given twice: new, it has a savepoint, known, it has none; and the replica that
-// restarts before each entry knows none.
+// Each statement is given twice. The first time it is new and has a savepoint; the second time it
+// is known and has none. The replica that restarts before each entry knows no statement.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -33,7 +34,7 @@ const char* const kSchema[] = {
     "INSERT INTO ends VALUES(1)",
 };
 
-// All fail, most of them after they have changed rows.
+// All of these fail, most of them after they have changed rows.
 const char* const kFailing[] = {
     "INSERT INTO t VALUES(5, 50, 0), (6, 60, 0), (7, 10, 0)",
     "INSERT INTO t VALUES(5, 50, 0), (6, 60, 13)",
@@ -100,7 +101,7 @@ TEST(Savepoints, ACommandThatFailsWithoutOneLeavesNothing) {
   }
 }
 
-// A batch is done over once, not once for each command in it that fails.
+// A batch is applied again once, not once for each command in it that fails.
 TEST(Savepoints, ABatchOfCommandsThatAllFailHalfWayIsStillAppliedInLinearTime) {
   Replicas replicas(/*restarts=*/false);
   replicas.Must("CREATE TABLE t(x UNIQUE)");
@@ -115,8 +116,8 @@ TEST(Savepoints, ABatchOfCommandsThatAllFailHalfWayIsStillAppliedInLinearTime) {
   replicas.Check();
 }
 
-// changes() is of the command alone: of none before it, and of what its triggers did as SQLite
-// tells it.
+// changes() counts the command alone: nothing before it, and the work of its triggers as SQLite
+// counts it.
 TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
   Replicas replicas;
   for (const char* sql :
@@ -152,7 +153,7 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
   replicas.Check();
 }
 
-// Those of the statements of the command itself are seen, and none of the commands before it.
+// The command sees the changes of its own statements, and none of the commands before it.
 TEST(Savepoints, ChangesOfCommandsWithoutOneAreNotSeenByThoseWithOne) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
@@ -168,7 +169,7 @@ TEST(Savepoints, ChangesOfCommandsWithoutOneAreNotSeenByThoseWithOne) {
   replicas.Check();
 }
 
-// As SQLite's own: it answers anew each time, so that nothing stored may depend on it.
+// As in SQLite: the function answers anew each time, so nothing that is stored may depend on it.
 TEST(Savepoints, ChangesIsNoFunctionForAnIndexOrAGeneratedColumn) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

@@ -47,7 +47,7 @@ class SnapshotFileTest : public testing::Test {
   static Status Make(SnapshotReader& reader) {
     return reader.Complete([] { return true; });
   }
-  // Puts what a reader gives into a file of its own, as a peer would, and returns its path.
+  // Writes what a reader gives to a file, as a peer does, and returns the file's path.
   std::string Receive(SnapshotReader& reader, size_t chunk = 4096 * 3 + 7) {
     std::string path = directory_ / "received";
     std::filesystem::remove(path);
@@ -95,7 +95,7 @@ TEST_F(SnapshotFileTest, ReadsPastTheEndAreEmptyAndLargeOnesAreCut) {
   EXPECT_EQ(reader->Read(reader->size_bytes() - 3, ~size_t{0})->size(), 3u);
 }
 
-// Rows without an INTEGER PRIMARY KEY keep their rowids, with the gaps: what is inserted later must
+// Rows without an INTEGER PRIMARY KEY keep their rowids and the gaps between them: a later row must
 // get the rowid that it gets on every other member.
 TEST_F(SnapshotFileTest, RowidsSurvive) {
   writer_.Run("CREATE TABLE r(x); INSERT INTO r VALUES('a'), ('b'), ('c')");
@@ -185,7 +185,7 @@ TEST_F(SnapshotFileTest, ACopyIsSharedUntilANewerOneIsNeeded) {
   EXPECT_EQ(Files().size(), 1u);
   const auto newer = MustAcquire(*store, 11);
   EXPECT_EQ(newer->meta().index, LogIndex(11));
-  // The old one is still being read.
+  // The old copy is still being read.
   EXPECT_EQ(Files().size(), 2u);
   EXPECT_EQ(first->Read(0, 16)->substr(0, 15), "SQLite format 3");
 }
@@ -243,8 +243,8 @@ TEST_F(SnapshotFileTest, WithoutSpaceNothingIsWritten) {
   EXPECT_TRUE(Files().empty());
 }
 
-// The disk fills, or fails, while a copy is made: its readers hear of it, and its space is free
-// again.
+// The disk fills, or fails, while a copy is made: the copy's readers get the error, and its space
+// is freed.
 TEST_F(SnapshotFileTest, AWriteThatFailsEndsTheCopyAndItsFileGoesWithIt) {
   class FullFile final : public File {
    public:
@@ -285,8 +285,8 @@ TEST_F(SnapshotFileTest, NobodyElseMayReadACopy) {
   EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
-// What stands in the file, in the WAL, in both, or was moved from the one to the other before or
-// while it is read.
+// A copy of pages that are in the file, in the WAL, in both, or are moved to the file before or
+// while they are read.
 TEST_F(SnapshotFileTest, ACopyIsRightWhereverItsPagesStand) {
   writer_.Run("PRAGMA synchronous = OFF");
   writer_.Run(

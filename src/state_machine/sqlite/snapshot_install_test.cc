@@ -20,7 +20,7 @@ constexpr InstallStep kSteps[] = {
     InstallStep::kRenamed,    InstallStep::kRenameDurable,
 };
 
-// Writes down what happens to names, in order.
+// Records what happens to the names of files, in order.
 class RecordingFileSystem final : public ForwardingFileSystem {
  public:
   Status Rename(const std::string& from, const std::string& to) override {
@@ -56,7 +56,7 @@ class SnapshotInstallTest : public testing::Test {
     };
   }
 
-  // The file of the new database, in WAL mode as a copy of a live one is, without anything beside
+  // The file of the new database, in WAL mode as a copy of a live database is. Nothing lies beside
   // it.
   void MakeCopy() {
     TestDatabase made(copy_);
@@ -64,8 +64,8 @@ class SnapshotInstallTest : public testing::Test {
     made.Run("CREATE TABLE t(name); INSERT INTO t VALUES('new')");
     made.SetApplied(50, 4);
   }
-  // The old database, with most of what it holds still in its WAL. Closing its last connection
-  // would empty the WAL, so the writer's files are copied while it is open, as kill -9 leaves them.
+  // The old database, most of it still in its WAL. Closing the last connection would empty the WAL,
+  // so the writer's files are copied while the connection is open, as kill -9 leaves them.
   void MakeOld() {
     const std::string live = directory_ / "live";
     TestDatabase old(live);
@@ -76,7 +76,7 @@ class SnapshotInstallTest : public testing::Test {
     EXPECT_GT(fs::file_size(db_ + "-wal"), 0u);
   }
 
-  // What a process that starts on these files would find: "old" or "new", nothing in between.
+  // What a process that starts on these files finds: "old" or "new", nothing in between.
   static std::string Reopened(const std::string& path) {
     TestDatabase db(path);
     EXPECT_EQ(db.Text("PRAGMA integrity_check"), "ok");
@@ -84,7 +84,7 @@ class SnapshotInstallTest : public testing::Test {
     EXPECT_EQ(db.Number("SELECT applied FROM _cairn_meta"), name == "new" ? 50 : 20);
     return name;
   }
-  // The files as they are now, as if the process died at this moment.
+  // The files as they would be if the process died at this moment.
   std::string ImageOfNow() {
     const std::string image = directory_ / ("image" + std::to_string(++images_));
     fs::create_directory(image);
@@ -135,8 +135,8 @@ TEST_F(SnapshotInstallTest, ACrashAfterAnyStepLeavesTheOldOrTheNewDataBase) {
   EXPECT_EQ(seen, std::vector<InstallStep>(std::begin(kSteps), std::end(kSteps)));
 }
 
-// From the checkpoint on, the old WAL holds nothing that is needed, whether or not its removal has
-// reached the disk; and from the rename on there is none.
+// From the checkpoint on, nothing in the old WAL is needed, whether or not its removal has reached
+// the disk. From the rename on there is no old WAL.
 TEST_F(SnapshotInstallTest, AfterTheCheckpointTheFileIsWholeWithoutItsWal) {
   install_.after_step = [&](InstallStep step) {
     if (step == InstallStep::kCheckpointed) {
@@ -179,7 +179,7 @@ TEST_F(SnapshotInstallTest, AnInstallThatStoppedAnywhereCanBeRepeated) {
   }
 }
 
-// Why the order is what it is: this is what would be read if the old WAL could survive the rename.
+// Shows why the steps have their order: what would be read if the old WAL survived the rename.
 TEST_F(SnapshotInstallTest, ANewFileBesideAnOldWalWouldReadAsTheOldData) {
   fs::rename(copy_, db_);
   TestDatabase db(db_);
@@ -206,7 +206,7 @@ TEST_F(SnapshotInstallTest, ADamagedOldDataBaseIsReplacedAndIsGoneBeforeItsWal) 
 
 class SnapshotRefusalTest : public SnapshotInstallTest {
  protected:
-  // Of the look through all of the copy, with and without somebody who waits for it.
+  // The check of the whole copy, with and without a caller who waits for it.
   void ExpectFound(StatusCode code) {
     for (const bool asked : {false, true}) {
       const std::function<bool()> proceed = [] { return true; };
@@ -239,14 +239,15 @@ TEST_F(SnapshotRefusalTest, ADamagedCopy) {
   ExpectFound(StatusCode::kDataLoss);
 }
 
-// Long before the end: what is done meanwhile would take minutes in a large file on a slow disk.
+// The check ends long before it has read everything, which would take minutes in a large file on a
+// slow disk.
 TEST_F(SnapshotRefusalTest, ALookThatNobodyWaitsForAnyMoreEndsInTheMiddle) {
   TestDatabase(copy_).Run(
       "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000)"
       " INSERT INTO t SELECT hex(x) FROM n");
   int asked = 0;
   const auto twice = [&asked] { return ++asked <= 2; };
-  // Each row is joined with all others: hours, unless it is interrupted.
+  // Joins each row with all others, which takes hours unless it is interrupted.
   const auto for_ever = [](sqlite3* db) -> Result<raft::SnapshotMeta> {
     const int rc = sqlite3_exec(db, "SELECT count(*) FROM t a, t b", nullptr, nullptr, nullptr);
     EXPECT_EQ(rc, SQLITE_INTERRUPT);

@@ -296,7 +296,7 @@ std::string SqlGenerator::SchemaChanges() {
   }
 }
 
-// Not the largest rowid there is: Cairn refuses it, since SQLite draws the rowids after it at
+// Does not give the largest rowid: Cairn refuses it, since SQLite draws the rowids after it at
 // random.
 std::string SqlGenerator::Scratch() {
   const std::string table = Extra();

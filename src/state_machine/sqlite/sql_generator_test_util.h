@@ -1,5 +1,5 @@
-// Generated SQL over a schema that has something of everything: what the comparison with plain
-// SQLite runs. A seed gives the same statements for ever.
+// Generates the SQL for the comparison with plain SQLite, over a schema that has something of
+// everything. A seed gives the same statements for ever.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ class SqlGenerator {
   // Tables, indexes, views and triggers, and some rows.
   static const std::vector<std::string>& Schema();
 
-  // One statement that writes; about one in ten fails.
+  // One statement that writes. About one in ten fails.
   Statement Write();
-  // One that reads, with an order for its rows.
+  // One statement that reads, with an order for its rows.
   std::string Read();
   uint64_t Between(uint64_t low, uint64_t high) { return rng_.Between(low, high); }
 

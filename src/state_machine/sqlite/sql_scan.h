@@ -1,8 +1,8 @@
-// What can be said of a statement's text without knowing the schema: its kind and its parameters.
+// What the text of a statement says without the schema: its kind and its parameters.
 //
-// SQLite itself cannot be asked: it stops at the first table it does not know, before it tells any
-// of this. The tokens are cut exactly as SQLite cuts them; what does not parse is left to its
-// parser.
+// SQLite itself cannot tell: it stops at the first table that it does not know, before it says any
+// of this. The scan cuts tokens exactly as SQLite cuts them. Text that does not parse is left to
+// SQLite's parser.
 #pragma once
 
 #include <string>
@@ -31,18 +31,18 @@ struct NamedParameter {
 struct SqlScan {
   SqlKind kind = SqlKind::kEmpty;
   bool several = false;   // something follows the semicolon that ends the first statement
-  size_t parameters = 0;  // the highest number of one, as sqlite3_bind_parameter_count gives it
+  size_t parameters = 0;  // the highest number, as sqlite3_bind_parameter_count gives it
   std::vector<NamedParameter> names;  // of the parameters that have one
 };
 
 SqlScan ScanSql(std::string_view sql);
 
-// Whether a string or a blob stands in the text that has more than `bytes_max` bytes, as it is
-// written.
+// Whether the text holds a literal of a string or a blob that takes more than `bytes_max` bytes of
+// the text.
 bool HasLongLiteral(std::string_view sql, size_t bytes_max);
 
-// The text with ABORT for ROLLBACK wherever that says what to do in a conflict: OR ROLLBACK, ON
-// CONFLICT ROLLBACK and RAISE(ROLLBACK, ...).
+// The text with ABORT in the place of ROLLBACK wherever ROLLBACK says what a conflict does: OR
+// ROLLBACK, ON CONFLICT ROLLBACK and RAISE(ROLLBACK, ...).
 std::string WithoutRollback(std::string_view sql);
 
 }  // namespace cairn::state_machine

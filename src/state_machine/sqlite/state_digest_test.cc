@@ -1,6 +1,6 @@
-// The sums that are kept while rows change are those of the rows in the file, whatever changes them
-// (TestReplica::Apply looks after every batch); and what is in the file but was never written, or
-// was written and is not there, is found.
+// The sums that are kept while rows change are those of the rows in the file, whatever changes the
+// rows (TestReplica::Apply compares them after every batch). Rows that are in the file but were
+// never written are found, and so are rows that were written and are not in the file.
 
 #include <gtest/gtest.h>
 
@@ -129,7 +129,7 @@ TEST(TableSums, ForgetWhatFailedAndWhatWasOnlyPrepared) {
   Command commit;
   commit.operation = Commit{"x"};
   replicas.Do(commit);
-  // A change of the schema that is undone, with rows behind it.
+  // A change of the schema, and rows behind it, are undone.
   EXPECT_FALSE(replicas
                    .Execute({{"ALTER TABLE t ADD COLUMN b DEFAULT 3", {}, {}},
                              {"CREATE TABLE gone AS SELECT * FROM t", {}, {}},
@@ -165,7 +165,8 @@ TEST(TableSums, FollowFullTextTablesThatWriteLate) {
   replicas.Check();
 }
 
-// FTS5 writes its configuration's version through a handle on a blob, of which the hook tells half.
+// FTS5 writes the version of its configuration through a handle on a blob. The hook tells half of
+// that.
 TEST(TableSums, FollowTheConfigurationOfFullTextTables) {
   Replicas replicas;
   replicas.Must("CREATE VIRTUAL TABLE five USING fts5(body)");
@@ -182,8 +183,9 @@ TEST(TableSums, FollowTheConfigurationOfFullTextTables) {
   replicas.Check();
 }
 
-// What is held back is written when a statement of Cairn's own opens a savepoint, too: one that may
-// fail in the middle, as that which writes sessions and versions.
+// A full-text table also writes the rows that it holds back when a statement of Cairn's own opens a
+// savepoint. Statements that may fail in the middle do so, as those that write sessions and
+// versions.
 TEST(TableSums, FollowFullTextTablesThatAreWrittenWithSessions) {
   Replicas replicas;
   replicas.Must("CREATE VIRTUAL TABLE five USING fts5(body)");
@@ -195,7 +197,7 @@ TEST(TableSums, FollowFullTextTablesThatAreWrittenWithSessions) {
   replicas.Check();
 }
 
-// What is left of a value behind its last 16 bytes is read in words that overlap.
+// The rest of a value behind its last 16 whole bytes is read in words that overlap.
 TEST(RowSums, DependOnEachByteOfAValueAndOnItsLength) {
   const auto hash = [](const std::string& bytes) {
     return MixBytes(kDigestSeed, bytes.data(), bytes.size());
@@ -214,7 +216,7 @@ TEST(RowSums, DependOnEachByteOfAValueAndOnItsLength) {
   EXPECT_EQ(hashes.size(), values);
 }
 
-// SQLite 3.40 tells the hook wrong values of such tables.
+// SQLite 3.40 gives its hook wrong values for such tables.
 TEST(TableSums, CoverTablesWhoseRecordsAreNotInTheOrderOfTheirColumns) {
   Replicas replicas;
   replicas.Must("CREATE TABLE w(r REAL, k INTEGER, t, PRIMARY KEY(k, t)) WITHOUT ROWID");
@@ -319,7 +321,7 @@ TEST(StateDigests, OfEqualReplicasAreEqualAtADigestEntryHoweverTheyCameThere) {
   }
   log.push_back(MakeEntry(LogIndex(log.size() + 1), header, {DigestCommand()}));
   const LogIndex at = log.back().index;
-  // More entries of the same Apply: the digest is of the state before them.
+  // More entries of the same Apply follow. The digest is of the state before them.
   log.push_back(MakeEntry(at + 1, header, {ExecuteCommand("DELETE FROM t")}));
 
   TestReplica at_once;
@@ -404,7 +406,7 @@ std::vector<raft::Entry> SmallLog() {
   return log;
 }
 
-// The first or the last place where the text stands: an index lies behind its table.
+// The first or the last place of the text: an index lies behind its table.
 void FlipAByte(const std::string& path, const std::string& of_text, bool last = false) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
@@ -441,7 +443,7 @@ TEST(Scrub, FindsRowsThatWereChangedBehindTheStateMachine) {
   }
 }
 
-// What is applied to a row that had changed shows in the sums, which the replicas compare.
+// A change of a damaged row shows in the sums, which the replicas compare.
 TEST(Scrub, WhatIsMadeOfAChangedRowIsAnotherDigest) {
   TestReplica sound;
   TestReplica changed;
@@ -461,7 +463,7 @@ TEST(Scrub, WhatIsMadeOfAChangedRowIsAnotherDigest) {
   EXPECT_FALSE(DigestOf(changed.machine()) == DigestOf(sound.machine()));
 }
 
-// It does not read indexes: the row cannot be changed any more, which is what shows it.
+// The scrub does not read indexes. The damage shows when the row can no longer be changed.
 TEST(Scrub, DoesNotSeeADamagedIndexButAChangeOfTheRowDoes) {
   TestReplica replica;
   std::vector<raft::Entry> log = SmallLog();
@@ -509,7 +511,7 @@ TEST(Scrub, ASnapshotWhoseRowsAreNotThoseOfItsSumsIsRefused) {
   EXPECT_EQ(DigestOf(receiver.machine()), DigestOf(sender.machine()));
 }
 
-// A constraint may have held for what a row was written from, and not hold for what is stored.
+// A constraint may hold for the values that a row is written from, and not for the stored ones.
 TEST(Scrub, ASnapshotWhoseRowsBreakTheirConstraintsWhenReadAgainIsTaken) {
   const BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
   for (const auto& [table, row] : std::vector<std::pair<std::string, std::string>>{
@@ -538,7 +540,8 @@ TEST(Scrub, ASnapshotWhoseRowsBreakTheirConstraintsWhenReadAgainIsTaken) {
   }
 }
 
-// When the file has its name it is too late: the core has begun with it and waits for it.
+// When the file has its name it is too late to refuse: the core has begun with the snapshot and
+// waits for it.
 TEST(Scrub, ASnapshotThatIsDamagedWhereNoSumLooksIsRefusedToo) {
   std::vector<raft::Entry> log = SmallLog();
   const BatchHeader header{1'700'000'000'000, 2, 1'000, 50'000'000};
@@ -615,7 +618,7 @@ TEST(Scan, GoesOnInSlicesWhileOthersWriteAndIsClosedWithTheDataBase) {
   replica.CheckSums();
 }
 
-// SQLite rolls a transaction back by itself when a read in it fails.
+// When a read in a transaction fails, SQLite rolls the transaction back by itself.
 TEST(Scan, WhoseStateWasLetGoEndsInsteadOfReadingALaterOne) {
   TestReplica replica;
   replica.Apply(SmallLog());
@@ -644,7 +647,7 @@ TEST(Scan, ThatHoldsTheWalTooLongIsGivenUpAndTheNextOneGoesOnFromThere) {
     clock.Advance(std::chrono::minutes(3));
     EXPECT_EQ((*scan)->Scrub(SteadyTime(0)).status().code(), StatusCode::kAborted);
   }
-  // It was in vain twice, so the next table has its turn.
+  // The table was read in vain twice, so the next table has its turn.
   auto scan = replica.machine().BeginScan();
   EXPECT_FALSE((*scan)->hurry());
   const Status found = (*scan)->Scrub(std::chrono::hours(1)).status();

@@ -55,7 +55,7 @@ TEST(SqliteStateMachine, AKillBetweenBatchesNeverAppliesTwice) {
     ASSERT_TRUE(machine.ok()) << machine.status();
     EXPECT_EQ((*machine)->applied_index(), LogIndex(i + 2));
     EXPECT_EQ((*machine)->durable_index(), LogIndex(i + 2));
-    // The whole log again, as a node does that does not trust its commit index.
+    // Gives the whole log again, as a node does that does not trust its commit index.
     const Status status = (*machine)->Apply(replicas.log(), TestConfiguration(), LogIndex(),
                                             [](const EntryResults&) {});
     EXPECT_TRUE(status.ok()) << status;
@@ -187,7 +187,7 @@ TEST(SqliteStateMachine, ASnapshotTakesThePlaceOfTheDataBase) {
   ASSERT_TRUE(installed.ok()) << installed;
   EXPECT_EQ(behind.machine().applied_index(), LogIndex(2));
   EXPECT_EQ(behind.machine().durable_index(), LogIndex(2));
-  // The session came with it.
+  // The session came with the snapshot.
   leader.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(7)"), "s", 1));
   leader.Must("INSERT INTO t VALUES(8)");
   behind.Apply(std::span(leader.log()).subspan(2));
@@ -222,7 +222,7 @@ TEST(SqliteStateMachine, ReopeningEndsReadersAndMakesAllThatWasAppliedDurable) {
   EXPECT_EQ(replicas.Query("SELECT sum(x) FROM t"), "3");
 }
 
-// As after a failed sync: pages of the WAL that the kernel gave up are not on the disk.
+// Leaves the WAL as a failed sync may leave it: pages that the kernel gave up are not on the disk.
 TEST(SqliteStateMachine, AReopenedWalThatLostItsEndIsReadAsFarAsItIsWholeAndAppliedAnew) {
   Replicas replicas(/*restarts=*/false);
   TestReplica torn;
@@ -232,7 +232,7 @@ TEST(SqliteStateMachine, AReopenedWalThatLostItsEndIsReadAsFarAsItIsWholeAndAppl
   replicas.Must("INSERT INTO t VALUES(1)");
   replicas.Must("INSERT INTO t VALUES(2)");
   torn.Apply(std::span(replicas.log()).subspan(1));
-  // The last frame; behind it the file goes on with frames of before the checkpoint.
+  // The last frame. Behind it the file has frames from before the checkpoint.
   const auto end = static_cast<std::streamoff>(torn.machine().WalBytes());
   const std::string wal = torn.path() + "-wal";
   {
@@ -274,7 +274,7 @@ TEST(SqliteStateMachine, ASnapshotReplacesADataBaseThatCanNotBeReopened) {
   EXPECT_EQ(damaged.Dump(), leader.first().Dump());
 }
 
-// Found by comparison with plain SQLite: all of these were refused as "unsafe".
+// A comparison with plain SQLite found that all of these were refused as "unsafe".
 TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
   Replicas replicas;
   replicas.Must(
@@ -290,7 +290,7 @@ TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
   EXPECT_FALSE(replicas.Execute("INSERT INTO t(doc) VALUES('no json')").status.ok());
   EXPECT_EQ(replicas.Query("SELECT k FROM found"), "two seven");
   EXPECT_EQ(replicas.Query("SELECT id FROM t WHERE json_extract(doc, '$.k') = 'one'"), "1");
-  // What tells of the node is refused in a schema, too.
+  // Functions that depend on the node are refused in a schema, too.
   EXPECT_EQ(replicas.Execute("CREATE VIEW v AS SELECT sqlite_version()").status.code(),
             StatusCode::kOk);
   replicas.Must("CREATE TABLE target(x)");
@@ -298,7 +298,7 @@ TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
   replicas.Check();
 }
 
-// Found by comparison with plain SQLite: the second was refused, since it first deletes what the
+// A comparison with plain SQLite found that the second was refused, since it first deletes what the
 // first one wrote.
 TEST(SqliteStateMachine, OneTableMayBeAnalyzedAgain) {
   Replicas replicas;

@@ -78,7 +78,7 @@ class WalBoundTest : public testing::Test {
   }
   std::string path() const { return directory_ / "test.db"; }
 
-  // One entry, and what the node does behind it. Time passes with the writes.
+  // Applies one entry and does what the node does behind it. Time passes with the writes.
   void Write(const std::string& sql) {
     const raft::Entry entry = MakeEntry(LogIndex(++index_), {}, {ExecuteCommand(sql)});
     const Status applied = machine_->Apply(std::span(&entry, 1), TestConfiguration(), LogIndex(),
@@ -88,7 +88,7 @@ class WalBoundTest : public testing::Test {
     const Result<SteadyTime> again = machine_->BoundWal();
     ASSERT_TRUE(again.ok()) << again.status();
   }
-  // The node looks again a moment later while new views wait.
+  // While new views wait, the node looks again a moment later.
   void LookAgain() {
     clock_.Advance(milliseconds(5));
     ASSERT_TRUE(machine_->BoundWal().ok());
@@ -111,7 +111,7 @@ class WalBoundTest : public testing::Test {
   uint64_t index_ = 0;
 };
 
-// Two readers in turn, each of which begins before the other ends, held the WAL back for ever: it
+// Two readers in turn, each of which began before the other ended, held the WAL back for ever: it
 // had 111 MB after 40 s of writes to a database of 3.8 MB.
 TEST_F(WalBoundTest, ReadersThatOverlapDoNotLetTheWalGrowWithoutEnd) {
   std::unique_ptr<ReadView> older = View();
@@ -140,7 +140,7 @@ TEST_F(WalBoundTest, AViewThatIsEndedForItIsToldWhyAndWhatToDo) {
   EXPECT_TRUE(Ask(*View()).ok());
 }
 
-// Nobody is ended while a moment without readers is enough.
+// No reader is ended as long as a moment without readers is enough.
 TEST_F(WalBoundTest, AViewThatEndsInTimeLetsTheWalBeginAnew) {
   uint64_t most = 0;
   for (int write = 0; write < 200; ++write) {
@@ -164,7 +164,7 @@ TEST_F(WalBoundTest, AScanIsCutOffLikeAView) {
   EXPECT_TRUE((*scan)->hurry()) << "the next one does not pause";
 }
 
-// The copy is cut off only when more was written than it has to read: else the WAL of a busy
+// The copy is cut off only when more has been written than it has to read. Else the WAL of a busy
 // database would pass its bound before any copy is made.
 TEST_F(WalBoundTest, ACopyForASnapshotIsGivenUpWhenMoreIsWrittenThanItReads) {
   Write("CREATE TABLE big(body)");
