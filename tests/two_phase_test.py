@@ -1,4 +1,5 @@
-"""The seed's Prepare, Commit and Rollback on real nodes: over kills and restarts, each step repeated."""
+"""Prepare, Commit and Rollback of transaction.DatabaseService on real nodes: over kills and restarts, each step
+repeated."""
 import harness
 import raw_grpc
 from harness import CairnTest, wait_until

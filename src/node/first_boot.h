@@ -90,8 +90,8 @@ class FirstBoot {
   IdentityRecord record_;
   Rng* const rng_;
   Replies replies_;
-  // Nonces that belong to peers for good: each was told by a peer that had persisted its founding, or
-  // by a peer that takes part.
+  // Nonces that belong to peers for good: each was told by a peer that had persisted its founding,
+  // or by a peer that takes part.
   std::map<uint64_t, uint64_t> founder_nonces_;
   std::optional<IdentityRecord> persisting_;
   bool joining_ = false;  // a join request is under way

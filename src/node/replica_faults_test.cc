@@ -95,7 +95,7 @@ TEST(ReplicaFaults, TooLittleFreeSpaceRefusesWritesHandsOverAndResumes) {
 
 // A disk that is full to the last byte before the node notices fails the database first. The answer
 // must say so: UNAVAILABLE would be tried again until the time is over.
-TEST(ReplicaFaults, ADataBaseOnAFullDiskRefusesWritesWithTheReason) {
+TEST(ReplicaFaults, ADatabaseOnAFullDiskRefusesWritesWithTheReason) {
   TestCluster cluster(1);
   cluster.StartAll();
   cluster.Write("a");
@@ -175,7 +175,7 @@ TEST(ReplicaFaults, ARestartIsAWayOutForANodeThatCannotApply) {
 }
 
 // What a reopened file no longer holds is in the log, which is kept from where the file is durable.
-TEST(ReplicaFaults, ADataBaseThatLostItsTailIsBroughtForwardFromTheLog) {
+TEST(ReplicaFaults, ADatabaseThatLostItsTailIsBroughtForwardFromTheLog) {
   TestCluster cluster(1);
   cluster.StartAll();
   for (int i = 0; i < 10; ++i) cluster.Write(std::to_string(i));
@@ -191,7 +191,7 @@ TEST(ReplicaFaults, ADataBaseThatLostItsTailIsBroughtForwardFromTheLog) {
   EXPECT_EQ(cluster.node(1).state->items(), all);
 }
 
-TEST(ReplicaFaults, ADamagedDataBaseIsReplacedByASnapshotOfTheLeader) {
+TEST(ReplicaFaults, ADamagedDatabaseIsReplacedByASnapshotOfTheLeader) {
   for (const bool leads : {false, true}) {
     SCOPED_TRACE(leads);
     TestCluster cluster(3);
@@ -356,7 +356,7 @@ TEST(ReplicaFaults, DataWithoutItsIdentityIsRefused) {
   EXPECT_EQ(cluster.Start(1).code(), StatusCode::kFailedPrecondition);
 }
 
-TEST(ReplicaFaults, ADataBaseOlderThanWhereTheLogBeginsIsRefused) {
+TEST(ReplicaFaults, ADatabaseOlderThanWhereTheLogBeginsIsRefused) {
   TestCluster cluster(1);
   cluster.node(1).options.log_bytes_max = 64 << 10;
   cluster.node(1).options.batch_bytes_max = 8 << 10;
@@ -382,7 +382,7 @@ TEST(ReplicaFaults, AStateWithoutAnyLogIsRefusedSinceItsVotesAreForgotten) {
 }
 
 // The power goes after the file of a snapshot is in its place and before the log is reset.
-TEST(ReplicaFaults, ADataBaseAheadOfTheLogIsAnInterruptedInstallAndIsCompleted) {
+TEST(ReplicaFaults, ADatabaseAheadOfTheLogIsAnInterruptedInstallAndIsCompleted) {
   TestCluster cluster(3);
   cluster.StartAll();
   for (int i = 0; i < 5; ++i) cluster.Write(std::to_string(i));

@@ -76,7 +76,7 @@ TEST_F(ScenarioVerdict, AVersionOf0ForWantOfALeaderCountsAsUnreachable) {
   EXPECT_THAT(out(), HasSubstr("only 1 of 3 nodes can be reached"));
 }
 
-TEST_F(ScenarioVerdict, AnEmptyDataBaseHasVersion0EverywhereAndThatIsEqual) {
+TEST_F(ScenarioVerdict, AnEmptyDatabaseHasVersion0EverywhereAndThatIsEqual) {
   EXPECT_EQ(Run("verify-only"), 0) << out();
 }
 

@@ -417,7 +417,7 @@ TEST_F(DiskFaults, AFullDiskStopsTheApplyUntilThereIsSpace) {
 
 // The WAL of a killed process has no room in the file. The node must come up to say so, and go on
 // by itself when there is room.
-TEST_F(DiskFaults, ADataBaseWhoseCheckpointFindsNoRoomIsOpenedInTrouble) {
+TEST_F(DiskFaults, ADatabaseWhoseCheckpointFindsNoRoomIsOpenedInTrouble) {
   FaultFileSystem fs(1);
   Prepare(&fs);
   const uint64_t capacity = fs.FreeBytes(kPath).value();

@@ -74,7 +74,7 @@ class SnapshotFileTest : public testing::Test {
   ForwardingFileSystem fs_;
 };
 
-TEST_F(SnapshotFileTest, ACopyReadInChunksIsTheDataBaseAtItsIndex) {
+TEST_F(SnapshotFileTest, ACopyReadInChunksIsTheDatabaseAtItsIndex) {
   const auto store = MustOpen();
   const auto reader = MustAcquire(*store, 5);
   ASSERT_NE(reader, nullptr);
@@ -160,7 +160,7 @@ int64_t PeakMemoryKiB() {
 }
 void ForgetPeakMemory() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-TEST_F(SnapshotFileTest, MemoryDoesNotGrowWithTheDataBase) {
+TEST_F(SnapshotFileTest, MemoryDoesNotGrowWithTheDatabase) {
   if (kSanitized) GTEST_SKIP() << "the sanitizers keep what was freed";
   writer_.Run("PRAGMA synchronous = OFF; PRAGMA cache_size = -1024");
   writer_.Run(

@@ -103,7 +103,7 @@ class SnapshotInstallTest : public testing::Test {
   int images_ = 0;
 };
 
-TEST_F(SnapshotInstallTest, TheNewDataBaseTakesThePlaceOfTheOld) {
+TEST_F(SnapshotInstallTest, TheNewDatabaseTakesThePlaceOfTheOld) {
   ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
   EXPECT_EQ(Reopened(db_), "new");
   EXPECT_FALSE(fs::exists(copy_));
@@ -123,7 +123,7 @@ TEST_F(SnapshotInstallTest, RemovalOfTheOldWalIsDurableBeforeTheNewFileAppears) 
                                                  "rename db", "sync directory"}));
 }
 
-TEST_F(SnapshotInstallTest, ACrashAfterAnyStepLeavesTheOldOrTheNewDataBase) {
+TEST_F(SnapshotInstallTest, ACrashAfterAnyStepLeavesTheOldOrTheNewDatabase) {
   std::vector<InstallStep> seen;
   install_.after_step = [&](InstallStep step) {
     seen.push_back(step);
@@ -187,14 +187,14 @@ TEST_F(SnapshotInstallTest, ANewFileBesideAnOldWalWouldReadAsTheOldData) {
   EXPECT_EQ(db.Text("SELECT group_concat(name) FROM t"), "old");
 }
 
-TEST_F(SnapshotInstallTest, ANodeWithoutADataBaseGetsOne) {
+TEST_F(SnapshotInstallTest, ANodeWithoutADatabaseGetsOne) {
   for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
   std::ofstream(db_ + "-wal") << "left over";
   ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
   EXPECT_EQ(Reopened(db_), "new");
 }
 
-TEST_F(SnapshotInstallTest, ADamagedOldDataBaseIsReplacedAndIsGoneBeforeItsWal) {
+TEST_F(SnapshotInstallTest, ADamagedOldDatabaseIsReplacedAndIsGoneBeforeItsWal) {
   fs::remove(db_ + "-wal");
   std::ofstream(db_) << std::string(8192, 'x');
   ASSERT_TRUE(InstallSnapshotFile(fs_, install_).ok());
@@ -263,12 +263,12 @@ TEST_F(SnapshotRefusalTest, ACopyCutShort) {
   ExpectRefused(StatusCode::kDataLoss);
 }
 
-TEST_F(SnapshotRefusalTest, AFileThatIsNoDataBase) {
+TEST_F(SnapshotRefusalTest, AFileThatIsNoDatabase) {
   std::ofstream(copy_) << std::string(10'000, 'x');
   ExpectRefused(StatusCode::kDataLoss);
 }
 
-TEST_F(SnapshotRefusalTest, ADataBaseThatIsNotOfCairn) {
+TEST_F(SnapshotRefusalTest, ADatabaseThatIsNotOfCairn) {
   fs::remove(copy_);
   TestDatabase(copy_).Run("CREATE TABLE t(name)");
   ExpectRefused(StatusCode::kFailedPrecondition);

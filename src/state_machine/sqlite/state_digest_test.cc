@@ -588,7 +588,7 @@ TEST(Scrub, ASnapshotThatIsDamagedWhereNoSumLooksIsRefusedToo) {
 
 // ---- Scans
 
-TEST(Scan, GoesOnInSlicesWhileOthersWriteAndIsClosedWithTheDataBase) {
+TEST(Scan, GoesOnInSlicesWhileOthersWriteAndIsClosedWithTheDatabase) {
   TestReplica replica;
   replica.Apply(SmallLog());
   auto scan = replica.machine().BeginScan();

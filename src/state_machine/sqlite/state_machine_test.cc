@@ -170,7 +170,7 @@ TEST(SqliteStateMachine, AStoppedNodesFileOpensInTheStockShell) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "ok\n42\n");
 }
 
-TEST(SqliteStateMachine, ASnapshotTakesThePlaceOfTheDataBase) {
+TEST(SqliteStateMachine, ASnapshotTakesThePlaceOfTheDatabase) {
   Replicas leader(/*restarts=*/false);
   leader.Must("CREATE TABLE t(x)");
   leader.Do(WithId(ExecuteCommand("INSERT INTO t VALUES(7)"), "s", 1));
@@ -249,7 +249,7 @@ TEST(SqliteStateMachine, AReopenedWalThatLostItsEndIsReadAsFarAsItIsWholeAndAppl
   EXPECT_EQ(torn.Dump(), replicas.first().Dump());
 }
 
-TEST(SqliteStateMachine, ASnapshotReplacesADataBaseThatCanNotBeReopened) {
+TEST(SqliteStateMachine, ASnapshotReplacesADatabaseThatCanNotBeReopened) {
   Replicas leader(/*restarts=*/false);
   leader.Must("CREATE TABLE t(x)");
   leader.Must("INSERT INTO t VALUES(7)");
