@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/planted.h"
 #include "raft/configuration_codec.h"
 #include "raft/core_impl.h"
 
@@ -188,8 +187,7 @@ void RaftCore::Impl::LeaderWork(Leader& leader) {
 }
 
 void RaftCore::Impl::HandOutCommitted() {
-  const LogIndex limit =
-      CAIRN_PLANTED("apply_past_durable") ? commit_ : std::min(commit_, log_.durable());
+  const LogIndex limit = std::min(commit_, log_.durable());
   if (handed_ >= limit || applying_.bytes() >= options_.apply_inflight_bytes_max) return;
   const size_t budget = options_.apply_inflight_bytes_max - applying_.bytes();
   CommittedBatch batch;
@@ -227,10 +225,9 @@ void RaftCore::Impl::BuildPersist() {
   persist.reset_to = std::exchange(reset_to_, std::nullopt);
   persist.truncate_from = unwritten.truncate_from;
   persist.entries = std::move(unwritten.entries);
-  const HardState now{term_, CAIRN_PLANTED("vote_not_persisted") ? MemberId() : vote_, commit_};
+  const HardState now{term_, vote_, commit_};
   const bool promised =
-      !CAIRN_PLANTED("term_not_persisted") &&
-      (now.term != written_hard_state_.term || now.vote != written_hard_state_.vote);
+      now.term != written_hard_state_.term || now.vote != written_hard_state_.vote;
   // The commit index alone is not worth a write, unless a configuration took effect by it (see
   // ConfigInProgress).
   const bool config_news = configs_.InForce(commit_).index > written_hard_state_.commit;

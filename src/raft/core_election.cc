@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/planted.h"
 #include "raft/core_impl.h"
 
 namespace cairn::raft {
@@ -49,7 +48,6 @@ void RaftCore::Impl::AnswerOldTerm(const Message& message) {
   // Answer, rather than ignore the message. The bad schedule without an answer: a node with a
   // higher term and a shorter log can neither win an election nor be heard, so it refuses a leader
   // for ever; and pre-candidates of a lower term ask for ever.
-  if (CAIRN_PLANTED("old_terms_unanswered")) return;
   if (Is<PreVoteRequest>(message)) {
     SendNow(message.from, PreVoteReply{false});
   } else if (Is<VoteRequest>(message)) {
@@ -110,7 +108,6 @@ void RaftCore::Impl::BecomeFollower(Term term, MemberId leader) {
     term_ = term;
     vote_ = MemberId();
   }
-  if (CAIRN_PLANTED("vote_cleared_on_step_down")) vote_ = MemberId();
   // A higher term from a node that is not the leader does not by itself postpone this node's own
   // candidacy (5.2).
   if (!leader.is_none()) hasty_timeouts_ = 0;
@@ -145,12 +142,10 @@ bool RaftCore::Impl::HoldsToLeader() const {
 // than the later entry's term, and neither is the term in which this node heard of the commitment.
 // Either term would be safe, so the code uses the lesser.
 bool RaftCore::Impl::MayElect(LogIndex last, Term last_term) const {
-  if (log_.IsUpToDate(last, last_term) || CAIRN_PLANTED("vote_ignores_log")) return true;
+  if (log_.IsUpToDate(last, last_term)) return true;
   if (config().voters.empty() || config().IsVoter(options_.self)) return false;
   if (configs_.last() > commit_) return false;
-  const Term settled = CAIRN_PLANTED("removed_judges_by_the_entry")
-                           ? *log_.TermAt(commit_)
-                           : std::min(commit_heard_in_, log_.last_term());
+  const Term settled = std::min(commit_heard_in_, log_.last_term());
   return last_term > settled || (last_term == settled && last >= commit_);
 }
 
@@ -229,10 +224,6 @@ void RaftCore::Impl::Campaign(bool transfer) {
   role_ = Candidate{{}, next_sequence_};
   for (const auto& [id, info] : config().info) {
     if (IsSelf(id) || !config().IsVoter(id)) continue;
-    if (CAIRN_PLANTED("vote_request_before_durable")) {
-      SendNow(id, VoteRequest{log_.last(), log_.last_term(), transfer});
-      continue;
-    }
     SendAfter(id, VoteRequest{log_.last(), log_.last_term(), transfer});
   }
 }
@@ -303,8 +294,7 @@ void RaftCore::Impl::Handle(const Message& m, const PreVoteReply& reply) {
 void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
   // A learner also votes when it is asked: an entry that the learner does not know to be committed
   // may have made it a voter, and without its vote the group could be stuck.
-  const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none()) ||
-                    CAIRN_PLANTED("two_votes_in_a_term");
+  const bool free = vote_ == m.from || (vote_.is_none() && leader_.is_none());
   const bool granted = free && MayElect(request.last_index, request.last_term);
   if (granted) {
     vote_ = m.from;
@@ -312,7 +302,6 @@ void RaftCore::Impl::Handle(const Message& m, const VoteRequest& request) {
     if (std::exchange(hasty_timeouts_, 0) > 0) ResetElectionTimer();
     election_elapsed_ = 0;
   }
-  if (CAIRN_PLANTED("vote_before_durable")) return SendNow(m.from, VoteReply{granted});
   SendAfter(m.from, VoteReply{granted});
 }
 

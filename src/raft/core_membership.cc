@@ -1,7 +1,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/planted.h"
 #include "raft/configuration_codec.h"
 #include "raft/core_impl.h"
 
@@ -21,7 +20,6 @@ namespace cairn::raft {
 // state, in which {1, 4, 5} no longer has a majority. So the leader appends one more entry, which
 // carries the new commit index, and the change is done when that entry is committed.
 bool RaftCore::Impl::ConfigInProgress() const {
-  if (CAIRN_PLANTED("two_changes_at_once")) return false;
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
   if (const Leader* leader = leader_role();
       leader != nullptr && (leader->told_config != in_force.index || leader->told_by > commit_)) {
@@ -110,7 +108,6 @@ void RaftCore::Impl::EnterConfigAsLeader(Leader& leader) {
 // ever.
 void RaftCore::Impl::LeaveJointIfCommitted(Leader& leader) {
   const ConfigurationLog::At in_force = configs_.InForce(commit_);
-  if (CAIRN_PLANTED("joint_state_never_left")) return;
   if (!in_force.config.joint() || configs_.last() > commit_ || !IsReady(leader)) return;
   if (in_force.index > durable_commit_) return;
   if (!leader.transfer_target.is_none()) return;

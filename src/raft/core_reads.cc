@@ -1,6 +1,5 @@
 #include <utility>
 
-#include "base/planted.h"
 #include "raft/core_impl.h"
 
 namespace cairn::raft {
@@ -44,7 +43,7 @@ void RaftCore::Impl::StartReadRounds(Leader& leader) {
   // Before an entry of its own term is committed, a leader does not know which entries are
   // committed (6.4).
   if (leader.read_queue.empty()) return;
-  if (!IsReady(leader) && !CAIRN_PLANTED("read_before_commit_of_term")) return;
+  if (!IsReady(leader)) return;
   if (leader.read_rounds.size() >= kReadRoundsMax) return;
   ReadRound round{++leader.last_read_id, commit_, {}};
   round.readers.assign(leader.read_queue.begin(), leader.read_queue.end());
@@ -78,7 +77,7 @@ void RaftCore::Impl::GrantTo(Leader& leader, MemberId to, uint64_t context, LogI
 
 void RaftCore::Impl::FinishReadRounds(Leader& leader) {
   const ReadId confirmed = QuorumReached<ReadId>(config(), [&](MemberId id) {
-    if (IsSelf(id) || CAIRN_PLANTED("read_without_quorum")) return leader.last_read_id;
+    if (IsSelf(id)) return leader.last_read_id;
     auto it = leader.peers.find(id);
     return it == leader.peers.end() ? ReadId() : it->second.read_acked;
   });

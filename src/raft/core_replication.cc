@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/planted.h"
 #include "raft/core_impl.h"
 
 namespace cairn::raft {
@@ -81,9 +80,7 @@ void RaftCore::Impl::FetchFor(MemberId, Peer& peer) {
 void RaftCore::Impl::SendHeartbeat(const Leader& leader, MemberId id, Peer& peer) {
   // The commit index never passes what this follower is known to hold: the follower may have other
   // entries after that index and would commit them.
-  const LogIndex commit = CAIRN_PLANTED("heartbeat_commits_unverified")
-                              ? commit_
-                              : std::min(peer.progress.match(), commit_);
+  const LogIndex commit = std::min(peer.progress.match(), commit_);
   peer.commit_sent = std::max(peer.commit_sent, commit);
   SendNow(id, Heartbeat{commit, leader.last_read_id});
 }
@@ -135,9 +132,8 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   if (it == leader->peers.end()) return;
   Peer& peer = it->second;
   peer.silent_ticks = 0;
-  if (reply.read_id > peer.read_acked || CAIRN_PLANTED("read_confirmed_by_any_ack")) {
-    peer.read_acked =
-        CAIRN_PLANTED("read_confirmed_by_any_ack") ? leader->last_read_id : reply.read_id;
+  if (reply.read_id > peer.read_acked) {
+    peer.read_acked = reply.read_id;
     const size_t rounds = leader->read_rounds.size();
     FinishReadRounds(*leader);
     if (leader->read_rounds.size() < rounds && leader->read_witness.is_none()) {
@@ -155,7 +151,6 @@ void RaftCore::Impl::Handle(const Message& m, const HeartbeatReply& reply) {
   // refuses it if there is a gap. The leader sends one per heartbeat interval, because read rounds
   // cause many more replies than ticks do.
   if (!std::exchange(peer.nudge, false)) return;
-  if (CAIRN_PLANTED("probe_never_reopens")) return;
   peer.progress.OnHeartbeatReply();
   if (peer.progress.state() != Progress::State::kReplicate) return;
   if (peer.progress.match() == log_.last()) return;
@@ -180,9 +175,7 @@ void RaftCore::Impl::On(Unreachable unreachable) {
 void RaftCore::Impl::CommitAsLeader() {
   while (Leader* leader = leader_role()) {
     const auto match = [&](MemberId id) {
-      if (IsSelf(id)) {
-        return CAIRN_PLANTED("leader_counts_unsynced") ? log_.last() : log_.durable();
-      }
+      if (IsSelf(id)) return log_.durable();
       auto it = leader->peers.find(id);
       return it == leader->peers.end() ? LogIndex() : it->second.progress.match();
     };
@@ -190,7 +183,7 @@ void RaftCore::Impl::CommitAsLeader() {
     // 5.4.2, Figure 8: a leader that lacks an entry of an earlier term may still replace that
     // entry, even if a majority holds it. Only an entry of this term settles the entries before it.
     if (reached <= commit_) return;
-    if (log_.TermAt(reached) != term_ && !CAIRN_PLANTED("commit_prior_term_by_count")) return;
+    if (log_.TermAt(reached) != term_) return;
     // A configuration takes effect when it is committed, so the entries after it need the new
     // quorums.
     const std::optional<LogIndex> change = configs_.FirstAfter(commit_);
@@ -215,8 +208,7 @@ void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
     SendAfter(m.from, AppendReply{true, commit_, LogIndex(), Term()});
     return;
   }
-  if (!log_.Matches(request.prev_index, request.prev_term) &&
-      !(CAIRN_PLANTED("previous_term_unchecked") && request.prev_index <= log_.last())) {
+  if (!log_.Matches(request.prev_index, request.prev_term)) {
     // The snapshot that this leader is sending will close the gap. A refusal would only make the
     // leader send another snapshot.
     if (installing_ && installing_->leader == m.from && installing_->meta.index > commit_) return;
@@ -230,18 +222,13 @@ void RaftCore::Impl::Handle(const Message& m, AppendRequest& request) {
   CommitEarlierConfig();
   // The commit index must not pass what this append verified: after that index this log may hold
   // entries of a deposed leader at the indexes of committed entries.
-  CommitTo(
-      std::min(request.commit, CAIRN_PLANTED("commit_past_verified") ? log_.last() : verified));
-  if (CAIRN_PLANTED("ack_in_first_outbox")) {
-    return SendNow(m.from, AppendReply{true, verified, LogIndex(), Term()});
-  }
+  CommitTo(std::min(request.commit, verified));
   SendAfter(m.from, AppendReply{true, verified, LogIndex(), Term()});
 }
 
 void RaftCore::Impl::AcceptEntries(AppendRequest& request) {
   for (Entry& entry : request.entries) {
     if (log_.Matches(entry.index, entry.term)) continue;
-    if (CAIRN_PLANTED("conflicting_tail_kept") && entry.index <= log_.last()) continue;
     if (entry.index <= log_.last()) {
       CHECK(entry.index > commit_)
           << "asked to replace the committed entry " << entry.index.value();
@@ -255,10 +242,6 @@ void RaftCore::Impl::AcceptEntries(AppendRequest& request) {
 
 void RaftCore::Impl::Handle(const Message& m, const Heartbeat& heartbeat) {
   OnLeaderHeard(m.from);
-  if (CAIRN_PLANTED("heartbeat_commits_unverified")) {
-    CommitTo(std::min(heartbeat.commit, log_.last()));
-    return SendNow(m.from, HeartbeatReply{heartbeat.read_id});
-  }
   CHECK(heartbeat.commit <= log_.last())
       << "the leader knows this node to have acknowledged " << heartbeat.commit.value()
       << " but the log ends at " << log_.last().value()

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/planted.h"
-
 namespace cairn::raft {
 
 bool Progress::Paused(const Options& options) const {
@@ -31,7 +29,7 @@ bool Progress::OnAck(LogIndex index, LogIndex first) {
   // An acknowledgement at `match` is news to a probe that asked exactly there.
   if (index < match_ || (index == match_ && state_ != State::kProbe)) return false;
   match_ = index;
-  if (!CAIRN_PLANTED("window_never_reopens")) inflight_.ReleaseUpTo(index);
+  inflight_.ReleaseUpTo(index);
   next_ = std::max(next_, match_ + 1);
   if (state_ == State::kProbe || (state_ == State::kSnapshot && match_ + 1 >= first)) {
     state_ = State::kReplicate;
@@ -64,7 +62,7 @@ void Progress::BecomeSnapshot() {
 }
 
 void Progress::OnSnapshotSent(LogIndex index) {
-  if (state_ != State::kSnapshot || CAIRN_PLANTED("failed_snapshot_never_sent_again")) return;
+  if (state_ != State::kSnapshot) return;
   BecomeProbe(std::max(match_, index) + 1, /*wait=*/true);
 }
 

@@ -1,7 +1,5 @@
 #include "raft/quorum.h"
 
-#include "base/planted.h"
-
 namespace cairn::raft {
 
 VoteResult CountMajority(const std::set<MemberId>& voters, const std::map<MemberId, bool>& votes) {
@@ -12,17 +10,14 @@ VoteResult CountMajority(const std::set<MemberId>& voters, const std::map<Member
     if (it == votes.end()) continue;
     ++(it->second ? yes : no);
   }
-  const size_t majority =
-      CAIRN_PLANTED("half_is_a_majority") ? voters.size() / 2 : voters.size() / 2 + 1;
+  const size_t majority = voters.size() / 2 + 1;
   if (voters.empty() || yes >= majority) return VoteResult::kWon;
   return no > voters.size() - majority ? VoteResult::kLost : VoteResult::kPending;
 }
 
 VoteResult CountVotes(const Configuration& config, const std::map<MemberId, bool>& votes) {
   const VoteResult incoming = CountMajority(config.voters, votes);
-  const VoteResult outgoing = CAIRN_PLANTED("joint_election_by_new_voters")
-                                  ? VoteResult::kWon
-                                  : CountMajority(config.outgoing, votes);
+  const VoteResult outgoing = CountMajority(config.outgoing, votes);
   if (incoming == VoteResult::kLost || outgoing == VoteResult::kLost) return VoteResult::kLost;
   return incoming == VoteResult::kWon ? outgoing : VoteResult::kPending;
 }

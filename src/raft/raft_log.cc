@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/planted.h"
 #include "raft/byte_window.h"
 
 namespace cairn::raft {
@@ -86,7 +85,6 @@ void RaftLog::TruncateFrom(LogIndex from) {
     truncate_from_ = truncate_from_ ? std::min(*truncate_from_, from) : from;
   }
   durable_ = std::min(durable_, last_);
-  if (CAIRN_PLANTED("stale_report_marks_durable")) return;
   for (Write& write : writes_) write.valid_last = std::min(write.valid_last, last_);
 }
 
@@ -145,7 +143,6 @@ bool RaftLog::FinishWrite(const AppendTicket& ticket) {
   // A batch is durable only together with all batches before it.
   for (auto write = writes_.begin(); write != std::next(done); ++write) {
     durable_ = std::max(durable_, write->valid_last);
-    if (CAIRN_PLANTED("stale_report_marks_durable")) durable_ = std::min(durable_, last_);
   }
   writes_.erase(writes_.begin(), std::next(done));
   return true;

@@ -353,7 +353,7 @@ def failing_disk(seed):
         "sync-error", "power-cut-all", "sync-error", "kill-all")], 2000)
 
 
-# Planted bugs (src/base/planted.h), and the faults that must uncover them.
+# Planted bugs (sim/plants), and the faults that must uncover them.
 PLANTS = {
     "ack_before_sync": lambda seed: power_cut_run(seed, 15),
     "retry_applied_twice": lambda seed: power_cut_run(seed, 15),
@@ -368,9 +368,9 @@ PLANTED_ATTEMPTS = 6
 
 def run_planted(args, summary):
     """That the instrument works: each bug is caught within a few runs, as a broken promise."""
-    program = harness.ROOT / "build-plants" / "cairn"
+    program = harness.ROOT / "build-plants" / "build" / "cairn"
     if not program.exists():
-        summary["skipped"].append("planted bugs: build-plants/cairn is not built")
+        summary["skipped"].append("planted bugs: build-plants/build/cairn is not built")
         return
     summary["planted"] = {}
     honest = harness.CAIRN
