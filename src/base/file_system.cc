@@ -11,7 +11,6 @@
 #include <cstdio>
 
 #include "base/path.h"
-#include "base/planted.h"
 
 namespace cairn {
 namespace {
@@ -187,10 +186,9 @@ Status WriteFileAtomically(FileSystem& fs, const std::string& path, std::string_
     ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(temporary, /*create=*/true));
     RETURN_IF_ERROR(file->Truncate(0));
     RETURN_IF_ERROR(file->WriteAt(0, data));
-    if (!CAIRN_PLANTED("rename_of_unsynced_file")) RETURN_IF_ERROR(file->Sync());
+    RETURN_IF_ERROR(file->Sync());
   }
   RETURN_IF_ERROR(fs.Rename(temporary, path));
-  if (CAIRN_PLANTED("rename_without_directory_sync")) return OkStatus();
   return fs.SyncDirectory(ParentOf(path));
 }
 

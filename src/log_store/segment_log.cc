@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/planted.h"
 #include "base/rng.h"
 #include "log_store/group_write.h"
 #include "log_store/segment_preparer.h"
@@ -195,9 +194,7 @@ Status SegmentLog::OpenNextSegment(uint64_t batch_bytes) {
   if (!next.ok() && next.status().code() == StatusCode::kResourceExhausted) return next.status();
   if (!next.ok()) return Poison(next.status());
   // The existence of the new segment says that this segment is durable to its end.
-  if (!state_.segments.empty() && !CAIRN_PLANTED("segment_left_unsynced")) {
-    RETURN_IF_ERROR(SyncLast());
-  }
+  if (!state_.segments.empty()) RETURN_IF_ERROR(SyncLast());
   if (Status s = PublishSegment(std::move(*next), head); !s.ok()) return Poison(s);
   preparer_.Start(options_.segment_bytes);
   return OkStatus();
@@ -225,7 +222,7 @@ Status SegmentLog::PublishSegment(SegmentPreparer::Prepared next, const std::vec
   RETURN_IF_ERROR(next.file->WriteAt(0, EncodeSegmentHeader(header) + buffer_));
   RETURN_IF_ERROR(next.file->Sync());
   RETURN_IF_ERROR(fs_.Rename(next.path, path));
-  if (!CAIRN_PLANTED("segment_name_unsynced")) RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
+  RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
   state_.segments[sequence] = {std::move(next.file), path, next.bytes};
   state_.end = state_.durable = header.head_end;
   state_.sealed = true;
@@ -242,7 +239,6 @@ Status SegmentLog::SyncLast() {
 
 Status SegmentLog::Sync() {
   RETURN_IF_ERROR(failed_);
-  if (CAIRN_PLANTED("segments_freed_before_sync")) RETURN_IF_ERROR(FreeSegments());
   RETURN_IF_ERROR(SyncLast());
   return FreeSegments();
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/planted.h"
 #include "log_store/segment_preparer.h"
 #include "log_store/segment_scan.h"
 
@@ -123,12 +122,8 @@ class Recovery {
   // back.
   Status MakeTailDurable() {
     const Segment& segment = state_.segments.rbegin()->second;
-    if (!CAIRN_PLANTED("recovered_tail_not_rewritten")) {
-      RETURN_IF_ERROR(Rewrite(*segment.file, tail_.durable, tail_.end));
-    }
-    if (!CAIRN_PLANTED("torn_tail_left_behind")) {
-      RETURN_IF_ERROR(WriteZeros(*segment.file, tail_.end, tail_.dirty_end));
-    }
+    RETURN_IF_ERROR(Rewrite(*segment.file, tail_.durable, tail_.end));
+    RETURN_IF_ERROR(WriteZeros(*segment.file, tail_.end, tail_.dirty_end));
     if (file_bytes_ < segment.bytes) {
       RETURN_IF_ERROR(WriteZeros(*segment.file, std::max(tail_.end, file_bytes_), segment.bytes));
     }

@@ -6,7 +6,6 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "base/planted.h"
 
 namespace cairn::node {
 namespace {
@@ -94,11 +93,6 @@ Result<BootRecord> CountBoot(FileSystem& fs, const std::string& data_directory, 
   record.boot = {last + (slots.torn ? 2 : 1), nonce};
   record.earlier = std::move(slots.boots);
   if (record.earlier.size() > kEarlierBootsMax) record.earlier.erase(record.earlier.begin());
-  if (CAIRN_PLANTED("boot_not_counted") && last > 0) {
-    record.boot = record.earlier.back();
-    record.earlier.pop_back();
-    return record;
-  }
   std::vector<raft::Boot> all = record.earlier;
   all.push_back(record.boot);
   // Writes both slots, one after the other. If the last start were in one slot only, a bit that

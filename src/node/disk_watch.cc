@@ -4,7 +4,6 @@
 #include <string>
 
 #include "base/log.h"
-#include "base/planted.h"
 
 namespace cairn::node {
 namespace {
@@ -58,7 +57,7 @@ void DiskWatch::OnTick() {
   if (!persists_.empty()) since = persists_.front().begun;
   if (!fetches_.empty()) since = std::min(since, fetches_.begin()->second);
   const SteadyTime stall_max = context_.options.disk_stall_max;
-  const bool stalled = !CAIRN_PLANTED("hung_disk_keeps_leader") && now - since > stall_max;
+  const bool stalled = now - since > stall_max;
   if (stalled == stalled_) return;
   stalled_ = stalled;
   if (stalled) {

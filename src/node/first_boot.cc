@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/planted.h"
 
 namespace cairn::node {
 
@@ -136,7 +135,6 @@ void FirstBoot::DecideEmpty() {
   }
   for (const auto& [id, reply] : replies_) {
     if (reply.stage == LifeStage::kStarted) {
-      if (CAIRN_PLANTED("wiped_node_votes")) return Found(reply.identity.cluster_id);
       return AskToJoin();
     }
   }

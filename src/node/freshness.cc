@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/planted.h"
 #include "raft/quorum.h"
 
 namespace cairn::node {
@@ -15,10 +14,7 @@ constexpr size_t kPointsMax = 64;
 
 }  // namespace
 
-SteadyTime Freshness::now() const {
-  if (CAIRN_PLANTED("staleness_by_the_steady_clock")) return context_.clock->SteadyNow();
-  return context_.clock->BootNow();
-}
+SteadyTime Freshness::now() const { return context_.clock->BootNow(); }
 
 Freshness::Peer* Freshness::PeerIn(MemberId member, Term term) {
   const Term present = context_.raft->term();
@@ -35,9 +31,7 @@ std::optional<SteadyTime> Freshness::NoteTiming(Peer* peer, const raft::Timing& 
   // The message answers no question, or a question that this node asked before it was restarted, by
   // a clock that may have restarted as well.
   if (timing.answers.life != life_) return std::nullopt;
-  const SteadyTime asked = CAIRN_PLANTED("staleness_judged_at_reading")
-                               ? now()
-                               : SteadyTime(static_cast<int64_t>(timing.answers.time_ns));
+  const auto asked = SteadyTime(static_cast<int64_t>(timing.answers.time_ns));
   peer->answered = std::max(peer->answered, asked);
   return asked;
 }
@@ -58,9 +52,7 @@ void Freshness::OnMessage(const raft::Message& message) {
 void Freshness::OnHeartbeat(Peer* peer, const raft::Heartbeat& heartbeat) {
   const auto asked = NoteTiming(peer, heartbeat.timing);
   if (heartbeat.fresh_index.is_none() || !asked) return;
-  const SteadyTime age = CAIRN_PLANTED("staleness_of_the_leader_ignored")
-                             ? SteadyTime(0)
-                             : SteadyTime(static_cast<int64_t>(heartbeat.fresh_age_ns));
+  const auto age = SteadyTime(static_cast<int64_t>(heartbeat.fresh_age_ns));
   Add({heartbeat.fresh_index, *asked - age});
 }
 
@@ -70,7 +62,6 @@ void Freshness::OnTick() {
 
 void Freshness::Add(Point point) {
   if (as_of_ && point.as_of <= *as_of_) return;
-  if (CAIRN_PLANTED("staleness_before_apply")) point.index = LogIndex();
   while (!points_.empty() && points_.back().index >= point.index) {
     if (points_.back().as_of > point.as_of) break;
     points_.pop_back();

@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "base/planted.h"
 #include "raft/configuration_codec.h"
 
 namespace cairn::node {
@@ -91,7 +90,6 @@ Result<IdentityRecord> LoadOrCreateIdentity(FileSystem& fs, const std::string& d
   // What was read may not be durable: the process that renamed the file may have ended, or its sync
   // of the directory failed, before that was known. A node that acts on the identity (founds,
   // votes) and loses it in the next power cut would have promised things under a name that is gone.
-  if (CAIRN_PLANTED("identity_read_not_made_durable")) return record;
   RETURN_IF_ERROR(fs.SyncDirectory(data_directory));
   return record;
 }

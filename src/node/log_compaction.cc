@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/planted.h"
-
 namespace cairn::node {
 
 LogCompaction::LogCompaction(ReplicaContext* context, SnapshotSends* sends)
@@ -29,7 +27,7 @@ void LogCompaction::OnCheckpointed(LogIndex durable) {
 void LogCompaction::Step(LogIndex applied, bool disk_low) {
   const uint64_t bytes_max = context_.options.log_bytes_max;
   if (!context_.raft || extent_.bytes() <= bytes_max) return;
-  LogIndex limit = CAIRN_PLANTED("log_compacted_past_the_file") ? applied : durable_state_;
+  LogIndex limit = durable_state_;
   // A snapshot that replaced a damaged database may hold entries that a slow disk has not written
   // yet.
   limit = std::min(limit, context_.raft->status().durable);

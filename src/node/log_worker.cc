@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/planted.h"
 #include "node/boot_file.h"
 
 namespace cairn::node {
@@ -158,10 +157,6 @@ Status LogWorker::WriteFirst() {
 bool LogWorker::FinishRound() {
   while (!round_->writes.empty()) {
     const Status s = WriteFirst();
-    if (s.code() == StatusCode::kResourceExhausted && CAIRN_PLANTED("full_disk_drops_batch")) {
-      round_->writes.pop_front();
-      continue;
-    }
     if (s.code() == StatusCode::kResourceExhausted) {
       // Nothing was written, so the batch can be tried again as it is.
       full_ = true;
@@ -176,10 +171,8 @@ bool LogWorker::FinishRound() {
     round_->writes.pop_front();
     if (std::exchange(full_, false)) events_->OnLogFull(OkStatus());
   }
-  if (round_->wrote && !CAIRN_PLANTED("ack_before_sync")) {
-    Status s = log_->Sync();
-    if (!s.ok() && CAIRN_PLANTED("failed_sync_ignored")) s = OkStatus();
-    if (!s.ok()) {
+  if (round_->wrote) {
+    if (const Status s = log_->Sync(); !s.ok()) {
       Fail("syncing the log", s);
       return true;
     }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/planted.h"
-
 namespace cairn::node {
 
 void ProposalTracker::Add(LogIndex index, Term term, std::vector<PendingCommandPtr> commands) {
@@ -19,7 +17,7 @@ std::vector<PendingCommandPtr> ProposalTracker::TakeCommitted(LogIndex index, Te
   std::vector<PendingCommandPtr> winners;
   auto it = entries_.lower_bound({index, Term()});
   while (it != entries_.end() && it->first.first == index) {
-    if (it->second.term == term || CAIRN_PLANTED("result_of_another_term")) {
+    if (it->second.term == term) {
       winners = std::move(it->second.commands);
     } else {
       for (PendingCommandPtr& c : it->second.commands) c->Finish(not_applied);
@@ -50,8 +48,7 @@ void ProposalTracker::Expire(SteadyTime now) {
     for (PendingCommandPtr& c : tracked.commands) {
       if (c->deadline() <= now) {
         c->Finish(DeadlineExceeded("the write was sent to the log but no majority has confirmed it")
-                      .With(CAIRN_PLANTED("timeout_taken_for_not_applied") ? Outcome::kNotApplied
-                                                                           : Outcome::kUnknown));
+                      .With(Outcome::kUnknown));
       } else {
         tracked.earliest_deadline = std::min(tracked.earliest_deadline, c->deadline());
       }

@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "base/planted.h"
-
 namespace cairn::node {
 namespace {
 
@@ -72,9 +70,6 @@ void Proposals::ExpirePrepared(uint64_t next_deadline_lease_ms) {
 std::optional<uint64_t> Proposals::LeaseNow(SteadyTime now) const {
   if (!lease_ || !context_.is_leader() || lease_->term != context_.raft->term()) {
     return std::nullopt;
-  }
-  if (CAIRN_PLANTED("lease_by_the_wall_clock")) {
-    return static_cast<uint64_t>(context_.clock->WallNowMs());
   }
   const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(now - lease_->since);
   return lease_->base_ms + static_cast<uint64_t>(elapsed.count());
@@ -184,9 +179,6 @@ void Proposals::OnPersist(const raft::Persist& persist) {
   if (persist.reset_to) uncommitted_.clear();
   if (!persist.truncate_from) return;
   uncommitted_.erase(uncommitted_.lower_bound(*persist.truncate_from), uncommitted_.end());
-  if (CAIRN_PLANTED("truncated_taken_for_not_applied")) {
-    tracker_.FailAll(Unavailable("truncated").With(Outcome::kNotApplied));
-  }
 }
 
 std::vector<EntryWaiters> Proposals::TakeCommitted(const std::vector<raft::Entry>& entries) {
@@ -230,11 +222,9 @@ void Proposals::Expire(SteadyTime now) {
 }
 
 void Proposals::OnOvertaken(LogIndex index) {
-  const Outcome outcome =
-      CAIRN_PLANTED("overtaken_taken_for_not_applied") ? Outcome::kNotApplied : Outcome::kUnknown;
   tracker_.FailUpTo(index, Unavailable("the node was overtaken by a snapshot that may or may not "
                                        "hold the write")
-                               .With(outcome));
+                               .With(Outcome::kUnknown));
 }
 
 void Proposals::RefuseQueued(const Status& not_applied) {

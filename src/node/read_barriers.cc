@@ -4,8 +4,6 @@
 #include <iterator>
 #include <utility>
 
-#include "base/planted.h"
-
 namespace cairn::node {
 namespace {
 
@@ -45,9 +43,8 @@ void ReadBarriers::AddLocal(PendingRead read, LogIndex applied) {
 }
 
 void ReadBarriers::Await(PendingRead read, LogIndex index, LogIndex applied) {
-  if (CAIRN_PLANTED("read_before_apply")) index = LogIndex();
   index = std::max(index, read.index_min);
-  if (index <= applied || (CAIRN_PLANTED("index_min_ignored") && index == read.index_min)) {
+  if (index <= applied) {
     Finish(read, applied);
   } else {
     awaiting_apply_.emplace(index, std::move(read));

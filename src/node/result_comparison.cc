@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "base/log.h"
-#include "base/planted.h"
 
 namespace cairn::node {
 namespace {
@@ -90,13 +89,12 @@ void ResultComparison::Settle() {
 }
 
 LogIndex ResultComparison::readable(LogIndex applied) const {
-  if (CAIRN_PLANTED("read_before_agreement") || !comparing()) return applied;
+  if (!comparing()) return applied;
   return std::min(applied, agreement_.agreed());
 }
 
 void ResultComparison::Release() {
-  const LogIndex agreed =
-      CAIRN_PLANTED("outcome_before_agreement") ? agreement_.last().index : agreement_.agreed();
+  const LogIndex agreed = agreement_.agreed();
   while (!held_.empty() && (!comparing() || held_.front().index <= agreed)) {
     HeldOutcomes& first = held_.front();
     for (size_t i = 0; i < first.commands.size() && i < first.results.size(); ++i) {

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/planted.h"
 
 namespace cairn::node {
 
@@ -98,7 +97,6 @@ void SnapshotInstall::CheckOutput(const raft::Output* output) {
 // them.
 bool SnapshotInstall::Hold(raft::Persist* persist) {
   if (held_.empty() && !(installing() && persist->reset_to)) return false;
-  if (CAIRN_PLANTED("log_reset_before_install")) return false;
   held_.push_back(std::move(*persist));
   return true;
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/planted.h"
-
 namespace cairn::rpc {
 
 SteadyTime RetryBackoff(int n) {
@@ -211,7 +209,6 @@ void Retrier::End(const CallPtr& call, Status status) {
 Status Retrier::TrueStatus(const Call& call, Status status) const {
   if (status.ok()) return status;
   if (!call.write) return std::move(status).With(Outcome::kNone);
-  if (CAIRN_PLANTED("refusal_believed_after_unknown")) return status;
   // Only a replicated result is certain once a try may have taken effect.
   if (!call.maybe_applied || status.outcome() == Outcome::kApplied) return status;
   return std::move(status).With(Outcome::kUnknown);

@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "base/planted.h"
 
 namespace cairn::transport {
 namespace {
@@ -118,9 +117,7 @@ Result<uint64_t> IncomingSnapshot::VerifiedPrefix(const std::function<bool()>& p
   }
   const Result<uint32_t> crc = ReadCrc(progress.offset, proceed);
   if (crc.status().code() == StatusCode::kCancelled) return crc.status();
-  if (!crc.ok() || (*crc != progress.crc && !CAIRN_PLANTED("snapshot_resumed_unverified"))) {
-    return uint64_t{0};
-  }
+  if (!crc.ok() || *crc != progress.crc) return uint64_t{0};
   prefix_crc_ = progress.crc;
   return progress.offset;
 }
@@ -144,7 +141,7 @@ Status IncomingSnapshot::Append(uint64_t offset, std::string_view data, uint32_t
                            std::to_string(offset) + " where " + std::to_string(offset_) + " of " +
                            std::to_string(key_.size_bytes) + " are received");
   }
-  if (Crc32c(data) != crc && !CAIRN_PLANTED("snapshot_without_checksum")) {
+  if (Crc32c(data) != crc) {
     return DataLoss("the chunk at " + std::to_string(offset) + " was damaged on the way");
   }
   if (Status written = file_->WriteAt(offset, data); !written.ok()) {
@@ -186,7 +183,7 @@ Result<std::string> IncomingSnapshot::Complete(uint32_t crc_of_whole,
     return synced;
   }
   ASSIGN_OR_RETURN(const uint32_t crc, ReadCrc(key_.size_bytes, proceed));
-  if (crc != crc_of_whole && !CAIRN_PLANTED("snapshot_without_checksum")) {
+  if (crc != crc_of_whole) {
     RETURN_IF_ERROR(Discard());
     return DataLoss("the received snapshot has CRC32C " + std::to_string(crc) + ", its sender " +
                     "promised " + std::to_string(crc_of_whole));

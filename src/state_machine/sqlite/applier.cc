@@ -6,8 +6,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/clock.h"
-#include "base/planted.h"
 #include "base/rng.h"
 #include "base/splitmix.h"
 #include "raft/configuration_codec.h"
@@ -232,7 +230,6 @@ Status Applier::CommitBatch(const AppliedState& after) {
   engine_->EndOwnWrites();
   RETURN_IF_ERROR(written);
   RETURN_IF_ERROR(engine_->CommitBatch());
-  if (CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
   versions_.BatchCommitted();
   sessions_.BatchCommitted();
   bare_ids_.BatchCommitted();
@@ -255,7 +252,7 @@ Status Applier::WriteOwnTables(const AppliedState& after) {
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
   RETURN_IF_ERROR(bare_ids_.Flush());
-  if (!CAIRN_PLANTED("applied_index_outside_transaction")) RETURN_IF_ERROR(WriteState(after));
+  RETURN_IF_ERROR(WriteState(after));
   if (after.config_index != applied_.config_index || !(after.config == applied_.config)) {
     const std::string encoded = raft::EncodeConfiguration(after.config);
     RETURN_IF_ERROR(write_config_.BindBlob(1, encoded).Bind(2, after.config_index.value()).Run());
@@ -369,15 +366,11 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   const auto& execute = std::get<Execute>(operation);
   const BatchHeader& header = *place.header;
   const std::string nobody;
-  const int64_t now_ms =
-      CAIRN_PLANTED("time_of_the_applying_node") ? SystemClock().WallNowMs() : header.wall_ms;
-  const uint64_t seed = CAIRN_PLANTED("random_of_the_applying_node")
-                            ? SystemEntropy()
-                            : CommandSeed(header.random_seed, place.number);
+  const uint64_t seed = CommandSeed(header.random_seed, place.number);
   const bool alone = execute.statements.size() == 1 && !with_savepoints_;
   const uint64_t steps_max =
       execute.maintenance ? header.maintenance_steps_max : header.command_steps_max;
-  RETURN_IF_ERROR(engine_->BeginCommand({now_ms, seed, steps_max},
+  RETURN_IF_ERROR(engine_->BeginCommand({header.wall_ms, seed, steps_max},
                                         alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;
@@ -417,7 +410,7 @@ Status Applier::RunStatement(const Statement& statement, const std::string* tx_i
   Program* program = nullptr;
   RETURN_IF_ERROR(engine_->Compile(statement, &program, verdict));
   if (!verdict->ok()) return OkStatus();
-  if (tx_id != nullptr && txs_.any_prepared() && !CAIRN_PLANTED("prepared_tables_not_held")) {
+  if (tx_id != nullptr && txs_.any_prepared()) {
     *verdict = txs_.CheckConflicts(program->facts, *tx_id);
     if (!verdict->ok()) return OkStatus();
   }
@@ -564,9 +557,7 @@ Status Applier::ApplyCommit(const Operation& operation, const Place& place, Comm
   }
   // Without a budget, for it may not fail for reasons of SQL. The last Prepare has done the same
   // work within one.
-  const uint64_t seed =
-      CAIRN_PLANTED("commit_draws_anew") ? place.header->random_seed : known->seed;
-  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, seed, /*steps_max=*/0}, nullptr));
+  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, known->seed, /*steps_max=*/0}, nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));

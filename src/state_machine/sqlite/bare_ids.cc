@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/planted.h"
 #include "base/rng.h"
 #include "state_machine/sqlite/sessions.h"
 
@@ -163,7 +162,6 @@ std::optional<CommandResult> BareIds::Admit(const Command& command, uint64_t ope
                   "use a session, whose answers can be acknowledged, or wait until the oldest are "
                   "forgotten");
   }
-  if (CAIRN_PLANTED("bare_retry_applied_twice")) return std::nullopt;
   const Known& record = At(*found);
   if (!MayUseIdOf(record.owner->name, command)) return NotYours(/*known=*/true);
   if (record.hash != operation_hash) return OtherRequest();

@@ -4,7 +4,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/planted.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -196,10 +195,6 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
                                              uint64_t operation_hash) {
   const RequestId& id = command.id;
   Session* session = Find(id.session);
-  if (CAIRN_PLANTED("retry_applied_twice") && session != nullptr) {
-    Touch(session, number);
-    return std::nullopt;
-  }
   if (session == nullptr) {
     if (id.sequence != 1) {
       return Refusal(FailedPrecondition("session expired: it is not known (any more), so whether "
@@ -247,16 +242,13 @@ std::optional<CommandResult> Sessions::AnswerOf(Session* session, const Command&
     const Request& request = it->second;
     if (request.hash != hash) return OtherRequest();
     if (request.result != nullptr) return HeldResult(*request.result);
-    const bool turns_ok = CAIRN_PLANTED("gone_error_turns_ok");
-    return AnswerByCode(turns_ok ? 0 : request.code, IndexOfCommand(request.number));
+    return AnswerByCode(request.code, IndexOfCommand(request.number));
   }
   if (sequence < session->use.acknowledged_below) {
-    if (CAIRN_PLANTED("late_retry_applied_again")) return std::nullopt;
     return Unknown(
         "the client has acknowledged the answer to this request, so that nothing of it is held");
   }
   if (sequence >= session->use.forgotten_below) return std::nullopt;
-  if (CAIRN_PLANTED("forgotten_request_runs_again")) return std::nullopt;
   return Unknown(
       "this request lies too far behind the session's newest one to tell whether it was applied "
       "before");
@@ -268,9 +260,6 @@ void Sessions::Record(const Command& command, uint64_t number, uint64_t operatio
   if (result.status.outcome() == Outcome::kNotApplied) return;
   Session* const session = Find(command.id.session);
   CHECK(session != nullptr) << "a session went while its command ran";
-  if (CAIRN_PLANTED("retry_applied_twice") && session->requests.contains(command.id.sequence)) {
-    return;
-  }
   Request request;
   request.number = number;
   request.hash = operation_hash;
@@ -483,7 +472,6 @@ Status Sessions::Write(Session* session) {
                       .Bind(6, session->use.acknowledged_below)
                       .Bind(7, session->use.forgotten_below)
                       .Run());
-  if (CAIRN_PLANTED("results_not_stored")) return OkStatus();
   for (auto chunk = session->chunks.rbegin(); chunk != session->chunks.rend(); ++chunk) {
     if (chunk->number < first_number_) break;
     if (chunk->remembered == 0) continue;
