@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
-#include <mutex>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/mutex.h"
 #include "transport/identity_check.h"
 #include "transport/incoming_snapshot.h"
 #include "transport/live_count.h"
@@ -29,18 +29,18 @@ struct Endpoint {
   std::string snapshot_directory;
   LiveCount live;  // calls into the handler, and callbacks
 
-  std::mutex mutex;
-  Identity identity;
-  std::map<MemberId, Addresses> peers;
-  std::map<MemberId, size_t> queued_bytes;
-  std::set<MemberId> told_unreachable;
+  Mutex mutex;
+  Identity identity CAIRN_GUARDED_BY(mutex);
+  std::map<MemberId, Addresses> peers CAIRN_GUARDED_BY(mutex);
+  std::map<MemberId, size_t> queued_bytes CAIRN_GUARDED_BY(mutex);
+  std::set<MemberId> told_unreachable CAIRN_GUARDED_BY(mutex);
 
   Identity CurrentIdentity() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     return identity;
   }
   Addresses AddressesOf(MemberId member) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     const auto it = peers.find(member);
     return it == peers.end() ? Addresses() : it->second;
   }
@@ -51,20 +51,20 @@ using EndpointPtr = std::shared_ptr<Endpoint>;
 class Network {
  public:
   void Attach(const EndpointPtr& endpoint) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     CHECK(endpoints_.emplace(endpoint->address, endpoint).second)
         << endpoint->address << " is attached already";
   }
   void Detach(const EndpointPtr& endpoint) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       endpoints_.erase(endpoint->address);
     }
     endpoint->live.Close();
     endpoint->live.AwaitNone();
   }
   void SetCut(const std::string& from, const std::string& to, bool cut) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (cut) {
       cuts_.emplace(from, to);
     } else {
@@ -73,7 +73,7 @@ class Network {
   }
   // The node at `to`, if a message from `from` reaches it.
   EndpointPtr Reach(const std::string& from, const std::string& to) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto it = endpoints_.find(to);
     return it == endpoints_.end() || cuts_.contains({from, to}) ? nullptr : it->second;
   }
@@ -82,9 +82,9 @@ class Network {
   TaskThread& snapshots() { return snapshots_; }
 
  private:
-  std::mutex mutex_;
-  std::map<std::string, EndpointPtr> endpoints_;
-  std::set<std::pair<std::string, std::string>> cuts_;
+  Mutex mutex_;
+  std::map<std::string, EndpointPtr> endpoints_ CAIRN_GUARDED_BY(mutex_);
+  std::set<std::pair<std::string, std::string>> cuts_ CAIRN_GUARDED_BY(mutex_);
   // Declared last, so that the threads end before what their tasks use is destroyed.
   TaskThread delivery_;
   TaskThread snapshots_;
@@ -125,11 +125,11 @@ class MemoryTransport final : public Transport {
   ~MemoryTransport() override { network_->Detach(self_); }
 
   void SetIdentity(const Identity& identity) override {
-    std::lock_guard lock(self_->mutex);
+    MutexLock lock(self_->mutex);
     self_->identity = identity;
   }
   void SetPeers(const std::map<MemberId, Addresses>& peers) override {
-    std::lock_guard lock(self_->mutex);
+    MutexLock lock(self_->mutex);
     self_->peers = peers;
   }
 
@@ -137,7 +137,7 @@ class MemoryTransport final : public Transport {
     std::map<MemberId, std::vector<raft::Message>> sorted;
     std::map<MemberId, size_t> bytes;
     {
-      std::lock_guard lock(self_->mutex);
+      MutexLock lock(self_->mutex);
       for (raft::Message& message : messages) {
         const size_t cost = MessageCost(message);
         size_t& queued = self_->queued_bytes[message.to];
@@ -151,7 +151,7 @@ class MemoryTransport final : public Transport {
       network_->delivery().Post([network = network_.get(), self = self_, group, to = to,
                                  cost = bytes[to], moved = std::move(batch)]() mutable {
         {
-          std::lock_guard lock(self->mutex);
+          MutexLock lock(self->mutex);
           self->queued_bytes[to] -= cost;
         }
         Deliver(network, self, group, to, std::move(moved));
@@ -247,7 +247,7 @@ class MemoryTransport final : public Transport {
     if (!refused.ok()) IfLive(self, [&] { self->handler->OnRefused(to, refused); });
     bool tell = false;
     {
-      std::lock_guard lock(self->mutex);
+      MutexLock lock(self->mutex);
       if (delivered) {
         self->told_unreachable.erase(to);
       } else {

@@ -28,7 +28,7 @@ class FaultFileSystem::FaultFile final : public File {
       : fs_(fs), inode_(std::move(inode)), path_(std::move(path)), epoch_(fs.epoch_) {}
 
   Result<std::string> ReadAt(uint64_t offset, size_t size) const override {
-    std::lock_guard lock(fs_.mutex_);
+    MutexLock lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
     if (++fs_.reads_ == fs_.read_fault_at_) {
       ++fs_.failed_reads_;
@@ -39,7 +39,7 @@ class FaultFileSystem::FaultFile final : public File {
   }
 
   Status WriteAt(uint64_t offset, std::string_view data) override {
-    std::lock_guard lock(fs_.mutex_);
+    MutexLock lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
     const bool cut = fs_.power_is_off_;
     Status status = fs_.CountLocked("write " + path_);
@@ -58,7 +58,7 @@ class FaultFileSystem::FaultFile final : public File {
   }
 
   Status Sync() override {
-    std::lock_guard lock(fs_.mutex_);
+    MutexLock lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
     ++fs_.syncs_;
     bool drops_dirty = false;
@@ -77,7 +77,7 @@ class FaultFileSystem::FaultFile final : public File {
   }
 
   Status Truncate(uint64_t size) override {
-    std::lock_guard lock(fs_.mutex_);
+    MutexLock lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
     RETURN_IF_ERROR(fs_.CountLocked("truncate " + path_));
     std::string& cache = inode_->cache;
@@ -91,13 +91,13 @@ class FaultFileSystem::FaultFile final : public File {
   }
 
   Result<uint64_t> Size() const override {
-    std::lock_guard lock(fs_.mutex_);
+    MutexLock lock(fs_.mutex_);
     RETURN_IF_ERROR(Check());
     return static_cast<uint64_t>(inode_->cache.size());
   }
 
  private:
-  Status Check() const {
+  Status Check() const CAIRN_REQUIRES(fs_.mutex_) {
     if (epoch_ != fs_.epoch_) return Internal(path_ + " was opened before the power cut");
     return OkStatus();
   }
@@ -118,52 +118,52 @@ FaultFileSystem::FaultFileSystem(uint64_t seed) : rng_(seed) {}
 FaultFileSystem::~FaultFileSystem() = default;
 
 void FaultFileSystem::Inject(uint64_t k, Fault fault) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   CHECK(k > 0);
   fault_at_ = operations_ + k;
   fault_ = fault;
 }
 
 void FaultFileSystem::InjectRead(uint64_t k) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   CHECK(k > 0);
   read_fault_at_ = reads_ + k;
 }
 
 void FaultFileSystem::ClearFaults() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   fault_at_ = 0;
   read_fault_at_ = 0;
   power_is_off_ = false;
 }
 
 bool FaultFileSystem::power_is_off() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return power_is_off_;
 }
 
 void FaultFileSystem::PowerOff() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   power_is_off_ = true;
 }
 
 uint64_t FaultFileSystem::operations() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return operations_;
 }
 
 uint64_t FaultFileSystem::reads() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return reads_;
 }
 
 uint64_t FaultFileSystem::failed_reads() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return failed_reads_;
 }
 
 uint64_t FaultFileSystem::syncs() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return syncs_;
 }
 
@@ -218,7 +218,7 @@ void FaultFileSystem::ApplyChange(const NameChange& change, Names* names) {
 }
 
 void FaultFileSystem::Crash(Unsynced unsynced) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   size_t prefix = unsynced == Unsynced::kDrop ? 0 : unsynced_names_.size();
   if (unsynced == Unsynced::kTorn) prefix = rng_.Below(unsynced_names_.size() + 1);
   for (size_t i = 0; i < prefix; ++i) {
@@ -235,7 +235,7 @@ void FaultFileSystem::Crash(Unsynced unsynced) {
 }
 
 void FaultFileSystem::KillProcess() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   ++epoch_;
   fault_at_ = 0;
   read_fault_at_ = 0;
@@ -243,17 +243,17 @@ void FaultFileSystem::KillProcess() {
 }
 
 void FaultFileSystem::SetCapacity(uint64_t bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   capacity_bytes_ = bytes;
 }
 
 void FaultFileSystem::SetSyncLies(bool lies) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   sync_lies_ = lies;
 }
 
 void FaultFileSystem::FlipByte(const std::string& path, uint64_t offset, uint8_t mask) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Inode& inode = *names_.at(path);
   CHECK(offset < inode.cache.size()) << path << " offset " << offset;
   inode.cache[offset] = static_cast<char>(inode.cache[offset] ^ mask);
@@ -263,25 +263,28 @@ void FaultFileSystem::FlipByte(const std::string& path, uint64_t offset, uint8_t
 }
 
 bool FaultFileSystem::Holds(const std::string& path) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return names_.contains(path);
 }
 
 std::string FaultFileSystem::Contents(const std::string& path) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return names_.at(path)->cache;
 }
 
 std::unique_ptr<FaultFileSystem> FaultFileSystem::Copy(uint64_t seed) const {
   auto copy = std::make_unique<FaultFileSystem>(seed);
-  std::lock_guard lock(mutex_);
-  copy->directories_ = directories_;
+  MutexLock lock(mutex_);
+  {
+    MutexLock lock_copy(copy->mutex_);
+    copy->directories_ = directories_;
+  }
   for (const auto& [path, inode] : names_) copy->SetContents(path, inode->cache);
   return copy;
 }
 
 void FaultFileSystem::SetContents(const std::string& path, const std::string& contents) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   auto inode = std::make_shared<Inode>();
   inode->cache = inode->durable = contents;
   names_[path] = durable_names_[path] = inode;
@@ -289,7 +292,7 @@ void FaultFileSystem::SetContents(const std::string& path, const std::string& co
 }
 
 Result<std::unique_ptr<File>> FaultFileSystem::Open(const std::string& path, bool create) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (power_is_off_) return Internal("open " + path + ": the power is off");
   auto it = names_.find(path);
   if (it == names_.end()) {
@@ -305,12 +308,12 @@ Result<std::unique_ptr<File>> FaultFileSystem::Open(const std::string& path, boo
 }
 
 Result<bool> FaultFileSystem::Exists(const std::string& path) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return names_.contains(path) || directories_.contains(path);
 }
 
 Result<std::vector<std::string>> FaultFileSystem::List(const std::string& directory) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!directories_.contains(directory))
     return NotFound("list " + directory + ": no such directory");
   std::vector<std::string> out;
@@ -326,7 +329,7 @@ Result<std::vector<std::string>> FaultFileSystem::List(const std::string& direct
 }
 
 Status FaultFileSystem::CreateDirectories(const std::string& path) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (power_is_off_) return Internal("mkdir " + path + ": the power is off");
   for (std::string at = path; at != "." && at != "/"; at = ParentOf(at)) {
     directories_.insert(at);
@@ -336,7 +339,7 @@ Status FaultFileSystem::CreateDirectories(const std::string& path) {
 }
 
 Status FaultFileSystem::Rename(const std::string& from, const std::string& to) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   RETURN_IF_ERROR(CountLocked("rename " + from));
   const auto it = names_.find(from);
   if (it == names_.end()) return NotFound("rename " + from + ": no such file");
@@ -347,7 +350,7 @@ Status FaultFileSystem::Rename(const std::string& from, const std::string& to) {
 }
 
 Status FaultFileSystem::Remove(const std::string& path) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   RETURN_IF_ERROR(CountLocked("remove " + path));
   const NameChange change{"", nullptr, path};
   ApplyChange(change, &names_);
@@ -356,7 +359,7 @@ Status FaultFileSystem::Remove(const std::string& path) {
 }
 
 Status FaultFileSystem::SyncDirectory(const std::string& directory) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   RETURN_IF_ERROR(CountLocked("sync directory " + directory));
   std::vector<NameChange> left;
   for (NameChange& change : unsynced_names_) {
@@ -372,7 +375,7 @@ Status FaultFileSystem::SyncDirectory(const std::string& directory) {
 }
 
 Result<uint64_t> FaultFileSystem::FreeBytes(const std::string&) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const uint64_t used = UsedLocked();
   return used >= capacity_bytes_ ? uint64_t{0} : capacity_bytes_ - used;
 }

@@ -14,12 +14,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/file_system.h"
+#include "base/mutex.h"
 #include "base/rng.h"
 
 namespace cairn {
@@ -113,30 +113,34 @@ class FaultFileSystem final : public FileSystem {
     std::string removed;
   };
 
-  Status CountLocked(const std::string& what, bool* fails_as_sync);
-  Status CountLocked(const std::string& what) { return CountLocked(what, nullptr); }
-  Status CheckRoomLocked(uint64_t more) const;
-  uint64_t UsedLocked() const;
+  Status CountLocked(const std::string& what, bool* fails_as_sync) CAIRN_REQUIRES(mutex_);
+  Status CountLocked(const std::string& what) CAIRN_REQUIRES(mutex_) {
+    return CountLocked(what, nullptr);
+  }
+  Status CheckRoomLocked(uint64_t more) const CAIRN_REQUIRES(mutex_);
+  uint64_t UsedLocked() const CAIRN_REQUIRES(mutex_);
   static void ApplyChange(const NameChange& change, Names* names);
-  void CrashInodeLocked(Inode& inode, Unsynced unsynced);
+  void CrashInodeLocked(Inode& inode, Unsynced unsynced) CAIRN_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  Rng rng_;
-  Names names_;
-  Names durable_names_;
-  std::vector<NameChange> unsynced_names_;
-  std::set<std::string> directories_;
-  uint64_t epoch_ = 0;  // files opened before a crash have an earlier epoch
-  uint64_t operations_ = 0;
-  uint64_t syncs_ = 0;
-  uint64_t fault_at_ = 0;  // number of the operation that meets the fault; 0: none
-  Fault fault_ = Fault::kFailOnce;
-  uint64_t reads_ = 0;
-  uint64_t read_fault_at_ = 0;  // number of the read that fails; 0: none
-  uint64_t failed_reads_ = 0;
-  bool power_is_off_ = false;
-  uint64_t capacity_bytes_ = 1ULL << 40;
-  bool sync_lies_ = false;
+  mutable Mutex mutex_;
+  Rng rng_ CAIRN_GUARDED_BY(mutex_);
+  Names names_ CAIRN_GUARDED_BY(mutex_);
+  Names durable_names_ CAIRN_GUARDED_BY(mutex_);
+  std::vector<NameChange> unsynced_names_ CAIRN_GUARDED_BY(mutex_);
+  std::set<std::string> directories_ CAIRN_GUARDED_BY(mutex_);
+  // Files opened before a crash have an earlier epoch.
+  uint64_t epoch_ CAIRN_GUARDED_BY(mutex_) = 0;
+  uint64_t operations_ CAIRN_GUARDED_BY(mutex_) = 0;
+  uint64_t syncs_ CAIRN_GUARDED_BY(mutex_) = 0;
+  // Number of the operation that meets the fault; 0: none.
+  uint64_t fault_at_ CAIRN_GUARDED_BY(mutex_) = 0;
+  Fault fault_ CAIRN_GUARDED_BY(mutex_) = Fault::kFailOnce;
+  uint64_t reads_ CAIRN_GUARDED_BY(mutex_) = 0;
+  uint64_t read_fault_at_ CAIRN_GUARDED_BY(mutex_) = 0;  // number of the read that fails; 0: none
+  uint64_t failed_reads_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool power_is_off_ CAIRN_GUARDED_BY(mutex_) = false;
+  uint64_t capacity_bytes_ CAIRN_GUARDED_BY(mutex_) = 1ULL << 40;
+  bool sync_lies_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace cairn

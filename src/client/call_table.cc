@@ -70,7 +70,7 @@ CallTable::~CallTable() {
   retrier_.Stop();
   std::vector<std::shared_ptr<rpc::SessionChannel>> channels;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     closing_ = true;
     channels = channels_;
   }
@@ -125,7 +125,7 @@ void CallTable::Answer(const CallPtr& call, Status status) {
 }
 
 std::shared_ptr<rpc::SessionChannel> CallTable::PickChannel() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (closing_) return nullptr;
   if (channel_ != nullptr && !channel_->broken()) return channel_;
   const SteadyTime now = clock_->SteadyNow();
@@ -151,7 +151,7 @@ void CallTable::OnLeader(const LeaderHint& leader) {
   if (options_.pin_endpoint || leader.address.empty()) return;
   std::shared_ptr<rpc::SessionChannel> old;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const SteadyTime now = clock_->SteadyNow();
     if (leader.address == avoid_ && now < avoid_until_) return;
     if (channel_ == nullptr || channel_->endpoint() == leader.address) return;
@@ -164,7 +164,7 @@ void CallTable::OnLeader(const LeaderHint& leader) {
 }
 
 std::string CallTable::Endpoint() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return channel_ != nullptr ? channel_->endpoint() : options_.endpoints[next_endpoint_];
 }
 

@@ -7,11 +7,11 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "cairn/client.h"
 #include "cairn/v1/database.pb.h"
@@ -56,16 +56,16 @@ class CallTable final : private rpc::Retrier::Owner {
   rpc::TimerQueue timers_;
   rpc::Retrier retrier_;
 
-  std::mutex mutex_;
-  bool closing_ = false;
+  Mutex mutex_;
+  bool closing_ CAIRN_GUARDED_BY(mutex_) = false;
   // Where calls go now, and every stream that may still call back.
-  std::shared_ptr<rpc::SessionChannel> channel_;
-  std::vector<std::shared_ptr<rpc::SessionChannel>> channels_;
-  size_t next_endpoint_ = 0;
-  std::string leader_;  // "": not known
-  std::string avoid_;   // a leader's address that could not be reached
-  SteadyTime avoid_until_{0};
-  SteadyTime last_switch_{0};
+  std::shared_ptr<rpc::SessionChannel> channel_ CAIRN_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<rpc::SessionChannel>> channels_ CAIRN_GUARDED_BY(mutex_);
+  size_t next_endpoint_ CAIRN_GUARDED_BY(mutex_) = 0;
+  std::string leader_ CAIRN_GUARDED_BY(mutex_);  // "": not known
+  std::string avoid_ CAIRN_GUARDED_BY(mutex_);   // a leader's address that could not be reached
+  SteadyTime avoid_until_ CAIRN_GUARDED_BY(mutex_){0};
+  SteadyTime last_switch_ CAIRN_GUARDED_BY(mutex_){0};
 };
 
 }  // namespace cairn::client

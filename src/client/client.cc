@@ -1,13 +1,12 @@
 #include "cairn/client.h"
 
-#include <condition_variable>
 #include <future>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "client/call_table.h"
 #include "client/streamed_query.h"
 #include "rpc/endpoint.h"
@@ -56,13 +55,13 @@ class ClientImpl final : public Client {
   ~ClientImpl() override {
     std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       closing_ = true;
       streams = streams_;
     }
     for (const auto& [id, stream] : streams) stream->Cancel();
-    std::unique_lock lock(mutex_);
-    ended_.wait(lock, [this] { return streams_.empty(); });
+    MutexLock lock(mutex_);
+    while (!streams_.empty()) ended_.Wait(lock);
   }
 
   void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) override {
@@ -161,7 +160,7 @@ class ClientImpl final : public Client {
     *request.mutable_read() = read->request.query().read();
     std::shared_ptr<StreamedQuery> stream;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!closing_ && left > SteadyTime(0) && read->streams++ < kStreamTries) {
         const uint64_t id = ++last_stream_;
         stream = std::make_shared<StreamedQuery>(
@@ -177,7 +176,7 @@ class ClientImpl final : public Client {
   void OnStreamed(uint64_t id, const ReadPtr& read, Result<QueryResult> result) {
     bool again = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       again = !closing_ && result.status().code() == StatusCode::kUnavailable &&
               read->streams < kStreamTries;
     }
@@ -187,9 +186,9 @@ class ClientImpl final : public Client {
     } else {
       read->done(std::move(result));
     }
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     streams_.erase(id);
-    if (streams_.empty()) ended_.notify_all();
+    if (streams_.empty()) ended_.NotifyAll();
   }
 
   Answer Wait(v1::SessionRequest request) {
@@ -204,11 +203,12 @@ class ClientImpl final : public Client {
   }
 
   const ClientOptions options_;
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams_;  // under way
-  uint64_t last_stream_ = 0;
-  bool closing_ = false;
+  Mutex mutex_;
+  CondVar ended_;
+  // Under way.
+  std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t last_stream_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool closing_ CAIRN_GUARDED_BY(mutex_) = false;
   CallTable calls_;  // destroyed first: its last callbacks use the rest
 };
 

@@ -69,7 +69,7 @@ SteadyTime Callers::SilenceMax(const Caller& caller) const {
 }
 
 Status Callers::Admit(const transport::Identity& caller, SteadyTime now) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Status verdict = Judge(caller, now);
   if (!verdict.ok()) {
     if (recorded_.contains(caller.member)) refused_[caller.member] = caller.start.boot;
@@ -95,7 +95,7 @@ void Callers::MakeRoom() {
 }
 
 void Callers::Leave(const transport::Identity& caller, SteadyTime now) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto it = callers_.find(caller.member);
   if (it == callers_.end() || it->second.known.boot != caller.start.boot) return;
   if (it->second.connections > 0) --it->second.connections;
@@ -103,7 +103,7 @@ void Callers::Leave(const transport::Identity& caller, SteadyTime now) {
 }
 
 bool Callers::Counts(MemberId member, const raft::Boot& boot) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return CountsLocked(member, boot);
 }
 
@@ -113,7 +113,7 @@ bool Callers::CountsLocked(MemberId member, const raft::Boot& boot) const {
 }
 
 bool Callers::MayReach(MemberId member, const raft::Boot& boot) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto refused = refused_.find(member);
   if (refused != refused_.end() && refused->second == boot) return false;
   const std::optional<raft::Boot> last = Last(member);
@@ -121,19 +121,19 @@ bool Callers::MayReach(MemberId member, const raft::Boot& boot) const {
 }
 
 bool Callers::OnMessage(MemberId member, const raft::Boot& boot, SteadyTime now) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!CountsLocked(member, boot)) return false;
   if (const auto it = callers_.find(member); it != callers_.end()) it->second.heard = now;
   return true;
 }
 
 void Callers::OnRole(bool all_speak) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   all_speak_ = all_speak;
 }
 
 void Callers::OnLogged(const raft::Configuration& config) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (const auto& [id, info] : config.info) {
     raft::Boot& recorded = recorded_[id];
     if (info.boot.count > recorded.count) recorded = info.boot;
@@ -142,7 +142,7 @@ void Callers::OnLogged(const raft::Configuration& config) {
 }
 
 void Callers::OnConfig(const raft::Configuration& config) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   next_member_id_ = config.next_member_id;
   for (const auto& [id, info] : config.info) {
     raft::Boot& recorded = recorded_[id];
@@ -162,7 +162,7 @@ void Callers::OnConfig(const raft::Configuration& config) {
 // Forgets the callers for whose member another start is recorded, later than theirs or instead of
 // it.
 void Callers::ForgetBehind() {
-  const size_t behind = std::erase_if(callers_, [&](const auto& caller) {
+  const size_t behind = std::erase_if(callers_, [&](const auto& caller) CAIRN_REQUIRES(mutex_) {
     const auto recorded = recorded_.find(caller.first);
     return recorded != recorded_.end() && recorded->second != caller.second.known.boot &&
            recorded->second.count >= caller.second.known.boot.count;
@@ -171,20 +171,20 @@ void Callers::ForgetBehind() {
 }
 
 void Callers::OnAcknowledged(Term term, const std::map<MemberId, LogIndex>& held) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   held_in_ = term;
   held_ = held;
 }
 
 std::map<MemberId, Callers::Known> Callers::known() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::map<MemberId, Known> known;
   for (const auto& [member, caller] : callers_) known.emplace(member, caller.known);
   return known;
 }
 
 uint64_t Callers::version() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return version_;
 }
 

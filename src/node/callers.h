@@ -7,11 +7,11 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "raft/types.h"
 #include "transport/transport.h"
@@ -78,24 +78,25 @@ class Callers {
     SteadyTime heard{0};
     int connections = 0;
   };
-  Status Judge(const transport::Identity& caller, SteadyTime now) const;
-  SteadyTime SilenceMax(const Caller& caller) const;
+  Status Judge(const transport::Identity& caller, SteadyTime now) const CAIRN_REQUIRES(mutex_);
+  SteadyTime SilenceMax(const Caller& caller) const CAIRN_REQUIRES(mutex_);
   // The last start of the member that is known here.
-  std::optional<raft::Boot> Last(MemberId member) const;
-  bool CountsLocked(MemberId member, const raft::Boot& boot) const;
-  void MakeRoom();
-  void ForgetBehind();
+  std::optional<raft::Boot> Last(MemberId member) const CAIRN_REQUIRES(mutex_);
+  bool CountsLocked(MemberId member, const raft::Boot& boot) const CAIRN_REQUIRES(mutex_);
+  void MakeRoom() CAIRN_REQUIRES(mutex_);
+  void ForgetBehind() CAIRN_REQUIRES(mutex_);
 
   const SteadyTime silence_max_;
-  mutable std::mutex mutex_;
-  bool all_speak_ = true;
-  std::map<MemberId, Caller> callers_;
-  std::map<MemberId, raft::Boot> recorded_;
-  std::map<MemberId, raft::Boot> refused_;  // the last refused start of each member
-  uint64_t next_member_id_ = 1;
-  Term held_in_;
-  std::map<MemberId, LogIndex> held_;
-  uint64_t version_ = 1;
+  mutable Mutex mutex_;
+  bool all_speak_ CAIRN_GUARDED_BY(mutex_) = true;
+  std::map<MemberId, Caller> callers_ CAIRN_GUARDED_BY(mutex_);
+  std::map<MemberId, raft::Boot> recorded_ CAIRN_GUARDED_BY(mutex_);
+  // The last refused start of each member.
+  std::map<MemberId, raft::Boot> refused_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t next_member_id_ CAIRN_GUARDED_BY(mutex_) = 1;
+  Term held_in_ CAIRN_GUARDED_BY(mutex_);
+  std::map<MemberId, LogIndex> held_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t version_ CAIRN_GUARDED_BY(mutex_) = 1;
 };
 
 }  // namespace cairn::node

@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <future>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "base/mailbox.h"
+#include "base/mutex.h"
 #include "base/rng.h"
 #include "node/apply_worker.h"
 #include "node/busy_watch.h"
@@ -249,12 +248,12 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
   std::atomic<uint64_t> snapshot_min_{0};
-  mutable std::mutex published_mutex_;
-  ReplicaStatus published_status_;
-  std::optional<LeaderHint> published_hint_;
-  transport::ProbeReply published_probe_;
-  uint64_t published_version_ = 0;
-  BusyWatch busy_watch_;  // used by the core thread, as the next
+  mutable Mutex published_mutex_;
+  ReplicaStatus published_status_ CAIRN_GUARDED_BY(published_mutex_);
+  std::optional<LeaderHint> published_hint_ CAIRN_GUARDED_BY(published_mutex_);
+  transport::ProbeReply published_probe_ CAIRN_GUARDED_BY(published_mutex_);
+  uint64_t published_version_ = 0;  // used by the core thread, as the next two
+  BusyWatch busy_watch_;
   std::optional<BusyApply> busy_apply_;
 
   LogWorker log_worker_;
@@ -317,7 +316,7 @@ void ReplicaImpl::Publish(bool with_status) {
   status.busy_apply = busy_apply_;
   bool leader_changed = false;
   {
-    std::lock_guard lock(published_mutex_);
+    MutexLock lock(published_mutex_);
     published_status_ = std::move(status);
     if (!changed) return;
     published_version_ = core_->version();
@@ -331,12 +330,12 @@ void ReplicaImpl::Publish(bool with_status) {
 }
 
 std::optional<LeaderHint> ReplicaImpl::leader_hint() const {
-  std::lock_guard lock(published_mutex_);
+  MutexLock lock(published_mutex_);
   return published_hint_;
 }
 
 ReplicaStatus ReplicaImpl::status() const {
-  std::lock_guard lock(published_mutex_);
+  MutexLock lock(published_mutex_);
   return published_status_;
 }
 
@@ -479,7 +478,7 @@ void ReplicaImpl::OnPeerGone(GroupId group, MemberId member) {
 }
 
 transport::ProbeReply ReplicaImpl::OnProbe() {
-  std::lock_guard lock(published_mutex_);
+  MutexLock lock(published_mutex_);
   return published_probe_;
 }
 

@@ -19,7 +19,7 @@ Retrier::Retrier(Owner* owner, Timers* timers, Clock* clock, Options options)
 void Retrier::Start(const CallPtr& call) {
   Status refused;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopped_) {
       refused = options_.stopped;
     } else if (calls_ >= options_.calls_max ||
@@ -65,7 +65,7 @@ void Retrier::OpenSession(SteadyTime deadline) {
   call->sequence = 1;
   call->deadline = deadline;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     call->session = session_.name();
     ++calls_;
     bytes_ += call->bytes;
@@ -76,7 +76,7 @@ void Retrier::OpenSession(SteadyTime deadline) {
 void Retrier::OnSessionOpened(const std::string& session, const Status& status) {
   std::vector<CallPtr> waiting;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (session_.name() == session) {
       session_.set_state(status.ok() ? RequestSession::State::kOpen : RequestSession::State::kNew);
     }
@@ -99,7 +99,7 @@ void Retrier::OnSessionOpened(const std::string& session, const Status& status) 
 
 void Retrier::OnExpired(const CallPtr& call, Status status) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     // The first call of the session to hear it gives the session up; the others follow.
     if (call->own_name && call->session == session_.name()) session_.Renew();
   }
@@ -128,7 +128,7 @@ void Retrier::TryNow(const CallPtr& call) {
   if (clock_->SteadyNow() >= call->deadline) return End(call, TimeIsOver(*call));
   Next next = Next::kSend;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     next = NameLocked(call);
   }
   switch (next) {
@@ -156,14 +156,14 @@ void Retrier::TryLater(const CallPtr& call) {
   if (clock_->SteadyNow() + backoff >= call->deadline) return End(call, TimeIsOver(*call));
   uint64_t delay = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     delay = ++last_delay_;
     delayed_.emplace(delay, call);
   }
   timers_->RunAt(clock_->SteadyNow() + backoff, [this, delay] {
     CallPtr due;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       const auto found = delayed_.find(delay);
       if (found == delayed_.end()) return;  // good news came first
       due = std::move(found->second);
@@ -176,7 +176,7 @@ void Retrier::TryLater(const CallPtr& call) {
 void Retrier::TryDelayed() {
   std::map<uint64_t, CallPtr> delayed;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     delayed.swap(delayed_);
   }
   for (const auto& [delay, call] : delayed) {
@@ -193,7 +193,7 @@ void Retrier::Finish(const CallPtr& call, Status status) {
 
 void Retrier::End(const CallPtr& call, Status status) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     --calls_;
     bytes_ -= call->bytes;
     if (call->own_name) session_.Finished(call->session, call->sequence);
@@ -222,7 +222,7 @@ Status Retrier::TimeIsOver(const Call& call) const {
 }
 
 void Retrier::Stop() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   stopped_ = true;
 }
 

@@ -19,11 +19,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "rpc/request_session.h"
 #include "rpc/timers.h"
@@ -105,7 +105,7 @@ class Retrier {
  private:
   // What the lock decides of a call that is to be sent.
   enum class Next { kSend, kWaits, kOpens, kStopped };
-  Next NameLocked(const CallPtr& call);
+  Next NameLocked(const CallPtr& call) CAIRN_REQUIRES(mutex_);
   void OpenSession(SteadyTime deadline);
   void OnSessionOpened(const std::string& session, const Status& status);
   void OnExpired(const CallPtr& call, Status status);
@@ -119,14 +119,15 @@ class Retrier {
   Clock* const clock_;
   const Options options_;
 
-  std::mutex mutex_;
-  RequestSession session_;
-  std::vector<CallPtr> waiting_;         // for the session to be open
-  std::map<uint64_t, CallPtr> delayed_;  // to be tried again, by the number of the delay
-  uint64_t last_delay_ = 0;
-  size_t calls_ = 0;
-  size_t bytes_ = 0;
-  bool stopped_ = false;
+  Mutex mutex_;
+  RequestSession session_ CAIRN_GUARDED_BY(mutex_);
+  std::vector<CallPtr> waiting_ CAIRN_GUARDED_BY(mutex_);  // for the session to be open
+  // To be tried again, by the number of the delay.
+  std::map<uint64_t, CallPtr> delayed_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t last_delay_ CAIRN_GUARDED_BY(mutex_) = 0;
+  size_t calls_ CAIRN_GUARDED_BY(mutex_) = 0;
+  size_t bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace cairn::rpc

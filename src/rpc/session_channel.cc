@@ -45,32 +45,32 @@ void SessionChannel::Start() {
 }
 
 bool SessionChannel::broken() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return broken_ || retired_;
 }
 
 bool SessionChannel::ready() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return ready_;
 }
 
 bool SessionChannel::ended() const {
-  std::lock_guard lock(end_->mutex);
+  MutexLock lock(end_->mutex);
   return end_->reached;
 }
 
 void SessionChannel::AwaitEnd() {
-  std::unique_lock lock(end_->mutex);
-  end_->told.wait(lock, [this] { return end_->reached; });
+  MutexLock lock(end_->mutex);
+  while (!end_->reached) end_->told.Wait(lock);
 }
 
 void SessionChannel::Send(v1::SessionRequest request, SteadyTime deadline, Done done) {
   const size_t bytes = request.ByteSizeLong();
   bool sweep = false;
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (const Status refused = Refusal(bytes); !refused.ok()) {
-      lock.unlock();
+      lock.Unlock();
       done(refused, nullptr);
       return;
     }
@@ -124,7 +124,7 @@ bool SessionChannel::PrepareWrite() {
 void SessionChannel::Flush() {
   bool write = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     write = PrepareWrite();
   }
   if (write) StartWrite(&outgoing_);
@@ -133,7 +133,7 @@ void SessionChannel::Flush() {
 void SessionChannel::OnWriteDone(bool ok) {
   bool write = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     writing_ = false;
     // A failed write means that the stream is over: OnReadDone tells it, and no other write starts.
     if (ok) write = PrepareWrite();
@@ -148,14 +148,14 @@ void SessionChannel::OnWriteDone(bool ok) {
 void SessionChannel::OnReadDone(bool ok) {
   if (!ok) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       broken_ = true;
     }
     EndIfIdle();
     return;
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     ready_ = true;
     corked_ = true;
   }
@@ -165,7 +165,7 @@ void SessionChannel::OnReadDone(bool ok) {
   for (v1::SessionResponse& response : *incoming_.mutable_responses()) Answer(&response);
   incoming_.Clear();
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     corked_ = false;
   }
   Flush();
@@ -176,7 +176,7 @@ void SessionChannel::OnReadDone(bool ok) {
 void SessionChannel::Answer(v1::SessionResponse* response) {
   Done done;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto found = pending_.find(response->id());
     if (found == pending_.end()) return;  // past its deadline, and told so
     pending_bytes_ -= found->second.bytes;
@@ -190,7 +190,7 @@ void SessionChannel::Close() { context_.TryCancel(); }
 
 void SessionChannel::Retire() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     retired_ = true;
   }
   EndIfIdle();
@@ -204,7 +204,7 @@ bool SessionChannel::MayEnd() const {
 void SessionChannel::EndIfIdle() {
   bool cancel = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!MayEnd()) return;
     released_ = true;
     cancel = !broken_;
@@ -221,15 +221,15 @@ void SessionChannel::OnDone(const grpc::Status& status) {
   if (options_.on_broken) options_.on_broken(broken);
   const std::shared_ptr<End> end = end_;
   std::exchange(self_, nullptr).reset();  // and with it, perhaps, this
-  std::lock_guard lock(end->mutex);
+  MutexLock lock(end->mutex);
   end->reached = true;
-  end->told.notify_all();
+  end->told.NotifyAll();
 }
 
 void SessionChannel::FailAll(const Status& why) {
   std::map<uint64_t, Pending> failed;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     broken_ = true;
     failed.swap(pending_);
     queue_.clear();
@@ -245,7 +245,7 @@ void SessionChannel::ExpireLate() {
   std::vector<Pending> late;
   bool again = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const SteadyTime now = clock_->SteadyNow();
     for (auto it = pending_.begin(); it != pending_.end();) {
       if (it->second.deadline > now) {

@@ -6,16 +6,15 @@
 // applied.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "rpc/timer_queue.h"
@@ -79,9 +78,9 @@ class SessionChannel final
   // Whoever waits for the end may be the last user of gRPC in this process. The library ends its
   // threads with its last user, and aborts if that user is one of those threads.
   struct End {
-    std::mutex mutex;
-    std::condition_variable told;
-    bool reached = false;
+    Mutex mutex;
+    CondVar told;
+    bool reached CAIRN_GUARDED_BY(mutex) = false;
   };
 
   SessionChannel(Options options, TimerQueue* timers, Clock* clock);
@@ -91,12 +90,12 @@ class SessionChannel final
   void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
-  // All three need the lock. Why a request of `bytes` must not be queued; OK if it may.
-  Status Refusal(size_t bytes) const;
+  // Why a request of `bytes` must not be queued; OK if it may.
+  Status Refusal(size_t bytes) const CAIRN_REQUIRES(mutex_);
   // Moves queued requests into the message to be written; false if there is nothing to write, or a
   // write is under way.
-  bool PrepareWrite();
-  bool MayEnd() const;
+  bool PrepareWrite() CAIRN_REQUIRES(mutex_);
+  bool MayEnd() const CAIRN_REQUIRES(mutex_);
   // Starts what was prepared, or gives up the hold, outside the lock.
   void Flush();
   void EndIfIdle();
@@ -114,18 +113,19 @@ class SessionChannel final
   std::shared_ptr<SessionChannel> self_;  // until OnDone
 
   const std::shared_ptr<End> end_ = std::make_shared<End>();
-  mutable std::mutex mutex_;
-  std::map<uint64_t, Pending> pending_;
-  std::deque<v1::SessionRequest> queue_;
-  size_t pending_bytes_ = 0;
-  uint64_t next_id_ = 1;
-  bool ready_ = false;
-  bool writing_ = false;
-  bool corked_ = false;    // answers are being handed out: what they send travels together
-  bool retired_ = false;   // no new requests
-  bool broken_ = false;    // reading has ended
-  bool released_ = false;  // the hold is given back
-  bool sweeping_ = false;  // a timer for deadlines is set
+  mutable Mutex mutex_;
+  std::map<uint64_t, Pending> pending_ CAIRN_GUARDED_BY(mutex_);
+  std::deque<v1::SessionRequest> queue_ CAIRN_GUARDED_BY(mutex_);
+  size_t pending_bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
+  uint64_t next_id_ CAIRN_GUARDED_BY(mutex_) = 1;
+  bool ready_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool writing_ CAIRN_GUARDED_BY(mutex_) = false;
+  // Answers are being handed out: what they send travels together.
+  bool corked_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool retired_ CAIRN_GUARDED_BY(mutex_) = false;   // no new requests
+  bool broken_ CAIRN_GUARDED_BY(mutex_) = false;    // reading has ended
+  bool released_ CAIRN_GUARDED_BY(mutex_) = false;  // the hold is given back
+  bool sweeping_ CAIRN_GUARDED_BY(mutex_) = false;  // a timer for deadlines is set
 };
 
 }  // namespace cairn::rpc

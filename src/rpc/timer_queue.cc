@@ -10,10 +10,10 @@ TimerQueue::~TimerQueue() { Stop(); }
 
 void TimerQueue::RunAt(SteadyTime when, std::function<void()> task) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!stopped_) {
       const auto at = tasks_.emplace(when, std::move(task));
-      if (at == tasks_.begin()) changed_.notify_one();
+      if (at == tasks_.begin()) changed_.NotifyOne();
       return;
     }
   }
@@ -22,30 +22,30 @@ void TimerQueue::RunAt(SteadyTime when, std::function<void()> task) {
 
 void TimerQueue::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
-    changed_.notify_one();
+    changed_.NotifyOne();
   }
   if (thread_.joinable()) thread_.join();
 }
 
 void TimerQueue::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
     if (tasks_.empty()) {
       if (stopped_) return;
-      changed_.wait(lock);
+      changed_.Wait(lock);
       continue;
     }
     const SteadyTime wait = tasks_.begin()->first - clock_->SteadyNow();
     if (wait.count() > 0 && !stopped_) {
-      changed_.wait_for(lock, wait);
+      changed_.WaitFor(lock, wait);
       continue;
     }
     auto first = tasks_.extract(tasks_.begin());
-    lock.unlock();
+    lock.Unlock();
     first.mapped()();
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -1,13 +1,12 @@
 // TimerQueue: runs tasks at their times, on one thread of its own.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "rpc/timers.h"
 
 namespace cairn::rpc {
@@ -33,10 +32,10 @@ class TimerQueue final : public Timers {
   void Run();
 
   Clock* const clock_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::multimap<SteadyTime, std::function<void()>> tasks_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::multimap<SteadyTime, std::function<void()>> tasks_ CAIRN_GUARDED_BY(mutex_);
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "base/mutex.h"
 #include "cairn/v1/cluster.grpc.pb.h"
 #include "rpc/deadline.h"
 #include "rpc/endpoint.h"
@@ -159,7 +159,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   // `call` is called once if the client goes away before it has the verdict.
   void OnClientGone(std::function<void()> call) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!gone_) {
         on_client_gone_ = std::move(call);
         return;
@@ -180,7 +180,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
       Add(std::move(response));
     }
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!verdict_) verdict_ = status;
     }
     Advance();
@@ -188,7 +188,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
 
   void OnWriteDone(bool ok) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = false;
       if (!ok) lines_.clear();
     }
@@ -198,7 +198,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   void OnCancel() override {
     std::function<void()> on_client_gone;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       gone_ = true;
       on_client_gone = std::exchange(on_client_gone_, nullptr);
       lines_.clear();
@@ -212,7 +212,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
  private:
   void Add(v1::ChangeMembershipResponse response) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (verdict_) return;
       if (lines_.size() >= kProgressLinesMax) lines_.pop_front();  // newer news are better
       lines_.push_back(std::move(response));
@@ -223,7 +223,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   void Advance() {
     std::optional<Status> end;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (writing_ || finished_) return;
       if (!lines_.empty()) {
         SerializeMessage(lines_.front(), &outgoing_);
@@ -246,13 +246,13 @@ class MembershipStream final : public grpc::ServerWriteReactor<Bytes>,
   grpc::CallbackServerContext* const context_;
   std::shared_ptr<MembershipStream> self_;
   Bytes outgoing_;
-  std::mutex mutex_;
-  std::deque<v1::ChangeMembershipResponse> lines_;
-  std::optional<Status> verdict_;
-  std::function<void()> on_client_gone_;
-  bool gone_ = false;
-  bool writing_ = false;
-  bool finished_ = false;
+  Mutex mutex_;
+  std::deque<v1::ChangeMembershipResponse> lines_ CAIRN_GUARDED_BY(mutex_);
+  std::optional<Status> verdict_ CAIRN_GUARDED_BY(mutex_);
+  std::function<void()> on_client_gone_ CAIRN_GUARDED_BY(mutex_);
+  bool gone_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool writing_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool finished_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 // The same call at the leader, for a client of this node. Ends with the client, and with the

@@ -31,9 +31,9 @@ HealthMonitor::HealthMonitor(const node::Replica* replica,
 
 HealthMonitor::~HealthMonitor() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   thread_.join();
   Tell(health_, false);
@@ -41,15 +41,15 @@ HealthMonitor::~HealthMonitor() {
 
 void HealthMonitor::Run() {
   bool serving = false;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopped_) {
-    lock.unlock();
+    lock.Unlock();
     if (const bool now = CanServe(*replica_); now != serving) {
       serving = now;
       Tell(health_, serving);
     }
-    lock.lock();
-    changed_.wait_for(lock, kLookInterval, [this] { return stopped_; });
+    lock.Lock();
+    changed_.WaitFor(lock, kLookInterval, [this]() CAIRN_REQUIRES(mutex_) { return stopped_; });
   }
 }
 

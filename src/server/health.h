@@ -3,10 +3,9 @@
 
 #include <grpcpp/health_check_service_interface.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "base/mutex.h"
 #include "node/replica.h"
 
 namespace cairn::server {
@@ -30,9 +29,9 @@ class HealthMonitor {
 
   const node::Replica* const replica_;
   grpc::HealthCheckServiceInterface* const health_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -27,7 +27,7 @@ void LongReads::Submit(std::shared_ptr<QueryTask> task) {
   Status refused;
   bool sweep = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto found = connections_.find(task->connection());
     const size_t own = found == connections_.end() ? 0 : found->second.tasks;
     if (stopped_) {
@@ -49,18 +49,18 @@ void LongReads::Submit(std::shared_ptr<QueryTask> task) {
     }
   }
   if (!refused.ok()) return task->End(refused);
-  work_.notify_one();
+  work_.NotifyOne();
   if (sweep) timers_->RunAfter(kSweep, [this] { Sweep(); });
 }
 
 void LongReads::Stop() {
   std::set<EntryPtr> idle;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
     idle.swap(idle_);
     for (const EntryPtr& entry : idle) Forget(entry);
-    work_.notify_all();
+    work_.NotifyAll();
   }
   for (const EntryPtr& entry : idle) entry->task->End(NodeStops());
   for (std::thread& thread : threads_) {
@@ -72,8 +72,8 @@ void LongReads::Work() {
   for (;;) {
     EntryPtr entry;
     {
-      std::unique_lock lock(mutex_);
-      work_.wait(lock, [&] { return stopped_ || (entry = Next()) != nullptr; });
+      MutexLock lock(mutex_);
+      while (!stopped_ && (entry = Next()) == nullptr) work_.Wait(lock);
       if (entry == nullptr) return;
     }
     RunEntry(entry);
@@ -135,7 +135,7 @@ void LongReads::RunEntry(const EntryPtr& entry) {
   if (piece == QueryTask::Piece::kWaits) return Pause(entry);
   bool stopped = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     --connections_[task.connection()].running;
     stopped = stopped_ && piece == QueryTask::Piece::kYields;
     if (piece == QueryTask::Piece::kEnded || stopped) {
@@ -144,14 +144,14 @@ void LongReads::RunEntry(const EntryPtr& entry) {
       Requeue(entry);
     }
   }
-  work_.notify_all();
+  work_.NotifyAll();
   if (stopped) task.End(NodeStops());
 }
 
 // Room may come at once, on another thread, while this thread is still in here.
 void LongReads::Pause(const EntryPtr& entry) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     entry->state = State::kPausing;
     entry->resumed = false;
   }
@@ -159,7 +159,7 @@ void LongReads::Pause(const EntryPtr& entry) {
   bool stopped = false;
   bool sweep = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     --connections_[entry->task->connection()].running;
     stopped = stopped_;
     if (stopped) {
@@ -172,19 +172,19 @@ void LongReads::Pause(const EntryPtr& entry) {
       sweep = SweepLater();
     }
   }
-  work_.notify_all();
+  work_.NotifyAll();
   if (stopped) entry->task->End(NodeStops());
   if (sweep) timers_->RunAfter(kSweep, [this] { Sweep(); });
 }
 
 void LongReads::Resume(const EntryPtr& entry) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (entry->state == State::kPausing) entry->resumed = true;
     if (entry->state != State::kPaused) return;
     Requeue(entry);
   }
-  work_.notify_one();
+  work_.NotifyOne();
 }
 
 void LongReads::Requeue(const EntryPtr& entry) {
@@ -219,7 +219,7 @@ void LongReads::Sweep() {
   std::vector<std::pair<EntryPtr, Status>> over;
   bool again = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     sweeping_ = false;
     for (auto it = idle_.begin(); it != idle_.end();) {
       Status why = (*it)->task->Check();
@@ -234,7 +234,7 @@ void LongReads::Sweep() {
     again = SweepLater();
   }
   for (const auto& [entry, why] : over) entry->task->End(why);
-  if (!over.empty()) work_.notify_all();
+  if (!over.empty()) work_.NotifyAll();
   if (again) timers_->RunAfter(kSweep, [this] { Sweep(); });
 }
 

@@ -6,16 +6,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "node/replica.h"
 #include "rpc/timer_queue.h"
 #include "server/query_task.h"
@@ -69,27 +68,27 @@ class LongReads {
   void Pause(const EntryPtr& entry);
   void Resume(const EntryPtr& entry);
   void Sweep();
-  // The caller of these holds the lock.
-  EntryPtr NextOf(Connection* connection);
-  EntryPtr Next();
-  void Requeue(const EntryPtr& entry);
-  void Forget(const EntryPtr& entry);
-  bool SweepLater();
+  EntryPtr NextOf(Connection* connection) CAIRN_REQUIRES(mutex_);
+  EntryPtr Next() CAIRN_REQUIRES(mutex_);
+  void Requeue(const EntryPtr& entry) CAIRN_REQUIRES(mutex_);
+  void Forget(const EntryPtr& entry) CAIRN_REQUIRES(mutex_);
+  bool SweepLater() CAIRN_REQUIRES(mutex_);
 
   node::Replica* const replica_;
   rpc::TimerQueue* const timers_;
   const Options options_;
 
-  std::mutex mutex_;
-  std::condition_variable work_;
-  std::map<uint64_t, Connection> connections_;  // the connections that have tasks
-  uint64_t last_served_ = 0;
-  std::set<EntryPtr> idle_;  // queued or paused
-  size_t tasks_ = 0;
-  size_t views_ = 0;
-  bool sweeping_ = false;             // a timer is set
-  std::atomic<size_t> queued_{0};     // queries that wait for a thread
-  std::atomic<bool> stopped_{false};  // set with the lock held
+  Mutex mutex_;
+  CondVar work_;
+  // The connections that have tasks.
+  std::map<uint64_t, Connection> connections_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t last_served_ CAIRN_GUARDED_BY(mutex_) = 0;
+  std::set<EntryPtr> idle_ CAIRN_GUARDED_BY(mutex_);  // queued or paused
+  size_t tasks_ CAIRN_GUARDED_BY(mutex_) = 0;
+  size_t views_ CAIRN_GUARDED_BY(mutex_) = 0;
+  bool sweeping_ CAIRN_GUARDED_BY(mutex_) = false;  // a timer is set
+  std::atomic<size_t> queued_{0};                   // queries that wait for a thread
+  std::atomic<bool> stopped_{false};                // set with the lock held
   std::vector<std::thread> threads_;
 };
 

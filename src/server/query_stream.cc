@@ -2,10 +2,10 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "base/mutex.h"
 #include "rpc/proto_convert.h"
 #include "server/convert.h"
 #include "server/limits.h"
@@ -74,7 +74,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
   void AwaitRoom(std::function<void()> resume) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (writing_) {
         resume_ = std::move(resume);
         return;
@@ -86,7 +86,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   // Ends at once, or when the client has taken the chunk that is on its way.
   void End(const Status& status) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (writing_) {
         end_ = status;
         HoldRest(status);
@@ -102,7 +102,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     std::optional<Status> end;
     std::function<void()> resume;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = false;
       if (!ok) *gone_ = true;
       end = std::move(end_);
@@ -122,7 +122,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   // False if the last chunk is still on its way.
   bool SendChunk() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (writing_) return false;
     }
     SerializeMessage(chunk_, &outgoing_);
@@ -133,7 +133,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
       return true;
     }
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = true;
     }
     StartWrite(&outgoing_);
@@ -149,9 +149,8 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     chunk_bytes_ = 0;
   }
 
-  // The caller holds the lock. The query is over, and its last chunk waits for the client, perhaps
-  // for long.
-  void HoldRest(const Status& status) {
+  // The query is over, and its last chunk waits for the client, perhaps for long.
+  void HoldRest(const Status& status) CAIRN_REQUIRES(mutex_) {
     const bool fits = result_.TryResize(result_.bytes() + chunk_.SpaceUsedLong());
     if (!fits) out_of_memory_ = true;
     if (!fits || !status.ok()) chunk_ = v1::QueryResponse();
@@ -186,10 +185,10 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   size_t chunk_bytes_ = 0;
   grpc::ByteBuffer outgoing_;
 
-  std::mutex mutex_;
-  bool writing_ = false;
-  std::function<void()> resume_;  // called once the present write is done
-  std::optional<Status> end_;     // told once the present write is done
+  Mutex mutex_;
+  bool writing_ CAIRN_GUARDED_BY(mutex_) = false;
+  std::function<void()> resume_ CAIRN_GUARDED_BY(mutex_);  // called once the present write is done
+  std::optional<Status> end_ CAIRN_GUARDED_BY(mutex_);     // told once the present write is done
 };
 
 }  // namespace

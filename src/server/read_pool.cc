@@ -43,12 +43,12 @@ ReadPool::~ReadPool() { Stop(); }
 void ReadPool::Stop() {
   Batch ended;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
     ended.swap(gathering_);
     while (!ready_.empty()) ended.push_back(ready_.Pop());
     for (const Waiting& waiting : ended) Forget(waiting);
-    work_.notify_all();
+    work_.NotifyAll();
   }
   for (Waiting& waiting : ended) waiting.task.run(ShuttingDown());
   for (std::thread& thread : threads_) {
@@ -59,7 +59,7 @@ void ReadPool::Stop() {
 void ReadPool::Submit(ReadTask task) {
   Status refused;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopped_) {
       refused = ShuttingDown();
     } else if (tasks_ >= options_.tasks_max || bytes_ + task.bytes > options_.bytes_max) {
@@ -99,7 +99,7 @@ void ReadPool::AwaitAlone(ReadTask task) {
       return;
     }
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       Forget(batch[0]);
     }
     batch[0].task.run(index.status());
@@ -109,7 +109,7 @@ void ReadPool::AwaitAlone(ReadTask task) {
 void ReadPool::Gather(Waiting waiting) {
   Batch batch;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     gathering_.push_back(std::move(waiting));
     if (barriers_ >= kBarriersMax) return;
     ++barriers_;
@@ -146,7 +146,7 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogInd
   }
   Batch next;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     for (const Waiting& waiting : failed) Forget(waiting);
     for (Waiting& waiting : again) gathering_.push_back(std::move(waiting));
     if (gathering_.empty() || stopped_) {
@@ -170,11 +170,11 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogInd
 
 void ReadPool::MakeReady(Batch batch) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!stopped_) {
       for (Waiting& waiting : batch) ready_.Push(waiting.task.connection, std::move(waiting));
       batch.clear();
-      work_.notify_one();
+      work_.NotifyOne();
     }
   }
   for (Waiting& waiting : batch) waiting.task.run(ShuttingDown());
@@ -183,24 +183,24 @@ void ReadPool::MakeReady(Batch batch) {
 void ReadPool::Work(Lane* lane) {
   for (;;) {
     {
-      std::unique_lock lock(mutex_);
+      MutexLock lock(mutex_);
       if (!FillLane(&lock, lane)) return;
     }
     RunLane(lane);
   }
 }
 
-bool ReadPool::FillLane(std::unique_lock<std::mutex>* lock, Lane* lane) {
+bool ReadPool::FillLane(MutexLock* lock, Lane* lane) {
   for (;;) {
     if (stopped_) return false;
     TakeOverLate();
     if (!ready_.empty()) break;
     if (watchers_ == 0 && AnyWaitsInLane()) {
       ++watchers_;
-      work_.wait_for(*lock, kTogetherMax);
+      work_.WaitFor(*lock, kTogetherMax);
       --watchers_;
     } else {
-      work_.wait(*lock);
+      work_.Wait(*lock);
     }
   }
   const size_t n = std::min(ready_.size(), options_.view_tasks_max);
@@ -208,7 +208,7 @@ bool ReadPool::FillLane(std::unique_lock<std::mutex>* lock, Lane* lane) {
   lane->since = clock_->SteadyNow();
   // Wakes a thread for what is left; or, if no thread does so yet, to look whether the reads in
   // this lane wait long.
-  if (!ready_.empty() || (n > 1 && watchers_ == 0)) work_.notify_one();
+  if (!ready_.empty() || (n > 1 && watchers_ == 0)) work_.NotifyOne();
   return true;
 }
 
@@ -232,7 +232,7 @@ bool ReadPool::AnyWaitsInLane() const {
 }
 
 std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane, bool first) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const SteadyTime now = clock_->SteadyNow();
   // The last read took long. Reads that arrived meanwhile have their turn.
   if (!first && now - lane->since >= kTogetherMax && !ready_.empty()) PutBack(lane);

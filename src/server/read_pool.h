@@ -8,15 +8,14 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "node/replica.h"
 #include "server/fair_queue.h"
@@ -87,12 +86,12 @@ class ReadPool {
   void OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogIndex>& index);
   void MakeReady(Batch batch);
   void Work(Lane* lane);
-  // The caller of these holds the lock. False: the pool ends. Otherwise `lane` has a task.
-  bool FillLane(std::unique_lock<std::mutex>* lock, Lane* lane);
-  void PutBack(Lane* lane);
-  void Forget(const Waiting& waiting);
-  void TakeOverLate();
-  bool AnyWaitsInLane() const;
+  // False: the pool ends. Otherwise `lane` has a task.
+  bool FillLane(MutexLock* lock, Lane* lane) CAIRN_REQUIRES(mutex_);
+  void PutBack(Lane* lane) CAIRN_REQUIRES(mutex_);
+  void Forget(const Waiting& waiting) CAIRN_REQUIRES(mutex_);
+  void TakeOverLate() CAIRN_REQUIRES(mutex_);
+  bool AnyWaitsInLane() const CAIRN_REQUIRES(mutex_);
   std::optional<Waiting> NextOf(Lane* lane, bool first);
   void RunLane(Lane* lane);
 
@@ -100,15 +99,16 @@ class ReadPool {
   Clock* const clock_;
   const Options options_;
 
-  std::mutex mutex_;
-  std::condition_variable work_;
-  Batch gathering_;
-  size_t barriers_ = 0;  // barriers under way for gathered reads
-  FairQueue<Waiting> ready_;
-  std::vector<Lane> lanes_;  // one for each thread
-  size_t watchers_ = 0;      // idle threads that look at the lanes now and then
-  size_t tasks_ = 0;         // tasks that wait, and their bytes
-  size_t bytes_ = 0;
+  Mutex mutex_;
+  CondVar work_;
+  Batch gathering_ CAIRN_GUARDED_BY(mutex_);
+  size_t barriers_ CAIRN_GUARDED_BY(mutex_) = 0;  // barriers under way for gathered reads
+  FairQueue<Waiting> ready_ CAIRN_GUARDED_BY(mutex_);
+  std::vector<Lane> lanes_ CAIRN_GUARDED_BY(mutex_);  // one for each thread
+  // Idle threads that look at the lanes now and then.
+  size_t watchers_ CAIRN_GUARDED_BY(mutex_) = 0;
+  size_t tasks_ CAIRN_GUARDED_BY(mutex_) = 0;  // tasks that wait, and their bytes
+  size_t bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
   std::atomic<bool> stopped_{false};  // set with the lock held
   std::vector<std::thread> threads_;
 };

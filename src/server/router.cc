@@ -175,7 +175,7 @@ void Router::Relay(const CallPtr& call) {
                return Settle(call, std::move(result));
              }
              {
-               std::lock_guard lock(mutex_);
+               MutexLock lock(mutex_);
                if (relay_turn_ == turn) ++relay_turn_;
              }
              // This is no news of a leader, so `leader_by` stays.
@@ -211,7 +211,7 @@ std::optional<std::string> Router::MemberToRelay(size_t* turn) {
   for (const auto& [id, info] : replica_->status().core.config.info) {
     if (info.address != options_.address) others.push_back(info.address);
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (others.size() > 1) std::erase(others, last_leader_);
   if (others.empty()) return std::nullopt;
   *turn = relay_turn_;
@@ -263,7 +263,7 @@ Router::ChannelPtr Router::ChannelTo(const std::string& address, Origin origin) 
   ChannelPtr former;
   ChannelPtr channel;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return nullptr;
     ChannelPtr& place = origin == Origin::kRelay ? relay_ : channel_;
     if (place != nullptr && place->endpoint() == address && !place->broken()) return place;
@@ -283,7 +283,7 @@ void Router::LeaveFormerLeader() {
   if (!leader || leader->address.empty()) return;
   ChannelPtr former;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (channel_ == nullptr || channel_->endpoint() == leader->address) return;
     former = std::move(channel_);
     channel_ = nullptr;
@@ -296,7 +296,7 @@ void Router::LeaveLostLeader() {
   if (replica_->leader_hint()) return;
   ChannelPtr lost;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     lost = std::exchange(channel_, nullptr);
   }
   if (lost != nullptr) lost->Close();
@@ -304,14 +304,14 @@ void Router::LeaveLostLeader() {
 
 void Router::Stop() {
   retrier_.Stop();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   stopping_ = true;
 }
 
 void Router::Close() {
   std::vector<ChannelPtr> channels;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     channels = channels_;
   }
   for (const auto& channel : channels) channel->Close();

@@ -9,12 +9,12 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "node/replica.h"
 #include "rpc/retrier.h"
@@ -107,13 +107,14 @@ class Router final : private rpc::Retrier::Owner {
   const Options options_;
   rpc::Retrier retrier_;
 
-  std::mutex mutex_;
-  bool stopping_ = false;
-  ChannelPtr channel_;                // to the leader
-  ChannelPtr relay_;                  // to a member that relays
-  std::vector<ChannelPtr> channels_;  // channels that may still call back
-  std::string last_leader_;
-  size_t relay_turn_ = 0;  // rises when the member whose turn it was could not relay
+  Mutex mutex_;
+  bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
+  ChannelPtr channel_ CAIRN_GUARDED_BY(mutex_);                // to the leader
+  ChannelPtr relay_ CAIRN_GUARDED_BY(mutex_);                  // to a member that relays
+  std::vector<ChannelPtr> channels_ CAIRN_GUARDED_BY(mutex_);  // channels that may still call back
+  std::string last_leader_ CAIRN_GUARDED_BY(mutex_);
+  // Rises when the member whose turn it was could not relay.
+  size_t relay_turn_ CAIRN_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace cairn::server

@@ -8,12 +8,11 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
 #include "base/host_port.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "log_store/segment_log.h"
 #include "node/replica.h"
 #include "node/start_state.h"
@@ -101,11 +100,11 @@ class ServerImpl final : public Server {
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HealthMonitor> health_;
 
-  std::mutex mutex_;
-  std::condition_variable stopped_cv_;
-  bool started_ = false;
-  bool stopping_ = false;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar stopped_cv_;
+  bool started_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
 Status ServerImpl::Start() {
@@ -123,7 +122,10 @@ Status ServerImpl::Start() {
   replica_->Start(transport_.get());
   health_ = std::make_unique<HealthMonitor>(replica_.get(), grpc_->GetHealthCheckService());
   directory_->Keep();
-  started_ = true;
+  {
+    MutexLock lock(mutex_);
+    started_ = true;
+  }
   LOG_INFO("serving address={} node={} db={}", address_, options_.node_id, options_.db_path);
   return OkStatus();
 }
@@ -229,20 +231,22 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
 }
 
 Status ServerImpl::Wait() {
-  std::unique_lock lock(mutex_);
-  stopped_cv_.wait(lock, [this] { return stopped_; });
+  MutexLock lock(mutex_);
+  while (!stopped_) stopped_cv_.Wait(lock);
   return OkStatus();
 }
 
 void ServerImpl::Shutdown() {
+  bool started = false;
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (std::exchange(stopping_, true)) {
-      stopped_cv_.wait(lock, [this] { return stopped_; });
+      while (!stopped_) stopped_cv_.Wait(lock);
       return;
     }
+    started = started_;
   }
-  if (started_) {
+  if (started) {
     health_.reset();
     router_->Stop();
     // Peers and the calls in progress are still served, so that leadership is handed over and
@@ -250,9 +254,9 @@ void ServerImpl::Shutdown() {
     replica_->Shutdown(kShutdownTimeout);
   }
   CloseAll();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   stopped_ = true;
-  stopped_cv_.notify_all();
+  stopped_cv_.NotifyAll();
 }
 
 // Closes what is open, from the outside to the inside, also after a start that failed half-way.

@@ -2,12 +2,12 @@
 
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/defer_scope.h"
+#include "base/mutex.h"
 #include "rpc/proto_convert.h"
 #include "rpc/request_size.h"
 #include "server/convert.h"
@@ -59,8 +59,11 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       bad = ResourceExhausted("too many streams are open on this node").With(Outcome::kNotApplied);
     }
     if (!bad.ok()) {
-      finish_ = bad;
-      read_over_ = true;
+      {
+        MutexLock lock(mutex_);
+        finish_ = bad;
+        read_over_ = true;
+      }
       FinishIfOver();
       return;
     }
@@ -68,7 +71,10 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     call_.deadline = SteadyTime::max();  // the stream's deadline is not that of its requests
     call_.request_id.reset();            // each request names itself
     call_.gone = gone_;
-    hello_due_ = true;
+    {
+      MutexLock lock(mutex_);
+      hello_due_ = true;
+    }
     StartRead(&incoming_);
     Flush();
   }
@@ -77,7 +83,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     bool write = false;
     LeaderHint leader = KnownLeader();
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       flush_queued_ = false;
       write = PrepareWrite(std::move(leader));
     }
@@ -90,7 +96,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     if (ok) bad = TakeRequests();
     bool read = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!ok || !bad.ok() || cancelled_) {
         read_over_ = true;
         if (!bad.ok()) finish_ = bad;
@@ -113,7 +119,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     LeaderHint leader = KnownLeader();
     outgoing_.Clear();  // an idle stream keeps no answer
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = false;
       sending_requests_ = MemoryCharge();
       sending_results_ = MemoryCharge();
@@ -134,7 +140,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   void OnCancel() override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       Abandon();
     }
     FinishIfOver();
@@ -160,7 +166,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     const size_t inflight_max = call_.forwarded ? kForwardedInflightMax : kSessionInflightMax;
     bool full = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       full = inflight_ >= inflight_max;
     }
     if (full) return Refuse(bytes, ResourceExhausted("too many requests in flight on this stream"));
@@ -169,7 +175,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     if (!charge.ok()) return Refuse(bytes, charge.status());
     RETURN_IF_ERROR(ParseFlat(bytes, &request_));
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       ++inflight_;
     }
     // The callback must be copyable.
@@ -186,7 +192,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   // Not OK: the stream must end.
   Status Refuse(std::string_view request, Status why) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (refusals_ >= kRefusalsMax ||
           !stream_.TryResize(kStreamBytes + (refusals_ + 1) * kRefusalBytes)) {
         return ResourceExhausted("the client does not take its answers");
@@ -207,7 +213,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       fits = result.TryResize(response.SpaceUsedLong());
     }
     if (fits && bytes > kSmallAnswerBytes) {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       fits = unsent_bytes_ + bytes <= kSessionUnsentResultsMax;
     }
     if (!fits) {
@@ -220,7 +226,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Queue(Outgoing outgoing) {
     outgoing.bytes = outgoing.response.ByteSizeLong();
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (cancelled_) {
         if (!outgoing.is_refusal()) --inflight_;
       } else {
@@ -249,9 +255,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                  response->mutable_error());
   }
 
-  // The caller holds the lock. Moves answers into the message to be written. False if there are
-  // none, or a write is under way.
-  bool PrepareWrite(LeaderHint leader) {
+  // Moves answers into the message to be written. False if there are none, or a write is under way.
+  bool PrepareWrite(LeaderHint leader) CAIRN_REQUIRES(mutex_) {
     if (writing_ || cancelled_ || finished_) return false;
     v1::SessionResponses message;
     size_t bytes = 0;
@@ -291,8 +296,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     StartWrite(&outgoing_);
   }
 
-  // The caller holds the lock. Nobody will read the answers.
-  void Abandon() {
+  // Nobody will read the answers.
+  void Abandon() CAIRN_REQUIRES(mutex_) {
     cancelled_ = true;
     *gone_ = true;
     for (const Outgoing& unsent : queue_) --(unsent.is_refusal() ? refusals_ : inflight_);
@@ -305,7 +310,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void FinishIfOver() {
     Status status;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       const bool answered = inflight_ == 0 && queue_.empty() && !hello_due_;
       if (finished_ || writing_ || !read_over_) return;
       if (!cancelled_ && finish_.ok() && !answered) return;
@@ -328,23 +333,23 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   grpc::ByteBuffer outgoing_;
   v1::SessionResponses next_message_;
 
-  std::mutex mutex_;
-  std::deque<Outgoing> queue_;
+  Mutex mutex_;
+  std::deque<Outgoing> queue_ CAIRN_GUARDED_BY(mutex_);
   // Of the message being written. The charges of the requests pay for its small answers.
-  MemoryCharge sending_requests_;
-  MemoryCharge sending_results_;
-  size_t refusals_ = 0;          // in the queue, and in the message being written
-  size_t refusals_sending_ = 0;  // in the message being written
-  size_t unsent_bytes_ = 0;
-  size_t inflight_ = 0;
-  LeaderHint told_leader_;
-  Status finish_;  // the status with which the stream ends
-  bool hello_due_ = false;
-  bool writing_ = false;
-  bool flush_queued_ = false;
+  MemoryCharge sending_requests_ CAIRN_GUARDED_BY(mutex_);
+  MemoryCharge sending_results_ CAIRN_GUARDED_BY(mutex_);
+  size_t refusals_ CAIRN_GUARDED_BY(mutex_) = 0;  // in the queue, and in the message being written
+  size_t refusals_sending_ CAIRN_GUARDED_BY(mutex_) = 0;  // in the message being written
+  size_t unsent_bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
+  size_t inflight_ CAIRN_GUARDED_BY(mutex_) = 0;
+  LeaderHint told_leader_ CAIRN_GUARDED_BY(mutex_);
+  Status finish_ CAIRN_GUARDED_BY(mutex_);  // the status with which the stream ends
+  bool hello_due_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool writing_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool flush_queued_ CAIRN_GUARDED_BY(mutex_) = false;
   bool read_paused_ = false;
   bool read_over_ = false;
-  bool cancelled_ = false;
+  bool cancelled_ CAIRN_GUARDED_BY(mutex_) = false;
   bool finished_ = false;
   const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
 };

@@ -6,10 +6,10 @@
 #include <atomic>
 #include <fstream>
 #include <map>
-#include <mutex>
 #include <sstream>
 #include <thread>
 
+#include "base/mutex.h"
 #include "tools/node_client.h"
 #include "tools/scenario.h"
 #include "tools/stop_signals.h"
@@ -101,7 +101,7 @@ class Load {
       const Result<ExecuteResult> result =
           client_.Execute({{.sql = kInsert, .positional = {run_, writer, seq}, .named = {}}});
       const char* outcome = OutcomeOf(result.status());
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       ledger_ << writer << " " << seq << " " << outcome << "\n";
       ++totals[outcome];
       if (!result.ok()) last_error = result.status().ToString();
@@ -113,7 +113,7 @@ class Load {
   std::ostream& ledger_;
   const std::string run_;
   const SteadyClock::time_point until_ = SteadyClock::now() + options_.duration;
-  std::mutex mutex_;
+  Mutex mutex_;
 };
 
 }  // namespace

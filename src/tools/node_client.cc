@@ -59,11 +59,11 @@ class NodeClient::Call {
   Call(NodeClient* client, Timeout timeout)
       : client_(client), until_(SystemClock().SteadyNow() + timeout) {
     context_.set_deadline(rpc::DeadlineAfter(timeout));
-    std::lock_guard lock(client_->mutex_);
+    MutexLock lock(client_->mutex_);
     client_->in_flight_.push_back(this);
   }
   ~Call() {
-    std::lock_guard lock(client_->mutex_);
+    MutexLock lock(client_->mutex_);
     std::erase(client_->in_flight_, this);
   }
   Call(const Call&) = delete;
@@ -271,7 +271,7 @@ Result<uint64_t> NodeClient::RaiseLevel(Timeout timeout) {
 }
 
 bool NodeClient::Cancel() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (Call* call : in_flight_) call->Cancel();
   return !in_flight_.empty();
 }

@@ -8,10 +8,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "cairn/v1/cluster.pb.h"
 #include "cairn/v1/database.grpc.pb.h"
@@ -93,8 +93,8 @@ class NodeClient {
   const std::unique_ptr<transaction::DatabaseService::Stub> transaction_;
   const std::unique_ptr<v1::Database::Stub> database_;
   rpc::ClusterClient cluster_;
-  std::mutex mutex_;
-  std::vector<Call*> in_flight_;
+  Mutex mutex_;
+  std::vector<Call*> in_flight_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::tools

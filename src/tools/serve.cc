@@ -4,14 +4,13 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "base/host_port.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "tools/stop_signals.h"
 
 namespace cairn::tools {
@@ -28,8 +27,9 @@ class StopDeadline {
  public:
   explicit StopDeadline(const std::string& name) {
     thread_ = std::thread([this, name] {
-      std::unique_lock lock(mutex_);
-      if (stopped_cv_.wait_for(lock, kStopMax, [this] { return stopped_; })) return;
+      MutexLock lock(mutex_);
+      const auto stopped = [this]() CAIRN_REQUIRES(mutex_) { return stopped_; };
+      if (stopped_cv_.WaitFor(lock, kStopMax, stopped)) return;
       std::fprintf(
           stderr,
           "error: %s: the clean stop has not ended within %d s (does its disk still answer?); "
@@ -42,9 +42,9 @@ class StopDeadline {
   }
   ~StopDeadline() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       stopped_ = true;
-      stopped_cv_.notify_all();
+      stopped_cv_.NotifyAll();
     }
     thread_.join();
   }
@@ -52,9 +52,9 @@ class StopDeadline {
   StopDeadline& operator=(const StopDeadline&) = delete;
 
  private:
-  std::mutex mutex_;
-  std::condition_variable stopped_cv_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar stopped_cv_;
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -13,16 +13,16 @@ WaitNotice::WaitNotice(std::ostream* terminal, std::function<std::string()> deta
 }
 
 void WaitNotice::Print(const std::string& line, std::ostream* out) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (terminal_ != nullptr) *terminal_ << "\r\x1b[K" << std::flush;
   *out << line << std::endl;
 }
 
 void WaitNotice::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
 }
@@ -30,15 +30,13 @@ void WaitNotice::Stop() {
 void WaitNotice::Run() {
   const auto began = SteadyClock::now();
   bool shown = false;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (int64_t seconds = 1;; ++seconds) {
-    if (changed_.wait_until(lock, began + std::chrono::seconds(seconds),
-                            [this] { return stopped_; })) {
-      break;
-    }
-    lock.unlock();
+    const SteadyTime rest = began + std::chrono::seconds(seconds) - SteadyClock::now();
+    if (changed_.WaitFor(lock, rest, [this]() CAIRN_REQUIRES(mutex_) { return stopped_; })) break;
+    lock.Unlock();
     const std::string detail = detail_();
-    lock.lock();
+    lock.Lock();
     if (stopped_) break;
     // The detail may have taken longer than a second.
     seconds = std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - began).count();

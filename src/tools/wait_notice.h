@@ -1,12 +1,12 @@
 // WaitNotice: tells a person on a terminal how long a statement has been running.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <ostream>
 #include <string>
 #include <thread>
+
+#include "base/mutex.h"
 
 namespace cairn::tools {
 
@@ -31,9 +31,9 @@ class WaitNotice {
 
   std::ostream* const terminal_;
   const std::function<std::string()> detail_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -1,11 +1,11 @@
 // ApplyProgress: shows other threads which command the apply thread works on.
 #pragma once
 
-#include <mutex>
 #include <optional>
 #include <string>
 #include <variant>
 
+#include "base/mutex.h"
 #include "state_machine/state_machine.h"
 
 namespace cairn::state_machine {
@@ -16,18 +16,18 @@ class ApplyProgress {
  public:
   // The command lives until the next call of Begin or End.
   void Begin(LogIndex index, size_t number, const Command& command) {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     index_ = index;
     number_ = number;
     command_ = &command;
   }
   void End() {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     command_ = nullptr;
   }
 
   std::optional<ApplyingCommand> Now() const {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (command_ == nullptr) return std::nullopt;
     return ApplyingCommand{index_, number_, command_->id, BeginningOf(command_->operation)};
   }
@@ -47,10 +47,10 @@ class ApplyProgress {
     return {};
   }
 
-  mutable std::mutex mutex_;
-  LogIndex index_;
-  size_t number_ = 0;
-  const Command* command_ = nullptr;
+  mutable Mutex mutex_;
+  LogIndex index_ CAIRN_GUARDED_BY(mutex_);
+  size_t number_ CAIRN_GUARDED_BY(mutex_) = 0;
+  const Command* command_ CAIRN_GUARDED_BY(mutex_) = nullptr;
 };
 
 }  // namespace cairn::state_machine

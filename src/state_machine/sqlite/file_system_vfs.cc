@@ -122,7 +122,7 @@ class FileSystemVfs::OpenFile {
   bool ReservedByAny();
   int ShmMap(int region, int region_bytes, bool extend, void volatile** out);
   int ShmLock(int first, int count, int flags);
-  void ShmBarrier() { const std::lock_guard lock(vfs_.mutex_); }
+  void ShmBarrier() { MutexLock lock(vfs_.mutex_); }
   int ShmUnmap();
 
  private:
@@ -142,7 +142,7 @@ class FileSystemVfs::OpenFile {
 
 int FileSystemVfs::OpenFile::Lock(int level) {
   if (shared_ == nullptr || level_ >= level) return SQLITE_OK;
-  const std::lock_guard lock(vfs_.mutex_);
+  MutexLock lock(vfs_.mutex_);
   Shared& s = *shared_;
   const auto others = [this](const OpenFile* holder) {
     return holder != nullptr && holder != this;
@@ -170,7 +170,7 @@ int FileSystemVfs::OpenFile::Lock(int level) {
 
 int FileSystemVfs::OpenFile::Unlock(int level) {
   if (shared_ == nullptr || level_ <= level) return SQLITE_OK;
-  const std::lock_guard lock(vfs_.mutex_);
+  MutexLock lock(vfs_.mutex_);
   for (const OpenFile** holder : {&shared_->reserved, &shared_->pending, &shared_->exclusive}) {
     if (*holder == this) *holder = nullptr;
   }
@@ -181,7 +181,7 @@ int FileSystemVfs::OpenFile::Unlock(int level) {
 
 bool FileSystemVfs::OpenFile::ReservedByAny() {
   if (shared_ == nullptr) return false;
-  const std::lock_guard lock(vfs_.mutex_);
+  MutexLock lock(vfs_.mutex_);
   return shared_->reserved != nullptr || shared_->pending != nullptr;
 }
 
@@ -191,7 +191,7 @@ int FileSystemVfs::OpenFile::ShmMap(int region, int region_bytes, bool extend,
                                     void volatile** out) {
   *out = nullptr;
   if (shared_ == nullptr) return SQLITE_IOERR_SHMMAP;
-  const std::lock_guard lock(vfs_.mutex_);
+  MutexLock lock(vfs_.mutex_);
   auto& regions = shared_->regions;
   if (!shm_mapped_) ++shared_->shm_users;
   shm_mapped_ = true;
@@ -212,7 +212,7 @@ void FileSystemVfs::OpenFile::ShmUnlockLocked(int slot) {
 
 int FileSystemVfs::OpenFile::ShmLock(int first, int count, int flags) {
   if (shared_ == nullptr) return SQLITE_IOERR_SHMLOCK;
-  const std::lock_guard lock(vfs_.mutex_);
+  MutexLock lock(vfs_.mutex_);
   const bool shared = (flags & SQLITE_SHM_SHARED) != 0;
   if ((flags & SQLITE_SHM_UNLOCK) != 0) {
     for (int slot = first; slot < first + count; ++slot) ShmUnlockLocked(slot);
@@ -238,7 +238,7 @@ int FileSystemVfs::OpenFile::ShmLock(int first, int count, int flags) {
 
 int FileSystemVfs::OpenFile::ShmUnmap() {
   if (!shm_mapped_) return SQLITE_OK;
-  const std::lock_guard lock(vfs_.mutex_);
+  MutexLock lock(vfs_.mutex_);
   for (int slot = 0; slot < kShmLocks; ++slot) ShmUnlockLocked(slot);
   shm_mapped_ = false;
   // The next user finds nothing, and rebuilds the index from the WAL.
@@ -329,7 +329,7 @@ void FileSystemVfs::SeedSqlite(uint32_t seed) {
 }
 
 std::shared_ptr<FileSystemVfs::Shared> FileSystemVfs::SharedOf(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::erase_if(shared_, [](const auto& each) { return each.second.expired(); });
   std::weak_ptr<Shared>& known = shared_[path];
   std::shared_ptr<Shared> shared = known.lock();
@@ -386,7 +386,7 @@ int FileSystemVfs::FullPathname(sqlite3_vfs* /*vfs*/, const char* path, int size
 
 int FileSystemVfs::Randomness(sqlite3_vfs* vfs, int size, char* out) {
   FileSystemVfs& self = Of(vfs);
-  const std::lock_guard lock(self.mutex_);
+  MutexLock lock(self.mutex_);
   for (int i = 0; i < size; ++i) out[i] = static_cast<char>(self.rng_.Next());
   return size;
 }

@@ -14,11 +14,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/clock.h"
 #include "base/file_system.h"
+#include "base/mutex.h"
 #include "base/rng.h"
 
 namespace cairn::state_machine {
@@ -65,9 +65,10 @@ class FileSystemVfs {
   Clock& clock_;
   const std::string name_;
   sqlite3_vfs vfs_{};
-  std::mutex mutex_;  // guards all below, the contents of every Shared included
-  Rng rng_;
-  std::map<std::string, std::weak_ptr<Shared>> shared_;  // of the database files that are open
+  Mutex mutex_;  // guards all below, the contents of every Shared included
+  Rng rng_ CAIRN_GUARDED_BY(mutex_);
+  // Of the database files that are open.
+  std::map<std::string, std::weak_ptr<Shared>> shared_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::state_machine

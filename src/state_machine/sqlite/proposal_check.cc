@@ -245,7 +245,7 @@ Status ProposalChecker::CheckStatement(const Statement& statement) {
 ProposalChecker::VerdictPtr ProposalChecker::Judge(const std::string& sql) {
   const bool cacheable = sql.size() <= kCachedTextBytesMax;
   if (cacheable) {
-    const std::lock_guard lock(cache_mutex_);
+    MutexLock lock(cache_mutex_);
     const auto it = cache_.find(sql);
     if (it != cache_.end()) {
       lru_.splice(lru_.begin(), lru_, it->second);
@@ -254,7 +254,7 @@ ProposalChecker::VerdictPtr ProposalChecker::Judge(const std::string& sql) {
   }
   auto verdict = std::make_shared<const Verdict>(JudgeAnew(sql));
   if (!cacheable) return verdict;
-  const std::lock_guard lock(cache_mutex_);
+  MutexLock lock(cache_mutex_);
   if (cache_.find(sql) != cache_.end()) return verdict;  // another thread was faster
   if (lru_.size() >= texts_cached_max_) {
     cache_.erase(lru_.back().first);
@@ -286,7 +286,7 @@ ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
 }
 
 Status ProposalChecker::CheckSyntax(const std::string& sql) {
-  const std::lock_guard lock(scratch_mutex_);
+  MutexLock lock(scratch_mutex_);
   denied_ = OkStatus();
   sqlite3_stmt* raw = nullptr;
   const int rc =

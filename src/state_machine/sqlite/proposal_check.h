@@ -9,12 +9,12 @@
 
 #include <list>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "state_machine/command.h"
 #include "state_machine/sqlite/sql_scan.h"
@@ -53,13 +53,15 @@ class ProposalChecker {
   Status CheckSyntax(const std::string& sql);
 
   const size_t texts_cached_max_;
-  std::mutex cache_mutex_;
-  Lru lru_;                                                    // most recently used first
-  std::unordered_map<std::string_view, Lru::iterator> cache_;  // keys lie in lru_
+  Mutex cache_mutex_;
+  Lru lru_ CAIRN_GUARDED_BY(cache_mutex_);  // most recently used first
+  // The keys lie in lru_.
+  std::unordered_map<std::string_view, Lru::iterator> cache_ CAIRN_GUARDED_BY(cache_mutex_);
 
-  std::mutex scratch_mutex_;
-  sqlite3* scratch_ = nullptr;  // in memory, always empty; only ever prepares
-  Status denied_;               // why the authorizer refused; guarded by scratch_mutex_
+  Mutex scratch_mutex_;
+  // In memory, always empty; only ever prepares.
+  sqlite3* scratch_ CAIRN_GUARDED_BY(scratch_mutex_) = nullptr;
+  Status denied_ CAIRN_GUARDED_BY(scratch_mutex_);  // why the authorizer refused
 };
 
 }  // namespace cairn::state_machine

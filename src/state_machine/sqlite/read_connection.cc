@@ -75,7 +75,7 @@ Status ReadConnection::Connect() {
     sqlite3_close(db);
     return std::move(status).Prefixed("open " + options_.path + " for reading");
   }
-  const std::lock_guard lock(handle_mutex_);
+  MutexLock lock(handle_mutex_);
   db_ = db;
   broken_ = false;
   return OkStatus();
@@ -107,7 +107,7 @@ void ReadConnection::Close() {
   internal_statements_.Clear();
   sqlite3* db = nullptr;
   {
-    const std::lock_guard lock(handle_mutex_);
+    MutexLock lock(handle_mutex_);
     db = std::exchange(db_, nullptr);
   }
   if (db == nullptr) return;
@@ -116,12 +116,12 @@ void ReadConnection::Close() {
 }
 
 void ReadConnection::Interrupt() {
-  const std::lock_guard lock(handle_mutex_);
+  MutexLock lock(handle_mutex_);
   if (db_ != nullptr) sqlite3_interrupt(db_);
 }
 
 bool ReadConnection::is_open() {
-  const std::lock_guard lock(handle_mutex_);
+  MutexLock lock(handle_mutex_);
   return db_ != nullptr;
 }
 

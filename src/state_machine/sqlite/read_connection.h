@@ -6,13 +6,13 @@
 #include <atomic>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/statement.h"
@@ -56,7 +56,7 @@ class ReadConnection {
   ReadConnection(const ReadPoolOptions& options, Clock& clock);
   ~ReadConnection();
 
-  std::mutex mutex;
+  Mutex mutex;
   std::atomic<ViewEnd> end{ViewEnd::kNone};
   // Guarded by the pool's mutex.
   bool in_use = false;
@@ -94,7 +94,7 @@ class ReadConnection {
 
   const ReadPoolOptions& options_;
   Clock& clock_;
-  std::mutex handle_mutex_;  // guards the pointer db_ against Interrupt; never held over work
+  Mutex handle_mutex_;  // guards the pointer db_ against Interrupt; never held over work
   sqlite3* db_ = nullptr;
   bool broken_ = false;
   StatementCache client_statements_;

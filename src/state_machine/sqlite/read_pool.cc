@@ -33,7 +33,7 @@ ReadTransaction::ReadTransaction(ReadPool* pool, ReadConnection* connection, Ste
 
 ReadTransaction::~ReadTransaction() {
   {
-    const std::lock_guard lock(connection_->mutex);
+    MutexLock lock(connection_->mutex);
     if (connection_->end.load(std::memory_order_acquire) == ViewEnd::kNone) {
       connection_->Finish();
     } else {
@@ -46,7 +46,7 @@ ReadTransaction::~ReadTransaction() {
 Status ReadTransaction::Begin(const std::string& applied_sql) {
   const QueryLimits limits;
   {
-    const std::lock_guard lock(connection_->mutex);
+    MutexLock lock(connection_->mutex);
     RETURN_IF_ERROR(connection_->CheckLimits(limits, opened_));
     RETURN_IF_ERROR(connection_->Begin());
   }
@@ -87,7 +87,7 @@ Status ReadTransaction::Run(const Statement& statement, const QueryLimits& limit
 ReadRun::~ReadRun() {
   if (read_ == nullptr) return;
   ReadConnection& c = *view_->connection_;
-  const std::lock_guard lock(c.mutex);
+  MutexLock lock(c.mutex);
   // A view that was ended may have closed its handle, and the statement is gone with it.
   if (c.end.load(std::memory_order_acquire) == ViewEnd::kNone) End();
 }
@@ -108,7 +108,7 @@ void ReadRun::End() {
 Result<bool> ReadRun::Continue(const QueryLimits& limits, RowSink* sink) {
   ReadConnection& c = *view_->connection_;
   const SteadyTime started = view_->pool_->clock_.SteadyNow();
-  std::unique_lock lock(c.mutex);
+  MutexLock lock(c.mutex);
   if (Status over = c.CheckLimits(limits, started); !over.ok()) {
     // The statement of a view that was ended is gone with its connection.
     if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
@@ -127,8 +127,8 @@ Result<bool> ReadRun::Continue(const QueryLimits& limits, RowSink* sink) {
   }
 }
 
-Result<bool> ReadRun::Next(std::unique_lock<std::mutex>* lock, const QueryLimits& limits,
-                           SteadyTime started, RowSink* sink) {
+Result<bool> ReadRun::Next(MutexLock* lock, const QueryLimits& limits, SteadyTime started,
+                           RowSink* sink) {
   ReadConnection& c = *view_->connection_;
   bool has_row = false;
   RETURN_IF_ERROR(c.Step(read_, internal_, limits, started, &has_row));
@@ -138,12 +138,12 @@ Result<bool> ReadRun::Next(std::unique_lock<std::mutex>* lock, const QueryLimits
     ASSIGN_OR_RETURN(row, c.TakeRow(read_, limits.row_bytes_max));
   }
   // The sink may take its time: unlocked, so that a drain need not wait for it.
-  lock->unlock();
+  lock->Unlock();
   Status status = OkStatus();
   if (columns != nullptr) status = sink->OnColumns(*columns);
   columns_given_ = true;
   if (status.ok() && has_row) status = sink->OnRow(std::move(row));
-  lock->lock();
+  lock->Lock();
   // Meanwhile the view may have been ended, and the statement be gone with its connection.
   if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
   if (status.ok()) status = c.CheckLimits(limits, started);
@@ -161,18 +161,20 @@ ReadPool::ReadPool(ReadPoolOptions options, Clock& clock)
 ReadPool::~ReadPool() { CHECK(in_use() == 0) << "a view outlives its pool"; }
 
 int ReadPool::in_use() const {
-  const std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return static_cast<int>(connections_.size() - free_.size());
 }
 
 Result<ReadConnection*> ReadPool::Take(SteadyTime timeout) {
-  std::unique_lock lock(mutex_);
-  if (held_) changed_.wait_for(lock, std::min(timeout, kViewHoldMax), [this] { return !held_; });
-  const auto available = [this] {
+  MutexLock lock(mutex_);
+  if (held_)
+    changed_.WaitFor(lock, std::min(timeout, kViewHoldMax),
+                     [this]() CAIRN_REQUIRES(mutex_) { return !held_; });
+  const auto available = [this]() CAIRN_REQUIRES(mutex_) {
     return !drained_ &&
            (!free_.empty() || connections_.size() < static_cast<size_t>(options_.readers_max));
   };
-  if (!changed_.wait_for(lock, timeout, available)) {
+  if (!changed_.WaitFor(lock, timeout, available)) {
     if (drained_) return Unavailable("the database is being replaced by a snapshot");
     return ResourceExhausted("all " + std::to_string(options_.readers_max) + " readers are in use");
   }
@@ -193,13 +195,13 @@ Result<ReadConnection*> ReadPool::Take(SteadyTime timeout) {
 void ReadPool::GiveBack(ReadConnection* connection) {
   bool held = false;
   {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     connection->in_use = false;
     free_.push_back(connection);
     held = held_;
   }
   // Whoever waits for the end of the hold cannot use it, and would be the only one that is woken.
-  held ? changed_.notify_all() : changed_.notify_one();
+  held ? changed_.NotifyAll() : changed_.NotifyOne();
 }
 
 Result<std::unique_ptr<ReadTransaction>> ReadPool::Open(SteadyTime timeout) {
@@ -214,7 +216,7 @@ void ReadPool::DrainAndClose() {
   {
     // Taking a connection needs this lock: whoever took one before has its view ended here, whoever
     // comes later waits for Reopen.
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     drained_ = true;
     held_ = false;
     for (const auto& connection : connections_) {
@@ -224,29 +226,29 @@ void ReadPool::DrainAndClose() {
     }
   }
   for (ReadConnection* connection : all) {
-    const std::lock_guard lock(connection->mutex);
+    MutexLock lock(connection->mutex);
     connection->Close();
   }
 }
 
 void ReadPool::Reopen() {
   {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     drained_ = false;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void ReadPool::HoldNewViews(bool hold) {
   {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (std::exchange(held_, hold) == hold) return;
   }
-  if (!hold) changed_.notify_all();
+  if (!hold) changed_.NotifyAll();
 }
 
 int ReadPool::holding_wal() const {
-  const std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return static_cast<int>(std::count_if(
       connections_.begin(), connections_.end(),
       [](const auto& connection) { return connection->in_use && connection->is_open(); }));
@@ -259,7 +261,7 @@ void ReadPool::EndViewsForWal() { EndViews(SteadyTime::min(), ViewEnd::kWalTooLa
 void ReadPool::EndViews(SteadyTime age_min, ViewEnd why) {
   std::vector<ReadConnection*> old;
   {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const SteadyTime now = clock_.SteadyNow();
     for (const auto& connection : connections_) {
       if (!connection->in_use || now - connection->opened <= age_min) continue;
@@ -272,10 +274,10 @@ void ReadPool::EndViews(SteadyTime age_min, ViewEnd why) {
   for (ReadConnection* connection : old) {
     // Called by the thread that applies: it waits for nobody. A reader within one long step, which
     // nothing interrupts, sees `end` when it is through, and closes itself.
-    const std::unique_lock lock(connection->mutex, std::try_to_lock);
-    if (!lock.owns_lock()) continue;
+    if (!connection->mutex.TryLock()) continue;
     // The owner may have given it back meanwhile, and another one taken it.
     if (connection->end.load(std::memory_order_acquire) == why) connection->Close();
+    connection->mutex.Unlock();
   }
 }
 

@@ -8,15 +8,14 @@
 
 #include <sqlite3.h>
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "state_machine/command.h"
 #include "state_machine/state_machine.h"
@@ -51,9 +50,10 @@ class ReadRun final : public QueryRun {
   ReadRun(ReadTransaction* view, const Statement& statement, bool internal)
       : view_(view), statement_(statement), internal_(internal) {}
   Status Begin();
-  // One row for `sink`. True: there was none any more.
-  Result<bool> Next(std::unique_lock<std::mutex>* lock, const QueryLimits& limits,
-                    SteadyTime started, RowSink* sink);
+  // One row for `sink`, which runs unlocked. True: there was none any more. `lock` is that of the
+  // connection; clang does not follow a lock through a pointer.
+  Result<bool> Next(MutexLock* lock, const QueryLimits& limits, SteadyTime started,
+                    RowSink* sink) CAIRN_NO_THREAD_SAFETY_ANALYSIS;
   // Gives the prepared statement back to its connection.
   void End();
 
@@ -149,12 +149,14 @@ class ReadPool {
 
   const ReadPoolOptions options_;
   Clock& clock_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;  // a connection got free, or the pool was reopened
-  bool drained_ = false;
-  bool held_ = false;
-  std::vector<std::unique_ptr<ReadConnection>> connections_;  // readers_max at most; never shrinks
-  std::vector<ReadConnection*> free_;                         // used as a stack: the warm one first
+  mutable Mutex mutex_;
+  CondVar changed_;  // a connection got free, or the pool was reopened
+  bool drained_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool held_ CAIRN_GUARDED_BY(mutex_) = false;
+  // At most readers_max; never shrinks.
+  std::vector<std::unique_ptr<ReadConnection>> connections_ CAIRN_GUARDED_BY(mutex_);
+  // Used as a stack: the warm one first.
+  std::vector<ReadConnection*> free_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::state_machine

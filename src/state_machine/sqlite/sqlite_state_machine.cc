@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/path.h"
 #include "state_machine/sqlite/applier.h"
 #include "state_machine/sqlite/bare_ids.h"
@@ -77,14 +77,14 @@ class SqliteStateMachine final : public StateMachine {
   }
 
   AppliedState applied_state() const override {
-    const std::lock_guard lock(state_mutex_);
+    MutexLock lock(state_mutex_);
     return state_;
   }
   LogIndex applied_index() const override { return LogIndex(applied_index_.load()); }
   LogIndex durable_index() const override { return LogIndex(durable_index_.load()); }
   uint64_t WalBytes() const override { return wal_bytes_.load(); }
   std::optional<uint64_t> NextDeadlineLeaseMs() const override {
-    const std::lock_guard lock(state_mutex_);
+    MutexLock lock(state_mutex_);
     return next_deadline_;
   }
   std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
@@ -148,9 +148,9 @@ class SqliteStateMachine final : public StateMachine {
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> durable_index_{0};
   std::atomic<uint64_t> wal_bytes_{0};
-  mutable std::mutex state_mutex_;
-  AppliedState state_;  // guarded by state_mutex_, as the next
-  std::optional<uint64_t> next_deadline_;
+  mutable Mutex state_mutex_;
+  AppliedState state_ CAIRN_GUARDED_BY(state_mutex_);
+  std::optional<uint64_t> next_deadline_ CAIRN_GUARDED_BY(state_mutex_);
 };
 
 Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
@@ -210,7 +210,7 @@ Status SqliteStateMachine::OpenWriter() {
 void SqliteStateMachine::Publish() {
   const AppliedState& applied = applier_->applied();
   {
-    const std::lock_guard lock(state_mutex_);
+    MutexLock lock(state_mutex_);
     state_ = applied;
     next_deadline_ = applier_->NextDeadlineLeaseMs();
   }

@@ -73,7 +73,7 @@ Status CheckNoneIsLost(Sums sums, const std::vector<TableShape>& shapes) {
 // ---- ScanConnection -----------------------------------------------------------------------------
 
 Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex index) {
-  const std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   const int rc =
       sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, vfs);
   if (rc != SQLITE_OK) return SqliteTrouble(db, rc, "open " + path + " for a scan");
@@ -89,7 +89,7 @@ Status ScanConnection::Open(const char* vfs, const std::string& path, LogIndex i
     return Internal("the database is at another index than its writer");
   }
   read.Finalize();
-  const std::lock_guard interrupting(interrupt_mutex_);
+  MutexLock interrupting(interrupt_mutex_);
   interruptible_ = db;
   return OkStatus();
 }
@@ -105,10 +105,10 @@ Status ScanConnection::CheckPinned() const {
 
 void ScanConnection::Close() {
   {
-    const std::lock_guard lock(interrupt_mutex_);
+    MutexLock lock(interrupt_mutex_);
     if (interruptible_ != nullptr) sqlite3_interrupt(std::exchange(interruptible_, nullptr));
   }
-  const std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   rows.reset();
   sqlite3_close(std::exchange(db, nullptr));
 }
@@ -116,19 +116,21 @@ void ScanConnection::Close() {
 void ScanConnection::CutOff() {
   cut_off_ = true;
   {
-    const std::lock_guard lock(interrupt_mutex_);
+    MutexLock lock(interrupt_mutex_);
     if (interruptible_ != nullptr) sqlite3_interrupt(interruptible_);
   }
-  const std::unique_lock lock(mutex, std::try_to_lock);
-  if (!lock.owns_lock()) return;
+  if (!mutex.TryLock()) return;
   rows.reset();
-  const std::lock_guard interrupting(interrupt_mutex_);
-  sqlite3_close(std::exchange(db, nullptr));
-  interruptible_ = nullptr;
+  {
+    MutexLock interrupting(interrupt_mutex_);
+    sqlite3_close(std::exchange(db, nullptr));
+    interruptible_ = nullptr;
+  }
+  mutex.Unlock();
 }
 
 bool ScanConnection::is_open() {
-  const std::lock_guard lock(interrupt_mutex_);
+  MutexLock lock(interrupt_mutex_);
   return interruptible_ != nullptr;
 }
 
@@ -140,12 +142,12 @@ DataScan::DataScan(ScanSetup setup, std::shared_ptr<ScanConnection> connection)
       began_(setup_.clock->SteadyNow()) {}
 
 bool DataScan::hurry() const {
-  const std::lock_guard lock(setup_.progress->mutex);
+  MutexLock lock(setup_.progress->mutex);
   return setup_.progress->hurry;
 }
 
 Result<StateDigest> DataScan::Digest() {
-  const std::lock_guard lock(connection_->mutex);
+  MutexLock lock(connection_->mutex);
   RETURN_IF_ERROR(connection_->CheckPinned());
   sqlite3* const db = connection_->db;
   std::map<std::string, RowSum> all = setup_.sums;
@@ -168,7 +170,7 @@ Result<StateDigest> DataScan::Digest() {
 Result<bool> DataScan::Scrub(SteadyTime budget) {
   Result<bool> read = Aborted("");
   {
-    const std::lock_guard lock(connection_->mutex);
+    MutexLock lock(connection_->mutex);
     read = ReadTables(budget);
     if (read.ok() || !connection_->is_cut_off()) return read;
     if (read.status().code() == StatusCode::kDataLoss) return read;
@@ -188,8 +190,9 @@ Result<bool> DataScan::ReadTables(SteadyTime budget) {
     if (!read_whole) return false;
     RETURN_IF_ERROR(Compare());
   }
-  const std::lock_guard progress(setup_.progress->mutex);
-  setup_.progress->next_table.clear();
+  ScrubProgress& progress = *setup_.progress;
+  MutexLock lock(progress.mutex);
+  progress.next_table.clear();
   return true;
 }
 
@@ -197,9 +200,9 @@ Status DataScan::BeginTables() {
   ASSIGN_OR_RETURN(shapes_, ReadShapes(connection_->db, {}, /*internal=*/false));
   tables_known_ = true;
   RETURN_IF_ERROR(CheckNoneIsLost(setup_.sums, shapes_));
-  const std::lock_guard progress(setup_.progress->mutex);
-  const std::string& next = setup_.progress->next_table;
-  while (at_ < shapes_.size() && shapes_[at_].name < next) ++at_;
+  ScrubProgress& progress = *setup_.progress;
+  MutexLock lock(progress.mutex);
+  while (at_ < shapes_.size() && shapes_[at_].name < progress.next_table) ++at_;
   return OkStatus();
 }
 
@@ -211,8 +214,8 @@ Status DataScan::CheckAge() {
 // The next scan begins with this table and reads it without pauses. If that did not help, the table
 // is too large for the present rate of writes, and the other tables have their turn.
 Status DataScan::GiveUp(Status why) {
-  const std::lock_guard lock(setup_.progress->mutex);
   ScrubProgress& progress = *setup_.progress;
+  MutexLock lock(progress.mutex);
   const bool again = progress.hurry && at_ < shapes_.size();
   if (again) {
     LOG_WARN("scrub: table {} cannot be read whole while so much is written; it is left out",
@@ -253,9 +256,10 @@ Status DataScan::Compare() {
   const TableShape& shape = shapes_[at_++];
   const auto kept = setup_.sums.find(shape.name);
   if (sum_ != (kept == setup_.sums.end() ? RowSum{} : kept->second)) return Differs(shape.name);
-  const std::lock_guard progress(setup_.progress->mutex);
-  setup_.progress->hurry = false;
-  setup_.progress->next_table = at_ < shapes_.size() ? shapes_[at_].name : std::string();
+  ScrubProgress& progress = *setup_.progress;
+  MutexLock lock(progress.mutex);
+  progress.hurry = false;
+  progress.next_table = at_ < shapes_.size() ? shapes_[at_].name : std::string();
   return OkStatus();
 }
 

@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "base/status.h"
 #include "state_machine/sqlite/row_sum.h"
@@ -25,9 +25,9 @@ namespace cairn::state_machine {
 
 // How far the scrub has come in the tables, from one scan to the next.
 struct ScrubProgress {
-  std::mutex mutex;
-  std::string next_table;  // those before it were read; empty: a new round
-  bool hurry = false;      // the last scan had to be given up within next_table
+  Mutex mutex;
+  std::string next_table CAIRN_GUARDED_BY(mutex);  // those before it were read; empty: a new round
+  bool hurry CAIRN_GUARDED_BY(mutex) = false;  // the last scan had to be given up within next_table
 };
 
 // The handle of a scan. It can be closed by another thread: while it lives, the file cannot be
@@ -37,8 +37,8 @@ class ScanConnection {
   ~ScanConnection() { Close(); }
   // Pins the state that is committed now; it must be that of `index`.
   Status Open(const char* vfs, const std::string& path, LogIndex index);
-  // With `mutex` held: whether what is read is still that state. ABORTED if it is not.
-  Status CheckPinned() const;
+  // Whether what is read is still that state. ABORTED if it is not.
+  Status CheckPinned() const CAIRN_REQUIRES(mutex);
   // Ends what is being done with it.
   void Close();
   // The same, since the WAL has grown too large. Waits for nobody: whoever uses the handle closes
@@ -48,15 +48,14 @@ class ScanConnection {
   bool is_open();
   bool is_cut_off() const { return cut_off_; }
 
-  std::mutex mutex;  // held by whoever lets SQLite work on the handle
-  // With `mutex` held:
-  sqlite3* db = nullptr;  // null: closed
-  StatementPtr rows;      // of the table that is being read
+  mutable Mutex mutex;                            // held by whoever lets SQLite work on the handle
+  sqlite3* db CAIRN_GUARDED_BY(mutex) = nullptr;  // null: closed
+  StatementPtr rows CAIRN_GUARDED_BY(mutex);      // of the table that is being read
 
  private:
   std::atomic<bool> cut_off_{false};
-  std::mutex interrupt_mutex_;
-  sqlite3* interruptible_ = nullptr;  // guarded by it
+  Mutex interrupt_mutex_;
+  sqlite3* interruptible_ CAIRN_GUARDED_BY(interrupt_mutex_) = nullptr;
 };
 
 struct ScanSetup {
@@ -78,12 +77,12 @@ class DataScan final : public StateScan {
   Result<bool> Scrub(SteadyTime budget) override;
 
  private:
-  Status BeginTables();
-  Result<bool> ReadTables(SteadyTime budget);
+  Status BeginTables() CAIRN_REQUIRES(connection_->mutex);
+  Result<bool> ReadTables(SteadyTime budget) CAIRN_REQUIRES(connection_->mutex);
   Status CheckAge();
-  Status NextTable();
-  Result<bool> ReadRows(SteadyTime until);
-  Status Compare();
+  Status NextTable() CAIRN_REQUIRES(connection_->mutex);
+  Result<bool> ReadRows(SteadyTime until) CAIRN_REQUIRES(connection_->mutex);
+  Status Compare() CAIRN_REQUIRES(connection_->mutex);
   Status GiveUp(Status why);
 
   const ScanSetup setup_;
