@@ -40,7 +40,7 @@ class EndOnSignal {
   EndOnSignal(StopSignals* signals, Shell* shell)
       : signals_(signals), thread_([this, shell] {
           while (const std::optional<int> signal = signals_->Wait()) {
-            if (signal_.exchange(*signal) != 0 || !shell->Interrupt()) std::_Exit(128 + *signal);
+            if (signal_.exchange(*signal) != 0 || !shell->End()) std::_Exit(128 + *signal);
           }
         }) {}
   ~EndOnSignal() {

@@ -148,14 +148,15 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
     if (first != std::string::npos && line[first] == '.') {
       splitter_.Append("\n");  // so that the splitter counts the line
       place_ = {source_, lines_, line.substr(first)};
-      return RunDotCommand(line.substr(first));
+      return RunUnlessEnding([&] { return RunDotCommand(line.substr(first)); });
     }
   }
   splitter_.Append(line + "\n");
   while (const auto statement = splitter_.Next()) {
-    if (RunStatement(*statement) == Verdict::kFailed) {
+    const Verdict verdict = RunUnlessEnding([&] { return RunStatement(*statement); });
+    if (verdict != Verdict::kDone) {
       DropRest();
-      return Verdict::kFailed;
+      return verdict;
     }
   }
   return Verdict::kDone;
@@ -163,7 +164,8 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
 
 Shell::Verdict Shell::TakeEnd() {
   const StatementSplitter::Statement rest = splitter_.TakeRest();
-  return rest.sql.empty() ? Verdict::kDone : RunStatement(rest);
+  if (rest.sql.empty()) return Verdict::kDone;
+  return RunUnlessEnding([&] { return RunStatement(rest); });
 }
 
 Shell::Verdict Shell::Complain(const std::string& what) {
@@ -180,6 +182,22 @@ Shell::Verdict Shell::Complain(const std::string& what) {
 bool Shell::Interrupt() {
   if (in_slices_ && !stop_slices_.exchange(true)) return true;
   return node_->Cancel();
+}
+
+bool Shell::End() {
+  ending_ = true;
+  if (!running_) return false;
+  Interrupt();
+  return true;
+}
+
+// The shell first says that it runs, and then asks whether the program ends; End does both the other
+// way round. So either the command does not begin, or End knows of it.
+Shell::Verdict Shell::RunUnlessEnding(const std::function<Verdict()>& command) {
+  const bool outer = running_.exchange(true);  // a `.read`
+  const Verdict verdict = ending_ ? Verdict::kQuit : command();
+  running_ = outer;
+  return verdict;
 }
 
 Shell::Verdict Shell::RunStatement(const StatementSplitter::Statement& statement) {
@@ -248,7 +266,7 @@ Status Shell::RunSlices(const std::string& arguments) {
     WaitNotice notice(options_.terminal,
                       [&] { return so_far() + "; Ctrl-C stops after this slice"; });
     int64_t changed = sliced.rows;
-    while (status.ok() && changed >= sliced.rows && !stop_slices_) {
+    while (status.ok() && changed >= sliced.rows_to_go_on && !stop_slices_) {
       const Result<v1::ExecuteResponse> response = node_->ExecuteV1(sliced.sql, options_.timeout);
       status = response.status();
       if (!status.ok()) break;
@@ -256,7 +274,7 @@ Status Shell::RunSlices(const std::string& arguments) {
       rows += static_cast<uint64_t>(changed);
       ++slices;
     }
-    if (changed < sliced.rows) stop_slices_ = false;  // it came too late to stop anything
+    if (changed < sliced.rows_to_go_on) stop_slices_ = false;  // it came too late to stop anything
   }
   in_slices_ = false;
   if (!status.ok()) return std::move(status).Prefixed("after " + so_far());

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -48,6 +49,9 @@ class Shell {
   // Interrupt stops waiting for that slice, too. False if nothing runs. May be called from any
   // thread.
   bool Interrupt();
+  // The program ends: interrupts what runs, and lets nothing run after it, not even when it ends well
+  // before the interrupt reaches it. False if nothing runs. From any thread.
+  bool End();
 
  private:
   // What an error is about.
@@ -57,6 +61,7 @@ class Shell {
     std::string statement;
   };
 
+  Verdict RunUnlessEnding(const std::function<Verdict()>& command);
   Verdict RunStatement(const StatementSplitter::Statement& statement);
   Verdict RunDotCommand(const std::string& line);
   Verdict Finish(const Status& status, std::chrono::steady_clock::time_point began);
@@ -84,6 +89,8 @@ class Shell {
   int read_depth_ = 0;
   std::atomic<bool> in_slices_ = false;
   std::atomic<bool> stop_slices_ = false;
+  std::atomic<bool> running_ = false;
+  std::atomic<bool> ending_ = false;
 };
 
 struct ShellOptions {

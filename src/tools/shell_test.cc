@@ -79,6 +79,22 @@ TEST_F(ShellOnAFakeNode, SlicesGoOnUntilOneIsNotFull) {
   EXPECT_THAT(err(), HasSubstr("after 0 rows changed in 0 slices: no such table: u"));
 }
 
+TEST_F(ShellOnAFakeNode, SlicesOfADeleteGoOnPastRowsThatATriggerKeeps) {
+  shell_.TakeLine("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3), (4), (5);");
+  shell_.TakeLine(
+      "CREATE TRIGGER keep BEFORE DELETE ON t WHEN old.a = 1 BEGIN SELECT RAISE(IGNORE); END;");
+  EXPECT_EQ(shell_.TakeLine(".slices 2 DELETE FROM t"), Verdict::kDone) << err();
+  EXPECT_EQ(shell_.TakeLine("SELECT count(*) AS n FROM t;"), Verdict::kDone);
+  EXPECT_THAT(out(), HasSubstr("ok, 4 rows changed"));
+}
+
+TEST_F(ShellOnAFakeNode, NothingRunsOnceTheProgramEnds) {
+  EXPECT_FALSE(shell_.End());
+  EXPECT_EQ(shell_.TakeLine("CREATE TABLE t (a); SELECT 1;"), Verdict::kQuit);
+  EXPECT_EQ(shell_.TakeLine(".help"), Verdict::kQuit);
+  EXPECT_EQ(out(), "");
+}
+
 TEST_F(ShellOnAFakeNode, NothingRunsThatAnInterruptCouldStop) {
   EXPECT_FALSE(shell_.Interrupt());
   EXPECT_EQ(shell_.TakeLine("CREATE TABLE t (a);"), Verdict::kDone) << err();

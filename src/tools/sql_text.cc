@@ -231,6 +231,7 @@ Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t 
         "finds "
         "a row once it is changed");
   }
+  sliced.rows_to_go_on = updates ? sliced.rows : 1;
   // On a line of its own, because the statement may end in a comment.
   sliced.sql = sql + "\nLIMIT " + std::to_string(sliced.rows);
   return sliced;

@@ -43,6 +43,10 @@ bool IsQuery(std::string_view sql);
 struct Sliced {
   std::string sql;  // with its LIMIT
   int64_t rows = 0;
+  // A slice that changes fewer rows is the last. Of a DELETE a slice is last only when it deletes
+  // nothing, because a trigger may keep some rows of a slice (RAISE(IGNORE)). An UPDATE ends with a
+  // slice that is not full: if its WHERE finds the rows that it changed, it would never end.
+  int64_t rows_to_go_on = 0;
 };
 
 // Parses "[ROWS] STATEMENT", with or without a semicolon. INVALID_ARGUMENT for a statement that
