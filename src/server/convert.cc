@@ -131,9 +131,9 @@ Result<RequestId> ParseRequestId(const std::string& text) {
   return id;
 }
 
-CallContext WithOrigin(const CallContext& call, const v1::SessionRequest& request) {
+std::optional<CallContext> WithOrigin(const CallContext& call, const v1::SessionRequest& request) {
+  if (!call.forwarded || !request.has_origin()) return std::nullopt;
   CallContext out = call;
-  if (!call.forwarded || !request.has_origin()) return out;
   out.principal = request.origin().principal();
   out.named_by = request.origin().named_by();
   return out;

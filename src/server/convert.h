@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -53,8 +54,8 @@ TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeou
 // whether the text is an id at all. state_machine::CheckRequestId judges the id.
 Result<state_machine::RequestId> ParseRequestId(const std::string& text);
 
-// The context of one request of a call. If another node passed the request on, the principal is the
-// one that node names.
-CallContext WithOrigin(const CallContext& call, const v1::SessionRequest& request);
+// The call as one of its requests that another node passes on, made by whom that node names. Nothing of
+// any other request, which was asked by whoever made the call.
+std::optional<CallContext> WithOrigin(const CallContext& call, const v1::SessionRequest& request);
 
 }  // namespace cairn::server

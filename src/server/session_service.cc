@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -180,8 +181,9 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     }
     // The callback must be copyable.
     auto held = std::make_shared<MemoryCharge>(*std::move(charge));
+    const std::optional<CallContext> origin = WithOrigin(call_, request_);
     HandleSessionRequest(
-        host_, &request_, WithOrigin(call_, request_),
+        host_, &request_, origin ? *origin : std::as_const(call_),
         [self = shared_from_this(), held](v1::SessionResponse response, MemoryCharge result) {
           self->Respond(std::move(response), std::move(*held), std::move(result));
         });
