@@ -1,8 +1,8 @@
 // Client: the C++ client of a Cairn cluster.
 //
 //   auto client = cairn::Client::Connect({.endpoints = {"127.0.0.1:50051", "127.0.0.1:50052"}});
-//   auto done = (*client)->Execute({{.sql = "INSERT INTO t VALUES (?1)", .positional =
-//   {int64_t{7}}}});
+//   auto done = (*client)->Execute(
+//       {{.sql = "INSERT INTO t VALUES (?1)", .positional = {int64_t{7}}}});
 //
 // The client speaks the Session stream: many requests share a message and a round trip. It finds
 // the leader, follows a change of leader, and sends failed requests again under the same request
