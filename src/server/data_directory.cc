@@ -85,10 +85,29 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
   return directory;
 }
 
-// FILE.copy.cairn for FILE.cairn.
-std::string CopyOf(const std::string& root) {
+// So many sets of data are put aside. Past that the last one gives way: the first may hold what was
+// written before anything went wrong.
+constexpr int kCopiesMax = 4;
+
+// FILE.copy.cairn for FILE.cairn, with what stands for the set in the place of ".copy".
+std::string CopyOf(const std::string& root, const std::string& set) {
   constexpr std::string_view kSuffix = ".cairn";
-  return root.substr(0, root.size() - kSuffix.size()) + ".copy" + std::string(kSuffix);
+  return root.substr(0, root.size() - kSuffix.size()) + set + std::string(kSuffix);
+}
+
+// ".copy", ".copy2" and so on: the first that is free. The database is put aside first, and the
+// directory last: a set that has only the one, while the other is still in its place, is what a start
+// that was cut short has left, and is the one to go on with.
+Result<std::string> FreeSet(FileSystem& fs, const std::string& database, const std::string& root) {
+  ASSIGN_OR_RETURN(const bool begins, fs.Exists(database));
+  std::string set = ".copy";
+  for (int n = 1; n <= kCopiesMax; ++n) {
+    set = n == 1 ? ".copy" : ".copy" + std::to_string(n);
+    ASSIGN_OR_RETURN(const bool has_root, fs.Exists(CopyOf(root, set)));
+    ASSIGN_OR_RETURN(const bool has_database, fs.Exists(database + set));
+    if (!has_root && !(begins && has_database)) break;
+  }
+  return set;
 }
 
 // The directory that will take the place of the one that is put aside.
@@ -105,7 +124,8 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
         "Start this node with --peers that name members of its cluster: its data are put aside, "
         "and the cluster lets it in anew");
   }
-  const std::string aside = database_ + ".copy";
+  ASSIGN_OR_RETURN(const std::string set, FreeSet(fs, database_, root_));
+  const std::string aside = database_ + set;
   LOG_WARN("these data are a copy of a member's, or were set back: they are put aside file={}",
            aside);
   const std::string fresh = FreshOf(root_);
@@ -114,7 +134,7 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
   const std::pair<std::string, std::string> moves[] = {{database_, aside},
                                                        {database_ + "-wal", aside + "-wal"},
                                                        {database_ + "-shm", aside + "-shm"},
-                                                       {root_, CopyOf(root_)},
+                                                       {root_, CopyOf(root_, set)},
                                                        {fresh, root_}};
   for (const auto& [from, to] : moves) {
     std::error_code failed;

@@ -29,9 +29,9 @@ class DataDirectory {
   // holds the lock, or if the directory belongs to another node id.
   //
   // Data that were found to be a copy (node/boot_file.h) are put aside as FILE.copy, FILE.copy-wal
-  // and FILE.copy.cairn, in the place of earlier ones, and the node starts empty. This is refused
-  // if the node would then be alone (`lists_others` is false), because it would found a cluster of
-  // its own.
+  // and FILE.copy.cairn (.copy2 to .copy4 the next times), and the node starts empty. This is
+  // refused if the node would then be alone (`lists_others` is false), because it would found a
+  // cluster of its own.
   static Result<std::unique_ptr<DataDirectory>> Open(FileSystem& fs, const std::string& db_path,
                                                      uint64_t node_id, bool lists_others);
   // Unless Keep was called, removes what was created since Open, also an empty WAL and SQLite's
