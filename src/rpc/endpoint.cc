@@ -22,8 +22,10 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   // Names are resolved anew when an attempt has failed; by default not for 30 s.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
+  // A request in flight over a link that was cut fails soon enough to go another way while it waits
+  // for a leader (3 s).
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 750);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1500);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);

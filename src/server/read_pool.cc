@@ -18,6 +18,14 @@ constexpr SteadyTime kViewWait = std::chrono::seconds(5);
 
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
+// What a read is told whose barrier ended with `status`.
+Status WhyNoLeader(const ReadTask& task, const Status& status, SteadyTime now) {
+  if (now >= task.deadline || status.code() != StatusCode::kDeadlineExceeded) return status;
+  Status why = Unavailable("no leader answered in time: " + status.message());
+  if (status.leader_hint()) why = std::move(why).With(*status.leader_hint());
+  return why;
+}
+
 }  // namespace
 
 Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
@@ -87,23 +95,42 @@ void ReadPool::Forget(const Waiting& waiting) {
   bytes_ -= waiting.task.bytes;
 }
 
-// A read with a condition of its own has a barrier of its own.
+// A read with a condition of its own has a barrier of its own. It waits for a leader as long as any
+// other read does, or a node that is cut off would keep it until its deadline. For the index that it
+// asks for it waits until its deadline: that may be the index of a write that this node has yet to
+// apply.
 void ReadPool::AwaitAlone(ReadTask task) {
   auto shared = std::make_shared<ReadTask>(std::move(task));
-  replica_->ReadBarrier(shared->options, shared->deadline, [this, shared](Result<LogIndex> index) {
-    Batch batch;
-    batch.push_back({std::move(*shared), SteadyTime(0), LogIndex()});
-    if (index.ok()) {
-      batch[0].index = *index;
-      MakeReady(std::move(batch));
-      return;
-    }
+  auto refuse = [this, shared](const Status& why) {
     {
       MutexLock lock(mutex_);
-      Forget(batch[0]);
+      --tasks_;
+      bytes_ -= shared->bytes;
     }
-    batch[0].task.run(index.status());
-  });
+    shared->run(why);
+  };
+  auto await_index = [this, shared, refuse](const node::ReadOptions& options) {
+    replica_->ReadBarrier(options, shared->deadline,
+                          [this, shared, refuse](const Result<LogIndex>& index) {
+                            if (!index.ok()) return refuse(index.status());
+                            Batch batch;
+                            batch.push_back({std::move(*shared), SteadyTime(0), *index});
+                            MakeReady(std::move(batch));
+                          });
+  };
+  if (shared->options.level != node::ReadLevel::kLinearizable) return await_index(shared->options);
+  const SteadyTime by =
+      std::min<SteadyTime>(shared->deadline, clock_->SteadyNow() + options_.leader_wait);
+  replica_->ReadBarrier(
+      node::ReadOptions(), by, [this, shared, refuse, await_index](const Result<LogIndex>& index) {
+        if (!index.ok()) {
+          return refuse(WhyNoLeader(*shared, index.status(), clock_->SteadyNow()));
+        }
+        node::ReadOptions applied;
+        applied.level = node::ReadLevel::kStale;
+        applied.index_min = std::max(*index, shared->options.index_min);
+        await_index(applied);
+      });
 }
 
 void ReadPool::Gather(Waiting waiting) {
@@ -158,12 +185,7 @@ void ReadPool::OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogInd
   for (Waiting& waiting : batch) waiting.index = *index;
   if (!batch.empty()) MakeReady(std::move(batch));
   for (Waiting& waiting : failed) {
-    const bool late = now >= waiting.task.deadline;
-    Status why = late || status.code() != StatusCode::kDeadlineExceeded
-                     ? status
-                     : Unavailable("no leader answered in time: " + status.message());
-    if (!late && status.leader_hint()) why = std::move(why).With(*status.leader_hint());
-    waiting.task.run(std::move(why));
+    waiting.task.run(WhyNoLeader(waiting.task, status, now));
   }
   if (!next.empty()) StartBarrier(std::move(next));
 }

@@ -73,6 +73,14 @@ TEST_F(ReadPoolTest, WithoutALeaderALinearizableReadIsUnavailableAfterABoundedWa
   EXPECT_GE(clock_.SteadyNow() - before, milliseconds(90));
 }
 
+// It asks for its own index, and used to wait for a leader until its deadline.
+TEST_F(ReadPoolTest, WithoutALeaderAReadOfAnIndexIsUnavailableAfterTheSameWait) {
+  replica_.SetLeader(false, std::nullopt);
+  node::ReadOptions options;
+  options.index_min = LogIndex(1);
+  EXPECT_EQ(Read(options, std::chrono::hours(1)).get().code(), StatusCode::kUnavailable);
+}
+
 TEST_F(ReadPoolTest, OneImpatientReadDoesNotFailThoseThatShareItsBarrier) {
   replica_.HoldBarriers(true);
   std::vector<std::future<Status>> first;

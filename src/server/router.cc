@@ -40,6 +40,13 @@ size_t CommandBytes(const Command& command) {
 // A member that relays must be reached within this time. Otherwise the next member is asked.
 constexpr SteadyTime kRelayConnect = std::chrono::seconds(1);
 
+void CloseUnlessReady(rpc::TimerQueue* timers, const std::shared_ptr<rpc::SessionChannel>& channel,
+                      SteadyTime after) {
+  timers->RunAfter(after, [channel] {
+    if (!channel->ready()) channel->Close();
+  });
+}
+
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
 rpc::Retrier::Options BoundsOf(const Router::Options& options) {
@@ -129,6 +136,8 @@ void Router::SendOver(const ChannelPtr& channel, const Command& command, SteadyT
 void Router::Forward(const CallPtr& call, const std::string& address) {
   const ChannelPtr channel = ChannelTo(address, Origin::kForwarder);
   if (channel == nullptr) return retrier_.Finish(call, ShuttingDown());
+  // Its connection was lost: it is not waited for longer than the time after which others relay.
+  if (call->unreached_since) CloseUnlessReady(timers_, channel, options_.relay_after);
   SendOver(channel, call->command, call->deadline,
            [this, call](const Status& status, v1::SessionResponse* response) {
              if (status.ok()) {
@@ -164,9 +173,7 @@ void Router::Relay(const CallPtr& call) {
   if (!member) return retrier_.TryLater(call);
   const ChannelPtr channel = ChannelTo(*member, Origin::kRelay);
   if (channel == nullptr) return retrier_.Finish(call, ShuttingDown());
-  timers_->RunAfter(kRelayConnect, [channel] {
-    if (!channel->ready()) channel->Close();
-  });
+  CloseUnlessReady(timers_, channel, kRelayConnect);
   SendOver(channel, call->command, call->deadline,
            [this, call, turn](const Status& status, v1::SessionResponse* response) {
              Result<CommandResult> result =
