@@ -1,7 +1,7 @@
 // Commands: what the entries of the replicated log carry, and their bytes.
 //
-// One log entry is a batch: a header, stamped once by the leader, and any number of commands, each
-// with its own outcome. docs/internals/wire_format.md specifies the encoding.
+// One log entry is a batch: a header, which the leader stamps once, and any number of commands.
+// Each command has its own outcome. docs/internals/wire_format.md specifies the encoding.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ using cairn::Statement;
 using cairn::StatementResult;
 using cairn::Value;
 
-// Names one request. Either a session (at most 64 bytes) and a sequence in it, from 1 on; or a bare
-// id, which is a text of its own with sequence 0.
+// Names one request: either a session (at most 64 bytes) and a sequence in it, from 1 on, or a bare
+// id, which is a text with the sequence 0.
 struct RequestId {
   std::string session;
   uint64_t sequence = 0;
@@ -42,20 +42,20 @@ struct RequestId {
 
 // ---- Kinds of command ---------------------------------------------------------------------------
 
-// All statements take effect, or none; each gets its own result.
+// All statements take effect, or none. Each gets its own result.
 struct Execute {
   std::vector<Statement> statements;
   bool maintenance = false;  // may do as much work as the header grants maintenance
   bool operator==(const Execute&) const = default;
 };
-// Does nothing but make the session known, so that later sequences may arrive in any order.
+// Makes the session known and does nothing else. Later sequences may then arrive in any order.
 struct OpenSession {
   bool operator==(const OpenSession&) const = default;
 };
 struct Prepare {
   std::string tx_id;
   Statement statement;
-  uint64_t timeout_ms = 0;  // from this entry's lease time to the deadline; 0: the default
+  uint64_t timeout_ms = 0;  // from this entry's lease time to the deadline; 0: the default time
   bool operator==(const Prepare&) const = default;
 };
 struct Commit {
@@ -66,17 +66,18 @@ struct Rollback {
   std::string tx_id;
   bool operator==(const Rollback&) const = default;
 };
-// Carries the header's lease time alone: expires sessions and prepared transactions that are due.
+// Carries the header's lease time and nothing else: sessions and prepared transactions that are due
+// expire.
 struct AdvanceLease {
   bool operator==(const AdvanceLease&) const = default;
 };
 
-// Changes nothing. Every member makes a digest of what the database holds after this entry.
+// Changes nothing. Every member makes a digest of its database after this entry.
 struct Digest {
   bool operator==(const Digest&) const = default;
 };
 
-// Raises the feature level of the cluster (feature_level.h). A level that is reached already stays.
+// Raises the feature level of the cluster (feature_level.h). The level never falls.
 struct RaiseLevel {
   uint64_t level = 0;
   bool operator==(const RaiseLevel&) const = default;
@@ -87,12 +88,12 @@ using Operation =
 
 struct Command {
   RequestId id;
-  // The client needs no result below this sequence any more (it has them all).
+  // The client has all results below this sequence, and needs them no more.
   uint64_t acknowledged_below = 0;
   Operation operation;
-  // Who asks, as the node says that took the request: `host:192.0.2.7`. Never the client's word.
+  // Who asks: `host:192.0.2.7`. The node that took the request says so, never the client.
   std::string principal = {};
-  // The node out of whose own session `id` is; 0: the client named its request.
+  // The node that named the request, in a session of its own. 0: the client named it.
   uint64_t named_by = 0;
   bool operator==(const Command&) const = default;
 };
@@ -109,7 +110,7 @@ struct BatchHeader {
   uint64_t command_steps_max = 0;      // that one command may do
   uint64_t entry_steps_max = 0;        // no command begins after those before it have done as much
   uint64_t maintenance_steps_max = 0;  // that a command of maintenance may do
-  // For how long an answered request is remembered at the least, on the lease clock.
+  // An answered request is remembered for at least this time, on the lease clock.
   uint64_t request_ttl_ms = kRequestTtlDefaultMs;
 };
 
@@ -124,23 +125,24 @@ inline constexpr size_t kPrincipalBytesMax = 128;
 inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
-// Text of one statement. SQLite's parser takes up to some hundred bytes of memory for one of text,
-// so this, too, bounds memory; larger amounts of data belong in parameters.
+// The text of one statement. SQLite's parser takes up to some hundred bytes of memory for a byte of
+// text, so this bounds memory, too. Larger amounts of data belong in parameters.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
-// A value of one byte on the wire takes forty in memory, a statement of three takes eighty: these
-// two bound what a command of kCommandBytesMax can make a decoder allocate (about 60 MiB).
+// A value of one byte on the wire takes forty bytes in memory, and a statement of three takes
+// eighty. These two limits bound what a command of kCommandBytesMax makes a decoder allocate (about
+// 60 MiB).
 inline constexpr size_t kStatementsPerCommandMax = 16384;
 inline constexpr size_t kValuesPerCommandMax = 1 << 20;
 
-// The only judgement of a command's id, principal and of what it acknowledges, however they arrived:
-// INVALID_ARGUMENT, not applied. The node that takes a request asks it, and so does every node that
-// applies the command.
+// Judges a command's id, its principal and what it acknowledges. Nothing else judges them, however
+// they have arrived. INVALID_ARGUMENT, not applied, if they may not be. The node that takes a
+// request calls it, and so does every node that applies the command.
 Status CheckRequestId(const Command& command);
-// Who the session of the command belongs to.
+// The owner of the command's session.
 std::string OwnerOf(const Command& command);
 
-// Bytes of one command alone; a batch is its header and its commands' bytes, so that the router can
-// encode once and the leader can join.
+// The bytes of one command. A batch is its header and its commands' bytes, so the router encodes a
+// command once and the leader joins them.
 std::string EncodeCommand(const Command& command);
 // Appends to `out` an entry payload made of already encoded commands.
 void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& encoded_commands,
@@ -149,23 +151,23 @@ void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& enco
 // an operation that this build does not know. Never crashes on any input.
 Result<CommandBatch> DecodeBatch(std::string_view bytes);
 Result<Command> DecodeCommand(std::string_view bytes);
-// One statement as it stands in a command.
+// The bytes of one statement, as they stand in a command.
 std::string EncodeStatement(const Statement& statement);
 Result<Statement> DecodeStatement(std::string_view bytes);
 
 // ---- Results ------------------------------------------------------------------------------------
 
-// The replicated answer to a command, the same on every node. `status` not OK: nothing took effect
-// (its outcome is kApplied: the failure itself is the committed result).
+// The replicated answer to a command, the same on every node. If `status` is not OK nothing took
+// effect; its outcome is kApplied, because the failure is the committed result.
 struct CommandResult {
   Status status;
   LogIndex index;  // the entry that first carried the command
   std::vector<StatementResult> statements;
-  // What it cost to apply, in steps of work. Of what is replicated, but not part of the answer: it
-  // is neither encoded nor remembered.
+  // What it cost to apply the command, in steps of work. The same on every node, but not part of
+  // the answer: it is neither encoded nor remembered.
   uint64_t steps = 0;
-  // The request was answered before, with OK, and its result is no longer held. Only what is known
-  // to have succeeded is told so.
+  // The request was answered before with OK, and its result is no longer held. Only a request that
+  // is known to have succeeded is answered like this.
   bool result_gone = false;
 };
 
