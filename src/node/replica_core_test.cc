@@ -40,7 +40,7 @@ class HeldEffects final : public ReplicaEffects {
   void Send(std::vector<raft::Message> messages) override {
     for (raft::Message& m : messages) sent.push_back(std::move(m));
   }
-  void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
+  void StreamSnapshot(MemberId, MemberId, LogIndex) override { ++streams; }
   void SetIdentity(const transport::Identity&) override {
     if (on_identity) on_identity();
   }
@@ -61,6 +61,7 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<uint64_t> resumed;
   std::vector<Status> fences;
   std::vector<std::string> installs;
+  int streams = 0;  // snapshots that were to be sent
   std::vector<std::string> removed;
   std::map<MemberId, transport::Addresses> peers;
   std::vector<Status> copies;
@@ -402,6 +403,21 @@ TEST_F(ReplicaCoreTest, NewsOfTheWorkersIsAwaitedOnlyByThoseWhoCanDoSomethingWit
   ApplyAll();
   EXPECT_TRUE(granted);
   EXPECT_FALSE(core_->awaits_applied());
+}
+
+TEST_F(ReplicaCoreTest, LateNewsOfASnapshotThatWasNotSentDoesNotKeepTheNextOneBack) {
+  ReplicaContext context{options_, &clock_, &rng_, &effects_};
+  raft::Options raft;
+  raft.self = context.self = MemberId(1);
+  context.raft = std::make_unique<raft::RaftCore>(raft, raft::InitialState(), &rng_);
+  SnapshotSends sends(&context);
+  sends.Start(MemberId(2), LogIndex(5));
+  sends.Start(MemberId(2), LogIndex(5));
+  EXPECT_EQ(effects_.streams, 1) << "it runs already";
+  sends.OnSent(MemberId(2), Unavailable("the connection broke"), LogIndex());
+  sends.OnProgress(MemberId(2), LogIndex(5), 100);
+  sends.Start(MemberId(2), LogIndex(5));
+  EXPECT_EQ(effects_.streams, 2);
 }
 
 TEST_F(ReplicaCoreTest, TheLeaseClockFollowsTheSteadyClockWhateverTheWallClockDoes) {

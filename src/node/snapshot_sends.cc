@@ -30,7 +30,9 @@ void SnapshotSends::Start(MemberId peer, LogIndex index_min) {
 
 void SnapshotSends::OnProgress(MemberId to, LogIndex index, uint64_t snapshot_bytes) {
   const auto transfer = transfers_.find(to);
-  if (transfer == transfers_.end()) return;
+  // News of a transfer that has ended does not make it run again: it would never end, and the peer
+  // would get no other snapshot.
+  if (transfer == transfers_.end() || transfer->second.stage != Transfer::Stage::kRunning) return;
   transfer->second = {index, snapshot_bytes, context_.now(), Transfer::Stage::kRunning};
 }
 
