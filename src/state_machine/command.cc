@@ -174,6 +174,10 @@ Status CheckRequestId(const Command& command) {
                    std::to_string(kSessionBytesMax) + " bytes");
   }
   if (id.empty() && id.sequence != 0) return refused("the request id names no session");
+  // No sequence follows it, so "all below" could not be said of it.
+  if (id.sequence == UINT64_MAX) {
+    return refused("the sequence of the request id is the last number of 64 bits");
+  }
   // Whoever passes a request on says who asked. An entry with a longer one could be read by nobody.
   if (command.principal.size() > kPrincipalBytesMax) {
     return refused("the principal of the request is longer than " +

@@ -40,7 +40,7 @@ class Applier {
   static Result<std::unique_ptr<Applier>> Open(const Storage& storage, const std::string& path,
                                                size_t cache_bytes,
                                                const raft::Configuration& founding,
-                                               uint64_t level_max);
+                                               uint64_t level_max, uint64_t request_room_divisor);
 
   // Told of each command as it is applied. Must outlive this.
   void set_progress(ApplyProgress* progress) { progress_ = progress; }
@@ -87,10 +87,13 @@ class Applier {
   struct Lost {
     Status verdict;
     uint64_t steps = 0;
+    std::string ended_tx;  // the transaction that ended with it; empty: none
   };
 
-  explicit Applier(uint64_t level_max) : level_max_(level_max) {}
+  Applier(uint64_t level_max, uint64_t request_room_divisor)
+      : level_max_(level_max), sessions_(request_room_divisor), bare_ids_(request_room_divisor) {}
   static const Handler& HandlerOf(const Operation& operation);
+  static uint64_t SeedOf(const Place& place);
   Status OpenTables(const raft::Configuration& founding);
   Status CreateTables(const raft::Configuration& founding);
   Result<size_t> Decode(std::span<const raft::Entry> entries, std::vector<Entry>* batch);
@@ -110,11 +113,13 @@ class Applier {
   Status ApplyExecute(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyPrepare(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyCommit(const Operation& operation, const Place& place, CommandResult* result);
+  CommandResult AnswerToEnded(const std::string& tx_id, CommandResult result) const;
   Status ApplyRollback(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRaiseLevel(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
-  void LeaveOut(const Place& place, const CommandResult& result);
+  void LeaveOut(const Place& place, const CommandResult& result, const std::string& ended_tx = {});
+  Status ApplyLeftOut(const Lost& lost, const Place& place, CommandResult* result);
   bool EntryIsExhausted(const Operation& operation, const Place& place) const;
   uint64_t StepsOfCommand() const;
   // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.

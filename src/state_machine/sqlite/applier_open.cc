@@ -12,10 +12,10 @@ namespace cairn::state_machine {
 Result<std::unique_ptr<Applier>> Applier::Open(const Storage& storage, const std::string& path,
                                                size_t cache_bytes,
                                                const raft::Configuration& founding,
-                                               uint64_t level_max) {
+                                               uint64_t level_max, uint64_t request_room_divisor) {
   ASSIGN_OR_RETURN(const int format, CheckDataFile(storage, path, level_max));
   if (format == kDataFormatOf01) RETURN_IF_ERROR(ConvertDataFile(storage, path));
-  std::unique_ptr<Applier> applier(new Applier(level_max));
+  std::unique_ptr<Applier> applier(new Applier(level_max, request_room_divisor));
   ASSIGN_OR_RETURN(applier->engine_, Engine::Open(storage, path, cache_bytes));
   Status status = applier->OpenTables(founding);
   if (!status.ok()) return std::move(status).Prefixed("open " + path);
@@ -38,7 +38,8 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(write_state_.Prepare(
       db,
       "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3,"
-      " results_from = ?4, level = ?5, results_hash = ?6"));
+      " results_from = ?4, level = ?5, results_hash = ?6,"
+      " ended_from = ?7"));
   return write_config_.Prepare(db, "UPDATE _cairn_state SET config = ?1, config_index = ?2");
 }
 
@@ -53,8 +54,8 @@ Status Applier::CreateTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(
       insert.Prepare(db,
                      "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms,"
-                     " results_from, config, config_index, level, results_hash)"
-                     " VALUES(1, ?1, 0, 0, 0, 0, ?2, 0, ?3, 0)"));
+                     " results_from, config, config_index, level, results_hash, ended_from)"
+                     " VALUES(1, ?1, 0, 0, 0, 0, ?2, 0, ?3, 0, 0)"));
   const std::string encoded = raft::EncodeConfiguration(founding);
   RETURN_IF_ERROR(insert.Bind(1, static_cast<int64_t>(kDataFormat))
                       .BindBlob(2, encoded)

@@ -1,7 +1,10 @@
 #include "state_machine/sqlite/bare_ids.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -11,7 +14,9 @@
 namespace cairn::state_machine {
 namespace {
 
-size_t HeldBytes(const std::string& result) { return result.size() + kBareResultOverheadBytes; }
+constexpr uint64_t kNoNumber = INT64_MAX;  // above that of any command
+
+size_t HeldBytes(const std::string& result) { return result.size() + kResultOverheadBytes; }
 
 }  // namespace
 
@@ -29,7 +34,8 @@ void EncodeBareId(uint64_t place, const TextHash& id, uint64_t hash, uint8_t cod
 const char* const BareIds::kSchema =
     "CREATE TABLE _cairn_ids(number INTEGER PRIMARY KEY, lease_ms INTEGER NOT NULL,"
     " ids BLOB NOT NULL);"
-    "CREATE TABLE _cairn_id_results(number INTEGER PRIMARY KEY, results BLOB NOT NULL)";
+    "CREATE TABLE _cairn_id_results(number INTEGER PRIMARY KEY, owner TEXT NOT NULL,"
+    " results BLOB NOT NULL)";
 
 size_t BareIds::Hash::operator()(const TextHash& id) const {
   uint64_t z = (id.a ^ ids->salt_) * 0x9e3779b97f4a7c15ULL;
@@ -37,7 +43,10 @@ size_t BareIds::Hash::operator()(const TextHash& id) const {
   return z ^ (z >> 29);
 }
 
-BareIds::BareIds() : salt_(SystemEntropy()), places_(0, Hash{this}, Equal{this}) {}
+BareIds::BareIds(uint64_t room_divisor)
+    : salt_(SystemEntropy()),
+      places_(0, Hash{this}, Equal{this}),
+      shares_(kBareIdsMax / room_divisor) {}
 
 // ---- Opening ------------------------------------------------------------------------------------
 
@@ -47,9 +56,9 @@ Status BareIds::Open(sqlite3* db) {
   RETURN_IF_ERROR(
       write_ids_.Prepare(db, "INSERT INTO _cairn_ids(number, lease_ms, ids) VALUES(?1, ?2, ?3)"));
   RETURN_IF_ERROR(remove_ids_.Prepare(db, "DELETE FROM _cairn_ids WHERE number < ?1"));
-  RETURN_IF_ERROR(
-      write_results_.Prepare(db, "INSERT INTO _cairn_id_results(number, results) VALUES(?1, ?2)"));
-  return remove_results_.Prepare(db, "DELETE FROM _cairn_id_results WHERE number < ?1");
+  RETURN_IF_ERROR(write_results_.Prepare(
+      db, "INSERT INTO _cairn_id_results(number, owner, results) VALUES(?1, ?2, ?3)"));
+  return remove_results_.Prepare(db, "DELETE FROM _cairn_id_results WHERE number = ?1");
 }
 
 void BareIds::Close() {
@@ -59,11 +68,14 @@ void BareIds::Close() {
   places_.clear();
   records_.clear();
   entries_.clear();
-  held_.clear();
+  results_.Clear();
+  results_from_ = saved_results_from_ = 0;
   result_rows_.clear();
-  results_bytes_ = 0;
+  came_.clear();
+  went_.clear();
+  empty_rows_.clear();
   base_ = 0;
-  gone_records_ = gone_entries_ = gone_held_ = 0;
+  gone_records_ = gone_entries_ = 0;
   shares_.Clear();
 }
 
@@ -108,30 +120,40 @@ Status BareIds::LoadEntry(const Entry& entry, std::string_view encoded) {
   return OkStatus();
 }
 
+// What its client's bound dropped is dropped again, because of the client's results behind it, which
+// all stand here. Those that the bound of all dropped lie below results_from: of what other clients
+// held then, less may be here now.
 Status BareIds::LoadResults(sqlite3* db) {
   InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT results_from FROM _cairn_state"));
+  ASSIGN_OR_RETURN(const bool state, read.Next());
+  if (!state) return DataLoss("_cairn_state is empty");
+  const uint64_t from = results_from_ = read.Uint(0);
+  read.Finalize();
   RETURN_IF_ERROR(
-      read.Prepare(db, "SELECT number, results FROM _cairn_id_results ORDER BY number"));
+      read.Prepare(db, "SELECT number, owner, results FROM _cairn_id_results ORDER BY number"));
+  std::map<uint64_t, std::pair<Shares::Client*, std::string>> results;  // those of all rows
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) break;
     const uint64_t number = read.Uint(0);
-    result_rows_.push_back(number);
-    ByteReader reader(read.Bytes(1));
+    Shares::Client* const owner = shares_.Of(std::string(read.Bytes(1)));
+    if (owner->held == 0) return DataLoss("_cairn_id_results holds results of nobody's ids");
+    result_rows_[owner].push_back(number);
+    ByteReader reader(read.Bytes(2));
     while (reader.remaining() > 0) {
-      Held held{number + reader.Varint(), {}};
-      held.result = std::string(reader.String());
-      const bool in_order = held_.empty() || held_.back().number < held.number;
-      if (!reader.ok() || !in_order || !DecodeCommandResult(held.result).ok()) {
+      const uint64_t of = number + reader.Varint();
+      std::string result(reader.String());
+      if (!reader.ok() || !DecodeCommandResult(result).ok() ||
+          !results.emplace(of, std::pair(owner, std::move(result))).second) {
         return DataLoss("_cairn_id_results, number " + std::to_string(number) + ": damaged");
       }
-      results_bytes_ += HeldBytes(held.result);
-      held_.push_back(std::move(held));
     }
   }
-  // A row may hold results in front that were dropped before.
-  DropResultsOfForgotten();
-  while (results_bytes_ > kBareResultsBytesMax) DropResult();
+  const uint64_t first = std::max(FirstNumber(), from);
+  for (auto& [number, result] : results) {
+    if (number >= first) HoldResult(result.first, number, std::move(result.second));
+  }
   BatchCommitted();
   return OkStatus();
 }
@@ -141,23 +163,32 @@ Status BareIds::LoadResults(sqlite3* db) {
 void BareIds::BeginEntry(uint64_t lease_ms, uint64_t ttl_ms) {
   lease_ms_ = lease_ms;
   bool some = false;
-  while (gone_entries_ < entries_.size() && entries_[gone_entries_].lease_ms + ttl_ms <= lease_ms) {
-    const LogIndex index = IndexOfCommand(entries_[gone_entries_++].number);
-    for (; gone_records_ < records_.size(); ++gone_records_) {
-      const Known& record = records_[gone_records_];
-      if (IndexOfCommand(record.number) != index) break;
-      places_.erase(PlaceOf(gone_records_));
-      shares_.Take(record.owner, 1);
-    }
+  while (gone_entries_ < entries_.size() &&
+         IsAsOldAs(ttl_ms, entries_[gone_entries_].lease_ms, lease_ms)) {
+    ForgetFirstEntry();
     some = true;
   }
   if (some) DropResultsOfForgotten();
+}
+
+void BareIds::ForgetFirstEntry() {
+  const LogIndex index = IndexOfCommand(entries_[gone_entries_++].number);
+  for (; gone_records_ < records_.size(); ++gone_records_) {
+    const Known& record = records_[gone_records_];
+    if (IndexOfCommand(record.number) != index) break;
+    places_.erase(PlaceOf(gone_records_));
+    shares_.Take(record.owner, 1);
+  }
 }
 
 std::optional<CommandResult> BareIds::Admit(const Command& command, uint64_t operation_hash) {
   const auto found = places_.find(HashOfText(command.id.session));
   if (found == places_.end()) {
     if (shares_.Fits(*shares_.Of(OwnerOf(command)), 1)) return std::nullopt;
+    if (CAIRN_PLANTED("young_ids_forgotten_for_room") && gone_entries_ < entries_.size()) {
+      ForgetFirstEntry();
+      return std::nullopt;
+    }
     return NoRoom("requests under ids of their own",
                   "use a session, whose answers can be acknowledged, or wait until the oldest are "
                   "forgotten");
@@ -165,13 +196,15 @@ std::optional<CommandResult> BareIds::Admit(const Command& command, uint64_t ope
   const Known& record = At(*found);
   if (!MayUseIdOf(record.owner->name, command)) return NotYours(/*known=*/true);
   if (record.hash != operation_hash) return OtherRequest();
-  if (const std::string* result = ResultOf(record.number)) return HeldResult(*result);
+  if (const auto* held = results_.Find(record.owner, record.number)) {
+    return HeldResult(*held->place);
+  }
   return AnswerByCode(record.code, IndexOfCommand(record.number));
 }
 
 void BareIds::Record(const Command& command, uint64_t number, uint64_t operation_hash,
                      const CommandResult& result) {
-  if (result.status.outcome() == Outcome::kNotApplied) return;
+  if (!IsFinal(result.status)) return;
   if (entries_.size() == gone_entries_ ||
       IndexOfCommand(entries_.back().number) != IndexOfCommand(number)) {
     entries_.push_back({number, lease_ms_});
@@ -185,49 +218,62 @@ void BareIds::Record(const Command& command, uint64_t number, uint64_t operation
   shares_.Add(record.owner, 1);
   records_.push_back(record);
   places_.insert(PlaceOf(records_.size() - 1));
+  if (!result.status.ok()) return;
   std::string encoded = EncodeCommandResult(result);
-  if (encoded.size() > kResultBytesMax) return;
-  results_bytes_ += HeldBytes(encoded);
-  held_.push_back({number, std::move(encoded)});
-  while (results_bytes_ > kBareResultsBytesMax) DropResult();
+  if (encoded.size() <= kResultBytesMax) HoldResult(record.owner, number, std::move(encoded));
 }
 
-const std::string* BareIds::ResultOf(uint64_t number) const {
-  const auto first = held_.begin() + static_cast<ptrdiff_t>(gone_held_);
-  const auto it =
-      std::lower_bound(first, held_.end(), number,
-                       [](const Held& held, uint64_t wanted) { return held.number < wanted; });
-  return it != held_.end() && it->number == number ? &it->result : nullptr;
+void BareIds::HoldResult(Shares::Client* owner, uint64_t number, std::string encoded) {
+  const uint64_t bytes = HeldBytes(encoded);
+  auto result = std::make_shared<const std::string>(std::move(encoded));
+  came_.push_back({owner, number, result});
+  results_.Add(owner, number, bytes, std::move(result));
+  while (const auto oldest = results_.ExcessOf(owner)) DropResult(*oldest);
 }
 
-void BareIds::DropResult() {
-  CHECK(gone_held_ < held_.size()) << results_bytes_ << " bytes of results are nobody's";
-  results_bytes_ -= HeldBytes(held_[gone_held_++].result);
+void BareIds::DropResult(const HeldResults<ResultPtr>::Oldest& oldest) {
+  went_.push_back({oldest.owner, oldest.number, oldest.place});
+  if (oldest.of_all) results_from_ = oldest.number + 1;
+  results_.Remove(oldest.owner, oldest.number);
 }
 
 void BareIds::DropResultsOfForgotten() {
   const uint64_t first = FirstNumber();
-  while (gone_held_ < held_.size() && held_[gone_held_].number < first) DropResult();
+  while (const auto oldest = results_.OldestBelow(first)) DropResult(*oldest);
 }
 
 uint64_t BareIds::FirstNumber() const {
-  return gone_entries_ < entries_.size() ? entries_[gone_entries_].number : INT64_MAX;
+  return gone_entries_ < entries_.size() ? entries_[gone_entries_].number : kNoNumber;
 }
 
 // ---- Batches ------------------------------------------------------------------------------------
 
-uint64_t BareIds::FirstResultRow() const {
-  if (gone_held_ == held_.size()) return INT64_MAX;
-  const auto next =
-      std::upper_bound(result_rows_.begin(), result_rows_.end(), held_[gone_held_].number);
-  return next == result_rows_.begin() ? 0 : *std::prev(next);
+// The rows of each client that lie before its oldest result that is held.
+void BareIds::FindEmptyRows() {
+  std::set<Shares::Client*> clients;
+  for (const auto* changes : {&came_, &went_}) {
+    for (const Change& change : *changes) clients.insert(change.owner);
+  }
+  for (Shares::Client* const client : clients) {
+    const auto rows = result_rows_.find(client);
+    if (rows == result_rows_.end()) continue;
+    const uint64_t first = results_.FirstOf(client).value_or(kNoNumber);
+    for (size_t i = 0; i < rows->second.size(); ++i) {
+      const bool last = i + 1 == rows->second.size();
+      if ((last ? kNoNumber : rows->second[i + 1]) > first) break;
+      empty_rows_.emplace_back(client, rows->second[i]);
+    }
+  }
 }
 
 Status BareIds::Flush() {
   RETURN_IF_ERROR(WriteEntries());
   RETURN_IF_ERROR(WriteResults());
   if (gone_entries_ > 0) RETURN_IF_ERROR(remove_ids_.Bind(1, FirstNumber()).Run());
-  if (gone_held_ > 0) RETURN_IF_ERROR(remove_results_.Bind(1, FirstResultRow()).Run());
+  FindEmptyRows();
+  for (const auto& [client, number] : empty_rows_) {
+    RETURN_IF_ERROR(remove_results_.Bind(1, number).Run());
+  }
   return OkStatus();
 }
 
@@ -255,27 +301,37 @@ Status BareIds::WriteEntries() {
 
 // With those that have gone since: a member whose batches are shorter has written them.
 Status BareIds::WriteResults() {
-  size_t at = held_.size();
-  while (at > 0 && held_[at - 1].number >= first_number_) --at;
-  while (at < held_.size()) {
-    const uint64_t number = held_[at].number;
-    std::string encoded;
-    ByteWriter writer(&encoded);
-    for (; at < held_.size() && encoded.size() < kChunkBytesMax &&
-           IndexOfCommand(held_[at].number) == IndexOfCommand(number);
-         ++at) {
-      writer.Varint(held_[at].number - number);
-      writer.String(held_[at].result);
+  std::map<std::pair<LogIndex, Shares::Client*>, std::vector<const Change*>> by_row;
+  for (const Change& change : came_) {
+    by_row[{IndexOfCommand(change.number), change.owner}].push_back(&change);
+  }
+  for (const auto& [row, changes] : by_row) {
+    for (size_t at = 0; at < changes.size();) {
+      const uint64_t number = changes[at]->number;
+      std::string encoded;
+      ByteWriter writer(&encoded);
+      for (; at < changes.size() && encoded.size() < kChunkBytesMax; ++at) {
+        writer.Varint(changes[at]->number - number);
+        writer.String(*changes[at]->result);
+      }
+      result_rows_[row.second].push_back(number);
+      RETURN_IF_ERROR(
+          write_results_.Bind(1, number).BindText(2, row.second->name).BindBlob(3, encoded).Run());
     }
-    result_rows_.push_back(number);
-    RETURN_IF_ERROR(write_results_.Bind(1, number).BindBlob(2, encoded).Run());
   }
   return OkStatus();
 }
 
 void BareIds::BatchCommitted() {
-  const uint64_t first_row = FirstResultRow();
-  while (!result_rows_.empty() && result_rows_.front() < first_row) result_rows_.pop_front();
+  for (const auto& [client, number] : empty_rows_) {
+    const auto rows = result_rows_.find(client);
+    rows->second.pop_front();
+    if (rows->second.empty()) result_rows_.erase(rows);
+  }
+  empty_rows_.clear();
+  came_.clear();
+  went_.clear();
+  saved_results_from_ = results_from_;
   const auto drop = [](auto* items, size_t* count) {
     items->erase(items->begin(), items->begin() + static_cast<ptrdiff_t>(*count));
     *count = 0;
@@ -283,7 +339,6 @@ void BareIds::BatchCommitted() {
   base_ += static_cast<uint32_t>(gone_records_);
   drop(&records_, &gone_records_);
   drop(&entries_, &gone_entries_);
-  drop(&held_, &gone_held_);
   shares_.Collect();
 }
 
@@ -298,23 +353,35 @@ void BareIds::BatchUndone() {
     }
     records_.pop_back();
   }
-  while (!held_.empty() && held_.back().number >= first_number_) {
-    if (held_.size() > gone_held_) {
-      results_bytes_ -= HeldBytes(held_.back().result);
-    } else {
-      --gone_held_;
-    }
-    held_.pop_back();
-  }
   while (!entries_.empty() && entries_.back().number >= first_number_) entries_.pop_back();
   for (size_t i = 0; i < gone_records_; ++i) {
     places_.insert(PlaceOf(i));
     shares_.Add(records_[i].owner, 1);
   }
-  for (size_t i = 0; i < gone_held_; ++i) results_bytes_ += HeldBytes(held_[i].result);
-  gone_records_ = gone_entries_ = gone_held_ = 0;
-  while (!result_rows_.empty() && result_rows_.back() >= first_number_) result_rows_.pop_back();
+  gone_records_ = gone_entries_ = 0;
+  UndoResults();
   shares_.Collect();
+}
+
+void BareIds::UndoResults() {
+  for (const Change& change : came_) {
+    if (results_.Find(change.owner, change.number) != nullptr) {
+      results_.Remove(change.owner, change.number);
+    }
+    // Its rows of this batch, if it came to write them.
+    const auto rows = result_rows_.find(change.owner);
+    if (rows == result_rows_.end()) continue;
+    while (!rows->second.empty() && rows->second.back() >= first_number_) rows->second.pop_back();
+    if (rows->second.empty()) result_rows_.erase(rows);
+  }
+  for (const Change& change : went_) {
+    if (change.number >= first_number_) continue;
+    results_.Add(change.owner, change.number, HeldBytes(*change.result), change.result);
+  }
+  came_.clear();
+  went_.clear();
+  empty_rows_.clear();
+  results_from_ = saved_results_from_;
 }
 
 }  // namespace cairn::state_machine

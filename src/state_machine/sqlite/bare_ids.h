@@ -2,7 +2,7 @@
 //
 // Nobody acknowledges them, so each is remembered for exactly request_ttl_ms, in a compact record. A
 // pool of their own, of a fixed number: where it is full, new ones are refused, and young ones are
-// not forgotten. A function of the log alone, like Sessions.
+// not forgotten. A function of the log alone, like Sessions. Of an error only the code is kept.
 #pragma once
 
 #include <absl/container/flat_hash_set.h>
@@ -14,9 +14,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "state_machine/command.h"
+#include "state_machine/sqlite/held_results.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/request_memory.h"
 #include "state_machine/sqlite/shares.h"
@@ -25,10 +29,9 @@ namespace cairn::state_machine {
 
 // A client holds an eighth at most. At the default of 15 minutes the pool takes 1,165 a second.
 inline constexpr uint64_t kBareIdsMax = 1 << 20;
-// Of the results that are held of them; the oldest go first. A larger one than kResultBytesMax is
-// not held.
+// Of the results that are held of them, each with kResultOverheadBytes; a client holds an eighth at
+// most, and its oldest go first. A larger one than kResultBytesMax is not held.
 inline constexpr size_t kBareResultsBytesMax = 16 << 20;
-inline constexpr size_t kBareResultOverheadBytes = 96;  // what each counts, beside its bytes
 
 // One id as it stands in a row of _cairn_ids.
 void EncodeBareId(uint64_t place, const TextHash& id, uint64_t hash, uint8_t code,
@@ -39,7 +42,8 @@ class BareIds {
  public:
   static const char* const kSchema;
 
-  BareIds();
+  // `room_divisor`: see SqliteOptions.
+  explicit BareIds(uint64_t room_divisor = 1);
   Status Open(sqlite3* db);
   void Close();
 
@@ -56,7 +60,9 @@ class BareIds {
   void BatchUndone();
 
   size_t size() const { return records_.size() - gone_records_; }
-  size_t results_bytes() const { return results_bytes_; }
+  // Results of commands with a lower number are held no longer. Kept in _cairn_state.
+  uint64_t results_from() const { return results_from_; }
+  size_t results_bytes() const { return results_.bytes(); }
 
  private:
   struct Known {
@@ -71,9 +77,12 @@ class BareIds {
     uint64_t number = 0;  // of its first record; the rowid of its row
     uint64_t lease_ms = 0;
   };
-  struct Held {
+  using ResultPtr = std::shared_ptr<const std::string>;
+  // A result that came, or went, in this batch.
+  struct Change {
+    Shares::Client* owner = nullptr;
     uint64_t number = 0;
-    std::string result;
+    ResultPtr result;
   };
   // The set holds places in records_, counted since the beginning, and is asked for ids.
   struct Hash {
@@ -92,12 +101,14 @@ class BareIds {
 
   const Known& At(uint32_t place) const { return records_[place - base_]; }
   uint32_t PlaceOf(size_t i) const { return base_ + static_cast<uint32_t>(i); }
-  const std::string* ResultOf(uint64_t number) const;
-  void DropResult();
+  void HoldResult(Shares::Client* owner, uint64_t number, std::string encoded);
+  void DropResult(const HeldResults<ResultPtr>::Oldest& oldest);
   void DropResultsOfForgotten();
+  void ForgetFirstEntry();
   // Where the rows begin that hold something yet.
   uint64_t FirstNumber() const;
-  uint64_t FirstResultRow() const;
+  void FindEmptyRows();
+  void UndoResults();
   Status Load(sqlite3* db);
   Status LoadEntry(const Entry& entry, std::string_view encoded);
   Status LoadResults(sqlite3* db);
@@ -109,10 +120,11 @@ class BareIds {
   uint32_t base_ = 0;  // place of the first of them; wraps around
   absl::flat_hash_set<uint32_t, Hash, Equal> places_;
   std::deque<Entry> entries_;
-  std::deque<Held> held_;
-  std::deque<uint64_t> result_rows_;  // the number of the first result in each
-  size_t results_bytes_ = 0;
-  Shares shares_{kBareIdsMax};
+  HeldResults<ResultPtr> results_{kBareResultsBytesMax, kBareResultsBytesMax / 8};
+  uint64_t results_from_ = 0;
+  // The rows of each client's results, by the number of the first in each.
+  std::unordered_map<Shares::Client*, std::deque<uint64_t>> result_rows_;
+  Shares shares_;
 
   uint64_t lease_ms_ = 0;  // of the current entry
 
@@ -120,7 +132,10 @@ class BareIds {
   uint64_t first_number_ = 0;
   size_t gone_records_ = 0;
   size_t gone_entries_ = 0;
-  size_t gone_held_ = 0;
+  std::vector<Change> came_;  // by number
+  std::vector<Change> went_;
+  uint64_t saved_results_from_ = 0;
+  std::vector<std::pair<Shares::Client*, uint64_t>> empty_rows_;  // nothing in them is held
 
   InternalStatement write_ids_;
   InternalStatement remove_ids_;

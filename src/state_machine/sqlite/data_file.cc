@@ -91,9 +91,10 @@ const char* const kStateSchema =
     "CREATE TABLE _cairn_state(id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
     " applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, lease_ms INTEGER NOT NULL,"
     " results_from INTEGER NOT NULL, config BLOB NOT NULL, config_index INTEGER NOT NULL,"
-    " level INTEGER NOT NULL, results_hash INTEGER NOT NULL)";
+    " level INTEGER NOT NULL, results_hash INTEGER NOT NULL, ended_from INTEGER NOT NULL)";
 
-// Made anew and not altered: ALTER TABLE would leave another text of the schema than a new file has.
+// Version 0.1 remembered 10,000 transactions that had ended: where there are so many, others may be
+// forgotten. Made anew and not altered: ALTER TABLE would leave another text of the schema than a new file has.
 Status ConvertState(sqlite3* db) {
   RETURN_IF_ERROR(ExecInternal(db,
                                "CREATE TEMP TABLE state_of_0_1 AS SELECT * FROM _cairn_state;"
@@ -103,8 +104,9 @@ Status ConvertState(sqlite3* db) {
   RETURN_IF_ERROR(copy.Prepare(
       db,
       "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms, results_from,"
-      " config, config_index, level, results_hash) SELECT id, ?1, applied_index, applied_term,"
-      " lease_ms, results_from, config, config_index, ?2, 0 FROM state_of_0_1"));
+      " config, config_index, level, results_hash, ended_from)"
+      " SELECT id, ?1, applied_index, applied_term, lease_ms, 0, config, config_index, ?2, 0,"
+      " (SELECT count(*) FROM _cairn_tx WHERE state <> 1) >= 10000 FROM state_of_0_1"));
   RETURN_IF_ERROR(copy.Bind(1, static_cast<int64_t>(kDataFormat)).Bind(2, kLevelFirst).Run());
   copy.Finalize();
   return ExecInternal(db, "DROP TABLE state_of_0_1");

@@ -39,6 +39,7 @@ Result<std::vector<OldRequest>> DecodeOldRow(uint64_t number, std::string_view r
     const Result<CommandResult> decoded = DecodeCommandResult(request.result);
     if (!decoded.ok()) return DataLoss("row " + std::to_string(number) + ": a damaged result");
     request.code = static_cast<uint8_t>(decoded->status.code());
+    request.held = decoded->status.ok();  // of an error the code alone is kept
   }
   return requests;
 }
@@ -66,8 +67,8 @@ Status WriteBareIds(sqlite3* db, uint64_t lease_ms, const BareIdsByEntry& entrie
   RETURN_IF_ERROR(
       ids.Prepare(db, "INSERT INTO _cairn_ids(number, lease_ms, ids) VALUES(?1, ?2, ?3)"));
   InternalStatement results;
-  RETURN_IF_ERROR(
-      results.Prepare(db, "INSERT INTO _cairn_id_results(number, results) VALUES(?1, ?2)"));
+  RETURN_IF_ERROR(results.Prepare(
+      db, "INSERT INTO _cairn_id_results(number, owner, results) VALUES(?1, '', ?2)"));
   for (const auto& [index, of_entry] : entries) {
     const uint64_t first = of_entry.begin()->first;
     std::string encoded;
@@ -133,8 +134,8 @@ Status ConvertSessions(sqlite3* db) {
   RETURN_IF_ERROR(copy.Prepare(
       db,
       "INSERT INTO _cairn_sessions(id, name, owner, used, used_lease_ms, acknowledged_below,"
-      " forgotten_below) SELECT id, name, '', used, ?1, acknowledged_below, forgotten_below"
-      " FROM sessions_of_0_1"));
+      " forgotten_below, results_from) SELECT id, name, '', used, ?1, acknowledged_below,"
+      " forgotten_below, (SELECT results_from FROM _cairn_state) FROM sessions_of_0_1"));
   RETURN_IF_ERROR(copy.Bind(1, lease_ms).Run());
   copy.Finalize();
   BareIdsByEntry bare_ids;
@@ -154,8 +155,10 @@ Status ConvertTransactions(sqlite3* db) {
       db,
       "INSERT INTO _cairn_tx(id, owner, state, number, deadline_lease_ms, wall_ms, seed, "
       "statements,"
-      " reads, writes, holds_all) SELECT id, '', state, number, deadline_lease_ms, wall_ms, seed,"
-      " statements, reads, writes, holds_all FROM tx_of_0_1"));
+      " reads, writes, holds_all, ended_lease_ms)"
+      " SELECT id, '', state, number, deadline_lease_ms, wall_ms, seed, statements, reads, writes,"
+      " holds_all, CASE WHEN state = 1 THEN 0 ELSE (SELECT lease_ms FROM _cairn_state) END"
+      " FROM tx_of_0_1"));
   // They were Execute commands without an id, of one statement.
   InternalStatement others;
   RETURN_IF_ERROR(others.Prepare(db,

@@ -100,6 +100,10 @@ bool MayUseIdOf(const std::string& owner, const Command& command) {
 
 // ---- Answers ------------------------------------------------------------------------------------
 
+bool IsFinal(const Status& status) {
+  return status.outcome() != Outcome::kNotApplied && status.outcome() != Outcome::kUnknown;
+}
+
 CommandResult Refusal(Status status, Outcome outcome) {
   CommandResult result;
   result.status = std::move(status).With(outcome);
@@ -118,8 +122,8 @@ CommandResult AnswerByCode(uint8_t code, LogIndex index) {
     result.result_gone = true;
   } else {
     result.status = Status(static_cast<StatusCode>(code),
-                           "this request failed when it was first answered; its message is no "
-                           "longer held")
+                           "this request was applied before and failed; of a failure only its "
+                           "kind is remembered")
                         .With(Outcome::kApplied);
   }
   return result;

@@ -29,6 +29,11 @@ inline uint64_t CommandNumber(LogIndex index, size_t place) {
 }
 inline LogIndex IndexOfCommand(uint64_t number) { return LogIndex(number >> 12); }
 
+// Whether what was used at `since_ms` is as old as `ttl_ms`, which a header may set to any number.
+inline bool IsAsOldAs(uint64_t ttl_ms, uint64_t since_ms, uint64_t lease_ms) {
+  return lease_ms >= since_ms && lease_ms - since_ms >= ttl_ms;
+}
+
 // What is kept of a first answer for as long as its request is remembered: its status code, or
 // kCodeNotKept, of which nothing can be told (of data of version 0.1 alone).
 inline constexpr uint8_t kCodeNotKept = 0x1f;
@@ -39,6 +44,9 @@ inline constexpr uint8_t kCodeNotKept = 0x1f;
 // that is authenticated, but not from each other. An empty owner is not known (data of version 0.1).
 bool MayUseIdOf(const std::string& owner, const Command& command);
 
+// Whether it is what every retry is answered with. What was refused, and what is not known, is
+// looked at anew.
+bool IsFinal(const Status& status);
 // An answer that is never recorded.
 CommandResult Refusal(Status status, Outcome outcome);
 // The answer to a request of which only the code is kept.

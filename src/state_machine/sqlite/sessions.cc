@@ -46,26 +46,19 @@ void EncodeKeptRequest(uint64_t place, uint64_t sequence, uint64_t hash, uint8_t
 const char* const Sessions::kSchema =
     "CREATE TABLE _cairn_sessions(id INTEGER PRIMARY KEY, name TEXT NOT NULL, owner TEXT NOT NULL,"
     " used INTEGER NOT NULL, used_lease_ms INTEGER NOT NULL, acknowledged_below INTEGER NOT NULL,"
-    " forgotten_below INTEGER NOT NULL);"
+    " forgotten_below INTEGER NOT NULL, results_from INTEGER NOT NULL);"
     "CREATE TABLE _cairn_requests(number INTEGER PRIMARY KEY, session INTEGER NOT NULL,"
     " lease_ms INTEGER NOT NULL, requests BLOB NOT NULL)";
 
 // ---- Opening ------------------------------------------------------------------------------------
 
 Status Sessions::Open(sqlite3* db) {
-  InternalStatement read;
-  RETURN_IF_ERROR(read.Prepare(db, "SELECT results_from FROM _cairn_state"));
-  ASSIGN_OR_RETURN(const bool row, read.Next());
-  if (!row) return DataLoss("_cairn_state is empty");
-  results_from_ = read.Uint(0);
-  saved_results_from_ = results_from_;
-  read.Finalize();
   RETURN_IF_ERROR(LoadSessions(db));
   RETURN_IF_ERROR(LoadRequests(db));
   RETURN_IF_ERROR(write_session_.Prepare(
       db,
       "REPLACE INTO _cairn_sessions(id, name, owner, used, used_lease_ms, acknowledged_below,"
-      " forgotten_below) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
+      " forgotten_below, results_from) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"));
   RETURN_IF_ERROR(remove_session_.Prepare(db, "DELETE FROM _cairn_sessions WHERE id = ?1"));
   RETURN_IF_ERROR(write_chunk_.Prepare(db,
                                        "INSERT INTO _cairn_requests(number, session, lease_ms,"
@@ -85,8 +78,7 @@ void Sessions::Close() {
   BatchCommitted();
   by_name_.clear();
   by_use_.clear();
-  held_.clear();
-  results_bytes_ = 0;
+  held_.Clear();
   shares_.Clear();
 }
 
@@ -94,7 +86,8 @@ Status Sessions::LoadSessions(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db,
                                "SELECT id, name, owner, used, used_lease_ms, acknowledged_below,"
-                               " forgotten_below FROM _cairn_sessions ORDER BY used"));
+                               " forgotten_below, results_from FROM _cairn_sessions"
+                               " ORDER BY used"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return OkStatus();
@@ -102,7 +95,7 @@ Status Sessions::LoadSessions(sqlite3* db) {
     session->id = read.Uint(0);
     session->name = std::string(read.Bytes(1));
     session->owner = shares_.Of(std::string(read.Bytes(2)));
-    session->use = {read.Uint(3), read.Uint(4), read.Uint(5), read.Uint(6)};
+    session->use = {read.Uint(3), read.Uint(4), read.Uint(5), read.Uint(6), read.Uint(7)};
     session->place = by_use_.insert(by_use_.end(), session.get());
     shares_.Add(session->owner, kSessionBytes + session->name.size());
     const std::string name = session->name;
@@ -160,7 +153,7 @@ Status Sessions::LoadChunk(Session* session, Chunk chunk, std::string_view encod
       continue;
     }
     ++chunk.remembered;
-    if (has_result && request.number >= results_from_) {
+    if (has_result && request.number >= session->use.results_from) {
       // Now, not when a retry asks for it: then it would be in the middle of the log.
       const Result<CommandResult> decoded = DecodeCommandResult(result);
       if (!decoded.ok()) {
@@ -186,7 +179,7 @@ Status Sessions::LoadChunk(Session* session, Chunk chunk, std::string_view encod
 void Sessions::BeginEntry(uint64_t lease_ms, uint64_t ttl_ms) {
   lease_ms_ = lease_ms;
   ttl_ms_ = ttl_ms;
-  while (!by_use_.empty() && by_use_.front()->use.used_lease_ms + ttl_ms <= lease_ms) {
+  while (!by_use_.empty() && IsAsOldAs(ttl_ms, by_use_.front()->use.used_lease_ms, lease_ms)) {
     Remove(by_use_.front());
   }
 }
@@ -219,20 +212,13 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
   Acknowledge(session, command.acknowledged_below);
   ForgetOld(session);
   if (auto answer = AnswerOf(session, command, operation_hash)) return answer;
-  if (!HasRoom(*session->owner, kRequestBytes)) {
+  if (!shares_.Fits(*session->owner, kRequestBytes)) {
     return NoRoom(
         "requests",
         "acknowledge those whose answers have arrived (acknowledged_below), or wait until "
         "the oldest are forgotten");
   }
   return std::nullopt;
-}
-
-// Sessions of version 0.1, whose owners are not known, are not one client's: together they may well
-// hold more than one client may, and none of them could go on.
-bool Sessions::HasRoom(const Shares::Client& owner, uint64_t bytes) const {
-  if (owner.name.empty()) return shares_.total() + bytes <= kSessionsBytesMax;
-  return shares_.Fits(owner, bytes);
 }
 
 std::optional<CommandResult> Sessions::AnswerOf(Session* session, const Command& command,
@@ -256,19 +242,20 @@ std::optional<CommandResult> Sessions::AnswerOf(Session* session, const Command&
 
 void Sessions::Record(const Command& command, uint64_t number, uint64_t operation_hash,
                       const CommandResult& result) {
-  // Nothing happened, and nothing will under this id unless it is sent again.
-  if (result.status.outcome() == Outcome::kNotApplied) return;
+  if (!IsFinal(result.status)) return;
   Session* const session = Find(command.id.session);
   CHECK(session != nullptr) << "a session went while its command ran";
   Request request;
   request.number = number;
   request.hash = operation_hash;
   request.code = static_cast<uint8_t>(result.status.code());
-  std::string encoded = EncodeCommandResult(result);
   const uint64_t sequence = command.id.sequence;
-  if (encoded.size() <= kResultBytesMax) {
-    request.result = std::make_unique<const std::string>(std::move(encoded));
-    HoldResult(session, sequence, request);
+  if (result.status.ok()) {
+    std::string encoded = EncodeCommandResult(result);
+    if (encoded.size() <= kResultBytesMax) {
+      request.result = std::make_unique<const std::string>(std::move(encoded));
+      HoldResult(session, sequence, request);
+    }
   }
   AddToChunk(session, sequence, request);
   const size_t before = session->requests.size();
@@ -276,7 +263,9 @@ void Sessions::Record(const Command& command, uint64_t number, uint64_t operatio
   CHECK(session->requests.size() == before + 1) << "a request was run that is remembered";
   shares_.Add(session->owner, kRequestBytes);
   Log(Step::Kind::kAdd, session).sequence = sequence;
-  while (results_bytes_ > kResultsBytesMaxTotal) DropOldestResult();
+  while (const auto oldest = held_.ExcessOf(session->owner)) {
+    DropResult(oldest->place.first, oldest->place.second);
+  }
   // Nobody but the node itself knows these ids, and it tries none for longer than its deadline.
   if (session->owner->is_node && session->requests.size() > kRequestsPerNodeMax) {
     DropFirst(session);
@@ -336,14 +325,18 @@ Sessions::Step& Sessions::Log(Step::Kind kind, Session* session) {
   return step;
 }
 
+// Before its row changes.
+void Sessions::Change(Session* session) {
+  if (session->touched_batch == batch_) return;
+  session->touched_batch = batch_;
+  touched_.push_back(session);
+  Step& step = Log(Step::Kind::kUse, session);
+  step.use = session->use;
+  step.next = std::next(session->place);
+}
+
 void Sessions::Touch(Session* session, uint64_t number) {
-  if (session->touched_batch != batch_) {
-    session->touched_batch = batch_;
-    touched_.push_back(session);
-    Step& step = Log(Step::Kind::kUse, session);
-    step.use = session->use;
-    step.next = std::next(session->place);
-  }
+  Change(session);
   session->use.used = number;
   session->use.used_lease_ms = lease_ms_;
   by_use_.splice(by_use_.end(), by_use_, session->place);
@@ -362,7 +355,7 @@ void Sessions::Acknowledge(Session* session, uint64_t below) {
 void Sessions::ForgetOld(Session* session) {
   while (!session->requests.empty()) {
     const auto& [sequence, lowest] = *session->requests.begin();
-    if (ChunkOf(session, lowest.number)->lease_ms + ttl_ms_ > lease_ms_) return;
+    if (!IsAsOldAs(ttl_ms_, ChunkOf(session, lowest.number)->lease_ms, lease_ms_)) return;
     DropFirst(session);
   }
 }
@@ -376,7 +369,7 @@ void Sessions::DropFirst(Session* session) {
   const auto chunk = ChunkOf(session, node.mapped().number);
   if (node.mapped().result != nullptr) {
     --chunk->held;
-    ReleaseResult(node.mapped());
+    ReleaseResult(*session, node.mapped());
   }
   if (--chunk->remembered == 0) {
     ++session->gone_chunks;
@@ -387,13 +380,11 @@ void Sessions::DropFirst(Session* session) {
 }
 
 void Sessions::HoldResult(Session* session, uint64_t sequence, const Request& request) {
-  results_bytes_ += HeldBytes(*request.result);
-  held_.emplace_hint(held_.end(), request.number, std::pair(session, sequence));
+  held_.Add(session->owner, request.number, HeldBytes(*request.result), {session, sequence});
 }
 
-void Sessions::ReleaseResult(const Request& request) {
-  results_bytes_ -= HeldBytes(*request.result);
-  held_.erase(request.number);
+void Sessions::ReleaseResult(const Session& session, const Request& request) {
+  held_.Remove(session.owner, request.number);
 }
 
 std::vector<Sessions::Chunk>::iterator Sessions::ChunkOf(Session* session, uint64_t number) {
@@ -407,16 +398,15 @@ std::vector<Sessions::Chunk>::iterator Sessions::ChunkOf(Session* session, uint6
                        [](uint64_t wanted, const Chunk& chunk) { return wanted < chunk.number; }));
 }
 
-// By one number for all, and in the rows only where nothing else is in the way: each is written
-// twice at most.
-void Sessions::DropOldestResult() {
-  CHECK(!held_.empty()) << results_bytes_ << " bytes of results are nobody's";
-  const auto [number, owner] = *held_.begin();
-  const auto [session, sequence] = owner;
-  results_from_ = number + 1;
+// By one number for the session, and in the rows only where nothing else is in the way: each is
+// written twice at most.
+void Sessions::DropResult(Session* session, uint64_t sequence) {
   const auto request = session->requests.find(sequence);
   CHECK(request != session->requests.end()) << "a held result is lost";
-  ReleaseResult(request->second);
+  const uint64_t number = request->second.number;
+  Change(session);
+  session->use.results_from = number + 1;
+  ReleaseResult(*session, request->second);
   Step& step = Log(Step::Kind::kDropResult, session);
   step.sequence = sequence;
   step.result = std::move(request->second.result);
@@ -431,7 +421,7 @@ void Sessions::DropOldestResult() {
 
 void Sessions::Remove(Session* session) {
   for (const auto& [sequence, request] : session->requests) {
-    if (request.result != nullptr) ReleaseResult(request);
+    if (request.result != nullptr) ReleaseResult(*session, request);
   }
   for (const Chunk& chunk : session->chunks) {
     if (chunk.remembered > 0 && chunk.number < first_number_) {
@@ -471,6 +461,7 @@ Status Sessions::Write(Session* session) {
                       .Bind(5, session->use.used_lease_ms)
                       .Bind(6, session->use.acknowledged_below)
                       .Bind(7, session->use.forgotten_below)
+                      .Bind(8, session->use.results_from)
                       .Run());
   for (auto chunk = session->chunks.rbegin(); chunk != session->chunks.rend(); ++chunk) {
     if (chunk->number < first_number_) break;
@@ -514,7 +505,6 @@ void Sessions::Compact(Session* session) {
 
 void Sessions::BatchCommitted() {
   ++batch_;
-  saved_results_from_ = results_from_;
   for (Session* const session : touched_) {
     if (!session->removed) Compact(session);
   }
@@ -529,7 +519,6 @@ void Sessions::BatchCommitted() {
 
 void Sessions::BatchUndone() {
   for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) Undo(&*step);
-  results_from_ = saved_results_from_;
   touched_.clear();
   BatchCommitted();
 }
@@ -558,7 +547,7 @@ void Sessions::UndoAdd(const Step& step) {
   const auto it = session->requests.find(step.sequence);
   Chunk& chunk = session->chunks.back();
   if (it->second.result != nullptr) {
-    ReleaseResult(it->second);
+    ReleaseResult(*session, it->second);
     --chunk.held;
   }
   if (--chunk.remembered == 0) ++session->gone_chunks;

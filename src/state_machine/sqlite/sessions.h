@@ -7,7 +7,8 @@
 // A request is remembered until its client acknowledges it, or until it is as old as the entry's
 // request_ttl_ms says. Where there is no room, new requests are refused; younger ones are never
 // forgotten for them. What is remembered longest is a request's code (OK, or the error's): its
-// whole result may go earlier, but an error never turns into OK.
+// result may go earlier, but an error never turns into OK. Of an error nothing but the code is kept:
+// its text is that of the build of SQLite that ran it, and members may run different builds.
 #pragma once
 
 #include <sqlite3.h>
@@ -26,6 +27,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "state_machine/command.h"
+#include "state_machine/sqlite/held_results.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/request_memory.h"
 #include "state_machine/sqlite/shares.h"
@@ -39,7 +41,8 @@ inline constexpr uint64_t kSessionBytes = 512;             // what a session cou
 inline constexpr uint64_t kRequestBytes = 128;             // what a request in it counts
 inline constexpr size_t kRequestsPerNodeMax = 65'536;      // of a node's own session; the lowest go
 inline constexpr size_t kResultBytesMax = 64 << 10;        // a larger result is not kept
-inline constexpr size_t kResultsBytesMaxTotal = 32 << 20;  // the oldest results go first
+inline constexpr size_t kResultsBytesMaxTotal = 32 << 20;  // of clients; one holds an eighth
+inline constexpr size_t kNodeResultsBytesMax = 16 << 20;   // of the sessions of all nodes
 inline constexpr size_t kResultOverheadBytes = 160;        // what a result counts, beside its bytes
 inline constexpr size_t kChunkBytesMax = 64 << 10;         // from there on a new row is begun
 
@@ -52,6 +55,8 @@ class Sessions {
  public:
   static const char* const kSchema;
 
+  // `room_divisor`: see SqliteOptions.
+  explicit Sessions(uint64_t room_divisor = 1) : shares_(kSessionsBytesMax / room_divisor) {}
   Status Open(sqlite3* db);
   void Close();
 
@@ -74,11 +79,9 @@ class Sessions {
   void BatchUndone();
 
   size_t size() const { return by_name_.size(); }
-  size_t results_bytes() const { return results_bytes_; }
+  size_t results_bytes() const { return held_.bytes(); }
   // What clients hold, of kSessionsBytesMax.
   uint64_t bytes() const { return shares_.total(); }
-  // The results of commands with a lower number are held no longer. Kept in _cairn_state.
-  uint64_t results_from() const { return results_from_; }
 
  private:
   struct Request {
@@ -105,6 +108,7 @@ class Sessions {
     uint64_t used_lease_ms = 0;
     uint64_t acknowledged_below = 0;  // the client has the results of all below
     uint64_t forgotten_below = 0;     // requests below that are not remembered are not told apart
+    uint64_t results_from = 0;        // results of commands with a lower number are held no longer
   };
   struct Session {
     std::string name;
@@ -135,18 +139,18 @@ class Sessions {
   Session* Find(const std::string& name);
   Session* Create(const Command& command, uint64_t number);
   Step& Log(Step::Kind kind, Session* session);
+  void Change(Session* session);
   void Touch(Session* session, uint64_t number);
   void Remove(Session* session);
   void Acknowledge(Session* session, uint64_t below);
   void ForgetOld(Session* session);
-  bool HasRoom(const Shares::Client& owner, uint64_t bytes) const;
   std::optional<CommandResult> AnswerOf(Session* session, const Command& command,
                                         uint64_t hash) const;
   void AddToChunk(Session* session, uint64_t sequence, const Request& request);
   void DropFirst(Session* session);
   void HoldResult(Session* session, uint64_t sequence, const Request& request);
-  void ReleaseResult(const Request& request);
-  void DropOldestResult();
+  void ReleaseResult(const Session& session, const Request& request);
+  void DropResult(Session* session, uint64_t sequence);
   static std::vector<Chunk>::iterator ChunkOf(Session* session, uint64_t number);
   void Undo(Step* step);
   void UndoAdd(const Step& step);
@@ -162,11 +166,8 @@ class Sessions {
 
   std::unordered_map<std::string, std::unique_ptr<Session>> by_name_;
   std::list<Session*> by_use_;  // the least recently used first
-  Shares shares_{kSessionsBytesMax};
-  // Results that are held, oldest first, with whose they are.
-  std::map<uint64_t, std::pair<Session*, uint64_t>> held_;
-  size_t results_bytes_ = 0;
-  uint64_t results_from_ = 0;
+  Shares shares_;
+  HeldResults<std::pair<Session*, uint64_t>> held_{kResultsBytesMaxTotal, kNodeResultsBytesMax};
 
   // ---- Of the current entry
   uint64_t lease_ms_ = 0;
@@ -177,8 +178,7 @@ class Sessions {
   uint64_t first_number_ = 0;  // sessions and requests from here on are not in the file
   std::vector<Step> steps_;
   std::vector<Session*> touched_;
-  std::list<Session*> removed_;  // their places, so that iterators to them stay good
-  uint64_t saved_results_from_ = 0;
+  std::list<Session*> removed_;           // their places, so that iterators to them stay good
   std::vector<uint64_t> removed_chunks_;  // in the file, by number
   std::vector<uint64_t> removed_sessions_;
   std::vector<std::pair<Session*, uint64_t>> shrunk_chunks_;  // in the file, by number

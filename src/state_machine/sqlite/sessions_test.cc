@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/replicas_test_util.h"
 
 namespace cairn::state_machine {
@@ -30,6 +31,11 @@ Command Insert(const std::string& session, uint64_t sequence, uint64_t acknowled
 Command CommitOf(const std::string& tx) {
   Command command;
   command.operation = Commit{tx};
+  return command;
+}
+Command RollbackOf(const std::string& tx) {
+  Command command;
+  command.operation = Rollback{tx};
   return command;
 }
 Command PrepareOf(const std::string& tx, const std::string& sql) {
@@ -78,21 +84,18 @@ TEST_F(SessionsTest, ACommitThatFoundNothingStaysAnErrorAfter4116LaterRequests) 
   EXPECT_EQ(first.status.code(), StatusCode::kNotFound);
   for (uint64_t i = 2; i < 2 + 4116; ++i) Add(Insert("S", i));
   Send();
-  EXPECT_EQ(EncodeCommandResult(replicas.Do(commit)), EncodeCommandResult(first));
+  const CommandResult again = replicas.Do(commit);
+  EXPECT_EQ(again.status.code(), StatusCode::kNotFound) << again.status;
+  EXPECT_EQ(again.status.outcome(), Outcome::kApplied);
+  EXPECT_EQ(again.index, first.index);
   replicas.Check();
 }
 
-TEST_F(SessionsTest, AnErrorWhoseResultIsGoneStaysTheSameError) {
+TEST_F(SessionsTest, AnErrorStaysTheSameErrorThoughItsTextIsNotKept) {
   replicas.Must("CREATE TABLE u(x UNIQUE)");
   EXPECT_TRUE(replicas.Do(PrepareOf("tx", "INSERT INTO u VALUES(1)")).status.ok());
   const Command again = WithId(PrepareOf("tx", "INSERT INTO u VALUES(1)"), "S", 1);
   EXPECT_EQ(replicas.Do(again).status.code(), StatusCode::kAlreadyExists);
-  const std::string sql = "INSERT INTO t VALUES(1) RETURNING zeroblob(65000)";
-  for (uint64_t i = 1; i <= kResultsBytesMaxTotal / 65'000 + 1; ++i) {
-    Add(WithId(ExecuteCommand("SELECT 1"), "unused", 1));
-    Add(WithId(ExecuteCommand(sql), "O", i));
-  }
-  Send();
   const CommandResult gone = replicas.Do(again);
   EXPECT_EQ(gone.status.code(), StatusCode::kAlreadyExists) << gone.status;
   EXPECT_EQ(gone.status.outcome(), Outcome::kApplied);
@@ -206,6 +209,101 @@ TEST_F(SessionsTest, OneWhoseOwnerIsNotKnownGoesOnBesideAllOthersOfVersion01) {
   replicas.Check();
 }
 
+// One client that asked for large results made all others' retries hear "applied, result gone".
+TEST_F(SessionsTest, OneClientsResultsDoNotPushOutThoseOfTheOthers) {
+  const std::string sql = "INSERT INTO t VALUES(1) RETURNING zeroblob(60000)";
+  const auto bare = [&](const char* principal, uint64_t i) {
+    return By(principal, WithId(ExecuteCommand(sql), principal + std::to_string(i), 0));
+  };
+  const auto named = [&](const char* principal, uint64_t i) {
+    return By(principal, WithId(ExecuteCommand(sql), principal, i));
+  };
+  replicas.DoAll({named("host:a", 1), bare("host:a", 1)});
+  Command of_node = named("host:b", 1);
+  of_node.id.session = "N";
+  of_node.named_by = 3;
+  replicas.Do(of_node);
+  for (uint64_t i = 1; i <= kResultsBytesMaxTotal / 60'000 + 1; ++i) {
+    Add(named("host:b", i));
+    Add(bare("host:b", i));
+    if (i % 100 == 0) Send();
+  }
+  Send();
+  for (int i = 0; i < 2; ++i, replicas.first().Restart()) {
+    const auto held = replicas.DoAll(
+        {named("host:a", 1), bare("host:a", 1), of_node, named("host:b", 1), bare("host:b", 1)});
+    EXPECT_EQ(held[0].statements.size(), 1u) << held[0].status;
+    EXPECT_EQ(held[1].statements.size(), 1u) << held[1].status;
+    EXPECT_EQ(held[2].statements.size(), 1u) << held[2].status;
+    EXPECT_TRUE(held[3].result_gone);
+    EXPECT_TRUE(held[4].result_gone);
+  }
+  const auto bytes = [&](const char* what) {
+    return TestDatabase(replicas.first().path()).Number(what);
+  };
+  EXPECT_LE(bytes("SELECT sum(length(requests)) FROM _cairn_requests"),
+            static_cast<int64_t>(kResultsBytesMaxTotal / 8 + (1 << 20)));
+  EXPECT_LE(bytes("SELECT sum(length(results)) FROM _cairn_id_results"),
+            static_cast<int64_t>(kBareResultsBytesMax / 8 + (1 << 20)));
+}
+
+// Past the bound of all clients the oldest of all go. Which those are, a node that has restarted
+// knows as well as one that saw what other clients held meanwhile.
+TEST(ResultsOfManyClients, AreTheSameWhereverBatchesEndAndOnNodesThatRestart) {
+  Rng rng(7);
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const std::string sql = "INSERT INTO t VALUES(1) RETURNING zeroblob(60000)";
+  uint64_t gone = 0;
+  for (int entry = 0; entry < 60; ++entry) {
+    std::vector<Command> commands;
+    for (uint64_t left = 1 + rng.Below(20); left > 0; --left) {
+      // Some clients send much, then others do.
+      const uint64_t client = rng.Below(4) + (entry / 4 % 4) * 4;
+      const std::string name = "c" + std::to_string(client);
+      const bool bare = rng.Below(4) != 0;
+      const std::string id = name + (bare ? "-" + std::to_string(rng.Below(60)) : "");
+      commands.push_back(
+          By("host:" + name, WithId(ExecuteCommand(sql), id, bare ? 0 : 1 + rng.Below(60))));
+    }
+    for (const CommandResult& each : replicas.DoAll(commands)) gone += each.result_gone ? 1 : 0;
+  }
+  EXPECT_GT(gone, 0u);
+  EXPECT_GT(TestDatabase(replicas.first().path()).Number("SELECT results_from FROM _cairn_state"),
+            0);
+  replicas.Check();
+}
+
+// The sum of clock and setting passed 2^64, and all that was young was forgotten.
+TEST_F(SessionsTest, AnySettingOfTheTimeIsHonoured) {
+  replicas.header.request_ttl_ms = UINT64_MAX - 500;
+  Command bare = Insert("bare", 0);
+  const CommandResult first = replicas.Do(Insert("S", 1));
+  const CommandResult first_bare = replicas.Do(bare);
+  replicas.header.lease_ms += 1000;
+  EXPECT_EQ(EncodeCommandResult(replicas.Do(bare)), EncodeCommandResult(first_bare));
+  replicas.Do(Insert("S", 2));
+  EXPECT_EQ(EncodeCommandResult(replicas.Do(Insert("S", 1))), EncodeCommandResult(first));
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "3");
+  replicas.Check();
+}
+
+// "All below" could not be said of a request behind which there is no number.
+TEST_F(SessionsTest, TheLastSequenceIsRefused) {
+  replicas.Do(Insert("S", 1));
+  const CommandResult last = replicas.Do(Insert("S", UINT64_MAX));
+  EXPECT_EQ(last.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(last.status.outcome(), Outcome::kNotApplied);
+  EXPECT_TRUE(replicas.Do(Insert("S", UINT64_MAX - 1)).status.ok());
+  replicas.header.lease_ms += replicas.header.request_ttl_ms - 1;
+  replicas.Do(Open("S"));
+  replicas.header.lease_ms += 1;
+  replicas.Do(Open("S"));
+  EXPECT_EQ(replicas.Do(Insert("S", UINT64_MAX - 1)).status.outcome(), Outcome::kUnknown);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "2");
+  replicas.Check();
+}
+
 TEST_F(SessionsTest, ARequestIsRememberedUntilItIsAsOldAsTheEntrysSetting) {
   const uint64_t ttl = replicas.header.request_ttl_ms = 60'000;
   const CommandResult first = replicas.Do(Insert("S", 1));
@@ -248,6 +346,14 @@ TEST_P(RandomRequests, AreAnsweredTheSameWhereverBatchesEndAndAreUndone) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
   replicas.Must("CREATE TABLE u(x UNIQUE)");
+  replicas.Must("CREATE TABLE v(x)");
+  const auto two_phase = [&](const std::string& tx) {
+    switch (rng.Below(3)) {
+      case 0: return CommitOf(tx);
+      case 1: return RollbackOf(tx);
+      default: return PrepareOf(tx, "INSERT INTO v VALUES(1)");
+    }
+  };
   const auto draw = [&] {
     Command command;
     const auto n = static_cast<int64_t>(rng.Below(8));
@@ -255,7 +361,7 @@ TEST_P(RandomRequests, AreAnsweredTheSameWhereverBatchesEndAndAreUndone) {
       case 0: command = ExecuteCommand("INSERT INTO t VALUES(1) RETURNING zeroblob(60000)"); break;
       case 1: command = ExecuteCommand("INSERT OR ROLLBACK INTO u VALUES(?1)", {n}); break;
       case 2: command = ExecuteCommand("DELETE FROM u WHERE x = ?1", {n}); break;
-      case 3: command = PrepareOf("tx" + std::to_string(n), "INSERT INTO v VALUES(1)"); break;
+      case 3: command = two_phase("tx" + std::to_string(n)); break;
       default: command = ExecuteCommand("INSERT INTO t VALUES(?1)", {n}); break;
     }
     command.id = {"s" + std::to_string(rng.Below(5)), rng.Below(30)};

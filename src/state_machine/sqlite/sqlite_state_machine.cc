@@ -200,7 +200,7 @@ Status SqliteStateMachine::StoreWalAgain() {
 
 Status SqliteStateMachine::OpenWriter() {
   ASSIGN_OR_RETURN(applier_, Applier::Open(storage_, options_.path, options_.cache_bytes, founding_,
-                                           options_.level_max));
+                                           options_.level_max, options_.request_room_divisor));
   applier_->set_progress(&progress_);
   trouble_ = OkStatus();
   Publish();
@@ -428,9 +428,9 @@ Result<DataFileSummary> SummaryOfDataFile(const std::string& path) {
   return DataFileSummary{summary.applied, summary.format == kDataFormat};
 }
 
-EngineId EngineFingerprint() {
+EngineId EngineFingerprint(const std::string& cairn_version) {
   EngineId engine;
-  engine.build = sqlite3_sourceid();
+  engine.build = "cairn " + cairn_version + " sqlite " + sqlite3_sourceid();
   for (int i = 0; const char* option = sqlite3_compileoption_get(i); ++i) {
     engine.build += std::string(" ") + option;
   }

@@ -30,6 +30,9 @@ struct SqliteOptions {
   Clock* clock = nullptr;  // null: the system's
   // Feature levels that this node knows; another one in tests of upgrades alone.
   uint64_t level_max = kLevelHighest;
+  // What sessions and bare ids have room for is divided by this; above 1 in the simulator alone,
+  // whose clients would not fill it. The same on all nodes: it decides which commands are refused.
+  uint64_t request_room_divisor = 1;
 };
 
 // Opens the file, or makes it with `founding` as its configuration at index 0. A file of Cairn 0.1
@@ -47,7 +50,9 @@ struct DataFileSummary {
 Result<DataFileSummary> SummaryOfDataFile(const std::string& path);
 
 // What statements depend on for their effects: the machine (architecture, definition of the sums)
-// and the build (sqlite3_sourceid, compile options). Peers exchange it when they connect.
-EngineId EngineFingerprint();
+// and the build (Cairn's version, sqlite3_sourceid, compile options). Peers exchange it when they
+// connect. Cairn's version belongs to it, since its own code decides results as well: what is
+// refused, and what is charged for.
+EngineId EngineFingerprint(const std::string& cairn_version);
 
 }  // namespace cairn::state_machine

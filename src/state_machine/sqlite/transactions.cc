@@ -71,8 +71,8 @@ const char* const Transactions::kSchema =
     "CREATE TABLE _cairn_tx(id TEXT PRIMARY KEY, owner TEXT NOT NULL, state INTEGER NOT NULL,"
     " number INTEGER NOT NULL,"
     " deadline_lease_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL, seed INTEGER NOT NULL,"
-    " statements INTEGER NOT NULL, reads BLOB, writes BLOB, holds_all INTEGER NOT NULL)"
-    " WITHOUT ROWID;"
+    " statements INTEGER NOT NULL, reads BLOB, writes BLOB, holds_all INTEGER NOT NULL,"
+    " ended_lease_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE _cairn_tx_statements(tx TEXT NOT NULL, place INTEGER NOT NULL,"
     " statement BLOB NOT NULL, PRIMARY KEY(tx, place)) WITHOUT ROWID";
 
@@ -97,7 +97,8 @@ Status Transactions::Open(sqlite3* db) {
   RETURN_IF_ERROR(write_tx_.Prepare(
       db,
       "REPLACE INTO _cairn_tx(id, state, number, deadline_lease_ms, wall_ms, seed, statements,"
-      " reads, writes, holds_all, owner) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"));
+      " reads, writes, holds_all, owner, ended_lease_ms)"
+      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
   RETURN_IF_ERROR(remove_tx_.Prepare(db, "DELETE FROM _cairn_tx WHERE id = ?1"));
   RETURN_IF_ERROR(write_statement_.Prepare(
       db, "INSERT INTO _cairn_tx_statements(tx, place, statement) VALUES(?1, ?2, ?3)"));
@@ -109,37 +110,56 @@ void Transactions::Close() {
        {&write_tx_, &remove_tx_, &write_statement_, &remove_statements_}) {
     each->Finalize();
   }
-  txs_.clear();
-  Index();
-  changed_ = false;
+  BatchCommitted();
+  prepared_.clear();
+  deadlines_.clear();
+  ended_.clear();
+  by_end_.clear();
+  shares_.Clear();
+  ids_.Clear();
 }
 
 Status Transactions::Load(sqlite3* db) {
-  txs_.clear();
   InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT ended_from FROM _cairn_state"));
+  ASSIGN_OR_RETURN(const bool state, read.Next());
+  if (!state) return DataLoss("_cairn_state is empty");
+  ended_from_ = saved_ended_from_ = read.Uint(0);
+  read.Finalize();
+  // Those that ended in one entry at its beginning have one number.
   RETURN_IF_ERROR(read.Prepare(db,
                                "SELECT id, state, number, deadline_lease_ms, wall_ms, seed,"
-                               " reads, writes, holds_all, owner FROM _cairn_tx"));
+                               " reads, writes, holds_all, owner, ended_lease_ms FROM _cairn_tx"
+                               " ORDER BY number, id"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) break;
+    const std::string id(read.Bytes(0));
+    const auto tx_state = static_cast<TxState>(read.Int(1));
+    const std::string owner(read.Bytes(9));
+    CountId(owner, id, /*more=*/true);
+    if (tx_state != TxState::kPrepared) {
+      AddEnded(id, {owner, tx_state, read.Uint(2), read.Uint(10)}, /*newest=*/true);
+      continue;
+    }
     PreparedTx tx;
-    tx.id = std::string(read.Bytes(0));
-    tx.state = static_cast<TxState>(read.Int(1));
+    tx.id = id;
+    tx.owner = owner;
     tx.number = read.Uint(2);
     tx.deadline_lease_ms = read.Uint(3);
     tx.wall_ms = read.Int(4);
     tx.seed = read.Uint(5);
     tx.holds_all = read.Int(8) != 0;
-    tx.owner = std::string(read.Bytes(9));
-    if (tx.state == TxState::kPrepared &&
-        (!DecodeNames(read.Bytes(6), &tx.reads) || !DecodeNames(read.Bytes(7), &tx.writes))) {
+    if (!DecodeNames(read.Bytes(6), &tx.reads) || !DecodeNames(read.Bytes(7), &tx.writes)) {
       return DataLoss("_cairn_tx: the tables held by '" + tx.id + "' cannot be read");
     }
-    txs_[tx.id] = std::move(tx);
+    prepared_.emplace(id, std::move(tx));
   }
   RETURN_IF_ERROR(LoadStatements(db));
-  Index();
+  for (const auto& [id, tx] : prepared_) {
+    deadlines_.emplace(tx.deadline_lease_ms, id);
+    shares_.Add(shares_.Of(tx.owner), BytesOf(tx));
+  }
   return OkStatus();
 }
 
@@ -150,8 +170,10 @@ Status Transactions::LoadStatements(sqlite3* db) {
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return OkStatus();
-    const auto it = txs_.find(std::string(read.Bytes(0)));
-    if (it == txs_.end()) return DataLoss("_cairn_tx_statements: a statement of no transaction");
+    const auto it = prepared_.find(std::string(read.Bytes(0)));
+    if (it == prepared_.end()) {
+      return DataLoss("_cairn_tx_statements: a statement of no prepared transaction");
+    }
     Result<Statement> statement = DecodeStatement(read.Bytes(1));
     if (!statement.ok()) {
       return DataLoss("_cairn_tx_statements, of '" + it->first +
@@ -161,33 +183,16 @@ Status Transactions::LoadStatements(sqlite3* db) {
   }
 }
 
-void Transactions::Index() {
-  deadlines_.clear();
-  finished_.clear();
-  finished_count_ = 0;
-  shares_.Clear();
-  for (const auto& [id, tx] : txs_) {
-    if (tx.state == TxState::kPrepared) {
-      deadlines_.emplace(tx.deadline_lease_ms, id);
-      shares_.Add(shares_.Of(tx.owner), BytesOf(tx));
-    } else {
-      finished_[tx.number].insert(id);
-      ++finished_count_;
-    }
-  }
-}
-
-Status Transactions::BatchUndone(sqlite3* db) {
-  if (!changed_) return OkStatus();
-  changed_ = false;
-  return Load(db);
-}
-
 // ---- Questions ----------------------------------------------------------------------------------
 
-const PreparedTx* Transactions::Find(const std::string& id) const {
-  const auto it = txs_.find(id);
-  return it == txs_.end() ? nullptr : &it->second;
+const PreparedTx* Transactions::FindPrepared(const std::string& id) const {
+  const auto it = prepared_.find(id);
+  return it == prepared_.end() ? nullptr : &it->second;
+}
+
+const EndedTx* Transactions::FindEnded(const std::string& id) const {
+  const auto it = ended_.find(id);
+  return it == ended_.end() ? nullptr : &it->second;
 }
 
 std::optional<uint64_t> Transactions::NextDeadlineLeaseMs() const {
@@ -198,7 +203,7 @@ std::optional<uint64_t> Transactions::NextDeadlineLeaseMs() const {
 Status Transactions::CheckConflicts(const ProgramFacts& facts, const std::string& tx_id) const {
   for (const auto& [deadline, id] : deadlines_) {
     if (id == tx_id) continue;
-    const PreparedTx& tx = txs_.at(id);
+    const PreparedTx& tx = prepared_.at(id);
     // Sequences belong to tables that may be held, but are not reported as theirs.
     if (tx.holds_all || facts.changes_schema || facts.writes_sequence) return Held("", tx);
     for (const auto* held : {&tx.reads, &tx.writes}) {
@@ -212,28 +217,8 @@ Status Transactions::CheckConflicts(const ProgramFacts& facts, const std::string
   return OkStatus();
 }
 
-// ---- Changes ------------------------------------------------------------------------------------
-
-Status Transactions::WriteTx(const PreparedTx& tx) {
-  changed_ = true;
-  const std::string reads = EncodeNames(tx.reads);
-  const std::string writes = EncodeNames(tx.writes);
-  return write_tx_.BindText(1, tx.id)
-      .Bind(2, static_cast<int64_t>(tx.state))
-      .Bind(3, tx.number)
-      .Bind(4, tx.deadline_lease_ms)
-      .Bind(5, tx.wall_ms)
-      .Bind(6, tx.seed)
-      .Bind(7, static_cast<uint64_t>(tx.statements.size()))
-      .BindBlob(8, reads)
-      .BindBlob(9, writes)
-      .Bind(10, static_cast<int64_t>(tx.holds_all))
-      .BindText(11, tx.owner)
-      .Run();
-}
-
 Status Transactions::CheckRoom(const std::string& owner, const std::string& tx_id, uint64_t bytes) {
-  const PreparedTx* const known = Find(tx_id);
+  const PreparedTx* const known = FindPrepared(tx_id);
   const uint64_t counted = known == nullptr ? 0 : BytesOf(*known);
   if (bytes <= counted || shares_.Fits(*shares_.Of(owner), bytes - counted)) return OkStatus();
   return ResourceExhausted(
@@ -244,70 +229,189 @@ Status Transactions::CheckRoom(const std::string& owner, const std::string& tx_i
       .With(Outcome::kNotApplied);
 }
 
-Status Transactions::Stage(PreparedTx tx) {
-  const PreparedTx* const before = Find(tx.id);
-  const size_t known = before == nullptr ? 0 : before->statements.size();
-  CHECK(tx.statements.size() == known + 1) << "one statement is staged at a time";
-  Shares::Client* const client = shares_.Of(tx.owner);
-  if (before != nullptr) {
-    deadlines_.erase({before->deadline_lease_ms, tx.id});
-    shares_.Take(client, BytesOf(*before));
-  }
-  shares_.Add(client, BytesOf(tx));
-  const std::string encoded = EncodeStatement(tx.statements.back());
-  RETURN_IF_ERROR(WriteTx(tx));
-  RETURN_IF_ERROR(write_statement_.BindText(1, tx.id)
-                      .Bind(2, static_cast<uint64_t>(tx.statements.size()))
-                      .BindBlob(3, encoded)
-                      .Run());
-  deadlines_.emplace(tx.deadline_lease_ms, tx.id);
-  std::string id = tx.id;
-  txs_.insert_or_assign(std::move(id), std::move(tx));
-  return OkStatus();
+Status Transactions::CheckRoomForId(const std::string& owner, const std::string& tx_id) {
+  if (ids_.Fits(*ids_.Of(owner), kKnownTxBytes + tx_id.size())) return OkStatus();
+  return ResourceExhausted(
+             "no room to remember more transactions: wait until the oldest that have ended are "
+             "forgotten")
+      .With(Outcome::kNotApplied);
 }
 
-Status Transactions::Finish(const std::string& id, TxState state, uint64_t number) {
-  const auto [it, made] = txs_.try_emplace(id);
-  PreparedTx& tx = it->second;
-  if (!made) {
-    deadlines_.erase({tx.deadline_lease_ms, id});
-    shares_.Take(shares_.Of(tx.owner), BytesOf(tx));
+// ---- Memory -------------------------------------------------------------------------------------
+
+void Transactions::AddPrepared(PreparedTx tx) {
+  deadlines_.emplace(tx.deadline_lease_ms, tx.id);
+  shares_.Add(shares_.Of(tx.owner), BytesOf(tx));
+  std::string id = tx.id;
+  prepared_.emplace(std::move(id), std::move(tx));
+}
+
+PreparedTx Transactions::TakePrepared(const std::string& id) {
+  PreparedTx tx = std::move(prepared_.extract(id).mapped());
+  deadlines_.erase({tx.deadline_lease_ms, id});
+  shares_.Take(shares_.Of(tx.owner), BytesOf(tx));
+  return tx;
+}
+
+void Transactions::AddEnded(const std::string& id, EndedTx tx, bool newest) {
+  const auto it = ended_.emplace(id, std::move(tx)).first;
+  if (newest) {
+    by_end_.push_back(&it->first);
+  } else {
+    by_end_.push_front(&it->first);
   }
-  PreparedTx finished;
-  finished.id = id;
-  finished.state = state;
-  finished.number = number;
-  finished.deadline_lease_ms = tx.deadline_lease_ms;
-  // Their number is still told; their texts are no longer needed.
-  finished.statements.resize(tx.statements.size());
-  tx = std::move(finished);
-  RETURN_IF_ERROR(WriteTx(tx));
-  tx.statements.clear();
-  RETURN_IF_ERROR(remove_statements_.BindText(1, id).Run());
-  finished_[number].insert(id);
-  ++finished_count_;
-  return ForgetOldest();
+}
+
+EndedTx Transactions::TakeEnded(const std::string& id, bool newest) {
+  const auto it = ended_.find(id);
+  if (newest) {
+    by_end_.pop_back();
+  } else {
+    by_end_.pop_front();
+  }
+  EndedTx tx = std::move(it->second);
+  ended_.erase(it);
+  return tx;
+}
+
+void Transactions::CountId(const std::string& owner, const std::string& id, bool more) {
+  const uint64_t bytes = kKnownTxBytes + id.size();
+  if (more) {
+    ids_.Add(ids_.Of(owner), bytes);
+  } else {
+    ids_.Take(ids_.Of(owner), bytes);
+  }
+}
+
+// ---- Changes ------------------------------------------------------------------------------------
+
+Status Transactions::WritePrepared(const PreparedTx& tx) {
+  const std::string reads = EncodeNames(tx.reads);
+  const std::string writes = EncodeNames(tx.writes);
+  return write_tx_.BindText(1, tx.id)
+      .Bind(2, static_cast<int64_t>(TxState::kPrepared))
+      .Bind(3, tx.number)
+      .Bind(4, tx.deadline_lease_ms)
+      .Bind(5, tx.wall_ms)
+      .Bind(6, tx.seed)
+      .Bind(7, static_cast<uint64_t>(tx.statements.size()))
+      .BindBlob(8, reads)
+      .BindBlob(9, writes)
+      .Bind(10, static_cast<int64_t>(tx.holds_all))
+      .BindText(11, tx.owner)
+      .Bind(12, uint64_t{0})
+      .Run();
+}
+
+Status Transactions::WriteEnded(const std::string& id, const EndedTx& tx,
+                                uint64_t deadline_lease_ms, uint64_t statements) {
+  const std::string none = EncodeNames({});
+  return write_tx_.BindText(1, id)
+      .Bind(2, static_cast<int64_t>(tx.state))
+      .Bind(3, tx.number)
+      .Bind(4, deadline_lease_ms)
+      .Bind(5, uint64_t{0})
+      .Bind(6, uint64_t{0})
+      .Bind(7, statements)
+      .BindBlob(8, none)
+      .BindBlob(9, none)
+      .Bind(10, uint64_t{0})
+      .BindText(11, tx.owner)
+      .Bind(12, tx.ended_lease_ms)
+      .Run();
+}
+
+Status Transactions::Stage(PreparedTx tx) {
+  Step& step = steps_.emplace_back(Step{Step::Kind::kStage, tx.id, std::nullopt, {}});
+  if (FindPrepared(tx.id) != nullptr) {
+    step.prepared = TakePrepared(tx.id);
+  } else {
+    CountId(tx.owner, tx.id, /*more=*/true);
+  }
+  const size_t known = step.prepared ? step.prepared->statements.size() : 0;
+  CHECK(tx.statements.size() == known + 1) << "one statement is staged at a time";
+  const std::string encoded = EncodeStatement(tx.statements.back());
+  const std::string id = tx.id;
+  const auto place = static_cast<uint64_t>(tx.statements.size());
+  const Status written = WritePrepared(tx);
+  AddPrepared(std::move(tx));
+  RETURN_IF_ERROR(written);
+  return write_statement_.BindText(1, id).Bind(2, place).BindBlob(3, encoded).Run();
+}
+
+Status Transactions::Finish(const std::string& id, TxState state, uint64_t number,
+                            const std::string& owner) {
+  Step& step = steps_.emplace_back(Step{Step::Kind::kFinish, id, std::nullopt, {}});
+  EndedTx ended{owner, state, number, lease_ms_};
+  uint64_t deadline_lease_ms = 0;
+  uint64_t statements = 0;
+  if (FindPrepared(id) != nullptr) {
+    step.prepared = TakePrepared(id);
+    ended.owner = step.prepared->owner;
+    deadline_lease_ms = step.prepared->deadline_lease_ms;
+    statements = step.prepared->statements.size();
+  } else {
+    CountId(owner, id, /*more=*/true);
+  }
+  AddEnded(id, ended, /*newest=*/true);
+  RETURN_IF_ERROR(WriteEnded(id, ended, deadline_lease_ms, statements));
+  return remove_statements_.BindText(1, id).Run();
 }
 
 Status Transactions::ForgetOldest() {
-  while (finished_count_ > kFinishedMax) {
-    const auto oldest = finished_.begin();
-    const std::string id = *oldest->second.begin();
-    oldest->second.erase(oldest->second.begin());
-    if (oldest->second.empty()) finished_.erase(oldest);
-    --finished_count_;
-    txs_.erase(id);
-    RETURN_IF_ERROR(remove_tx_.BindText(1, id).Run());
+  const std::string id = *by_end_.front();
+  Step& step = steps_.emplace_back(Step{Step::Kind::kForget, id, std::nullopt, {}});
+  step.ended = TakeEnded(id, /*newest=*/false);
+  ended_from_ = step.ended.number + 1;
+  CountId(step.ended.owner, id, /*more=*/false);
+  return remove_tx_.BindText(1, id).Run();
+}
+
+Status Transactions::BeginEntry(uint64_t lease_ms, uint64_t ttl_ms, uint64_t number) {
+  lease_ms_ = lease_ms;
+  while (!by_end_.empty() &&
+         IsAsOldAs(ttl_ms, ended_.at(*by_end_.front()).ended_lease_ms, lease_ms)) {
+    RETURN_IF_ERROR(ForgetOldest());
+  }
+  while (!deadlines_.empty() && deadlines_.begin()->first <= lease_ms) {
+    const std::string id = deadlines_.begin()->second;
+    RETURN_IF_ERROR(Finish(id, TxState::kExpired, number, /*owner=*/""));
   }
   return OkStatus();
 }
 
-Status Transactions::Expire(uint64_t lease_ms, uint64_t number) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= lease_ms) {
-    const std::string id = deadlines_.begin()->second;
-    RETURN_IF_ERROR(Finish(id, TxState::kExpired, number));
+// ---- Batches ------------------------------------------------------------------------------------
+
+void Transactions::BatchCommitted() {
+  steps_.clear();
+  saved_ended_from_ = ended_from_;
+  shares_.Collect();
+  ids_.Collect();
+}
+
+void Transactions::BatchUndone() {
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) Undo(&*step);
+  ended_from_ = saved_ended_from_;
+  BatchCommitted();
+}
+
+void Transactions::Undo(Step* step) {
+  switch (step->kind) {
+    case Step::Kind::kForget:
+      CountId(step->ended.owner, step->id, /*more=*/true);
+      AddEnded(step->id, std::move(step->ended), /*newest=*/false);
+      return;
+    case Step::Kind::kStage:
+    case Step::Kind::kFinish: break;
   }
-  return OkStatus();
+  const std::string owner = step->kind == Step::Kind::kStage
+                                ? TakePrepared(step->id).owner
+                                : TakeEnded(step->id, /*newest=*/true).owner;
+  if (step->prepared) {
+    AddPrepared(*std::move(step->prepared));
+  } else {
+    CountId(owner, step->id, /*more=*/false);
+  }
 }
 
 }  // namespace cairn::state_machine

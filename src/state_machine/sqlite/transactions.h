@@ -12,17 +12,25 @@
 //   Commit     NOT_FOUND            committed     OK                   FAILED_PRECONDITION
 //   Rollback   OK, and remembered   rolled back   FAILED_PRECONDITION  OK
 // Rollback of an unknown id is remembered, so that a Prepare that was delayed behind it cannot hold
-// tables for a transaction that its coordinator gave up. Finished ids are remembered up to
-// kFinishedMax, the oldest go first; after that they are unknown.
+// tables for a transaction that its coordinator gave up.
+//
+// What has ended is remembered for request_ttl_ms of the lease clock, like an answered request: a
+// Commit that is asked for again, or a question, gets the truth for as long. Ids are counted, from
+// the first Prepare on: where there is no room, new ones are refused, and young ones are not
+// forgotten. Once one was forgotten, "unknown" may be committed: then the outcome of a Commit is
+// unknown, too.
 #pragma once
 
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -41,13 +49,15 @@ inline constexpr uint64_t kPrepareTimeoutMaxMs = 3'600'000;
 inline constexpr uint64_t kPreparedBytesMax = 64 << 20;
 inline constexpr uint64_t kTxBytes = 64 << 10;  // what one counts, beside what it holds
 inline constexpr size_t kStatementsPerTxMax = 1000;
-inline constexpr size_t kFinishedMax = 10'000;
+// Of all ids that are known, prepared or ended; a client holds an eighth at most.
+inline constexpr uint64_t kTxIdsBytesMaxTotal = 64 << 20;
+inline constexpr uint64_t kKnownTxBytes = 256;  // what one counts of that, beside its id
 
 struct PreparedTx {
   std::string id;
-  std::string owner;  // the principal of its first Prepare; empty once it has ended
+  std::string owner;  // the principal of its first Prepare
   TxState state = TxState::kPrepared;
-  uint64_t number = 0;  // of the command that made it, and later of the one that ended it
+  uint64_t number = 0;  // of the command that made it
   uint64_t deadline_lease_ms = 0;
   // Of the first Prepare; all its statements see them.
   int64_t wall_ms = 0;
@@ -56,6 +66,13 @@ struct PreparedTx {
   std::set<std::string> reads;
   std::set<std::string> writes;
   bool holds_all = false;  // a statement changes the schema
+};
+
+struct EndedTx {
+  std::string owner;
+  TxState state = TxState::kUnknown;
+  uint64_t number = 0;  // of the command that ended it
+  uint64_t ended_lease_ms = 0;
 };
 
 // What a prepared transaction counts of kPreparedBytesMax.
@@ -71,10 +88,15 @@ class Transactions {
   Status Open(sqlite3* db);
   void Close();
 
-  // Null if unknown.
-  const PreparedTx* Find(const std::string& id) const;
+  // Null if it is not prepared.
+  const PreparedTx* FindPrepared(const std::string& id) const;
+  // Null if it has not ended, or is not remembered.
+  const EndedTx* FindEnded(const std::string& id) const;
   bool any_prepared() const { return !deadlines_.empty(); }
   uint64_t prepared_bytes() const { return shares_.total(); }
+  // Those that ended by commands with a lower number are forgotten; 0: none is. Kept in
+  // _cairn_state.
+  uint64_t ended_from() const { return ended_from_; }
   // Of the prepared transaction that expires first.
   std::optional<uint64_t> NextDeadlineLeaseMs() const;
 
@@ -85,34 +107,57 @@ class Transactions {
   // RESOURCE_EXHAUSTED, not applied, if there is no room for `bytes` of a transaction of `owner`, of
   // which those that are counted under `tx_id` are part.
   Status CheckRoom(const std::string& owner, const std::string& tx_id, uint64_t bytes);
+  // The same of an id that is not known.
+  Status CheckRoomForId(const std::string& owner, const std::string& tx_id);
 
+  // At the start of each entry: forgets what is as old as `ttl_ms`, and ends those whose deadline
+  // has come. `number`: of the entry's first command.
+  Status BeginEntry(uint64_t lease_ms, uint64_t ttl_ms, uint64_t number);
   // Puts `tx` in the place of what is known under its id; writes what is new.
   Status Stage(PreparedTx tx);
-  Status Finish(const std::string& id, TxState state, uint64_t number);
-  // Ends those whose deadline has come. `number`: of the entry's first command.
-  Status Expire(uint64_t lease_ms, uint64_t number);
+  // `owner`: who asks, if the id is not known.
+  Status Finish(const std::string& id, TxState state, uint64_t number, const std::string& owner);
 
-  void BatchCommitted() {
-    changed_ = false;
-    shares_.Collect();
-  }
-  // Reads all again if the batch had changed anything.
-  Status BatchUndone(sqlite3* db);
+  void BatchCommitted();
+  // The file is as it was before the batch.
+  void BatchUndone();
 
  private:
+  // One step of the batch, to be taken back from the last one on.
+  struct Step {
+    enum class Kind : uint8_t { kStage, kFinish, kForget };
+    Kind kind;
+    std::string id;
+    std::optional<PreparedTx> prepared;  // kStage, kFinish: as it was; none: the id was not known
+    EndedTx ended;                       // kForget
+  };
+  using Ended = std::unordered_map<std::string, EndedTx>;
+
   Status Load(sqlite3* db);
   Status LoadStatements(sqlite3* db);
-  void Index();
-  Status WriteTx(const PreparedTx& tx);
+  void AddPrepared(PreparedTx tx);
+  PreparedTx TakePrepared(const std::string& id);
+  void AddEnded(const std::string& id, EndedTx tx, bool newest);
+  EndedTx TakeEnded(const std::string& id, bool newest);
+  void CountId(const std::string& owner, const std::string& id, bool more);
+  Status WritePrepared(const PreparedTx& tx);
+  Status WriteEnded(const std::string& id, const EndedTx& tx, uint64_t deadline_lease_ms,
+                    uint64_t statements);
   Status ForgetOldest();
+  void Undo(Step* step);
 
-  std::map<std::string, PreparedTx> txs_;
+  std::map<std::string, PreparedTx> prepared_;
   std::set<std::pair<uint64_t, std::string>> deadlines_;  // of the prepared
-  std::map<uint64_t, std::set<std::string>>
-      finished_;  // by number; several may expire in one entry
-  size_t finished_count_ = 0;
+  Ended ended_;
+  std::deque<const std::string*> by_end_;  // keys of ended_, the oldest first
   Shares shares_{kPreparedBytesMax};
-  bool changed_ = false;
+  Shares ids_{kTxIdsBytesMaxTotal};
+  uint64_t ended_from_ = 0;
+  uint64_t lease_ms_ = 0;  // of the current entry
+
+  // ---- Of the current batch
+  std::vector<Step> steps_;
+  uint64_t saved_ended_from_ = 0;
 
   InternalStatement write_tx_;
   InternalStatement remove_tx_;

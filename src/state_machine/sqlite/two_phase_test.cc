@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "state_machine/sqlite/replicas_test_util.h"
 #include "state_machine/sqlite/transactions.h"
 
@@ -115,6 +119,44 @@ TEST_F(TwoPhase, AStatementThatFailsIsNotStaged) {
   EXPECT_EQ(Code(CommitCommand("tx")), StatusCode::kOk);
   EXPECT_EQ(replicas.Query("SELECT x FROM t ORDER BY x"), "1 2");
   replicas.Check();
+}
+
+// Its Prepare has done the same work, so that takes another build of SQLite, or this: a statement
+// that is changed behind Cairn's back. SQLITE_CORRUPT ends the whole batch. Then the tables of the
+// transaction were held until it expired.
+TEST(CommitThatFails, EndsItsTransactionAlsoWhereItEndsTheWholeBatch) {
+  for (const std::string statement : {"DELETE FROM j INDEXED BY i WHERE subtype(a) = 74",
+                                      "INSERT INTO t VALUES(7) /* UNIQUE is violated */"}) {
+    TestReplica replica;
+    uint64_t index = 0;
+    const auto apply = [&](const std::vector<Command>& commands) {
+      const raft::Entry entry =
+          MakeEntry(LogIndex(++index), {1'700'000'000'000, 1, 1'000, 50'000'000}, commands);
+      return replica.Apply({&entry, 1}).at(0).results;
+    };
+    apply({ExecuteCommand("CREATE TABLE t(x UNIQUE)"), ExecuteCommand("CREATE TABLE u(x)"),
+           ExecuteCommand("INSERT INTO t VALUES(7)"), ExecuteCommand("CREATE TABLE j(a, b)"),
+           ExecuteCommand("CREATE INDEX i ON j(a) WHERE subtype(a) = 74"),
+           ExecuteCommand("INSERT INTO j VALUES(json('[1]'), 1), (2, 2)"),
+           ExecuteCommand("DELETE FROM j WHERE b = 1")});
+    ASSERT_TRUE(apply({PrepareCommand("tx", "INSERT INTO t VALUES(8)")}).at(0).status.ok());
+    replica.Close();
+    const std::string bad = EncodeStatement({statement, {}, {}});
+    std::string hex;
+    for (const char c : bad) {
+      constexpr char kDigits[] = "0123456789abcdef";
+      hex += {kDigits[static_cast<uint8_t>(c) >> 4], kDigits[static_cast<uint8_t>(c) & 15]};
+    }
+    TestDatabase(replica.path()).Run("UPDATE _cairn_tx_statements SET statement = x'" + hex + "'");
+    replica.Open();
+    const auto results = apply({ExecuteCommand("INSERT INTO u VALUES(1)"), CommitCommand("tx"),
+                                ExecuteCommand("INSERT INTO t VALUES(9)"), CommitCommand("tx")});
+    EXPECT_TRUE(results.at(0).status.ok()) << results.at(0).status;
+    EXPECT_EQ(results.at(1).status.code(), StatusCode::kInternal) << results.at(1).status;
+    EXPECT_EQ(results.at(1).status.outcome(), Outcome::kApplied);
+    EXPECT_TRUE(results.at(2).status.ok()) << statement << ": " << results.at(2).status;
+    EXPECT_EQ(results.at(3).status.code(), StatusCode::kFailedPrecondition) << results.at(3).status;
+  }
 }
 
 TEST_F(TwoPhase, EveryStepMayBeRepeated) {
@@ -239,6 +281,30 @@ TEST(PreparedBytes, OfAllTransactionsAreBoundedAndNoClientHoldsMoreThanAnEighth)
   EXPECT_TRUE(apply(CommitCommand("tx39")).status.ok());
 }
 
+// Those of version 0.1 have no owner. They counted as one client's, and none of them could go on.
+TEST(PreparedBytes, OfUnknownOwnersAreBoundedTogetherButNotAsOneClient) {
+  TestReplica replica;
+  uint64_t index = 0;
+  const auto apply = [&](const Command& command) {
+    const raft::Entry entry =
+        MakeEntry(LogIndex(++index), {1'700'000'000'000, 1, 1'000, 50'000'000}, {command});
+    return replica.Apply({&entry, 1}).at(0).results.at(0).status;
+  };
+  int fit = 0;
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(apply(ExecuteCommand("CREATE TABLE t" + std::to_string(i) + "(x)")).ok());
+  }
+  for (int i = 0; i < 9; ++i) {
+    const std::string n = std::to_string(i);
+    fit += apply(PrepareCommand("tx" + n, "INSERT INTO t" + n + " VALUES(?1)",
+                                {Blob{std::string(8'000'000, 'x')}}))
+                   .ok()
+               ? 1
+               : 0;
+  }
+  EXPECT_EQ(fit, 8);
+}
+
 TEST_F(TwoPhase, ARefusalForWantOfRoomIsNotWhatARetryIsAnsweredWith) {
   std::vector<Command> commands;
   for (int i = 0; i < 127; ++i) {
@@ -246,13 +312,16 @@ TEST_F(TwoPhase, ARefusalForWantOfRoomIsNotWhatARetryIsAnsweredWith) {
   }
   const auto prepare = [](int i) {
     const std::string n = std::to_string(i);
-    return WithId(PrepareCommand("tx" + n, "INSERT INTO t" + n + " VALUES(1)"), "s" + n, 1);
+    Command command = PrepareCommand("tx" + n, "INSERT INTO t" + n + " VALUES(1)");
+    command.principal = "host:a";
+    return WithId(std::move(command), "s" + n, 1);
   };
   for (int i = 0; i < 127; ++i) commands.push_back(prepare(i));
   const auto results = replicas.DoAll(commands);
   EXPECT_TRUE(results.at(125).status.ok()) << results.at(125).status;
   EXPECT_EQ(results.at(126).status.code(), StatusCode::kOk) << results.at(126).status;
-  const Command last = WithId(PrepareCommand("last", "INSERT INTO other VALUES(1)"), "last", 1);
+  Command last = WithId(PrepareCommand("last", "INSERT INTO other VALUES(1)"), "last", 1);
+  last.principal = "host:a";
   const CommandResult refused = replicas.Do(last);
   EXPECT_EQ(refused.status.code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(refused.status.outcome(), Outcome::kNotApplied);
@@ -261,16 +330,67 @@ TEST_F(TwoPhase, ARefusalForWantOfRoomIsNotWhatARetryIsAnsweredWith) {
   replicas.Check();
 }
 
-TEST_F(TwoPhase, FinishedIdsAreRememberedUpToABound) {
+// The 10,000th transaction after it made a committed one unknown, and its Commit, asked for again,
+// was told that there is none.
+TEST_F(TwoPhase, WhatHasEndedIsRememberedAsLongAsAnsweredRequests) {
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO other VALUES(1)")), StatusCode::kOk);
+  const CommandResult committed = replicas.Do(CommitCommand("tx"));
   std::vector<Command> commands;
-  for (size_t i = 0; i < kFinishedMax + 2; ++i) {
+  for (size_t i = 0; i < 12'000; ++i) {
     commands.push_back(RollbackCommand("r" + std::to_string(i)));
     if (commands.size() == 4000) replicas.DoAll(std::exchange(commands, {}));
   }
-  replicas.DoAll(std::exchange(commands, {}));
-  EXPECT_EQ(replicas.Transaction("r0").state, TxState::kUnknown);
-  EXPECT_EQ(replicas.Transaction("r1").state, TxState::kUnknown);
-  EXPECT_EQ(replicas.Transaction("r2").state, TxState::kRolledBack);
+  replicas.header.lease_ms += replicas.header.request_ttl_ms - 1;
+  EXPECT_EQ(replicas.Do(CommitCommand("tx")).index, committed.index);
+  EXPECT_EQ(replicas.Do(CommitCommand("never")).status.outcome(), Outcome::kApplied);
+  replicas.header.lease_ms += 1;
+  const CommandResult again = replicas.Do(CommitCommand("tx"));
+  EXPECT_EQ(again.status.code(), StatusCode::kNotFound);
+  EXPECT_EQ(again.status.outcome(), Outcome::kUnknown) << again.status;
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
+  EXPECT_EQ(replicas.Transaction("r11999").state, TxState::kUnknown);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM other"), "1");
+  EXPECT_EQ(TestDatabase(replicas.first().path()).Number("SELECT count(*) FROM _cairn_tx"), 0);
+  replicas.Check();
+}
+
+// Nor is what is not known remembered as an answer: sent again, it is looked at anew.
+TEST_F(TwoPhase, ACommitWhoseOutcomeIsNotKnownMayBeAskedAgain) {
+  EXPECT_EQ(Code(RollbackCommand("old")), StatusCode::kOk);
+  replicas.header.lease_ms += replicas.header.request_ttl_ms;
+  const Command commit = WithId(CommitCommand("tx"), "S", 1);
+  EXPECT_EQ(replicas.Do(commit).status.outcome(), Outcome::kUnknown);
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO other VALUES(1)")), StatusCode::kOk);
+  EXPECT_EQ(replicas.Do(commit).status.code(), StatusCode::kOk);
+  replicas.Check();
+}
+
+TEST(TxIds, OneClientHoldsAnEighthAndTheOthersFindRoom) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Must("CREATE TABLE t(x)");
+  const auto by = [](std::string principal, Command command) {
+    command.principal = std::move(principal);
+    return command;
+  };
+  const uint64_t fit = kTxIdsBytesMaxTotal / 8 / (kKnownTxBytes + 6);
+  std::vector<Command> commands;
+  for (uint64_t i = 0; i < fit; ++i) {
+    commands.push_back(by("host:a", RollbackCommand(std::to_string(100'000 + i))));
+    if (commands.size() == 4000) replicas.DoAll(std::exchange(commands, {}));
+  }
+  const auto last = replicas.DoAll(commands);
+  EXPECT_TRUE(last.back().status.ok()) << last.back().status;
+  for (Command command : {RollbackCommand("one more"), PrepareCommand("two", "DELETE FROM t")}) {
+    const CommandResult refused = replicas.Do(by("host:a", command));
+    EXPECT_EQ(refused.status.code(), StatusCode::kResourceExhausted);
+    EXPECT_EQ(refused.status.outcome(), Outcome::kNotApplied);
+  }
+  // What is known already, and the others, are not refused.
+  EXPECT_TRUE(replicas.Do(by("host:a", RollbackCommand("100000"))).status.ok());
+  EXPECT_TRUE(replicas.Do(by("host:b", PrepareCommand("b", "DELETE FROM t"))).status.ok());
+  EXPECT_TRUE(replicas.Do(by("host:b", CommitCommand("b"))).status.ok());
+  replicas.header.lease_ms += replicas.header.request_ttl_ms;
+  EXPECT_TRUE(replicas.Do(by("host:a", RollbackCommand("one more"))).status.ok());
   replicas.Check();
 }
 
