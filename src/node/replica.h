@@ -34,7 +34,7 @@ struct ReplicaOptions {
   std::map<uint64_t, std::string> listed_peers;  // --peers, this node included; empty: alone
   std::string data_directory;                    // FILE.cairn
   bool joins_only = false;                       // see FirstBootOptions
-  EngineId engine;                               // state_machine::EngineFingerprint()
+  EngineId engine;                               // state_machine::EngineFingerprint
   // The highest feature level that this node knows. Only tests of upgrades set another one.
   uint64_t level_max = state_machine::kLevelHighest;
   std::chrono::milliseconds tick{10};

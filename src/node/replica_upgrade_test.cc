@@ -88,6 +88,34 @@ TEST(MixedBuilds, AFollowerThatGivesOtherResultsAnswersNoReadAndIsRebuilt) {
   EXPECT_TRUE(Eventually([&] { return cluster.Barrier(wrong, {}, 1s).ok(); }));
 }
 
+// All builds are the same, so the leader compares nothing and has not noticed that its state is
+// wrong. A member with the right one restarts, and asked it alone: it was rebuilt with the wrong one.
+TEST(MixedBuilds, ALeaderThatDoesNotCompareIsNoMajorityForAMemberThatRestarts) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  for (uint64_t id = 1; id <= 3; ++id) {
+    ASSERT_TRUE(Eventually([&] { return !cluster.Compares(id); })) << id;
+  }
+  cluster.node(leader).state->Miscount(true);
+  cluster.Write("b");
+  cluster.node(leader).state->Miscount(false);
+  const uint64_t right = leader % 3 + 1;
+  ASSERT_TRUE(Eventually([&] {
+    return cluster.replica(right).status().core.applied >=
+           cluster.replica(leader).status().core.applied;
+  }));
+  cluster.Stop(right);
+  ASSERT_TRUE(cluster.Start(right).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.node(leader).state->installs() > 0; }));
+  EXPECT_EQ(cluster.node(right).state->installs(), 0);
+  EXPECT_TRUE(Eventually([&] { return cluster.replica(leader).status().trouble.ok(); }));
+  cluster.Write("c");
+  EXPECT_TRUE(Eventually(
+      [&] { return cluster.node(leader).state->items() == cluster.node(right).state->items(); }));
+}
+
 TEST(MixedBuilds, WithoutAMajorityOfOneMindNothingIsAnswered) {
   MixedCluster cluster;
   cluster.StartAll();

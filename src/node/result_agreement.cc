@@ -36,7 +36,7 @@ void ResultAgreement::UpdateDiffer() {
     return config_.IsVoter(each.first) && each.second != build_;
   });
   // What was done while the builds differed still has to be agreed.
-  if (before && !differ_) settle_at_ = std::max(settle_at_, last_.index);
+  if (before && !differ_) CompareAgain();
 }
 
 void ResultAgreement::Put(Window* window, LogIndex index, uint64_t hash) {
@@ -120,6 +120,16 @@ std::optional<ResultsAt> ResultAgreement::OwnAmong(const raft::ResultReport& rep
   return std::nullopt;
 }
 
+std::vector<MemberId> ResultAgreement::Behind() const {
+  std::vector<MemberId> behind;
+  for (const MemberId voter : config_.voters) {
+    const auto told = told_.find(voter);
+    const bool has_told = told != told_.end() && !told->second.empty();
+    if (!has_told || told->second.rbegin()->first < last_.index) behind.push_back(voter);
+  }
+  return behind;
+}
+
 void ResultAgreement::Check(const ResultsAt& right) {
   if (right.index <= agreed_.index) return;
   if (right.index > last_.index) {
@@ -163,7 +173,7 @@ raft::ResultReport ResultAgreement::Report(LogIndex told) const {
 void ResultAgreement::OnVerdict(const raft::ResultVerdict& verdict, bool from_leader) {
   if (from_leader) {
     // What was done until now still has to be agreed.
-    if (leader_compares_ && !verdict.comparing) settle_at_ = std::max(settle_at_, last_.index);
+    if (leader_compares_ && !verdict.comparing) CompareAgain();
     leader_compares_ = verdict.comparing;
   }
   if (!verdict.index.is_none()) Check({verdict.index, verdict.hash});
@@ -171,7 +181,7 @@ void ResultAgreement::OnVerdict(const raft::ResultVerdict& verdict, bool from_le
 
 void ResultAgreement::OnLeaderChanged() {
   if (!leader_compares_) return;
-  settle_at_ = std::max(settle_at_, last_.index);
+  CompareAgain();
   leader_compares_ = false;
 }
 

@@ -18,9 +18,14 @@
 //
 // A member that has just started compares until the state with which it started is agreed: another
 // build may have made that state, and nobody may have noticed. So does a member whose database was
-// replaced.
+// replaced. A leader that does not compare tells such a member what the leader itself has, as long
+// as both are equal. If they differ, the leader compares, too, since either may be the wrong one.
+// The bad schedule otherwise: the leader holds a wrong state that nobody has noticed. A member with
+// the right state restarts, takes the leader's word for that of the majority, and is rebuilt with
+// the wrong state.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -65,6 +70,12 @@ class ResultAgreement {
   bool Judge();
   // The number of this member at the last index of the report for which this member has one.
   std::optional<ResultsAt> OwnAmong(const raft::ResultReport& report) const;
+  // Compares until all that was applied so far is agreed.
+  void CompareAgain() { settle_at_ = std::max(settle_at_, last_.index); }
+  // Voters have different builds, as far as this member knows.
+  bool builds_differ() const { return differ_; }
+  // Voters that have not told of the last entry that this member has applied.
+  std::vector<MemberId> Behind() const;
   raft::ResultVerdict verdict() const;
 
   // ---- Of the others

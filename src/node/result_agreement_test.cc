@@ -70,6 +70,21 @@ TEST(ResultAgreement, AMajorityWithTheSameResultsAgreesAndTheThirdNeedNotBeHeard
   EXPECT_FALSE(leader.agreement.wrong_at());
 }
 
+// `doubt` names them. Builds need not differ: the leader has only restarted.
+TEST(ResultAgreement, WhoAcknowledgesButDoesNotApplyIsBehind) {
+  Leader leader;
+  leader.agreement.OnRestored({LogIndex(5), 15});
+  EXPECT_TRUE(leader.agreement.comparing());
+  EXPECT_FALSE(leader.agreement.builds_differ());
+  leader.Hear(2, 3, {13});
+  EXPECT_FALSE(leader.agreement.Judge());
+  EXPECT_EQ(leader.agreement.Behind(), (std::vector<MemberId>{MemberId(2), MemberId(3)}));
+  leader.Hear(2, 5, {15});
+  EXPECT_TRUE(leader.agreement.Judge());
+  EXPECT_FALSE(leader.agreement.comparing());
+  EXPECT_EQ(leader.agreement.Behind(), (std::vector<MemberId>{MemberId(3)}));
+}
+
 TEST(ResultAgreement, ALeaderThatIsOutvotedIsWrongAndAgreesToNothing) {
   Leader leader;
   leader.agreement.OnEngine(MemberId(2), "new");

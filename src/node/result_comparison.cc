@@ -57,11 +57,18 @@ void ResultComparison::OnRestored(const ResultsAt& at) {
 void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report) {
   if (!context_.is_leader()) return;
   if (!comparing()) {
-    // What this leader holds is agreed; the others need not be asked again.
-    if (const auto own = agreement_.OwnAmong(report)) {
+    const auto own = agreement_.OwnAmong(report);
+    if (!own) return;
+    const bool equal = report.hashes[own->index.value() - report.first.value()] == own->hash;
+    if (equal || CAIRN_PLANTED("leader_speaks_for_the_majority")) {
+      // The others need not be asked: this leader answers from the same state.
       context_.Send(from, raft::ResultVerdict{own->index, own->hash, false});
+      return;
     }
-    return;
+    LOG_WARN("a member gives other results than this leader, so the majority is asked member={}",
+             from.value());
+    agreement_.CompareAgain();
+    TellMembers();
   }
   agreement_.OnReport(from, report);
   const LogIndex before = agreement_.agreed();
@@ -79,7 +86,8 @@ void ResultComparison::OnVerdict(MemberId from, const raft::ResultVerdict& verdi
 void ResultComparison::Settle() {
   if (context_.is_leader() && agreement_.Judge()) TellMembers();
   if (agreement_.agreed() >= agreement_.last().index) agreed_tick_ = context_.ticks;
-  if (const auto wrong = agreement_.wrong_at()) {
+  const auto wrong = agreement_.wrong_at();
+  if (wrong && !CAIRN_PLANTED("outvoted_member_stays")) {
     FailHeld(Unavailable("the results of this node are not those of the majority, which are not "
                          "known here")
                  .With(Outcome::kUnknown));
@@ -130,9 +138,22 @@ void ResultComparison::TellMembers() {
 std::string ResultComparison::doubt() const {
   if (!context_.is_leader() || !comparing()) return {};
   if (context_.ticks < agreed_tick_ + context_.Elections(kDoubtElections)) return {};
-  return "members run different builds of the engine, and no majority has given the same results "
-         "since index " +
-         ToString(agreement_.agreed()) + ": bring the other members up, or back to one build";
+  const std::string since = ToString(agreement_.agreed());
+  if (agreement_.builds_differ()) {
+    return "members run different builds of the engine, and no majority has given the same results "
+           "since index " +
+           since + ": bring the other members up, or back to one build";
+  }
+  std::string behind;
+  for (const MemberId member : agreement_.Behind()) {
+    const auto info = context_.config.info.find(member);
+    if (info == context_.config.info.end()) continue;
+    behind += (behind.empty() ? " node " : ", node ") + std::to_string(info->second.node_id);
+  }
+  return "a node that has restarted waits until a majority has applied the entries that it holds; "
+         "none has since index " +
+         since +
+         ". Bring these back, or find out why they do not apply what they acknowledge:" + behind;
 }
 
 void ResultComparison::Expire(SteadyTime now) {

@@ -293,11 +293,13 @@ class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershi
   const std::shared_ptr<MembershipStream> to_;
 };
 
-// A call that is passed on to the leader. Lives as long as the call.
+// A call that is passed on to the leader. Lives as long as the call. The call that is passed on shares
+// the context, and cancels this call when its client goes or this node ends.
 template <class Request, class Response>
 struct LeaderCall {
+  explicit LeaderCall(std::shared_ptr<grpc::ClientContext> shared) : context(std::move(shared)) {}
   std::unique_ptr<v1::Cluster::Stub> stub;
-  grpc::ClientContext context;
+  std::shared_ptr<grpc::ClientContext> context;
   Request request;
   Response response;
 };
@@ -338,40 +340,46 @@ class ClusterService final : public RawCluster {
 
   grpc::ServerUnaryReactor* TransferLeadership(grpc::CallbackServerContext* context,
                                                const Bytes* bytes, Bytes* response) override {
-    return RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
-        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+    const auto relay = std::make_shared<grpc::ClientContext>();
+    auto* const answer = RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
+        context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
           if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
             done(std::move(bad));
             return;
           }
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-            RelayTransfer(*leader, *request, std::move(done));
+            RelayTransfer(*leader, *request, relay, std::move(done));
             return;
           }
           Transfer(*request, call, std::move(done));
         });
+    answer->OnClientGone([relay] { relay->TryCancel(); });
+    return answer;
   }
 
   grpc::ServerUnaryReactor* RaiseLevel(grpc::CallbackServerContext* context, const Bytes* bytes,
                                        Bytes* response) override {
-    return RunUnary<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
-        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+    const auto relay = std::make_shared<grpc::ClientContext>();
+    auto* const answer = RunUnary<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
+        context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
           if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
             done(std::move(bad));
             return;
           }
           const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-            RelayRaise(*leader, *request, by, std::move(done));
+            RelayRaise(*leader, *request, by, relay, std::move(done));
             return;
           }
           replica_->RaiseLevel(by, [done](const Result<uint64_t>& level) {
             if (!level.ok()) return done(level.status());
-            v1::RaiseLevelResponse answer;
-            answer.set_level(*level);
-            done(std::move(answer));
+            v1::RaiseLevelResponse raised;
+            raised.set_level(*level);
+            done(std::move(raised));
           });
         });
+    answer->OnClientGone([relay] { relay->TryCancel(); });
+    return answer;
   }
 
  private:
@@ -442,39 +450,39 @@ class ClusterService final : public RawCluster {
 
   template <class Done>
   void RelayTransfer(const LeaderHint& leader, const v1::TransferLeadershipRequest& request,
-                     Done done) {
-    auto relay = std::make_shared<TransferRelay>();
+                     std::shared_ptr<grpc::ClientContext> context, Done done) {
+    auto relay = std::make_shared<TransferRelay>(std::move(context));
     relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address));
     relay->request = request;
-    relay->context.AddMetadata(rpc::kForwardedMetadata,
-                               std::to_string(replica_->status().cluster_id));
+    relay->context->AddMetadata(rpc::kForwardedMetadata,
+                                std::to_string(replica_->status().cluster_id));
     const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
-    relay->context.set_deadline(
+    relay->context->set_deadline(
         rpc::DeadlineAfter(std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs))));
     relay->stub->async()->TransferLeadership(
-        &relay->context, &relay->request, &relay->response,
+        relay->context.get(), &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {
           if (status.ok()) return done(std::move(relay->response));
-          done(
-              rpc::FromGrpc(status, relay->context.GetServerTrailingMetadata(), Outcome::kUnknown));
+          done(rpc::FromGrpc(status, relay->context->GetServerTrailingMetadata(),
+                             Outcome::kUnknown));
         });
   }
 
   template <class Done>
   void RelayRaise(const LeaderHint& leader, const v1::RaiseLevelRequest& request, SteadyTime by,
-                  Done done) {
-    auto relay = std::make_shared<RaiseRelay>();
+                  std::shared_ptr<grpc::ClientContext> context, Done done) {
+    auto relay = std::make_shared<RaiseRelay>(std::move(context));
     relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address));
     relay->request = request;
-    relay->context.AddMetadata(rpc::kForwardedMetadata,
-                               std::to_string(replica_->status().cluster_id));
-    relay->context.set_deadline(rpc::DeadlineAfter(by - clock_->SteadyNow()));
+    relay->context->AddMetadata(rpc::kForwardedMetadata,
+                                std::to_string(replica_->status().cluster_id));
+    relay->context->set_deadline(rpc::DeadlineAfter(by - clock_->SteadyNow()));
     relay->stub->async()->RaiseLevel(
-        &relay->context, &relay->request, &relay->response,
+        relay->context.get(), &relay->request, &relay->response,
         [relay, done](const grpc::Status& status) {
           if (status.ok()) return done(std::move(relay->response));
-          done(
-              rpc::FromGrpc(status, relay->context.GetServerTrailingMetadata(), Outcome::kUnknown));
+          done(rpc::FromGrpc(status, relay->context->GetServerTrailingMetadata(),
+                             Outcome::kUnknown));
         });
   }
 

@@ -15,7 +15,7 @@ struct NodeInfo {
   uint64_t node_id = 0;
   std::string address;
   std::string version;  // of the binary
-  std::string engine;   // state_machine::EngineFingerprint(), in words
+  std::string engine;   // state_machine::EngineFingerprint, in words
 };
 
 std::unique_ptr<grpc::Service> NewClusterService(const ServiceHost& host, NodeInfo info);

@@ -124,7 +124,10 @@ void LongReads::RunEntry(const EntryPtr& entry) {
         replica_->state().OpenReadView(kLongViewWait);
     status = view.status();
     // The view is later than the view of the slice.
-    if (status.ok()) status = AwaitAgreement(replica_, task.read(), **view, task.deadline());
+    const SteadyTime agreed_by = SystemClock().SteadyNow() + options_.agreement_wait;
+    if (status.ok()) {
+      status = AwaitAgreement(replica_, task.read(), **view, std::min(task.deadline(), agreed_by));
+    }
     if (status.ok()) status = task.TakeView(*std::move(view));
   }
   if (status.ok()) {

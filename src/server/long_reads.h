@@ -29,6 +29,7 @@ class LongReads {
     size_t threads_per_connection = 3;
     size_t views = 12;  // an old view keeps SQLite's write-ahead log from beginning anew
     size_t views_per_connection = 6;
+    SteadyTime agreement_wait{0};  // see AwaitAgreement
     // Queries that have not ended. Past either limit the answer is RESOURCE_EXHAUSTED.
     size_t tasks_max = 256;
     size_t tasks_per_connection_max = 128;

@@ -8,6 +8,7 @@
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -99,6 +100,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   UnaryCall(grpc::CallbackServerContext* context, MemoryShare* results)
       : context_(context), result_(results) {}
   MemoryCharge* request() { return &request_; }
+  // `call` is called once if the client goes, or the server ends, before the answer. To be set before
+  // gRPC is given this.
+  void OnClientGone(std::function<void()> call) { on_client_gone_ = std::move(call); }
 
   template <class R>
   void Answer(Result<R> result, grpc::ByteBuffer* response) {
@@ -107,6 +111,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     if (status.ok()) SerializeMessage(*result, response);
     Finish(ToGrpc(status, context_));
   }
+  void OnCancel() override {
+    if (on_client_gone_) on_client_gone_();
+  }
   void OnDone() override { delete this; }
 
  private:
@@ -114,6 +121,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   Status HoldAnswer(size_t bytes);
 
   grpc::CallbackServerContext* const context_;
+  std::function<void()> on_client_gone_;
   MemoryCharge request_;
   MemoryCharge result_;
 };
@@ -121,9 +129,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 // One unary call: parses the request, calls `handle(T* request, const CallContext&, Done<R>)`, and
 // finishes with what `handle` gives.
 template <class T, class R, class Handle>
-grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& host,
-                                   const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
-                                   Handle handle) {
+UnaryCall* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& host,
+                    const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response, Handle handle) {
   auto* const call = new UnaryCall(context, host.results);
   T request;
   Status bad = ParseMessage(*bytes, host.requests, &request, call->request());

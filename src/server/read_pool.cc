@@ -29,16 +29,18 @@ Status WhyNoLeader(const ReadTask& task, const Status& status, SteadyTime now) {
 }  // namespace
 
 Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
-                      const state_machine::ReadView& view, SteadyTime deadline) {
+                      const state_machine::ReadView& view, SteadyTime agreed_by) {
   if (read.level == node::ReadLevel::kStale || !replica->compares_results()) return OkStatus();
   node::ReadOptions applied;
   applied.level = node::ReadLevel::kStale;
   applied.index_min = view.applied();
   std::promise<Status> agreed;
-  replica->ReadBarrier(applied, deadline, [&agreed](const Result<LogIndex>& index) {
+  replica->ReadBarrier(applied, agreed_by, [&agreed](const Result<LogIndex>& index) {
     agreed.set_value(index.status());
   });
-  return agreed.get_future().get();
+  Status status = agreed.get_future().get();
+  if (status.code() != StatusCode::kDeadlineExceeded) return status;
+  return Unavailable("members with different builds have not agreed in time on the last writes");
 }
 
 ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)
@@ -266,6 +268,11 @@ std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane, bool first) {
   return waiting;
 }
 
+Status ReadPool::AwaitAgreementFor(const ReadTask& task, const state_machine::ReadView& view) {
+  const SteadyTime agreed_by = clock_->SteadyNow() + options_.leader_wait;
+  return AwaitAgreement(replica_, task.options, view, std::min(task.deadline, agreed_by));
+}
+
 void ReadPool::RunLane(Lane* lane) {
   Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
   bool first = true;
@@ -280,8 +287,7 @@ void ReadPool::RunLane(Lane* lane) {
       // because it could not go on from where it was. The state that the read index stood for is
       // gone.
       task.run(Unavailable("this node had to go back to an earlier state; try again"));
-    } else if (Status agreed = AwaitAgreement(replica_, task.options, **view, task.deadline);
-               !agreed.ok()) {
+    } else if (Status agreed = AwaitAgreementFor(task, **view); !agreed.ok()) {
       task.run(std::move(agreed));
     } else {
       task.run(view->get());

@@ -36,11 +36,13 @@ struct ReadTask {
 
 // Waits until a read with these options may be shown what the view shows. While members run
 // different builds of the engine, a linearizable read sees the latest entries only once a majority
-// has given the same results for them. That is one round trip, and only during upgrades. A stale
-// read shows what the node holds at once: it must answer without a majority, and would hold a
-// thread of the pool meanwhile.
+// has given the same results for them. That is one round trip, and only during upgrades. Meanwhile
+// the read holds its thread. So it waits until `agreed_by` at the longest, and is then UNAVAILABLE.
+// The bad schedule otherwise: no majority agrees, and the threads are gone for as long as clients are
+// willing to wait. A stale read shows what the node holds at once: it must answer without a
+// majority.
 Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
-                      const state_machine::ReadView& view, SteadyTime deadline);
+                      const state_machine::ReadView& view, SteadyTime agreed_by);
 
 // Thread-safe.
 class ReadPool {
@@ -93,6 +95,7 @@ class ReadPool {
   void TakeOverLate() CAIRN_REQUIRES(mutex_);
   bool AnyWaitsInLane() const CAIRN_REQUIRES(mutex_);
   std::optional<Waiting> NextOf(Lane* lane, bool first);
+  Status AwaitAgreementFor(const ReadTask& task, const state_machine::ReadView& view);
   void RunLane(Lane* lane);
 
   node::Replica* const replica_;

@@ -160,7 +160,7 @@ Status ServerImpl::OpenReplica() {
   replica.listed_peers = options_.peers;
   replica.joins_only = directory_->must_join();
   replica.data_directory = directory_->root();
-  replica.engine = state_machine::EngineFingerprint();
+  replica.engine = state_machine::EngineFingerprint(kVersion);
   replica.level_max = options_.level_max;
   replica.tick = options_.tick;
   replica.election_ticks = options_.election_ticks;
@@ -188,7 +188,9 @@ void ServerImpl::MakeServices() {
   ReadPool::Options reads;
   reads.leader_wait = options_.leader_wait;
   reads_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
-  long_reads_ = std::make_unique<LongReads>(replica_.get(), timers_.get(), LongReads::Options());
+  LongReads::Options long_reads;
+  long_reads.agreement_wait = options_.leader_wait;
+  long_reads_ = std::make_unique<LongReads>(replica_.get(), timers_.get(), long_reads);
   flusher_ = std::make_unique<Flusher>();
   Api::Options api;
   api.request_timeout = options_.request_timeout;
@@ -200,7 +202,7 @@ void ServerImpl::MakeServices() {
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
-  const EngineId engine = state_machine::EngineFingerprint();
+  const EngineId engine = state_machine::EngineFingerprint(kVersion);
   modules_->Add(NewClusterService(
       host, {options_.node_id, address_, kVersion, engine.build + " " + engine.machine}));
 }

@@ -42,7 +42,7 @@ struct Identity {
   uint64_t nonce = 0;       // of the data directory
   MemberId member;          // none: not (yet) a member
   std::string address;
-  EngineId engine;         // state_machine::EngineFingerprint()
+  EngineId engine;         // state_machine::EngineFingerprint
   uint64_t level_max = 0;  // the feature levels that it knows (state_machine/feature_level.h)
   Start start{};
 };
