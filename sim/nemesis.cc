@@ -281,6 +281,10 @@ void Nemesis::Start(uint64_t id) {
     return Wipe(id);
   }
   if (status.code() == StatusCode::kResourceExhausted) return StartLater(id, seconds(1));
+  if (status.code() == StatusCode::kFailedPrecondition && versions_back_.contains(id)) {
+    node.Install(version_);
+    return StartLater(id, seconds(1));
+  }
   if (status.code() == StatusCode::kFailedPrecondition && set_back_.contains(id)) {
     ++copies_told_;  // before the restart
     return Wipe(id);
@@ -369,74 +373,6 @@ void Nemesis::FailRead(uint64_t id) {
 }
 
 // ---- Operators
-
-// Nodes of one protocol refuse nodes of the other; those with another engine or level work
-// together. In the end all nodes have the newer version.
-void Nemesis::Upgrade() {
-  if (std::exchange(upgrading_, true)) return;
-  ++brought_[Fault::kUpgrade];
-  switch (rng_.Below(4)) {
-    case 0: ++version_.protocol; break;
-    case 1: ++version_.engine; break;
-    case 2: ++version_.level_max; break;
-    default: return RunWrongBuild();
-  }
-  const SteadyTime longest = 2 * Duration();
-  for (const uint64_t id : Ids()) {
-    After(Uniform(rng_, SteadyTime(0), longest), [this, id] {
-      nodes_->at(id)->Install(version_);
-      if (!ended_) StopGently(id);
-    });
-  }
-  After(longest + seconds(10), [this] {
-    upgrading_ = false;
-    RaiseLevel();
-  });
-}
-
-// The operator believes that all nodes are upgraded. The cluster refuses if they are not.
-void Nemesis::RaiseLevel() {
-  Process* leader = Leader();
-  if (leader == nullptr || ended_) return;
-  leader->RaiseLevel(seconds(5), [this](const Result<uint64_t>& level) {
-    world_->Trace(level.ok() ? *level : static_cast<uint64_t>(level.status().code()));
-  });
-}
-
-// One node tries the next build, which is wrong, and goes back to the old one. Until the node was
-// rebuilt, its disk counts as lost: the others alone must be a majority.
-void Nemesis::RunWrongBuild() {
-  const SteadyTime over = 2 * Duration();
-  After(over + seconds(10), [this] { upgrading_ = false; });
-  const uint64_t id = AnyNode();
-  Node& node = *nodes_->at(id);
-  if (!MayLoseDisk(id) || !node.running() || config().voters.size() < 3) return;
-  if (!config().voters.contains(node.member())) return;
-  Version wrong = version_;
-  wrong.engine = 1000 + ++wrong_builds_;
-  wrong.miscounts = true;
-  checker_->OnWrongBuild(id);
-  node.Install(wrong);
-  StopGently(id);
-  After(over, [this, id] {
-    nodes_->at(id)->Install(version_);
-    if (!ended_) StopGently(id);
-    AwaitAgreement(id);
-  });
-}
-
-void Nemesis::AwaitAgreement(uint64_t id) {
-  After(seconds(2), [this, id] {
-    if (!checker_->mistaken().contains(id)) return;
-    Node& node = *nodes_->at(id);
-    Process* process = node.process();
-    const bool agreed = process != nullptr && !process->dead() && !node.version().miscounts &&
-                        !process->identity()->member.is_none() &&
-                        process->core().serves_local_reads() && !process->core().compares_results();
-    if (agreed) return checker_->OnAgreed(id);
-    AwaitAgreement(id);
-  });
-}
 
 void Nemesis::ChangeMembership() {
   Process* leader = Leader();

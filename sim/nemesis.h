@@ -86,6 +86,9 @@ class Nemesis {
   void RunWrongBuild();
   void AwaitAgreement(uint64_t node);
   void RaiseLevel();
+  void CheckLevel(uint64_t level);
+  void HandLeadTo(uint64_t node);
+  void SetVersionBack();
   void LeaveOut(uint64_t node);
   void ChangeMembership();
   void TransferLead();
@@ -112,6 +115,7 @@ class Nemesis {
   Version version_;                   // the newest version
   bool upgrading_ = false;
   uint32_t wrong_builds_ = 0;
+  std::set<uint64_t> versions_back_;  // nodes whose operator went back to the version before
   std::set<uint64_t> kept_down_;
   uint64_t moves_ = 0;
   // A node's disk as it was at an earlier start.

@@ -24,6 +24,7 @@ class Process;
 struct NodeOptions {
   node::ReplicaOptions replica;
   uint64_t segment_bytes = 256 << 10;
+  uint64_t request_room_divisor = 1;  // see SqliteOptions
   // Delays of the core between an event and its effects, of the disk, and of SQLite.
   SteadyTime wake_mean = microseconds(20);
   SteadyTime sync_mean = milliseconds(1);

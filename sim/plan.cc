@@ -94,6 +94,38 @@ void DrawMoves(Plan* plan) {
   }
 }
 
+// Requests are forgotten after a short time, and one client fills all the room that it gets.
+void DrawForgetting(Rng& rng, Plan* plan) {
+  plan->voters = Pick(rng, {1, 3, 3});
+  plan->spares = 0;
+  plan->fault_time = seconds(60);
+  plan->workload.think_mean = milliseconds(200);
+  plan->workload.bare = 0.3;
+  plan->workload.remembered_for = seconds(20);
+  // A bare id that is tried, or repeated, for longer than it is remembered would run again.
+  plan->workload.operation_timeout = seconds(8);
+  plan->workload.attempt_timeout = seconds(1);
+  plan->workload.repeat_after_max = seconds(5);
+  plan->workload.greedy_every = milliseconds(20);
+  plan->node.replica.request_ttl_ms = 20'000;
+  plan->node.request_room_divisor = 1024;
+  plan->faults[Fault::kKill] = seconds(8);
+  plan->faults[Fault::kTransferLead] = seconds(8);
+  plan->faults[Fault::kLoss] = seconds(20);
+}
+
+// Versions come and go, and a node with a wrong version leads at times.
+void SetUpgrades(Plan* plan) {
+  plan->hasty_upgrades = true;
+  plan->voters = 3;
+  plan->spares = 0;
+  plan->fault_time = seconds(90);
+  plan->workload.think_mean = milliseconds(100);
+  plan->faults[Fault::kUpgrade] = seconds(5);
+  plan->faults[Fault::kTransferLead] = seconds(3);
+  plan->faults[Fault::kPartial] = seconds(20);
+}
+
 // Draws few random faults, so that the schedule reaches its end, and short times between its steps.
 bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
   static const std::map<std::string, Aim> kAims = {{"echo", Aim::kEcho},
@@ -217,15 +249,10 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.node.sync_mean = milliseconds(10);
     plan.faults[Fault::kMembership] = milliseconds(300);
     plan.faults[Fault::kPartition] = seconds(15);
+  } else if (profile == "sessions") {
+    DrawForgetting(rng, &plan);
   } else if (profile == "upgrades") {
-    // Versions come and go, and a node with a wrong version leads at times.
-    plan.voters = 3;
-    plan.spares = 0;
-    plan.fault_time = seconds(90);
-    plan.workload.think_mean = milliseconds(100);
-    plan.faults[Fault::kUpgrade] = seconds(5);
-    plan.faults[Fault::kTransferLead] = seconds(3);
-    plan.faults[Fault::kPartial] = seconds(20);
+    SetUpgrades(&plan);
   } else if (profile == "birth") {
     plan.voters = Pick(rng, {1, 3, 3});
     plan.spares = 0;
@@ -253,7 +280,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     return InvalidArgument(
         "no profile " + profile +
         "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-        "churn, full, pause, moves, upgrades, echo, overtake, handover, joint, mix");
+        "churn, full, pause, moves, upgrades, sessions, echo, overtake, handover, joint, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {

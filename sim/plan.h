@@ -68,6 +68,9 @@ struct Plan {
   // Leaves a minority broken when the majority is healed. The elections that this causes heal much
   // by themselves.
   bool leaves_out = true;
+  // Operators hurry: they hand leadership to a wrong build, ask for a level before all nodes are
+  // upgraded, and set a node back to the old version while the level rises.
+  bool hasty_upgrades = false;
   SteadyTime fault_time = seconds(120);  // duration of the phase with faults
   // Mean time between two faults of a kind. An absent kind never comes.
   std::map<Fault, SteadyTime> faults;

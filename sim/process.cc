@@ -58,6 +58,7 @@ Status Process::OpenFiles(uint64_t nonce) {
   sqlite.file_system = &disk;
   sqlite.clock = &node_->clock();
   sqlite.level_max = replica.level_max;
+  sqlite.request_room_divisor = node_->options().request_room_divisor;
   ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
   if (node_->version().miscounts) state_ = NewMiscountingEngine(std::move(state_));
   RETURN_IF_ERROR(transport::RemoveReceivedSnapshots(disk, snapshot_directory_));

@@ -13,8 +13,6 @@ using state_machine::CommandResult;
 using state_machine::Statement;
 
 constexpr uint64_t kClientNode = 0;
-// The timeout by which a node answers, by its own clock.
-constexpr SteadyTime kServerTimeout = seconds(5);
 
 class Rows final : public state_machine::RowSink {
  public:
@@ -91,6 +89,7 @@ void Workload::Start() {
   task.next = [this, first](const Answer& answer) {
     if (answer.type != EventType::kOk) world_->Fail("the tables were not made within an hour");
     for (auto& each : clients_) ScheduleClient(each.get(), Exponential(rng_, options_.think_mean));
+    if (options_.greedy_every > SteadyTime(0)) RunGreedy();
     return sim::End{answer.type, {}, ""};
   };
   Begin(first->lanes.front().get(), std::move(task), std::chrono::hours(1));
@@ -231,7 +230,7 @@ void Workload::Arrive(const CallPtr& call, int attempt, uint64_t node, uint64_t 
 
 void Workload::Execute(const CallPtr& call, int attempt, uint64_t node) {
   nodes_->at(node)->process()->Propose(
-      call->command, kServerTimeout,
+      call->command, kNodeTimeout,
       [=, this](Result<CommandResult> result) { Reply(call, attempt, node, std::move(result)); });
 }
 
@@ -243,7 +242,7 @@ void Workload::Read(const CallPtr& call, int attempt, uint64_t node) {
   }
   Process* process = nodes_->at(node)->process();
   process->ReadBarrier(
-      options, kServerTimeout,
+      options, kNodeTimeout,
       [=, this, incarnation = process->incarnation()](const Result<LogIndex>& index) {
         if (!index.ok()) return Reply(call, attempt, node, index.status());
         // The delay of the read pool's thread.
@@ -263,7 +262,7 @@ void Workload::RunQueries(const CallPtr& call, int attempt, uint64_t node, uint6
   node::ReadOptions applied;
   applied.level = node::ReadLevel::kStale;
   applied.index_min = result->index;
-  process->ReadBarrier(applied, kServerTimeout,
+  process->ReadBarrier(applied, kNodeTimeout,
                        [this, call, attempt, node, result](const Result<LogIndex>& index) {
                          if (!index.ok()) return Reply(call, attempt, node, index.status());
                          Reply(call, attempt, node, result);
@@ -308,6 +307,10 @@ void Workload::OnReply(const CallPtr& call, int attempt, uint64_t node,
     if (options_.tamper && call->lane != nullptr) options_.tamper(*call->lane->task, &*result);
     call->node = node;
     Status status = result->status;
+    if (status.code() == StatusCode::kResourceExhausted && options_.greedy_every > SteadyTime(0)) {
+      world_->Fail("client " + std::to_string(call->client->number) +
+                   " is refused because of what another holds: " + status.ToString());
+    }
     call->result = *std::move(result);
     return Settle(call, std::move(status));
   }
@@ -333,36 +336,6 @@ void Workload::Settle(const CallPtr& call, Status status) {
     status = Status(code, said.message()).With(said.outcome()).With(said.reason());
   }
   call->client->retrier.Settle(call, std::move(status));
-}
-
-// The id is still remembered, so the answer must be the first answer: an error does not become OK,
-// nothing runs again (a history would show it), and the result is the same.
-void Workload::Repeat(const Call& call) {
-  if (!call.write || !call.command.id.bare() || options_.tamper) return;
-  world_->After(Uniform(rng_, SteadyTime(0), options_.repeat_after_max), LabelOf(*call.client),
-                [this, command = call.command, first = *call.result] {
-                  auto it = nodes_->begin();
-                  std::advance(it, static_cast<int64_t>(rng_.Below(nodes_->size())));
-                  Process* process = it->second->process();
-                  if (stopped_ || process == nullptr || process->dead()) return;
-                  if (it->second->paused_until() > world_->now()) return;
-                  process->Propose(command, kServerTimeout,
-                                   [=, this](const Result<CommandResult>& second) {
-                                     CheckRepeat(command, first, second);
-                                   });
-                });
-}
-
-void Workload::CheckRepeat(const state_machine::Command& command, const CommandResult& first,
-                           const Result<CommandResult>& second) {
-  if (!second.ok()) return;  // the request did not reach the log
-  ++counts_.repeats;
-  const bool same_result = second->result_gone ||
-                           (second->index == first.index && second->statements == first.statements);
-  if (second->status.code() == first.status.code() && same_result) return;
-  world_->Fail("request " + command.id.session + " was answered " + first.status.ToString() +
-               " at " + ToString(first.index) + ", and its repeat " + second->status.ToString() +
-               " at " + ToString(second->index));
 }
 
 void Workload::Finish(const CallPtr& call, const Status& status) {

@@ -36,11 +36,20 @@ struct WorkloadOptions {
   // after its answer.
   double bare = 0.0;
   SteadyTime repeat_after_max = seconds(30);
+  // The cluster's request_ttl_ms. If it is not 0, writes of sessions are sent once more too, up to
+  // three times as long after their answer: then they may no longer be known.
+  SteadyTime remembered_for{0};
+  // One more client names a request every so often, waits for no answer and acknowledges none, until
+  // it is refused for want of room. Then no other client may be refused for that. 0: there is none.
+  SteadyTime greedy_every{0};
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
   TaskOptions tasks;
   // For tests of the checkers: changes an answer before the client sees it.
   std::function<void(const Task& task, state_machine::CommandResult* result)> tamper;
 };
+
+// The timeout by which a node answers, by its own clock.
+inline constexpr SteadyTime kNodeTimeout = seconds(5);
 
 class Workload {
  public:
@@ -66,6 +75,8 @@ class Workload {
     uint64_t unknown = 0;
     uint64_t committed = 0;  // two-phase transactions
     uint64_t repeats = 0;    // repeated requests that were answered
+    uint64_t forgotten = 0;  // of these, those that were no longer known
+    uint64_t greedy_refused = 0;
   };
   const Counts& counts() const { return counts_; }
   const Histories& histories() const { return histories_; }
@@ -119,6 +130,7 @@ class Workload {
   uint32_t LabelOf(const Client& client) const;
   void ScheduleClient(Client* client, SteadyTime after);
   void RunClient(Client* client);
+  void RunGreedy();
 
   // Tasks.
   void Begin(Lane* lane, Task task, SteadyTime patience);
@@ -147,6 +159,7 @@ class Workload {
   // The call is over: its outcome goes to its task.
   void Finish(const CallPtr& call, const Status& status);
   void Repeat(const Call& call);
+  void RepeatAfter(SteadyTime after, const Call& call);
   void CheckRepeat(const state_machine::Command& command, const state_machine::CommandResult& first,
                    const Result<state_machine::CommandResult>& second);
   Answer Take(const CallPtr& call, const state_machine::CommandResult& result);
@@ -163,6 +176,7 @@ class Workload {
   int64_t processes_ = 0;
   bool stopped_ = false;
   size_t under_way_ = 0;  // tasks in progress
+  uint64_t greedy_requests_ = 0;
   SteadyTime last_acknowledged_begun_{-1};
   Counts counts_;
 };
