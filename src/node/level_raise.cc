@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/planted.h"
 #include "node/pending_command.h"
 #include "state_machine/command.h"
 
@@ -77,7 +76,7 @@ void LevelRaise::Decide() {
         ": upgrade this node first"));
   }
   if (context_.level >= request_->level) return Finish(context_.level);
-  if (!request_->cannot.empty() && !CAIRN_PLANTED("level_rises_without_all")) {
+  if (!request_->cannot.empty()) {
     std::string who;
     for (const std::string& each : request_->cannot) who += (who.empty() ? "" : "; ") + each;
     return Finish(FailedPrecondition("not every member can follow to level " +

@@ -60,7 +60,7 @@ void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report)
     const auto own = agreement_.OwnAmong(report);
     if (!own) return;
     const bool equal = report.hashes[own->index.value() - report.first.value()] == own->hash;
-    if (equal || CAIRN_PLANTED("leader_speaks_for_the_majority")) {
+    if (equal) {
       // The others need not be asked: this leader answers from the same state.
       context_.Send(from, raft::ResultVerdict{own->index, own->hash, false});
       return;
@@ -86,8 +86,7 @@ void ResultComparison::OnVerdict(MemberId from, const raft::ResultVerdict& verdi
 void ResultComparison::Settle() {
   if (context_.is_leader() && agreement_.Judge()) TellMembers();
   if (agreement_.agreed() >= agreement_.last().index) agreed_tick_ = context_.ticks;
-  const auto wrong = agreement_.wrong_at();
-  if (wrong && !CAIRN_PLANTED("outvoted_member_stays")) {
+  if (const auto wrong = agreement_.wrong_at()) {
     FailHeld(Unavailable("the results of this node are not those of the majority, which are not "
                          "known here")
                  .With(Outcome::kUnknown));

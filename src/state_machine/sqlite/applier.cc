@@ -104,9 +104,7 @@ Result<Applier::Entry> Applier::DecodeEntry(const raft::Entry& entry) const {
     if (!batch.ok()) return DataLoss(where + ": " + batch.status().message());
     decoded.batch = std::move(batch).value();
     const uint64_t level = LevelAskedFor(decoded.batch);
-    if (level > level_max_ && CAIRN_PLANTED("unknown_operation_skipped")) {
-      decoded.batch.commands.clear();
-    } else if (level > level_max_) {
+    if (level > level_max_) {
       return Unimplemented(where + ": it raises the feature level to " + std::to_string(level) +
                            ", and this version of Cairn knows levels up to " +
                            std::to_string(level_max_) + ": start a later version on this node");

@@ -185,10 +185,6 @@ std::optional<CommandResult> BareIds::Admit(const Command& command, uint64_t ope
   const auto found = places_.find(HashOfText(command.id.session));
   if (found == places_.end()) {
     if (shares_.Fits(*shares_.Of(OwnerOf(command)), 1)) return std::nullopt;
-    if (CAIRN_PLANTED("young_ids_forgotten_for_room") && gone_entries_ < entries_.size()) {
-      ForgetFirstEntry();
-      return std::nullopt;
-    }
     return NoRoom("requests under ids of their own",
                   "use a session, whose answers can be acknowledged, or wait until the oldest are "
                   "forgotten");

@@ -10,8 +10,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/planted.h"
-
 namespace cairn::state_machine {
 
 // The apply thread's.
@@ -45,7 +43,6 @@ class Shares {
   bool Fits(const Client& client, uint64_t amount) const {
     if (client.is_node) return true;
     if (total_ + amount > total_max_) return false;
-    if (CAIRN_PLANTED("one_client_takes_all_room")) return true;
     return !client.is_known() || client.held + amount <= client_max();
   }
   void Add(Client* client, uint64_t amount) {
