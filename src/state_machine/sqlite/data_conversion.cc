@@ -3,14 +3,44 @@
 #include <sqlite3.h>
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/request_conversion.h"
+#include "state_machine/sqlite/sql_scan.h"
 
 namespace cairn::state_machine {
 namespace {
+
+// Version 0.1 kept ROLLBACK in schemas. There it would end the SQLite transaction, with the commands
+// before it, and be charged for that; in a statement that comes now it means ABORT.
+Status ConvertSchema(sqlite3* db) {
+  std::vector<std::pair<int64_t, std::string>> changed;
+  InternalStatement find;
+  RETURN_IF_ERROR(
+      find.Prepare(db, "SELECT rowid, sql FROM sqlite_schema WHERE sql LIKE '%rollback%'"));
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool row, find.Next());
+    if (!row) break;
+    const std::string sql(find.Bytes(1));
+    std::string without = WithoutRollback(sql);
+    if (without != sql) changed.emplace_back(find.Int(0), std::move(without));
+  }
+  if (changed.empty()) return OkStatus();
+  find.Finalize();
+  RETURN_IF_ERROR(ExecInternal(db, "PRAGMA writable_schema = ON"));
+  InternalStatement write;
+  RETURN_IF_ERROR(write.Prepare(db, "UPDATE sqlite_schema SET sql = ?2 WHERE rowid = ?1"));
+  for (const auto& [row, sql] : changed) {
+    RETURN_IF_ERROR(write.Bind(1, row).BindText(2, sql).Run());
+  }
+  write.Finalize();
+  return ExecInternal(db, "PRAGMA writable_schema = RESET");
+}
 
 struct Step {
   const char* part;
@@ -19,6 +49,7 @@ struct Step {
 
 // The steps in their order. Each sees what the steps before it have made.
 constexpr Step kSteps[] = {
+    {"schema", &ConvertSchema},
     {"_cairn_sessions", &ConvertSessions},
     {"_cairn_tx", &ConvertTransactions},
     {"_cairn_state", &ConvertState},

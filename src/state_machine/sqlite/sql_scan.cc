@@ -6,157 +6,10 @@
 #include <cctype>
 #include <unordered_set>
 
+#include "state_machine/sqlite/sql_tokens.h"
+
 namespace cairn::state_machine {
 namespace {
-
-enum class TokenType { kEnd, kWord, kQuoted, kParameter, kSemicolon, kOpen, kClose, kOther };
-
-struct Token {
-  TokenType type = TokenType::kEnd;
-  std::string_view text;
-};
-
-bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r' && c != '\v'); }
-// Every byte past ASCII is part of a name, as in SQLite.
-bool IsNameByte(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return std::isalnum(byte) != 0 || c == '_' || c == '$' || byte >= 0x80;
-}
-bool IsWord(const Token& token, std::string_view word) {
-  return token.type == TokenType::kWord && token.text.size() == word.size() &&
-         strncasecmp(token.text.data(), word.data(), word.size()) == 0;
-}
-template <class... Words>
-bool IsAnyWord(const Token& token, Words... words) {
-  return (IsWord(token, words) || ...);
-}
-
-class Tokenizer {
- public:
-  explicit Tokenizer(std::string_view sql) : sql_(sql) {}
-
-  Token Next() {
-    SkipBlank();
-    if (at_ >= sql_.size()) return {};
-    const size_t start = at_;
-    const TokenType type = Take();
-    return {type, sql_.substr(start, at_ - start)};
-  }
-
- private:
-  char Peek(size_t ahead) const { return at_ + ahead < sql_.size() ? sql_[at_ + ahead] : '\0'; }
-
-  void SkipBlank() {
-    while (at_ < sql_.size()) {
-      if (IsSpace(sql_[at_])) {
-        ++at_;
-      } else if (sql_.compare(at_, 3, "\xef\xbb\xbf") == 0) {  // a byte order mark
-        at_ += 3;
-      } else if (sql_.compare(at_, 2, "--") == 0) {
-        at_ = std::min(sql_.find('\n', at_), sql_.size());
-      } else if (sql_.compare(at_, 2, "/*") == 0 && at_ + 2 < sql_.size()) {
-        // One that is not closed reaches to the end; "/*/" does not close itself.
-        const size_t close = sql_.find("*/", at_ + 2);
-        at_ = close == std::string_view::npos ? sql_.size() : close + 2;
-      } else {
-        return;
-      }
-    }
-  }
-
-  TokenType Take() {
-    const char c = sql_[at_];
-    switch (c) {
-      case ';': ++at_; return TokenType::kSemicolon;
-      case '(': ++at_; return TokenType::kOpen;
-      case ')': ++at_; return TokenType::kClose;
-      case '\'':
-      case '"':
-      case '`': TakeQuoted(c); return TokenType::kQuoted;
-      case '[': at_ = AfterFirst(']'); return TokenType::kQuoted;
-      case '?':
-        ++at_;
-        while (std::isdigit(static_cast<unsigned char>(Peek(0))) != 0) ++at_;
-        return TokenType::kParameter;
-      case ':':
-      case '@':
-      case '#':
-      case '$': return TakeNamedParameter();
-      default: break;
-    }
-    if ((c == 'x' || c == 'X') && Peek(1) == '\'') {
-      ++at_;
-      TakeQuoted('\'');
-      return TokenType::kQuoted;
-    }
-    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
-    if (digit || (c == '.' && std::isdigit(static_cast<unsigned char>(Peek(1))) != 0)) {
-      TakeNumber();
-      return TokenType::kOther;
-    }
-    if (!IsNameByte(c)) {
-      ++at_;
-      return TokenType::kOther;
-    }
-    while (IsNameByte(Peek(0)) && at_ < sql_.size()) ++at_;
-    return TokenType::kWord;
-  }
-
-  size_t AfterFirst(char c) const {
-    const size_t found = sql_.find(c, at_ + 1);
-    return found == std::string_view::npos ? sql_.size() : found + 1;
-  }
-
-  // A doubled quote stands for one.
-  void TakeQuoted(char quote) {
-    for (++at_; at_ < sql_.size(); ++at_) {
-      if (sql_[at_] != quote) continue;
-      if (Peek(1) != quote) break;
-      ++at_;
-    }
-    if (at_ < sql_.size()) ++at_;
-  }
-
-  // With an exponent's sign; letters run on, so that 1abc is one token, as in SQLite.
-  void TakeNumber() {
-    while (at_ < sql_.size()) {
-      const char c = sql_[at_];
-      const bool sign = (c == '+' || c == '-') && (sql_[at_ - 1] == 'e' || sql_[at_ - 1] == 'E') &&
-                        std::isdigit(static_cast<unsigned char>(Peek(1))) != 0 && !hex_;
-      if (!IsNameByte(c) && c != '.' && !sign) break;
-      if ((c == 'x' || c == 'X') && sql_[at_ - 1] == '0') hex_ = true;
-      ++at_;
-    }
-    hex_ = false;
-  }
-
-  // A name may hold "::", and end with anything in parentheses, for Tcl's sake.
-  TokenType TakeNamedParameter() {
-    ++at_;
-    size_t name_bytes = 0;
-    while (at_ < sql_.size()) {
-      if (IsNameByte(sql_[at_])) {
-        ++name_bytes;
-        ++at_;
-      } else if (sql_[at_] == '(' && name_bytes > 0) {
-        do {
-          ++at_;
-        } while (at_ < sql_.size() && !IsSpace(sql_[at_]) && sql_[at_] != ')');
-        if (Peek(0) == ')') ++at_;
-        break;
-      } else if (sql_[at_] == ':' && Peek(1) == ':') {
-        at_ += 2;
-      } else {
-        break;
-      }
-    }
-    return name_bytes > 0 ? TokenType::kParameter : TokenType::kOther;
-  }
-
-  const std::string_view sql_;
-  size_t at_ = 0;
-  bool hex_ = false;
-};
 
 // Numbers parameters as SQLite does: `?` takes the next number after the highest, a name takes one
 // when it first occurs.
@@ -281,6 +134,25 @@ bool HoldsRollback(std::string_view sql) {
   return false;
 }
 
+bool IsCreateTrigger(const std::vector<Token>& tokens) {
+  const size_t modifiers = tokens.size() > 1 && IsAnyWord(tokens[1], "TEMP", "TEMPORARY") ? 1 : 0;
+  return tokens.size() > 1 + modifiers && IsWord(tokens[0], "CREATE") &&
+         IsWord(tokens[1 + modifiers], "TRIGGER");
+}
+
+// Whether RAISE(type, message) stands at `i` in a trigger. A table may be called raise, and have a
+// column called rollback: INSERT INTO raise(rollback, x), WITH raise(rollback, x) AS (...).
+bool IsRaiseCall(const std::vector<Token>& tokens, size_t i) {
+  if (i == 0 || i + 6 > tokens.size()) return false;
+  if (!IsWord(tokens[i], "RAISE") || tokens[i + 1].type != TokenType::kOpen) return false;
+  if (IsAnyWord(tokens[i - 1], "INTO", "FROM", "JOIN") || tokens[i - 1].text == ".") return false;
+  if (tokens[i + 3].text != "," || tokens[i + 5].type != TokenType::kClose) return false;
+  const size_t end = i + 6;
+  return end + 1 >= tokens.size() || !IsWord(tokens[end], "AS") ||
+         !(tokens[end + 1].type == TokenType::kOpen ||
+           IsAnyWord(tokens[end + 1], "NOT", "MATERIALIZED"));
+}
+
 }  // namespace
 
 SqlScan ScanSql(std::string_view sql) {
@@ -314,22 +186,22 @@ bool HasLongLiteral(std::string_view sql, size_t bytes_max) {
 
 std::string WithoutRollback(std::string_view sql) {
   if (!HoldsRollback(sql)) return std::string(sql);
+  const std::vector<Token> tokens = TokensOf(sql);
+  const bool is_trigger = IsCreateTrigger(tokens);
   std::string out;
-  Tokenizer tokens(sql);
-  Token before[2];  // the last but one, and the last
   size_t copied = 0;
-  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
-    // INSERT, UPDATE and ON are never names, so none of these can mean anything else.
-    const bool in_statement = IsAnyWord(before[0], "INSERT", "UPDATE") && IsWord(before[1], "OR");
-    const bool in_constraint = IsWord(before[0], "ON") && IsWord(before[1], "CONFLICT");
-    const bool in_raise = IsWord(before[0], "RAISE") && before[1].type == TokenType::kOpen;
-    if (IsWord(token, "ROLLBACK") && (in_statement || in_constraint || in_raise)) {
-      const auto at = static_cast<size_t>(token.text.data() - sql.data());
-      out.append(sql.substr(copied, at - copied)).append("ABORT");
-      copied = at + token.text.size();
-    }
-    before[0] = before[1];
-    before[1] = token;
+  for (size_t i = 2; i < tokens.size(); ++i) {
+    if (!IsWord(tokens[i], "ROLLBACK")) continue;
+    const Token& first = tokens[i - 2];
+    const Token& second = tokens[i - 1];
+    // INSERT, UPDATE and ON are never names, so neither of these can mean anything else.
+    const bool in_statement = IsAnyWord(first, "INSERT", "UPDATE") && IsWord(second, "OR");
+    const bool in_constraint = IsWord(first, "ON") && IsWord(second, "CONFLICT");
+    const bool in_raise = is_trigger && IsRaiseCall(tokens, i - 2);
+    if (!in_statement && !in_constraint && !in_raise) continue;
+    const auto at = static_cast<size_t>(tokens[i].text.data() - sql.data());
+    out.append(sql.substr(copied, at - copied)).append("ABORT");
+    copied = at + tokens[i].text.size();
   }
   return out.append(sql.substr(copied));
 }

@@ -43,5 +43,28 @@ TEST(WithoutRollback, LooksForTheWordInAnyCase) {
             "INSERT INTO t VALUES('rollback')");
 }
 
+TEST(WithoutRollback, ChangesRaiseInTriggers) {
+  EXPECT_EQ(WithoutRollback("CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no')"
+                            " AS x, raise ( rollback , \"n\" ); END"),
+            "CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ABORT, 'no')"
+            " AS x, raise ( ABORT , \"n\" ); END");
+}
+
+TEST(WithoutRollback, LeavesNamesAsTheyAre) {
+  for (const char* sql :
+       {"CREATE TABLE raise(rollback)", "CREATE TABLE raise(rollback, x)",
+        "CREATE INDEX i ON raise(rollback, x)", "INSERT INTO t(rollback) VALUES(1)",
+        "INSERT INTO raise(rollback, x) VALUES(1, 2)",
+        "CREATE VIEW raise(rollback, x) AS SELECT 1, 2",
+        "CREATE TABLE t(x REFERENCES raise(rollback))",
+        "WITH raise(rollback, x) AS (SELECT 1, 2) INSERT INTO t SELECT rollback FROM raise",
+        "CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO raise(rollback, x) VALUES(1, 2); END",
+        "CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO t SELECT * FROM"
+        " (WITH raise(rollback, x) AS (SELECT 1, 2) SELECT x FROM raise); END",
+        "UPDATE t SET rollback = 1"}) {
+    EXPECT_EQ(WithoutRollback(sql), sql);
+  }
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

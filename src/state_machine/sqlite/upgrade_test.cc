@@ -181,6 +181,27 @@ TEST(DataOfTheFirstVersion, IsTheSameOnAllNodesAfterTheConversionAndHasTheSchema
   EXPECT_EQ(OwnSchema(fixture / "node1.db"), OwnSchema(fixture / "new.db"));
 }
 
+TEST(DataOfTheFirstVersion, HasAbortForRollbackInItsSchemaAfterTheConversion) {
+  const Fixture fixture("stopped");
+  {
+    TestDatabase old(fixture / "node1.db");
+    old.Run("CREATE TABLE once(x UNIQUE ON CONFLICT ROLLBACK, rollback)");
+    old.Run(
+        "CREATE TRIGGER guard BEFORE INSERT ON once WHEN new.x = 7"
+        " BEGIN SELECT RAISE(ROLLBACK, 'seven'); END");
+  }
+  const auto machine = OpenAt(fixture / "node1.db");
+  ASSERT_NE(machine, nullptr);
+  EXPECT_EQ(Query(*machine, "SELECT sql FROM sqlite_schema WHERE name = 'once'"),
+            "CREATE TABLE once(x UNIQUE ON CONFLICT ABORT, rollback)");
+  EXPECT_EQ(Query(*machine,
+                  "SELECT sql LIKE '%RAISE(ABORT, ''seven'')%' FROM sqlite_schema"
+                  " WHERE name = 'guard'"),
+            "1");
+  EXPECT_FALSE(Do(*machine, ExecuteCommand("INSERT INTO once VALUES(7, 1)")).status.ok());
+  EXPECT_TRUE(Do(*machine, ExecuteCommand("INSERT INTO once VALUES(8, 1)")).status.ok());
+}
+
 TEST(DataOfTheFirstVersion, IsConvertedWhollyOrNotAtAllWhereverThePowerGoes) {
   const Fixture fixture("stopped");
   const std::string bytes = fixture.Bytes("node1.db");

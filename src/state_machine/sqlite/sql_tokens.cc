@@ -1,0 +1,142 @@
+#include "state_machine/sqlite/sql_tokens.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace cairn::state_machine {
+namespace {
+
+bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r' && c != '\v'); }
+// Every byte past ASCII is part of a name, as in SQLite.
+bool IsNameByte(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return std::isalnum(byte) != 0 || c == '_' || c == '$' || byte >= 0x80;
+}
+
+}  // namespace
+
+Token Tokenizer::Next() {
+  SkipBlank();
+  if (at_ >= sql_.size()) return {};
+  const size_t start = at_;
+  const TokenType type = Take();
+  return {type, sql_.substr(start, at_ - start)};
+}
+
+void Tokenizer::SkipBlank() {
+  while (at_ < sql_.size()) {
+    if (IsSpace(sql_[at_])) {
+      ++at_;
+    } else if (sql_.compare(at_, 3, "\xef\xbb\xbf") == 0) {  // a byte order mark
+      at_ += 3;
+    } else if (sql_.compare(at_, 2, "--") == 0) {
+      at_ = std::min(sql_.find('\n', at_), sql_.size());
+    } else if (sql_.compare(at_, 2, "/*") == 0 && at_ + 2 < sql_.size()) {
+      // One that is not closed reaches to the end; "/*/" does not close itself.
+      const size_t close = sql_.find("*/", at_ + 2);
+      at_ = close == std::string_view::npos ? sql_.size() : close + 2;
+    } else {
+      return;
+    }
+  }
+}
+
+TokenType Tokenizer::Take() {
+  const char c = sql_[at_];
+  switch (c) {
+    case ';': ++at_; return TokenType::kSemicolon;
+    case '(': ++at_; return TokenType::kOpen;
+    case ')': ++at_; return TokenType::kClose;
+    case '\'':
+    case '"':
+    case '`': TakeQuoted(c); return TokenType::kQuoted;
+    case '[': at_ = AfterFirst(']'); return TokenType::kQuoted;
+    case '?':
+      ++at_;
+      while (std::isdigit(static_cast<unsigned char>(Peek(0))) != 0) ++at_;
+      return TokenType::kParameter;
+    case ':':
+    case '@':
+    case '#':
+    case '$': return TakeNamedParameter();
+    default: break;
+  }
+  if ((c == 'x' || c == 'X') && Peek(1) == '\'') {
+    ++at_;
+    TakeQuoted('\'');
+    return TokenType::kQuoted;
+  }
+  const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
+  if (digit || (c == '.' && std::isdigit(static_cast<unsigned char>(Peek(1))) != 0)) {
+    TakeNumber();
+    return TokenType::kOther;
+  }
+  if (!IsNameByte(c)) {
+    ++at_;
+    return TokenType::kOther;
+  }
+  while (IsNameByte(Peek(0)) && at_ < sql_.size()) ++at_;
+  return TokenType::kWord;
+}
+
+size_t Tokenizer::AfterFirst(char c) const {
+  const size_t found = sql_.find(c, at_ + 1);
+  return found == std::string_view::npos ? sql_.size() : found + 1;
+}
+
+// A doubled quote stands for one.
+void Tokenizer::TakeQuoted(char quote) {
+  for (++at_; at_ < sql_.size(); ++at_) {
+    if (sql_[at_] != quote) continue;
+    if (Peek(1) != quote) break;
+    ++at_;
+  }
+  if (at_ < sql_.size()) ++at_;
+}
+
+// With an exponent's sign; letters run on, so that 1abc is one token, as in SQLite.
+void Tokenizer::TakeNumber() {
+  while (at_ < sql_.size()) {
+    const char c = sql_[at_];
+    const bool sign = (c == '+' || c == '-') && (sql_[at_ - 1] == 'e' || sql_[at_ - 1] == 'E') &&
+                      std::isdigit(static_cast<unsigned char>(Peek(1))) != 0 && !hex_;
+    if (!IsNameByte(c) && c != '.' && !sign) break;
+    if ((c == 'x' || c == 'X') && sql_[at_ - 1] == '0') hex_ = true;
+    ++at_;
+  }
+  hex_ = false;
+}
+
+// A name may hold "::", and end with anything in parentheses, for Tcl's sake.
+TokenType Tokenizer::TakeNamedParameter() {
+  ++at_;
+  size_t name_bytes = 0;
+  while (at_ < sql_.size()) {
+    if (IsNameByte(sql_[at_])) {
+      ++name_bytes;
+      ++at_;
+    } else if (sql_[at_] == '(' && name_bytes > 0) {
+      do {
+        ++at_;
+      } while (at_ < sql_.size() && !IsSpace(sql_[at_]) && sql_[at_] != ')');
+      if (Peek(0) == ')') ++at_;
+      break;
+    } else if (sql_[at_] == ':' && Peek(1) == ':') {
+      at_ += 2;
+    } else {
+      break;
+    }
+  }
+  return name_bytes > 0 ? TokenType::kParameter : TokenType::kOther;
+}
+
+std::vector<Token> TokensOf(std::string_view sql) {
+  Tokenizer tokenizer(sql);
+  std::vector<Token> tokens;
+  for (Token token = tokenizer.Next(); token.type != TokenType::kEnd; token = tokenizer.Next()) {
+    tokens.push_back(token);
+  }
+  return tokens;
+}
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,52 @@
+// The tokens of a text of SQL, cut exactly as SQLite cuts them.
+#pragma once
+
+#include <strings.h>
+
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+namespace cairn::state_machine {
+
+enum class TokenType { kEnd, kWord, kQuoted, kParameter, kSemicolon, kOpen, kClose, kOther };
+
+struct Token {
+  TokenType type = TokenType::kEnd;
+  std::string_view text;
+};
+
+// Whether the token is the word, in any case, without quotes.
+inline bool IsWord(const Token& token, std::string_view word) {
+  return token.type == TokenType::kWord && token.text.size() == word.size() &&
+         strncasecmp(token.text.data(), word.data(), word.size()) == 0;
+}
+template <class... Words>
+bool IsAnyWord(const Token& token, Words... words) {
+  return (IsWord(token, words) || ...);
+}
+
+class Tokenizer {
+ public:
+  explicit Tokenizer(std::string_view sql) : sql_(sql) {}
+
+  // Of the type kEnd behind the last one.
+  Token Next();
+
+ private:
+  char Peek(size_t ahead) const { return at_ + ahead < sql_.size() ? sql_[at_ + ahead] : '\0'; }
+  void SkipBlank();
+  TokenType Take();
+  size_t AfterFirst(char c) const;
+  void TakeQuoted(char quote);
+  void TakeNumber();
+  TokenType TakeNamedParameter();
+
+  const std::string_view sql_;
+  size_t at_ = 0;
+  bool hex_ = false;
+};
+
+std::vector<Token> TokensOf(std::string_view sql);
+
+}  // namespace cairn::state_machine
