@@ -460,9 +460,8 @@ Task Tasks::DrawMixed() {
   Task task;
   task.f = "mixed";
   task.first =
-      Write({{"INSERT INTO mixed(a, b, c) VALUES(random(), datetime('now'), last_insert_rowid())",
-              {},
-              {}},
+      Write({{"INSERT INTO mixed(a, b) VALUES(random(), datetime('now'))", {}, {}},
+             {"UPDATE mixed SET c = last_insert_rowid() WHERE rowid = last_insert_rowid()", {}, {}},
              {"DELETE FROM mixed WHERE rowid < (SELECT max(rowid) FROM mixed) - 50", {}, {}}});
   task.next = [](const Answer& a) { return End{a.type, {}, ""}; };
   return task;

@@ -117,9 +117,9 @@ Result<Applier::Entry> Applier::DecodeEntry(const raft::Entry& entry) const {
   return decoded;
 }
 
-// One SQLite transaction: gives how many entries it holds. After a command has lost one, the
-// entries before that command's have one of their own, so that they are done over once, however
-// many commands behind them lose theirs.
+// One SQLite transaction: gives how many entries it holds. It ends behind an entry that changes the
+// schema. After a command has lost one, the entries before that command's have one of their own, so
+// that they are done over once, however many commands behind them lose theirs.
 Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
                                    std::vector<EntryResults>* results) {
   with_savepoints_ = false;
@@ -139,6 +139,7 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
     RETURN_IF_ERROR(UndoBatch());
     if (entries_whole_ > 0) batch = batch.first(entries_whole_);
   }
+  batch = batch.first(results->size());
   RETURN_IF_ERROR(CommitBatch(StateAfter(batch)));
   const LogIndex next(applied_.index.value() + 1);
   left_out_.erase(left_out_.begin(), left_out_.lower_bound(CommandNumber(next, 0)));
@@ -148,6 +149,7 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
 Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResults>* results) {
   for (const Entry& each : batch) {
     EntryResults of_entry{each.entry.index, each.entry.term, {}, 0};
+    engine_->BeginEntry();
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
       sessions_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
@@ -162,6 +164,7 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
     }
     of_entry.results_hash = results_hash_;
     results->push_back(std::move(of_entry));
+    if (engine_->schema_changed_in_entry()) return OkStatus();
   }
   return OkStatus();
 }
@@ -372,18 +375,13 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   const bool alone = execute.statements.size() == 1 && !with_savepoints_;
   const uint64_t steps_max =
       execute.maintenance ? header.maintenance_steps_max : header.command_steps_max;
-  RETURN_IF_ERROR(engine_->BeginCommand({header.wall_ms, seed, steps_max},
+  RETURN_IF_ERROR(engine_->BeginCommand({header.wall_ms, seed, steps_max, execute.maintenance},
                                         alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(execute.statements, &nobody, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
-  if (engine_->needs_savepoint()) {
-    // For all of the batch, so that it is done over once however many commands fail like this.
-    with_savepoints_ = true;
-    over_again_ = true;
-    return OkStatus();
-  }
+  if (MustRunAgain()) return OkStatus();
   if (verdict.ok()) CountVersions();
   result->status = std::move(verdict);
   result->steps = StepsOfCommand();
@@ -391,9 +389,18 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   return OkStatus();
 }
 
+// For all of the batch, so that it is done over once however many commands fail like this.
+bool Applier::MustRunAgain() {
+  if (!engine_->must_run_again()) return false;
+  with_savepoints_ = true;
+  over_again_ = true;
+  return true;
+}
+
 void Applier::LeaveOut(const Place& place, const CommandResult& result,
                        const std::string& ended_tx) {
-  left_out_.emplace(place.number, Lost{result.status, result.steps, ended_tx});
+  left_out_.emplace(place.number, Lost{result.status, result.steps, ended_tx,
+                                       engine_->schema_changed_in_entry()});
   over_again_ = true;
 }
 
@@ -401,6 +408,7 @@ void Applier::LeaveOut(const Place& place, const CommandResult& result,
 Status Applier::ApplyLeftOut(const Lost& lost, const Place& place, CommandResult* result) {
   result->status = lost.verdict;
   result->steps = lost.steps;
+  if (lost.schema_changed) engine_->NoteSchemaChange();
   if (lost.ended_tx.empty()) return OkStatus();
   return txs_.Finish(lost.ended_tx, TxState::kRolledBack, place.number, "");
 }

@@ -88,6 +88,7 @@ class Applier {
     Status verdict;
     uint64_t steps = 0;
     std::string ended_tx;  // the transaction that ended with it; empty: none
+    bool schema_changed = false;
   };
 
   Applier(uint64_t level_max, uint64_t request_room_divisor)
@@ -118,6 +119,7 @@ class Applier {
   Status ApplyRaiseLevel(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
+  bool MustRunAgain();
   void LeaveOut(const Place& place, const CommandResult& result, const std::string& ended_tx = {});
   Status ApplyLeftOut(const Lost& lost, const Place& place, CommandResult* result);
   bool EntryIsExhausted(const Operation& operation, const Place& place) const;

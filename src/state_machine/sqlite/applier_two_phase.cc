@@ -51,11 +51,13 @@ Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
   const uint64_t timeout = prepare.timeout_ms == 0 ? kPrepareTimeoutDefaultMs : prepare.timeout_ms;
   tx.deadline_lease_ms = std::max(tx.deadline_lease_ms, place.lease_ms + timeout);
 
-  RETURN_IF_ERROR(engine_->BeginCommand({tx.wall_ms, tx.seed, header.command_steps_max}, nullptr));
+  RETURN_IF_ERROR(
+      engine_->BeginCommand({tx.wall_ms, tx.seed, header.command_steps_max, false}, nullptr));
   Status verdict;
   StatementResult staged;
   RETURN_IF_ERROR(StagePrepared(prepare, &tx, &staged, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/false, &verdict));
+  if (MustRunAgain()) return OkStatus();
   // With the names of the tables that it has turned out to hold.
   if (verdict.ok()) verdict = txs_.CheckRoom(tx.owner, tx.id, BytesOf(tx));
   result->status = verdict;
@@ -95,11 +97,13 @@ Status Applier::ApplyCommit(const Operation& operation, const Place& place, Comm
   }
   // Without a budget, for it may not fail for reasons of SQL. The last Prepare has done the same
   // work within one.
-  RETURN_IF_ERROR(engine_->BeginCommand({known->wall_ms, known->seed, /*steps_max=*/0}, nullptr));
+  RETURN_IF_ERROR(
+      engine_->BeginCommand({known->wall_ms, known->seed, /*steps_max=*/0, false}, nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
+  if (MustRunAgain()) return OkStatus();
   result->steps = StepsOfCommand();
   if (verdict.ok()) {
     CountVersions();

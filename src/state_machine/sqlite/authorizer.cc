@@ -45,7 +45,7 @@ void WriteAuthorizer::StartInspecting() {
 }
 
 int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char* b,
-                               const char* schema, const char* /*trigger*/) {
+                               const char* schema, const char* trigger) {
   auto* const authorizer = static_cast<WriteAuthorizer*>(self);
   switch (authorizer->mode_) {
     case Mode::kInternal: return SQLITE_OK;
@@ -54,9 +54,19 @@ int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char
       return IsReservedName(OrEmpty(a)) ? SQLITE_DENY : SQLITE_OK;
     case Mode::kInspecting:
       return action == SQLITE_READ ? authorizer->CheckReserved(OrEmpty(a)) : SQLITE_OK;
-    case Mode::kCompiling: return authorizer->Check(action, OrEmpty(a), b, OrEmpty(schema));
+    case Mode::kCompiling:
+      authorizer->NoteOrigin(action, OrEmpty(b), trigger);
+      return authorizer->Check(action, OrEmpty(a), b, OrEmpty(schema));
   }
   return SQLITE_DENY;
+}
+
+void WriteAuthorizer::NoteOrigin(int action, std::string_view function, const char* trigger) {
+  if (action == SQLITE_INSERT && trigger != nullptr) facts_.inserting_triggers.insert(trigger);
+  if (action != SQLITE_FUNCTION || trigger != nullptr) return;
+  const std::string lower = LowerCase(function);
+  if (lower == "changes" || lower == "total_changes") facts_.asks_for_changes = true;
+  if (lower == "last_insert_rowid") facts_.asks_for_rowid = true;
 }
 
 int WriteAuthorizer::Refuse(std::string message) {

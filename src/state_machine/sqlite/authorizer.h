@@ -19,8 +19,13 @@ namespace cairn::state_machine {
 struct ProgramFacts {
   std::set<std::string> reads;
   std::set<std::string> writes;
+  std::set<std::string> inserting_triggers;  // that an INSERT stands in
   std::string created_view;
   std::string altered_table;  // ALTER TABLE names it; it may be about to get another name
+  // The statement itself calls changes() or total_changes(), or last_insert_rowid(): not a trigger, a
+  // view or a default.
+  bool asks_for_changes = false;
+  bool asks_for_rowid = false;
   bool changes_schema = false;
   bool drops_or_alters = false;
   bool alters_table = false;
@@ -66,6 +71,7 @@ class WriteAuthorizer {
   int CheckRead(std::string_view table, std::string_view column);
   int CheckFunction(std::string_view name);
   int CheckPragma(std::string_view name, bool has_argument);
+  void NoteOrigin(int action, std::string_view function, const char* trigger);
   int Refuse(std::string message);
 
   Mode mode_ = Mode::kInternal;

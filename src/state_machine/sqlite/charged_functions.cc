@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kDeterministic = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
 constexpr uint64_t kStepsPerCall = 20;  // by way of the other connection
-constexpr size_t kStatementsPerFunctionMax = 64;
 // SQLite's mark on what its JSON functions give.
 constexpr unsigned kJsonSubtype = 'J';
 // A comparison of two characters takes a fifth of a step.
@@ -141,7 +140,8 @@ Status ChargedFunctions::OpenDelegate(const char* vfs) {
   if (rc != SQLITE_OK) return SqliteTrouble(delegate_, rc, "open");
   sqlite3_extended_result_codes(delegate_, 1);
   sqlite3_limit(delegate_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
-  return OkStatus();
+  return Created(delegate_, sqlite3_create_function_v2(delegate_, "mark_json", 2, SQLITE_UTF8, this,
+                                                       &MarkJson, nullptr, nullptr, nullptr));
 }
 
 Status ChargedFunctions::Install(sqlite3* db, const char* vfs, WorkBudget* budget) {
@@ -201,28 +201,36 @@ uint64_t ChargedFunctions::PriceOf(const Price& price, int argc, sqlite3_value**
   return kStepsPerCall + steps;
 }
 
+// SQLite marks what is JSON beside the value, and the mark is lost when a value is bound.
+void ChargedFunctions::MarkJson(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
+  const auto* const self = static_cast<const ChargedFunctions*>(sqlite3_user_data(context));
+  sqlite3_result_value(context, argv[0]);
+  if (self->is_json_[static_cast<size_t>(sqlite3_value_int(argv[1]))]) {
+    sqlite3_result_subtype(context, kJsonSubtype);
+  }
+}
+
 sqlite3_stmt* ChargedFunctions::StatementFor(Delegated* function, int argc, sqlite3_value** argv) {
-  std::string kinds(static_cast<size_t>(argc), '?');
+  bool any_json = false;
+  is_json_.assign(static_cast<size_t>(argc), false);
   for (int i = 0; i < argc; ++i) {
-    if (HasBytes(argv[i]) && sqlite3_value_subtype(argv[i]) == kJsonSubtype) {
-      kinds[static_cast<size_t>(i)] = 'J';
-    }
+    const bool is_json = HasBytes(argv[i]) && sqlite3_value_subtype(argv[i]) == kJsonSubtype;
+    is_json_[static_cast<size_t>(i)] = is_json;
+    any_json = any_json || is_json;
   }
-  if (const auto it = function->statements.find(kinds); it != function->statements.end()) {
-    return it->second.get();
-  }
+  StatementPtr& known = function->statements[{argc, any_json}];
+  if (known != nullptr) return known.get();
   const bool is_operator = function->name.starts_with("-");
   std::string sql = "SELECT " + (is_operator ? std::string() : function->name + "(");
   for (int i = 0; i < argc; ++i) {
     if (i > 0) sql += is_operator ? function->name : std::string(",");
     const std::string parameter = "?" + std::to_string(i + 1);
-    sql += kinds[static_cast<size_t>(i)] == 'J' ? "json(" + parameter + ")" : parameter;
+    sql += any_json ? "mark_json(" + parameter + "," + std::to_string(i) + ")" : parameter;
   }
   if (!is_operator) sql += ")";
-  if (function->statements.size() >= kStatementsPerFunctionMax) function->statements.clear();
   sqlite3_stmt* stmt = nullptr;
   sqlite3_prepare_v3(delegate_, sql.c_str(), -1, SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
-  if (stmt != nullptr) function->statements.emplace(std::move(kinds), StatementPtr(stmt));
+  known.reset(stmt);
   return stmt;
 }
 

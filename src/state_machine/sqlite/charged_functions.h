@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -44,18 +45,21 @@ class ChargedFunctions {
     ChargedFunctions* owner = nullptr;
     std::string name;
     Price price;
-    // By which of the arguments are JSON, one character for each.
-    std::map<std::string, StatementPtr> statements;
+    // By the number of arguments, and whether one of them is JSON: so there are few, and whatever a
+    // command calls, they are compiled once, not at its cost.
+    std::map<std::pair<int, bool>, StatementPtr> statements;
   };
 
   Status OpenDelegate(const char* vfs);
   Status Delegate(sqlite3* db, const std::string& name, int args, const Price& price);
   static void CallDelegated(sqlite3_context* context, int argc, sqlite3_value** argv);
+  static void MarkJson(sqlite3_context* context, int argc, sqlite3_value** argv);
   static uint64_t PriceOf(const Price& price, int argc, sqlite3_value** argv);
   sqlite3_stmt* StatementFor(Delegated* function, int argc, sqlite3_value** argv);
 
   WorkBudget* budget_ = nullptr;
   sqlite3* delegate_ = nullptr;
+  std::vector<bool> is_json_;  // of the arguments of the call under way
   std::vector<std::unique_ptr<Delegated>> delegated_;
 };
 

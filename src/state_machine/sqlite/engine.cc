@@ -1,9 +1,12 @@
 #include "state_machine/sqlite/engine.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/sqlite_memory.h"
+#include "state_machine/sqlite/value_bound.h"
 #include "state_machine/sqlite/write_connection.h"
 
 namespace cairn::state_machine {
@@ -23,7 +26,7 @@ Engine::~Engine() {
   programs_.Clear();
   sums_.Close();
   for (InternalStatement* each :
-       {&begin_, &commit_, &savepoint_, &release_, &rollback_to_, &zero_changes_}) {
+       {&begin_, &commit_, &savepoint_, &release_, &rollback_to_, &zero_changes_, &free_pages_}) {
     each->Finalize();
   }
   const int rc = sqlite3_close(db_);
@@ -49,6 +52,7 @@ Status Engine::PrepareInternal() {
   RETURN_IF_ERROR(commit_.Prepare(db_, "COMMIT"));
   RETURN_IF_ERROR(savepoint_.Prepare(db_, "SAVEPOINT command"));
   RETURN_IF_ERROR(release_.Prepare(db_, "RELEASE command"));
+  RETURN_IF_ERROR(free_pages_.Prepare(db_, "PRAGMA freelist_count"));
   return rollback_to_.Prepare(db_, "ROLLBACK TO command");
 }
 
@@ -104,6 +108,7 @@ Status Engine::CommitBatch() {
   RETURN_IF_ERROR(sums_.Settle());
   RETURN_IF_ERROR(sums_.Flush());
   RETURN_IF_ERROR(commit_.Run());
+  exact_bounds_ = false;
   rows_.BatchCommitted();
   return OkStatus();
 }
@@ -123,7 +128,9 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
   ForgetThatMemoryRanOut();
-  needs_savepoint_ = false;
+  must_run_again_ = false;
+  value_in_doubt_ = false;
+  rows_counted_ = false;
   has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
   // First: full-text tables then write down what commands before, in the same batch, gave them, and
   // that counts as changes and rowids of this connection.
@@ -156,14 +163,19 @@ Status Engine::CheckDeferred() const {
 }
 
 Status Engine::EndCommand(bool keep, Status* verdict) {
+  if (value_in_doubt_) {
+    exact_bounds_ = true;
+    must_run_again_ = true;
+    return OkStatus();
+  }
   if (keep && verdict->ok() && HasUnresolvedKeys()) *verdict = CheckDeferred();
   if (!has_savepoint_) {
     // SQLite itself undoes most statements that fail, but not all: those OR FAIL, and some that
     // fail for a value while they resolve conflicts by another rule.
     const bool left_rows = !verdict->ok() && rows_.rows_told() > 0 && !batch_lost();
     // Also if the batch is lost: what was in doubt may have led to that, and only on this node.
-    needs_savepoint_ = left_rows || functions_.changes_in_doubt();
-    if (needs_savepoint_) return OkStatus();
+    must_run_again_ = left_rows || functions_.changes_in_doubt();
+    if (must_run_again_) return OkStatus();
   }
   if (!keep || !verdict->ok()) return UndoCommand();
   RETURN_IF_ERROR(sums_.Settle());
@@ -195,7 +207,10 @@ Status Engine::UndoCommand() {
   rows_.CommandUndone();
   // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
   // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
-  return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
+  if (schema_changed_in_batch_) RETURN_IF_ERROR(ReloadSchema());
+  // Not by what is so in the batch: which entries share it is this node's affair.
+  if (schema_changed_in_entry_) budget_.Add(catalog_.steps_to_read());
+  return OkStatus();
 }
 
 // ---- Statements ---------------------------------------------------------------------------------
@@ -218,6 +233,10 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   renamed_to_.clear();
   ++statements_run_;
   sqlite3_stmt* const stmt = program->stmt.get();
+  if (Status refused = CheckMayRun(*program); !refused.ok()) {
+    *verdict = std::move(refused);
+    return OkStatus();
+  }
   if (Status unbound = BindParameters(stmt, statement); !unbound.ok()) {
     const bool no_memory = (sqlite3_errcode(db_) & 0xff) == SQLITE_NOMEM;
     sqlite3_clear_bindings(stmt);
@@ -228,7 +247,12 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   const ProgramFacts& facts = program->facts;
   schema_changed_in_batch_ = schema_changed_in_batch_ || facts.changes_schema;
   schema_changed_ = schema_changed_ || facts.changes_schema;
+  if (facts.changes_schema) {
+    schema_changed_in_entry_ = true;
+    ASSIGN_OR_RETURN(free_pages_before_, FreePages());
+  }
 
+  RETURN_IF_ERROR(BoundValues(statement, program));
   rows_.BeginStatement();
   judge_.BeginStatement();
   meter_.Begin(*program);
@@ -240,7 +264,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
     *verdict = judge_.Exhausted();
     // The statement may have been stopped within one of a virtual table, which then remembers what
     // is undone: it must be connected anew.
-    if (program->touches_virtual) schema_changed_in_batch_ = true;
+    if (program->touches_virtual) schema_changed_in_batch_ = schema_changed_in_entry_ = true;
   }
   // All nodes do so at the same place, for as long as the file is large.
   if (judge_.read_all_pages()) budget_.TakeRest();
@@ -248,8 +272,53 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   // The values lie in `statement`, which may die before the program does.
   sqlite3_clear_bindings(stmt);
   RETURN_IF_ERROR(trouble);
+  value_in_doubt_ = judge_.value_too_large() && !program->value_bound_is_exact;
   if (!verdict->ok()) return OkStatus();
   return Finish(program, result, verdict);
+}
+
+Status Engine::CheckMayRun(const Program& program) const {
+  if (program.commands_index && !context_.maintenance) {
+    return PermissionDenied(
+        "a command to a full-text table may take as long as its index is large: ask for "
+        "maintenance, or give a short command as a string in VALUES");
+  }
+  const ProgramFacts& facts = program.facts;
+  if (facts.changes_schema) return OkStatus();
+  if (facts.asks_for_changes && !rows_counted_) {
+    return FailedPrecondition(
+        "changes() and total_changes() tell of earlier statements of the same request, and there "
+        "is none that could change a row");
+  }
+  if (facts.asks_for_rowid && !rows_.row_inserted()) {
+    return FailedPrecondition(
+        "last_insert_rowid() tells of earlier statements of the same request, and none has "
+        "inserted a row");
+  }
+  return OkStatus();
+}
+
+// The exact bound costs as much as to compile the program, so it is looked for only where the quick
+// one does not do. What a virtual table makes of a value that is too large is not known.
+Status Engine::BoundValues(const Statement& statement, Program* program) {
+  if (program->value_bound_is_exact) return OkStatus();
+  if (program->value_bytes_max == 0) {
+    program->value_bytes_max = QuickValueBound(program->stmt.get());
+  }
+  if (!exact_bounds_ && !program->touches_virtual &&
+      LargestValueBytes(statement) <= static_cast<size_t>(program->value_bytes_max)) {
+    return OkStatus();
+  }
+  ASSIGN_OR_RETURN(program->value_bytes_max, ValueBound(db_, program->sql));
+  program->value_bound_is_exact = true;
+  return OkStatus();
+}
+
+Result<uint64_t> Engine::FreePages() {
+  ASSIGN_OR_RETURN(const bool row, free_pages_.Next());
+  const uint64_t pages = row ? free_pages_.Uint(0) : 0;
+  free_pages_.Reset();
+  return pages;
 }
 
 Status Engine::Step(Program* program, StatementResult* result, Status* verdict) {
@@ -299,11 +368,15 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
   if (!program->facts.changes_schema) {
     const bool writes = !program->facts.writes.empty() || program->facts.writes_sequence;
     result->rows_affected = writes ? sqlite3_changes64(db_) : 0;
+    rows_counted_ = rows_counted_ || writes;
     return OkStatus();
   }
   const ProgramFacts facts = program->facts;  // the program goes
   RETURN_IF_ERROR(AfterSchemaChange(facts));
-  if (!budget_.Charge(catalog_.steps_to_read() + sums_.TakeScanSteps())) {
+  ASSIGN_OR_RETURN(const uint64_t free_pages, FreePages());
+  const uint64_t freed = free_pages - std::min(free_pages, free_pages_before_);
+  if (!budget_.Charge(freed * kStepsPerFreedPage) ||
+      !budget_.Charge(catalog_.steps_to_read() + sums_.TakeScanSteps())) {
     *verdict = judge_.Exhausted();
     return OkStatus();
   }

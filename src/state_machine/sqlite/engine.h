@@ -54,6 +54,7 @@ struct CommandContext {
   int64_t wall_ms = 0;
   uint64_t seed = 0;
   uint64_t steps_max = 0;  // of all its statements together; 0: unbounded
+  bool maintenance = false;
 };
 
 // One thread at a time, but for wal_bytes().
@@ -89,6 +90,12 @@ class Engine {
   Status CommitBatch();
   // Undoes the batch, or what is left of a lost one.
   Status AbandonBatch();
+  void BeginEntry() { schema_changed_in_entry_ = false; }
+  // A command of the entry has changed the schema, or began to. Each command that is undone behind it
+  // costs a look through the schema, so the batch ends behind the entry.
+  bool schema_changed_in_entry() const { return schema_changed_in_entry_; }
+  // A command that is left out now has done so.
+  void NoteSchemaChange() { schema_changed_in_entry_ = true; }
   bool batch_lost() const { return sqlite3_get_autocommit(db_) != 0; }
 
   // ---- A command: one savepoint, or none
@@ -107,10 +114,10 @@ class Engine {
   // unresolved or a full-text index at its end makes it an error. Undoes the effects otherwise, and
   // always if `keep` is false.
   Status EndCommand(bool keep, Status* verdict);
-  // The last command needed the savepoint that it did not have: its effects are neither kept nor
-  // undone, or its result is in doubt. The caller abandons the batch and gives it again with null
-  // for `alone`. The command's result does not count.
-  bool needs_savepoint() const { return needs_savepoint_; }
+  // The last command needed the savepoint that it did not have, and its effects are neither kept nor
+  // undone; or its result is in doubt. The caller abandons the batch and gives it again with null for
+  // `alone`. The command's result does not count.
+  bool must_run_again() const { return must_run_again_; }
 
   // What the command has cost so far, in steps, and whether that is more than it may.
   const WorkBudget& budget() const { return budget_; }
@@ -133,6 +140,9 @@ class Engine {
   Status Configure(const Storage& storage, const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
   Status LoadCatalog();
+  Status CheckMayRun(const Program& program) const;
+  Status BoundValues(const Statement& statement, Program* program);
+  Result<uint64_t> FreePages();
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
   Status Finish(Program* program, StatementResult* result, Status* verdict);
@@ -165,18 +175,25 @@ class Engine {
   InternalStatement release_;
   InternalStatement rollback_to_;
   InternalStatement zero_changes_;
+  InternalStatement free_pages_;
   int64_t reserved_objects_ = -1;
 
   // Of the command that runs.
   CommandContext context_;
   bool has_savepoint_ = false;
-  bool needs_savepoint_ = false;
+  bool must_run_again_ = false;
+  bool value_in_doubt_ = false;  // it was too large for a bound that is this node's
+  bool rows_counted_ = false;    // a statement that SQLite counts the changes of has ended
   size_t result_bytes_ = 0;
   bool schema_changed_ = false;
   // Of the statement that runs.
   std::string renamed_to_;
+  uint64_t free_pages_before_ = 0;
+  // Of the entry.
+  bool schema_changed_in_entry_ = false;
   // Of the batch.
   bool schema_changed_in_batch_ = false;
+  bool exact_bounds_ = false;  // until it is committed
 };
 
 }  // namespace cairn::state_machine

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sqlite_memory.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -64,6 +65,7 @@ Status ErrorJudge::Judge(int rc, std::string_view doing, Status* verdict) {
     return OkStatus();
   }
   if (IsVerdict(rc)) {
+    value_too_large_ = kind == SQLITE_TOOBIG;
     *verdict = VerdictOf(rc, sqlite3_errmsg(db_));
     return OkStatus();
   }

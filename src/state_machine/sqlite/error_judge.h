@@ -33,8 +33,10 @@ class ErrorJudge {
   Status Judge(int rc, std::string_view doing, Status* verdict);
   // Whether the judge has read all pages of the file since BeginStatement. That is work, which
   // cannot be counted in steps.
-  void BeginStatement() { read_all_pages_ = false; }
+  void BeginStatement() { read_all_pages_ = value_too_large_ = false; }
   bool read_all_pages() const { return read_all_pages_; }
+  // Whether a verdict since then was for the length of a value.
+  bool value_too_large() const { return value_too_large_; }
 
   // SQLite says that the disk is full, but no write has failed: a sequence of rowids, or a full-text
   // index, has come to its end.
@@ -52,6 +54,7 @@ class ErrorJudge {
   WorkBudget* const budget_;
   sqlite3* db_ = nullptr;
   bool read_all_pages_ = false;
+  bool value_too_large_ = false;
 };
 
 }  // namespace cairn::state_machine

@@ -167,9 +167,9 @@ TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
   replicas.Must("CREATE VIRTUAL TABLE f USING fts5(body, content='content', content_rowid='id')");
   replicas.Must("INSERT INTO content VALUES(1, 'words')");
   const std::string check = "INSERT INTO f(f, rank) VALUES('integrity-check', 1)";
-  EXPECT_FALSE(replicas.Execute(check).status.ok());
-  replicas.Must("INSERT INTO f(f) VALUES('rebuild')");
-  replicas.Must(check);
+  EXPECT_FALSE(replicas.Do(MaintenanceCommand(check)).status.ok());
+  replicas.Maintain("INSERT INTO f(f) VALUES('rebuild')");
+  replicas.Maintain(check);
   replicas.Check();
 }
 

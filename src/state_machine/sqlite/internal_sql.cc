@@ -4,41 +4,6 @@
 #include <cstring>
 
 namespace cairn::state_machine {
-namespace {
-
-sqlite3_mem_methods plain_memory;
-thread_local bool memory_ran_out = false;
-
-void* Allocate(int bytes) {
-  void* const memory = plain_memory.xMalloc(bytes);
-  if (memory == nullptr) memory_ran_out = true;
-  return memory;
-}
-
-void* Reallocate(void* memory, int bytes) {
-  void* const moved = plain_memory.xRealloc(memory, bytes);
-  if (moved == nullptr) memory_ran_out = true;
-  return moved;
-}
-
-// Before main(), since it must precede all other use of SQLite.
-bool ConfigureMemory() {
-  // SQLite counts its memory under one lock for all connections, taken at each allocation: it would
-  // cost a row of a large INSERT more than its share of the digest does, and have readers wait for
-  // the writer. Nobody here asks for the count.
-  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain_memory);
-  sqlite3_mem_methods methods = plain_memory;
-  methods.xMalloc = &Allocate;
-  methods.xRealloc = &Reallocate;
-  return sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK;
-}
-[[maybe_unused]] const bool kMemoryConfigured = ConfigureMemory();
-
-}  // namespace
-
-bool MemoryRanOut() { return memory_ran_out; }
-void ForgetThatMemoryRanOut() { memory_ran_out = false; }
 
 Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing) {
   std::string message(doing);

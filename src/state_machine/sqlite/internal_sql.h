@@ -13,11 +13,6 @@
 
 namespace cairn::state_machine {
 
-// Whether this machine has refused SQLite memory on this thread since it was told to forget it.
-// SQLITE_NOMEM without that is of a value larger than SQLite asks any machine for.
-bool MemoryRanOut();
-void ForgetThatMemoryRanOut();
-
 // Every error is trouble of this node: these statements cannot fail for reasons of their text.
 // Values are bound without a copy, so they must live until Run, or until Next has said that there
 // is no row. Use: Bind..., then either Run, or Next until it is false (or Reset).

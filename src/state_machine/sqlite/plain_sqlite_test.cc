@@ -129,6 +129,7 @@ class Comparison {
     for (uint64_t left = generator_.Between(1, 4); left > 0; --left) {
       Execute execute;
       execute.statements.push_back(generator_.Write());
+      execute.maintenance = true;  // so that commands to full-text tables are done, too
       commands.emplace_back();
       commands.back().operation = std::move(execute);
       const Status proposal = replicas_.first().machine().CheckProposal(commands.back());

@@ -28,6 +28,10 @@ struct Program {
   size_t columns_bytes = 0;      // of their names and types
   bool touches_virtual = false;  // the rows it changes are counted, and its own steps alone
   uint64_t price = 1;            // of one of its steps
+  bool commands_index = false;   // it may give a full-text table a command that takes long
+  // Of a value that it makes (value_bound.h); 0: not known yet. Exact: the same on all nodes.
+  int value_bytes_max = 0;
+  bool value_bound_is_exact = false;
   // Whether it may be kept. SQLite looks at the length of a literal only when it first uses it, so
   // one that is kept may do with a long one what a fresh one may not (WorkBudget::value_bytes_max).
   bool keep = true;

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "state_machine/sqlite/linear_functions.h"
 #include "state_machine/sqlite/pragmas.h"
+#include "state_machine/sqlite/sqlite_memory.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -128,9 +129,10 @@ bool ReadConnection::is_open() {
 // ---- Transactions -------------------------------------------------------------------------------
 
 Status ReadConnection::Run(const char* sql) {
-  ASSIGN_OR_RETURN(PreparedRead * read, Prepare(sql, /*internal=*/true));
+  const QueryLimits limits;
+  ASSIGN_OR_RETURN(PreparedRead * read, Prepare(sql, /*internal=*/true, limits));
   bool has_row = false;
-  Status status = Step(read, /*internal=*/true, QueryLimits{}, clock_.SteadyNow(), &has_row);
+  Status status = Step(read, /*internal=*/true, limits, clock_.SteadyNow(), &has_row);
   sqlite3_reset(read->stmt.get());
   return status;
 }
@@ -152,14 +154,22 @@ void ReadConnection::Finish() {
 
 // ---- Statements ---------------------------------------------------------------------------------
 
-Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool internal) {
+Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool internal,
+                                              const QueryLimits& limits) {
   StatementCache& cache = internal ? internal_statements_ : client_statements_;
   if (PreparedRead* read = cache.Find(sql)) return read;
   RETURN_IF_ERROR(CheckSqlText(sql));
   internal_ = internal;
   denied_ = OkStatus();
+  stopped_ = OkStatus();
+  limits_ = &limits;
+  started_ = clock_.SteadyNow();
+  const MemoryGate gate(&AskForMemory, this);
   Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
+  limits_ = nullptr;
   if (!denied_.ok()) return denied_;
+  if (!prepared.ok() && !gate.refusal().ok()) return gate.refusal();
+  if (!prepared.ok() && !stopped_.ok()) return stopped_;
   if (prepared.status().code() == StatusCode::kCancelled) {
     // The view was ended while SQLite read the schema. The reason is the view's, as in Step.
     RETURN_IF_ERROR(CheckLimits(QueryLimits(), clock_.SteadyNow()));
@@ -185,6 +195,7 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   started_ = started;
   denied_ = OkStatus();
   stopped_ = OkStatus();
+  const MemoryGate gate(&AskForMemory, this);
   const int rc = sqlite3_step(read->stmt.get());
   limits_ = nullptr;
   *has_row = rc == SQLITE_ROW;
@@ -196,9 +207,16 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
     RETURN_IF_ERROR(CheckLimits(limits, started));
     return Unavailable("the query was interrupted");
   }
-  Status status = StatusFromSqlite(db_, rc);
+  Status status = gate.refusal().ok() ? StatusFromSqlite(db_, rc) : gate.refusal();
   broken_ = broken_ || status.code() == StatusCode::kInternal ||
-            status.code() == StatusCode::kDataLoss || (rc & 0xff) == SQLITE_NOMEM;
+            status.code() == StatusCode::kDataLoss ||
+            ((rc & 0xff) == SQLITE_NOMEM && gate.refusal().ok());
+  // SQLite ends the transaction of a connection that lacked memory or could not read its file, also
+  // when it only reads. What comes next on the connection would be of another state.
+  ViewEnd none = ViewEnd::kNone;
+  if (sqlite3_get_autocommit(db_) != 0) {
+    end.compare_exchange_strong(none, ViewEnd::kLost, std::memory_order_acq_rel);
+  }
   return status;
 }
 
@@ -245,6 +263,8 @@ Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started
     case ViewEnd::kDrained:
       return Unavailable("the database is being replaced by a snapshot; open another view");
     case ViewEnd::kTooOld: return Aborted("the view was held open too long; open another one");
+    case ViewEnd::kLost:
+      return Unavailable("an earlier query of this view has failed and ended it; ask again");
     case ViewEnd::kWalTooLarge:
       return Aborted(
           "the view was ended: reads that overlapped have kept the write-ahead log from being "
@@ -267,6 +287,12 @@ int ReadConnection::Poll(void* self) {
   if (c->limits_ == nullptr) return 0;
   c->stopped_ = c->CheckLimits(*c->limits_, c->started_);
   return c->stopped_.ok() ? 0 : 1;
+}
+
+Status ReadConnection::AskForMemory(void* self, size_t /*bytes*/) {
+  auto* const c = static_cast<ReadConnection*>(self);
+  return c->internal_ || c->limits_ == nullptr ? OkStatus()
+                                               : c->CheckLimits(*c->limits_, c->started_);
 }
 
 int ReadConnection::Deny(Status why) {

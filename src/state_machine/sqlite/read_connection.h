@@ -46,7 +46,7 @@ class StatementCache {
 };
 
 // Why a view ended before its owner gave it back.
-enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld, kWalTooLarge };
+enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld, kWalTooLarge, kLost };
 
 // Locking: `mutex` is held by whoever lets SQLite work on the handle, opens or closes it. It is
 // never held while a sink is called, so that nobody waits for a slow client. `end` may be set at
@@ -72,7 +72,7 @@ class ReadConnection {
   // Ends the transaction; closes the handle if it does not end cleanly, or misbehaved before.
   void Finish();
   void Close();
-  Result<PreparedRead*> Prepare(const std::string& sql, bool internal);
+  Result<PreparedRead*> Prepare(const std::string& sql, bool internal, const QueryLimits& limits);
   // sqlite3_step. OK: look at *has_row.
   Status Step(PreparedRead* read, bool internal, const QueryLimits& limits, SteadyTime started,
               bool* has_row);
@@ -88,6 +88,8 @@ class ReadConnection {
   Status Configure(sqlite3* db);
   Status Run(const char* sql);
   static int Poll(void* self);
+  // For a MemoryGate: a row may make many large values between two polls.
+  static Status AskForMemory(void* self, size_t bytes);
   static int Authorize(void* self, int action, const char* a, const char* b, const char* db,
                        const char* trigger);
   int Deny(Status why);

@@ -60,6 +60,17 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
   return OkStatus();
 }
 
+// The queries behind the one that took the transaction along are not to blame.
+void ReadTransaction::BeginAgainIfLost() {
+  ViewEnd lost = ViewEnd::kLost;
+  std::atomic<ViewEnd>& end = connection_->end;
+  if (!end.compare_exchange_strong(lost, ViewEnd::kNone, std::memory_order_acq_rel)) return;
+  ViewEnd none = ViewEnd::kNone;
+  if (!Begin(pool_->options_.applied_sql).ok()) {
+    end.compare_exchange_strong(none, ViewEnd::kLost, std::memory_order_acq_rel);
+  }
+}
+
 Status ReadTransaction::Query(const Statement& statement, const QueryLimits& limits,
                               RowSink* sink) {
   return Run(statement, limits, /*internal=*/false, sink);
@@ -92,8 +103,8 @@ ReadRun::~ReadRun() {
   if (c.end.load(std::memory_order_acquire) == ViewEnd::kNone) End();
 }
 
-Status ReadRun::Begin() {
-  ASSIGN_OR_RETURN(read_, view_->connection_->Prepare(statement_.sql, internal_));
+Status ReadRun::Begin(const QueryLimits& limits) {
+  ASSIGN_OR_RETURN(read_, view_->connection_->Prepare(statement_.sql, internal_, limits));
   Status bound = BindParameters(read_->stmt.get(), statement_);
   if (!bound.ok()) End();
   return bound;
@@ -115,7 +126,7 @@ Result<bool> ReadRun::Continue(const QueryLimits& limits, RowSink* sink) {
     if (read_ != nullptr) End();
     return over;
   }
-  if (read_ == nullptr) RETURN_IF_ERROR(Begin());
+  if (read_ == nullptr) RETURN_IF_ERROR(Begin(limits));
   for (;;) {
     Result<bool> ended = Next(&lock, limits, started, sink);
     if (ended.ok() && !*ended) {
@@ -123,6 +134,8 @@ Result<bool> ReadRun::Continue(const QueryLimits& limits, RowSink* sink) {
       continue;
     }
     if (read_ != nullptr) End();
+    lock.Unlock();
+    if (!ended.ok() && !internal_) view_->BeginAgainIfLost();
     return ended;
   }
 }

@@ -49,7 +49,7 @@ class ReadRun final : public QueryRun {
   friend class ReadTransaction;
   ReadRun(ReadTransaction* view, const Statement& statement, bool internal)
       : view_(view), statement_(statement), internal_(internal) {}
-  Status Begin();
+  Status Begin(const QueryLimits& limits);
   // One row for `sink`, which runs unlocked. True: there was none any more. `lock` is that of the
   // connection; clang does not follow a lock through a pointer.
   Result<bool> Next(MutexLock* lock, const QueryLimits& limits, SteadyTime started,
@@ -72,13 +72,14 @@ class ReadTransaction {
   ReadTransaction(const ReadTransaction&) = delete;
   ReadTransaction& operator=(const ReadTransaction&) = delete;
 
+  // Grows if a query finds no memory: SQLite ends the transaction, and the view goes on with a later
+  // state.
   LogIndex applied() const { return applied_; }
-
   // A client's statement: one SELECT, VALUES, EXPLAIN or reading PRAGMA; not on tables named
   // _cairn_*.
   //   INVALID_ARGUMENT    malformed, of more than one statement, writing, wrong parameters
   //   PERMISSION_DENIED   what clients may not read, ATTACH, load_extension, other PRAGMAs
-  //   RESOURCE_EXHAUSTED  a value or row of more than 16 MiB
+  //   RESOURCE_EXHAUSTED  a value or row of more than 16 MiB; or limits.check says so
   //   ABORTED             the view is older than limits.age_max, or has kept the WAL from beginning
   //                       anew for too long
   //   CANCELLED, DEADLINE_EXCEEDED   as `limits` says
@@ -96,6 +97,7 @@ class ReadTransaction {
   friend class ReadRun;
   ReadTransaction(class ReadPool* pool, ReadConnection* connection, SteadyTime opened);
   Status Begin(const std::string& applied_sql);
+  void BeginAgainIfLost();
   Status Run(const Statement& statement, const QueryLimits& limits, bool internal, RowSink* sink);
 
   class ReadPool* const pool_;

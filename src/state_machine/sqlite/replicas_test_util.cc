@@ -29,7 +29,10 @@ namespace {
 std::vector<std::string> Encoded(const std::vector<CommandResult>& results) {
   std::vector<std::string> encoded;
   encoded.reserve(results.size());
-  for (const CommandResult& each : results) encoded.push_back(EncodeCommandResult(each));
+  for (const CommandResult& each : results) {
+    // The steps are no part of the answer, but decide what becomes of the commands behind.
+    encoded.push_back(EncodeCommandResult(each) + std::to_string(each.steps));
+  }
   return encoded;
 }
 
@@ -127,6 +130,11 @@ CommandResult Replicas::Must(const std::string& sql, std::vector<Value> values) 
   return result;
 }
 
+void Replicas::Maintain(const std::string& sql) {
+  const CommandResult result = Do(MaintenanceCommand(sql));
+  EXPECT_TRUE(result.status.ok()) << sql << ": " << result.status;
+}
+
 CommandResult Replicas::Do(Command command) {
   std::vector<Command> commands;
   commands.push_back(std::move(command));
@@ -204,6 +212,12 @@ Command ExecuteCommand(const std::string& sql, std::vector<Value> values) {
   return command;
 }
 
+Command MaintenanceCommand(const std::string& sql) {
+  Command command = ExecuteCommand(sql);
+  std::get<Execute>(command.operation).maintenance = true;
+  return command;
+}
+
 Command WithId(Command command, std::string session, uint64_t sequence,
                uint64_t acknowledged_below) {
   command.id = {std::move(session), sequence};
@@ -241,7 +255,7 @@ std::vector<std::vector<Command>> MixedWorkload() {
   add("ALTER TABLE log RENAME TO journal");
   add("UPDATE t SET x = x || '!'");
   add("DELETE FROM f WHERE f MATCH 'word3'");
-  add("INSERT INTO f(f) VALUES('optimize')");
+  entries.push_back({MaintenanceCommand("INSERT INTO f(f) VALUES('optimize')")});
   return entries;
 }
 

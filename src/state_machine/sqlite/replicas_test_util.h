@@ -78,6 +78,8 @@ class Replicas {
   }
   // Fails the test if the statement fails.
   CommandResult Must(const std::string& sql, std::vector<Value> values = {});
+  // The same as maintenance.
+  void Maintain(const std::string& sql);
   CommandResult Do(Command command);
   // One entry of several commands.
   std::vector<CommandResult> DoAll(const std::vector<Command>& commands);
@@ -105,6 +107,7 @@ class Replicas {
 std::vector<std::vector<Command>> MixedWorkload();
 
 Command ExecuteCommand(const std::string& sql, std::vector<Value> values = {});
+Command MaintenanceCommand(const std::string& sql);
 Command WithId(Command command, std::string session, uint64_t sequence,
                uint64_t acknowledged_below = 0);
 

@@ -70,6 +70,8 @@ uint64_t OperationHash(const Operation& operation) {
   if (const auto* execute = std::get_if<Execute>(&operation)) {
     hasher.Word(execute->statements.size());
     for (const Statement& statement : execute->statements) HashStatement(statement, &hasher);
+    // Only then: version 0.1 knew no maintenance, and its requests are remembered by their hashes.
+    if (execute->maintenance) hasher.Word(1);
   } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
     hasher.Bytes(prepare->tx_id);
     hasher.Word(prepare->timeout_ms);

@@ -49,7 +49,7 @@ TEST(ReservedNames, NoStatementReadsOrWritesThem) {
        {"CREATE VIRTUAL TABLE f5 USING fts5(name, content='_cairn_versions')",
         "CREATE VIRTUAL TABLE f4 USING fts4(name, content='_cairn_versions')",
         "INSERT INTO f5(f5) VALUES('rebuild')", "INSERT INTO f4(f4) VALUES('rebuild')"}) {
-    replicas.Execute(sql);
+    replicas.Do(MaintenanceCommand(sql));
   }
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'f_\\_content' "
                            "ESCAPE '\\'"),

@@ -30,7 +30,8 @@ Status RowHooks::RowRefusal() const {
   }
   return PermissionDenied(
       "automerge of a full-text table of version 3 or 4 is refused: it merges when a "
-      "transaction ends, which is not at the same place on every node; use 'merge=X,Y'");
+      "transaction ends, which is not at the same place on every node; use 'merge=X,Y' as "
+      "maintenance");
 }
 
 void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const char* /*schema*/,
@@ -42,7 +43,10 @@ void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const cha
   {
     // The steps of what an observer reads for itself are not the same on every node.
     const WorkBudget::Pause pause(hooks->budget_);
+    // What is stored may be larger than what the statement may make now.
+    const int value_bytes_max = sqlite3_limit(hooks->db_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
     for (RowObserver* each : hooks->observers_) bytes += each->OnRow(change);
+    sqlite3_limit(hooks->db_, SQLITE_LIMIT_LENGTH, value_bytes_max);
   }
   hooks->budget_->ChargeRow(bytes);
 }
@@ -51,6 +55,7 @@ void RowHooks::OnUpdate(void* self, int operation, const char* /*schema*/, const
                         sqlite3_int64 rowid) {
   auto* const hooks = static_cast<RowHooks*>(self);
   hooks->budget_->CountRow();
+  if (operation == SQLITE_INSERT) hooks->row_inserted_ = true;
   if (rowid == kAutomergeRow && operation == SQLITE_INSERT && hooks->IsFullTextStat(table)) {
     hooks->sets_automerge_ = true;
   }

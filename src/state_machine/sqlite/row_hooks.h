@@ -43,6 +43,7 @@ class RowHooks {
   }
   void CommandBegun() {
     rows_told_ = 0;
+    row_inserted_ = false;
     for (RowObserver* each : observers_) each->CommandBegun();
   }
   void CommandKept() {
@@ -53,6 +54,8 @@ class RowHooks {
   }
   // Rows that the observers were told of since CommandBegun.
   uint64_t rows_told() const { return rows_told_; }
+  // A row with a rowid was inserted since CommandBegun.
+  bool row_inserted() const { return row_inserted_; }
 
   void BeginStatement() { rowid_exhausted_ = sets_automerge_ = false; }
   // The statement has written a row that no statement may write; and why it may not.
@@ -71,6 +74,7 @@ class RowHooks {
   sqlite3* db_ = nullptr;
   std::vector<RowObserver*> observers_;
   uint64_t rows_told_ = 0;
+  bool row_inserted_ = false;
   // Of the statement that runs.
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;

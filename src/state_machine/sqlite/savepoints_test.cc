@@ -123,6 +123,7 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
   for (const char* sql :
        {"CREATE TABLE t(x, c DEFAULT (changes()))", "CREATE TABLE u(x)", "CREATE TABLE v(x)",
         "CREATE TABLE seen(place, c)",
+        "CREATE VIEW changed AS SELECT changes() AS c, total_changes() AS total",
         "CREATE TRIGGER first AFTER INSERT ON u BEGIN INSERT INTO seen VALUES('before', changes());"
         " INSERT INTO seen VALUES('one', changes()), ('two', 0);"
         " INSERT INTO seen VALUES('after', changes()); END",
@@ -138,9 +139,10 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
     replicas.Must("DELETE FROM seen");
     return seen;
   };
-  for (const std::string sql : {"INSERT INTO t VALUES(4, changes())", "INSERT INTO t(x) VALUES(5)",
-                                "INSERT INTO u VALUES(1), (2)", "INSERT INTO v VALUES(1)",
-                                "UPDATE t SET c = changes() + 10 * total_changes() WHERE x < 3"}) {
+  for (const std::string sql :
+       {"INSERT INTO t SELECT 4, c FROM changed", "INSERT INTO t(x) VALUES(5)",
+        "INSERT INTO u VALUES(1), (2)", "INSERT INTO v VALUES(1)",
+        "UPDATE t SET c = (SELECT c + 10 * total FROM changed) WHERE x < 3"}) {
     SCOPED_TRACE(sql);
     replicas.Must(sql);
     const std::string with_savepoint = rows();
@@ -158,12 +160,13 @@ TEST(Savepoints, ChangesOfCommandsWithoutOneAreNotSeenByThoseWithOne) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
   replicas.Must("CREATE TABLE seen(c, total)");
+  replicas.Must("CREATE VIEW changed AS SELECT changes(), total_changes()");
   const Command three = ExecuteCommand("INSERT INTO t VALUES(1), (2), (3)");
   replicas.DoAll({three});
   Command several;
-  several.operation = Execute{{{"INSERT INTO seen VALUES(changes(), total_changes())", {}, {}},
+  several.operation = Execute{{{"INSERT INTO seen SELECT * FROM changed", {}, {}},
                                {"INSERT INTO t VALUES(4), (5)", {}, {}},
-                               {"INSERT INTO seen VALUES(changes(), total_changes())", {}, {}}}};
+                               {"INSERT INTO seen SELECT * FROM changed", {}, {}}}};
   replicas.DoAll({three, several, three});
   EXPECT_EQ(replicas.Query("SELECT c, total FROM seen"), "0|0 2|3");
   replicas.Check();

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "state_machine/sqlite/index_commands.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/statement.h"
 #include "state_machine/sqlite/work_budget.h"
@@ -30,6 +31,8 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   RETURN_IF_ERROR(CompileOnly(statement, program, verdict));
   if (!verdict->ok()) return OkStatus();
   JudgeCost(statement, program);
+  ASSIGN_OR_RETURN(program->commands_index,
+                   GivesLongIndexCommand(db_, *catalog_, program->facts, statement.sql));
   *verdict = JudgeMeaning(*program);
   if (!verdict->ok()) return OkStatus();
   NoteIndirectReads(&program->facts);

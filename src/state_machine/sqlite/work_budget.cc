@@ -12,7 +12,9 @@ void WorkBudget::BeginCommand(uint64_t steps_max) {
   stmt_ = nullptr;
 }
 
-void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price) {
+void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price,
+                                int value_bytes_max) {
+  statement_value_bytes_max_ = value_bytes_max;
   // sqlite3_reset keeps the counts, so a warm statement would be stopped earlier.
   sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
   price_ = price;
@@ -48,11 +50,13 @@ bool WorkBudget::Look(bool own) {
 }
 
 int WorkBudget::value_bytes_max() const {
-  if (steps_max_ == 0) return kValueBytesMax;
+  if (steps_max_ == 0) return statement_value_bytes_max_;
   // Beside virtual tables the looks are not the same on every node.
   const uint64_t done = machine_steps_ + (touches_virtual_ ? 0 : Looked());
   const uint64_t bytes = steps_max_ * kStepBytesPerStep / std::max<uint64_t>(done, 1);
-  return static_cast<int>(std::clamp<uint64_t>(bytes, kValueBytesAlways, kValueBytesMax));
+  const auto by_steps =
+      static_cast<int>(std::clamp<uint64_t>(bytes, kValueBytesAlways, kValueBytesMax));
+  return std::min(by_steps, statement_value_bytes_max_);
 }
 
 uint64_t WorkBudget::StepsOfStatement() const {

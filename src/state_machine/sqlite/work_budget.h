@@ -38,19 +38,23 @@ inline constexpr uint64_t kPriceOfJsonTables = 8;
 inline constexpr uint64_t kStepBytesPerStep = 320;
 inline constexpr int kValueBytesAlways = 4096;
 inline constexpr uint64_t kStepsPerSchemaObject = 50;  // each time the schema is read
+inline constexpr uint64_t kStepsPerFreedPage = 50;     // of what DROP removes within one step
 
 // The engine's; its thread only.
 class WorkBudget {
  public:
   // `steps_max` 0: unbounded. Work is counted all the same.
   void BeginCommand(uint64_t steps_max);
-  // Counts the machine's steps of `stmt` from here on, each as `price` of them. Not to be called if
-  // exhausted().
-  void BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price);
+  // Counts the machine's steps of `stmt` from here on, each as `price` of them. It makes no larger
+  // values than `value_bytes_max`. Not to be called if exhausted().
+  void BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price,
+                      int value_bytes_max);
   void EndStatement();
 
   // Work beside the steps of the machine. False: the budget is exhausted by it.
   bool Charge(uint64_t steps);
+  // Of what the engine does behind a command: it exhausts nothing.
+  void Add(uint64_t steps) { steps_ += steps; }
   // For what cannot be counted: between two statements. It exhausts nothing.
   void TakeRest() { steps_ = std::max(steps_, steps_max_); }
   bool ChargeBytes(size_t bytes) { return Charge(bytes / kBytesPerStep); }
@@ -106,6 +110,7 @@ class WorkBudget {
   sqlite3_stmt* stmt_ = nullptr;
   bool touches_virtual_ = false;
   uint64_t price_ = 1;
+  int statement_value_bytes_max_ = kValueBytesMax;
   uint64_t looks_ = 0;
   uint64_t rows_ = 0;
 };

@@ -9,7 +9,8 @@ Status WorkMeter::Install(sqlite3* db) {
 }
 
 void WorkMeter::Begin(const Program& program) {
-  budget_->BeginStatement(program.stmt.get(), program.touches_virtual, program.price);
+  budget_->BeginStatement(program.stmt.get(), program.touches_virtual, program.price,
+                          program.value_bytes_max);
   NarrowLimit();
 }
 

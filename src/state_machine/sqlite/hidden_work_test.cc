@@ -1,0 +1,150 @@
+// Work that no step of SQLite's machine shows, and what it costs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/work_budget.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// After a change of the schema SQLite forgets it whenever a command is undone, until the transaction
+// ends.
+TEST(HiddenWork, CommandsThatFailBehindAChangeOfTheSchemaPayForReadingItAgain) {
+  Replicas replicas;
+  constexpr uint64_t kTables = 100;
+  constexpr uint64_t kAlone = 2 * kStepsPerStatement;  // more than a command that fails takes
+  std::vector<Statement> tables;
+  for (uint64_t i = 0; i < kTables; ++i) {
+    tables.push_back({"CREATE TABLE t" + std::to_string(i) + "(x UNIQUE)", {}, {}});
+  }
+  EXPECT_TRUE(replicas.Execute(tables).status.ok());
+  replicas.Must("INSERT INTO t0 VALUES(1)");
+  const Command twice = ExecuteCommand("INSERT INTO t0 VALUES(1)");
+  EXPECT_LT(replicas.Do(twice).steps, kAlone);
+  const auto results = replicas.DoAll({twice, ExecuteCommand("CREATE TABLE more(x)"), twice, twice,
+                                       ExecuteCommand("INSERT INTO t0 VALUES(2)")});
+  EXPECT_LT(results[0].steps, kAlone);
+  EXPECT_GT(results[2].steps, kTables * kStepsPerSchemaObject);
+  EXPECT_EQ(results[3].steps, results[2].steps);
+  EXPECT_LT(results[4].steps, kAlone) << "nothing was undone";
+  EXPECT_LT(replicas.Do(twice).steps, kAlone) << "the transaction has ended behind the entry";
+  replicas.Check();
+}
+
+TEST(HiddenWork, CommandsBehindOneThatLosesItsChangeOfTheSchemaPayTheSame) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x UNIQUE)");
+  replicas.Must("INSERT INTO t VALUES(1)");
+  replicas.header.command_steps_max = 100'000;
+  Command exhausted;
+  exhausted.operation =
+      Execute{{{"CREATE TABLE more(x)", {}, {}},
+               {"INSERT INTO more WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+                " SELECT i FROM n",
+                {},
+                {}}}};
+  const Command twice = ExecuteCommand("INSERT INTO t VALUES(1)");
+  const uint64_t alone = replicas.Do(twice).steps;
+  const auto results = replicas.DoAll({exhausted, twice, exhausted, twice});
+  EXPECT_EQ(results[0].status.code(), StatusCode::kResourceExhausted);
+  EXPECT_GT(results[1].steps, alone + kStepsPerSchemaObject);
+  EXPECT_EQ(results[3].steps, results[1].steps);
+  replicas.Check();
+}
+
+TEST(HiddenWork, DropsPayForThePagesThatTheyFree) {
+  Replicas replicas;
+  for (const char* table : {"large", "small"}) {
+    replicas.Must(std::string("CREATE TABLE ") + table + "(x)");
+    replicas.Must(std::string("INSERT INTO ") + table + " VALUES(?1)", {std::string(100, 'x')});
+  }
+  constexpr uint64_t kPages = 2000;
+  replicas.Must("INSERT INTO large VALUES(zeroblob(?1))", {static_cast<int64_t>(kPages * 4096)});
+  EXPECT_LT(replicas.Must("DROP TABLE small").steps, kPages * kStepsPerFreedPage / 10);
+  replicas.header.command_steps_max = kPages * kStepsPerFreedPage / 2;
+  EXPECT_EQ(replicas.Execute("DROP TABLE large").status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM large"), "2");
+  replicas.header.command_steps_max *= 4;
+  EXPECT_GT(replicas.Must("DROP TABLE large").steps, kPages * kStepsPerFreedPage);
+  replicas.Check();
+}
+
+TEST(HiddenWork, CommandsToAFullTextTableThatTakeLongAreMaintenance) {
+  Replicas replicas;
+  for (const char* sql :
+       {"CREATE TABLE t(id INTEGER PRIMARY KEY, x)",
+        "CREATE VIRTUAL TABLE f USING fts5(x, content='t', content_rowid='id')",
+        "CREATE VIRTUAL TABLE four USING fts4(x)",
+        "CREATE TRIGGER added AFTER INSERT ON t BEGIN"
+        " INSERT INTO f(rowid, x) VALUES(new.id, new.x); END",
+        "CREATE TRIGGER gone AFTER DELETE ON t BEGIN"
+        " INSERT INTO f(f, rowid, x) VALUES('delete', old.id, old.x); END",
+        "CREATE TABLE f5(f5)", "INSERT INTO f5(f5) VALUES('rebuild')",
+        "INSERT INTO t VALUES(1, 'words'), (2, 'more words')", "DELETE FROM t WHERE id = 1",
+        "INSERT INTO f(f, rank) VALUES('usermerge', 4)",
+        "INSERT INTO f(f, rank) VALUES('rank', 'bm25(1.0)')"}) {
+    replicas.Must(sql);
+  }
+  for (const char* sql :
+       {"INSERT INTO f(f) VALUES('rebuild')", "INSERT INTO f(f) SELECT 'optimize'",
+        "INSERT INTO main.\"f\"(x, [f]) VALUES(NULL, 'Integrity-Check')",
+        "INSERT INTO four(four) VALUES('optimize')", "REPLACE INTO f(f) VALUES('merge')"}) {
+    const CommandResult refused = replicas.Execute(sql);
+    EXPECT_EQ(refused.status.code(), StatusCode::kPermissionDenied) << sql << refused.status;
+    EXPECT_THAT(refused.status.message(), testing::HasSubstr("maintenance"));
+    const CommandResult done = replicas.Do(MaintenanceCommand(sql));
+    EXPECT_NE(done.status.code(), StatusCode::kPermissionDenied) << done.status;
+  }
+  const CommandResult unknown = replicas.Execute("INSERT INTO f(f) VALUES(?1)", {"delete-all"});
+  EXPECT_EQ(unknown.status.code(), StatusCode::kPermissionDenied) << unknown.status;
+  // Judged where it runs, also if the table became a full-text table later.
+  replicas.Must("CREATE TABLE late(late)");
+  replicas.Must(
+      "CREATE TRIGGER r AFTER UPDATE ON t BEGIN INSERT INTO late(late) VALUES('rebuild'); END");
+  replicas.Must("UPDATE t SET x = 'other'");
+  replicas.Must("DROP TABLE late");
+  replicas.Must("CREATE VIRTUAL TABLE late USING fts5(x)");
+  EXPECT_EQ(replicas.Execute("UPDATE t SET x = 'other'").status.code(),
+            StatusCode::kPermissionDenied);
+  EXPECT_EQ(replicas.Query("SELECT rowid FROM f('words')"), "2");
+  replicas.Check();
+}
+
+// SQLite's own functions see which arguments are JSON, however many patterns of them there are.
+TEST(HiddenWork, JsonFunctionsSeeWhichArgumentsAreJson) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  for (int pattern = 0; pattern < 200; ++pattern) {
+    std::string arguments;
+    std::string expected;
+    for (int i = 0; i < 8; ++i) {
+      const bool is_json = (pattern >> i & 1) != 0;
+      const std::string separator = i == 0 ? "" : ",";
+      arguments += separator + (is_json ? "json('[1]')" : "'[1]'");
+      expected += separator + (is_json ? "[1]" : "\"[1]\"");
+    }
+    replicas.Must("DELETE FROM t");
+    replicas.Must("INSERT INTO t VALUES(json_array(" + arguments + "))");
+    EXPECT_EQ(replicas.Query("SELECT x FROM t"), "[" + expected + "]");
+  }
+  replicas.Check();
+}
+
+TEST(HiddenWork, ARetryThatAsksForMaintenanceIsAnotherRequest) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  const std::string sql = "INSERT INTO t VALUES(1)";
+  EXPECT_TRUE(replicas.Do(WithId(ExecuteCommand(sql), "s", 1)).status.ok());
+  EXPECT_TRUE(replicas.Do(WithId(ExecuteCommand(sql), "s", 1)).status.ok());
+  EXPECT_EQ(replicas.Do(WithId(MaintenanceCommand(sql), "s", 1)).status.code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "1");
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

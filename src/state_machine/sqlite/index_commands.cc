@@ -1,0 +1,150 @@
+#include "state_machine/sqlite/index_commands.h"
+
+#include <strings.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sql_tokens.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// A name or a string, without its quotes.
+std::string Unquoted(const Token& token) {
+  std::string_view text = token.text;
+  if (token.type != TokenType::kQuoted || text.size() < 2) return std::string(text);
+  const char quote = text.back();
+  text = text.substr(1, text.size() - 2);
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    plain += text[i];
+    if (text[i] == quote && quote != ']') ++i;
+  }
+  return plain;
+}
+
+bool IsNamed(const Token& token, std::string_view name) {
+  const std::string plain = Unquoted(token);
+  return plain.size() == name.size() && strncasecmp(plain.data(), name.data(), name.size()) == 0;
+}
+
+// Walks through the tokens of lists in parentheses.
+class ListWalker {
+ public:
+  ListWalker(const std::vector<Token>& tokens, size_t at) : tokens_(tokens), at_(at) {}
+
+  const Token& Now() const { return at_ < tokens_.size() ? tokens_[at_] : end_; }
+  void Skip(size_t tokens = 1) { at_ += tokens; }
+  // From behind "(" to behind its ")": the places of `name` among the items.
+  std::optional<size_t> PlaceOf(std::string_view name) {
+    std::optional<size_t> place;
+    Items([&](size_t item, const Token& token, bool alone) {
+      if (alone && IsNamed(token, name)) place = item;
+    });
+    return place;
+  }
+  // The same; the string that is all of the item at `place`.
+  std::optional<std::string> StringAt(size_t place) {
+    std::optional<std::string> string;
+    Items([&](size_t item, const Token& token, bool alone) {
+      if (item != place) return;
+      const bool is_string = token.type == TokenType::kQuoted && token.text.front() == '\'';
+      string.reset();
+      if (alone && is_string) string = Unquoted(token);
+    });
+    return string;
+  }
+
+ private:
+  // Tells each token, and whether it is the first of its item.
+  template <class Tell>
+  void Items(Tell tell) {
+    size_t item = 0;
+    bool first = true;
+    for (int depth = 1; Now().type != TokenType::kEnd; Skip()) {
+      if (Now().type == TokenType::kOpen) ++depth;
+      if (Now().type == TokenType::kClose && --depth == 0) break;
+      if (depth == 1 && Now().text == ",") {
+        ++item;
+        first = true;
+        continue;
+      }
+      tell(item, Now(), first);
+      first = false;
+    }
+    Skip();
+  }
+
+  const std::vector<Token>& tokens_;
+  const Token end_;
+  size_t at_;
+};
+
+// By the word before "=". What is not known here counts as long.
+constexpr std::string_view kShortCommands[] = {
+    "automerge", "crisismerge", "delete",        "delete-all", "deletemerge",
+    "hashsize",  "pgsz",        "secure-delete", "rank",       "usermerge"};
+
+bool IsLong(const std::optional<std::string>& command) {
+  if (!command.has_value()) return true;
+  const std::string word = LowerCase(command->substr(0, command->find('=')));
+  return std::find(std::begin(kShortCommands), std::end(kShortCommands), word) ==
+         std::end(kShortCommands);
+}
+
+// In one text of a statement or a trigger. A column is only named like its table where a command is
+// given.
+bool TextGivesLong(const SchemaCatalog& catalog, const ProgramFacts& facts, std::string_view sql) {
+  for (const std::string& table : facts.writes) {
+    if (!catalog.IsVirtual(table)) continue;
+    for (const std::optional<std::string>& command : ValuesForOwnName(sql, table)) {
+      if (IsLong(command)) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
+                                                         std::string_view table) {
+  std::vector<std::optional<std::string>> values;
+  const std::vector<Token> tokens = TokensOf(sql);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (!IsWord(tokens[i], "INTO")) continue;
+    ListWalker walker(tokens, i + 1);
+    const bool has_schema = i + 2 < tokens.size() && tokens[i + 2].text == ".";
+    if (has_schema) walker.Skip(2);
+    if (!IsNamed(walker.Now(), table)) continue;
+    walker.Skip();
+    if (IsWord(walker.Now(), "AS")) walker.Skip(2);
+    if (walker.Now().type != TokenType::kOpen) continue;
+    walker.Skip();
+    const std::optional<size_t> place = walker.PlaceOf(table);
+    if (!place.has_value()) continue;
+    if (!IsWord(walker.Now(), "VALUES")) values.emplace_back();  // a query gives it
+    while (IsWord(walker.Now(), "VALUES") || walker.Now().text == ",") {
+      walker.Skip(2);  // and "("
+      values.push_back(walker.StringAt(*place));
+    }
+  }
+  return values;
+}
+
+Result<bool> GivesLongIndexCommand(sqlite3* db, const SchemaCatalog& catalog,
+                                   const ProgramFacts& facts, std::string_view sql) {
+  if (!catalog.has_virtual_tables()) return false;
+  if (TextGivesLong(catalog, facts, sql)) return true;
+  InternalStatement find;
+  for (const std::string& trigger : facts.inserting_triggers) {
+    RETURN_IF_ERROR(find.Prepare(
+        db, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE"));
+    ASSIGN_OR_RETURN(const bool found, find.BindText(1, trigger).Next());
+    if (found && TextGivesLong(catalog, facts, find.Bytes(0))) return true;
+  }
+  return false;
+}
+
+}  // namespace cairn::state_machine

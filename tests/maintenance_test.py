@@ -1,0 +1,58 @@
+"""A request may ask for the budget of maintenance: more work, one request at a time."""
+import threading
+
+import harness
+from harness import CairnTest, run_cairn, wait_until
+from raw_grpc import unary
+
+BUDGET = 2_000_000
+ROWS = 200_000
+ENDLESS = ("INSERT INTO busy WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+           "SELECT i FROM n")
+
+
+class Maintenance(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.node = self.new_cluster(1, flags=["--request-steps-max", BUDGET])[0]
+
+    def maintain(self, *commands, timeout_ms=60000):
+        arguments = [part for command in commands for part in ("-c", command)]
+        return run_cairn("shell", self.node.address, "--timeout-ms", timeout_ms, "--maintenance",
+                         *arguments)
+
+    def test_an_index_over_many_rows_is_refused_without_it_and_made_with_it(self):
+        self.node.sql("CREATE TABLE t (a)")
+        for _ in range(ROWS // 20_000):
+            self.node.sql("INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                          "FROM n LIMIT 20000) SELECT i FROM n")
+        index = "CREATE INDEX i ON t (a)"
+        refused = self.node.shell(index, timeout_ms=60000)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("maintenance", refused.stderr)
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'i'"),
+                         [{"n": 0}])
+        done = self.maintain(index)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t INDEXED BY i WHERE a = 7"),
+                         [{"n": ROWS // 20_000}])
+
+    def test_one_request_has_it_at_a_time(self):
+        self.node.sql("CREATE TABLE busy (a)")
+        # It does not end while the test runs: tearDown kills the node.
+        writer = threading.Thread(target=lambda: self.maintain(ENDLESS, timeout_ms=60000))
+        writer.start()
+        try:
+            wait_until(lambda: b"INSERT INTO busy" in bytes(
+                unary(self.node.port, "/cairn.v1.Cluster/Status", b"").answer),
+                "the first is applied", seconds=60)
+            second = self.maintain("DELETE FROM busy")
+            self.assertNotEqual(second.returncode, 0)
+            self.assertIn("another request of maintenance", second.stderr)
+        finally:
+            self.node.kill()
+            writer.join()
+
+
+if __name__ == "__main__":
+    harness.main()
