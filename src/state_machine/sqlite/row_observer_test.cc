@@ -87,7 +87,7 @@ class ObservedApplier {
  public:
   ObservedApplier() {
     auto opened = Applier::Open(Storage{}, directory_ / "test.db", 1 << 20, TestConfiguration(),
-                                kLevelHighest);
+                                kLevelHighest, /*request_room_divisor=*/1);
     EXPECT_TRUE(opened.ok()) << opened.status();
     applier_ = std::move(opened).value();
     recorder_ = std::make_unique<Recorder>(applier_->engine().db());

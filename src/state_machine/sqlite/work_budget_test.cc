@@ -424,8 +424,8 @@ uint64_t StatementsRun(const std::vector<std::string>& setup, int entries,
                        const std::vector<Command>& commands, const BatchHeader& header,
                        std::vector<EntryResults>* results) {
   TemporaryDirectory directory;
-  auto applier =
-      Applier::Open(Storage{}, directory / "test.db", 1 << 20, TestConfiguration(), kLevelHighest);
+  auto applier = Applier::Open(Storage{}, directory / "test.db", 1 << 20, TestConfiguration(),
+                               kLevelHighest, /*request_room_divisor=*/1);
   EXPECT_TRUE(applier.ok()) << applier.status();
   std::vector<raft::Entry> log;
   for (const std::string& sql : setup) {
