@@ -30,7 +30,7 @@ void Retrier::Start(const CallPtr& call) {
       bytes_ += call->bytes;
     }
   }
-  call->own_name = call->write && call->session.empty();
+  call->own_name_ = call->write && call->session.empty();
   if (refused.ok()) {
     TryNow(call);
   } else {
@@ -42,7 +42,7 @@ void Retrier::Start(const CallPtr& call) {
 
 Retrier::Next Retrier::NameLocked(const CallPtr& call) {
   if (stopped_) return Next::kStopped;
-  if (!call->own_name || call->opens_session) return Next::kSend;
+  if (!call->own_name_ || call->opens_session_) return Next::kSend;
   if (call->sequence == 0) {
     if (session_.state() != RequestSession::State::kOpen) {
       waiting_.push_back(call);
@@ -60,8 +60,8 @@ Retrier::Next Retrier::NameLocked(const CallPtr& call) {
 void Retrier::OpenSession(SteadyTime deadline) {
   const CallPtr call = owner_->NewOpening();
   call->write = true;
-  call->own_name = true;
-  call->opens_session = true;
+  call->own_name_ = true;
+  call->opens_session_ = true;
   call->sequence = 1;
   call->deadline = deadline;
   {
@@ -101,22 +101,22 @@ void Retrier::OnExpired(const CallPtr& call, Status status) {
   {
     MutexLock lock(mutex_);
     // The first call of the session to hear it gives the session up; the others follow.
-    if (call->own_name && call->session == session_.name()) session_.Renew();
+    if (call->own_name_ && call->session == session_.name()) session_.Renew();
   }
-  if (call->maybe_applied) {
+  if (call->maybe_applied_) {
     // UNAVAILABLE: a client that reads codes alone must not take it for a refusal.
     End(call, Unavailable("the session expired before the outcome was known: " + status.message())
                   .With(Reason::kSessionExpired));
-  } else if (!call->own_name || call->opens_session) {
+  } else if (!call->own_name_ || call->opens_session_) {
     End(call, std::move(status));
   } else {
     call->sequence = 0;
     // A cluster that forgets sessions as fast as they are opened is not asked in a loop.
-    if (call->renames++ == 0) {
+    if (call->renames_++ == 0) {
       TryNow(call);
     } else {
       // The id is this client's own, and no try of it can have been applied.
-      call->last = std::move(status).With(Outcome::kNotApplied);
+      call->last_ = std::move(status).With(Outcome::kNotApplied);
       TryLater(call);
     }
   }
@@ -145,14 +145,14 @@ void Retrier::Settle(const CallPtr& call, Status status) {
     // Of this try it is certain that it does not run. "Unknown" is what it says of those before it.
     return OnExpired(call, std::move(status));
   }
-  if (call->write && status.outcome() != Outcome::kNotApplied) call->maybe_applied = true;
+  if (call->write && status.outcome() != Outcome::kNotApplied) call->maybe_applied_ = true;
   if (status.code() != StatusCode::kUnavailable) return End(call, std::move(status));
-  call->last = std::move(status);
+  call->last_ = std::move(status);
   TryLater(call);
 }
 
 void Retrier::TryLater(const CallPtr& call) {
-  const SteadyTime backoff = RetryBackoff(++call->tries);
+  const SteadyTime backoff = RetryBackoff(++call->tries_);
   if (clock_->SteadyNow() + backoff >= call->deadline) return End(call, TimeIsOver(*call));
   uint64_t delay = 0;
   {
@@ -180,7 +180,7 @@ void Retrier::TryDelayed() {
     delayed.swap(delayed_);
   }
   for (const auto& [delay, call] : delayed) {
-    call->tries = 0;
+    call->tries_ = 0;
     TryNow(call);
   }
 }
@@ -196,10 +196,10 @@ void Retrier::End(const CallPtr& call, Status status) {
     MutexLock lock(mutex_);
     --calls_;
     bytes_ -= call->bytes;
-    if (call->own_name) session_.Finished(call->session, call->sequence);
+    if (call->own_name_) session_.Finished(call->session, call->sequence);
   }
   status = TrueStatus(*call, std::move(status));
-  if (call->opens_session) {
+  if (call->opens_session_) {
     OnSessionOpened(call->session, status);
   } else {
     owner_->Answer(call, std::move(status));
@@ -210,13 +210,13 @@ Status Retrier::TrueStatus(const Call& call, Status status) const {
   if (status.ok()) return status;
   if (!call.write) return std::move(status).With(Outcome::kNone);
   // Only a replicated result is certain once a try may have taken effect.
-  if (!call.maybe_applied || status.outcome() == Outcome::kApplied) return status;
+  if (!call.maybe_applied_ || status.outcome() == Outcome::kApplied) return status;
   return std::move(status).With(Outcome::kUnknown);
 }
 
 Status Retrier::TimeIsOver(const Call& call) const {
   // Why there was no answer before tells more than that the time is over.
-  if (!call.last.ok()) return call.last;
+  if (!call.last_.ok()) return call.last_;
   return DeadlineExceeded("the request's time was over before it was sent")
       .With(Outcome::kNotApplied);
 }

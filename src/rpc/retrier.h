@@ -52,12 +52,12 @@ class Retrier {
 
    private:
     friend class Retrier;
-    bool own_name = false;       // named by the retrier
-    bool opens_session = false;  // made by the retrier itself
-    bool maybe_applied = false;  // a try may have taken effect, or may do so yet
-    int tries = 0;               // since the last good news
-    int renames = 0;
-    Status last;  // what the last try came to
+    bool own_name_ = false;       // named by the retrier
+    bool opens_session_ = false;  // made by the retrier itself
+    bool maybe_applied_ = false;  // a try may have taken effect, or may do so yet
+    int tries_ = 0;               // since the last good news
+    int renames_ = 0;
+    Status last_;  // what the last try came to
   };
   using CallPtr = std::shared_ptr<Call>;
 
