@@ -5,8 +5,8 @@ import harness
 from harness import CairnTest, run_cairn, wait_until
 from raw_grpc import unary
 
-BUDGET = 2_000_000
-ROWS = 200_000
+BUDGET = 1_000_000
+ROWS = 400_000
 ENDLESS = ("INSERT INTO busy WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
            "SELECT i FROM n")
 
@@ -14,7 +14,7 @@ ENDLESS = ("INSERT INTO busy WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i
 class Maintenance(CairnTest):
     def setUp(self):
         super().setUp()
-        self.node = self.new_cluster(1, flags=["--request-steps-max", BUDGET])[0]
+        self.node = self.new_cluster(1, flags=["--request-steps-max", str(BUDGET)])[0]
 
     def maintain(self, *commands, timeout_ms=60000):
         arguments = [part for command in commands for part in ("-c", command)]
