@@ -132,7 +132,8 @@ class ShellFromAPipe(CairnTest):
         with subprocess.Popen([CAIRN, "shell", self.node.address], stdin=subprocess.PIPE, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
             self.addCleanup(shell.kill)
-            shell.stdin.write("SELECT 'connected';\n")
+            # A write: with it, the shell has the session that the next write travels in.
+            shell.stdin.write("INSERT INTO t VALUES ('connected') RETURNING a;\n")
             shell.stdin.flush()
             while "connected" not in shell.stdout.readline():
                 pass
