@@ -3,6 +3,7 @@
 A failed sync of the log ends the process, since nobody knows what is stored; a failure of the database
 takes the node out of service until it has recovered by itself; nothing is lost in any case.
 """
+import itertools
 import time
 import unittest
 
@@ -131,14 +132,23 @@ class Trouble(CairnTest):
                              "another node leads")
         # A snapshot, which is a file of its own, may bring it forward now and then; it fails again
         # with the next write.
-        for i in range(2, 12):
-            healthy.sql(f"INSERT INTO t VALUES ({i})")
+        rows = itertools.count(2)
+        last = 1
+
+        def trouble_after_a_write():
+            nonlocal last
+            last = next(rows)
+            healthy.sql(f"INSERT INTO t VALUES ({last})")
+            return "stopped applying" in sick.status()["trouble"]
+
+        for _ in range(10):
+            trouble_after_a_write()
             time.sleep(0.5)
-        wait_until(lambda: "stopped applying" in sick.status()["trouble"], "the trouble is told")
+        wait_until(trouble_after_a_write, "the trouble is told")
         self.assertLess(sick.log.count("out of service"), 30, "told once a change")
         trigger.unlink()
         wait_until(lambda: not sick.status()["trouble"], "the node is back in service")
-        self.assertEqual(sick.sql("SELECT max(a) AS m FROM t"), [{"m": 11}])
+        self.assertEqual(sick.sql("SELECT max(a) AS m FROM t"), [{"m": last}])
         self.assertTrue(sick.up)
         self.assert_equal_contents()
 
