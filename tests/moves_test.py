@@ -215,7 +215,7 @@ class Addresses(CairnTest):
         done = run_cairn("server", "--port", port, "--db", db, "--peers",
                          f"1=0.0.0.0:{port},2=127.0.0.1:{port + 1}")
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("by which the others reach the node", done.stderr)
+        self.assertIn("give the address that they use", done.stderr)
         self.assertFalse(db.exists())
         node = Node(1, port, self.directory, host="0.0.0.0",
                     flags=("--advertise", f"localhost:{port}"))
