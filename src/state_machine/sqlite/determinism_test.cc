@@ -149,6 +149,16 @@ TEST(Determinism, WhatAFullTextTableWritesLateIsNoChangeOfTheNextCommand) {
   replicas.Check();
 }
 
+TEST(Determinism, ADropOfWhatDoesNotExistTakesTheSameStepsAfterARestart) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  // SQLite needs its temporary database for this, and keeps it open.
+  replicas.Must("ALTER TABLE t RENAME TO u");
+  replicas.Must("DROP INDEX IF EXISTS absent");
+  replicas.Must("DROP TABLE IF EXISTS absent");
+  replicas.Check();
+}
+
 TEST(Determinism, ConnectionStateIsKeptWithinACommandAndItsTriggers) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
