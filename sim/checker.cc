@@ -9,6 +9,7 @@
 
 #include "sim/digest.h"
 #include "sim/process.h"
+#include "state_machine/command.h"
 
 namespace cairn::sim {
 namespace {
@@ -189,6 +190,7 @@ void Checker::OnCoreOutput(uint64_t node, const raft::RaftCore& core, const raft
   if (copies_.contains(node)) return;
   const raft::CoreStatus status = core.status();
   if (const auto breach = invariants_.OnOutput(output, status)) Fail(node, *breach);
+  if (output.committed) CheckTime(node, output.committed->entries);
   NoteCommits();
   if (status.role == raft::Role::kLeader && status.term > last_leader_term_) {
     last_leader_term_ = status.term;
@@ -277,6 +279,22 @@ void Checker::CheckChange(uint64_t node, const raft::CoreStatus& status,
                      " while the commitment of entry " + ToString(status.config_index) +
                      " is not durable");
     }
+  }
+}
+
+void Checker::CheckTime(uint64_t node, const std::vector<raft::Entry>& committed) {
+  for (const raft::Entry& entry : committed) {
+    if (entry.index <= time_index_) continue;
+    time_index_ = entry.index;
+    if (entry.type != raft::EntryType::kNormal) continue;
+    const Result<state_machine::CommandBatch> batch = state_machine::DecodeBatch(*entry.payload);
+    if (!batch.ok()) continue;
+    if (batch->header.wall_ms < time_ms_) {
+      Fail(node, "commits entry " + ToString(entry.index) + ", whose time is " +
+                     std::to_string(time_ms_ - batch->header.wall_ms) +
+                     " ms before that of an entry before it");
+    }
+    time_ms_ = batch->header.wall_ms;
   }
 }
 

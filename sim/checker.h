@@ -32,6 +32,7 @@ using Nodes = std::map<uint64_t, std::unique_ptr<Node>>;
 //   one voter    a leader is not elected by a copy of a member, and does not commit by a copy's log
 //   reads        a read index is not below the commit index at the time of the request; a stale
 //                read of bounded age sees what was committed so long before the request
+//   time         the time that SQL takes for now goes back in no committed entry
 //   equality     two nodes that have applied up to the same index hold the same rows, except a node
 //                whose database has rotten; that node is fenced, and no other is; it serves no
 //                read until its database was replaced
@@ -125,6 +126,7 @@ class Checker final : public Observer {
   void CheckCommitted(uint64_t node, const raft::CoreStatus& status);
   void CheckChange(uint64_t node, const raft::CoreStatus& status, const raft::Persist& persist);
   void CheckDurable(uint64_t node, const raft::CoreStatus& status);
+  void CheckTime(uint64_t node, const std::vector<raft::Entry>& committed);
   // True if `has` is true for a majority of the voters and for a majority of the outgoing voters.
   static bool Majority(const raft::Configuration& config, const std::function<bool(MemberId)>& has);
   void Fail(uint64_t node, const std::string& what);
@@ -133,6 +135,8 @@ class Checker final : public Observer {
   const Nodes* const nodes_;
   std::function<void(uint64_t)> on_died_;
   raft::ClusterInvariants invariants_;
+  LogIndex time_index_;  // the last committed entry whose time was looked at
+  int64_t time_ms_ = 0;  // the latest time up to there
   std::map<uint64_t, Disk> disks_;
   std::map<MemberId, uint64_t> lives_on_;               // its disk, as long as it is not lost
   std::map<Term, std::map<MemberId, MemberId>> votes_;  // that became durable, by who gave them

@@ -215,8 +215,12 @@ void Nemesis::BringToNode(Fault fault, uint64_t id) {
     case Fault::kFailedRead: return FailRead(id);
     case Fault::kDrift:
       return node.clock().SetRate(static_cast<int64_t>(rng_.Below(40'000)) - 20'000);
-    case Fault::kJump:
-      return node.clock().JumpWall(static_cast<int64_t>(rng_.Below(200'000'000)) - 100'000'000);
+    case Fault::kJump: {
+      const auto ms = static_cast<int64_t>(rng_.Below(200'000'000)) - 100'000'000;
+      if (ms % 4 == 0) return node.clock().ForgetWall();
+      if (ms % 4 == 1) return node.clock().LearnWall();
+      return node.clock().JumpWall(ms);
+    }
     default: return;
   }
 }

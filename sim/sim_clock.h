@@ -40,6 +40,10 @@ class SimClock final : public Clock {
     asleep_ = SteadyTime(0);
   }
   void JumpWall(int64_t ms) { wall_offset_ms_ += ms; }
+  // A machine without a battery for its clock starts in 1970.
+  void ForgetWall() { JumpWall(-WallNowMs()); }
+  // The machine is told the time.
+  void LearnWall() { wall_offset_ms_ = 0; }
 
   // How long the world runs until this clock has advanced by `local`.
   SteadyTime WorldTime(SteadyTime local) const {

@@ -106,8 +106,15 @@ void ApplyWorker::RunTasks(std::vector<Task> tasks) {
 
 AppliedReport ApplyWorker::Report() const {
   const state_machine::AppliedState applied = state_->applied_state();
-  return {applied.index, applied.term,         applied.lease_ms, state_->NextDeadlineLeaseMs(),
-          applied.level, applied.results_hash, nullptr,          {}};
+  AppliedReport report;
+  report.index = applied.index;
+  report.term = applied.term;
+  report.lease_ms = applied.lease_ms;
+  report.next_deadline_lease_ms = state_->NextDeadlineLeaseMs();
+  report.level = applied.level;
+  report.results_hash = applied.results_hash;
+  report.wall_ms = applied.wall_ms;
+  return report;
 }
 
 void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {

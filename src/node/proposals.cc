@@ -23,7 +23,8 @@ Proposals::Proposals(ReplicaContext* context, const PeerDirectory* directory)
       heavy_steps_min_(context->options.request_steps_max / kHeavyPart),
       batcher_({.batch_bytes_max = context->options.batch_bytes_max,
                 .batch_commands_max = context->options.batch_commands_max,
-                .batch_steps_max = context->options.request_steps_max / kEntryPart}) {}
+                .batch_steps_max = context->options.request_steps_max / kEntryPart}),
+      entry_time_(context->clock) {}
 
 void Proposals::Add(PendingCommandPtr command) {
   if (!context_.is_leader()) return command->Finish(directory_.NotLeader());
@@ -75,6 +76,10 @@ std::optional<uint64_t> Proposals::LeaseNow(SteadyTime now) const {
   return lease_->base_ms + static_cast<uint64_t>(elapsed.count());
 }
 
+std::string Proposals::ClockDoubt() const {
+  return LeaseNow(context_.now()) ? entry_time_.Doubt() : "";
+}
+
 void Proposals::Step() {
   ForgetCommitted(context_.now());
   if (batcher_.empty() && heavy_.empty()) return;
@@ -124,7 +129,7 @@ void Proposals::ForgetCommitted(SteadyTime now) {
 
 uint64_t Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
   state_machine::BatchHeader header;
-  header.wall_ms = context_.clock->WallNowMs();
+  header.wall_ms = entry_time_.Next();
   header.random_seed = context_.rng->Next();
   header.lease_ms = *LeaseNow(context_.now());
   header.command_steps_max = context_.options.request_steps_max;
@@ -200,6 +205,7 @@ void Proposals::OnApplied(const AppliedReport& report) {
   if (lease_ && lease_->term == report.term) return;
   // All entries before this leader's own term are applied. The lease clock stood here.
   lease_ = Lease{report.term, report.lease_ms, context_.now()};
+  entry_time_.Begin(report.wall_ms);
 }
 
 void Proposals::OnFollowing() {

@@ -1,10 +1,10 @@
 // Proposals: commands of clients, from their arrival at the leader until their entry is committed.
 //
-// Proposals owns the batcher, the commands that are in the log, and the lease clock of this leader.
-// It steps proposals into the Raft core. It answers commands that are refused, dropped or
-// overtaken; the apply thread answers the others. A command that was never in the log is not
-// applied. The fate of a command that was in the log is unknown until an entry is committed in its
-// place.
+// Proposals owns the batcher, the commands that are in the log, the lease clock of this leader, and
+// the time of its entries. It steps proposals into the Raft core. It answers commands that are
+// refused, dropped or overtaken; the apply thread answers the others. A command that was never in
+// the log is not applied. The fate of a command that was in the log is unknown until an entry is
+// committed in its place.
 //
 // Commands that are expected to hold up apply for long are heavy. Heavy commands go one at a time,
 // each in an entry of its own, and the next one only when this node has applied the last one. So a
@@ -16,12 +16,14 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/status.h"
 #include "node/batcher.h"
+#include "node/entry_time.h"
 #include "node/heavy_commands.h"
 #include "node/peer_directory.h"
 #include "node/pending_command.h"
@@ -74,6 +76,8 @@ class Proposals {
   // The lease clock. None: this node does not lead, or has not yet applied an entry of its own
   // term.
   std::optional<uint64_t> LeaseNow(SteadyTime now) const;
+  // What an operator should know of the clock of this leader; empty: nothing.
+  std::string ClockDoubt() const;
   // No write of this node waits for its fate.
   bool settled() const { return proposing_.empty() && tracker_.entries() == 0; }
   size_t queued_bytes() const { return batcher_.bytes() + heavy_.bytes(); }
@@ -121,6 +125,7 @@ class Proposals {
   // The entries of this leader that are not committed yet.
   std::map<LogIndex, InFlightEntry> uncommitted_;
   std::optional<Lease> lease_;
+  EntryTime entry_time_;  // from the moment that the lease clock is known
   std::optional<SteadyTime> expiry_proposed_;
 };
 

@@ -387,6 +387,7 @@ ReplicaStatus ReplicaCore::status() const {
   status.digests = digests_.status();
   if (status.digests.doubt.empty()) status.digests.doubt = sends_.TroubleInWords();
   if (status.digests.doubt.empty()) status.digests.doubt = results_.doubt();
+  if (status.digests.doubt.empty()) status.digests.doubt = proposals_.ClockDoubt();
   if (!lost().ok()) {
     status.trouble = lost();
   } else if (!in_service()) {

@@ -116,6 +116,7 @@ class ReplicaCoreTest : public ::testing::Test {
         headers_.push_back(batch->header);
         commands_ += batch->commands.size();
         report_.lease_ms = batch->header.lease_ms;
+        report_.wall_ms = std::max(report_.wall_ms, batch->header.wall_ms);
       }
       for (EntryWaiters& waiters : job.waiters) {
         for (PendingCommandPtr& c : waiters.commands) c->Finish(CommandResult{});
@@ -427,13 +428,35 @@ TEST_F(ReplicaCoreTest, TheLeaseClockFollowsTheSteadyClockWhateverTheWallClockDo
   core_->Flush();
   Settle();
   clock_.Advance(std::chrono::milliseconds(1500));
-  clock_.SetWallMs(5);
+  clock_.SetWallMs(5);  // 1970
   Propose();
   core_->Flush();
   Settle();
   ASSERT_EQ(headers_.size(), 2u);
   EXPECT_EQ(headers_[1].lease_ms - headers_[0].lease_ms, 1500u);
-  EXPECT_EQ(headers_[1].wall_ms, 5);
+  EXPECT_EQ(headers_[1].wall_ms - headers_[0].wall_ms, 1500) << "nor does the time go back";
+  EXPECT_NE(core_->status().digests.doubt.find("behind the latest time in the log"),
+            std::string::npos);
+  clock_.SetWallMs(headers_[1].wall_ms + 10);
+  EXPECT_EQ(core_->status().digests.doubt, "");
+}
+
+// A hub without a battery for its clock boots in 1970, and is elected.
+TEST_F(ReplicaCoreTest, ALeaderWhoseClockIsBehindTheLogGoesOnFromTheLogsTime) {
+  constexpr int64_t kLatest = 1'700'000'000'000;
+  report_.wall_ms = kLatest;
+  clock_.SetWallMs(7'000);
+  Lead();
+  Propose();
+  Settle();
+  core_->Flush();
+  Settle();
+  ASSERT_EQ(headers_.size(), 1u);
+  EXPECT_GE(headers_[0].wall_ms, kLatest);
+  EXPECT_LT(headers_[0].wall_ms, kLatest + 60'000);
+  const std::string doubt = core_->status().digests.doubt;
+  EXPECT_NE(doubt.find("1699999"), std::string::npos) << doubt;
+  EXPECT_NE(doubt.find("s behind the latest time in the log"), std::string::npos) << doubt;
 }
 
 TEST_F(ReplicaCoreTest, ADuePreparedTransactionMakesTheLeaderProposeTheExpiryOnce) {

@@ -37,6 +37,7 @@ struct AppliedState {
   raft::Configuration config;
   LogIndex config_index;
   uint64_t lease_ms = 0;
+  int64_t wall_ms = 0;           // the latest time that an entry up to `index` gave to SQL
   uint64_t level = kLevelFirst;  // feature_level.h
   uint64_t results_hash = 0;     // of all results up to `index`: sqlite/results_hash.h
 };

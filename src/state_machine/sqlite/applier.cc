@@ -127,6 +127,7 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
     results->clear();
     results_held_bytes_ = 0;
     lease_ms_ = applied_.lease_ms;
+    wall_ms_ = applied_.wall_ms;
     level_ = applied_.level;
     results_hash_ = applied_.results_hash;
     RETURN_IF_ERROR(engine_->BeginBatch());
@@ -152,6 +153,7 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
     engine_->BeginEntry();
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
+      wall_ms_ = std::max(wall_ms_, each.batch.header.wall_ms);
       sessions_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       bare_ids_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       RETURN_IF_ERROR(txs_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms,
@@ -213,6 +215,7 @@ AppliedState Applier::StateAfter(std::span<const Entry> batch) const {
   after.index = batch.back().entry.index;
   after.term = batch.back().entry.term;
   after.lease_ms = lease_ms_;
+  after.wall_ms = wall_ms_;
   after.level = level_;
   after.results_hash = results_hash_;
   for (const Entry& each : batch) {
@@ -245,6 +248,7 @@ Status Applier::WriteState(const AppliedState& after) {
       .Bind(5, after.level)
       .Bind(6, after.results_hash)
       .Bind(7, txs_.ended_from())
+      .Bind(8, after.wall_ms)
       .Run();
 }
 

@@ -144,6 +144,7 @@ class Applier {
   LogIndex digest_index_;
   // Within the batch:
   uint64_t lease_ms_ = 0;
+  int64_t wall_ms_ = 0;
   uint64_t level_ = 0;
   uint64_t results_hash_ = 0;
   Status broken_;  // why nothing more is applied

@@ -39,7 +39,7 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
       db,
       "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3,"
       " results_from = ?4, level = ?5, results_hash = ?6,"
-      " ended_from = ?7"));
+      " ended_from = ?7, wall_ms = ?8"));
   return write_config_.Prepare(db, "UPDATE _cairn_state SET config = ?1, config_index = ?2");
 }
 
@@ -51,11 +51,11 @@ Status Applier::CreateTables(const raft::Configuration& founding) {
     RETURN_IF_ERROR(ExecInternal(db, schema));
   }
   InternalStatement insert;
-  RETURN_IF_ERROR(
-      insert.Prepare(db,
-                     "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms,"
-                     " results_from, config, config_index, level, results_hash, ended_from)"
-                     " VALUES(1, ?1, 0, 0, 0, 0, ?2, 0, ?3, 0, 0)"));
+  RETURN_IF_ERROR(insert.Prepare(
+      db,
+      "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms,"
+      " results_from, config, config_index, level, results_hash, ended_from, wall_ms)"
+      " VALUES(1, ?1, 0, 0, 0, 0, ?2, 0, ?3, 0, 0, 0)"));
   const std::string encoded = raft::EncodeConfiguration(founding);
   RETURN_IF_ERROR(insert.Bind(1, static_cast<int64_t>(kDataFormat))
                       .BindBlob(2, encoded)

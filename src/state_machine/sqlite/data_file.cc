@@ -91,7 +91,8 @@ const char* const kStateSchema =
     "CREATE TABLE _cairn_state(id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
     " applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, lease_ms INTEGER NOT NULL,"
     " results_from INTEGER NOT NULL, config BLOB NOT NULL, config_index INTEGER NOT NULL,"
-    " level INTEGER NOT NULL, results_hash INTEGER NOT NULL, ended_from INTEGER NOT NULL)";
+    " level INTEGER NOT NULL, results_hash INTEGER NOT NULL, ended_from INTEGER NOT NULL,"
+    " wall_ms INTEGER NOT NULL)";
 
 // Version 0.1 remembered 10,000 transactions that had ended: where there are so many, others may be
 // forgotten. Made anew and not altered: ALTER TABLE would leave another text of the schema than a new file has.
@@ -104,9 +105,9 @@ Status ConvertState(sqlite3* db) {
   RETURN_IF_ERROR(copy.Prepare(
       db,
       "INSERT INTO _cairn_state(id, format, applied_index, applied_term, lease_ms, results_from,"
-      " config, config_index, level, results_hash, ended_from)"
+      " config, config_index, level, results_hash, ended_from, wall_ms)"
       " SELECT id, ?1, applied_index, applied_term, lease_ms, 0, config, config_index, ?2, 0,"
-      " (SELECT count(*) FROM _cairn_tx WHERE state <> 1) >= 10000 FROM state_of_0_1"));
+      " (SELECT count(*) FROM _cairn_tx WHERE state <> 1) >= 10000, 0 FROM state_of_0_1"));
   RETURN_IF_ERROR(copy.Bind(1, static_cast<int64_t>(kDataFormat)).Bind(2, kLevelFirst).Run());
   copy.Finalize();
   return ExecInternal(db, "DROP TABLE state_of_0_1");
@@ -138,7 +139,8 @@ Result<FileSummary> ReadFileSummary(const Storage& storage, const std::string& p
 Result<AppliedState> ReadAppliedState(sqlite3* db) {
   ASSIGN_OR_RETURN(raft::SnapshotMeta meta, ReadMeta(db));
   InternalStatement read;
-  RETURN_IF_ERROR(read.Prepare(db, "SELECT lease_ms, level, results_hash FROM _cairn_state"));
+  RETURN_IF_ERROR(
+      read.Prepare(db, "SELECT lease_ms, level, results_hash, wall_ms FROM _cairn_state"));
   ASSIGN_OR_RETURN(const bool row, read.Next());
   if (!row) return DataLoss("_cairn_state is empty");
   AppliedState state;
@@ -149,6 +151,7 @@ Result<AppliedState> ReadAppliedState(sqlite3* db) {
   state.lease_ms = read.Uint(0);
   state.level = read.Uint(1);
   state.results_hash = read.Uint(2);
+  state.wall_ms = read.Int(3);
   return state;
 }
 
