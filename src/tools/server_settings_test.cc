@@ -116,8 +116,7 @@ TEST(ServerSettings, AddressesThatLeadNobodyToANodeAreRefusedWithAdvice) {
         std::pair("advertise", "0.0.0.0:50051")}) {
     const Result<ServeOptions> options = ResolveServerSettings({{name, value}}, "");
     ASSERT_FALSE(options.ok()) << value;
-    EXPECT_NE(options.status().message().find("by which the others reach the node"),
-              std::string::npos)
+    EXPECT_NE(options.status().message().find("give the address that they use"), std::string::npos)
         << options.status();
   }
 }
