@@ -330,13 +330,22 @@ void Sessions::Change(Session* session) {
   if (session->touched_batch == batch_) return;
   session->touched_batch = batch_;
   touched_.push_back(session);
+  LogUse(session);
+}
+
+void Sessions::LogUse(Session* session) {
   Step& step = Log(Step::Kind::kUse, session);
   step.use = session->use;
   step.next = std::next(session->place);
 }
 
+// The undo needs the place before the first move. A session that was changed before, but not moved,
+// may stand elsewhere by now: the sessions before it may be gone.
 void Sessions::Touch(Session* session, uint64_t number) {
+  const bool changed_before = session->touched_batch == batch_;
   Change(session);
+  if (changed_before && session->moved_batch != batch_) LogUse(session);
+  session->moved_batch = batch_;
   session->use.used = number;
   session->use.used_lease_ms = lease_ms_;
   by_use_.splice(by_use_.end(), by_use_, session->place);

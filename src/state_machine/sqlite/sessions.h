@@ -120,7 +120,8 @@ class Sessions {
     std::vector<Chunk> chunks;   // by number; those from `first_chunk` on
     size_t first_chunk = 0;      // the rows before are gone, and some behind may be
     size_t gone_chunks = 0;      // in all
-    uint64_t touched_batch = 0;  // the last batch that used it
+    uint64_t touched_batch = 0;  // the last batch that changed it
+    uint64_t moved_batch = 0;    // the last batch that moved it in by_use_
     bool removed = false;        // in this batch
   };
   // One step of the batch, to be taken back from the last one on.
@@ -140,6 +141,7 @@ class Sessions {
   Session* Create(const Command& command, uint64_t number);
   Step& Log(Step::Kind kind, Session* session);
   void Change(Session* session);
+  void LogUse(Session* session);
   void Touch(Session* session, uint64_t number);
   void Remove(Session* session);
   void Acknowledge(Session* session, uint64_t below);
