@@ -63,9 +63,12 @@ int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char
 
 void WriteAuthorizer::NoteOrigin(int action, std::string_view function, const char* trigger) {
   if (action == SQLITE_INSERT && trigger != nullptr) facts_.inserting_triggers.insert(trigger);
-  if (action != SQLITE_FUNCTION || trigger != nullptr) return;
+  if (action != SQLITE_FUNCTION) return;
   const std::string lower = LowerCase(function);
-  if (lower == "changes" || lower == "total_changes") facts_.asks_for_changes = true;
+  const bool changes = lower == "changes" || lower == "total_changes";
+  facts_.sees_changes = facts_.sees_changes || changes;
+  if (trigger != nullptr) return;
+  facts_.asks_for_changes = facts_.asks_for_changes || changes;
   if (lower == "last_insert_rowid") facts_.asks_for_rowid = true;
 }
 

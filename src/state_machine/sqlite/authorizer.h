@@ -25,6 +25,7 @@ struct ProgramFacts {
   // The statement itself calls changes() or total_changes(), or last_insert_rowid(): not a trigger, a
   // view or a default.
   bool asks_for_changes = false;
+  bool sees_changes = false;  // as asks_for_changes, but also in a trigger or a view
   bool asks_for_rowid = false;
   bool changes_schema = false;
   bool drops_or_alters = false;

@@ -302,6 +302,12 @@ Status Engine::CheckMayRun(const Program& program) const {
 // one does not do. What a virtual table makes of a value that is too large is not known.
 Status Engine::BoundValues(const Statement& statement, Program* program) {
   if (program->value_bound_is_exact) return OkStatus();
+  if (program->facts.sees_changes) {
+    // To look for the bound sets changes() to zero, and only nodes that do not know the program look.
+    program->value_bytes_max = kValueBytesWithChanges;
+    program->value_bound_is_exact = true;
+    return OkStatus();
+  }
   if (program->value_bytes_max == 0) {
     program->value_bytes_max = QuickValueBound(program->stmt.get());
   }

@@ -180,5 +180,34 @@ TEST(MemoryOfWrites, LargeValuesInWideRowsAreWrittenAndChanged) {
   replicas.Check();
 }
 
+// The bound is looked for with EXPLAIN, which no semicolon may follow.
+TEST(MemoryOfWrites, SemicolonsBeforeAStatementDoNotHinderTheLookForTheBound) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(x)");
+  replicas.Must("; INSERT INTO t VALUES(zeroblob(8000000))");
+  replicas.Must(" ;; /* ; */ ; INSERT INTO t VALUES(?)", {std::string(8 * kMiB, 'x')});
+  replicas.Must(";INSERT INTO f VALUES('word')");
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "2");
+  replicas.Check();
+}
+
+// EXPLAIN sets changes() to zero, and only a node that has forgotten the program needs EXPLAIN.
+TEST(MemoryOfWrites, TheLookForTheBoundDoesNotChangeWhatChangesSays) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE log(x)");
+  replicas.Must("CREATE VIRTUAL TABLE f USING fts5(x)");
+  replicas.Must("CREATE TRIGGER tr BEFORE INSERT ON log BEGIN UPDATE t SET x = changes(); END");
+  replicas.Must("INSERT INTO t VALUES(1), (2), (3)");
+  for (int i = 0; i < 2; ++i) {
+    replicas.Execute({{"UPDATE t SET x = x", {}, {}}, {"INSERT INTO f VALUES(changes())", {}, {}}});
+    replicas.Execute({{"UPDATE t SET x = x", {}, {}},
+                      {"INSERT INTO log VALUES(?)", {std::string(200'000, 'x')}, {}}});
+  }
+  EXPECT_EQ(replicas.Query("SELECT x FROM f"), "3 3");
+  replicas.Check();
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

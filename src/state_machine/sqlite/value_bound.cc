@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/work_budget.h"
 
 namespace cairn::state_machine {
@@ -52,6 +53,15 @@ class Places {
   std::set<std::pair<int64_t, int64_t>> places_;
 };
 
+// Semicolons may stand before a statement, but not behind EXPLAIN.
+std::string_view FromFirstToken(std::string_view sql) {
+  Tokenizer tokens(sql);
+  Token token = tokens.Next();
+  while (token.type == TokenType::kSemicolon) token = tokens.Next();
+  if (token.type == TokenType::kEnd) return sql;
+  return sql.substr(static_cast<size_t>(token.text.data() - sql.data()));
+}
+
 int BoundFor(uint64_t places) {
   const uint64_t bytes = kHeldBytesMax / std::max<uint64_t>(places, 1);
   return static_cast<int>(std::clamp<uint64_t>(bytes, kValueBytesAlways, kValueBytesMax));
@@ -61,7 +71,7 @@ int BoundFor(uint64_t places) {
 
 Result<int> ValueBound(sqlite3* db, std::string_view sql) {
   InternalStatement explain;
-  RETURN_IF_ERROR(explain.Prepare(db, "EXPLAIN " + std::string(sql)));
+  RETURN_IF_ERROR(explain.Prepare(db, "EXPLAIN " + std::string(FromFirstToken(sql))));
   Places places;
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, explain.Next());

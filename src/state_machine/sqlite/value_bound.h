@@ -17,6 +17,8 @@
 namespace cairn::state_machine {
 
 inline constexpr uint64_t kHeldBytesMax = 512 << 20;
+// The bound of every program that calls changes() or total_changes().
+inline constexpr int kValueBytesWithChanges = 256 << 10;
 
 // The largest value that the program of `sql` may make. Takes as long as to compile it.
 Result<int> ValueBound(sqlite3* db, std::string_view sql);
