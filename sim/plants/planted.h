@@ -1,5 +1,5 @@
-// What the patches of sim/plants ask: whether they are in force. In the build of the planted bugs
-// this file is base/planted.h, and each patched file includes it. The product does not contain it.
+// What the patches of sim/plants ask: whether they are in force. In the build of the planted bugs,
+// each patched file includes a copy of this file. The product does not contain it.
 #pragma once
 
 #include <cstdlib>
@@ -14,5 +14,3 @@ inline bool Planted(std::string_view name) {
 }
 
 }  // namespace cairn
-
-#define CAIRN_PLANTED(name) ::cairn::Planted(name)
