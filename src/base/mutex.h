@@ -37,8 +37,7 @@ class CAIRN_SCOPED_CAPABILITY MutexLock {
   std::unique_lock<std::mutex> lock_;
 };
 
-// A condition runs with the mutex held. Write a condition as `[&]() CAIRN_REQUIRES(mutex_) { ...
-// }`.
+// A condition runs with the mutex held, which its lambda says: `[&]() CAIRN_REQUIRES(mutex_) {}`.
 class CondVar {
  public:
   void Wait(MutexLock& lock) { changed_.wait(lock.lock_); }

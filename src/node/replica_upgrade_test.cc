@@ -162,6 +162,15 @@ class LevelCluster : public TestCluster {
     return answer->get_future().get();
   }
   uint64_t level(uint64_t id) { return replica(id).status().level; }
+  // Starts a follower again with the build that knows no level above 1: gives which.
+  uint64_t SetBackAFollower() {
+    const uint64_t old = AwaitLeader() % 3 + 1;
+    Stop(old);
+    node(old).options.level_max = 1;
+    const Status started = Start(old);
+    EXPECT_TRUE(started.ok()) << started;
+    return old;
+  }
   // A restarted node may be elected, as any other.
   uint64_t AwaitLeaderOtherThan(uint64_t id) {
     uint64_t leader = 0;
@@ -192,10 +201,7 @@ TEST(FeatureLevel, RisesWhenAnOperatorSaysSoAndAllCanFollow) {
 
 TEST(FeatureLevel, IsRefusedWithWhoCanNotFollow) {
   LevelCluster cluster({2, 2, 2});
-  const uint64_t old = cluster.AwaitLeader() % 3 + 1;
-  cluster.Stop(old);
-  cluster.node(old).options.level_max = 1;
-  ASSERT_TRUE(cluster.Start(old).ok());
+  const uint64_t old = cluster.SetBackAFollower();
   // Two of three remain: the leader must hear the other, or steps down, and either may lead then.
   const uint64_t leader = cluster.AwaitLeaderOtherThan(old);
   const uint64_t down = 6 - old - leader;
@@ -217,10 +223,7 @@ TEST(FeatureLevel, IsRefusedWithWhoCanNotFollow) {
 // It has nothing to raise the level to, and the upgrade is not complete.
 TEST(FeatureLevel, IsRefusedByALeaderThatRunsTheOldBuild) {
   LevelCluster cluster({2, 2, 2});
-  const uint64_t old = cluster.AwaitLeader() % 3 + 1;
-  cluster.Stop(old);
-  cluster.node(old).options.level_max = 1;
-  ASSERT_TRUE(cluster.Start(old).ok());
+  const uint64_t old = cluster.SetBackAFollower();
   ASSERT_TRUE(Eventually([&] {
     return cluster.Transfer(cluster.AwaitLeader(), old).ok() && cluster.AwaitLeader() == old;
   }));
