@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import socket
+import subprocess
 import time
 
 import harness
@@ -186,6 +187,39 @@ class Copies(CairnTest):
 
 
 class Addresses(CairnTest):
+    def test_a_name_that_leads_elsewhere_is_resolved_anew(self):
+        hosts = self.directory / "hosts"
+        in_own_hosts = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"',
+                        str(hosts)]
+        nodes = self.new_cluster(3, start=False)
+
+        def write_hosts():
+            hosts.write_text("".join(f"{node.host} node{node.id}.cairn.test\n" for node in nodes))
+
+        write_hosts()
+        if not shutil.which("unshare") or subprocess.run([*in_own_hosts, "true"],
+                                                         capture_output=True).returncode != 0:
+            self.skipTest("needs root, for a list of hosts of its own")
+        for node in nodes:
+            node.prefix = in_own_hosts
+            node.peers = ",".join(f"{n.id}=node{n.id}.cairn.test:{n.port}" for n in nodes)
+            node.flags += ["--advertise", f"node{node.id}.cairn.test:{node.port}"]
+        for node in nodes:
+            node.start()
+        nodes[0].sql("CREATE TABLE t (a)")
+        leader = self.await_leader()
+        moved, other = [node for node in nodes if node is not leader]
+        moved.kill()
+        leader.sql("INSERT INTO t VALUES (1)")
+        # The address that everybody knows is a name, and stays so. Only the list of hosts changes.
+        moved.host = "127.0.0.2"
+        write_hosts()
+        moved.start()
+        self.assertEqual(moved.sql("SELECT a FROM t"), [{"a": 1}])
+        other.kill()  # now the leader needs the moved node for a majority
+        leader.sql("INSERT INTO t VALUES (2)")
+        self.assertEqual(moved.sql("SELECT count(*) AS n FROM t"), [{"n": 2}])
+
     def test_a_cluster_on_ipv6(self):
         try:
             with socket.socket(socket.AF_INET6) as probe:

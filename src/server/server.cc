@@ -37,8 +37,8 @@ namespace cairn::server {
 namespace {
 
 constexpr char kVersion[] = CAIRN_VERSION;
-// The time to hand over leadership and to see proposals decided. The rest of the 5 s of a clean
-// stop is for the last checkpoint.
+// The time to hand over leadership and to see proposals decided. The rest of the 8 s of a clean stop
+// (kStopMax in tools/serve.cc) is for the last checkpoint.
 constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
 // Calls that have not ended after this time are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
