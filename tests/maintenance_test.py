@@ -1,8 +1,11 @@
 """A request may ask for the budget of maintenance: more work, one request at a time."""
+import re
+import signal
+import subprocess
 import threading
 
 import harness
-from harness import CairnTest, run_cairn, wait_until
+from harness import CAIRN, CairnTest, run_cairn, wait_until
 from raw_grpc import unary
 
 BUDGET = 1_000_000
@@ -36,6 +39,25 @@ class Maintenance(CairnTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t INDEXED BY i WHERE a = 7"),
                          [{"n": ROWS // 20_000}])
+
+    def test_maintenance_in_slices_ends_between_two_of_them_when_its_caller_says(self):
+        rows = 20_000
+        self.node.sql("CREATE TABLE t (a)")
+        self.node.sql("INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                      f"FROM n LIMIT {rows}) SELECT i FROM n")
+        left = lambda: self.node.sql("SELECT count(*) AS n FROM t")[0]["n"]
+        with subprocess.Popen([CAIRN, "shell", self.node.address, "--maintenance", "-c",
+                               ".slices 2 DELETE FROM t"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as shell:
+            self.addCleanup(shell.kill)
+            wait_until(lambda: left() < rows, "slices are applied")
+            shell.send_signal(signal.SIGINT)
+            _, said = shell.communicate(timeout=harness.BOUND_SECONDS)
+        self.assertEqual(shell.returncode, 128 + signal.SIGINT)
+        stopped = re.search(r"stopped after (\d+) rows changed in (\d+) slices", said)
+        self.assertIsNotNone(stopped, said)
+        self.assertEqual(left(), rows - int(stopped[1]), "it says what became of each slice")
+        self.assertGreater(left(), 0, "it did not stop")
 
     def test_one_request_has_it_at_a_time(self):
         self.node.sql("CREATE TABLE busy (a)")

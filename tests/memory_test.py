@@ -130,6 +130,26 @@ class Memory(CairnTest):
         self.calls.clear()
         self.assert_serves()
 
+    def test_transactions_that_are_prepared_and_never_ended(self):
+        blob = field(2, field(4, b"x" * (3 << 20)))
+
+        def prepare(i):
+            return unary(self.node.port, DATABASE + "Prepare",
+                         field(1, f"x{i}") + field(2, statement(f"INSERT INTO t{i} VALUES (?)", blob)))
+
+        for i in range(12):  # a transaction holds its table
+            self.node.sql(f"CREATE TABLE t{i} (a)")
+        answers = [prepare(i) for i in range(11)]
+        self.assertEqual(answers[0].status, 0, answers[0].text)
+        self.assertEqual(answers[-1].status, raw_grpc.RESOURCE_EXHAUSTED, answers[-1].text)
+        self.assert_within_budget()
+        self.node.kill()
+        self.node.start()  # it reads the transactions again
+        self.assert_serves()
+        again = prepare(11)
+        self.assertEqual(again.status, raw_grpc.RESOURCE_EXHAUSTED, again.text)
+        self.assert_within_budget()
+
     def test_an_idle_node_is_small(self):
         self.assertLess(self.node.memory_mb_max(), 32)
 
