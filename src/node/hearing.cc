@@ -7,4 +7,9 @@ Contacts Hearing::contacts() const {
           2 * context_.options.election_ticks * SteadyTime(context_.options.tick)};
 }
 
+bool Hearing::HeardSince(MemberId member, SteadyTime since) const {
+  const auto heard = last_heard_.find(member);
+  return heard != last_heard_.end() && heard->second >= since;
+}
+
 }  // namespace cairn::node

@@ -19,6 +19,7 @@ class Hearing {
   explicit Hearing(ReplicaContext* context) : context_(*context) {}
 
   void OnHeard(MemberId member, SteadyTime now) { last_heard_[member] = now; }
+  bool HeardSince(MemberId member, SteadyTime since) const;
 
   Contacts contacts() const;
 

@@ -230,7 +230,7 @@ class ReplicaCore final : private Digests::Host {
   LogCompaction compaction_{&context_, &sends_};
   Digests digests_{&context_, &fitness_, this};
   Freshness freshness_;
-  ResultComparison results_{&context_, &digests_};
+  ResultComparison results_{&context_, &digests_, &hearing_};
   RemovalWatch removal_;
   Standing standing_;
   MembershipChanges changes_{&context_, &directory_, &hearing_, callers_.get(), &standing_};

@@ -36,6 +36,7 @@ void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message
     if (message.to != context_.self) continue;
     if (!callers_->OnMessage(message.from, sender, now)) continue;
     hearing_.OnHeard(message.from, now);
+    results_.OnHeard(message.from);
     freshness_.OnMessage(message);
     if (const auto* report = std::get_if<raft::DigestReport>(&message.body)) {
       digests_.OnReport(message.from, *report);
@@ -61,6 +62,7 @@ void ReplicaCore::OnMessages(const raft::Boot& sender, std::vector<raft::Message
 
 void ReplicaCore::OnCaller(MemberId member, const std::string& engine_build) {
   directory_.OnCaller();
+  hearing_.OnHeard(member, context_.now());
   if (context_.raft) results_.OnCaller(member, engine_build);
 }
 

@@ -923,6 +923,20 @@ TEST_F(ReplicaCoreTest, WhatIsHeldIsLetGoWhenAllWhoWaitedHaveBeenAnswered) {
   EXPECT_TRUE(ended) << "nothing is held any more";
 }
 
+// The report of a node that was removed made the leader hold back what all members agree on.
+TEST_F(ReplicaCoreTest, WhatANodeOutsideReportsMakesNobodyCompare) {
+  LeadWithMember2();
+  ASSERT_FALSE(core_->compares_results());
+  const auto report = [&](uint64_t member, const raft::Boot& boot) {
+    core_->OnMessages(boot, {{MemberId(member), MemberId(1), core_->status().core.term,
+                              raft::ResultReport{report_.index, {report_.results_hash + 1}}}});
+  };
+  report(9, {});
+  EXPECT_FALSE(core_->compares_results());
+  report(2, boot_of_2_);
+  EXPECT_TRUE(core_->compares_results());
+}
+
 TEST_F(ReplicaCoreTest, MessagesToTheMemberThatThisNodeWasBeforeAreNotHeard) {
   StartMember({1, 2, 3});
   core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(7), Term(3), raft::Heartbeat{}}});

@@ -13,13 +13,14 @@ using namespace std::chrono_literals;
 // Node `id` runs the new build of the engine, the others the old one.
 class MixedCluster : public TestCluster {
  public:
-  MixedCluster() : TestCluster(3) {
-    for (uint64_t id = 1; id <= 3; ++id) node(id).options.engine.build = "old";
+  explicit MixedCluster(int count = 3) : TestCluster(count), count_(count) {
+    for (int id = 1; id <= count; ++id)
+      node(static_cast<uint64_t>(id)).options.engine.build = "old";
   }
   // Upgrades a node, the leader or another one, to a build that may give wrong results.
   uint64_t Upgrade(bool leader, bool miscounts) {
     const uint64_t leads = AwaitLeader();
-    const uint64_t id = leader ? leads : leads % 3 + 1;
+    const uint64_t id = leader ? leads : leads % static_cast<uint64_t>(count_) + 1;
     Stop(id);
     node(id).options.engine.build = "new";
     node(id).state->Miscount(miscounts);
@@ -31,6 +32,9 @@ class MixedCluster : public TestCluster {
     return id;
   }
   bool Compares(uint64_t id) { return replica(id).compares_results(); }
+
+ private:
+  const int count_;
 };
 
 TEST(MixedBuilds, NothingIsComparedOnceMembersOfOneBuildHaveStarted) {
@@ -139,6 +143,40 @@ TEST(MixedBuilds, WithoutAMajorityOfOneMindNothingIsAnswered) {
   EXPECT_TRUE(Eventually([&] { return cluster.Barrier(leader, {}, 1s).ok(); }));
   cluster.node(wrong).state->Miscount(false);
   EXPECT_TRUE(Eventually([&] { return cluster.node(wrong).state->installs() > 0; }));
+}
+
+// Nothing decides between two nodes. Both were named nowhere: the status said that builds differ, and
+// to bring other members up, of which there are none.
+TEST(MixedBuilds, TwoNodesThatDifferAreNamedWithTheEntryAndAnOperatorDecides) {
+  MixedCluster cluster(2);
+  cluster.StartAll();
+  const LogIndex agreed = cluster.Write("a");
+  for (uint64_t id = 1; id <= 2; ++id) {
+    ASSERT_TRUE(Eventually([&] { return cluster.replica(id).status().core.applied >= agreed; }));
+  }
+  const uint64_t wrong = cluster.Upgrade(/*leader=*/false, /*miscounts=*/true);
+  const uint64_t leader = 3 - wrong;
+  ASSERT_TRUE(Eventually([&] {
+    return cluster.AwaitLeader() == leader || (void(cluster.Transfer(wrong, leader)), false);
+  }));
+  const auto outcome = cluster.Propose(leader, "b", 1s);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.status().outcome(), Outcome::kUnknown) << outcome.status();
+  ASSERT_TRUE(Eventually([&] { return !cluster.replica(leader).status().digests.doubt.empty(); }));
+  const std::string doubt = cluster.replica(leader).status().digests.doubt;
+  const std::string at = "different results at entry ";
+  ASSERT_NE(doubt.find(at), std::string::npos) << doubt;
+  EXPECT_GT(std::stoull(doubt.substr(doubt.find(at) + at.size())), agreed.value()) << doubt;
+  EXPECT_NE(doubt.find("node 1; node 2"), std::string::npos) << doubt;
+  EXPECT_NE(doubt.find("cairn member remove"), std::string::npos) << doubt;
+  Replica::MembershipChange remove;
+  remove.kind = Replica::MembershipChange::Kind::kRemove;
+  remove.node_id = wrong;
+  const Status removed = cluster.Change(leader, remove);
+  ASSERT_TRUE(removed.ok()) << removed;
+  EXPECT_TRUE(Eventually([&] { return cluster.replica(leader).status().digests.doubt.empty(); }));
+  EXPECT_GT(cluster.Write("c"), agreed);
+  EXPECT_TRUE(cluster.Barrier(leader).ok());
 }
 
 // ---- Feature levels -----------------------------------------------------------------------------

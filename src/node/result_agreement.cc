@@ -10,6 +10,18 @@ namespace {
 // How many hashes one message has at most.
 constexpr size_t kHashesMax = 1024;
 
+// Whether one of the sides can still become a majority of these voters.
+bool CanDecide(const std::set<MemberId>& voters, const Division& division) {
+  const auto among = [&voters](const std::set<MemberId>& members) {
+    return std::count_if(members.begin(), members.end(),
+                         [&voters](MemberId member) { return voters.contains(member); });
+  };
+  const auto untold = among(division.untold);
+  return std::any_of(division.sides.begin(), division.sides.end(), [&](const auto& side) {
+    return static_cast<size_t>(among(side.second) + untold) > voters.size() / 2;
+  });
+}
+
 }  // namespace
 
 void ResultAgreement::SetSelf(MemberId self, std::string build) {
@@ -20,7 +32,18 @@ void ResultAgreement::SetSelf(MemberId self, std::string build) {
 void ResultAgreement::OnEngine(MemberId member, const std::string& build) {
   if (member == self_) return;
   builds_[member] = build;
+  silent_.erase(member);
   UpdateDiffer();
+}
+
+void ResultAgreement::SetSilent(std::set<MemberId> silent) {
+  if (silent == silent_) return;
+  silent_ = std::move(silent);
+  UpdateDiffer();
+}
+
+void ResultAgreement::OnHeard(MemberId member) {
+  if (silent_.erase(member) > 0) UpdateDiffer();
 }
 
 void ResultAgreement::SetConfig(const raft::Configuration& config) {
@@ -33,7 +56,7 @@ void ResultAgreement::SetConfig(const raft::Configuration& config) {
 void ResultAgreement::UpdateDiffer() {
   const bool before = comparing();
   differ_ = std::any_of(builds_.begin(), builds_.end(), [this](const auto& each) {
-    return config_.IsVoter(each.first) && each.second != build_;
+    return config_.IsVoter(each.first) && !silent_.contains(each.first) && each.second != build_;
   });
   // What was done while the builds differed still has to be agreed.
   if (before && !differ_) CompareAgain();
@@ -97,15 +120,22 @@ bool ResultAgreement::Judge() {
   for (const LogIndex index : candidates) {
     if (index > last_.index) continue;
     if (index <= before) return false;
-    for (const auto& [member, window] : told_) {
-      const auto at = window.find(index);
-      if (at == window.end()) continue;
-      const ResultsAt results{index, at->second};
-      if (!Majority(config_.voters, results)) continue;
-      if (config_.joint() && !Majority(config_.outgoing, results)) continue;
-      Check(results);
-      return agreed_.index > before || wrong_at_.has_value();
-    }
+    if (JudgeAt(index)) return agreed_.index > before || wrong_at_.has_value();
+  }
+  // Voters that differ now may still have been of one mind just before.
+  const auto division = Divided();
+  return division && JudgeAt(division->index - 1) && agreed_.index > before;
+}
+
+bool ResultAgreement::JudgeAt(LogIndex index) {
+  for (const auto& [member, window] : told_) {
+    const auto at = window.find(index);
+    if (at == window.end()) continue;
+    const ResultsAt results{index, at->second};
+    if (!Majority(config_.voters, results)) continue;
+    if (config_.joint() && !Majority(config_.outgoing, results)) continue;
+    Check(results);
+    return true;
   }
   return false;
 }
@@ -128,6 +158,35 @@ std::vector<MemberId> ResultAgreement::Behind() const {
     if (!has_told || told->second.rbegin()->first < last_.index) behind.push_back(voter);
   }
   return behind;
+}
+
+std::set<MemberId> ResultAgreement::Voters() const {
+  std::set<MemberId> voters = config_.voters;
+  voters.insert(config_.outgoing.begin(), config_.outgoing.end());
+  return voters;
+}
+
+std::optional<Division> ResultAgreement::Divided() const {
+  const auto own = told_.find(self_);
+  if (own == told_.end()) return std::nullopt;
+  const std::set<MemberId> voters = Voters();
+  for (auto it = own->second.upper_bound(agreed_.index); it != own->second.end(); ++it) {
+    Division division{.index = it->first, .sides = {}, .untold = {}};
+    for (const MemberId voter : voters) {
+      const auto window = told_.find(voter);
+      const bool told = window != told_.end() && window->second.contains(it->first);
+      if (told) {
+        division.sides[window->second.at(it->first)].insert(voter);
+      } else {
+        division.untold.insert(voter);
+      }
+    }
+    if (division.sides.size() < 2) continue;
+    division.final = !CanDecide(config_.voters, division) ||
+                     (config_.joint() && !CanDecide(config_.outgoing, division));
+    return division;
+  }
+  return std::nullopt;
 }
 
 void ResultAgreement::Check(const ResultsAt& right) {
@@ -179,8 +238,8 @@ void ResultAgreement::OnVerdict(const raft::ResultVerdict& verdict, bool from_le
   if (!verdict.index.is_none()) Check({verdict.index, verdict.hash});
 }
 
-void ResultAgreement::OnLeaderChanged() {
-  if (!leader_compares_) return;
+void ResultAgreement::OnLeaderChanged(bool leads) {
+  if (!leads || !leader_compares_) return;
   CompareAgain();
   leader_compares_ = false;
 }

@@ -45,6 +45,15 @@ struct ResultsAt {
   bool operator==(const ResultsAt&) const = default;
 };
 
+// Voters that gave different results at one entry, of which no majority is of one mind.
+struct Division {
+  LogIndex index;
+  std::map<uint64_t, std::set<MemberId>> sides;  // by the number that they gave
+  std::set<MemberId> untold;                     // voters that have not told of the entry
+  bool final = false;  // whatever the others tell, no side becomes a majority
+  bool operator==(const Division&) const = default;
+};
+
 // Not thread-safe: the core thread owns it.
 class ResultAgreement {
  public:
@@ -54,6 +63,10 @@ class ResultAgreement {
   void SetSelf(MemberId self, std::string build);
   // The build that a member runs, as the member said when it last connected.
   void OnEngine(MemberId member, const std::string& build);
+  // The members that have not been heard for long. Their builds count no more until they are heard:
+  // they acknowledge nothing meanwhile, so what is committed is what the others hold.
+  void SetSilent(std::set<MemberId> silent);
+  void OnHeard(MemberId member);
   void SetConfig(const raft::Configuration& config);
 
   // Whether results are compared: builds differ, or an earlier state is not agreed yet.
@@ -76,6 +89,8 @@ class ResultAgreement {
   bool builds_differ() const { return differ_; }
   // Voters that have not told of the last entry that this member has applied.
   std::vector<MemberId> Behind() const;
+  // The first entry beyond the agreed ones at which voters are known to differ.
+  std::optional<Division> Divided() const;
   raft::ResultVerdict verdict() const;
 
   // ---- Of the others
@@ -85,7 +100,9 @@ class ResultAgreement {
   // `from_leader`: the present leader sent the verdict. Only the leader knows whether all builds
   // are the same again.
   void OnVerdict(const raft::ResultVerdict& verdict, bool from_leader);
-  void OnLeaderChanged();
+  // `leads`: this member is the leader. Another member goes on comparing if the last leader did,
+  // until the new leader says otherwise.
+  void OnLeaderChanged(bool leads);
 
   // ---- Of all
   // Linearizable reads and outcomes of entries up to this index may be given.
@@ -98,12 +115,15 @@ class ResultAgreement {
   using Window = std::map<LogIndex, uint64_t>;
   static void Put(Window* window, LogIndex index, uint64_t hash);
   bool Majority(const std::set<MemberId>& voters, const ResultsAt& results) const;
+  bool JudgeAt(LogIndex index);
+  std::set<MemberId> Voters() const;
   void UpdateDiffer();
   void Check(const ResultsAt& right);
 
   MemberId self_;
   std::string build_;
   std::map<MemberId, std::string> builds_;
+  std::set<MemberId> silent_;
   raft::Configuration config_;
   bool differ_ = false;
   bool leader_compares_ = false;

@@ -70,6 +70,79 @@ TEST(ResultAgreement, AMajorityWithTheSameResultsAgreesAndTheThirdNeedNotBeHeard
   EXPECT_FALSE(leader.agreement.wrong_at());
 }
 
+// The bad schedule without this: a node of the old build is lost for good, and every write waits for
+// the other nodes to report, for as long as the lost one is a member.
+TEST(ResultAgreement, AVoterThatIsSilentForLongCountsWithNoBuildUntilItIsHeard) {
+  Leader leader;
+  leader.agreement.OnEngine(MemberId(2), "new");
+  leader.Apply(1, 11);
+  leader.agreement.SetSilent({MemberId(2)});
+  EXPECT_TRUE(leader.agreement.comparing()) << "what was done until now is not agreed yet";
+  leader.Hear(3, 1, {11});
+  EXPECT_TRUE(leader.agreement.Judge());
+  EXPECT_FALSE(leader.agreement.comparing());
+  leader.agreement.OnHeard(MemberId(2));
+  EXPECT_TRUE(leader.agreement.comparing());
+  leader.agreement.SetSilent({MemberId(2)});
+  leader.agreement.OnEngine(MemberId(2), "newer");
+  EXPECT_TRUE(leader.agreement.comparing());
+}
+
+// Followers do not hear each other, so a follower needs its leader to know that builds differ.
+TEST(ResultAgreement, AFollowerComparesOnAfterItsLeaderUntilTheNextLeaderSaysOtherwise) {
+  ResultAgreement follower;
+  follower.SetSelf(MemberId(2), "old");
+  follower.SetConfig(Voters(3));
+  follower.OnRestored({});
+  follower.OnVerdict({LogIndex(), 0, true}, /*from_leader=*/true);
+  follower.OnLeaderChanged(/*leads=*/false);
+  follower.OnApplied({LogIndex(1), 11});
+  EXPECT_TRUE(follower.comparing());
+  follower.OnVerdict({LogIndex(1), 11, false}, /*from_leader=*/true);
+  EXPECT_FALSE(follower.comparing());
+}
+
+TEST(ResultAgreement, TwoVotersThatDifferAreDividedAtTheFirstEntryForGood) {
+  Leader leader(2);
+  leader.agreement.OnEngine(MemberId(2), "new");
+  for (uint64_t i = 1; i <= 4; ++i) leader.Apply(i, 10 + i);
+  leader.Hear(2, 1, {11, 12, 93, 94});
+  EXPECT_TRUE(leader.agreement.Judge());
+  EXPECT_EQ(leader.agreement.agreed(), LogIndex(2)) << "they were of one mind until then";
+  EXPECT_FALSE(leader.agreement.Judge());
+  const auto division = leader.agreement.Divided();
+  ASSERT_TRUE(division);
+  EXPECT_EQ(division->index, LogIndex(3));
+  EXPECT_EQ(division->sides.at(13), std::set<MemberId>{MemberId(1)});
+  EXPECT_EQ(division->sides.at(93), std::set<MemberId>{MemberId(2)});
+  EXPECT_TRUE(division->final);
+}
+
+TEST(ResultAgreement, AThirdVoterThatHasNotToldStillDecides) {
+  Leader leader;
+  leader.agreement.OnEngine(MemberId(2), "new");
+  leader.Apply(1, 11);
+  leader.Hear(2, 1, {91});
+  const auto division = leader.agreement.Divided();
+  ASSERT_TRUE(division);
+  EXPECT_FALSE(division->final);
+  EXPECT_EQ(division->untold, std::set<MemberId>{MemberId(3)});
+  leader.Hear(3, 1, {11});
+  EXPECT_TRUE(leader.agreement.Judge());
+  EXPECT_FALSE(leader.agreement.Divided());
+}
+
+TEST(ResultAgreement, FourVotersThatAreSplitEvenlyAreDividedForGood) {
+  Leader leader(4);
+  leader.agreement.OnEngine(MemberId(2), "new");
+  leader.Apply(1, 11);
+  leader.Hear(2, 1, {91});
+  leader.Hear(3, 1, {91});
+  EXPECT_FALSE(leader.agreement.Divided()->final) << "three of four can still agree";
+  leader.Hear(4, 1, {11});
+  EXPECT_TRUE(leader.agreement.Divided()->final);
+}
+
 // `doubt` names them. Builds need not differ: the leader has only restarted.
 TEST(ResultAgreement, WhoAcknowledgesButDoesNotApplyIsBehind) {
   Leader leader;

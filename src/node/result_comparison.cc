@@ -11,6 +11,9 @@ namespace {
 
 // After this long without agreement the leader says so.
 constexpr uint64_t kDoubtElections = 20;
+// A member that was not heard for this long may have another build by now, or none. It is far longer
+// than a leader leads without a majority, so the voters that are heard are a majority.
+constexpr int64_t kSilentElections = 20;
 
 }  // namespace
 
@@ -30,7 +33,8 @@ void ResultComparison::OnCaller(MemberId member, const std::string& engine_build
 }
 
 void ResultComparison::OnLeaderChanged() {
-  agreement_.OnLeaderChanged();
+  agreement_.OnLeaderChanged(context_.is_leader());
+  division_.reset();
   told_ = {};
   next_tell_tick_ = context_.ticks;
   agreed_tick_ = context_.ticks;
@@ -55,7 +59,8 @@ void ResultComparison::OnRestored(const ResultsAt& at) {
 }
 
 void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report) {
-  if (!context_.is_leader()) return;
+  // What a node that is no member reports is no reason to ask the members.
+  if (!context_.is_leader() || !context_.config.Contains(from)) return;
   if (!comparing()) {
     const auto own = agreement_.OwnAmong(report);
     if (!own) return;
@@ -111,12 +116,35 @@ void ResultComparison::Release() {
   }
 }
 
+// A leader that compared with a node that is gone for good would hold back every outcome until
+// others have reported, for as long as the node is a member. A follower hears no other follower, and
+// learns from its leader whether their builds differ.
+void ResultComparison::LookForSilence() {
+  const SteadyTime limit =
+      kSilentElections * context_.options.election_ticks * SteadyTime(context_.options.tick);
+  std::set<MemberId> silent;
+  for (const auto& [member, info] : context_.config.info) {
+    if (member != context_.self && !hearing_.HeardSince(member, context_.now() - limit)) {
+      silent.insert(member);
+    }
+  }
+  agreement_.SetSilent(std::move(silent));
+}
+
+void ResultComparison::LookForDivision() {
+  const bool was_final = division_ && division_->final;
+  division_ = agreement_.Divided();
+  if (division_ && division_->final && !was_final) LOG_ERROR("{}", DivisionInWords());
+}
+
 void ResultComparison::OnTick() {
   if (!comparing() || context_.ticks < next_tell_tick_) return;
+  LookForSilence();
   next_tell_tick_ = context_.ticks + context_.options.heartbeat_ticks;
   // Reports all that is not agreed, because earlier reports may be lost.
   if (!context_.is_leader()) return TellLeader(agreement_.agreed());
   Settle();
+  LookForDivision();
   TellMembers();
 }
 
@@ -134,34 +162,58 @@ void ResultComparison::TellMembers() {
   }
 }
 
+std::string ResultComparison::Nodes(const std::set<MemberId>& members) const {
+  std::string nodes;
+  for (const MemberId member : members) {
+    const auto info = context_.config.info.find(member);
+    if (info == context_.config.info.end()) continue;
+    nodes += (nodes.empty() ? "node " : ", node ") + std::to_string(info->second.node_id);
+  }
+  return nodes;
+}
+
+std::string ResultComparison::DivisionInWords() const {
+  std::string sides;
+  for (const auto& [number, members] : division_->sides) {
+    sides += (sides.empty() ? "" : "; ") + Nodes(members);
+  }
+  const std::string what = "nodes give different results at entry " + ToString(division_->index) +
+                           ", and no majority gives the same (the sides: " + sides + ")";
+  if (!division_->final) {
+    return what + ". What decides has not been heard: bring up " + Nodes(division_->untold);
+  }
+  return what +
+         ". No write and no linearizable read is answered until an operator decides which side is "
+         "right, removes the nodes of the others ('cairn member remove'), and lets them in again "
+         "with empty data ('cairn member add')";
+}
+
 std::string ResultComparison::doubt() const {
   if (!context_.is_leader() || !comparing()) return {};
+  if (division_ && division_->final) return DivisionInWords();
   if (context_.ticks < agreed_tick_ + context_.Elections(kDoubtElections)) return {};
+  if (division_) return DivisionInWords();
   const std::string since = ToString(agreement_.agreed());
   if (agreement_.builds_differ()) {
     return "members run different builds of the engine, and no majority has given the same results "
            "since index " +
            since + ": bring the other members up, or back to one build";
   }
-  std::string behind;
-  for (const MemberId member : agreement_.Behind()) {
-    const auto info = context_.config.info.find(member);
-    if (info == context_.config.info.end()) continue;
-    behind += (behind.empty() ? " node " : ", node ") + std::to_string(info->second.node_id);
-  }
+  const std::vector<MemberId> behind = agreement_.Behind();
   return "a node that has restarted waits until a majority has applied the entries that it holds; "
          "none has since index " +
-         since +
-         ". Bring these back, or find out why they do not apply what they acknowledge:" + behind;
+         since + ". Bring these back, or find out why they do not apply what they acknowledge: " +
+         Nodes({behind.begin(), behind.end()});
 }
 
 void ResultComparison::Expire(SteadyTime now) {
   for (HeldOutcomes& each : held_) {
     for (const PendingCommandPtr& command : each.commands) {
       if (command->deadline() > now) continue;
-      command->Finish(
-          DeadlineExceeded("members with different builds of the engine have not agreed in time")
-              .With(Outcome::kUnknown));
+      const std::string why =
+          division_ ? DivisionInWords()
+                    : "no majority has told in time that it gives the result that this node gives";
+      command->Finish(DeadlineExceeded(why).With(Outcome::kUnknown));
     }
   }
   // Drops the results, too: without a majority they would gather for as long as clients write.

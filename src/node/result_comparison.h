@@ -12,12 +12,15 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/status.h"
 #include "node/digests.h"
+#include "node/hearing.h"
 #include "node/replica_context.h"
 #include "node/replica_effects.h"
 #include "node/result_agreement.h"
@@ -28,12 +31,14 @@ namespace cairn::node {
 // Not thread-safe: the core thread owns it.
 class ResultComparison {
  public:
-  ResultComparison(ReplicaContext* context, Digests* digests)
-      : context_(*context), digests_(*digests) {}
+  ResultComparison(ReplicaContext* context, Digests* digests, const Hearing* hearing)
+      : context_(*context), digests_(*digests), hearing_(*hearing) {}
 
   // This node takes part from now on.
   void Start(const ResultsAt& at);
   void OnCaller(MemberId member, const std::string& engine_build);
+  // Before the message of that member counts.
+  void OnHeard(MemberId member) { agreement_.OnHeard(member); }
   void OnConfig() { agreement_.SetConfig(context_.config); }
   // Role, term or leader have changed.
   void OnLeaderChanged();
@@ -49,13 +54,17 @@ class ResultComparison {
   // The index up to which the state may be read, given that `applied` is applied.
   LogIndex readable(LogIndex applied) const;
   bool settled() const { return held_.empty(); }
-  // On a leader, in words: no majority has agreed for long. Empty otherwise.
+  // On a leader, in words: no majority has agreed for long, or none ever will. Empty otherwise.
   std::string doubt() const;
 
   void Expire(SteadyTime now);
   void FailHeld(const Status& unknown);
 
  private:
+  void LookForSilence();
+  void LookForDivision();
+  std::string Nodes(const std::set<MemberId>& members) const;
+  std::string DivisionInWords() const;
   void Settle();
   void Release();
   void TellLeader(LogIndex told);
@@ -63,11 +72,13 @@ class ResultComparison {
 
   const ReplicaContext& context_;
   Digests& digests_;
+  const Hearing& hearing_;
   ResultAgreement agreement_;
   std::deque<HeldOutcomes> held_;  // in the order of their entries
   LogIndex told_;                  // reported to the leader, up to here
   uint64_t next_tell_tick_ = 0;
-  uint64_t agreed_tick_ = 0;  // when last all that was applied was agreed
+  uint64_t agreed_tick_ = 0;          // when last all that was applied was agreed
+  std::optional<Division> division_;  // of a leader, as of the last heartbeat
 };
 
 }  // namespace cairn::node
