@@ -2,10 +2,10 @@
 
 #include <strings.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
-#include "state_machine/sqlite/linear_functions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sqlite_memory.h"
 #include "state_machine/sqlite/statement.h"
@@ -17,6 +17,8 @@ namespace {
 constexpr int kRowBytesMax = 16 << 20;
 // Texts that are used again are short. Long ones (generated lists) would only fill the memory.
 constexpr size_t kCachedSqlBytesMax = 16 << 10;
+// Of the bytes of a text and of a pattern that is looked for in it: about a second of work.
+constexpr size_t kPatternProductMax = 512 << 20;
 // Some tens of microseconds.
 constexpr int kOpsBetweenPolls = 1000;
 constexpr int kBusyTimeoutMs = 1000;
@@ -89,7 +91,8 @@ Status ReadConnection::Configure(sqlite3* db) {
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);  // views of full-text tables
   // Nothing is written here; PRAGMA foreign_keys answers what holds for writes.
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, nullptr);
-  RETURN_IF_ERROR(InstallLinearFunctions(db, nullptr));
+  functions_ = std::make_unique<ReaderFunctions>();
+  RETURN_IF_ERROR(functions_->Install(db, options_.vfs));
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax);
@@ -114,6 +117,7 @@ void ReadConnection::Close() {
   if (db == nullptr) return;
   const int rc = sqlite3_close(db);
   CHECK(rc == SQLITE_OK) << "a statement outlived its cache: " << rc;
+  functions_.reset();
 }
 
 void ReadConnection::Interrupt() {
@@ -142,6 +146,8 @@ Status ReadConnection::Begin() {
   // first.
   if (db_ != nullptr && sqlite3_get_autocommit(db_) == 0) Close();
   if (db_ == nullptr) RETURN_IF_ERROR(Connect());
+  longest_bytes_ = 0;
+  sqlite3_limit(db_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax);
   return Run("BEGIN");
 }
 
@@ -289,8 +295,22 @@ int ReadConnection::Poll(void* self) {
   return c->stopped_.ok() ? 0 : 1;
 }
 
-Status ReadConnection::AskForMemory(void* self, size_t /*bytes*/) {
+// LIKE and GLOB are SQLite's own here: with a function of ours SQLite would use no index for a
+// pattern that begins with letters. They take time in the product of the lengths of the text and of
+// the pattern, and look at nothing meanwhile. So the longer the values are that a transaction has
+// made, the shorter a pattern may be. (SQLite reads this limit at each call, and setting it
+// allocates nothing.)
+void ReadConnection::BoundPatterns(size_t bytes) {
+  if (bytes <= longest_bytes_ || db_ == nullptr) return;
+  longest_bytes_ = bytes;
+  const size_t pattern_bytes_max = kPatternProductMax / std::max<size_t>(bytes, 1);
+  if (pattern_bytes_max >= kLikePatternBytesMax) return;
+  sqlite3_limit(db_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, static_cast<int>(pattern_bytes_max));
+}
+
+Status ReadConnection::AskForMemory(void* self, size_t bytes) {
   auto* const c = static_cast<ReadConnection*>(self);
+  c->BoundPatterns(bytes);
   return c->internal_ || c->limits_ == nullptr ? OkStatus()
                                                : c->CheckLimits(*c->limits_, c->started_);
 }

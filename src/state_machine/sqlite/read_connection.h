@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "state_machine/sqlite/read_pool.h"
+#include "state_machine/sqlite/reader_functions.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -73,6 +74,8 @@ class ReadConnection {
   void Finish();
   void Close();
   Result<PreparedRead*> Prepare(const std::string& sql, bool internal, const QueryLimits& limits);
+  // The longest parameter of a statement that is about to run has so many bytes.
+  void OnParameters(size_t bytes) { BoundPatterns(bytes); }
   // sqlite3_step. OK: look at *has_row.
   Status Step(PreparedRead* read, bool internal, const QueryLimits& limits, SteadyTime started,
               bool* has_row);
@@ -93,12 +96,16 @@ class ReadConnection {
   static int Authorize(void* self, int action, const char* a, const char* b, const char* db,
                        const char* trigger);
   int Deny(Status why);
+  // A value of `bytes` may be compared with a pattern.
+  void BoundPatterns(size_t bytes);
 
   const ReadPoolOptions& options_;
   Clock& clock_;
   Mutex handle_mutex_;  // guards the pointer db_ against Interrupt; never held over work
   sqlite3* db_ = nullptr;
   bool broken_ = false;
+  std::unique_ptr<ReaderFunctions> functions_;  // of db_
+  size_t longest_bytes_ = 0;                    // of the values of this transaction
   StatementCache client_statements_;
   StatementCache internal_statements_;
   // What is being done now.

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "state_machine/sqlite/read_connection.h"
 #include "state_machine/sqlite/wal_bound.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -105,6 +106,14 @@ ReadRun::~ReadRun() {
 
 Status ReadRun::Begin(const QueryLimits& limits) {
   ASSIGN_OR_RETURN(read_, view_->connection_->Prepare(statement_.sql, internal_, limits));
+  size_t longest_bytes = 0;
+  for (const Value& value : statement_.positional) {
+    longest_bytes = std::max(longest_bytes, ContentBytes(value));
+  }
+  for (const NamedValue& named : statement_.named) {
+    longest_bytes = std::max(longest_bytes, ContentBytes(named.value));
+  }
+  view_->connection_->OnParameters(longest_bytes);
   Status bound = BindParameters(read_->stmt.get(), statement_);
   if (!bound.ok()) End();
   return bound;

@@ -1,0 +1,104 @@
+// Functions that a query may not hold its reader with.
+#include "state_machine/sqlite/reader_functions.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "state_machine/sqlite/database_test_util.h"
+#include "state_machine/sqlite/read_pool.h"
+
+namespace cairn::state_machine {
+namespace {
+
+Statement Sql(std::string sql, std::vector<Value> positional = {},
+              std::vector<NamedValue> named = {}) {
+  return Statement{std::move(sql), std::move(positional), std::move(named)};
+}
+
+class ReaderFunctionsTest : public testing::Test {
+ protected:
+  ReaderFunctionsTest() : writer_(directory_ / "db") {
+    writer_.MakeCairn();
+    writer_.Run("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT)");
+    writer_.SetApplied(7);
+  }
+  ReadPoolOptions Options() {
+    ReadPoolOptions options;
+    options.path = directory_ / "db";
+    options.readers_max = 4;
+    options.applied_sql = kAppliedSql;
+    return options;
+  }
+  static std::unique_ptr<ReadTransaction> MustOpen(ReadPool& pool) {
+    Result<std::unique_ptr<ReadTransaction>> view = pool.Open(std::chrono::seconds(1));
+    EXPECT_TRUE(view.ok()) << view.status();
+    return std::move(view).value();
+  }
+  // Runs one query in a view of its own.
+  Status Ask(const Statement& statement, RowCollector* out = nullptr) {
+    RowCollector unused;
+    return MustOpen(pool_)->Query(statement, {}, out == nullptr ? &unused : out);
+  }
+  Value One(const Statement& statement) {
+    RowCollector out;
+    const Status status = Ask(statement, &out);
+    EXPECT_TRUE(status.ok()) << statement.sql << ": " << status;
+    return out.rows.at(0).at(0);
+  }
+
+  TemporaryDirectory directory_;
+  TestDatabase writer_;
+  ManualClock clock_;
+  ReadPool pool_{Options(), clock_};
+};
+
+// A pattern of 1,000 bytes in a text of 16 MiB took half a minute in one operation of SQLite's
+// machine, which no deadline ends. The product of both lengths has a bound.
+TEST_F(ReaderFunctionsTest, TheLongerTheTextTheShorterThePatternThatMayBeLookedForInIt) {
+  const std::string pattern = "%" + std::string(900, 'a') + "b%";
+  const auto ask = [this, &pattern](const std::string& sql, int64_t bytes) {
+    return Ask(Sql(sql, {bytes, pattern})).code();
+  };
+  const std::string made = "SELECT hex(zeroblob(?1 / 2)) LIKE ?2, hex(zeroblob(?1 / 2)) GLOB ?2";
+  EXPECT_EQ(ask(made, 100'000), StatusCode::kOk);
+  EXPECT_EQ(ask(made, 4 << 20), StatusCode::kInvalidArgument);
+  EXPECT_EQ(Ask(Sql("SELECT ?1 LIKE ?2", {std::string(4 << 20, 'a'), pattern})).code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      Ask(Sql("SELECT :t LIKE :p", {}, {{"t", std::string(4 << 20, 'a')}, {"p", pattern}})).code(),
+      StatusCode::kInvalidArgument);
+  // A text that is stored, and one that another statement of the view has made.
+  writer_.Run("CREATE TABLE long(x); INSERT INTO long VALUES(hex(zeroblob(2000000)))");
+  EXPECT_EQ(ask("SELECT x LIKE ?2 OR ?1 FROM long", 0), StatusCode::kInvalidArgument);
+  EXPECT_EQ(Ask(Sql("SELECT x LIKE '%b' || 'b%' FROM long")).code(), StatusCode::kOk)
+      << "a short pattern";
+  const auto view = MustOpen(pool_);
+  RowCollector out;
+  EXPECT_TRUE(view->Query(Sql("SELECT x FROM long"), {}, &out).ok());
+  EXPECT_FALSE(view->Query(Sql("SELECT 'x' LIKE ?1", {pattern}), {}, &out).ok());
+  EXPECT_EQ(ask("SELECT 'x' LIKE ?2 OR ?1", 0), StatusCode::kOk) << "the next view is free of it";
+}
+
+// With a function of our own SQLite would go through all rows.
+TEST_F(ReaderFunctionsTest, APatternThatBeginsWithLettersUsesAnIndex) {
+  writer_.Run("CREATE INDEX by_name ON t(name)");
+  RowCollector out;
+  ASSERT_TRUE(Ask(Sql("EXPLAIN QUERY PLAN SELECT id FROM t WHERE name GLOB 'on*'"), &out).ok());
+  EXPECT_NE(std::get<std::string>(out.rows.at(0).at(3)).find("SEARCH"), std::string::npos);
+}
+
+// It takes time in the product of the lengths of its arguments: hours for two of 16 MiB.
+TEST_F(ReaderFunctionsTest, JsonPatchOfTwoLongValuesIsRefused) {
+  const std::string patch = "SELECT length(json_patch(json_object('a', hex(zeroblob(?1))), ?2))";
+  const std::string small = R"({"b":{"c":1}})";
+  EXPECT_EQ(std::get<int64_t>(One(Sql("SELECT length(json_patch('{\"a\":1}', '{\"b\":2}'))"))), 13);
+  EXPECT_EQ(std::get<std::string>(One(Sql("SELECT json_array(json_patch('{}', '{}'))"))), "[{}]")
+      << "its result is JSON";
+  EXPECT_TRUE(Ask(Sql(patch, {int64_t{2 << 20}, small})).ok());
+  const std::string large = "{\"b\":\"" + std::string(200'000, 'x') + "\"}";
+  EXPECT_EQ(Ask(Sql(patch, {int64_t{100'000}, large})).code(), StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace cairn::state_machine
