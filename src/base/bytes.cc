@@ -6,7 +6,7 @@ namespace cairn {
 
 void ByteWriter::F64(double v) { U64(std::bit_cast<uint64_t>(v)); }
 
-void ByteWriter::Varint(uint64_t v) {
+void ByteWriter::LongVarint(uint64_t v) {
   while (v >= 0x80) {
     U8(static_cast<uint8_t>(v) | 0x80);
     v >>= 7;
@@ -16,7 +16,7 @@ void ByteWriter::Varint(uint64_t v) {
 
 double ByteReader::F64() { return std::bit_cast<double>(U64()); }
 
-uint64_t ByteReader::Varint() {
+uint64_t ByteReader::LongVarint() {
   uint64_t v = 0;
   for (int shift = 0; shift < 64; shift += 7) {
     uint8_t byte = U8();

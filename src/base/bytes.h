@@ -20,7 +20,10 @@ class ByteWriter {
   void I64(int64_t v) { Fixed(static_cast<uint64_t>(v)); }
   void F64(double v);
   // LEB128, 1 to 10 bytes.
-  void Varint(uint64_t v);
+  void Varint(uint64_t v) {
+    if (v < 0x80) return U8(static_cast<uint8_t>(v));  // most are small
+    LongVarint(v);
+  }
   void Raw(std::string_view v) { out_->append(v); }
   // Writes the length as a varint, then the bytes.
   void String(std::string_view v) {
@@ -35,6 +38,8 @@ class ByteWriter {
     for (size_t i = 0; i < sizeof(T); ++i) bytes[i] = static_cast<char>(v >> (8 * i));
     out_->append(bytes, sizeof(T));
   }
+  void LongVarint(uint64_t v);
+
   std::string* out_;
 };
 
@@ -51,7 +56,12 @@ class ByteReader {
   uint64_t U64() { return Fixed<uint64_t>(); }
   int64_t I64() { return static_cast<int64_t>(Fixed<uint64_t>()); }
   double F64();
-  uint64_t Varint();
+  uint64_t Varint() {
+    if (in_.empty() || static_cast<uint8_t>(in_.front()) >= 0x80) return LongVarint();
+    const auto byte = static_cast<uint8_t>(in_.front());
+    in_.remove_prefix(1);
+    return byte;
+  }
   // The result is a view into the input.
   std::string_view Raw(size_t n);
   std::string_view String() { return Raw(Varint()); }
@@ -72,6 +82,8 @@ class ByteReader {
     }
     return v;
   }
+  uint64_t LongVarint();
+
   std::string_view in_;
   bool ok_ = true;
 };

@@ -26,6 +26,7 @@ class PendingCommand {
         done_(std::move(done)) {}
   // A command that is dropped without an answer would leave a client waiting for ever.
   ~PendingCommand() {
+    if (finished()) return;
     Finish(Unavailable("the node stopped before the outcome was known").With(Outcome::kUnknown));
   }
   PendingCommand(const PendingCommand&) = delete;
