@@ -1,9 +1,11 @@
 #include "node/work_estimates.h"
 
 #include <algorithm>
+#include <functional>
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace cairn::node {
 namespace {
@@ -11,34 +13,38 @@ namespace {
 // How much of the texts of one command counts, so that a long text takes no time.
 constexpr size_t kTextBytesMax = 4096;
 
-class Hash {
- public:
-  // Digits do not count: a client that writes values into the text still asks for the same kind of
-  // work.
-  void AddText(std::string_view text) {
-    for (const char c : text) {
-      if (left_ == 0) return;
-      --left_;
-      if (c < '0' || c > '9') Add(c);
-    }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// Never 0.
+uint64_t HashOfName(std::string_view name) { return std::hash<std::string_view>()(name) | 1; }
+
+uint64_t Add(uint64_t hash, std::string_view text) {
+  return (hash ^ HashOfName(text)) * 0x9e3779b97f4a7c15ULL;
+}
+
+// The text without its digits counts: a client that writes values into the text still asks for the
+// same kind of work.
+uint64_t AddWithoutDigits(uint64_t hash, std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    while (at < text.size() && !IsDigit(text[at])) ++at;
+    hash = Add(hash, text.substr(begin, at - begin));
+    while (at < text.size() && IsDigit(text[at])) ++at;
   }
-  void AddAll(std::string_view bytes) {
-    for (const char c : bytes) Add(c);
+  return hash;
+}
+
+uint64_t HashOfTexts(const std::vector<Statement>& statements) {
+  uint64_t hash = 0;
+  size_t left = kTextBytesMax;
+  for (const Statement& statement : statements) {
+    const std::string_view text = std::string_view(statement.sql).substr(0, left);
+    left -= text.size();
+    // A text with parameters has its values in them.
+    const bool plain = statement.positional.empty() && statement.named.empty();
+    hash = plain ? AddWithoutDigits(hash, text) : Add(hash, text);
   }
-  // Never 0.
-  uint64_t value() const { return state_ | 1; }
-
- private:
-  void Add(char c) { state_ = (state_ ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL; }
-
-  uint64_t state_ = 0xcbf29ce484222325ULL;
-  size_t left_ = kTextBytesMax;
-};
-
-uint64_t HashOfName(std::string_view name) {
-  Hash hash;
-  hash.AddAll(name);
-  return hash.value();
+  return hash | 1;
 }
 
 }  // namespace
@@ -47,11 +53,7 @@ CommandTraits TraitsOf(const state_machine::Command& command) {
   CommandTraits traits;
   if (!command.id.session.empty()) traits.client = HashOfName(command.id.session);
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
-    Hash hash;
-    for (const state_machine::Statement& statement : execute->statements) {
-      hash.AddText(statement.sql);
-    }
-    traits.kind = hash.value();
+    traits.kind = HashOfTexts(execute->statements);
     traits.maintenance = execute->maintenance;
   } else if (const auto* prepare = std::get_if<state_machine::Prepare>(&command.operation)) {
     traits.kind = HashOfName(prepare->tx_id);
