@@ -81,7 +81,8 @@ ReplicaStatus ReplicaImpl::status() const {
 
 // ---- Requests
 
-void ReplicaImpl::Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) {
+void ReplicaImpl::Propose(const state_machine::Command& command, SteadyTime deadline,
+                          CommandDone done) {
   // The caller's thread encodes the command, because there is only one core thread.
   auto pending = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), deadline,
                                                   std::move(done), TraitsOf(command));

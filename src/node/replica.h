@@ -132,7 +132,8 @@ class Replica {
   // - with an error whose outcome() is kNotApplied or kUnknown;
   // - UNAVAILABLE, not applied, with a LeaderHint, if this node does not lead;
   // - DEADLINE_EXCEEDED, unknown, at `deadline`; not applied if the command was still queued.
-  virtual void Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) = 0;
+  virtual void Propose(const state_machine::Command& command, SteadyTime deadline,
+                       CommandDone done) = 0;
 
   // Calls `done` with the read index once a ReadView that is opened from then on satisfies
   // `options`.

@@ -67,7 +67,8 @@ class ReplicaImpl final : public Replica,
   // ---- Replica
   void Start(transport::Transport* transport) override;
   transport::Handler* handler() override { return this; }
-  void Propose(state_machine::Command command, SteadyTime deadline, CommandDone done) override;
+  void Propose(const state_machine::Command& command, SteadyTime deadline,
+               CommandDone done) override;
   void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) override;
   state_machine::StateMachine& state() override { return *state_; }
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;

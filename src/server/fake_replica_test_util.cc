@@ -26,7 +26,7 @@ class FakeRun final : public state_machine::QueryRun {
     const int64_t rows = sql_ == "slow" ? INT64_MAX : std::stoll(sql_);
     while (next_ <= rows) {
       if (limits.cancelled && limits.cancelled()) return Cancelled("told to stop");
-      if (limits.check) RETURN_IF_ERROR(limits.check());
+      if (limits.check) RETURN_IF_ERROR(limits.check(SystemClock().SteadyNow()));
       if (sql_ == "slow") {
         std::this_thread::yield();
         continue;
@@ -203,8 +203,8 @@ int FakeReplica::held_barriers() const {
   return static_cast<int>(held_.size());
 }
 
-void FakeReplica::Propose(Command command, SteadyTime, node::CommandDone done) {
-  Post([this, command = std::move(command), done = std::move(done)] {
+void FakeReplica::Propose(const Command& command, SteadyTime, node::CommandDone done) {
+  Post([this, command, done = std::move(done)] {
     if (!leader_) {
       Status status = Unavailable("not the leader").With(Outcome::kNotApplied);
       if (auto hint = leader_hint()) status = std::move(status).With(*hint);

@@ -99,7 +99,7 @@ class FakeReplica final : public node::Replica {
 
   void Start(transport::Transport*) override {}
   transport::Handler* handler() override { return nullptr; }
-  void Propose(state_machine::Command command, SteadyTime deadline,
+  void Propose(const state_machine::Command& command, SteadyTime deadline,
                node::CommandDone done) override;
   void ReadBarrier(const node::ReadOptions& options, SteadyTime deadline,
                    std::function<void(Result<LogIndex>)> done) override;

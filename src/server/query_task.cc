@@ -29,12 +29,11 @@ QueryTask::QueryTask(Clock* clock, QueryRequest request, uint64_t connection, Li
       age_by_(SteadyTime::max().count()),
       memory_(limits_.memory) {}
 
-Status QueryTask::Check() const {
+Status QueryTask::Check(SteadyTime now) const {
   if (limits_.stopping != nullptr && *limits_.stopping) {
     return Unavailable("the node is shutting down");
   }
   if (limits_.gone != nullptr && *limits_.gone) return Cancelled("the client has gone");
-  const SteadyTime now = clock_->SteadyNow();
   if (now >= limits_.deadline) return DeadlineExceeded("the query took longer than its timeout");
   if (now.count() >= age_by_) {
     return Aborted(
@@ -70,26 +69,27 @@ state_machine::QueryLimits QueryTask::MakeLimits() {
   state_machine::QueryLimits limits;
   limits.age_max = limits_.age_max;
   limits.row_bytes_max = kResultBytesMax;
-  limits.check = [this] {
+  limits.check = [this](SteadyTime now) {
     RETURN_IF_ERROR(CheckMemory());
-    return Check();
+    return Check(now);
   };
   return limits;
 }
 
 bool QueryTask::RunShort(state_machine::ReadView* view) {
-  if (Status over = Check(); !over.ok()) {
+  const SteadyTime begun = clock_->SteadyNow();
+  if (Status over = Check(begun); !over.ok()) {
     End(over);
     return true;
   }
   applied_ = view->applied();
   consumer_->Begin(applied_, /*provisional=*/true);
-  const SteadyTime slice_by = clock_->SteadyNow() + limits_.slice;
+  const SteadyTime slice_by = begun + limits_.slice;
   bool slice_over = false;
   state_machine::QueryLimits limits = MakeLimits();
-  limits.check = [&] {
+  limits.check = [&](SteadyTime now) {
     RETURN_IF_ERROR(CheckMemory());
-    if (clock_->SteadyNow() < slice_by) return Check();
+    if (now < slice_by) return Check(now);
     slice_over = true;
     return Cancelled("the slice is over");
   };
@@ -117,13 +117,14 @@ Status QueryTask::TakeView(std::unique_ptr<state_machine::ReadView> view) {
 }
 
 QueryTask::Piece QueryTask::RunPiece(const std::atomic<size_t>& others) {
-  if (Status over = Check(); !over.ok()) {
+  const SteadyTime begun = clock_->SteadyNow();
+  if (Status over = Check(begun); !over.ok()) {
     End(over);
     return Piece::kEnded;
   }
   if (consumer_->Full()) return Piece::kWaits;
   others_ = &others;
-  piece_by_ = clock_->SteadyNow() + limits_.piece;
+  piece_by_ = begun + limits_.piece;
   yields_ = false;
   const Result<bool> ended = Run(run_.get(), MakeLimits());
   others_ = nullptr;

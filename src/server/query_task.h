@@ -77,7 +77,7 @@ class QueryTask final : private state_machine::RowSink {
   void End(const Status& status);
 
   // Why the query should end now; OK if the query may go on. Thread-safe.
-  Status Check() const;
+  Status Check() const { return Check(clock_->SteadyNow()); }
 
  private:
   Status OnColumns(const std::vector<state_machine::Column>& columns) override {
@@ -85,6 +85,7 @@ class QueryTask final : private state_machine::RowSink {
   }
   Status OnRow(state_machine::Row row) override { return consumer_->OnRow(std::move(row)); }
   bool Full() override;
+  Status Check(SteadyTime now) const;
   state_machine::QueryLimits MakeLimits();
   Result<bool> Run(state_machine::QueryRun* run, const state_machine::QueryLimits& limits);
   // Charges the budget with what SQLite and the consumer hold for this query.

@@ -76,7 +76,7 @@ void Router::Write(Command command, SteadyTime deadline, Origin origin, node::Co
     return PassOn(command, deadline, std::move(done));
   }
   if (origin != Origin::kClient) {
-    return replica_->Propose(std::move(command), deadline, std::move(done));
+    return replica_->Propose(command, deadline, std::move(done));
   }
   auto call = std::make_shared<Call>();
   call->write = true;
@@ -109,7 +109,7 @@ void Router::Send(const rpc::Retrier::CallPtr& named) {
   call->command.acknowledged_below = call->acknowledged_below;
   if (replica_->is_leader()) {
     replica_->Propose(
-        Command(call->command), call->deadline,
+        call->command, call->deadline,
         [this, call](Result<CommandResult> result) { Settle(call, std::move(result)); });
     return;
   }

@@ -65,7 +65,8 @@ struct QueryLimits {
   SteadyTime age_max = std::chrono::seconds(60);  // then ABORTED: an old reader pins the WAL
   SteadyTime duration_max{0};       // of one Query or Continue, then DEADLINE_EXCEEDED; 0: none
   std::function<bool()> cancelled;  // polled; true ends with CANCELLED
-  std::function<Status()> check;    // polled; the query ends with what is not OK
+  // Polled with the time; the query ends with what is not OK.
+  std::function<Status(SteadyTime now)> check;
   size_t row_bytes_max = 16 << 20;  // of the values of a row, then RESOURCE_EXHAUSTED
 };
 

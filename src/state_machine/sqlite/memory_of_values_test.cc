@@ -82,7 +82,7 @@ TEST_F(MemoryOfReads, AreAskedForWithinARow) {
   const int64_t begin = ThreadHeapBytes();
   int64_t most = 0;
   QueryLimits limits;
-  limits.check = [&] {
+  limits.check = [&](SteadyTime) {
     most = std::max(most, ThreadHeapBytes() - begin);
     return most > 64 * kMiB ? ResourceExhausted("no more") : OkStatus();
   };
@@ -109,7 +109,7 @@ TEST_F(MemoryOfReads, AreAskedForWithinARow) {
 
 TEST_F(MemoryOfReads, OfAStatementThatIsCompiledAreAskedForToo) {
   QueryLimits limits;
-  limits.check = [] { return ResourceExhausted("no more"); };
+  limits.check = [](SteadyTime) { return ResourceExhausted("no more"); };
   auto view = Open();
   RowCollector rows;
   std::string sql = "SELECT 1";

@@ -284,7 +284,7 @@ Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started
     return DeadlineExceeded("the query did not end in time");
   }
   if (limits.cancelled && limits.cancelled()) return Cancelled("the query was cancelled");
-  if (limits.check) return limits.check();
+  if (limits.check) return limits.check(now);
   return OkStatus();
 }
 

@@ -168,7 +168,7 @@ Result<bool> ReadRun::Next(MutexLock* lock, const QueryLimits& limits, SteadyTim
   lock->Lock();
   // Meanwhile the view may have been ended, and the statement be gone with its connection.
   if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
-  if (status.ok()) status = c.CheckLimits(limits, started);
+  if (status.ok() && has_row) status = c.CheckLimits(limits, started);
   if (!status.ok()) return status;
   return !has_row;
 }
