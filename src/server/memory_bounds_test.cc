@@ -90,9 +90,10 @@ TEST_F(MemoryBoundsTest, OfASessionsRequestsThoseAreRefusedThatFindNoMemory) {
 
 TEST_F(MemoryBoundsTest, AResultThatFindsNoMemoryIsLeftOut) {
   v1::SessionRequest query;
-  query.mutable_query()->mutable_statement()->set_sql("20000");
+  query.mutable_query()->mutable_statement()->set_sql("100000");
   const v1::SessionResponse large = Ask(query).get();
   EXPECT_EQ(large.error().code(), static_cast<int>(StatusCode::kResourceExhausted));
+  EXPECT_NE(large.error().message().find("too many results"), std::string::npos);
   query.mutable_query()->mutable_statement()->set_sql("100");
   EXPECT_EQ(Ask(query).get().query().rows_size(), 100);
   ExpectNothingHeld();

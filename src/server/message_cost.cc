@@ -49,6 +49,10 @@ class WireCursor {
   bool over() const { return at_ == end_; }
 
   bool Varint(uint64_t* value) {
+    if (at_ != end_ && static_cast<uint8_t>(*at_) < 0x80) {  // nearly all are one byte
+      *value = static_cast<uint8_t>(*at_++);
+      return true;
+    }
     *value = 0;
     for (int shift = 0; shift < 70 && at_ != end_; shift += 7) {
       const auto byte = static_cast<uint8_t>(*at_++);
@@ -131,8 +135,8 @@ bool MessageCost::Scan(WireCursor* in, size_t* cost) const {
   while (!in->over()) {
     Tag tag;
     if (!in->Next(&tag)) return false;
-    Field field;
-    if (groups == 0 && tag.number < fields_.size()) field = fields_[tag.number];
+    const bool known = groups == 0 && tag.number < fields_.size();
+    const Field& field = fields_[known ? tag.number : 0];  // no field has the number 0
     if (tag.type == kLength) {
       std::string_view piece;
       if (!in->Piece(&piece) || !ScanBytes(piece, field, cost)) return false;

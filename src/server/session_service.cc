@@ -15,6 +15,7 @@
 #include "server/limits.h"
 #include "server/raw_call.h"
 #include "server/session_request.h"
+#include "server/wire_encoding.h"
 
 namespace cairn::server {
 namespace {
@@ -35,14 +36,27 @@ constexpr size_t kShortErrorBytes = 256;
 
 // A response on its way out, with the charges of the response and of its request.
 struct Outgoing {
-  v1::SessionResponse response;
-  size_t bytes = 0;
+  grpc::Slice field;  // of a SessionResponses
   MemoryCharge request;
   MemoryCharge result;
 
   // Whether the request was not taken, so that nothing is charged for it.
   bool is_refusal() const { return request.bytes() == 0; }
 };
+
+grpc::Slice Encode(const SessionAnswer& answer) {
+  const uint32_t number = v1::SessionResponses::kResponsesFieldNumber;
+  if (!answer.query) return EncodeField(number, answer.response);
+  return EncodeField(number, answer.response, v1::SessionResponse::kQueryFieldNumber,
+                     *answer.query);
+}
+
+grpc::Slice Encode(const LeaderHint& leader) {
+  v1::Leader message;
+  message.set_node_id(leader.node_id);
+  message.set_address(leader.address);
+  return EncodeField(v1::SessionResponses::kLeaderFieldNumber, message);
+}
 
 // The stream keeps itself alive until OnDone, and the requests under way keep it alive.
 class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
@@ -182,11 +196,10 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     // The callback must be copyable.
     auto held = std::make_shared<MemoryCharge>(*std::move(charge));
     const std::optional<CallContext> origin = WithOrigin(call_, request_);
-    HandleSessionRequest(
-        host_, &request_, origin ? *origin : std::as_const(call_),
-        [self = shared_from_this(), held](v1::SessionResponse response, MemoryCharge result) {
-          self->Respond(std::move(response), std::move(*held), std::move(result));
-        });
+    HandleSessionRequest(host_, &request_, bytes.size(), origin ? *origin : std::as_const(call_),
+                         [self = shared_from_this(), held](SessionAnswer&& answer) {
+                           self->Respond(&answer, std::move(*held));
+                         });
     if (cost > kRequestKeepBytes) request_ = v1::SessionRequest();
     return OkStatus();
   }
@@ -200,39 +213,41 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
         return ResourceExhausted("the client does not take its answers");
       }
     }
-    v1::SessionResponse refusal;
-    refusal.set_id(NumberOf(request, v1::SessionRequest::kIdFieldNumber));
-    rpc::ToProto(std::move(why).With(Outcome::kNotApplied), refusal.mutable_error());
-    Queue({std::move(refusal), 0, MemoryCharge(), MemoryCharge()});
+    SessionAnswer refusal;
+    refusal.response.set_id(NumberOf(request, v1::SessionRequest::kIdFieldNumber));
+    rpc::ToProto(std::move(why).With(Outcome::kNotApplied), refusal.response.mutable_error());
+    Queue({Encode(refusal), MemoryCharge(), MemoryCharge()});
     return OkStatus();
   }
 
-  void Respond(v1::SessionResponse response, MemoryCharge request, MemoryCharge result) {
-    const size_t bytes = response.ByteSizeLong();
-    bool fits = bytes <= kSmallAnswerBytes || result.bytes() != 0;
-    if (!fits) {
-      result = MemoryCharge(host_.results);
-      fits = result.TryResize(response.SpaceUsedLong());
-    }
-    if (fits && bytes > kSmallAnswerBytes) {
-      MutexLock lock(mutex_);
-      fits = unsent_bytes_ + bytes <= kSessionUnsentResultsMax;
-    }
-    if (!fits) {
-      LeaveOutResult(&response);
+  // The charge of the request pays for a small answer.
+  void Respond(SessionAnswer* answer, MemoryCharge request) {
+    grpc::Slice field = Encode(*answer);
+    MemoryCharge result = std::move(answer->charge);
+    if (field.size() <= kSmallAnswerBytes) {
+      result = MemoryCharge();
+    } else if (!HoldResult(field.size(), &result)) {
+      LeaveOutResult(answer);
+      field = Encode(*answer);
       result = MemoryCharge();
     }
-    Queue({std::move(response), 0, std::move(request), std::move(result)});
+    Queue({std::move(field), std::move(request), std::move(result)});
+  }
+
+  bool HoldResult(size_t bytes, MemoryCharge* charge) {
+    if (charge->bytes() == 0) *charge = MemoryCharge(host_.results);
+    if (!charge->TryResize(bytes)) return false;
+    MutexLock lock(mutex_);
+    return unsent_bytes_ + bytes <= kSessionUnsentResultsMax;
   }
 
   void Queue(Outgoing outgoing) {
-    outgoing.bytes = outgoing.response.ByteSizeLong();
     {
       MutexLock lock(mutex_);
       if (cancelled_) {
         if (!outgoing.is_refusal()) --inflight_;
       } else {
-        unsent_bytes_ += outgoing.bytes;
+        unsent_bytes_ += outgoing.field.size();
         if (outgoing.is_refusal()) ++refusals_;
         queue_.push_back(std::move(outgoing));
       }
@@ -243,30 +258,31 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   // The result of a write is remembered for a while, if it is not large. An error stays what it is,
   // and only its text is shortened: "applied" would say more than is known.
-  static void LeaveOutResult(v1::SessionResponse* response) {
-    if (response->has_error()) {
-      std::string* const text = response->mutable_error()->mutable_message();
+  static void LeaveOutResult(SessionAnswer* answer) {
+    v1::SessionResponse& response = answer->response;
+    if (response.has_error()) {
+      std::string* const text = response.mutable_error()->mutable_message();
       *text = rpc::CutText(std::move(*text), kShortErrorBytes);
       return;
     }
-    const bool read = response->has_query();
+    const bool read = answer->query.has_value();
+    answer->query.reset();
     const Status why = ResourceExhausted(
         read ? "too many results wait for their clients to take them; ask for less at a time"
              : "applied, but too many results wait for their clients to take them");
     rpc::ToProto(Status(why).With(read ? Outcome::kNotApplied : Outcome::kApplied),
-                 response->mutable_error());
+                 response.mutable_error());
   }
 
-  // Moves answers into the message to be written. False if there are none, or a write is under way.
+  // Takes the fields of the message to be written. False if there are none, or a write is under way.
   bool PrepareWrite(LeaderHint leader) CAIRN_REQUIRES(mutex_) {
     if (writing_ || cancelled_ || finished_) return false;
-    v1::SessionResponses message;
     size_t bytes = 0;
     while (!queue_.empty()) {
       Outgoing& next = queue_.front();
-      if (bytes != 0 && bytes + next.bytes > kSessionMessageBytes) break;
-      bytes += next.bytes;
-      message.add_responses()->Swap(&next.response);
+      if (bytes != 0 && bytes + next.field.size() > kSessionMessageBytes) break;
+      bytes += next.field.size();
+      fields_.push_back(std::move(next.field));
       if (next.is_refusal()) {
         ++refusals_sending_;
       } else {
@@ -278,23 +294,20 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     }
     unsent_bytes_ -= bytes;
     if (std::exchange(hello_due_, false) || (bytes != 0 && leader != told_leader_)) {
-      message.mutable_leader()->set_node_id(leader.node_id);
-      message.mutable_leader()->set_address(leader.address);
+      fields_.push_back(Encode(leader));
       told_leader_ = std::move(leader);
     } else if (bytes == 0) {
       return false;
     }
     writing_ = true;
-    next_message_.Swap(&message);
     return true;
   }
 
-  // Serializes outside the lock. Only the thread that prepared the message gets here.
+  // Joins the fields outside the lock. Only the thread that prepared the message gets here.
   void Write(bool prepared) {
     if (!prepared) return;
-    outgoing_.Clear();
-    SerializeMessage(next_message_, &outgoing_);
-    next_message_ = v1::SessionResponses();
+    outgoing_ = JoinFields(fields_);
+    fields_.clear();
     StartWrite(&outgoing_);
   }
 
@@ -333,7 +346,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   grpc::ByteBuffer incoming_;
   v1::SessionRequest request_;
   grpc::ByteBuffer outgoing_;
-  v1::SessionResponses next_message_;
+  std::vector<grpc::Slice> fields_;  // of the message to be written
 
   Mutex mutex_;
   std::deque<Outgoing> queue_ CAIRN_GUARDED_BY(mutex_);
