@@ -70,8 +70,7 @@ TEST(WireEncoding, FieldsFollowEachOtherAsOneMessage) {
     fields.push_back(EncodeField(v1::SessionResponses::kResponsesFieldNumber, head));
   }
   fields.push_back(EncodeField(v1::SessionResponses::kResponsesFieldNumber, head,
-                               v1::SessionResponse::kQueryFieldNumber,
-                               result.SerializeAsString()));
+                               v1::SessionResponse::kQueryFieldNumber, result.SerializeAsString()));
   v1::Leader leader;
   leader.set_address("h:1");
   fields.push_back(EncodeField(v1::SessionResponses::kLeaderFieldNumber, leader));

@@ -108,9 +108,9 @@ void Router::Send(const rpc::Retrier::CallPtr& named) {
   if (!call->named) call->command.named_by = options_.node_id;
   call->command.acknowledged_below = call->acknowledged_below;
   if (replica_->is_leader()) {
-    replica_->Propose(
-        call->command, call->deadline,
-        [this, call](Result<CommandResult> result) { Settle(call, std::move(result)); });
+    replica_->Propose(call->command, call->deadline, [this, call](Result<CommandResult> result) {
+      Settle(call, std::move(result));
+    });
     return;
   }
   const SteadyTime now = clock_->SteadyNow();
