@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
@@ -78,9 +79,11 @@ Status DataDirectory::Check(FileSystem& fs, const std::string& db_path) {
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem& fs,
                                                            const std::string& db_path,
-                                                           uint64_t node_id, bool lists_others) {
+                                                           uint64_t node_id, bool lists_others,
+                                                           uint64_t free_bytes_min) {
   ASSIGN_OR_RETURN(std::string database, FollowLinks(db_path));
-  std::unique_ptr<DataDirectory> directory(new DataDirectory(db_path, std::move(database)));
+  std::unique_ptr<DataDirectory> directory(
+      new DataDirectory(db_path, std::move(database), free_bytes_min));
   RETURN_IF_ERROR(directory->Make(fs, node_id, lists_others));
   return directory;
 }
@@ -110,8 +113,64 @@ Result<std::string> FreeSet(FileSystem& fs, const std::string& database, const s
   return set;
 }
 
+uint64_t SizeOrZero(FileSystem& fs, const std::string& path) {
+  const Result<uint64_t> size = fs.SizeOf(path);
+  return size.ok() ? *size : 0;
+}
+
+// One set of data that were put aside.
+struct SetAside {
+  std::string database;
+  std::string root;
+};
+
+// The oldest first. A name is used again once its set is removed, so the name does not tell the age.
+std::vector<SetAside> SetsAside(const std::string& database, const std::string& root) {
+  std::vector<std::pair<std::filesystem::file_time_type, SetAside>> found;
+  for (int n = 1; n <= kCopiesMax; ++n) {
+    const std::string set = n == 1 ? ".copy" : ".copy" + std::to_string(n);
+    SetAside aside{database + set, CopyOf(root, set)};
+    std::error_code failed;
+    // Without its directory it is what a start that was cut short has begun to put aside.
+    const auto time = std::filesystem::last_write_time(aside.root, failed);
+    if (!failed) found.emplace_back(time, std::move(aside));
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<SetAside> sets;
+  for (auto& [time, set] : found) sets.push_back(std::move(set));
+  return sets;
+}
+
+// The directory goes last: a set without one is not found again.
+Status RemoveSet(const SetAside& set) {
+  for (const std::string& path :
+       {set.database, set.database + "-wal", set.database + "-shm", set.root}) {
+    std::error_code failed;
+    std::filesystem::remove_all(path, failed);
+    if (failed) return ErrnoStatus("remove " + path, failed.value());
+  }
+  return OkStatus();
+}
+
 // The directory that will take the place of the one that is put aside.
 std::string FreshOf(const std::string& root) { return root + ".new"; }
+
+// The cluster will send this node a database of about `database_bytes`. The bad schedule without
+// this: what was put aside fills the disk, and the node never comes back.
+Status DataDirectory::MakeRoom(FileSystem& fs, uint64_t database_bytes) {
+  for (const SetAside& set : SetsAside(database_, root_)) {
+    ASSIGN_OR_RETURN(const uint64_t free, fs.FreeBytes(ParentOf(database_)));
+    if (free >= free_bytes_min_ && free - free_bytes_min_ >= database_bytes) return OkStatus();
+    LOG_WARN(
+        "{} bytes are free, and this node needs {} beside a reserve of {}: data that were put "
+        "aside "
+        "are removed file={}",
+        free, database_bytes, free_bytes_min_, set.database);
+    RETURN_IF_ERROR(RemoveSet(set));
+  }
+  return OkStatus();
+}
 
 // The directory moves after the files. It holds the note, so the next start takes up a start that
 // is cut short. The directory that takes its place exists before, and says that its node founds no
@@ -124,6 +183,8 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
         "Start this node with --peers that name members of its cluster: its data are put aside, "
         "and the cluster lets it in anew");
   }
+  const uint64_t bytes = SizeOrZero(fs, database_) + SizeOrZero(fs, database_ + "-wal");
+  RETURN_IF_ERROR(MakeRoom(fs, bytes));
   ASSIGN_OR_RETURN(const std::string set, FreeSet(fs, database_, root_));
   const std::string aside = database_ + set;
   LOG_WARN("these data are a copy of a member's, or were set back: they are put aside file={}",
@@ -143,6 +204,8 @@ Status DataDirectory::PutAsideCopy(FileSystem& fs, bool lists_others) {
     if (!failed) std::filesystem::rename(from, to, failed);
     if (failed) return ErrnoStatus("put aside " + from, failed.value());
   }
+  // Now the set that was just put aside is one of them, and the last to be removed.
+  RETURN_IF_ERROR(MakeRoom(fs, bytes));
   RETURN_IF_ERROR(fs.SyncDirectory(ParentOf(root_)));
   return fs.SyncDirectory(ParentOf(database_));
 }

@@ -29,11 +29,14 @@ class DataDirectory {
   // holds the lock, or if the directory belongs to another node id.
   //
   // Data that were found to be a copy (node/boot_file.h) are put aside as FILE.copy, FILE.copy-wal
-  // and FILE.copy.cairn (.copy2 to .copy4 the next times), and the node starts empty. This is
+  // and FILE.copy.cairn (.copy2 to .copy4 the next times), and the node starts empty. If the disk
+  // then has too little room for the database that the cluster will send, what was put aside is
+  // removed, the oldest first: `free_bytes_min` stays free. Putting aside is
   // refused if the node would then be alone (`lists_others` is false), because it would found a
   // cluster of its own.
   static Result<std::unique_ptr<DataDirectory>> Open(FileSystem& fs, const std::string& db_path,
-                                                     uint64_t node_id, bool lists_others);
+                                                     uint64_t node_id, bool lists_others,
+                                                     uint64_t free_bytes_min = 0);
   // Unless Keep was called, removes what was created since Open, also an empty WAL and SQLite's
   // index of it.
   ~DataDirectory();
@@ -56,14 +59,18 @@ class DataDirectory {
   bool must_join() const { return must_join_; }
 
  private:
-  DataDirectory(const std::string& db_path, std::string database)
-      : database_(std::move(database)), root_(db_path + ".cairn") {}
+  DataDirectory(const std::string& db_path, std::string database, uint64_t free_bytes_min)
+      : database_(std::move(database)),
+        root_(db_path + ".cairn"),
+        free_bytes_min_(free_bytes_min) {}
   Status Make(FileSystem& fs, uint64_t node_id, bool lists_others);
   Status MakeSnapshotDirectory(FileSystem& fs);
   Status PutAsideCopy(FileSystem& fs, bool lists_others);
+  Status MakeRoom(FileSystem& fs, uint64_t database_bytes);
 
   const std::string database_;
   const std::string root_;
+  const uint64_t free_bytes_min_;
   std::string snapshot_;
   std::unique_ptr<node::DataLock> lock_;
   std::vector<std::string> made_;       // whole trees

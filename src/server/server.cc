@@ -131,8 +131,9 @@ Status ServerImpl::Start() {
 }
 
 Status ServerImpl::OpenData() {
-  ASSIGN_OR_RETURN(directory_, DataDirectory::Open(fs_, options_.db_path, options_.node_id,
-                                                   options_.peers.size() > 1));
+  ASSIGN_OR_RETURN(directory_,
+                   DataDirectory::Open(fs_, options_.db_path, options_.node_id,
+                                       options_.peers.size() > 1, options_.free_bytes_min));
   RETURN_IF_ERROR(directory_->CheckNotAlone());
   ASSIGN_OR_RETURN(log_, log_store::OpenSegmentLog(fs_, directory_->log(), {}));
   // Checked before the database is converted, because 0.1 must still be able to open it.
