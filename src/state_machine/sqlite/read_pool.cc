@@ -12,6 +12,11 @@ namespace cairn::state_machine {
 namespace {
 
 // For the pool's own statements on behalf of the composition root.
+ReadPoolOptions WithVfs(ReadPoolOptions options, const char* vfs) {
+  options.vfs = vfs;
+  return options;
+}
+
 class OneRow final : public RowSink {
  public:
   Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
@@ -54,10 +59,14 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
   // BEGIN alone is deferred: this read is what fixes the state that the view sees.
   OneRow applied;
   RETURN_IF_ERROR(Run(Statement{applied_sql, {}, {}}, limits, /*internal=*/true, &applied));
-  if (applied.row().size() != 1 || !std::holds_alternative<int64_t>(applied.row()[0])) {
+  const Row& row = applied.row();
+  if (row.empty() || !std::holds_alternative<int64_t>(row[0])) {
     return Internal("the database does not say what index it is at");
   }
-  applied_ = LogIndex(static_cast<uint64_t>(std::get<int64_t>(applied.row()[0])));
+  applied_ = LogIndex(static_cast<uint64_t>(std::get<int64_t>(row[0])));
+  if (row.size() > 1 && std::holds_alternative<int64_t>(row[1])) {
+    pool_->read_clock_.AtLeast(std::get<int64_t>(row[1]));
+  }
   return OkStatus();
 }
 
@@ -176,7 +185,9 @@ Result<bool> ReadRun::Next(MutexLock* lock, const QueryLimits& limits, SteadyTim
 // ---- ReadPool -----------------------------------------------------------------------------------
 
 ReadPool::ReadPool(ReadPoolOptions options, Clock& clock)
-    : options_(std::move(options)), clock_(clock) {
+    : read_clock_(options.vfs),
+      options_(WithVfs(std::move(options), read_clock_.name())),
+      clock_(clock) {
   CHECK(options_.readers_max > 0 && options_.statements_cached_max > 0);
 }
 

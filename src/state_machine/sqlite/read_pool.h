@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "state_machine/command.h"
+#include "state_machine/sqlite/read_clock.h"
 #include "state_machine/state_machine.h"
 
 namespace cairn::state_machine {
@@ -28,7 +29,8 @@ struct ReadPoolOptions {
   int readers_max = 16;
   size_t cache_bytes = 1 << 20;       // page cache of each connection
   size_t statements_cached_max = 64;  // of each connection
-  // Yields one row with one integer: the applied index that the state read from is at.
+  // Yields one row: the applied index that the state read from is at, and, if the state knows it, the
+  // latest time that an entry gave to SQL (read_clock.h).
   std::string applied_sql;
   // Registers what queries may need on each new connection (functions, collations); may be empty.
   std::function<Status(sqlite3*)> on_connect;
@@ -149,7 +151,8 @@ class ReadPool {
   void GiveBack(ReadConnection* connection);
   void EndViews(SteadyTime age_min, ViewEnd why);
 
-  const ReadPoolOptions options_;
+  ReadClock read_clock_;
+  const ReadPoolOptions options_;  // with the VFS of read_clock_
   Clock& clock_;
   mutable Mutex mutex_;
   CondVar changed_;  // a connection got free, or the pool was reopened
