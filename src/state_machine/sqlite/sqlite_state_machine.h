@@ -50,9 +50,9 @@ struct DataFileSummary {
 Result<DataFileSummary> SummaryOfDataFile(const std::string& path);
 
 // What statements depend on for their effects: the machine (architecture, definition of the sums)
-// and the build (Cairn's version, sqlite3_sourceid, compile options). Peers exchange it when they
-// connect. Cairn's version belongs to it, since its own code decides results as well: what is
-// refused, and what is charged for.
+// and the build (Cairn's version and a hash of the sources that decide what apply does, SQLite's
+// source id and compile options). Peers exchange it when they connect. The version alone would be
+// the same for all commits between two releases.
 EngineId EngineFingerprint(const std::string& cairn_version);
 
 }  // namespace cairn::state_machine
