@@ -48,6 +48,18 @@ TEST(Bytes, AnOverlongVarintIsRefused) {
   EXPECT_FALSE(r.ok());
 }
 
+// Long pieces are summed in blocks side by side.
+TEST(Crc32c, ALongPieceHasTheSumOfItsBytes) {
+  std::string data(10'000, '\0');
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * i % 251);
+  for (const size_t size : {1023u, 3071u, 3072u, 3073u, 6144u, 9999u, 10'000u}) {
+    const std::string_view piece = std::string_view(data).substr(1, size);
+    uint32_t by_bytes = 7;
+    for (const char c : piece) by_bytes = Crc32c(std::string_view(&c, 1), by_bytes);
+    EXPECT_EQ(Crc32c(piece, 7), by_bytes) << size;
+  }
+}
+
 TEST(Crc32c, KnownAnswerAndChaining) {
   EXPECT_EQ(Crc32c("123456789"), 0xe3069283U);
   EXPECT_EQ(Crc32c("456789", Crc32c("123")), 0xe3069283U);
