@@ -239,7 +239,8 @@ void FakeReplica::ReadBarrier(const node::ReadOptions& options, SteadyTime deadl
   ++barriers_;
   std::lock_guard lock(mutex_);
   const bool linearizable = options.level == node::ReadLevel::kLinearizable;
-  if (hold_barriers_ || (linearizable && !hint_)) {
+  const bool disagreed = compares_ && !linearizable && !options.index_min.is_none();
+  if (hold_barriers_ || disagreed || (linearizable && !hint_)) {
     held_.push_back({deadline, std::move(done)});
     changed_.notify_all();
   } else {

@@ -115,7 +115,9 @@ class FakeReplica final : public node::Replica {
   void TransferLeadership(uint64_t node_id, SteadyTime deadline,
                           std::function<void(Status)> done) override;
   void RaiseLevel(SteadyTime deadline, std::function<void(Result<uint64_t>)> done) override;
-  bool compares_results() const override { return false; }
+  bool compares_results() const override { return compares_; }
+  // Members run different builds. Until they agree, stale reads of an index wait.
+  void Compare(bool compares) { compares_ = compares; }
   void Shutdown(SteadyTime timeout) override;
 
   FakeState& fake_state() { return state_; }
@@ -137,6 +139,7 @@ class FakeReplica final : public node::Replica {
   std::function<void()> watcher_;
   std::atomic<bool> leader_{true};
   std::atomic<int> barriers_{0};
+  std::atomic<bool> compares_{false};
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<LeaderHint> hint_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -15,6 +16,10 @@ constexpr size_t kBarriersMax = 2;
 constexpr SteadyTime kTogetherMax = std::chrono::milliseconds(2);
 // How long a batch waits for a connection to read with.
 constexpr SteadyTime kViewWait = std::chrono::seconds(5);
+
+Status NotAgreed() {
+  return Unavailable("members with different builds have not agreed in time on the last writes");
+}
 
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
@@ -39,8 +44,7 @@ Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
     agreed.set_value(index.status());
   });
   Status status = agreed.get_future().get();
-  if (status.code() != StatusCode::kDeadlineExceeded) return status;
-  return Unavailable("members with different builds have not agreed in time on the last writes");
+  return status.code() == StatusCode::kDeadlineExceeded ? NotAgreed() : status;
 }
 
 ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)
@@ -52,11 +56,18 @@ ReadPool::~ReadPool() { Stop(); }
 
 void ReadPool::Stop() {
   Batch ended;
+  std::deque<Shown> agreed;
   {
     MutexLock lock(mutex_);
     stopped_ = true;
     ended.swap(gathering_);
     while (!ready_.empty()) ended.push_back(ready_.Pop());
+    std::move(parked_.begin(), parked_.end(), std::back_inserter(ended));
+    parked_.clear();
+    agreed.swap(agreed_);
+    for (Shown& shown : agreed) {
+      std::move(shown.reads.begin(), shown.reads.end(), std::back_inserter(ended));
+    }
     for (const Waiting& waiting : ended) Forget(waiting);
     work_.NotifyAll();
   }
@@ -206,11 +217,22 @@ void ReadPool::MakeReady(Batch batch) {
 
 void ReadPool::Work(Lane* lane) {
   for (;;) {
+    Shown shown;
     {
       MutexLock lock(mutex_);
       if (!FillLane(&lock, lane)) return;
+      if (!agreed_.empty()) {
+        shown = std::move(agreed_.front());
+        agreed_.pop_front();
+        std::move(shown.reads.begin(), shown.reads.end(), std::back_inserter(lane->rest));
+        lane->since = clock_->SteadyNow();
+      }
     }
-    RunLane(lane);
+    if (shown.view == nullptr) {
+      RunLane(lane);
+    } else {
+      RunTasks(lane, shown.view.get());
+    }
   }
 }
 
@@ -218,6 +240,7 @@ bool ReadPool::FillLane(MutexLock* lock, Lane* lane) {
   for (;;) {
     if (stopped_) return false;
     TakeOverLate();
+    if (!agreed_.empty()) return true;
     if (!ready_.empty()) break;
     if (watchers_ == 0 && AnyWaitsInLane()) {
       ++watchers_;
@@ -268,13 +291,89 @@ std::optional<ReadPool::Waiting> ReadPool::NextOf(Lane* lane, bool first) {
   return waiting;
 }
 
-Status ReadPool::AwaitAgreementFor(const ReadTask& task, const state_machine::ReadView& view) {
-  const SteadyTime agreed_by = clock_->SteadyNow() + options_.leader_wait;
-  return AwaitAgreement(replica_, task.options, view, std::min(task.deadline, agreed_by));
+ReadPool::Batch ReadPool::TakeLinearizable(Lane* lane) {
+  MutexLock lock(mutex_);
+  Batch taken;
+  std::deque<Waiting> stale;
+  for (Waiting& waiting : std::exchange(lane->rest, {})) {
+    if (waiting.task.options.level == node::ReadLevel::kStale) {
+      stale.push_back(std::move(waiting));
+    } else {
+      taken.push_back(std::move(waiting));
+    }
+  }
+  lane->rest = std::move(stale);
+  return taken;
+}
+
+void ReadPool::AwaitAgreementOn(Shown shown) {
+  const SteadyTime now = clock_->SteadyNow();
+  SteadyTime by = SteadyTime::max();
+  for (Waiting& waiting : shown.reads) {
+    if (waiting.agreed_by == SteadyTime(0)) waiting.agreed_by = now + options_.leader_wait;
+    by = std::min({by, waiting.agreed_by, waiting.task.deadline});
+  }
+  node::ReadOptions applied;
+  applied.level = node::ReadLevel::kStale;
+  applied.index_min = shown.view->applied();
+  {
+    MutexLock lock(mutex_);
+    if (view_waits_ && !stopped_) {
+      std::move(shown.reads.begin(), shown.reads.end(), std::back_inserter(parked_));
+      return;
+    }
+    view_waits_ = true;
+  }
+  auto shared = std::make_shared<Shown>(std::move(shown));
+  replica_->ReadBarrier(applied, by, [this, shared, by](const Result<LogIndex>& index) {
+    OnAgreed(std::move(*shared), by, index.status());
+  });
+}
+
+// A thread of the pool runs the reads, or gives the view back if there is none to run.
+void ReadPool::OnAgreed(Shown shown, SteadyTime agreement_by, const Status& status) {
+  const SteadyTime now = clock_->SteadyNow();
+  Batch failed;
+  Batch again;
+  for (Waiting& waiting : status.ok() ? Batch{} : std::exchange(shown.reads, {})) {
+    // The wait ended at the deadline of its most impatient read.
+    const bool over =
+        now < agreement_by || now >= std::min(waiting.agreed_by, waiting.task.deadline);
+    (over ? failed : again).push_back(std::move(waiting));
+  }
+  Status why = status;
+  {
+    MutexLock lock(mutex_);
+    view_waits_ = false;
+    std::move(parked_.begin(), parked_.end(), std::back_inserter(again));
+    parked_.clear();
+    if (stopped_) {
+      why = ShuttingDown();
+      std::move(again.begin(), again.end(), std::back_inserter(failed));
+      std::move(shown.reads.begin(), shown.reads.end(), std::back_inserter(failed));
+    } else {
+      for (Waiting& waiting : again) ready_.Push(waiting.task.connection, std::move(waiting));
+      agreed_.push_back(std::move(shown));
+      work_.NotifyAll();
+    }
+    for (const Waiting& waiting : failed) Forget(waiting);
+  }
+  for (Waiting& waiting : failed) {
+    const bool late = why.code() == StatusCode::kDeadlineExceeded && now < waiting.task.deadline;
+    waiting.task.run(late ? NotAgreed() : why);
+  }
 }
 
 void ReadPool::RunLane(Lane* lane) {
   Result<std::unique_ptr<state_machine::ReadView>> view = replica_->state().OpenReadView(kViewWait);
+  if (!view.ok()) return RunTasks(lane, view.status());
+  Batch linearizable;
+  if (replica_->compares_results()) linearizable = TakeLinearizable(lane);
+  RunTasks(lane, view->get());
+  if (!linearizable.empty()) AwaitAgreementOn({*std::move(view), std::move(linearizable)});
+}
+
+void ReadPool::RunTasks(Lane* lane, const Result<state_machine::ReadView*>& view) {
   bool first = true;
   while (std::optional<Waiting> waiting = NextOf(lane, std::exchange(first, false))) {
     ReadTask& task = waiting->task;
@@ -282,15 +381,13 @@ void ReadPool::RunLane(Lane* lane) {
       task.run(view.status());
     } else if (clock_->SteadyNow() >= task.deadline) {
       task.run(DeadlineExceeded("the read waited too long for its turn"));
-    } else if (view->get()->applied() < waiting->index) {
+    } else if ((*view)->applied() < waiting->index) {
       // The state machine has gone back since, to a snapshot or to the durable part of its file,
       // because it could not go on from where it was. The state that the read index stood for is
       // gone.
       task.run(Unavailable("this node had to go back to an earlier state; try again"));
-    } else if (Status agreed = AwaitAgreementFor(task, **view); !agreed.ok()) {
-      task.run(std::move(agreed));
     } else {
-      task.run(view->get());
+      task.run(*view);
     }
   }
 }

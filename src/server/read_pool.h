@@ -10,6 +10,7 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -34,16 +35,21 @@ struct ReadTask {
   uint64_t connection = 0;  // the one that asked; connections take turns
 };
 
-// Waits until a read with these options may be shown what the view shows. While members run
+// Waits until a long read with these options may be shown what the view shows. While members run
 // different builds of the engine, a linearizable read sees the latest entries only once a majority
 // has given the same results for them. That is one round trip, and only during upgrades. Meanwhile
 // the read holds its thread. So it waits until `agreed_by` at the longest, and is then UNAVAILABLE.
-// The bad schedule otherwise: no majority agrees, and the threads are gone for as long as clients are
-// willing to wait. A stale read shows what the node holds at once: it must answer without a
-// majority.
+// A stale read shows what the node holds at once: it must answer without a majority.
 Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
                       const state_machine::ReadView& view, SteadyTime agreed_by);
 
+// While members run different builds of the engine, linearizable reads wait until a majority has
+// agreed on what their view shows. They hold the view meanwhile, but no thread: otherwise reads that
+// wait for a majority would stop the stale reads, which need none. One view waits at a time, because
+// SQLite has few connections, and an old view keeps its write-ahead log from beginning anew. Later
+// reads wait until that view is done with, and share the next one. A read that waits for longer than
+// a request waits for a leader is UNAVAILABLE.
+//
 // Thread-safe.
 class ReadPool {
  public:
@@ -74,8 +80,14 @@ class ReadPool {
     ReadTask task;
     SteadyTime leader_by{0};  // without a read index by then, UNAVAILABLE
     LogIndex index;           // the view must have applied this
+    SteadyTime agreed_by{0};  // without an agreement by then, UNAVAILABLE; 0: it has not waited
   };
   using Batch = std::vector<Waiting>;
+  // Reads that wait until a majority has agreed on what the view shows, or that need wait no longer.
+  struct Shown {
+    std::unique_ptr<state_machine::ReadView> view;
+    Batch reads;
+  };
   // What a thread of the pool does: one task since then, and the tasks that are to share its view.
   struct Lane {
     SteadyTime since{0};
@@ -88,15 +100,19 @@ class ReadPool {
   void OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogIndex>& index);
   void MakeReady(Batch batch);
   void Work(Lane* lane);
-  // False: the pool ends. Otherwise `lane` has a task.
+  // False: the pool ends. Otherwise there is something to do in `lane` or in agreed_.
   bool FillLane(MutexLock* lock, Lane* lane) CAIRN_REQUIRES(mutex_);
   void PutBack(Lane* lane) CAIRN_REQUIRES(mutex_);
   void Forget(const Waiting& waiting) CAIRN_REQUIRES(mutex_);
   void TakeOverLate() CAIRN_REQUIRES(mutex_);
   bool AnyWaitsInLane() const CAIRN_REQUIRES(mutex_);
   std::optional<Waiting> NextOf(Lane* lane, bool first);
-  Status AwaitAgreementFor(const ReadTask& task, const state_machine::ReadView& view);
   void RunLane(Lane* lane);
+  void RunTasks(Lane* lane, const Result<state_machine::ReadView*>& view);
+  // Takes the reads of the lane that may not see what no majority has agreed on.
+  Batch TakeLinearizable(Lane* lane);
+  void AwaitAgreementOn(Shown shown);
+  void OnAgreed(Shown shown, SteadyTime agreement_by, const Status& status);
 
   node::Replica* const replica_;
   Clock* const clock_;
@@ -107,6 +123,9 @@ class ReadPool {
   Batch gathering_ CAIRN_GUARDED_BY(mutex_);
   size_t barriers_ CAIRN_GUARDED_BY(mutex_) = 0;  // barriers under way for gathered reads
   FairQueue<Waiting> ready_ CAIRN_GUARDED_BY(mutex_);
+  std::deque<Shown> agreed_ CAIRN_GUARDED_BY(mutex_);
+  bool view_waits_ CAIRN_GUARDED_BY(mutex_) = false;  // a view waits for an agreement
+  Batch parked_ CAIRN_GUARDED_BY(mutex_);             // reads that wait behind that view
   std::vector<Lane> lanes_ CAIRN_GUARDED_BY(mutex_);  // one for each thread
   // Idle threads that look at the lanes now and then.
   size_t watchers_ CAIRN_GUARDED_BY(mutex_) = 0;

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <future>
+#include <thread>
+#include <vector>
 
 #include "server/fake_replica_test_util.h"
 #include "testing/sanitized.h"
@@ -21,12 +23,12 @@ class ReadPoolTest : public ::testing::Test {
     pool_->Stop();
   }
 
-  void MakePool(size_t threads) {
+  void MakePool(size_t threads, milliseconds leader_wait = milliseconds(100)) {
     ReadPool::Options options;
     options.threads = threads;
     options.tasks_max = 100;
     options.bytes_max = 1000;
-    options.leader_wait = milliseconds(100);
+    options.leader_wait = leader_wait;
     pool_ = std::make_unique<ReadPool>(&replica_, &clock_, options);
   }
   std::future<Status> Read(node::ReadOptions options = {},
@@ -136,6 +138,41 @@ TEST_F(ReadPoolTest, AReadThatTakesLongHoldsUpNoneOfThoseThatShareItsView) {
     EXPECT_TRUE(read.get().ok());
   }
   release.set_value();
+}
+
+// One thread, which a read that waited for a majority used to hold: stale reads waited as well.
+TEST_F(ReadPoolTest, ReadsThatWaitForAnAgreementHoldNoThread) {
+  MakePool(1, std::chrono::seconds(60) * kSlowness);
+  state_machine::Command command;
+  command.id = {"s", 1};
+  command.operation = state_machine::OpenSession{};
+  replica_.fake_state().ApplyOne(command);
+  replica_.Compare(true);
+  const auto timeout = std::chrono::hours(1);
+  std::vector<std::future<Status>> reads;
+  node::ReadOptions stale;
+  stale.level = node::ReadLevel::kStale;
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 10; ++i) reads.push_back(Read({}, timeout));
+    while (replica_.held_barriers() < 1) std::this_thread::yield();
+    EXPECT_TRUE(Read(stale).get().ok());
+  }
+  EXPECT_EQ(replica_.held_barriers(), 1) << "one view waits at a time";
+  replica_.Compare(false);
+  replica_.HoldBarriers(false);
+  for (auto& read : reads) EXPECT_TRUE(read.get().ok());
+}
+
+TEST_F(ReadPoolTest, WithoutAnAgreementAReadIsUnavailableAfterABoundedWait) {
+  state_machine::Command command;
+  command.id = {"s", 1};
+  command.operation = state_machine::OpenSession{};
+  replica_.fake_state().ApplyOne(command);
+  replica_.Compare(true);
+  std::vector<std::future<Status>> reads;
+  for (int i = 0; i < 20; ++i) reads.push_back(Read({}, std::chrono::hours(1)));
+  for (auto& read : reads) EXPECT_EQ(read.get().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Read({}, milliseconds(20)).get().code(), StatusCode::kDeadlineExceeded);
 }
 
 // The read had its read index when the state machine fell back to an older snapshot.
