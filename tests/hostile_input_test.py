@@ -157,6 +157,19 @@ class HostileInput(CairnTest):
         self.node.sql("INSERT INTO t VALUES (1)")
         self.assertTrue(self.node.up)
 
+    def test_a_connection_outlives_any_number_of_pings(self):
+        # By default gRPC ends a connection after three pings that come sooner than every 5 minutes.
+        call = raw_grpc.Call(self.node.port, "/grpc.health.v1.Health/Watch")
+        call.send(message(b""))
+        for pings in range(1, 21):
+            call.write(frame(raw_grpc.PING, 0, 0, b"stillup?"))
+            while not call.closed and call.pongs < pings:
+                call.read_frame()
+        self.assertFalse(call.closed)
+        self.assertEqual(call.pongs, 20)
+        self.assertIsNone(call.status)
+        call.drop()
+
     def test_peers_of_another_version_or_cluster_are_refused_with_the_reason(self):
         def hello(version, cluster):
             return field(1, field(1, version) + field(2, cluster) + field(3, 2) + field(4, 2) +

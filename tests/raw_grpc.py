@@ -66,6 +66,7 @@ class Call:
         self.status = None
         self.text = ""
         self.closed = False
+        self.pongs = 0  # answers to pings
         self.buffer = bytearray()
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, b"\0\4" + (1 << 30).to_bytes(4, "big")) +
                             frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")) +
@@ -115,6 +116,8 @@ class Call:
             self.write(frame(SETTINGS, ACK, 0, b""))
         elif kind == PING and not flags & ACK:
             self.write(frame(PING, ACK, 0, payload))
+        elif kind == PING:
+            self.pongs += 1
         elif kind == WINDOW_UPDATE and stream == 1:
             self.window += int.from_bytes(payload, "big")
         elif kind == DATA:

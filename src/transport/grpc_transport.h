@@ -39,8 +39,8 @@ class GrpcTransport : public Transport {
  public:
   // The gRPC service. Register it with the node's server before the server starts.
   virtual grpc::Service* service() = 0;
-  // Configures the server that carries the service: sets the message size and permits the peers'
-  // keepalive pings. (By default a server disconnects a client that pings this often.)
+  // Configures the server that carries the service, and with it the port for peers and clients:
+  // sets the message size, and permits any number of keepalive pings.
   virtual void ConfigureServer(grpc::ServerBuilder* builder) = 0;
   // Sets the handler. Call it once before the server starts. The handler must outlive Shutdown.
   virtual void SetHandler(Handler* handler) = 0;
