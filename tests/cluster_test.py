@@ -163,6 +163,11 @@ class Membership(CairnTest):
         self.assertEqual(len(lines), 4, done.stdout)
         self.assertEqual(sum(",leader," in line for line in lines), 1, done.stdout)
         self.assertIn("unreachable", lines[3])
+        self.assertIn("cannot connect to", lines[3])
+        self.assertNotIn("all addresses", lines[3], "the words of gRPC")
+        down = nodes[2].shell(".status")
+        self.assertIn("cannot connect to", down.stderr)
+        self.assertNotIn("all addresses", down.stderr)
 
     def test_leadership_is_transferred(self):
         nodes = self.new_cluster(3)

@@ -104,7 +104,8 @@ Status ToResults(CommandResult result, Response* out) {
   if (out->ByteSizeLong() <= kResultBytesMax) return OkStatus();
   return ResourceExhausted("applied, but its result is larger than " +
                            std::to_string(kResultBytesMax) + " bytes")
-      .With(Outcome::kApplied);
+      .With(Outcome::kApplied)
+      .With(Reason::kResultTooLarge);
 }
 
 node::ReadOptions OptionsOf(v1::VersionLevel level, uint64_t index_min) {

@@ -69,7 +69,8 @@ FlatBytes::FlatBytes(const grpc::ByteBuffer& bytes) {
 Status UnaryCall::HoldAnswer(size_t bytes) {
   if (bytes <= kSmallAnswerBytes || result_.TryResize(bytes)) return OkStatus();
   return ResourceExhausted("applied, but too many results wait for their clients to take them")
-      .With(Outcome::kApplied);
+      .With(Outcome::kApplied)
+      .With(Reason::kResultTooLarge);
 }
 
 Status Malformed(const std::string& type) {

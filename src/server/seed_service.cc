@@ -33,7 +33,8 @@ class SeedService final : public RawSeed {
             // This contract has no field for it, and 0 rows would be wrong.
             if (result->result_gone) {
               return done(FailedPrecondition("applied, but its result is no longer held")
-                              .With(Outcome::kApplied));
+                              .With(Outcome::kApplied)
+                              .With(Reason::kResultTooLarge));
             }
             transaction::ExecuteResponse answer;
             if (!result->statements.empty()) {

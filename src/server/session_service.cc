@@ -270,7 +270,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     const Status why = ResourceExhausted(
         read ? "too many results wait for their clients to take them; ask for less at a time"
              : "applied, but too many results wait for their clients to take them");
-    rpc::ToProto(Status(why).With(read ? Outcome::kNotApplied : Outcome::kApplied),
+    rpc::ToProto(read ? Status(why).With(Outcome::kNotApplied)
+                      : Status(why).With(Outcome::kApplied).With(Reason::kResultTooLarge),
                  response.mutable_error());
   }
 

@@ -190,12 +190,10 @@ bool MayPass(const Status& status) {
   }
 }
 
-// Whether a failed write took effect. An error with the outcome applied is the result of the write,
-// and then nothing of the write took effect. Or the node has no result to tell, and says so
-// (docs/internals/api.md, "Outcomes").
-bool TookEffect(const Status& status) {
-  return status.message().find("applied, but ") != std::string::npos;
-}
+// Whether a write that ended with an error and the outcome "applied" took effect. Most such errors
+// are the result of the write itself, and nothing of the write took effect. With this reason the
+// write succeeded, and its result is not in the answer (docs/internals/api.md, "Outcomes").
+bool TookEffect(const Status& status) { return status.reason() == Reason::kResultTooLarge; }
 
 }  // namespace
 

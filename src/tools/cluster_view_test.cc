@@ -19,11 +19,26 @@ TEST(ClusterView, ANodeThatDoesNotAnswerNamesNobody) {
   EXPECT_EQ(others.status().code(), StatusCode::kUnavailable);
 }
 
+TEST(ClusterView, AMemberThatIsDownIsToldInPlainWords) {
+  FakeNode node(std::make_shared<FakeDatabase>());
+  NodeClient client(node.address());
+  const auto rows = MembersTable(&client, std::chrono::seconds(10));
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_EQ(rows->size(), 2U);
+  EXPECT_EQ(std::get<std::string>(rows->back()[4]), "unreachable");
+  EXPECT_EQ(std::get<std::string>(rows->back().back()),
+            "cannot connect to 127.0.0.1:1: is a node running there?");
+}
+
 TEST(ClusterView, AnErrorSaysWhetherTheStatementTookEffect) {
   const Status failed = FailedPrecondition("CHECK constraint failed").With(Outcome::kApplied);
   EXPECT_NE(ErrorInWords(failed).find("it changed nothing"), std::string::npos);
-  const Status untold =
-      ResourceExhausted("applied, but its result is larger than 10 bytes").With(Outcome::kApplied);
+  // A trigger may raise these words.
+  const Status raised = Aborted("applied, but not really").With(Outcome::kApplied);
+  EXPECT_NE(ErrorInWords(raised).find("it changed nothing"), std::string::npos);
+  const Status untold = ResourceExhausted("its result is larger than 10 bytes")
+                            .With(Outcome::kApplied)
+                            .With(Reason::kResultTooLarge);
   EXPECT_EQ(ErrorInWords(untold).find("it changed nothing"), std::string::npos);
   EXPECT_NE(ErrorInWords(untold).find("do not run it again"), std::string::npos);
 }

@@ -248,10 +248,17 @@ Result<v1::GetTransactionResponse> NodeClient::LocalTransaction(const std::strin
   return response;
 }
 
+// A node that is down or hangs is told in plain words, for tables and for people. gRPC's own words
+// speak of "all addresses" and of the last error in a list.
 Result<v1::StatusResponse> NodeClient::ClusterStatus(Timeout timeout) {
+  Call call(this, timeout);
+  if (Status down = Connect(call); !down.ok()) return OfRead(std::move(down));
   auto response = cluster_.Status(timeout);
-  if (!response.ok()) return OfRead(response.status());
-  return response;
+  if (response.ok()) return response;
+  if (response.status().code() == StatusCode::kDeadlineExceeded) {
+    return DeadlineExceeded(address_ + " takes connections and does not answer");
+  }
+  return OfRead(response.status());
 }
 
 Status NodeClient::ChangeMembership(const v1::ChangeMembershipRequest& request,

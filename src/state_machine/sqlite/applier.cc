@@ -188,7 +188,8 @@ void Applier::HoldResult(CommandResult* result) {
       ResourceExhausted(
           "applied, but its rows are left out: the results of what was applied with it are too "
           "large; ask for fewer rows at a time")
-          .With(Outcome::kApplied);
+          .With(Outcome::kApplied)
+          .With(Reason::kResultTooLarge);
 }
 
 Status Applier::ApplyCommands(const Entry& entry, std::vector<CommandResult>* results) {
