@@ -40,13 +40,8 @@ std::optional<raft::Boot> Callers::Last(MemberId member) const {
 Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
   const std::optional<raft::Boot> last = Last(caller.member);
   if (!last || last->count == 0 || *last == caller.start.boot) return OkStatus();
+  if (!Follows(caller.start, *last)) return JudgeStranger(caller, *last);
   const std::string who = "member " + ToString(caller.member);
-  if (!Follows(caller.start, *last)) {
-    return AlreadyExists("the caller runs as " + who + " from a copy of its data, or from data " +
-                         "that were set back: it is at " + InWords(caller.start.boot) +
-                         ", and this node knows of " + InWords(*last) +
-                         ", which the caller's data do not know");
-  }
   const auto it = callers_.find(caller.member);
   if (it != callers_.end() && it->second.known.boot == *last &&
       now - it->second.heard <= SilenceMax(it->second)) {
@@ -61,6 +56,24 @@ Status Callers::Judge(const transport::Identity& caller, SteadyTime now) const {
                          "acknowledged all up to " + ToString(held->second));
   }
   return OkStatus();
+}
+
+Status Callers::JudgeStranger(const transport::Identity& caller, const raft::Boot& last) const {
+  const std::string who = "member " + ToString(caller.member);
+  const auto recorded = recorded_.find(caller.member);
+  const bool is_recorded =
+      recorded != recorded_.end() && !IsOrFollows(caller.start, recorded->second);
+  const auto heard = callers_.find(caller.member);
+  const bool is_followed =
+      heard != callers_.end() && Follows(heard->second.start, caller.start.boot);
+  if (!is_recorded && !is_followed) {
+    return Aborted("another process runs as " + who + ", at " + heard->second.known.address +
+                   ", from other data. The cluster has not recorded yet which one is the member");
+  }
+  return AlreadyExists("the caller runs as " + who + " from a copy of its data, or from data " +
+                       "that were set back: it is at " + InWords(caller.start.boot) +
+                       ", and this node knows of " + InWords(last) +
+                       ", which the caller's data do not know");
 }
 
 // How long after its last message the process counts as running.
@@ -79,7 +92,7 @@ Status Callers::Admit(const transport::Identity& caller, SteadyTime now) {
   Caller& entry = callers_[caller.member];
   const Known known{caller.start.boot, caller.address};
   if (entry.known != known) {
-    entry = {known, now, 0};
+    entry = {known, caller.start, now, 0};
     ++version_;
   }
   entry.heard = now;
@@ -159,13 +172,12 @@ void Callers::OnConfig(const raft::Configuration& config) {
   ForgetBehind();
 }
 
-// Forgets the callers for whose member another start is recorded, later than theirs or instead of
-// it.
+// Forgets the callers that neither are the recorded start of their member nor follow it. The number
+// alone would not do: a copy that was started more often than the member has the higher one.
 void Callers::ForgetBehind() {
   const size_t behind = std::erase_if(callers_, [&](const auto& caller) CAIRN_REQUIRES(mutex_) {
     const auto recorded = recorded_.find(caller.first);
-    return recorded != recorded_.end() && recorded->second != caller.second.known.boot &&
-           recorded->second.count >= caller.second.known.boot.count;
+    return recorded != recorded_.end() && !IsOrFollows(caller.second.start, recorded->second);
   });
   if (behind > 0) ++version_;
 }

@@ -39,8 +39,15 @@ class Callers {
   };
 
   // A process says that it is this member. OK: from now on this process speaks for the member.
-  // ABORTED: the process before it still runs, and this process may ask again. ALREADY_EXISTS: this
-  // process runs from a copy, or from data that were set back, and stays refused.
+  // ABORTED: the process before it still runs, or of two processes nothing tells which one is the
+  // member; this process may ask again. ALREADY_EXISTS: this process runs from a copy, or from data
+  // that were set back, and stays refused.
+  //
+  // Only a start in this node's log, or a start that follows the caller's, proves that the caller is
+  // a copy. The bad schedule otherwise: there is no leader, and a member and its copy run. The member
+  // reaches one voter first, and the copy reaches another one. Each voter calls the process that
+  // comes second a copy. Both leave for good, and the member is lost without need. So the second one
+  // waits until a leader has recorded one of the two.
   Status Admit(const transport::Identity& caller, SteadyTime now);
   // A connection from an admitted process has ended. The connection may only have broken, so the
   // next start of the member is let in a moment later. Otherwise a copy that tries again and again
@@ -75,10 +82,14 @@ class Callers {
  private:
   struct Caller {
     Known known;
+    transport::Start start;
     SteadyTime heard{0};
     int connections = 0;
   };
   Status Judge(const transport::Identity& caller, SteadyTime now) const CAIRN_REQUIRES(mutex_);
+  // For a caller that neither is `last` nor follows it.
+  Status JudgeStranger(const transport::Identity& caller, const raft::Boot& last) const
+      CAIRN_REQUIRES(mutex_);
   SteadyTime SilenceMax(const Caller& caller) const CAIRN_REQUIRES(mutex_);
   // The last start of the member that is known here.
   std::optional<raft::Boot> Last(MemberId member) const CAIRN_REQUIRES(mutex_);

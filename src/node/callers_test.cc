@@ -55,11 +55,31 @@ TEST_F(CallersTest, TheNextStartTakesThePlaceOfTheOneBefore) {
 TEST_F(CallersTest, OfTwoProcessesFromOneCopyOnlyTheFirstIsAdmittedHoweverOftenTheOtherStarts) {
   EXPECT_EQ(Admit(Process(5, 50)), StatusCode::kOk);
   callers_.Leave(Process(5, 50), seconds(0));
-  EXPECT_EQ(Admit(Process(5, 51)), StatusCode::kAlreadyExists);
-  transport::Identity again = Process(8, 80);
+  EXPECT_EQ(Admit(Process(5, 51)), StatusCode::kAborted);
+  transport::Identity again = Process(7, 71);
   again.start.earlier[4] = {5, 51};
-  EXPECT_EQ(Admit(again, seconds(100)), StatusCode::kAlreadyExists);
+  again.start.earlier[5] = {6, 61};
+  EXPECT_EQ(Admit(again, seconds(100)), StatusCode::kAborted);
   EXPECT_EQ(Admit(Process(6, 60)), StatusCode::kOk);
+  callers_.OnLogged(Recording({6, 60}));
+  EXPECT_EQ(Admit(again, seconds(100)), StatusCode::kAlreadyExists);
+}
+
+// The bad schedule: a copy that was started more often than the member reaches this node first. The
+// member, of which this node knows nothing, leaves for good because this node says so.
+TEST_F(CallersTest, WhatNoLogRecordsProvesNobodyACopy) {
+  transport::Identity copy = Process(7, 71, "b:2");
+  copy.start.earlier[4] = {5, 51};
+  copy.start.earlier[5] = {6, 61};
+  EXPECT_EQ(Admit(copy), StatusCode::kOk);
+  EXPECT_EQ(Admit(Process(6, 60)), StatusCode::kAborted);
+  EXPECT_EQ(Admit(Process(6, 60), seconds(100)), StatusCode::kAborted)
+      << "the copy has spoken here";
+  // Another voter heard the member, and a leader has recorded it.
+  callers_.OnLogged(Recording({6, 60}));
+  EXPECT_FALSE(callers_.Counts(MemberId(3), {7, 71}));
+  EXPECT_EQ(Admit(Process(6, 60), seconds(100)), StatusCode::kOk);
+  EXPECT_EQ(Admit(copy, seconds(100)), StatusCode::kAlreadyExists);
 }
 
 TEST_F(CallersTest, ACopyWaitsWhileTheOriginalRuns) {

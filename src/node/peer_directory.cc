@@ -44,6 +44,7 @@ void PeerDirectory::Publish() {
     if (listed != context_.options.listed_peers.end()) add(id, listed->second);
   }
   peers.erase(context_.self);
+  if (context_.silent) peers.clear();
   context_.effects->SetPeers(peers);
 }
 

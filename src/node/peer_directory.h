@@ -34,6 +34,9 @@ class PeerDirectory {
   // A process has told this node who it is and where it lives.
   void OnCaller();
   void OnTick();
+  // This process has no part in the group any more (ReplicaContext::silent). It says hello to
+  // nobody from now on.
+  void OnSilent() { Publish(); }
 
   std::optional<LeaderHint> leader_hint() const;
   // UNAVAILABLE, not applied, with the hint.

@@ -57,6 +57,7 @@ void RemovalWatch::OnTick() {
     context_.raft->Step(raft::StepDown{std::numeric_limits<uint64_t>::max()});
     return;
   }
+  if (context_.silent) return;  // a copy asks nobody
   leaderless_ticks_ = context_.raft->leader().is_none() ? leaderless_ticks_ + 1 : 0;
   if (leaderless_ticks_ < context_.Elections(kLeaderlessElections)) return;
   if (context_.ticks < next_question_tick_) return;

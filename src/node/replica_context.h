@@ -39,15 +39,20 @@ struct ReplicaContext {
   LogIndex config_index{};
 
   bool shutting_down = false;  // set by ShutdownWait
-  uint64_t next_id = 1;        // the next id of a proposal or a round of reads
+  // This process runs from a copy of the member's data. It sends nothing and calls nobody. Set by
+  // Standing.
+  bool silent = false;
+  uint64_t next_id = 1;  // the next id of a proposal or a round of reads
   // Rises whenever the leader, the role, the stage of life or the configuration may have changed.
   uint64_t version = 1;
 
   bool is_leader() const { return raft && raft->role() == raft::Role::kLeader; }
   SteadyTime now() const { return clock->SteadyNow(); }
   uint64_t Elections(uint64_t count) const { return count * options.election_ticks; }
-  // Sends one message of this member, in its term, in addition to those of the Raft core.
+  // Sends one message of this member, in its term, in addition to those of the Raft core. A silent
+  // process sends nothing: what a copy holds and computes says nothing about the member.
   void Send(MemberId to, raft::MessageBody body) const {
+    if (silent) return;
     std::vector<raft::Message> messages;
     messages.push_back({self, to, raft->term(), std::move(body)});
     effects->Send(std::move(messages));

@@ -45,7 +45,10 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
       freshness_(&context_, rng->Next() | 1),
       removal_(&context_, [this](const Status& removed) { reads_.FailAll(removed); }),
       standing_(&context_, std::move(start.start),
-                [this](const Status& lost) { reads_.FailAll(lost); }),
+                [this](const Status& lost) {
+                  reads_.FailAll(lost);
+                  directory_.OnSilent();
+                }),
       reads_(kPendingReadsMax) {
   context_.config = initial_.config;
   context_.config_index = initial_.config_index;

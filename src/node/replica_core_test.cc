@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -857,7 +858,47 @@ TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
                                        raft::VoteRequest{LogIndex(9), Term(3), false}}});
   Tick(2000);
   EXPECT_TRUE(effects_.sent.empty());
+  EXPECT_TRUE(effects_.peers.empty()) << "it says hello to nobody";
+  EXPECT_TRUE(effects_.probes.empty()) << "it does not ask whether it was removed";
   EXPECT_TRUE(effects_.persists.empty());
+}
+
+// What a copy holds says nothing about the member. The bad schedule: the copy reports a digest under
+// the member's name, and the member is fenced for it.
+TEST_F(ReplicaCoreTest, ACopyReportsNothingOfWhatItHolds) {
+  StartMember({1, 2, 3});
+  core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
+  core_->Flush();
+  Sync();
+  const auto reports = [this] {
+    return std::count_if(effects_.sent.begin(), effects_.sent.end(), [](const raft::Message& sent) {
+      return std::holds_alternative<raft::DigestReport>(sent.body);
+    });
+  };
+  core_->OnDigest(LogIndex(1), {});
+  ASSERT_EQ(reports(), 1);
+  core_->OnRefused(MemberId(2), AlreadyExists("a copy"));
+  core_->OnDigest(LogIndex(2), {});
+  Tick(2000);
+  EXPECT_EQ(reports(), 1);
+  SayHello(3, {4, 40}, "node3");
+  EXPECT_TRUE(effects_.peers.empty()) << "news of a member's address do not make it call";
+}
+
+TEST_F(ReplicaCoreTest, OnlyAVoterMayCallThisProcessACopy) {
+  raft::Configuration config;
+  for (const uint64_t id : {1, 2, 3}) config.info[MemberId(id)] = {id, "node", id};
+  config.voters = {MemberId(1), MemberId(2)};
+  config.learners = {MemberId(3)};
+  config.next_member_id = 5;
+  raft::InitialState raft;
+  raft.config = config;
+  StartMember({1, 2}, std::move(raft));
+  core_->OnRefused(MemberId(3), AlreadyExists("a copy"));
+  core_->OnRefused(MemberId(4), AlreadyExists("a copy"));
+  EXPECT_TRUE(core_->lost().ok());
+  core_->OnRefused(MemberId(2), AlreadyExists("a copy"));
+  EXPECT_FALSE(core_->lost().ok());
 }
 
 // The transport lets callers in as soon as it has the identity.

@@ -30,8 +30,14 @@ void Standing::Check(const raft::Configuration& config) {
        " of this member, at " + self->second.address);
 }
 
+// A removed member and a learner know of no start that counts. A node that knows no configuration yet
+// believes those that its admission names.
+bool Standing::MayJudge(MemberId by) const {
+  return context_.config.info.empty() || context_.config.IsVoter(by);
+}
+
 void Standing::OnRefused(MemberId by, const Status& why) {
-  if (!lost_.ok()) return;
+  if (!lost_.ok() || !MayJudge(by)) return;
   if (why.code() == StatusCode::kAlreadyExists) {
     return Lose("member " + ToString(by) + " refuses it: " + why.message());
   }
@@ -62,6 +68,7 @@ void Standing::Lose(const std::string& why) {
       "as node " +
       std::to_string(context_.options.node_id));
   LOG_ERROR("{}", lost_.message());
+  context_.silent = true;
   ++context_.version;
   context_.effects->RememberCopy(lost_);
   OnTick();

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -61,11 +62,12 @@ struct TransportContext {
     live.Leave();
   }
   // True if a refusal with this reason must be logged. Callers retry again and again, so a repeated
-  // reason is not logged.
+  // reason is not logged. Only a hash is kept, because the caller decides how long a reason is.
   bool IsNews(const std::string& refusal) {
     constexpr size_t kRefusalsMax = 64;
     const MutexLock lock(mutex);
-    return refusals.size() < kRefusalsMax && refusals.insert(refusal).second;
+    return refusals.size() < kRefusalsMax &&
+           refusals.insert(std::hash<std::string>()(refusal)).second;
   }
   void AbortCalls() {
     std::vector<std::shared_ptr<ServedCall>> all;
@@ -79,7 +81,7 @@ struct TransportContext {
   mutable Mutex mutex;
   Identity identity_now CAIRN_GUARDED_BY(mutex);
   std::map<ServedCall*, std::shared_ptr<ServedCall>> calls CAIRN_GUARDED_BY(mutex);
-  std::set<std::string> refusals CAIRN_GUARDED_BY(mutex);
+  std::set<size_t> refusals CAIRN_GUARDED_BY(mutex);
 };
 
 }  // namespace cairn::transport
