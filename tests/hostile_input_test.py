@@ -43,6 +43,36 @@ class HostileInput(CairnTest):
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 1}])
         self.assertTrue(self.node.up)
 
+    def test_idle_connections_leave_descriptors_for_the_log(self):
+        self.node.stop()
+        self.node.prefix = ["prlimit", "--nofile=256:256"]
+        self.node.start()
+        session = raw_grpc.Call(self.node.port, DATABASE + "Session")
+        while not session.answer:
+            session.read_frame()
+        connections = []
+        for _ in range(400):
+            connection = socket.create_connection(("127.0.0.1", self.node.port), timeout=30)
+            connections.append(connection)
+            try:
+                connection.sendall(PREFACE + frame(raw_grpc.SETTINGS, 0, 0, b""))
+            except OSError:
+                pass  # the node takes no more
+        wait_until(lambda: "too many connections" in self.node.log, "the node refuses connections")
+        # More than a segment of the log.
+        insert = "INSERT INTO t VALUES ('" + "x" * 900_000 + "')"
+        for i in range(40):
+            session.answer.clear()
+            session.send(message(field(1, field(1, i + 1) + field(3, field(1, field(1, insert))))))
+            while not session.answer and not session.closed:
+                session.read_frame()
+        session.drop()
+        for connection in connections:
+            connection.close()
+        wait_until(lambda: self.node.shell("SELECT 1").returncode == 0, "clients get in again")
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 40}])
+        self.assertTrue(self.node.up)
+
     def test_oversized_and_malformed_statements_have_answers(self):
         table = [
             ("SELECT " + "(" * 5000 + "1" + ")" * 5000, 1),

@@ -79,7 +79,9 @@ Status Cancelled(std::string m) { return {StatusCode::kCancelled, std::move(m)};
 
 Status ErrnoStatus(const std::string& context, int error) {
   StatusCode code = StatusCode::kInternal;
-  if (error == ENOSPC || error == EDQUOT) code = StatusCode::kResourceExhausted;
+  if (error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE) {
+    code = StatusCode::kResourceExhausted;
+  }
   if (error == EACCES || error == EPERM || error == EROFS) code = StatusCode::kPermissionDenied;
   if (error == ENOENT) code = StatusCode::kNotFound;
   return {code, context + ": " + std::strerror(error)};

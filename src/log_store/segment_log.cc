@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/directory.h"
 #include "base/rng.h"
 #include "log_store/group_write.h"
 #include "log_store/segment_preparer.h"
@@ -60,6 +61,8 @@ class SegmentLog final : public LogStore {
 
   FileSystem& fs_;
   const std::string directory_;
+  // Held open, so that nothing can fail for want of a descriptor once a segment has its name.
+  std::unique_ptr<Directory> open_directory_;
   const SegmentLogOptions options_;
   const uint64_t kept_back_bytes_;
   LogState state_;
@@ -72,6 +75,7 @@ class SegmentLog final : public LogStore {
 };
 
 Status SegmentLog::Start() {
+  ASSIGN_OR_RETURN(open_directory_, OpenDirectory(fs_, directory_));
   if (state_.segments.empty()) {
     state_.log_id = options_.new_log_id != 0 ? options_.new_log_id : SystemEntropy();
     state_.chain = static_cast<uint32_t>(state_.log_id);
@@ -222,7 +226,7 @@ Status SegmentLog::PublishSegment(SegmentPreparer::Prepared next, const std::vec
   RETURN_IF_ERROR(next.file->WriteAt(0, EncodeSegmentHeader(header) + buffer_));
   RETURN_IF_ERROR(next.file->Sync());
   RETURN_IF_ERROR(fs_.Rename(next.path, path));
-  RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
+  RETURN_IF_ERROR(open_directory_->Sync());
   state_.segments[sequence] = {std::move(next.file), path, next.bytes};
   state_.end = state_.durable = header.head_end;
   state_.sealed = true;
@@ -257,7 +261,7 @@ Status SegmentLog::FreeSegments() {
     if (Status s = fs_.Remove(state_.segments.begin()->second.path); !s.ok()) {
       return Poison(s);
     }
-    if (Status s = fs_.SyncDirectory(directory_); !s.ok()) return Poison(s);
+    if (Status s = open_directory_->Sync(); !s.ok()) return Poison(s);
     state_.segments.erase(state_.segments.begin());
   }
   return OkStatus();

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +48,31 @@ TEST_F(SegmentLogPosix, ManySegmentsPreparedInTheBackgroundAreReadBack) {
   EXPECT_EQ(StateOf(*store), "term=0 vote=0 commit=0 snapshot=900@2 last=2000");
   EXPECT_EQ(Dump(*store), before);
   EXPECT_EQ(store->LoadIndex(kGroup).value().size(), 1100U);
+}
+
+// The bad schedule without it: many clients connect, and no descriptor is left for the next segment.
+// The log fails for good, and the node with it.
+TEST_F(SegmentLogPosix, WithoutADescriptorTheLogWaitsAndGoesOn) {
+  std::unique_ptr<LogStore> store = Open(options_);
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{0, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  uint64_t next = 1;
+  Status status;
+  while (status.ok() && next < 1000) {
+    status =
+        store->Write({{.group = kGroup, .entries = {MakeEntry(next, 1, std::string(3000, 'd'))}}});
+    if (status.ok()) status = store->Sync();
+    if (status.ok()) ++next;
+  }
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << status;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  ASSERT_OK(store->Write({{.group = kGroup, .entries = {MakeEntry(next, 1, "more")}}}));
+  ASSERT_OK(store->Sync());
+  store.reset();
+  store = Open(options_);
+  EXPECT_EQ(store->LoadIndex(kGroup).value().size(), next);
 }
 
 // Writes for ever and reports each index that is durable.

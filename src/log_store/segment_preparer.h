@@ -36,8 +36,8 @@ class SegmentPreparer {
   // failure, if the failure persists.
   void Start(uint64_t bytes);
   // A synced file of at least `bytes` bytes, all zero. If the file that was begun failed or is too
-  // small, Take makes a file itself, in this call. RESOURCE_EXHAUSTED: the disk is full, and
-  // nothing is left behind.
+  // small, Take makes a file itself, in this call. RESOURCE_EXHAUSTED: the disk is full, or no
+  // descriptor is free, and nothing is left behind.
   Result<Prepared> Take(uint64_t bytes);
 
   // True for the names that this class gives to files that are not segments yet. Files that a crash

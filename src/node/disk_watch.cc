@@ -82,7 +82,7 @@ void DiskWatch::ForgivePause(SteadyTime now) {
 }
 
 std::optional<Status> DiskWatch::Full() const {
-  if (!log_full_.ok()) return ResourceExhausted("the log's disk is full: " + log_full_.message());
+  if (!log_full_.ok()) return ResourceExhausted("the log cannot grow: " + log_full_.message());
   if (!free_bytes_low_) return std::nullopt;
   return ResourceExhausted("the disk has " + MiB(*free_bytes_low_) + " free; writes need " +
                            MiB(context_.options.free_bytes_min));

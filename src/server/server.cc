@@ -23,6 +23,7 @@
 #include "server/database_service.h"
 #include "server/health.h"
 #include "server/limits.h"
+#include "server/listener.h"
 #include "server/long_reads.h"
 #include "server/module_host.h"
 #include "server/options.h"
@@ -37,8 +38,8 @@ namespace cairn::server {
 namespace {
 
 constexpr char kVersion[] = CAIRN_VERSION;
-// The time to hand over leadership and to see proposals decided. The rest of the 8 s of a clean stop
-// (kStopMax in tools/serve.cc) is for the last checkpoint.
+// The time to hand over leadership and to see proposals decided. The rest of the 5 s of a clean
+// stop is for the last checkpoint.
 constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
 // Calls that have not ended after this time are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
@@ -98,6 +99,8 @@ class ServerImpl final : public Server {
   std::unique_ptr<Api> api_;
   std::unique_ptr<ModuleHost> modules_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<Listener> listener_;
   std::unique_ptr<HealthMonitor> health_;
 
   Mutex mutex_;
@@ -214,22 +217,25 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   transport_->ConfigureServer(&builder);
   builder.RegisterService(transport_->service());
   modules_->RegisterServices(&builder);
-  // Otherwise a second server could share the port and take half of the connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   grpc::ResourceQuota quota("cairn");
   builder.SetResourceQuota(quota.Resize(memory_.grpc->bytes_max()));
-  // The address to listen on, which is not how others reach this node.
-  const std::string listen = JoinHostPort(options_.host, port_);
-  int bound = 0;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &bound);
-  port_check.reset();
+  using Connections = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+      Connections::FROM_FD, grpc::InsecureServerCredentials());
   grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr || bound != port_) {
-    return FailedPrecondition("cannot listen on " + listen);
-  }
+  if (grpc_ == nullptr) return Internal("the gRPC server does not start");
+  port_check.reset();
+  // The address to listen on, which is not how others reach this node.
+  ASSIGN_OR_RETURN(listener_,
+                   Listener::Listen(options_.host, port_, ConnectionDescriptorsMax(), &clock_));
+  listener_->Start([this](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor_->HandleNewConnection(&connection);
+  });
   return OkStatus();
 }
 
@@ -265,6 +271,7 @@ void ServerImpl::Shutdown() {
 // Closes what is open, from the outside to the inside, also after a start that failed half-way.
 void ServerImpl::CloseAll() {
   if (router_ != nullptr) router_->Close();
+  if (listener_ != nullptr) listener_->Stop();
   if (transport_ != nullptr) transport_->Shutdown();
   if (grpc_ != nullptr) grpc_->Shutdown(rpc::DeadlineAfter(kCallsTimeout));
   if (reads_ != nullptr) reads_->Stop();

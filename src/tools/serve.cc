@@ -11,6 +11,7 @@
 #include "base/host_port.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "server/listener.h"
 #include "tools/stop_signals.h"
 
 namespace cairn::tools {
@@ -69,6 +70,7 @@ int Serve(const ServeOptions& options) {
     std::fprintf(stderr, "error: unknown log level '%s'\n", options.log_level.c_str());
     return 1;
   }
+  server::RaiseDescriptorLimit();
   if (!IsLoopbackHost(options.server.host)) {
     LOG_WARN(
         "listening on {}: there is no TLS and no authentication yet, so everyone who can reach "
