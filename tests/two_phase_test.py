@@ -74,6 +74,23 @@ class TwoPhase(CairnTest):
         self.assertEqual(self.prepare(a, "", "INSERT INTO t VALUES (1)"), raw_grpc.INVALID_ARGUMENT)
         self.assertEqual(b.sql("SELECT count(*) AS n FROM t"), [{"n": 0}])
 
+    def test_statements_that_say_their_place_make_a_whole_transaction_or_none(self):
+        a, b, c = self.nodes
+
+        def insert(node, tx_id, number):
+            request = field(1, tx_id) + field(2, f"INSERT INTO t VALUES ('{number}')") + field(4, number)
+            return self.call(node, "Prepare", request).status
+
+        # The transaction is not known: it may have expired.
+        self.assertEqual(insert(a, "tx", 2), raw_grpc.FAILED_PRECONDITION)
+        self.assertEqual(insert(b, "tx", 1), raw_grpc.OK)
+        self.assertEqual(insert(c, "tx", 1), raw_grpc.OK)
+        self.assertEqual(self.call(a, "Commit", field(1, "tx") + field(2, 2)).status,
+                         raw_grpc.FAILED_PRECONDITION)
+        self.assertEqual(insert(a, "tx", 2), raw_grpc.OK)
+        self.assertEqual(self.call(b, "Commit", field(1, "tx") + field(2, 2)).status, raw_grpc.OK)
+        self.assertEqual(c.sql("SELECT a FROM t ORDER BY a"), [{"a": "1"}, {"a": "2"}])
+
 
 if __name__ == "__main__":
     harness.main()

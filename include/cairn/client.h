@@ -78,7 +78,10 @@ class Client {
   Result<ExecuteResult> Execute(std::vector<Statement> statements);
   Result<QueryResult> Query(Statement statement, QueryOptions options = {});
 
-  // Two-phase commit. Every step may be repeated.
+  // Two-phase commit. Every step may be repeated. The statements of one transaction are prepared one
+  // after the other, by one Client. It numbers them, so that a statement is never staged twice, and
+  // nothing is committed of a transaction that expired and was begun anew by a late statement
+  // (FAILED_PRECONDITION: roll back). After a Prepare with the outcome unknown, repeat it or roll back.
   virtual Status Prepare(const std::string& tx_id, Statement statement,
                          std::chrono::milliseconds expires_after) = 0;
   virtual Result<ExecuteResult> Commit(const std::string& tx_id) = 0;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "client/call_table.h"
+#include "client/prepared_counts.h"
 #include "client/streamed_query.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
@@ -104,15 +105,21 @@ class ClientImpl final : public Client {
     request.mutable_prepare()->set_tx_id(tx_id);
     rpc::ToProto(std::move(statement), request.mutable_prepare()->mutable_statement());
     request.mutable_prepare()->set_tx_timeout_ms(static_cast<uint64_t>(expires_after.count()));
-    return Wait(std::move(request)).status;
+    const uint64_t number = prepared_.NextOf(tx_id);
+    request.mutable_prepare()->set_statement_number(number);
+    Status status = Wait(std::move(request)).status;
+    if (status.ok()) prepared_.Note(tx_id, number);
+    return status;
   }
 
   Result<ExecuteResult> Commit(const std::string& tx_id) override {
     if (!rpc::IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
     v1::SessionRequest request;
     request.mutable_commit()->set_tx_id(tx_id);
+    request.mutable_commit()->set_statement_count(prepared_.CountOf(tx_id));
     Answer answer = Wait(std::move(request));
     if (!answer.status.ok()) return answer.status;
+    prepared_.Forget(tx_id);
     return ToExecuteResult(answer.response.mutable_finish());
   }
 
@@ -120,7 +127,9 @@ class ClientImpl final : public Client {
     if (!rpc::IsUtf8(tx_id)) return InvalidArgument("the transaction id is not valid UTF-8");
     v1::SessionRequest request;
     request.mutable_rollback()->set_tx_id(tx_id);
-    return Wait(std::move(request)).status;
+    Status status = Wait(std::move(request)).status;
+    if (status.ok()) prepared_.Forget(tx_id);
+    return status;
   }
 
  private:
@@ -203,6 +212,7 @@ class ClientImpl final : public Client {
   }
 
   const ClientOptions options_;
+  PreparedCounts prepared_;
   Mutex mutex_;
   CondVar ended_;
   // Under way.

@@ -70,11 +70,13 @@ struct RequestMaker {
     SetId(command, request);
     request->set_tx_id(prepare.tx_id);
     request->set_tx_timeout_ms(prepare.timeout_ms);
+    request->set_statement_number(prepare.number);
     rpc::ToProto(Statement(prepare.statement), request->mutable_statement());
   }
   void operator()(const state_machine::Commit& commit) const {
     SetId(command, out->mutable_commit());
     out->mutable_commit()->set_tx_id(commit.tx_id);
+    out->mutable_commit()->set_statement_count(commit.statements);
   }
   void operator()(const state_machine::Rollback& rollback) const {
     SetId(command, out->mutable_rollback());
@@ -161,14 +163,15 @@ Result<Command> ToCommand(v1::PrepareRequest* request) {
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
   command.operation = state_machine::Prepare{std::move(*request->mutable_tx_id()),
                                              rpc::FromProto(request->mutable_statement()),
-                                             request->tx_timeout_ms()};
+                                             request->tx_timeout_ms(), request->statement_number()};
   return command;
 }
 
 Result<Command> ToCommit(v1::FinishRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
-  command.operation = state_machine::Commit{std::move(*request->mutable_tx_id())};
+  command.operation =
+      state_machine::Commit{std::move(*request->mutable_tx_id()), request->statement_count()};
   return command;
 }
 

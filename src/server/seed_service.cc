@@ -52,6 +52,7 @@ class SeedService final : public RawSeed {
         context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
           state_machine::Prepare prepare;
           prepare.tx_id = std::move(*request->mutable_tx_id());
+          prepare.number = request->statement_number();
           prepare.statement.sql = std::move(*request->mutable_sql());
           for (std::string& text : *request->mutable_args()) {
             prepare.statement.positional.emplace_back(std::move(text));
@@ -65,8 +66,10 @@ class SeedService final : public RawSeed {
                                    grpc::ByteBuffer* response) override {
     return RunUnary<transaction::CommitRequest, transaction::CommitResponse>(
         context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          Write(state_machine::Commit{std::move(*request->mutable_tx_id())}, call,
-                Empty<transaction::CommitResponse>(done));
+          state_machine::Commit commit;
+          commit.tx_id = std::move(*request->mutable_tx_id());
+          commit.statements = request->statement_count();
+          Write(std::move(commit), call, Empty<transaction::CommitResponse>(done));
         });
   }
 

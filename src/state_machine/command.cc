@@ -88,9 +88,13 @@ struct OperationWriter {
   void operator()(const Prepare& prepare) const {
     out->String(prepare.tx_id);
     out->Varint(prepare.timeout_ms);
+    out->Varint(prepare.number);
     PutStatement(prepare.statement, out);
   }
-  void operator()(const Commit& commit) const { out->String(commit.tx_id); }
+  void operator()(const Commit& commit) const {
+    out->String(commit.tx_id);
+    out->Varint(commit.statements);
+  }
   void operator()(const Rollback& rollback) const { out->String(rollback.tx_id); }
   void operator()(const AdvanceLease&) const {}
   void operator()(const Digest&) const {}
@@ -147,10 +151,16 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
       Prepare prepare;
       prepare.tx_id = in->String(kTxIdBytesMax);
       prepare.timeout_ms = in->Varint();
+      prepare.number = in->Varint();
       prepare.statement = TakeStatement(in, &values_left);
       return prepare;
     }
-    case OperationTag::kCommit: return Commit{std::string(in->String(kTxIdBytesMax))};
+    case OperationTag::kCommit: {
+      Commit commit;
+      commit.tx_id = in->String(kTxIdBytesMax);
+      commit.statements = in->Varint();
+      return commit;
+    }
     case OperationTag::kRollback: return Rollback{std::string(in->String(kTxIdBytesMax))};
     case OperationTag::kAdvanceLease: return AdvanceLease{};
     case OperationTag::kDigest: return Digest{};

@@ -56,10 +56,12 @@ struct Prepare {
   std::string tx_id;
   Statement statement;
   uint64_t timeout_ms = 0;  // from this entry's lease time to the deadline; 0: the default time
+  uint64_t number = 0;      // of the statement in its transaction, from 1; 0: not said
   bool operator==(const Prepare&) const = default;
 };
 struct Commit {
   std::string tx_id;
+  uint64_t statements = 0;  // how many the transaction has; 0: not said
   bool operator==(const Commit&) const = default;
 };
 struct Rollback {

@@ -52,8 +52,10 @@ rc::Gen<Operation> AnyOperation() {
         return e;
       }
       case 1: return OpenSession{};
-      case 2: return Prepare{tx_id, *AnyStatement(), *rc::gen::arbitrary<uint64_t>()};
-      case 3: return Commit{tx_id};
+      case 2:
+        return Prepare{tx_id, *AnyStatement(), *rc::gen::arbitrary<uint64_t>(),
+                       *rc::gen::arbitrary<uint64_t>()};
+      case 3: return Commit{tx_id, *rc::gen::arbitrary<uint64_t>()};
       case 4: return Rollback{tx_id};
       default: return AdvanceLease{};
     }
@@ -229,8 +231,8 @@ TEST(Command, TheBytesAreTheOnesSpecified) {
                                            "\xef\xbe\xfe\xca\xce\xfa\xed\xfe"
                                            "\x88\x27\xc0\x84\x3d\x80\x89\x7a\x00"
                                            "\xa0\xf7\x36\x01"
-                                           "\x0b\x04\x00\x00\x00\x00\x00\x04tx-1",
-                                           42));
+                                           "\x0c\x04\x00\x00\x00\x00\x00\x04tx-1\x00",
+                                           43));
   CommandResult result;
   result.index = LogIndex(300);
   result.statements = {StatementResult{1, -1, {{"a", "TEXT"}}, {{Value("x")}}}};

@@ -138,23 +138,25 @@ Result<int64_t> NodeClient::Execute(const std::string& sql, const std::string& r
   return response.rows_affected();
 }
 
-Status NodeClient::Prepare(const std::string& tx_id, const std::string& sql,
+Status NodeClient::Prepare(const std::string& tx_id, uint64_t number, const std::string& sql,
                            const std::vector<std::string>& args, const std::string& request_id,
                            Timeout timeout) {
   Call call(this, timeout);
   call.Name(request_id);
   transaction::PrepareRequest request;
   request.set_tx_id(tx_id);
+  request.set_statement_number(number);
   request.set_sql(sql);
   for (const std::string& arg : args) request.add_args(arg);
   transaction::PrepareResponse response;
   return call.Finish(transaction_->Prepare(call.context(), request, &response));
 }
 
-Status NodeClient::Commit(const std::string& tx_id, Timeout timeout) {
+Status NodeClient::Commit(const std::string& tx_id, uint64_t statements, Timeout timeout) {
   Call call(this, timeout);
   transaction::CommitRequest request;
   request.set_tx_id(tx_id);
+  request.set_statement_count(statements);
   transaction::CommitResponse response;
   return call.Finish(transaction_->Commit(call.context(), request, &response));
 }

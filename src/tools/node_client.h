@@ -53,10 +53,11 @@ class NodeClient {
   // The contract of the package `transaction`. `request_id` travels in the metadata, so that the
   // call may be sent again, through this node or another. If it is empty, the node makes one.
   Result<int64_t> Execute(const std::string& sql, const std::string& request_id, Timeout timeout);
-  Status Prepare(const std::string& tx_id, const std::string& sql,
+  // `number`: of the statement in its transaction, from 1. `statements`: how many it has.
+  Status Prepare(const std::string& tx_id, uint64_t number, const std::string& sql,
                  const std::vector<std::string>& args, const std::string& request_id,
                  Timeout timeout);
-  Status Commit(const std::string& tx_id, Timeout timeout);
+  Status Commit(const std::string& tx_id, uint64_t statements, Timeout timeout);
   Status Rollback(const std::string& tx_id, Timeout timeout);
   Result<int64_t> Version(const std::string& table, Timeout timeout);
   Status CheckHealth(Timeout timeout);

@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 
 constexpr const char* kAccounts = "scenario_accounts";
 constexpr const char* kTransfers = "scenario_transfers";
+constexpr uint64_t kStatementsOfTransfer = 2;
 // The pause between rounds over all nodes when none could answer. A node that is down gives no
 // event to wait for.
 constexpr milliseconds kRetryPause{50};
@@ -195,22 +196,22 @@ Status Scenario::UpdateRows() {
   return OkStatus();
 }
 
-Status Scenario::Prepare(const std::string& tx_id, const std::string& sql,
+Status Scenario::Prepare(const std::string& tx_id, uint64_t number, const std::string& sql,
                          const std::vector<std::string>& args) {
   // Prepared statements add up, so the node must recognize a repeated Prepare.
   const std::string request_id = run_ + "-" + std::to_string(next_request_++);
   return OnAnyNode([&](NodeClient& node) {
-    return node.Prepare(tx_id, sql, args, request_id, options_.call_timeout);
+    return node.Prepare(tx_id, number, sql, args, request_id, options_.call_timeout);
   });
 }
 
 Status Scenario::PrepareTransfer(const std::string& tx_id) {
   RETURN_IF_ERROR(
-      Prepare(tx_id,
+      Prepare(tx_id, /*number=*/1,
               std::string("UPDATE ") + kAccounts +
                   " SET balance = balance - CAST(?1 AS INTEGER) WHERE run = ?2 AND id = 1",
               {"30", run_}));
-  return Prepare(tx_id,
+  return Prepare(tx_id, /*number=*/2,
                  std::string("INSERT INTO ") + kTransfers + " VALUES (?1, ?2, CAST(?3 AS INTEGER))",
                  {run_, tx_id, "30"});
 }
@@ -257,7 +258,9 @@ Status Scenario::CommitInTwoPhases() {
       Say("pausing " + std::to_string(options_.pause_before_commit.count()) + " ms before commit");
       std::this_thread::sleep_for(options_.pause_before_commit);
     }
-    return OnAnyNode([&](NodeClient& node) { return node.Commit(tx_id, options_.call_timeout); })
+    return OnAnyNode([&](NodeClient& node) {
+             return node.Commit(tx_id, kStatementsOfTransfer, options_.call_timeout);
+           })
         .Prefixed("Commit");
   });
   RETURN_IF_ERROR(done);
@@ -277,7 +280,9 @@ Status Scenario::CommitInTwoPhases() {
   }
   // A repeated Commit gives the same answer and changes nothing.
   return ExpectGrowth(kAccounts, 0, [&] {
-    return OnAnyNode([&](NodeClient& node) { return node.Commit(tx_id, options_.call_timeout); })
+    return OnAnyNode([&](NodeClient& node) {
+             return node.Commit(tx_id, kStatementsOfTransfer, options_.call_timeout);
+           })
         .Prefixed("repeated Commit");
   });
 }

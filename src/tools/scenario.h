@@ -59,7 +59,7 @@ class Scenario {
   Status UpdateRows();
   Status CommitInTwoPhases();
   Status RollBackInTwoPhases();
-  Status Prepare(const std::string& tx_id, const std::string& sql,
+  Status Prepare(const std::string& tx_id, uint64_t number, const std::string& sql,
                  const std::vector<std::string>& args);
   Status PrepareTransfer(const std::string& tx_id);
   // For strong mode. The error names the nodes that do not have the transaction in that state.

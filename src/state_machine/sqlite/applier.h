@@ -114,6 +114,7 @@ class Applier {
   Status ApplyExecute(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyPrepare(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyCommit(const Operation& operation, const Place& place, CommandResult* result);
+  bool IsOutOfPlace(const Prepare& prepare, const PreparedTx* known, CommandResult* result) const;
   CommandResult AnswerToEnded(const std::string& tx_id, CommandResult result) const;
   Status ApplyRollback(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRaiseLevel(const Operation& operation, const Place& place, CommandResult* result);

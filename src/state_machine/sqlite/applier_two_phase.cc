@@ -21,6 +21,8 @@ Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
   } else if (txs_.FindEnded(prepare.tx_id) != nullptr) {
     result->status =
         FailedPrecondition("the transaction '" + prepare.tx_id + "' has ended already");
+  } else if (IsOutOfPlace(prepare, known, result)) {
+    return OkStatus();
   } else if (known != nullptr && known->statements.size() >= kStatementsPerTxMax) {
     result->status =
         ResourceExhausted("the transaction has " + std::to_string(kStatementsPerTxMax) +
@@ -68,6 +70,28 @@ Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
   return txs_.Stage(std::move(tx));
 }
 
+// Whether the statement, by its number, is not the next one of its transaction. Without the number a
+// schedule ends badly: a transaction of two statements expires and is forgotten; its second Prepare
+// comes late and begins a new transaction; the Commit applies half and says OK.
+bool Applier::IsOutOfPlace(const Prepare& prepare, const PreparedTx* known,
+                           CommandResult* result) const {
+  const uint64_t staged = known == nullptr ? 0 : known->statements.size();
+  if (prepare.number == 0 || prepare.number == staged + 1) return false;
+  const std::string which =
+      "statement " + std::to_string(prepare.number) + " of the transaction '" + prepare.tx_id + "'";
+  if (prepare.number > staged) {
+    result->status = FailedPrecondition(which + " came, but " + std::to_string(staged) +
+                                        " are prepared: the transaction has expired, or an earlier "
+                                        "Prepare has failed; roll it back");
+  } else if (known->statements[prepare.number - 1] == prepare.statement) {
+    result->result_gone = true;  // sent again
+  } else {
+    result->status =
+        FailedPrecondition(which + " is prepared already, and is another one; roll it back");
+  }
+  return true;
+}
+
 Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                               Status* verdict) {
   // The new statement must see what those before it did.
@@ -93,6 +117,13 @@ Status Applier::ApplyCommit(const Operation& operation, const Place& place, Comm
   const PreparedTx* const known = txs_.FindPrepared(commit.tx_id);
   if (known == nullptr) {
     *result = AnswerToEnded(commit.tx_id, std::move(*result));
+    return OkStatus();
+  }
+  if (commit.statements != 0 && commit.statements != known->statements.size()) {
+    result->status = FailedPrecondition(
+        "the transaction '" + commit.tx_id + "' has " + std::to_string(known->statements.size()) +
+        " prepared statements, and the Commit is of " + std::to_string(commit.statements) +
+        ": it is not the transaction that was meant, or not all of it; roll it back");
     return OkStatus();
   }
   // Without a budget, for it may not fail for reasons of SQL. The last Prepare has done the same

@@ -70,14 +70,17 @@ uint64_t OperationHash(const Operation& operation) {
   if (const auto* execute = std::get_if<Execute>(&operation)) {
     hasher.Word(execute->statements.size());
     for (const Statement& statement : execute->statements) HashStatement(statement, &hasher);
-    // Only then: version 0.1 knew no maintenance, and its requests are remembered by their hashes.
+    // Only then: version 0.1 knew neither maintenance nor the numbers below, and its requests are
+    // remembered by their hashes.
     if (execute->maintenance) hasher.Word(1);
   } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
     hasher.Bytes(prepare->tx_id);
     hasher.Word(prepare->timeout_ms);
     HashStatement(prepare->statement, &hasher);
+    if (prepare->number != 0) hasher.Word(prepare->number);
   } else if (const auto* commit = std::get_if<Commit>(&operation)) {
     hasher.Bytes(commit->tx_id);
+    if (commit->statements != 0) hasher.Word(commit->statements);
   } else if (const auto* rollback = std::get_if<Rollback>(&operation)) {
     hasher.Bytes(rollback->tx_id);
   }

@@ -11,6 +11,10 @@
 
 namespace cairn::state_machine {
 
+// How many remembered requests, and how many transactions that have ended, one entry forgets at most;
+// later entries forget the rest. Twice the commands of an entry, so that more goes than comes.
+inline constexpr size_t kForgottenPerEntryMax = 8192;
+
 // 64 bits over all that a command asks for, the same on every node and in every release.
 uint64_t OperationHash(const Operation& operation);
 

@@ -67,6 +67,8 @@ uint64_t BytesOf(const PreparedTx& tx) {
   return bytes;
 }
 
+static_assert(static_cast<int>(TxState::kExpired) == 4, "Load orders by it");
+
 const char* const Transactions::kSchema =
     "CREATE TABLE _cairn_tx(id TEXT PRIMARY KEY, owner TEXT NOT NULL, state INTEGER NOT NULL,"
     " number INTEGER NOT NULL,"
@@ -126,11 +128,12 @@ Status Transactions::Load(sqlite3* db) {
   if (!state) return DataLoss("_cairn_state is empty");
   ended_from_ = saved_ended_from_ = read.Uint(0);
   read.Finalize();
-  // Those that ended in one entry at its beginning have one number.
+  // In the order in which they ended. Those that expired at the beginning of an entry have the number
+  // of its first command, and went in the order of their deadlines.
   RETURN_IF_ERROR(read.Prepare(db,
                                "SELECT id, state, number, deadline_lease_ms, wall_ms, seed,"
                                " reads, writes, holds_all, owner, ended_lease_ms FROM _cairn_tx"
-                               " ORDER BY number, id"));
+                               " ORDER BY number, state <> 4, deadline_lease_ms, id"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) break;
@@ -369,8 +372,9 @@ Status Transactions::ForgetOldest() {
 
 Status Transactions::BeginEntry(uint64_t lease_ms, uint64_t ttl_ms, uint64_t number) {
   lease_ms_ = lease_ms;
-  while (!by_end_.empty() &&
-         IsAsOldAs(ttl_ms, ended_.at(*by_end_.front()).ended_lease_ms, lease_ms)) {
+  for (size_t i = 0; i < kForgottenPerEntryMax && !by_end_.empty() &&
+                     IsAsOldAs(ttl_ms, ended_.at(*by_end_.front()).ended_lease_ms, lease_ms);
+       ++i) {
     RETURN_IF_ERROR(ForgetOldest());
   }
   while (!deadlines_.empty() && deadlines_.begin()->first <= lease_ms) {

@@ -11,6 +11,8 @@
 //   Prepare    staged               staged too    FAILED_PRECONDITION  FAILED_PRECONDITION
 //   Commit     NOT_FOUND            committed     OK                   FAILED_PRECONDITION
 //   Rollback   OK, and remembered   rolled back   FAILED_PRECONDITION  OK
+// A Prepare may say its place in the transaction, and a Commit the number of statements. What does
+// not fit is FAILED_PRECONDITION; a Prepare that is repeated under its number is OK.
 // Rollback of an unknown id is remembered, so that a Prepare that was delayed behind it cannot hold
 // tables for a transaction that its coordinator gave up.
 //
@@ -110,8 +112,9 @@ class Transactions {
   // The same of an id that is not known.
   Status CheckRoomForId(const std::string& owner, const std::string& tx_id);
 
-  // At the start of each entry: forgets what is as old as `ttl_ms`, and ends those whose deadline
-  // has come. `number`: of the entry's first command.
+  // At the start of each entry: forgets what is as old as `ttl_ms`, or some of it
+  // (kForgottenPerEntryMax), and ends those whose deadline has come. `number`: of the entry's first
+  // command.
   Status BeginEntry(uint64_t lease_ms, uint64_t ttl_ms, uint64_t number);
   // Puts `tx` in the place of what is known under its id; writes what is new.
   Status Stage(PreparedTx tx);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/request_memory.h"
 #include "state_machine/sqlite/transactions.h"
 
 namespace cairn::state_machine {
@@ -238,6 +239,59 @@ TEST_F(TwoPhase, ThePreparedExpireByTheLeaseClock) {
   replicas.Check();
 }
 
+Command Numbered(Command command, uint64_t number) {
+  if (auto* prepare = std::get_if<Prepare>(&command.operation)) {
+    prepare->number = number;
+  } else {
+    std::get<Commit>(command.operation).statements = number;
+  }
+  return command;
+}
+
+// The late statement began a new transaction, whose Commit applied half and said OK.
+TEST_F(TwoPhase, ALateStatementOfATransactionThatIsForgottenIsRefused) {
+  const Command first = Numbered(PrepareCommand("tx", "INSERT INTO other VALUES(1)"), 1);
+  const Command second = Numbered(PrepareCommand("tx", "INSERT INTO other VALUES(2)"), 2);
+  EXPECT_EQ(Code(first), StatusCode::kOk);
+  replicas.header.lease_ms += kPrepareTimeoutDefaultMs;
+  Command advance;
+  advance.operation = AdvanceLease{};
+  replicas.Do(advance);
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kExpired);
+  EXPECT_EQ(Code(second), StatusCode::kFailedPrecondition);
+  replicas.header.lease_ms += replicas.header.request_ttl_ms;
+  replicas.Do(advance);
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
+  EXPECT_EQ(Code(second), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
+  // A late first statement is the beginning of the whole; the Commit says how much that is.
+  EXPECT_EQ(Code(first), StatusCode::kOk);
+  EXPECT_EQ(Code(Numbered(CommitCommand("tx"), 2)), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM other"), "0");
+  EXPECT_EQ(Code(second), StatusCode::kOk);
+  EXPECT_EQ(Code(Numbered(CommitCommand("tx"), 2)), StatusCode::kOk);
+  EXPECT_EQ(replicas.Query("SELECT x FROM other"), "1 2");
+  replicas.Check();
+}
+
+TEST_F(TwoPhase, AStatementThatIsSentAgainUnderItsNumberIsStagedOnce) {
+  const auto insert = [](int value, uint64_t number) {
+    return Numbered(PrepareCommand("tx", "INSERT INTO other VALUES(" + std::to_string(value) + ")"),
+                    number);
+  };
+  EXPECT_EQ(Code(insert(1, 1)), StatusCode::kOk);
+  EXPECT_EQ(Code(insert(1, 1)), StatusCode::kOk);
+  EXPECT_EQ(Code(insert(2, 1)), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(insert(3, 3)), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(insert(1, 2)), StatusCode::kOk);
+  EXPECT_EQ(Code(insert(1, 1)), StatusCode::kOk);
+  EXPECT_EQ(replicas.Transaction("tx").statements, 2u);
+  EXPECT_EQ(Code(Numbered(CommitCommand("tx"), 1)), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Code(Numbered(CommitCommand("tx"), 2)), StatusCode::kOk);
+  EXPECT_EQ(replicas.Query("SELECT x FROM other"), "1 1");
+  replicas.Check();
+}
+
 TEST_F(TwoPhase, ASchemaChangeCanBePreparedAndHoldsAll) {
   EXPECT_EQ(Code(PrepareCommand("tx", "CREATE TABLE fresh(x)")), StatusCode::kOk);
   EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO fresh VALUES(1)")), StatusCode::kOk);
@@ -246,63 +300,6 @@ TEST_F(TwoPhase, ASchemaChangeCanBePreparedAndHoldsAll) {
   EXPECT_EQ(replicas.Query("SELECT x FROM fresh"), "1");
   replicas.Must("INSERT INTO other VALUES(1)");
   replicas.Check();
-}
-
-// Forty of 8 MB took 362 MB on every node.
-TEST(PreparedBytes, OfAllTransactionsAreBoundedAndNoClientHoldsMoreThanAnEighth) {
-  TestReplica replica;
-  uint64_t index = 0;
-  const auto apply = [&](const Command& command) {
-    const raft::Entry entry =
-        MakeEntry(LogIndex(++index), {1'700'000'000'000, 1, 1'000, 50'000'000}, {command});
-    return replica.Apply({&entry, 1}).at(0).results.at(0);
-  };
-  const auto prepare = [&](int i, const std::string& principal) {
-    Command command = PrepareCommand("tx" + std::to_string(i),
-                                     "INSERT INTO t" + std::to_string(i) + " VALUES(?1)",
-                                     {Blob{std::string(8'000'000, 'x')}});
-    command.principal = principal;
-    return apply(command).status;
-  };
-  for (int i = 0; i < 40; ++i) {
-    ASSERT_TRUE(apply(ExecuteCommand("CREATE TABLE t" + std::to_string(i) + "(x)")).status.ok());
-  }
-  EXPECT_TRUE(prepare(0, "host:0").ok());
-  const Status second = prepare(1, "host:0");
-  EXPECT_EQ(second.code(), StatusCode::kResourceExhausted);
-  EXPECT_EQ(second.outcome(), Outcome::kNotApplied);
-  int fit = 1;
-  for (int i = 1; i < 40; ++i) fit += prepare(i, "host:" + std::to_string(i)).ok() ? 1 : 0;
-  EXPECT_EQ(fit, 8);
-  replica.Restart();
-  EXPECT_EQ(prepare(39, "host:39").code(), StatusCode::kResourceExhausted);
-  EXPECT_TRUE(apply(RollbackCommand("tx0")).status.ok());
-  EXPECT_TRUE(prepare(39, "host:39").ok());
-  EXPECT_TRUE(apply(CommitCommand("tx39")).status.ok());
-}
-
-// Those of version 0.1 have no owner. They counted as one client's, and none of them could go on.
-TEST(PreparedBytes, OfUnknownOwnersAreBoundedTogetherButNotAsOneClient) {
-  TestReplica replica;
-  uint64_t index = 0;
-  const auto apply = [&](const Command& command) {
-    const raft::Entry entry =
-        MakeEntry(LogIndex(++index), {1'700'000'000'000, 1, 1'000, 50'000'000}, {command});
-    return replica.Apply({&entry, 1}).at(0).results.at(0).status;
-  };
-  int fit = 0;
-  for (int i = 0; i < 9; ++i) {
-    ASSERT_TRUE(apply(ExecuteCommand("CREATE TABLE t" + std::to_string(i) + "(x)")).ok());
-  }
-  for (int i = 0; i < 9; ++i) {
-    const std::string n = std::to_string(i);
-    fit += apply(PrepareCommand("tx" + n, "INSERT INTO t" + n + " VALUES(?1)",
-                                {Blob{std::string(8'000'000, 'x')}}))
-                   .ok()
-               ? 1
-               : 0;
-  }
-  EXPECT_EQ(fit, 8);
 }
 
 TEST_F(TwoPhase, ARefusalForWantOfRoomIsNotWhatARetryIsAnsweredWith) {
@@ -348,9 +345,44 @@ TEST_F(TwoPhase, WhatHasEndedIsRememberedAsLongAsAnsweredRequests) {
   EXPECT_EQ(again.status.code(), StatusCode::kNotFound);
   EXPECT_EQ(again.status.outcome(), Outcome::kUnknown) << again.status;
   EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
+  // The rest goes with a later entry.
+  EXPECT_EQ(replicas.Transaction("r11999").state, TxState::kRolledBack);
+  EXPECT_EQ(replicas.Do(CommitCommand("tx")).status.outcome(), Outcome::kUnknown);
   EXPECT_EQ(replicas.Transaction("r11999").state, TxState::kUnknown);
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM other"), "1");
   EXPECT_EQ(TestDatabase(replicas.first().path()).Number("SELECT count(*) FROM _cairn_tx"), 0);
+  replicas.Check();
+}
+
+// An entry may forget some of those that expired with one entry, and a later one the rest. A member
+// that has restarted must take them in the same order.
+TEST_F(TwoPhase, WhatExpiredTogetherIsForgottenInOneOrderAlsoAfterARestart) {
+  std::vector<Command> commands;
+  for (size_t i = 0; i < kForgottenPerEntryMax - 1; ++i) {
+    commands.push_back(RollbackCommand("r" + std::to_string(i)));
+    if (commands.size() == 4000) replicas.DoAll(std::exchange(commands, {}));
+  }
+  replicas.DoAll(commands);
+  for (const char* id : {"a", "b", "c"}) {
+    replicas.Must(std::string("CREATE TABLE of_") + id + "(x)");
+  }
+  for (const std::string id : {"a", "b", "c"}) {
+    // The last of them expires first.
+    EXPECT_EQ(Code(PrepareCommand(id, "DELETE FROM of_" + id, {}, id == "c" ? 10 : 20)),
+              StatusCode::kOk);
+  }
+  Command advance;
+  advance.operation = AdvanceLease{};
+  replicas.header.lease_ms += 1000;
+  replicas.Do(advance);
+  EXPECT_EQ(replicas.Transaction("c").state, TxState::kExpired);
+  replicas.header.lease_ms += replicas.header.request_ttl_ms;
+  replicas.Do(advance);
+  EXPECT_EQ(replicas.Transaction("a").state, TxState::kExpired);
+  EXPECT_EQ(replicas.Transaction("b").state, TxState::kExpired);
+  EXPECT_EQ(replicas.Transaction("c").state, TxState::kUnknown);
+  replicas.Do(advance);
+  EXPECT_EQ(replicas.Transaction("a").state, TxState::kUnknown);
   replicas.Check();
 }
 
@@ -362,35 +394,6 @@ TEST_F(TwoPhase, ACommitWhoseOutcomeIsNotKnownMayBeAskedAgain) {
   EXPECT_EQ(replicas.Do(commit).status.outcome(), Outcome::kUnknown);
   EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO other VALUES(1)")), StatusCode::kOk);
   EXPECT_EQ(replicas.Do(commit).status.code(), StatusCode::kOk);
-  replicas.Check();
-}
-
-TEST(TxIds, OneClientHoldsAnEighthAndTheOthersFindRoom) {
-  Replicas replicas(/*restarts=*/false);
-  replicas.Must("CREATE TABLE t(x)");
-  const auto by = [](std::string principal, Command command) {
-    command.principal = std::move(principal);
-    return command;
-  };
-  const uint64_t fit = kTxIdsBytesMaxTotal / 8 / (kKnownTxBytes + 6);
-  std::vector<Command> commands;
-  for (uint64_t i = 0; i < fit; ++i) {
-    commands.push_back(by("host:a", RollbackCommand(std::to_string(100'000 + i))));
-    if (commands.size() == 4000) replicas.DoAll(std::exchange(commands, {}));
-  }
-  const auto last = replicas.DoAll(commands);
-  EXPECT_TRUE(last.back().status.ok()) << last.back().status;
-  for (Command command : {RollbackCommand("one more"), PrepareCommand("two", "DELETE FROM t")}) {
-    const CommandResult refused = replicas.Do(by("host:a", command));
-    EXPECT_EQ(refused.status.code(), StatusCode::kResourceExhausted);
-    EXPECT_EQ(refused.status.outcome(), Outcome::kNotApplied);
-  }
-  // What is known already, and the others, are not refused.
-  EXPECT_TRUE(replicas.Do(by("host:a", RollbackCommand("100000"))).status.ok());
-  EXPECT_TRUE(replicas.Do(by("host:b", PrepareCommand("b", "DELETE FROM t"))).status.ok());
-  EXPECT_TRUE(replicas.Do(by("host:b", CommitCommand("b"))).status.ok());
-  replicas.header.lease_ms += replicas.header.request_ttl_ms;
-  EXPECT_TRUE(replicas.Do(by("host:a", RollbackCommand("one more"))).status.ok());
   replicas.Check();
 }
 
