@@ -47,7 +47,8 @@ class BareIds {
   Status Open(sqlite3* db);
   void Close();
 
-  // At the start of each entry: forgets those that are as old as `ttl_ms`.
+  // At the start of each entry: forgets those that are as old as `ttl_ms`, or some of them
+  // (kForgottenPerEntryMax).
   void BeginEntry(uint64_t lease_ms, uint64_t ttl_ms);
   // As in Sessions, for commands whose id is bare.
   std::optional<CommandResult> Admit(const Command& command, uint64_t operation_hash);

@@ -104,6 +104,59 @@ TEST(BareIds, WhoseResultIsGoneStillTellWhetherItWasAnError) {
   replicas.Check();
 }
 
+// The results of nodes have an account of their own. A member that had restarted took what the bound
+// of all clients had dropped for dropped there, too, and answered otherwise than the others.
+TEST(BareIds, ResultsOfTheNodesAccountAreHeldAfterARestartAsBefore) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  Command of_node = Insert("of a node");
+  of_node.named_by = 1;
+  EXPECT_TRUE(replicas.Do(of_node).status.ok());
+  constexpr size_t kClients = 9;
+  constexpr size_t kEach = kBareResultsBytesMax / 8 / 60'500 - 1;  // less than its bound
+  for (size_t client = 0; client < kClients; ++client) {
+    std::vector<Command> commands;
+    for (size_t i = 0; i < kEach; ++i) {
+      commands.push_back(
+          Named(std::to_string(client) + "/" + std::to_string(i),
+                ExecuteCommand("INSERT INTO t VALUES(NULL) RETURNING zeroblob(60000)"),
+                "host:" + std::to_string(client)));
+    }
+    replicas.DoAll({commands.begin(), commands.begin() + kEach / 2});
+    replicas.DoAll({commands.begin() + kEach / 2, commands.end()});
+  }
+  const auto results = replicas.DoAll(
+      {of_node, Named("0/0", ExecuteCommand("INSERT INTO t VALUES(NULL) RETURNING zeroblob(60000)"),
+                      "host:0")});
+  EXPECT_FALSE(results[0].result_gone);
+  EXPECT_TRUE(results[1].result_gone) << "the bound of all clients was not reached";
+  replicas.Check();
+}
+
+// A million of them, forgotten by one entry, took that entry as long as a heavy command.
+TEST(BareIds, AnEntryForgetsSomeAndTheNextOnesTheRest) {
+  Replicas replicas;
+  constexpr size_t kIds = 3 * 4096;
+  std::vector<Command> commands;
+  for (size_t i = 0; i < kIds; ++i) {
+    commands.push_back(Nothing(std::to_string(i), "host:a"));
+    if (commands.size() == 4096) replicas.DoAll(std::exchange(commands, {}));
+  }
+  const auto rows = [&] {
+    return TestDatabase(replicas.first().path()).Number("SELECT count(*) FROM _cairn_ids");
+  };
+  EXPECT_EQ(rows(), 3);
+  replicas.header.lease_ms += kRequestTtlDefaultMs;
+  Command advance;
+  advance.operation = AdvanceLease{};
+  replicas.Do(advance);
+  EXPECT_EQ(rows(), 1);
+  // What is left is known yet.
+  EXPECT_TRUE(replicas.Do(Nothing(std::to_string(kIds - 1), "host:a")).status.ok());
+  replicas.Do(advance);
+  replicas.Check();
+}
+
 TEST(BareIds, OneClientHoldsAnEighthAndTheOthersFindRoom) {
   TestReplica replica;
   uint64_t index = 0;

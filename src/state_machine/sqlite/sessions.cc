@@ -9,6 +9,8 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr uint8_t kHeldFlag = 0x80;  // in the byte of a kept code: the result follows
+// Of a session, by a request of its client.
+constexpr size_t kForgottenPerRequestMax = 64;
 
 uint64_t HeldBytes(const std::string& result) { return result.size() + kResultOverheadBytes; }
 
@@ -179,7 +181,10 @@ Status Sessions::LoadChunk(Session* session, Chunk chunk, std::string_view encod
 void Sessions::BeginEntry(uint64_t lease_ms, uint64_t ttl_ms) {
   lease_ms_ = lease_ms;
   ttl_ms_ = ttl_ms;
-  while (!by_use_.empty() && IsAsOldAs(ttl_ms, by_use_.front()->use.used_lease_ms, lease_ms)) {
+  size_t forgotten = 0;
+  while (!by_use_.empty() && forgotten < kForgottenPerEntryMax &&
+         IsAsOldAs(ttl_ms, by_use_.front()->use.used_lease_ms, lease_ms)) {
+    forgotten += 1 + by_use_.front()->requests.size();
     Remove(by_use_.front());
   }
 }
@@ -330,22 +335,15 @@ void Sessions::Change(Session* session) {
   if (session->touched_batch == batch_) return;
   session->touched_batch = batch_;
   touched_.push_back(session);
-  LogUse(session);
+  Log(Step::Kind::kUse, session).use = session->use;
 }
 
-void Sessions::LogUse(Session* session) {
-  Step& step = Log(Step::Kind::kUse, session);
-  step.use = session->use;
-  step.next = std::next(session->place);
-}
-
-// The undo needs the place before the first move. A session that was changed before, but not moved,
-// may stand elsewhere by now: the sessions before it may be gone.
 void Sessions::Touch(Session* session, uint64_t number) {
-  const bool changed_before = session->touched_batch == batch_;
   Change(session);
-  if (changed_before && session->moved_batch != batch_) LogUse(session);
-  session->moved_batch = batch_;
+  if (session->moved_batch != batch_) {
+    session->moved_batch = batch_;
+    Log(Step::Kind::kMove, session).next = std::next(session->place);
+  }
   session->use.used = number;
   session->use.used_lease_ms = lease_ms_;
   by_use_.splice(by_use_.end(), by_use_, session->place);
@@ -360,9 +358,9 @@ void Sessions::Acknowledge(Session* session, uint64_t below) {
 }
 
 // From the lowest sequence on, and only as long as that is old: so what is remembered lies above
-// what is forgotten, and one number tells both apart.
+// what is forgotten, and one number tells both apart. Later requests forget what is left.
 void Sessions::ForgetOld(Session* session) {
-  while (!session->requests.empty()) {
+  for (size_t i = 0; i < kForgottenPerRequestMax && !session->requests.empty(); ++i) {
     const auto& [sequence, lowest] = *session->requests.begin();
     if (!IsAsOldAs(ttl_ms_, ChunkOf(session, lowest.number)->lease_ms, lease_ms_)) return;
     DropFirst(session);
@@ -540,10 +538,8 @@ void Sessions::Undo(Step* step) {
       by_use_.erase(session->place);
       by_name_.erase(std::string(session->name));
       return;
-    case Step::Kind::kUse:
-      session->use = step->use;
-      by_use_.splice(step->next, by_use_, session->place);
-      return;
+    case Step::Kind::kUse: session->use = step->use; return;
+    case Step::Kind::kMove: by_use_.splice(step->next, by_use_, session->place); return;
     case Step::Kind::kAdd: return UndoAdd(*step);
     case Step::Kind::kDrop: return UndoDrop(step);
     case Step::Kind::kDropResult: return UndoDropResult(step);

@@ -60,7 +60,8 @@ class Sessions {
   Status Open(sqlite3* db);
   void Close();
 
-  // At the start of each entry: removes the sessions that were not used for `ttl_ms`.
+  // At the start of each entry: removes the sessions that were not used for `ttl_ms`, or some of them
+  // (kForgottenPerEntryMax).
   void BeginEntry(uint64_t lease_ms, uint64_t ttl_ms);
 
   // If the command was answered before, or may not run, its answer. Else none: run it, then Record
@@ -126,12 +127,12 @@ class Sessions {
   };
   // One step of the batch, to be taken back from the last one on.
   struct Step {
-    enum class Kind : uint8_t { kCreate, kUse, kAdd, kDrop, kDropResult, kRemove };
+    enum class Kind : uint8_t { kCreate, kUse, kMove, kAdd, kDrop, kDropResult, kRemove };
     Kind kind;
     Session* session;
     uint64_t sequence = 0;
     Use use;                                    // kUse: as it was
-    std::list<Session*>::iterator next;         // kUse, kRemove: before which it stood
+    std::list<Session*>::iterator next;         // kMove, kRemove: before which it stood
     Requests::node_type request;                // kDrop
     std::unique_ptr<const std::string> result;  // kDropResult
     std::unique_ptr<Session> owned;             // kRemove
@@ -141,7 +142,6 @@ class Sessions {
   Session* Create(const Command& command, uint64_t number);
   Step& Log(Step::Kind kind, Session* session);
   void Change(Session* session);
-  void LogUse(Session* session);
   void Touch(Session* session, uint64_t number);
   void Remove(Session* session);
   void Acknowledge(Session* session, uint64_t below);
