@@ -36,6 +36,7 @@ bool IsSchemaTable(std::string_view lower_name) {
 void WriteAuthorizer::StartCompiling() {
   mode_ = Mode::kCompiling;
   facts_ = ProgramFacts();
+  last_text_.clear();
   refusal_ = OkStatus();
 }
 
@@ -62,12 +63,20 @@ int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char
 }
 
 void WriteAuthorizer::NoteOrigin(int action, std::string_view function, const char* trigger) {
+  if (trigger != nullptr && last_text_ != trigger) {
+    last_text_ = trigger;
+    facts_.schema_texts.insert(LowerCase(trigger));
+  }
   if (action == SQLITE_INSERT && trigger != nullptr) facts_.inserting_triggers.insert(trigger);
   if (action != SQLITE_FUNCTION) return;
   const std::string lower = LowerCase(function);
   const bool changes = lower == "changes" || lower == "total_changes";
   facts_.sees_changes = facts_.sees_changes || changes;
-  if (trigger != nullptr) return;
+  // A view counts as a trigger here.
+  if (trigger != nullptr) {
+    if (changes) facts_.changes_callers.insert(LowerCase(trigger));
+    return;
+  }
   facts_.asks_for_changes = facts_.asks_for_changes || changes;
   if (lower == "last_insert_rowid") facts_.asks_for_rowid = true;
 }
@@ -143,8 +152,12 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
     case SQLITE_CREATE_TABLE: facts_.writes.insert(lower); break;
     case SQLITE_CREATE_VIEW: facts_.created_view = lower; break;
     case SQLITE_DROP_TABLE:
-    case SQLITE_DROP_VTABLE: facts_.writes.insert(lower); [[fallthrough]];
-    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_VTABLE:
+      facts_.writes.insert(lower);
+      facts_.dropped_table = lower;
+      facts_.drops_or_alters = true;
+      break;
+    case SQLITE_DROP_INDEX: facts_.dropped_index = lower; [[fallthrough]];
     case SQLITE_DROP_TRIGGER:
     case SQLITE_DROP_VIEW: facts_.drops_or_alters = true; break;
     case SQLITE_ALTER_TABLE:
@@ -193,6 +206,11 @@ int WriteAuthorizer::CheckFunction(std::string_view name) {
   if (IsReplicableFunction(name)) return SQLITE_OK;
   // SQLite's own, by which ALTER TABLE rewrites the schema; nobody else can call them.
   if (facts_.alters_table && name.starts_with("sqlite_")) return SQLITE_OK;
+  if (LowerCase(name) == "optimize") {
+    // It releases a savepoint of its own, which SQLite refuses while a statement runs. That failure
+    // looks like a lock, which no statement can meet here, and would stop every node.
+    return Refuse("optimize() cannot run in a write; use INSERT INTO f(f) VALUES('optimize')");
+  }
   return Refuse("the result of " + std::string(name) +
                 "() may differ between nodes, so a write may not use it; compute it in the client "
                 "and pass it as a parameter");

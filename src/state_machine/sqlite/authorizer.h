@@ -22,11 +22,19 @@ struct ProgramFacts {
   std::set<std::string> inserting_triggers;  // that an INSERT stands in
   std::string created_view;
   std::string altered_table;  // ALTER TABLE names it; it may be about to get another name
-  // The statement itself calls changes() or total_changes(), or last_insert_rowid(): not a trigger, a
-  // view or a default.
+  std::string dropped_table;
+  std::string dropped_index;
+  std::set<std::string> schema_texts;  // triggers and views that are compiled with the statement
+  // The statement itself calls changes() or total_changes(), or last_insert_rowid(). A call in a
+  // trigger, a view or a DEFAULT does not count.
   bool asks_for_changes = false;
-  bool sees_changes = false;  // as asks_for_changes, but also in a trigger or a view
   bool asks_for_rowid = false;
+  std::set<std::string>
+      changes_callers;  // triggers and views that call changes() or total_changes()
+  // The program may call changes() or total_changes(), wherever the call stands.
+  bool sees_changes = false;
+  // Such a call may come before any statement of a trigger has ended that gives it an answer.
+  bool sees_changes_first = false;
   bool changes_schema = false;
   bool drops_or_alters = false;
   bool alters_table = false;
@@ -77,6 +85,7 @@ class WriteAuthorizer {
 
   Mode mode_ = Mode::kInternal;
   ProgramFacts facts_;
+  std::string last_text_;  // the last trigger or view that was noted
   Status refusal_;
 };
 

@@ -72,7 +72,8 @@ constexpr const char* kSchema[] = {
     "CREATE VIEW v AS SELECT a, b FROM t WHERE a > 5",
     "CREATE TRIGGER v_delete INSTEAD OF DELETE ON v BEGIN DELETE FROM t WHERE a = old.a; END",
     "CREATE TRIGGER t_insert AFTER INSERT ON t BEGIN"
-    " INSERT INTO log(a, changed) VALUES(new.a, changes());"
+    " INSERT INTO log(a) VALUES(new.a);"
+    " UPDATE log SET changed = changes() WHERE n = last_insert_rowid();"
     " SELECT RAISE(FAIL, 'seventeen') WHERE new.a = 17;"
     " SELECT RAISE(ROLLBACK, 'nineteen') WHERE new.a = 19; END",
 };

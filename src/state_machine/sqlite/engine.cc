@@ -56,35 +56,6 @@ Status Engine::PrepareInternal() {
   return rollback_to_.Prepare(db_, "ROLLBACK TO command");
 }
 
-Status Engine::LoadCatalog() {
-  RETURN_IF_ERROR(catalog_.Load(db_));
-  // SQLite connects a virtual table when a statement first names it, and the table's own statements
-  // are then compiled in the middle of that one, where the authorizer cannot tell them apart: a
-  // fresh node would see them, and a warm one not.
-  authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
-  for (const std::string& name : catalog_.VirtualTables()) {
-    char* const sql = sqlite3_mprintf("SELECT 1 FROM main.\"%w\"", name.c_str());
-    sqlite3_stmt* stmt = nullptr;
-    const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
-    sqlite3_finalize(stmt);
-    sqlite3_free(sql);
-    // One that cannot be connected fails again, as a result, when a client's statement uses it. But
-    // a read that failed has ended the transaction, and what was done in it.
-    if (rc != SQLITE_OK && !ErrorJudge::IsVerdict(rc)) {
-      authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
-      return SqliteTrouble(db_, rc, "connect " + name);
-    }
-  }
-  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
-  return OkStatus();
-}
-
-Status Engine::FixReservedObjects() {
-  RETURN_IF_ERROR(LoadCatalog());
-  reserved_objects_ = catalog_.reserved_objects();
-  return zero_changes_.Prepare(db_, "DELETE FROM _cairn_state WHERE 0");
-}
-
 // ---- Batches ------------------------------------------------------------------------------------
 
 Status Engine::BeginBatch() {
@@ -141,6 +112,7 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   sqlite3_set_last_insert_rowid(db_, 0);
   functions_.Reset(db_, context.seed, /*changes_are_old=*/!has_savepoint_);
   budget_.BeginCommand(context.steps_max);
+  compile_charges_.Clear();
   return OkStatus();
 }
 
@@ -249,10 +221,18 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   schema_changed_ = schema_changed_ || facts.changes_schema;
   if (facts.changes_schema) {
     schema_changed_in_entry_ = true;
+    expansions_before_ = catalog_.expansions().most();
     ASSIGN_OR_RETURN(free_pages_before_, FreePages());
   }
 
+  RETURN_IF_ERROR(ChargeBefore(statement, *program));
+  if (budget_.exhausted()) {
+    sqlite3_clear_bindings(stmt);
+    *verdict = judge_.Exhausted();
+    return OkStatus();
+  }
   RETURN_IF_ERROR(BoundValues(statement, program));
+  functions_.BeginStatement(rows_counted_ || !facts.sees_changes_first, rows_.row_inserted());
   rows_.BeginStatement();
   judge_.BeginStatement();
   meter_.Begin(*program);
@@ -260,6 +240,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   Status trouble = Step(program, result, verdict);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   meter_.End();
+  if (!verdict->ok() && !functions_.refusal().ok()) *verdict = functions_.refusal();
   if (budget_.exhausted()) {
     *verdict = judge_.Exhausted();
     // The statement may have been stopped within one of a virtual table, which then remembers what
@@ -285,16 +266,8 @@ Status Engine::CheckMayRun(const Program& program) const {
   }
   const ProgramFacts& facts = program.facts;
   if (facts.changes_schema) return OkStatus();
-  if (facts.asks_for_changes && !rows_counted_) {
-    return FailedPrecondition(
-        "changes() and total_changes() tell of earlier statements of the same request, and there "
-        "is none that could change a row");
-  }
-  if (facts.asks_for_rowid && !rows_.row_inserted()) {
-    return FailedPrecondition(
-        "last_insert_rowid() tells of earlier statements of the same request, and none has "
-        "inserted a row");
-  }
+  if (facts.asks_for_changes && !rows_counted_) return NoChangesBefore();
+  if (facts.asks_for_rowid && !rows_.row_inserted()) return NoRowidBefore();
   return OkStatus();
 }
 
@@ -303,7 +276,8 @@ Status Engine::CheckMayRun(const Program& program) const {
 Status Engine::BoundValues(const Statement& statement, Program* program) {
   if (program->value_bound_is_exact) return OkStatus();
   if (program->facts.sees_changes) {
-    // To look for the bound sets changes() to zero, and only nodes that do not know the program look.
+    // EXPLAIN sets SQLite's changes() to 0, and only a node that does not know the program needs
+    // EXPLAIN. Another node would go on with the right number.
     program->value_bytes_max = kValueBytesWithChanges;
     program->value_bound_is_exact = true;
     return OkStatus();
@@ -317,6 +291,23 @@ Status Engine::BoundValues(const Statement& statement, Program* program) {
   }
   ASSIGN_OR_RETURN(program->value_bytes_max, ValueBound(db_, program->sql));
   program->value_bound_is_exact = true;
+  return OkStatus();
+}
+
+// What is known before the statement runs. A DROP that is too much is refused before it frees a page;
+// what it costs is charged when the pages are free.
+Status Engine::ChargeBefore(const Statement& statement, const Program& program) {
+  if (!budget_.Charge(compile_charges_.StepsOf(program, statement))) return OkStatus();
+  // ALTER TABLE compiles all views and triggers.
+  if (program.facts.alters_table &&
+      !budget_.Charge(catalog_.expansions().squares() * kStepsPerSquare)) {
+    return OkStatus();
+  }
+  if (budget_.steps_max() == 0) return OkStatus();
+  const uint64_t pages_max = (budget_.steps_max() - budget_.steps()) / kStepsPerFreedPage;
+  ASSIGN_OR_RETURN(const uint64_t pages,
+                   CountDroppedPages(db_, catalog_, program.facts, pages_max));
+  if (pages > pages_max) budget_.Charge(pages * kStepsPerFreedPage);
   return OkStatus();
 }
 
@@ -378,58 +369,7 @@ Status Engine::Finish(Program* program, StatementResult* result, Status* verdict
     return OkStatus();
   }
   const ProgramFacts facts = program->facts;  // the program goes
-  RETURN_IF_ERROR(AfterSchemaChange(facts));
-  ASSIGN_OR_RETURN(const uint64_t free_pages, FreePages());
-  const uint64_t freed = free_pages - std::min(free_pages, free_pages_before_);
-  if (!budget_.Charge(freed * kStepsPerFreedPage) ||
-      !budget_.Charge(catalog_.steps_to_read() + sums_.TakeScanSteps())) {
-    *verdict = judge_.Exhausted();
-    return OkStatus();
-  }
-  if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
-    // The authorizer is not told the new name in RENAME TO.
-    *verdict = PermissionDenied("names that start with _cairn_ are reserved");
-    return OkStatus();
-  }
-  RETURN_IF_ERROR(compiler_.CheckReadsNothingReserved(facts, verdict));
-  return verdict->ok() ? CheckForeignKeys(verdict) : OkStatus();
-}
-
-// Writes to Cairn's tables would have to look after a foreign key that refers to them, and fail if
-// it does not fit: on every node, and for good.
-Status Engine::CheckForeignKeys(Status* verdict) {
-  InternalStatement find;
-  RETURN_IF_ERROR(find.Prepare(
-      db_,
-      "SELECT 1 FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f WHERE s.type = "
-      "'table'"
-      " AND instr(lower(s.sql), '_cairn_') AND substr(lower(f.\"table\"), 1, 7) = '_cairn_'"));
-  ASSIGN_OR_RETURN(const bool found, find.Next());
-  if (found) *verdict = PermissionDenied("no foreign key may refer to a table of Cairn");
-  return OkStatus();
-}
-
-Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
-  const int64_t altered_row = catalog_.RowOf(facts.altered_table);
-  programs_.Clear();
-  RETURN_IF_ERROR(LoadCatalog());
-  RETURN_IF_ERROR(sums_.FollowSchema());
-  if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
-    renamed_to_ = catalog_.NameAt(altered_row);
-  }
-  return OkStatus();
-}
-
-// What SQLite holds of the schema in memory depends on how it came about: estimates of tables whose
-// statistics are gone, or were rolled back, and the order in which ANALYZE visits the tables. A
-// node that opens the file now would choose other plans, and so other orders of rows. So after
-// every change the schema is read anew; not before the command has ended, since virtual tables are
-// connected anew by it, too.
-Status Engine::ReloadSchema() {
-  programs_.Clear();
-  RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));
-  RETURN_IF_ERROR(LoadCatalog());
-  return sums_.ReadSchema();
+  return FinishSchemaChange(facts, verdict);
 }
 
 }  // namespace cairn::state_machine

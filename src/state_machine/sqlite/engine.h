@@ -40,6 +40,7 @@
 #include "state_machine/sqlite/row_hooks.h"
 #include "state_machine/sqlite/row_observer.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/schema_charges.h"
 #include "state_machine/sqlite/statement_compiler.h"
 #include "state_machine/sqlite/storage.h"
 #include "state_machine/sqlite/table_sums.h"
@@ -142,10 +143,12 @@ class Engine {
   Status LoadCatalog();
   Status CheckMayRun(const Program& program) const;
   Status BoundValues(const Statement& statement, Program* program);
+  Status ChargeBefore(const Statement& statement, const Program& program);
   Result<uint64_t> FreePages();
   Status Step(Program* program, StatementResult* result, Status* verdict);
   Status TakeRow(Program* program, StatementResult* result, Status* verdict);
   Status Finish(Program* program, StatementResult* result, Status* verdict);
+  Status FinishSchemaChange(const ProgramFacts& facts, Status* verdict);
   Status AfterSchemaChange(const ProgramFacts& facts);
   Status CheckForeignKeys(Status* verdict);
   Status ReloadSchema();
@@ -164,6 +167,7 @@ class Engine {
   SchemaCatalog catalog_;
   StatementCompiler compiler_{&authorizer_, &catalog_, &judge_};
   ProgramCache programs_;
+  CompileCharges compile_charges_;
   TableSums sums_;
   RowHooks rows_{&budget_, &catalog_};
   Checkpointer checkpointer_;
@@ -189,6 +193,7 @@ class Engine {
   // Of the statement that runs.
   std::string renamed_to_;
   uint64_t free_pages_before_ = 0;
+  uint64_t expansions_before_ = 0;
   // Of the entry.
   bool schema_changed_in_entry_ = false;
   // Of the batch.

@@ -209,5 +209,27 @@ TEST(MemoryOfWrites, TheLookForTheBoundDoesNotChangeWhatChangesSays) {
   replicas.Check();
 }
 
+// SQLite reports no call in a DEFAULT to the authorizer.
+TEST(MemoryOfWrites, TheLookForTheBoundDoesNotChangeWhatADefaultSays) {
+  Replicas replicas;
+  replicas.Must("CREATE TABLE t(x)");
+  replicas.Must("CREATE TABLE log(x, n DEFAULT (changes()))");
+  replicas.Must("CREATE TABLE by_trigger(x)");
+  replicas.Must(
+      "CREATE TRIGGER tr BEFORE INSERT ON by_trigger BEGIN"
+      " INSERT INTO log(x) VALUES(new.x); END");
+  replicas.Must("INSERT INTO t VALUES(1), (2), (3)");
+  for (int i = 0; i < 2; ++i) {
+    for (const char* table : {"log", "by_trigger"}) {
+      const std::string sql = std::string("INSERT INTO ") + table + "(x) VALUES(?)";
+      const CommandResult logged = replicas.Execute(
+          {{"UPDATE t SET x = x", {}, {}}, {sql, {std::string(200'000, 'x')}, {}}});
+      ASSERT_TRUE(logged.status.ok()) << logged.status;
+    }
+  }
+  EXPECT_EQ(replicas.Query("SELECT n FROM log"), "3 3 3 3");
+  replicas.Check();
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

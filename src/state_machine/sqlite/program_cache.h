@@ -29,6 +29,8 @@ struct Program {
   bool touches_virtual = false;  // the rows it changes are counted, and its own steps alone
   uint64_t price = 1;            // of one of its steps
   bool commands_index = false;   // it may give a full-text table a command that takes long
+  uint64_t expansions = 0;       // of its text and of its triggers, squared and summed
+  uint64_t schema_bytes = 0;     // of the texts of triggers and views that are compiled with it
   // Of a value that it makes (value_bound.h); 0: not known yet. Exact: the same on all nodes.
   int value_bytes_max = 0;
   bool value_bound_is_exact = false;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "state_machine/sqlite/expansions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/statement.h"
@@ -279,6 +280,8 @@ ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
         "of one cairn.v1.Database.Execute");
     return verdict;
   }
+  verdict.status = CheckExpansions(ExpansionsOf(sql));
+  if (!verdict.status.ok()) return verdict;
   verdict.status = CheckSyntax(sql);
   verdict.parameters = scan.parameters;
   verdict.names = std::move(scan.names);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/expansions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sqlite_memory.h"
 #include "state_machine/sqlite/statement.h"
@@ -165,6 +166,7 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   StatementCache& cache = internal ? internal_statements_ : client_statements_;
   if (PreparedRead* read = cache.Find(sql)) return read;
   RETURN_IF_ERROR(CheckSqlText(sql));
+  if (!internal) RETURN_IF_ERROR(CheckExpansions(ExpansionsOf(sql)));
   internal_ = internal;
   denied_ = OkStatus();
   stopped_ = OkStatus();

@@ -124,14 +124,14 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
        {"CREATE TABLE t(x, c DEFAULT (changes()))", "CREATE TABLE u(x)", "CREATE TABLE v(x)",
         "CREATE TABLE seen(place, c)",
         "CREATE VIEW changed AS SELECT changes() AS c, total_changes() AS total",
-        "CREATE TRIGGER first AFTER INSERT ON u BEGIN INSERT INTO seen VALUES('before', changes());"
-        " INSERT INTO seen VALUES('one', changes()), ('two', 0);"
+        "CREATE TRIGGER first AFTER INSERT ON u BEGIN DELETE FROM seen WHERE place = 'none';"
+        " INSERT INTO seen VALUES('none', changes()), ('two', total_changes());"
         " INSERT INTO seen VALUES('after', changes()); END",
-        "CREATE TRIGGER second AFTER INSERT ON u BEGIN"
-        " INSERT INTO seen VALUES('second', changes()); END",
+        "CREATE TRIGGER second AFTER INSERT ON u BEGIN INSERT INTO seen VALUES('second', 0);"
+        " INSERT INTO seen VALUES('behind', changes()); END",
         "CREATE TRIGGER deep AFTER INSERT ON v BEGIN INSERT INTO u VALUES(new.x);"
         " INSERT INTO seen VALUES('deep', changes()); END",
-        "INSERT INTO t(x) VALUES(1), (2), (3)"}) {
+        "INSERT INTO t VALUES(1, 0), (2, 0), (3, 0)"}) {
     replicas.Must(sql);
   }
   const auto rows = [&] {
@@ -144,14 +144,16 @@ TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
         "INSERT INTO u VALUES(1), (2)", "INSERT INTO v VALUES(1)",
         "UPDATE t SET c = (SELECT c + 10 * total FROM changed) WHERE x < 3"}) {
     SCOPED_TRACE(sql);
-    replicas.Must(sql);
-    const std::string with_savepoint = rows();
+    const Status with_savepoint = replicas.Execute(sql).status;
+    const std::string rows_with_savepoint = rows();
     replicas.Must("UPDATE t SET x = x");
-    replicas.DoAll({ExecuteCommand("UPDATE t SET x = x"), ExecuteCommand(sql),
-                    ExecuteCommand("UPDATE t SET x = x")});
-    EXPECT_EQ(rows(), with_savepoint);
+    const auto results = replicas.DoAll({ExecuteCommand("UPDATE t SET x = x"), ExecuteCommand(sql),
+                                         ExecuteCommand("UPDATE t SET x = x")});
+    EXPECT_EQ(results[1].status, with_savepoint);
+    EXPECT_EQ(with_savepoint.ok(), sql.find("VALUES(1)") != std::string::npos) << with_savepoint;
+    EXPECT_EQ(rows(), rows_with_savepoint);
   }
-  EXPECT_EQ(replicas.Query("SELECT DISTINCT c FROM t WHERE x > 3"), "0");
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), "3");
   replicas.Check();
 }
 
@@ -164,7 +166,8 @@ TEST(Savepoints, ChangesOfCommandsWithoutOneAreNotSeenByThoseWithOne) {
   const Command three = ExecuteCommand("INSERT INTO t VALUES(1), (2), (3)");
   replicas.DoAll({three});
   Command several;
-  several.operation = Execute{{{"INSERT INTO seen SELECT * FROM changed", {}, {}},
+  several.operation = Execute{{{"DELETE FROM t WHERE x > 7", {}, {}},
+                               {"INSERT INTO seen SELECT * FROM changed", {}, {}},
                                {"INSERT INTO t VALUES(4), (5)", {}, {}},
                                {"INSERT INTO seen SELECT * FROM changed", {}, {}}}};
   replicas.DoAll({three, several, three});

@@ -67,6 +67,9 @@ Status SchemaCatalog::Load(sqlite3* db) {
   tables_.clear();
   rows_.clear();
   views_.clear();
+  late_callers_.clear();
+  text_bytes_.clear();
+  expansions_.Clear();
   reserved_objects_ = 0;
   has_virtual_tables_ = false;
   steps_to_read_ = 0;
@@ -74,11 +77,12 @@ Status SchemaCatalog::Load(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(
       db,
-      "SELECT rowid, name, type = 'table', type = 'table' AND rootpage = 0, type = 'view', sql"
+      "SELECT rowid, name, type = 'table', type = 'table' AND rootpage = 0, type = 'view', sql,"
+      " type = 'trigger'"
       " FROM sqlite_schema ORDER BY rowid"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
-    if (!row) return OkStatus();
+    if (!row) break;
     Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0, {}};
     steps_to_read_ += kStepsPerSchemaObject + read.Bytes(5).size();
     has_long_literal_ =
@@ -86,16 +90,32 @@ Status SchemaCatalog::Load(sqlite3* db) {
     if (table.is_virtual) table.sql = read.Bytes(5);
     has_virtual_tables_ = has_virtual_tables_ || table.is_virtual;
     if (IsReservedName(table.name)) ++reserved_objects_;
-    if (read.Int(4) != 0) views_.insert(table.name);
+    if (read.Int(4) != 0) {
+      views_.insert(table.name);
+      expansions_.AddView(table.name, read.Bytes(5));
+    }
+    if (read.Int(6) != 0) expansions_.AddTrigger(table.name, read.Bytes(5));
+    if (read.Int(4) != 0 || read.Int(6) != 0) text_bytes_[table.name] += read.Bytes(5).size();
+    if (read.Int(6) != 0 && !TriggerCallsChangesFirst(read.Bytes(5))) {
+      late_callers_.insert(table.name);
+    }
     if (read.Int(2) == 0) continue;
+    table.calls_changes = CallsChanges(read.Bytes(5));
     rows_[table.name] = read.Int(0);
     tables_.emplace(read.Int(0), std::move(table));
   }
+  expansions_.Compute();
+  return OkStatus();
 }
 
 bool SchemaCatalog::IsVirtual(const std::string& lower_name) const {
   const auto it = rows_.find(lower_name);
   return it != rows_.end() && tables_.at(it->second).is_virtual;
+}
+
+bool SchemaCatalog::TableCallsChanges(const std::string& lower_name) const {
+  const auto it = rows_.find(lower_name);
+  return it != rows_.end() && tables_.at(it->second).calls_changes;
 }
 
 std::vector<std::string> SchemaCatalog::VirtualTables() const {
@@ -126,6 +146,11 @@ std::vector<std::string> SchemaCatalog::NamedBy(const std::string& lower_virtual
 std::string SchemaCatalog::SqlOfVirtual(const std::string& lower_name) const {
   const auto it = rows_.find(lower_name);
   return it == rows_.end() ? std::string() : tables_.at(it->second).sql;
+}
+
+uint64_t SchemaCatalog::TextBytes(const std::string& lower_name) const {
+  const auto it = text_bytes_.find(lower_name);
+  return it == text_bytes_.end() ? 0 : it->second;
 }
 
 int64_t SchemaCatalog::RowOf(const std::string& lower_name) const {

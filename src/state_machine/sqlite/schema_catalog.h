@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "state_machine/sqlite/expansions.h"
 
 namespace cairn::state_machine {
 
@@ -25,7 +26,8 @@ class SchemaCatalog {
   struct Table {
     std::string name;  // in lower case
     bool is_virtual = false;
-    std::string sql;  // of a virtual table
+    std::string sql;             // of a virtual table
+    bool calls_changes = false;  // its CREATE TABLE calls changes() or total_changes()
   };
 
   // Reads sqlite_schema. Called after each change of the schema, and after each one that is undone.
@@ -34,6 +36,14 @@ class SchemaCatalog {
   bool IsView(const std::string& lower_name) const { return views_.contains(lower_name); }
   bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
   bool IsVirtual(const std::string& lower_name) const;
+  // Whether the text of the table calls changes() or total_changes(), such as in a DEFAULT. SQLite
+  // reports no call in a DEFAULT to an authorizer.
+  bool TableCallsChanges(const std::string& lower_name) const;
+  // Whether the name is that of a trigger which calls changes() or total_changes() only behind a
+  // statement of its own that gives the call an answer.
+  bool TriggerCallsChangesBehindItsOwn(const std::string& lower_name) const {
+    return late_callers_.contains(lower_name);
+  }
   std::vector<std::string> VirtualTables() const;
   bool has_virtual_tables() const { return has_virtual_tables_; }
   // The virtual table whose contents the table `lower_name` holds, by SQLite's rule for such names.
@@ -52,6 +62,9 @@ class SchemaCatalog {
   std::string NameAt(int64_t row) const;
   // How many objects have reserved names.
   int64_t reserved_objects() const { return reserved_objects_; }
+  // Of the text that made a trigger or a view. 0 if there is none of that name.
+  uint64_t TextBytes(const std::string& lower_name) const;
+  const Expansions& expansions() const { return expansions_; }
   // What it costs to read the schema, in steps of a WorkBudget.
   uint64_t steps_to_read() const { return steps_to_read_; }
   // Whether the schema holds a literal of more than kValueBytesAlways bytes (WorkBudget).
@@ -61,6 +74,9 @@ class SchemaCatalog {
   std::map<int64_t, Table> tables_;
   std::map<std::string, int64_t> rows_;
   std::set<std::string> views_;
+  std::map<std::string, uint64_t> text_bytes_;  // of triggers and views
+  std::set<std::string> late_callers_;          // triggers; see TriggerCallsChangesBehindItsOwn
+  Expansions expansions_;
   int64_t reserved_objects_ = 0;
   bool has_virtual_tables_ = false;
   uint64_t steps_to_read_ = 0;

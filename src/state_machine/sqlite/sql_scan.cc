@@ -119,19 +119,19 @@ bool MayHaveLongLiteral(std::string_view sql, size_t bytes_max) {
   return false;
 }
 
-// Whether "rollback" stands in the text, in any case and place. A search for its last letter is
-// far cheaper than to cut the tokens of an INSERT of a thousand rows.
-bool HoldsRollback(std::string_view sql) {
-  constexpr std::string_view kBeforeLast = "rollbac";
-  for (const char last : {'k', 'K'}) {
-    for (size_t at = sql.find(last); at != std::string_view::npos; at = sql.find(last, at + 1)) {
-      if (at >= kBeforeLast.size() && strncasecmp(sql.data() + at - kBeforeLast.size(),
-                                                  kBeforeLast.data(), kBeforeLast.size()) == 0) {
-        return true;
-      }
-    }
+// A call of changes() or total_changes() at `i`. The name may stand in quotes. A table may be called
+// changes, too.
+bool IsChangesCall(const std::vector<Token>& tokens, size_t i) {
+  if (i + 1 >= tokens.size() || tokens[i + 1].type != TokenType::kOpen) return false;
+  if (i > 0 && (IsAnyWord(tokens[i - 1], "TABLE", "EXISTS", "INTO", "REFERENCES") ||
+                tokens[i - 1].text == ".")) {
+    return false;
   }
-  return false;
+  Token name = tokens[i];
+  if (name.type == TokenType::kQuoted && name.text.size() >= 2) {
+    name = {TokenType::kWord, name.text.substr(1, name.text.size() - 2)};
+  }
+  return IsAnyWord(name, "changes", "total_changes");
 }
 
 bool IsCreateTrigger(const std::vector<Token>& tokens) {
@@ -154,6 +154,20 @@ bool IsRaiseCall(const std::vector<Token>& tokens, size_t i) {
 }
 
 }  // namespace
+
+bool HoldsWord(std::string_view sql, std::string_view lower_word) {
+  const std::string_view before_last = lower_word.substr(0, lower_word.size() - 1);
+  const char lower = lower_word.back();
+  for (const char last : {lower, static_cast<char>(lower - 'a' + 'A')}) {
+    for (size_t at = sql.find(last); at != std::string_view::npos; at = sql.find(last, at + 1)) {
+      if (at >= before_last.size() && strncasecmp(sql.data() + at - before_last.size(),
+                                                  before_last.data(), before_last.size()) == 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
 
 SqlScan ScanSql(std::string_view sql) {
   SqlScan scan;
@@ -184,8 +198,33 @@ bool HasLongLiteral(std::string_view sql, size_t bytes_max) {
   return false;
 }
 
+bool CallsChanges(std::string_view sql) {
+  if (!HoldsWord(sql, "changes")) return false;
+  const std::vector<Token> tokens = TokensOf(sql);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (IsChangesCall(tokens, i)) return true;
+  }
+  return false;
+}
+
+// The statements of the body follow the last BEGIN before the first semicolon: the trigger may be
+// called begin, too. A statement that begins otherwise than the three sets nothing.
+bool TriggerCallsChangesFirst(std::string_view sql) {
+  if (!HoldsWord(sql, "changes")) return false;
+  const std::vector<Token> tokens = TokensOf(sql);
+  size_t start = tokens.size();
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (IsChangesCall(tokens, i)) return true;
+    if (IsWord(tokens[i], "BEGIN")) start = i + 1;
+    if (tokens[i].type != TokenType::kSemicolon) continue;
+    if (start < i && IsAnyWord(tokens[start], "INSERT", "UPDATE", "DELETE")) return false;
+    start = i + 1;
+  }
+  return false;
+}
+
 std::string WithoutRollback(std::string_view sql) {
-  if (!HoldsRollback(sql)) return std::string(sql);
+  if (!HoldsWord(sql, "rollback")) return std::string(sql);
   const std::vector<Token> tokens = TokensOf(sql);
   const bool is_trigger = IsCreateTrigger(tokens);
   std::string out;

@@ -41,6 +41,16 @@ SqlScan ScanSql(std::string_view sql);
 // the text.
 bool HasLongLiteral(std::string_view sql, size_t bytes_max);
 
+// Whether the word (in lower case) stands in the text, in any case and place. A search for its last
+// letter is far cheaper than to cut the tokens of an INSERT of a thousand rows.
+bool HoldsWord(std::string_view sql, std::string_view lower_word);
+
+// Whether the text calls changes() or total_changes().
+bool CallsChanges(std::string_view sql);
+// Of the text of a CREATE TRIGGER: whether it may call changes() or total_changes() before an INSERT,
+// UPDATE or DELETE of its own has ended.
+bool TriggerCallsChangesFirst(std::string_view sql);
+
 // The text with ABORT in the place of ROLLBACK wherever ROLLBACK says what a conflict does: OR
 // ROLLBACK, ON CONFLICT ROLLBACK and RAISE(ROLLBACK, ...).
 std::string WithoutRollback(std::string_view sql);

@@ -33,6 +33,28 @@ TEST(HasLongLiteral, IsNotMisledByManyShortOnesOrByComments) {
   EXPECT_FALSE(Long("SELECT 1 /* 'a quote that stands in a comment */ + 1"));
 }
 
+TEST(CallsChanges, LooksForACallUnderAnySpelling) {
+  EXPECT_TRUE(CallsChanges("CREATE TABLE t(x DEFAULT (changes()))"));
+  EXPECT_TRUE(CallsChanges("CREATE TABLE t(x DEFAULT (1 + Total_Changes /* all */ ()))"));
+  EXPECT_TRUE(CallsChanges("CREATE TABLE t(x DEFAULT (\"changes\"()), y)"));
+  EXPECT_FALSE(CallsChanges("CREATE TABLE changes(changes, x DEFAULT 'changes()')"));
+  EXPECT_FALSE(CallsChanges("CREATE TABLE t(x) -- changes()"));
+}
+
+TEST(TriggerCallsChangesFirst, ACallMayFollowAStatementOfTheTrigger) {
+  const auto first = [](const std::string& body) {
+    return TriggerCallsChangesFirst("CREATE TRIGGER tr AFTER INSERT ON t " + body + " END");
+  };
+  EXPECT_FALSE(first("BEGIN UPDATE u SET x = 1; INSERT INTO u SELECT 1 WHERE changes() = 0;"));
+  EXPECT_TRUE(first("BEGIN INSERT INTO u SELECT changes(); UPDATE u SET x = 1;"));
+  EXPECT_TRUE(first("WHEN changes() > 0 BEGIN UPDATE u SET x = 1; SELECT changes();"));
+  EXPECT_TRUE(first("BEGIN SELECT 1; INSERT INTO u VALUES(changes());"));
+  EXPECT_FALSE(first("BEGIN SELECT 1; DELETE FROM u; INSERT INTO u VALUES(changes());"));
+  EXPECT_TRUE(TriggerCallsChangesFirst(
+      "CREATE TRIGGER begin UPDATE ON t BEGIN SELECT 1; INSERT INTO u VALUES(changes()); END"));
+  EXPECT_FALSE(first("BEGIN INSERT INTO u VALUES(1);"));
+}
+
 TEST(WithoutRollback, LooksForTheWordInAnyCase) {
   EXPECT_EQ(WithoutRollback("INSERT OR ROLLBACK INTO t VALUES(1)"),
             "INSERT OR ABORT INTO t VALUES(1)");

@@ -28,6 +28,10 @@ uint64_t StatementCompiler::StepsBefore(const Statement& statement) {
 Status StatementCompiler::Compile(const Statement& statement, Program* program, Status* verdict) {
   *verdict = CheckSqlText(statement.sql);
   if (!verdict->ok()) return OkStatus();
+  const uint64_t expansions = catalog_->expansions().Of(statement.sql);
+  *verdict = CheckExpansions(expansions);
+  if (!verdict->ok()) return OkStatus();
+  program->expansions = expansions * expansions;
   RETURN_IF_ERROR(CompileOnly(statement, program, verdict));
   if (!verdict->ok()) return OkStatus();
   JudgeCost(statement, program);
@@ -35,6 +39,7 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
                    GivesLongIndexCommand(db_, *catalog_, program->facts, statement.sql));
   *verdict = JudgeMeaning(*program);
   if (!verdict->ok()) return OkStatus();
+  NoteChanges(&program->facts);
   NoteIndirectReads(&program->facts);
   *verdict = TakeColumns(program);
   return OkStatus();
@@ -86,6 +91,11 @@ void StatementCompiler::JudgeCost(const Statement& statement, Program* program) 
   } else if (facts.reads.contains("json_each") || facts.reads.contains("json_tree")) {
     program->price = kPriceOfJsonTables;
   }
+  for (const std::string& name : facts.schema_texts) {
+    program->schema_bytes += catalog_->TextBytes(name);
+    const uint64_t expansions = catalog_->expansions().OfTrigger(name);
+    program->expansions += expansions * expansions;
+  }
   program->keep = !catalog_->has_long_literal() &&
                   !HasLongLiteral(statement.sql, static_cast<size_t>(kValueBytesAlways));
 }
@@ -112,6 +122,22 @@ Status StatementCompiler::JudgeMeaning(const Program& program) const {
   if (!reads_rank) return OkStatus();
   return PermissionDenied(
       "rank is computed with log(), whose last bits differ between nodes; a write may not read it");
+}
+
+// SQLite reports no call in a DEFAULT, and says of a call in a trigger only the name of the trigger.
+// The texts of the schema say the rest. A table counts if its text has such a call at all, whether or
+// not the statement uses that DEFAULT.
+void StatementCompiler::NoteChanges(ProgramFacts* facts) const {
+  const bool by_default =
+      std::any_of(facts->writes.begin(), facts->writes.end(),
+                  [this](const std::string& table) { return catalog_->TableCallsChanges(table); });
+  facts->sees_changes = facts->sees_changes || by_default;
+  facts->sees_changes_first =
+      by_default || facts->asks_for_changes ||
+      std::any_of(facts->changes_callers.begin(), facts->changes_callers.end(),
+                  [this](const std::string& caller) {
+                    return !catalog_->TriggerCallsChangesBehindItsOwn(caller);
+                  });
 }
 
 // SQLite does not report what virtual tables read by statements of their own, nor that their
@@ -174,7 +200,7 @@ Status StatementCompiler::CheckReadsNothingReserved(const ProgramFacts& facts, S
       if (IsReservedName(named)) *verdict = PermissionDenied(named + " is internal to Cairn");
     }
   }
-  if (facts.created_view.empty()) return OkStatus();
+  if (facts.created_view.empty() || !verdict->ok()) return OkStatus();
   authorizer_->StartInspecting();
   const int rc = CompileSelectAll(facts.created_view);
   authorizer_->SetMode(WriteAuthorizer::Mode::kInternal);

@@ -49,6 +49,7 @@ class StatementCompiler {
   int CompileSelectAll(const std::string& name);
   void JudgeCost(const Statement& statement, Program* program) const;
   Status JudgeMeaning(const Program& program) const;
+  void NoteChanges(ProgramFacts* facts) const;
   void NoteIndirectReads(ProgramFacts* facts);
   std::set<std::string> ReadsOfView(const std::string& name);
   static Status TakeColumns(Program* program);

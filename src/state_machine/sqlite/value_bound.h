@@ -17,7 +17,8 @@
 namespace cairn::state_machine {
 
 inline constexpr uint64_t kHeldBytesMax = 512 << 20;
-// The bound of every program that calls changes() or total_changes().
+// The bound of every program that may call changes() or total_changes(), also in a trigger, a view or
+// a DEFAULT. The look for the bound would disturb them.
 inline constexpr int kValueBytesWithChanges = 256 << 10;
 
 // The largest value that the program of `sql` may make. Takes as long as to compile it.

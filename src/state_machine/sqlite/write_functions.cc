@@ -80,7 +80,6 @@ constexpr std::string_view kReplicable[] = {
     "ntile",
     "nullif",
     "offsets",
-    "optimize",
     "percent_rank",
     "pi",
     "printf",
@@ -140,15 +139,34 @@ void RandomBlobFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** 
   sqlite3_result_blob64(context, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
 }
 
+// Gives `value`, unless it is a 0 that no statement is known to have set.
+void Answer(sqlite3_context* context, int64_t value, bool known, Status (*refusal)()) {
+  if (value != 0 || known) {
+    sqlite3_result_int64(context, value);
+    return;
+  }
+  auto* const state = static_cast<FunctionState*>(sqlite3_user_data(context));
+  state->Refuse(refusal());
+  sqlite3_result_error(context, state->refusal().message().c_str(), -1);
+}
+
 void ChangesFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
   auto* const state = static_cast<FunctionState*>(sqlite3_user_data(context));
-  sqlite3_result_int64(context, state->Changes(sqlite3_context_db_handle(context)));
+  const int64_t changes = state->Changes(sqlite3_context_db_handle(context));
+  Answer(context, changes, state->changes_known(), &NoChangesBefore);
 }
 
 void TotalChangesFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
   auto* const state = static_cast<FunctionState*>(sqlite3_user_data(context));
   sqlite3* const db = sqlite3_context_db_handle(context);
-  sqlite3_result_int64(context, sqlite3_total_changes64(db) - state->total_changes_base());
+  const int64_t total = sqlite3_total_changes64(db) - state->total_changes_base();
+  Answer(context, total, state->changes_known(), &NoChangesBefore);
+}
+
+void LastInsertRowidFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
+  auto* const state = static_cast<FunctionState*>(sqlite3_user_data(context));
+  const int64_t rowid = sqlite3_last_insert_rowid(sqlite3_context_db_handle(context));
+  Answer(context, rowid, state->rowid_known(), &NoRowidBefore);
 }
 
 void RefusedFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
@@ -178,6 +196,18 @@ Result<std::set<std::string>> FunctionsOf(sqlite3* db) {
 
 }  // namespace
 
+Status NoChangesBefore() {
+  return FailedPrecondition(
+      "changes() and total_changes() tell of earlier statements of the same request, and there "
+      "is none that could change a row");
+}
+
+Status NoRowidBefore() {
+  return FailedPrecondition(
+      "last_insert_rowid() tells of earlier statements of the same request, and none has "
+      "inserted a row");
+}
+
 bool IsReplicableFunction(std::string_view name) {
   return std::any_of(std::begin(kReplicable), std::end(kReplicable),
                      [name](std::string_view known) {
@@ -195,7 +225,8 @@ Status InstallWriteFunctions(sqlite3* db, FunctionState* state) {
   RETURN_IF_ERROR(Create(db, "random", 0, state, &RandomFunction));
   RETURN_IF_ERROR(Create(db, "randomblob", 1, state, &RandomBlobFunction));
   RETURN_IF_ERROR(Create(db, "changes", 0, state, &ChangesFunction));
-  return Create(db, "total_changes", 0, state, &TotalChangesFunction);
+  RETURN_IF_ERROR(Create(db, "total_changes", 0, state, &TotalChangesFunction));
+  return Create(db, "last_insert_rowid", 0, state, &LastInsertRowidFunction);
 }
 
 }  // namespace cairn::state_machine

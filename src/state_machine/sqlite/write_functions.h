@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "base/rng.h"
 #include "base/status.h"
@@ -12,8 +13,13 @@
 
 namespace cairn::state_machine {
 
-// What random(), changes() and total_changes() answer. It is reset before each command, so no
-// answer depends on what this connection did before, or on when this node last started.
+// What random(), changes(), total_changes() and last_insert_rowid() answer. It is reset before each
+// command, so no answer depends on what this connection did before, or on when this node last started.
+//
+// The last three tell of earlier statements of the same command. Without such a statement, a call in
+// a trigger, a view or a DEFAULT would silently give 0. So a 0 that no statement is known to have set
+// is refused. Within a trigger SQLite answers for the statements of the trigger; it does not show
+// whether a 0 comes from them. The text of the trigger does (TriggerCallsChangesFirst).
 class FunctionState {
  public:
   explicit FunctionState(WorkBudget* budget) : budget_(budget) {}
@@ -24,6 +30,19 @@ class FunctionState {
     changes_are_old_ = changes_are_old;
     changes_in_doubt_ = false;
   }
+  // `changes_known`: a statement has set changes() wherever the statement that begins calls it.
+  // `rowid_known`: an earlier statement of the command has inserted a row.
+  void BeginStatement(bool changes_known, bool rowid_known) {
+    changes_known_ = changes_known;
+    rowid_known_ = rowid_known;
+    refusal_ = OkStatus();
+  }
+  // A function was called in the statement for which there is no answer, and has failed. OK: none.
+  const Status& refusal() const { return refusal_; }
+  void Refuse(Status refusal) { refusal_ = std::move(refusal); }
+
+  bool changes_known() const { return changes_known_; }
+  bool rowid_known() const { return rowid_known_; }
   // Zero as long as the command has changed nothing. After a change by a trigger SQLite gives,
   // within the trigger, the number of the trigger's last statement, and behind it the old number
   // again. Nothing shows which of the two it is, so the answer is in doubt.
@@ -43,14 +62,22 @@ class FunctionState {
   int64_t total_changes_base_ = 0;
   bool changes_are_old_ = false;
   bool changes_in_doubt_ = false;
+  // Of the statement that runs.
+  bool changes_known_ = false;
+  bool rowid_known_ = false;
+  Status refusal_;
 };
+
+// Why a statement may not call changes() or total_changes(), or last_insert_rowid().
+Status NoChangesBefore();
+Status NoRowidBefore();
 
 // Whether every node computes the same from the same arguments. A function that is not known to do
 // so is refused: exp(), pow(), sin() and others of the C library differ in the last bits between
 // machines, bm25() is made of log(), and sqlite_version() and the like depend on the node.
 bool IsReplicableFunction(std::string_view name);
 
-// Overrides random(), randomblob(), changes() and total_changes(), and makes every function that is
+// Overrides random(), randomblob(), changes(), total_changes() and last_insert_rowid(), and makes every function that is
 // not replicable fail when it is called. The authorizer refuses such functions first, but SQLite
 // does not ask it about the expression of a DEFAULT. `state` must outlive the connection.
 Status InstallWriteFunctions(sqlite3* db, FunctionState* state);

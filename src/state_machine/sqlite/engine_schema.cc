@@ -1,0 +1,99 @@
+// Engine: what a change of the schema brings with it.
+
+#include <algorithm>
+#include <utility>
+
+#include "state_machine/sqlite/engine.h"
+
+namespace cairn::state_machine {
+
+Status Engine::LoadCatalog() {
+  RETURN_IF_ERROR(catalog_.Load(db_));
+  // SQLite connects a virtual table when a statement first names it, and the table's own statements
+  // are then compiled in the middle of that one, where the authorizer cannot tell them apart: a
+  // fresh node would see them, and a warm one not.
+  authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
+  for (const std::string& name : catalog_.VirtualTables()) {
+    char* const sql = sqlite3_mprintf("SELECT 1 FROM main.\"%w\"", name.c_str());
+    sqlite3_stmt* stmt = nullptr;
+    const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
+    sqlite3_finalize(stmt);
+    sqlite3_free(sql);
+    // One that cannot be connected fails again, as a result, when a client's statement uses it. But
+    // a read that failed has ended the transaction, and what was done in it.
+    if (rc != SQLITE_OK && !ErrorJudge::IsVerdict(rc)) {
+      authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+      return SqliteTrouble(db_, rc, "connect " + name);
+    }
+  }
+  authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
+  return OkStatus();
+}
+
+Status Engine::FixReservedObjects() {
+  RETURN_IF_ERROR(LoadCatalog());
+  reserved_objects_ = catalog_.reserved_objects();
+  return zero_changes_.Prepare(db_, "DELETE FROM _cairn_state WHERE 0");
+}
+
+Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
+  RETURN_IF_ERROR(AfterSchemaChange(facts));
+  ASSIGN_OR_RETURN(const uint64_t free_pages, FreePages());
+  const uint64_t freed = free_pages - std::min(free_pages, free_pages_before_);
+  if (!budget_.Charge(freed * kStepsPerFreedPage) ||
+      !budget_.Charge(catalog_.steps_to_read() + sums_.TakeScanSteps())) {
+    *verdict = judge_.Exhausted();
+    return OkStatus();
+  }
+  if (const uint64_t most = catalog_.expansions().most(); most > expansions_before_) {
+    *verdict = CheckExpansions(most);
+    if (!verdict->ok()) return OkStatus();
+  }
+  if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
+    // The authorizer is not told the new name in RENAME TO.
+    *verdict = PermissionDenied("names that start with _cairn_ are reserved");
+    return OkStatus();
+  }
+  RETURN_IF_ERROR(compiler_.CheckReadsNothingReserved(facts, verdict));
+  return verdict->ok() ? CheckForeignKeys(verdict) : OkStatus();
+}
+
+// Writes to Cairn's tables would have to look after a foreign key that refers to them, and fail if
+// it does not fit: on every node, and for good.
+Status Engine::CheckForeignKeys(Status* verdict) {
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(
+      db_,
+      "SELECT 1 FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f WHERE s.type = "
+      "'table'"
+      " AND instr(lower(s.sql), '_cairn_') AND substr(lower(f.\"table\"), 1, 7) = '_cairn_'"));
+  ASSIGN_OR_RETURN(const bool found, find.Next());
+  if (found) *verdict = PermissionDenied("no foreign key may refer to a table of Cairn");
+  return OkStatus();
+}
+
+Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
+  const int64_t altered_row = catalog_.RowOf(facts.altered_table);
+  programs_.Clear();
+  compile_charges_.Clear();
+  RETURN_IF_ERROR(LoadCatalog());
+  RETURN_IF_ERROR(sums_.FollowSchema());
+  if (altered_row != 0 && catalog_.NameAt(altered_row) != facts.altered_table) {
+    renamed_to_ = catalog_.NameAt(altered_row);
+  }
+  return OkStatus();
+}
+
+// What SQLite holds of the schema in memory depends on how it came about: estimates of tables whose
+// statistics are gone, or were rolled back, and the order in which ANALYZE visits the tables. A
+// node that opens the file now would choose other plans, and so other orders of rows. So after
+// every change the schema is read anew; not before the command has ended, since virtual tables are
+// connected anew by it, too.
+Status Engine::ReloadSchema() {
+  programs_.Clear();
+  RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));
+  RETURN_IF_ERROR(LoadCatalog());
+  return sums_.ReadSchema();
+}
+
+}  // namespace cairn::state_machine
