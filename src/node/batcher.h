@@ -8,11 +8,17 @@
 // twice as many entries (a round of three nodes costs as much work as eighty commands in it). A
 // lone client waits for nobody. If the clients do not come back, the batcher stops waiting for a
 // while. A full batch never waits, up to a few entries ahead.
+//
+// Where more waits than one batch takes, principals take turns, by the work that was measured of
+// them. So a client with very many commands under way does not push back those of another. The
+// commands of one principal stay in their order.
 #pragma once
 
 #include <deque>
+#include <unordered_map>
 #include <vector>
 
+#include "node/fair_turns.h"
 #include "node/pending_command.h"
 
 namespace cairn::node {
@@ -33,9 +39,11 @@ class Batcher {
   // Whether a batch should go now, while `entries_in_flight` entries of this leader are not
   // committed.
   bool Ready(size_t entries_in_flight, SteadyTime now);
-  // The next batch, in order of arrival. It has at least one command if not empty(). A command that
-  // is larger than a batch, in bytes or in expected work, goes alone.
+  // The next batch. It has at least one command if not empty(). A command that is larger than a
+  // batch, in bytes or in expected work, goes alone.
   std::vector<PendingCommandPtr> TakeBatch();
+  // A command of the principal has cost so much.
+  void Charge(uint64_t principal, uint64_t steps) { turns_.Charge(principal, steps); }
   // An entry of `commands` was committed `took` after it was proposed.
   void OnCommitted(size_t commands, SteadyTime took, SteadyTime now);
   // When Ready should be asked again if nothing happens before. SteadyTime::max(): not before an
@@ -46,14 +54,18 @@ class Batcher {
   std::vector<PendingCommandPtr> TakeExpired(SteadyTime now);
   std::vector<PendingCommandPtr> TakeAll();
 
-  bool empty() const { return queue_.empty(); }
+  bool empty() const { return count_ == 0; }
   size_t bytes() const { return bytes_; }
 
  private:
   bool Gathering(SteadyTime now);
+  std::vector<PendingCommandPtr> TakeQueued();
 
   const Limits limits_;
-  std::deque<PendingCommandPtr> queue_;
+  FairTurns turns_;
+  std::unordered_map<uint64_t, std::deque<PendingCommandPtr>>
+      queues_;  // by principal; none is empty
+  size_t count_ = 0;
   size_t bytes_ = 0;
   // The gathering after a commit, while expected_ > 0:
   size_t expected_ = 0;  // commands to wait for

@@ -1,8 +1,15 @@
 #include "node/heavy_commands.h"
 
+#include <iterator>
 #include <utility>
 
 namespace cairn::node {
+namespace {
+
+// What a turn costs that is not measured yet.
+constexpr uint64_t kStepsOfATurn = 1;
+
+}  // namespace
 
 void HeavyCommands::Count(const PendingCommand& command, bool comes) {
   bytes_ += comes ? command.bytes() : -command.bytes();
@@ -14,25 +21,38 @@ void HeavyCommands::Add(PendingCommandPtr command) {
   const uint64_t client = command->traits().client;
   const auto known = by_client_.find(client);
   if (known != by_client_.end()) return known->second->commands.push_back(std::move(command));
-  turns_.emplace_back().client = client;
-  turns_.back().commands.push_back(std::move(command));
-  if (client != 0) by_client_[client] = std::prev(turns_.end());
+  const uint64_t principal = command->traits().principal;
+  Queues& queues = principals_[principal];
+  Queue& queue = queues.emplace_back();
+  queue.client = client;
+  queue.principal = principal;
+  queue.commands.push_back(std::move(command));
+  if (client != 0) by_client_[client] = std::prev(queues.end());
+  turns_.Enter(principal);
 }
 
-PendingCommandPtr HeavyCommands::Pop(Turns::iterator queue) {
+PendingCommandPtr HeavyCommands::Pop(Queues::iterator queue) {
   PendingCommandPtr command = std::move(queue->commands.front());
   queue->commands.pop_front();
   Count(*command, false);
-  if (queue->commands.empty()) {
-    by_client_.erase(queue->client);
-    turns_.erase(queue);
+  if (!queue->commands.empty()) return command;
+  if (queue->client != 0) by_client_.erase(queue->client);
+  const uint64_t principal = queue->principal;
+  const auto queues = principals_.find(principal);
+  queues->second.erase(queue);
+  if (queues->second.empty()) {
+    principals_.erase(queues);
+    turns_.Leave(principal);
   }
   return command;
 }
 
 PendingCommandPtr HeavyCommands::Take() {
-  const auto queue = turns_.begin();
-  turns_.splice(turns_.end(), turns_, queue);
+  const uint64_t principal = turns_.Next();
+  turns_.Charge(principal, kStepsOfATurn);
+  Queues& queues = principals_.at(principal);
+  const auto queue = queues.begin();
+  queues.splice(queues.end(), queues, queue);
   return Pop(queue);
 }
 
@@ -57,7 +77,7 @@ std::vector<PendingCommandPtr> HeavyCommands::TakeExpired(SteadyTime now) {
 
 std::vector<PendingCommandPtr> HeavyCommands::TakeAll() {
   std::vector<PendingCommandPtr> all;
-  while (!turns_.empty()) all.push_back(Pop(turns_.begin()));
+  while (!principals_.empty()) all.push_back(Pop(principals_.begin()->second.begin()));
   return all;
 }
 

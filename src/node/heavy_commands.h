@@ -1,6 +1,10 @@
 // HeavyCommands: commands that are expected to hold up apply for long, and the commands that their
-// clients sent behind them. Clients take turns, so that the many heavy commands of one client do
-// not make another client wait. The commands of one client stay in their order.
+// clients sent behind them.
+//
+// Principals take turns, by the work that was measured of them: so neither many connections or
+// sessions of one host, nor calls without a session, get more than the heavy commands of another
+// host. The clients (sessions) of one principal take turns among themselves. The commands of one
+// client stay in their order.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "node/fair_turns.h"
 #include "node/pending_command.h"
 
 namespace cairn::node {
@@ -20,8 +25,11 @@ class HeavyCommands {
   void Add(PendingCommandPtr command);
   // Whether a command of this client waits here. What the client sends now must wait behind it.
   bool Holds(uint64_t client) const { return client != 0 && by_client_.contains(client); }
-  // The next command, of the client whose turn it is. Must not be called if empty().
+  // The next command, of the principal and the client whose turn it is. Must not be called if
+  // empty().
   PendingCommandPtr Take();
+  // A command of the principal has cost so much.
+  void Charge(uint64_t principal, uint64_t steps) { turns_.Charge(principal, steps); }
   // The next waiting command of `client`; null if there is none.
   const PendingCommand* Next(uint64_t client) const;
   PendingCommandPtr TakeNext(uint64_t client);
@@ -29,7 +37,7 @@ class HeavyCommands {
   std::vector<PendingCommandPtr> TakeExpired(SteadyTime now);
   std::vector<PendingCommandPtr> TakeAll();
 
-  bool empty() const { return turns_.empty(); }
+  bool empty() const { return principals_.empty(); }
   size_t bytes() const { return bytes_; }
   bool has_maintenance() const { return maintenance_ > 0; }
 
@@ -37,15 +45,17 @@ class HeavyCommands {
   // The commands of one client. A client without a session has a queue for each command.
   struct Queue {
     uint64_t client = 0;
+    uint64_t principal = 0;
     std::deque<PendingCommandPtr> commands;
   };
-  using Turns = std::list<Queue>;
+  using Queues = std::list<Queue>;
 
-  PendingCommandPtr Pop(Turns::iterator queue);
+  PendingCommandPtr Pop(Queues::iterator queue);
   void Count(const PendingCommand& command, bool comes);
 
-  Turns turns_;  // in the order of their turns
-  std::unordered_map<uint64_t, Turns::iterator> by_client_;
+  FairTurns turns_;
+  std::unordered_map<uint64_t, Queues> principals_;  // each in the order of its clients' turns
+  std::unordered_map<uint64_t, Queues::iterator> by_client_;
   size_t bytes_ = 0;
   size_t maintenance_ = 0;
 };

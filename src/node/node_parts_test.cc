@@ -7,12 +7,10 @@
 
 #include "base/fault_file_system.h"
 #include "node/batcher.h"
-#include "node/heavy_commands.h"
 #include "node/identity_file.h"
 #include "node/log_extent.h"
 #include "node/proposal_tracker.h"
 #include "node/read_barriers.h"
-#include "node/work_estimates.h"
 
 namespace cairn::node {
 namespace {
@@ -127,71 +125,6 @@ TEST(Batcher, BatchesAreBoundedInTheWorkThatIsExpected) {
     batcher.Add(command);
   }
   for (const size_t expected : {2, 1, 1, 1}) EXPECT_EQ(batcher.TakeBatch().size(), expected);
-}
-
-PendingCommandPtr CommandOf(uint64_t client, Answer* answer, int64_t deadline = 1000) {
-  return std::make_shared<PendingCommand>(
-      std::to_string(client), SteadyTime(deadline),
-      [answer](const Result<CommandResult>&) { ++answer->calls; }, CommandTraits{client, 1, false});
-}
-
-TEST(HeavyCommands, ClientsTakeTurnsAndEachKeepsItsOrder) {
-  Answer answer;
-  HeavyCommands heavy;
-  std::vector<PendingCommandPtr> of_one;
-  for (int i = 0; i < 3; ++i) {
-    of_one.push_back(CommandOf(1, &answer));
-    heavy.Add(of_one.back());
-  }
-  heavy.Add(CommandOf(2, &answer));
-  heavy.Add(CommandOf(0, &answer));
-  heavy.Add(CommandOf(0, &answer));
-  EXPECT_TRUE(heavy.Holds(1));
-  EXPECT_FALSE(heavy.Holds(0)) << "no client is named: nobody's order is kept";
-  std::string order;
-  std::vector<PendingCommandPtr> taken;
-  while (!heavy.empty()) {
-    taken.push_back(heavy.Take());
-    order += taken.back()->encoded();
-  }
-  EXPECT_EQ(order, "120011");
-  EXPECT_EQ(taken[0], of_one[0]);
-  EXPECT_EQ(taken[4], of_one[1]);
-  EXPECT_EQ(taken[5], of_one[2]);
-  EXPECT_EQ(heavy.bytes(), 0u);
-}
-
-TEST(HeavyCommands, WhatExpiresGoesAndTheOthersKeepTheirOrder) {
-  Answer answer;
-  HeavyCommands heavy;
-  heavy.Add(CommandOf(1, &answer, 10));
-  heavy.Add(CommandOf(1, &answer, 1000));
-  heavy.Add(CommandOf(2, &answer, 1000));
-  EXPECT_EQ(heavy.TakeExpired(SteadyTime(500)).size(), 1u);
-  EXPECT_EQ(heavy.Take()->encoded(), "1");
-  EXPECT_EQ(heavy.Take()->encoded(), "2");
-  EXPECT_TRUE(heavy.empty());
-}
-
-TEST(WorkEstimates, AreLearnedByClientAndByTextWithoutItsDigits) {
-  const auto traits = [](const std::string& session, const std::string& sql) {
-    state_machine::Command command;
-    command.id.session = session;
-    command.operation = state_machine::Execute{{{sql, {}, {}}}};
-    return TraitsOf(command);
-  };
-  WorkEstimates estimates;
-  for (int i = 0; i < 20; ++i) estimates.Learn({traits("a", "DELETE FROM t WHERE x = 1"), 1000});
-  EXPECT_GT(estimates.Expected(traits("b", "DELETE FROM t WHERE x = 234")), 900u);
-  EXPECT_GT(estimates.Expected(traits("a", "INSERT INTO t VALUES(1)")), 900u);
-  EXPECT_EQ(estimates.Expected(traits("b", "INSERT INTO t VALUES(1)")), 0u);
-  for (int i = 0; i < 20; ++i) estimates.Learn({traits("a", "DELETE FROM t WHERE x = 1"), 0});
-  EXPECT_LT(estimates.Expected(traits("a", "DELETE FROM t WHERE x = 5")), 10u);
-  // What was not seen for long is forgotten, because the memory is bounded.
-  estimates.Learn({traits("", "DELETE FROM u"), 1'000'000});
-  for (int i = 0; i < 10'000; ++i)
-    estimates.Learn({{0, static_cast<uint64_t>(2 * i + 1), false}, 9});
-  EXPECT_EQ(estimates.Expected(traits("", "DELETE FROM u")), 0u);
 }
 
 TEST(Batcher, WhatExpiresInTheQueueWasNeverInTheLog) {

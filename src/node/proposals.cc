@@ -43,7 +43,7 @@ void Proposals::Add(PendingCommandPtr command) {
 
 void Proposals::Queue(PendingCommandPtr command) {
   const CommandTraits& traits = command->traits();
-  command->set_expected_steps(estimates_.Expected(traits));
+  command->set_expected_steps(estimates_.Expect(traits));
   const bool heavy = traits.maintenance || command->expected_steps() >= heavy_steps_min_;
   if (heavy || heavy_.Holds(traits.client)) {
     heavy_.Add(std::move(command));
@@ -197,7 +197,11 @@ std::vector<EntryWaiters> Proposals::TakeCommitted(const std::vector<raft::Entry
 }
 
 void Proposals::OnApplied(const AppliedReport& report) {
-  for (const CommandCost& cost : report.costs) estimates_.Learn(cost);
+  for (const CommandCost& cost : report.costs) {
+    estimates_.Learn(cost);
+    batcher_.Charge(cost.traits.principal, cost.steps);
+    heavy_.Charge(cost.traits.principal, cost.steps);
+  }
   if (heavy_entry_ && !heavy_entry_->index.is_none() && heavy_entry_->index <= report.index) {
     heavy_entry_.reset();
   }

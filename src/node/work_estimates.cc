@@ -12,6 +12,8 @@ namespace {
 
 // How much of the texts of one command counts, so that a long text takes no time.
 constexpr size_t kTextBytesMax = 4096;
+// A session is new for so many requests.
+constexpr uint64_t kNewSequences = 8;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -51,7 +53,11 @@ uint64_t HashOfTexts(const std::vector<Statement>& statements) {
 
 CommandTraits TraitsOf(const state_machine::Command& command) {
   CommandTraits traits;
-  if (!command.id.session.empty()) traits.client = HashOfName(command.id.session);
+  if (!command.principal.empty()) traits.principal = HashOfName(command.principal);
+  // A bare id names one request. A node's own session names those of all clients that have none.
+  const bool has_session = !command.id.empty() && !command.id.bare() && command.named_by == 0;
+  if (has_session) traits.client = HashOfName(command.id.session);
+  traits.is_new = !has_session || command.id.sequence <= kNewSequences;
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
     traits.kind = HashOfTexts(execute->statements);
     traits.maintenance = execute->maintenance;
@@ -77,12 +83,27 @@ uint64_t WorkEstimates::Memory::Expected(uint64_t key) const {
 }
 
 void WorkEstimates::Learn(const CommandCost& cost) {
+  if (cost.traits.principal != 0 && Known(cost.traits) < cost.steps / 4) {
+    if (surprises_.size() >= kPrincipalsMax) surprises_.clear();
+    uint64_t& surprise = surprises_[cost.traits.principal];
+    surprise = std::max(surprise, cost.steps);
+  }
   by_client_.Learn(cost.traits.client, cost.steps);
   by_kind_.Learn(cost.traits.kind, cost.steps);
 }
 
-uint64_t WorkEstimates::Expected(const CommandTraits& traits) const {
+uint64_t WorkEstimates::Known(const CommandTraits& traits) const {
   return std::max(by_client_.Expected(traits.client), by_kind_.Expected(traits.kind));
+}
+
+uint64_t WorkEstimates::Expect(const CommandTraits& traits) {
+  const uint64_t known = Known(traits);
+  const auto surprise = surprises_.find(traits.principal);
+  if (!traits.is_new || surprise == surprises_.end()) return known;
+  const uint64_t expected = surprise->second;
+  surprise->second -= expected / 8;
+  if (surprise->second < kStepsWorthTelling) surprises_.erase(surprise);
+  return std::max(known, expected);
 }
 
 }  // namespace cairn::node

@@ -13,9 +13,11 @@ namespace cairn::node {
 
 // What distinguishes a command from others, without a look into the database.
 struct CommandTraits {
-  uint64_t client = 0;  // a hash of the session; 0: the command names none
+  uint64_t client = 0;  // a hash of the client's session; 0: the client has none
   uint64_t kind = 0;    // of the texts without their digits; a transaction's id for its steps
   bool maintenance = false;
+  uint64_t principal = 0;  // a hash of it; 0: a command of the leader itself
+  bool is_new = false;     // of a client that has no session, or has hardly begun one
 };
 CommandTraits TraitsOf(const state_machine::Command& command);
 
@@ -27,12 +29,17 @@ struct CommandCost {
 // A smaller cost is neither reported nor remembered.
 inline constexpr uint64_t kStepsWorthTelling = 50'000;
 
+// A client could send each heavy command under a new session and with a new text. So a principal whose
+// command has cost far more than was expected is not trusted for a while: the next commands of its new
+// clients are expected to cost as much, and each of them an eighth less than the one before. What an
+// older client of the same host sends is known by its session.
+//
 // Not thread-safe: the core thread owns it.
 class WorkEstimates {
  public:
   void Learn(const CommandCost& cost);
-  // The expected steps; 0 if nothing worth reporting is known.
-  uint64_t Expected(const CommandTraits& traits) const;
+  // The expected steps of a command that has come; 0 if nothing worth reporting is known.
+  uint64_t Expect(const CommandTraits& traits);
 
  private:
   // The latest cost weighs one half. There are two generations, so costs that were not seen for
@@ -47,8 +54,13 @@ class WorkEstimates {
     std::unordered_map<uint64_t, uint64_t> young_;
     std::unordered_map<uint64_t, uint64_t> old_;
   };
+  static constexpr size_t kPrincipalsMax = 4096;
+
+  uint64_t Known(const CommandTraits& traits) const;
+
   Memory by_client_;
   Memory by_kind_;
+  std::unordered_map<uint64_t, uint64_t> surprises_;  // by principal
 };
 
 }  // namespace cairn::node
