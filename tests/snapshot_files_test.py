@@ -2,6 +2,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -80,8 +81,12 @@ class SnapshotFiles(CairnTest):
         self.start()
         self.fall_behind()
         self.behind.start(wait=False)
+        wait_until(lambda: "receiving snapshot" in self.behind.log, "the transfer begins")
+        # A receiver that is slow, or that is gone, has the leader make a copy.
+        self.behind.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: self.copies(self.leader) or self.installed(), "a copy is made")
         self.leader.kill()
+        self.behind.process.send_signal(signal.SIGCONT)
         self.leader.start()
         wait_until(self.installed, "the snapshot is installed")
         for node in self.nodes:

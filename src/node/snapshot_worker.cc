@@ -106,30 +106,36 @@ void SnapshotWorker::Run() {
       if (stopping_) {
         sent_(task.to, Cancelled("the node is shutting down"), LogIndex());
       } else {
-        Send(task);
+        SendAndMake(task, /*beside=*/true);
       }
     }
     DropIfDue();
   }
 }
 
-void SnapshotWorker::Send(const Task& task) {
+void SnapshotWorker::Send(const Task& task) { SendAndMake(task, /*beside=*/false); }
+
+void SnapshotWorker::SendAndMake(const Task& task, bool beside) {
   auto opened = state_->OpenSnapshot(task.index_min);
   if (!opened.ok()) return sent_(task.to, opened.status(), LogIndex());
-  const std::shared_ptr<state_machine::SnapshotReader> reader = std::move(opened).value();
+  std::shared_ptr<state_machine::SnapshotReader> reader = std::move(opened).value();
+  // A reader of the worker's own waits while the transfer's reads. The copy knows by the transfer's
+  // reader that the transfer is over.
+  auto maker = beside ? state_->OpenSnapshot(reader->meta().index) : reader;
+  if (!maker.ok()) return sent_(task.to, maker.status(), LogIndex());
   const LogIndex index = reader->meta().index;
   const auto progressed = [progress = progress_, to = task.to, index,
                            bytes = reader->size_bytes()] { progress(to, index, bytes); };
   progressed();
   transfers_->Begin();
   task.transport->SendSnapshot(
-      group_, task.from, task.to, std::make_shared<ReaderSource>(reader, progressed),
+      group_, task.from, task.to, std::make_shared<ReaderSource>(std::move(reader), progressed),
       [sent = sent_, transfers = transfers_, to = task.to, index](Status status) {
         transfers->End(to, status.ok());
         sent(to, std::move(status), index);
       });
   // The readers of the copy wait for this. If it fails they hear why, and the transfer fails.
-  if (Status made = reader->Complete([this] { return !stopping_; }); !made.ok()) {
+  if (Status made = (*maker)->Complete([this] { return !stopping_; }); !made.ok()) {
     LOG_WARN("no copy of the database is made for member={}: {}", task.to.value(), made.message());
     state_->DropSnapshot();
   }

@@ -18,11 +18,11 @@
 
 namespace cairn::node {
 
-// Making a copy takes long. The transport sends the copy, and begins while the copy is made. There
-// is one copy at a time.
+// The transport sends a state of the database. The state is copied if the transfer is slow or breaks
+// off (state_machine/sqlite/snapshot_file.h). There is one state, or copy, at a time.
 //
-// A copy is as large as the database, so the worker removes the copy as soon as the last transfer
-// of it has ended well. After a transfer that broke, the copy stays for a while: the transfer is
+// A copy is as large as the database, so the worker drops state and copy as soon as the last
+// transfer of it has ended well. After a transfer that broke, the copy stays for a while: the transfer is
 // attempted again, and goes on where it broke off if the copy is the same.
 class SnapshotWorker {
  public:
@@ -77,6 +77,8 @@ class SnapshotWorker {
   };
 
   void Run();
+  // `beside`: the transfer goes on while this waits for it, on another thread.
+  void SendAndMake(const Task& task, bool beside);
 
   const GroupId group_;
   state_machine::StateMachine* const state_;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +29,10 @@ struct SnapshotKey {
 // Call it before the first snapshot is received. A directory that does not exist is not an error.
 Status RemoveReceivedSnapshots(FileSystem& fs, const std::string& directory);
 
+// kBesides: a thread of its own syncs and reads back what was received while more is received.
+// kInTurn: for the simulator, which has one thread.
+enum class Recording : uint8_t { kInTurn, kBesides };
+
 // One owner, one thread at a time; at most one in a directory. Its files:
 //   incoming-<cluster>-<group>-<index>-<term>-<copy>-<size>.part            the bytes so far
 //   incoming-....part.progress   how many of them are durable, and their CRC32C
@@ -41,43 +46,64 @@ class IncomingSnapshot {
   // the part stays.
   static Result<std::unique_ptr<IncomingSnapshot>> Open(
       FileSystem& fs, const std::string& directory, const SnapshotKey& key, uint64_t free_bytes_min,
-      const std::function<bool()>& proceed = [] { return true; });
+      const std::function<bool()>& proceed = [] { return true; },
+      Recording recording = Recording::kInTurn);
+  ~IncomingSnapshot();
 
   // The number of bytes received and checked so far. The next chunk must begin at this offset.
-  uint64_t offset() const { return offset_; }
-  bool whole() const { return offset_ == key_.size_bytes; }
+  uint64_t offset() const { return received_.offset; }
+  bool whole() const { return received_.offset == key_.size_bytes; }
 
   // Returns DATA_LOSS if the chunk's CRC is wrong and INVALID_ARGUMENT if the chunk does not begin
   // at offset(). The bytes before the chunk stay valid.
   Status Append(uint64_t offset, std::string_view data, uint32_t crc);
   // Makes the received bytes durable and records them for a later Open.
   Status Suspend();
-  // Call it once all bytes are there. Syncs the file, reads it back and compares it with the CRC32C
-  // of the whole, renames it to its final name, syncs the directory, and returns the path. If the
-  // CRC differs, Complete returns DATA_LOSS and deletes the part, because no offset of the part can
-  // be trusted. Calls `proceed` repeatedly while it reads. When `proceed` returns false, Complete
+  // Call it once all bytes are there. Syncs the file, reads back what was not read back before,
+  // compares the CRC32C of the whole, renames the file to its final name, syncs the directory, and
+  // returns the path. If the CRC differs, Complete returns DATA_LOSS and deletes the part, because
+  // no offset of the part can be trusted. Calls `proceed` repeatedly while it reads. When `proceed` returns false, Complete
   // returns CANCELLED.
   Result<std::string> Complete(uint32_t crc_of_whole, const std::function<bool()>& proceed);
 
  private:
-  IncomingSnapshot(FileSystem& fs, std::string directory, const SnapshotKey& key);
+  // The first `offset` bytes and their CRC32C.
+  struct Prefix {
+    uint64_t offset = 0;
+    uint32_t crc = 0;
+  };
+
+  IncomingSnapshot(FileSystem& fs, std::string directory, const SnapshotKey& key,
+                   Recording recording);
 
   Status OpenPart(uint64_t free_bytes_min, const std::function<bool()>& proceed);
   Status RemoveOtherParts();
-  // Returns the offset to resume from and sets prefix_crc_. Returns 0 if there is none.
-  Result<uint64_t> VerifiedPrefix(const std::function<bool()>& proceed);
-  Result<uint32_t> ReadCrc(uint64_t size, const std::function<bool()>& proceed);
+  // Returns what may be resumed from; an empty prefix if nothing may.
+  Result<Prefix> VerifiedPrefix(const std::function<bool()>& proceed);
+  // Begins to record what was received so far.
+  Status BeginRecord();
+  // Waits for what BeginRecord began.
+  Status AwaitRecord();
+  // Syncs the bytes up to `end`, reads them back, and writes the record that vouches for them.
+  Status Record(File& file, Prefix end);
+  // Reads on from `from` up to `end`. Returns the CRC32C of all bytes before `end`.
+  Result<uint32_t> ReadOn(const File& file, Prefix from, uint64_t end,
+                          const std::function<bool()>& proceed) const;
   Status Discard();
 
   FileSystem& fs_;
   const std::string directory_;
   const SnapshotKey key_;
   const std::string name_;  // file name of the part, without directory
+  const Recording recording_;
   std::unique_ptr<File> file_;
-  uint64_t offset_ = 0;
-  uint32_t prefix_crc_ = 0;  // of the bytes before offset_
-  uint64_t recorded_ = 0;    // the offset in the progress file
-  uint64_t started_ = 0;     // write-back to disk was started for the bytes before it
+  std::unique_ptr<File> recorder_;  // the same file, for the other thread
+  Prefix received_;
+  uint64_t begun_ = 0;    // a record is made, or being made, of the bytes before it
+  uint64_t started_ = 0;  // write-back to disk was started for the bytes before it
+  // Synced, read back, and in the progress file. The other thread owns it while `record_` is valid.
+  Prefix recorded_;
+  std::future<Status> record_;
 };
 
 }  // namespace cairn::transport

@@ -85,19 +85,26 @@ void SnapshotCall::OnDone() {
   context_->EndCall(this);
 }
 
+// The next message is read while the caller works on this one.
 bool SnapshotCall::Read(pb::SnapshotRequest* request) {
+  if (!BeginRead() || !Await(&read_)) return false;
+  request->Swap(&request_);
+  return BeginRead();
+}
+
+bool SnapshotCall::BeginRead() {
   {
     const MutexLock lock(mutex_);
     if (aborted_) return false;
+    if (read_ != Progress::kIdle) return true;
     read_ = Progress::kPending;
   }
   StartRead(&request_);
-  if (!Await(&read_)) return false;
-  request->Swap(&request_);
   return true;
 }
 
 bool SnapshotCall::Write(uint64_t offset, bool complete) {
+  if (!AwaitWrite()) return false;
   {
     const MutexLock lock(mutex_);
     if (aborted_) return false;
@@ -106,6 +113,14 @@ bool SnapshotCall::Write(uint64_t offset, bool complete) {
   response_.set_offset(offset);
   response_.set_complete(complete);
   StartWrite(&response_);
+  return !complete || AwaitWrite();
+}
+
+bool SnapshotCall::AwaitWrite() {
+  {
+    const MutexLock lock(mutex_);
+    if (write_ == Progress::kIdle) return true;
+  }
   return Await(&write_);
 }
 
@@ -162,6 +177,7 @@ Status SnapshotReceiver::Begin(SnapshotCall* call, MemberId from, uint64_t clust
       LOG_WARN("snapshot not received member={} index={} reason=\"{}\"", from.value(),
                moved.meta.index.value(), status.ToString());
     }
+    (void)call->AwaitWrite();
     call->Finish(ToGrpc(status));
   });
   return OkStatus();
@@ -173,8 +189,9 @@ Status SnapshotReceiver::Receive(SnapshotCall* call, MemberId from, uint64_t clu
     return Aborted("the snapshot at index " + ToString(header.meta.index) + " is not wanted");
   }
   ASSIGN_OR_RETURN(std::unique_ptr<IncomingSnapshot> incoming,
-                   IncomingSnapshot::Open(fs_, directory_, KeyOf(header, cluster_id),
-                                          free_bytes_min_, [call] { return !call->over(); }));
+                   IncomingSnapshot::Open(
+                       fs_, directory_, KeyOf(header, cluster_id), free_bytes_min_,
+                       [call] { return !call->over(); }, Recording::kBesides));
   LOG_INFO("receiving snapshot member={} index={} bytes={} resumed_at={}", from.value(),
            header.meta.index.value(), header.size_bytes, incoming->offset());
   const Result<uint32_t> crc_of_whole = ReceiveChunks(call, incoming.get());

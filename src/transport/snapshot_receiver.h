@@ -33,7 +33,10 @@ class SnapshotCall final
   bool Read(pb::SnapshotRequest* request);
   // True if the sender has left, or this node aborted the call.
   bool over();
+  // Does not wait until the answer is sent, except for the last one.
   bool Write(uint64_t offset, bool complete);
+  // Waits until the last answer is sent.
+  bool AwaitWrite();
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -44,6 +47,8 @@ class SnapshotCall final
 
   // Checks the first request and hands the call to the receiver, or returns why not.
   Status Admit();
+  // False if the call is aborted.
+  bool BeginRead();
   bool Await(Progress* progress);
 
   TransportContext* const context_;

@@ -1,6 +1,7 @@
 #include "state_machine/sqlite/snapshot_file.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,17 @@ namespace {
 
 constexpr std::string_view kNamePrefix = "outgoing-";
 
+// While a reader keeps pace with this, the state is not copied.
+constexpr std::chrono::milliseconds kLookEvery(100);
+constexpr int kLooksOfPace = 20;
+constexpr uint64_t kBytesOfPaceMin = 64 << 20;
+// So long a reader has to begin, and the owner to drop the state after the last one has gone.
+constexpr int kLooksToBegin = 10;
+constexpr int kLooksToDrop = 5;
+// A receiver that has all bytes looks through them before its transfer ends.
+constexpr int kLooksForVerdict = 50;
+constexpr uint64_t kVerdictBytesPerLook = 32 << 20;
+
 // Removes a file that is no longer needed. If that fails, the next start removes the file.
 void RemoveQuietly(FileSystem& fs, const std::string& path) {
   if (Status removed = fs.Remove(path); !removed.ok()) LOG_WARN("{}", removed.message());
@@ -20,9 +32,11 @@ void RemoveQuietly(FileSystem& fs, const std::string& path) {
 
 }  // namespace
 
-// One copy, from its first byte on. Thread-safe. The last owner removes the file.
+// One state, and the copy of it. Thread-safe. The last owner removes the file.
 //
-// The copy is not synced: no copy outlives the process, and its receiver compares the CRC.
+// As long as the state is pinned, readers read it past the copy, so a transfer that goes well needs
+// no copy. The copy is made from its first byte on. It is not synced: no copy outlives the process,
+// and its receiver compares the CRC.
 class SnapshotCopy {
  public:
   SnapshotCopy(FileSystem& fs, std::string path, std::unique_ptr<PinnedDatabase> source,
@@ -59,7 +73,7 @@ class SnapshotCopy {
 
   Result<std::unique_ptr<File>> Open() { return fs_.Open(path_, /*create=*/false); }
 
-  // Does nothing if the copy was begun before.
+  // Does nothing if the copy was made before.
   Status Make(const std::function<bool()>& proceed) {
     const MutexLock making(making_);
     if (Status made = MakeRest(proceed); !made.ok()) {
@@ -67,6 +81,43 @@ class SnapshotCopy {
       return made;
     }
     return OkStatus();
+  }
+
+  // Returns true once the copy has to be made, or is made; false if nobody needs it any more.
+  bool AwaitNeed(const std::function<bool()>& proceed) {
+    uint64_t before = 0;
+    for (int looks = 1; proceed(); ++looks) {
+      MutexLock lock(mutex_);
+      const auto decided = [this]() CAIRN_REQUIRES(mutex_) {
+        return is_whole_ || hurry_ || !failure_.ok() || (readers_ <= 1 && !began_);
+      };
+      if (changed_.WaitFor(lock, kLookEvery, decided)) return !dropped_;
+      if (looks < Patience()) continue;
+      const bool keeps_pace =
+          reading_ > 0 && read_ < size_bytes_ && read_ - before >= kBytesOfPaceMin;
+      if (!keeps_pace) return true;
+      before = read_;
+      looks = 0;
+    }
+    return true;
+  }
+  bool dropped() const {
+    const MutexLock lock(mutex_);
+    return dropped_;
+  }
+  // Makes AwaitNeed return.
+  void Hurry() {
+    const MutexLock lock(mutex_);
+    hurry_ = true;
+    changed_.NotifyAll();
+  }
+  // Nobody begins to read it any more. What is copied whole stays for the present readers.
+  void Drop() {
+    {
+      const MutexLock lock(mutex_);
+      dropped_ = true;
+    }
+    EndSoon(Cancelled("the snapshot is not needed any more"));
   }
 
   // Ends the copy: its readers get `why`. On return the database is closed.
@@ -88,16 +139,61 @@ class SnapshotCopy {
     source_mutex_.Unlock();
   }
 
+  // A reader comes, begins to read, and goes.
+  void OnReader() {
+    const MutexLock lock(mutex_);
+    ++readers_;
+  }
+  void OnFirstRead() {
+    const MutexLock lock(mutex_);
+    ++reading_;
+    began_ = true;
+  }
+  void OnReaderGone(bool has_read) {
+    const MutexLock lock(mutex_);
+    --readers_;
+    if (has_read) --reading_;
+  }
+
+  // Reads from the pinned state. Empty: the state is not pinned any more, or its bytes are in the
+  // copy.
+  Result<std::string> ReadPinned(uint64_t offset, size_t size) {
+    {
+      const MutexLock lock(mutex_);
+      if (offset + size <= made_) return std::string();
+    }
+    Result<std::string> bytes = std::string();
+    {
+      const MutexLock lock(source_mutex_);
+      if (source_ == nullptr) return std::string();
+      bytes = ReadAligned(offset, size);
+    }
+    // EndSoon may have found the source in use.
+    if (Status failed = failure(); !failed.ok()) {
+      const MutexLock lock(source_mutex_);
+      CloseSource();
+      return failed;
+    }
+    if (bytes.ok()) Passed(offset, *bytes, /*by_reader=*/true);
+    return bytes;
+  }
   // Waits until all bytes before `end` are copied.
   Status Await(uint64_t end) {
     MutexLock lock(mutex_);
     changed_.Wait(lock, [&]() CAIRN_REQUIRES(mutex_) { return made_ >= end || !failure_.ok(); });
     return made_ >= end ? OkStatus() : failure_;
   }
+  // A transfer that goes on where an earlier one broke off passes over bytes. The copy then gives
+  // the CRC.
   Result<uint32_t> AwaitCrc() {
     MutexLock lock(mutex_);
-    changed_.Wait(lock, [&]() CAIRN_REQUIRES(mutex_) { return is_whole_ || !failure_.ok(); });
-    if (!is_whole_) return failure_;
+    if (summed_ < size_bytes_) {
+      hurry_ = true;
+      changed_.NotifyAll();
+    }
+    changed_.Wait(
+        lock, [&]() CAIRN_REQUIRES(mutex_) { return summed_ == size_bytes_ || !failure_.ok(); });
+    if (summed_ < size_bytes_) return failure_;
     return crc_;
   }
 
@@ -105,6 +201,13 @@ class SnapshotCopy {
   Status failure() const {
     const MutexLock lock(mutex_);
     return failure_;
+  }
+  // The looks that AwaitNeed takes before it decides.
+  int Patience() const CAIRN_REQUIRES(mutex_) {
+    if (!began_) return kLooksToBegin;
+    if (reading_ == 0) return kLooksToDrop;
+    if (read_ < size_bytes_) return kLooksOfPace;
+    return kLooksForVerdict + static_cast<int>(size_bytes_ / kVerdictBytesPerLook);
   }
   void CloseSource() CAIRN_REQUIRES(source_mutex_) {
     if (source_ == nullptr) return;
@@ -124,8 +227,8 @@ class SnapshotCopy {
       ASSIGN_OR_RETURN(const std::string bytes, ReadSource(at));
       RETURN_IF_ERROR(file->WriteAt(at, bytes));
       file->StartSync(at, bytes.size());
+      Passed(at, bytes, /*by_reader=*/false);
       at += bytes.size();
-      Publish(bytes);
     }
     const MutexLock lock(mutex_);
     is_whole_ = true;
@@ -143,10 +246,29 @@ class SnapshotCopy {
     return bytes;
   }
 
-  void Publish(const std::string& bytes) {
+  // Pages are read whole.
+  Result<std::string> ReadAligned(uint64_t offset, size_t size) CAIRN_REQUIRES(source_mutex_) {
+    const uint64_t page = source_->page_bytes();
+    const uint64_t from = offset / page * page;
+    const uint64_t to = std::min((offset + size + page - 1) / page * page, size_bytes_);
+    Result<std::string> bytes = source_->ReadAt(from, static_cast<size_t>(to - from));
+    if (!bytes.ok() || (from == offset && to == offset + size)) return bytes;
+    return bytes->substr(static_cast<size_t>(offset - from), size);
+  }
+
+  // These bytes of the state were read, and copied if no reader has read them.
+  void Passed(uint64_t offset, std::string_view bytes, bool by_reader) {
+    const uint64_t end = offset + bytes.size();
     const MutexLock lock(mutex_);
-    crc_ = Crc32c(bytes, crc_);
-    made_ += bytes.size();
+    if (offset <= summed_ && summed_ < end) {
+      crc_ = Crc32c(bytes.substr(static_cast<size_t>(summed_ - offset)), crc_);
+      summed_ = end;
+    }
+    if (by_reader) {
+      read_ = std::max(read_, end);
+    } else {
+      made_ = end;
+    }
     changed_.NotifyAll();
   }
 
@@ -162,8 +284,15 @@ class SnapshotCopy {
   std::unique_ptr<PinnedDatabase> source_ CAIRN_GUARDED_BY(source_mutex_);
   mutable Mutex mutex_;
   CondVar changed_;
-  uint64_t made_ CAIRN_GUARDED_BY(mutex_) = 0;  // bytes that are in the file
-  uint32_t crc_ CAIRN_GUARDED_BY(mutex_) = 0;   // of them
+  uint64_t made_ CAIRN_GUARDED_BY(mutex_) = 0;    // bytes that are in the file
+  uint64_t read_ CAIRN_GUARDED_BY(mutex_) = 0;    // bytes that readers have passed
+  uint64_t summed_ CAIRN_GUARDED_BY(mutex_) = 0;  // bytes that are in crc_
+  uint32_t crc_ CAIRN_GUARDED_BY(mutex_) = 0;
+  int readers_ CAIRN_GUARDED_BY(mutex_) = 0;
+  int reading_ CAIRN_GUARDED_BY(mutex_) = 0;  // of them, those that have begun to read
+  bool began_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool hurry_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool dropped_ CAIRN_GUARDED_BY(mutex_) = false;
   bool is_whole_ CAIRN_GUARDED_BY(mutex_) = false;
   Status failure_ CAIRN_GUARDED_BY(mutex_);
 };
@@ -172,17 +301,27 @@ namespace {
 
 class CopyReader final : public SnapshotReader {
  public:
-  explicit CopyReader(std::shared_ptr<SnapshotCopy> copy) : copy_(std::move(copy)) {}
+  explicit CopyReader(std::shared_ptr<SnapshotCopy> copy) : copy_(std::move(copy)) {
+    copy_->OnReader();
+  }
+  ~CopyReader() override { copy_->OnReaderGone(has_read_); }
 
   const raft::SnapshotMeta& meta() const override { return copy_->meta(); }
   uint64_t size_bytes() const override { return copy_->size_bytes(); }
-  Status Complete(const std::function<bool()>& proceed) override { return copy_->Make(proceed); }
+  Status Complete(const std::function<bool()>& proceed) override {
+    if (!copy_->AwaitNeed(proceed)) return OkStatus();
+    Status made = copy_->Make(proceed);
+    return copy_->dropped() ? OkStatus() : made;
+  }
   uint64_t copy_id() const override { return copy_->id(); }
   Result<uint32_t> Crc() override { return copy_->AwaitCrc(); }
   Result<std::string> Read(uint64_t offset, size_t size) override {
+    if (!std::exchange(has_read_, true)) copy_->OnFirstRead();
     if (offset >= size_bytes()) return std::string();
     const uint64_t left = size_bytes() - offset;
     size = static_cast<size_t>(std::min<uint64_t>({left, size, kSnapshotReadBytesMax}));
+    ASSIGN_OR_RETURN(std::string pinned, copy_->ReadPinned(offset, size));
+    if (!pinned.empty()) return pinned;
     RETURN_IF_ERROR(copy_->Await(offset + size));
     if (file_ == nullptr) {
       ASSIGN_OR_RETURN(file_, copy_->Open());
@@ -193,6 +332,7 @@ class CopyReader final : public SnapshotReader {
  private:
   const std::shared_ptr<SnapshotCopy> copy_;
   std::unique_ptr<File> file_;
+  bool has_read_ = false;
 };
 
 }  // namespace
@@ -229,8 +369,20 @@ Result<std::shared_ptr<SnapshotReader>> SnapshotStore::Acquire(LogIndex index_mi
 
 void SnapshotStore::DropKept() {
   std::shared_ptr<SnapshotCopy> dropped;  // removes the file after the lock is released
-  const MutexLock lock(mutex_);
-  dropped.swap(kept_);
+  {
+    const MutexLock lock(mutex_);
+    dropped.swap(kept_);
+  }
+  if (dropped != nullptr) dropped->Drop();
+}
+
+void SnapshotStore::Hurry() {
+  std::shared_ptr<SnapshotCopy> last;
+  {
+    const MutexLock lock(mutex_);
+    last = last_.lock();
+  }
+  if (last != nullptr) last->Hurry();
 }
 
 void SnapshotStore::Stop() {

@@ -5,8 +5,13 @@
 // renumbers the rowids of tables without an INTEGER PRIMARY KEY. A replica installed from such a
 // copy would give later rows other rowids than its peers do.
 //
-// A copy may be read while it is made, so it can be sent meanwhile. It is made at the speed of the
-// disk, not of the slowest receiver: as long as the state is pinned, the WAL cannot begin anew.
+// Readers read the pinned state itself as long as they keep pace with a disk, and then nothing is
+// copied. But as long as the state is pinned, the WAL cannot begin anew. So the copy is made, at the
+// speed of the disk, as soon as a reader is slow or breaks off, or the WAL grows. A transfer that
+// broke goes on from the copy.
+//
+// SnapshotReader::Complete on one reader waits while another one reads in this manner. Without
+// another one it makes the copy at once. It gives OK if the copy was dropped meanwhile.
 #pragma once
 
 #include <sqlite3.h>
@@ -58,7 +63,8 @@ class SnapshotStore {
   // `index_min`, UNAVAILABLE while another copy is being made.
   Result<std::shared_ptr<SnapshotReader>> Acquire(LogIndex index_min);
 
-  // Frees the disk space of the kept copy as soon as no reader uses it.
+  // Lets the state of the kept copy go. Readers of a copy that is not whole get CANCELLED. Frees the
+  // disk space as soon as no reader uses it.
   void DropKept();
 
   // Ends the copy that is being made: its readers get CANCELLED, and so does Acquire until Resume.
@@ -66,9 +72,10 @@ class SnapshotStore {
   void Stop();
   void Resume();
 
-  // Bytes of the database that is being copied; 0 if none is. The copy keeps the WAL from beginning
-  // anew.
+  // Bytes of the state that is pinned; 0 if none is. It keeps the WAL from beginning anew.
   uint64_t copying_bytes() const { return *pinned_bytes_; }
+  // Has the copy of a pinned state made now. Its readers may be slower than the WAL grows.
+  void Hurry();
   // Ends the copy that is being made, soon: its readers get ABORTED. Does not wait for them.
   void GiveUpCopy();
 

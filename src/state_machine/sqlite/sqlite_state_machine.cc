@@ -298,6 +298,7 @@ Result<SteadyTime> SqliteStateMachine::BoundWal() {
   // that needs one never comes back.
   const uint64_t copying_bytes = snapshots_->copying_bytes();
   const uint64_t bytes_max = std::max(options_.wal_bytes_max, copying_bytes);
+  if (copying_bytes > 0 && WalBytes() > options_.wal_restart_bytes) snapshots_->Hurry();
   // As long as it goes on it is of no use that others give way.
   if (copying_bytes > 0 && WalBytes() <= bytes_max) {
     reads_->HoldNewViews(false);
