@@ -3,10 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "rpc/proto_convert.h"
-#include "server/convert.h"
-#include "server/raw_call.h"
-
 namespace cairn::server {
 namespace {
 
@@ -40,13 +36,6 @@ size_t CommandBytes(const Command& command) {
 // A member that relays must be reached within this time. Otherwise the next member is asked.
 constexpr SteadyTime kRelayConnect = std::chrono::seconds(1);
 
-void CloseUnlessReady(rpc::TimerQueue* timers, const std::shared_ptr<rpc::SessionChannel>& channel,
-                      SteadyTime after) {
-  timers->RunAfter(after, [channel] {
-    if (!channel->ready()) channel->Close();
-  });
-}
-
 Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 
 rpc::Retrier::Options BoundsOf(const Router::Options& options) {
@@ -59,10 +48,12 @@ rpc::Retrier::Options BoundsOf(const Router::Options& options) {
 
 }  // namespace
 
-Router::Router(node::Replica* replica, rpc::TimerQueue* timers, Clock* clock, Options options)
+Router::Router(node::Replica* replica, rpc::Timers* timers, Clock* clock, OpenWriteLink open,
+               Options options)
     : replica_(replica),
       timers_(timers),
       clock_(clock),
+      open_(std::move(open)),
       options_(std::move(options)),
       retrier_(this, timers, clock, BoundsOf(options_)) {}
 
@@ -123,30 +114,27 @@ void Router::Send(const rpc::Retrier::CallPtr& named) {
   retrier_.TryLater(call);  // this node is about to learn who leads
 }
 
-void Router::SendOver(const ChannelPtr& channel, const Command& command, SteadyTime deadline,
-                      rpc::SessionChannel::Done done) const {
-  v1::SessionRequest request;
-  ToRequest(command, &request);
-  const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(deadline - clock_->SteadyNow()).count();
-  request.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, left)));
-  channel->Send(std::move(request), deadline, std::move(done));
+void Router::CloseUnlessReady(const LinkPtr& link, SteadyTime after) {
+  timers_->RunAt(clock_->SteadyNow() + after, [link] {
+    if (!link->ready()) link->Close();
+  });
 }
 
 void Router::Forward(const CallPtr& call, const std::string& address) {
-  const ChannelPtr channel = ChannelTo(address, Origin::kForwarder);
-  if (channel == nullptr) return retrier_.Finish(call, ShuttingDown());
-  // Its connection was lost: it is not waited for longer than the time after which others relay.
-  if (call->unreached_since) CloseUnlessReady(timers_, channel, options_.relay_after);
-  SendOver(channel, call->command, call->deadline,
-           [this, call](const Status& status, v1::SessionResponse* response) {
-             if (status.ok()) {
-               call->unreached_since.reset();
-               return Settle(call, FromResponse(response));
-             }
-             if (!call->unreached_since) call->unreached_since = clock_->SteadyNow();
-             Settle(call, status);
-           });
+  const LinkPtr link = LinkTo(address, Origin::kForwarder);
+  if (link == nullptr) return retrier_.Finish(call, ShuttingDown());
+  // The last link to the leader was lost. This node waits for the next one no longer than for a
+  // leader before another member relays.
+  if (call->unreached_since) CloseUnlessReady(link, options_.relay_after);
+  link->Send(call->command, call->deadline,
+             [this, call](const Status& reached, Result<CommandResult> answer) {
+               if (reached.ok()) {
+                 call->unreached_since.reset();
+               } else if (!call->unreached_since) {
+                 call->unreached_since = clock_->SteadyNow();
+               }
+               Settle(call, std::move(answer));
+             });
 }
 
 // ---- Without a leader, or without reaching it
@@ -156,9 +144,9 @@ void Router::AwaitLeader(const CallPtr& call) {
   const SteadyTime by = std::min<SteadyTime>(end, clock_->SteadyNow() + options_.relay_after);
   replica_->AwaitLeader(by, [this, call, relay = by < end](const Result<LeaderHint>& leader) {
     if (leader.ok()) {
-      timers_->RunAfter(SteadyTime(0), [this, call] { retrier_.TryNow(call); });
+      timers_->RunAt(clock_->SteadyNow(), [this, call] { retrier_.TryNow(call); });
     } else if (relay) {
-      timers_->RunAfter(SteadyTime(0), [this, call] { Relay(call); });
+      timers_->RunAt(clock_->SteadyNow(), [this, call] { Relay(call); });
     } else {
       retrier_.Finish(call, leader.status());
     }
@@ -171,38 +159,35 @@ void Router::Relay(const CallPtr& call) {
   size_t turn = 0;
   const std::optional<std::string> member = MemberToRelay(&turn);
   if (!member) return retrier_.TryLater(call);
-  const ChannelPtr channel = ChannelTo(*member, Origin::kRelay);
-  if (channel == nullptr) return retrier_.Finish(call, ShuttingDown());
-  CloseUnlessReady(timers_, channel, kRelayConnect);
-  SendOver(channel, call->command, call->deadline,
-           [this, call, turn](const Status& status, v1::SessionResponse* response) {
-             Result<CommandResult> result =
-                 status.ok() ? FromResponse(response) : Result<CommandResult>(status);
-             if (result.status().code() != StatusCode::kUnavailable) {
-               return Settle(call, std::move(result));
-             }
-             {
-               MutexLock lock(mutex_);
-               if (relay_turn_ == turn) ++relay_turn_;
-             }
-             // This is no news of a leader, so `leader_by` stays.
-             retrier_.Settle(call, result.status());
-           });
+  const LinkPtr link = LinkTo(*member, Origin::kRelay);
+  if (link == nullptr) return retrier_.Finish(call, ShuttingDown());
+  CloseUnlessReady(link, kRelayConnect);
+  link->Send(call->command, call->deadline,
+             [this, call, turn](const Status&, Result<CommandResult> answer) {
+               if (answer.status().code() != StatusCode::kUnavailable) {
+                 return Settle(call, std::move(answer));
+               }
+               {
+                 MutexLock lock(mutex_);
+                 if (relay_turn_ == turn) ++relay_turn_;
+               }
+               // This is no news of a leader, so `leader_by` stays.
+               retrier_.Settle(call, answer.status());
+             });
 }
 
 // One hop and one try: the node that asks has named the write, and tries again.
 void Router::PassOn(const Command& command, SteadyTime deadline, node::CommandDone done) {
   const std::optional<std::string> leader = LeaderElsewhere();
-  const ChannelPtr channel = leader ? ChannelTo(*leader, Origin::kForwarder) : nullptr;
-  if (channel == nullptr) {
+  const LinkPtr link = leader ? LinkTo(*leader, Origin::kForwarder) : nullptr;
+  if (link == nullptr) {
     return done(
         Unavailable("this node has no leader to pass the write on to").With(Outcome::kNotApplied));
   }
-  SendOver(channel, command, deadline,
-           [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
-             if (!status.ok()) return done(status);
-             done(FromResponse(response));
-           });
+  link->Send(command, deadline,
+             [done = std::move(done)](const Status&, Result<CommandResult> answer) {
+               done(std::move(answer));
+             });
 }
 
 std::optional<std::string> Router::LeaderElsewhere() const {
@@ -246,11 +231,11 @@ void Router::Answer(const rpc::Retrier::CallPtr& settled, Status status) {
 
 void Router::OnLeaderChanged() {
   // Runs on a thread of the timers, because the replica's thread must not wait for gRPC.
-  timers_->RunAfter(SteadyTime(0), [this] {
+  timers_->RunAt(clock_->SteadyNow(), [this] {
     LeaveFormerLeader();
     retrier_.TryDelayed();
     if (replica_->leader_hint()) return;
-    timers_->RunAfter(options_.relay_after, [this] { LeaveLostLeader(); });
+    timers_->RunAt(clock_->SteadyNow() + options_.relay_after, [this] { LeaveLostLeader(); });
   });
 }
 
@@ -260,40 +245,34 @@ Status Router::WithLeader(Status status) const {
   return std::move(status).With(*std::move(leader));
 }
 
-Router::ChannelPtr Router::ChannelTo(const std::string& address, Origin origin) {
-  rpc::SessionChannel::Options options;
-  options.endpoint = address;
-  options.metadata.emplace(rpc::kForwardedMetadata, std::to_string(replica_->status().cluster_id));
-  if (origin == Origin::kRelay) options.metadata.emplace(kRelayMetadata, "1");
-  options.inflight_max = options_.writes_max;
-  options.inflight_bytes_max = options_.write_bytes_max;
-  ChannelPtr former;
-  ChannelPtr channel;
+Router::LinkPtr Router::LinkTo(const std::string& address, Origin origin) {
+  const uint64_t cluster_id = replica_->status().cluster_id;
+  LinkPtr former;
+  LinkPtr link;
   {
     MutexLock lock(mutex_);
     if (stopping_) return nullptr;
-    ChannelPtr& place = origin == Origin::kRelay ? relay_ : channel_;
-    if (place != nullptr && place->endpoint() == address && !place->broken()) return place;
-    std::erase_if(channels_, [](const auto& ending) { return ending->ended(); });
+    LinkPtr& place = origin == Origin::kRelay ? to_relay_ : to_leader_;
+    if (place != nullptr && place->address() == address && !place->broken()) return place;
+    std::erase_if(links_, [](const auto& ending) { return ending->ended(); });
     former = std::move(place);
-    place = rpc::SessionChannel::Open(std::move(options), timers_, clock_);
-    channels_.push_back(place);
-    channel = place;
+    place = open_(address, origin, cluster_id);
+    links_.push_back(place);
+    link = place;
     if (origin == Origin::kForwarder) last_leader_ = address;
   }
   if (former != nullptr) former->Close();
-  return channel;
+  return link;
 }
 
 void Router::LeaveFormerLeader() {
   const std::optional<LeaderHint> leader = replica_->leader_hint();
   if (!leader || leader->address.empty()) return;
-  ChannelPtr former;
+  LinkPtr former;
   {
     MutexLock lock(mutex_);
-    if (channel_ == nullptr || channel_->endpoint() == leader->address) return;
-    former = std::move(channel_);
-    channel_ = nullptr;
+    if (to_leader_ == nullptr || to_leader_->address() == leader->address) return;
+    former = std::exchange(to_leader_, nullptr);
   }
   former->Close();
 }
@@ -301,10 +280,10 @@ void Router::LeaveFormerLeader() {
 // What was sent to the lost leader waits for an answer that may not come before the cut heals.
 void Router::LeaveLostLeader() {
   if (replica_->leader_hint()) return;
-  ChannelPtr lost;
+  LinkPtr lost;
   {
     MutexLock lock(mutex_);
-    lost = std::exchange(channel_, nullptr);
+    lost = std::exchange(to_leader_, nullptr);
   }
   if (lost != nullptr) lost->Close();
 }
@@ -316,13 +295,13 @@ void Router::Stop() {
 }
 
 void Router::Close() {
-  std::vector<ChannelPtr> channels;
+  std::vector<LinkPtr> links;
   {
     MutexLock lock(mutex_);
-    channels = channels_;
+    links = links_;
   }
-  for (const auto& channel : channels) channel->Close();
-  for (const auto& channel : channels) channel->AwaitEnd();
+  for (const LinkPtr& link : links) link->Close();
+  for (const LinkPtr& link : links) link->AwaitEnd();
 }
 
 }  // namespace cairn::server

@@ -18,18 +18,11 @@
 #include "base/status.h"
 #include "node/replica.h"
 #include "rpc/retrier.h"
-#include "rpc/session_channel.h"
-#include "rpc/timer_queue.h"
+#include "rpc/timers.h"
+#include "server/write_link.h"
 #include "state_machine/command.h"
 
 namespace cairn::server {
-
-// Where a write comes from, which decides how far it goes.
-enum class Origin : uint8_t {
-  kClient,     // a client: tried until there is an answer
-  kForwarder,  // a node that takes this node for the leader: proposed here, or refused
-  kRelay,      // a node without the leader: proposed here, or forwarded once
-};
 
 // Thread-safe.
 class Router final : private rpc::Retrier::Owner {
@@ -45,7 +38,8 @@ class Router final : private rpc::Retrier::Owner {
   };
 
   // `replica`, `timers` and `clock` must outlive the router's last callback (see Close).
-  Router(node::Replica* replica, rpc::TimerQueue* timers, Clock* clock, Options options);
+  Router(node::Replica* replica, rpc::Timers* timers, Clock* clock, OpenWriteLink open,
+         Options options);
   ~Router() override;
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -81,15 +75,14 @@ class Router final : private rpc::Retrier::Owner {
   void Answer(const rpc::Retrier::CallPtr& call, Status status) override;
   rpc::Retrier::CallPtr NewOpening() override;
 
-  using ChannelPtr = std::shared_ptr<rpc::SessionChannel>;
+  using LinkPtr = std::shared_ptr<WriteLink>;
 
   void Forward(const CallPtr& call, const std::string& address);
   void AwaitLeader(const CallPtr& call);
   void Relay(const CallPtr& call);
   void PassOn(const state_machine::Command& command, SteadyTime deadline, node::CommandDone done);
-  // Sends the command over `channel`. `done` gets the other node's answer, or why there is none.
-  void SendOver(const ChannelPtr& channel, const state_machine::Command& command,
-                SteadyTime deadline, rpc::SessionChannel::Done done) const;
+  // Closes the link, unless its node has answered by then.
+  void CloseUnlessReady(const LinkPtr& link, SteadyTime after);
   void Settle(const CallPtr& call, Result<state_machine::CommandResult> result);
   void LeaveFormerLeader();
   void LeaveLostLeader();
@@ -98,20 +91,21 @@ class Router final : private rpc::Retrier::Owner {
   std::optional<std::string> LeaderElsewhere() const;
   // The member whose turn it is to relay. If there is a choice, not the last known leader.
   std::optional<std::string> MemberToRelay(size_t* turn);
-  // `origin` is what the other node is to take the writes of this channel for.
-  ChannelPtr ChannelTo(const std::string& address, Origin origin);
+  // `origin` is what the other node is to take the writes of this link for. Null after Stop.
+  LinkPtr LinkTo(const std::string& address, Origin origin);
 
   node::Replica* const replica_;
-  rpc::TimerQueue* const timers_;
+  rpc::Timers* const timers_;
   Clock* const clock_;
+  const OpenWriteLink open_;
   const Options options_;
   rpc::Retrier retrier_;
 
   Mutex mutex_;
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
-  ChannelPtr channel_ CAIRN_GUARDED_BY(mutex_);                // to the leader
-  ChannelPtr relay_ CAIRN_GUARDED_BY(mutex_);                  // to a member that relays
-  std::vector<ChannelPtr> channels_ CAIRN_GUARDED_BY(mutex_);  // channels that may still call back
+  LinkPtr to_leader_ CAIRN_GUARDED_BY(mutex_);
+  LinkPtr to_relay_ CAIRN_GUARDED_BY(mutex_);            // a member that relays
+  std::vector<LinkPtr> links_ CAIRN_GUARDED_BY(mutex_);  // links that may still call back
   std::string last_leader_ CAIRN_GUARDED_BY(mutex_);
   // Rises when the member whose turn it was could not relay.
   size_t relay_turn_ CAIRN_GUARDED_BY(mutex_) = 0;

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 
 #include "server/fake_replica_test_util.h"
 #include "server/service_harness_test_util.h"
+#include "server/session_link.h"
 #include "testing/sanitized.h"
 
 namespace cairn::server {
@@ -24,7 +26,9 @@ class RouterTest : public ::testing::Test {
     options.leader_wait = milliseconds(200);
     options.relay_after = milliseconds(20);
     options.node_id = 7;
-    router_ = std::make_unique<Router>(&replica_, &timers_, &clock_, options);
+    router_ = std::make_unique<Router>(
+        &replica_, &timers_, &clock_,
+        SessionLinks(&timers_, &clock_, options.writes_max, options.write_bytes_max), options);
   }
   ~RouterTest() override {
     router_->Stop();
@@ -136,7 +140,7 @@ TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads)
   ManualClock clock;
   rpc::TimerQueue timers(&clock);
   FakeReplica replica(&SystemClock());
-  Router router(&replica, &timers, &clock, {.address = "self:1"});
+  Router router(&replica, &timers, &clock, nullptr, {.address = "self:1"});
   replica.SetLeaderWatcher([&] { router.OnLeaderChanged(); });
   replica.Script({Fate::kLostUnknown});
   std::promise<Result<CommandResult>> promise;
@@ -212,6 +216,75 @@ TEST_F(RouterTest, AWriteAtANodeThatKnowsNoLeaderIsRelayedThroughAMemberThatDoes
   const Result<CommandResult> result = Write(Insert("a", {"s", 1}));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(other.fake_state().executions("a"), 1);
+}
+
+// A link to a router in this process.
+class DirectLink final : public WriteLink {
+ public:
+  DirectLink(Router* to, std::string address, Origin origin)
+      : to_(to), address_(std::move(address)), origin_(origin) {}
+  void Send(const Command& command, SteadyTime deadline, Done done) override {
+    to_->Write(command, deadline, origin_, [done = std::move(done)](Result<CommandResult> answer) {
+      done(OkStatus(), std::move(answer));
+    });
+  }
+  void Close() override {}
+  const std::string& address() const override { return address_; }
+  bool broken() const override { return false; }
+  bool ready() const override { return true; }
+  bool ended() const override { return true; }
+  void AwaitEnd() override {}
+
+ private:
+  Router* const to_;
+  const std::string address_;
+  const Origin origin_;
+};
+
+// The bad schedule: neither of two nodes reaches a leader, and each takes the other for a node that
+// does. A write goes to and fro between them until its time is over, and so does every other.
+TEST_F(RouterTest, TwoNodesWithoutALeaderSendNoWriteToAndFro) {
+  FakeReplica other(&clock_);
+  replica_.SetMembers({"self:1", "other:1"});
+  other.SetMembers({"self:1", "other:1"});
+  replica_.SetLeader(false, std::nullopt);
+  other.SetLeader(false, std::nullopt);
+  Router::Options options;
+  options.leader_wait = milliseconds(200);
+  options.relay_after = milliseconds(20);
+  std::atomic<int> there{0};
+  std::atomic<int> back{0};
+  std::unique_ptr<Router> router;
+  options.address = "other:1";
+  Router second(
+      &other, &timers_, &clock_,
+      [&](const std::string& address, Origin origin, uint64_t) {
+        ++back;
+        return std::make_shared<DirectLink>(router.get(), address, origin);
+      },
+      options);
+  options.address = "self:1";
+  router = std::make_unique<Router>(
+      &replica_, &timers_, &clock_,
+      [&](const std::string& address, Origin origin, uint64_t) {
+        EXPECT_EQ(origin, Origin::kRelay);
+        ++there;
+        return std::make_shared<DirectLink>(&second, address, origin);
+      },
+      options);
+  std::promise<Result<CommandResult>> promise;
+  router->Write(Insert("a", {"s", 1}), clock_.SteadyNow() + milliseconds(5000) * kSlowness,
+                Origin::kClient,
+                [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+  const Result<CommandResult> result = promise.get_future().get();
+  EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+  EXPECT_EQ(there, 1);
+  EXPECT_EQ(back, 0);
+  router->Stop();
+  second.Stop();
+  other.Shutdown(SteadyTime(0));
+  timers_.Stop();
 }
 
 TEST_F(RouterTest, AWriteAtANodeThatDoesNotReachTheLeaderIsRelayed) {

@@ -31,6 +31,7 @@
 #include "server/read_pool.h"
 #include "server/router.h"
 #include "server/seed_service.h"
+#include "server/session_link.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 #include "transport/grpc_transport.h"
 
@@ -188,7 +189,9 @@ void ServerImpl::MakeServices() {
   router.node_id = options_.node_id;
   router.address = address_;
   router.leader_wait = options_.leader_wait;
-  router_ = std::make_unique<Router>(replica_.get(), timers_.get(), &clock_, router);
+  router_ = std::make_unique<Router>(
+      replica_.get(), timers_.get(), &clock_,
+      SessionLinks(timers_.get(), &clock_, router.writes_max, router.write_bytes_max), router);
   ReadPool::Options reads;
   reads.leader_wait = options_.leader_wait;
   reads_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);

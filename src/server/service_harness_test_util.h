@@ -18,6 +18,7 @@
 #include "server/health.h"
 #include "server/module_host.h"
 #include "server/seed_service.h"
+#include "server/session_link.h"
 #include "testing/sanitized.h"
 
 namespace cairn::server {
@@ -32,7 +33,9 @@ class ServiceHarness {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
-    router_ = std::make_unique<Router>(replica, &timers_, clock_, router);
+    router_ = std::make_unique<Router>(
+        replica, &timers_, clock_,
+        SessionLinks(&timers_, clock_, router.writes_max, router.write_bytes_max), router);
     ReadPool::Options reads;
     reads.leader_wait = std::chrono::milliseconds(200) * kSlowness;
     reads_ = std::make_unique<ReadPool>(replica, clock_, reads);

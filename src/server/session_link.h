@@ -1,0 +1,17 @@
+// Links of a Router over Session streams of gRPC.
+#pragma once
+
+#include <cstddef>
+
+#include "base/clock.h"
+#include "rpc/timer_queue.h"
+#include "server/write_link.h"
+
+namespace cairn::server {
+
+// Past either bound of what is unanswered on one link, a write is refused. `timers` and `clock` must
+// outlive the links.
+OpenWriteLink SessionLinks(rpc::TimerQueue* timers, Clock* clock, size_t writes_max,
+                           size_t write_bytes_max);
+
+}  // namespace cairn::server
