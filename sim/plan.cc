@@ -131,7 +131,8 @@ bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
   static const std::map<std::string, Aim> kAims = {{"echo", Aim::kEcho},
                                                    {"overtake", Aim::kOvertake},
                                                    {"handover", Aim::kHandOver},
-                                                   {"joint", Aim::kJoint}};
+                                                   {"joint", Aim::kJoint},
+                                                   {"relay", Aim::kRelay}};
   const auto aim = kAims.find(profile);
   if (aim == kAims.end()) return false;
   plan->aim = aim->second;
@@ -152,6 +153,14 @@ bool DrawAim(const std::string& profile, Rng& rng, Plan* plan) {
     plan->node.replica.log_bytes_max = Pick(rng, {2 << 10, 1 << 20});
     plan->node.replica.checkpoint_wal_bytes = 4 << 10;
     plan->workload.impatient = 0.5;
+  }
+  if (plan->aim == Aim::kRelay) {
+    // Nobody but the link fails. So nodes answer all writes within the wait for a leader.
+    plan->workload.forwards = true;
+    plan->workload.write_within = seconds(3);
+    plan->workload.attempt_timeout = seconds(10);
+    plan->workload.stray = 0.8;
+    plan->leaves_out = false;
   }
   if (plan->aim == Aim::kJoint) {
     // From four voters to three: the only step in which the two majorities differ in size.
@@ -277,10 +286,10 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     // Followers and a node that is left out at the end refuse a client that never asks twice.
     plan.workload.impatient = 0;
   } else if (!DrawAim(profile, rng, &plan)) {
-    return InvalidArgument(
-        "no profile " + profile +
-        "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-        "churn, full, pause, moves, upgrades, sessions, echo, overtake, handover, joint, mix");
+    return InvalidArgument("no profile " + profile +
+                           "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
+                           "churn, full, pause, moves, upgrades, sessions, echo, overtake, "
+                           "handover, joint, relay, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {

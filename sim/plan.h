@@ -53,7 +53,7 @@ inline constexpr size_t kFaults = static_cast<size_t>(Fault::kCount);
 const char* FaultName(Fault fault);
 
 // The schedule that a script aims at: see sim/script.h.
-enum class Aim : uint8_t { kNone, kEcho, kOvertake, kHandOver, kJoint };
+enum class Aim : uint8_t { kNone, kEcho, kOvertake, kHandOver, kJoint, kRelay };
 
 struct Plan {
   uint64_t seed = 0;

@@ -32,6 +32,7 @@ void Script::Run() {
     case Aim::kEcho: return Echo(id);
     case Aim::kOvertake: return Overtake(id);
     case Aim::kHandOver: return HandOver(id);
+    case Aim::kRelay: return Relay(id);
     default: return;
   }
 }
@@ -110,6 +111,22 @@ void Script::SilenceCandidate(uint64_t node, SteadyTime until) {
   }
   CutFrom(node, true);
   After(election_ / 2, [=, this] { CutFrom(node, false); });
+}
+
+void Script::Relay(uint64_t leader) {
+  std::vector<uint64_t> others = Others(leader);
+  const size_t alone = others.size() < 4 ? 1 : rng_.Between(1, 2);
+  while (others.size() > alone) {
+    others.erase(others.begin() + static_cast<int64_t>(rng_.Below(others.size())));
+  }
+  const auto cut = [=, this](bool how) {
+    for (const uint64_t node : others) {
+      network_->SetCut(leader, node, how);
+      network_->SetCut(node, leader, how);
+    }
+  };
+  cut(true);
+  After(Uniform(rng_, 5 * election_, 18 * election_), [=] { cut(false); });
 }
 
 void Script::WatchForJoint() {

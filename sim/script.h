@@ -42,6 +42,10 @@ class Script {
   void WatchForJoint();
   void SplitJoint(uint64_t leader, const raft::Configuration& config);
 
+  // Cuts one node from the leader, of five nodes perhaps two. All others reach both sides. So nobody
+  // else is elected, and writes at the node must go through a member that reaches the leader.
+  void Relay(uint64_t leader);
+
   void Run();
   // Runs `run` after the delay, but not after the end.
   void After(SteadyTime delay, std::function<void()> run);

@@ -65,7 +65,8 @@ Workload::Workload(World* world, Network* network, const Nodes* nodes, WorkloadO
       nodes_(nodes),
       options_(std::move(options)),
       rng_(world->Fork("workload")),
-      tasks_(world->Fork("tasks"), options_.tasks) {
+      tasks_(world->Fork("tasks"), options_.tasks),
+      forwarding_(world, network, nodes) {
   for (int i = 0; i < options_.clients; ++i) {
     auto client = std::make_unique<Client>(this, i);
     for (int lane = 0; lane < options_.depth; ++lane) {
@@ -88,6 +89,7 @@ void Workload::Start() {
   Task task = tasks_.MakeTables();
   task.next = [this, first](const Answer& answer) {
     if (answer.type != EventType::kOk) world_->Fail("the tables were not made within an hour");
+    tables_exist_ = true;
     for (auto& each : clients_) ScheduleClient(each.get(), Exponential(rng_, options_.think_mean));
     if (options_.greedy_every > SteadyTime(0)) RunGreedy();
     return sim::End{answer.type, {}, ""};
@@ -228,7 +230,23 @@ void Workload::Arrive(const CallPtr& call, int attempt, uint64_t node, uint64_t 
   }
 }
 
+void Workload::Forward(const CallPtr& call, int attempt, uint64_t node) {
+  const bool checked = tables_exist_ && options_.write_within > SteadyTime(0);
+  forwarding_.Write(
+      node, call->command, std::max<SteadyTime>(kNodeTimeout, options_.attempt_timeout),
+      [=, this, begun = world_->now()](Result<CommandResult> result) {
+        if (checked && (!result.ok() || world_->now() > begun + options_.write_within)) {
+          world_->Fail("node " + std::to_string(node) + " answered a write after " +
+                       std::to_string((world_->now() - begun) / milliseconds(1)) +
+                       " ms: " + result.status().ToString());
+        }
+        Reply(call, attempt, node, std::move(result));
+      });
+  counts_.relayed = forwarding_.relayed();
+}
+
 void Workload::Execute(const CallPtr& call, int attempt, uint64_t node) {
+  if (options_.forwards) return Forward(call, attempt, node);
   nodes_->at(node)->process()->Propose(
       call->command, kNodeTimeout,
       [=, this](Result<CommandResult> result) { Reply(call, attempt, node, std::move(result)); });

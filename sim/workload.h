@@ -16,6 +16,7 @@
 #include "rpc/retrier.h"
 #include "rpc/timers.h"
 #include "sim/checker.h"
+#include "sim/forwarding.h"
 #include "sim/histories.h"
 #include "sim/network.h"
 #include "sim/node.h"
@@ -43,6 +44,11 @@ struct WorkloadOptions {
   // it is refused for want of room. Then no other client may be refused for that. 0: there is none.
   SteadyTime greedy_every{0};
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
+  // A node that does not lead passes writes on (forwarding.h); otherwise it refuses them.
+  bool forwards = false;
+  // Once the tables exist, every write at a node that forwards is answered OK within this time. 0:
+  // not checked.
+  SteadyTime write_within{0};
   TaskOptions tasks;
   // For tests of the checkers: changes an answer before the client sees it.
   std::function<void(const Task& task, state_machine::CommandResult* result)> tamper;
@@ -77,6 +83,7 @@ class Workload {
     uint64_t repeats = 0;    // repeated requests that were answered
     uint64_t forgotten = 0;  // of these, those that were no longer known
     uint64_t greedy_refused = 0;
+    uint64_t relayed = 0;  // writes that a node without the leader sent to another one to pass on
   };
   const Counts& counts() const { return counts_; }
   const Histories& histories() const { return histories_; }
@@ -146,6 +153,7 @@ class Workload {
   uint64_t ChooseNode(const Call& call);
   void Arrive(const CallPtr& call, int attempt, uint64_t node, uint64_t incarnation);
   void Execute(const CallPtr& call, int attempt, uint64_t node);
+  void Forward(const CallPtr& call, int attempt, uint64_t node);
   void Read(const CallPtr& call, int attempt, uint64_t node);
   void RunQueries(const CallPtr& call, int attempt, uint64_t node, uint64_t incarnation);
   Result<state_machine::CommandResult> Query(uint64_t node, const Request& request);
@@ -171,6 +179,8 @@ class Workload {
   const WorkloadOptions options_;
   Rng rng_;
   Tasks tasks_;
+  Forwarding forwarding_;
+  bool tables_exist_ = false;
   Histories histories_;
   std::vector<std::unique_ptr<Client>> clients_;
   int64_t processes_ = 0;
