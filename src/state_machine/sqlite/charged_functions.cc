@@ -104,6 +104,14 @@ void Hex(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
   sqlite3_result_text64(context, hex.data(), hex.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
+void ZeroBlob(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
+  const auto size = static_cast<uint64_t>(std::max<int64_t>(sqlite3_value_int64(argv[0]), 0));
+  const int limit = sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LENGTH, -1);
+  if (size > static_cast<uint64_t>(limit)) return sqlite3_result_error_toobig(context);
+  if (!AllowWork(context, BudgetOf(context), size / kBytesPerStep)) return;
+  sqlite3_result_zeroblob64(context, size);
+}
+
 // ---- count(*) -----------------------------------------------------------------------------------
 
 void CountStep(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
@@ -148,13 +156,15 @@ Status ChargedFunctions::Install(sqlite3* db, const char* vfs, WorkBudget* budge
   budget_ = budget;
   RETURN_IF_ERROR(OpenDelegate(vfs));
   RETURN_IF_ERROR(InstallLinearFunctions(db, budget));
+  RETURN_IF_ERROR(json_aggregates_.Install(db, budget));
   const struct {
     const char* name;
     int args;
     void (*function)(sqlite3_context*, int, sqlite3_value**);
   } own[] = {{"like", 2, &Match<false>},       {"like", 3, &Match<false>},
              {"glob", 2, &Match<true>},        {"upper", 1, &ChangeCase<true>},
-             {"lower", 1, &ChangeCase<false>}, {"hex", 1, &Hex}};
+             {"lower", 1, &ChangeCase<false>}, {"hex", 1, &Hex},
+             {"zeroblob", 1, &ZeroBlob}};
   for (const auto& each : own) {
     RETURN_IF_ERROR(
         Created(db, sqlite3_create_function_v2(db, each.name, each.args, kDeterministic, budget,
@@ -218,8 +228,13 @@ sqlite3_stmt* ChargedFunctions::StatementFor(Delegated* function, int argc, sqli
     is_json_[static_cast<size_t>(i)] = is_json;
     any_json = any_json || is_json;
   }
-  StatementPtr& known = function->statements[{argc, any_json}];
-  if (known != nullptr) return known.get();
+  const auto it = function->statements.find({argc, any_json});
+  if (it != function->statements.end()) return it->second.get();
+  // One for each number of arguments of each function would fill the memory.
+  if (statements_ >= kDelegateStatementsMax) {
+    for (const auto& each : delegated_) each->statements.clear();
+    statements_ = 0;
+  }
   const bool is_operator = function->name.starts_with("-");
   std::string sql = "SELECT " + (is_operator ? std::string() : function->name + "(");
   for (int i = 0; i < argc; ++i) {
@@ -230,7 +245,9 @@ sqlite3_stmt* ChargedFunctions::StatementFor(Delegated* function, int argc, sqli
   if (!is_operator) sql += ")";
   sqlite3_stmt* stmt = nullptr;
   sqlite3_prepare_v3(delegate_, sql.c_str(), -1, SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
-  known.reset(stmt);
+  if (stmt == nullptr) return nullptr;
+  function->statements.emplace(std::pair(argc, any_json), StatementPtr(stmt));
+  ++statements_;
   return stmt;
 }
 

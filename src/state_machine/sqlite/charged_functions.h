@@ -15,10 +15,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "state_machine/sqlite/json_aggregates.h"
 #include "state_machine/sqlite/statement.h"
 #include "state_machine/sqlite/work_budget.h"
 
 namespace cairn::state_machine {
+
+inline constexpr size_t kDelegateStatementsMax = 64;
 
 // The engine's; its thread only. Must outlive the connection it is installed in.
 class ChargedFunctions {
@@ -31,6 +34,9 @@ class ChargedFunctions {
   // Once. `budget` must outlive the connection, too.
   // `vfs`: says what is now.
   Status Install(sqlite3* db, const char* vfs, WorkBudget* budget);
+
+  // Compiled statements of the second connection. At most kDelegateStatementsMax are kept.
+  size_t statements() const { return statements_; }
 
  private:
   // What a call costs, given the bytes of its texts and blobs, in 64ths of a step; with `multiplies`
@@ -45,8 +51,8 @@ class ChargedFunctions {
     ChargedFunctions* owner = nullptr;
     std::string name;
     Price price;
-    // By the number of arguments, and whether one of them is JSON: so there are few, and whatever a
-    // command calls, they are compiled once, not at its cost.
+    // By the number of arguments, and whether one of them is JSON. They are not compiled at the cost
+    // of a command.
     std::map<std::pair<int, bool>, StatementPtr> statements;
   };
 
@@ -58,9 +64,11 @@ class ChargedFunctions {
   sqlite3_stmt* StatementFor(Delegated* function, int argc, sqlite3_value** argv);
 
   WorkBudget* budget_ = nullptr;
+  JsonAggregates json_aggregates_;
   sqlite3* delegate_ = nullptr;
   std::vector<bool> is_json_;  // of the arguments of the call under way
   std::vector<std::unique_ptr<Delegated>> delegated_;
+  size_t statements_ = 0;  // of all of them
 };
 
 }  // namespace cairn::state_machine
