@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "cairn/value.h"
+#include "state_machine/command.h"
 
 namespace cairn::state_machine {
 
@@ -13,6 +14,22 @@ inline size_t ContentBytes(const Value& value) {
   if (const auto* text = std::get_if<std::string>(&value)) return text->size();
   if (const auto* blob = std::get_if<Blob>(&value)) return blob->bytes.size();
   return 0;
+}
+
+// Of a column of a result, beside its name and type. Part of what decides results.
+inline constexpr size_t kColumnBytes = 64;
+
+// What the rows and columns of a result hold.
+inline size_t HeldBytes(const StatementResult& result) {
+  size_t bytes = 0;
+  for (const Column& column : result.columns) {
+    bytes += kColumnBytes + column.name.size() + column.decl_type.size();
+  }
+  for (const Row& row : result.rows) {
+    bytes += sizeof(Row);
+    for (const Value& value : row) bytes += sizeof(Value) + ContentBytes(value);
+  }
+  return bytes;
 }
 
 }  // namespace cairn::state_machine

@@ -33,6 +33,11 @@ bool IsSchemaTable(std::string_view lower_name) {
 
 }  // namespace
 
+Status TableNameTooLong() {
+  return InvalidArgument("the name of a table has at most " + std::to_string(kTableNameBytesMax) +
+                         " bytes");
+}
+
 void WriteAuthorizer::StartCompiling() {
   mode_ = Mode::kCompiling;
   facts_ = ProgramFacts();
@@ -68,7 +73,12 @@ void WriteAuthorizer::NoteOrigin(int action, std::string_view function, const ch
     facts_.schema_texts.insert(LowerCase(trigger));
   }
   if (action == SQLITE_INSERT && trigger != nullptr) facts_.inserting_triggers.insert(trigger);
+  if (action == SQLITE_SELECT) {
+    facts_.selects = true;
+    facts_.selects_within = facts_.selects_within || trigger != nullptr;
+  }
   if (action != SQLITE_FUNCTION) return;
+  facts_.calls = true;
   const std::string lower = LowerCase(function);
   const bool changes = lower == "changes" || lower == "total_changes";
   facts_.sees_changes = facts_.sees_changes || changes;
@@ -139,6 +149,11 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
     // Left out of an ANALYZE of all tables: what stands in them within a batch is not yet settled.
     if (action == SQLITE_ANALYZE) return SQLITE_IGNORE;
     return Refuse("names that start with _cairn_ are reserved");
+  }
+  const bool makes_table = action == SQLITE_CREATE_TABLE || action == SQLITE_CREATE_VTABLE;
+  if (makes_table && name.size() > kTableNameBytesMax) {
+    if (refusal_.ok()) refusal_ = TableNameTooLong();
+    return SQLITE_DENY;
   }
   facts_.changes_schema = true;
   const std::string lower = LowerCase(name);

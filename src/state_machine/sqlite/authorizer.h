@@ -15,6 +15,10 @@
 
 namespace cairn::state_machine {
 
+// The sequences of versions are kept under the names of tables.
+inline constexpr size_t kTableNameBytesMax = 1024;
+Status TableNameTooLong();
+
 // What a compiled statement may do. Names of tables are in lower case.
 struct ProgramFacts {
   std::set<std::string> reads;
@@ -35,6 +39,9 @@ struct ProgramFacts {
   bool sees_changes = false;
   // Such a call may come before any statement of a trigger has ended that gives it an answer.
   bool sees_changes_first = false;
+  bool selects = false;         // a SELECT stands in it, also one of VALUES for several rows
+  bool selects_within = false;  // of these, in a trigger or a view
+  bool calls = false;           // a function
   bool changes_schema = false;
   bool drops_or_alters = false;
   bool alters_table = false;

@@ -10,6 +10,15 @@
 #include "state_machine/sqlite/write_connection.h"
 
 namespace cairn::state_machine {
+namespace {
+
+// Of the longest value that comes with the statement.
+size_t GivenBytes(const Program& program, const Statement& statement) {
+  const size_t bytes = LargestValueBytes(statement);
+  return program.keep ? bytes : std::max(bytes, statement.sql.size());
+}
+
+}  // namespace
 
 // ---- Opening ------------------------------------------------------------------------------------
 
@@ -196,6 +205,7 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
   if (*program != nullptr) return OkStatus();
   Program fresh;
   RETURN_IF_ERROR(compiler_.Compile(statement, &fresh, verdict));
+  if (verdict->ok()) RETURN_IF_ERROR(compiler_.FindHeld(&fresh));
   if (verdict->ok()) *program = programs_.Insert(std::move(fresh));
   return OkStatus();
 }
@@ -231,11 +241,12 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
     *verdict = judge_.Exhausted();
     return OkStatus();
   }
+  const size_t given_bytes = program->held.given ? GivenBytes(*program, statement) : 0;
   RETURN_IF_ERROR(BoundValues(statement, program));
   functions_.BeginStatement(rows_counted_ || !facts.sees_changes_first, rows_.row_inserted());
   rows_.BeginStatement();
   judge_.BeginStatement();
-  meter_.Begin(*program);
+  meter_.Begin(*program, given_bytes);
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
   Status trouble = Step(program, result, verdict);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
@@ -355,6 +366,10 @@ Status Engine::TakeRow(Program* program, StatementResult* result, Status* verdic
 }
 
 Status Engine::Finish(Program* program, StatementResult* result, Status* verdict) {
+  if (!budget_.ChargeBytes(program->columns_bytes)) {
+    *verdict = judge_.Exhausted();
+    return OkStatus();
+  }
   result_bytes_ += program->columns_bytes;
   if (result_bytes_ > kResultRowsBytesMax) {
     *verdict = RowsTooLarge();

@@ -12,6 +12,7 @@
 
 #include "state_machine/command.h"
 #include "state_machine/sqlite/authorizer.h"
+#include "state_machine/sqlite/held_values.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -31,6 +32,7 @@ struct Program {
   bool commands_index = false;   // it may give a full-text table a command that takes long
   uint64_t expansions = 0;       // of its text and of its triggers, squared and summed
   uint64_t schema_bytes = 0;     // of the texts of triggers and views that are compiled with it
+  HeldValues held;
   // Of a value that it makes (value_bound.h); 0: not known yet. Exact: the same on all nodes.
   int value_bytes_max = 0;
   bool value_bound_is_exact = false;

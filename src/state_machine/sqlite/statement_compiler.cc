@@ -78,6 +78,17 @@ Status StatementCompiler::CompileOnly(const Statement& statement, Program* progr
   return OkStatus();
 }
 
+Status StatementCompiler::FindHeld(Program* program) const {
+  if (!MayHoldValues(program->facts, program->sql)) return OkStatus();
+  if (program->facts.sees_changes) {
+    // To look sets changes() to zero, and only nodes that do not know the program look.
+    program->held = {true, true, true, true};
+    return OkStatus();
+  }
+  ASSIGN_OR_RETURN(program->held, FindHeldValues(db_, program->sql));
+  return OkStatus();
+}
+
 void StatementCompiler::JudgeCost(const Statement& statement, Program* program) const {
   const ProgramFacts& facts = program->facts;
   const auto has_virtual = [this](const std::set<std::string>& names) {
@@ -187,7 +198,7 @@ Status StatementCompiler::TakeColumns(Program* program) {
     const char* type = sqlite3_column_decltype(stmt, i);
     program->columns.push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
     const Column& column = program->columns.back();
-    program->columns_bytes += column.name.size() + column.decl_type.size();
+    program->columns_bytes += kColumnBytes + column.name.size() + column.decl_type.size();
     // A column that is returned 2000 times, with a type as long as a statement.
     if (program->columns_bytes > kResultRowsBytesMax) return RowsTooLarge();
   }

@@ -38,6 +38,9 @@ class StatementCompiler {
   // Fills an empty *program. A verdict that is not OK: the statement may not run.
   Status Compile(const Statement& statement, Program* program, Status* verdict);
 
+  // Of a program that Compile has filled.
+  Status FindHeld(Program* program) const;
+
   // After a change of the schema by a statement with these facts. A verdict that is not OK: what the
   // statement has made reads or is made over what is reserved, and would fail at each use. SQLite
   // resolves a view only when it is used; a view that cannot be resolved yet is let pass, and refused

@@ -13,7 +13,8 @@ void WorkBudget::BeginCommand(uint64_t steps_max) {
 }
 
 void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price,
-                                int value_bytes_max) {
+                                int value_bytes_max, bool keeps_rows) {
+  keeps_rows_ = keeps_rows;
   statement_value_bytes_max_ = value_bytes_max;
   // sqlite3_reset keeps the counts, so a warm statement would be stopped earlier.
   sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
@@ -53,9 +54,10 @@ int WorkBudget::value_bytes_max() const {
   if (steps_max_ == 0) return statement_value_bytes_max_;
   // Beside virtual tables the looks are not the same on every node.
   const uint64_t done = machine_steps_ + (touches_virtual_ ? 0 : Looked());
-  const uint64_t bytes = steps_max_ * kStepBytesPerStep / std::max<uint64_t>(done, 1);
-  const auto by_steps =
-      static_cast<int>(std::clamp<uint64_t>(bytes, kValueBytesAlways, kValueBytesMax));
+  const uint64_t per_step = keeps_rows_ ? kKeptBytesPerStep : kStepBytesPerStep;
+  const uint64_t bytes = steps_max_ * per_step / std::max<uint64_t>(done, 1);
+  const auto by_steps = static_cast<int>(std::clamp<uint64_t>(
+      bytes, keeps_rows_ ? kKeptBytesAlways : kValueBytesAlways, kValueBytesMax));
   return std::min(by_steps, statement_value_bytes_max_);
 }
 

@@ -26,8 +26,9 @@ inline constexpr int kStepsPerLook = 1000;
 inline constexpr int kValueBytesMax = 16 << 20;
 
 // Prices, in steps. A step takes about 20 ns.
-inline constexpr uint64_t kStepsPerStatement = 250;  // to find, bind, run and reset it
-inline constexpr uint64_t kStepsPerVirtualRow = 10;  // changed, beside virtual tables
+inline constexpr uint64_t kStepsPerStatement = 250;     // to find, bind, run and reset it
+inline constexpr uint64_t kStepsPerExpandedToken = 25;  // of a body that stands for its name
+inline constexpr uint64_t kStepsPerVirtualRow = 10;     // changed, beside virtual tables
 // A virtual table finds its next row by a statement of its own, within one step of the machine.
 inline constexpr uint64_t kPriceOfVirtualReads = 10;
 inline constexpr uint64_t kBytesPerStep = 64;  // of what is bound, hashed or copied once
@@ -37,6 +38,10 @@ inline constexpr uint64_t kPriceOfJsonTables = 8;
 // that rows of an ordinary size may be written in any number.
 inline constexpr uint64_t kStepBytesPerStep = 320;
 inline constexpr int kValueBytesAlways = 4096;
+// The same of a statement that keeps rows beside the database, sorted or in a table of their own. They
+// go to a temporary file, which holds all rows of the statement.
+inline constexpr uint64_t kKeptBytesPerStep = 32;
+inline constexpr int kKeptBytesAlways = 512;
 inline constexpr uint64_t kStepsPerSchemaObject = 50;  // each time the schema is read
 inline constexpr uint64_t kStepsPerFreedPage = 50;     // of what DROP removes within one step
 
@@ -47,8 +52,9 @@ class WorkBudget {
   void BeginCommand(uint64_t steps_max);
   // Counts the machine's steps of `stmt` from here on, each as `price` of them. It makes no larger
   // values than `value_bytes_max`. Not to be called if exhausted().
-  void BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price,
-                      int value_bytes_max);
+  // `keeps_rows`: it may keep long rows beside the database.
+  void BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price, int value_bytes_max,
+                      bool keeps_rows);
   void EndStatement();
 
   // Work beside the steps of the machine. False: the budget is exhausted by it.
@@ -109,6 +115,7 @@ class WorkBudget {
   // The statement that runs; null: none, or paused.
   sqlite3_stmt* stmt_ = nullptr;
   bool touches_virtual_ = false;
+  bool keeps_rows_ = false;
   uint64_t price_ = 1;
   int statement_value_bytes_max_ = kValueBytesMax;
   uint64_t looks_ = 0;

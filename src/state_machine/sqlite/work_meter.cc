@@ -1,5 +1,7 @@
 #include "state_machine/sqlite/work_meter.h"
 
+#include <algorithm>
+
 namespace cairn::state_machine {
 
 Status WorkMeter::Install(sqlite3* db) {
@@ -8,9 +10,18 @@ Status WorkMeter::Install(sqlite3* db) {
   return depth_.Measure(db);
 }
 
-void WorkMeter::Begin(const Program& program) {
-  budget_->BeginStatement(program.stmt.get(), program.touches_virtual, program.price,
-                          program.value_bytes_max);
+void WorkMeter::Begin(const Program& program, size_t given_bytes) {
+  const HeldValues& held = program.held;
+  int value_bytes_max = program.value_bytes_max;
+  uint64_t price = 1;
+  if (held.made || held.copies) {
+    value_bytes_max = std::min(value_bytes_max, kHeldValueBytesMax);
+    price = kPriceOfHeldCopies;
+  }
+  if (held.made) price = kPriceOfHeldValues;
+  price = std::max<uint64_t>(price, given_bytes / kGivenBytesPerPrice);
+  budget_->BeginStatement(program.stmt.get(), program.touches_virtual, program.price * price,
+                          value_bytes_max, held.rows);
   NarrowLimit();
 }
 

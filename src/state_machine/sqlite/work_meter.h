@@ -23,7 +23,8 @@ class WorkMeter {
   Status Install(sqlite3* db);
 
   // From here to End the work of `program` counts. Not to be called if the budget is exhausted.
-  void Begin(const Program& program);
+  // `given_bytes`: of the longest parameter or literal, if the program computes with them in a loop.
+  void Begin(const Program& program, size_t given_bytes);
   // sqlite3_step(). Once it gives something else than a row, the limit on values is back.
   int Step(const Program& program);
   // The caller takes no more rows: the limit on values is back.
