@@ -175,12 +175,7 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
 // changes only what this node tells the client: the result was recorded before.
 void Applier::HoldResult(CommandResult* result) {
   size_t bytes = 0;
-  for (const StatementResult& each : result->statements) {
-    for (const Row& row : each.rows) {
-      bytes += sizeof(Row);
-      for (const Value& value : row) bytes += sizeof(Value) + ContentBytes(value);
-    }
-  }
+  for (const StatementResult& each : result->statements) bytes += HeldBytes(each);
   results_held_bytes_ += bytes;
   if (bytes == 0 || results_held_bytes_ <= kResultsHeldBytesMax) return;
   result->statements.clear();
@@ -416,69 +411,6 @@ Status Applier::ApplyLeftOut(const Lost& lost, const Place& place, CommandResult
   if (lost.schema_changed) engine_->NoteSchemaChange();
   if (lost.ended_tx.empty()) return OkStatus();
   return txs_.Finish(lost.ended_tx, TxState::kRolledBack, place.number, "");
-}
-
-Status Applier::RunStatements(std::span<const Statement> statements, const std::string* tx_id,
-                              std::vector<StatementResult>* results, Status* verdict) {
-  results->resize(statements.size());
-  for (size_t i = 0; i < statements.size() && verdict->ok(); ++i) {
-    RETURN_IF_ERROR(RunStatement(statements[i], tx_id, &(*results)[i], verdict, nullptr));
-    if (verdict->ok() || statements.size() == 1) continue;
-    *verdict = std::move(*verdict).Prefixed("statement " + std::to_string(i + 1));
-  }
-  return OkStatus();
-}
-
-Status Applier::RunStatement(const Statement& statement, const std::string* tx_id,
-                             StatementResult* result, Status* verdict, ProgramFacts* facts) {
-  Program* program = nullptr;
-  RETURN_IF_ERROR(engine_->Compile(statement, &program, verdict));
-  if (!verdict->ok()) return OkStatus();
-  if (tx_id != nullptr && txs_.any_prepared()) {
-    *verdict = txs_.CheckConflicts(program->facts, *tx_id);
-    if (!verdict->ok()) return OkStatus();
-  }
-  if (facts != nullptr) *facts = program->facts;
-  // A change of the schema frees the program, and what a table is called may change with it.
-  const bool changes_schema = program->facts.changes_schema;
-  std::set<std::string> written;
-  std::string altered;
-  if (changes_schema) {
-    written = program->facts.writes;
-    altered = program->facts.altered_table;
-  } else if (program->counters.empty()) {
-    program->counters.push_back(versions_.Counter(""));
-    for (const std::string& table : program->facts.writes) {
-      // Views are written through their triggers.
-      if (engine_->catalog().HasTable(table)) {
-        program->counters.push_back(versions_.Counter(table));
-      }
-    }
-  }
-  RETURN_IF_ERROR(engine_->Run(program, statement, result, verdict));
-  if (!verdict->ok()) return OkStatus();
-  if (!changes_schema) {
-    for (VersionCounter* counter : program->counters) version_changes_.push_back({counter, {}, {}});
-    return OkStatus();
-  }
-  version_changes_.push_back({versions_.Counter(""), {}, {}});
-  for (const std::string& table : written) {
-    version_changes_.push_back({versions_.Counter(table), {}, {}});
-  }
-  if (!engine_->renamed_to().empty()) {
-    version_changes_.push_back({nullptr, altered, engine_->renamed_to()});
-  }
-  return OkStatus();
-}
-
-void Applier::CountVersions() {
-  for (const VersionChange& change : version_changes_) {
-    if (change.counter != nullptr) {
-      versions_.Add(change.counter, 1);
-    } else {
-      versions_.Rename(change.renamed_from, change.renamed_to);
-    }
-  }
 }
 
 }  // namespace cairn::state_machine

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -130,6 +131,7 @@ class Applier {
                        std::vector<StatementResult>* results, Status* verdict);
   Status RunStatement(const Statement& statement, const std::string* tx_id, StatementResult* result,
                       Status* verdict, ProgramFacts* facts);
+  void NoteVersionsByName(const std::set<std::string>& written);
   // Of the command that succeeded.
   void CountVersions();
 
@@ -152,8 +154,9 @@ class Applier {
 
   // Of the command that runs: what to add to the versions if it succeeds, in order.
   struct VersionChange {
-    VersionCounter* counter = nullptr;  // or:
-    std::string renamed_from, renamed_to;
+    VersionCounter* counter = nullptr;  // or, after a change of the schema:
+    // The table and its name from now on; empty if it was dropped.
+    std::string from, to;
   };
   std::vector<VersionChange> version_changes_;
 

@@ -97,6 +97,8 @@ class Engine {
   bool schema_changed_in_entry() const { return schema_changed_in_entry_; }
   // A command that is left out now has done so.
   void NoteSchemaChange() { schema_changed_in_entry_ = true; }
+  // The command that runs has done so.
+  bool schema_changed_in_command() const { return schema_changed_; }
   bool batch_lost() const { return sqlite3_get_autocommit(db_) != 0; }
 
   // ---- A command: one savepoint, or none

@@ -49,6 +49,10 @@ Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
     *verdict = CheckExpansions(most);
     if (!verdict->ok()) return OkStatus();
   }
+  if (renamed_to_.size() > kTableNameBytesMax) {
+    *verdict = TableNameTooLong();
+    return OkStatus();
+  }
   if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
     // The authorizer is not told the new name in RENAME TO.
     *verdict = PermissionDenied("names that start with _cairn_ are reserved");

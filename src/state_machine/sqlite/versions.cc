@@ -4,6 +4,9 @@
 
 namespace cairn::state_machine {
 
+// The highest of the sequences that were removed. No table can have the name.
+const char* const kRemoved = "_cairn_removed";
+
 const char* const Versions::kSchema =
     "CREATE TABLE _cairn_versions(name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID";
 
@@ -44,14 +47,32 @@ void Versions::Add(VersionCounter* counter, int64_t n) {
   counter->value += n;
 }
 
+void Versions::AddToTable(const std::string& lower_name) {
+  VersionCounter* const counter = Counter(lower_name);
+  if (counter->value == 0) counter->value = Counter(kRemoved)->value;
+  Add(counter, 1);
+}
+
+void Versions::Drop(const std::string& lower_name) {
+  VersionCounter* const counter = Counter(lower_name);
+  ++counter->value;
+  Remove(counter);
+}
+
 void Versions::Rename(const std::string& from, const std::string& to) {
-  VersionCounter* const old_counter = Counter(from);
   VersionCounter* const new_counter = Counter(to);
-  Touch(old_counter);
   Touch(new_counter);
-  // A dropped table may have had the new name. A sequence never goes back.
+  VersionCounter* const old_counter = Counter(from);
   new_counter->value = std::max(new_counter->value, old_counter->value);
-  old_counter->value = 0;
+  Remove(old_counter);
+}
+
+void Versions::Remove(VersionCounter* counter) {
+  VersionCounter* const removed = Counter(kRemoved);
+  Touch(removed);
+  Touch(counter);
+  removed->value = std::max(removed->value, counter->value);
+  counter->value = 0;
 }
 
 Status Versions::Flush() {
@@ -70,6 +91,8 @@ void Versions::BatchCommitted() {
   for (VersionCounter* counter : dirty_) {
     counter->in_file = counter->value;
     counter->dirty = false;
+    // The table is gone, and so are all programs that wrote it.
+    if (counter->value == 0) counters_.erase(std::string(counter->name));
   }
   dirty_.clear();
 }

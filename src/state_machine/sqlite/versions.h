@@ -3,8 +3,8 @@
 //
 // A statement that succeeds adds 1 to the sequence of the database and to that of each table that
 // its program may write, triggers and cascades included, even if it changes no row. CREATE, ALTER
-// and DROP TABLE write the table that they name. DROP keeps the sequence, so a table that is made
-// again goes on from there. RENAME moves the sequence.
+// and DROP TABLE write the table that they name. RENAME moves the sequence. A sequence never goes back:
+// DROP removes it, and a table that is made later begins behind all that were removed.
 #pragma once
 
 #include <sqlite3.h>
@@ -39,6 +39,9 @@ class Versions {
   // at 0.
   VersionCounter* Counter(const std::string& lower_name);
   void Add(VersionCounter* counter, int64_t n);
+  // A change of the schema wrote the table, which may be new; or dropped it.
+  void AddToTable(const std::string& lower_name);
+  void Drop(const std::string& lower_name);
   // The table has another name from now on.
   void Rename(const std::string& from, const std::string& to);
 
@@ -49,6 +52,7 @@ class Versions {
   void BatchUndone();
 
  private:
+  void Remove(VersionCounter* counter);
   void Touch(VersionCounter* counter);
 
   std::unordered_map<std::string, VersionCounter> counters_;

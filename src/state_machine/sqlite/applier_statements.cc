@@ -1,0 +1,86 @@
+// Applier, continued: the statements of one command, and the versions of what they write.
+#include <set>
+#include <string>
+#include <utility>
+
+#include "state_machine/sqlite/applier.h"
+
+namespace cairn::state_machine {
+
+Status Applier::RunStatements(std::span<const Statement> statements, const std::string* tx_id,
+                              std::vector<StatementResult>* results, Status* verdict) {
+  results->resize(statements.size());
+  for (size_t i = 0; i < statements.size() && verdict->ok(); ++i) {
+    RETURN_IF_ERROR(RunStatement(statements[i], tx_id, &(*results)[i], verdict, nullptr));
+    if (verdict->ok() || statements.size() == 1) continue;
+    *verdict = std::move(*verdict).Prefixed("statement " + std::to_string(i + 1));
+  }
+  return OkStatus();
+}
+
+Status Applier::RunStatement(const Statement& statement, const std::string* tx_id,
+                             StatementResult* result, Status* verdict, ProgramFacts* facts) {
+  Program* program = nullptr;
+  RETURN_IF_ERROR(engine_->Compile(statement, &program, verdict));
+  if (!verdict->ok()) return OkStatus();
+  if (tx_id != nullptr && txs_.any_prepared()) {
+    *verdict = txs_.CheckConflicts(program->facts, *tx_id);
+    if (!verdict->ok()) return OkStatus();
+  }
+  if (facts != nullptr) *facts = program->facts;
+  // A change of the schema frees the program, and what a table is called may change with it. A table
+  // that the command itself has made may yet be undone, so its counter is not made here.
+  const bool changes_schema = program->facts.changes_schema;
+  std::set<std::string> written;
+  std::string altered;
+  if (changes_schema) {
+    written = program->facts.writes;
+    altered = program->facts.altered_table;
+  } else if (program->counters.empty() && !engine_->schema_changed_in_command()) {
+    program->counters.push_back(versions_.Counter(""));
+    for (const std::string& table : program->facts.writes) {
+      // Views are written through their triggers.
+      if (engine_->catalog().HasTable(table)) {
+        program->counters.push_back(versions_.Counter(table));
+      }
+    }
+  }
+  RETURN_IF_ERROR(engine_->Run(program, statement, result, verdict));
+  if (!verdict->ok()) return OkStatus();
+  if (!changes_schema) {
+    for (VersionCounter* counter : program->counters) version_changes_.push_back({counter, {}, {}});
+    if (program->counters.empty()) NoteVersionsByName(program->facts.writes);
+    return OkStatus();
+  }
+  version_changes_.push_back({versions_.Counter(""), {}, {}});
+  const std::string& renamed_to = engine_->renamed_to();
+  for (const std::string& table : written) {
+    const bool remains = engine_->catalog().HasTable(table) || !renamed_to.empty();
+    version_changes_.push_back({nullptr, table, remains ? table : std::string()});
+  }
+  if (!renamed_to.empty()) version_changes_.push_back({nullptr, altered, renamed_to});
+  return OkStatus();
+}
+
+void Applier::NoteVersionsByName(const std::set<std::string>& written) {
+  version_changes_.push_back({versions_.Counter(""), {}, {}});
+  for (const std::string& table : written) {
+    if (engine_->catalog().HasTable(table)) version_changes_.push_back({nullptr, table, table});
+  }
+}
+
+void Applier::CountVersions() {
+  for (const VersionChange& change : version_changes_) {
+    if (change.counter != nullptr) {
+      versions_.Add(change.counter, 1);
+    } else if (change.to.empty()) {
+      versions_.Drop(change.from);
+    } else if (change.to == change.from) {
+      versions_.AddToTable(change.from);
+    } else {
+      versions_.Rename(change.from, change.to);
+    }
+  }
+}
+
+}  // namespace cairn::state_machine
