@@ -35,12 +35,6 @@ uint64_t BytesOf(const Value& value) {
   return kValueBytes;
 }
 
-std::string FirstCommon(const std::set<std::string>& a, const std::set<std::string>& b) {
-  const auto it =
-      std::find_if(a.begin(), a.end(), [&b](const std::string& name) { return b.contains(name); });
-  return it == a.end() ? std::string() : *it;
-}
-
 Status Held(const std::string& table, const PreparedTx& tx) {
   return Aborted((table.empty() ? "the database" : "table " + table) +
                  " is held by the prepared transaction '" + tx.id +
@@ -115,6 +109,8 @@ void Transactions::Close() {
   BatchCommitted();
   prepared_.clear();
   deadlines_.clear();
+  holding_all_.clear();
+  holders_.clear();
   ended_.clear();
   by_end_.clear();
   shares_.Clear();
@@ -160,7 +156,7 @@ Status Transactions::Load(sqlite3* db) {
   }
   RETURN_IF_ERROR(LoadStatements(db));
   for (const auto& [id, tx] : prepared_) {
-    deadlines_.emplace(tx.deadline_lease_ms, id);
+    Hold(tx, /*holds=*/true);
     shares_.Add(shares_.Of(tx.owner), BytesOf(tx));
   }
   return OkStatus();
@@ -203,19 +199,32 @@ std::optional<uint64_t> Transactions::NextDeadlineLeaseMs() const {
   return deadlines_.begin()->first;
 }
 
+const PreparedTx* Transactions::FirstBut(const Deadlines& deadlines,
+                                         const std::string& tx_id) const {
+  for (const auto& [deadline, id] : deadlines) {
+    if (id != tx_id) return &prepared_.at(id);
+  }
+  return nullptr;
+}
+
 Status Transactions::CheckConflicts(const ProgramFacts& facts, const std::string& tx_id) const {
-  for (const auto& [deadline, id] : deadlines_) {
-    if (id == tx_id) continue;
-    const PreparedTx& tx = prepared_.at(id);
-    // Sequences belong to tables that may be held, but are not reported as theirs.
-    if (tx.holds_all || facts.changes_schema || facts.writes_sequence) return Held("", tx);
-    for (const auto* held : {&tx.reads, &tx.writes}) {
-      const std::string table = FirstCommon(facts.writes, *held);
-      if (!table.empty()) return Held(table, tx);
-    }
-    if (tx_id.empty()) continue;
-    const std::string table = FirstCommon(facts.reads, tx.writes);
-    if (!table.empty()) return Held(table, tx);
+  // Sequences belong to tables that may be held, but are not reported as theirs.
+  const bool all = facts.changes_schema || facts.writes_sequence;
+  const PreparedTx* holder = FirstBut(all ? deadlines_ : holding_all_, tx_id);
+  if (holder != nullptr) return Held("", *holder);
+  for (const std::string& table : facts.writes) {
+    const auto it = holders_.find(table);
+    if (it == holders_.end()) continue;
+    holder = FirstBut(it->second.readers, tx_id);
+    if (holder == nullptr) holder = FirstBut(it->second.writers, tx_id);
+    if (holder != nullptr) return Held(table, *holder);
+  }
+  if (tx_id.empty()) return OkStatus();
+  for (const std::string& table : facts.reads) {
+    const auto it = holders_.find(table);
+    if (it == holders_.end()) continue;
+    holder = FirstBut(it->second.writers, tx_id);
+    if (holder != nullptr) return Held(table, *holder);
   }
   return OkStatus();
 }
@@ -242,8 +251,27 @@ Status Transactions::CheckRoomForId(const std::string& owner, const std::string&
 
 // ---- Memory -------------------------------------------------------------------------------------
 
+void Transactions::Hold(const PreparedTx& tx, bool holds) {
+  const auto note = [&tx, holds](Deadlines* deadlines) {
+    if (holds) deadlines->emplace(tx.deadline_lease_ms, tx.id);
+    if (!holds) deadlines->erase({tx.deadline_lease_ms, tx.id});
+  };
+  note(&deadlines_);
+  if (tx.holds_all) note(&holding_all_);
+  for (const std::string& table : tx.reads) note(&holders_[table].readers);
+  for (const std::string& table : tx.writes) note(&holders_[table].writers);
+  if (holds) return;
+  for (const auto* tables : {&tx.reads, &tx.writes}) {
+    for (const std::string& table : *tables) {
+      const auto it = holders_.find(table);
+      const bool idle = it != holders_.end() && it->second.readers.empty();
+      if (idle && it->second.writers.empty()) holders_.erase(it);
+    }
+  }
+}
+
 void Transactions::AddPrepared(PreparedTx tx) {
-  deadlines_.emplace(tx.deadline_lease_ms, tx.id);
+  Hold(tx, true);
   shares_.Add(shares_.Of(tx.owner), BytesOf(tx));
   std::string id = tx.id;
   prepared_.emplace(std::move(id), std::move(tx));
@@ -251,7 +279,7 @@ void Transactions::AddPrepared(PreparedTx tx) {
 
 PreparedTx Transactions::TakePrepared(const std::string& id) {
   PreparedTx tx = std::move(prepared_.extract(id).mapped());
-  deadlines_.erase({tx.deadline_lease_ms, id});
+  Hold(tx, false);
   shares_.Take(shares_.Of(tx.owner), BytesOf(tx));
   return tx;
 }

@@ -104,6 +104,7 @@ class Transactions {
 
   // ABORTED if a prepared transaction holds what the program touches. A prepare (of `tx_id`; empty:
   // an ordinary write) is more careful: its own reads must stay as they are until it commits.
+  // In the number of those tables, however many transactions are prepared.
   Status CheckConflicts(const ProgramFacts& facts, const std::string& tx_id) const;
 
   // RESOURCE_EXHAUSTED, not applied, if there is no room for `bytes` of a transaction of `owner`, of
@@ -135,9 +136,17 @@ class Transactions {
     EndedTx ended;                       // kForget
   };
   using Ended = std::unordered_map<std::string, EndedTx>;
+  using Deadlines = std::set<std::pair<uint64_t, std::string>>;  // and the ids, the first one first
+  // Who holds a table.
+  struct Holders {
+    Deadlines readers;
+    Deadlines writers;
+  };
 
   Status Load(sqlite3* db);
   Status LoadStatements(sqlite3* db);
+  const PreparedTx* FirstBut(const Deadlines& deadlines, const std::string& tx_id) const;
+  void Hold(const PreparedTx& tx, bool holds);
   void AddPrepared(PreparedTx tx);
   PreparedTx TakePrepared(const std::string& id);
   void AddEnded(const std::string& id, EndedTx tx, bool newest);
@@ -150,7 +159,9 @@ class Transactions {
   void Undo(Step* step);
 
   std::map<std::string, PreparedTx> prepared_;
-  std::set<std::pair<uint64_t, std::string>> deadlines_;  // of the prepared
+  Deadlines deadlines_;  // of the prepared
+  Deadlines holding_all_;
+  std::unordered_map<std::string, Holders> holders_;  // by tables
   Ended ended_;
   std::deque<const std::string*> by_end_;  // keys of ended_, the oldest first
   Shares shares_{kPreparedBytesMax};
