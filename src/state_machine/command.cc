@@ -184,6 +184,11 @@ Status CheckRequestId(const Command& command) {
                    std::to_string(kSessionBytesMax) + " bytes");
   }
   if (id.empty() && id.sequence != 0) return refused("the request id names no session");
+  // A node gives names of its own sessions alone. Results of bare ids that a node had named would be
+  // forgotten by a restart, and kept by the others.
+  if (id.bare() && command.named_by != 0) {
+    return refused("a node has given the request an id without a session of the node's");
+  }
   // No sequence follows it, so "all below" could not be said of it.
   if (id.sequence == UINT64_MAX) {
     return refused("the sequence of the request id is the last number of 64 bits");

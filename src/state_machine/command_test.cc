@@ -435,5 +435,16 @@ TEST(Command, APrincipalThatNoEntryCanHoldIsRefusedBeforeItIsInTheLog) {
   EXPECT_EQ(refused.outcome(), Outcome::kNotApplied);
 }
 
+// A restart would forget its result, and the other members would keep it.
+TEST(Command, ABareIdThatANodeGaveIsRefused) {
+  Command command{{"a bare id", 0}, 0, Execute{}};
+  ASSERT_TRUE(command.id.bare());
+  EXPECT_TRUE(CheckRequestId(command).ok());
+  command.named_by = 3;
+  const Status refused = CheckRequestId(command);
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.outcome(), Outcome::kNotApplied);
+}
+
 }  // namespace
 }  // namespace cairn::state_machine
