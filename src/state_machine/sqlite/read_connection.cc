@@ -23,6 +23,10 @@ constexpr size_t kPatternProductMax = 512 << 20;
 // Some tens of microseconds.
 constexpr int kOpsBetweenPolls = 1000;
 constexpr int kBusyTimeoutMs = 1000;
+// What SQLite may allocate to compile a text: it puts the body of a view or a common table expression
+// in the place of each of its names, and cannot be stopped otherwise.
+constexpr size_t kCompileBytesMax = 64 << 20;
+constexpr size_t kCompileBytesPerByte = 256;
 
 bool HasPrefixIgnoringCase(const char* text, std::string_view prefix) {
   return text != nullptr && strncasecmp(text, prefix.data(), prefix.size()) == 0;
@@ -173,7 +177,9 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   limits_ = &limits;
   started_ = clock_.SteadyNow();
   const MemoryGate gate(&AskForMemory, this);
+  compile_bytes_left_ = kCompileBytesMax + kCompileBytesPerByte * sql.size();
   Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
+  compile_bytes_left_ = 0;
   limits_ = nullptr;
   if (!denied_.ok()) return denied_;
   if (!prepared.ok() && !gate.refusal().ok()) return gate.refusal();
@@ -313,6 +319,15 @@ void ReadConnection::BoundPatterns(size_t bytes) {
 Status ReadConnection::AskForMemory(void* self, size_t bytes) {
   auto* const c = static_cast<ReadConnection*>(self);
   c->BoundPatterns(bytes);
+  if (c->compile_bytes_left_ > 0) {
+    const size_t asked = std::max(bytes, kBytesBetweenAsks);
+    c->compile_bytes_left_ -= std::min(asked, c->compile_bytes_left_ - 1);
+    if (c->compile_bytes_left_ == 1) {
+      return ResourceExhausted(
+          "the query is too large once each name of a common table expression, a view or a column "
+          "stands for its text: name it fewer times");
+    }
+  }
   return c->internal_ || c->limits_ == nullptr ? OkStatus()
                                                : c->CheckLimits(*c->limits_, c->started_);
 }

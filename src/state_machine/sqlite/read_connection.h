@@ -112,8 +112,9 @@ class ReadConnection {
   bool internal_ = false;
   const QueryLimits* limits_ = nullptr;
   SteadyTime started_{0};
-  Status stopped_;  // why Poll stopped SQLite
-  Status denied_;   // why Authorize refused
+  size_t compile_bytes_left_ = 0;  // 0: nothing is compiled
+  Status stopped_;                 // why Poll stopped SQLite
+  Status denied_;                  // why Authorize refused
 };
 
 }  // namespace cairn::state_machine

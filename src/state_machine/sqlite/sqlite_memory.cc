@@ -7,9 +7,6 @@
 namespace cairn::state_machine {
 namespace {
 
-// Smaller allocations are let pass until they make up so much together.
-constexpr size_t kBytesBetweenAsks = 256 << 10;
-
 sqlite3_mem_methods plain_memory;
 thread_local bool memory_ran_out = false;
 thread_local MemoryGate* gate = nullptr;

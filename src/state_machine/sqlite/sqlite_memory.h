@@ -13,6 +13,9 @@ namespace cairn::state_machine {
 bool MemoryRanOut();
 void ForgetThatMemoryRanOut();
 
+// Allocations are let pass without a question until they make up so much together.
+inline constexpr size_t kBytesBetweenAsks = 256 << 10;
+
 // While one lives, SQLite asks it before it allocates much on this thread, and gets SQLITE_NOMEM if
 // the answer is no. One operation of SQLite's machine makes one value, but SQLite calls its progress
 // handler only where a program jumps: a row of 2,000 columns may make as many values of 16 MiB
