@@ -31,6 +31,7 @@ std::string NameOf(const Token& token) {
 // The names in a text: those of each common table expression, and all others.
 struct Names {
   std::map<std::string, std::vector<std::string>> of_tables;
+  std::set<std::string> hidden;  // tables that a WITH within another one defines again
   std::vector<std::string> others;
 };
 
@@ -60,7 +61,9 @@ Names NamesOf(std::string_view sql) {
   int depth = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (const size_t end = EndOfHead(tokens, i); end != 0) {
-      open.emplace_back(++depth, &names.of_tables[NameOf(tokens[i])]);
+      const auto [table, first] = names.of_tables.try_emplace(NameOf(tokens[i]));
+      if (!first) names.hidden.insert(table->first);
+      open.emplace_back(++depth, &table->second);
       i = end;
       continue;
     }
@@ -94,8 +97,14 @@ class Counter {
     if (table == names_.of_tables.end()) return outside_(name);
     if (const auto known = known_.find(name); known != known_.end()) return known->second;
     if (under_way_.size() > kDepthMax) return kCountMax;
-    if (!under_way_.insert(name).second) return 0;  // it names itself
+    if (!under_way_.insert(name).second) {
+      // It names itself. By way of another one it may also name a table that it hides: two names can
+      // stand for any number of tables, each within the next.
+      return names_.hidden.contains(name) && path_.back() != name ? kCountMax : 0;
+    }
+    path_.push_back(name);
     const uint64_t count = std::min(kCountMax, 1 + Sum(table->second));
+    path_.pop_back();
     under_way_.erase(name);
     return known_[name] = count;
   }
@@ -104,6 +113,7 @@ class Counter {
   const std::function<uint64_t(const std::string&)> outside_;
   std::map<std::string, uint64_t> known_;
   std::set<std::string> under_way_;
+  std::vector<std::string> path_;  // of those
 };
 
 uint64_t CountIn(std::string_view sql, std::function<uint64_t(const std::string&)> outside) {

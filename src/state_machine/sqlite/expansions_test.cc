@@ -34,6 +34,21 @@ TEST(Expansions, CountTheTablesOfWithInAnyOrder) {
   EXPECT_EQ(ExpansionsOf("SELECT * FROM (WITH a AS (SELECT 1) SELECT * FROM a), (SELECT 2)"), 1u);
 }
 
+TEST(Expansions, ATableMayHideAnotherOneOfItsName) {
+  // Two names, in turn: each is of the nearest WITH around it, so that these are 4^12.
+  std::string sql = "SELECT 1 AS x";
+  for (int i = 0; i < 12; ++i) {
+    const std::string name = i % 2 == 0 ? "a" : "b";
+    sql = "WITH " + name + "(x) AS (" + sql + ") SELECT 1 AS x FROM " + name + " p, " + name +
+          " q, " + name + " r, " + name + " s";
+  }
+  EXPECT_GT(ExpansionsOf(sql), kExpansionsMax);
+  EXPECT_EQ(ExpansionsOf("SELECT (WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n)"
+                         " SELECT max(i) FROM n), (WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL"
+                         " SELECT i + 2 FROM n LIMIT 9) SELECT max(i) FROM n)"),
+            2u);
+}
+
 TEST(Expansions, EndForTablesThatNameThemselvesAndForVeryLongChains) {
   EXPECT_EQ(ExpansionsOf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
                          " SELECT i FROM n"),
