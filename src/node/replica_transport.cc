@@ -1,26 +1,19 @@
 // What peers ask of a replica, and what it asks of them.
 #include "base/log.h"
 #include "node/replica_impl.h"
+#include "transport/message_codec.h"
 
 namespace cairn::node {
 namespace {
 
-// The bytes that a waiting message of a peer counts in addition to its own. Past the bound messages
-// are dropped, and Raft sends them again.
-constexpr size_t kMessageOverheadBytes = 128;
 constexpr SteadyTime kProbeTimeout = std::chrono::seconds(1);
 constexpr SteadyTime kJoinTimeout = std::chrono::seconds(10);
 
+// What messages of a peer cost while they wait. Past the bound messages are dropped, and Raft sends
+// them again.
 size_t MessageBytes(const std::vector<raft::Message>& messages) {
   size_t bytes = 0;
-  for (const raft::Message& message : messages) {
-    bytes += kMessageOverheadBytes;
-    if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
-      for (const raft::Entry& entry : append->entries) {
-        bytes += entry.payload->size() + sizeof(raft::Entry);
-      }
-    }
-  }
+  for (const raft::Message& message : messages) bytes += transport::MessageCost(message);
   return bytes;
 }
 

@@ -54,6 +54,11 @@ bool SessionChannel::ready() const {
   return ready_;
 }
 
+size_t SessionChannel::queued() const {
+  MutexLock lock(mutex_);
+  return queue_.size();
+}
+
 bool SessionChannel::ended() const {
   MutexLock lock(end_->mutex);
   return end_->reached;
@@ -255,6 +260,13 @@ void SessionChannel::ExpireLate() {
       pending_bytes_ -= it->second.bytes;
       late.push_back(std::move(it->second));
       it = pending_.erase(it);
+    }
+    // A request that is not counted any more must not stay. Until the stream is ready nothing is
+    // taken from the queue, and requests with short deadlines would fill it without a bound.
+    if (!late.empty()) {
+      std::erase_if(queue_, [this](const v1::SessionRequest& request) CAIRN_REQUIRES(mutex_) {
+        return !pending_.contains(request.id());
+      });
     }
     again = !pending_.empty() && !broken_;
     sweeping_ = again;

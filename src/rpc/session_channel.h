@@ -61,6 +61,8 @@ class SessionChannel final
   bool broken() const;
   // The node has answered at least once.
   bool ready() const;
+  // Requests that wait to be sent.
+  size_t queued() const;
   // No callback will come any more.
   bool ended() const;
   // Waits until on_broken has returned and no callback will come any more. Not from a callback.
