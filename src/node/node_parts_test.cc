@@ -178,6 +178,21 @@ TEST(ProposalTracker, AtTheDeadlineTheOutcomeIsUnknownAndResultsStayInTheirPlace
   EXPECT_TRUE(late.status.ok());
 }
 
+// Apply may be busy for long with what is ahead of the command.
+TEST(ProposalTracker, ACommittedCommandIsAnsweredAtItsDeadlineToo) {
+  Answer late;
+  ProposalTracker tracker;
+  tracker.Add(LogIndex(5), Term(2), {Command(&late, 10, 5)});
+  const auto winners = tracker.TakeCommitted(LogIndex(5), Term(2), kLost);
+  tracker.Expire(SteadyTime(4));
+  EXPECT_EQ(late.calls, 0);
+  tracker.Expire(SteadyTime(10));
+  EXPECT_EQ(late.status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(late.status.outcome(), Outcome::kUnknown);
+  winners[0]->Finish(CommandResult{});
+  EXPECT_EQ(late.calls, 1);
+}
+
 TEST(ProposalTracker, ASnapshotOverPendingEntriesMakesThemUnknown) {
   Answer covered, beyond;
   ProposalTracker tracker;

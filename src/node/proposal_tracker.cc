@@ -24,6 +24,7 @@ std::vector<PendingCommandPtr> ProposalTracker::TakeCommitted(LogIndex index, Te
     }
     it = entries_.erase(it);
   }
+  applying_.insert(applying_.end(), winners.begin(), winners.end());
   return winners;
 }
 
@@ -55,6 +56,14 @@ void ProposalTracker::Expire(SteadyTime now) {
     }
     // The places stay, because the results of an entry are matched to its commands by position.
   }
+  std::erase_if(applying_, [now](const std::weak_ptr<PendingCommand>& handed) {
+    const PendingCommandPtr command = handed.lock();
+    if (command == nullptr || command->finished()) return true;
+    if (command->deadline() > now) return false;
+    command->Finish(DeadlineExceeded("the write is in the log, but was not applied here in time")
+                        .With(Outcome::kUnknown));
+    return true;
+  });
 }
 
 }  // namespace cairn::node

@@ -1,7 +1,10 @@
-// ProposalTracker: which commands are in which log entry, until the entry's fate is known.
+// ProposalTracker: which commands are in which log entry, until the entry's fate is known. Also keeps
+// the deadlines of commands until they are answered: apply may be busy for long with what is ahead
+// of them.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "base/ids.h"
@@ -35,7 +38,7 @@ class ProposalTracker {
   void FailUpTo(LogIndex index, const Status& unknown);
   void FailAll(const Status& unknown);
 
-  // Answers commands whose deadline has passed: DEADLINE_EXCEEDED, unknown.
+  // Answers commands whose deadline has passed, committed ones included: DEADLINE_EXCEEDED, unknown.
   void Expire(SteadyTime now);
 
   size_t entries() const { return entries_.size(); }
@@ -49,6 +52,8 @@ class ProposalTracker {
   // Two entries of different terms may wait at one index: the older one was truncated here, and its
   // fate is not decided yet.
   std::map<std::pair<LogIndex, Term>, Tracked> entries_;
+  // Committed, and handed to apply, which answers and forgets them.
+  std::vector<std::weak_ptr<PendingCommand>> applying_;
 };
 
 }  // namespace cairn::node

@@ -488,6 +488,21 @@ TEST_F(ReplicaCoreTest, ACommandStillQueuedAtItsDeadlineIsNotApplied) {
   EXPECT_EQ(commands_, 1u);
 }
 
+// A command of maintenance kept apply busy for 22 s, and a write with a timeout of 1 s got its answer
+// after it.
+TEST_F(ReplicaCoreTest, AWriteThatWaitsForApplyIsAnsweredAtItsDeadline) {
+  Lead();
+  const auto outcome = Propose(std::chrono::seconds(1));
+  core_->Flush();
+  EXPECT_EQ(CommandsToApply(), 1U);
+  for (int i = 0; i < 50; ++i) Tick();
+  EXPECT_EQ(outcome->message(), "pending");
+  for (int i = 0; i < 60; ++i) Tick();
+  EXPECT_EQ(outcome->code(), StatusCode::kDeadlineExceeded) << *outcome;
+  EXPECT_EQ(outcome->outcome(), Outcome::kUnknown);
+  ApplyAll();
+}
+
 TEST_F(ReplicaCoreTest, NothingIsAppliedBeforeItIsOnTheLocalDisk) {
   Lead();
   const auto proposed = Propose();

@@ -40,12 +40,13 @@ void Retrier::Start(const CallPtr& call) {
 
 // ---- Names --------------------------------------------------------------------------------------
 
-Retrier::Next Retrier::NameLocked(const CallPtr& call) {
+Retrier::Next Retrier::NameLocked(const CallPtr& call, uint64_t* wait) {
   if (stopped_) return Next::kStopped;
   if (!call->own_name_ || call->opens_session_) return Next::kSend;
   if (call->sequence == 0) {
     if (session_.state() != RequestSession::State::kOpen) {
-      waiting_.push_back(call);
+      *wait = ++last_wait_;
+      waiting_.emplace(*wait, call);
       const bool opens = session_.state() == RequestSession::State::kNew;
       session_.set_state(RequestSession::State::kOpening);
       return opens ? Next::kOpens : Next::kWaits;
@@ -57,13 +58,13 @@ Retrier::Next Retrier::NameLocked(const CallPtr& call) {
   return Next::kSend;
 }
 
-void Retrier::OpenSession(SteadyTime deadline) {
+void Retrier::OpenSession() {
   const CallPtr call = owner_->NewOpening();
   call->write = true;
   call->own_name_ = true;
   call->opens_session_ = true;
   call->sequence = 1;
-  call->deadline = deadline;
+  call->deadline = clock_->SteadyNow() + kOpeningTimeout;
   {
     MutexLock lock(mutex_);
     call->session = session_.name();
@@ -73,11 +74,11 @@ void Retrier::OpenSession(SteadyTime deadline) {
   TryNow(call);
 }
 
-void Retrier::OnSessionOpened(const std::string& session, const Status& status) {
-  std::vector<CallPtr> waiting;
+void Retrier::OnSessionOpened(const Call& opening, const Status& status) {
+  std::map<uint64_t, CallPtr> waiting;
   {
     MutexLock lock(mutex_);
-    if (session_.name() == session) {
+    if (session_.name() == opening.session) {
       session_.set_state(status.ok() ? RequestSession::State::kOpen : RequestSession::State::kNew);
     }
     waiting.swap(waiting_);
@@ -85,8 +86,11 @@ void Retrier::OnSessionOpened(const std::string& session, const Status& status) 
   const bool transient =
       status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
   const SteadyTime now = clock_->SteadyNow();
-  for (const CallPtr& call : waiting) {
-    const bool patient = now < std::min(call->deadline, call->session_by);
+  // Whoever took the opening has not answered in time; apply may be busy there. The same opening is
+  // sent again.
+  const bool late = now >= opening.deadline && status.code() == StatusCode::kDeadlineExceeded;
+  for (const auto& [wait, call] : waiting) {
+    const bool patient = now < (late ? call->deadline : std::min(call->deadline, call->session_by));
     if (status.ok() || (transient && patient)) {
       TryNow(call);
     } else {
@@ -95,6 +99,29 @@ void Retrier::OnSessionOpened(const std::string& session, const Status& status) 
                     .With(Outcome::kNotApplied));
     }
   }
+}
+
+// Ends the call at its deadline if it still waits then. The timers are short, or those of calls that
+// waited for a moment would gather for as long as clients are willing to wait. Timers that have been
+// stopped run their tasks early.
+void Retrier::ExpireWait(uint64_t wait, SteadyTime deadline) {
+  const SteadyTime at = std::min(deadline, clock_->SteadyNow() + kOpeningTimeout);
+  timers_->RunAt(at, [this, wait, at, deadline] {
+    const SteadyTime now = clock_->SteadyNow();
+    CallPtr late;
+    {
+      MutexLock lock(mutex_);
+      const auto found = waiting_.find(wait);
+      if (found == waiting_.end()) return;
+      if (now >= deadline || now < at) {
+        late = std::move(found->second);
+        waiting_.erase(found);
+      }
+    }
+    if (late == nullptr) return ExpireWait(wait, deadline);
+    End(late,
+        now >= deadline ? TimeIsOver(*late) : Status(options_.stopped).With(Outcome::kNotApplied));
+  });
 }
 
 void Retrier::OnExpired(const CallPtr& call, Status status) {
@@ -126,15 +153,17 @@ void Retrier::OnExpired(const CallPtr& call, Status status) {
 
 void Retrier::TryNow(const CallPtr& call) {
   if (clock_->SteadyNow() >= call->deadline) return End(call, TimeIsOver(*call));
+  const SteadyTime deadline = call->deadline;
   Next next = Next::kSend;
+  uint64_t wait = 0;
   {
     MutexLock lock(mutex_);
-    next = NameLocked(call);
+    next = NameLocked(call, &wait);
   }
   switch (next) {
     case Next::kSend: return owner_->Send(call);
-    case Next::kWaits: return;
-    case Next::kOpens: return OpenSession(call->deadline);
+    case Next::kWaits: return ExpireWait(wait, deadline);
+    case Next::kOpens: ExpireWait(wait, deadline); return OpenSession();
     case Next::kStopped: return End(call, Status(options_.stopped).With(Outcome::kNotApplied));
   }
 }
@@ -200,7 +229,7 @@ void Retrier::End(const CallPtr& call, Status status) {
   }
   status = TrueStatus(*call, std::move(status));
   if (call->opens_session_) {
-    OnSessionOpened(call->session, status);
+    OnSessionOpened(*call, status);
   } else {
     owner_->Answer(call, std::move(status));
   }

@@ -13,6 +13,9 @@
 // - A session is opened before a write is named out of it. Otherwise the write with sequence 3
 //   could arrive first, and be refused for a session that nobody knows yet.
 // - A request that waited for its session was not sent, whatever became of the opening.
+// - An opening has a short time of its own, and each request waits for it by its own deadline. A
+//   leader that is cut off may hold an opening until the cut heals. With the deadline of the request
+//   that came first, which may be a day away, it would hold up all requests that come later.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +36,9 @@ namespace cairn::rpc {
 // Before the nth try again (n from 1): grows from 1 to 50 ms.
 SteadyTime RetryBackoff(int n);
 
+// How long one opening of a session may take.
+inline constexpr SteadyTime kOpeningTimeout = std::chrono::seconds(3);
+
 // Thread-safe. The owner outlives it; `timers` and `clock` outlive the last task given to the
 // timers.
 class Retrier {
@@ -43,7 +49,7 @@ class Retrier {
     // Set by the owner before Start.
     bool write = false;
     SteadyTime deadline{0};
-    SteadyTime session_by{0};  // past it, a session that could not be opened is not opened again
+    SteadyTime session_by{0};  // past it, an opening that failed (in time) is not tried again
     size_t bytes = 0;          // counted against Options::bytes_max
     // The name of a write: the owner's, or, where it leaves the session empty, the retrier's.
     std::string session;
@@ -105,9 +111,11 @@ class Retrier {
  private:
   // What the lock decides of a call that is to be sent.
   enum class Next { kSend, kWaits, kOpens, kStopped };
-  Next NameLocked(const CallPtr& call) CAIRN_REQUIRES(mutex_);
-  void OpenSession(SteadyTime deadline);
-  void OnSessionOpened(const std::string& session, const Status& status);
+  // `*wait` is the number of the wait if the call waits.
+  Next NameLocked(const CallPtr& call, uint64_t* wait) CAIRN_REQUIRES(mutex_);
+  void OpenSession();
+  void OnSessionOpened(const Call& opening, const Status& status);
+  void ExpireWait(uint64_t wait, SteadyTime deadline);
   void OnExpired(const CallPtr& call, Status status);
   // Gives an answer with the true outcome.
   void End(const CallPtr& call, Status status);
@@ -121,7 +129,9 @@ class Retrier {
 
   Mutex mutex_;
   RequestSession session_ CAIRN_GUARDED_BY(mutex_);
-  std::vector<CallPtr> waiting_ CAIRN_GUARDED_BY(mutex_);  // for the session to be open
+  // For the session to be open, by the number of the wait.
+  std::map<uint64_t, CallPtr> waiting_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t last_wait_ CAIRN_GUARDED_BY(mutex_) = 0;
   // To be tried again, by the number of the delay.
   std::map<uint64_t, CallPtr> delayed_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_delay_ CAIRN_GUARDED_BY(mutex_) = 0;

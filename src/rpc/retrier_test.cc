@@ -201,6 +201,35 @@ TEST_F(RetrierTest, AWriteHasItsSessionOpenedAgainOnlyForTheTimeThatItsOwnerAllo
   EXPECT_EQ(call->answer->outcome(), Outcome::kNotApplied);
 }
 
+// The opening lies in the log of a leader that is cut off, and the first call has a day.
+TEST_F(RetrierTest, ACallWaitsForTheSessionUntilItsOwnDeadlineWhateverTheFirstOneAllows) {
+  const auto patient = Start("patient", std::chrono::hours(24));
+  const auto hasty = Start("hasty", seconds(1));
+  EXPECT_EQ(TriesOf("open"), 1U);
+  const SteadyTime before = clock_.SteadyNow();
+  while (!hasty->answer && timers_.Step()) {
+  }
+  ASSERT_TRUE(hasty->answer.has_value());
+  EXPECT_EQ(clock_.SteadyNow() - before, SteadyTime(seconds(1)));
+  EXPECT_EQ(hasty->answer->code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(hasty->answer->outcome(), Outcome::kNotApplied);
+  EXPECT_FALSE(patient->answer.has_value());
+}
+
+TEST_F(RetrierTest, AnOpeningThatIsNotAnsweredInItsShortTimeIsSentAgain) {
+  script_ = {std::nullopt, OkStatus(), OkStatus()};
+  auto call = Make("a", std::chrono::hours(24));
+  call->session_by = clock_.SteadyNow() + seconds(1);
+  retrier_.Start(call);
+  ASSERT_EQ(held_.size(), 1U);
+  EXPECT_EQ(held_[0]->deadline, clock_.SteadyNow() + kOpeningTimeout);
+  clock_.Advance(kOpeningTimeout);
+  retrier_.Settle(held_[0], DeadlineExceeded("not applied in time").With(Outcome::kUnknown));
+  EXPECT_EQ(sent_,
+            (std::vector<Sent>{{"open", "s1", 1, 0}, {"open", "s1", 1, 0}, {"a", "s1", 2, 2}}));
+  EXPECT_TRUE(call->answer->ok());
+}
+
 // ---- Tries
 
 TEST_F(RetrierTest, TriesAgainAfterUnavailableAlone) {
