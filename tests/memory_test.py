@@ -57,6 +57,20 @@ class Memory(CairnTest):
         self.node.sql("INSERT INTO t VALUES (2)")
         self.assertTrue(self.node.up)
 
+    def test_reads_of_an_index_that_never_comes_leave_room_for_the_reads_of_others(self):
+        for _ in range(4):
+            session = self.session()
+            get_version = field(2, 1) + field(3, 1 << 62)  # local, index_min
+            session.send(message(b"".join(
+                field(1, field(1, i + 1) + field(2, 86_400_000) + field(8, get_version))
+                for i in range(4096))))
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 1}])
+        for call in self.calls:
+            call.drop()
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 1}])
+        self.assert_within_budget()
+        self.assert_serves()
+
     def test_a_message_of_empty_requests(self):
         call = self.session()
         call.send(message(b"\x0a\x00" * (8 << 20)))

@@ -57,6 +57,8 @@ ReadTask Api::TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t 
   task.deadline = DeadlineOf(timeout_ms, context);
   task.bytes = bytes;
   task.connection = context.connection;
+  task.principal = context.principal;
+  task.gone = context.gone;
   return task;
 }
 
@@ -92,6 +94,7 @@ void Api::Query(QueryRequest request, const CallContext& context,
   limits.deadline = read.deadline;
   limits.age_max = options_.query_age_max;
   limits.gone = context.gone;
+  limits.principal = context.principal;
   limits.memory = options_.queries;
   limits.stopping = &long_reads_->stopping();
   auto query = std::make_shared<QueryTask>(clock_, std::move(request), context.connection,

@@ -80,6 +80,18 @@ TEST_F(DatabaseServiceTest, AnIdInTheMetadataIsJudgedWithWhatTheBodyAcknowledges
   EXPECT_EQ(replica_.fake_state().executions("INSERT"), 1);
 }
 
+// The metadata of a forwarding node was believed, and the write went without a session of this node.
+TEST_F(DatabaseServiceTest, AUnaryRequestThatANodeOfAnotherClusterForwardsIsRefused) {
+  grpc::ClientContext context;
+  context.AddMetadata(rpc::kForwardedMetadata, "4711");
+  v1::ExecuteRequest request;
+  request.add_statements()->set_sql("INSERT");
+  v1::ExecuteResponse response;
+  EXPECT_EQ(stub_->Execute(&context, request, &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(replica_.fake_state().executions("INSERT"), 0);
+}
+
 TEST_F(DatabaseServiceTest, RequestsTellTheHostThatAskedAndOnlyNodesTellAnother) {
   const auto ask = [&](bool forwarded) {
     rpc::SessionChannel::Options options;

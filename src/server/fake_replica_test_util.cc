@@ -240,7 +240,8 @@ void FakeReplica::ReadBarrier(const node::ReadOptions& options, SteadyTime deadl
   std::lock_guard lock(mutex_);
   const bool linearizable = options.level == node::ReadLevel::kLinearizable;
   const bool disagreed = compares_ && !linearizable && !options.index_min.is_none();
-  if (hold_barriers_ || disagreed || (linearizable && !hint_)) {
+  const bool reached = linearizable || options.index_min <= state_.applied_index();
+  if (hold_barriers_ || disagreed || (linearizable && !hint_) || !reached) {
     held_.push_back({deadline, std::move(done)});
     changed_.notify_all();
   } else {

@@ -28,29 +28,39 @@ void LongReads::Submit(std::shared_ptr<QueryTask> task) {
   bool sweep = false;
   {
     MutexLock lock(mutex_);
-    const auto found = connections_.find(task->connection());
-    const size_t own = found == connections_.end() ? 0 : found->second.tasks;
-    if (stopped_) {
-      refused = NodeStops();
-    } else if (tasks_ >= options_.tasks_max) {
-      refused =
-          ResourceExhausted("too many long queries are waiting on this node: try again later");
-    } else if (own >= options_.tasks_per_connection_max) {
-      refused = ResourceExhausted(
-          "too many long queries of this connection are waiting: ask for fewer at a time");
-    } else {
-      ++tasks_;
-      ++queued_;
-      Connection& connection = connections_[task->connection()];
-      ++connection.tasks;
-      connection.fresh.push_back(std::make_shared<Entry>(Entry{task}));
-      idle_.insert(connection.fresh.back());
-      sweep = SweepLater();
-    }
+    refused = Take(task);
+    if (refused.ok()) sweep = SweepLater();
   }
   if (!refused.ok()) return task->End(refused);
   work_.NotifyOne();
   if (sweep) timers_->RunAfter(kSweep, [this] { Sweep(); });
+}
+
+Status LongReads::Take(const std::shared_ptr<QueryTask>& task) {
+  if (stopped_) return NodeStops();
+  if (tasks_ >= options_.tasks_max) {
+    return ResourceExhausted("too many long queries are waiting on this node: try again later");
+  }
+  const auto connection = connections_.find(task->connection());
+  if (connection != connections_.end() &&
+      connection->second.tasks >= options_.tasks_per_connection_max) {
+    return ResourceExhausted(
+        "too many long queries of this connection are waiting: ask for fewer at a time");
+  }
+  const auto principal = principals_.find(task->principal());
+  if (principal != principals_.end() &&
+      principal->second.tasks >= options_.tasks_per_principal_max) {
+    return ResourceExhausted(
+        "too many long queries of this client are waiting: ask for fewer at a time");
+  }
+  ++tasks_;
+  ++queued_;
+  ++principals_[task->principal()].tasks;
+  Connection& own = connections_[task->connection()];
+  ++own.tasks;
+  own.fresh.push_back(std::make_shared<Entry>(Entry{task}));
+  idle_.insert(own.fresh.back());
+  return OkStatus();
 }
 
 void LongReads::Stop() {
@@ -100,9 +110,14 @@ LongReads::EntryPtr LongReads::Next() {
 LongReads::EntryPtr LongReads::NextOf(Connection* connection) {
   if (connection->running >= options_.threads_per_connection) return nullptr;
   EntryPtr entry;
-  const bool view_free =
-      views_ < options_.views && connection->views < options_.views_per_connection;
-  if (!connection->fresh.empty() && view_free) {
+  Principal* const principal = connection->fresh.empty()
+                                   ? nullptr
+                                   : &principals_[connection->fresh.front()->task->principal()];
+  const bool view_free = views_ < options_.views &&
+                         connection->views < options_.views_per_connection &&
+                         principal != nullptr && principal->views < options_.views_per_principal;
+  if (view_free) {
+    ++principal->views;
     entry = std::move(connection->fresh.front());
     connection->fresh.pop_front();
     entry->has_view = true;
@@ -204,10 +219,13 @@ void LongReads::Forget(const EntryPtr& entry) {
     --queued_;
     std::erase(entry->has_view ? connection.resumed : connection.fresh, entry);
   }
+  const auto principal = principals_.find(entry->task->principal());
   if (entry->has_view) {
     --views_;
     --connection.views;
+    --principal->second.views;
   }
+  if (--principal->second.tasks == 0) principals_.erase(principal);
   entry->state = State::kEnded;
   --tasks_;
   if (--connection.tasks == 0) connections_.erase(found);

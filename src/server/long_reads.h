@@ -2,7 +2,8 @@
 //
 // A few threads run the queries in pieces. A query that waits for its client keeps its view, but no
 // thread. Connections take turns. No connection may hold more than its part of the threads and
-// views, so that one client's queries do not stop the queries of others.
+// views, and no principal more than its part of the views, so that one client's queries do not stop
+// the queries of others, over however many connections the client asks.
 #pragma once
 
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -29,10 +31,12 @@ class LongReads {
     size_t threads_per_connection = 3;
     size_t views = 12;  // an old view keeps SQLite's write-ahead log from beginning anew
     size_t views_per_connection = 6;
+    size_t views_per_principal = 9;
     SteadyTime agreement_wait{0};  // see AwaitAgreement
     // Queries that have not ended. Past either limit the answer is RESOURCE_EXHAUSTED.
     size_t tasks_max = 256;
     size_t tasks_per_connection_max = 128;
+    size_t tasks_per_principal_max = 192;
   };
 
   // The replica must outlive the pool. `timers` must be stopped before the pool is destroyed.
@@ -56,6 +60,10 @@ class LongReads {
     bool resumed = false;  // resumed while it was about to pause
   };
   using EntryPtr = std::shared_ptr<Entry>;
+  struct Principal {
+    size_t tasks = 0;
+    size_t views = 0;
+  };
   struct Connection {
     std::deque<EntryPtr> fresh;    // without a view
     std::deque<EntryPtr> resumed;  // with one
@@ -74,6 +82,7 @@ class LongReads {
   void Requeue(const EntryPtr& entry) CAIRN_REQUIRES(mutex_);
   void Forget(const EntryPtr& entry) CAIRN_REQUIRES(mutex_);
   bool SweepLater() CAIRN_REQUIRES(mutex_);
+  Status Take(const std::shared_ptr<QueryTask>& task) CAIRN_REQUIRES(mutex_);
 
   node::Replica* const replica_;
   rpc::TimerQueue* const timers_;
@@ -83,6 +92,7 @@ class LongReads {
   CondVar work_;
   // The connections that have tasks.
   std::map<uint64_t, Connection> connections_ CAIRN_GUARDED_BY(mutex_);
+  std::map<std::string, Principal> principals_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_served_ CAIRN_GUARDED_BY(mutex_) = 0;
   std::set<EntryPtr> idle_ CAIRN_GUARDED_BY(mutex_);  // queued or paused
   size_t tasks_ CAIRN_GUARDED_BY(mutex_) = 0;

@@ -49,6 +49,7 @@ class QueryTask final : private state_machine::RowSink {
     std::shared_ptr<const std::atomic<bool>> gone;     // nobody takes the answer any more
     const std::atomic<bool>* stopping = nullptr;       // the node is shutting down
     MemoryShare* memory = nullptr;                     // of all queries; one may take half
+    std::string principal;                             // who asks; see server/principal.h
   };
 
   QueryTask(Clock* clock, QueryRequest request, uint64_t connection, Limits limits,
@@ -56,6 +57,7 @@ class QueryTask final : private state_machine::RowSink {
 
   // The connection that sent the query.
   uint64_t connection() const { return connection_; }
+  const std::string& principal() const { return limits_.principal; }
   SteadyTime deadline() const { return limits_.deadline; }
   const node::ReadOptions& read() const { return request_.read; }
 

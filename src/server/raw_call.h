@@ -8,7 +8,9 @@
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -103,6 +105,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   // `call` is called once if the client goes, or the server ends, before the answer. To be set before
   // gRPC is given this.
   void OnClientGone(std::function<void()> call) { on_client_gone_ = std::move(call); }
+  // Set once nobody takes the answer.
+  std::shared_ptr<const std::atomic<bool>> gone() const { return gone_; }
 
   template <class R>
   void Answer(Result<R> result, grpc::ByteBuffer* response) {
@@ -112,6 +116,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     Finish(ToGrpc(status, context_));
   }
   void OnCancel() override {
+    *gone_ = true;
     if (on_client_gone_) on_client_gone_();
   }
   void OnDone() override { delete this; }
@@ -122,11 +127,12 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
   grpc::CallbackServerContext* const context_;
   std::function<void()> on_client_gone_;
+  const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
   MemoryCharge request_;
   MemoryCharge result_;
 };
 
-// One unary call: parses the request, calls `handle(T* request, const CallContext&, Done<R>)`, and
+// One unary call: parses the request, checks who passed it on, calls `handle(T* request, const CallContext&, Done<R>)`, and
 // finishes with what `handle` gives.
 template <class T, class R, class Handle>
 UnaryCall* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& host,
@@ -136,10 +142,12 @@ UnaryCall* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& hos
   Status bad = ParseMessage(*bytes, host.requests, &request, call->request());
   Result<CallContext> caller = ContextOf(*context, *host.clock);
   if (bad.ok()) bad = caller.status();
+  if (bad.ok()) bad = CheckForwarder(*caller, *host.replica);
   if (!bad.ok()) {
     call->Finish(ToGrpc(std::move(bad).With(Outcome::kNotApplied), context));
     return call;
   }
+  caller->gone = call->gone();
   handle(&request, *caller,
          [call, response](Result<R> result) { call->Answer(std::move(result), response); });
   return call;

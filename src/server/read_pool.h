@@ -12,7 +12,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -33,6 +35,9 @@ struct ReadTask {
   std::function<void(Result<state_machine::ReadView*>)> run;
   size_t bytes = 0;         // of the request, which stays in memory until the read runs
   uint64_t connection = 0;  // the one that asked; connections take turns
+  std::string principal;    // who asks; see server/principal.h
+  // Set once nobody will take the answer. Null: not known.
+  std::shared_ptr<const std::atomic<bool>> gone;
 };
 
 // Waits until a long read with these options may be shown what the view shows. While members run
@@ -59,6 +64,9 @@ class ReadPool {
     // Waiting reads. Past either limit the answer is RESOURCE_EXHAUSTED.
     size_t tasks_max = 16384;
     size_t bytes_max = 64u << 20;
+    // Of these, the reads of one principal that wait for an index. Such a read may wait until its
+    // deadline, which may be a day away.
+    size_t indexes_per_principal_max = 2048;
     SteadyTime leader_wait{0};  // how long a linearizable read waits for a read index
   };
 
@@ -82,6 +90,14 @@ class ReadPool {
     LogIndex index;           // the view must have applied this
     SteadyTime agreed_by{0};  // without an agreement by then, UNAVAILABLE; 0: it has not waited
   };
+  // A read with a barrier of its own.
+  struct Alone {
+    ReadTask task;
+    node::ReadOptions awaited;  // what the next barrier is to wait for
+    SteadyTime ask_leader_at{0};
+    bool counted = false;  // among those of its principal that wait for an index
+  };
+  using AlonePtr = std::shared_ptr<Alone>;
   using Batch = std::vector<Waiting>;
   // Reads that wait until a majority has agreed on what the view shows, or that need wait no longer.
   struct Shown {
@@ -96,6 +112,14 @@ class ReadPool {
 
   void Gather(Waiting waiting);
   void AwaitAlone(ReadTask task);
+  void AwaitIndex(const AlonePtr& read);
+  void OnIndexAwaited(const AlonePtr& read, SteadyTime by, const Result<LogIndex>& index);
+  void AskLeader(const AlonePtr& read, bool first);
+  void OnLeaderAsked(const AlonePtr& read, bool first, const Result<LogIndex>& index);
+  void Found(const AlonePtr& read, LogIndex index);
+  void Refuse(const AlonePtr& read, const Status& why);
+  Status Take(const ReadTask& task) CAIRN_REQUIRES(mutex_);
+  void GiveIndexBack(const Alone& read) CAIRN_REQUIRES(mutex_);
   void StartBarrier(Batch batch);
   void OnBarrier(Batch batch, SteadyTime barrier_by, const Result<LogIndex>& index);
   void MakeReady(Batch batch);
@@ -131,6 +155,8 @@ class ReadPool {
   size_t watchers_ CAIRN_GUARDED_BY(mutex_) = 0;
   size_t tasks_ CAIRN_GUARDED_BY(mutex_) = 0;  // tasks that wait, and their bytes
   size_t bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
+  // Reads that wait for an index, by principal.
+  std::unordered_map<std::string, size_t> indexes_ CAIRN_GUARDED_BY(mutex_);
   std::atomic<bool> stopped_{false};  // set with the lock held
   std::vector<std::thread> threads_;
 };

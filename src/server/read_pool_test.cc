@@ -83,6 +83,53 @@ TEST_F(ReadPoolTest, WithoutALeaderAReadOfAnIndexIsUnavailableAfterTheSameWait) 
   EXPECT_EQ(Read(options, std::chrono::hours(1)).get().code(), StatusCode::kUnavailable);
 }
 
+// A read of an index that nobody has written, such as one of another cluster.
+TEST_F(ReadPoolTest, AReadOfAnIndexThatTheLeaderDoesNotHaveIsUnavailableLongBeforeItsDeadline) {
+  node::ReadOptions options;
+  options.index_min = LogIndex(uint64_t{1} << 62);
+  EXPECT_EQ(Read(options, std::chrono::hours(1)).get().code(), StatusCode::kUnavailable);
+  options.level = node::ReadLevel::kStale;
+  EXPECT_EQ(Read(options, std::chrono::hours(1)).get().code(), StatusCode::kUnavailable);
+}
+
+// One client asked for an index that never came, a day long. All reads of all others were refused.
+TEST_F(ReadPoolTest, ReadsThatWaitForAnIndexLeaveRoomForTheReadsOfOthers) {
+  ReadPool::Options options;
+  options.threads = 1;
+  options.tasks_max = 100;
+  options.indexes_per_principal_max = 10;
+  options.leader_wait = std::chrono::hours(1);
+  pool_ = std::make_unique<ReadPool>(&replica_, &clock_, options);
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  const auto read = [&](const std::string& principal, uint64_t index) {
+    auto promise = std::make_shared<std::promise<Status>>();
+    ReadTask task;
+    task.options.level = node::ReadLevel::kStale;
+    task.options.index_min = LogIndex(index);
+    task.deadline = clock_.SteadyNow() + std::chrono::hours(24);
+    task.principal = principal;
+    task.gone = gone;
+    task.run = [promise](const Result<state_machine::ReadView*>& view) {
+      promise->set_value(view.status());
+    };
+    pool_->Submit(std::move(task));
+    return promise->get_future();
+  };
+  std::vector<std::future<Status>> waiting;
+  for (int i = 0; i < 10; ++i) waiting.push_back(read("host:a", 1'000'000));
+  EXPECT_EQ(read("host:a", 1'000'000).get().code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(read("host:a", 0).get().ok()) << "it waits for nothing";
+  waiting.push_back(read("host:b", 1'000'000));
+  // The reads end with their clients.
+  *gone = true;
+  for (auto& each : waiting) EXPECT_EQ(each.get().code(), StatusCode::kCancelled);
+  *gone = false;
+  auto again = read("host:a", 1'000'000);
+  EXPECT_EQ(again.wait_for(milliseconds(0)), std::future_status::timeout);
+  *gone = true;
+  EXPECT_EQ(again.get().code(), StatusCode::kCancelled);
+}
+
 TEST_F(ReadPoolTest, OneImpatientReadDoesNotFailThoseThatShareItsBarrier) {
   replica_.HoldBarriers(true);
   std::vector<std::future<Status>> first;

@@ -90,6 +90,26 @@ TEST_F(SlowReadersTest, StreamsWhoseClientsDoNotReadHoldNoThread) {
   Cancel(&queries);
 }
 
+TEST_F(SlowReadersTest, AClientThatAsksOverManyConnectionsLeavesViewsToOthers) {
+  std::vector<std::unique_ptr<v1::Database::Stub>> slow;
+  std::vector<std::unique_ptr<Query>> queries;
+  for (int i = 0; i < 3; ++i) {
+    slow.push_back(Connect());
+    for (auto& query : Start(slow.back().get(), "1000000000", 6))
+      queries.push_back(std::move(query));
+  }
+  AwaitViews(1 + 9);
+  // A tenth long read of this client waits. So the rows come only when one of the others ends.
+  const auto other = Connect();
+  std::thread cancels([&] {
+    AwaitViews(1 + 9);
+    for (auto& query : queries) query->context.TryCancel();
+  });
+  EXPECT_EQ(RowsOf(other.get(), "100000"), 100'000);
+  cancels.join();
+  for (auto& query : queries) query->reader->Finish();
+}
+
 TEST_F(SlowReadersTest, QueriesThatTakeLongStopNeitherShortReadsNorTheQueriesOfOthers) {
   const auto heavy = Connect();
   const auto other = Connect();
