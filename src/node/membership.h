@@ -74,6 +74,10 @@ class MembershipJob {
   bool finished() const { return finished_; }
   uint64_t node_id() const { return change_.node_id; }
   uint64_t nonce() const { return nonce_; }
+  // Nobody waits for the change any more.
+  bool abandoned() const { return change_.gone != nullptr && *change_.gone; }
+  // Waits for the new member, perhaps for long, and nothing is in the log that is not committed.
+  bool catching_up() const { return phase_ == Phase::kCatchingUp; }
   void Fail(Status status) { Finish(std::move(status)); }
 
  private:

@@ -11,9 +11,10 @@ void MembershipChanges::Change(Replica::MembershipChange change, SteadyTime dead
                                std::function<void(Status)> done) {
   if (!context_.is_leader()) return done(directory_.NotLeader());
   if (context_.shutting_down) return done(Unavailable("the node is shutting down"));
-  if (job_ && !job_is_ours_) {
+  if (!GivesWay(change)) {
     return done(FailedPrecondition("another change of membership is under way (node " +
-                                   std::to_string(job_->node_id()) + ")"));
+                                   std::to_string(job_->node_id()) +
+                                   "): wait for it, or interrupt the command that asked for it"));
   }
   MembershipJob::Callbacks callbacks;
   callbacks.progress = std::move(progress);
@@ -24,7 +25,20 @@ void MembershipChanges::Change(Replica::MembershipChange change, SteadyTime dead
         /*ours=*/false);
 }
 
+// An operator who asks again about a node means the later wish. What nobody waits for must not stop
+// anybody. And a removal must not wait for a node that may never catch up. What the earlier job has
+// proposed is not taken back: the later job begins when it is committed or dropped.
+bool MembershipChanges::GivesWay(const Replica::MembershipChange& change) const {
+  using Kind = Replica::MembershipChange::Kind;
+  if (!job_ || job_is_ours_ || job_->abandoned()) return true;
+  if (job_->node_id() == change.node_id) return true;
+  return change.kind == Kind::kRemove && job_->catching_up();
+}
+
 void MembershipChanges::Begin(std::unique_ptr<MembershipJob> job, bool ours) {
+  if (job_) job_->Fail(Aborted("another change of membership has taken the place of this one"));
+  // Whether the earlier job's proposal is dropped does not concern this job.
+  job_proposal_.reset();
   job_is_ours_ = ours;
   ++job_number_;
   job_ = std::move(job);
@@ -68,7 +82,7 @@ void MembershipChanges::Join(const transport::JoinRequest& request,
   if (hearing_.contacts().Alive(member)) {
     return reply(FailedPrecondition("another process runs as " + who));
   }
-  if (job_) {
+  if (job_ && !job_->abandoned()) {
     if (job_->node_id() == request.node_id && job_->nonce() == request.nonce) {
       return reply(Unavailable("the admission of " + who + " is under way; ask again"));
     }

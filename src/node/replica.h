@@ -7,6 +7,7 @@
 // they must be short and must not block.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -46,7 +47,9 @@ struct ReplicaOptions {
   size_t append_entries_max = 4096;  // of one message to a follower
   size_t proposal_queue_bytes_max = 64 << 20;
   size_t message_queue_bytes_max = 64 << 20;  // of peers; more is dropped, and sent again
-  uint64_t log_bytes_max = 64 << 20;          // compaction keeps the log near this
+  // Of results that wait until members agree on them; the rows of more are left out of their answers.
+  size_t held_results_bytes_max = 32 << 20;
+  uint64_t log_bytes_max = 64 << 20;  // compaction keeps the log near this
   uint64_t checkpoint_wal_bytes = 16 << 20;
   uint64_t free_bytes_min = 64 << 20;  // below it proposals are refused
   // The budget of one request and of one entry, then of a request of maintenance, in steps of about
@@ -157,6 +160,8 @@ class Replica {
     enum class Kind : uint8_t { kAdd, kRemove, kReplace } kind = Kind::kAdd;
     uint64_t node_id = 0;  // the node that is added, removed or replaced
     std::string address;   // the address of the added or replacing node
+    // Set once nobody waits for the change. The change goes on, but gives way to any other change.
+    std::shared_ptr<const std::atomic<bool>> gone{};
   };
   virtual void ChangeMembership(MembershipChange change, SteadyTime deadline,
                                 std::function<void(const std::string&)> progress,

@@ -222,6 +222,50 @@ TEST(ReplicaMembership, AChangeThatCannotFinishSaysWhatStateItLeft) {
   EXPECT_EQ(status.leader_hint()->node_id, leader);
 }
 
+// The node answers a probe, and asks nobody of this cluster to be let in: its --peers are wrong. The
+// command that added it blocked all changes for a day.
+TEST(ReplicaMembership, AnAddThatDoesNotGoOnGivesWayToOtherChanges) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  cluster.AddNode(4, {{4, TestCluster::Address(4)}, {9, "nowhere"}});
+  ASSERT_TRUE(cluster.Start(4).ok());
+  struct Ask {
+    std::promise<void> silent;
+    std::promise<Status> done;
+  };
+  const auto add = [&](std::shared_ptr<const std::atomic<bool>> gone) {
+    const auto ask = std::make_shared<Ask>();
+    const auto told = std::make_shared<std::atomic<bool>>(false);
+    cluster.replica(leader).ChangeMembership(
+        {Change::Kind::kAdd, 4, TestCluster::Address(4), std::move(gone)},
+        SystemClock().SteadyNow() + std::chrono::hours(24),
+        [ask, told](const std::string& line) {
+          if (line.find("has not been heard from yet") == std::string::npos) return;
+          if (!told->exchange(true)) ask->silent.set_value();
+        },
+        [ask](const Status& status) { ask->done.set_value(status); });
+    ask->silent.get_future().wait();
+    return ask;
+  };
+  const auto first = add(nullptr);
+  const auto second = add(nullptr);  // the operator asks again
+  EXPECT_EQ(first->done.get_future().get().code(), StatusCode::kAborted);
+  Status status = cluster.Change(leader, {Change::Kind::kAdd, 9, TestCluster::Address(9)});
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status;
+  status = cluster.Change(leader, {Change::Kind::kRemove, 4, ""});
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(second->done.get_future().get().code(), StatusCode::kAborted);
+  // Nobody waits for it any more.
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  const auto third = add(gone);
+  *gone = true;
+  status = cluster.Change(leader, {Change::Kind::kAdd, 9, TestCluster::Address(9)});
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable) << status;  // no process answers there
+  EXPECT_EQ(third->done.get_future().get().code(), StatusCode::kAborted);
+}
+
 TEST(ReplicaMembership, LeadershipMovesToTheNodeThatWasNamed) {
   TestCluster cluster(3);
   cluster.StartAll();

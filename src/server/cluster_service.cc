@@ -1,6 +1,7 @@
 #include "server/cluster_service.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -102,10 +103,6 @@ class ClusterService final : public RawCluster {
     const auto relay = std::make_shared<grpc::ClientContext>();
     auto* const answer = RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
         context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
-          if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
-            done(std::move(bad));
-            return;
-          }
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayTransfer(*leader, *request, relay, std::move(done));
             return;
@@ -121,10 +118,6 @@ class ClusterService final : public RawCluster {
     const auto relay = std::make_shared<grpc::ClientContext>();
     auto* const answer = RunUnary<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
         context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
-          if (cairn::Status bad = CheckForwarder(call, *replica_); !bad.ok()) {
-            done(std::move(bad));
-            return;
-          }
           const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayRaise(*leader, *request, by, relay, std::move(done));
@@ -164,6 +157,9 @@ class ClusterService final : public RawCluster {
       HandOverAndRelay(request, by, stream);
       return OkStatus();
     }
+    const auto gone = std::make_shared<std::atomic<bool>>(false);
+    stream->OnClientGone([gone] { *gone = true; });
+    change.gone = gone;
     replica_->ChangeMembership(
         std::move(change), by, [stream](const std::string& line) { stream->Progress(line); },
         [stream](const cairn::Status& status) { stream->Done(status); });

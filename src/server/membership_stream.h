@@ -36,7 +36,8 @@ class MembershipStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   void Done(const Status& status);
 
   void OnWriteDone(bool ok) override;
-  // The change goes on after its client has gone. Nobody hears of it on this stream any more.
+  // The change goes on after its client has gone, unless another change takes its place. Nobody hears
+  // of it on this stream any more.
   void OnCancel() override;
   void OnDone() override { self_.reset(); }
 
