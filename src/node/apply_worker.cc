@@ -7,6 +7,7 @@
 #include "base/defer_scope.h"
 #include "base/log.h"
 #include "node/fence_file.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::node {
 namespace {
@@ -16,6 +17,17 @@ constexpr SteadyTime kCheckpointEvery = std::chrono::seconds(30);
 // The pause between two attempts to reopen a database that failed.
 constexpr SteadyTime kPauseMin = std::chrono::milliseconds(200);
 constexpr SteadyTime kPauseMax = std::chrono::seconds(10);
+
+size_t RowBytes(const state_machine::CommandResult& result) {
+  size_t bytes = 0;
+  for (const StatementResult& statement : result.statements) {
+    for (const Row& row : statement.rows) {
+      bytes += sizeof(Row) + row.size() * sizeof(Value);
+      for (const Value& value : row) bytes += state_machine::ContentBytes(value);
+    }
+  }
+  return bytes;
+}
 
 void Abandon(const std::vector<EntryWaiters>& waiters, size_t from) {
   for (size_t i = from; i < waiters.size(); ++i) {
@@ -31,6 +43,7 @@ ApplyWorker::ApplyWorker(const ReplicaOptions& options, FileSystem* fs,
                          state_machine::StateMachine* state, Clock* clock,
                          ApplyWorkerEvents* events)
     : options_(options),
+      held_results_(std::make_shared<MemoryShare>("held results", options.held_results_bytes_max)),
       fs_(fs),
       state_(state),
       clock_(clock),
@@ -117,6 +130,25 @@ AppliedReport ApplyWorker::Report() const {
   return report;
 }
 
+// The bad schedule without a bound: of three voters one is down and one acknowledges the log and does
+// not apply. Clients go on with writes that return a megabyte each, and are patient.
+void ApplyWorker::TakeRoom(HeldOutcomes* held) const {
+  size_t taken = 0;
+  for (state_machine::CommandResult& result : held->results) {
+    const size_t bytes = RowBytes(result);
+    if (held_results_->TryTake(bytes)) {
+      taken += bytes;
+      continue;
+    }
+    // The write is as good as any other. Its client hears what a late retry hears.
+    result.statements.clear();
+    result.result_gone = true;
+  }
+  if (taken == 0) return;
+  held->room =
+      std::shared_ptr<void>(nullptr, [share = held_results_, taken](void*) { share->Give(taken); });
+}
+
 void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   if (jobs.empty()) return;
   if (stopped_) {
@@ -146,6 +178,7 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     }
     if (compared) {
       compared->held.push_back({results.index, std::move(commands), std::move(results.results)});
+      TakeRoom(&compared->held.back());
       return;
     }
     const DeferScope together;  // many of the answers leave by the same stream

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file_system.h"
 #include "base/mailbox.h"
+#include "base/memory_budget.h"
 #include "node/replica.h"
 #include "node/replica_effects.h"
 #include "state_machine/state_machine.h"
@@ -100,7 +101,12 @@ class ApplyWorker {
   void ReopenIfDue();
   AppliedReport Report() const;
 
+  // Takes memory for results that are held; leaves out what finds no room.
+  void TakeRoom(HeldOutcomes* held) const;
+
   const ReplicaOptions options_;
+  // Shared with the results, which may outlive this object.
+  const std::shared_ptr<MemoryShare> held_results_;
   FileSystem* const fs_;
   state_machine::StateMachine* const state_;
   Clock* const clock_;

@@ -31,6 +31,7 @@ struct HeldOutcomes {
   LogIndex index;
   std::vector<PendingCommandPtr> commands;
   std::vector<state_machine::CommandResult> results;
+  std::shared_ptr<void> room{};  // gives back the memory that was taken for the results
 };
 struct ComparedResults {
   std::vector<ResultsAt> results;  // after each entry

@@ -182,6 +182,10 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
           CommandResult result;
           result.index = entry.index;
           if (miscounts_) result.statements.resize(1);
+          if (const size_t bytes = returns_bytes_; bytes != 0) {
+            result.statements.resize(1);
+            result.statements[0].rows.push_back({Value(std::string(bytes, 'r'))});
+          }
           results.results.push_back(result);
         }
       }

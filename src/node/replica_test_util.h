@@ -56,6 +56,8 @@ class ListStateMachine : public state_machine::StateMachine {
   void Diverge();
   // The results are wrong, as those of another build of the engine might be.
   void Miscount(bool miscounts);
+  // Each command returns a row of this many bytes.
+  void ReturnBytes(size_t bytes) { returns_bytes_ = bytes; }
   // The scrubs find damage until a snapshot is installed.
   void Damage() { damaged_ = true; }
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
@@ -105,6 +107,7 @@ class ListStateMachine : public state_machine::StateMachine {
   std::atomic<int> failing_installs_{0};
   std::atomic<int> failing_checks_{0};
   std::atomic<int> reopens_{0};
+  std::atomic<size_t> returns_bytes_{0};
   std::atomic<bool> lose_tail_{false};
   std::atomic<bool> damaged_{false};
   std::unique_ptr<state_machine::StateScan> digest_scan_;

@@ -120,6 +120,37 @@ TEST(MixedBuilds, ALeaderThatDoesNotCompareIsNoMajorityForAMemberThatRestarts) {
       [&] { return cluster.node(leader).state->items() == cluster.node(right).state->items(); }));
 }
 
+// One voter is down, and one acknowledges the log and does not apply. What the leader holds back grew
+// for as long as patient clients wrote.
+TEST(MixedBuilds, ResultsThatAreHeldAreBoundedInBytes) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  cluster.node(leader).options.held_results_bytes_max = 250'000;
+  ASSERT_EQ(cluster.Upgrade(/*leader=*/true, /*miscounts=*/false), leader);
+  cluster.Write("b");
+  const uint64_t other = leader % 3 + 1;
+  cluster.Kill(6 - leader - other);
+  for (uint64_t id : {leader, other}) cluster.node(id).state->ReturnBytes(100'000);
+  cluster.node(other).state->BlockApply(true);
+  std::vector<std::future<Result<CommandResult>>> writes;
+  for (size_t i = 1; i <= 4; ++i) {
+    writes.push_back(std::async(std::launch::async, [&cluster, leader] {
+      return cluster.Propose(leader, "c", std::chrono::minutes(1));
+    }));
+    ASSERT_TRUE(Eventually([&] { return cluster.node(leader).state->items().size() == 2 + i; }));
+  }
+  cluster.node(other).state->BlockApply(false);
+  size_t gone = 0;
+  for (auto& write : writes) {
+    const Result<CommandResult> result = write.get();
+    ASSERT_TRUE(result.ok()) << result.status();
+    gone += result->result_gone ? 1 : 0;
+  }
+  EXPECT_EQ(gone, 2u);
+}
+
 TEST(MixedBuilds, WithoutAMajorityOfOneMindNothingIsAnswered) {
   MixedCluster cluster;
   cluster.StartAll();
