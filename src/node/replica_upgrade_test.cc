@@ -134,7 +134,7 @@ TEST(MixedBuilds, ResultsThatAreHeldAreBoundedInBytes) {
   cluster.Kill(6 - leader - other);
   for (uint64_t id : {leader, other}) cluster.node(id).state->ReturnBytes(100'000);
   cluster.node(other).state->BlockApply(true);
-  std::vector<std::future<Result<CommandResult>>> writes;
+  std::vector<std::future<Result<state_machine::CommandResult>>> writes;
   for (size_t i = 1; i <= 4; ++i) {
     writes.push_back(std::async(std::launch::async, [&cluster, leader] {
       return cluster.Propose(leader, "c", std::chrono::minutes(1));
@@ -144,7 +144,7 @@ TEST(MixedBuilds, ResultsThatAreHeldAreBoundedInBytes) {
   cluster.node(other).state->BlockApply(false);
   size_t gone = 0;
   for (auto& write : writes) {
-    const Result<CommandResult> result = write.get();
+    const Result<state_machine::CommandResult> result = write.get();
     ASSERT_TRUE(result.ok()) << result.status();
     gone += result->result_gone ? 1 : 0;
   }

@@ -35,9 +35,9 @@ struct ReadTask {
   std::function<void(Result<state_machine::ReadView*>)> run;
   size_t bytes = 0;         // of the request, which stays in memory until the read runs
   uint64_t connection = 0;  // the one that asked; connections take turns
-  std::string principal;    // who asks; see server/principal.h
+  std::string principal{};  // who asks; see server/principal.h
   // Set once nobody will take the answer. Null: not known.
-  std::shared_ptr<const std::atomic<bool>> gone;
+  std::shared_ptr<const std::atomic<bool>> gone{};
 };
 
 // Waits until a long read with these options may be shown what the view shows. While members run
