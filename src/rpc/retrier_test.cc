@@ -100,6 +100,7 @@ class RetrierTest : public ::testing::Test, protected Retrier::Owner {
   void Warm() {
     script_ = {OkStatus(), OkStatus()};
     ASSERT_TRUE(Start("warm")->answer->ok());
+    RunTimers();  // one is of the wait for the session, which is over
     sent_.clear();
   }
   void RunTimers() {

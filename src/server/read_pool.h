@@ -110,6 +110,9 @@ class ReadPool {
     std::deque<Waiting> rest;
   };
 
+  // What a read is told whose barrier ended with `status`.
+  static Status WhyNoLeader(const ReadTask& task, const Status& status, SteadyTime now);
+
   void Gather(Waiting waiting);
   void AwaitAlone(ReadTask task);
   void AwaitIndex(const AlonePtr& read);

@@ -122,7 +122,7 @@ Status BareIds::LoadEntry(const Entry& entry, std::string_view encoded) {
 
 // What its client's bound dropped is dropped again, because of the client's results behind it, which
 // all stand here. Those that the bound of all dropped lie below results_from: of what other clients
-// held then, less may be here now. That bound drops nothing of the nodes' account.
+// held then, less may be here now.
 Status BareIds::LoadResults(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db, "SELECT results_from FROM _cairn_state"));
@@ -150,8 +150,8 @@ Status BareIds::LoadResults(sqlite3* db) {
       }
     }
   }
+  const uint64_t first = std::max(FirstNumber(), from);
   for (auto& [number, result] : results) {
-    const uint64_t first = result.first->is_node ? FirstNumber() : std::max(FirstNumber(), from);
     if (number >= first) HoldResult(result.first, number, std::move(result.second));
   }
   BatchCommitted();

@@ -104,35 +104,6 @@ TEST(BareIds, WhoseResultIsGoneStillTellWhetherItWasAnError) {
   replicas.Check();
 }
 
-// The results of nodes have an account of their own. A member that had restarted took what the bound
-// of all clients had dropped for dropped there, too, and answered otherwise than the others.
-TEST(BareIds, ResultsOfTheNodesAccountAreHeldAfterARestartAsBefore) {
-  Replicas replicas;
-  replicas.Must("CREATE TABLE t(x)");
-  Command of_node = Insert("of a node");
-  of_node.named_by = 1;
-  EXPECT_TRUE(replicas.Do(of_node).status.ok());
-  constexpr size_t kClients = 9;
-  constexpr size_t kEach = kBareResultsBytesMax / 8 / 60'500 - 1;  // less than its bound
-  for (size_t client = 0; client < kClients; ++client) {
-    std::vector<Command> commands;
-    for (size_t i = 0; i < kEach; ++i) {
-      commands.push_back(
-          Named(std::to_string(client) + "/" + std::to_string(i),
-                ExecuteCommand("INSERT INTO t VALUES(NULL) RETURNING zeroblob(60000)"),
-                "host:" + std::to_string(client)));
-    }
-    replicas.DoAll({commands.begin(), commands.begin() + kEach / 2});
-    replicas.DoAll({commands.begin() + kEach / 2, commands.end()});
-  }
-  const auto results = replicas.DoAll(
-      {of_node, Named("0/0", ExecuteCommand("INSERT INTO t VALUES(NULL) RETURNING zeroblob(60000)"),
-                      "host:0")});
-  EXPECT_FALSE(results[0].result_gone);
-  EXPECT_TRUE(results[1].result_gone) << "the bound of all clients was not reached";
-  replicas.Check();
-}
-
 // A million of them, forgotten by one entry, took that entry as long as a heavy command.
 TEST(BareIds, AnEntryForgetsSomeAndTheNextOnesTheRest) {
   Replicas replicas;
