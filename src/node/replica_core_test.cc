@@ -916,6 +916,18 @@ TEST_F(ReplicaCoreTest, OnlyAVoterMayCallThisProcessACopy) {
   EXPECT_FALSE(core_->lost().ok());
 }
 
+TEST_F(ReplicaCoreTest, AMemberLetInLaterMayCallThisProcessACopy) {
+  raft::Configuration config;
+  for (const uint64_t id : {1, 2}) config.info[MemberId(id)] = {id, "node", id};
+  config.voters = {MemberId(1), MemberId(2)};
+  config.next_member_id = 3;
+  raft::InitialState raft;
+  raft.config = config;
+  StartMember({1, 2}, std::move(raft));
+  core_->OnRefused(MemberId(3), AlreadyExists("a copy"));
+  EXPECT_FALSE(core_->lost().ok());
+}
+
 // The transport lets callers in as soon as it has the identity.
 TEST_F(ReplicaCoreTest, StartsInTheLogAreKnownBeforeAnybodyMayCall) {
   raft::Configuration config;

@@ -31,9 +31,13 @@ void Standing::Check(const raft::Configuration& config) {
 }
 
 // A removed member and a learner know of no start that counts. A node that knows no configuration yet
-// believes those that its admission names.
+// believes those that its admission names. Of a member that was let in later than this node's
+// configuration it knows nothing, and believes it, too. The bad schedule otherwise: the data were set
+// back to a configuration whose other members are all gone. All members of today refuse the process,
+// it believes none of them, and the cluster lacks one member for good.
 bool Standing::MayJudge(MemberId by) const {
-  return context_.config.info.empty() || context_.config.IsVoter(by);
+  const raft::Configuration& config = context_.config;
+  return config.info.empty() || config.IsVoter(by) || by.value() >= config.next_member_id;
 }
 
 void Standing::OnRefused(MemberId by, const Status& why) {
