@@ -232,6 +232,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   if (facts.changes_schema) {
     schema_changed_in_entry_ = true;
     expansions_before_ = catalog_.expansions().most();
+    generated_before_ = catalog_.columns().generated();
     ASSIGN_OR_RETURN(free_pages_before_, FreePages());
   }
 
@@ -300,6 +301,7 @@ Status Engine::BoundValues(const Statement& statement, Program* program) {
       LargestValueBytes(statement) <= static_cast<size_t>(program->value_bytes_max)) {
     return OkStatus();
   }
+  const FlatteningAllowed flattening(db_, program->may_flatten, catalog_.columns().may_flatten());
   ASSIGN_OR_RETURN(program->value_bytes_max, ValueBound(db_, program->sql));
   program->value_bound_is_exact = true;
   return OkStatus();

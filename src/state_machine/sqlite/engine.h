@@ -196,6 +196,7 @@ class Engine {
   std::string renamed_to_;
   uint64_t free_pages_before_ = 0;
   uint64_t expansions_before_ = 0;
+  uint64_t generated_before_ = 0;
   // Of the entry.
   bool schema_changed_in_entry_ = false;
   // Of the batch.

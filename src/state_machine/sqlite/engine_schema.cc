@@ -9,6 +9,7 @@ namespace cairn::state_machine {
 
 Status Engine::LoadCatalog() {
   RETURN_IF_ERROR(catalog_.Load(db_));
+  AllowFlattening(db_, catalog_.columns().may_flatten());
   // SQLite connects a virtual table when a statement first names it, and the table's own statements
   // are then compiled in the middle of that one, where the authorizer cannot tell them apart: a
   // fresh node would see them, and a warm one not.
@@ -47,6 +48,10 @@ Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
   }
   if (const uint64_t most = catalog_.expansions().most(); most > expansions_before_) {
     *verdict = CheckExpansions(most);
+    if (!verdict->ok()) return OkStatus();
+  }
+  if (const uint64_t generated = catalog_.columns().generated(); generated > generated_before_) {
+    *verdict = CheckGenerated(generated);
     if (!verdict->ok()) return OkStatus();
   }
   if (renamed_to_.size() > kTableNameBytesMax) {

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 
@@ -18,16 +17,6 @@ constexpr uint64_t kCountMax = 1 << 20;
 // A chain of definitions that is longer is too much in any case, and would need too much stack.
 constexpr size_t kDepthMax = kExpansionsMax;
 
-bool IsName(const Token& token) {
-  return token.type == TokenType::kWord || token.type == TokenType::kQuoted;
-}
-
-std::string NameOf(const Token& token) {
-  std::string_view text = token.text;
-  if (token.type == TokenType::kQuoted && text.size() >= 2) text = text.substr(1, text.size() - 2);
-  return LowerCase(text);
-}
-
 // The names in a text: those of each common table expression, and all others.
 struct Names {
   std::map<std::string, std::vector<std::string>> of_tables;
@@ -35,32 +24,13 @@ struct Names {
   std::vector<std::string> others;
 };
 
-// If a definition "name [(columns)] AS [NOT] [MATERIALIZED] (" begins at `i`: where its last token is.
-size_t EndOfHead(const std::vector<Token>& tokens, size_t i) {
-  const bool may_begin =
-      i > 0 && IsName(tokens[i]) &&
-      (IsAnyWord(tokens[i - 1], "WITH", "RECURSIVE") || tokens[i - 1].text == ",");
-  if (!may_begin) return 0;
-  const auto at = [&](size_t k) { return k < tokens.size() ? tokens[k] : Token(); };
-  size_t k = i + 1;
-  if (at(k).type == TokenType::kOpen) {
-    while (k < tokens.size() && tokens[k].type != TokenType::kClose) ++k;
-    ++k;
-  }
-  if (!IsWord(at(k), "AS")) return 0;
-  ++k;
-  if (IsWord(at(k), "NOT")) ++k;
-  if (IsWord(at(k), "MATERIALIZED")) ++k;
-  return at(k).type == TokenType::kOpen ? k : 0;
-}
-
 Names NamesOf(std::string_view sql) {
   const std::vector<Token> tokens = TokensOf(sql);
   Names names;
   std::vector<std::pair<int, std::vector<std::string>*>> open;  // depth, of the inside of a body
   int depth = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (const size_t end = EndOfHead(tokens, i); end != 0) {
+    if (const size_t end = EndOfTableHead(tokens, i); end != 0) {
       const auto [table, first] = names.of_tables.try_emplace(NameOf(tokens[i]));
       if (!first) names.hidden.insert(table->first);
       open.emplace_back(++depth, &table->second);

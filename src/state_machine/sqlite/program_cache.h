@@ -31,6 +31,8 @@ struct Program {
   uint64_t price = 1;            // of one of its steps
   bool commands_index = false;   // it may give a full-text table a command that takes long
   uint64_t expansions = 0;       // of its text and of its triggers, squared and summed
+  bool may_flatten = true;       // its subqueries, whenever it is compiled (column_growth.h)
+  uint64_t grown_tokens = 0;     // as there
   uint64_t schema_bytes = 0;     // of the texts of triggers and views that are compiled with it
   HeldValues held;
   // Of a value that it makes (value_bound.h); 0: not known yet. Exact: the same on all nodes.

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/expansions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
@@ -204,6 +205,7 @@ ProposalChecker::ProposalChecker(size_t texts_cached_max) : texts_cached_max_(te
       sqlite3_open_v2(":memory:", &scratch_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   CHECK(rc == SQLITE_OK) << "no memory for a scratch connection: " << rc;
   sqlite3_set_authorizer(scratch_, &Authorize, &denied_);
+  AllowFlattening(scratch_, false);  // nothing runs here
 }
 
 ProposalChecker::~ProposalChecker() { sqlite3_close(scratch_); }

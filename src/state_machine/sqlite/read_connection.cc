@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/expansions.h"
 #include "state_machine/sqlite/pragmas.h"
+#include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sqlite_memory.h"
 #include "state_machine/sqlite/statement.h"
 
@@ -176,13 +178,18 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   stopped_ = OkStatus();
   limits_ = &limits;
   started_ = clock_.SteadyNow();
-  const MemoryGate gate(&AskForMemory, this);
-  compile_bytes_left_ = kCompileBytesMax + kCompileBytesPerByte * sql.size();
-  Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
-  compile_bytes_left_ = 0;
+  Status refusal;
+  // PRAGMA table_list compiles every view, in a step.
+  bool flattened = !HoldsWord(sql, "pragma");
+  Result<StatementPtr> prepared = Compile(sql, flattened, &refusal);
+  if (flattened && compile_too_large_) {
+    // The columns of subqueries may have grown. Compiled apart they cannot, and the rows are the same.
+    flattened = false;
+    prepared = Compile(sql, flattened, &refusal);
+  }
   limits_ = nullptr;
   if (!denied_.ok()) return denied_;
-  if (!prepared.ok() && !gate.refusal().ok()) return gate.refusal();
+  if (!prepared.ok() && !refusal.ok()) return refusal;
   if (!prepared.ok() && !stopped_.ok()) return stopped_;
   if (prepared.status().code() == StatusCode::kCancelled) {
     // The view was ended while SQLite read the schema. The reason is the view's, as in Step.
@@ -199,7 +206,21 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   if (!reads && !internal) {
     return InvalidArgument("this statement writes, and a query cannot: use Execute");
   }
-  return cache.Insert(sql, std::move(prepared).value());
+  PreparedRead* const read = cache.Insert(sql, std::move(prepared).value());
+  read->flattened = flattened;
+  return read;
+}
+
+Result<StatementPtr> ReadConnection::Compile(const std::string& sql, bool flattened,
+                                             Status* refusal) {
+  const FlatteningAllowed flattening(db_, flattened, /*then=*/true);
+  const MemoryGate gate(&AskForMemory, this);
+  compile_too_large_ = false;
+  compile_bytes_left_ = kCompileBytesMax + kCompileBytesPerByte * sql.size();
+  Result<StatementPtr> prepared = PrepareSingle(db_, sql, SQLITE_PREPARE_PERSISTENT);
+  compile_bytes_left_ = 0;
+  *refusal = gate.refusal();
+  return prepared;
 }
 
 Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits& limits,
@@ -210,6 +231,7 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   denied_ = OkStatus();
   stopped_ = OkStatus();
   const MemoryGate gate(&AskForMemory, this);
+  const FlatteningAllowed flattening(db_, read->flattened, /*then=*/true);
   const int rc = sqlite3_step(read->stmt.get());
   limits_ = nullptr;
   *has_row = rc == SQLITE_ROW;
@@ -323,9 +345,11 @@ Status ReadConnection::AskForMemory(void* self, size_t bytes) {
     const size_t asked = std::max(bytes, kBytesBetweenAsks);
     c->compile_bytes_left_ -= std::min(asked, c->compile_bytes_left_ - 1);
     if (c->compile_bytes_left_ == 1) {
+      c->compile_too_large_ = true;
       return ResourceExhausted(
-          "the query is too large once each name of a common table expression, a view or a column "
-          "stands for its text: name it fewer times");
+          "the query is too large once each name of a common table expression, a view or a "
+          "generated "
+          "column stands for its text: name it fewer times");
     }
   }
   return c->internal_ || c->limits_ == nullptr ? OkStatus()

@@ -27,7 +27,8 @@ struct PreparedRead {
   std::string sql;
   StatementPtr stmt;
   ColumnsPtr columns;
-  int reprepared = -1;  // SQLite's count of recompilations that `columns` belong to
+  int reprepared = -1;    // SQLite's count of recompilations that `columns` belong to
+  bool flattened = true;  // its subqueries were, if possible (column_growth.h)
 };
 
 // The most recently used statements of one connection.
@@ -90,6 +91,8 @@ class ReadConnection {
   Status Connect();
   Status Configure(sqlite3* db);
   Status Run(const char* sql);
+  // One try, which may lack memory for the reason `refusal`.
+  Result<StatementPtr> Compile(const std::string& sql, bool flattened, Status* refusal);
   static int Poll(void* self);
   // For a MemoryGate: a row may make many large values between two polls.
   static Status AskForMemory(void* self, size_t bytes);
@@ -112,9 +115,10 @@ class ReadConnection {
   bool internal_ = false;
   const QueryLimits* limits_ = nullptr;
   SteadyTime started_{0};
-  size_t compile_bytes_left_ = 0;  // 0: nothing is compiled
-  Status stopped_;                 // why Poll stopped SQLite
-  Status denied_;                  // why Authorize refused
+  size_t compile_bytes_left_ = 0;   // 0: nothing is compiled
+  bool compile_too_large_ = false;  // there were not enough of them
+  Status stopped_;                  // why Poll stopped SQLite
+  Status denied_;                   // why Authorize refused
 };
 
 }  // namespace cairn::state_machine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/file_system_vfs.h"
 
 namespace cairn::state_machine {
@@ -59,6 +60,7 @@ std::string DumpFile(const std::string& path, const char* vfs) {
   };
   rows("SELECT rowid, type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid");
   std::vector<std::string> tables;
+  AllowFlattening(db.handle(), false);  // the list compiles every view
   sqlite3_stmt* stmt = nullptr;
   sqlite3_prepare_v2(db.handle(),
                      "SELECT name, wr FROM pragma_table_list WHERE type IN ('table', 'shadow')"

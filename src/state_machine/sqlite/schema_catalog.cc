@@ -70,6 +70,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   late_callers_.clear();
   text_bytes_.clear();
   expansions_.Clear();
+  columns_.Clear();
   reserved_objects_ = 0;
   has_virtual_tables_ = false;
   steps_to_read_ = 0;
@@ -93,18 +94,24 @@ Status SchemaCatalog::Load(sqlite3* db) {
     if (read.Int(4) != 0) {
       views_.insert(table.name);
       expansions_.AddView(table.name, read.Bytes(5));
+      columns_.AddView(table.name, read.Bytes(5));
     }
-    if (read.Int(6) != 0) expansions_.AddTrigger(table.name, read.Bytes(5));
+    if (read.Int(6) != 0) {
+      expansions_.AddTrigger(table.name, read.Bytes(5));
+      columns_.AddTrigger(read.Bytes(5));
+    }
     if (read.Int(4) != 0 || read.Int(6) != 0) text_bytes_[table.name] += read.Bytes(5).size();
     if (read.Int(6) != 0 && !TriggerCallsChangesFirst(read.Bytes(5))) {
       late_callers_.insert(table.name);
     }
     if (read.Int(2) == 0) continue;
     table.calls_changes = CallsChanges(read.Bytes(5));
+    columns_.AddTable(read.Bytes(5));
     rows_[table.name] = read.Int(0);
     tables_.emplace(read.Int(0), std::move(table));
   }
   expansions_.Compute();
+  columns_.Compute();
   return OkStatus();
 }
 

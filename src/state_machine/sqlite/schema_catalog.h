@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/expansions.h"
 
 namespace cairn::state_machine {
@@ -65,6 +66,7 @@ class SchemaCatalog {
   // Of the text that made a trigger or a view. 0 if there is none of that name.
   uint64_t TextBytes(const std::string& lower_name) const;
   const Expansions& expansions() const { return expansions_; }
+  const ColumnGrowth& columns() const { return columns_; }
   // What it costs to read the schema, in steps of a WorkBudget.
   uint64_t steps_to_read() const { return steps_to_read_; }
   // Whether the schema holds a literal of more than kValueBytesAlways bytes (WorkBudget).
@@ -77,6 +79,7 @@ class SchemaCatalog {
   std::map<std::string, uint64_t> text_bytes_;  // of triggers and views
   std::set<std::string> late_callers_;          // triggers; see TriggerCallsChangesBehindItsOwn
   Expansions expansions_;
+  ColumnGrowth columns_;
   int64_t reserved_objects_ = 0;
   bool has_virtual_tables_ = false;
   uint64_t steps_to_read_ = 0;

@@ -41,7 +41,8 @@ Result<std::vector<std::string>> DroppedTrees(sqlite3* db, const SchemaCatalog& 
 }  // namespace
 
 uint64_t CompileCharges::StepsOf(const Program& program, const Statement& statement) {
-  uint64_t schema = kStepsPerSquare * program.expansions;
+  uint64_t schema =
+      kStepsPerSquare * program.expansions + kStepsPerGrownToken * program.grown_tokens;
   if (program.schema_bytes > kSchemaBytesFree) {
     schema += (program.schema_bytes - kSchemaBytesFree) * kStepsPerSchemaByte;
   }

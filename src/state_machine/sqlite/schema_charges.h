@@ -19,8 +19,9 @@ namespace cairn::state_machine {
 
 // Texts of triggers and views that come with a statement. Most statements have less.
 inline constexpr uint64_t kSchemaBytesFree = 1024;
-inline constexpr uint64_t kStepsPerSchemaByte = 4;  // of what is more
-inline constexpr uint64_t kStepsPerSquare = 20;     // of the number of expansions (expansions.h)
+inline constexpr uint64_t kStepsPerSchemaByte = 4;   // of what is more
+inline constexpr uint64_t kStepsPerSquare = 20;      // of the number of expansions (expansions.h)
+inline constexpr uint64_t kStepsPerGrownToken = 25;  // of columns (column_growth.h)
 
 // A node that does not know a statement compiles it, and the triggers and views that it uses. Which
 // nodes know it depends on what they did before, so all are charged, once in a command for each text:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "state_machine/sqlite/schema_catalog.h"
+
 namespace cairn::state_machine {
 namespace {
 
@@ -137,6 +139,39 @@ std::vector<Token> TokensOf(std::string_view sql) {
     tokens.push_back(token);
   }
   return tokens;
+}
+
+// As SQLite compares it: a doubled quote stands for one.
+std::string NameOf(const Token& token) {
+  const std::string_view text = token.text;
+  if (token.type != TokenType::kQuoted || text.size() < 2) return LowerCase(text);
+  const char quote = text.front() == '[' ? ']' : text.front();
+  std::string name;
+  for (size_t i = 1; i + 1 < text.size(); ++i) {
+    name += text[i];
+    if (quote != ']' && text[i] == quote) ++i;
+  }
+  return LowerCase(name);
+}
+
+size_t EndOfTableHead(const std::vector<Token>& tokens, size_t i) {
+  const bool may_begin =
+      i > 0 && IsName(tokens[i]) &&
+      (IsAnyWord(tokens[i - 1], "WITH", "RECURSIVE") || tokens[i - 1].text == ",");
+  if (!may_begin) return 0;
+  const auto at = [&](size_t k) { return k < tokens.size() ? tokens[k] : Token(); };
+  size_t k = i + 1;
+  if (at(k).type == TokenType::kOpen) {
+    ++k;
+    while (IsName(at(k)) || at(k).text == ",") ++k;
+    if (at(k).type != TokenType::kClose) return 0;
+    ++k;
+  }
+  if (!IsWord(at(k), "AS")) return 0;
+  ++k;
+  if (IsWord(at(k), "NOT")) ++k;
+  if (IsWord(at(k), "MATERIALIZED")) ++k;
+  return at(k).type == TokenType::kOpen ? k : 0;
 }
 
 }  // namespace cairn::state_machine

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -48,5 +49,15 @@ class Tokenizer {
 };
 
 std::vector<Token> TokensOf(std::string_view sql);
+
+// Whether the token may be a name, and that name in lower case.
+inline bool IsName(const Token& token) {
+  return token.type == TokenType::kWord || token.type == TokenType::kQuoted;
+}
+std::string NameOf(const Token& token);
+
+// If the definition of a common table expression, "name [(columns)] AS [NOT] [MATERIALIZED] (", begins
+// at `i`: where its last token is. Else 0.
+size_t EndOfTableHead(const std::vector<Token>& tokens, size_t i);
 
 }  // namespace cairn::state_machine

@@ -32,6 +32,12 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   *verdict = CheckExpansions(expansions);
   if (!verdict->ok()) return OkStatus();
   program->expansions = expansions * expansions;
+  ColumnGrowth::Verdict columns = catalog_->columns().Judge(statement.sql);
+  *verdict = std::move(columns.status);
+  if (!verdict->ok()) return OkStatus();
+  program->may_flatten = columns.may_flatten;
+  program->grown_tokens = columns.grown;
+  const FlatteningAllowed flattening(db_, columns.may_flatten, catalog_->columns().may_flatten());
   RETURN_IF_ERROR(CompileOnly(statement, program, verdict));
   if (!verdict->ok()) return OkStatus();
   JudgeCost(statement, program);
@@ -85,6 +91,7 @@ Status StatementCompiler::FindHeld(Program* program) const {
     program->held = {true, true, true, true};
     return OkStatus();
   }
+  const FlatteningAllowed flattening(db_, program->may_flatten, catalog_->columns().may_flatten());
   ASSIGN_OR_RETURN(program->held, FindHeldValues(db_, program->sql));
   return OkStatus();
 }
