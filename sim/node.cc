@@ -14,7 +14,10 @@ Node::Node(World* world, Network* network, Observer* observer, uint64_t id, Node
       options_(std::move(options)),
       rng_(world->Fork("node " + std::to_string(id))),
       clock_(world),
-      disk_(std::make_unique<FaultFileSystem>(rng_.Next())) {}
+      disk_(std::make_unique<FaultFileSystem>(rng_.Next())) {
+  const uint64_t steps_max = options_.steps_max[id % options_.steps_max.size()];
+  if (steps_max > 0) options_.replica.request_steps_max = steps_max;
+}
 
 Node::~Node() { network_->Detach(id_); }
 

@@ -114,6 +114,33 @@ void DrawForgetting(Rng& rng, Plan* plan) {
   plan->faults[Fault::kLoss] = seconds(20);
 }
 
+// Commands near the budget, beyond it, and far below it, on nodes whose settings differ.
+void SetHeavy(Plan* plan) {
+  plan->voters = 3;
+  plan->spares = 0;
+  plan->fault_time = seconds(40);
+  plan->workload.think_mean = milliseconds(300);
+  plan->workload.tasks.heavy = 0.1;
+  plan->node.steps_max = {Tasks::kStepsMaxLow, (Tasks::kStepsMaxLow + Tasks::kStepsMaxHigh) / 2,
+                          Tasks::kStepsMaxHigh};
+  plan->node.replica.digest_every = seconds(5);
+  plan->faults[Fault::kTransferLead] = seconds(4);
+  plan->faults[Fault::kKill] = seconds(15);
+}
+
+// Machines pause or sleep while others write, to test reads of bounded staleness.
+void SetPauses(Rng& rng, Plan* plan) {
+  plan->voters = Pick(rng, {3, 3, 5});
+  plan->spares = 0;
+  plan->fault_time = seconds(60);
+  plan->workload.think_mean = milliseconds(200);
+  plan->faults[Fault::kPause] = seconds(4);
+  plan->faults[Fault::kSuspend] = seconds(4);
+  plan->faults[Fault::kPartition] = seconds(8);
+  plan->faults[Fault::kPartial] = seconds(8);
+  plan->faults[Fault::kDrift] = seconds(15);
+}
+
 // Versions come and go, and a node with a wrong version leads at times.
 void SetUpgrades(Plan* plan) {
   plan->hasty_upgrades = true;
@@ -234,16 +261,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPowerCut] = seconds(15);
     plan.faults[Fault::kWipe] = seconds(30);
   } else if (profile == "pause") {
-    // Machines pause or sleep while others write, to test reads of bounded staleness.
-    plan.voters = Pick(rng, {3, 3, 5});
-    plan.spares = 0;
-    plan.fault_time = seconds(60);
-    plan.workload.think_mean = milliseconds(200);
-    plan.faults[Fault::kPause] = seconds(4);
-    plan.faults[Fault::kSuspend] = seconds(4);
-    plan.faults[Fault::kPartition] = seconds(8);
-    plan.faults[Fault::kPartial] = seconds(8);
-    plan.faults[Fault::kDrift] = seconds(15);
+    SetPauses(rng, &plan);
   } else if (profile == "full") {
     // There is no reserve, so that it is the log that finds no room.
     plan.voters = 3;
@@ -262,6 +280,8 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     DrawForgetting(rng, &plan);
   } else if (profile == "upgrades") {
     SetUpgrades(&plan);
+  } else if (profile == "heavy") {
+    SetHeavy(&plan);
   } else if (profile == "birth") {
     plan.voters = Pick(rng, {1, 3, 3});
     plan.spares = 0;
@@ -288,7 +308,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, pause, moves, upgrades, sessions, echo, overtake, "
+                           "churn, full, pause, moves, upgrades, sessions, heavy, echo, overtake, "
                            "handover, joint, relay, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||

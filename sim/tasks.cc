@@ -121,6 +121,7 @@ Task Tasks::MakeTables() {
 }
 
 Task Tasks::Draw() {
+  if (options_.heavy > 0 && Chance(options_.heavy)) return DrawHeavy();
   int total = 1;
   for (const int weight : options_.weights) total += weight;
   auto draw = static_cast<int>(rng_.Below(static_cast<uint64_t>(total)));
@@ -320,6 +321,7 @@ struct TwoPhaseState {
   std::vector<Statement> statements;
   uint64_t timeout_ms = 0;
   uint64_t conclusion = 0;  // how it ends, once prepared
+  bool numbered = false;    // the steps say their place
   size_t prepared = 0;
   std::vector<std::vector<state_machine::Row>> rows;  // of each statement, when it was prepared
   enum { kPreparing, kCommitting, kRollingBack } phase = kPreparing;
@@ -328,7 +330,8 @@ struct TwoPhaseState {
 Request NextPrepare(const TwoPhaseState& state) {
   Request request;
   request.write =
-      state_machine::Prepare{state.tx_id, state.statements[state.prepared], state.timeout_ms};
+      state_machine::Prepare{state.tx_id, state.statements[state.prepared], state.timeout_ms,
+                             /*number=*/state.numbered ? state.prepared + 1 : 0};
   request.may_fail = true;
   return request;
 }
@@ -338,7 +341,8 @@ Request Conclude(TwoPhaseState* state, bool commit) {
   request.may_fail = true;
   if (commit) {
     state->phase = TwoPhaseState::kCommitting;
-    request.write = state_machine::Commit{state->tx_id};
+    request.write =
+        state_machine::Commit{state->tx_id, state->numbered ? state->statements.size() : 0};
   } else {
     state->phase = TwoPhaseState::kRollingBack;
     request.write = state_machine::Rollback{state->tx_id};
@@ -364,6 +368,7 @@ Task Tasks::TwoPhases(Task task, std::vector<Statement> statements,
   state->statements = std::move(statements);
   state->timeout_ms = rng_.Between(500, 8000);
   state->conclusion = rng_.Below(10);
+  state->numbered = rng_.Below(4) > 0;
   task.first = NextPrepare(*state);
   task.next = [state, asked = task.asked,
                answer = std::move(answer)](const Answer& a) -> std::variant<Request, End> {
@@ -385,6 +390,8 @@ Task Tasks::TwoPhases(Task task, std::vector<Statement> statements,
       return state->conclusion == 0 ? std::variant<Request, End>(nothing)
                                     : Conclude(state.get(), /*commit=*/false);
     }
+    // A statement that was staged before, whose rows are not known here.
+    if (a.result->statements.empty()) return Conclude(state.get(), /*commit=*/false);
     state->rows.push_back(a.result->statements.at(0).rows);
     if (++state->prepared < state->statements.size()) return NextPrepare(*state);
     if (state->conclusion == 0) return nothing;  // left to expire
@@ -453,18 +460,6 @@ Task Tasks::DrawVersion() {
   return One(Family::kVersions, "add", KeyAnd(table, 1),
              Write({{"DELETE FROM versioned_" + std::to_string(table), {}, {}}}),
              [table](const CommandResult&) { return KeyAnd(table, 1); });
-}
-
-// For the digests: values that differ between nodes unless Cairn makes them equal.
-Task Tasks::DrawMixed() {
-  Task task;
-  task.f = "mixed";
-  task.first =
-      Write({{"INSERT INTO mixed(a, b) VALUES(random(), datetime('now'))", {}, {}},
-             {"UPDATE mixed SET c = last_insert_rowid() WHERE rowid = last_insert_rowid()", {}, {}},
-             {"DELETE FROM mixed WHERE rowid < (SELECT max(rowid) FROM mixed) - 50", {}, {}}});
-  task.next = [](const Answer& a) { return End{a.type, {}, ""}; };
-  return task;
 }
 
 }  // namespace cairn::sim

@@ -22,9 +22,10 @@ namespace cairn::sim {
 struct Request {
   std::optional<state_machine::Operation> write;  // absent: a read, of one point in the log
   std::vector<state_machine::Statement> queries;
-  std::string version_of;   // a table whose version is read, as one row
-  bool of_session = false;  // at any node that has applied what the session has seen
-  bool may_fail = false;    // a two-phase transaction may hold what it touches
+  std::string version_of;    // a table whose version is read, as one row
+  bool of_session = false;   // at any node that has applied what the session has seen
+  bool may_fail = false;     // a two-phase transaction may hold what it touches
+  bool may_exhaust = false;  // it may be more work than one command may do
 };
 
 // The outcome of a request. kOk: `result` holds the result, and its status is OK. kFail: the
@@ -54,6 +55,9 @@ struct TaskOptions {
   int keys = 8;  // counters and registers
   double read_share = 0.4;
   int cold_rows = 0;  // of a table that is made once and not changed after that
+  // The share of commands that do much work. The budgets of the nodes lie between the constants of
+  // Tasks.
+  double heavy = 0;
   // The share of the load of each kind of data.
   std::array<int, kFamilies> weights{4, 2, 2, 4, 1, 2, 1};
 };
@@ -63,6 +67,9 @@ class Tasks {
   Tasks(Rng rng, TaskOptions options) : rng_(rng), options_(options) {}
 
   static constexpr int64_t kBankTotal = 600;
+  // Where commands are heavy: the smallest and the largest request_steps_max of a node.
+  static constexpr uint64_t kStepsMaxLow = 400'000;
+  static constexpr uint64_t kStepsMaxHigh = 900'000;
   // The text that all cold rows hold, and nothing else holds.
   static constexpr char kColdText[] = "this row is neither read nor written by any client";
 
@@ -88,6 +95,7 @@ class Tasks {
   Task DrawTransfer();
   Task DrawVersion();
   Task DrawMixed();
+  Task DrawHeavy();
   Task ReadCounter(int64_t key);
   Task ReadRegister(int64_t key);
   Task ReadSet(int64_t group);

@@ -384,10 +384,12 @@ Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
   }
   if (!result.status.ok()) {
     // Another transaction holds the table, or this transaction has expired.
-    const bool may_be =
-        call->request.may_fail && (result.status.code() == StatusCode::kAborted ||
-                                   result.status.code() == StatusCode::kFailedPrecondition);
-    if (!may_be) Fail(*call->lane, "a request failed: " + result.status.ToString());
+    const StatusCode code = result.status.code();
+    const bool may_fail = call->request.may_fail &&
+                          (code == StatusCode::kAborted || code == StatusCode::kFailedPrecondition);
+    const bool may_exhaust = call->request.may_exhaust && code == StatusCode::kResourceExhausted;
+    if (!may_fail && !may_exhaust)
+      Fail(*call->lane, "a request failed: " + result.status.ToString());
     return {EventType::kFail, nullptr};
   }
   LogIndex& seen = call->lane->seen;
