@@ -10,9 +10,10 @@ int main(int argc, char** argv) {
   app.add_option("--seed", options.seed, "The first seed")->default_val(options.seed);
   app.add_option("--seeds", options.seeds, "How many seeds, one after the other");
   app.add_option("--for-seconds", options.for_seconds, "Begin seeds until then, instead");
-  app.add_option("--profile", options.profile,
-                 "swarm, short, crash, members, lag, storm, calm, birth, churn, full, pause, "
-                 "upgrades, sessions, heavy, echo, overtake, handover, joint, or mix");
+  app.add_option(
+      "--profile", options.profile,
+      "swarm, short, crash, members, lag, storm, calm, birth, churn, full, pause, "
+      "moves, upgrades, sessions, heavy, echo, overtake, handover, joint, relay, or mix");
   app.add_option("--jobs", options.jobs, "Processes at a time");
   app.add_option("--log", options.log_level, "Level of the nodes' own log: off, info, debug");
   app.add_flag("--keep-going", options.keep_going, "Do not stop at the first failure");

@@ -115,14 +115,24 @@ void DrawForgetting(Rng& rng, Plan* plan) {
 }
 
 // Commands near the budget, beyond it, and far below it, on nodes whose settings differ.
+void SetHeavyWork(double share, Plan* plan) {
+  plan->workload.tasks.heavy = share;
+  plan->node.steps_max = {Tasks::kStepsMaxLow, (Tasks::kStepsMaxLow + Tasks::kStepsMaxHigh) / 2,
+                          Tasks::kStepsMaxHigh};
+}
+
+// Draws from a separate generator, so that the other draws of a seed do not depend on it.
+void DrawHeavyWork(Plan* plan) {
+  Rng rng = World(plan->seed).Fork("heavy");
+  if (Chance(rng, 0.1)) SetHeavyWork(0.02, plan);
+}
+
 void SetHeavy(Plan* plan) {
   plan->voters = 3;
   plan->spares = 0;
   plan->fault_time = seconds(40);
   plan->workload.think_mean = milliseconds(300);
-  plan->workload.tasks.heavy = 0.1;
-  plan->node.steps_max = {Tasks::kStepsMaxLow, (Tasks::kStepsMaxLow + Tasks::kStepsMaxHigh) / 2,
-                          Tasks::kStepsMaxHigh};
+  SetHeavyWork(0.1, plan);
   plan->node.replica.digest_every = seconds(5);
   plan->faults[Fault::kTransferLead] = seconds(4);
   plan->faults[Fault::kKill] = seconds(15);
@@ -315,6 +325,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
       profile == "storm") {
     DrawRowRot(&plan);
     DrawMoves(&plan);
+    DrawHeavyWork(&plan);
   }
   return plan;
 }
