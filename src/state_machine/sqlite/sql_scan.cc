@@ -156,14 +156,13 @@ bool IsRaiseCall(const std::vector<Token>& tokens, size_t i) {
 }  // namespace
 
 bool HoldsWord(std::string_view sql, std::string_view lower_word) {
-  const std::string_view before_last = lower_word.substr(0, lower_word.size() - 1);
-  const char lower = lower_word.back();
-  for (const char last : {lower, static_cast<char>(lower - 'a' + 'A')}) {
-    for (size_t at = sql.find(last); at != std::string_view::npos; at = sql.find(last, at + 1)) {
-      if (at >= before_last.size() && strncasecmp(sql.data() + at - before_last.size(),
-                                                  before_last.data(), before_last.size()) == 0) {
-        return true;
-      }
+  const size_t last = lower_word.size() - 1;
+  const char lower = lower_word[last];
+  const char before = lower_word[last - 1];
+  for (const char c : {lower, static_cast<char>(lower - 'a' + 'A')}) {
+    for (size_t at = sql.find(c, last); at != std::string_view::npos; at = sql.find(c, at + 1)) {
+      if ((sql[at - 1] | 0x20) != before) continue;  // nearly always
+      if (strncasecmp(sql.data() + at - last, lower_word.data(), last) == 0) return true;
     }
   }
   return false;

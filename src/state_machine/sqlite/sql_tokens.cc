@@ -1,19 +1,40 @@
 #include "state_machine/sqlite/sql_tokens.h"
 
 #include <algorithm>
-#include <cctype>
+#include <array>
+#include <cstdint>
 
 #include "state_machine/sqlite/schema_catalog.h"
 
 namespace cairn::state_machine {
 namespace {
 
-bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r' && c != '\v'); }
-// Every byte past ASCII is part of a name, as in SQLite.
-bool IsNameByte(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return std::isalnum(byte) != 0 || c == '_' || c == '$' || byte >= 0x80;
+// What a byte may be, whatever the locale.
+enum ByteClass : uint8_t { kSpace = 1, kDigit = 2, kName = 4, kMayBeBlank = 8 };
+
+constexpr std::array<uint8_t, 256> ClassesOfBytes() {
+  std::array<uint8_t, 256> classes{};
+  for (const unsigned char c : {' ', '\t', '\n', '\f', '\r'}) classes[c] = kSpace | kMayBeBlank;
+  for (unsigned char c = '0'; c <= '9'; ++c) classes[c] = kDigit | kName;
+  for (unsigned char c = 'a'; c <= 'z'; ++c) classes[c] = kName;
+  for (unsigned char c = 'A'; c <= 'Z'; ++c) classes[c] = kName;
+  classes['_'] = kName;
+  classes['$'] = kName;
+  // Every byte past ASCII is part of a name, as in SQLite.
+  for (size_t c = 0x80; c < classes.size(); ++c) classes[c] = kName;
+  classes['-'] = kMayBeBlank;  // a comment
+  classes['/'] = kMayBeBlank;
+  classes[0xef] |= kMayBeBlank;  // a byte order mark
+  return classes;
 }
+
+bool Is(char c, ByteClass wanted) {
+  static constexpr std::array<uint8_t, 256> kClasses = ClassesOfBytes();
+  return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0;
+}
+bool IsSpace(char c) { return Is(c, kSpace); }
+bool IsDigit(char c) { return Is(c, kDigit); }
+bool IsNameByte(char c) { return Is(c, kName); }
 
 }  // namespace
 
@@ -26,7 +47,7 @@ Token Tokenizer::Next() {
 }
 
 void Tokenizer::SkipBlank() {
-  while (at_ < sql_.size()) {
+  while (at_ < sql_.size() && Is(sql_[at_], kMayBeBlank)) {
     if (IsSpace(sql_[at_])) {
       ++at_;
     } else if (sql_.compare(at_, 3, "\xef\xbb\xbf") == 0) {  // a byte order mark
@@ -55,7 +76,7 @@ TokenType Tokenizer::Take() {
     case '[': at_ = AfterFirst(']'); return TokenType::kQuoted;
     case '?':
       ++at_;
-      while (std::isdigit(static_cast<unsigned char>(Peek(0))) != 0) ++at_;
+      while (IsDigit(Peek(0))) ++at_;
       return TokenType::kParameter;
     case ':':
     case '@':
@@ -68,8 +89,7 @@ TokenType Tokenizer::Take() {
     TakeQuoted('\'');
     return TokenType::kQuoted;
   }
-  const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
-  if (digit || (c == '.' && std::isdigit(static_cast<unsigned char>(Peek(1))) != 0)) {
+  if (IsDigit(c) || (c == '.' && IsDigit(Peek(1)))) {
     TakeNumber();
     return TokenType::kOther;
   }
@@ -77,7 +97,7 @@ TokenType Tokenizer::Take() {
     ++at_;
     return TokenType::kOther;
   }
-  while (IsNameByte(Peek(0)) && at_ < sql_.size()) ++at_;
+  while (at_ < sql_.size() && IsNameByte(sql_[at_])) ++at_;
   return TokenType::kWord;
 }
 
@@ -101,7 +121,7 @@ void Tokenizer::TakeNumber() {
   while (at_ < sql_.size()) {
     const char c = sql_[at_];
     const bool sign = (c == '+' || c == '-') && (sql_[at_ - 1] == 'e' || sql_[at_ - 1] == 'E') &&
-                      std::isdigit(static_cast<unsigned char>(Peek(1))) != 0 && !hex_;
+                      IsDigit(Peek(1)) && !hex_;
     if (!IsNameByte(c) && c != '.' && !sign) break;
     if ((c == 'x' || c == 'X') && sql_[at_ - 1] == '0') hex_ = true;
     ++at_;
