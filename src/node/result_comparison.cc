@@ -1,6 +1,8 @@
 #include "node/result_comparison.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -173,10 +175,10 @@ std::string ResultComparison::Nodes(const std::set<MemberId>& members) const {
 }
 
 std::string ResultComparison::DivisionInWords() const {
+  std::set<std::string> named;  // the numbers that the sides gave tell an operator nothing
+  for (const auto& [number, members] : division_->sides) named.insert(Nodes(members));
   std::string sides;
-  for (const auto& [number, members] : division_->sides) {
-    sides += (sides.empty() ? "" : "; ") + Nodes(members);
-  }
+  for (const std::string& side : named) sides += (sides.empty() ? "" : "; ") + side;
   const std::string what = "nodes give different results at entry " + ToString(division_->index) +
                            ", and no majority gives the same (the sides: " + sides + ")";
   if (!division_->final) {
