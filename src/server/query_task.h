@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/memory_budget.h"
@@ -27,7 +28,7 @@ class QueryConsumer : public state_machine::RowSink {
   virtual void Begin(LogIndex applied, bool provisional) = 0;
   // Called when the query has paused because the consumer is full. Calls `resume` once, on any
   // thread, when the consumer has room again.
-  virtual void AwaitRoom(std::function<void()> resume) { resume(); }
+  virtual void AwaitRoom(std::function<void()> resume) { std::exchange(resume, nullptr)(); }
   // Called once, and last. A result that does not end with OK is void.
   virtual void End(const Status& status) = 0;
 };
