@@ -21,10 +21,6 @@ Status NotAgreed() {
   return Unavailable("members with different builds have not agreed in time on the last writes");
 }
 
-Status ShuttingDown() { return Unavailable("the node is shutting down"); }
-
-bool WaitsForIndex(const ReadTask& task) { return !task.options.index_min.is_none(); }
-
 }  // namespace
 
 Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,

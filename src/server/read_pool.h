@@ -110,6 +110,8 @@ class ReadPool {
     std::deque<Waiting> rest;
   };
 
+  static Status ShuttingDown() { return Unavailable("the node is shutting down"); }
+  static bool WaitsForIndex(const ReadTask& task) { return !task.options.index_min.is_none(); }
   // What a read is told whose barrier ended with `status`.
   static Status WhyNoLeader(const ReadTask& task, const Status& status, SteadyTime now);
 

@@ -11,8 +11,6 @@ namespace {
 // A read that waits for an index looks this often whether its client is still there.
 constexpr SteadyTime kIndexWait = std::chrono::seconds(1);
 
-Status ShuttingDown() { return Unavailable("the node is shutting down"); }
-
 }  // namespace
 
 // A read with a condition of its own has a barrier of its own. It waits for a leader as long as any
@@ -22,7 +20,7 @@ Status ShuttingDown() { return Unavailable("the node is shutting down"); }
 void ReadPool::AwaitAlone(ReadTask task) {
   auto read = std::make_shared<Alone>();
   read->awaited = task.options;
-  read->counted = !task.options.index_min.is_none();
+  read->counted = WaitsForIndex(task);
   read->ask_leader_at = clock_->SteadyNow() + options_.leader_wait;
   read->task = std::move(task);
   if (read->task.options.level == node::ReadLevel::kLinearizable) {

@@ -264,12 +264,8 @@ void ChargedFunctions::CallDelegated(sqlite3_context* context, int argc, sqlite3
     if (AllowWork(context, self->budget_, BytesOf(result) / kBytesPerStep)) {
       sqlite3_result_value(context, result);
     }
-  } else if ((rc & 0xff) == SQLITE_TOOBIG) {
-    sqlite3_result_error_toobig(context);
-  } else if ((rc & 0xff) == SQLITE_NOMEM) {
-    sqlite3_result_error_nomem(context);
   } else {
-    sqlite3_result_error(context, sqlite3_errmsg(self->delegate_), -1);
+    FailAsDelegate(context, self->delegate_, rc);
   }
   sqlite3_reset(stmt);
   sqlite3_clear_bindings(stmt);

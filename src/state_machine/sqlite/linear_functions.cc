@@ -130,6 +130,14 @@ using Function = void (*)(sqlite3_context*, int, sqlite3_value**);
 
 }  // namespace
 
+void FailAsDelegate(sqlite3_context* context, sqlite3* delegate, int rc) {
+  switch (rc & 0xff) {
+    case SQLITE_TOOBIG: return sqlite3_result_error_toobig(context);
+    case SQLITE_NOMEM: return sqlite3_result_error_nomem(context);
+    default: return sqlite3_result_error(context, sqlite3_errmsg(delegate), -1);
+  }
+}
+
 bool AllowWork(sqlite3_context* context, WorkBudget* budget, uint64_t steps) {
   if (budget == nullptr || !budget->running() || budget->Charge(steps)) return true;
   sqlite3_result_error(context, "the work of the statement is used up", -1);

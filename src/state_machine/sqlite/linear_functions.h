@@ -27,6 +27,9 @@ Status InstallLinearFunctions(sqlite3* db, WorkBudget* budget);
 // that is called without a budget, or while no statement is counted, may do all.
 bool AllowWork(sqlite3_context* context, WorkBudget* budget, uint64_t steps);
 
+// The function fails as the statement on `delegate` did that computes it for SQLite's own one.
+void FailAsDelegate(sqlite3_context* context, sqlite3* delegate, int rc);
+
 // ---- The work itself
 
 // The place of `needle` in `text`, in characters from 1; 0 if it is not there. `by_bytes`: a byte

@@ -63,12 +63,8 @@ void ReaderFunctions::Patch(sqlite3_context* context, int /*argc*/, sqlite3_valu
     if (sqlite3_value_type(result) == SQLITE_TEXT) {
       sqlite3_result_subtype(context, kJsonSubtype);
     }
-  } else if ((rc & 0xff) == SQLITE_TOOBIG) {
-    sqlite3_result_error_toobig(context);
-  } else if ((rc & 0xff) == SQLITE_NOMEM) {
-    sqlite3_result_error_nomem(context);
   } else {
-    sqlite3_result_error(context, sqlite3_errmsg(self->delegate_), -1);
+    FailAsDelegate(context, self->delegate_, rc);
   }
   sqlite3_reset(stmt);
   sqlite3_clear_bindings(stmt);

@@ -9,26 +9,10 @@
 #include "state_machine/sqlite/replicas_test_util.h"
 #include "state_machine/sqlite/request_memory.h"
 #include "state_machine/sqlite/transactions.h"
+#include "state_machine/sqlite/two_phase_test_util.h"
 
 namespace cairn::state_machine {
 namespace {
-
-Command PrepareCommand(std::string tx, std::string sql, std::vector<Value> values = {},
-                       uint64_t timeout_ms = 0) {
-  Command command;
-  command.operation = Prepare{std::move(tx), {std::move(sql), std::move(values), {}}, timeout_ms};
-  return command;
-}
-Command CommitCommand(std::string tx) {
-  Command command;
-  command.operation = Commit{std::move(tx)};
-  return command;
-}
-Command RollbackCommand(std::string tx) {
-  Command command;
-  command.operation = Rollback{std::move(tx)};
-  return command;
-}
 
 class TwoPhase : public testing::Test {
  protected:
