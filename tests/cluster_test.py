@@ -124,8 +124,8 @@ class Dev(CairnTest):
 class Interrupts(CairnTest):
     def test_a_change_of_membership_that_was_not_sent_says_so(self):
         node = self.new_cluster(1)[0]
-        node.process.send_signal(signal.SIGSTOP)
-        self.addCleanup(node.process.send_signal, signal.SIGCONT)
+        node.pause()
+        self.addCleanup(node.resume)
         with subprocess.Popen([CAIRN, "member", "remove", node.address, "1"], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as member:
             self.addCleanup(member.kill)

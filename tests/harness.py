@@ -135,6 +135,23 @@ class Node:
         done = self.shell(".status", timeout_ms=1000)
         return json.loads(done.stdout)[0] if done.returncode == 0 else None
 
+    def pause(self):
+        """SIGSTOP, and waits until each thread has stopped: one that runs on meanwhile would still
+        read what comes, and answer it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+        def stopped():
+            try:
+                tasks = list(pathlib.Path(f"/proc/{self.process.pid}/task").iterdir())
+                stats = [task.joinpath("stat").read_text(encoding="ascii") for task in tasks]
+            except FileNotFoundError:  # a thread that ends just now
+                return False
+            return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+        wait_until(stopped, f"node {self.id} has stopped")
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def unread_bytes(self):
         """What clients have sent and the node has not read: of a node that is stopped, all of it."""
         port = f":{self.port:04X}"

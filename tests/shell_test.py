@@ -137,8 +137,8 @@ class ShellFromAPipe(CairnTest):
             shell.stdin.flush()
             while "connected" not in shell.stdout.readline():
                 pass
-            self.node.process.send_signal(signal.SIGSTOP)
-            self.addCleanup(self.node.process.send_signal, signal.SIGCONT)
+            self.node.pause()
+            self.addCleanup(self.node.resume)
             shell.stdin.write("INSERT INTO t VALUES ('" + 5000 * "x" + "');\n")
             shell.stdin.flush()
             harness.wait_until(lambda: self.node.unread_bytes() > 5000, "the statement is on its way")
@@ -238,14 +238,14 @@ class ShellOnATerminal(CairnTest):
         self.open_shell()
         self.type("SELECT 'connected';\n")
         self.expect("1 row")
-        self.node.process.send_signal(signal.SIGSTOP)
-        self.addCleanup(self.node.process.send_signal, signal.SIGCONT)
+        self.node.pause()
+        self.addCleanup(self.node.resume)
         self.type("CREATE TABLE t (a);\n")
         self.expect("1 s; Ctrl-C stops waiting")
         self.type("\x03")
         self.expect("interrupted after the request was sent (unknown")
         self.expect("cairn> ")
-        self.node.process.send_signal(signal.SIGCONT)
+        self.node.resume()
         self.close_shell("\x04")
         # The next shell knows what was typed: arrow up brings it back.
         self.open_shell()

@@ -2,7 +2,6 @@
 import os
 import pathlib
 import shutil
-import signal
 import stat
 import subprocess
 import tempfile
@@ -83,10 +82,10 @@ class SnapshotFiles(CairnTest):
         self.behind.start(wait=False)
         wait_until(lambda: "receiving snapshot" in self.behind.log, "the transfer begins")
         # A receiver that is slow, or that is gone, has the leader make a copy.
-        self.behind.process.send_signal(signal.SIGSTOP)
+        self.behind.pause()
         wait_until(lambda: self.copies(self.leader) or self.installed(), "a copy is made")
         self.leader.kill()
-        self.behind.process.send_signal(signal.SIGCONT)
+        self.behind.resume()
         self.leader.start()
         wait_until(self.installed, "the snapshot is installed")
         for node in self.nodes:

@@ -1,5 +1,4 @@
 """Stale reads of a bounded age, at nodes that were stopped: what waited in their sockets is old."""
-import signal
 import time
 import unittest
 
@@ -56,7 +55,7 @@ class Staleness(CairnTest):
         """Stops a node while others write, and asks it: while it stands, and as it goes on."""
         others = [node for node in self.nodes if node is not stopped]
         wait_until(self.fresh_everywhere, "every node knows that it is up to date")
-        stopped.process.send_signal(signal.SIGSTOP)
+        stopped.pause()
         try:
             wait_until(lambda: self.write(others[0]), "a write without the node that stands")
             replaced = time.monotonic()
@@ -64,7 +63,7 @@ class Staleness(CairnTest):
                 wait_until(lambda: self.write(others[1]), "another write")
             calls = [(time.monotonic(), ask(stopped)) for _ in range(20)]
         finally:
-            stopped.process.send_signal(signal.SIGCONT)
+            stopped.resume()
         answers = [(asked, value(call)) for asked, call in calls]
         for _ in range(40):
             asked = time.monotonic()

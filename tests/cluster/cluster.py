@@ -207,11 +207,11 @@ class Cluster:
             self.may_end.discard(node.id)
 
     def pause(self, node):
-        node.process.send_signal(harness.signal.SIGSTOP)
+        node.pause()
         self.paused.add(node.id)
 
     def resume(self, node):
-        node.process.send_signal(harness.signal.SIGCONT)
+        node.resume()
         self.paused.discard(node.id)
 
     def cut_power(self, nodes):
