@@ -25,15 +25,15 @@ namespace cairn {
 
 struct ClientOptions {
   std::vector<std::string> endpoints{};  // host:port of any nodes
-  // The bound on each call, with its retries, unless the call names another one.
+  // The time limit of each call, retries included, unless the call names another one.
   std::chrono::milliseconds timeout{10'000};
-  // Requests that are not answered yet. Past this number calls fail with RESOURCE_EXHAUSTED, not
+  // Requests that have no answer yet. Past this number calls fail with RESOURCE_EXHAUSTED, not
   // applied.
   size_t inflight_max = 4096;
   // Execute asks for the larger budget of work. The cluster grants this budget to one request at a
   // time, and answers others with RESOURCE_EXHAUSTED, not applied.
   bool maintenance = false;
-  // Stay with the first endpoint that answers, whoever leads (to measure or test one node).
+  // Use the first endpoint that answers even if another node leads (to measure or test one node).
   bool pin_endpoint = false;
 };
 
@@ -48,8 +48,9 @@ struct QueryOptions {
   uint64_t index_min = 0;
   std::optional<std::chrono::milliseconds> staleness_max{};  // kStale only
   // The bound on the result, both in memory and as encoded. Past it the answer is
-  // RESOURCE_EXHAUSTED. A result that is too large for one message (4 MB) is read again as a
-  // stream, so it may be of a later moment than other results that were asked for at the same time.
+  // RESOURCE_EXHAUSTED. If a result is too large for one message (4 MB), the client reads it again
+  // as a stream. Such a result may be of a later moment than other results that were asked for at
+  // the same time.
   size_t result_bytes_max = 64 << 20;
 };
 struct QueryResult {
@@ -78,10 +79,11 @@ class Client {
   Result<ExecuteResult> Execute(std::vector<Statement> statements);
   Result<QueryResult> Query(Statement statement, QueryOptions options = {});
 
-  // Two-phase commit. Every step may be repeated. The statements of one transaction are prepared one
-  // after the other, by one Client. It numbers them, so that a statement is never staged twice, and
-  // nothing is committed of a transaction that expired and was begun anew by a late statement
-  // (FAILED_PRECONDITION: roll back). After a Prepare with the outcome unknown, repeat it or roll back.
+  // Two-phase commit. Every step may be repeated. One Client prepares the statements of a
+  // transaction, one after the other. The Client numbers the statements, so no statement is staged
+  // twice. The numbers also detect a transaction that expired and was begun anew by a late
+  // statement: its Commit fails with FAILED_PRECONDITION, and the caller rolls back. If the outcome
+  // of a Prepare is unknown, repeat the Prepare or roll back.
   virtual Status Prepare(const std::string& tx_id, Statement statement,
                          std::chrono::milliseconds expires_after) = 0;
   virtual Result<ExecuteResult> Commit(const std::string& tx_id) = 0;

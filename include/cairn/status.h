@@ -42,13 +42,15 @@ enum class Outcome : uint8_t {
 
 const char* OutcomeName(Outcome outcome);
 
-// Why a call failed, where a program must tell apart what one code puts together. Messages are for
+// Why a call failed, where one code covers cases that a program must tell apart. Messages are for
 // people: no program compares them. Reasons are replicated and sent to clients, so a number is
 // never used again.
 enum class Reason : uint8_t {
   kNone = 0,
-  kSessionExpired = 1,     // the cluster does not know the session that names the request
-  kResultTooLarge = 2,     // the result of a read fits no message; read it as a stream
+  kSessionExpired = 1,  // the cluster does not know the session that names the request
+  // The answer leaves the result out, because the result is too large. Read it as a stream. A write
+  // with this reason has the outcome kApplied: it took effect, and only its result is missing.
+  kResultTooLarge = 2,
   kConnectionRefused = 3,  // the host answers, and nothing listens at the port
 };
 inline constexpr Reason kReasonLast = Reason::kConnectionRefused;
@@ -126,7 +128,8 @@ Status Cancelled(std::string message);
 Status ErrnoStatus(const std::string& context, int error);
 
 namespace internal {
-// The program asked a Result for what it does not hold: prints why and aborts.
+// Prints why and aborts: the program used a value that the Result does not hold, or made a Result
+// from an OK status.
 [[noreturn]] void ResultMisuse(const std::string& what);
 }  // namespace internal
 

@@ -29,8 +29,8 @@ using cairn::Statement;
 using cairn::StatementResult;
 using cairn::Value;
 
-// Names one request: either a session (at most 64 bytes) and a sequence in it, from 1 on, or a bare
-// id, which is a text with the sequence 0.
+// Names one request: a session (at most 64 bytes) with a sequence from 1 on, or a bare id, which is
+// a text with the sequence 0.
 struct RequestId {
   std::string session;
   uint64_t sequence = 0;
@@ -45,10 +45,10 @@ struct RequestId {
 // All statements take effect, or none. Each gets its own result.
 struct Execute {
   std::vector<Statement> statements;
-  bool maintenance = false;  // may do as much work as the header grants maintenance
+  bool maintenance = false;  // has the header's budget for maintenance
   bool operator==(const Execute&) const = default;
 };
-// Makes the session known and does nothing else. Later sequences may then arrive in any order.
+// Opens the session and does nothing else. Later sequences may then arrive in any order.
 struct OpenSession {
   bool operator==(const OpenSession&) const = default;
 };
@@ -56,25 +56,25 @@ struct Prepare {
   std::string tx_id;
   Statement statement;
   uint64_t timeout_ms = 0;  // from this entry's lease time to the deadline; 0: the default time
-  uint64_t number = 0;      // of the statement in its transaction, from 1; 0: not said
+  uint64_t number = 0;      // place of the statement in its transaction, from 1; 0: not given
   bool operator==(const Prepare&) const = default;
 };
 struct Commit {
   std::string tx_id;
-  uint64_t statements = 0;  // how many the transaction has; 0: not said
+  uint64_t statements = 0;  // how many the transaction has; 0: not given
   bool operator==(const Commit&) const = default;
 };
 struct Rollback {
   std::string tx_id;
   bool operator==(const Rollback&) const = default;
 };
-// Carries the header's lease time and nothing else: sessions and prepared transactions that are due
+// Carries the header's lease time and nothing else. Sessions and prepared transactions that are due
 // expire.
 struct AdvanceLease {
   bool operator==(const AdvanceLease&) const = default;
 };
 
-// Changes nothing. Every member makes a digest of its database after this entry.
+// Changes nothing. Every member computes a digest of its database after this entry.
 struct Digest {
   bool operator==(const Digest&) const = default;
 };
@@ -90,12 +90,13 @@ using Operation =
 
 struct Command {
   RequestId id;
-  // The client has all results below this sequence, and needs them no more.
+  // The client has received all results below this sequence and needs them no more.
   uint64_t acknowledged_below = 0;
   Operation operation;
-  // Who asks: `host:192.0.2.7`. The node that took the request says so, never the client.
+  // The client, such as `host:192.0.2.7`. The node that took the request sets this field; a client
+  // never does.
   std::string principal = {};
-  // The node that named the request, in a session of its own. 0: the client named it.
+  // The node that named the request, in a session of the node's own. 0: the client named it.
   uint64_t named_by = 0;
   bool operator==(const Command&) const = default;
 };
@@ -105,13 +106,13 @@ struct Command {
 inline constexpr uint64_t kRequestTtlDefaultMs = 15 * 60 * 1000;
 
 struct BatchHeader {
-  int64_t wall_ms = 0;       // what SQL sees as now, Unix milliseconds UTC
-  uint64_t random_seed = 0;  // what random() draws from
+  int64_t wall_ms = 0;       // the current time for SQL, Unix milliseconds UTC
+  uint64_t random_seed = 0;  // seeds random()
   uint64_t lease_ms = 0;     // the replicated lease clock; never goes back
   // Work, in steps (sqlite/work_budget.h); 0: unbounded.
-  uint64_t command_steps_max = 0;      // that one command may do
-  uint64_t entry_steps_max = 0;        // no command begins after those before it have done as much
-  uint64_t maintenance_steps_max = 0;  // that a command of maintenance may do
+  uint64_t command_steps_max = 0;      // of one command
+  uint64_t entry_steps_max = 0;        // of the entry; past it no other command begins
+  uint64_t maintenance_steps_max = 0;  // of one command of maintenance
   // An answered request is remembered for at least this time, on the lease clock.
   uint64_t request_ttl_ms = kRequestTtlDefaultMs;
 };
@@ -127,24 +128,24 @@ inline constexpr size_t kPrincipalBytesMax = 128;
 inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
-// The text of one statement. SQLite's parser takes up to some hundred bytes of memory for a byte of
-// text, so this bounds memory, too. Larger amounts of data belong in parameters.
+// The text of one statement. SQLite's parser takes up to some hundred bytes of memory for each byte
+// of text, so this limit bounds memory too. Larger amounts of data belong in parameters.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
-// A value of one byte on the wire takes forty bytes in memory, and a statement of three takes
-// eighty. These two limits bound what a command of kCommandBytesMax makes a decoder allocate (about
-// 60 MiB).
+// A value of one byte on the wire takes forty bytes in memory, and a statement of three bytes takes
+// eighty. These two limits bound the memory that a decoder allocates for a command of
+// kCommandBytesMax (about 60 MiB).
 inline constexpr size_t kStatementsPerCommandMax = 16384;
 inline constexpr size_t kValuesPerCommandMax = 1 << 20;
 
-// Judges a command's id, its principal and what it acknowledges. Nothing else judges them, however
-// they have arrived. INVALID_ARGUMENT, not applied, if they may not be. The node that takes a
-// request calls it, and so does every node that applies the command.
+// Checks a command's id, its principal and its acknowledgement: INVALID_ARGUMENT, not applied, if
+// one is illegal. This is the only such check. The node that takes a request calls it, and so does
+// every node that applies the command.
 Status CheckRequestId(const Command& command);
 // The owner of the command's session.
 std::string OwnerOf(const Command& command);
 
-// The bytes of one command. A batch is its header and its commands' bytes, so the router encodes a
-// command once and the leader joins them.
+// The bytes of one command. A batch is a header and the bytes of its commands, so the router
+// encodes a command once, and the leader joins the bytes.
 std::string EncodeCommand(const Command& command);
 // Appends to `out` an entry payload made of already encoded commands.
 void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& encoded_commands,
@@ -159,17 +160,17 @@ Result<Statement> DecodeStatement(std::string_view bytes);
 
 // ---- Results ------------------------------------------------------------------------------------
 
-// The replicated answer to a command, the same on every node. If `status` is not OK nothing took
-// effect; its outcome is kApplied, because the failure is the committed result.
+// The replicated answer to a command, the same on every node. If `status` is not OK, nothing took
+// effect. The outcome is then kApplied, because the failure is the committed result.
 struct CommandResult {
   Status status;
   LogIndex index;  // the entry that first carried the command
   std::vector<StatementResult> statements;
-  // What it cost to apply the command, in steps of work. The same on every node, but not part of
-  // the answer: it is neither encoded nor remembered.
+  // The steps of work that the command took. The number is the same on every node, but is not part
+  // of the answer: it is neither encoded nor remembered.
   uint64_t steps = 0;
-  // The request was answered before with OK, and its result is no longer held. Only a request that
-  // is known to have succeeded is answered like this.
+  // The request succeeded before, and its result is no longer held. Only a request that is known to
+  // have succeeded gets this answer.
   bool result_gone = false;
 };
 

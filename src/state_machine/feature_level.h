@@ -5,9 +5,8 @@
 // every member runs a build that knows the new level (`cairn member upgrade`). Until the level has
 // risen, a build proposes nothing that a build of the lower level would misunderstand.
 //
-// A build that meets an entry above the levels that it knows stops applying and says so. It must
-// not skip the entry: its database would then differ from its peers'.
-// docs/decisions/015-rolling-upgrades.md says why.
+// A build that meets an entry above the levels that it knows stops applying and reports it. It must
+// not skip the entry: its database would then differ from those of its peers.
 #pragma once
 
 #include <cstdint>

@@ -16,10 +16,10 @@ inline size_t ContentBytes(const Value& value) {
   return 0;
 }
 
-// Of a column of a result, beside its name and type. Part of what decides results.
+// What a column of a result counts, beside its name and type. Results depend on this number.
 inline constexpr size_t kColumnBytes = 64;
 
-// What the rows and columns of a result hold.
+// The memory that the rows and columns of a result take.
 inline size_t HeldBytes(const StatementResult& result) {
   size_t bytes = 0;
   for (const Column& column : result.columns) {

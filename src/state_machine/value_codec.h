@@ -21,8 +21,8 @@ inline int64_t UnZigZag(uint64_t v) { return static_cast<int64_t>((v >> 1) ^ (~(
 
 inline size_t VarintSize(uint64_t v) { return v == 0 ? 1 : (std::bit_width(v) + 6) / 7; }
 
-// A ByteReader that accepts only the shortest form of a number. Whatever decodes encodes to the same
-// bytes again, so equal commands have equal bytes and a hash of the bytes is well defined.
+// A ByteReader that accepts only the shortest form of a number. Every input that decodes has only
+// one encoding, so equal commands have equal bytes, and a hash of the bytes is well defined.
 class StrictReader {
  public:
   explicit StrictReader(std::string_view in) : in_(in) {}
@@ -45,8 +45,8 @@ class StrictReader {
     }
     return in_.Raw(size);
   }
-  // The length of a list whose items take at least `item_bytes_min`: never more than the bytes that
-  // are left can hold.
+  // The length of a list whose items take at least `item_bytes_min` bytes each. Never more than the
+  // remaining bytes can hold.
   size_t Count(size_t count_max, size_t item_bytes_min) {
     const uint64_t count = Varint();
     if (count > count_max || count > in_.remaining() / item_bytes_min) {

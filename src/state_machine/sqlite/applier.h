@@ -1,9 +1,9 @@
 // Applier: applies log entries to the database, many in one SQLite transaction.
 //
-// What an entry does must not depend on which entries share its transaction. So each command has
-// its own savepoint, or runs as if it had (deferred foreign keys and full-text indexes would
-// otherwise be settled only where the batch ends), and all that Cairn keeps of it (sessions,
-// versions, prepared transactions, the applied index) is a function of the log alone.
+// The effects of an entry must not depend on which entries share its transaction. So each command
+// has its own savepoint, or behaves as if it had one; otherwise deferred foreign keys and full-text
+// indexes would be settled only at the end of the batch. All that Cairn keeps of a command
+// (sessions, versions, prepared transactions, the applied index) is a function of the log alone.
 #pragma once
 
 #include <cstdint>
@@ -35,25 +35,25 @@ namespace cairn::state_machine {
 // One owner, the apply thread.
 class Applier {
  public:
-  // Opens the database, or makes it with `founding` as its configuration at index 0. A file of the
-  // format before this one is converted. FAILED_PRECONDITION if the file is not one of Cairn's, of
-  // another format, or of a feature level above `level_max`; then it was not touched.
+  // Opens the database, or creates it with `founding` as its configuration at index 0. Converts a
+  // file of the format before this one. FAILED_PRECONDITION if the file is not one of Cairn's, has
+  // another format, or has a feature level above `level_max`; the file is then not touched.
   static Result<std::unique_ptr<Applier>> Open(const Storage& storage, const std::string& path,
                                                size_t cache_bytes,
                                                const raft::Configuration& founding,
                                                uint64_t level_max, uint64_t request_room_divisor);
 
-  // Told of each command as it is applied. Must outlive this.
+  // Reports each command while it is applied. Must outlive the Applier.
   void set_progress(ApplyProgress* progress) { progress_ = progress; }
 
-  // See StateMachine::Apply. After an error the transactions before the failed one stand, and that
-  // one left nothing; but this Applier is broken: all later calls fail the same way, and the database
-  // must be opened anew.
+  // See StateMachine::Apply. After an error the earlier transactions stand, and the failed one left
+  // nothing. The Applier is then broken: all later calls fail the same way, until the database is
+  // reopened.
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
 
   const AppliedState& applied() const { return applied_; }
-  // The last entry that asks for a digest; a SQLite transaction ends with such an entry.
+  // The last entry that asks for a digest. A SQLite transaction ends with such an entry.
   LogIndex digest_index() const { return digest_index_; }
   std::optional<uint64_t> NextDeadlineLeaseMs() const { return txs_.NextDeadlineLeaseMs(); }
   Engine& engine() { return *engine_; }
@@ -68,7 +68,7 @@ class Applier {
   struct Entry {
     raft::Entry entry;
     CommandBatch batch;  // of kNormal entries
-    // That comes into force with it, and the index it is of.
+    // The configuration that comes into force with the entry, and the index of that configuration.
     std::optional<raft::Configuration> config;
     LogIndex config_index;
   };
@@ -77,18 +77,18 @@ class Applier {
     uint64_t number = 0;
     const BatchHeader* header = nullptr;
     uint64_t lease_ms = 0;
-    std::string_view principal;  // who asks for it
+    std::string_view principal;  // the client
   };
-  // What becomes of one kind of operation.
+  // How one kind of operation is applied.
   struct Handler {
-    bool works = false;  // it runs statements, so a used up entry refuses it
+    bool works = false;  // it runs statements, so an exhausted entry refuses it
     Status (Applier::*apply)(const Operation& operation, const Place& place, CommandResult* result);
   };
   // A command whose statement ended the whole SQLite transaction.
   struct Lost {
     Status verdict;
     uint64_t steps = 0;
-    std::string ended_tx;  // the transaction that ended with it; empty: none
+    std::string ended_tx;  // the two-phase transaction that ended with the command; empty: none
     bool schema_changed = false;
   };
 
@@ -132,7 +132,7 @@ class Applier {
   Status RunStatement(const Statement& statement, const std::string* tx_id, StatementResult* result,
                       Status* verdict, ProgramFacts* facts);
   void NoteVersionsByName(const std::set<std::string>& written);
-  // Of the command that succeeded.
+  // Adds the version changes of a command that succeeded.
   void CountVersions();
 
   const uint64_t level_max_;  // feature levels up to this are known
@@ -152,22 +152,22 @@ class Applier {
   uint64_t results_hash_ = 0;
   Status broken_;  // why nothing more is applied
 
-  // Of the command that runs: what to add to the versions if it succeeds, in order.
+  // The running command: what to add to the versions if the command succeeds, in order.
   struct VersionChange {
     VersionCounter* counter = nullptr;  // or, after a change of the schema:
-    // The table and its name from now on; empty if it was dropped.
+    // The old and the new name of the table; `to` is empty if the table was dropped.
     std::string from, to;
   };
   std::vector<VersionChange> version_changes_;
 
-  // By their numbers. When the batch is applied again, they are left out.
+  // The commands that are left out when the batch is applied again, by number.
   std::map<uint64_t, Lost> left_out_;
-  bool with_savepoints_ = false;  // each command of the batch has one
+  bool with_savepoints_ = false;  // each command of the batch has a savepoint
   ApplyProgress* progress_ = nullptr;
-  size_t results_held_bytes_ = 0;  // of the SQLite transaction under way
-  bool over_again_ = false;        // the batch must be undone, and applied once more
-  size_t entries_whole_ = 0;       // of the batch, before the one that a command has lost
-  uint64_t entry_steps_ = 0;       // done by the commands of the entry so far
+  size_t results_held_bytes_ = 0;  // of the current SQLite transaction
+  bool over_again_ = false;        // the batch must be undone and applied again
+  size_t entries_whole_ = 0;       // of the batch, before the entry with the lost command
+  uint64_t entry_steps_ = 0;       // by the commands of the entry so far
 };
 
 }  // namespace cairn::state_machine

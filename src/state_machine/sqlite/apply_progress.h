@@ -10,11 +10,11 @@
 
 namespace cairn::state_machine {
 
-// Thread-safe. Begin and End come with every command, so they cost next to nothing: nothing is
-// copied until somebody asks.
+// Thread-safe. Begin and End are called for every command, so they cost next to nothing: they copy
+// nothing. Now copies.
 class ApplyProgress {
  public:
-  // The command lives until the next call of Begin or End.
+  // The command must live until the next call of Begin or End.
   void Begin(LogIndex index, size_t number, const Command& command) {
     MutexLock lock(mutex_);
     index_ = index;

@@ -1,8 +1,8 @@
-// WriteAuthorizer: decides what a replicated statement may contain, and notes what it touches.
+// WriteAuthorizer: decides what a replicated statement may contain, and records what it touches.
 //
-// SQLite calls it while it compiles: for each table, column, function and kind of statement, those
-// in triggers, views and foreign key actions included. What is not known to have the same effect on
-// every node is refused.
+// SQLite calls the authorizer while it compiles a statement: for each table, column, function and
+// kind of statement, also in triggers, views and foreign key actions. Anything that is not known to
+// have the same effect on every node is refused.
 #pragma once
 
 #include <sqlite3.h>
@@ -15,7 +15,7 @@
 
 namespace cairn::state_machine {
 
-// The sequences of versions are kept under the names of tables.
+// The bound on the names of tables. Versions keep sequences under these names.
 inline constexpr size_t kTableNameBytesMax = 1024;
 Status TableNameTooLong();
 
@@ -23,58 +23,58 @@ Status TableNameTooLong();
 struct ProgramFacts {
   std::set<std::string> reads;
   std::set<std::string> writes;
-  std::set<std::string> inserting_triggers;  // that an INSERT stands in
+  std::set<std::string> inserting_triggers;  // triggers that contain an INSERT
   std::string created_view;
-  std::string altered_table;  // ALTER TABLE names it; it may be about to get another name
+  std::string altered_table;  // the table that ALTER TABLE names, and may rename
   std::string dropped_table;
   std::string dropped_index;
-  std::set<std::string> schema_texts;  // triggers and views that are compiled with the statement
+  std::set<std::string> schema_texts;  // triggers and views compiled with the statement
   // The statement itself calls changes() or total_changes(), or last_insert_rowid(). A call in a
   // trigger, a view or a DEFAULT does not count.
   bool asks_for_changes = false;
   bool asks_for_rowid = false;
   std::set<std::string>
       changes_callers;  // triggers and views that call changes() or total_changes()
-  // The program may call changes() or total_changes(), wherever the call stands.
+  // The program may call changes() or total_changes() at any place.
   bool sees_changes = false;
-  // Such a call may come before any statement of a trigger has ended that gives it an answer.
+  // Such a call may run before a statement of a trigger has set the answer.
   bool sees_changes_first = false;
-  bool selects = false;         // a SELECT stands in it, also one of VALUES for several rows
-  bool selects_within = false;  // of these, in a trigger or a view
-  bool calls = false;           // a function
+  bool selects = false;         // contains a SELECT; VALUES of several rows is one
+  bool selects_within = false;  // contains one in a trigger or a view
+  bool calls = false;           // calls a function
   bool changes_schema = false;
   bool drops_or_alters = false;
   bool alters_table = false;
   bool recursive = false;   // WITH RECURSIVE
   bool reads_rank = false;  // a column called rank, which FTS5 computes with log()
-  // sqlite_stat1 and the like. ANALYZE of one table does so before it says that it is an ANALYZE,
-  // so that it can be judged only when the statement has been seen whole.
+  // Writes sqlite_stat1 or a similar table. ANALYZE of one table writes there before SQLite reports
+  // the ANALYZE, so the write can be judged only at the end of the statement.
   bool writes_statistics = false;
   bool writes_sequence = false;  // sqlite_sequence, directly
 };
 
-// Owned by the engine; its thread only.
+// Owned by the engine, and used on its thread only.
 class WriteAuthorizer {
  public:
   enum class Mode {
-    kInternal,   // Cairn's own statements: all is allowed
+    kInternal,   // a statement of Cairn: everything is allowed
     kCompiling,  // a client's statement is being compiled
-    // A client's statement runs. What is compiled now are the statements by which virtual tables
-    // reach their own storage; a running node has them already, a fresh one does not, so nothing is
-    // noted.
+    // A client's statement runs. Virtual tables now compile the statements by which they reach
+    // their own storage. A warm node has these already, and a fresh node does not, so nothing is
+    // recorded.
     kRunning,
-    kInspecting,  // what a client made is compiled to see whether it reads what is reserved
+    kInspecting,  // checks whether a client's view or trigger reads reserved names
   };
 
   void Install(sqlite3* db) { sqlite3_set_authorizer(db, &Authorize, this); }
   void SetMode(Mode mode) { mode_ = mode; }
-  // Starts to note anew.
+  // Clears the facts.
   void StartCompiling();
-  // Nothing is refused but reads of reserved names.
+  // Clears the facts. From now on only reads of reserved names are refused.
   void StartInspecting();
 
   const ProgramFacts& facts() const { return facts_; }
-  // Why the last statement was refused; OK if it was not refused here.
+  // Why the last statement was refused; OK if the authorizer did not refuse it.
   const Status& refusal() const { return refusal_; }
 
  private:
@@ -92,7 +92,7 @@ class WriteAuthorizer {
 
   Mode mode_ = Mode::kInternal;
   ProgramFacts facts_;
-  std::string last_text_;  // the last trigger or view that was noted
+  std::string last_text_;  // the last recorded trigger or view
   Status refusal_;
 };
 

@@ -1,8 +1,9 @@
-// BareIds: requests that were named by one text each, and by no session.
+// BareIds: the memory of requests that a single text names, without a session.
 //
-// Nobody acknowledges them, so each is remembered for exactly request_ttl_ms, in a compact record. A
-// pool of their own, of a fixed number: where it is full, new ones are refused, and young ones are
-// not forgotten. A function of the log alone, like Sessions. Of an error only the code is kept.
+// No client acknowledges bare ids, so each id is remembered for exactly request_ttl_ms, in a
+// compact record. Bare ids have a pool of their own, of a fixed number. If the pool is full, new
+// ids are refused; young ids are never forgotten to make room. BareIds is a function of the log
+// alone, as Sessions is. Of an error only the code is kept.
 #pragma once
 
 #include <absl/container/flat_hash_set.h>
@@ -27,17 +28,18 @@
 
 namespace cairn::state_machine {
 
-// A client holds an eighth at most. At the default of 15 minutes the pool takes 1,165 a second.
+// One client holds at most an eighth. At the default of 15 minutes the pool takes 1,165 ids a
+// second.
 inline constexpr uint64_t kBareIdsMax = 1 << 20;
-// Of the results that are held of them, each with kResultOverheadBytes; a client holds an eighth at
-// most, and its oldest go first. A larger one than kResultBytesMax is not held.
+// Results of bare ids that are held, each with kResultOverheadBytes. One client holds at most an
+// eighth; past it the client's oldest results go first. A result above kResultBytesMax is not held.
 inline constexpr size_t kBareResultsBytesMax = 16 << 20;
 
-// One id as it stands in a row of _cairn_ids.
+// Encodes one id of a row of _cairn_ids.
 void EncodeBareId(uint64_t place, const TextHash& id, uint64_t hash, uint8_t code,
                   std::string_view owner, std::string* out);
 
-// The apply thread's. Held in memory, written once a batch.
+// Used by the apply thread. Held in memory, and written once a batch.
 class BareIds {
  public:
   static const char* const kSchema;
@@ -47,8 +49,8 @@ class BareIds {
   Status Open(sqlite3* db);
   void Close();
 
-  // At the start of each entry: forgets those that are as old as `ttl_ms`, or some of them
-  // (kForgottenPerEntryMax).
+  // Called at the start of each entry: forgets ids that are as old as `ttl_ms`, as many as
+  // kForgottenPerEntryMax allows.
   void BeginEntry(uint64_t lease_ms, uint64_t ttl_ms);
   // As in Sessions, for commands whose id is bare.
   std::optional<CommandResult> Admit(const Command& command, uint64_t operation_hash);
@@ -61,7 +63,7 @@ class BareIds {
   void BatchUndone();
 
   size_t size() const { return records_.size() - gone_records_; }
-  // Results of commands with a lower number are held no longer. Kept in _cairn_state.
+  // Results of commands with a lower number are no longer held. Kept in _cairn_state.
   uint64_t results_from() const { return results_from_; }
   size_t results_bytes() const { return results_.bytes(); }
 
@@ -73,19 +75,19 @@ class BareIds {
     Shares::Client* owner = nullptr;
     uint8_t code = 0;
   };
-  // The records of one entry, in one row.
+  // The records of one entry, which share a row of _cairn_ids.
   struct Entry {
-    uint64_t number = 0;  // of its first record; the rowid of its row
+    uint64_t number = 0;  // of the first record; the rowid of the row
     uint64_t lease_ms = 0;
   };
   using ResultPtr = std::shared_ptr<const std::string>;
-  // A result that came, or went, in this batch.
+  // A result that was added or dropped in this batch.
   struct Change {
     Shares::Client* owner = nullptr;
     uint64_t number = 0;
     ResultPtr result;
   };
-  // The set holds places in records_, counted since the beginning, and is asked for ids.
+  // The set holds positions in records_, counted since the beginning. Lookups are by id.
   struct Hash {
     using is_transparent = void;
     const BareIds* ids;
@@ -106,7 +108,7 @@ class BareIds {
   void DropResult(const HeldResults<ResultPtr>::Oldest& oldest);
   void DropResultsOfForgotten();
   void ForgetFirstEntry();
-  // Where the rows begin that hold something yet.
+  // The number from which rows still hold something.
   uint64_t FirstNumber() const;
   void FindEmptyRows();
   void UndoResults();
@@ -116,27 +118,28 @@ class BareIds {
   Status WriteEntries();
   Status WriteResults();
 
-  const uint64_t salt_;  // this process's: nobody can choose ids that fall together in the set
+  const uint64_t salt_;  // of this process: no client can choose ids that collide in the set
   std::deque<Known> records_;
-  uint32_t base_ = 0;  // place of the first of them; wraps around
+  uint32_t base_ = 0;  // position of the first record; wraps around
   absl::flat_hash_set<uint32_t, Hash, Equal> places_;
   std::deque<Entry> entries_;
   HeldResults<ResultPtr> results_{kBareResultsBytesMax, kBareResultsBytesMax / 8};
   uint64_t results_from_ = 0;
-  // The rows of each client's results, by the number of the first in each.
+  // The rows of each client's results: the number of the first result in each row.
   std::unordered_map<Shares::Client*, std::deque<uint64_t>> result_rows_;
   Shares shares_;
 
   uint64_t lease_ms_ = 0;  // of the current entry
 
-  // ---- Of the current batch. What goes is taken out when the batch is committed.
+  // ---- The current batch. What is forgotten is removed from the memory when the batch is
+  // committed.
   uint64_t first_number_ = 0;
   size_t gone_records_ = 0;
   size_t gone_entries_ = 0;
   std::vector<Change> came_;  // by number
   std::vector<Change> went_;
   uint64_t saved_results_from_ = 0;
-  std::vector<std::pair<Shares::Client*, uint64_t>> empty_rows_;  // nothing in them is held
+  std::vector<std::pair<Shares::Client*, uint64_t>> empty_rows_;  // rows without a held result
 
   InternalStatement write_ids_;
   InternalStatement remove_ids_;

@@ -1,9 +1,10 @@
-// ChargedFunctions: SQL functions of the writer's connection whose work is charged to the budget of
-// the command, because one call may cost as much as a million steps of SQLite's machine.
+// ChargedFunctions: SQL functions of the writer's connection that charge their work to the budget
+// of the command. One call may cost as much as a million steps of SQLite's virtual machine.
 //
-// JSON, printf(), strftime() and quote() are SQLite's own, called on a second connection that has no file: SQLite
-// does not tell how to call a function that was overridden. LIKE and GLOB count while they compare.
-// count(*) goes through the rows: SQLite's own passes over a whole table in one step.
+// JSON, printf(), strftime() and quote() run SQLite's own functions on a second connection without
+// a file, because SQLite offers no way to call a function that was overridden. LIKE and GLOB count
+// while they compare. count(*) visits the rows; SQLite's own count(*) passes over a whole table in
+// one step.
 #pragma once
 
 #include <sqlite3.h>
@@ -23,7 +24,8 @@ namespace cairn::state_machine {
 
 inline constexpr size_t kDelegateStatementsMax = 64;
 
-// The engine's; its thread only. Must outlive the connection it is installed in.
+// Owned by the engine, and used on its thread only. Must outlive the connection that it is
+// installed in.
 class ChargedFunctions {
  public:
   ChargedFunctions() = default;
@@ -31,28 +33,28 @@ class ChargedFunctions {
   ChargedFunctions(const ChargedFunctions&) = delete;
   ChargedFunctions& operator=(const ChargedFunctions&) = delete;
 
-  // Once. `budget` must outlive the connection, too.
-  // `vfs`: says what is now.
+  // Called once. `budget` must outlive the connection too. `vfs` gives the current time.
   Status Install(sqlite3* db, const char* vfs, WorkBudget* budget);
 
-  // Compiled statements of the second connection. At most kDelegateStatementsMax are kept.
+  // The number of compiled statements of the second connection. At most kDelegateStatementsMax.
   size_t statements() const { return statements_; }
 
  private:
-  // What a call costs, given the bytes of its texts and blobs, in 64ths of a step; with `multiplies`
-  // also a step for each 512 of the product of the first two arguments' bytes.
+  // The price of a call by the bytes of its texts and blobs, in 64ths of a step. With `multiplies`,
+  // a call also costs a step for each 512 of the product of the first two arguments' bytes.
   struct Price {
     uint64_t per_first_byte = 1;  // of the first argument
     uint64_t per_byte = 1;
-    bool by_arguments = false;  // times the number of arguments: each is looked for in the first
+    // Times the number of arguments, because each is searched for in the first.
+    bool by_arguments = false;
     bool multiplies = false;
   };
   struct Delegated {
     ChargedFunctions* owner = nullptr;
     std::string name;
     Price price;
-    // By the number of arguments, and whether one of them is JSON. They are not compiled at the cost
-    // of a command.
+    // By the number of arguments, and whether one of them is JSON. No command pays for compiling
+    // them.
     std::map<std::pair<int, bool>, StatementPtr> statements;
   };
 
@@ -66,9 +68,9 @@ class ChargedFunctions {
   WorkBudget* budget_ = nullptr;
   JsonAggregates json_aggregates_;
   sqlite3* delegate_ = nullptr;
-  std::vector<bool> is_json_;  // of the arguments of the call under way
+  std::vector<bool> is_json_;  // of the arguments of the current call
   std::vector<std::unique_ptr<Delegated>> delegated_;
-  size_t statements_ = 0;  // of all of them
+  size_t statements_ = 0;  // of all functions
 };
 
 }  // namespace cairn::state_machine

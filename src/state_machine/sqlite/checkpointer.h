@@ -1,5 +1,5 @@
-// Checkpointer: moves the WAL of the writer's connection into the database file, and knows how large
-// the WAL is.
+// Checkpointer: moves the WAL of the writer's connection into the database file, and knows the size
+// of the WAL.
 #pragma once
 
 #include <sqlite3.h>
@@ -12,15 +12,16 @@
 
 namespace cairn::state_machine {
 
-// The engine's; its thread only, but for wal_bytes().
+// Owned by the engine, and used on its thread only, except for wal_bytes().
 class Checkpointer {
  public:
-  // Once. Must outlive the connection.
+  // Called once. The checkpointer must outlive the connection.
   Status Install(sqlite3* db);
 
   // Bytes of the WAL that are not known to be in the file. Thread-safe.
   uint64_t wal_bytes() const { return wal_bytes_.load(std::memory_order_relaxed); }
-  // Moves what no reader holds back from the WAL into the file, and syncs the file. True: all of it.
+  // Moves the WAL into the file, as far as no reader holds it back, and syncs the file. True: the
+  // whole WAL was moved.
   Result<bool> Checkpoint();
 
  private:

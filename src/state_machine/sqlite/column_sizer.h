@@ -1,5 +1,5 @@
-// ColumnSizer: computes what the columns of one text grow to (column_growth.h), and GeneratedColumns
-// those of a table.
+// ColumnSizer: computes the expanded size of the columns of one text (column_growth.h).
+// GeneratedColumns does so for the generated columns of a table.
 #pragma once
 
 #include <cstddef>
@@ -15,17 +15,17 @@
 
 namespace cairn::state_machine {
 
-// Larger counts are not told apart.
+// Larger counts are treated as this one.
 inline constexpr uint64_t kTokensMost = uint64_t{1} << 40;
-// What is not known to end, and is not to be flattened.
+// The size of a definition that is not known to end. It is not flattened.
 inline constexpr ColumnGrowth::Size kEndlessColumns{kTokensMost, kTokensMost, 0, 0, 0, 1};
 
-// SELECT by SELECT, each once. The size may be too large: a name that is called like a view counts as
-// one, and each column of a subquery as the largest.
+// Computes each SELECT once. The size may be too large: a name that equals the name of a view
+// counts as the view, and each column of a subquery counts as the largest.
 class ColumnSizer {
  public:
   using Size = ColumnGrowth::Size;
-  // Of a view; null if there is none of that name.
+  // Returns the size of a view; null if there is no view of that name.
   using FindView = std::function<const Size*(const std::string&)>;
 
   // `leaf_column`: the size of a column of a table.
@@ -34,14 +34,14 @@ class ColumnSizer {
   Size Whole() { return SizeOf(0, 0); }
 
  private:
-  // What stands in one pair of parentheses that holds a SELECT; the first one is the text.
+  // The contents of one pair of parentheses that holds a SELECT. The first part is the whole text.
   struct Part {
     size_t begin = 0;
     size_t end = 0;
     size_t parent = 0;
     size_t nesting = 0;                         // parts around it
     bool is_body = false;                       // of a common table expression
-    std::multimap<std::string, size_t> bodies;  // of those that are defined in it
+    std::multimap<std::string, size_t> bodies;  // of the table expressions that are defined in it
     enum { kUnknown, kUnderWay, kKnown } state = kUnknown;
     Size size;
   };
@@ -55,7 +55,7 @@ class ColumnSizer {
   struct Reading;
 
   void FindParts();
-  // As it is seen from within the part `from`.
+  // The size as seen from within the part `from`.
   Size SizeOf(size_t part, size_t from);
   bool IsWithin(size_t part, size_t outer) const;
   Size Compute(size_t part);
@@ -69,12 +69,12 @@ class ColumnSizer {
   const uint64_t leaf_column_;
   const FindView view_;
   std::vector<Part> parts_;
-  std::map<size_t, size_t> part_at_;  // by the places of their parentheses
+  std::map<size_t, size_t> part_at_;  // by the places of the parentheses
   size_t depth_ = 0;
 };
 
-// What the generated columns of a table grow to: each token is one, and a column that is generated
-// counts as its own expression.
+// The expanded size of the generated columns of a table. Each token counts as one, and a generated
+// column counts as its own expression.
 class GeneratedColumns {
  public:
   explicit GeneratedColumns(std::string_view create_table);

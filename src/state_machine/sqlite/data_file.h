@@ -1,4 +1,4 @@
-// The SQLite file: whether it is one of Cairn's, and what it says about itself.
+// The SQLite file: whether it is a Cairn database, and what it says about itself.
 #pragma once
 
 #include <sqlite3.h>
@@ -20,8 +20,8 @@ extern const char* const kStateSchema;
 // The table's step of ConvertDataFile (data_conversion.h). Sets the format as well.
 Status ConvertState(sqlite3* db);
 
-// The format of the file: the present one, one that ConvertDataFile reads, or 0 if there is no file
-// or an empty one. FAILED_PRECONDITION if the file is not a Cairn database, has another format, or
+// The format of the file: the present format, one that ConvertDataFile reads, or 0 if the file is
+// missing or empty. FAILED_PRECONDITION if the file is not a Cairn database, has another format, or
 // has a feature level above `level_max`. Changes nothing.
 Result<int> CheckDataFile(const Storage& storage, const std::string& path, uint64_t level_max);
 
@@ -35,7 +35,7 @@ Result<FileSummary> ReadFileSummary(const Storage& storage, const std::string& p
 
 // Reads an open database, in the transaction of the connection.
 Result<AppliedState> ReadAppliedState(sqlite3* db);
-// Reads a file that is not yet converted, too.
+// Reads a file of an older format too.
 Result<raft::SnapshotMeta> ReadMeta(sqlite3* db);
 
 }  // namespace cairn::state_machine

@@ -1,13 +1,13 @@
-// DeterministicVfs: a VFS on top of another one. It replaces the time of day, and notes failed
+// DeterministicVfs: a VFS on top of another one. It replaces the time of day, and records failed
 // writes.
 //
 // CURRENT_TIMESTAMP in a DEFAULT and datetime('now') in a trigger or a view ask the VFS of their
-// connection for the time. Only the VFS can give them the time that the leader has stamped into the
-// entry: the text of the statement does not hold them.
+// connection for the time. They do not stand in the text of the statement, so only the VFS can give
+// them the time that the leader has put into the entry.
 //
-// SQLite reports a full disk also where a sequence or a full-text index has come to its end. A full
-// disk is this node's trouble. The end of a sequence is the same on every node. Whether a write has
-// failed tells the two apart.
+// SQLite reports a full disk also when a sequence or a full-text index has come to its end. A full
+// disk is this node's trouble; the end of a sequence is the same on every node. A failed write
+// tells the two apart.
 #pragma once
 
 #include <sqlite3.h>
@@ -22,7 +22,7 @@ namespace cairn::state_machine {
 class DeterministicVfs {
  public:
   // Registers itself with SQLite under a name of its own, never as the default. `base` names the
-  // VFS that has the files, which must outlive this one; null is SQLite's own.
+  // VFS that has the files, and must outlive this VFS; null is SQLite's own VFS.
   explicit DeterministicVfs(const char* base);
   ~DeterministicVfs();
   DeterministicVfs(const DeterministicVfs&) = delete;
@@ -35,12 +35,12 @@ class DeterministicVfs {
     wall_ms_ = wall_ms;
     write_failed_ = false;
   }
-  // Whether a write has failed since the last SetTime.
+  // True if a write has failed since the last SetTime.
   bool write_failed() const { return write_failed_; }
 
  private:
-  // The methods of one kind of the base's files, with xWrite replaced, and what Write needs to find
-  // the base's method again.
+  // The methods of one kind of file of the base VFS, with xWrite replaced. Write finds the replaced
+  // method through `base`.
   struct Methods : sqlite3_io_methods {
     const sqlite3_io_methods* base;
     DeterministicVfs* vfs;

@@ -1,7 +1,7 @@
-// Engine: the one connection that writes. It runs clients' statements so that their effects and
-// their results are the same on every node, whatever the connection did before.
+// Engine: the only connection that writes. It runs clients' statements so that their effects and
+// results are the same on every node, whatever the connection did before.
 //
-// The engine takes a statement through batches and commands. Its parts do the rest:
+// The engine groups statements into commands and batches. Its parts do the rest:
 //
 //     write_connection     opens the file, with the settings that all nodes share
 //     statement_compiler   compiles a statement; finds out what it touches and what it costs
@@ -11,14 +11,15 @@
 //     row_hooks            tells each changed row to the row observers; table_sums is one
 //     checkpointer         moves the WAL into the file
 //
-// There are two kinds of failure (error_judge.h). A *verdict* is the statement's own, the same on
-// all nodes: it becomes the command's result. The returned Status is this node's trouble: the
-// caller abandons the batch and applies nothing more.
+// There are two kinds of failure (error_judge.h). A *verdict* is the statement's own failure, the
+// same on all nodes; it becomes the command's result. *Trouble* is this node's failure; the
+// functions below return it as their Status. After trouble the caller abandons the batch and
+// applies nothing more.
 //
 // An exhausted budget, an index entry that leads to no row, and a full-text index at its end may
-// take the whole SQLite transaction down, with all commands before in it. After a verdict that is
-// not OK the caller asks batch_lost(). If the batch is lost, the caller abandons it and applies it
-// again without the guilty command.
+// end the whole SQLite transaction, with all earlier commands in it. After a verdict that is not OK
+// the caller asks batch_lost(). If the batch is lost, the caller abandons it and applies it again
+// without the command that caused the loss.
 #pragma once
 
 #include <sqlite3.h>
@@ -58,10 +59,10 @@ struct CommandContext {
   bool maintenance = false;
 };
 
-// One thread at a time, but for wal_bytes().
+// One thread at a time, except for wal_bytes().
 class Engine {
  public:
-  // Opens the file or makes it. The internal tables are the caller's.
+  // Opens or creates the file. The caller creates the internal tables.
   static Result<std::unique_ptr<Engine>> Open(const Storage& storage, const std::string& path,
                                               size_t cache_bytes);
   ~Engine();
@@ -73,69 +74,71 @@ class Engine {
   const SchemaCatalog& catalog() const { return catalog_; }
   // The sums over the rows of the clients' tables, as of the last batch.
   const TableSums& sums() const { return sums_; }
-  // Once, when the internal tables are there: from now on no other object may get a reserved name.
+  // Called once, when the internal tables exist: no other object can get a reserved name
+  // afterwards.
   Status FixReservedObjects();
-  // Once, before that and within a batch: reads the sums, or makes them.
+  // Called once, before FixReservedObjects and within a batch: reads the sums, or creates them.
   Status OpenSums() { return sums_.Open(db_); }
-  // From now on `observer` is told of all rows, after the sums. Between batches. The observer
-  // outlives the engine.
+  // Adds an observer, which learns of all rows after the sums do. Between batches. The observer
+  // must outlive the engine.
   void AddObserver(RowObserver* observer) { rows_.Add(observer); }
 
   // ---- A batch: one SQLite transaction
   Status BeginBatch();
-  // Around the writes to Cairn's own tables at the end of a batch. Row observers are not told of
-  // them, because each telling costs. No client's statement may be compiled meanwhile.
+  // Called around the writes to Cairn's own tables at the end of a batch. Row observers do not
+  // learn of these writes, because each call of an observer costs time. No client's statement may
+  // be compiled in between.
   Status BeginOwnWrites();
   void EndOwnWrites() { rows_.Tell(true); }
   // Writes the sums, and commits.
   Status CommitBatch();
-  // Undoes the batch, or what is left of a lost one.
+  // Undoes the batch, or what is left of a lost batch.
   Status AbandonBatch();
   void BeginEntry() { schema_changed_in_entry_ = false; }
-  // A command of the entry has changed the schema, or began to. Each command that is undone behind it
-  // costs a look through the schema, so the batch ends behind the entry.
+  // True if a command of the entry changed the schema, or began to. After a schema change, each
+  // undo of a command reads the schema again, so the batch ends after this entry.
   bool schema_changed_in_entry() const { return schema_changed_in_entry_; }
-  // A command that is left out now has done so.
+  // Notes a schema change by a command that is now left out.
   void NoteSchemaChange() { schema_changed_in_entry_ = true; }
-  // The command that runs has done so.
+  // True if the running command changed the schema.
   bool schema_changed_in_command() const { return schema_changed_; }
   bool batch_lost() const { return sqlite3_get_autocommit(db_) != 0; }
 
   // ---- A command: one savepoint, or none
   // `alone`: the command's only statement, if the caller can apply the batch again with savepoints;
-  // else null. A savepoint costs as much as a small statement, and makes SQLite copy each page that
-  // changes. Most commands need none: they succeed, or fail before they change a row. EndCommand
-  // finds the others.
+  // otherwise null. A savepoint costs as much as a small statement, and makes SQLite copy each page
+  // that changes. Most commands need none: they succeed, or fail before they change a row.
+  // EndCommand detects the commands that need one.
   Status BeginCommand(const CommandContext& context, const Statement* alone);
   // Compiles a statement that writes. A Program lives until the next Compile or EndCommand.
   Status Compile(const Statement& statement, Program** program, Status* verdict);
   Status Run(Program* program, const Statement& statement, StatementResult* result,
              Status* verdict);
-  // Not OK if foreign keys that may be resolved until the end of the command are not yet.
+  // Not OK if deferred foreign keys are still unresolved.
   Status CheckDeferred() const;
-  // Keeps the command's effects if *verdict is OK and stays OK: a foreign key that is still
-  // unresolved or a full-text index at its end makes it an error. Undoes the effects otherwise, and
-  // always if `keep` is false.
+  // Keeps the command's effects if *verdict is OK and stays OK. A foreign key that is still
+  // unresolved, or a full-text index at its end, turns *verdict into an error. Otherwise, or if
+  // `keep` is false, undoes the effects.
   Status EndCommand(bool keep, Status* verdict);
-  // The last command needed the savepoint that it did not have, and its effects are neither kept nor
-  // undone; or its result is in doubt. The caller abandons the batch and gives it again with null for
-  // `alone`. The command's result does not count.
+  // True if the result of the last command does not count: the command needed a savepoint that it
+  // did not have, so its effects are neither kept nor undone, or its result is in doubt. The caller
+  // abandons the batch and runs the command again with null for `alone`.
   bool must_run_again() const { return must_run_again_; }
 
-  // What the command has cost so far, in steps, and whether that is more than it may.
+  // The work of the running command so far, and its limit.
   const WorkBudget& budget() const { return budget_; }
 
-  // Statements of clients that have run since the database was opened, repeated ones included.
+  // Clients' statements that ran since the database was opened, repeated ones included.
   uint64_t statements_run() const { return statements_run_; }
 
-  // The new name (in lower case) of the table that the last Run renamed. Empty if it renamed none.
+  // The new name (in lower case) of the table that the last Run renamed. Empty if there is none.
   const std::string& renamed_to() const { return renamed_to_; }
 
   // ---- The file
   // Bytes of the WAL that are not known to be in the file. Thread-safe.
   uint64_t wal_bytes() const { return checkpointer_.wal_bytes(); }
-  // Moves what no reader holds back from the WAL into the file, and syncs the file. True: all of
-  // it.
+  // Moves the WAL into the file, as far as no reader holds it back, and syncs the file. True: the
+  // whole WAL was moved.
   Result<bool> Checkpoint() { return checkpointer_.Checkpoint(); }
 
  private:
@@ -184,24 +187,24 @@ class Engine {
   InternalStatement free_pages_;
   int64_t reserved_objects_ = -1;
 
-  // Of the command that runs.
+  // The running command.
   CommandContext context_;
   bool has_savepoint_ = false;
   bool must_run_again_ = false;
-  bool value_in_doubt_ = false;  // it was too large for a bound that is this node's
-  bool rows_counted_ = false;    // a statement that SQLite counts the changes of has ended
+  bool value_in_doubt_ = false;  // a value exceeded a bound that only this node has
+  bool rows_counted_ = false;    // a statement whose changes SQLite counts has ended
   size_t result_bytes_ = 0;
   bool schema_changed_ = false;
-  // Of the statement that runs.
+  // The running statement.
   std::string renamed_to_;
   uint64_t free_pages_before_ = 0;
   uint64_t expansions_before_ = 0;
   uint64_t generated_before_ = 0;
-  // Of the entry.
+  // The current entry.
   bool schema_changed_in_entry_ = false;
-  // Of the batch.
+  // The current batch.
   bool schema_changed_in_batch_ = false;
-  bool exact_bounds_ = false;  // until it is committed
+  bool exact_bounds_ = false;  // until the batch is committed
 };
 
 }  // namespace cairn::state_machine

@@ -1,9 +1,10 @@
-// ErrorJudge: sorts a result code of SQLite on the writer's connection into a verdict or trouble.
+// ErrorJudge: classifies a result code of SQLite on the writer's connection as a verdict or as
+// trouble.
 //
-// A *verdict* is the statement's own failure. The statement and the database alone decide it, so it
+// A *verdict* is the statement's own failure. Only the statement and the database decide it, so it
 // is the same on every node and becomes the command's result. *Trouble* is this node's: its disk,
-// its memory, damage to its file. Trouble is the returned Status; it must never become a result, and
-// a verdict must never be taken for trouble: that would stop all nodes for good.
+// its memory, damage to its file. Trouble is the returned Status. It must never become a result,
+// and a verdict must never be taken for trouble, because all nodes would then stop for good.
 #pragma once
 
 #include <sqlite3.h>
@@ -17,29 +18,29 @@
 
 namespace cairn::state_machine {
 
-// The engine's; its thread only. `vfs` and `budget` outlive it.
+// Owned by the engine, and used on its thread only. `vfs` and `budget` must outlive it.
 class ErrorJudge {
  public:
   ErrorJudge(const DeterministicVfs* vfs, WorkBudget* budget) : vfs_(vfs), budget_(budget) {}
 
-  // Once, before all else.
+  // Called once, before all else.
   void Open(sqlite3* db) { db_ = db; }
 
-  // Whether a code is a verdict whatever else is known.
+  // True if a code is always a verdict.
   static bool IsVerdict(int rc);
 
-  // Sorts `rc`, the last error of the connection. May end the SQLite transaction: after some verdicts
-  // SQLite lets it write no more.
+  // Classifies `rc`, the last error of the connection. May end the SQLite transaction: after some
+  // verdicts SQLite allows it no more writes.
   Status Judge(int rc, std::string_view doing, Status* verdict);
-  // Whether the judge has read all pages of the file since BeginStatement. That is work, which
+  // True if the judge has read all pages of the file since BeginStatement. That is work, which
   // cannot be counted in steps.
   void BeginStatement() { read_all_pages_ = value_too_large_ = false; }
   bool read_all_pages() const { return read_all_pages_; }
-  // Whether a verdict since then was for the length of a value.
+  // True if a verdict since BeginStatement was about the length of a value.
   bool value_too_large() const { return value_too_large_; }
 
-  // SQLite says that the disk is full, but no write has failed: a sequence of rowids, or a full-text
-  // index, has come to its end.
+  // SQLite reports a full disk, but no write has failed: a sequence of rowids or a full-text index
+  // has come to its end.
   bool IsAtItsEnd(int rc) const { return (rc & 0xff) == SQLITE_FULL && !vfs_->write_failed(); }
 
   // ---- Verdicts

@@ -1,11 +1,11 @@
-// Expansions: how often the views and common table expressions of a text are compiled.
+// Expansions: how often SQLite compiles the views and common table expressions of a text.
 //
-// SQLite compiles a view, and a common table expression, once for each place that names it. A view
-// over two uses of a view over two uses, and so on, of thirty levels is a text of two kilobytes that
-// takes hours and all memory to compile, before the first step that a budget counts. So the number is
-// computed from the texts, and bounded, before SQLite sees them.
+// SQLite compiles a view or a common table expression once for each place that names it. Thirty
+// levels of views, each of which uses the view below twice, are two kilobytes of text. SQLite would
+// compile them for hours and take all memory, before the first step that a budget counts. So the
+// number is computed from the texts, and bounded, before SQLite sees them.
 //
-// The number may be too high, where a column is called like a view; it is never too low.
+// The number may be too high if a column has the name of a view; it is never too low.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,24 @@
 
 namespace cairn::state_machine {
 
-// Of one statement, view or trigger. The time to compile grows with the square, to about 0.4 s.
+// The bound for one statement, view or trigger. The time to compile grows with the square of the
+// number, to about 0.4 s.
 inline constexpr uint64_t kExpansionsMax = 1000;
 
-// The engine's: its thread only.
+// Owned by the engine, and used on its thread only.
 class Expansions {
  public:
   void Clear();
   void AddView(const std::string& lower_name, std::string_view sql);
   void AddTrigger(const std::string& lower_name, std::string_view sql);
-  // After all were added.
+  // Called after all texts were added.
   void Compute();
 
-  // Of a text of SQL, with those of the views that it names; not more than kCountMax.
+  // The number for a text of SQL, with the expansions of the views that it names. At most
+  // kCountMax.
   uint64_t Of(std::string_view sql) const;
   uint64_t OfTrigger(const std::string& lower_name) const;
-  // The highest of any view or trigger, and the sum of all squares.
+  // The highest number of any view or trigger, and the sum of all squares.
   uint64_t most() const { return most_; }
   uint64_t squares() const { return squares_; }
 
@@ -49,7 +51,7 @@ class Expansions {
 
 // INVALID_ARGUMENT if the number is above kExpansionsMax.
 Status CheckExpansions(uint64_t expansions);
-// Of a text that names no view: those of its common table expressions alone.
+// The number for a text that names no view: that of its common table expressions.
 uint64_t ExpansionsOf(std::string_view sql);
 
 }  // namespace cairn::state_machine

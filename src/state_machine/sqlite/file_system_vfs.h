@@ -2,11 +2,11 @@
 // virtual disks that lose, tear and refuse writes.
 //
 // In production SQLite uses its own VFS of the operating system. This VFS is for the simulator and
-// for tests. Processes that use SQLite share the locks on the database file and the index of the
-// WAL through the system. The connections of one FileSystemVfs share both in its memory, so there
-// is no `-shm` file. One FileSystemVfs therefore stands for one process: after a crash of the
-// virtual machine a test makes a new one. Temporary files (spilled sorts and savepoints) are in
-// memory, too.
+// for tests. With SQLite's own VFS, processes share the locks on the database file and the index of
+// the WAL through the operating system. The connections of one FileSystemVfs share both in memory,
+// so there is no `-shm` file. One FileSystemVfs therefore stands for one process: after a crash of
+// the virtual machine a test creates a new one. Temporary files (spilled sorts and savepoints) are
+// in memory too.
 #pragma once
 
 #include <sqlite3.h>
@@ -36,9 +36,9 @@ class FileSystemVfs {
   // For sqlite3_open_v2.
   const char* name() const { return name_.c_str(); }
 
-  // Seeds the generator from which SQLite draws the salts of its WALs. The process has one, which
-  // the VFS of a connection does not reach. With the same seed, the same calls write the same
-  // bytes.
+  // Seeds the generator from which SQLite draws the salts of its WALs. The generator belongs to the
+  // process, and the VFS of a connection does not reach it. With the same seed, the same calls
+  // write the same bytes.
   static void SeedSqlite(uint32_t seed);
 
  private:
@@ -67,7 +67,7 @@ class FileSystemVfs {
   sqlite3_vfs vfs_{};
   Mutex mutex_;  // guards all below, the contents of every Shared included
   Rng rng_ CAIRN_GUARDED_BY(mutex_);
-  // Of the database files that are open.
+  // The state of each open database file.
   std::map<std::string, std::weak_ptr<Shared>> shared_ CAIRN_GUARDED_BY(mutex_);
 };
 

@@ -1,11 +1,12 @@
-// HeldResults: the results of answered requests that are still held, and which of them go first.
+// HeldResults: the results of answered requests that are still held, and the order in which they
+// are dropped.
 //
-// No client's results take more than an eighth of all, so that one that asks for large results does
-// not push out those of the others. Those of the nodes' own sessions, through which clients write
-// that name no request, have an account of their own. The oldest of an account go first, and past the
-// bound of all clients the oldest of all.
+// One client's results take at most an eighth of the room, so a client that asks for large results
+// does not push out the results of others. Results in the nodes' own sessions (writes of clients
+// that name no request) have one account together. The oldest results of an account are dropped
+// first; past the bound of all clients, the oldest of all.
 //
-// A function of the log alone: only what was added and removed decides.
+// HeldResults is a function of the log alone: only what was added and removed decides.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@
 
 namespace cairn::state_machine {
 
-// `Place` says where the result of a command's number is. The apply thread's.
+// `Place` says where the result of a command is. Used by the apply thread.
 template <class Place>
 class HeldResults {
  public:
@@ -33,7 +34,7 @@ class HeldResults {
     Client* owner = nullptr;
     uint64_t number = 0;
     Place place;
-    bool of_all = false;  // it goes because all clients together hold too much
+    bool of_all = false;  // dropped because all clients together hold too much
   };
 
   HeldResults(uint64_t clients_max, uint64_t nodes_max)
@@ -41,7 +42,7 @@ class HeldResults {
 
   uint64_t bytes() const { return bytes_; }
 
-  // The client must stay until its results are removed.
+  // The client must exist until its results are removed.
   void Add(Client* owner, uint64_t number, uint64_t bytes, Place place) {
     Account& account = accounts_[KeyOf(owner)];
     if (account.held.empty() || number < account.held.begin()->first) {
@@ -71,14 +72,14 @@ class HeldResults {
     }
   }
 
-  // Null if it is not held.
+  // Null if the result is not held.
   const Held* Find(Client* owner, uint64_t number) const {
     const auto account = accounts_.find(KeyOf(owner));
     if (account == accounts_.end()) return nullptr;
     const auto held = account->second.held.find(number);
     return held == account->second.held.end() ? nullptr : &held->second;
   }
-  // The oldest one of the owner.
+  // The oldest result of the owner.
   std::optional<uint64_t> FirstOf(Client* owner) const {
     const auto account = accounts_.find(KeyOf(owner));
     if (account == accounts_.end()) return std::nullopt;
@@ -88,7 +89,7 @@ class HeldResults {
     return std::nullopt;
   }
 
-  // What has to go, after one of `owner` was added.
+  // The result to drop after a result of `owner` was added; nothing if all bounds are kept.
   std::optional<Oldest> ExcessOf(Client* owner) const {
     const auto account = accounts_.find(KeyOf(owner));
     if (account != accounts_.end() && account->second.bytes > MaxOf(owner)) {
@@ -101,7 +102,7 @@ class HeldResults {
     oldest.of_all = true;
     return oldest;
   }
-  // The oldest of all, if it is below `number`.
+  // The oldest result of all, if its number is below `number`.
   std::optional<Oldest> OldestBelow(uint64_t number) const {
     if (first_.empty() || first_.begin()->first >= number) return std::nullopt;
     return OldestOf(accounts_.at(first_.begin()->second));
@@ -115,11 +116,11 @@ class HeldResults {
 
  private:
   struct Account {
-    std::map<uint64_t, Held> held;  // by the number of the command
+    std::map<uint64_t, Held> held;  // by command number
     uint64_t bytes = 0;
   };
 
-  // Of its account: all nodes have one.
+  // The key of the owner's account. All nodes share one account.
   static Client* KeyOf(Client* owner) { return owner->is_node ? nullptr : owner; }
   uint64_t MaxOf(Client* owner) const {
     if (owner->is_node) return nodes_max_;

@@ -1,10 +1,10 @@
-// What the program of a write does with values that SQLite made before.
+// How the program of a write uses values that SQLite made before.
 //
-// SQLite looks at the length of a value when it makes the value, so the limit that narrows with the
-// steps (WorkBudget) holds for values that are made in a loop. The value of a scalar subquery is made
-// once, and may then be copied, compared or cut at each step. Rows that are sorted or put in a table of
-// their own go to a temporary file, one beside the other. The listing of a program shows both, and it
-// is the same on all nodes.
+// SQLite checks the length of a value when it makes the value, so the limit that falls with the
+// steps (WorkBudget) bounds values that are made in a loop. The value of a scalar subquery is made
+// once, and each later step may copy, compare or cut it. Rows that are sorted or put in a table of
+// their own go to a temporary file. The listing of a program shows both uses, and is the same on
+// all nodes.
 #pragma once
 
 #include <sqlite3.h>
@@ -19,12 +19,12 @@ namespace cairn::state_machine {
 
 struct ProgramFacts;
 
-// Of each value in a program that works in a loop on values that were made before; and what a step of
-// it counts, if it copies or compares them, and if it looks at each character.
+// The bound on each value in a program that uses earlier values in a loop; the price of a step that
+// copies or compares such values; and the price of a step that reads each character.
 inline constexpr int kHeldValueBytesMax = 64 << 10;
 inline constexpr uint64_t kPriceOfHeldCopies = 8;
 inline constexpr uint64_t kPriceOfHeldValues = 32;
-// The length of a parameter is known, so a step counts as its bytes over this.
+// The length of a parameter is known, so the price of a step is that length divided by this number.
 inline constexpr uint64_t kGivenBytesPerPrice = 2048;
 
 struct HeldValues {
@@ -34,9 +34,9 @@ struct HeldValues {
   bool rows = false;    // keeps rows that may be long
 };
 
-// Whether the program may do so at all. Most do not, and need no listing.
+// True if the program may use values in such a way. Most programs do not, and need no listing.
 bool MayHoldValues(const ProgramFacts& facts, std::string_view sql);
-// Compiles the text once more. Sets changes() to zero.
+// Compiles the text again and reads its listing. Sets changes() to zero.
 Result<HeldValues> FindHeldValues(sqlite3* db, std::string_view sql);
 
 }  // namespace cairn::state_machine

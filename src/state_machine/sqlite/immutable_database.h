@@ -1,4 +1,4 @@
-// Reads a database file that nobody writes, and leaves nothing beside it.
+// Reads a database file that nobody writes, and creates no file beside it.
 #pragma once
 
 #include <sqlite3.h>
@@ -11,8 +11,8 @@
 
 namespace cairn::state_machine {
 
-// Opens the file alone, calls `use`, and closes the file. An ordinary open of a file in WAL mode
-// would read a `-wal` beside it and make `-wal` and `-shm`; this one does neither.
+// Opens the file, calls `use`, and closes the file. An ordinary open of a file in WAL mode would
+// read a `-wal` beside it and create `-wal` and `-shm`; this open does neither.
 Result<raft::SnapshotMeta> WithImmutableDatabase(
     const char* vfs, const std::string& path, size_t cache_bytes,
     const std::function<Result<raft::SnapshotMeta>(sqlite3*)>& use);

@@ -1,8 +1,8 @@
-// Commands to a full-text table: INSERT INTO f(f, ...) VALUES('rebuild').
+// Commands to a full-text table, such as INSERT INTO f(f, ...) VALUES('rebuild').
 //
-// Such a command may read and write the whole index, and the content that it is of, within one step
-// of SQLite's machine. The budget does not see that, so only maintenance may give one. Settings and
-// 'delete', which triggers give to keep an index of a table, take no time to speak of.
+// Such a command may read and write the whole index and its content within one step of SQLite's
+// virtual machine. The budget does not see that work, so only maintenance may give such a command.
+// Settings are cheap, and so is 'delete', by which triggers keep the index of a table up to date.
 #pragma once
 
 #include <sqlite3.h>
@@ -18,12 +18,12 @@
 
 namespace cairn::state_machine {
 
-// What each INSERT INTO table(..., table, ...) of the text gives to the column that is named like the
-// table: the text of a string, or nothing if the value is anything else.
+// For each INSERT INTO table(..., table, ...) of the text: the value for the column that has the
+// name of the table. A string gives its text; any other value gives nothing.
 std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
                                                          std::string_view table);
 
-// Whether the statement, or a trigger that it runs, may give a command that takes long. `facts` are
+// True if the statement, or a trigger that it runs, may give a command that takes long. `facts` are
 // those of its program.
 Result<bool> GivesLongIndexCommand(sqlite3* db, const SchemaCatalog& catalog,
                                    const ProgramFacts& facts, std::string_view sql);

@@ -13,9 +13,9 @@
 
 namespace cairn::state_machine {
 
-// Every error is trouble of this node: these statements cannot fail for reasons of their text.
-// Values are bound without a copy, so they must live until Run, or until Next has said that there
-// is no row. Use: Bind..., then either Run, or Next until it is false (or Reset).
+// Every error is this node's trouble, because these statements cannot fail for reasons of their
+// text. Values are bound without a copy, so they must live until Run returns, or until Next returns
+// false. Use: Bind..., then either Run, or Next until it returns false (or Reset).
 class InternalStatement {
  public:
   Status Prepare(sqlite3* db, std::string_view sql);
@@ -30,14 +30,14 @@ class InternalStatement {
   InternalStatement& BindNull(int number);
 
   Status Run();
-  // True: there is a row. False: done, and reset.
+  // True: there is a row. False: there is no more row, and the statement is reset.
   Result<bool> Next();
   void Reset();
 
   int64_t Int(int column) const { return sqlite3_column_int64(stmt_.get(), column); }
   uint64_t Uint(int column) const { return static_cast<uint64_t>(Int(column)); }
   bool IsNull(int column) const { return sqlite3_column_type(stmt_.get(), column) == SQLITE_NULL; }
-  // Text or blob; a view that lives until the next call of Next or Reset.
+  // A text or blob. The view is valid until the next call of Next or Reset.
   std::string_view Bytes(int column) const;
 
  private:
@@ -45,14 +45,14 @@ class InternalStatement {
   StatementPtr stmt_;
 };
 
-// Status of this node's own trouble, with SQLite's message and the code of the system.
+// The Status for this node's own trouble, with SQLite's message and the error code of the system.
 Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing);
-// Runs one or several statements without values and without rows.
+// Runs one or more statements that have no values and return no rows.
 Status ExecInternal(sqlite3* db, const char* sql);
 
-// Reads all pages: DATA_LOSS if they do not make up a sound file. What the rows say is not judged:
-// a CHECK, NOT NULL or type that held while a row was written need not hold when it is read again
-// (random(), total_changes(), and what JSON's functions see of a value that is not stored).
+// Reads all pages: DATA_LOSS if they do not form a sound file. The contents of rows are not judged.
+// A CHECK, NOT NULL or type that held when a row was written need not hold when the row is read
+// again (random(), total_changes(), and JSON functions on a value that is not stored).
 Status CheckPages(sqlite3* db);
 
 }  // namespace cairn::state_machine

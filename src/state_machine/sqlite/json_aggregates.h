@@ -1,8 +1,9 @@
-// json_group_array() and json_group_object(), bounded while they grow.
+// json_group_array() and json_group_object() with a bound on their growth.
 //
-// SQLite's own look at the length of what they make only at the end, so that one of them may take 2 GB,
-// and one statement may have hundreds. These look at each row, charge what they write, and have a bound
-// together. The results are those of SQLite's.
+// SQLite's own functions check the length of their result only at the end, so one call may take 2
+// GB, and one statement may have hundreds of calls. These functions check at each row, charge what
+// they write, and have one bound for all calls together. The results are those of SQLite's
+// functions.
 #pragma once
 
 #include <sqlite3.h>
@@ -15,16 +16,17 @@
 
 namespace cairn::state_machine {
 
-// Of all that the statements of one connection have under way.
+// The bound on all such results that are being built on one connection.
 inline constexpr size_t kJsonAggregatesBytesMax = 64 << 20;
 
-// The engine's; its thread only. Must outlive the connection that it is installed in.
+// Owned by the engine, and used on its thread only. Must outlive the connection that it is
+// installed in.
 class JsonAggregates {
  public:
-  // Once. `budget` must outlive the connection, too.
+  // Called once. `budget` must outlive the connection too.
   Status Install(sqlite3* db, WorkBudget* budget);
 
-  // What the aggregates under way hold.
+  // The bytes of the results that are being built.
   size_t bytes() const { return bytes_; }
 
  private:

@@ -1,4 +1,4 @@
-// How SQLite tells the time.
+// Time in SQLite's format.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,11 @@
 // LinearFunctions: instr(), replace(), trim(), ltrim() and rtrim() in time linear in their
 // arguments.
 //
-// SQLite's own take time in the product of their arguments' lengths: minutes for two values of some
-// 100 KB. They do so in one operation of SQLite's machine, which neither the budget of a write nor
-// the deadline of a read can stop. The results are those of SQLite's functions, with one exception:
-// the second argument of trim(), ltrim() and rtrim() must be well-formed UTF-8.
+// SQLite's own functions take time in the product of their arguments' lengths: minutes for two
+// values of some 100 KB. They do so in one operation of SQLite's virtual machine, which neither the
+// budget of a write nor the deadline of a read can stop. The results equal those of SQLite's
+// functions, with one exception: the second argument of trim(), ltrim() and rtrim() must be
+// well-formed UTF-8.
 #pragma once
 
 #include <sqlite3.h>
@@ -19,15 +20,15 @@ namespace cairn::state_machine {
 
 class WorkBudget;
 
-// Installs them on a connection that writes or reads. With a `budget` each call is charged to it
-// before the work is done. The budget must outlive the connection.
+// Installs the functions on a connection. With a `budget`, each call is charged before its work is
+// done. The budget must outlive the connection.
 Status InstallLinearFunctions(sqlite3* db, WorkBudget* budget);
 
-// False if the statement that runs may not do so much; then the function has failed. A function
-// that is called without a budget, or while no statement is counted, may do all.
+// Charges `steps`. False if the running statement may not do so much; the function has then failed.
+// Without a budget, or while no statement is counted, all work is allowed.
 bool AllowWork(sqlite3_context* context, WorkBudget* budget, uint64_t steps);
 
-// The function fails as the statement on `delegate` did that computes it for SQLite's own one.
+// Makes the function fail with the error of the statement on `delegate` that computes it.
 void FailAsDelegate(sqlite3_context* context, sqlite3* delegate, int rc);
 
 // ---- The work itself

@@ -1,7 +1,7 @@
-// PatternMatch: LIKE and GLOB as SQLite does them, with the work counted while it is done.
+// PatternMatch: LIKE and GLOB as SQLite does them, but with the work counted as it is done.
 //
-// The work may be the product of the lengths of the pattern and of the text. For most patterns it
-// is far less, so a price that is fixed beforehand would be wrong for most.
+// The work may be the product of the lengths of the pattern and of the text. Most patterns take far
+// less, so a price that is fixed beforehand would be wrong for most.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,11 @@ PatternRules GlobRules();
 
 class PatternMatch {
  public:
-  // `allow` is asked after each kCharactersPerAsk characters. If it says false, the match ends.
+  // The match calls `allow` after each kCharactersPerAsk characters, and ends if `allow` returns
+  // false.
   PatternMatch(const PatternRules& rules, std::function<bool()> allow)
       : rules_(rules), allow_(std::move(allow)) {}
-  // Both end with a NUL. The answer counts only if the match was not stopped().
+  // Both texts end with a NUL. The result counts only if the match was not stopped().
   bool Matches(const unsigned char* pattern, const unsigned char* text) {
     return Compare(pattern, text) == Found::kMatch;
   }
@@ -36,7 +37,7 @@ class PatternMatch {
   enum class Found {
     kMatch,
     kNoMatch,
-    kNoMatchWhatever,  // a wildcard before this one finds no other place that fits, either
+    kNoMatchWhatever,  // no other place for an earlier wildcard can match, either
   };
   using Text = const unsigned char*;
 
@@ -54,8 +55,8 @@ class PatternMatch {
   bool stopped_ = false;
 };
 
-// Reads the character at *text and moves *text behind it. Ill-formed text is read as SQLite reads
-// it. At the end gives 0 and does not move.
+// Reads the character at *text and moves *text behind it. Reads ill-formed text as SQLite does. At
+// the end returns 0 and does not move.
 uint32_t ReadCharacter(const unsigned char** text);
 
 }  // namespace cairn::state_machine

@@ -1,17 +1,17 @@
 // PinnedDatabase: one state of the live database, read as the bytes of a file.
 //
 // A read transaction holds the state. PinnedDatabase reads what a checkpoint of this state would
-// leave in the file. It reads in large pieces, past SQLite's page cache: pages that stand in the
-// WAL from there, all others from the file. That is as fast as copying a file. (sqlite3_backup goes
-// page by page and finishes page 1 last, so nothing of its copy may be sent before the whole copy
-// is made.)
+// leave in the file: pages that are in the WAL from the WAL, all others from the file. It reads in
+// large pieces, past SQLite's page cache, so it is as fast as copying a file. (sqlite3_backup
+// copies page by page and finishes page 1 last, so nothing of its copy could be sent before the
+// whole copy is made.)
 //
-// Why this is right (https://www.sqlite.org/walformat.html): while the transaction lasts, a
-// checkpoint moves no frame into the file that is newer than the state. A page of the state is its
-// last frame in the WAL. If it has no frame, it is the page in the file, which nobody writes
-// meanwhile. The frames stay where they are as long as the transaction uses the WAL. The
-// transaction does not use the WAL if all of it had been moved when the transaction began; then the
-// file alone is the state, and nobody writes it.
+// Why this is correct (https://www.sqlite.org/walformat.html): during the transaction, a checkpoint
+// moves no frame into the file that is newer than the state. A page of the state is its last frame
+// in the WAL. If the page has no frame, it is the page in the file, which nobody writes meanwhile.
+// The frames stay in place as long as the transaction uses the WAL. The transaction does not use
+// the WAL if the whole WAL was in the file when the transaction began; then the file alone is the
+// state, and nobody writes it.
 #pragma once
 
 #include <sqlite3.h>
@@ -29,8 +29,8 @@ namespace cairn::state_machine {
 // One thread at a time.
 class PinnedDatabase {
  public:
-  // Pins the state that is committed now. Reads only through SQLite's own descriptors: closing a
-  // descriptor of our own would release the locks of this process.
+  // Pins the present state. Reads only through SQLite's own descriptors, because closing another
+  // descriptor of the file would release the locks of this process.
   static Result<std::unique_ptr<PinnedDatabase>> Open(const char* vfs, const std::string& path);
   ~PinnedDatabase();
   PinnedDatabase(const PinnedDatabase&) = delete;

@@ -1,5 +1,5 @@
-// The PRAGMAs that clients may use. All others act on one connection or one file, not on the
-// replicated database.
+// The PRAGMAs that clients may use. Every other PRAGMA acts on one connection or one file, not on
+// the replicated database.
 #pragma once
 
 #include <string_view>

@@ -1,4 +1,4 @@
-// ProgramCache: the writer's compiled statements, by their text.
+// ProgramCache: the compiled statements of the writer, by their text.
 #pragma once
 
 #include <sqlite3.h>
@@ -17,42 +17,45 @@
 
 namespace cairn::state_machine {
 
-// A compiled statement and what is known of it. All of it stays right until the schema changes,
-// when the whole cache is cleared: a program that SQLite recompiled by itself would start with
-// steps already counted, and would meet its budget at another point than on a node that compiled it
-// fresh.
+// A compiled statement and the facts about it. The facts hold until the schema changes; then the
+// whole cache is cleared. Without that, SQLite would recompile a program by itself. The program
+// would then start with steps already counted, and would exhaust its budget at another point than
+// on a node that compiled it fresh.
 struct Program {
   std::string sql;
   StatementPtr stmt;
   ProgramFacts facts;
   std::vector<Column> columns;   // of RETURNING
-  size_t columns_bytes = 0;      // of their names and types
-  bool touches_virtual = false;  // the rows it changes are counted, and its own steps alone
-  uint64_t price = 1;            // of one of its steps
-  bool commands_index = false;   // it may give a full-text table a command that takes long
-  uint64_t expansions = 0;       // of its text and of its triggers, squared and summed
-  bool may_flatten = true;       // its subqueries, whenever it is compiled (column_growth.h)
-  uint64_t grown_tokens = 0;     // as there
-  uint64_t schema_bytes = 0;     // of the texts of triggers and views that are compiled with it
+  size_t columns_bytes = 0;      // of the names and types
+  bool touches_virtual = false;  // counts changed rows, and only its own steps
+  uint64_t price = 1;            // of one step
+  bool commands_index = false;   // may give a full-text table a long command
+  uint64_t expansions = 0;       // of the text and its triggers, squared and summed
+  bool may_flatten = true;       // subqueries, at each compilation (column_growth.h)
+  uint64_t grown_tokens = 0;     // see column_growth.h
+  uint64_t schema_bytes = 0;     // of triggers and views that are compiled with it
   HeldValues held;
-  // Of a value that it makes (value_bound.h); 0: not known yet. Exact: the same on all nodes.
+  // The bound on a value that the program makes (value_bound.h). 0: not known yet. An exact bound
+  // is the same on all nodes.
   int value_bytes_max = 0;
   bool value_bound_is_exact = false;
-  // Whether it may be kept. SQLite looks at the length of a literal only when it first uses it, so
-  // one that is kept may do with a long one what a fresh one may not (WorkBudget::value_bytes_max).
+  // True if the cache may keep the program. SQLite checks the length of a literal only at its first
+  // use, so a kept program could use a long literal where a fresh program may not
+  // (WorkBudget::value_bytes_max).
   bool keep = true;
-  // Where the sequences of the tables that it writes are kept: the database's first. Filled at the
-  // first use; stable, see Versions.
+  // The version counters of the tables that the program writes; that of the database is first.
+  // Filled at the first use. Counters keep their addresses (Versions).
   std::vector<struct VersionCounter*> counters;
 };
 
-// The engine's; its thread only.
+// Owned by the engine, and used on its thread only.
 class ProgramCache {
  public:
   // Null if it is not there.
   Program* Find(const std::string& sql);
-  // Keeps it, if it is worth that: a long text without parameters will hardly come again. Else it
-  // lives until the next call of Insert. May free others, so no other Program* may be in use.
+  // Keeps the program if that is worthwhile: a long text without parameters will hardly come again.
+  // Other programs live until the next Insert. Insert may free programs, so no other Program* may
+  // be in use.
   Program* Insert(Program program);
   void Clear();
 

@@ -1,8 +1,8 @@
-// ProposalChecker: refuses, before it reaches the log, what no state of the database could make
-// valid.
+// ProposalChecker: refuses commands that no state of the database could make valid, before they
+// reach the log.
 //
-// It must not know the schema: this node may be behind, and what fails against an older schema may
-// be right by the time it is applied. So "no such table" passes, and a syntax error does not.
+// The checker must not know the schema. This node may be behind, and what fails against an older
+// schema may be valid when it is applied. So "no such table" passes, and a syntax error does not.
 #pragma once
 
 #include <sqlite3.h>
@@ -21,8 +21,8 @@
 
 namespace cairn::state_machine {
 
-// Thread-safe. A text seen before costs a look-up; its verdict never changes, since it depends on
-// the text alone.
+// Thread-safe. A text that was seen before costs a look-up: its verdict depends on the text alone,
+// and never changes.
 class ProposalChecker {
  public:
   explicit ProposalChecker(size_t texts_cached_max = 512);
@@ -59,7 +59,7 @@ class ProposalChecker {
   std::unordered_map<std::string_view, Lru::iterator> cache_ CAIRN_GUARDED_BY(cache_mutex_);
 
   Mutex scratch_mutex_;
-  // In memory, always empty; only ever prepares.
+  // An empty database in memory. It only prepares statements.
   sqlite3* scratch_ CAIRN_GUARDED_BY(scratch_mutex_) = nullptr;
   Status denied_ CAIRN_GUARDED_BY(scratch_mutex_);  // why the authorizer refused
 };

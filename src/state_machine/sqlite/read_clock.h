@@ -1,10 +1,11 @@
-// ReadClock: the time that queries take for now.
+// ReadClock: the current time for queries.
 //
-// It is the clock of this node, but never earlier than the latest time that an entry gave to the
-// state that is read. The bad schedule without this: the clock of this node is behind the leader's.
-// A client writes a row with the time of now, reads with "at <= now", and does not find the row.
+// The time is that of this node's clock, but never earlier than the latest time that an entry of
+// the state gave to SQL. The bad schedule without this rule: this node's clock is behind the
+// leader's. A client writes a row with the current time, reads with "at <= now", and does not find
+// the row.
 //
-// To SQLite it is a VFS: a copy of another one, with another time of day.
+// SQLite sees a VFS: a copy of another VFS with another time of day.
 #pragma once
 
 #include <sqlite3.h>
@@ -18,18 +19,18 @@ namespace cairn::state_machine {
 // Thread-safe. Must outlive all connections that were opened with it.
 class ReadClock {
  public:
-  // `base` is the name of the VFS that does everything else; null: SQLite's own.
+  // `base` is the name of the VFS that does everything else; null is SQLite's own VFS.
   explicit ReadClock(const char* base);
   ~ReadClock();
   ReadClock(const ReadClock&) = delete;
   ReadClock& operator=(const ReadClock&) = delete;
 
   const char* name() const { return name_.c_str(); }
-  // An entry of the time `wall_ms` (Unix milliseconds) is part of what is read from now on.
+  // From now on the state includes an entry of the time `wall_ms` (Unix milliseconds).
   void AtLeast(int64_t wall_ms);
 
  private:
-  // What SQLite gives to the methods of the VFS.
+  // The VFS that SQLite passes to the methods.
   struct Vfs : sqlite3_vfs {
     ReadClock* clock;
   };

@@ -1,8 +1,8 @@
-// RowHooks: SQLite's hooks on the rows that change, on the writer's connection.
+// RowHooks: SQLite's hooks for changed rows, on the writer's connection.
 //
-// The preupdate hook comes before a row changes and has its values: it feeds the row observers. The
-// update hook comes afterwards and has the rowid alone: with it the budget counts rows, and rows
-// that no statement may write are found.
+// SQLite calls the preupdate hook before a row changes. The hook sees the row's values and calls
+// the row observers. SQLite calls the update hook afterwards, with the rowid alone. That hook
+// counts rows for the budget, and detects rows that no statement may write.
 #pragma once
 
 #include <sqlite3.h>
@@ -18,18 +18,19 @@
 
 namespace cairn::state_machine {
 
-// The engine's; its thread only. Must outlive the connection, as `budget` and `catalog` must.
+// Owned by the engine, and used on its thread only. RowHooks, `budget` and `catalog` must outlive
+// the connection.
 class RowHooks {
  public:
   RowHooks(WorkBudget* budget, const SchemaCatalog* catalog) : budget_(budget), catalog_(catalog) {}
 
-  // Between batches. Observers are told in the order in which they were added.
+  // Adds an observer. Between batches. Observers are called in the order in which they were added.
   void Add(RowObserver* observer) { observers_.push_back(observer); }
 
-  // Once, before any statement of a client is compiled.
+  // Called once, before any statement of a client is compiled.
   void Install(sqlite3* db);
-  // Whether the observers are told of rows. Where they are not, a row costs less; but a DELETE
-  // without WHERE that is compiled meanwhile takes fewer steps than on other nodes.
+  // Sets whether the observers are called. Without them a row costs less, but a DELETE without
+  // WHERE that is compiled meanwhile takes fewer steps than on other nodes.
   void Tell(bool tell);
 
   void BatchBegun() {
@@ -52,13 +53,13 @@ class RowHooks {
   void CommandUndone() {
     for (RowObserver* each : observers_) each->CommandUndone();
   }
-  // Rows that the observers were told of since CommandBegun.
+  // Rows that were reported to observers since CommandBegun.
   uint64_t rows_told() const { return rows_told_; }
-  // A row with a rowid was inserted since CommandBegun.
+  // True if a row with a rowid was inserted since CommandBegun.
   bool row_inserted() const { return row_inserted_; }
 
   void BeginStatement() { rowid_exhausted_ = sets_automerge_ = false; }
-  // The statement has written a row that no statement may write; and why it may not.
+  // True if the statement wrote a row that no statement may write. RowRefusal says why.
   bool wrote_refused_row() const { return rowid_exhausted_ || sets_automerge_; }
   Status RowRefusal() const;
 
@@ -75,7 +76,7 @@ class RowHooks {
   std::vector<RowObserver*> observers_;
   uint64_t rows_told_ = 0;
   bool row_inserted_ = false;
-  // Of the statement that runs.
+  // The running statement.
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;
 };

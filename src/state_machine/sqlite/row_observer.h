@@ -1,15 +1,15 @@
-// RowObserver: is told of each row that a statement changes, and of what becomes of the change.
+// RowObserver: learns of each row that a statement changes, and of what becomes of the change.
 //
-// A row is told just before it changes. The change may still be undone: with its command, or with
-// its batch (one SQLite transaction). An observer holds back what it was told until the batch is
-// committed, and drops what is undone. The calls come in this order:
+// OnRow is called just before a row changes. The change may still be undone, with its command or
+// with its batch (one SQLite transaction). An observer keeps what it learned aside until the batch
+// is committed, and drops what is undone. The calls come in this order:
 //
 //     batch   = BatchBegun command* ( BatchCommitted | BatchUndone )
 //     command = CommandBegun OnRow* ( CommandKept | CommandUndone )
 //
-// A command that takes the whole transaction down with it has no last call: BatchUndone follows.
-// The engine then runs commands of that batch again, and tells their rows again. A statement that
-// fails is not told of, because its command fails with it.
+// A command that ends the whole transaction has no last call: BatchUndone follows. The engine then
+// runs commands of that batch again, and reports their rows again. A failed statement is not
+// reported, because its command fails with it.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ struct RowChange {
   int64_t new_rowid = 0;
 };
 
-// Called by the engine, on its thread. The engine is in the middle of a statement: an observer may
-// read, but it writes nothing to the database.
+// The engine calls the observer on its thread, in the middle of a statement. The observer may read
+// the database, but never writes to it.
 class RowObserver {
  public:
   virtual ~RowObserver() = default;
@@ -38,12 +38,12 @@ class RowObserver {
   virtual void CommandKept() {}
   virtual void CommandUndone() = 0;
 
-  // From the preupdate hook, so that sqlite3_preupdate_old() and sqlite3_preupdate_new() give the
-  // row's values. Rows of internal tables may be told as well, also between commands: an observer
-  // passes over them (IsInternalTable).
+  // Called in the preupdate hook, so sqlite3_preupdate_old() and sqlite3_preupdate_new() return the
+  // row's values. Rows of internal tables may be reported too, also between commands: an observer
+  // skips them (IsInternalTable).
   //
-  // Gives how many bytes of the row it has worked on. They are charged to the command, so the
-  // number is the same on every node. An observer that not every node has gives 0.
+  // Returns how many bytes of the row it has worked on. The command is charged for them, so the
+  // number must be the same on every node. An observer that not every node has returns 0.
   virtual size_t OnRow(const RowChange& change) = 0;
 };
 

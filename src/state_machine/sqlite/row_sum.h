@@ -1,5 +1,5 @@
-// RowSum: a number for the rows of a table. It does not depend on their order, so it can be kept up
-// to date as rows come and go. docs/internals/state_digest.md specifies it.
+// RowSum: a sum over the rows of a table. It does not depend on their order, so it can be updated
+// as rows come and go. docs/internals/state_digest.md specifies it.
 #pragma once
 
 #include <sqlite3.h>
@@ -14,9 +14,9 @@ static_assert(std::endian::native == std::endian::little, "sums are kept in the 
 
 inline constexpr uint64_t kDigestSeed = 0x6361697264696765ULL;
 
-// Folds the halves of the 128-bit product into one. It costs one multiplication for a word, because
-// the writer hashes every row that it changes. It shows damage and divergence, not malice: replicas
-// differ only by a fault, and a fault does not choose its rows.
+// Folds the halves of the 128-bit product into one. That costs one multiplication for each word,
+// which matters because the writer hashes every row that it changes. The hash detects damage and
+// divergence, not malice: replicas differ only by a fault, and a fault does not choose its rows.
 inline uint64_t Fold(uint64_t x, uint64_t y) {
   __extension__ using Wide = unsigned __int128;
   const Wide product = static_cast<Wide>(x) * y;
@@ -39,8 +39,8 @@ uint64_t LoadWord(const char* at) {
   return word;
 }
 
-// Mixes in the length, then 16 bytes at a time as long as more than 16 are left, then the rest. The
-// words of the rest overlap: copying a few bytes to a word of their own would take longer.
+// Mixes in the length, then 16 bytes at a time while more than 16 are left, then the rest. The
+// words of the rest overlap, because copying a few bytes into a separate word would take longer.
 inline uint64_t MixBytes(uint64_t state, const char* bytes, size_t size) {
   state += size * 0xd6e8feb86659fd93ULL;
   const bool is_long = size >= 16;
@@ -61,8 +61,8 @@ inline uint64_t MixBytes(uint64_t state, const char* bytes, size_t size) {
   return MixPair(state, word, 0);
 }
 
-// The hash of one row. All of it is inline: it is what the sums add to the cost of each row of a
-// large INSERT.
+// The hash of one row. All of it is inline, because the hash is what sums add to the cost of each
+// row of a large INSERT.
 class RowHash {
  public:
   void Rowid(int64_t rowid) { state_ = MixWord(state_, static_cast<uint64_t>(rowid)); }
@@ -71,7 +71,7 @@ class RowHash {
   void Value(size_t place, sqlite3_value* value, bool as_real) {
     const int type = sqlite3_value_type(value);
     switch (type) {
-      // NULL is not even counted: a column that is added and is NULL everywhere changes no row.
+      // NULL is skipped: a column that is added and is NULL everywhere changes no row.
       case SQLITE_NULL: return;
       case SQLITE_INTEGER: {
         const int64_t number = sqlite3_value_int64(value);
@@ -80,8 +80,8 @@ class RowHash {
       case SQLITE_FLOAT: return Real(place, sqlite3_value_double(value));
       default: {
         Tag(place, type == SQLITE_TEXT ? 3 : 4);
-        // A text is read as a blob, too: asked for a text, SQLite may copy it to put a zero at its
-        // end.
+        // A text is read as a blob too. If SQLite is asked for a text, it may copy it to add a
+        // zero.
         const auto* bytes = static_cast<const char*>(sqlite3_value_blob(value));
         const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
         bytes_ += size;
@@ -131,8 +131,8 @@ struct RowSum {
   bool operator==(const RowSum&) const = default;
 
  private:
-  // A second hash. With the same hash in both sums, changes that cancel out in one sum would cancel
-  // out in the other.
+  // A second hash. If both sums used one hash, changes that cancel out in one sum would cancel out
+  // in the other.
   static uint64_t Second(uint64_t hash) { return MixWord(hash, 0x94d049bb133111ebULL); }
 };
 

@@ -1,7 +1,7 @@
-// Shares: what each client holds of something that all clients share, so that no client takes more
-// than an eighth of it and locks the others out.
+// Shares: how much each client holds of something that all clients share. One client takes at most
+// an eighth, so it cannot lock the others out.
 //
-// The sums are a function of the log alone: they decide which commands are refused.
+// The sums are a function of the log alone, because they decide which commands are refused.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +12,15 @@
 
 namespace cairn::state_machine {
 
-// The apply thread's.
+// Used by the apply thread.
 class Shares {
  public:
   struct Client {
     std::string name;
-    bool is_node = false;  // a node's own: never refused, and not counted in the total
+    bool is_node = false;  // the node itself: never refused, and not counted in the total
     uint64_t held = 0;
-    // What version 0.1 left has no owner, and is not one client's: together it may well be more than
-    // one client may hold, and none of it could go on.
+    // Data of version 0.1 has no owner, and comes from many clients. Together it may exceed the
+    // bound of one client, so that bound does not apply to it.
     bool is_known() const { return !name.empty(); }
   };
 
@@ -29,7 +29,7 @@ class Shares {
   uint64_t total() const { return total_; }
   uint64_t client_max() const { return total_max_ / 8; }
 
-  // Never null. The pointer is good until a Collect that finds the client to hold nothing.
+  // Never null. The pointer is valid until a Collect that finds that the client holds nothing.
   Client* Of(const std::string& name) {
     auto [it, made] = clients_.try_emplace(name);
     if (made) {
@@ -54,8 +54,8 @@ class Shares {
     if (!client->is_node) total_ -= amount;
     if (client->held == 0) idle_.push_back(client->name);
   }
-  // Forgets the clients that hold nothing. Between two batches: within one, a command that is undone
-  // gives back what was taken.
+  // Forgets the clients that hold nothing. Called between two batches. Within a batch the undo of a
+  // command gives back what the command took, and needs the client.
   void Collect() {
     for (const std::string& name : idle_) {
       const auto it = clients_.find(name);
@@ -72,9 +72,9 @@ class Shares {
  private:
   const uint64_t total_max_;
   uint64_t total_ = 0;
-  // References to its elements stay good when it grows.
+  // References to the elements stay valid when the map grows.
   std::unordered_map<std::string, Client> clients_;
-  std::vector<std::string> idle_;  // may hold nothing
+  std::vector<std::string> idle_;  // clients that may hold nothing
 };
 
 }  // namespace cairn::state_machine

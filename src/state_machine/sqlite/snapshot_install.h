@@ -1,5 +1,5 @@
-// Puts a received copy in the place of the database. A crash at any moment leaves either the old
-// database or the new one.
+// Replaces the database by a received copy. A crash at any moment leaves either the old database or
+// the new one.
 #pragma once
 
 #include <functional>
@@ -12,19 +12,19 @@
 
 namespace cairn::state_machine {
 
-// The steps, in their order. The danger is the old WAL: SQLite finds it by its name, and replays it
-// over whatever file stands beside it. The new file with the old `-wal` would open as the old data,
-// and integrity_check would say ok. So the old WAL is first moved into the old file and removed,
-// and the removal is made durable. Only then does the new file get the name.
+// The steps, in order. The danger is the old WAL: SQLite finds it by name, and replays it over
+// whatever file has the database's name. With the old `-wal`, the new file would open as the old
+// data, and integrity_check would report no error. So the old WAL is first moved into the old file
+// and removed, and the removal is made durable. Only then is the new file renamed.
 enum class InstallStep {
-  kVerified,         // the copy is what the meta says; it is on stable storage
+  kVerified,         // the copy matches the meta, and is on stable storage
   kClosed,           // the caller closed every connection to the database
   kCheckpointed,     // the old file alone holds all of the old data
   kWalRemoved,       // `-wal` is gone
   kShmRemoved,       // `-shm` is gone
-  kRemovalsDurable,  // and stay gone after a power cut
-  kRenamed,          // the new file has the name
-  kRenameDurable,    // and keeps it after a power cut
+  kRemovalsDurable,  // both stay gone after a power cut
+  kRenamed,          // the new file has the database's name
+  kRenameDurable,    // the new file keeps the name after a power cut
 };
 
 struct SnapshotInstallation {
@@ -34,24 +34,24 @@ struct SnapshotInstallation {
   raft::SnapshotMeta meta;
   ReadSnapshotMeta read_meta;
   // Closes the writer and drains the readers. On return nothing in this process may hold the file
-  // open: POSIX locks are dropped when any descriptor of the file is closed.
+  // open: when any descriptor of a file is closed, the process loses its POSIX locks on the file.
   std::function<Status()> close_connections;
-  // For tests of the crash points: called after each step. An error stops the installation there.
-  // May be empty.
+  // For tests of crash points: called after each step. An error stops the installation there. May
+  // be empty.
   std::function<Status(InstallStep)> after_step;
 };
 
-// Whether the copy at `path` is whole, is what `meta` says, and what `read_meta` finds right.
-// `proceed` is called on this thread now and then; CANCELLED if it says false. It may be empty:
-// then no other thread is used.
+// Checks that the copy at `path` is whole, matches `meta`, and passes `read_meta`. Calls `proceed`
+// on this thread now and then; CANCELLED if it returns false. If `proceed` is empty, the check uses
+// no other thread.
 Status CheckSnapshotFile(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                          const ReadSnapshotMeta& read_meta, const std::function<bool()>& proceed);
 
-// The copy is one that CheckSnapshotFile found right. DATA_LOSS if it can not be read as far as its
-// meta, FAILED_PRECONDITION if that is not `meta`; then nothing was touched and no connection was
-// closed. After any other error the database is the old or the new one, whole: the caller reopens
-// it and looks. An old one that SQLite finds damaged does not stand in the way; in its case there
-// may be none.
+// The copy must have passed CheckSnapshotFile. DATA_LOSS if the meta of the copy can not be read,
+// FAILED_PRECONDITION if it is not `meta`; then nothing was touched and no connection was closed.
+// After any other error the database is the old one or the new one, whole; the caller reopens it to
+// find out. An old database that SQLite finds damaged does not prevent the installation; after an
+// error in that case there may be no database.
 Status InstallSnapshotFile(FileSystem& fs, const SnapshotInstallation& install);
 
 }  // namespace cairn::state_machine

@@ -1,8 +1,8 @@
-// What the text of a statement says without the schema: its kind and its parameters.
+// What the text of a statement tells without the schema: its kind and its parameters.
 //
-// SQLite itself cannot tell: it stops at the first table that it does not know, before it says any
-// of this. The scan cuts tokens exactly as SQLite cuts them. Text that does not parse is left to
-// SQLite's parser.
+// SQLite itself cannot tell, because it stops at the first unknown table before it reports any of
+// this. The scan splits text into tokens exactly as SQLite does. Text that does not parse is left
+// to SQLite's parser.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ enum class SqlKind {
   kAttach,       // ATTACH, DETACH
   kVacuum,
   kTemporary,  // CREATE TEMP ...
-  kUnknown,    // starts like no statement of SQL
+  kUnknown,    // begins like no SQL statement
 };
 
 struct NamedParameter {
@@ -30,28 +30,28 @@ struct NamedParameter {
 
 struct SqlScan {
   SqlKind kind = SqlKind::kEmpty;
-  bool several = false;   // something follows the semicolon that ends the first statement
+  bool several = false;   // text follows the semicolon that ends the first statement
   size_t parameters = 0;  // the highest number, as sqlite3_bind_parameter_count gives it
-  std::vector<NamedParameter> names;  // of the parameters that have one
+  std::vector<NamedParameter> names;  // the parameters that have a name
 };
 
 SqlScan ScanSql(std::string_view sql);
 
-// Whether the text holds a literal of a string or a blob that takes more than `bytes_max` bytes of
-// the text.
+// True if the text holds a string or blob literal that takes more than `bytes_max` bytes of the
+// text.
 bool HasLongLiteral(std::string_view sql, size_t bytes_max);
 
-// Whether the word (in lower case) stands in the text, in any case and place. A search for its last
-// letter is far cheaper than to cut the tokens of an INSERT of a thousand rows.
+// True if the text contains the word (given in lower case), in any case and place. The search is
+// far cheaper than to split an INSERT of a thousand rows into tokens.
 bool HoldsWord(std::string_view sql, std::string_view lower_word);
 
-// Whether the text calls changes() or total_changes().
+// True if the text calls changes() or total_changes().
 bool CallsChanges(std::string_view sql);
-// Of the text of a CREATE TRIGGER: whether it may call changes() or total_changes() before an INSERT,
-// UPDATE or DELETE of its own has ended.
+// For the text of a CREATE TRIGGER: true if the trigger may call changes() or total_changes()
+// before an INSERT, UPDATE or DELETE of its own has ended.
 bool TriggerCallsChangesFirst(std::string_view sql);
 
-// The text with ABORT in the place of ROLLBACK wherever ROLLBACK says what a conflict does: OR
+// The text with ABORT in place of ROLLBACK wherever ROLLBACK names a conflict resolution: OR
 // ROLLBACK, ON CONFLICT ROLLBACK and RAISE(ROLLBACK, ...).
 std::string WithoutRollback(std::string_view sql);
 

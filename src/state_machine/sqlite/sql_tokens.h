@@ -1,4 +1,4 @@
-// The tokens of a text of SQL, cut exactly as SQLite cuts them.
+// Splits SQL text into tokens, exactly as SQLite does.
 #pragma once
 
 #include <strings.h>
@@ -17,7 +17,7 @@ struct Token {
   std::string_view text;
 };
 
-// Whether the token is the word, in any case, without quotes.
+// True if the token is the word, in any case, without quotes.
 inline bool IsWord(const Token& token, std::string_view word) {
   return token.type == TokenType::kWord && token.text.size() == word.size() &&
          strncasecmp(token.text.data(), word.data(), word.size()) == 0;
@@ -31,7 +31,7 @@ class Tokenizer {
  public:
   explicit Tokenizer(std::string_view sql) : sql_(sql) {}
 
-  // Of the type kEnd behind the last one.
+  // Returns a token of type kEnd after the last token.
   Token Next();
 
  private:
@@ -50,14 +50,14 @@ class Tokenizer {
 
 std::vector<Token> TokensOf(std::string_view sql);
 
-// Whether the token may be a name, and that name in lower case.
+// True if the token may be a name. NameOf gives that name in lower case.
 inline bool IsName(const Token& token) {
   return token.type == TokenType::kWord || token.type == TokenType::kQuoted;
 }
 std::string NameOf(const Token& token);
 
-// If the definition of a common table expression, "name [(columns)] AS [NOT] [MATERIALIZED] (", begins
-// at `i`: where its last token is. Else 0.
+// If the definition of a common table expression, "name [(columns)] AS [NOT] [MATERIALIZED] (",
+// begins at `i`: the place of its last token. Otherwise 0.
 size_t EndOfTableHead(const std::vector<Token>& tokens, size_t i);
 
 }  // namespace cairn::state_machine

@@ -1,5 +1,6 @@
-// DataScan: one state of the database, held by a read transaction of its own, to make its digest
-// and to compare what lies in the file with the sums that were kept while it was written.
+// DataScan: one state of the database, held by a read transaction. A DataScan computes the digest
+// of the state, and compares the rows in the file with the sums that were kept as rows were
+// written.
 #pragma once
 
 #include <sqlite3.h>
@@ -23,34 +24,34 @@
 
 namespace cairn::state_machine {
 
-// How far the scrub has come in the tables, from one scan to the next.
+// How far the scrub has come in the tables. The value survives from one scan to the next.
 struct ScrubProgress {
   Mutex mutex;
-  std::string next_table CAIRN_GUARDED_BY(mutex);  // those before it were read; empty: a new round
-  bool hurry CAIRN_GUARDED_BY(mutex) = false;  // the last scan had to be given up within next_table
+  std::string next_table CAIRN_GUARDED_BY(mutex);  // tables before it were read; empty: a new round
+  bool hurry CAIRN_GUARDED_BY(mutex) = false;      // the last scan was given up within next_table
 };
 
-// The handle of a scan. It can be closed by another thread: while it lives, the file cannot be
-// replaced.
+// The handle of a scan. Another thread can close it, because the file cannot be replaced while the
+// handle is open.
 class ScanConnection {
  public:
   ~ScanConnection() { Close(); }
-  // Pins the state that is committed now; it must be that of `index`.
+  // Pins the present state, which must be that of `index`.
   Status Open(const char* vfs, const std::string& path, LogIndex index);
-  // Whether what is read is still that state. ABORTED if it is not.
+  // ABORTED if the handle no longer reads the pinned state.
   Status CheckPinned() const CAIRN_REQUIRES(mutex);
-  // Ends what is being done with it.
+  // Ends the work on the handle, and closes it.
   void Close();
-  // The same, since the WAL has grown too large. Waits for nobody: whoever uses the handle closes
-  // it.
+  // Ends the scan because the WAL has grown too large. Does not wait: the thread that uses the
+  // handle closes it.
   void CutOff();
-  // Whether the handle may still hold the WAL back. Needs no lock.
+  // True if the handle may still hold the WAL back. Needs no lock.
   bool is_open();
   bool is_cut_off() const { return cut_off_; }
 
-  mutable Mutex mutex;                            // held by whoever lets SQLite work on the handle
+  mutable Mutex mutex;                            // held while SQLite works on the handle
   sqlite3* db CAIRN_GUARDED_BY(mutex) = nullptr;  // null: closed
-  StatementPtr rows CAIRN_GUARDED_BY(mutex);      // of the table that is being read
+  StatementPtr rows CAIRN_GUARDED_BY(mutex);      // of the current table
 
  private:
   std::atomic<bool> cut_off_{false};
@@ -61,7 +62,7 @@ class ScanConnection {
 struct ScanSetup {
   LogIndex index;
   bool is_digest_entry = false;
-  std::map<std::string, RowSum> sums;  // as they were at `index`
+  std::map<std::string, RowSum> sums;  // at `index`
   std::shared_ptr<ScrubProgress> progress;
   Clock* clock = nullptr;
 };
@@ -91,11 +92,11 @@ class DataScan final : public StateScan {
   bool tables_known_ = false;
   std::vector<TableShape> shapes_;
   size_t at_ = 0;  // in shapes_
-  RowSum sum_;     // of the rows read of shapes_[at_]
+  RowSum sum_;     // of the rows of shapes_[at_] read so far
 };
 
-// The rows of all the clients' tables of an open database are those that its sums say. DATA_LOSS
-// if not. A file from before there were sums passes.
+// DATA_LOSS if the rows of clients' tables differ from their sums. A file that is older than the
+// sums passes.
 Status CheckSums(sqlite3* db);
 
 }  // namespace cairn::state_machine

@@ -1,4 +1,4 @@
-// One statement of SQLite: preparing it alone, binding its values, reading a row.
+// Helpers for one SQLite statement: prepare it, bind its values, read a row.
 #pragma once
 
 #include <sqlite3.h>
@@ -12,7 +12,8 @@
 
 namespace cairn::state_machine {
 
-// A longer pattern costs more work in one step than anything can interrupt.
+// The bound on a pattern of LIKE and GLOB. One step with a longer pattern takes long, and nothing
+// can interrupt the step.
 inline constexpr int kLikePatternBytesMax = 1000;
 
 struct FinalizeStatement {
@@ -26,20 +27,21 @@ bool IsValidUtf8(std::string_view text);
 // INVALID_ARGUMENT if the text is longer than kSqlBytesMax, holds a NUL or is not UTF-8.
 Status CheckSqlText(std::string_view sql);
 
-// Prepares the only statement of `sql`. Comments, white space and semicolons may follow it. No
-// statement, or more than one, is INVALID_ARGUMENT; SQLite's own errors are as StatusFromSqlite
-// gives them. `flags` as for sqlite3_prepare_v3. The text has passed CheckSqlText.
+// Prepares the only statement of `sql`. Comments, white space and semicolons may follow it.
+// INVALID_ARGUMENT if there is no statement, or more than one. Errors of SQLite are converted by
+// StatusFromSqlite. `flags` are those of sqlite3_prepare_v3. The text must have passed
+// CheckSqlText.
 Result<StatementPtr> PrepareSingle(sqlite3* db, std::string_view sql, unsigned flags);
 
-// Binds all values of `statement`. INVALID_ARGUMENT unless every parameter gets exactly one value,
+// Binds all values of `statement`. INVALID_ARGUMENT unless every parameter gets exactly one value
 // by number or by name, every value has a parameter, and all text is UTF-8. SQLite keeps pointers
-// into `statement`: the caller clears the bindings, or finalizes, while `statement` still lives.
+// into `statement`, so the caller clears the bindings or finalizes while `statement` still lives.
 Status BindParameters(sqlite3_stmt* stmt, const Statement& statement);
 
 // The value of a column in the current row.
 Value ColumnValue(sqlite3_stmt* stmt, int column);
 
-// What an error that `db` has just reported means to whoever sent the statement.
+// Converts the last error of `db` for the client that sent the statement.
 Status StatusFromSqlite(sqlite3* db, int rc);
 
 }  // namespace cairn::state_machine

@@ -5,7 +5,7 @@
 
 namespace cairn::state_machine {
 
-// Two doors to the same files: `fs` for Cairn's own work, and the name of a VFS for SQLite. A null
+// Two ways to the same files: `fs` for Cairn's own work, and the name of a VFS for SQLite. A null
 // name is SQLite's own VFS, which belongs to PosixFileSystem().
 struct Storage {
   FileSystem& fs = PosixFileSystem();

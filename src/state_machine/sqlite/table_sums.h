@@ -1,11 +1,10 @@
 // TableSums: a sum over the rows of each table, kept up to date as rows change.
 //
-// The sums follow the rows that the engine tells its observers. What SQLite's hook does not tell
-// (changes of the schema) is made good by reading the table that has changed. The sums stand in the
+// The sums follow the rows that the engine reports to its observers. SQLite's hook does not report
+// what a change of the schema does to rows, so the changed table is read again. The sums are in the
 // file, written in the transaction of the entries that they follow from. They say what the rows
-// ought to be: a scan of the file that gives another sum has found damage, and a replica with other
-// sums has another history. Tables of SQLite and of Cairn have no sums: they are read when a digest
-// is made.
+// should be: if a scan of the file finds another sum, the file is damaged, and a replica with other
+// sums has another history. Tables of SQLite and of Cairn have no sums: a digest reads them.
 #pragma once
 
 #include <sqlite3.h>
@@ -27,35 +26,37 @@
 
 namespace cairn::state_machine {
 
-// The engine's; its thread only.
+// Owned by the engine, and used on its thread only.
 class TableSums final : public RowObserver {
  public:
   static const char* const kSchema;
 
-  // Reads the sums from the file. If the file has none, makes them and the table that keeps them.
-  // Within a transaction of the caller.
+  // Reads the sums from the file. If the file has none, creates them and their table. Called within
+  // a transaction.
   Status Open(sqlite3* db);
   void Close();
 
   // ---- As a RowObserver
-  // Gives how many bytes it has hashed.
+  // Returns how many bytes it has hashed.
   size_t OnRow(const RowChange& change) override;
   void CommandBegun() override;
   void CommandUndone() override;
   void BatchCommitted() override;
   void BatchUndone() override;
 
-  // ---- For the engine, beside that
-  // A statement has changed the schema: reads the tables whose rows the change has touched.
+  // ---- For the engine
+  // Called after a statement changed the schema: reads the tables whose rows the change has
+  // touched.
   Status FollowSchema();
-  // A change of the schema was undone: reads the schema alone. The sums are right.
+  // Called after a change of the schema was undone: reads only the schema, because the sums are
+  // right.
   Status ReadSchema();
-  // Reads the tables that the hook could not follow. At the end of each command.
+  // Called at the end of each command: reads the tables that the hook could not follow.
   Status Settle() { return rescan_.empty() ? OkStatus() : FollowSchema(); }
-  // Writes the sums. Within the batch's transaction, last before the COMMIT.
+  // Writes the sums. Called within the batch's transaction, last before the COMMIT.
   Status Flush();
 
-  // What reading tables has cost since the last call, in steps of a WorkBudget.
+  // The steps of a WorkBudget that reading tables took since the last call.
   uint64_t TakeScanSteps() { return std::exchange(scan_steps_, 0); }
 
   // The sums of the tables that have rows.
@@ -68,7 +69,7 @@ class TableSums final : public RowObserver {
     bool exists = false;
     RowSum sum;
     RowSum in_file;     // as of the last committed batch
-    RowSum at_command;  // before the command that touched it last
+    RowSum at_command;  // before the last command that touched the table
     RowSum at_batch;
     uint64_t command = 0;
     uint64_t batch = 0;

@@ -1,20 +1,26 @@
-// Transactions: the prepared halves of two-phase commits, and the tables they hold.
+// Transactions: prepared transactions of two-phase commits, and the tables that they hold.
 //
-// Apply cannot wait, because the Commit that would end the wait stands behind in the log. So
-// Prepare runs its statements and undoes them, and holds every table they read or write; what
+// Apply cannot wait, because the Commit that would end the wait stands later in the log. So Prepare
+// runs its statements, undoes them, and holds every table that they read or write; a command that
 // conflicts fails at once with ABORTED. Between Prepare and Commit nothing can change what the
-// statements see, and Commit runs them with Prepare's time and random seed: it cannot fail for
-// reasons of SQL.
+// statements see, and Commit runs them with the time and random seed of Prepare. So Commit cannot
+// fail for reasons of SQL.
 //
 // Answers by state of the id (every step may be repeated):
 //              unknown              prepared      committed            rolled back / expired
 //   Prepare    staged               staged too    FAILED_PRECONDITION  FAILED_PRECONDITION
 //   Commit     NOT_FOUND            committed     OK                   FAILED_PRECONDITION
 //   Rollback   OK, and remembered   rolled back   FAILED_PRECONDITION  OK
-// A Prepare may say its place in the transaction, and a Commit the number of statements. What does
-// not fit is FAILED_PRECONDITION; a Prepare that is repeated under its number is OK.
-// Rollback of an unknown id is remembered, so that a Prepare that was delayed behind it cannot hold
-// tables for a transaction that its coordinator gave up.
+// A Prepare may give its place in the transaction, and a Commit the number of statements. A place
+// or number that does not fit is FAILED_PRECONDITION; a Prepare that is repeated under its number
+// is OK. Rollback of an unknown id is remembered. Otherwise a Prepare that arrives after the
+// Rollback would hold tables for a transaction that its coordinator has given up.
+//
+// An ended transaction is remembered for request_ttl_ms of the lease clock, like an answered
+// request. For that time a repeated Commit or a question gets the truth. Ids count against a bound
+// from the first Prepare on. If there is no room, new ids are refused; young ids are never
+// forgotten to make room. After an id was forgotten, an unknown id may be that of a committed
+// transaction, so the outcome of its Commit is unknown.
 //
 // What has ended is remembered for request_ttl_ms of the lease clock, like an answered request: a
 // Commit that is asked for again, or a question, gets the truth for as long. Ids are counted, from
@@ -46,22 +52,22 @@ namespace cairn::state_machine {
 
 inline constexpr uint64_t kPrepareTimeoutDefaultMs = 60'000;
 inline constexpr uint64_t kPrepareTimeoutMaxMs = 3'600'000;
-// Of all prepared transactions together, in memory; a client holds an eighth at most, so that is
-// also the most that one transaction takes.
+// All prepared transactions together, in memory. One client holds at most an eighth, so an eighth
+// is also the most that one transaction takes.
 inline constexpr uint64_t kPreparedBytesMax = 64 << 20;
-inline constexpr uint64_t kTxBytes = 64 << 10;  // what one counts, beside what it holds
+inline constexpr uint64_t kTxBytes = 64 << 10;  // counted for a transaction, beside its contents
 inline constexpr size_t kStatementsPerTxMax = 1000;
-// Of all ids that are known, prepared or ended; a client holds an eighth at most.
+// All known ids, prepared or ended. One client holds at most an eighth.
 inline constexpr uint64_t kTxIdsBytesMaxTotal = 64 << 20;
-inline constexpr uint64_t kKnownTxBytes = 256;  // what one counts of that, beside its id
+inline constexpr uint64_t kKnownTxBytes = 256;  // counted for an id, beside its text
 
 struct PreparedTx {
   std::string id;
-  std::string owner;  // the principal of its first Prepare
+  std::string owner;  // the principal of the first Prepare
   TxState state = TxState::kPrepared;
-  uint64_t number = 0;  // of the command that made it
+  uint64_t number = 0;  // of the command that created it
   uint64_t deadline_lease_ms = 0;
-  // Of the first Prepare; all its statements see them.
+  // Of the first Prepare. All statements of the transaction see them.
   int64_t wall_ms = 0;
   uint64_t seed = 0;
   std::vector<Statement> statements;
@@ -77,12 +83,12 @@ struct EndedTx {
   uint64_t ended_lease_ms = 0;
 };
 
-// What a prepared transaction counts of kPreparedBytesMax.
+// The part of kPreparedBytesMax that a prepared transaction takes.
 uint64_t BytesOf(const PreparedTx& tx);
-// What the statement adds to that, apart from the names of the tables.
+// The part that the statement adds, apart from the names of tables.
 uint64_t BytesOf(const Statement& statement);
 
-// The apply thread's. Changes are written at once, in the batch's transaction.
+// Used by the apply thread. Changes are written at once, in the batch's transaction.
 class Transactions {
  public:
   static const char* const kSchema;
@@ -90,54 +96,55 @@ class Transactions {
   Status Open(sqlite3* db);
   void Close();
 
-  // Null if it is not prepared.
+  // Null if the id is not prepared.
   const PreparedTx* FindPrepared(const std::string& id) const;
-  // Null if it has not ended, or is not remembered.
+  // Null if the transaction has not ended, or is no longer remembered.
   const EndedTx* FindEnded(const std::string& id) const;
   bool any_prepared() const { return !deadlines_.empty(); }
   uint64_t prepared_bytes() const { return shares_.total(); }
-  // Those that ended by commands with a lower number are forgotten; 0: none is. Kept in
-  // _cairn_state.
+  // Transactions that ended by commands with a lower number may be forgotten. 0: none is forgotten.
+  // Kept in _cairn_state.
   uint64_t ended_from() const { return ended_from_; }
-  // Of the prepared transaction that expires first.
+  // The deadline of the prepared transaction that expires first.
   std::optional<uint64_t> NextDeadlineLeaseMs() const;
 
-  // ABORTED if a prepared transaction holds what the program touches. A prepare (of `tx_id`; empty:
-  // an ordinary write) is more careful: its own reads must stay as they are until it commits.
-  // In the number of those tables, however many transactions are prepared.
+  // ABORTED if a prepared transaction holds a table that the program touches. `tx_id` is the
+  // transaction of a Prepare, or empty for an ordinary write. A Prepare also conflicts over the
+  // tables that it reads, because they must not change before its Commit. The cost depends on the
+  // number of tables alone, however many transactions are prepared.
   Status CheckConflicts(const ProgramFacts& facts, const std::string& tx_id) const;
 
-  // RESOURCE_EXHAUSTED, not applied, if there is no room for `bytes` of a transaction of `owner`, of
-  // which those that are counted under `tx_id` are part.
+  // RESOURCE_EXHAUSTED, not applied, if there is no room for a transaction of `owner` that takes
+  // `bytes`. The bytes that are already counted under `tx_id` are part of `bytes`.
   Status CheckRoom(const std::string& owner, const std::string& tx_id, uint64_t bytes);
-  // The same of an id that is not known.
+  // The same for an id that is not known yet.
   Status CheckRoomForId(const std::string& owner, const std::string& tx_id);
 
-  // At the start of each entry: forgets what is as old as `ttl_ms`, or some of it
-  // (kForgottenPerEntryMax), and ends those whose deadline has come. `number`: of the entry's first
-  // command.
+  // Called at the start of each entry: forgets transactions that ended `ttl_ms` ago, as many as
+  // kForgottenPerEntryMax allows, and ends those whose deadline has come. `number`: of the entry's
+  // first command.
   Status BeginEntry(uint64_t lease_ms, uint64_t ttl_ms, uint64_t number);
-  // Puts `tx` in the place of what is known under its id; writes what is new.
+  // Replaces what is known under the id of `tx`, and writes the new statement.
   Status Stage(PreparedTx tx);
-  // `owner`: who asks, if the id is not known.
+  // `owner`: the client that asks, if the id is not known.
   Status Finish(const std::string& id, TxState state, uint64_t number, const std::string& owner);
 
   void BatchCommitted();
-  // The file is as it was before the batch.
+  // Called when the file is as it was before the batch.
   void BatchUndone();
 
  private:
-  // One step of the batch, to be taken back from the last one on.
+  // One step of the batch. BatchUndone takes the steps back, the last one first.
   struct Step {
     enum class Kind : uint8_t { kStage, kFinish, kForget };
     Kind kind;
     std::string id;
-    std::optional<PreparedTx> prepared;  // kStage, kFinish: as it was; none: the id was not known
+    std::optional<PreparedTx> prepared;  // kStage, kFinish: the value before; none: not known
     EndedTx ended;                       // kForget
   };
   using Ended = std::unordered_map<std::string, EndedTx>;
-  using Deadlines = std::set<std::pair<uint64_t, std::string>>;  // and the ids, the first one first
-  // Who holds a table.
+  using Deadlines = std::set<std::pair<uint64_t, std::string>>;  // with the ids; earliest first
+  // The transactions that hold a table.
   struct Holders {
     Deadlines readers;
     Deadlines writers;
@@ -161,15 +168,15 @@ class Transactions {
   std::map<std::string, PreparedTx> prepared_;
   Deadlines deadlines_;  // of the prepared
   Deadlines holding_all_;
-  std::unordered_map<std::string, Holders> holders_;  // by tables
+  std::unordered_map<std::string, Holders> holders_;  // by table
   Ended ended_;
-  std::deque<const std::string*> by_end_;  // keys of ended_, the oldest first
+  std::deque<const std::string*> by_end_;  // keys of ended_, oldest first
   Shares shares_{kPreparedBytesMax};
   Shares ids_{kTxIdsBytesMaxTotal};
   uint64_t ended_from_ = 0;
   uint64_t lease_ms_ = 0;  // of the current entry
 
-  // ---- Of the current batch
+  // ---- The current batch
   std::vector<Step> steps_;
   uint64_t saved_ended_from_ = 0;
 
@@ -179,8 +186,8 @@ class Transactions {
   InternalStatement remove_statements_;
 };
 
-// Reads the state of a transaction from an open database by this one statement, ?1 being the id:
-// columns state, statements, number, deadline.
+// The statement that reads the state of a transaction from an open database. ?1 is the id; the
+// columns are state, statements, number, deadline.
 extern const char* const kTransactionInfoSql;
 TxInfo MakeTxInfo(int64_t state, int64_t statements, int64_t number, int64_t deadline_lease_ms);
 

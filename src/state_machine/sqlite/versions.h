@@ -1,10 +1,10 @@
-// Versions: write sequences, one for the database and one for each table. With them clients compare
-// nodes without a version column in their own tables.
+// Versions: write sequences, one for the database and one for each table. Clients compare nodes by
+// these sequences, and need no version column in their own tables.
 //
-// A statement that succeeds adds 1 to the sequence of the database and to that of each table that
-// its program may write, triggers and cascades included, even if it changes no row. CREATE, ALTER
-// and DROP TABLE write the table that they name. RENAME moves the sequence. A sequence never goes back:
-// DROP removes it, and a table that is made later begins behind all that were removed.
+// A statement that succeeds adds 1 to the sequence of the database and of each table that its
+// program may write, triggers and cascades included, even if it changes no row. CREATE, ALTER and
+// DROP TABLE write the table that they name. RENAME moves the sequence. A sequence never goes back:
+// DROP removes it, and a table that is created later begins after all that were removed.
 #pragma once
 
 #include <sqlite3.h>
@@ -26,8 +26,8 @@ struct VersionCounter {
   bool dirty = false;
 };
 
-// Held in memory and written once a batch. The apply thread's. Counters keep their addresses until
-// Close.
+// Used by the apply thread. Held in memory, and written once a batch. Counters keep their addresses
+// until Close.
 class Versions {
  public:
   static const char* const kSchema;
@@ -35,19 +35,19 @@ class Versions {
   Status Open(sqlite3* db);
   void Close();
 
-  // The counter of a table, by its name in lower case, or of the database for "". A new one begins
-  // at 0.
+  // The counter of a table, by its name in lower case, or of the database for "". A new counter
+  // begins at 0.
   VersionCounter* Counter(const std::string& lower_name);
   void Add(VersionCounter* counter, int64_t n);
-  // A change of the schema wrote the table, which may be new; or dropped it.
+  // Notes that a change of the schema wrote the table (which may be new), or dropped it.
   void AddToTable(const std::string& lower_name);
   void Drop(const std::string& lower_name);
-  // The table has another name from now on.
+  // Moves the counter to the table's new name.
   void Rename(const std::string& from, const std::string& to);
 
-  // Writes the counters. Within the batch's transaction, just before its commit.
+  // Writes the counters. Called within the batch's transaction, just before the commit.
   Status Flush();
-  // The batch is in the file, or was undone.
+  // Called when the batch is committed, or undone.
   void BatchCommitted();
   void BatchUndone();
 

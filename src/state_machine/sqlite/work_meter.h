@@ -1,8 +1,8 @@
 // WorkMeter: runs the statements of clients under a WorkBudget.
 //
-// SQLite's progress handler asks the meter every kStepsPerLook steps. The meter lets the budget look,
-// stops the statement when the budget is exhausted, and narrows SQLite's limit on the length of a
-// value as the command does more work.
+// SQLite's progress handler calls the meter every kStepsPerLook steps. The meter updates the
+// budget, stops the statement when the budget is exhausted, and lowers SQLite's limit on the length
+// of a value as the command does more work.
 #pragma once
 
 #include <sqlite3.h>
@@ -14,20 +14,21 @@
 
 namespace cairn::state_machine {
 
-// The engine's; its thread only. Must outlive the connection, as `budget` must.
+// Owned by the engine, and used on its thread only. The meter and `budget` must outlive the
+// connection.
 class WorkMeter {
  public:
   explicit WorkMeter(WorkBudget* budget) : budget_(budget) {}
 
-  // Once.
+  // Called once.
   Status Install(sqlite3* db);
 
-  // From here to End the work of `program` counts. Not to be called if the budget is exhausted.
-  // `given_bytes`: of the longest parameter or literal, if the program computes with them in a loop.
+  // Counts the work of `program` until End. Not called if the budget is exhausted. `given_bytes`:
+  // the size of the longest parameter or literal, if the program computes with it in a loop.
   void Begin(const Program& program, size_t given_bytes);
-  // sqlite3_step(). Once it gives something else than a row, the limit on values is back.
+  // Calls sqlite3_step(). Restores the limit on values unless the result is a row.
   int Step(const Program& program);
-  // The caller takes no more rows: the limit on values is back.
+  // Restores the limit on values, because the caller takes no more rows.
   void LiftLimit();
   void End() { budget_->EndStatement(); }
 
