@@ -1,8 +1,8 @@
-// CallTable: the calls of one client, from their start to their only answer.
+// CallTable: the calls of one client, each from its start to its only answer.
 //
 // The Retrier decides when a call is sent, under which name, and what its answer is. CallTable
-// decides where a call goes: to the leader as long as CallTable knows one, otherwise to the
-// endpoints in turn.
+// decides where a call goes: to the leader while CallTable knows one, otherwise to the endpoints in
+// turn.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,7 @@
 
 namespace cairn::client {
 
-// Thread-safe. The destructor fails what is in flight and waits for the callbacks.
+// Thread-safe. The destructor fails the calls in flight and waits for the callbacks.
 class CallTable final : private rpc::Retrier::Owner {
  public:
   using Done = rpc::SessionChannel::Done;
@@ -32,7 +32,7 @@ class CallTable final : private rpc::Retrier::Owner {
   CallTable& operator=(const CallTable&) = delete;
 
   void Start(v1::SessionRequest request, Done done);
-  // Where calls go now.
+  // The endpoint to which calls go now.
   std::string Endpoint();
 
  private:
@@ -58,7 +58,7 @@ class CallTable final : private rpc::Retrier::Owner {
 
   Mutex mutex_;
   bool closing_ CAIRN_GUARDED_BY(mutex_) = false;
-  // Where calls go now, and every stream that may still call back.
+  // The stream to which calls go now, and every stream that may still call back.
   std::shared_ptr<rpc::SessionChannel> channel_ CAIRN_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<rpc::SessionChannel>> channels_ CAIRN_GUARDED_BY(mutex_);
   size_t next_endpoint_ CAIRN_GUARDED_BY(mutex_) = 0;

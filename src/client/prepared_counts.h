@@ -13,29 +13,29 @@ namespace cairn::client {
 // Thread-safe.
 class PreparedCounts {
  public:
-  // Past so many open transactions, the statements of new ones carry no number.
+  // Past this number of open transactions, the statements of new ones carry no number.
   static constexpr size_t kTransactionsMax = 65'536;
 
-  // The number that the next statement of the transaction carries; 0: none.
+  // The number of the transaction's next statement. 0: none.
   uint64_t NextOf(const std::string& tx_id) {
     MutexLock lock(mutex_);
     const auto it = counts_.find(tx_id);
     if (it != counts_.end()) return it->second + 1;
     return counts_.size() < kTransactionsMax ? 1 : 0;
   }
-  // The statement with this number is prepared.
+  // Records that the statement with this number is prepared.
   void Note(const std::string& tx_id, uint64_t number) {
     if (number == 0) return;
     MutexLock lock(mutex_);
     counts_[tx_id] = number;
   }
-  // 0: not known, because this client has prepared none of them.
+  // The number of prepared statements. 0: not known, because this client has prepared none of them.
   uint64_t CountOf(const std::string& tx_id) {
     MutexLock lock(mutex_);
     const auto it = counts_.find(tx_id);
     return it == counts_.end() ? 0 : it->second;
   }
-  // The transaction has ended.
+  // Called when the transaction has ended.
   void Forget(const std::string& tx_id) {
     MutexLock lock(mutex_);
     counts_.erase(tx_id);

@@ -1,4 +1,4 @@
-// StreamedQuery: one read by the Query call, for a result that does not fit one message.
+// StreamedQuery: one read by the Query call, for a result that does not fit in one message.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -13,7 +13,8 @@
 
 namespace cairn::client {
 
-// Gathers the rows in memory, up to a bound. Keeps itself alive until `done` has returned.
+// Collects the rows in memory, up to a bound. The object keeps itself alive until `done` has
+// returned.
 class StreamedQuery final : public grpc::ClientReadReactor<v1::QueryResponse> {
  public:
   // Called once, on a thread of gRPC.
@@ -21,9 +22,9 @@ class StreamedQuery final : public grpc::ClientReadReactor<v1::QueryResponse> {
 
   StreamedQuery(const std::string& endpoint, v1::QueryRequest request, size_t bytes_max, Done done);
 
-  // Call once. `timeout` bounds the whole.
+  // Called once. `timeout` bounds the whole read.
   static void Start(std::shared_ptr<StreamedQuery> query, SteadyTime timeout);
-  // From any thread; `done` still comes.
+  // Called from any thread. `done` is still called.
   void Cancel() { context_.TryCancel(); }
 
  private:

@@ -1,4 +1,5 @@
-// ClusterClient: one node's own view of itself and its cluster, for tools. Waits in the caller.
+// ClusterClient: a client for tools, which asks one node about itself and its cluster. Calls block
+// the caller.
 #pragma once
 
 #include <chrono>
@@ -13,25 +14,25 @@
 
 namespace cairn::rpc {
 
-// Thread-safe. Each call goes to the one endpoint and fails as gRPC says; nothing is tried again.
+// Thread-safe. Each call goes to the one endpoint and fails with gRPC's status; nothing is retried.
 class ClusterClient {
  public:
-  // The endpoint as CheckEndpoint wants it.
+  // The endpoint must pass CheckEndpoint.
   explicit ClusterClient(const std::string& endpoint);
 
   Result<v1::StatusResponse> Status(std::chrono::milliseconds timeout);
 
-  // Passed on to the leader by whichever node is asked. `progress` is called on this thread.
+  // The node that is asked forwards the change to the leader. `progress` is called on this thread.
   cairn::Status ChangeMembership(const v1::ChangeMembershipRequest& request,
                                  std::chrono::milliseconds timeout,
                                  const std::function<void(const std::string&)>& progress);
-  // The same, for a caller that may cancel: the context holds the deadline.
+  // The same for a caller that may cancel. The context holds the deadline.
   cairn::Status ChangeMembership(grpc::ClientContext* context,
                                  const v1::ChangeMembershipRequest& request,
                                  const std::function<void(const std::string&)>& progress);
-  // Gives the node id of the new leader.
+  // Returns the node id of the new leader.
   Result<uint64_t> TransferLeadership(uint64_t node_id, std::chrono::milliseconds timeout);
-  // Gives the feature level that the cluster has then.
+  // Returns the feature level of the cluster afterwards.
   Result<uint64_t> RaiseLevel(std::chrono::milliseconds timeout);
 
   Result<v1::GetVersionResponse> GetVersion(const v1::GetVersionRequest& request,

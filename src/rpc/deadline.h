@@ -1,4 +1,4 @@
-// Deadlines of gRPC by the steady clock: one by the time of day is shortened or stretched when that
+// Deadlines of gRPC on the steady clock. A deadline on the time of day would move when that clock
 // is set.
 #pragma once
 

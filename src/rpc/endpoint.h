@@ -13,8 +13,8 @@ namespace cairn::rpc {
 // OK for host:port (a name, an IPv4 address, or an IPv6 address in brackets; port 1 to 65535).
 Status CheckEndpoint(const std::string& endpoint);
 
-// A channel with a connection of its own, tuned for failover: it notices a dead node within
-// seconds, connects again soon, and takes answers of the sizes that nodes send.
+// A channel with a connection of its own. The channel is tuned for failover: it detects a dead node
+// within seconds, reconnects soon, and accepts answers of the sizes that nodes send.
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint);
 
 }  // namespace cairn::rpc

@@ -1,4 +1,4 @@
-// Between the public types and the messages of cairn.v1; shared by client and server.
+// Conversion between the public types and the messages of cairn.v1. Client and server share it.
 #pragma once
 
 #include <grpcpp/support/status.h>
@@ -16,16 +16,17 @@
 namespace cairn::rpc {
 
 // Trailing metadata of every failed call: a serialized cairn.v1.ErrorDetail, and the leader's
-// address for those who only want to know where to go.
+// address alone, for callers that need no more.
 inline constexpr char kErrorMetadata[] = "cairn-error-bin";
 inline constexpr char kLeaderMetadata[] = "cairn-leader";
 // Request metadata: SESSION/SEQUENCE, or a text without a slash, which is a bare id.
 inline constexpr char kRequestIdMetadata[] = "cairn-request-id";
-// Request metadata of what a node passes on to the leader. Such a request goes no further. The
-// value is the sender's cluster id: another cluster may by now answer at the leader's address.
+// Request metadata of a request that a node forwards to the leader. Such a request is not forwarded
+// again. The value is the sender's cluster id, because another cluster may by now answer at the
+// leader's address.
 inline constexpr char kForwardedMetadata[] = "cairn-forwarded";
 
-// Values are moved out of their source, so the sources are not const.
+// Values are moved out of their source, so the source is not const.
 void ToProto(Value value, v1::Value* out);
 Value FromProto(v1::Value* value);
 void ToProto(Statement statement, v1::Statement* out);
@@ -38,27 +39,28 @@ void ToProto(Column column, v1::Column* out);
 Column FromProto(v1::Column* column);
 
 // Text on the wire must be UTF-8. CheckUtf8 refuses a statement whose SQL or parameter names are
-// not; values may be anything.
+// not UTF-8. Values may be anything.
 bool IsUtf8(const std::string& text);
 Status CheckUtf8(const Statement& statement);
-// The same text with each byte that is not part of valid UTF-8 replaced by '?'.
+// The text with '?' in place of each byte that is not part of valid UTF-8.
 std::string Utf8OrQuestionMarks(std::string text);
 
-// Whole characters of a text, and a mark if some are missing: `bytes_max` bytes in all.
+// Whole characters of a text, and a mark if some are missing: at most `bytes_max` bytes in all.
 std::string CutText(std::string text, size_t bytes_max);
 
-// gRPC's clients take 8 KiB of metadata, the message in it with three bytes for each that is not
-// ASCII; past that they show an error of their own. SQLite repeats whole tokens in its messages.
+// gRPC's clients accept 8 KiB of metadata. The message is part of it, with three bytes for each
+// byte that is not ASCII. Past 8 KiB the clients show an error of their own. SQLite repeats whole
+// tokens in its messages, so messages need a bound.
 inline constexpr size_t kErrorTextBytesMax = 2000;
 
-// The text is cut to kErrorTextBytesMax.
+// Cuts the text to kErrorTextBytesMax.
 void ToProto(const Status& status, v1::Error* out);
-// Never OK: an error whose code is 0 or no gRPC code is UNKNOWN, of unknown outcome.
+// Never OK. An error whose code is 0, or is no gRPC code, becomes UNKNOWN with an unknown outcome.
 Status FromProto(const v1::Error& error);
 void ToProto(const Status& status, v1::ErrorDetail* out);
 
-// What a call ended with, from the status and the trailing metadata. gRPC itself makes the failures
-// that carry no detail (connection, cancellation, deadline); `otherwise` is their outcome.
+// The Status of a call, from gRPC's status and the trailing metadata. Failures that gRPC itself
+// makes (connection, cancellation, deadline) carry no detail; `otherwise` is their outcome.
 Status FromGrpc(const grpc::Status& status,
                 const std::multimap<grpc::string_ref, grpc::string_ref>& trailing_metadata,
                 Outcome otherwise);

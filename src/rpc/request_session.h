@@ -1,4 +1,4 @@
-// RequestSession: makes the request ids of one session and knows which are still open.
+// RequestSession: creates the request ids of one session, and knows which requests are still open.
 #pragma once
 
 #include <cstdint>
@@ -11,29 +11,29 @@ namespace cairn::rpc {
 // 128 random bits in hexadecimal.
 std::string NewSessionName();
 
-// Whoever sends a write first (a client, or the node that took a request without an id) names it
-// out of a session of its own. The cluster must know the session, by its sequence 1, before its
-// other sequences may arrive in any order. Not thread-safe: the owner has a lock.
+// The first sender of a write (a client, or the node that took a request without an id) names the
+// write in a session of its own. The cluster must know the session, by its sequence 1, before other
+// sequences may arrive in any order. Not thread-safe: the owner has a lock.
 class RequestSession {
  public:
   enum class State : uint8_t { kNew, kOpening, kOpen };
 
-  // `new_name` makes the name of each session.
+  // `new_name` returns a name for each session.
   explicit RequestSession(std::function<std::string()> new_name = NewSessionName);
 
   const std::string& name() const { return name_; }
   State state() const { return state_; }
   void set_state(State state) { state_ = state; }
 
-  // The next sequence, open until Finished.
+  // Returns the next sequence, which is open until Finished.
   uint64_t Begin();
-  // The request has its answer and will not be sent again. Requests of a session that was given up
-  // are ignored.
+  // Called when the request has its answer and will not be sent again. Requests of an earlier
+  // session are ignored.
   void Finished(const std::string& session, uint64_t sequence);
-  // No result below this is needed any more.
+  // No result below this sequence is needed any more.
   uint64_t acknowledged_below() const { return open_.empty() ? next_ : *open_.begin(); }
 
-  // A session that the cluster has forgotten is given up for a new one, with a new name.
+  // Replaces a session that the cluster has forgotten by a new one with a new name.
   void Renew();
 
  private:

@@ -1,21 +1,22 @@
-// Retrier: brings each request to its only answer, by as many tries as that takes.
+// Retrier: sends each request until it has its only answer.
 //
-// Whoever sends a write first (a client, or the node that took a write without an id) names it out
-// of a session of its own and sends it again, under the same name, while there is time and no
-// certain outcome. The replicated session table makes that safe.
+// The first sender of a write (a client, or the node that took a write without an id) names the
+// write in a session of its own. It sends the write again, under the same name, while there is time
+// and no certain outcome. The replicated sessions make that safe.
 //
 // The rules, each with the schedule that it prevents:
 //
-// - The answer is never better than what is known. One try fails as "unknown", the next one is
-//   refused as "not applied": the first may still take effect, so the answer is "unknown".
-// - A write whose session the cluster has forgotten gets a new name only if no try of it can take
-//   effect. Otherwise the try under the old name and the one under the new name could both do so.
-// - A session is opened before a write is named out of it. Otherwise the write with sequence 3
-//   could arrive first, and be refused for a session that nobody knows yet.
-// - A request that waited for its session was not sent, whatever became of the opening.
-// - An opening has a short time of its own, and each request waits for it by its own deadline. A
-//   leader that is cut off may hold an opening until the cut heals. With the deadline of the request
-//   that came first, which may be a day away, it would hold up all requests that come later.
+// - The answer is never better than what is known. One try ends as "unknown", and the next one is
+//   refused as "not applied". The first try may still take effect, so the answer is "unknown".
+// - A write whose session the cluster has forgotten gets a new name only if no try of the write can
+//   take effect. Otherwise the tries under the old and the new name could both take effect.
+// - A session is opened before a write is named in it. Otherwise the write with sequence 3 could
+//   arrive first, and be refused because nobody knows the session yet.
+// - A request that waited for its session was not sent, whatever the result of the opening.
+// - An opening has a short time limit of its own, and each request waits for it by the request's
+//   own deadline. A leader that is cut off may delay an opening until the cut heals. With the
+//   deadline of the first request, which may be a day away, the opening would delay all later
+//   requests.
 #pragma once
 
 #include <cstdint>
@@ -33,55 +34,56 @@
 
 namespace cairn::rpc {
 
-// Before the nth try again (n from 1): grows from 1 to 50 ms.
+// The pause before the nth retry (n from 1). It grows from 1 to 50 ms.
 SteadyTime RetryBackoff(int n);
 
-// How long one opening of a session may take.
+// The time limit of one opening of a session.
 inline constexpr SteadyTime kOpeningTimeout = std::chrono::seconds(3);
 
-// Thread-safe. The owner outlives it; `timers` and `clock` outlive the last task given to the
-// timers.
+// Thread-safe. The owner must outlive the retrier. `timers` and `clock` must outlive the last task
+// that the retrier gives to the timers.
 class Retrier {
  public:
-  // One request, from Start to its answer. An owner derives from it what it sends. One thread at a
-  // time has a call: the owner from Send until it says what the try came to, the retrier otherwise.
+  // One request, from Start to its answer. An owner derives from Call and adds the data to send.
+  // One thread at a time has a call: the owner from Send until it reports the result of the try,
+  // the retrier otherwise.
   struct Call {
     // Set by the owner before Start.
     bool write = false;
     SteadyTime deadline{0};
-    SteadyTime session_by{0};  // past it, an opening that failed (in time) is not tried again
+    SteadyTime session_by{0};  // past it, a failed opening is not retried
     size_t bytes = 0;          // counted against Options::bytes_max
-    // The name of a write: the owner's, or, where it leaves the session empty, the retrier's.
+    // The name of a write. If the owner leaves the session empty, the retrier names the write.
     std::string session;
     uint64_t sequence = 0;
     uint64_t acknowledged_below = 0;
 
    private:
     friend class Retrier;
-    bool own_name_ = false;       // named by the retrier
-    bool opens_session_ = false;  // made by the retrier itself
-    bool maybe_applied_ = false;  // a try may have taken effect, or may do so yet
+    bool own_name_ = false;       // the retrier named the write
+    bool opens_session_ = false;  // the retrier itself made the call
+    bool maybe_applied_ = false;  // a try may have taken effect, or may still do so
     int tries_ = 0;               // since the last good news
     int renames_ = 0;
-    Status last_;  // what the last try came to
+    Status last_;  // the result of the last try
   };
   using CallPtr = std::shared_ptr<Call>;
 
   class Owner {
    public:
     virtual ~Owner() = default;
-    // Makes one try under the call's name, then calls exactly one of Settle, TryLater, TryNow and
-    // Finish for it, from any thread, perhaps before it returns.
+    // Makes one try under the call's name. The owner then calls exactly one of Settle, TryLater,
+    // TryNow and Finish for the try, from any thread, perhaps before Send returns.
     virtual void Send(const CallPtr& call) = 0;
-    // The only answer. `status` is that of the last try, with the outcome that is true of all
-    // tries; the outcome of a read is kNone.
+    // Gives the only answer. `status` is that of the last try, with the outcome that is true of all
+    // tries. The outcome of a read is kNone.
     virtual void Answer(const CallPtr& call, Status status) = 0;
-    // A call whose Send opens a session.
+    // Returns a call whose Send opens a session.
     virtual CallPtr NewOpening() = 0;
   };
 
   struct Options {
-    size_t calls_max = 4096;      // not yet answered; past either bound a call is refused
+    size_t calls_max = 4096;      // unanswered calls; past either bound a call is refused
     size_t bytes_max = SIZE_MAX;  // a single call may be larger
     Status stopped;               // the answer after Stop
     std::function<std::string()> new_session_name = NewSessionName;
@@ -93,23 +95,23 @@ class Retrier {
 
   void Start(const CallPtr& call);
 
-  // The try is over. `status` is what it came to: OK, or an error with the outcome of this try
-  // alone (for a write, kNone is taken for kUnknown).
+  // Ends a try. `status` is its result: OK, or an error with the outcome of this try alone (for a
+  // write, kNone counts as kUnknown).
   void Settle(const CallPtr& call, Status status);
-  // Nothing was sent. Tries again after a pause, or at once.
+  // Ends a try that sent nothing. The retrier tries again after a pause, or at once.
   void TryLater(const CallPtr& call);
   void TryNow(const CallPtr& call);
-  // Nothing was sent by this try, and there is no other.
+  // Ends a call after a try that sent nothing. The call is not retried.
   void Finish(const CallPtr& call, Status status);
 
-  // There is good news, such as a new leader: what waits to be tried again is tried now.
+  // Called on good news, such as a new leader: tries all delayed calls now.
   void TryDelayed();
 
-  // Refuses new calls and tries nothing again. Calls under way still need their Settle.
+  // Refuses new calls and retries nothing. Calls in progress still need their Settle.
   void Stop();
 
  private:
-  // What the lock decides of a call that is to be sent.
+  // What to do with a call that is to be sent. Decided under the lock.
   enum class Next { kSend, kWaits, kOpens, kStopped };
   // `*wait` is the number of the wait if the call waits.
   Next NameLocked(const CallPtr& call, uint64_t* wait) CAIRN_REQUIRES(mutex_);
@@ -129,10 +131,10 @@ class Retrier {
 
   Mutex mutex_;
   RequestSession session_ CAIRN_GUARDED_BY(mutex_);
-  // For the session to be open, by the number of the wait.
+  // Calls that wait until the session is open, by the number of the wait.
   std::map<uint64_t, CallPtr> waiting_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_wait_ CAIRN_GUARDED_BY(mutex_) = 0;
-  // To be tried again, by the number of the delay.
+  // Calls that will be retried, by the number of the delay.
   std::map<uint64_t, CallPtr> delayed_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_delay_ CAIRN_GUARDED_BY(mutex_) = 0;
   size_t calls_ CAIRN_GUARDED_BY(mutex_) = 0;

@@ -1,9 +1,8 @@
 // SessionChannel: one Session stream to one node, shared by many callers.
 //
-// Requests that arrive while a write is under way travel together in the next message, in order:
-// the busier the stream, the fewer the messages. The channel sends nothing before the node's first
-// message has come. So a request that was still waiting when the connection failed was surely not
-// applied.
+// Requests that arrive during a write travel together in the next message, in order: the busier the
+// stream, the fewer the messages. The channel sends nothing before the node's first message has
+// arrived. So a request that was still waiting when the connection failed was surely not applied.
 #pragma once
 
 #include <deque>
@@ -39,9 +38,10 @@ class SessionChannel final
     std::map<std::string, std::string> metadata;
     size_t inflight_max = 4096;             // unanswered requests
     size_t inflight_bytes_max = 64u << 20;  // and their size; past either: RESOURCE_EXHAUSTED
-    // Told the leader whenever the node says it; address empty if the node knows none.
+    // Called with the leader whenever the node reports it. The address is empty if the node knows
+    // none.
     std::function<void(const LeaderHint&)> on_leader;
-    // The stream has ended; after this Send refuses everything. Called once, after all answers.
+    // Called once when the stream has ended, after all answers. Send refuses everything afterwards.
     std::function<void(const Status&)> on_broken;
   };
 
@@ -52,20 +52,20 @@ class SessionChannel final
   // Sets the request's id. The deadline bounds the wait for the answer.
   void Send(v1::SessionRequest request, SteadyTime deadline, Done done);
 
-  // Ends the stream; what is unanswered fails. `on_broken` follows.
+  // Ends the stream. Unanswered requests fail. `on_broken` follows.
   void Close();
-  // Takes no new requests; ends the stream once all are answered.
+  // Takes no new requests, and ends the stream once all requests are answered.
   void Retire();
 
   const std::string& endpoint() const { return options_.endpoint; }
   bool broken() const;
-  // The node has answered at least once.
+  // True if the node has answered at least once.
   bool ready() const;
   // Requests that wait to be sent.
   size_t queued() const;
-  // No callback will come any more.
+  // True if no more callback will come.
   bool ended() const;
-  // Waits until on_broken has returned and no callback will come any more. Not from a callback.
+  // Waits until on_broken has returned and no more callback will come. Not from a callback.
   void AwaitEnd();
 
  private:
@@ -76,9 +76,9 @@ class SessionChannel final
     Done done;
   };
 
-  // Outlives the channel: the end is told when the channel no longer holds anything of gRPC's.
-  // Whoever waits for the end may be the last user of gRPC in this process. The library ends its
-  // threads with its last user, and aborts if that user is one of those threads.
+  // Outlives the channel. The end is reported when the channel no longer holds any object of gRPC.
+  // A thread that waits for the end may be the last user of gRPC in this process. The library ends
+  // its threads with its last user, and aborts if that user is one of those threads.
   struct End {
     Mutex mutex;
     CondVar told;
@@ -94,11 +94,11 @@ class SessionChannel final
 
   // Why a request of `bytes` must not be queued; OK if it may.
   Status Refusal(size_t bytes) const CAIRN_REQUIRES(mutex_);
-  // Moves queued requests into the message to be written; false if there is nothing to write, or a
-  // write is under way.
+  // Moves queued requests into the message to be written. False if there is nothing to write, or a
+  // write is in progress.
   bool PrepareWrite() CAIRN_REQUIRES(mutex_);
   bool MayEnd() const CAIRN_REQUIRES(mutex_);
-  // Starts what was prepared, or gives up the hold, outside the lock.
+  // Starts the prepared write, or gives up the hold, outside the lock.
   void Flush();
   void EndIfIdle();
   void Answer(v1::SessionResponse* response);
@@ -122,7 +122,7 @@ class SessionChannel final
   uint64_t next_id_ CAIRN_GUARDED_BY(mutex_) = 1;
   bool ready_ CAIRN_GUARDED_BY(mutex_) = false;
   bool writing_ CAIRN_GUARDED_BY(mutex_) = false;
-  // Answers are being handed out: what they send travels together.
+  // True while answers are handed out. Requests that the callbacks send then travel together.
   bool corked_ CAIRN_GUARDED_BY(mutex_) = false;
   bool retired_ CAIRN_GUARDED_BY(mutex_) = false;   // no new requests
   bool broken_ CAIRN_GUARDED_BY(mutex_) = false;    // reading has ended

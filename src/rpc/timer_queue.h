@@ -11,7 +11,7 @@
 
 namespace cairn::rpc {
 
-// Thread-safe. Tasks are short and do not block. The owner bounds how many there are.
+// Thread-safe. Tasks are short and do not block. The owner bounds their number.
 class TimerQueue final : public Timers {
  public:
   explicit TimerQueue(Clock* clock);
@@ -24,8 +24,8 @@ class TimerQueue final : public Timers {
   void RunAfter(SteadyTime delay, std::function<void()> task) {
     RunAt(clock_->SteadyNow() + delay, std::move(task));
   }
-  // Runs all that waits, at once, and ends the thread: whoever gave a task is always called, and
-  // sees by its own flag that it is over. Not from a task. May be called twice.
+  // Runs all waiting tasks at once, and ends the thread. Every task runs, and sees by its owner's
+  // flag that the owner has stopped. Not from a task. May be called twice.
   void Stop();
 
  private:

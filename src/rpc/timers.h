@@ -1,5 +1,5 @@
-// Timers: run tasks at their times. TimerQueue is the one of real processes; tests and the
-// simulator have their own, under their own time.
+// Timers: run tasks at their times. Processes use TimerQueue; tests and the simulator have timers
+// of their own, under their own time.
 #pragma once
 
 #include <functional>
@@ -11,8 +11,8 @@ namespace cairn::rpc {
 class Timers {
  public:
   virtual ~Timers() = default;
-  // `task` runs once, at `when` or soon after, never before RunAt has returned unless the timers
-  // have been stopped.
+  // Runs `task` once, at `when` or soon after. `task` never runs before RunAt has returned, unless
+  // the timers have been stopped.
   virtual void RunAt(SteadyTime when, std::function<void()> task) = 0;
 };
 

@@ -1,4 +1,4 @@
-// One connection of the read pool: the SQLite handle, its statements, and what may be asked of it.
+// One connection of the read pool: the SQLite handle, its statements, and the checks on queries.
 #pragma once
 
 #include <sqlite3.h>
@@ -27,17 +27,17 @@ struct PreparedRead {
   std::string sql;
   StatementPtr stmt;
   ColumnsPtr columns;
-  int reprepared = -1;    // SQLite's count of recompilations that `columns` belong to
-  bool flattened = true;  // its subqueries were, if possible (column_growth.h)
+  int reprepared = -1;    // SQLite's count of recompilations when `columns` were read
+  bool flattened = true;  // subqueries were flattened, if possible (column_growth.h)
 };
 
 // The most recently used statements of one connection.
 class StatementCache {
  public:
   explicit StatementCache(size_t size_max) : size_max_(size_max) {}
-  // Null if it is not there.
+  // Null if the statement is not cached.
   PreparedRead* Find(const std::string& sql);
-  // May finalize the least recently used one.
+  // May finalize the least recently used statement.
   PreparedRead* Insert(const std::string& sql, StatementPtr stmt);
   void Clear();
 
@@ -50,9 +50,9 @@ class StatementCache {
 // Why a view ended before its owner gave it back.
 enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld, kWalTooLarge, kLost };
 
-// Locking: `mutex` is held by whoever lets SQLite work on the handle, opens or closes it. It is
-// never held while a sink is called, so that nobody waits for a slow client. `end` may be set at
-// any time.
+// Locking: `mutex` is held while SQLite works on the handle, and while the handle is opened or
+// closed. It is never held while a sink is called, so nobody waits for a slow client. `end` may be
+// set at any time.
 class ReadConnection {
  public:
   ReadConnection(const ReadPoolOptions& options, Clock& clock);
@@ -64,42 +64,44 @@ class ReadConnection {
   bool in_use = false;
   SteadyTime opened{0};
 
-  // Makes SQLite return soon from what it is doing, if it is doing anything. Needs no lock.
+  // Makes SQLite return soon from its present work, if there is any. Needs no lock.
   void Interrupt();
-  // Whether there is a handle, which may hold the WAL back. Needs no lock.
+  // True if there is a handle, which may hold the WAL back. Needs no lock.
   bool is_open();
 
   // ---- with `mutex` held ----
   Status Begin();
-  // Ends the transaction; closes the handle if it does not end cleanly, or misbehaved before.
+  // Ends the transaction. Closes the handle if the transaction does not end cleanly, or if the
+  // handle misbehaved before.
   void Finish();
   void Close();
   Result<PreparedRead*> Prepare(const std::string& sql, bool internal, const QueryLimits& limits);
-  // The longest parameter of a statement that is about to run has so many bytes.
+  // Called before a statement runs: its longest parameter has so many bytes.
   void OnParameters(size_t bytes) { BoundPatterns(bytes); }
-  // sqlite3_step. OK: look at *has_row.
+  // Calls sqlite3_step. If the result is OK, *has_row says whether there is a row.
   Status Step(PreparedRead* read, bool internal, const QueryLimits& limits, SteadyTime started,
               bool* has_row);
-  // The current row, if it is not too large.
+  // The current row, or an error if the row is too large.
   Result<Row> TakeRow(PreparedRead* read, size_t bytes_max);
-  // Columns as of the last step (which may have recompiled the statement after a change of schema).
+  // The columns at the last step. (A step may recompile the statement after a change of the
+  // schema.)
   ColumnsPtr Columns(PreparedRead* read);
-  // OK as long as the view may go on.
+  // OK while the view may continue.
   Status CheckLimits(const QueryLimits& limits, SteadyTime started) const;
 
  private:
   Status Connect();
   Status Configure(sqlite3* db);
   Status Run(const char* sql);
-  // One try, which may lack memory for the reason `refusal`.
+  // Tries once. If the memory gate refuses, *refusal says why.
   Result<StatementPtr> Compile(const std::string& sql, bool flattened, Status* refusal);
   static int Poll(void* self);
-  // For a MemoryGate: a row may make many large values between two polls.
+  // Called by a MemoryGate: a row may make many large values between two polls.
   static Status AskForMemory(void* self, size_t bytes);
   static int Authorize(void* self, int action, const char* a, const char* b, const char* db,
                        const char* trigger);
   int Deny(Status why);
-  // A value of `bytes` may be compared with a pattern.
+  // Lowers SQLite's limit on patterns if a value of `bytes` may be compared with a pattern.
   void BoundPatterns(size_t bytes);
 
   const ReadPoolOptions& options_;

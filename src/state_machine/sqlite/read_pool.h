@@ -1,9 +1,9 @@
 // ReadPool: read-only connections to the SQLite file, beside the writer's.
 //
-// In WAL mode a reader blocks nobody and sees one state for as long as its transaction lasts. But
-// a reader keeps the WAL from beginning anew, so its age is bounded, and it is ended when the WAL
-// grows too large (wal_bound.h). The pool knows nothing of what the file means: the composition
-// root says how to find the applied index.
+// In WAL mode a reader blocks nobody and sees one state for the length of its transaction. But a
+// reader keeps the WAL from being restarted, so its age is bounded, and it is ended when the WAL
+// grows too large (wal_bound.h). The pool does not know what the file means: the owner of the pool
+// says how to read the applied index.
 #pragma once
 
 #include <sqlite3.h>
@@ -29,10 +29,10 @@ struct ReadPoolOptions {
   int readers_max = 16;
   size_t cache_bytes = 1 << 20;       // page cache of each connection
   size_t statements_cached_max = 64;  // of each connection
-  // Yields one row: the applied index that the state read from is at, and, if the state knows it, the
-  // latest time that an entry gave to SQL (read_clock.h).
+  // A query for one row: the applied index of the state and, if the state knows it, the latest time
+  // that an entry gave to SQL (read_clock.h).
   std::string applied_sql;
-  // Registers what queries may need on each new connection (functions, collations); may be empty.
+  // Registers functions and collations for queries on each new connection. May be empty.
   std::function<Status(sqlite3*)> on_connect;
 };
 
@@ -41,7 +41,7 @@ enum class ViewEnd : uint8_t;
 class ReadTransaction;
 struct PreparedRead;
 
-// QueryRun on one ReadTransaction, which must outlive it, as must the statement.
+// QueryRun on one ReadTransaction. The transaction and the statement must outlive the run.
 class ReadRun final : public QueryRun {
  public:
   ~ReadRun() override;
@@ -52,8 +52,8 @@ class ReadRun final : public QueryRun {
   ReadRun(ReadTransaction* view, const Statement& statement, bool internal)
       : view_(view), statement_(statement), internal_(internal) {}
   Status Begin(const QueryLimits& limits);
-  // One row for `sink`, which runs unlocked. True: there was none any more. `lock` is that of the
-  // connection; clang does not follow a lock through a pointer.
+  // Gives one row to `sink`, which runs unlocked. True: there was no more row. `lock` is the lock
+  // of the connection; clang does not follow a lock through a pointer.
   Result<bool> Next(MutexLock* lock, const QueryLimits& limits, SteadyTime started,
                     RowSink* sink) CAIRN_NO_THREAD_SAFETY_ANALYSIS;
   // Gives the prepared statement back to its connection.
@@ -63,19 +63,19 @@ class ReadRun final : public QueryRun {
   const Statement& statement_;
   const bool internal_;
   bool columns_given_ = false;
-  PreparedRead* read_ = nullptr;  // while it is under way
+  PreparedRead* read_ = nullptr;  // while the query runs
 };
 
-// One read transaction: everything it answers is of one state. One thread at a time. Destroying it
-// gives the connection back; it must not outlive the pool.
+// One read transaction: all its answers are of one state. One thread at a time. The destructor
+// gives the connection back. A transaction must not outlive the pool.
 class ReadTransaction {
  public:
   ~ReadTransaction();
   ReadTransaction(const ReadTransaction&) = delete;
   ReadTransaction& operator=(const ReadTransaction&) = delete;
 
-  // Grows if a query finds no memory: SQLite ends the transaction, and the view goes on with a later
-  // state.
+  // The applied index of the state. It grows if a query finds no memory: SQLite then ends the
+  // transaction, and the view continues with a later state.
   LogIndex applied() const { return applied_; }
   // A client's statement: one SELECT, VALUES, EXPLAIN or reading PRAGMA; not on tables named
   // _cairn_*.
@@ -88,10 +88,11 @@ class ReadTransaction {
   //   UNAVAILABLE         the pool was drained: open another view
   // Any status of the sink ends the query and is returned as it is.
   Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink);
-  // The same in pieces.
+  // Runs the query in pieces.
   std::unique_ptr<QueryRun> BeginQuery(const Statement& statement);
 
-  // The composition root's own statement: may read _cairn_* tables. Never give it a client's text.
+  // A statement of the owner of the pool, which may read _cairn_* tables. Never for a client's
+  // text.
   Status QueryInternal(const Statement& statement, RowSink* sink);
 
  private:
@@ -118,30 +119,31 @@ class ReadPool {
   ReadPool(const ReadPool&) = delete;
   ReadPool& operator=(const ReadPool&) = delete;
 
-  // RESOURCE_EXHAUSTED if no connection gets free in time, UNAVAILABLE if the pool stays drained.
+  // RESOURCE_EXHAUSTED if no connection becomes free in time, UNAVAILABLE if the pool stays
+  // drained.
   Result<std::unique_ptr<ReadTransaction>> Open(SteadyTime timeout);
 
-  // Closes every connection, also those in use: running queries end with UNAVAILABLE, and so does
-  // every later one on a view opened before. On return no connection of the pool holds the file.
-  // Waits only for what SQLite is just doing, never for a sink. Open waits until Reopen.
+  // Closes every connection, also those in use. Running queries end with UNAVAILABLE, and so does
+  // every later query on an earlier view. On return no connection of the pool holds the file. Waits
+  // only for SQLite's present work, never for a sink. Open waits until Reopen.
   void DrainAndClose();
-  // Lets new views open. A no-op if the pool is not drained.
+  // Lets new views open. Does nothing if the pool is not drained.
   void Reopen();
 
-  // Ends the transactions of views that are older than `age_max`, running or idle; their next (or
-  // running) query gets ABORTED. To be called before a checkpoint: an idle view holds the WAL back
-  // as well.
+  // Ends the transactions of views that are older than `age_max`, running or idle; their running or
+  // next query gets ABORTED. Called before a checkpoint, because an idle view holds the WAL back
+  // too.
   void EndViewsOlderThan(SteadyTime age_max);
-  // The same for all views, since the WAL is too large.
+  // Does the same for all views, because the WAL is too large.
   void EndViewsForWal();
 
-  // While it is true, Open waits before it begins: until it is false, for kViewHoldMax at most.
+  // While `hold` is true, Open waits before it begins, for kViewHoldMax at most.
   void HoldNewViews(bool hold);
 
   // Connections that are in use now.
   int in_use() const;
-  // Of these, those that still hold the WAL back. A view that was ended is in use until its owner
-  // gives it back.
+  // Those of them that still hold the WAL back. An ended view is in use until its owner gives it
+  // back.
   int holding_wal() const;
 
  private:
@@ -155,12 +157,12 @@ class ReadPool {
   const ReadPoolOptions options_;  // with the VFS of read_clock_
   Clock& clock_;
   mutable Mutex mutex_;
-  CondVar changed_;  // a connection got free, or the pool was reopened
+  CondVar changed_;  // a connection became free, or the pool was reopened
   bool drained_ CAIRN_GUARDED_BY(mutex_) = false;
   bool held_ CAIRN_GUARDED_BY(mutex_) = false;
   // At most readers_max; never shrinks.
   std::vector<std::unique_ptr<ReadConnection>> connections_ CAIRN_GUARDED_BY(mutex_);
-  // Used as a stack: the warm one first.
+  // Used as a stack, so a warm connection is used first.
   std::vector<ReadConnection*> free_ CAIRN_GUARDED_BY(mutex_);
 };
 

@@ -7,9 +7,9 @@
 
 namespace cairn::state_machine {
 
-// What 0.1 did not record is taken for not known: whose a session is, and of a request whose answer
-// it no longer held whether that was an error. All are remembered anew from the file's lease time.
-// Before ConvertState.
+// What 0.1 did not record becomes "not known": the owner of a session, and whether the answer was
+// an error if 0.1 no longer held it. All requests are remembered anew from the file's lease time.
+// Both functions run before ConvertState.
 Status ConvertSessions(sqlite3* db);
 Status ConvertTransactions(sqlite3* db);
 

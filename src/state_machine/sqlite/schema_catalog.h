@@ -1,4 +1,4 @@
-// SchemaCatalog: what the engine needs to know about the schema and SQLite does not tell it.
+// SchemaCatalog: facts about the schema that the engine needs and SQLite does not report.
 #pragma once
 
 #include <sqlite3.h>
@@ -16,12 +16,13 @@
 
 namespace cairn::state_machine {
 
-// Lowers ASCII letters only, as SQLite compares names.
+// Converts ASCII letters only, because SQLite compares names so.
 std::string LowerCase(std::string_view name);
-// Whether the name begins with "_cairn_", in any case: names of Cairn's own tables.
+// True if the name begins with "_cairn_", in any case. Cairn's own tables have such names.
 bool IsReservedName(std::string_view name);
 
-// The tables of the main schema, by their names in lower case. The engine's; its thread only.
+// The tables of the main schema, by name in lower case. Owned by the engine, and used on its thread
+// only.
 class SchemaCatalog {
  public:
   struct Table {
@@ -31,17 +32,18 @@ class SchemaCatalog {
     bool calls_changes = false;  // its CREATE TABLE calls changes() or total_changes()
   };
 
-  // Reads sqlite_schema. Called after each change of the schema, and after each one that is undone.
+  // Reads sqlite_schema. Called after each change of the schema, and after the undo of such a
+  // change.
   Status Load(sqlite3* db);
 
   bool IsView(const std::string& lower_name) const { return views_.contains(lower_name); }
   bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
   bool IsVirtual(const std::string& lower_name) const;
-  // Whether the text of the table calls changes() or total_changes(), such as in a DEFAULT. SQLite
+  // True if the text of the table calls changes() or total_changes(), such as in a DEFAULT. SQLite
   // reports no call in a DEFAULT to an authorizer.
   bool TableCallsChanges(const std::string& lower_name) const;
-  // Whether the name is that of a trigger which calls changes() or total_changes() only behind a
-  // statement of its own that gives the call an answer.
+  // True if the name is that of a trigger whose calls of changes() or total_changes() all come
+  // after a statement of the trigger that sets the answer.
   bool TriggerCallsChangesBehindItsOwn(const std::string& lower_name) const {
     return late_callers_.contains(lower_name);
   }
@@ -50,9 +52,9 @@ class SchemaCatalog {
   // The virtual table whose contents the table `lower_name` holds, by SQLite's rule for such names.
   // Empty if there is none.
   std::string OwnerOfShadow(const std::string& lower_name) const;
-  // Tables and views that the text of CREATE VIRTUAL TABLE names after USING. The tables that the
-  // virtual table reads (the content of a full-text index, the index of its vocabulary) are among
-  // them. Empty for other tables.
+  // Tables and views that the text of CREATE VIRTUAL TABLE names after USING. They include the
+  // tables that the virtual table reads (the content of a full-text index, the index of a
+  // vocabulary). Empty for other tables.
   std::vector<std::string> NamedBy(const std::string& lower_virtual_table) const;
   // The text that made the virtual table. Empty if there is no such virtual table.
   std::string SqlOfVirtual(const std::string& lower_name) const;
@@ -61,15 +63,15 @@ class SchemaCatalog {
   int64_t RowOf(const std::string& lower_name) const;
   // The name of the table at that rowid. Empty if there is none.
   std::string NameAt(int64_t row) const;
-  // How many objects have reserved names.
+  // The number of objects with reserved names.
   int64_t reserved_objects() const { return reserved_objects_; }
-  // Of the text that made a trigger or a view. 0 if there is none of that name.
+  // The bytes of the text that made a trigger or a view. 0 if there is none of that name.
   uint64_t TextBytes(const std::string& lower_name) const;
   const Expansions& expansions() const { return expansions_; }
   const ColumnGrowth& columns() const { return columns_; }
-  // What it costs to read the schema, in steps of a WorkBudget.
+  // The price of reading the schema, in steps of a WorkBudget.
   uint64_t steps_to_read() const { return steps_to_read_; }
-  // Whether the schema holds a literal of more than kValueBytesAlways bytes (WorkBudget).
+  // True if the schema holds a literal of more than kValueBytesAlways bytes (WorkBudget).
   bool has_long_literal() const { return has_long_literal_; }
 
  private:

@@ -1,5 +1,5 @@
-// What the schema adds to the price of a statement, in steps of a WorkBudget: the texts of triggers
-// and views that are compiled with it, and the pages that a DROP frees.
+// The part of a statement's price that the schema adds, in steps of a WorkBudget: for the texts of
+// triggers and views that are compiled with the statement, and for the pages that a DROP frees.
 #pragma once
 
 #include <sqlite3.h>
@@ -17,26 +17,29 @@
 
 namespace cairn::state_machine {
 
-// Texts of triggers and views that come with a statement. Most statements have less.
+// Bytes of trigger and view texts that are free of charge. Most statements use fewer.
 inline constexpr uint64_t kSchemaBytesFree = 1024;
-inline constexpr uint64_t kStepsPerSchemaByte = 4;   // of what is more
+inline constexpr uint64_t kStepsPerSchemaByte = 4;   // above kSchemaBytesFree
 inline constexpr uint64_t kStepsPerSquare = 20;      // of the number of expansions (expansions.h)
 inline constexpr uint64_t kStepsPerGrownToken = 25;  // of columns (column_growth.h)
 
-// A node that does not know a statement compiles it, and the triggers and views that it uses. Which
-// nodes know it depends on what they did before, so all are charged, once in a command for each text:
-// a command does not compile the same text twice, unless it has very many others in between.
+// A node that does not know a statement compiles it, with the triggers and views that it uses.
+// Which nodes know it depends on their past, so every node charges for the texts. Each text is
+// charged once in a command, because a command does not compile a text twice unless it has very
+// many others in between.
+//
+// Owned by the engine, and used on its thread only.
 //
 // The engine's; its thread only.
 class CompileCharges {
  public:
-  // At the start of each command, and after a change of the schema within it.
+  // Called at the start of each command, and after a change of the schema within it.
   void Clear() {
     charged_.clear();
     charged_bytes_ = 0;
   }
-  // Of a statement that is about to run. Beside virtual tables and with long values a node may have to
-  // compile it once more, to look for the bound of its values.
+  // The price of a statement that is about to run. With virtual tables and long values a node may
+  // have to compile the statement again, to find the bound of its values.
   uint64_t StepsOf(const Program& program, const Statement& statement);
 
  private:
@@ -47,9 +50,9 @@ class CompileCharges {
   size_t charged_bytes_ = 0;
 };
 
-// The pages that the DROP frees, with those of the indexes and of the storage of a virtual table; but
-// not more than `pages_max` + 1 of them are counted. `pages_max` pages are read at most, and none if
-// the whole file has no more. `facts` are those of the DROP.
+// The pages that the DROP frees, with those of the indexes and of the storage of a virtual table.
+// At most `pages_max` + 1 pages are counted, and at most `pages_max` pages are read; none is read
+// if the whole file has no more. `facts` are those of the DROP.
 Result<uint64_t> CountDroppedPages(sqlite3* db, const SchemaCatalog& catalog,
                                    const ProgramFacts& facts, uint64_t pages_max);
 

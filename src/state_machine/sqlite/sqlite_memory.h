@@ -1,5 +1,5 @@
-// What SQLite allocates in this process. All of it goes through the two functions that are installed
-// here before SQLite is used for the first time.
+// SQLite's allocations in this process. All of them go through two functions that are installed
+// here before the first use of SQLite.
 #pragma once
 
 #include <cstddef>
@@ -8,21 +8,21 @@
 
 namespace cairn::state_machine {
 
-// Whether this machine has refused SQLite memory on this thread since it was told to forget it.
-// SQLITE_NOMEM without that is of a value larger than SQLite asks any machine for.
+// True if the machine has refused memory to SQLite on this thread since ForgetThatMemoryRanOut. If
+// not, SQLITE_NOMEM means a value that is larger than SQLite asks any machine for.
 bool MemoryRanOut();
 void ForgetThatMemoryRanOut();
 
-// Allocations are let pass without a question until they make up so much together.
+// Allocations pass without a question until they reach this sum.
 inline constexpr size_t kBytesBetweenAsks = 256 << 10;
 
-// While one lives, SQLite asks it before it allocates much on this thread, and gets SQLITE_NOMEM if
-// the answer is no. One operation of SQLite's machine makes one value, but SQLite calls its progress
-// handler only where a program jumps: a row of 2,000 columns may make as many values of 16 MiB
-// before that. Readers alone have one: what the writer may do must not depend on this node.
+// While a MemoryGate exists, SQLite asks the gate before it allocates much on this thread, and gets
+// SQLITE_NOMEM if the answer is no. The progress handler is not enough: SQLite calls it only where
+// a program jumps, and a row of 2,000 columns may make as many values of 16 MiB before that. Only
+// readers have a gate, because what the writer may do must not depend on this node.
 class MemoryGate {
  public:
-  // OK, or why the bytes may not be allocated. Must not call SQLite.
+  // Returns OK, or why the bytes may not be allocated. Must not call SQLite.
   using Ask = Status (*)(void* owner, size_t bytes);
 
   MemoryGate(Ask ask, void* owner);
@@ -30,10 +30,10 @@ class MemoryGate {
   MemoryGate(const MemoryGate&) = delete;
   MemoryGate& operator=(const MemoryGate&) = delete;
 
-  // Why it has refused; OK if it has not.
+  // Why the gate has refused; OK if it has not.
   const Status& refusal() const { return refusal_; }
 
-  // For the allocator.
+  // Called by the allocator.
   bool Allows(size_t bytes);
 
  private:

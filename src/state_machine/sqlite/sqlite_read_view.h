@@ -1,5 +1,4 @@
-// The ReadView of the SQLite state machine: a read transaction, and the questions that Cairn's own
-// tables answer.
+// The ReadView of the SQLite state machine: a read transaction, and queries on Cairn's own tables.
 #pragma once
 
 #include <memory>

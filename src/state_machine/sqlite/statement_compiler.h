@@ -1,5 +1,5 @@
-// StatementCompiler: compiles a client's statement on the writer's connection, and finds out what it
-// touches and what its steps cost.
+// StatementCompiler: compiles a client's statement on the writer's connection, and finds out what
+// the statement touches and what its steps cost.
 #pragma once
 
 #include <sqlite3.h>
@@ -18,33 +18,34 @@
 
 namespace cairn::state_machine {
 
-// Rows and columns of RETURNING, over all statements of one command; and the verdict on more.
+// The bound on rows and columns of RETURNING, over all statements of a command. RowsTooLarge is the
+// verdict past it.
 inline constexpr size_t kResultRowsBytesMax = 1 << 20;
 Status RowsTooLarge();
 
-// The engine's; its thread only. What it is given outlives it.
+// Owned by the engine, and used on its thread only. The arguments must outlive it.
 class StatementCompiler {
  public:
   StatementCompiler(WriteAuthorizer* authorizer, const SchemaCatalog* catalog, ErrorJudge* judge)
       : authorizer_(authorizer), catalog_(catalog), judge_(judge) {}
 
-  // Once, before all else.
+  // Called once, before all else.
   void Open(sqlite3* db) { db_ = db; }
 
-  // What a statement costs before its first step, in steps of a WorkBudget. A node that does not know
-  // the statement compiles it, so it counts as compiled on every node.
+  // The price of a statement before its first step, in steps of a WorkBudget. A node that does not
+  // know the statement compiles it, so every node charges for the compilation.
   static uint64_t StepsBefore(const Statement& statement);
 
-  // Fills an empty *program. A verdict that is not OK: the statement may not run.
+  // Fills an empty *program. If *verdict is not OK, the statement may not run.
   Status Compile(const Statement& statement, Program* program, Status* verdict);
 
-  // Of a program that Compile has filled.
+  // Finds the HeldValues of a program that Compile has filled.
   Status FindHeld(Program* program) const;
 
-  // After a change of the schema by a statement with these facts. A verdict that is not OK: what the
-  // statement has made reads or is made over what is reserved, and would fail at each use. SQLite
-  // resolves a view only when it is used; a view that cannot be resolved yet is let pass, and refused
-  // when it is read.
+  // Called after a statement with these facts changed the schema. *verdict is not OK if the new
+  // object reads reserved names or is built on them, and so would fail at each use. SQLite resolves
+  // a view only at its use. A view that cannot be resolved yet passes, and is refused when it is
+  // read.
   Status CheckReadsNothingReserved(const ProgramFacts& facts, Status* verdict);
 
  private:

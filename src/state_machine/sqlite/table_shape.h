@@ -15,15 +15,15 @@
 
 namespace cairn::state_machine {
 
-// A column that is stored. Of generated columns only the STORED ones are.
+// A stored column. Generated columns are stored only if they are STORED.
 struct ShapeColumn {
   std::string name;
   int number = 0;   // in the table
   int storage = 0;  // in the stored row
-  int key = 0;      // place in the primary key of a table WITHOUT ROWID, from 1; 0: not in it
+  int key = 0;      // place in the primary key of a WITHOUT ROWID table, from 1; 0: none
   bool has_default = false;
   // The hook of SQLite 3.40 looks up the affinity of a column by the column's place in the record.
-  // That place may be the number of another column; then the hook makes an integer a real.
+  // That place may be the number of another column. The hook then turns an integer into a real.
   bool as_real = false;
 };
 
@@ -32,10 +32,10 @@ struct TableShape {
   std::string name;
   std::string create_sql;
   bool without_rowid = false;
-  std::string rowid_name;  // by which a statement reaches it; empty: none can, so it is not hashed
-  std::vector<ShapeColumn> columns;  // in the order of storage; those that are hashed by value
-  // Some column has a default. If the column was added, rows from before read as having the
-  // default, but the hook shows NULL for it.
+  std::string rowid_name;  // the name that SQL can use; empty: none, so the rowid is not hashed
+  std::vector<ShapeColumn> columns;  // hashed by value, in the order of storage
+  // Some column has a default. If the column was added, older rows read as having the default, but
+  // the hook shows NULL for it.
   bool any_default = false;
   bool any_excluded = false;
 
@@ -46,19 +46,19 @@ struct TableShape {
   std::string LookupSql() const;
   // The hash of a row that ScanSql or LookupSql has selected.
   uint64_t HashOf(sqlite3_stmt* row_of_scan) const;
-  // Whether each row has the same hash with both shapes.
+  // True if each row has the same hash with both shapes.
   bool HashesLike(const TableShape& before) const;
 };
 
-// Whether the table is SQLite's own or Cairn's. Rows of these change without the hook, so they have
-// no sums and are read when a digest is made.
+// True if the table is one of SQLite's or Cairn's own. Their rows change without the hook, so these
+// tables have no sums, and a digest reads them.
 bool IsInternalTable(std::string_view name);
 // The table that keeps the sums. Nothing else covers it.
 inline constexpr char kSumsTable[] = "_cairn_digest";
 
 // The shapes of ordinary tables, internal ones or all others, in the order of their names. Shadow
-// tables are ordinary. A shape of `known`, which is in the same order, is used again if the table
-// has not changed.
+// tables are ordinary. A shape of `known` (in the same order) is reused if the table has not
+// changed.
 Result<std::vector<TableShape>> ReadShapes(sqlite3* db, const std::vector<const TableShape*>& known,
                                            bool internal);
 

@@ -1,4 +1,4 @@
-// The settings of the connection that writes: SQLite's limits, options and PRAGMAs. They are part of
+// The settings of the writing connection: SQLite's limits, options and PRAGMAs. They are part of
 // what the database means, so they are the same on every node.
 #pragma once
 
@@ -12,8 +12,8 @@
 
 namespace cairn::state_machine {
 
-// Opens the file, or makes it with mode 0600, through `vfs`, which is one over that of `storage`.
-// Fails if the file system does not allow WAL mode. *db is the caller's to close, also on failure.
+// Opens the file, or creates it with mode 0600. `vfs` is a VFS on top of that of `storage`. Fails
+// if the file system does not allow WAL mode. The caller closes *db, also on failure.
 Status OpenWriteConnection(const Storage& storage, const std::string& path, const char* vfs,
                            size_t cache_bytes, sqlite3** db);
 
