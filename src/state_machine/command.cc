@@ -9,8 +9,8 @@
 namespace cairn::state_machine {
 namespace {
 
-// First byte of every entry payload. A reader refuses any other: a member that guessed at an unknown
-// format would apply something else than its peers do. Format 1 is of Cairn 0.1.
+// The first byte of every entry payload. A reader refuses every other value: a member that guessed
+// at an unknown format would apply something else than its peers do. Format 1 is that of Cairn 0.1.
 constexpr uint8_t kBatchFormatOf01 = 1;
 constexpr uint8_t kBatchFormat = 2;
 
@@ -50,8 +50,8 @@ void PutStatement(const Statement& statement, ByteWriter* out) {
   }
 }
 
-// At least the encoded size of what is usually large, so that one allocation does for most
-// commands.
+// At least the encoded size of the parts that are usually large, so that one allocation is enough
+// for most commands.
 size_t SizeHint(const Value& value) {
   if (const auto* text = std::get_if<std::string>(&value)) return 6 + text->size();
   if (const auto* blob = std::get_if<Blob>(&value)) return 6 + blob->bytes.size();
@@ -113,7 +113,7 @@ OperationTag TagOf(const Operation& operation) {
 
 // ---- Reading ------------------------------------------------------------------------------------
 
-// `values_left` is what remains of kValuesPerCommandMax.
+// `values_left` is the rest of kValuesPerCommandMax.
 Statement TakeStatement(StrictReader* in, size_t* values_left) {
   Statement statement;
   statement.sql = in->String(kNoLimit);
@@ -184,21 +184,22 @@ Status CheckRequestId(const Command& command) {
                    std::to_string(kSessionBytesMax) + " bytes");
   }
   if (id.empty() && id.sequence != 0) return refused("the request id names no session");
-  // A node gives names of its own sessions alone. Results of bare ids that a node had named would be
-  // forgotten by a restart, and kept by the others.
+  // A node names requests only in its own session. If a node used bare ids, a restart would forget
+  // the results of those ids on some nodes, and others would keep them.
   if (id.bare() && command.named_by != 0) {
     return refused("a node has given the request an id without a session of the node's");
   }
-  // No sequence follows it, so "all below" could not be said of it.
+  // No sequence follows UINT64_MAX, so "all below" could not include it.
   if (id.sequence == UINT64_MAX) {
     return refused("the sequence of the request id is the last number of 64 bits");
   }
-  // Whoever passes a request on says who asked. An entry with a longer one could be read by nobody.
+  // The node that forwards a request gives its principal. No node could decode an entry with a
+  // longer principal.
   if (command.principal.size() > kPrincipalBytesMax) {
     return refused("the principal of the request is longer than " +
                    std::to_string(kPrincipalBytesMax) + " bytes");
   }
-  // It would count as answered before it was ever asked.
+  // Otherwise the request would count as answered before it is ever asked.
   if (command.acknowledged_below > id.sequence) {
     return refused("acknowledged_below " + std::to_string(command.acknowledged_below) +
                    " is past the request's own sequence " + std::to_string(id.sequence));
@@ -265,7 +266,8 @@ Result<Statement> DecodeStatement(std::string_view bytes) {
 
 void EncodeBatch(const BatchHeader& header, const std::vector<std::string>& encoded_commands,
                  std::string* out) {
-  // No member could decode such an entry once it is in the log: better this leader stops than all.
+  // No member could decode such an entry in the log. It is better that this leader stops than that
+  // all members do.
   CHECK(encoded_commands.size() <= kCommandsPerBatchMax) << encoded_commands.size();
   size_t size = out->size() + 64;
   for (const std::string& command : encoded_commands) {

@@ -12,7 +12,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// First byte of every result. A reader refuses any other.
+// The first byte of every result. A reader refuses every other value.
 constexpr uint8_t kResultFormat = 1;
 
 constexpr uint8_t kResultGoneFlag = 1;
@@ -60,7 +60,8 @@ StatementResult TakeStatementResult(StrictReader* in) {
     column.name = in->String(kNoLimit);
     column.decl_type = in->String(kNoLimit);
   }
-  // A row without columns takes no bytes, so any number of them would fit: there are none.
+  // A row without columns takes no bytes, so a few bytes could claim any number of rows. A result
+  // without columns has no rows.
   const size_t rows = in->Count(columns == 0 ? 0 : kNoLimit, std::max<size_t>(columns, 1));
   result.rows.reserve(rows);
   for (size_t i = 0; i < rows && in->ok(); ++i) {

@@ -21,7 +21,7 @@ bool AsksForDigest(const CommandBatch& batch) {
   });
 }
 
-// The highest level that one of its commands raises the cluster to; 0 if none does.
+// The highest level that a command of the batch asks for. 0 if none does.
 uint64_t LevelAskedFor(const CommandBatch& batch) {
   uint64_t level = 0;
   for (const Command& command : batch.commands) {
@@ -32,7 +32,7 @@ uint64_t LevelAskedFor(const CommandBatch& batch) {
   return level;
 }
 
-// Of results that wait for their transaction to be committed.
+// The bound on results that wait for the commit of their transaction.
 constexpr size_t kResultsHeldBytesMax = 32 << 20;
 
 }  // namespace
@@ -60,9 +60,9 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
       const Result<size_t> applied = ApplyBatch(batch, &results);
       if (progress_ != nullptr) progress_->End();
       if (!applied.ok()) {
-        // What is kept in memory may no longer be what stands in the file: FTS5, when a statement
-        // within one of its own fails on the disk, keeps counts of the transaction that was undone,
-        // and would write them with the next one.
+        // The memory may no longer match the file. For example, if a statement within FTS5 fails on
+        // the disk, FTS5 keeps counts of the transaction that was undone, and would write them with
+        // the next transaction.
         broken_ = applied.status();
         engine_->AbandonBatch().Prefixed("undo what failed").ok();
         return broken_;
@@ -80,7 +80,7 @@ Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector
   size_t bytes = 0;
   for (const raft::Entry& entry : entries) {
     Result<Entry> decoded = DecodeEntry(entry);
-    // What comes before an entry of a later version is applied first.
+    // The entries before an entry of a later version are applied first.
     if (decoded.status().code() == StatusCode::kUnimplemented && !batch->empty()) break;
     RETURN_IF_ERROR(decoded.status());
     commands += decoded->batch.commands.size();
@@ -117,9 +117,10 @@ Result<Applier::Entry> Applier::DecodeEntry(const raft::Entry& entry) const {
   return decoded;
 }
 
-// One SQLite transaction: gives how many entries it holds. It ends behind an entry that changes the
-// schema. After a command has lost one, the entries before that command's have one of their own, so
-// that they are done over once, however many commands behind them lose theirs.
+// Applies one SQLite transaction and returns how many entries it holds. The transaction ends after
+// an entry that changes the schema. After a command has ended a transaction, the entries before
+// that command's entry get a transaction of their own. So these entries are done over once, however
+// many later commands end their transactions.
 Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
                                    std::vector<EntryResults>* results) {
   with_savepoints_ = false;
@@ -171,8 +172,9 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
   return OkStatus();
 }
 
-// Results wait for the commit of their transaction. This bounds what they take meanwhile. It
-// changes only what this node tells the client: the result was recorded before.
+// Results wait for the commit of their transaction. This function bounds the memory that they take
+// meanwhile. It changes only what this node tells the client, because the result is already
+// recorded.
 void Applier::HoldResult(CommandResult* result) {
   size_t bytes = 0;
   for (const StatementResult& each : result->statements) bytes += HeldBytes(each);
@@ -199,7 +201,8 @@ Status Applier::ApplyCommands(const Entry& entry, std::vector<CommandResult>* re
     if (progress_ != nullptr) progress_->Begin(entry.entry.index, i, commands[i]);
     RETURN_IF_ERROR(ApplyCommand(commands[i], place, &result));
     entry_steps_ += result.steps;
-    // Before rows are left out of it: which ones are, is this node's own choice.
+    // Hashed before rows are left out, because each node decides by itself which rows it leaves
+    // out.
     results_hash_ = HashResult(results_hash_, result);
     HoldResult(&result);
   }
@@ -280,7 +283,7 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
   }
   result->index = IndexOfCommand(place.number);
   if (EntryIsExhausted(command.operation, place)) {
-    // Not remembered: sent again, it may run.
+    // The refusal is not remembered, so the command may run when it is sent again.
     result->status = ResourceExhausted(
                          "the commands before it in its log entry have used up the "
                          "work that one entry may do; send it again")
@@ -294,7 +297,7 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
     if (over_again_) return OkStatus();
   }
   if (!result->status.ok()) {
-    // All that comes from running statements is the same on every node, and final.
+    // Every result of running statements is the same on every node, and final.
     if (result->status.outcome() == Outcome::kNone) {
       result->status = std::move(result->status).With(Outcome::kApplied);
     }
@@ -318,16 +321,16 @@ std::optional<CommandResult> Applier::Admit(const Command& command, const Place&
   return sessions_.Admit(command, place.number, hash);
 }
 
-// The same on every node, wherever its transactions end: a command counts what it cost when it ran
-// alone in its place, and what is left out counts as before.
+// The answer is the same on every node, wherever its transactions end: a command counts the cost of
+// running alone in its place, and a command that is left out counts as before.
 bool Applier::EntryIsExhausted(const Operation& operation, const Place& place) const {
   const uint64_t steps_max = place.header->entry_steps_max;
   return HandlerOf(operation).works && steps_max != 0 && entry_steps_ >= steps_max;
 }
 
-// A command that ends the SQLite transaction makes the commands before it in its entry run again,
-// and pays for that. Whether one that is exhausted in a statement on virtual tables ends it is not
-// the same on every node, so all that are exhausted pay.
+// A command that ends the SQLite transaction makes the earlier commands of its entry run again, and
+// pays for them. An exhausted command on virtual tables may end the transaction on some nodes only,
+// so every exhausted command pays.
 uint64_t Applier::StepsOfCommand() const {
   const WorkBudget& budget = engine_->budget();
   const bool repeats = budget.exhausted() || engine_->batch_lost();
@@ -361,7 +364,8 @@ Status Applier::ApplyRaiseLevel(const Operation& operation, const Place& /*place
   return OkStatus();
 }
 
-// Every command draws from a generator of its own, so that what one takes does not move the others.
+// Every command has a random generator of its own, so the numbers that one command draws do not
+// change those of others.
 uint64_t Applier::SeedOf(const Place& place) {
   return SplitMix64(place.header->random_seed + place.number * kSplitMixStep);
 }
@@ -389,7 +393,7 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   return OkStatus();
 }
 
-// For all of the batch, so that it is done over once however many commands fail like this.
+// Applies to the whole batch, so the batch is done over once, however many commands fail like this.
 bool Applier::MustRunAgain() {
   if (!engine_->must_run_again()) return false;
   with_savepoints_ = true;
@@ -404,7 +408,8 @@ void Applier::LeaveOut(const Place& place, const CommandResult& result,
   over_again_ = true;
 }
 
-// Its statements are not run again. What it did to a transaction was undone with the batch.
+// The statements of the command are not run again. Its effect on a two-phase transaction was undone
+// with the batch.
 Status Applier::ApplyLeftOut(const Lost& lost, const Place& place, CommandResult* result) {
   result->status = lost.verdict;
   result->steps = lost.steps;

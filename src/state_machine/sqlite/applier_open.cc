@@ -1,4 +1,4 @@
-// Applier: opening a database, and making a new one.
+// Applier: opens a database, or creates a new one.
 
 #include <utility>
 

@@ -28,8 +28,8 @@ Status Applier::RunStatement(const Statement& statement, const std::string* tx_i
     if (!verdict->ok()) return OkStatus();
   }
   if (facts != nullptr) *facts = program->facts;
-  // A change of the schema frees the program, and what a table is called may change with it. A table
-  // that the command itself has made may yet be undone, so its counter is not made here.
+  // A change of the schema frees the program, and may change the name of a table. A table that the
+  // command itself has created may still be undone, so its counter is not created here.
   const bool changes_schema = program->facts.changes_schema;
   std::set<std::string> written;
   std::string altered;

@@ -60,7 +60,7 @@ Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
   RETURN_IF_ERROR(StagePrepared(prepare, &tx, &staged, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/false, &verdict));
   if (MustRunAgain()) return OkStatus();
-  // With the names of the tables that it has turned out to hold.
+  // Checks again, now with the names of the tables that the transaction holds.
   if (verdict.ok()) verdict = txs_.CheckRoom(tx.owner, tx.id, BytesOf(tx));
   result->status = verdict;
   result->steps = StepsOfCommand();
@@ -70,9 +70,9 @@ Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
   return txs_.Stage(std::move(tx));
 }
 
-// Whether the statement, by its number, is not the next one of its transaction. Without the number a
-// schedule ends badly: a transaction of two statements expires and is forgotten; its second Prepare
-// comes late and begins a new transaction; the Commit applies half and says OK.
+// True if the number of the statement shows that it is not the next one of its transaction. The bad
+// schedule without the number: a transaction of two statements expires and is forgotten; its second
+// Prepare comes late and begins a new transaction; the Commit applies half and returns OK.
 bool Applier::IsOutOfPlace(const Prepare& prepare, const PreparedTx* known,
                            CommandResult* result) const {
   const uint64_t staged = known == nullptr ? 0 : known->statements.size();
@@ -94,7 +94,7 @@ bool Applier::IsOutOfPlace(const Prepare& prepare, const PreparedTx* known,
 
 Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                               Status* verdict) {
-  // The new statement must see what those before it did.
+  // The new statement must see the effects of the earlier ones.
   std::vector<StatementResult> unused;
   RETURN_IF_ERROR(RunStatements(tx->statements, nullptr, &unused, verdict));
   if (!verdict->ok()) return OkStatus();
@@ -126,8 +126,8 @@ Status Applier::ApplyCommit(const Operation& operation, const Place& place, Comm
         ": it is not the transaction that was meant, or not all of it; roll it back");
     return OkStatus();
   }
-  // Without a budget, for it may not fail for reasons of SQL. The last Prepare has done the same
-  // work within one.
+  // Without a budget, because Commit may not fail for reasons of SQL. The last Prepare did the same
+  // work within a budget.
   RETURN_IF_ERROR(
       engine_->BeginCommand({known->wall_ms, known->seed, /*steps_max=*/0, false}, nullptr));
   version_changes_.clear();
@@ -148,7 +148,7 @@ Status Applier::ApplyCommit(const Operation& operation, const Place& place, Comm
   return txs_.Finish(commit.tx_id, TxState::kRolledBack, place.number, known->owner);
 }
 
-// The answer to a Commit of what is not prepared.
+// The answer to a Commit of a transaction that is not prepared.
 CommandResult Applier::AnswerToEnded(const std::string& tx_id, CommandResult result) const {
   const EndedTx* const known = txs_.FindEnded(tx_id);
   if (known == nullptr) {

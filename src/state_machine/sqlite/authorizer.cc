@@ -10,7 +10,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Modules whose tables keep all they know in the database.
+// Modules whose tables keep all their data in the database.
 constexpr std::string_view kModules[] = {"fts3",      "fts4",  "fts4aux",  "fts5",
                                          "fts5vocab", "rtree", "rtree_i32"};
 // Tables that show the node, the file or the connection, not the data.
@@ -56,7 +56,7 @@ int WriteAuthorizer::Authorize(void* self, int action, const char* a, const char
   switch (authorizer->mode_) {
     case Mode::kInternal: return SQLITE_OK;
     case Mode::kRunning:
-      // FTS tables can be told to read any table as their content.
+      // An FTS table can name any table as its content.
       return IsReservedName(OrEmpty(a)) ? SQLITE_DENY : SQLITE_OK;
     case Mode::kInspecting:
       return action == SQLITE_READ ? authorizer->CheckReserved(OrEmpty(a)) : SQLITE_OK;
@@ -82,7 +82,7 @@ void WriteAuthorizer::NoteOrigin(int action, std::string_view function, const ch
   const std::string lower = LowerCase(function);
   const bool changes = lower == "changes" || lower == "total_changes";
   facts_.sees_changes = facts_.sees_changes || changes;
-  // A view counts as a trigger here.
+  // SQLite reports a view as a trigger here.
   if (trigger != nullptr) {
     if (changes) facts_.changes_callers.insert(LowerCase(trigger));
     return;
@@ -104,7 +104,7 @@ int WriteAuthorizer::Check(int action, std::string_view a, const char* b, std::s
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
     case SQLITE_DELETE:
-      // A renamed table is looked for among the temporary ones, too, of which there are none.
+      // ALTER TABLE RENAME also searches the temporary tables. There are none.
       if (schema == "temp" && !facts_.alters_table)
         return Refuse("TEMP tables and triggers are not replicated");
       return CheckWrite(a);
@@ -146,7 +146,8 @@ int WriteAuthorizer::Check(int action, std::string_view a, const char* b, std::s
 int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
                                        std::string_view on_table) {
   if (IsReservedName(name) || IsReservedName(on_table)) {
-    // Left out of an ANALYZE of all tables: what stands in them within a batch is not yet settled.
+    // Left out of an ANALYZE of all tables, because the contents of these tables are not settled
+    // within a batch.
     if (action == SQLITE_ANALYZE) return SQLITE_IGNORE;
     return Refuse("names that start with _cairn_ are reserved");
   }
@@ -191,7 +192,8 @@ int WriteAuthorizer::CheckWrite(std::string_view table) {
   if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
   if (lower.starts_with("sqlite_stat")) facts_.writes_statistics = true;
   if (lower == "sqlite_sequence" && !facts_.changes_schema) facts_.writes_sequence = true;
-  // SQLite itself guards sqlite_schema; what comes here is part of a change of the schema.
+  // SQLite itself guards sqlite_schema. A write that is reported here is part of a change of the
+  // schema.
   if (!lower.starts_with("sqlite_")) facts_.writes.insert(lower);
   return SQLITE_OK;
 }
@@ -203,7 +205,7 @@ int WriteAuthorizer::CheckReserved(std::string_view table) {
 int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) {
   const std::string lower = LowerCase(table);
   if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
-  // ADD COLUMN asks it for rows that break the new column's constraints, and leaves the rest out.
+  // ADD COLUMN uses pragma_quick_check to find rows that break the new column's constraints.
   if (facts_.alters_table && lower == "pragma_quick_check") return SQLITE_OK;
   if (IsOneOf(kLocalTables, lower) || lower.starts_with("pragma_")) {
     return Refuse(std::string(table) + " may differ between nodes; a write may not read it");
@@ -219,11 +221,12 @@ int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) 
 
 int WriteAuthorizer::CheckFunction(std::string_view name) {
   if (IsReplicableFunction(name)) return SQLITE_OK;
-  // SQLite's own, by which ALTER TABLE rewrites the schema; nobody else can call them.
+  // ALTER TABLE rewrites the schema by functions of SQLite that nobody else can call.
   if (facts_.alters_table && name.starts_with("sqlite_")) return SQLITE_OK;
   if (LowerCase(name) == "optimize") {
-    // It releases a savepoint of its own, which SQLite refuses while a statement runs. That failure
-    // looks like a lock, which no statement can meet here, and would stop every node.
+    // optimize() releases a savepoint of its own, which SQLite refuses while a statement runs. The
+    // failure looks like a lock of another connection. That would be trouble, and every node would
+    // stop.
     return Refuse("optimize() cannot run in a write; use INSERT INTO f(f) VALUES('optimize')");
   }
   return Refuse("the result of " + std::string(name) +

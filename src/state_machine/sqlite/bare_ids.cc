@@ -120,9 +120,9 @@ Status BareIds::LoadEntry(const Entry& entry, std::string_view encoded) {
   return OkStatus();
 }
 
-// What its client's bound dropped is dropped again, because of the client's results behind it, which
-// all stand here. Those that the bound of all dropped lie below results_from: of what other clients
-// held then, less may be here now.
+// Builds the held results again. A result that its client's bound dropped is dropped again, because
+// all later results of the client are in the file. A result that the bound of all clients dropped
+// lies below results_from; the bound cannot drop it again, because other clients may hold less now.
 Status BareIds::LoadResults(sqlite3* db) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db, "SELECT results_from FROM _cairn_state"));
@@ -243,7 +243,7 @@ uint64_t BareIds::FirstNumber() const {
 
 // ---- Batches ------------------------------------------------------------------------------------
 
-// The rows of each client that lie before its oldest result that is held.
+// Finds the rows of each client that lie before the client's oldest held result.
 void BareIds::FindEmptyRows() {
   std::set<Shares::Client*> clients;
   for (const auto* changes : {&came_, &went_}) {
@@ -294,7 +294,8 @@ Status BareIds::WriteEntries() {
   return OkStatus();
 }
 
-// With those that have gone since: a member whose batches are shorter has written them.
+// Writes also results that were dropped in this batch, because a member with shorter batches has
+// written them.
 Status BareIds::WriteResults() {
   std::map<std::pair<LogIndex, Shares::Client*>, std::vector<const Change*>> by_row;
   for (const Change& change : came_) {
@@ -363,7 +364,7 @@ void BareIds::UndoResults() {
     if (results_.Find(change.owner, change.number) != nullptr) {
       results_.Remove(change.owner, change.number);
     }
-    // Its rows of this batch, if it came to write them.
+    // Removes the rows of this batch, if they were written.
     const auto rows = result_rows_.find(change.owner);
     if (rows == result_rows_.end()) continue;
     while (!rows->second.empty() && rows->second.back() >= first_number_) rows->second.pop_back();

@@ -13,8 +13,8 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kDeterministic = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
-constexpr uint64_t kStepsPerCall = 20;  // by way of the other connection
-// SQLite's mark on what its JSON functions give.
+constexpr uint64_t kStepsPerCall = 20;  // of a call through the second connection
+// SQLite's mark on the results of its JSON functions.
 constexpr unsigned kJsonSubtype = 'J';
 // A comparison of two characters takes a fifth of a step.
 constexpr uint64_t kCharactersPerStep = 5;
@@ -33,7 +33,8 @@ uint64_t BytesOf(sqlite3_value* value) {
 
 // ---- LIKE and GLOB ------------------------------------------------------------------------------
 
-// Sets the rules for the third argument; false, and the function has failed or is NULL, if it cannot.
+// Sets the rules for the third argument. False if that cannot be done; the function has then failed
+// or returned NULL.
 bool SetEscape(sqlite3_context* context, sqlite3_value* value, PatternRules* rules) {
   const unsigned char* text = sqlite3_value_text(value);
   if (text == nullptr) return false;
@@ -50,7 +51,7 @@ bool SetEscape(sqlite3_context* context, sqlite3_value* value, PatternRules* rul
 
 template <bool is_glob>
 void Match(sqlite3_context* context, int argc, sqlite3_value** argv) {
-  // As SQLite was compiled to: a blob is like nothing.
+  // SQLite is compiled so that a blob matches no pattern.
   if (sqlite3_value_type(argv[0]) == SQLITE_BLOB || sqlite3_value_type(argv[1]) == SQLITE_BLOB) {
     return sqlite3_result_int(context, 0);
   }
@@ -211,7 +212,7 @@ uint64_t ChargedFunctions::PriceOf(const Price& price, int argc, sqlite3_value**
   return kStepsPerCall + steps;
 }
 
-// SQLite marks what is JSON beside the value, and the mark is lost when a value is bound.
+// SQLite marks JSON beside the value. Binding the value loses the mark.
 void ChargedFunctions::MarkJson(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
   const auto* const self = static_cast<const ChargedFunctions*>(sqlite3_user_data(context));
   sqlite3_result_value(context, argv[0]);
@@ -230,7 +231,7 @@ sqlite3_stmt* ChargedFunctions::StatementFor(Delegated* function, int argc, sqli
   }
   const auto it = function->statements.find({argc, any_json});
   if (it != function->statements.end()) return it->second.get();
-  // One for each number of arguments of each function would fill the memory.
+  // Statements for each number of arguments of each function would fill the memory.
   if (statements_ >= kDelegateStatementsMax) {
     for (const auto& each : delegated_) each->statements.clear();
     statements_ = 0;

@@ -11,7 +11,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Growth of so many times is ordinary, and costs what the text costs.
+// Growth by this factor is ordinary, and free of charge.
 constexpr uint64_t kTimesFree = 8;
 constexpr uint64_t kTokensFree = 1000;
 constexpr size_t kViewDepthMax = 1000;
@@ -51,7 +51,7 @@ void ColumnGrowth::Compute() {
     if (text == texts_.end()) return nullptr;
     const auto [view, fresh] = views_.try_emplace(name);
     if (!fresh) {
-      // Its own text begins with its name. Else, as in ColumnSizer::SizeOf.
+      // The text of a view begins with the view's own name. Otherwise as in ColumnSizer::SizeOf.
       const bool known = std::find(under_way.begin(), under_way.end(), name) == under_way.end();
       return known || under_way.back() == name ? &view->second : &kEndlessColumns;
     }
@@ -109,7 +109,7 @@ Status CheckGenerated(uint64_t tokens) {
 }
 
 void AllowFlattening(sqlite3* db, bool allowed) {
-  // To push a WHERE down into a subquery puts expressions into it, too.
+  // Pushing a WHERE down into a subquery puts expressions into the subquery too.
   constexpr int kQueryFlattener = 0x1, kCountOfView = 0x200, kPushDown = 0x1000;
   sqlite3_test_control(SQLITE_TESTCTRL_OPTIMIZATIONS, db,
                        allowed ? 0 : kQueryFlattener | kCountOfView | kPushDown);

@@ -80,8 +80,9 @@ bool ColumnSizer::IsWithin(size_t part, size_t outer) const {
 }
 
 ColumnSizer::Size ColumnSizer::SizeOf(size_t part, size_t from) {
-  // A recursive one is not put into itself. Another one that is under way is named by a column that is
-  // called like a table, and what is not yet known of it must not be kept as the size of that table.
+  // A recursive table expression is not expanded in itself. If another expression that is being
+  // computed is reached, the name is that of a column that is called like a table. The incomplete
+  // size must not be kept as the size of that table.
   if (parts_[part].state == Part::kUnderWay) {
     return IsWithin(from, part) ? Size() : kEndlessColumns;
   }
@@ -115,7 +116,7 @@ ColumnSizer::Size ColumnSizer::Compute(size_t part) {
   size.used = std::max(size.used, reading.used);
   uint64_t own = 0;
   for (const Item& item : reading.items) {
-    // What stands in an expression may use the columns of the sources, too.
+    // A SELECT in an expression may use the columns of the sources too.
     const uint64_t tokens = Sum(item.others, Product(Sum(item.uses, item.nested), reading.used));
     if (item.in_result) size.column = std::max(size.column, tokens);
     own = Sum(own, tokens);
@@ -139,7 +140,7 @@ void ColumnSizer::TakeSource(const Size& source, Reading* reading) {
 }
 
 void ColumnSizer::TakeExpression(const Size& inner, Reading* reading) {
-  if (!reading->in_from) {  // else it is taken as a source, too
+  if (!reading->in_from) {  // a part in FROM is taken as a source
     reading->size.used = std::max(reading->size.used, inner.used);
     reading->size.apart = Sum(reading->size.apart, inner.apart);
     reading->size.plain = Sum(reading->size.plain, inner.plain);
@@ -188,7 +189,7 @@ void ColumnSizer::TakeName(size_t part, size_t at, Reading* reading) {
   ++(is_column ? item.uses : item.others);
 }
 
-// A name is of the nearest WITH around it that defines it, else of a view.
+// A name means the nearest enclosing WITH that defines it, otherwise a view.
 bool ColumnSizer::TakeTable(size_t part, const std::string& name, Reading* reading) {
   for (size_t at = part;; at = parts_[at].parent) {
     const auto [first, last] = parts_[at].bodies.equal_range(name);

@@ -16,8 +16,9 @@
 namespace cairn::state_machine {
 namespace {
 
-// Version 0.1 kept ROLLBACK in schemas. There it would end the SQLite transaction, with the commands
-// before it, and be charged for that; in a statement that comes now it means ABORT.
+// Version 0.1 kept ROLLBACK in schemas. There ROLLBACK would end the SQLite transaction with the
+// earlier commands in it, and the command would be charged for that. In a new statement ROLLBACK
+// means ABORT.
 Status ConvertSchema(sqlite3* db) {
   std::vector<std::pair<int64_t, std::string>> changed;
   InternalStatement find;
@@ -47,7 +48,7 @@ struct Step {
   Status (*run)(sqlite3* db);
 };
 
-// The steps in their order. Each sees what the steps before it have made.
+// The steps, in order. Each sees the results of the earlier steps.
 constexpr Step kSteps[] = {
     {"schema", &ConvertSchema},
     {"_cairn_sessions", &ConvertSessions},
@@ -73,8 +74,8 @@ Status ConvertDataFile(const Storage& storage, const std::string& path) {
   if (rc != SQLITE_OK) return SqliteTrouble(raw, rc, "open " + path);
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  // The first checkpoint is that of the state machine, which first stores again what lies in the
-  // WAL.
+  // The first checkpoint is made by the state machine, which first stores the contents of the WAL
+  // again.
   RETURN_IF_ERROR(ExecInternal(
       raw, "PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE"));
   Status status = Convert(raw);

@@ -55,8 +55,8 @@ Status CheckLevel(sqlite3* db, uint64_t level_max) {
                             std::to_string(level_max) + "; start a later version");
 }
 
-// Calls `use` with the file, opened as carefully as its state allows, unless there is none. `alone`:
-// leaves nothing beside it in any case, but nobody else may have it open.
+// Calls `use` with the file, opened as carefully as its state allows. Does nothing if there is no
+// file. `alone`: leaves no file beside it in any case, but nobody else may have the file open.
 Status WithDataFile(const Storage& storage, const std::string& path, bool alone,
                     const std::function<Status(sqlite3*)>& use) {
   const Result<uint64_t> size = storage.fs.SizeOf(path);
@@ -64,7 +64,7 @@ Status WithDataFile(const Storage& storage, const std::string& path, bool alone,
   RETURN_IF_ERROR(size.status());
   if (size.value() == 0) return OkStatus();
   ASSIGN_OR_RETURN(const bool has_wal, storage.fs.Exists(path + "-wal"));
-  // Nothing but the file is opened, so that a file of somebody else stays as it is.
+  // Opens only the file, so that a file that is not Cairn's stays as it is.
   if (!has_wal) {
     return WithImmutableDatabase(storage.vfs, path, kCheckCacheBytes,
                                  [&use](sqlite3* db) -> Result<raft::SnapshotMeta> {
@@ -73,7 +73,7 @@ Status WithDataFile(const Storage& storage, const std::string& path, bool alone,
                                  })
         .status();
   }
-  // After a crash the tables may stand in the WAL alone. To close must not move it into the file.
+  // After a crash the tables may be in the WAL alone. Closing must not move the WAL into the file.
   sqlite3* raw = nullptr;
   const int rc =
       sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, storage.vfs);
@@ -94,8 +94,9 @@ const char* const kStateSchema =
     " level INTEGER NOT NULL, results_hash INTEGER NOT NULL, ended_from INTEGER NOT NULL,"
     " wall_ms INTEGER NOT NULL)";
 
-// Version 0.1 remembered 10,000 transactions that had ended: where there are so many, others may be
-// forgotten. Made anew and not altered: ALTER TABLE would leave another text of the schema than a new file has.
+// Version 0.1 remembered 10,000 ended transactions. If there are that many, others may have been
+// forgotten. The table is created anew: ALTER TABLE would leave another schema text than a new file
+// has.
 Status ConvertState(sqlite3* db) {
   RETURN_IF_ERROR(ExecInternal(db,
                                "CREATE TEMP TABLE state_of_0_1 AS SELECT * FROM _cairn_state;"

@@ -51,8 +51,8 @@ DeterministicVfs::DeterministicVfs(const char* base)
 
 DeterministicVfs::~DeterministicVfs() { sqlite3_vfs_unregister(&vfs_); }
 
-// The base's methods find their data through the sqlite3_vfs that they are given, so each call
-// hands on the base's own.
+// The base's methods find their data through the sqlite3_vfs that they get, so each call passes the
+// base's own.
 int DeterministicVfs::Open(sqlite3_vfs* vfs, sqlite3_filename path, sqlite3_file* file, int flags,
                            int* out_flags) {
   sqlite3_vfs* const base = BaseOf(vfs);

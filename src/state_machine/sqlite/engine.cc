@@ -12,7 +12,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Of the longest value that comes with the statement.
+// The bytes of the longest value that is bound to the statement, or of a long literal.
 size_t GivenBytes(const Program& program, const Statement& statement) {
   const size_t bytes = LargestValueBytes(statement);
   return program.keep ? bytes : std::max(bytes, statement.sql.size());
@@ -75,8 +75,9 @@ Status Engine::BeginBatch() {
 
 Status Engine::BeginOwnWrites() {
   if (catalog_.has_virtual_tables()) {
-    // Full-text tables hold changes back, and would write them in the middle of the next statement
-    // or with the COMMIT: unheard, or behind the sums.
+    // Full-text tables delay changes. Without the savepoint they would write them in the middle of
+    // the next statement, or with the COMMIT: unreported to observers, or after the sums were
+    // written.
     RETURN_IF_ERROR(savepoint_.Run());
     RETURN_IF_ERROR(release_.Run());
   }
@@ -112,11 +113,11 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   value_in_doubt_ = false;
   rows_counted_ = false;
   has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
-  // First: full-text tables then write down what commands before, in the same batch, gave them, and
-  // that counts as changes and rowids of this connection.
+  // First, because full-text tables now write the changes of earlier commands of the batch, and
+  // these writes count as changes and rowids of this connection.
   if (has_savepoint_) RETURN_IF_ERROR(savepoint_.Run());
   rows_.CommandBegun();
-  // changes() would tell of the last command, but not after a restart.
+  // changes() would report the last command, but not after a restart.
   if (has_savepoint_ && sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
   sqlite3_set_last_insert_rowid(db_, 0);
   functions_.Reset(db_, context.seed, /*changes_are_old=*/!has_savepoint_);
@@ -125,7 +126,8 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   return OkStatus();
 }
 
-// One that writes rows, and is known: what a new one may do is seen when it is compiled.
+// True if the statement is a known program that writes rows. What a new program may do is known
+// only after it is compiled.
 bool Engine::MayRunBare(const Statement& statement) {
   if (catalog_.has_virtual_tables()) return false;
   const Program* const known = programs_.Find(statement.sql);
@@ -151,10 +153,11 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
   }
   if (keep && verdict->ok() && HasUnresolvedKeys()) *verdict = CheckDeferred();
   if (!has_savepoint_) {
-    // SQLite itself undoes most statements that fail, but not all: those OR FAIL, and some that
-    // fail for a value while they resolve conflicts by another rule.
+    // SQLite itself undoes most statements that fail, but not all: not those with OR FAIL, and not
+    // some that fail for a value while they resolve conflicts by another rule.
     const bool left_rows = !verdict->ok() && rows_.rows_told() > 0 && !batch_lost();
-    // Also if the batch is lost: what was in doubt may have led to that, and only on this node.
+    // Also if the batch is lost, because a doubtful answer may have led to the loss, on this node
+    // only.
     must_run_again_ = left_rows || functions_.changes_in_doubt();
     if (must_run_again_) return OkStatus();
   }
@@ -170,8 +173,8 @@ Status Engine::EndCommand(bool keep, Status* verdict) {
   return schema_changed_ ? ReloadSchema() : OkStatus();
 }
 
-// Full-text tables write down here what the command gave them, and may find that they can not. The
-// savepoint is gone by then, and SQLite undoes the whole transaction.
+// Full-text tables write the command's changes here, and may find that they can not. The savepoint
+// is then already gone, and SQLite undoes the whole transaction.
 Status Engine::Release(Status* verdict) {
   Status released = release_.Run();
   if (released.ok() || !judge_.IsAtItsEnd(sqlite3_errcode(db_))) return released;
@@ -186,10 +189,12 @@ Status Engine::UndoCommand() {
     RETURN_IF_ERROR(release_.Run());
   }
   rows_.CommandUndone();
-  // Once the schema was changed in a transaction, SQLite forgets it at every ROLLBACK TO until the
-  // end, also at one that undoes nothing of the change; and with it the connected virtual tables.
+  // After a change of the schema in a transaction, SQLite forgets the schema at every ROLLBACK TO
+  // until the end of the transaction, also at one that undoes no such change. It then also forgets
+  // the connected virtual tables.
   if (schema_changed_in_batch_) RETURN_IF_ERROR(ReloadSchema());
-  // Not by what is so in the batch: which entries share it is this node's affair.
+  // The charge depends on the entry, not on the batch, because each node chooses its batches by
+  // itself.
   if (schema_changed_in_entry_) budget_.Add(catalog_.steps_to_read());
   return OkStatus();
 }
@@ -255,14 +260,14 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   if (!verdict->ok() && !functions_.refusal().ok()) *verdict = functions_.refusal();
   if (budget_.exhausted()) {
     *verdict = judge_.Exhausted();
-    // The statement may have been stopped within one of a virtual table, which then remembers what
-    // is undone: it must be connected anew.
+    // The statement may have been stopped within a statement of a virtual table. The virtual table
+    // then remembers what is undone, so it must be connected anew.
     if (program->touches_virtual) schema_changed_in_batch_ = schema_changed_in_entry_ = true;
   }
-  // All nodes do so at the same place, for as long as the file is large.
+  // All nodes read all pages at the same place. The time grows with the file.
   if (judge_.read_all_pages()) budget_.TakeRest();
   sqlite3_reset(stmt);
-  // The values lie in `statement`, which may die before the program does.
+  // The values are in `statement`, which may be destroyed before the program.
   sqlite3_clear_bindings(stmt);
   RETURN_IF_ERROR(trouble);
   value_in_doubt_ = judge_.value_too_large() && !program->value_bound_is_exact;
@@ -283,13 +288,13 @@ Status Engine::CheckMayRun(const Program& program) const {
   return OkStatus();
 }
 
-// The exact bound costs as much as to compile the program, so it is looked for only where the quick
-// one does not do. What a virtual table makes of a value that is too large is not known.
+// The exact bound costs as much as compiling the program, so it is computed only if the quick bound
+// is not enough. What a virtual table does with a value that is too large is not known.
 Status Engine::BoundValues(const Statement& statement, Program* program) {
   if (program->value_bound_is_exact) return OkStatus();
   if (program->facts.sees_changes) {
     // EXPLAIN sets SQLite's changes() to 0, and only a node that does not know the program needs
-    // EXPLAIN. Another node would go on with the right number.
+    // EXPLAIN. On another node changes() would still return the right number.
     program->value_bytes_max = kValueBytesWithChanges;
     program->value_bound_is_exact = true;
     return OkStatus();
@@ -307,8 +312,8 @@ Status Engine::BoundValues(const Statement& statement, Program* program) {
   return OkStatus();
 }
 
-// What is known before the statement runs. A DROP that is too much is refused before it frees a page;
-// what it costs is charged when the pages are free.
+// Charges the costs that are known before the statement runs. A DROP that costs too much is refused
+// before it frees a page; it is charged when the pages are free.
 Status Engine::ChargeBefore(const Statement& statement, const Program& program) {
   if (!budget_.Charge(compile_charges_.StepsOf(program, statement))) return OkStatus();
   // ALTER TABLE compiles all views and triggers.

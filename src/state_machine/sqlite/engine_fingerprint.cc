@@ -1,5 +1,4 @@
-// EngineFingerprint: what statements depend on for their effects, in words.
-// CMake writes the first header: a hash of the sources that decide what apply does.
+// EngineFingerprint: the properties on which the effects of statements depend, in words.
 #include <apply_sources.h>
 #include <sqlite3.h>
 

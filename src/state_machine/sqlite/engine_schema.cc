@@ -1,4 +1,4 @@
-// Engine: what a change of the schema brings with it.
+// Engine: the follow-up work of a change of the schema.
 
 #include <algorithm>
 #include <utility>
@@ -10,9 +10,9 @@ namespace cairn::state_machine {
 Status Engine::LoadCatalog() {
   RETURN_IF_ERROR(catalog_.Load(db_));
   AllowFlattening(db_, catalog_.columns().may_flatten());
-  // SQLite connects a virtual table when a statement first names it, and the table's own statements
-  // are then compiled in the middle of that one, where the authorizer cannot tell them apart: a
-  // fresh node would see them, and a warm one not.
+  // SQLite connects a virtual table when a statement first names it. The table's own statements are
+  // then compiled in the middle of that statement, and the authorizer cannot tell them apart. A
+  // fresh node would see them, and a warm node would not.
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
   for (const std::string& name : catalog_.VirtualTables()) {
     char* const sql = sqlite3_mprintf("SELECT 1 FROM main.\"%w\"", name.c_str());
@@ -20,8 +20,8 @@ Status Engine::LoadCatalog() {
     const int rc = sqlite3_prepare_v2(db_, sql, -1, &stmt, nullptr);
     sqlite3_finalize(stmt);
     sqlite3_free(sql);
-    // One that cannot be connected fails again, as a result, when a client's statement uses it. But
-    // a read that failed has ended the transaction, and what was done in it.
+    // A table that cannot be connected fails again, as a result, when a client's statement uses it.
+    // But a read that failed has ended the transaction and undone its work.
     if (rc != SQLITE_OK && !ErrorJudge::IsVerdict(rc)) {
       authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
       return SqliteTrouble(db_, rc, "connect " + name);
@@ -59,7 +59,7 @@ Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
     return OkStatus();
   }
   if (reserved_objects_ >= 0 && catalog_.reserved_objects() != reserved_objects_) {
-    // The authorizer is not told the new name in RENAME TO.
+    // SQLite does not tell the authorizer the new name in RENAME TO.
     *verdict = PermissionDenied("names that start with _cairn_ are reserved");
     return OkStatus();
   }
@@ -67,8 +67,8 @@ Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
   return verdict->ok() ? CheckForeignKeys(verdict) : OkStatus();
 }
 
-// Writes to Cairn's tables would have to look after a foreign key that refers to them, and fail if
-// it does not fit: on every node, and for good.
+// Writes to Cairn's tables would check a foreign key that refers to them, and fail if it is
+// violated: on every node, and for good.
 Status Engine::CheckForeignKeys(Status* verdict) {
   InternalStatement find;
   RETURN_IF_ERROR(find.Prepare(
@@ -93,11 +93,10 @@ Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
   return OkStatus();
 }
 
-// What SQLite holds of the schema in memory depends on how it came about: estimates of tables whose
-// statistics are gone, or were rolled back, and the order in which ANALYZE visits the tables. A
-// node that opens the file now would choose other plans, and so other orders of rows. So after
-// every change the schema is read anew; not before the command has ended, since virtual tables are
-// connected anew by it, too.
+// SQLite's schema in memory depends on its history: estimates of tables whose statistics are gone
+// or were rolled back, and the order in which ANALYZE visits the tables. A node that opens the file
+// now would choose other plans, and so other orders of rows. So the schema is read anew after every
+// change. That waits for the end of the command, because it also reconnects virtual tables.
 Status Engine::ReloadSchema() {
   programs_.Clear();
   RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));

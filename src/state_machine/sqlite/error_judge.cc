@@ -19,7 +19,7 @@ Status VerdictOf(int rc, const char* message) {
       }
     case SQLITE_TOOBIG: return ResourceExhausted(message);
     case SQLITE_AUTH: return PermissionDenied(message);
-    // Only this connection's own statements can lock one another here: a virtual table written
+    // Here only statements of this connection can lock one another: a virtual table is written
     // while the same statement scans it.
     case SQLITE_LOCKED:
     case SQLITE_CORRUPT: return FailedPrecondition(message);
@@ -38,9 +38,8 @@ bool ErrorJudge::IsVerdict(int rc) {
     case SQLITE_RANGE:
     case SQLITE_AUTH:
     case SQLITE_LOCKED: return true;
-    // These say that the rows are wrong, not the pages: a full-text index was told of content that
-    // it never had, or sqlite_sequence has the wrong form. Clients can bring both about, on all
-    // nodes alike.
+    // These codes mean that rows are wrong, not pages: a full-text index was given content that it
+    // never had, or sqlite_sequence has the wrong form. Clients can cause both, on all nodes alike.
     case SQLITE_CORRUPT: return rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE;
     default: return false;
   }
@@ -59,7 +58,7 @@ Status ErrorJudge::Exhausted() const {
 
 Status ErrorJudge::Judge(int rc, std::string_view doing, Status* verdict) {
   const int kind = rc & 0xff;
-  // A virtual table may pass the interruption of its own statement on under another name.
+  // A virtual table may report the interruption of its own statement under another code.
   if (budget_->exhausted() && (kind == SQLITE_INTERRUPT || kind == SQLITE_ABORT || IsVerdict(rc))) {
     *verdict = Exhausted();
     return OkStatus();
@@ -80,22 +79,23 @@ Status ErrorJudge::Judge(int rc, std::string_view doing, Status* verdict) {
     read_all_pages_ = rc == SQLITE_CORRUPT;
     *verdict = FailedPrecondition(
         "an index over JSON lacks the entry of a row, or has one of no row; REINDEX mends it");
-    // After this code SQLite lets the transaction write no more.
+    // After this code SQLite allows the transaction no more writes.
     const bool ends_batch = rc == SQLITE_CORRUPT && sqlite3_get_autocommit(db_) == 0;
     return ends_batch ? ExecInternal(db_, "ROLLBACK") : OkStatus();
   }
   if (kind == SQLITE_NOMEM && !MemoryRanOut()) {
-    // The machine was not asked for this memory. All nodes come to this code at the same place.
+    // SQLite did not ask the machine for this memory. All nodes get this code at the same place.
     *verdict = ResourceExhausted("a value grew larger than SQLite can hold");
     return OkStatus();
   }
   return SqliteTrouble(db_, rc, doing);
 }
 
-// An index over json_array(x), say, sees whether x came from json() while the row is written, but
-// not when the row is read again. So the index does not find its entry when the row goes. A partial
-// index that the row is no longer in leaves the entry, which later leads to no row. SQLite calls both
-// damage, as it calls damaged pages. A look at all pages tells the two apart.
+// For example, an index over json_array(x) sees whether x came from json() while the row is
+// written, but not when the row is read again. So the index does not find its entry when the row is
+// deleted. In a partial index that no longer includes the row, the entry stays, and later leads to
+// no row. SQLite reports both as damage, like damaged pages. A look at all pages tells the two
+// apart.
 Result<bool> ErrorJudge::IndexMayBeStale(int rc) {
   const WorkBudget::Pause pause(budget_);  // the statement does not pay for the look
   InternalStatement find;

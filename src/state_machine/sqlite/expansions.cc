@@ -12,9 +12,9 @@
 namespace cairn::state_machine {
 namespace {
 
-// Counts are not told apart from here on.
+// Larger counts are treated as this one.
 constexpr uint64_t kCountMax = 1 << 20;
-// A chain of definitions that is longer is too much in any case, and would need too much stack.
+// A longer chain of definitions is too much in any case, and would need too much stack.
 constexpr size_t kDepthMax = kExpansionsMax;
 
 // The names in a text: those of each common table expression, and all others.
@@ -49,7 +49,8 @@ Names NamesOf(std::string_view sql) {
   return names;
 }
 
-// What is named in the text of `names`; `outside` gives the count of what the text does not define.
+// Counts the expansions of the text of `names`. `outside` gives the counts of names that the text
+// does not define.
 class Counter {
  public:
   Counter(const Names& names, std::function<uint64_t(const std::string&)> outside)
@@ -68,8 +69,8 @@ class Counter {
     if (const auto known = known_.find(name); known != known_.end()) return known->second;
     if (under_way_.size() > kDepthMax) return kCountMax;
     if (!under_way_.insert(name).second) {
-      // It names itself. By way of another one it may also name a table that it hides: two names can
-      // stand for any number of tables, each within the next.
+      // The expression names itself. Through another expression it may also name a table that it
+      // hides: two names can stand for any number of tables, each within the next.
       return names_.hidden.contains(name) && path_.back() != name ? kCountMax : 0;
     }
     path_.push_back(name);

@@ -53,7 +53,7 @@ class TemporaryFile final : public File {
 
 }  // namespace
 
-// What the connections to one database file share.
+// The state that the connections to one database file share.
 struct FileSystemVfs::Shared {
   // The lock on the file. Any number of connections may read. One at a time prepares to write
   // (`reserved`), keeps new readers out (`pending`), and writes (`exclusive`).
@@ -105,7 +105,7 @@ class FileSystemVfs::OpenFile {
   }
   int Sync() {
     if (!file_->Sync().ok()) return SQLITE_IOERR_FSYNC;
-    // SQLite's own VFS does so for a WAL or a journal that it has made, and for no other file.
+    // SQLite's own VFS does so for a WAL or a journal that it has created, and for no other file.
     if (new_name_ && !vfs_.fs_.SyncDirectory(ParentOf(path_)).ok()) return SQLITE_IOERR_DIR_FSYNC;
     new_name_ = false;
     return SQLITE_OK;
@@ -159,7 +159,7 @@ int FileSystemVfs::OpenFile::Lock(int level) {
     level_ = level;
     return SQLITE_OK;
   }
-  // If readers are in the way, `pending` stays: they end, and new ones do not start.
+  // If readers hold the file, `pending` stays set: they end, and no new ones start.
   s.pending = this;
   level_ = SQLITE_LOCK_PENDING;
   if (s.readers > 1) return SQLITE_BUSY;
@@ -391,7 +391,7 @@ int FileSystemVfs::Randomness(sqlite3_vfs* vfs, int size, char* out) {
   return size;
 }
 
-// A wait lets another thread go on. It does not advance virtual time.
+// A wait lets another thread run. It does not advance virtual time.
 int FileSystemVfs::Sleep(sqlite3_vfs* /*vfs*/, int microseconds) {
   std::this_thread::yield();
   return microseconds;

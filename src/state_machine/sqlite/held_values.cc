@@ -30,7 +30,7 @@ bool IsOneOf(const std::string& name, const char* const (&names)[n]) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-// Which register gets a value of any length; 0: none.
+// The register that gets a value of any length. 0: none.
 int64_t MadeBy(const Operation& op) {
   constexpr const char* kIntoP3[] = {"Column",   "Concat",  "Function",
                                      "PureFunc", "VColumn", "AggValue"};
@@ -46,13 +46,13 @@ int64_t MadeBy(const Operation& op) {
   return IsOneOf(op.name, kIntoP1) ? op.p1 : 0;
 }
 
-// Of values that came with the statement.
+// The register that gets a parameter or a literal. 0: none.
 int64_t GivenBy(const Operation& op) {
   constexpr const char* kGiven[] = {"Variable", "String8", "String", "Blob"};
   return IsOneOf(op.name, kGiven) ? op.p2 : 0;
 }
 
-// Functions that are charged by the bytes of their arguments, or look at none.
+// True for functions that are charged by the bytes of their arguments, or that read none of them.
 bool IsCharged(const std::string& function) {
   constexpr const char* kCharged[] = {"instr",
                                       "replace",
@@ -120,7 +120,7 @@ class Listing {
     return std::min(static_cast<size_t>(std::max<int64_t>(address, 0)), ops_.size());
   }
 
-  // The operations that run once: behind Once, and those that Init jumps to.
+  // Finds the operations that run once: those behind Once, and those that Init jumps to.
   void FindBefore() {
     before_.assign(ops_.size(), false);
     for (size_t i = 0; i < ops_.size(); ++i) {
@@ -137,7 +137,7 @@ class Listing {
     return before_.begin() + static_cast<int64_t>(std::max(Clamp(address), from));
   }
 
-  // Between a jump back and its target; and what is called from there.
+  // Finds the operations between a jump back and its target, and those that are called from there.
   void FindLoops() {
     looped_.assign(ops_.size(), false);
     for (size_t i = 0; i < std::min(init_, ops_.size()); ++i) {
@@ -161,7 +161,8 @@ class Listing {
     return IsOneOf(name, kJumps);
   }
 
-  // Registers that get a value in what runs once, and their copies.
+  // Finds the registers that get a value in operations that run once, and the copies of these
+  // registers.
   void FindHeld(int64_t (*source)(const Operation&), Registers* held) const {
     for (size_t i = 0; i < ops_.size(); ++i) {
       const int64_t into = source(ops_[i]);
@@ -190,11 +191,12 @@ class Listing {
   static bool Copies(const Operation& op, const Registers& held) {
     constexpr const char* kCompare[] = {"Eq", "Ne", "Lt", "Le", "Gt", "Ge"};
     if (op.name == "Copy") return HasAny(held, op.p1, op.p3 + 1);
-    // With a value that was made in the loop, the shorter one is what counts.
+    // If one value was made in the loop, the shorter value decides the cost.
     return IsOneOf(op.name, kCompare) && held.contains(op.p1) && held.contains(op.p3);
   }
 
-  // Whether its work grows with the length of a held value, and nothing else counts that.
+  // True if the work of the operation grows with the length of a held value, and nothing else
+  // counts it.
   static bool WorksOn(const Operation& op, const Registers& held) {
     constexpr const char* kCompute[] = {"Add",    "Subtract", "Multiply",  "Divide",    "Remainder",
                                         "BitAnd", "BitOr",    "ShiftLeft", "ShiftRight"};
@@ -203,13 +205,13 @@ class Listing {
     if (IsOneOf(op.name, kCompute)) return is_held(op.p1) || is_held(op.p2);
     if (op.name == "And" || op.name == "Or") return is_held(op.p1) || is_held(op.p2);
     if (IsOneOf(op.name, kConvert)) return is_held(op.p1);
-    // A trigger may do so with any value of the row.
+    // A trigger may do such work with any value of the row.
     if (op.name == "Program") return !held.empty();
     if (op.name == "Affinity") return HasAny(held, op.p1, op.p2);
     const bool function = op.name == "Function" || op.name == "PureFunc";
     const bool aggregate = op.name == "AggStep" || op.name == "AggInverse";
     if ((!function && !aggregate) || IsCharged(op.p4.substr(0, op.p4.find('(')))) return false;
-    // The listing does not tell how many arguments a function that takes any number has.
+    // The listing does not show how many arguments a function with any number of arguments gets.
     constexpr int64_t kArgumentsMax = 127;
     const size_t open = op.p4.find('(');
     const std::string count = open == std::string::npos ? "" : op.p4.substr(open + 1);

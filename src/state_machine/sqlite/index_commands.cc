@@ -37,7 +37,7 @@ class ListWalker {
 
   const Token& Now() const { return at_ < tokens_.size() ? tokens_[at_] : end_; }
   void Skip(size_t tokens = 1) { at_ += tokens; }
-  // From behind "(" to behind its ")": the places of `name` among the items.
+  // Walks from behind "(" to behind its ")". Returns the place of `name` among the items.
   std::optional<size_t> PlaceOf(std::string_view name) {
     std::optional<size_t> place;
     Items([&](size_t item, const Token& token, bool alone) {
@@ -45,7 +45,7 @@ class ListWalker {
     });
     return place;
   }
-  // The same; the string that is all of the item at `place`.
+  // Walks in the same way. Returns the string that is the whole item at `place`.
   std::optional<std::string> StringAt(size_t place) {
     std::optional<std::string> string;
     Items([&](size_t item, const Token& token, bool alone) {
@@ -58,7 +58,7 @@ class ListWalker {
   }
 
  private:
-  // Tells each token, and whether it is the first of its item.
+  // Calls `tell` for each token, with whether the token is the first of its item.
   template <class Tell>
   void Items(Tell tell) {
     size_t item = 0;
@@ -82,7 +82,7 @@ class ListWalker {
   size_t at_;
 };
 
-// By the word before "=". What is not known here counts as long.
+// Keyed by the word before "=". Unknown commands count as long.
 constexpr std::string_view kShortCommands[] = {
     "automerge", "crisismerge", "delete",        "delete-all", "deletemerge",
     "hashsize",  "pgsz",        "secure-delete", "rank",       "usermerge"};
@@ -94,8 +94,8 @@ bool IsLong(const std::optional<std::string>& command) {
          std::end(kShortCommands);
 }
 
-// In one text of a statement or a trigger. A column is only named like its table where a command is
-// given.
+// Judges the text of one statement or trigger. A column has the name of its table only where a
+// command is given.
 bool TextGivesLong(const SchemaCatalog& catalog, const ProgramFacts& facts, std::string_view sql) {
   for (const std::string& table : facts.writes) {
     if (!catalog.IsVirtual(table)) continue;

@@ -12,9 +12,9 @@ Status SqliteTrouble(sqlite3* db, int rc, std::string_view doing) {
   if (error != 0) message += std::string(", ") + std::strerror(error);
   message += ")";
   switch (rc & 0xff) {
-    // SQLITE_FULL is told of writes to the database and the WAL alone. A shared memory that can
-    // not grow is an I/O error; taken for one, it would be met by asking for a snapshot, which
-    // needs yet more space.
+    // SQLite reports SQLITE_FULL only for writes to the database and the WAL. If the shared memory
+    // can not grow, SQLite reports an I/O error. If this were taken for an I/O error, the node
+    // would ask for a snapshot, which needs even more space.
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
       return error == ENOSPC || error == EDQUOT ? ResourceExhausted(std::move(message))

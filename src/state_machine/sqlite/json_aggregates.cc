@@ -9,9 +9,9 @@
 namespace cairn::state_machine {
 namespace {
 
-// SQLite's mark on what its JSON functions give.
+// SQLite's mark on the results of its JSON functions.
 constexpr unsigned kJsonSubtype = 'J';
-// To write a byte takes a fourth of a step for each 64.
+// The price of an element. Each byte of it costs a fourth of a step more.
 constexpr uint64_t kStepsPerElement = 5;
 
 std::string_view TextOf(sqlite3_value* value) {
@@ -19,7 +19,7 @@ std::string_view TextOf(sqlite3_value* value) {
   return {text, text == nullptr ? 0 : static_cast<size_t>(sqlite3_value_bytes(value))};
 }
 
-// As SQLite's JSON functions write a string.
+// Writes a string as SQLite's JSON functions do.
 void AppendString(std::string_view text, std::string* out) {
   constexpr std::string_view kSpecial = "\b\t\n\f\r";
   constexpr std::string_view kLetters = "btnfr";
@@ -55,7 +55,7 @@ void AppendValue(sqlite3_value* value, std::string* out) {
   }
 }
 
-// How many bytes the first element takes, with the comma behind it.
+// The bytes of the first element, with the comma behind it.
 size_t FirstElement(std::string_view elements) {
   bool in_string = false;
   int nested = 0;
@@ -76,7 +76,7 @@ size_t FirstElement(std::string_view elements) {
 
 }  // namespace
 
-// Of one aggregate.
+// The state of one aggregate.
 struct JsonAggregates::Text {
   std::string elements;  // with commas between them
   size_t removed = 0;    // bytes at the front
@@ -107,7 +107,7 @@ void JsonAggregates::Step(sqlite3_context* context, int /*argc*/, sqlite3_value*
   if (sqlite3_value_type(value) == SQLITE_BLOB) {
     return sqlite3_result_error(context, "JSON cannot hold BLOB values", -1);
   }
-  // At most six bytes are written for each.
+  // Each byte is written as at most six bytes.
   const auto bytes = static_cast<size_t>(sqlite3_value_bytes(argv[0]) + sqlite3_value_bytes(value));
   if (!AllowWork(context, self->budget_, kStepsPerElement + 16 * bytes / kBytesPerStep)) return;
   const auto bytes_max = static_cast<size_t>(
@@ -125,7 +125,7 @@ void JsonAggregates::Step(sqlite3_context* context, int /*argc*/, sqlite3_value*
   self->bytes_ += elements.size() - before;
 }
 
-// The first element leaves the window.
+// Called when the first element leaves the window.
 void JsonAggregates::Inverse(sqlite3_context* context, int /*argc*/, sqlite3_value** /*argv*/) {
   auto* const self = static_cast<JsonAggregates*>(sqlite3_user_data(context));
   auto** const slot = static_cast<Text**>(sqlite3_aggregate_context(context, 0));
@@ -133,7 +133,7 @@ void JsonAggregates::Inverse(sqlite3_context* context, int /*argc*/, sqlite3_val
   Text* const text = *slot;
   const size_t first = FirstElement(text->view());
   text->removed += first;
-  // The string moves once for as many bytes as were removed.
+  // The string is moved only after as many bytes were removed as are moved.
   if (text->removed > text->elements.size() / 2) {
     text->elements.erase(0, text->removed);
     self->bytes_ -= text->removed;
@@ -160,7 +160,7 @@ void JsonAggregates::Value(sqlite3_context* context) {
   self->Give(context, slot == nullptr ? nullptr : *slot, is_object);
 }
 
-// SQLite also calls it for a statement that fails.
+// SQLite calls Final also for a statement that fails.
 template <bool is_object>
 void JsonAggregates::Final(sqlite3_context* context) {
   Value<is_object>(context);

@@ -16,8 +16,7 @@ namespace {
 
 bool ContinuesCharacter(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
 
-// A value as text, or as the bytes of a blob. A null pointer stands for SQL's NULL or a lack of
-// memory.
+// A value as text, or as the bytes of a blob. A null pointer means SQL's NULL or a lack of memory.
 struct Bytes {
   const char* data = nullptr;
   size_t size = 0;
@@ -86,7 +85,7 @@ void Replace(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
       sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LENGTH, -1));
   std::string out;
   std::string_view rest = text.view();
-  // find() of the standard library would take the product of both lengths.
+  // find() of the standard library would take time in the product of both lengths.
   while (const void* const at = memmem(rest.data(), rest.size(), pattern.data, pattern.size)) {
     const auto found = static_cast<size_t>(static_cast<const char*>(at) - rest.data());
     if (out.size() + found + replacement.size > size_max) {
@@ -114,11 +113,11 @@ void TrimFunction(sqlite3_context* context, int argc, sqlite3_value** argv) {
     if (set.data == nullptr) return;
     set_bytes = set.size;
   }
-  // Ten times the price of a byte that is only copied: each is looked for in the set.
+  // Ten times the price of a copied byte, because each byte is searched for in the set.
   if (!AllowWork(context, BudgetOf(context), 10 * (text.size + set_bytes) / kBytesPerStep)) return;
   if (argc == 2) {
     const Bytes set = TextOf(argv[1]);
-    // SQLite, too, reads up to the first NUL.
+    // SQLite also reads up to the first NUL.
     if (!SplitCharacters(set.view().substr(0, std::strlen(set.data)), &characters)) {
       return sqlite3_result_error(context, "the characters to trim are not valid UTF-8", -1);
     }
@@ -179,7 +178,7 @@ std::string_view Trim(std::string_view text, const std::vector<std::string_view>
                       bool left, bool right) {
   constexpr size_t kCharacterBytesMax = 4;
   const std::unordered_set<std::string_view> set(characters.begin(), characters.end());
-  // No well-formed character is the beginning or the end of another one, so at most one fits.
+  // No well-formed character is the beginning or the end of another one, so at most one matches.
   const auto fits = [&](bool at_start) -> size_t {
     for (size_t size = 1; size <= std::min(kCharacterBytesMax, text.size()); ++size) {
       const size_t at = at_start ? 0 : text.size() - size;

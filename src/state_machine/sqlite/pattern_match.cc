@@ -53,7 +53,7 @@ PatternMatch::Found PatternMatch::Compare(Text pattern, Text text) {
   return *text == 0 ? Found::kMatch : Found::kNoMatch;
 }
 
-// `pattern` stands behind a wildcard for any number of characters.
+// `pattern` follows a wildcard for any number of characters.
 PatternMatch::Found PatternMatch::AfterAll(Text pattern, Text text) {
   Text at = pattern;
   uint32_t c = ReadCharacter(&pattern);

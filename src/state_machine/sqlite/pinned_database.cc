@@ -10,7 +10,7 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr int kBusyTimeoutMs = 1000;
-// A commit in the middle of an attempt to pin makes another attempt necessary.
+// A commit during an attempt to pin makes another attempt necessary.
 constexpr int kPinAttemptsMax = 1000;
 
 // The index of the WAL, in shared memory, begins with two copies of this header, in the byte order
@@ -67,7 +67,7 @@ Result<std::string> ReadIndex(sqlite3_file* file) {
   return bytes;
 }
 
-// Whether both copies are of the same moment: nobody was writing the header.
+// True if both copies are of the same moment: nobody was writing the header.
 bool IsWhole(const std::string& index) {
   return std::memcmp(index.data(), index.data() + kHeaderBytes, kHeaderBytes) == 0;
 }
@@ -117,16 +117,16 @@ Result<bool> PinnedDatabase::TryPin() {
   RETURN_IF_ERROR(ExecInternal(db_, "BEGIN; SELECT 1 FROM sqlite_schema"));
   ASSIGN_OR_RETURN(const std::string moved, ReadIndex(file_));
   ASSIGN_OR_RETURN(const std::string after, ReadIndex(file_));
-  // No commit came in between. So the transaction has exactly this state, and no writer had begun
-  // the WAL anew before the number of moved frames was read.
+  // No commit came in between. So the transaction has exactly this state, and no writer had
+  // restarted the WAL before the number of moved frames was read.
   if (!IsWhole(before) || !SameHeader(before, moved) || !IsWhole(after) ||
       !SameHeader(before, after)) {
     return false;
   }
   frames_ = Native<uint32_t>(before, kFramesAt);
   salt_ = Native<uint64_t>(before, kSaltAt);
-  // All of the WAL is in the file and stays there: a checkpoint adds no page of this state. The
-  // transaction may not use the WAL, so the next writer may begin the WAL anew.
+  // The whole WAL is in the file and stays there, because a checkpoint adds no page of this state.
+  // The transaction may not use the WAL, so the next writer may restart it.
   if (Native<uint32_t>(moved, kMovedAt) == frames_) frames_ = 0;
   return true;
 }

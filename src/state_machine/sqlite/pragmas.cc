@@ -21,8 +21,8 @@ constexpr std::string_view kReading[] = {
     "collation_list", "function_list",   "module_list",      "pragma_list",
     "database_list",  "integrity_check", "quick_check",      "compile_options",
 };
-// PRAGMAs that read without an argument. An argument would set them, for this connection alone.
-// FTS5 itself asks for data_version, with the authority of whoever reads the table.
+// PRAGMAs that read without an argument. With an argument they would change a setting of this
+// connection. FTS5 itself uses data_version, with the rights of the client that reads the table.
 constexpr std::string_view kReadingWithoutArgument[] = {
     "encoding",       "page_size",    "page_count",         "freelist_count",
     "schema_version", "foreign_keys", "recursive_triggers", "data_version",

@@ -20,9 +20,9 @@ namespace {
 // Texts that come again are short. Longer ones are generated, and would only fill the memory.
 constexpr size_t kCachedTextBytesMax = 4 << 10;
 
-// Whether the error is one of SQLite's tokenizer or grammar, which know no schema. Another state of
-// the database might cure any other error. If not, all members decide it alike when they apply the
-// command.
+// True if the error comes from SQLite's tokenizer or grammar, which know no schema. Any other error
+// may go away in another state of the database. If it does not, all members decide alike when they
+// apply the command.
 bool IsSyntaxError(std::string_view message) {
   return (message.starts_with("near \"") && message.ends_with("\": syntax error")) ||
          message == "incomplete input" || message.starts_with("unrecognized token: ") ||

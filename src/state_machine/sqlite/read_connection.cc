@@ -16,17 +16,17 @@
 namespace cairn::state_machine {
 namespace {
 
-// Of a value and of a row.
+// The bound on a value and on a row.
 constexpr int kRowBytesMax = 16 << 20;
-// Texts that are used again are short. Long ones (generated lists) would only fill the memory.
+// Texts that are used again are short. Long texts (generated lists) would only fill the memory.
 constexpr size_t kCachedSqlBytesMax = 16 << 10;
-// Of the bytes of a text and of a pattern that is looked for in it: about a second of work.
+// The bound on the product of the bytes of a text and of a pattern: about a second of work.
 constexpr size_t kPatternProductMax = 512 << 20;
 // Some tens of microseconds.
 constexpr int kOpsBetweenPolls = 1000;
 constexpr int kBusyTimeoutMs = 1000;
-// What SQLite may allocate to compile a text: it puts the body of a view or a common table expression
-// in the place of each of its names, and cannot be stopped otherwise.
+// The memory that SQLite may allocate to compile a text. SQLite puts the body of a view or a common
+// table expression in place of each of its names, and nothing else can stop it.
 constexpr size_t kCompileBytesMax = 64 << 20;
 constexpr size_t kCompileBytesPerByte = 256;
 
@@ -96,7 +96,7 @@ Status ReadConnection::Configure(sqlite3* db) {
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);  // views of full-text tables
-  // Nothing is written here; PRAGMA foreign_keys answers what holds for writes.
+  // Nothing is written here. PRAGMA foreign_keys answers with the setting of writes.
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, nullptr);
   functions_ = std::make_unique<ReaderFunctions>();
   RETURN_IF_ERROR(functions_->Install(db, options_.vfs));
@@ -149,8 +149,8 @@ Status ReadConnection::Run(const char* sql) {
 }
 
 Status ReadConnection::Begin() {
-  // Whoever ends a view closes the handle a moment after setting `end`. The next owner may come
-  // first.
+  // The thread that ends a view closes the handle a moment after it sets `end`. The next owner may
+  // come first.
   if (db_ != nullptr && sqlite3_get_autocommit(db_) == 0) Close();
   if (db_ == nullptr) RETURN_IF_ERROR(Connect());
   longest_bytes_ = 0;
@@ -160,7 +160,7 @@ Status ReadConnection::Begin() {
 
 void ReadConnection::Finish() {
   if (db_ == nullptr) return;
-  // A late interrupt may hit this very statement. Then the handle is closed.
+  // A late interrupt may hit this statement. The handle is then closed.
   const bool committed = Run("COMMIT").ok() && sqlite3_get_autocommit(db_) != 0;
   if (!committed || broken_) Close();
 }
@@ -179,11 +179,12 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   limits_ = &limits;
   started_ = clock_.SteadyNow();
   Status refusal;
-  // PRAGMA table_list compiles every view, in a step.
+  // PRAGMA table_list compiles every view within one step.
   bool flattened = !HoldsWord(sql, "pragma");
   Result<StatementPtr> prepared = Compile(sql, flattened, &refusal);
   if (flattened && compile_too_large_) {
-    // The columns of subqueries may have grown. Compiled apart they cannot, and the rows are the same.
+    // The columns of subqueries may have grown too large. If subqueries are compiled separately
+    // they cannot grow, and the rows are the same.
     flattened = false;
     prepared = Compile(sql, flattened, &refusal);
   }
@@ -192,7 +193,7 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   if (!prepared.ok() && !refusal.ok()) return refusal;
   if (!prepared.ok() && !stopped_.ok()) return stopped_;
   if (prepared.status().code() == StatusCode::kCancelled) {
-    // The view was ended while SQLite read the schema. The reason is the view's, as in Step.
+    // The view was ended while SQLite read the schema. The reason is that of the view, as in Step.
     RETURN_IF_ERROR(CheckLimits(QueryLimits(), clock_.SteadyNow()));
     return Unavailable("the query was interrupted");
   }
@@ -239,7 +240,7 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   if (!denied_.ok()) return denied_;
   if ((rc & 0xff) == SQLITE_INTERRUPT) {
     if (!stopped_.ok()) return stopped_;
-    // Interrupt ended it before the next poll.
+    // Interrupt ended the step before the next poll.
     RETURN_IF_ERROR(CheckLimits(limits, started));
     return Unavailable("the query was interrupted");
   }
@@ -248,7 +249,7 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
             status.code() == StatusCode::kDataLoss ||
             ((rc & 0xff) == SQLITE_NOMEM && gate.refusal().ok());
   // SQLite ends the transaction of a connection that lacked memory or could not read its file, also
-  // when it only reads. What comes next on the connection would be of another state.
+  // if it only reads. The next statement on the connection would see another state.
   ViewEnd none = ViewEnd::kNone;
   if (sqlite3_get_autocommit(db_) != 0) {
     end.compare_exchange_strong(none, ViewEnd::kLost, std::memory_order_acq_rel);
@@ -325,9 +326,9 @@ int ReadConnection::Poll(void* self) {
   return c->stopped_.ok() ? 0 : 1;
 }
 
-// LIKE and GLOB are SQLite's own here: with a function of ours SQLite would use no index for a
+// LIKE and GLOB are SQLite's own here: with Cairn's functions SQLite would use no index for a
 // pattern that begins with letters. They take time in the product of the lengths of the text and of
-// the pattern, and look at nothing meanwhile. So the longer the values are that a transaction has
+// the pattern, and nothing can stop them meanwhile. So the longer the values that a transaction has
 // made, the shorter a pattern may be. (SQLite reads this limit at each call, and setting it
 // allocates nothing.)
 void ReadConnection::BoundPatterns(size_t bytes) {
@@ -370,7 +371,7 @@ int ReadConnection::Authorize(void* self, int action, const char* a, const char*
       if (HasPrefixIgnoringCase(a, "_cairn_")) {
         return c->Deny(PermissionDenied(std::string(a) + " is internal to Cairn"));
       }
-      // The raw pages hold the internal tables, too.
+      // The raw pages hold the internal tables too.
       if (EqualIgnoringCase(a, "sqlite_dbpage")) {
         return c->Deny(PermissionDenied("sqlite_dbpage may not be read"));
       }

@@ -11,7 +11,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// For the pool's own statements on behalf of the composition root.
+// The limits of the pool's own statements.
 ReadPoolOptions WithVfs(ReadPoolOptions options, const char* vfs) {
   options.vfs = vfs;
   return options;
@@ -56,7 +56,7 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
     RETURN_IF_ERROR(connection_->CheckLimits(limits, opened_));
     RETURN_IF_ERROR(connection_->Begin());
   }
-  // BEGIN alone is deferred: this read is what fixes the state that the view sees.
+  // BEGIN alone is deferred: this read fixes the state that the view sees.
   OneRow applied;
   RETURN_IF_ERROR(Run(Statement{applied_sql, {}, {}}, limits, /*internal=*/true, &applied));
   const Row& row = applied.row();
@@ -70,7 +70,7 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
   return OkStatus();
 }
 
-// The queries behind the one that took the transaction along are not to blame.
+// Later queries are not to blame for the query that ended the transaction.
 void ReadTransaction::BeginAgainIfLost() {
   ViewEnd lost = ViewEnd::kLost;
   std::atomic<ViewEnd>& end = connection_->end;
@@ -109,7 +109,7 @@ ReadRun::~ReadRun() {
   if (read_ == nullptr) return;
   ReadConnection& c = *view_->connection_;
   MutexLock lock(c.mutex);
-  // A view that was ended may have closed its handle, and the statement is gone with it.
+  // An ended view may have closed its handle, and its statement with it.
   if (c.end.load(std::memory_order_acquire) == ViewEnd::kNone) End();
 }
 
@@ -139,7 +139,7 @@ Result<bool> ReadRun::Continue(const QueryLimits& limits, RowSink* sink) {
   const SteadyTime started = view_->pool_->clock_.SteadyNow();
   MutexLock lock(c.mutex);
   if (Status over = c.CheckLimits(limits, started); !over.ok()) {
-    // The statement of a view that was ended is gone with its connection.
+    // The statement of an ended view is gone with its connection.
     if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
     if (read_ != nullptr) End();
     return over;
@@ -168,14 +168,14 @@ Result<bool> ReadRun::Next(MutexLock* lock, const QueryLimits& limits, SteadyTim
   if (has_row) {
     ASSIGN_OR_RETURN(row, c.TakeRow(read_, limits.row_bytes_max));
   }
-  // The sink may take its time: unlocked, so that a drain need not wait for it.
+  // The sink may take long. It runs unlocked, so a drain need not wait for it.
   lock->Unlock();
   Status status = OkStatus();
   if (columns != nullptr) status = sink->OnColumns(*columns);
   columns_given_ = true;
   if (status.ok() && has_row) status = sink->OnRow(std::move(row));
   lock->Lock();
-  // Meanwhile the view may have been ended, and the statement be gone with its connection.
+  // The view may have been ended meanwhile, and the statement be gone with its connection.
   if (c.end.load(std::memory_order_acquire) != ViewEnd::kNone) read_ = nullptr;
   if (status.ok() && has_row) status = c.CheckLimits(limits, started);
   if (!status.ok()) return status;
@@ -233,7 +233,7 @@ void ReadPool::GiveBack(ReadConnection* connection) {
     free_.push_back(connection);
     held = held_;
   }
-  // Whoever waits for the end of the hold cannot use it, and would be the only one that is woken.
+  // Wakes all threads: if only one were woken, it might be one that waits for the end of the hold.
   held ? changed_.NotifyAll() : changed_.NotifyOne();
 }
 
@@ -247,8 +247,8 @@ Result<std::unique_ptr<ReadTransaction>> ReadPool::Open(SteadyTime timeout) {
 void ReadPool::DrainAndClose() {
   std::vector<ReadConnection*> all;
   {
-    // Taking a connection needs this lock: whoever took one before has its view ended here, whoever
-    // comes later waits for Reopen.
+    // Taking a connection needs this lock. Views on connections that were taken before end here;
+    // threads that come later wait for Reopen.
     MutexLock lock(mutex_);
     drained_ = true;
     held_ = false;
@@ -305,10 +305,10 @@ void ReadPool::EndViews(SteadyTime age_min, ViewEnd why) {
     }
   }
   for (ReadConnection* connection : old) {
-    // Called by the thread that applies: it waits for nobody. A reader within one long step, which
-    // nothing interrupts, sees `end` when it is through, and closes itself.
+    // Called by the apply thread, which waits for nobody. A reader within one long step, which
+    // nothing interrupts, sees `end` after the step and closes itself.
     if (!connection->mutex.TryLock()) continue;
-    // The owner may have given it back meanwhile, and another one taken it.
+    // The owner may have given the connection back meanwhile, and another owner may have taken it.
     if (connection->end.load(std::memory_order_acquire) == why) connection->Close();
     connection->mutex.Unlock();
   }

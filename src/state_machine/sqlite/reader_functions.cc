@@ -9,7 +9,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// SQLite's mark on what its JSON functions give.
+// SQLite's mark on the results of its JSON functions.
 constexpr unsigned kJsonSubtype = 'J';
 
 uint64_t BytesOf(sqlite3_value* value) { return static_cast<uint64_t>(sqlite3_value_bytes(value)); }

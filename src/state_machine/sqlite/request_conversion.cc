@@ -53,8 +53,8 @@ std::string EncodeRow(uint64_t number, const std::vector<OldRequest>& requests) 
   return out;
 }
 
-// 0.1 knew a bare id as sequence 1 of a session of that name. So each session that has nothing but
-// that may have been one, and its name is honoured both ways.
+// 0.1 stored a bare id as sequence 1 of a session of that name. So each session that has only this
+// sequence may have been a bare id. Its name is kept as both.
 struct BareId {
   std::string name;
   OldRequest request;
@@ -159,7 +159,7 @@ Status ConvertTransactions(sqlite3* db) {
       " SELECT id, '', state, number, deadline_lease_ms, wall_ms, seed, statements, reads, writes,"
       " holds_all, CASE WHEN state = 1 THEN 0 ELSE (SELECT lease_ms FROM _cairn_state) END"
       " FROM tx_of_0_1"));
-  // They were Execute commands without an id, of one statement.
+  // These were Execute commands without an id, with one statement.
   InternalStatement others;
   RETURN_IF_ERROR(others.Prepare(db,
                                  "SELECT 1 FROM tx_statements_of_0_1"

@@ -11,7 +11,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Not for secrets: a client that makes two of its own requests collide harms itself alone.
+// Not for secrets: a client that makes two of its own requests collide harms only itself.
 class Hasher {
  public:
   explicit Hasher(uint64_t seed = 0x6361697260ULL) : state_(seed) {}
@@ -70,8 +70,8 @@ uint64_t OperationHash(const Operation& operation) {
   if (const auto* execute = std::get_if<Execute>(&operation)) {
     hasher.Word(execute->statements.size());
     for (const Statement& statement : execute->statements) HashStatement(statement, &hasher);
-    // Only then: version 0.1 knew neither maintenance nor the numbers below, and its requests are
-    // remembered by their hashes.
+    // Version 0.1 knew neither maintenance nor the numbers below, and its requests are remembered
+    // by their hashes. So a field that is not set does not change the hash.
     if (execute->maintenance) hasher.Word(1);
   } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
     hasher.Bytes(prepare->tx_id);

@@ -47,7 +47,8 @@ uint64_t HashResult(uint64_t before, const CommandResult& result) {
   uint64_t state = MixPair(before, result.index.value(), result.statements.size() * 2 + gone);
   state = MixPair(state, static_cast<uint64_t>(result.status.code()),
                   static_cast<uint64_t>(result.status.outcome()));
-  // Not the message: another build of SQLite, or of Cairn, may word the same failure otherwise.
+  // The message is left out, because another build of SQLite or of Cairn may word the same failure
+  // otherwise.
   if (!result.status.ok()) state = MixWord(state, static_cast<uint64_t>(result.status.reason()));
   for (const StatementResult& statement : result.statements) {
     state = MixStatement(state, statement);

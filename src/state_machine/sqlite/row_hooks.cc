@@ -6,7 +6,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Where FTS3 and FTS4 keep the setting `automerge`, in the table NAME_stat.
+// FTS3 and FTS4 keep the setting `automerge` in this row of the table NAME_stat.
 constexpr sqlite3_int64 kAutomergeRow = 2;
 constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 
@@ -15,8 +15,8 @@ constexpr sqlite3_int64 kRowidMax = std::numeric_limits<sqlite3_int64>::max();
 void RowHooks::Install(sqlite3* db) {
   db_ = db;
   sqlite3_update_hook(db, &OnUpdate, this);
-  // While the preupdate hook is set, DELETE without WHERE goes row by row, which costs steps. So
-  // the hook is set on every node, and before any statement is compiled.
+  // While the preupdate hook is set, DELETE without WHERE deletes row by row, which costs steps. So
+  // the hook is set on every node, before any statement is compiled.
   Tell(true);
 }
 
@@ -41,9 +41,9 @@ void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const cha
   const RowChange change{operation, table, old_rowid, new_rowid};
   size_t bytes = 0;
   {
-    // The steps of what an observer reads for itself are not the same on every node.
+    // An observer's own reads may take other steps on another node, so they are not counted.
     const WorkBudget::Pause pause(hooks->budget_);
-    // What is stored may be larger than what the statement may make now.
+    // A stored value may be larger than the statement may make now.
     const int value_bytes_max = sqlite3_limit(hooks->db_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
     for (RowObserver* each : hooks->observers_) bytes += each->OnRow(change);
     sqlite3_limit(hooks->db_, SQLITE_LIMIT_LENGTH, value_bytes_max);

@@ -26,7 +26,7 @@ bool IsWordCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || byte >= 0x80;
 }
 
-// Gives identifiers, and texts in any of SQLite's four kinds of quotes.
+// Returns the identifiers, and the texts in any of SQLite's four kinds of quotes.
 std::vector<std::string> Words(std::string_view lower_text) {
   std::vector<std::string> words;
   for (size_t i = 0; i < lower_text.size();) {
@@ -54,8 +54,8 @@ std::vector<std::string> Words(std::string_view lower_text) {
   return words;
 }
 
-// The name of the new table may hold the word, too. Then a little more than the arguments is left,
-// and at worst a table is held that need not be.
+// The name of the new table may contain the word too. The result is then a little more than the
+// arguments, and at worst a table is held that need not be.
 std::string_view AfterUsing(std::string_view lower_sql) {
   const size_t at = lower_sql.find("using");
   return at == std::string_view::npos ? std::string_view() : lower_sql.substr(at);

@@ -17,7 +17,7 @@ Result<uint64_t> NumberOf(sqlite3* db, const char* sql) {
   return row ? read.Uint(0) : 0;
 }
 
-// What has pages of its own and goes with the DROP.
+// The tables and indexes that have pages of their own and go with the DROP.
 Result<std::vector<std::string>> DroppedTrees(sqlite3* db, const SchemaCatalog& catalog,
                                               const ProgramFacts& facts) {
   InternalStatement read;
@@ -59,8 +59,8 @@ uint64_t CompileCharges::StepsOf(const Program& program, const Statement& statem
 Result<uint64_t> CountDroppedPages(sqlite3* db, const SchemaCatalog& catalog,
                                    const ProgramFacts& facts, uint64_t pages_max) {
   if (facts.dropped_table.empty() && facts.dropped_index.empty()) return 0;
-  // What a file has in all is not the same on every node. But what it does not have cannot be too
-  // much, on any node.
+  // The size of a file is not the same on every node. But pages that a file does not have cannot be
+  // too many on any node.
   ASSIGN_OR_RETURN(const uint64_t in_file, NumberOf(db, "PRAGMA page_count"));
   if (in_file <= pages_max) return 0;
   ASSIGN_OR_RETURN(const std::vector<std::string> trees, DroppedTrees(db, catalog, facts));

@@ -8,13 +8,13 @@
 namespace cairn::state_machine {
 namespace {
 
-constexpr uint8_t kHeldFlag = 0x80;  // in the byte of a kept code: the result follows
-// Of a session, by a request of its client.
+constexpr uint8_t kHeldFlag = 0x80;  // in the byte of the code: the result follows
+// How many old requests of a session one request of its client forgets.
 constexpr size_t kForgottenPerRequestMax = 64;
 
 uint64_t HeldBytes(const std::string& result) { return result.size() + kResultOverheadBytes; }
 
-// The requests of a row, which are sound: what it held was written or looked through before.
+// Encodes a sound row again, without the results.
 std::string WithoutResults(std::string_view encoded) {
   std::string out;
   ByteReader reader(encoded);
@@ -156,7 +156,7 @@ Status Sessions::LoadChunk(Session* session, Chunk chunk, std::string_view encod
     }
     ++chunk.remembered;
     if (has_result && request.number >= session->use.results_from) {
-      // Now, not when a retry asks for it: then it would be in the middle of the log.
+      // Checked now: a retry would find the damage in the middle of the log.
       const Result<CommandResult> decoded = DecodeCommandResult(result);
       if (!decoded.ok()) {
         return DataLoss("damaged at request " + std::to_string(sequence) + ": " +
@@ -271,7 +271,7 @@ void Sessions::Record(const Command& command, uint64_t number, uint64_t operatio
   while (const auto oldest = held_.ExcessOf(session->owner)) {
     DropResult(oldest->place.first, oldest->place.second);
   }
-  // Nobody but the node itself knows these ids, and it tries none for longer than its deadline.
+  // Only the node itself knows these ids, and it retries none after the request's deadline.
   if (session->owner->is_node && session->requests.size() > kRequestsPerNodeMax) {
     DropFirst(session);
   }
@@ -330,7 +330,7 @@ Sessions::Step& Sessions::Log(Step::Kind kind, Session* session) {
   return step;
 }
 
-// Before its row changes.
+// Called before the row of the session changes.
 void Sessions::Change(Session* session) {
   if (session->touched_batch == batch_) return;
   session->touched_batch = batch_;
@@ -357,8 +357,8 @@ void Sessions::Acknowledge(Session* session, uint64_t below) {
   }
 }
 
-// From the lowest sequence on, and only as long as that is old: so what is remembered lies above
-// what is forgotten, and one number tells both apart. Later requests forget what is left.
+// Forgets from the lowest sequence on, while that is old. So everything remembered lies above
+// everything forgotten, and one number tells them apart. Later requests forget the rest.
 void Sessions::ForgetOld(Session* session) {
   for (size_t i = 0; i < kForgottenPerRequestMax && !session->requests.empty(); ++i) {
     const auto& [sequence, lowest] = *session->requests.begin();
@@ -398,15 +398,15 @@ std::vector<Sessions::Chunk>::iterator Sessions::ChunkOf(Session* session, uint6
   auto& chunks = session->chunks;
   const auto first = chunks.begin() + static_cast<ptrdiff_t>(session->first_chunk);
   CHECK(first != chunks.end() && first->number <= number) << "a request has no row";
-  // Nearly always it is the first one.
+  // Nearly always the first row.
   if (std::next(first) == chunks.end() || std::next(first)->number > number) return first;
   return std::prev(
       std::upper_bound(first, chunks.end(), number,
                        [](uint64_t wanted, const Chunk& chunk) { return wanted < chunk.number; }));
 }
 
-// By one number for the session, and in the rows only where nothing else is in the way: each is
-// written twice at most.
+// Records the drop by one number in the session. A row is rewritten only when its last result is
+// dropped, so each row is written twice at most.
 void Sessions::DropResult(Session* session, uint64_t sequence) {
   const auto request = session->requests.find(sequence);
   CHECK(request != session->requests.end()) << "a held result is lost";
@@ -496,7 +496,7 @@ Status Sessions::WriteShrunk() {
   return OkStatus();
 }
 
-// Gone rows are taken out of the list only once they are many, since all others move by it.
+// Gone rows are erased only when they are many, because each erasure moves all others.
 void Sessions::Compact(Session* session) {
   auto& chunks = session->chunks;
   for (auto chunk = chunks.rbegin(); chunk != chunks.rend() && chunk->encoded != nullptr; ++chunk) {
@@ -556,7 +556,7 @@ void Sessions::UndoAdd(const Step& step) {
     --chunk.held;
   }
   if (--chunk.remembered == 0) ++session->gone_chunks;
-  // The command that began the row is the last of it to be taken back.
+  // Steps are undone last to first: the command that began the row comes last.
   if (chunk.number == it->second.number) {
     session->chunks.pop_back();
     --session->gone_chunks;

@@ -14,14 +14,15 @@ namespace {
 
 constexpr std::string_view kNamePrefix = "outgoing-";
 
-// While a reader keeps pace with this, the state is not copied.
+// A reader keeps pace if it reads this much. Meanwhile the state is not copied.
 constexpr std::chrono::milliseconds kLookEvery(100);
 constexpr int kLooksOfPace = 20;
 constexpr uint64_t kBytesOfPaceMin = 64 << 20;
-// So long a reader has to begin, and the owner to drop the state after the last one has gone.
+// How long a reader has to begin, and how long the owner has to drop the state after the last
+// reader has gone.
 constexpr int kLooksToBegin = 10;
 constexpr int kLooksToDrop = 5;
-// A receiver that has all bytes looks through them before its transfer ends.
+// A receiver that has all bytes reads them again before its transfer ends.
 constexpr int kLooksForVerdict = 50;
 constexpr uint64_t kVerdictBytesPerLook = 32 << 20;
 
@@ -83,7 +84,7 @@ class SnapshotCopy {
     return OkStatus();
   }
 
-  // Returns true once the copy has to be made, or is made; false if nobody needs it any more.
+  // Returns true once the copy has to be made, or is made. False if nobody needs it any more.
   bool AwaitNeed(const std::function<bool()>& proceed) {
     uint64_t before = 0;
     for (int looks = 1; proceed(); ++looks) {
@@ -111,7 +112,7 @@ class SnapshotCopy {
     hurry_ = true;
     changed_.NotifyAll();
   }
-  // Nobody begins to read it any more. What is copied whole stays for the present readers.
+  // No new reader begins. A whole copy stays for the present readers.
   void Drop() {
     {
       const MutexLock lock(mutex_);
@@ -126,7 +127,7 @@ class SnapshotCopy {
     const MutexLock lock(source_mutex_);
     CloseSource();
   }
-  // Ends the copy, too, but does not wait: whoever makes the copy notices.
+  // Ends the copy too, but does not wait: the thread that makes the copy notices.
   void EndSoon(Status why) {
     {
       const MutexLock lock(mutex_);
@@ -139,7 +140,7 @@ class SnapshotCopy {
     source_mutex_.Unlock();
   }
 
-  // A reader comes, begins to read, and goes.
+  // Called when a reader comes, begins to read, and goes.
   void OnReader() {
     const MutexLock lock(mutex_);
     ++readers_;
@@ -183,8 +184,7 @@ class SnapshotCopy {
     changed_.Wait(lock, [&]() CAIRN_REQUIRES(mutex_) { return made_ >= end || !failure_.ok(); });
     return made_ >= end ? OkStatus() : failure_;
   }
-  // A transfer that goes on where an earlier one broke off passes over bytes. The copy then gives
-  // the CRC.
+  // A transfer that resumes an earlier one skips bytes. The copy then gives the CRC.
   Result<uint32_t> AwaitCrc() {
     MutexLock lock(mutex_);
     if (summed_ < size_bytes_) {
@@ -241,7 +241,7 @@ class SnapshotCopy {
     RETURN_IF_ERROR(failure());
     const auto want = static_cast<size_t>(std::min<uint64_t>(step_bytes_, size_bytes_ - at));
     Result<std::string> bytes = source_->ReadAt(at, want);
-    // The state is held no longer than necessary.
+    // Holds the state no longer than necessary.
     if (at + want == size_bytes_) CloseSource();
     return bytes;
   }
@@ -256,7 +256,7 @@ class SnapshotCopy {
     return bytes->substr(static_cast<size_t>(offset - from), size);
   }
 
-  // These bytes of the state were read, and copied if no reader has read them.
+  // Records that these bytes were read, by a reader or by the thread that makes the copy.
   void Passed(uint64_t offset, std::string_view bytes, bool by_reader) {
     const uint64_t end = offset + bytes.size();
     const MutexLock lock(mutex_);
@@ -278,7 +278,7 @@ class SnapshotCopy {
   const uint64_t size_bytes_;
   const size_t step_bytes_;
   uint64_t id_ = 0;
-  Mutex making_;        // held by whoever makes it
+  Mutex making_;        // held while the copy is made
   Mutex source_mutex_;  // held while the source is read, or closed
   const std::shared_ptr<std::atomic<uint64_t>> pinned_bytes_;  // of the store; 0: none is pinned
   std::unique_ptr<PinnedDatabase> source_ CAIRN_GUARDED_BY(source_mutex_);
@@ -289,7 +289,7 @@ class SnapshotCopy {
   uint64_t summed_ CAIRN_GUARDED_BY(mutex_) = 0;  // bytes that are in crc_
   uint32_t crc_ CAIRN_GUARDED_BY(mutex_) = 0;
   int readers_ CAIRN_GUARDED_BY(mutex_) = 0;
-  int reading_ CAIRN_GUARDED_BY(mutex_) = 0;  // of them, those that have begun to read
+  int reading_ CAIRN_GUARDED_BY(mutex_) = 0;  // readers that have begun to read
   bool began_ CAIRN_GUARDED_BY(mutex_) = false;
   bool hurry_ CAIRN_GUARDED_BY(mutex_) = false;
   bool dropped_ CAIRN_GUARDED_BY(mutex_) = false;

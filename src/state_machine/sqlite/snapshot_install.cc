@@ -17,7 +17,7 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr size_t kVerifyCacheBytes = 4 << 20;
-// While a verdict is awaited, `proceed` is asked this often.
+// How often `proceed` is called while a verdict is awaited.
 constexpr std::chrono::milliseconds kAskEvery(100);
 
 Status Compare(const raft::SnapshotMeta& found, const raft::SnapshotMeta& meta) {
@@ -27,8 +27,8 @@ Status Compare(const raft::SnapshotMeta& found, const raft::SnapshotMeta& meta) 
                             ToString(meta.index) + " and " + ToString(meta.term) + " announced");
 }
 
-// Reads through the file on a thread of its own. In a quick_check SQLite does not ask whether to go
-// on, and on a slow disk whoever waits for the verdict would take this node for dead.
+// Reads the file on a thread of its own. SQLite does not ask during a quick_check whether to go on.
+// Without this thread, the sender would take this node for dead on a slow disk.
 class Look {
  public:
   Look(const char* vfs, const std::string& path, const ReadSnapshotMeta& examine)
@@ -59,8 +59,8 @@ class Look {
   std::future<Result<raft::SnapshotMeta>> found_;  // last: its thread uses the others
 };
 
-// Both checks read the whole file, and neither needs the other: together they take half the time on
-// two cores.
+// Both checks read the whole file, and neither needs the other, so they run together. On two cores
+// that takes half the time.
 Status LookThroughTogether(const char* vfs, const std::string& path, const raft::SnapshotMeta& meta,
                            const ReadSnapshotMeta& read_meta, const ReadSnapshotMeta& check_pages,
                            const std::function<bool()>& proceed) {
@@ -72,7 +72,7 @@ Status LookThroughTogether(const char* vfs, const std::string& path, const raft:
       while (!look->is_over()) {
         wanted = wanted && proceed();
         if (wanted) continue;
-        // Interrupts each time: an interrupt between two statements ends neither.
+        // Interrupts again and again, because an interrupt between two statements ends neither.
         pages.Interrupt();
         rows.Interrupt();
       }
@@ -86,9 +86,9 @@ Status LookThroughTogether(const char* vfs, const std::string& path, const raft:
   return Cancelled("nobody waits for the snapshot any more");
 }
 
-// Whether the copy is the one that `meta` describes. CheckSnapshotFile has found it sound before.
-// This does not look again: the core's votes and acknowledgements wait for the install, and reading
-// the whole of a large file would delay them for minutes.
+// Checks that the copy is the one that `meta` describes. CheckSnapshotFile has found the copy sound
+// before. Verify does not read the whole file again: the core's votes and acknowledgements wait for
+// the install, and a large file would delay them for minutes.
 Status Verify(FileSystem& fs, const SnapshotInstallation& install) {
   ASSIGN_OR_RETURN(
       const raft::SnapshotMeta found,

@@ -28,7 +28,7 @@ class ParameterNumbers {
   }
 
  private:
-  // Far beyond SQLite's limit, which its parser enforces, all numbers are alike.
+  // Numbers far beyond SQLite's limit, which its parser enforces, are treated alike.
   static size_t NumberOf(std::string_view digits) {
     size_t number = 0;
     for (const char digit : digits) {
@@ -56,7 +56,7 @@ SqlKind KindOfFirst(const Token& token) {
   return SqlKind::kUnknown;
 }
 
-// Sees the tokens of one statement, and finds where it ends.
+// Takes the tokens of one statement, and finds where the statement ends.
 class StatementScanner {
  public:
   // False if `token`, a semicolon, ends the statement.
@@ -72,8 +72,8 @@ class StatementScanner {
     } else if (creates_ && count_ == 2 + modifiers_) {
       trigger_ = IsWord(token, "TRIGGER");
     } else if (with_ && depth_ == 0 && previous_.type == TokenType::kClose) {
-      // The statement proper follows the parenthesis that closes the last common table expression;
-      // there, such a word cannot be a name.
+      // The statement proper follows the parenthesis that closes the last common table expression.
+      // There such a word cannot be a name.
       const SqlKind kind = KindOfFirst(token);
       if (kind != SqlKind::kUnknown) {
         scan->kind = kind;
@@ -83,7 +83,7 @@ class StatementScanner {
     if (token.type == TokenType::kOpen) ++depth_;
     if (token.type == TokenType::kClose) --depth_;
     const bool ends = token.type == TokenType::kSemicolon && (!trigger_ || body_ended_);
-    // A trigger's body holds semicolons; the one before END is followed by nothing else.
+    // A trigger's body holds semicolons. Nothing follows the one before END.
     if (trigger_ && previous_.type == TokenType::kSemicolon && IsWord(token, "END")) {
       body_ended_ = true;
     }
@@ -102,8 +102,8 @@ class StatementScanner {
   Token previous_;
 };
 
-// False if the tokens need not be cut to know that no literal is long. A long literal holds its
-// quote doubled, or the text between two of its quotes is long.
+// False if it is known without splitting the tokens that no literal is long. In a long literal the
+// quote is doubled, or the text between two of its quotes is long.
 bool MayHaveLongLiteral(std::string_view sql, size_t bytes_max) {
   if (sql.size() <= bytes_max) return false;
   if (sql.find('[') != std::string_view::npos) return true;
@@ -119,8 +119,8 @@ bool MayHaveLongLiteral(std::string_view sql, size_t bytes_max) {
   return false;
 }
 
-// A call of changes() or total_changes() at `i`. The name may stand in quotes. A table may be called
-// changes, too.
+// True if changes() or total_changes() is called at `i`. The name may be quoted. A table may also
+// be called changes.
 bool IsChangesCall(const std::vector<Token>& tokens, size_t i) {
   if (i + 1 >= tokens.size() || tokens[i + 1].type != TokenType::kOpen) return false;
   if (i > 0 && (IsAnyWord(tokens[i - 1], "TABLE", "EXISTS", "INTO", "REFERENCES") ||
@@ -140,7 +140,7 @@ bool IsCreateTrigger(const std::vector<Token>& tokens) {
          IsWord(tokens[1 + modifiers], "TRIGGER");
 }
 
-// Whether RAISE(type, message) stands at `i` in a trigger. A table may be called raise, and have a
+// True if RAISE(type, message) of a trigger stands at `i`. A table may be called raise, and have a
 // column called rollback: INSERT INTO raise(rollback, x), WITH raise(rollback, x) AS (...).
 bool IsRaiseCall(const std::vector<Token>& tokens, size_t i) {
   if (i == 0 || i + 6 > tokens.size()) return false;
@@ -206,8 +206,9 @@ bool CallsChanges(std::string_view sql) {
   return false;
 }
 
-// The statements of the body follow the last BEGIN before the first semicolon: the trigger may be
-// called begin, too. A statement that begins otherwise than the three sets nothing.
+// The statements of the body follow the last BEGIN before the first semicolon, because the trigger
+// may also be called begin. A statement that does not begin with one of the three words sets
+// nothing.
 bool TriggerCallsChangesFirst(std::string_view sql) {
   if (!HoldsWord(sql, "changes")) return false;
   const std::vector<Token> tokens = TokensOf(sql);
@@ -232,7 +233,7 @@ std::string WithoutRollback(std::string_view sql) {
     if (!IsWord(tokens[i], "ROLLBACK")) continue;
     const Token& first = tokens[i - 2];
     const Token& second = tokens[i - 1];
-    // INSERT, UPDATE and ON are never names, so neither of these can mean anything else.
+    // INSERT, UPDATE and ON are never names, so these words can mean nothing else.
     const bool in_statement = IsAnyWord(first, "INSERT", "UPDATE") && IsWord(second, "OR");
     const bool in_constraint = IsWord(first, "ON") && IsWord(second, "CONFLICT");
     const bool in_raise = is_trigger && IsRaiseCall(tokens, i - 2);

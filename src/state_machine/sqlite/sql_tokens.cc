@@ -9,7 +9,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// What a byte may be, whatever the locale.
+// The class of a byte, whatever the locale.
 enum ByteClass : uint8_t { kSpace = 1, kDigit = 2, kName = 4, kMayBeBlank = 8 };
 
 constexpr std::array<uint8_t, 256> ClassesOfBytes() {
@@ -55,7 +55,7 @@ void Tokenizer::SkipBlank() {
     } else if (sql_.compare(at_, 2, "--") == 0) {
       at_ = std::min(sql_.find('\n', at_), sql_.size());
     } else if (sql_.compare(at_, 2, "/*") == 0 && at_ + 2 < sql_.size()) {
-      // One that is not closed reaches to the end; "/*/" does not close itself.
+      // An unclosed comment reaches to the end. "/*/" does not close itself.
       const size_t close = sql_.find("*/", at_ + 2);
       at_ = close == std::string_view::npos ? sql_.size() : close + 2;
     } else {
@@ -116,7 +116,8 @@ void Tokenizer::TakeQuoted(char quote) {
   if (at_ < sql_.size()) ++at_;
 }
 
-// With an exponent's sign; letters run on, so that 1abc is one token, as in SQLite.
+// Includes the sign of an exponent. Letters are part of the token, so 1abc is one token, as in
+// SQLite.
 void Tokenizer::TakeNumber() {
   while (at_ < sql_.size()) {
     const char c = sql_[at_];
@@ -129,7 +130,7 @@ void Tokenizer::TakeNumber() {
   hex_ = false;
 }
 
-// A name may hold "::", and end with anything in parentheses, for Tcl's sake.
+// For Tcl, a name may contain "::", and end with anything in parentheses.
 TokenType Tokenizer::TakeNamedParameter() {
   ++at_;
   size_t name_bytes = 0;
@@ -161,7 +162,7 @@ std::vector<Token> TokensOf(std::string_view sql) {
   return tokens;
 }
 
-// As SQLite compares it: a doubled quote stands for one.
+// The name as SQLite compares it: a doubled quote stands for one.
 std::string NameOf(const Token& token) {
   const std::string_view text = token.text;
   if (token.type != TokenType::kQuoted || text.size() < 2) return LowerCase(text);

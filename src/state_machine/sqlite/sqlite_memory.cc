@@ -25,11 +25,11 @@ void* Reallocate(void* memory, int bytes) {
   return moved;
 }
 
-// Before main(), since it must precede all other use of SQLite.
+// Runs before main(), because it must precede every use of SQLite.
 bool ConfigureMemory() {
-  // SQLite counts its memory under one lock for all connections, taken at each allocation: it would
-  // cost a row of a large INSERT more than its share of the digest does, and have readers wait for
-  // the writer. Nobody here asks for the count.
+  // SQLite counts its memory under one lock for all connections, which each allocation takes. For a
+  // row of a large INSERT that would cost more than the row's digest, and readers would wait for
+  // the writer. Nobody here needs the count.
   sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain_memory);
   sqlite3_mem_methods methods = plain_memory;

@@ -1,4 +1,4 @@
-// SqliteStateMachine: puts together what applies, what reads and what copies.
+// SqliteStateMachine: connects the parts that apply, read and copy.
 
 #include "state_machine/sqlite/sqlite_state_machine.h"
 
@@ -33,7 +33,7 @@ namespace {
 
 constexpr SteadyTime kViewAgeMax = std::chrono::seconds(60);
 
-// What Applier::Open could refuse when the file is already in its place.
+// Checks what Applier::Open would refuse when the file is already in place.
 Status CheckCairnsTables(sqlite3* db) {
   Versions versions;
   RETURN_IF_ERROR(versions.Open(db));
@@ -55,13 +55,13 @@ Result<raft::SnapshotMeta> ReadMetaOfSound(sqlite3* db) {
   return ReadMeta(db);
 }
 
-// Of a file of Cairn 0.1, whose tables are converted when it is opened in its place.
+// The meta of a file of Cairn 0.1, whose tables are converted when the file is opened in its place.
 Result<raft::SnapshotMeta> ReadMetaOfOld(sqlite3* db) {
   RETURN_IF_ERROR(CheckSums(db));
   return ReadMeta(db);
 }
 
-// Null without a file system: SQLite's own VFS is meant.
+// Null without a file system: SQLite then uses its own VFS.
 std::unique_ptr<FileSystemVfs> MakeVfs(FileSystem* fs, Clock& clock) {
   if (fs == nullptr) return nullptr;
   return std::make_unique<FileSystemVfs>(*fs, clock, /*seed=*/0);
@@ -140,7 +140,7 @@ class SqliteStateMachine final : public StateMachine {
   WalBound wal_bound_{options_.wal_restart_bytes};  // the apply thread's
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
-  // Scans, also the apply thread's: the one that waits to be taken, and the handles of all.
+  // Scans, for the apply thread: the scan that waits to be taken, and the handles of all scans.
   std::unique_ptr<StateScan> digest_scan_;
   std::vector<std::weak_ptr<ScanConnection>> scans_;
   const std::shared_ptr<ScrubProgress> scrub_progress_ = std::make_shared<ScrubProgress>();
@@ -173,17 +173,17 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   machine->reads_ = std::make_unique<ReadPool>(std::move(reads), machine->clock_);
   // SQLite syncs the directory for the WAL, but not for the file itself.
   RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(ParentOf(options.path)));
-  // What a crashed process left in the WAL was perhaps never synced.
+  // A crashed process may have left unsynced data in the WAL.
   RETURN_IF_ERROR(machine->StoreWalAgain());
   const Status moved = machine->Checkpoint();
-  // A full disk is trouble that the node lives with and tells of; nothing is durable until it ends.
+  // A full disk is trouble that the node survives and reports. Nothing is durable until it ends.
   if (!moved.ok() && moved.code() != StatusCode::kResourceExhausted) return moved;
   return std::unique_ptr<StateMachine>(std::move(machine));
 }
 
-// After a failed sync the system may show what it did not store, and take it for stored: the next
-// sync of the WAL would succeed, and a power cut in the middle of the checkpoint behind it would
-// leave a torn file and no WAL to mend it. Only what is written again is surely stored.
+// After a failed sync the system may show data that it did not store, and take them for stored. The
+// next sync of the WAL would succeed. A power cut during the following checkpoint would then leave
+// a torn file and no WAL to repair it. Only data that are written again are surely stored.
 Status SqliteStateMachine::StoreWalAgain() {
   constexpr size_t kChunkBytes = 1 << 20;
   const std::string path = options_.path + "-wal";
@@ -227,13 +227,13 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
     // The first result of a SQLite transaction comes right after its commit.
     if (results.index.value() > applied_index_.load()) {
       Publish();
-      // Nobody writes now, so what a reader finds is the state that this entry asks about.
+      // Nobody writes now, so a reader finds the state that this entry asks about.
       if (applier_->digest_index() == applier_->applied().index) BeginDigest();
     }
     on_results(std::move(results));
   });
   Publish();
-  // An entry of a later version was not begun: what is applied may go on being moved into the file.
+  // An entry of a later version was not begun, so checkpoints of the applied entries may go on.
   if (!status.ok() && status.code() != StatusCode::kUnimplemented) trouble_ = status;
   return status;
 }
@@ -280,8 +280,8 @@ Status SqliteStateMachine::MoveWal() {
   const uint64_t index = applier_->applied().index.value();
   ASSIGN_OR_RETURN(const bool all_moved, applier_->engine().Checkpoint());
   if (!all_moved) {
-    // A reader needs the old pages in the file, so the new ones stay in the WAL for now; but they
-    // are as safe there, once it is synced, and the log need not wait for the reader.
+    // A reader needs the old pages in the file, so the new pages stay in the WAL for now. After a
+    // sync they are as safe there, and the log need not wait for the reader.
     ASSIGN_OR_RETURN(std::unique_ptr<File> wal,
                      storage_.fs.Open(options_.path + "-wal", /*create=*/false));
     RETURN_IF_ERROR(wal->Sync());
@@ -293,20 +293,20 @@ Status SqliteStateMachine::MoveWal() {
 
 Result<SteadyTime> SqliteStateMachine::BoundWal() {
   if (applier_ == nullptr || !trouble_.ok()) return SteadyTime::max();
-  // A copy may go on until as much was written meanwhile as it has to read. The bad schedule
-  // without this: the WAL of a busy database passes the bound before any copy is made, and a member
-  // that needs one never comes back.
+  // A copy may go on until as many bytes were written meanwhile as the copy has to read. The bad
+  // schedule without this rule: the WAL of a busy database passes the bound before any copy is
+  // made, and a member that needs a copy never comes back.
   const uint64_t copying_bytes = snapshots_->copying_bytes();
   const uint64_t bytes_max = std::max(options_.wal_bytes_max, copying_bytes);
   if (copying_bytes > 0 && WalBytes() > options_.wal_restart_bytes) snapshots_->Hurry();
-  // As long as it goes on it is of no use that others give way.
+  // While the copy goes on, it does not help if other readers give way.
   if (copying_bytes > 0 && WalBytes() <= bytes_max) {
     reads_->HoldNewViews(false);
     return SteadyTime::max();
   }
   const WalBound::Step step =
       wal_bound_.Next(clock_.SteadyNow(), WalBytes(), bytes_max, WalIsHeldBack());
-  // A view that opened while the rest is moved would use the WAL again.
+  // A view that opens while the rest is moved would use the WAL again.
   reads_->HoldNewViews(step.hold || step.move);
   if (step.end_readers) EndWalReaders();
   Status moved = step.move ? Checkpoint() : OkStatus();
@@ -348,9 +348,9 @@ void SqliteStateMachine::CloseAll() {
   reads_->DrainAndClose();
 }
 
-// SQLite reads the WAL anew only when every connection of the process is closed, and then takes of
-// it what is whole. A failed sync may have lost pages that the kernel now calls clean: they are
-// written again, into the file, and synced there, before anybody builds on them.
+// SQLite reads the WAL anew only when every connection of the process is closed, and then uses its
+// intact part. A failed sync may have lost pages that the kernel now takes for clean. So they are
+// written again, into the file, and synced there, before anything builds on them.
 Status SqliteStateMachine::Reopen() {
   CloseAll();
   Status status = OpenWriter();
@@ -379,7 +379,7 @@ Status SqliteStateMachine::CheckSnapshot(const std::string& path, const raft::Sn
                            format == kDataFormatOf01 ? &ReadMetaOfOld : &ReadMetaOfSound, proceed);
 }
 
-// The call before has given the file its name, and failed behind that.
+// Finishes an install whose earlier call renamed the file and failed afterwards.
 Status SqliteStateMachine::FinishInstall(const raft::SnapshotMeta& meta) {
   RETURN_IF_ERROR(storage_.fs.SyncDirectory(ParentOf(options_.path)));
   RETURN_IF_ERROR(Reopen());
@@ -406,7 +406,7 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
   };
   Status status = InstallSnapshotFile(storage_.fs, install);
   if (applier_ == nullptr) {
-    // Whichever of the two is there now is whole.
+    // The file that is there now, old or new, is whole.
     Status reopened = OpenWriter();
     if (status.ok()) status = std::move(reopened);
     if (applier_ != nullptr) reads_->Reopen();

@@ -10,7 +10,7 @@ namespace {
 
 using Sums = std::map<std::string, RowSum>;
 
-// A scan keeps the WAL from beginning anew. It may do so for this time, and until the WAL is too
+// How long a scan may keep the WAL from being restarted. The scan also ends when the WAL is too
 // large (wal_bound.h).
 constexpr SteadyTime kPinMax = std::chrono::minutes(2);
 constexpr int kRowsBetweenLooks = 64;
@@ -21,7 +21,7 @@ Status ScanTrouble(sqlite3* db, int rc, const std::string& table) {
   return SqliteTrouble(db, rc, "read table " + table);
 }
 
-// The whole schema except where the pages are. The row of the table of sums is left out, because
+// The whole schema except the places of pages. The row of the table of sums is left out, because
 // that table may be younger on one node than on another.
 Result<RowSum> SumOfSchema(sqlite3* db) {
   TableShape schema;
@@ -61,7 +61,7 @@ Result<Sums> ReadSums(sqlite3* db) {
   }
 }
 
-// Sums of tables that the schema does not have.
+// DATA_LOSS if there are sums of tables that the schema does not have.
 Status CheckNoneIsLost(Sums sums, const std::vector<TableShape>& shapes) {
   for (const TableShape& shape : shapes) sums.erase(shape.name);
   if (sums.empty()) return OkStatus();
@@ -211,8 +211,8 @@ Status DataScan::CheckAge() {
   return GiveUp(Aborted("it has held the WAL for too long"));
 }
 
-// The next scan begins with this table and reads it without pauses. If that did not help, the table
-// is too large for the present rate of writes, and the other tables have their turn.
+// The next scan begins with this table and reads it without pauses. If that did not help either,
+// the table is too large for the present rate of writes, and the other tables get their turn.
 Status DataScan::GiveUp(Status why) {
   ScrubProgress& progress = *setup_.progress;
   MutexLock lock(progress.mutex);

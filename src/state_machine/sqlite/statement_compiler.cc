@@ -53,8 +53,8 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
 
 Status StatementCompiler::CompileOnly(const Statement& statement, Program* program,
                                       Status* verdict) {
-  // A command that fails leaves nothing in any case, and to end the transaction would take all
-  // commands before it along.
+  // A command that fails leaves nothing in any case. To end the transaction would undo all earlier
+  // commands too.
   const std::string sql = WithoutRollback(statement.sql);
   const char* const end = sql.data() + sql.size();
   authorizer_->StartCompiling();
@@ -87,7 +87,7 @@ Status StatementCompiler::CompileOnly(const Statement& statement, Program* progr
 Status StatementCompiler::FindHeld(Program* program) const {
   if (!MayHoldValues(program->facts, program->sql)) return OkStatus();
   if (program->facts.sees_changes) {
-    // To look sets changes() to zero, and only nodes that do not know the program look.
+    // The look sets changes() to zero, and only nodes that do not know the program look.
     program->held = {true, true, true, true};
     return OkStatus();
   }
@@ -129,8 +129,8 @@ Status StatementCompiler::JudgeMeaning(const Program& program) const {
     return PermissionDenied("the planner's statistics are written by ANALYZE alone");
   }
   if (program.touches_virtual && facts.recursive) {
-    // Its work would be unbounded: virtual tables compile statements of their own as they need
-    // them, so what they do cannot be counted alike on a fresh node and a warm one.
+    // The work would be unbounded. Virtual tables compile statements of their own when they need
+    // them, so their work cannot be counted alike on a fresh node and a warm one.
     return InvalidArgument("a write to or from a virtual table may not use WITH RECURSIVE");
   }
   const bool reads_rank = facts.reads_rank && std::any_of(facts.reads.begin(), facts.reads.end(),
@@ -142,9 +142,9 @@ Status StatementCompiler::JudgeMeaning(const Program& program) const {
       "rank is computed with log(), whose last bits differ between nodes; a write may not read it");
 }
 
-// SQLite reports no call in a DEFAULT, and says of a call in a trigger only the name of the trigger.
-// The texts of the schema say the rest. A table counts if its text has such a call at all, whether or
-// not the statement uses that DEFAULT.
+// SQLite reports no call in a DEFAULT, and for a call in a trigger only the name of the trigger.
+// The texts of the schema tell the rest. A table counts if its text has such a call at all, even if
+// the statement does not use that DEFAULT.
 void StatementCompiler::NoteChanges(ProgramFacts* facts) const {
   const bool by_default =
       std::any_of(facts->writes.begin(), facts->writes.end(),
@@ -158,8 +158,8 @@ void StatementCompiler::NoteChanges(ProgramFacts* facts) const {
                   });
 }
 
-// SQLite does not report what virtual tables read by statements of their own, nor that their
-// storage is theirs. Two-phase commit must know both, to hold what a prepared statement saw.
+// SQLite does not report what virtual tables read by their own statements, nor which tables are
+// their storage. Two-phase commit must know both, to hold what a prepared statement saw.
 void StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
   std::vector<std::string> todo(facts->reads.begin(), facts->reads.end());
   todo.insert(todo.end(), facts->writes.begin(), facts->writes.end());
@@ -183,7 +183,7 @@ void StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
 
 std::set<std::string> StatementCompiler::ReadsOfView(const std::string& name) {
   authorizer_->StartCompiling();
-  // A view that does not compile cannot be read through the virtual table either.
+  // A view that does not compile cannot be read through the virtual table.
   CompileSelectAll(name);
   authorizer_->SetMode(WriteAuthorizer::Mode::kInternal);
   return authorizer_->facts().reads;
@@ -206,7 +206,7 @@ Status StatementCompiler::TakeColumns(Program* program) {
     program->columns.push_back({name == nullptr ? "" : name, type == nullptr ? "" : type});
     const Column& column = program->columns.back();
     program->columns_bytes += kColumnBytes + column.name.size() + column.decl_type.size();
-    // A column that is returned 2000 times, with a type as long as a statement.
+    // For example, a column that is returned 2000 times and has a type as long as a statement.
     if (program->columns_bytes > kResultRowsBytesMax) return RowsTooLarge();
   }
   return OkStatus();

@@ -21,7 +21,7 @@ Status StepDepth::Measure(sqlite3* db) {
   return OkStatus();
 }
 
-// A frame of its own, the same for all callers.
+// noinline: the function has a frame of its own, the same for all callers.
 [[gnu::noinline]] int StepDepth::Step(sqlite3_stmt* stmt) {
   base_ = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const int rc = sqlite3_step(stmt);
@@ -33,7 +33,7 @@ bool StepDepth::IsOwn(const void* frame) {
   if (base_ == 0) return false;
   const uintptr_t depth = base_ - reinterpret_cast<uintptr_t>(frame);
   if (own_ == 0) own_ = depth;
-  // What runs within is about twice as deep, or deeper.
+  // An inner statement is about twice as deep, or deeper.
   return depth < own_ + own_ / 2;
 }
 

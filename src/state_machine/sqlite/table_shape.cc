@@ -21,7 +21,7 @@ std::string Quoted(const std::string& name) {
   return quoted + '"';
 }
 
-// Whether SQLite takes a declared type for REAL: the words of the other affinities come first.
+// True if SQLite gives a declared type the affinity REAL: the words of other affinities come first.
 bool HasRealAffinity(const std::string& declared) {
   const std::string type = LowerCase(declared);
   const auto holds = [&type](const char* word) { return type.find(word) != std::string::npos; };
@@ -113,7 +113,7 @@ Status FillShape(sqlite3* db, TableShape* shape) {
   }
   for (const DeclaredColumn& each : declared) {
     if (each.is_virtual || &each == rowid) continue;
-    // The hook takes for the key the column whose place in the record is the key's number.
+    // The hook takes the column whose place in the record is the key's number for the key.
     if (rowid != nullptr && each.column.storage == rowid->column.number) {
       shape->any_excluded = true;
       continue;

@@ -85,10 +85,10 @@ size_t TableSums::OnRow(const RowChange& change) {
   Hashed come;
   if (table == nullptr || (operation != SQLITE_INSERT && !HashOld(table, old_rowid, &gone)) ||
       (operation != SQLITE_DELETE && !HashNew(*table, operation, new_rowid, &come))) {
-    rescan_.insert(name);  // made by the statement that runs, for one
+    rescan_.insert(name);  // for example, created by the running statement
     return gone.bytes + come.bytes;
   }
-  // A table that this command has touched, this batch has touched as well.
+  // A table that this command has touched was also touched by this batch.
   if (table->command != command_) Touch(table);
   if (operation != SQLITE_INSERT) table->sum.Remove(gone.hash);
   if (operation != SQLITE_DELETE) table->sum.Add(come.hash);
@@ -96,8 +96,8 @@ size_t TableSums::OnRow(const RowChange& change) {
 }
 
 bool TableSums::HashOld(Table* table, int64_t rowid, Hashed* hashed) {
-  // SQLite tells a write through a handle on a blob as if the row were deleted, and does not tell
-  // what is written. FTS5 writes like this when its configuration changes.
+  // SQLite reports a write through a blob handle as a deletion of the row, and does not report what
+  // is written. FTS5 writes so when its configuration changes.
   if (sqlite3_preupdate_blobwrite(db_) >= 0) return false;
   const TableShape& shape = table->shape;
   RowHash hash;
@@ -116,8 +116,8 @@ bool TableSums::HashOld(Table* table, int64_t rowid, Hashed* hashed) {
   return true;
 }
 
-// Looks the row up. The row may be from before the column was added; then it reads as having the
-// column's default.
+// Looks the row up. The row may be older than the column; then it reads as having the column's
+// default.
 bool TableSums::LookUpOld(Table* table, int64_t rowid, uint64_t* result) {
   const TableShape& shape = table->shape;
   if (table->lookup == nullptr) {
@@ -188,7 +188,7 @@ Status TableSums::TakeShapes(bool follow) {
     table->exists = true;
     by_row_[shape.row] = shape.name;
     const auto old = before.find(shape.row);
-    // The hook tells neither the rows of a new table nor rows that now read differently.
+    // The hook reports neither the rows of a new table nor rows that now read differently.
     const bool same = old != before.end() && shape.HashesLike(old->second);
     if (follow && !same) rescan_.insert(shape.name);
     if (follow && same) SetSum(table, sum_before[shape.row]);

@@ -124,8 +124,8 @@ Status Transactions::Load(sqlite3* db) {
   if (!state) return DataLoss("_cairn_state is empty");
   ended_from_ = saved_ended_from_ = read.Uint(0);
   read.Finalize();
-  // In the order in which they ended. Those that expired at the beginning of an entry have the number
-  // of its first command, and went in the order of their deadlines.
+  // In the order in which transactions ended. Transactions that expired at the beginning of an
+  // entry have the number of its first command, and ended in the order of their deadlines.
   RETURN_IF_ERROR(read.Prepare(db,
                                "SELECT id, state, number, deadline_lease_ms, wall_ms, seed,"
                                " reads, writes, holds_all, owner, ended_lease_ms FROM _cairn_tx"
@@ -208,7 +208,7 @@ const PreparedTx* Transactions::FirstBut(const Deadlines& deadlines,
 }
 
 Status Transactions::CheckConflicts(const ProgramFacts& facts, const std::string& tx_id) const {
-  // Sequences belong to tables that may be held, but are not reported as theirs.
+  // sqlite_sequence holds data of tables that may be held, and SQLite does not report which.
   const bool all = facts.changes_schema || facts.writes_sequence;
   const PreparedTx* holder = FirstBut(all ? deadlines_ : holding_all_, tx_id);
   if (holder != nullptr) return Held("", *holder);

@@ -13,12 +13,12 @@
 namespace cairn::state_machine {
 namespace {
 
-// Of an operation of a program, in memory.
+// The memory of one operation of a program.
 constexpr uint64_t kOperationBytes = 24;
-// EXPLAIN may compile a little more or less than the statement itself has.
+// EXPLAIN may compile a little more or less than the statement has.
 constexpr uint64_t kOperationsMore = 64;
 
-// An operation that allocates the value it makes, and which of its operands says where that goes.
+// An operation that allocates the value it makes, and the operand that names the target register.
 struct Maker {
   std::string_view operation;
   int operand;  // 1 to 3
@@ -44,7 +44,7 @@ class Places {
       if (maker.operation == operation) places_.emplace(program_, row->Int(1 + maker.operand));
     }
   }
-  // Not more than there are operations: else QuickValueBound could give more.
+  // At most the number of operations; otherwise QuickValueBound could return more.
   uint64_t count() const { return std::min<uint64_t>(places_.size(), operations_); }
 
  private:

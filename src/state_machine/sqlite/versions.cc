@@ -4,7 +4,7 @@
 
 namespace cairn::state_machine {
 
-// The highest of the sequences that were removed. No table can have the name.
+// The row with the highest of the removed sequences. No table can have the name.
 const char* const kRemoved = "_cairn_removed";
 
 const char* const Versions::kSchema =
@@ -91,7 +91,7 @@ void Versions::BatchCommitted() {
   for (VersionCounter* counter : dirty_) {
     counter->in_file = counter->value;
     counter->dirty = false;
-    // The table is gone, and so are all programs that wrote it.
+    // The table is gone, and so are all programs that wrote to it.
     if (counter->value == 0) counters_.erase(std::string(counter->name));
   }
   dirty_.clear();

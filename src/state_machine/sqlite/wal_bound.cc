@@ -3,7 +3,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// So new views wait for at most a tenth of the time. A checkpoint is not tried more often, either.
+// New views wait for at most a tenth of the time. Checkpoints are not tried more often either.
 constexpr SteadyTime kHoldEvery = std::chrono::seconds(1);
 constexpr SteadyTime kLookEvery = std::chrono::milliseconds(5);
 
@@ -25,7 +25,7 @@ WalBound::Step WalBound::Next(SteadyTime now, uint64_t wal_bytes, uint64_t bytes
   next_hold_ = now + kHoldEvery;
   if (!held_back) return {.move = true, .again = kHoldEvery};
   if (!too_large) return {.again = kHoldEvery};
-  // A reader ends a moment after it is told to. The next look finds it gone.
+  // A reader ends a moment after it is told to. The next call finds it gone.
   return {.end_readers = true, .move = true, .again = kLookEvery};
 }
 

@@ -16,7 +16,8 @@ void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64
                                 int value_bytes_max, bool keeps_rows) {
   keeps_rows_ = keeps_rows;
   statement_value_bytes_max_ = value_bytes_max;
-  // sqlite3_reset keeps the counts, so a warm statement would be stopped earlier.
+  // sqlite3_reset keeps the counts, so without this reset a warm statement would be stopped
+  // earlier.
   sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, /*resetFlg=*/1);
   price_ = price;
   stmt_ = stmt;
@@ -36,15 +37,15 @@ void WorkBudget::EndStatement() {
 
 bool WorkBudget::Charge(uint64_t steps) {
   steps_ += steps;
-  // Without the rows: within a statement on virtual tables it is not the same on every node when
-  // they are told.
+  // Rows are left out: within a statement on virtual tables, rows are reported at other moments on
+  // other nodes.
   Judge(touches_virtual_ || stmt_ == nullptr ? steps_ : steps_ + Looked());
   return !exhausted_;
 }
 
 bool WorkBudget::Look(bool own) {
   if (stmt_ == nullptr) return false;
-  // What SQLite itself runs within a statement is work, too, and is the same on every node.
+  // Statements that SQLite itself runs within a statement are work too, the same on every node.
   if (own || !touches_virtual_) ++looks_;
   Judge(steps_ + Looked() + StepsOfRows());
   return exhausted_;
@@ -52,7 +53,7 @@ bool WorkBudget::Look(bool own) {
 
 int WorkBudget::value_bytes_max() const {
   if (steps_max_ == 0) return statement_value_bytes_max_;
-  // Beside virtual tables the looks are not the same on every node.
+  // With virtual tables the number of looks is not the same on every node.
   const uint64_t done = machine_steps_ + (touches_virtual_ ? 0 : Looked());
   const uint64_t per_step = keeps_rows_ ? kKeptBytesPerStep : kStepBytesPerStep;
   const uint64_t bytes = steps_max_ * per_step / std::max<uint64_t>(done, 1);
@@ -62,8 +63,8 @@ int WorkBudget::value_bytes_max() const {
 }
 
 uint64_t WorkBudget::StepsOfStatement() const {
-  // SQLite's count has 32 bits: the looks tell the rest. Statements that SQLite itself runs within
-  // this one (to read the schema, to check a new column) are looked at, too, but not counted.
+  // SQLite's count has 32 bits, and the looks tell the rest. SQLite may run statements within this
+  // one (to read the schema, to check a new column). They cause looks, but are not in the count.
   const uint64_t looked = looks_ * kStepsPerLook;
   const int counted = sqlite3_stmt_status(stmt_, SQLITE_STMTSTATUS_VM_STEP, 0);
   const auto more =

@@ -13,16 +13,17 @@ namespace {
 constexpr int kSchemaBytesMax = 256 << 20;
 constexpr int kBusyTimeoutMs = 5000;
 
-// The limits are part of the database's meaning: a value that one node takes, all must take.
+// The limits are part of the database's meaning: all nodes must accept the same values.
 struct Limit {
   int id;
   int value;
 };
 constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_LENGTH, kValueBytesMax},
-    // Not that of a client's text, which CheckSqlText bounds: the text of a table that ALTER TABLE
-    // or CREATE TABLE AS made may be longer, and so may the statement that reads all its columns.
-    // They must be read by every node, or none opens the database again.
+    // This is not the limit of a client's text, which CheckSqlText bounds. ALTER TABLE or CREATE
+    // TABLE AS may make a longer schema text, and a statement that reads all columns of that table
+    // may be longer too. Every node must be able to read both, or it could not open the database
+    // again.
     {SQLITE_LIMIT_SQL_LENGTH, kSchemaBytesMax},
     {SQLITE_LIMIT_COLUMN, 2000},
     {SQLITE_LIMIT_EXPR_DEPTH, 1000},
@@ -43,10 +44,10 @@ struct Setting {
 };
 constexpr Setting kSettings[] = {
     {SQLITE_DBCONFIG_DEFENSIVE, 1},
-    // All that is in the schema passed the authorizer, and what must not be called fails when it is
-    // (write_functions.h). Not trusted, SQLite would refuse the JSON functions in indexes, CHECKs
-    // and generated columns, and FTS5 tables in triggers, which is how its manual says to keep
-    // them.
+    // The whole schema passed the authorizer, and a function that must not be called fails when it
+    // is called (write_functions.h). Without trust SQLite would refuse JSON functions in indexes,
+    // CHECKs and generated columns, and FTS5 tables in triggers, which is how its manual says to
+    // maintain them.
     {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1},
     {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
     {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
@@ -57,12 +58,12 @@ constexpr Setting kSettings[] = {
     {SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, 0},
     {SQLITE_DBCONFIG_DQS_DDL, 1},
     {SQLITE_DBCONFIG_DQS_DML, 1},
-    // Plans that do not depend on the first values a statement was bound to.
+    // Plans do not depend on the first values that were bound to a statement.
     {SQLITE_DBCONFIG_ENABLE_QPSG, 1},
 };
 
-// Closing the last connection would move the WAL into the file by itself, so that the file would
-// say more than the last Checkpoint answered for.
+// Otherwise closing the last connection would move the WAL into the file. The file would then hold
+// more than the last Checkpoint reported.
 constexpr Setting kNoCheckpointOnClose = {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1};
 
 Status SetConfig(sqlite3* db, const Setting& setting) {
@@ -73,8 +74,9 @@ Status SetConfig(sqlite3* db, const Setting& setting) {
   return OkStatus();
 }
 
-// SQLite would let everyone read a file that it makes; its WAL and shared memory get the mode of
-// the file. Exclusive: to close one that exists would release this process's locks on it.
+// SQLite would create the file readable for everyone; its WAL and shared memory get the mode of the
+// file. Exclusive: closing a descriptor of an existing file would release this process's locks on
+// it.
 void MakePrivateFile(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd >= 0) ::close(fd);  // else SQLite says what is wrong, if anything is
@@ -101,8 +103,8 @@ Status OpenWriteConnection(const Storage& storage, const std::string& path, cons
       std::to_string(cache_bytes / 1024 + 1);
   RETURN_IF_ERROR(ExecInternal(db, pragmas.c_str()));
   // SQLite opens the temporary database when a statement first needs it. From then on, a DROP IF
-  // EXISTS of what does not exist takes one step more. So it is open from the start: a node that
-  // has restarted counts the same steps as the others.
+  // EXISTS of a missing object takes one step more. So the temporary database is open from the
+  // start, and a restarted node counts the same steps as the others.
   RETURN_IF_ERROR(ExecInternal(db, "CREATE TEMP TABLE opens(x); DROP TABLE temp.opens"));
   InternalStatement mode;
   RETURN_IF_ERROR(mode.Prepare(db, "PRAGMA journal_mode"));

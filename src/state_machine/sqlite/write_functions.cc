@@ -14,8 +14,8 @@
 namespace cairn::state_machine {
 namespace {
 
-// Sorted. Of the mathematical functions the list has only those that IEEE 754 defines to the last
-// bit, or that are made of its basic operations.
+// Sorted. Mathematical functions are listed only if IEEE 754 defines them to the last bit, or if
+// they are built from its basic operations.
 constexpr std::string_view kReplicable[] = {
     "->",
     "->>",
@@ -139,7 +139,7 @@ void RandomBlobFunction(sqlite3_context* context, int /*argc*/, sqlite3_value** 
   sqlite3_result_blob64(context, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
 }
 
-// Gives `value`, unless it is a 0 that no statement is known to have set.
+// Returns `value`, unless it is a 0 that no statement is known to have set.
 void Answer(sqlite3_context* context, int64_t value, bool known, Status (*refusal)()) {
   if (value != 0 || known) {
     sqlite3_result_int64(context, value);
