@@ -16,7 +16,8 @@ using server::Origin;
 using state_machine::Command;
 using state_machine::CommandResult;
 
-// How soon a node notices that a stream is dead (rpc/endpoint.cc), and how long it tries to connect.
+// How soon a node notices that a stream is dead (rpc/endpoint.cc), and how long it tries to
+// connect.
 constexpr SteadyTime kDeadAfter = milliseconds(2600);
 constexpr SteadyTime kConnectMax = seconds(1);
 // How often a router hears whether there is news of the leader.

@@ -1,9 +1,8 @@
-// Forwarding: simulated nodes take the writes of clients at any node, and pass them on as real nodes
-// do.
+// Forwarding: simulated nodes take clients' writes at any node, and forward them as real nodes do.
 //
-// Each process has the Router of the server. Its links to other nodes are simulated Session streams:
-// a stream is lost when it was cut for as long as real nodes need to notice, when a message of it was
-// lost, or when the other process ends.
+// Each process has the Router of the server. Its links to other nodes are simulated Session
+// streams. A stream is lost when it was cut for as long as real nodes need to notice, when one of
+// its messages was lost, or when the other process ends.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +25,10 @@ class Forwarding {
   Forwarding(World* world, Network* network, const Nodes* nodes);
   ~Forwarding();
 
-  // A client's write has come to a node, which runs. `done` is not called once the process is dead.
+  // Gives a client's write to a node, which runs. `done` is not called once the process is dead.
   void Write(uint64_t node, const state_machine::Command& command, SteadyTime timeout,
              node::CommandDone done);
-  // How many writes nodes have taken to relay.
+  // The number of writes that nodes have taken to relay.
   uint64_t relayed() const { return relayed_; }
 
  private:
@@ -37,7 +36,7 @@ class Forwarding {
   class Link;
   class LocalReplica;
 
-  // What a node with `hops` before it takes from another node.
+  // A node takes a write from another node, after `hops` nodes have forwarded it.
   void Take(uint64_t node, const state_machine::Command& command, SteadyTime timeout,
             server::Origin origin, int hops, node::CommandDone done);
   Host* HostOf(uint64_t node);
@@ -48,7 +47,7 @@ class Forwarding {
   Network* const network_;
   const Nodes* const nodes_;
   std::map<uint64_t, std::unique_ptr<Host>> hosts_;  // by node; of its last process
-  // Of the write that a router takes at this moment: how many nodes have passed it on.
+  // The number of nodes that have forwarded the write that a router takes now.
   int hops_ = 0;
   uint64_t relayed_ = 0;
 };

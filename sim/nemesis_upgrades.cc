@@ -55,8 +55,8 @@ void Nemesis::CheckLevel(uint64_t level) {
   }
 }
 
-// A node that has said that it can follow comes back with the version before, which cannot: it stops
-// applying, and harms nothing. If its database has risen already, it is not opened.
+// A node that has said that it can follow comes back with the version before, which cannot: it
+// stops applying, and harms nothing. If its database has risen already, it is not opened.
 void Nemesis::SetVersionBack() {
   const uint64_t id = AnyNode();
   if (!versions_back_.insert(id).second) return;

@@ -26,8 +26,8 @@ struct NodeOptions {
   node::ReplicaOptions replica;
   uint64_t segment_bytes = 256 << 10;
   uint64_t request_room_divisor = 1;  // see SqliteOptions
-  // The request_steps_max of the nodes, in turn by their ids; all zero: the default. They differ, so
-  // that a result shows whose setting has decided it.
+  // The request_steps_max of the nodes, in turn by their ids; all zero: the default. They differ,
+  // so that a result shows which node's setting decided it.
   std::array<uint64_t, 3> steps_max{};
   // Delays of the core between an event and its effects, of the disk, and of SQLite.
   SteadyTime wake_mean = microseconds(20);

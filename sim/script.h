@@ -42,7 +42,7 @@ class Script {
   void WatchForJoint();
   void SplitJoint(uint64_t leader, const raft::Configuration& config);
 
-  // Cuts one node from the leader, of five nodes perhaps two. All others reach both sides. So nobody
+  // Cuts one node (of five perhaps two) from the leader. All others reach both sides. So nobody
   // else is elected, and writes at the node must go through a member that reaches the leader.
   void Relay(uint64_t leader);
 

@@ -152,8 +152,8 @@ bool Simulation::Converged() {
       return false;
     }
     if (checker_.rotten_rows().contains(info.node_id)) return false;
-    // A follower may hold another follower, which has not called it since, for one of the old build:
-    // then it compares on, which does no harm.
+    // A follower may hold another follower, which has not called it since, for one of the old
+    // build: then it compares on, which does no harm.
     const node::ReplicaCore& core = node.process()->core();
     const bool settles = core.is_leader() || checker_.mistaken().contains(info.node_id);
     if (settles && core.compares_results()) return false;

@@ -6,9 +6,9 @@
 
 namespace cairn::sim {
 
-// Work is counted over all statements of a command, and the budget is that of the leader that put the
-// command into the log. So some commands fit every budget and some fit none, and the digests show
-// whether all nodes judged the others alike.
+// Work is counted over all statements of a command, and the budget is that of the leader that put
+// the command into the log. So some commands fit every budget and some fit none, and the digests
+// show whether all nodes judged the others alike.
 Task Tasks::DrawHeavy() {
   enum { kFits, kTooMuch, kTooMuchTogether, kEither };
   struct Work {

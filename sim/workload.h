@@ -1,6 +1,6 @@
-// Workload: clients that do tasks through any node they reach, and record what they asked and got.
-// The workload also runs the same code as a real client and a real node to bring a request to its
-// answer: rpc::Retrier names requests, opens sessions, retries and decides the outcome.
+// Workload: clients that do tasks through any node they reach, and record requests and answers. The
+// workload runs the code of a real client and a real node to bring a request to its answer:
+// rpc::Retrier names requests, opens sessions, retries and decides the outcome.
 //
 // A client has lanes, each of which does one task at a time. The lanes are the processes of the
 // histories.
@@ -40,11 +40,12 @@ struct WorkloadOptions {
   // The cluster's request_ttl_ms. If it is not 0, writes of sessions are sent once more too, up to
   // three times as long after their answer: then they may no longer be known.
   SteadyTime remembered_for{0};
-  // One more client names a request every so often, waits for no answer and acknowledges none, until
-  // it is refused for want of room. Then no other client may be refused for that. 0: there is none.
+  // One more client names a request every so often, waits for no answer and acknowledges none,
+  // until it is refused for lack of room. Then no other client may be refused for that reason. 0:
+  // no such client.
   SteadyTime greedy_every{0};
   double stray = 0.1;  // share of attempts that go to any node instead of the one taken for leader
-  // A node that does not lead passes writes on (forwarding.h); otherwise it refuses them.
+  // A node that does not lead forwards writes (forwarding.h); otherwise it refuses them.
   bool forwards = false;
   // Once the tables exist, every write at a node that forwards is answered OK within this time. 0:
   // not checked.

@@ -1,5 +1,5 @@
-// Workload: requests that are sent again after their answer, and the client that takes all the room it
-// gets.
+// Workload: requests that are sent again after their answer, and the client that takes all the room
+// it gets.
 
 #include <algorithm>
 #include <iterator>

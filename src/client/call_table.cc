@@ -8,10 +8,11 @@
 namespace cairn::client {
 namespace {
 
-// How long the client leaves a leader alone that it could not reach. The other nodes may still name
-// that leader, and forward to it what the client cannot bring there.
+// How long the client does not try a leader that it could not reach. The other nodes may still name
+// that leader, and forward requests that the client cannot bring there.
 constexpr SteadyTime kAvoid = std::chrono::milliseconds(500);
-// Two nodes that disagree about the leader must not make the client run to and fro.
+// The least time between two switches. Without it, two nodes that disagree about the leader would
+// make the client switch back and forth.
 constexpr SteadyTime kSwitchInterval = std::chrono::milliseconds(50);
 
 Status Closed() { return Cancelled("the client is being closed"); }
@@ -76,7 +77,7 @@ CallTable::~CallTable() {
   }
   for (const auto& channel : channels) channel->Close();
   for (const auto& channel : channels) channel->AwaitEnd();
-  timers_.Stop();  // answers what waited to be tried again
+  timers_.Stop();  // answers the calls that waited for a retry
 }
 
 void CallTable::Start(v1::SessionRequest request, Done done) {
@@ -160,7 +161,7 @@ void CallTable::OnLeader(const LeaderHint& leader) {
     leader_ = leader.address;
     old = std::exchange(channel_, nullptr);
   }
-  old->Retire();  // what was sent there is still answered there
+  old->Retire();  // requests that were sent there are still answered there
 }
 
 std::string CallTable::Endpoint() {

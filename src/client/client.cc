@@ -17,7 +17,8 @@ namespace cairn {
 namespace client {
 namespace {
 
-// The result in an ExecuteResponse, or in the FinishResponse of a Commit: both carry the same.
+// The result in an ExecuteResponse, or in the FinishResponse of a Commit. Both have the same
+// fields.
 template <class Response>
 ExecuteResult ToExecuteResult(Response* response) {
   ExecuteResult out;
@@ -189,7 +190,7 @@ class ClientImpl final : public Client {
       again = !closing_ && result.status().code() == StatusCode::kUnavailable &&
               read->streams < kStreamTries;
     }
-    // The session asks first, which finds a node that answers.
+    // Asks through the session first, because the session finds a node that answers.
     if (again) {
       Start(read);
     } else {
@@ -215,7 +216,7 @@ class ClientImpl final : public Client {
   PreparedCounts prepared_;
   Mutex mutex_;
   CondVar ended_;
-  // Under way.
+  // Streams in progress.
   std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_stream_ CAIRN_GUARDED_BY(mutex_) = 0;
   bool closing_ CAIRN_GUARDED_BY(mutex_) = false;

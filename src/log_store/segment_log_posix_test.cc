@@ -50,8 +50,8 @@ TEST_F(SegmentLogPosix, ManySegmentsPreparedInTheBackgroundAreReadBack) {
   EXPECT_EQ(store->LoadIndex(kGroup).value().size(), 1100U);
 }
 
-// The bad schedule without it: many clients connect, and no descriptor is left for the next segment.
-// The log fails for good, and the node with it.
+// The bad schedule without it: many clients connect, and no descriptor is left for the next
+// segment. The log fails for good, and the node with it.
 TEST_F(SegmentLogPosix, WithoutADescriptorTheLogWaitsAndGoesOn) {
   std::unique_ptr<LogStore> store = Open(options_);
   rlimit limit{};

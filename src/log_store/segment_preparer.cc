@@ -52,8 +52,8 @@ Result<SegmentPreparer::Prepared> SegmentPreparer::Take(uint64_t bytes) {
     ready_.reset();
     return prepared;
   }
-  // Only a full disk and a want of descriptors are worth a second try: after any other failed write or sync nobody knows what
-  // the disk will do next.
+  // Only a full disk and a lack of descriptors are worth a second try. After any other failed write
+  // or sync nobody knows what the disk will do next.
   if (ready_.has_value() && ready_->status().code() != StatusCode::kResourceExhausted) {
     return ready_->status();
   }

@@ -130,8 +130,8 @@ AppliedReport ApplyWorker::Report() const {
   return report;
 }
 
-// The bad schedule without a bound: of three voters one is down and one acknowledges the log and does
-// not apply. Clients go on with writes that return a megabyte each, and are patient.
+// The bad schedule without a bound: of three voters one is down and one acknowledges the log and
+// does not apply. Clients go on with writes that return a megabyte each, and are patient.
 void ApplyWorker::TakeRoom(HeldOutcomes* held) const {
   size_t taken = 0;
   for (state_machine::CommandResult& result : held->results) {

@@ -43,11 +43,11 @@ class Callers {
   // member; this process may ask again. ALREADY_EXISTS: this process runs from a copy, or from data
   // that were set back, and stays refused.
   //
-  // Only a start in this node's log, or a start that follows the caller's, proves that the caller is
-  // a copy. The bad schedule otherwise: there is no leader, and a member and its copy run. The member
-  // reaches one voter first, and the copy reaches another one. Each voter calls the process that
-  // comes second a copy. Both leave for good, and the member is lost without need. So the second one
-  // waits until a leader has recorded one of the two.
+  // Only a start in this node's log, or a start that follows the caller's, proves that the caller
+  // is a copy. The bad schedule otherwise: there is no leader, and a member and its copy run. The
+  // member reaches one voter first, and the copy another one. Each voter calls the process that
+  // comes second a copy. Both leave for good, and the member is lost without need. So the second
+  // process waits until a leader has recorded one of the two.
   Status Admit(const transport::Identity& caller, SteadyTime now);
   // A connection from an admitted process has ended. The connection may only have broken, so the
   // next start of the member is let in a moment later. Otherwise a copy that tries again and again

@@ -1,10 +1,10 @@
-// FairTurns: whose turn it is, so that all who wait get the same amount of work.
+// FairTurns: decides whose turn it is, so that all waiting parties get the same amount of work.
 //
-// Each party has a tag: the work that it was charged. The party with the lowest tag is next. A party
-// that comes after a pause starts at the tag of the turn, and not below. So a party saves up nothing
-// while it is silent, and a party that was charged more than the others waits until they have had as
-// much. Work is charged when it was measured, and a little when the turn is taken, so that parties
-// whose work is not measured yet take turns, too.
+// Each party has a tag: the work that it was charged. The party with the lowest tag is next. A
+// party that returns after a pause starts at the tag of the turn, not below. So a party saves up
+// nothing while it is silent, and a party that was charged more than the others waits until they
+// have had as much. Work is charged when it is measured, and a little when the turn is taken. So
+// parties without measured work take turns too.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,8 @@ class FairTurns {
   void Charge(uint64_t party, uint64_t steps);
 
  private:
-  // Those that were charged are remembered, until the turn has come past their tags, or there are
-  // too many of them.
+  // Charged parties are remembered until the turn has passed their tags, or until there are too
+  // many of them.
   static constexpr size_t kPartiesMax = 4096;
 
   using Place = std::tuple<uint64_t, uint64_t, uint64_t>;  // tag, order of arrival, party

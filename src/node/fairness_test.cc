@@ -139,7 +139,8 @@ TEST(WorkEstimates, AHostThatHidesItsHeavyCommandsIsNotTrustedForAWhile) {
   EXPECT_LT(distrusted, 30);
 }
 
-// Those of all clients without a session came under one name of their node, and waited in one queue.
+// Those of all clients without a session came under one name of their node, and waited in one
+// queue.
 TEST(WorkEstimates, CallsWithoutASessionAreOfNoClient) {
   state_machine::Command command;
   command.id = {"session of a node", 5};

@@ -6,10 +6,10 @@
 //
 // MembershipChanges owns the job that is under way (MembershipJob), proposes configurations to the
 // Raft core and probes nodes. A job that fails tells the caller that asked for it. A job ends when
-// this node loses leadership, or when another change takes its place: the leader's own jobs give way
-// to an operator, and an operator's job as GivesWay says. The bad schedule without that: a node that
-// was started with a wrong --peers never catches up, and for as long as `member add` is willing to
-// wait, a day, nobody can even remove the node again.
+// this node loses leadership, or when another change takes its place: the leader's own jobs give
+// way to an operator, and an operator's job as GivesWay says. The bad schedule without that: a node
+// that was started with a wrong --peers never catches up, and for as long as `member add` is
+// willing to wait, a day, nobody can even remove the node again.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// ProposalTracker: which commands are in which log entry, until the entry's fate is known. Also keeps
-// the deadlines of commands until they are answered: apply may be busy for long with what is ahead
-// of them.
+// ProposalTracker: which commands are in which log entry, until the entry's fate is known. Also
+// keeps the deadlines of commands until they are answered: apply may be busy for long with what is
+// ahead of them.
 #pragma once
 
 #include <map>
@@ -38,7 +38,8 @@ class ProposalTracker {
   void FailUpTo(LogIndex index, const Status& unknown);
   void FailAll(const Status& unknown);
 
-  // Answers commands whose deadline has passed, committed ones included: DEADLINE_EXCEEDED, unknown.
+  // Answers commands whose deadline has passed, committed ones included: DEADLINE_EXCEEDED,
+  // unknown.
   void Expire(SteadyTime now);
 
   size_t entries() const { return entries_.size(); }

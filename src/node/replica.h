@@ -47,7 +47,8 @@ struct ReplicaOptions {
   size_t append_entries_max = 4096;  // of one message to a follower
   size_t proposal_queue_bytes_max = 64 << 20;
   size_t message_queue_bytes_max = 64 << 20;  // of peers; more is dropped, and sent again
-  // Of results that wait until members agree on them; the rows of more are left out of their answers.
+  // Of results that wait until members agree on them; the rows of more are left out of their
+  // answers.
   size_t held_results_bytes_max = 32 << 20;
   uint64_t log_bytes_max = 64 << 20;  // compaction keeps the log near this
   uint64_t checkpoint_wal_bytes = 16 << 20;

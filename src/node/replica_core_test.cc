@@ -488,8 +488,8 @@ TEST_F(ReplicaCoreTest, ACommandStillQueuedAtItsDeadlineIsNotApplied) {
   EXPECT_EQ(commands_, 1u);
 }
 
-// A command of maintenance kept apply busy for 22 s, and a write with a timeout of 1 s got its answer
-// after it.
+// A command of maintenance kept apply busy for 22 s, and a write with a timeout of 1 s got its
+// answer after it.
 TEST_F(ReplicaCoreTest, AWriteThatWaitsForApplyIsAnsweredAtItsDeadline) {
   Lead();
   const auto outcome = Propose(std::chrono::seconds(1));
@@ -878,8 +878,8 @@ TEST_F(ReplicaCoreTest, ACopyThatIsRefusedLeavesForGoodAndSaysSo) {
   EXPECT_TRUE(effects_.persists.empty());
 }
 
-// What a copy holds says nothing about the member. The bad schedule: the copy reports a digest under
-// the member's name, and the member is fenced for it.
+// What a copy holds says nothing about the member. The bad schedule: the copy reports a digest
+// under the member's name, and the member is fenced for it.
 TEST_F(ReplicaCoreTest, ACopyReportsNothingOfWhatItHolds) {
   StartMember({1, 2, 3});
   core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});

@@ -1,8 +1,9 @@
-// ReplicaImpl: the threads around ReplicaCore. Mailboxes lead in and workers lead out. The class makes
-// no decisions. Every call from another thread becomes an event of the core thread. What other
-// threads ask often is published by the core thread instead.
+// ReplicaImpl: the threads around ReplicaCore. Mailboxes lead in and workers lead out. The class
+// makes no decisions. Every call from another thread becomes an event of the core thread. What
+// other threads ask often is published by the core thread instead.
 //
-// replica.cc has the core thread and the requests, replica_transport.cc what peers ask and are asked.
+// replica.cc has the core thread and the requests, replica_transport.cc what peers ask and are
+// asked.
 #pragma once
 
 #include <atomic>

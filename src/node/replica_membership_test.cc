@@ -222,8 +222,8 @@ TEST(ReplicaMembership, AChangeThatCannotFinishSaysWhatStateItLeft) {
   EXPECT_EQ(status.leader_hint()->node_id, leader);
 }
 
-// The node answers a probe, and asks nobody of this cluster to be let in: its --peers are wrong. The
-// command that added it blocked all changes for a day.
+// The node answers a probe, and asks nobody of this cluster to be let in: its --peers are wrong.
+// The command that added it blocked all changes for a day.
 TEST(ReplicaMembership, AnAddThatDoesNotGoOnGivesWayToOtherChanges) {
   TestCluster cluster(3);
   cluster.StartAll();

@@ -57,7 +57,7 @@ struct Division {
 // Not thread-safe: the core thread owns it.
 class ResultAgreement {
  public:
-  // How many entries' numbers are kept for each member.
+  // The number of entries whose numbers are kept for each member.
   static constexpr size_t kWindow = 4096;
 
   void SetSelf(MemberId self, std::string build);

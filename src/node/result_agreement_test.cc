@@ -70,8 +70,8 @@ TEST(ResultAgreement, AMajorityWithTheSameResultsAgreesAndTheThirdNeedNotBeHeard
   EXPECT_FALSE(leader.agreement.wrong_at());
 }
 
-// The bad schedule without this: a node of the old build is lost for good, and every write waits for
-// the other nodes to report, for as long as the lost one is a member.
+// The bad schedule without this: a node of the old build is lost for good, and every write waits
+// for the other nodes to report, for as long as the lost one is a member.
 TEST(ResultAgreement, AVoterThatIsSilentForLongCountsWithNoBuildUntilItIsHeard) {
   Leader leader;
   leader.agreement.OnEngine(MemberId(2), "new");

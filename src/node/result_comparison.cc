@@ -13,8 +13,8 @@ namespace {
 
 // After this long without agreement the leader says so.
 constexpr uint64_t kDoubtElections = 20;
-// A member that was not heard for this long may have another build by now, or none. It is far longer
-// than a leader leads without a majority, so the voters that are heard are a majority.
+// A member that was not heard for this long may have another build by now, or none. It is far
+// longer than a leader leads without a majority, so the voters that are heard are a majority.
 constexpr int64_t kSilentElections = 20;
 
 }  // namespace
@@ -119,8 +119,8 @@ void ResultComparison::Release() {
 }
 
 // A leader that compared with a node that is gone for good would hold back every outcome until
-// others have reported, for as long as the node is a member. A follower hears no other follower, and
-// learns from its leader whether their builds differ.
+// others have reported, for as long as the node is a member. A follower hears no other follower,
+// and learns from its leader whether their builds differ.
 void ResultComparison::LookForSilence() {
   const SteadyTime limit =
       kSilentElections * context_.options.election_ticks * SteadyTime(context_.options.tick);

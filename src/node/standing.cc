@@ -30,11 +30,11 @@ void Standing::Check(const raft::Configuration& config) {
        " of this member, at " + self->second.address);
 }
 
-// A removed member and a learner know of no start that counts. A node that knows no configuration yet
-// believes those that its admission names. Of a member that was let in later than this node's
-// configuration it knows nothing, and believes it, too. The bad schedule otherwise: the data were set
-// back to a configuration whose other members are all gone. All members of today refuse the process,
-// it believes none of them, and the cluster lacks one member for good.
+// A removed member and a learner know of no start that counts. A node that knows no configuration
+// yet believes those that its admission names. Of a member that was let in later than this node's
+// configuration it knows nothing, and believes it, too. The bad schedule otherwise: the data were
+// set back to a configuration whose other members are all gone. All members of today refuse the
+// process, it believes none of them, and the cluster lacks one member for good.
 bool Standing::MayJudge(MemberId by) const {
   const raft::Configuration& config = context_.config;
   return config.info.empty() || config.IsVoter(by) || by.value() >= config.next_member_id;

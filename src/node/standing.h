@@ -3,15 +3,15 @@
 // A process that runs from a copy of the member's data, or from data that were set back, finds out
 // in one of two ways. A committed configuration records a start of the member that this process
 // does not know. Or a voter refuses this process because the voter knows such a start from its own
-// log, or knows a start that follows this one (Callers::Admit). From then on the process has no part
-// in the group: it takes no message, sends none, says hello to nobody, and serves nothing. It writes
-// the finding down, so that no later start forgets it.
+// log, or knows a start that follows this one (Callers::Admit). From then on the process has no
+// part in the group: it takes no message, sends none, says hello to nobody, and serves nothing. It
+// writes the finding down, so that no later start forgets it.
 //
 // The word of one voter is enough. The bad schedule otherwise: the process runs from a copy, one
 // voter says so, and another voter was down when the member's later start was recorded. Until a
 // second voter confirms, the process and the voter that was down elect a leader that lacks what the
-// member acknowledged. A voter that is behind, or was itself set back, accuses nobody: it knows only
-// earlier starts, and the process follows those.
+// member acknowledged. A voter that is behind, or was itself set back, accuses nobody: it knows
+// only earlier starts, and the process follows those.
 #pragma once
 
 #include <cstdint>

@@ -29,10 +29,10 @@ struct CommandCost {
 // A smaller cost is neither reported nor remembered.
 inline constexpr uint64_t kStepsWorthTelling = 50'000;
 
-// A client could send each heavy command under a new session and with a new text. So a principal whose
-// command has cost far more than was expected is not trusted for a while: the next commands of its new
-// clients are expected to cost as much, and each of them an eighth less than the one before. What an
-// older client of the same host sends is known by its session.
+// A client could send each heavy command under a new session and with a new text. So a principal
+// whose command cost far more than expected is not trusted for a while: the next commands of its
+// new clients are expected to cost as much, each of them an eighth less than the one before. An
+// older client of the same host is known by its session.
 //
 // Not thread-safe: the core thread owns it.
 class WorkEstimates {

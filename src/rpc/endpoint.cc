@@ -10,12 +10,12 @@ namespace cairn::rpc {
 namespace {
 constexpr int kReceiveBytesMax = 20 << 20;
 
-// A channel with an open call is pinged when nothing has come from the server for kPingAfterMs. A
-// link that was cut is found dead within 2.6 s, so that a write in flight goes another way soon.
+// A channel with an open call sends a ping when nothing has come from the server for kPingAfterMs.
+// A cut link is found dead within 2.6 s, so a write in flight soon takes another way.
 //
-// The pings are as rare as the servers of 0.1 ask for: they end a connection that is pinged more
-// often than every 1.5 s. gRPC then pings half as often, but only on the same channel. The next
-// channel to that server would be cut off again.
+// The pings are as rare as servers of 0.1 demand: they end a connection that is pinged more often
+// than every 1.5 s. gRPC then pings half as often, but only on the same channel. The next channel
+// to that server would be cut off again.
 constexpr int kPingAfterMs = 1600;
 constexpr int kPingTimeoutMs = 1000;
 }  // namespace
@@ -29,7 +29,7 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);  // also bounds one attempt to connect
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  // Names are resolved anew when an attempt has failed; by default not for 30 s.
+  // Resolves names anew after a failed attempt. By default gRPC does not do that for 30 s.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kPingAfterMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);

@@ -86,8 +86,8 @@ void Retrier::OnSessionOpened(const Call& opening, const Status& status) {
   const bool transient =
       status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
   const SteadyTime now = clock_->SteadyNow();
-  // Whoever took the opening has not answered in time; apply may be busy there. The same opening is
-  // sent again.
+  // The node that took the opening has not answered in time; its apply may be busy. The same
+  // opening is sent again.
   const bool late = now >= opening.deadline && status.code() == StatusCode::kDeadlineExceeded;
   for (const auto& [wait, call] : waiting) {
     const bool patient = now < (late ? call->deadline : std::min(call->deadline, call->session_by));
@@ -101,9 +101,9 @@ void Retrier::OnSessionOpened(const Call& opening, const Status& status) {
   }
 }
 
-// Ends the call at its deadline if it still waits then. The timers are short, or those of calls that
-// waited for a moment would gather for as long as clients are willing to wait. Timers that have been
-// stopped run their tasks early.
+// Ends the call at its deadline if it still waits then. The timers are short: timers until the
+// deadline would pile up for calls that waited only a moment, for as long as clients are willing to
+// wait. Stopped timers run their tasks early.
 void Retrier::ExpireWait(uint64_t wait, SteadyTime deadline) {
   const SteadyTime at = std::min(deadline, clock_->SteadyNow() + kOpeningTimeout);
   timers_->RunAt(at, [this, wait, at, deadline] {
@@ -127,18 +127,18 @@ void Retrier::ExpireWait(uint64_t wait, SteadyTime deadline) {
 void Retrier::OnExpired(const CallPtr& call, Status status) {
   {
     MutexLock lock(mutex_);
-    // The first call of the session to hear it gives the session up; the others follow.
+    // The first call of the session that learns this renews the session; the others follow.
     if (call->own_name_ && call->session == session_.name()) session_.Renew();
   }
   if (call->maybe_applied_) {
-    // UNAVAILABLE: a client that reads codes alone must not take it for a refusal.
+    // UNAVAILABLE, because a client that reads only codes must not take this for a refusal.
     End(call, Unavailable("the session expired before the outcome was known: " + status.message())
                   .With(Reason::kSessionExpired));
   } else if (!call->own_name_ || call->opens_session_) {
     End(call, std::move(status));
   } else {
     call->sequence = 0;
-    // A cluster that forgets sessions as fast as they are opened is not asked in a loop.
+    // A cluster that forgets sessions as fast as they are opened must not be asked in a loop.
     if (call->renames_++ == 0) {
       TryNow(call);
     } else {
@@ -171,7 +171,7 @@ void Retrier::TryNow(const CallPtr& call) {
 void Retrier::Settle(const CallPtr& call, Status status) {
   if (status.ok() || status.outcome() == Outcome::kApplied) return End(call, std::move(status));
   if (call->write && status.reason() == Reason::kSessionExpired) {
-    // Of this try it is certain that it does not run. "Unknown" is what it says of those before it.
+    // It is certain that this try does not run. "Unknown" is about the earlier tries.
     return OnExpired(call, std::move(status));
   }
   if (call->write && status.outcome() != Outcome::kNotApplied) call->maybe_applied_ = true;
@@ -244,7 +244,7 @@ Status Retrier::TrueStatus(const Call& call, Status status) const {
 }
 
 Status Retrier::TimeIsOver(const Call& call) const {
-  // Why there was no answer before tells more than that the time is over.
+  // The reason of the last failed try tells more than that the time is over.
   if (!call.last_.ok()) return call.last_;
   return DeadlineExceeded("the request's time was over before it was sent")
       .With(Outcome::kNotApplied);

@@ -10,12 +10,12 @@
 namespace cairn::rpc {
 namespace {
 
-// A message takes requests until it is this large (one larger request goes alone), so that no
-// message comes near the bound of what a node receives.
+// A message takes requests until it has this size (one larger request goes alone). So no message
+// comes near the bound of a node.
 constexpr size_t kMessageBytes = 1 << 20;
-// More than what is added to a request here, and around it in its message.
+// More than the bytes that are added to a request here, and around it in its message.
 constexpr size_t kFramingBytes = 64;
-// How exactly deadlines are kept.
+// The precision of deadlines.
 constexpr SteadyTime kSweep = std::chrono::milliseconds(20);
 
 Status NotSent(std::string why) { return Unavailable(std::move(why)).With(Outcome::kNotApplied); }
@@ -37,7 +37,7 @@ void SessionChannel::Start() {
   stub_ = v1::Database::NewStub(NewChannel(options_.endpoint));
   for (const auto& [key, value] : options_.metadata) context_.AddMetadata(key, value);
   stub_->async()->Session(&context_, this);
-  // Writes start on any thread: the hold keeps the stream from ending between the decision to
+  // Any thread may start a write. The hold keeps the stream from ending between the decision to
   // write and the write.
   AddHold();
   StartRead(&incoming_);
@@ -94,7 +94,7 @@ void SessionChannel::Send(v1::SessionRequest request, SteadyTime deadline, Done 
 }
 
 Status SessionChannel::Refusal(size_t bytes) const {
-  // Past the bound the node ends the stream, and with it what others have asked for there.
+  // Past the bound the node ends the stream, and with it the requests of others.
   if (Status large = CheckRequestSize(bytes + kFramingBytes); !large.ok()) {
     return std::move(large).With(Outcome::kNotApplied);
   }
@@ -113,7 +113,7 @@ bool SessionChannel::PrepareWrite() {
   size_t bytes = 0;
   while (!queue_.empty()) {
     const auto pending = pending_.find(queue_.front().id());
-    if (pending != pending_.end()) {  // else its deadline passed while it waited
+    if (pending != pending_.end()) {  // otherwise its deadline passed while it waited
       if (bytes != 0 && bytes + pending->second.bytes > kMessageBytes) break;
       bytes += pending->second.bytes;
       pending->second.sent = true;
@@ -140,7 +140,8 @@ void SessionChannel::OnWriteDone(bool ok) {
   {
     MutexLock lock(mutex_);
     writing_ = false;
-    // A failed write means that the stream is over: OnReadDone tells it, and no other write starts.
+    // A failed write means that the stream is over. OnReadDone reports that, and no other write
+    // starts.
     if (ok) write = PrepareWrite();
   }
   if (write) {
@@ -183,7 +184,7 @@ void SessionChannel::Answer(v1::SessionResponse* response) {
   {
     MutexLock lock(mutex_);
     const auto found = pending_.find(response->id());
-    if (found == pending_.end()) return;  // past its deadline, and told so
+    if (found == pending_.end()) return;  // its deadline has passed, and its caller knows
     pending_bytes_ -= found->second.bytes;
     done = std::move(found->second.done);
     pending_.erase(found);
@@ -225,7 +226,7 @@ void SessionChannel::OnDone(const grpc::Status& status) {
   FailAll(broken);
   if (options_.on_broken) options_.on_broken(broken);
   const std::shared_ptr<End> end = end_;
-  std::exchange(self_, nullptr).reset();  // and with it, perhaps, this
+  std::exchange(self_, nullptr).reset();  // may destroy this object
   MutexLock lock(end->mutex);
   end->reached = true;
   end->told.NotifyAll();
@@ -261,8 +262,8 @@ void SessionChannel::ExpireLate() {
       late.push_back(std::move(it->second));
       it = pending_.erase(it);
     }
-    // A request that is not counted any more must not stay. Until the stream is ready nothing is
-    // taken from the queue, and requests with short deadlines would fill it without a bound.
+    // A request that is no longer counted must not stay in the queue. Until the stream is ready
+    // nothing leaves the queue, and requests with short deadlines would fill it without a bound.
     if (!late.empty()) {
       std::erase_if(queue_, [this](const v1::SessionRequest& request) CAIRN_REQUIRES(mutex_) {
         return !pending_.contains(request.id());

@@ -54,8 +54,8 @@ TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeou
 // whether the text is an id at all. state_machine::CheckRequestId judges the id.
 Result<state_machine::RequestId> ParseRequestId(const std::string& text);
 
-// The call as one of its requests that another node passes on, made by whom that node names. Nothing of
-// any other request, which was asked by whoever made the call.
+// The context of one request of a forwarded call, with the client that the forwarding node names.
+// None if the call was not forwarded, or if the request names no client.
 std::optional<CallContext> WithOrigin(const CallContext& call, const v1::SessionRequest& request);
 
 }  // namespace cairn::server

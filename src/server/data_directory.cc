@@ -99,8 +99,8 @@ std::string CopyOf(const std::string& root, const std::string& set) {
 }
 
 // ".copy", ".copy2" and so on: the first that is free. The database is put aside first, and the
-// directory last: a set that has only the one, while the other is still in its place, is what a start
-// that was cut short has left, and is the one to go on with.
+// directory last: a set that has only the one, while the other is still in its place, is what a
+// start that was cut short has left, and is the one to go on with.
 Result<std::string> FreeSet(FileSystem& fs, const std::string& database, const std::string& root) {
   ASSIGN_OR_RETURN(const bool begins, fs.Exists(database));
   std::string set = ".copy";
@@ -124,7 +124,8 @@ struct SetAside {
   std::string root;
 };
 
-// The oldest first. A name is used again once its set is removed, so the name does not tell the age.
+// The oldest first. A name is used again once its set is removed, so the name does not tell the
+// age.
 std::vector<SetAside> SetsAside(const std::string& database, const std::string& root) {
   std::vector<std::pair<std::filesystem::file_time_type, SetAside>> found;
   for (int n = 1; n <= kCopiesMax; ++n) {

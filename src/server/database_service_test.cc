@@ -80,7 +80,7 @@ TEST_F(DatabaseServiceTest, AnIdInTheMetadataIsJudgedWithWhatTheBodyAcknowledges
   EXPECT_EQ(replica_.fake_state().executions("INSERT"), 1);
 }
 
-// The metadata of a forwarding node was believed, and the write went without a session of this node.
+// The metadata of a forwarding node was believed, and the write went without a session of the node.
 TEST_F(DatabaseServiceTest, AUnaryRequestThatANodeOfAnotherClusterForwardsIsRefused) {
   grpc::ClientContext context;
   context.AddMetadata(rpc::kForwardedMetadata, "4711");

@@ -36,8 +36,8 @@ class MembershipStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   void Done(const Status& status);
 
   void OnWriteDone(bool ok) override;
-  // The change goes on after its client has gone, unless another change takes its place. Nobody hears
-  // of it on this stream any more.
+  // The change goes on after its client has gone, unless another change takes its place. Nobody
+  // hears of it on this stream any more.
   void OnCancel() override;
   void OnDone() override { self_.reset(); }
 
@@ -58,8 +58,8 @@ class MembershipStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   bool finished_ CAIRN_GUARDED_BY(mutex_) = false;
 };
 
-// Makes the same call at the leader, and gives the leader's lines and verdict to `to`. The call ends
-// when the client goes, and when `timeout` is over.
+// Makes the same call at the leader, and gives the leader's lines and verdict to `to`. The call
+// ends when the client goes, and when `timeout` is over.
 void RelayMembershipChange(const std::string& leader, uint64_t cluster_id,
                            v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
                            std::shared_ptr<MembershipStream> to);

@@ -102,8 +102,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   UnaryCall(grpc::CallbackServerContext* context, MemoryShare* results)
       : context_(context), result_(results) {}
   MemoryCharge* request() { return &request_; }
-  // `call` is called once if the client goes, or the server ends, before the answer. To be set before
-  // gRPC is given this.
+  // `call` is called once if the client goes, or the server ends, before the answer. Set before
+  // gRPC gets this object.
   void OnClientGone(std::function<void()> call) { on_client_gone_ = std::move(call); }
   // Set once nobody takes the answer.
   std::shared_ptr<const std::atomic<bool>> gone() const { return gone_; }
@@ -132,8 +132,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   MemoryCharge result_;
 };
 
-// One unary call: parses the request, checks who passed it on, calls `handle(T* request, const CallContext&, Done<R>)`, and
-// finishes with what `handle` gives.
+// One unary call: parses the request, checks the forwarding node, calls `handle(T* request, const
+// CallContext&, Done<R>)`, and finishes with the result of `handle`.
 template <class T, class R, class Handle>
 UnaryCall* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& host,
                     const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response, Handle handle) {

@@ -49,11 +49,11 @@ Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
                       const state_machine::ReadView& view, SteadyTime agreed_by);
 
 // While members run different builds of the engine, linearizable reads wait until a majority has
-// agreed on what their view shows. They hold the view meanwhile, but no thread: otherwise reads that
-// wait for a majority would stop the stale reads, which need none. One view waits at a time, because
-// SQLite has few connections, and an old view keeps its write-ahead log from beginning anew. Later
-// reads wait until that view is done with, and share the next one. A read that waits for longer than
-// a request waits for a leader is UNAVAILABLE.
+// agreed on what their view shows. They hold the view meanwhile, but no thread: otherwise reads
+// that wait for a majority would stop the stale reads, which need none. One view waits at a time,
+// because SQLite has few connections, and an old view keeps its write-ahead log from beginning
+// anew. Later reads wait until that view is done with, and share the next one. A read that waits
+// for longer than a request waits for a leader is UNAVAILABLE.
 //
 // Thread-safe.
 class ReadPool {
@@ -99,7 +99,8 @@ class ReadPool {
   };
   using AlonePtr = std::shared_ptr<Alone>;
   using Batch = std::vector<Waiting>;
-  // Reads that wait until a majority has agreed on what the view shows, or that need wait no longer.
+  // Reads that wait until a majority has agreed on what the view shows, or that need wait no
+  // longer.
   struct Shown {
     std::unique_ptr<state_machine::ReadView> view;
     Batch reads;

@@ -14,9 +14,9 @@ constexpr SteadyTime kIndexWait = std::chrono::seconds(1);
 }  // namespace
 
 // A read with a condition of its own has a barrier of its own. It waits for a leader as long as any
-// other read does, or a node that is cut off would keep it until its deadline. For the index that it
-// asks for it waits until its deadline: that may be the index of a write that this node has yet to
-// apply. The wait ends earlier if the client goes, or if the leader has no such index.
+// other read does, or a node that is cut off would keep it until its deadline. For the index that
+// it asks for it waits until its deadline: that may be the index of a write that this node has yet
+// to apply. The wait ends earlier if the client goes, or if the leader has no such index.
 void ReadPool::AwaitAlone(ReadTask task) {
   auto read = std::make_shared<Alone>();
   read->awaited = task.options;

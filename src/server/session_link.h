@@ -9,8 +9,8 @@
 
 namespace cairn::server {
 
-// Past either bound of what is unanswered on one link, a write is refused. `timers` and `clock` must
-// outlive the links.
+// Past either bound on the unanswered writes of one link, a write is refused. `timers` and `clock`
+// must outlive the links.
 OpenWriteLink SessionLinks(rpc::TimerQueue* timers, Clock* clock, size_t writes_max,
                            size_t write_bytes_max);
 

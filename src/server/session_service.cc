@@ -275,7 +275,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                  response.mutable_error());
   }
 
-  // Takes the fields of the message to be written. False if there are none, or a write is under way.
+  // Takes the fields of the message to be written. False if there are none, or a write is under
+  // way.
   bool PrepareWrite(LeaderHint leader) CAIRN_REQUIRES(mutex_) {
     if (writing_ || cancelled_ || finished_) return false;
     size_t bytes = 0;

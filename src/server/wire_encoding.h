@@ -22,13 +22,13 @@ void AppendField(uint32_t number, std::string_view bytes, std::string* out);
 // Appends a field of a message type.
 void AppendField(uint32_t number, const google::protobuf::MessageLite& message, std::string* out);
 
-// The field `number` of an outer message. Its message is `head`, followed by the field `tail_number`
-// if there is a `tail`.
+// The field `number` of an outer message. Its message is `head`, followed by the field
+// `tail_number` if there is a `tail`.
 grpc::Slice EncodeField(uint32_t number, const google::protobuf::MessageLite& head,
                         uint32_t tail_number = 0, std::string_view tail = {});
 
-// The message of these fields. Small ones are copied together, because gRPC works on each slice by
-// itself.
+// The message of these fields. Small fields are copied together, because gRPC handles each slice
+// separately.
 grpc::ByteBuffer JoinFields(const std::vector<grpc::Slice>& fields);
 
 }  // namespace cairn::server

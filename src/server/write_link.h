@@ -32,21 +32,21 @@ class WriteLink {
   // The deadline bounds the wait for the answer.
   virtual void Send(const state_machine::Command& command, SteadyTime deadline, Done done) = 0;
 
-  // Ends the link; what is unanswered fails.
+  // Ends the link. Unanswered writes fail.
   virtual void Close() = 0;
   virtual const std::string& address() const = 0;
-  // The link takes no more writes.
+  // True if the link takes no more writes.
   virtual bool broken() const = 0;
-  // The other node has answered at least once.
+  // True if the other node has answered at least once.
   virtual bool ready() const = 0;
-  // No callback will come any more.
+  // True if no more callback will come.
   virtual bool ended() const = 0;
-  // Waits for that. Not from a callback.
+  // Waits until no more callback will come. Not from a callback.
   virtual void AwaitEnd() = 0;
 };
 
-// Opens a link to the node at `address`, which takes the writes as coming from `origin`, and only if
-// it is of that cluster.
+// Opens a link to the node at `address`, which takes the writes as coming from `origin`, and only
+// if it is of that cluster.
 using OpenWriteLink = std::function<std::shared_ptr<WriteLink>(const std::string& address,
                                                                Origin origin, uint64_t cluster_id)>;
 

@@ -191,8 +191,8 @@ bool Shell::End() {
   return true;
 }
 
-// The shell first says that it runs, and then asks whether the program ends; End does both the other
-// way round. So either the command does not begin, or End knows of it.
+// The shell first says that it runs, and then asks whether the program ends; End does both the
+// other way round. So either the command does not begin, or End knows of it.
 Shell::Verdict Shell::RunUnlessEnding(const std::function<Verdict()>& command) {
   const bool outer = running_.exchange(true);  // a `.read`
   const Verdict verdict = ending_ ? Verdict::kQuit : command();

@@ -49,8 +49,8 @@ class Shell {
   // Interrupt stops waiting for that slice, too. False if nothing runs. May be called from any
   // thread.
   bool Interrupt();
-  // The program ends: interrupts what runs, and lets nothing run after it, not even when it ends well
-  // before the interrupt reaches it. False if nothing runs. From any thread.
+  // The program ends: interrupts what runs, and lets nothing run after it, not even when it ends
+  // well before the interrupt reaches it. False if nothing runs. From any thread.
   bool End();
 
  private:

@@ -148,7 +148,8 @@ TEST(ColumnGrowth, GeneratedColumnsThatNameEachOtherAreRefused) {
   replicas.Check();
 }
 
-// The same statements, on plain SQLite and here; the bound of a text that is flattened lies between.
+// The same statements, on plain SQLite and here; the bound of a text that is flattened lies
+// between.
 TEST(ColumnGrowth, ColumnsThatAreUsedTwiceGiveTheRowsOfPlainSqlite) {
   std::vector<std::string> setup = {
       "CREATE TABLE t(a INTEGER, b TEXT, twice AS (a + a), more AS (twice * twice) STORED)",

@@ -84,7 +84,8 @@ TEST(Determinism, ChangesWithoutAStatementBeforeAreRefusedWhereverTheCallStands)
   replicas.Check();
 }
 
-// "UPDATE, and INSERT if that changed nothing" within a trigger: the trigger's own statement answers.
+// "UPDATE, and INSERT if that changed nothing" within a trigger: the trigger's own statement
+// answers.
 TEST(Determinism, ChangesInATriggerTellOfTheTriggersOwnStatements) {
   Replicas replicas;
   for (const char* sql :

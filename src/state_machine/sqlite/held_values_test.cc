@@ -1,5 +1,5 @@
-// A value that is made once, and then used at each step, is bounded as one that is made at each step;
-// and so are rows that are kept in a temporary file.
+// A value that is made once, and then used at each step, is bounded as one that is made at each
+// step; and so are rows that are kept in a temporary file.
 
 #include "state_machine/sqlite/held_values.h"
 

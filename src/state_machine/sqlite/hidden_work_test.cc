@@ -13,8 +13,8 @@
 namespace cairn::state_machine {
 namespace {
 
-// After a change of the schema SQLite forgets it whenever a command is undone, until the transaction
-// ends.
+// After a change of the schema SQLite forgets it whenever a command is undone, until the
+// transaction ends.
 TEST(HiddenWork, CommandsThatFailBehindAChangeOfTheSchemaPayForReadingItAgain) {
   Replicas replicas;
   constexpr uint64_t kTables = 100;

@@ -95,7 +95,8 @@ TEST_F(MemoryOfReads, AreAskedForWithinARow) {
   EXPECT_EQ(status, ResourceExhausted("no more"));
   EXPECT_TRUE(rows.rows.empty());
   EXPECT_LT(most, 96 * kMiB);
-  // SQLite has ended the transaction. The queries behind this one see a later state, and know which.
+  // SQLite has ended the transaction. The queries behind this one see a later state, and know
+  // which.
   EXPECT_EQ(view->applied(), LogIndex(8));
   writer_.SetApplied(9);
   EXPECT_TRUE(view->Query({"SELECT x FROM one", {}, {}}, {}, &rows).ok());

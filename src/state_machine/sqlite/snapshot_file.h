@@ -6,9 +6,9 @@
 // copy would give later rows other rowids than its peers do.
 //
 // Readers read the pinned state itself as long as they keep pace with a disk, and then nothing is
-// copied. But as long as the state is pinned, the WAL cannot begin anew. So the copy is made, at the
-// speed of the disk, as soon as a reader is slow or breaks off, or the WAL grows. A transfer that
-// broke goes on from the copy.
+// copied. But as long as the state is pinned, the WAL cannot begin anew. So the copy is made, at
+// the speed of the disk, as soon as a reader is slow or breaks off, or the WAL grows. A transfer
+// that broke goes on from the copy.
 //
 // SnapshotReader::Complete on one reader waits while another one reads in this manner. Without
 // another one it makes the copy at once. It gives OK if the copy was dropped meanwhile.
@@ -63,8 +63,8 @@ class SnapshotStore {
   // `index_min`, UNAVAILABLE while another copy is being made.
   Result<std::shared_ptr<SnapshotReader>> Acquire(LogIndex index_min);
 
-  // Lets the state of the kept copy go. Readers of a copy that is not whole get CANCELLED. Frees the
-  // disk space as soon as no reader uses it.
+  // Lets the state of the kept copy go. Readers of a copy that is not whole get CANCELLED. Frees
+  // the disk space as soon as no reader uses it.
   void DropKept();
 
   // Ends the copy that is being made: its readers get CANCELLED, and so does Acquire until Resume.

@@ -1,5 +1,5 @@
-// What a command may do is bounded, whatever its SQL, at the same point on every replica; and what a
-// command loses is not paid for by the others. Nothing here looks at a clock: work is counted.
+// The work of a command is bounded, whatever its SQL, at the same point on every replica. Other
+// commands do not pay for what one loses. No test here looks at a clock: work is counted.
 
 #include "state_machine/sqlite/work_budget.h"
 
@@ -109,8 +109,8 @@ TEST(WorkBudget, MaintenanceHasABudgetOfItsOwn) {
 
 // ---- What one step does not show ----------------------------------------------------------------
 
-// A call of each function on a long value: `?1` is a text of 1 MiB, `?2` one of half that, of another
-// kind. Those that take no time to speak of have none.
+// A call of each function on a long value: `?1` is a text of 1 MiB, `?2` one of half that, of
+// another kind. Functions that take next to no time have none.
 struct Call {
   const char* name;
   const char* call;
@@ -419,7 +419,7 @@ TEST(WorkBudget, ReadersHaveTheLinearFunctionsToo) {
 
 // ---- What a command loses -----------------------------------------------------------------------
 
-// Applies a log of `entries`, each of the same commands, at once, and counts how many statements ran.
+// Applies a log of `entries`, each of the same commands, and counts how many statements ran.
 uint64_t StatementsRun(const std::vector<std::string>& setup, int entries,
                        const std::vector<Command>& commands, const BatchHeader& header,
                        std::vector<EntryResults>* results) {
