@@ -1,4 +1,4 @@
-"""The hash of the sources that decide what apply does, which is part of a build's name."""
+"""The hash of the sources that decide what apply does. The hash is part of a build's name."""
 import pathlib
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""While one command keeps apply busy, the node says with which."""
+"""While one command keeps apply busy, the node reports the command."""
 import threading
 
 import harness
@@ -22,7 +22,7 @@ class BusyApply(CairnTest):
         seen = []
 
         def write():
-            # Again, if the machine is fast enough to be through within a second.
+            # Repeats, because a fast machine may finish within a second.
             while not seen and not done.is_set():
                 node.shell(HEAVY, timeout_ms=60000)
 

@@ -1,11 +1,11 @@
-"""Wall clocks that jump: nothing but the timestamps in the data may depend on them."""
+"""Wall clocks that jump: only the timestamps in the data may depend on them."""
 import subprocess
 import unittest
 
 import harness
 from harness import CAIRN, COMPILER, CairnTest, wait_until
 
-# The wall clock is the kernel's plus the seconds in a file, which is read at every call. The steady
+# The wall clock is the kernel's clock plus the seconds in a file, read at every call. The steady
 # clock stays true. (libfaketime would do the same, but waits for ever under jemalloc.)
 SHIM = r"""
 #include <fcntl.h>
@@ -78,7 +78,7 @@ class JumpingClock(CairnTest):
         return int(self.leader.sql("SELECT strftime('%Y', max(at)) AS y FROM t")[0]["y"])
 
     def test_the_jump_is_seen_by_the_node(self):
-        """That the other tests test something."""
+        """Shows that the other tests test something."""
         self.leader.sql("CREATE TABLE t (at TEXT DEFAULT CURRENT_TIMESTAMP)")
         self.leader.sql("INSERT INTO t DEFAULT VALUES")
         before = self.year()
@@ -101,7 +101,7 @@ class JumpingClock(CairnTest):
         # Elections are not counted: the kernel does not know of these jumps, so that waits of gRPC's
         # that end at a time of the wall clock end at once or late, which a true jump would not do.
         self.check_load(stop=True)
-        # A node whose clock is behind the kernel's would turn in those waits while it stops.
+        # A node whose clock is behind the kernel's would spin in those waits while it stops.
         for node in self.nodes:
             self.jump(node, 0)
         self.assert_equal_contents()

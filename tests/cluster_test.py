@@ -1,4 +1,4 @@
-"""`cairn dev`, `cairn member` and whom `cairn client` finds: clusters coming, changing and going."""
+"""`cairn dev`, `cairn member`, and the nodes that `cairn client` finds, while clusters change."""
 import os
 import signal
 import socket
@@ -206,7 +206,7 @@ class Membership(CairnTest):
             self.assert_passes(done)
             self.assertIn(f"node {leader.id} hands leadership over", done.stdout)
             gone.append(leader)
-            leader.kill()  # as the operator may, once it is done
+            leader.kill()  # the operator may do so after the removal
             rest[0].sql("INSERT INTO t VALUES (1)")
             listed = run_cairn("member", "list", rest[0].address, "--mode", "csv").stdout
             self.assertEqual(len(listed.splitlines()), 1 + len(rest), listed)
@@ -229,11 +229,11 @@ class Membership(CairnTest):
         def replaced():
             done = run_cairn("member", "replace", leader.address, new.id, new.address, seconds=70)
             if "is alive" in done.stderr:
-                return False  # to the leader it is, for two election timeouts more
+                return False  # the leader takes it for alive for two election timeouts
             self.assert_passes(done)
             return True
         wait_until(replaced, "the node is replaced")
-        # The machine that was given up for lost comes back with all its data.
+        # The machine that was considered lost comes back with all its data.
         old.start()
         rounds = 0
 
@@ -248,7 +248,7 @@ class Membership(CairnTest):
             return new.status()["term"] == term
         wait_until(undisturbed, "writes pass without an election")
         self.assertNotEqual(old.shell("INSERT INTO t VALUES (99)", timeout_ms=1000).returncode, 0)
-        # It finds out, says so with what to do, and campaigns no more.
+        # The node finds out, reports it with advice, and campaigns no more.
         wait_until(lambda: "was replaced by member" in old.status()["trouble"], "it is told")
         self.assertIn("cairn member replace", old.status()["trouble"])
         wait_until(lambda: old.status()["role"] == "follower", "it is quiet")

@@ -1,4 +1,4 @@
-"""SIGKILL and SIGTERM at any moment: nothing that was acknowledged is lost, nothing happens twice."""
+"""SIGKILL and SIGTERM at any moment: no acknowledged write is lost, and none happens twice."""
 import os
 import random
 import shutil
@@ -11,7 +11,7 @@ import time
 import harness
 from harness import CairnTest, wait_until
 
-# What must be the same everywhere however often its entry is applied to a copy that lost it.
+# This must be equal everywhere, however often a node that lost its effects applies an entry again.
 MIXED = """
 CREATE TABLE mixed (id INTEGER PRIMARY KEY, chance INTEGER DEFAULT (random()), blob BLOB,
                     at TEXT DEFAULT CURRENT_TIMESTAMP);
@@ -82,7 +82,7 @@ class Crash(CairnTest):
                 for victim in victims:
                     victim.kill()
                 kills += len(victims)
-                # The moment of the next kill is what is random: a node may also be starting.
+                # The moment of the next kill is random: a node may also be starting.
                 time.sleep(rng.random() * 0.4)
                 for victim in victims:
                     victim.start(wait=False)
@@ -133,7 +133,7 @@ class Crash(CairnTest):
         self.check_load(stop=True)
 
     def test_a_signal_that_comes_twice_at_once_is_one_request(self):
-        # timeout(1) sends it to the process and to its group.
+        # timeout(1) sends the signal to the process and to its group.
         node = self.new_cluster(1)[0]
         node.sql("CREATE TABLE t (a)")
         node.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""One SQL program on three nodes that are killed in between: byte-equal contents on all of them."""
+"""One SQL program on three nodes that are killed in between leaves byte-equal contents on all."""
 import harness
 from harness import CairnTest
 
@@ -83,7 +83,7 @@ class Determinism(CairnTest):
         for turn in range(3):
             for i, sql in enumerate(statements):
                 if i % 9 == 4:
-                    # Comes back with its cache and its connection cold, others go on warm.
+                    # The node comes back with a cold cache and connection; the others stay warm.
                     victim = nodes[(i + turn) % 3]
                     victim.kill()
                     victim.start()
@@ -93,7 +93,7 @@ class Determinism(CairnTest):
                     self.assertNotIn("UNAVAILABLE", done.stderr, sql)
                     if turn == 0:
                         failed.append(f"{sql}: {done.stderr.strip()}")
-        # Only what is meant to: else this would prove that empty tables are equal.
+        # Only these may fail. Otherwise the test would compare empty tables.
         self.assertEqual(len(failed), 11, failed)
         self.assertGreater(nodes[1].sql("SELECT count(*) AS n FROM trail")[0]["n"], 50)
         self.assert_equal_contents()

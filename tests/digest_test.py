@@ -1,4 +1,4 @@
-"""A file whose bytes change by themselves: found by the node, which is fenced and rebuilt by itself."""
+"""A file whose bytes change by themselves: the node finds the damage, is fenced, and rebuilds itself."""
 import sqlite3
 
 import harness
@@ -15,12 +15,12 @@ class Digest(CairnTest):
         leader.sql(f"INSERT INTO ledger VALUES {rows}")
 
     def flip_a_byte(self, node):
-        """Of a stopped node: in the file itself, which SQLite finds nothing wrong with."""
+        """Flips a byte in the file of a stopped node. SQLite finds nothing wrong with the file."""
         with sqlite3.connect(node.db) as file:
             file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         file.close()
         data = bytearray(node.db.read_bytes())
-        # Pages that were split hold rows twice, and only one of the two counts.
+        # After a page split a row may be there twice, and only one of the two counts.
         rows = (b"the-row-of-%04d" % i for i in range(500))
         text = next(row for row in rows if data.count(row) == 1)
         data[data.index(text)] ^= 1
@@ -44,7 +44,7 @@ class Digest(CairnTest):
         self.assertEqual(victim.status()["scrubs_failed"], 1)
         self.assertEqual(victim.sql("SELECT count(*) AS n FROM ledger WHERE who LIKE 'the-row-of-%'"),
                          [{"n": 500}])
-        # And from now on it is found to hold what the others hold.
+        # From now on the node holds what the others hold.
         leader = self.await_leader()
         leader.sql("UPDATE ledger SET amount = amount + 1")
         at = leader.status()["applied"]
@@ -56,7 +56,7 @@ class Digest(CairnTest):
     def test_what_was_computed_from_a_wrong_row_is_another_digest_than_that_of_the_majority(self):
         leader = self.await_leader()
         victim = self.nodes[leader.id % 3]
-        # Behind the running node's back: its next digests, not its scrub, are to find that.
+        # The running node does not see this change. Its next digests must find it, not its scrub.
         with sqlite3.connect(victim.db, timeout=10) as file:
             file.execute("UPDATE ledger SET amount = 1000000 WHERE id = 5")
         file.close()

@@ -1,7 +1,7 @@
 """Disks that fail or hang while the process runs.
 
-A failed sync of the log ends the process, since nobody knows what is stored; a failure of the database
-takes the node out of service until it has recovered by itself; nothing is lost in any case.
+A failed sync of the log ends the process, because nobody knows what is stored. A failure of the
+database takes the node out of service until it has recovered by itself. No case loses data.
 """
 import itertools
 import time
@@ -10,7 +10,7 @@ import unittest
 import harness
 from harness import COMPILER, CairnTest, wait_until
 
-# Fails one fdatasync of the Raft log when the trigger file is there, and takes the trigger away.
+# Fails one fdatasync of the Raft log when the trigger file is there, and removes the trigger file.
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -66,8 +66,8 @@ class FailingSync(CairnTest):
         self.assert_equal_contents()
 
 
-# Fails (EIO) what is written to the WAL of the database while the trigger file is there, and lets
-# syncs of the Raft log hang while the other one is.
+# Fails writes to the WAL of the database (EIO) while the trigger file is there, and lets syncs of
+# the Raft log hang while the other trigger file is there.
 TROUBLE_SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-"""The pages that name tests name tests that exist."""
+"""Every test that a page names exists."""
 import re
 import unittest
 

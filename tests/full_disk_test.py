@@ -1,4 +1,4 @@
-"""Disks that are full or cannot be written: what is refused, what goes on, and how it ends."""
+"""Disks that are full or read-only: what the node refuses, what goes on, and how the trouble ends."""
 import os
 import subprocess
 import unittest
@@ -56,7 +56,7 @@ class FullDisk(SmallDisk):
         wait_until(refused, "writes are refused")
         before = self.node.sql("SELECT count(*) AS n FROM t")[0]["n"]
         self.assertTrue(self.node.status()["trouble"])
-        # Nothing left at all: it still reads, and lives.
+        # No space at all is left. The node still reads, and lives.
         self.fill(leave_bytes=0)
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": before}])
         self.assertTrue(self.node.up)
@@ -70,12 +70,12 @@ class FullDisk(SmallDisk):
 
 
     def test_filled_to_the_last_byte_at_once_it_says_so(self):
-        """No time to notice that the reserve is gone: the log or the database meets the end first."""
+        """Too fast to notice that the reserve is gone: the log or the database reaches the end first."""
         self.node.start()
         wait_until(self.node.leads, "the node leads")
         self.node.sql("CREATE TABLE t (a)")
         self.fill(leave_bytes=0)
-        self.node.shell("INSERT INTO t VALUES (zeroblob(200000))", timeout_ms=1000)  # may pass yet
+        self.node.shell("INSERT INTO t VALUES (zeroblob(200000))", timeout_ms=1000)  # may still succeed
         for size in (10, 200000, 10):
             done = self.node.shell(f"INSERT INTO t VALUES (zeroblob({size}))")
             self.assertNotEqual(done.returncode, 0)
@@ -91,7 +91,7 @@ class FullDisk(SmallDisk):
 
 
     def test_a_node_starts_on_a_full_disk_and_resumes(self):
-        """Killed when nothing is left, also in the middle of its trouble."""
+        """The node is killed when no space is left, also during its trouble."""
         self.node.start()
         wait_until(self.node.leads, "the node leads")
         self.node.sql("CREATE TABLE t (a)")

@@ -1,7 +1,7 @@
 """Starts and stops real nodes for the whole-process tests. Standard library only.
 
 CAIRN_BIN names the program (default: build/cairn of this tree). Each test gets a directory of its
-own, which is kept, and named, when the test fails.
+own. If the test fails, the directory is kept and its name is printed.
 """
 import contextlib
 import json
@@ -21,12 +21,12 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CAIRN = str(pathlib.Path(os.environ.get("CAIRN_BIN", ROOT / "build" / "cairn")).resolve())
 COMPILER = shutil.which("gcc") or shutil.which("cc") or shutil.which("g++")
-BOUND_SECONDS = 30  # for anything that is waited for
+BOUND_SECONDS = 30  # for every wait
 
 
 def free_ports(count):
-    """The first of `count` ports in a row that nobody listens on. They lie below the range that the
-    kernel gives to outgoing connections, one of which could take the port of a node that is down."""
+    """The first of `count` ports in a row that nobody listens on. The ports lie below the range of
+    outgoing connections, because such a connection could take the port of a node that is down."""
     for _ in range(100):
         base = random.randrange(20000, 32000 - count)
         try:
@@ -40,7 +40,7 @@ def free_ports(count):
 
 
 def wait_until(condition, what, seconds=BOUND_SECONDS):
-    """The condition's first true value; it is asked again and again, within the bound."""
+    """Calls the condition again and again, within the bound. Returns its first true value."""
     until = time.monotonic() + seconds
     while True:
         value = condition()
@@ -52,14 +52,14 @@ def wait_until(condition, what, seconds=BOUND_SECONDS):
 
 
 def run_cairn(*arguments, stdin=None, seconds=BOUND_SECONDS):
-    """Runs the program to its end; has returncode, stdout and stderr (text)."""
+    """Runs the program to its end. The result has returncode, stdout and stderr (text)."""
     return subprocess.run([CAIRN, *map(str, arguments)], input=stdin, capture_output=True,
                           text=True, timeout=seconds, check=False,
                           stdin=subprocess.DEVNULL if stdin is None else None)
 
 
 class Node:
-    """One `cairn server`, which may be started, ended and started again on its data."""
+    """One `cairn server`, which can be started, ended and started again on its data."""
 
     def __init__(self, node_id, port, directory, peers="", flags=(), env=None, host="127.0.0.1",
                  prefix=()):
@@ -72,7 +72,7 @@ class Node:
         self.log_path = pathlib.Path(directory) / f"node{node_id}.log"
         self.peers = peers
         self.flags = list(flags)
-        self.env = env or {}  # on top of the test's own
+        self.env = env or {}  # added to the environment of the test
         self.process = None
 
     @property
@@ -116,7 +116,7 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def shell(self, *commands, mode="json", timeout_ms=10000):
-        """Runs shell commands; has returncode, stdout and stderr."""
+        """Runs shell commands. The result has returncode, stdout and stderr."""
         arguments = []
         for command in commands:
             arguments += ["-c", command]
@@ -124,14 +124,14 @@ class Node:
                          *arguments)
 
     def sql(self, sql):
-        """The rows of a query as dictionaries, or [] of a write; an error fails the test."""
+        """Returns the rows of a query as dictionaries, or [] for a write. An error fails the test."""
         done = self.shell(sql)
         if done.returncode != 0:
             raise AssertionError(f"{sql}: {done.stderr}")
         return json.loads(done.stdout) if done.stdout else []
 
     def status(self):
-        """The node's own account, or None if it does not answer."""
+        """The node's own status, or None if the node does not answer."""
         done = self.shell(".status", timeout_ms=1000)
         return json.loads(done.stdout)[0] if done.returncode == 0 else None
 
@@ -144,7 +144,7 @@ class Node:
             try:
                 tasks = list(pathlib.Path(f"/proc/{self.process.pid}/task").iterdir())
                 stats = [task.joinpath("stat").read_text(encoding="ascii") for task in tasks]
-            except FileNotFoundError:  # a thread that ends just now
+            except FileNotFoundError:  # the thread has just ended
                 return False
             return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
         wait_until(stopped, f"node {self.id} has stopped")
@@ -153,7 +153,7 @@ class Node:
         self.process.send_signal(signal.SIGCONT)
 
     def unread_bytes(self):
-        """What clients have sent and the node has not read: of a node that is stopped, all of it."""
+        """The bytes that clients have sent and the node has not read; all of them if the node is stopped."""
         port = f":{self.port:04X}"
         total = 0
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -164,13 +164,13 @@ class Node:
         return total
 
     def memory_mb_max(self):
-        """The most memory the process has had resident so far."""
+        """The highest resident memory of the process so far."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
             line = next(line for line in status if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024
 
     def dump(self):
-        """What clients have put into the file of a node that is stopped, as SQL."""
+        """The clients' data in the file of a stopped node, as SQL."""
         with contextlib.closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as file:
             check = file.execute("PRAGMA integrity_check").fetchall()
             if check != [("ok",)]:
@@ -188,7 +188,7 @@ class CairnTest(unittest.TestCase):
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn-test."))
         self.nodes = []
-        self.addCleanup(self.kill_nodes)  # also where setUp of a test fails, which tearDown is not
+        self.addCleanup(self.kill_nodes)  # runs also if setUp fails, unlike tearDown
 
     def kill_nodes(self):
         for node in self.nodes:
@@ -206,7 +206,7 @@ class CairnTest(unittest.TestCase):
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def build_shim(self, source):
-        """A library for LD_PRELOAD out of C: how a test gets between a node and its kernel."""
+        """Builds a library for LD_PRELOAD from C. By it a test gets between a node and its kernel."""
         path = self.directory / "shim.so"
         subprocess.run([COMPILER, "-x", "c", "-", "-O1", "-shared", "-fPIC", "-o", path, "-ldl"],
                        input=source, text=True, check=True)
@@ -228,9 +228,9 @@ class CairnTest(unittest.TestCase):
         return wait_until(leader, "a leader")
 
     def assert_equal_contents(self):
-        """All nodes hold the same rows. Stops them: the files themselves are compared."""
+        """Asserts that all nodes hold the same rows. Stops the nodes and compares their files."""
         for node in self.nodes:
-            node.sql("SELECT 1")  # linearizable: it has applied all that was acknowledged
+            node.sql("SELECT 1")  # linearizable: the node has applied every acknowledged write
         for node in self.nodes:
             self.assertEqual(node.stop(), 0, node.log[-2000:])
         first = self.nodes[0].dump()
@@ -250,7 +250,7 @@ class CairnTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
 
     def start_load(self, duration_ms):
-        """A load in the background, begun; see check_load."""
+        """Starts a load in the background; see check_load."""
         self.load_log = self.directory / "load.log"
         with open(self.load_log, "wb") as log:
             self.load = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What arrives on the port may be anything; what is asked may be too much."""
+"""Anything may arrive on the port, and a request may ask for too much."""
 import os
 import random
 import socket
@@ -175,7 +175,7 @@ class HostileInput(CairnTest):
                 session.read_frame()
             session.send(message(field(1, field(1, 1) + field(3, field(1, write)))))
             session.drop()
-        # A client that dies with its query.
+        # A client that dies while its query runs.
         shell = subprocess.Popen([CAIRN, "shell", self.node.address, "--mode", "csv", "-c",
                                   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
                                   "SELECT i FROM n"], stdout=subprocess.PIPE)

@@ -61,7 +61,7 @@ class Maintenance(CairnTest):
 
     def test_one_request_has_it_at_a_time(self):
         self.node.sql("CREATE TABLE busy (a)")
-        # It does not end while the test runs: tearDown kills the node.
+        # The command does not end during the test: tearDown kills the node.
         writer = threading.Thread(target=lambda: self.maintain(ENDLESS, timeout_ms=60000))
         writer.start()
         try:

@@ -1,4 +1,4 @@
-"""A node's memory stays within its budget, whatever comes in by whichever door and is not taken."""
+"""A node's memory stays within its budget, whatever clients send and do not read."""
 import time
 
 import harness
@@ -8,8 +8,8 @@ from raw_grpc import field, message, unary
 
 DATABASE = "/cairn.v1.Database/"
 BUDGET_MB = 128
-# What is not in the budget: the program, SQLite's caches, the log's buffers, what the allocator has
-# not given back, and what gRPC reads before it looks at its own bound.
+# Outside the budget: the program, SQLite's caches, the log's buffers, memory that the allocator
+# has not given back, and bytes that gRPC reads before it checks its own bound.
 ALLOWANCE_MB = 96
 
 
@@ -93,7 +93,7 @@ class Memory(CairnTest):
         calls = [self.session() for _ in range(2)]
         before = int(self.node.status()["applied"])
         for call in calls:
-            # No more than what may be sent without reading.
+            # At most what may be sent without reading.
             call.send(message(b"".join(session_request(i, 3, write) for i in range(1, 800))))
         wait_until(lambda: int(self.node.status()["applied"]) > before, "the writes are applied")
         self.settle()
@@ -158,7 +158,7 @@ class Memory(CairnTest):
         self.assertEqual(answers[-1].status, raw_grpc.RESOURCE_EXHAUSTED, answers[-1].text)
         self.assert_within_budget()
         self.node.kill()
-        self.node.start()  # it reads the transactions again
+        self.node.start()  # the node reads the transactions again
         self.assert_serves()
         again = prepare(11)
         self.assertEqual(again.status, raw_grpc.RESOURCE_EXHAUSTED, again.text)
@@ -168,7 +168,7 @@ class Memory(CairnTest):
         self.assertLess(self.node.memory_mb_max(), 32)
 
     def settle(self):
-        """Until the node's memory grows no more."""
+        """Waits until the node's memory grows no more."""
         seen = [-1, self.node.memory_mb_max()]
         while seen[-1] != seen[-2]:
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Nodes that move, and data that are used twice: addresses are hints, identities are the truth."""
+"""Nodes that move, and data that are used twice. Addresses are hints; identities are the truth."""
 import csv
 import pathlib
 import re
@@ -61,7 +61,7 @@ class Moves(CairnTest):
         leader.sql("INSERT INTO t VALUES (2)")
         wait_until(lambda: all(members(leader)[node.id]["address"] == node.address
                                for node in nodes), "the new addresses are written down")
-        # From there on nobody needs the lists.
+        # From now on nobody needs the lists.
         for node in nodes:
             node.stop()
         for node in nodes:
@@ -73,7 +73,7 @@ class Moves(CairnTest):
     def test_a_node_that_moves_is_followed_without_an_operator(self):
         nodes = self.new_cluster(3)
         nodes[0].sql("CREATE TABLE t (a)")
-        moved = nodes[self.await_leader().id - 1]  # also the leader may
+        moved = nodes[self.await_leader().id - 1]  # the leader may move too
         moved.kill()
         self.move(moved)
         moved.peers = ""
@@ -81,7 +81,7 @@ class Moves(CairnTest):
         leader = self.await_leader()
         wait_until(lambda: members(leader).get(moved.id, {}).get("address") == moved.address,
                    "its address is written down")
-        # It is talked to: with one of the others gone, nothing is committed without it.
+        # The others reach the moved node: with one of them gone, nothing is committed without it.
         next(node for node in nodes if node not in (moved, leader)).kill()
         leader.sql("INSERT INTO t VALUES (1)")
         self.assertEqual(moved.sql("SELECT a FROM t"), [{"a": 1}])
@@ -148,7 +148,7 @@ class Copies(CairnTest):
         self.assertNotEqual(copy.shell("SELECT * FROM t", timeout_ms=1000).returncode, 0)
         self.assert_writes()
         self.assertEqual(members(leader)[self.original.id]["address"], self.original.address)
-        # Nor when it is all that is left beside one that knows.
+        # Nor if only one node that knows is left beside it.
         term = leader.status()["term"]
         self.original.kill()
         next(node for node in self.nodes if node not in (self.original, leader)).kill()
@@ -171,7 +171,7 @@ class Copies(CairnTest):
         self.original.start()
         leader = self.await_leader()
         self.assert_writes()
-        # The leader knows of this start: one that nobody heard of may be forgotten.
+        # The leader knows of this start. A start that nobody heard of may be forgotten.
         self.original.sql("SELECT count(*) AS n FROM t")
         self.original.stop()
         copy_data(backup, self.original.db)
@@ -211,7 +211,7 @@ class Addresses(CairnTest):
         moved, other = [node for node in nodes if node is not leader]
         moved.kill()
         leader.sql("INSERT INTO t VALUES (1)")
-        # The address that everybody knows is a name, and stays so. Only the list of hosts changes.
+        # The address that everybody knows is a name, and stays the same. Only the list of hosts changes.
         moved.host = "127.0.0.2"
         write_hosts()
         moved.start()

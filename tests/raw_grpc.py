@@ -1,4 +1,4 @@
-"""gRPC by hand, byte by byte: for requests that no decent client would send. Standard library only."""
+"""gRPC by hand, byte by byte, for requests that no real client sends. Standard library only."""
 import re
 import socket
 import struct
@@ -42,7 +42,7 @@ def field(number, value):
 
 
 def message(data):
-    """A gRPC message: not compressed, its length, its bytes."""
+    """A gRPC message: a mark for "not compressed", the length, the bytes."""
     return struct.pack(">BI", 0, len(data)) + data
 
 
@@ -90,7 +90,7 @@ class Call:
         try:
             self.socket.sendall(data)
         except OSError:
-            pass  # the node ended the call; what it answered is still to be read
+            pass  # the node ended the call; its answer is still to be read
 
     def read_exactly(self, size):
         while len(self.buffer) < size:
@@ -132,7 +132,7 @@ class Call:
             self.closed = True
 
     def finish(self):
-        """The status of the call, None if the node ended it without one."""
+        """The status of the call. None if the node ended the call without one."""
         while not self.closed:
             self.read_frame()
         self.socket.close()
@@ -141,7 +141,7 @@ class Call:
     def drop(self):
         """Cuts the connection as a dead client would, with a reset."""
         if self.socket.fileno() < 0:
-            return  # it was closed before
+            return  # already closed
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 

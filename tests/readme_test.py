@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type works, in its order, and prints what it says."""
+"""The commands of the README work, in order, and print what the README shows."""
 import os
 import re
 import signal
@@ -16,7 +16,7 @@ def blocks(name):
 
 
 def without_what_varies(text):
-    """Numbers, the widths of columns they make, and who happens to lead."""
+    """Removes numbers, the widths of columns that they cause, and the name of the leader."""
     text = re.sub(r"\b(leader|follower|replicate|probe)\b", "ROLE", text)
     text = re.sub(r"\d+", "0", text)
     return re.sub(r"[─ ]+", " ", text).strip()
@@ -35,7 +35,7 @@ class Readme(CairnTest):
         super().tearDown()
 
     def stop_server(self):
-        """As Ctrl-C would."""
+        """Ends the server as Ctrl-C does."""
         if self.server is not None:
             server, self.server = self.server, None
             server.send_signal(signal.SIGINT)
@@ -54,11 +54,11 @@ class Readme(CairnTest):
         wait_until(started, f"{command} listens")
 
     def run_block(self, text):
-        """Gives what the block prints."""
+        """Returns what the block prints."""
         for i in range(3):
             text = text.replace(str(50051 + i), str(self.base + i))
         if text.startswith("make run ARGS=--once"):
-            # Installing and building has been done by whoever runs this test.
+            # The caller of this test has installed and built.
             environment = {**os.environ, "CAIRN_BIN": CAIRN, "CAIRN_BASE_PORT": str(self.base),
                            "CAIRN_RUN_DIR": str(self.directory / "run")}
             done = subprocess.run([ROOT / "scripts/run", "--once"], env=environment, text=True,

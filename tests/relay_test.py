@@ -1,4 +1,4 @@
-"""A node that is cut off from the leader alone: another member passes its writes on."""
+"""A node that is cut off only from the leader: another member forwards its writes."""
 import unittest
 
 import harness
@@ -81,9 +81,9 @@ class Relay(CairnTest):
         self.cut_file(self.leader).write_text(str(self.cut_off.port))
 
     def test_writes_of_a_node_that_reaches_a_follower_but_not_the_leader_are_applied_once(self):
-        self.cut_off.sql("INSERT INTO t VALUES (0)")  # its stream to the leader is open
+        self.cut_off.sql("INSERT INTO t VALUES (0)")  # opens the stream to the leader
         self.cut()
-        # The first goes into the stream, and nobody answers.
+        # The first write goes into the stream, and nobody answers.
         for i in range(1, 6):
             self.cut_off.sql(f"INSERT INTO t VALUES ({i})")
         self.assertEqual(self.leader.sql("SELECT a FROM t ORDER BY a"),
@@ -91,7 +91,7 @@ class Relay(CairnTest):
         self.assertTrue(self.leader.leads())
 
     def test_a_write_in_flight_over_half_a_link_goes_another_way(self):
-        # The leader still reaches the node, which so goes on following it.
+        # The leader still reaches the node, so the node goes on following it.
         self.cut_off.sql("INSERT INTO t VALUES (0)")
         self.cut_file(self.cut_off).write_text(str(self.leader.port))
         for i in range(1, 4):
@@ -101,7 +101,7 @@ class Relay(CairnTest):
 
     def test_reads_of_a_node_that_does_not_reach_the_leader_are_refused(self):
         self.cut()
-        # A read needs the leader's word: it is not shown what this node happens to hold.
+        # A read needs a read index from the leader. It must not see what this node happens to hold.
         done = self.cut_off.shell("SELECT a FROM t", timeout_ms=30000)
         self.assertNotEqual(done.returncode, 0, done.stdout)
         self.assertIn("UNAVAILABLE", done.stderr)
@@ -113,12 +113,12 @@ class WithoutALeader(CairnTest):
         nodes = self.new_cluster(5)
         leader = self.await_leader()
         nodes[0].sql("CREATE TABLE t (a)")
-        # Not the leader: it may have a write in its log, and says then that nobody knows.
+        # Not the leader: a write may be in the leader's log, and its outcome is then unknown.
         left = [node for node in nodes if node is not leader][:2]
         killed = [node for node in nodes if node not in left]
         for node in killed:
             node.kill()
-        # Each of the two takes the other for a member that may reach the leader.
+        # Each of the two believes that the other one may reach the leader.
         for node in left:
             done = node.shell("INSERT INTO t VALUES (1)", timeout_ms=25000)
             self.assertNotEqual(done.returncode, 0, done.stdout)

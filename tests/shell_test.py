@@ -132,7 +132,7 @@ class ShellFromAPipe(CairnTest):
         with subprocess.Popen([CAIRN, "shell", self.node.address], stdin=subprocess.PIPE, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
             self.addCleanup(shell.kill)
-            # A write: with it, the shell has the session that the next write travels in.
+            # This write gives the shell the session that the next write uses.
             shell.stdin.write("INSERT INTO t VALUES ('connected') RETURNING a;\n")
             shell.stdin.flush()
             while "connected" not in shell.stdout.readline():
@@ -196,8 +196,8 @@ class ShellOnATerminal(CairnTest):
         os.write(self.terminal, text.encode())
 
     def close_shell(self, text):
-        """Types it until the shell ends: a Ctrl-D that comes before the editor has taken the terminal
-        over from the kernel is lost."""
+        """Types Ctrl-D until the shell ends. A Ctrl-D that comes before the editor has taken over the
+        terminal from the kernel is lost."""
         def ended():
             try:
                 self.type(text)
@@ -234,7 +234,7 @@ class ShellOnATerminal(CairnTest):
         history = self.directory / ".cairn_history"
         self.assertIn("nonsense", history.read_text())
         self.assertEqual(history.stat().st_mode & 0o777, 0o600)
-        # A statement that takes long shows for how long, and Ctrl-C leaves it.
+        # A long statement shows how long it has run, and Ctrl-C stops waiting for it.
         self.open_shell()
         self.type("SELECT 'connected';\n")
         self.expect("1 row")
@@ -247,7 +247,7 @@ class ShellOnATerminal(CairnTest):
         self.expect("cairn> ")
         self.node.resume()
         self.close_shell("\x04")
-        # The next shell knows what was typed: arrow up brings it back.
+        # The next shell knows the typed lines: arrow up brings them back.
         self.open_shell()
         self.type("\x1b[A")
         self.expect("CREATE TABLE t")

@@ -1,4 +1,4 @@
-"""The files of a snapshot: where they lie, who may read them, when they go, and disks without room."""
+"""The files of a snapshot: their places, modes and removal, and disks without room."""
 import os
 import pathlib
 import shutil
@@ -14,7 +14,7 @@ ROWS = 60  # of 1 MB
 
 
 def mount(directory, mib):
-    """A small disk of its own; false if this user may not."""
+    """Mounts a small disk. False if this user may not mount."""
     directory.mkdir()
     return os.geteuid() == 0 and subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", directory],
@@ -22,7 +22,7 @@ def mount(directory, mib):
 
 
 def fill(directory, leave_mib):
-    """Takes all but so much of the disk's space."""
+    """Fills the disk except for this much space."""
     state = os.statvfs(directory)
     size = state.f_bavail * state.f_frsize - leave_mib * MIB
     with open(directory / "filler", "wb") as filler:
@@ -81,7 +81,7 @@ class SnapshotFiles(CairnTest):
         self.fall_behind()
         self.behind.start(wait=False)
         wait_until(lambda: "receiving snapshot" in self.behind.log, "the transfer begins")
-        # A receiver that is slow, or that is gone, has the leader make a copy.
+        # If the receiver is slow or gone, the leader makes a copy.
         self.behind.pause()
         wait_until(lambda: self.copies(self.leader) or self.installed(), "a copy is made")
         self.leader.kill()

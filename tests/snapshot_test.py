@@ -9,7 +9,7 @@ import harness
 from harness import CairnTest, wait_until
 
 DATA_MB = int(os.environ.get("CAIRN_TEST_DATA_MB", "300"))
-# What a node may take on top of itself, whatever the size of the database.
+# The extra memory that a node may take, whatever the size of the database.
 SPARE_MB = 128
 STEP_MB = 10
 LONG = harness.BOUND_SECONDS + DATA_MB // 5
@@ -29,7 +29,7 @@ class Snapshots(CairnTest):
         self.assert_passes(done)
 
     def grow(self):
-        """A large database from small entries, then entries enough to push the others out."""
+        """Makes a large database from small entries, then enough entries to push those out of the log."""
         rows = STEP_MB * 100
         for _ in range(DATA_MB // STEP_MB):
             self.write("INSERT INTO big (data) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
@@ -55,7 +55,7 @@ class Snapshots(CairnTest):
         return "snapshot installed" in self.behind.log
 
     def transfer_begins(self):
-        # More than a crash may lose: a sixteenth that is being recorded, and one that is received.
+        # More than a crash may lose: one sixteenth that is being recorded, and one that is being received.
         return self.part_bytes() > (DATA_MB << 20) // 4
 
     def assert_caught_up(self):
@@ -89,7 +89,7 @@ class Snapshots(CairnTest):
                              "the transfer begins again", LONG)
         self.assertGreater(resumed[0], 0, "the receiver forgot what it had")
         if not self.installed():
-            # Now the sender; what it sent may be of use to nobody, and another leader sends anew.
+            # Now the sender. The bytes that it sent may be useless, and another leader sends anew.
             self.leader.kill()
             self.other.status()
             wait_until(self.other.leads, "the other node leads")

@@ -1,4 +1,4 @@
-"""Stale reads of a bounded age, at nodes that were stopped: what waited in their sockets is old."""
+"""Stale reads of a bounded age at nodes that were stopped: messages in their sockets are old."""
 import time
 import unittest
 
@@ -11,17 +11,17 @@ BOUND = 0.5
 
 
 def ask(node):
-    """A read of the counter that may be BOUND seconds old, sent and not yet answered."""
+    """Sends a read of the counter that may be BOUND seconds old. Returns the unanswered call."""
     read = field(1, STALE) + field(3, int(BOUND * 1000))
     call = Call(node.port, QUERY)
-    # The answer holds the number behind a mark, so that it needs no decoder.
+    # The answer holds the number after a mark, so no decoder is needed.
     sql = "SELECT 'value=' || n || ';' AS v FROM t"
     call.send(message(field(1, field(1, sql)) + field(2, read)), end=True)
     return call
 
 
 def value(call):
-    """What the read gave, or None if the node refused it as too old."""
+    """The value that was read, or None if the node refused the read as too old."""
     status = call.finish()
     if status == FAILED_PRECONDITION:
         return None
@@ -36,7 +36,7 @@ class Staleness(CairnTest):
         self.leader = self.await_leader()
         self.leader.sql("CREATE TABLE t(n INTEGER)")
         self.leader.sql("INSERT INTO t VALUES (0)")
-        self.written = [(time.monotonic(), 0)]  # when a value was acknowledged
+        self.written = [(time.monotonic(), 0)]  # when each value was acknowledged
 
     def write(self, node):
         done = node.shell("UPDATE t SET n = n + 1")
@@ -52,7 +52,7 @@ class Staleness(CairnTest):
         return all(value(ask(node)) == newest for node in self.nodes)
 
     def stop_and_ask(self, stopped):
-        """Stops a node while others write, and asks it: while it stands, and as it goes on."""
+        """Stops a node while others write, and sends it reads: while it is stopped, and as it resumes."""
         others = [node for node in self.nodes if node is not stopped]
         wait_until(self.fresh_everywhere, "every node knows that it is up to date")
         stopped.pause()

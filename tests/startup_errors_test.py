@@ -1,4 +1,4 @@
-"""Wrong flags, files and data: each a clear error and a non-zero exit, and nothing touched."""
+"""Wrong flags, files and data: each gives a clear error and a non-zero exit, and changes nothing."""
 import hashlib
 import os
 import pathlib
@@ -12,8 +12,8 @@ from harness import CAIRN, CairnTest, Node, free_ports, run_cairn
 
 
 def snapshot(directory):
-    """Every file below, with a hash of its content. The lock is not data: it names its last taker. Nor
-    is what stands in SQLite's index of the WAL, which is made anew at each opening."""
+    """Every file below, with a hash of its content. The lock is not data: it names its last
+    holder. SQLite's index of the WAL is not data either: each open makes it anew."""
     return {str(path.relative_to(directory)):
             "" if path.name.endswith("-shm") else hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "LOCK"}
@@ -21,7 +21,7 @@ def snapshot(directory):
 
 class StartupErrors(CairnTest):
     def refuse(self, want, *flags):
-        """`cairn server` with these flags ends at once, says `want`, and changes no file."""
+        """Asserts that `cairn server` with these flags ends at once, prints `want`, and changes no file."""
         before = snapshot(self.directory)
         done = run_cairn("server", *flags, seconds=10)
         self.assertNotEqual(done.returncode, 0, f"{flags} was accepted")
@@ -96,7 +96,7 @@ class StartupErrors(CairnTest):
         db.write_bytes(b"")
         db.chmod(0)
         self.directory.chmod(0o777)
-        # Root may read everything: somebody else, then.
+        # Root may read everything, so the test runs as another user.
         someone = {"user": 65534} if os.geteuid() == 0 else {}
         try:
             done = subprocess.run([CAIRN, "server", "--db", db, "--port", str(free_ports(1))],
@@ -144,7 +144,7 @@ class StartupErrors(CairnTest):
             target = self.directory / path.name
             shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
         nodes[2].start(wait=False)
-        # Whether it ends or waits: the two that are right go on, and neither side gets the other's.
+        # Whether the node ends or waits, the other two go on, and neither side gets the other's data.
         for i in range(20):
             nodes[0].sql(f"INSERT INTO ours VALUES ({i})")
         tables = nodes[1].sql("SELECT name FROM sqlite_schema WHERE name IN ('ours', 'theirs')")
@@ -157,7 +157,7 @@ class StartupErrors(CairnTest):
         self.assertIn("cluster", nodes[2].log.lower())
 
     def test_a_data_base_or_log_of_another_node_alone_is_refused(self):
-        """The rest of the data is the node's own: it would be taken for an interrupted install."""
+        """The rest of the data is the node's own, so the state looks like an interrupted install."""
         nodes = []
         for name, rows in (("one", 1), ("two", 5)):
             directory = self.directory / name
@@ -190,7 +190,7 @@ class StartupErrors(CairnTest):
         self.assertEqual(one.sql("SELECT count(*) AS n FROM one"), [{"n": 1}])
 
     def test_a_copy_of_a_data_base_without_its_directory_is_refused(self):
-        """After a clean stop the file alone holds everything, after a kill part stands in the WAL."""
+        """After a clean stop the file alone holds everything; after a kill a part is in the WAL."""
         node = self.new_cluster(1)[0]
         node.sql("CREATE TABLE t (a)")
         for clean in (True, False):

@@ -1,4 +1,4 @@
-"""Two-phase commit in strong mode: every listed node must hold the transaction, and is named if not."""
+"""Two-phase commit in strong mode: every listed node must hold the transaction, or is named."""
 import subprocess
 
 import harness

@@ -1,5 +1,7 @@
-"""Prepare, Commit and Rollback of transaction.DatabaseService on real nodes: over kills and restarts, each step
-repeated."""
+"""Prepare, Commit and Rollback of transaction.DatabaseService on real nodes, over kills and restarts.
+
+Each step is repeated.
+"""
 import harness
 import raw_grpc
 from harness import CairnTest, wait_until
@@ -17,7 +19,7 @@ class TwoPhase(CairnTest):
         self.await_leader().sql("CREATE TABLE free (a)")
 
     def call(self, node, method, request):
-        """Asks again while there is no leader; the same bytes, as a client that got no answer would."""
+        """Sends the same bytes again while there is no leader, like a client that got no answer."""
         def answered():
             call = unary(node.port, SERVICE + method, request)
             return None if call.status in (raw_grpc.UNAVAILABLE, None) else call
@@ -39,7 +41,7 @@ class TwoPhase(CairnTest):
         before = self.version(a, "t")
         self.assertEqual(self.prepare(b, "tx", "INSERT INTO t VALUES (?1)", "one"), raw_grpc.OK)
         self.assertEqual(self.prepare(c, "tx", "INSERT INTO t VALUES (?1)", "two"), raw_grpc.OK)
-        # What it holds is held against others; the rest is free.
+        # Others cannot use the tables that the transaction holds; all other tables are free.
         self.assertEqual(self.call(a, "Execute", field(1, "DELETE FROM t")).status, ABORTED)
         self.assertEqual(self.call(a, "Execute", field(1, "INSERT INTO free VALUES (1)")).status,
                          raw_grpc.OK)

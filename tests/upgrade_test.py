@@ -1,4 +1,4 @@
-"""Nodes and data of other versions: what 0.1 left is taken over, or refused with advice."""
+"""Nodes and data of other versions: data of 0.1 are taken over, or refused with advice."""
 import os
 import pathlib
 import sqlite3
@@ -36,19 +36,19 @@ class DataOfTheFirstVersion(CairnTest):
         leader = self.await_leader()
         self.assertEqual(leader.sql("SELECT count(*) AS n FROM account"), [{"n": 40}])
         self.assertEqual(leader.sql("SELECT count(*) AS n FROM note WHERE note MATCH 'fox'"), [{"n": 19}])
-        # A request that 0.1 answered is not done again.
+        # A request that 0.1 answered is not applied again.
         again = field(1, field(1, "INSERT INTO event (what) VALUES ('app 3') RETURNING what"))
         again += field(2, field(1, "app") + field(2, 3)) + field(3, 2)
         call = unary(leader.port, DATABASE + "Execute", again)
         self.assertEqual(call.status, raw_grpc.OK, call.text)
         self.assertEqual(leader.sql("SELECT count(*) AS n FROM event WHERE what = 'app 3'"), [{"n": 1}])
-        # A transaction that was prepared there is committed here.
+        # A transaction that 0.1 prepared is committed here.
         call = unary(leader.port, DATABASE + "Commit", field(1, "open"))
         self.assertEqual(call.status, raw_grpc.OK, call.text)
         for node in self.nodes:
             rows = node.sql("SELECT name FROM setting WHERE name LIKE 'tx open%' ORDER BY 1")
             self.assertEqual([row["name"] for row in rows], ["tx open", "tx open too"])
-        # All hold the same.
+        # All nodes hold the same rows.
         index = leader.status()["applied"]
         for node in self.nodes:
             wait_until(lambda: (node.status() or {}).get("digest_right", 0) >= index,
@@ -74,7 +74,7 @@ class DataOfTheFirstVersion(CairnTest):
 
 
 class Load(threading.Thread):
-    """Inserts numbers, each until it is acknowledged, until it is ended."""
+    """Inserts numbers until told to end. Repeats each insert until it is acknowledged."""
 
     def __init__(self, nodes):
         super().__init__()
@@ -121,7 +121,7 @@ class RollingUpgrade(CairnTest):
         self.addCleanup(load.end)
         for node in self.nodes[:2]:
             self.upgrade(node)
-        # Whoever leads, the third node can not follow.
+        # The third node can not follow, whichever node leads.
         self.nodes[0].shell(".status")
         harness.run_cairn("member", "transfer", self.nodes[0].address, 1)
         wait_until(lambda: self.nodes[0].leads(), "node 1 leads")
@@ -139,7 +139,7 @@ class RollingUpgrade(CairnTest):
             wait_until(lambda: node.status()["level"] == 2, f"node {node.id} is at level 2")
             rows = node.sql("SELECT n FROM t ORDER BY n")
             self.assertLessEqual(set(load.acknowledged), {row["n"] for row in rows})
-        # The old build does not start on this any more, and leaves it as it is.
+        # The old build does not start on these data any more, and does not change them.
         old = self.nodes[2]
         self.assertEqual(old.stop(), 0)
         old.program = harness.CAIRN
@@ -162,7 +162,7 @@ class RollingUpgrade(CairnTest):
         wait_until(node.leads, "a leader")
         self.assertEqual(harness.run_cairn("member", "upgrade", node.address).returncode, 0)
         node.kill()
-        # As after a power cut: the log holds the rise, the file does not.
+        # As after a power cut: the log holds the new level, the file does not.
         for suffix in ("-wal", "-shm"):
             pathlib.Path(f"{node.db}{suffix}").unlink(missing_ok=True)
         node.program = harness.CAIRN

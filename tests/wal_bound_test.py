@@ -1,4 +1,4 @@
-"""The WAL of a real node does not grow without end, whatever is read beside the writes."""
+"""The WAL of a real node does not grow without end, whatever runs beside the writes."""
 import threading
 
 import harness
@@ -6,8 +6,7 @@ from harness import CairnTest, wait_until
 
 MIB = 1 << 20
 WRITTEN_MIB = 600
-# Long, and a little later than the other one of its kind: there is always one that began before the
-# last one ended.
+# A long query. Two run a little apart, so one has always begun before the other ends.
 QUERY = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
          "SELECT (SELECT count(*) FROM t) AS c, max(i) AS m FROM n")
 
@@ -36,7 +35,7 @@ class WalBound(CairnTest):
         for reader in readers:
             reader.start()
         try:
-            # Each rewrites the table, 3.8 MB.
+            # Each write rewrites the table of 3.8 MB.
             for _ in range(WRITTEN_MIB * 10 // 38):
                 done = self.node.shell("UPDATE t SET body = randomblob(10000)", timeout_ms=60000)
                 self.assert_passes(done)
@@ -51,7 +50,7 @@ class WalBound(CairnTest):
             if answer.returncode != 0:
                 self.assertIn("ABORTED", answer.stderr)
                 self.assertIn("write-ahead log", answer.stderr)
-        # Without readers the next writes begin it anew.
+        # Without readers the next writes restart the WAL.
         def small():
             self.node.sql("UPDATE t SET body = randomblob(10000)")
             return self.wal_mib() <= 65

@@ -19,13 +19,13 @@ TOOLS = harness.ROOT / "build"
 LOAD = TOOLS / "cairn-history-load"
 CHECK = TOOLS / "cairn-check-history"
 BANK_TOTAL = 500  # as workloads.h
-# The closing reads of the load wait so long for nodes that recover.
+# How long the closing reads of the load wait for nodes that recover.
 FINAL_SECONDS = 90
 SETTLE_SECONDS = 90
 
 
 class Void(Exception):
-    """The run says nothing, because the load before a fault was too small. It is to be repeated."""
+    """The run proves nothing, because the load before a fault was too small. The run is repeated."""
 
 
 class Failed(Exception):
@@ -61,7 +61,7 @@ class Load:
         return self.process.poll() is None
 
     def counts(self):
-        """Operations so far: (ok, fail, info); None before the first."""
+        """The operations so far: (ok, fail, info). None before the first."""
         lines = self.log_path.read_text().splitlines()
         complete = [line.split() for line in lines[-3:] if len(line.split()) >= 3]
         return tuple(int(count) for count in complete[-1][:3]) if complete else None
@@ -70,7 +70,7 @@ class Load:
         return sum(self.counts())
 
     def await_floor(self, per_second, seconds=20):
-        """Waits until so many operations were answered within one second."""
+        """Waits until this many operations were answered within one second."""
         until = time.monotonic() + seconds
         looks = collections.deque()
         while True:
@@ -89,7 +89,7 @@ class Load:
             time.sleep(0.1)
 
     def await_answers(self, count, seconds):
-        """Waits until so many more operations were answered; False if time is over first."""
+        """Waits until this many more operations were answered. False if the time is over first."""
         target = self.counts()[0] + count
         until = time.monotonic() + seconds
         while self.counts()[0] < target:
@@ -99,7 +99,7 @@ class Load:
         return True
 
     def finish(self):
-        """Ends the load; it then reads everything through every node, which must answer."""
+        """Ends the load. The load then reads everything through every node, and each must answer."""
         self.process.terminate()
         status = self.process.wait(timeout=FINAL_SECONDS + harness.BOUND_SECONDS)
         if status != 0:
@@ -109,7 +109,7 @@ class Load:
         return sorted(path for path in self.directory.glob("*.jsonl") if path.stat().st_size)
 
     def judge(self):
-        """The verdicts of our checkers, one a history and check."""
+        """The verdicts of the checkers, one for each history and check."""
         done = subprocess.run([CHECK, "--bank-total", str(BANK_TOTAL), *self.histories()],
                               capture_output=True, text=True, check=False, timeout=300)
         verdicts = [json.loads(line) for line in done.stdout.splitlines()]
@@ -156,13 +156,13 @@ class Cluster:
             node.start()
         self.await_leader()
 
-    # What the cluster is asked.
+    # Questions to the cluster.
 
     def await_leader(self, seconds=SETTLE_SECONDS):
         return wait_until(self.leader, "a leader", seconds)
 
     def leader(self):
-        """The node that leads, says that it is fit, and is known to lead by itself at least."""
+        """The node that leads, is fit to lead, and at least knows itself that it leads."""
         for node in self.nodes:
             if node.up and node.id not in self.paused and node.leads():
                 return node
@@ -175,13 +175,13 @@ class Cluster:
         return len(self.nodes) // 2 + 1
 
     def check_alive(self):
-        """No node has ended but where a fault may have that effect."""
+        """Asserts that a node has ended only where a fault may end it."""
         for node in self.nodes:
             if not node.up and node.id not in self.may_end:
                 raise Failed(f"node {node.id} ended by itself with {node.process.returncode}: "
                              f"{node.log[-3000:]}")
 
-    # What is done to it.
+    # Faults.
 
     def start_load(self, seed, rate, only=()):
         directory = self.directory / "history"
@@ -190,11 +190,11 @@ class Cluster:
         return self.load
 
     def kill(self, nodes):
-        """SIGKILL of all, as near to each other as may be."""
+        """Sends SIGKILL to all nodes at nearly the same time."""
         nodes = list(nodes)
         self.may_end |= {node.id for node in nodes}
         for node in nodes:
-            self.disks[node.id].heal()  # who waits for a disk that hangs can not die
+            self.disks[node.id].heal()  # a process that waits for a disk that hangs can not die
             if node.up:
                 node.process.kill()
         for node in nodes:
@@ -215,7 +215,7 @@ class Cluster:
         self.paused.discard(node.id)
 
     def cut_power(self, nodes):
-        """Of their disks and processes; the disks first, so that nothing is synced any more."""
+        """Cuts the power of disks and processes. The disks are first, so that no later sync succeeds."""
         nodes = list(nodes)
         self.may_end |= {node.id for node in nodes}
         for node in nodes:
@@ -233,7 +233,7 @@ class Cluster:
         new.rename(self.clock_file(node.id))
 
     def heal(self):
-        """Ends every fault, and starts what has ended."""
+        """Ends every fault, and starts the nodes that have ended."""
         self.network.heal()
         if self.proxy:
             self.proxy.heal()
@@ -249,10 +249,10 @@ class Cluster:
                 self.start([node])
         self.may_end = set()
 
-    # How it ends.
+    # The end.
 
     def settle(self):
-        """All nodes follow one leader and have applied the same; asks until it is so."""
+        """Waits until all nodes follow one leader and have applied the same."""
         def settled():
             self.check_alive()
             statuses = [node.status() for node in self.nodes]
@@ -272,18 +272,18 @@ class Cluster:
 
     @staticmethod
     def threads_of(node):
-        """State of each thread, and where in the kernel it waits: a disk that hangs shows here."""
+        """The state of each thread, and its wait in the kernel, which shows a disk that hangs."""
         found = []
         for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir():
             try:
                 state = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
                 found.append((state, (task / "wchan").read_text()))
             except OSError:
-                continue  # it has just ended
+                continue  # the thread has just ended
         return sorted(found)
 
     def compare_contents(self):
-        """Stops all nodes, whose files must hold the same rows."""
+        """Stops all nodes and asserts that their files hold the same rows."""
         for node in self.nodes:
             try:
                 status = node.stop()
@@ -301,7 +301,7 @@ class Cluster:
                              f"statements; first differences {lines}")
 
     def finish(self):
-        """Heals, ends the load, demands convergence and equal contents; gives the verdicts."""
+        """Heals, ends the load, and demands convergence and equal contents. Returns the verdicts."""
         self.heal()
         self.load.finish()
         self.settle()

@@ -1,5 +1,7 @@
-"""A disk for each node: ext4 in a file, whose power can be cut, with our FUSE file system on top where
-syncs and writes are to fail."""
+"""A disk for each node: ext4 in a file, with power that can be cut.
+
+Where syncs and writes must fail, Cairn's FUSE file system is on top.
+"""
 import errno
 import fcntl
 import os
@@ -12,11 +14,11 @@ import time
 import harness
 
 FAULT_FS = harness.ROOT / "build" / "cairn-fault-fs"
-# Of linux/fs/ext4: what was not synced is lost, like the journal's memory.
+# From linux/fs/ext4: unsynced data is lost, and so is the journal's memory.
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 SIZE_MB = 512
-# Of linux/loop.h.
+# From linux/loop.h.
 LOOP_CTL_GET_FREE = 0x4C82
 LOOP_CONFIGURE = 0x4C0A
 LO_FLAGS_AUTOCLEAR = 4
@@ -29,7 +31,7 @@ def run(*command):
 
 
 def attach_loop(image):
-    """A loop device on an open file: (its path, its descriptor). It goes when nobody uses it."""
+    """A loop device on an open file: (path, descriptor). The device goes when nobody uses it."""
     # struct loop_config: fd, block size, loop_info64 with nothing but its flags, reserved.
     config = struct.pack("=II52xI176x64x", image, 0, LO_FLAGS_AUTOCLEAR)
     until = time.monotonic() + harness.BOUND_SECONDS
@@ -44,11 +46,11 @@ def attach_loop(image):
             os.close(device)
             if error.errno != errno.EBUSY or time.monotonic() > until:
                 raise
-            # Someone else was faster; the next one.
+            # Another process took this device; try the next one.
 
 
 def holders(path):
-    """Who has files open there: (process, file)."""
+    """The processes with open files there: (process, file)."""
     found = []
     for link in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
         try:
@@ -61,8 +63,8 @@ def holders(path):
 
 
 class Disk:
-    """Its image has no name anywhere, its mounts are under `directory`: all of it ends with this
-    process, however that ends."""
+    """The image has no name, and the mounts are under `directory`, so everything ends with this
+    process, however the process ends."""
 
     def __init__(self, directory, name, fuse=False):
         self.fuse = fuse
@@ -78,11 +80,11 @@ class Disk:
 
     @property
     def path(self):
-        """Where the node's data goes."""
+        """The directory of the node's data."""
         return self.above if self.fuse else self.below
 
     def mount(self, fresh=False):
-        """A fresh disk is empty."""
+        """Mounts the disk. A fresh disk is empty."""
         if fresh:
             os.truncate(self.image, 0)
             os.truncate(self.image, SIZE_MB << 20)
@@ -102,7 +104,7 @@ class Disk:
             raise RuntimeError(f"{FAULT_FS} did not mount {self.above}")
 
     def unmount(self):
-        """Whoever used it has ended. Nothing more is written to a disk whose power was cut."""
+        """The users of the disk have ended. Nothing more is written to a disk whose power was cut."""
         self.heal()
         if self.server:
             self._unmount(self.above)
@@ -123,7 +125,7 @@ class Disk:
             time.sleep(0.05)  # the kernel still takes the dead process apart
 
     def cut_power(self):
-        """From here on nothing reaches the disk. End the node, then call restore_power."""
+        """From now on nothing reaches the disk. End the node, then call restore_power."""
         self.dark = True
         fd = os.open(self.below, os.O_RDONLY)
         try:
@@ -146,14 +148,14 @@ class Disk:
         new.rename(self.faults / name)
 
     def heal(self):
-        """No fault of the FUSE file system any more, and room again, unless the power is off."""
+        """Ends the faults of the FUSE file system, and frees the space unless the power is off."""
         for fault in self.faults.iterdir():
             fault.unlink()
         if not self.dark:
             (self.below / "balloon").unlink(missing_ok=True)
 
     def fill(self, leave_bytes=0):
-        """Takes all free space but this."""
+        """Fills the disk except for this much space."""
         with open(self.below / "balloon", "ab") as balloon:
             for step in (64 << 20, 1 << 20, 4096):
                 while True:
@@ -166,6 +168,6 @@ class Disk:
                         break
 
     def wipe(self):
-        """An empty disk in the place of the old one; the node has ended."""
+        """Replaces the disk by an empty one. The node has ended."""
         self.unmount()
         self.mount(fresh=True)

@@ -1,8 +1,8 @@
-"""Namespaces of our own: processes, mounts and network, which all end with the process that made them.
+"""Separate namespaces for processes, mounts and network. They end with the process that made them.
 
-Whatever a test makes (network namespaces, mounts, loop devices, servers) lives inside. When the test's
-first process is gone, for whatever reason, the kernel ends the rest and takes everything down: nothing
-is left on the machine, also after SIGKILL.
+Everything that a test makes (network namespaces, mounts, loop devices, servers) lives inside. When
+the test's first process is gone, for whatever reason, the kernel ends the rest and removes
+everything: nothing is left on the machine, also after SIGKILL.
 """
 import ctypes
 import os
@@ -15,7 +15,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-STOP_SECONDS = 10  # for a test that was told to end; then all of it is killed
+STOP_SECONDS = 10  # for a test that was told to end; then everything is killed
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -27,7 +27,7 @@ def _unshare(flags):
 
 
 def _wait_for(child):
-    """The parent's part: passes signals on, and ends as the child does."""
+    """Runs in the parent: forwards signals, and ends as the child does."""
     def end(which, _):
         os.kill(child, which)
         signal.alarm(STOP_SECONDS)
@@ -48,8 +48,8 @@ DIRECTORY = pathlib.Path("/run/cairn")  # inside: in memory, ends with the rest
 
 
 def enter():
-    """Goes on in a child that is the first process of new namespaces; the caller itself only waits for
-    it and never returns. OSError where that is not allowed."""
+    """Continues in a child that is the first process of new namespaces. The caller itself only waits
+    for the child and never returns. OSError if the system does not allow it."""
     _unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -57,7 +57,7 @@ def enter():
     if child:
         _wait_for(child)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The first process of a namespace ignores what it does not handle.
+    # The first process of a namespace ignores signals that it does not handle.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))

@@ -1,7 +1,7 @@
 """The faults, and the schedule that combines them.
 
-A fault is a generator: it begins, yields for how many seconds it is to last, and ends what it began.
-What it leaves half done (a node that is down) the schedule's heal mends.
+A fault is a generator. It begins, yields its duration in seconds, and ends what it began. The heal
+of the schedule repairs what a fault leaves half done (a node that is down).
 """
 import dataclasses
 import random
@@ -18,7 +18,7 @@ FAULTS = {}
 class Fault:
     name: str
     needs: str  # the kind of cluster: "" any, "five", "proxied", "fuse", "clock"
-    on: str  # what it takes hold of; two faults on different things may overlap
+    on: str  # the thing that the fault affects; faults on different things may overlap
     begin: object
 
 
@@ -31,7 +31,7 @@ def fault(needs="", on="network"):
 
 
 def likely_leader(cluster, rng):
-    """The leader; any node if none is seen now: another fault may be on, so it is not waited for."""
+    """The leader, or any node if no leader is seen. It does not wait, because another fault may be on."""
     return cluster.leader() or rng.choice(cluster.nodes)
 
 
@@ -39,7 +39,7 @@ def likely_leader(cluster, rng):
 
 @fault("five")
 def halves(cluster, rng):
-    """The smaller half is without a majority."""
+    """The smaller half has no majority."""
     ids = rng.sample(cluster.network.ids, len(cluster.nodes))
     small = ids[:len(ids) // 2]
     cluster.network.keep_only([small, ids[len(ids) // 2:]])
@@ -56,7 +56,7 @@ def leader_alone(cluster, rng):
 
 @fault("five")
 def ring(cluster, rng):
-    """Each node hears its two neighbours, so that everyone has another majority of five."""
+    """Each node hears its two neighbours, so each node has another majority of five."""
     ids = rng.sample(cluster.network.ids, len(cluster.nodes))
     pairs = list(zip(ids, ids[1:] + ids[:1]))
     cluster.network.keep_only(pairs)
@@ -75,7 +75,7 @@ def bridge(cluster, rng):
 
 @fault("five")
 def one_way(cluster, rng):
-    """A node that is heard and hears nobody, or the other way round."""
+    """One node is heard and hears nobody, or the other way round."""
     victim = likely_leader(cluster, rng).id if rng.random() < 0.5 else rng.choice(cluster.network.ids)
     if rng.random() < 0.5:
         cluster.network.cut([victim], cluster.network.ids)
@@ -95,7 +95,7 @@ def random_drop(cluster, rng):
 
 @fault("proxied")
 def delay(cluster, rng):
-    """Each link its own delay, which may pass the election timeout."""
+    """Each link has its own delay, which may exceed the election timeout."""
     delays = [rng.choice([0.0, 0.01, 0.05, 0.2]) for _ in cluster.proxy.links]
 
     def set_delay(link, delays=iter(delays)):
@@ -116,7 +116,7 @@ def throttle(cluster, rng):
 
 @fault("proxied")
 def reset(cluster, rng):
-    """Every connection between nodes, again and again."""
+    """Resets every connection between nodes, again and again."""
     for _ in range(rng.randrange(2, 8)):
         cluster.proxy.change(lambda link: link.reset())
         yield rng.uniform(0.1, 0.8)
@@ -187,7 +187,7 @@ def power_cut_all(cluster, rng):
 
 @fault(on="disk")
 def disk_full(cluster, rng):
-    """Nothing left at all; the node must live."""
+    """Leaves no space at all. The node must live."""
     node = likely_leader(cluster, rng) if rng.random() < 0.7 else rng.choice(cluster.nodes)
     cluster.disks[node.id].fill()
     yield rng.uniform(2, 5)
@@ -196,7 +196,7 @@ def disk_full(cluster, rng):
 
 @fault(on="disk")
 def disks_full(cluster, rng):
-    """All at once, so that nobody can take writes. All nodes must live, and go on afterwards."""
+    """Fills all disks at once, so no node can take writes. All nodes must live, and go on afterwards."""
     for disk in cluster.disks.values():
         disk.fill(leave_bytes=rng.choice([0, 0, 1 << 20, 6 << 20]))
     yield rng.uniform(2, 4)
@@ -206,8 +206,8 @@ def disks_full(cluster, rng):
 
 @fault(on="everything")
 def restart_on_full_disk(cluster, rng):
-    """The node starts there, too; or, where SQLite has not even room for its shared memory, says so,
-    and starts once there is."""
+    """The node starts on the full disk. If SQLite has not even room for its shared memory, the node
+    reports that, and starts once there is room."""
     node = likely_leader(cluster, rng)
     cluster.disks[node.id].fill()
     yield rng.uniform(0, 2)
@@ -243,13 +243,13 @@ def sync_error(cluster, rng):
 
 @fault("fuse", on="disk")
 def no_space(cluster, rng):
-    """ENOSPC for whatever grows, though the file system says that there is room."""
+    """ENOSPC for every file that grows, although the file system reports free space."""
     yield from _disk_fault(cluster, rng, "write-full")
 
 
 @fault("fuse", on="process")
 def read_error(cluster, rng):
-    """From the start of a process on, since what is read later is mostly in memory."""
+    """Reads fail from the start of a process on, because later reads mostly hit the memory."""
     node = rng.choice(cluster.nodes)
     cluster.kill([node])
     cluster.disks[node.id].set_fault("read-eio")
@@ -270,7 +270,7 @@ def hung_sync(cluster, rng):
 
 @fault("fuse", on="disk")
 def hung_syncs_of_a_majority(cluster, rng):
-    """Nobody can commit; after it everybody goes on."""
+    """Nobody can commit during the fault. Afterwards all nodes go on."""
     for node in _majority(cluster, rng):
         cluster.disks[node.id].set_fault("fsync-hang")
     yield rng.uniform(1, 4)
@@ -322,7 +322,7 @@ def clock_jump(cluster, rng):
 
 @fault(on="everything")
 def member_wiped(cluster, rng):
-    """A node comes back with an empty disk, and is let in anew."""
+    """A node comes back with an empty disk, and is admitted anew."""
     node = rng.choice(cluster.nodes)
     cluster.kill([node])
     cluster.disks[node.id].wipe()
@@ -333,15 +333,15 @@ def member_wiped(cluster, rng):
 
 @fault(on="everything")
 def restart_in_snapshot(cluster, rng):
-    """A node that the log can no longer help is killed while it takes the database, and so is who
-    sends it."""
+    """A node that the log can no longer help is killed while it receives the database, and so is the
+    sender."""
     leader = cluster.await_leader()
     node = rng.choice([other for other in cluster.nodes if other is not leader])
     cluster.kill([node])
     bulk = ("CREATE TABLE IF NOT EXISTS bulk (id INTEGER PRIMARY KEY, data BLOB)",
             *["INSERT INTO bulk (data) VALUES (randomblob(900000))"] * 40,
             *[f"INSERT INTO bulk (data) VALUES ('{i:0900000d}')" for i in range(12)])
-    # A large database out of small entries, then long ones, which push the others out of the log.
+    # Makes a large database from small entries, then long entries, which push the others out of the log.
     harness.run_cairn("shell", leader.address, "--timeout-ms", "20000",
                       stdin="".join(f"{sql};\n" for sql in bulk))
     yield 1
@@ -361,7 +361,7 @@ def restart_in_snapshot(cluster, rng):
 # The schedule.
 
 class Begun:
-    """A fault that is on: `next_at` is when it goes on or ends."""
+    """A fault in progress. `next_at` is when it continues or ends."""
 
     def __init__(self, which, cluster, rng):
         self.which = which
@@ -369,7 +369,7 @@ class Begun:
         self.next_at = time.monotonic()
 
     def go_on(self):
-        """False once it has ended."""
+        """Continues the fault. False once the fault has ended."""
         try:
             self.next_at = time.monotonic() + next(self.steps)
             return True
@@ -378,7 +378,7 @@ class Begun:
 
 
 def apply_faults(cluster, faults, rng, record):
-    """Begins all, some time apart, and returns when all have ended and are healed."""
+    """Begins all faults, some time apart. Returns when all have ended and are healed."""
     begun = []
     for which in faults:
         record(which.name, "begins")
@@ -396,7 +396,7 @@ def apply_faults(cluster, faults, rng, record):
 
 
 class Deck:
-    """Deals faults so that each kind comes as often as the others."""
+    """Deals faults so that each kind comes equally often."""
 
     def __init__(self, seed, only=()):
         self.rng = random.Random(seed)
@@ -406,7 +406,7 @@ class Deck:
         self.dealt = {name: 0 for name in FAULTS if not only or name in only}
 
     def deal(self, needs, own, general):
-        """`own` faults that only this kind of cluster allows, and `general` ones; shuffled."""
+        """Deals `own` faults, which only this kind of cluster allows, and `general` faults, shuffled."""
         names = self._least_dealt(own, lambda f: f.needs == needs and needs)
         names += self._least_dealt(general, lambda f: not f.needs)
         self.rng.shuffle(names)
@@ -422,7 +422,7 @@ class Deck:
 
 
 def group(faults, rng):
-    """The faults in order; often two or three at once, which take hold of different things."""
+    """Groups the faults in order, often two or three on different things at once."""
     steps = []
     rest = list(faults)
     while rest:

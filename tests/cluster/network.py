@@ -1,7 +1,7 @@
-"""One network namespace a node, joined by a bridge; what is dropped on the way is nftables' work.
+"""One network namespace for each node, joined by a bridge. nftables drops packets.
 
-Clients, and the proxy, are outside of the nodes' namespaces, at the bridge. Faults are rules in the
-namespace of the receiver, and concern nodes alone: clients still reach every node.
+Clients and the proxy are outside the nodes' namespaces, at the bridge. Faults are rules in the
+namespace of the receiver, and affect only nodes: clients still reach every node.
 """
 import subprocess
 
@@ -21,11 +21,11 @@ def run(*command, stdin=None):
 
 
 class Network:
-    """Namespaces n1, n2, ...; needs a namespace of its own around it (isolate.py)."""
+    """Namespaces n1, n2, ... They must run inside a namespace of their own (isolate.py)."""
 
     def __init__(self, count, proxy_port=None):
         """`proxy_port(source, destination)`: connections between nodes are sent to this port outside
-        instead; None: they are direct."""
+        instead. None: connections are direct."""
         self.ids = list(range(1, count + 1))
         run("ip", "link", "add", "bridge", "type", "bridge", "forward_delay", "0")
         run("ip", "addr", "add", f"{OUTSIDE}/24", "dev", "bridge")
@@ -40,19 +40,20 @@ class Network:
             if proxy_port:
                 self._redirect(i, proxy_port)
         self.cuts = set()  # (source, destination): nothing passes
-        self.drop_percent = 0  # of what passes between nodes
+        self.drop_percent = 0  # of the packets between nodes
         self.apply()
 
     def close(self):
         for i in self.ids:
-            run("ip", "link", "del", f"v{i}")  # now; with its namespace it would go some time later
+            run("ip", "link", "del", f"v{i}")  # at once; with its namespace it would go later
             run("ip", "netns", "del", f"n{i}")
         run("ip", "link", "del", "bridge")
 
     @staticmethod
     def enter(node_id):
-        """Before a command: that it runs where this node is. (Not `ip netns exec`: it would give the
-        process a mount namespace of its own, in which disks stay mounted that are unmounted here.)"""
+        """The words before a command that runs in the namespace of this node. (Not `ip netns exec`: the
+        process would get a mount namespace of its own, in which disks stay mounted that are unmounted
+        here.)"""
         return ["nsenter", f"--net=/run/netns/n{node_id}"]
 
     def _nft(self, node_id, rules):
@@ -66,7 +67,7 @@ class Network:
                            f"{lines}\n }}\n}}\n")
 
     def apply(self):
-        """Brings the rules of all nodes to what `cuts` and `drop_percent` say."""
+        """Sets the rules of all nodes as `cuts` and `drop_percent` say."""
         for j in self.ids:
             lines = [f"ip saddr {address(i)} drop" for i in self.ids if (i, j) in self.cuts]
             if self.drop_percent:
@@ -91,12 +92,12 @@ class Network:
         self.apply()
 
     def cut(self, sources, destinations):
-        """Nothing passes from any of the first to any of the second; the other way is untouched."""
+        """Cuts the direction from the first nodes to the second. The other direction is untouched."""
         self.cuts |= {(i, j) for i in sources for j in destinations if i != j}
         self.apply()
 
     def keep_only(self, groups):
-        """Nodes hear each other only if some group has both."""
+        """Keeps only links between nodes that share a group."""
         def together(i, j):
             return any(i in group and j in group for group in groups)
         self.cuts = {(i, j) for i in self.ids for j in self.ids if i != j and not together(i, j)}

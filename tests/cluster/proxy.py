@@ -1,5 +1,5 @@
-"""A TCP proxy between the nodes: delays, throttles and resets connections, since this is about streams
-and not packets. One listener for each pair of nodes; runs in a thread of its own."""
+"""A TCP proxy between the nodes. It delays, throttles and resets connections: faults of streams, not
+of packets. There is one listener for each pair of nodes. The proxy runs in a thread of its own."""
 import asyncio
 import socket
 import struct
@@ -15,7 +15,7 @@ def port(source, destination):
 
 
 class Link:
-    """What happens to the connections from one node to another, both directions."""
+    """The faults of the connections from one node to another, in both directions."""
 
     def __init__(self):
         self.delay = 0.0  # seconds, of each piece
@@ -23,7 +23,7 @@ class Link:
         self.writers = set()
 
     def reset(self):
-        """Ends its connections as a crashed peer would: what was on its way is lost."""
+        """Ends the connections as a crashed peer would: data in transit is lost."""
         for writer in list(self.writers):
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

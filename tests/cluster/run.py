@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Tries real servers with real faults, and judges what their clients saw. See README.md here.
+"""Tests real servers with real faults, and judges what their clients saw. See README.md here.
 
     tests/cluster/run.py [KIND ...] [--seed N] [--json FILE]
 
 KIND: nemesis, power-cuts, failover, planted, or all (default).
-Needs root; ends with 77 where it, or a tool, is missing.
+Needs root. Ends with 77 if root or a tool is missing.
 """
 import argparse
 import contextlib
@@ -31,11 +31,11 @@ from cluster import Cluster, Failed, Void
 from harness import wait_until
 
 SKIPPED = 77
-# Before each fault, and a run in which this is not reached within a bound is void.
+# Required before each fault. A run that does not reach it within a bound is void.
 FLOOR_PER_SECOND = 50
 RATE_PER_SECOND = 400
-ATTEMPTS = 3  # of a run that was void
-# One after the other; each knows faults that the others do not.
+ATTEMPTS = 3  # of a void run
+# One after the other. Each has faults that the others do not have.
 SETUPS = [("five", {"count": 5}), ("proxied", {"proxied": True}), ("fuse", {"fuse": True}),
           ("clock", {"clock": True}), ("", {})]
 FLAGS = ["--log-bytes-max", "4MiB", "--free-bytes-min", "8MiB"]
@@ -46,7 +46,7 @@ def say(text):
 
 
 def missing():
-    """Why nothing of this can run here; empty if it can."""
+    """The reason why these tests can not run here; empty if they can."""
     if os.geteuid() != 0:
         return "network namespaces and mounts need root"
     for tool in ("ip", "nft", "nsenter", "mkfs.ext4", "mount"):
@@ -65,7 +65,7 @@ def new_directory():
 
 
 def check_kernel():
-    """Tries in the namespaces what the runs need of the kernel. The reason, or empty."""
+    """Tries in the namespaces what the runs need from the kernel. Returns why not, or an empty text."""
     with new_directory() as directory:
         try:
             net = network.Network(2, lambda i, j: 1)
@@ -81,7 +81,7 @@ def check_kernel():
 
 
 def no_fuse():
-    """Why the faults of the FUSE file system can not be had here."""
+    """The reason why the faults of the FUSE file system are not available here."""
     if not disks.FAULT_FS.exists():
         return f"{disks.FAULT_FS.name} is not built (needs libfuse3-dev)"
     return "" if os.path.exists("/dev/fuse") else "there is no /dev/fuse"
@@ -104,7 +104,7 @@ def new_cluster(**options):
 
 
 def keep(directory, error):
-    """Logs and histories, for a person to read; everything else ends with this process."""
+    """Keeps logs and histories for a person to read. Everything else ends with this process."""
     kept = pathlib.Path(tempfile.mkdtemp(prefix="cairn-cluster."))
     (kept / "why").write_text(str(error) + "\n", encoding="utf-8")
     for path in [*directory.glob("*.log"), *directory.glob("nemesis.jsonl"),
@@ -114,7 +114,7 @@ def keep(directory, error):
 
 
 def not_void(run, summary):
-    """Its result; a void run is repeated, so often at most."""
+    """Returns the result of the run. Repeats a void run, up to ATTEMPTS times."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return run()
@@ -130,7 +130,7 @@ def count_operations(load):
 
 
 class Recording:
-    """What the nemesis did, as events that the checkers skip."""
+    """Records what the nemesis did, as events that the checkers skip."""
 
     def __init__(self, path):
         self.path = path
@@ -144,7 +144,7 @@ class Recording:
 
 
 def nemesis_run(seed, needs, options, faults, operations_min):
-    """One history under the given faults. Gives what is reported of it."""
+    """Records one history under the given faults. Returns its report."""
     rng = random.Random(seed)
     with new_cluster(**options) as cluster:
         load = cluster.start_load(seed, RATE_PER_SECOND)
@@ -201,12 +201,12 @@ def power_cut_run(seed, cuts, nodes=3):
                        "leader": lambda: [cluster.await_leader()],
                        "majority": lambda: rng.sample(cluster.nodes, cluster.majority()),
                        "all": lambda: cluster.nodes}[which]()
-            time.sleep(rng.random() * 0.3)  # the moment of the cut is what is random
+            time.sleep(rng.random() * 0.3)  # the moment of the cut is random
             cluster.check_alive()
             cluster.cut_power(victims)
             cluster.start(victims)
             done[which] += 1
-            # Fewer than the floor asks for, but after every single cut.
+            # Fewer than the floor demands, but after every single cut.
             if not load.await_answers(FLOOR_PER_SECOND, clusters.SETTLE_SECONDS):
                 raise Failed(f"no load was taken after power cut {number + 1}: "
                              f"{[node.status() for node in cluster.nodes]}")
@@ -230,7 +230,7 @@ def run_power_cuts(args, summary):
 
 
 class AcknowledgedWrites:
-    """Follows a history file for the first acknowledged write that was asked for after a moment."""
+    """Follows a history file, for the first acknowledged write that began after a moment."""
 
     def __init__(self, path):
         self.file = open(path, encoding="utf-8")
@@ -238,7 +238,7 @@ class AcknowledgedWrites:
         self.invoked = {}
 
     def first_after(self, moment_ns, seconds):
-        """Nanoseconds from the moment to the acknowledgement."""
+        """Returns the nanoseconds from the moment to the acknowledgement."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.part += self.file.read()
@@ -264,7 +264,7 @@ def kill_now(cluster, leader):
     leader.process.kill()
 
 
-# Each is in force when the call returns, which is the moment that is measured from.
+# Each is in force when the call returns. The measurement begins then.
 FAILOVERS = {
     "kill": kill_now,
     "pause": lambda cluster, leader: cluster.pause(leader),
@@ -278,7 +278,7 @@ SLOW_MS = {"kill": 800, "pause": 1000, "cut": 1000, "hung_disk": 3000}
 
 
 def failover_round(cluster, load, kind):
-    """Milliseconds, and the logs of the time."""
+    """Returns milliseconds, and the logs of that time."""
     load.await_floor(FLOOR_PER_SECOND)
     cluster.settle_followers()
     writes = AcknowledgedWrites(load.directory / "set.jsonl")
@@ -367,7 +367,7 @@ PLANTED_ATTEMPTS = 6
 
 
 def run_planted(args, summary):
-    """That the instrument works: each bug is caught within a few runs, as a broken promise."""
+    """Shows that the instrument works: each bug is caught within a few runs, as a broken promise."""
     program = harness.ROOT / "build-plants" / "build" / "cairn"
     if not program.exists():
         summary["skipped"].append("planted bugs: build-plants/build/cairn is not built")
