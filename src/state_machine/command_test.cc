@@ -219,7 +219,7 @@ TEST(Command, ANotANumberAndNegativeZeroKeepTheirBits) {
   EXPECT_TRUE(std::signbit(std::get<double>(got.positional[1])));
 }
 
-// The bytes are on disks and between versions: a change of the encoding must be a deliberate one.
+// The bytes are on disks and between versions: a change of the encoding must be deliberate.
 TEST(Command, TheBytesAreTheOnesSpecified) {
   EXPECT_EQ(EncodeCommand(SmallInsert()),
             std::string("\x01\x09session-1\x07\x05\x0ehost:192.0.2.7\x00\x01\x22"
@@ -266,8 +266,8 @@ TEST(Command, EveryTruncationAndEveryTrailingByteIsRefused) {
   EXPECT_FALSE(DecodeCommandResult(result + '\0').ok());
 }
 
-// Each byte replaced by each of a set of telling values: never a crash, and whatever is accepted
-// has no second spelling.
+// Replaces each byte by each of a set of telling values. The decoder never crashes, and accepts no
+// second encoding.
 TEST(Command, WhateverDecodesEncodesToTheSameBytes) {
   const std::string command = EncodeCommand(OfEveryValue());
   const std::string result = EncodeCommandResult(ExampleResult());
@@ -435,7 +435,7 @@ TEST(Command, APrincipalThatNoEntryCanHoldIsRefusedBeforeItIsInTheLog) {
   EXPECT_EQ(refused.outcome(), Outcome::kNotApplied);
 }
 
-// A restart would forget its result, and the other members would keep it.
+// A restart would forget the result, and the other members would keep it.
 TEST(Command, ABareIdThatANodeGaveIsRefused) {
   Command command{{"a bare id", 0}, 0, Execute{}};
   ASSERT_TRUE(command.id.bare());

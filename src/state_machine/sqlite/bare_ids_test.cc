@@ -41,7 +41,7 @@ TEST(BareIds, ARetryGetsTheFirstAnswerAndAnErrorStaysOne) {
   const CommandResult other = replicas.Do(Named("order-17", ExecuteCommand("DELETE FROM t")));
   EXPECT_EQ(other.status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(other.status.outcome(), Outcome::kNotApplied);
-  // The session of that name is something else.
+  // A session of that name is something else.
   Command of_session = Insert("order-18");
   EXPECT_TRUE(replicas.Do(of_session).status.ok());
   of_session.id.sequence = 1;
@@ -104,7 +104,7 @@ TEST(BareIds, WhoseResultIsGoneStillTellWhetherItWasAnError) {
   replicas.Check();
 }
 
-// A million of them, forgotten by one entry, took that entry as long as a heavy command.
+// One entry forgot a million ids, and took as long as a heavy command.
 TEST(BareIds, AnEntryForgetsSomeAndTheNextOnesTheRest) {
   Replicas replicas;
   constexpr size_t kIds = 3 * 4096;
@@ -122,7 +122,7 @@ TEST(BareIds, AnEntryForgetsSomeAndTheNextOnesTheRest) {
   advance.operation = AdvanceLease{};
   replicas.Do(advance);
   EXPECT_EQ(rows(), 1);
-  // What is left is known yet.
+  // The remaining ids are still known.
   EXPECT_TRUE(replicas.Do(Nothing(std::to_string(kIds - 1), "host:a")).status.ok());
   replicas.Do(advance);
   replicas.Check();

@@ -7,7 +7,8 @@
 namespace cairn::state_machine {
 namespace {
 
-// Each number of arguments of each function has a statement. All of them took 50 MB, for good.
+// Each number of arguments of each function has a statement. All statements together took 50 MB,
+// for good.
 TEST(ChargedFunctions, KeepFewStatementsHoweverTheyAreCalled) {
   ChargedFunctions functions;
   WorkBudget budget;

@@ -19,7 +19,7 @@ constexpr int kLevels = 40;
 
 std::string N(int i) { return std::to_string(i); }
 
-// c0 to c39, of which each uses the column of the one before twice.
+// Columns c0 to c39, each of which uses the column before it twice.
 std::string Doubling(const std::string& first = "SELECT x FROM t", int levels = kLevels) {
   std::string sql = "WITH c0(x) AS (" + first + ")";
   for (int i = 1; i < levels; ++i) {
@@ -148,8 +148,8 @@ TEST(ColumnGrowth, GeneratedColumnsThatNameEachOtherAreRefused) {
   replicas.Check();
 }
 
-// The same statements, on plain SQLite and here; the bound of a text that is flattened lies
-// between.
+// Runs the same statements on plain SQLite and here. The bound of a flattened text lies between
+// them.
 TEST(ColumnGrowth, ColumnsThatAreUsedTwiceGiveTheRowsOfPlainSqlite) {
   std::vector<std::string> setup = {
       "CREATE TABLE t(a INTEGER, b TEXT, twice AS (a + a), more AS (twice * twice) STORED)",
@@ -201,7 +201,7 @@ TEST(ColumnGrowth, ColumnsThatAreUsedTwiceGiveTheRowsOfPlainSqlite) {
 TEST(ColumnGrowth, CountsWhatStandsForAColumn) {
   EXPECT_LT(Flattened("INSERT INTO t SELECT a, b, c FROM u WHERE a > 1"), 50u);
   EXPECT_GT(Flattened(Doubling() + " SELECT x FROM " + kLast), uint64_t{1} << 38);
-  // However the tables are written that are joined.
+  // Whatever the syntax of the join.
   for (const char* from :
        {"FROM #", "FROM u, #", "FROM u JOIN # AS r ON u.y = r.x", "FROM (u, # r)", "FROM main.#",
         "FROM u JOIN (u a JOIN u b ON 1, # r)", "FROM [#]", "FROM '#'",
@@ -214,7 +214,7 @@ TEST(ColumnGrowth, CountsWhatStandsForAColumn) {
     }
     EXPECT_FALSE(MayFlatten(sql + " SELECT x FROM " + kLast)) << from;
   }
-  // A column of each is called like the next one.
+  // A column of each view has the name of the next view.
   std::string sql = "WITH c0(x, c1) AS (SELECT x, 1 FROM t)";
   for (int i = 1; i < kLevels; ++i) {
     sql += ", c" + N(i) + "(x, c" + N(i + 1) + ") AS (SELECT x + x, c" + N(i) + " FROM c" +

@@ -1,4 +1,4 @@
-// What a connection of SQLite remembers, and a command may not see.
+// State that a connection of SQLite remembers, and that a command must not see.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@ TEST(Determinism, ConnectionStateDoesNotSurviveACommand) {
   replicas.Must("CREATE TABLE t(x)");
   replicas.Must("CREATE TABLE seen(rowid_, changes_, total)");
   replicas.Must("INSERT INTO t VALUES(1), (2), (3)");
-  // The replica that restarted has nothing to remember; neither may the others.
+  // The restarted replica remembers nothing, so the others must not either.
   for (const char* sql : {"INSERT INTO seen VALUES(last_insert_rowid(), 0, 0)",
                           "INSERT INTO seen SELECT 0, changes(), 0",
                           "UPDATE t SET x = 1 WHERE total_changes() = 0"}) {
@@ -37,7 +37,7 @@ TEST(Determinism, ConnectionStateDoesNotSurviveACommand) {
   replicas.Check();
 }
 
-// A trigger, a view and a DEFAULT ask in the place of the statement that uses them.
+// A trigger, a view and a DEFAULT call the function in place of the statement that uses them.
 TEST(Determinism, ChangesWithoutAStatementBeforeAreRefusedWhereverTheCallStands) {
   Replicas replicas;
   for (const char* sql :
@@ -59,7 +59,7 @@ TEST(Determinism, ChangesWithoutAStatementBeforeAreRefusedWhereverTheCallStands)
         "INSERT INTO rowid_of(x) VALUES(1)", "INSERT INTO seen SELECT n FROM changed",
         "INSERT INTO u VALUES(1)", "INSERT INTO v VALUES(1)", "INSERT INTO w VALUES(1)",
         "CREATE TABLE made AS SELECT changes() AS n"}) {
-    // Twice in one entry: the second is known, and runs without a savepoint.
+    // Twice in one entry: the second statement is known, and runs without a savepoint.
     for (const CommandResult& refused :
          replicas.DoAll({ExecuteCommand("UPDATE t SET x = x"), ExecuteCommand(sql),
                          ExecuteCommand(sql), ExecuteCommand("UPDATE t SET x = x")})) {

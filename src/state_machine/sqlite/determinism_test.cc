@@ -1,4 +1,4 @@
-// What a statement does is the same on every node, whatever the node did before.
+// The effects of a statement are the same on every node, whatever the node did before.
 
 #include <gtest/gtest.h>
 
@@ -111,7 +111,7 @@ TEST(Determinism, AnalyzeVisitsTheTablesInTheOrderOfANodeThatOpensTheFile) {
   replicas.Check();
 }
 
-// Merged is what one transaction wrote, at its end.
+// FTS merges what one transaction wrote, at its end.
 TEST(Determinism, AutomaticMergesOfFullTextTablesAreRefused) {
   Replicas replicas;
   replicas.Must("CREATE VIRTUAL TABLE words USING fts4(body)");
@@ -132,7 +132,7 @@ TEST(Determinism, AutomaticMergesOfFullTextTablesAreRefused) {
   replicas.Check();
 }
 
-// FTS4 writes what it gathered late. An answer of changes() from there would let the command pass.
+// FTS4 writes delayed rows late. An answer of changes() from there would let the command pass.
 TEST(Determinism, WhatAFullTextTableWritesLateIsNoChangeOfTheNextCommand) {
   Replicas replicas;
   replicas.Must("CREATE VIRTUAL TABLE words USING fts4(body)");
@@ -325,7 +325,7 @@ TEST(Determinism, DeferredForeignKeysAreSettledWithinTheCommand) {
   Replicas replicas;
   replicas.Must("CREATE TABLE p(id INTEGER PRIMARY KEY)");
   replicas.Must("CREATE TABLE c(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)");
-  // In one SQLite transaction the second would settle what the first left open.
+  // In one SQLite transaction the second would settle what the first one left open.
   replicas.DoAll(
       {ExecuteCommand("INSERT INTO c VALUES(1)"), ExecuteCommand("INSERT INTO p VALUES(1)")});
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM c"), "0");

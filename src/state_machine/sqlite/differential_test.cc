@@ -1,6 +1,5 @@
-// Generated statements: replicas with different batches and restarts end up the same, byte for
-// byte, and what clients see of it is what plain SQLite would have made of the statements that
-// succeeded.
+// Generated statements: replicas with different batches and restarts end with the same bytes.
+// Clients see what plain SQLite would have made of the statements that succeeded.
 
 #include <gtest/gtest.h>
 
@@ -95,7 +94,7 @@ std::string Rows(sqlite3* db, const std::string& sql) {
 
 class Differential : public ::testing::TestWithParam<uint64_t> {};
 
-// Schemas are kept with ABORT where ROLLBACK was written (docs/sqlite-differences.md).
+// Schemas are stored with ABORT in place of ROLLBACK (docs/sqlite-differences.md).
 std::string AsKept(std::string schema) {
   const std::string written = "RAISE(ROLLBACK";
   for (size_t at = 0; (at = schema.find(written, at)) != std::string::npos;) {

@@ -44,7 +44,7 @@ Result<std::unique_ptr<StateMachine>> OpenOn(FaultFileSystem& fs) {
   return OpenSqliteStateMachine(options, TestConfiguration());
 }
 
-// What a closed machine has left: every row of every table. Fails the test on damage.
+// The rows of every table that a closed machine has left. Fails the test on damage.
 std::string DumpOf(FaultFileSystem& fs) {
   FileSystemVfs vfs(fs, SystemClock(), 1);
   {
@@ -216,8 +216,8 @@ TEST_F(DiskFaults, AnErrorAtEveryOperationIsTroubleAndNeverAHalfAppliedEntry) {
   EXPECT_GE(troubles * 10, tried * 9);
 }
 
-// When a statement within a statement of a full-text table fails, the table remembers counts of the
-// transaction that was undone, and would write them with the next one.
+// If a statement within a statement of a full-text table fails, the table remembers counts of the
+// undone transaction, and would write them with the next one.
 TEST_F(DiskFaults, AfterTroubleNothingIsAppliedUntilTheFileIsOpenedAnew) {
   const uint64_t operations = Measured().operations();
   uint64_t troubles = 0;
@@ -302,8 +302,8 @@ TEST_F(DiskFaults, AWalThatAFailedSyncLostIsStoredBeforeTheFileIsTouched) {
   }
 }
 
-// The core that has begun with a snapshot waits for its install. So another call must go on from
-// wherever the disk failed, also behind the rename, when the copy is gone.
+// The core that has begun with a snapshot waits for its install. So another call must continue
+// wherever the disk failed, also after the rename, when the copy is gone.
 TEST_F(DiskFaults, AnInstallThatFailedAtAnyOperationIsFinishedByTheNext) {
   FaultFileSystem other(1);
   Prepare(&other);

@@ -129,7 +129,7 @@ TEST_P(KeptResults, OfAllSessionsTogetherStayBoundedAndTheOldestGoFirst) {
     commands.push_back(request(i));
     if (commands.size() == per_entry) replicas.DoAll(std::exchange(commands, {}));
   }
-  // What is held is that of the commands from the newest results_from on.
+  // The results of commands from the newest results_from on are held.
   const auto from =
       static_cast<uint64_t>(TestDatabase(replicas.first().path())
                                 .Number("SELECT max(results_from) FROM _cairn_sessions"));
@@ -138,7 +138,7 @@ TEST_P(KeptResults, OfAllSessionsTogetherStayBoundedAndTheOldestGoFirst) {
   const size_t held_bytes = (kRequests - gone) * (kRowBytes + kResultOverheadBytes);
   EXPECT_LE(held_bytes, kResultsBytesMaxTotal);
   EXPECT_GT(held_bytes, kResultsBytesMaxTotal - 2 * kResultBytesMax) << "no more went than had to";
-  // Nor do they stay in the file, but for those whose row another one shares.
+  // They do not stay in the file either, unless another request shares their row.
   EXPECT_LE(TestDatabase(replicas.first().path())
                 .Number("SELECT sum(length(requests)) FROM _cairn_requests"),
             static_cast<int64_t>(kResultsBytesMaxTotal + 7 * 2 * kChunkBytesMax));
@@ -156,11 +156,11 @@ TEST_P(KeptResults, OfAllSessionsTogetherStayBoundedAndTheOldestGoFirst) {
   replicas.Check();
 }
 
-// In one entry the results that go are of rows that were never written.
+// In one entry: the dropped results are of rows that were never written.
 INSTANTIATE_TEST_SUITE_P(CommandsAnEntry, KeptResults, testing::Values(50, 700));
 
-// One row for what an entry brought of a session, which may be of several (restarts, and a member
-// whose batches end elsewhere, must find and leave the same).
+// One row for the requests that an entry added to a session. The row may hold several requests.
+// Restarts, and a member with other batches, must find and leave the same row.
 TEST(ExactlyOnce, TheRequestsOfAnEntryShareARowUntilTheLastIsAcknowledged) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
@@ -176,7 +176,7 @@ TEST(ExactlyOnce, TheRequestsOfAnEntryShareARowUntilTheLastIsAcknowledged) {
   EXPECT_TRUE(replicas.Do(Insert(4, 4)).status.ok());
   replicas.Do(Insert(7, 7, /*acknowledged_below=*/5));
   EXPECT_EQ(rows(), 3) << "the first went, and one came";
-  // All of an entry acknowledged within it, and what comes behind that.
+  // All requests of an entry are acknowledged within it, and so are later ones.
   replicas.DoAll({Insert(8, 8), Insert(9, 9, /*acknowledged_below=*/9), Insert(10, 10)});
   EXPECT_EQ(rows(), 1);
   for (const int64_t x : {9, 10}) {
@@ -226,8 +226,8 @@ TEST(ExactlyOnce, SessionsExpireByTheLeaseClockAlone) {
 
 // ---- Versions -----------------------------------------------------------------------------------
 
-// Found by fuzzing: after a restart they stood before all others of the session, which were not
-// found any more, so that a retry was applied again, on the restarted node alone.
+// Found by fuzzing: after a restart these requests stood before all others of the session, and the
+// others were not found any more. So a retry was applied again, on the restarted node alone.
 TEST(ExactlyOnce, SequencesOf64BitsDoNotHideOthersAfterARestart) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(a)");
@@ -242,8 +242,8 @@ TEST(ExactlyOnce, SequencesOf64BitsDoNotHideOthersAfterARestart) {
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM t WHERE a = 1"), "1");
 }
 
-// Found by fuzzing: it opened, and the retry aborted the process in the middle of the log, on every
-// start anew.
+// Found by fuzzing: the file opened, and the retry aborted the process in the middle of the log, at
+// every start.
 TEST(ExactlyOnce, ADamagedKeptResultIsRefusedWhenTheFileIsOpened) {
   TemporaryDirectory directory;
   const SqliteOptions options{directory / "test.db", directory / "snapshot"};

@@ -35,7 +35,7 @@ TEST(Expansions, CountTheTablesOfWithInAnyOrder) {
 }
 
 TEST(Expansions, ATableMayHideAnotherOneOfItsName) {
-  // Two names, in turn: each is of the nearest WITH around it, so that these are 4^12.
+  // Two names take turns. Each means the nearest WITH around it, so these are 4^12 expansions.
   std::string sql = "SELECT 1 AS x";
   for (int i = 0; i < 12; ++i) {
     const std::string name = i % 2 == 0 ? "a" : "b";

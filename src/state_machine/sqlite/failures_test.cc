@@ -1,4 +1,4 @@
-// A failed command leaves nothing, and does no harm to its neighbours.
+// A failed command leaves nothing, and does not harm its neighbours.
 
 #include <gtest/gtest.h>
 
@@ -173,7 +173,8 @@ TEST(Failures, AFullTextIndexToldOfContentItNeverHadFailsAsAResult) {
   replicas.Check();
 }
 
-// SQLite reports a full disk. A row that is ignored moves the sequence, too, and no hook tells it.
+// SQLite reports a full disk. A row that is ignored moves the sequence too, and no hook reports the
+// row.
 TEST(Failures, TheEndOfASequenceIsAResultNotTrouble) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

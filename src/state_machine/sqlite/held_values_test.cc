@@ -1,5 +1,5 @@
-// A value that is made once, and then used at each step, is bounded as one that is made at each
-// step; and so are rows that are kept in a temporary file.
+// A value that is made once and then used at each step is bounded like a value that is made at each
+// step. So are rows that are kept in a temporary file.
 
 #include "state_machine/sqlite/held_values.h"
 
@@ -25,7 +25,7 @@ void Replace(std::string* sql, const std::string& what, const std::string& by) {
   }
 }
 
-// "#" is made once. The first three took up to 188 s.
+// "#" is made once. The first three statements took up to 188 s.
 const char* const kUses[] = {
     "count(substr(#, -i, 1)) FROM n", "count(min(#, #, i)) FROM n",  "count(*) FROM n WHERE # >= #",
     "sum(length(#)) FROM n",          "sum(i + #) FROM n",           "count(nullif(#, #)) FROM n",
@@ -66,7 +66,7 @@ TEST(HeldValues, ParametersThatAreUsedAtEachStepAreBoundedToo) {
   replicas.Check();
 }
 
-// Nothing of the row is written, so nothing but the trigger looks at the long value.
+// No part of the row is written, so only the trigger looks at the long value.
 TEST(HeldValues, LongParametersInATriggerAreCharged) {
   Replicas replicas(/*restarts=*/false);
   replicas.Must("CREATE TABLE t(x)");

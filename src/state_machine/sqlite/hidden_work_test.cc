@@ -1,4 +1,4 @@
-// Work that no step of SQLite's machine shows, and what it costs.
+// Work that no step of SQLite's virtual machine shows, and its price.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// After a change of the schema SQLite forgets it whenever a command is undone, until the
+// After a change of the schema SQLite forgets the schema whenever a command is undone, until the
 // transaction ends.
 TEST(HiddenWork, CommandsThatFailBehindAChangeOfTheSchemaPayForReadingItAgain) {
   Replicas replicas;
@@ -75,7 +75,7 @@ TEST(HiddenWork, DropsPayForThePagesThatTheyFree) {
   replicas.Check();
 }
 
-// A DROP that was too much did its work first, and was then undone.
+// A DROP that cost too much did its work first, and was then undone.
 TEST(HiddenWork, ADropIsMeasuredBeforeItFreesAPage) {
   const TemporaryDirectory directory;
   TestDatabase db(directory / "test.db");
@@ -182,7 +182,7 @@ TEST(HiddenWork, ViewsAndTriggersThatTakeLongToCompileAreNotMade) {
   EXPECT_EQ(
       replicas.Execute("CREATE TRIGGER tr AFTER DELETE ON t BEGIN " + body + "END").status.code(),
       StatusCode::kInvalidArgument);
-  // Nor by another way round: the view was not there when those that use it were made.
+  // Nor in another order: the view did not exist when the views that use it were created.
   replicas.Must("CREATE VIEW upper AS SELECT * FROM lower a, lower b, lower c");
   EXPECT_EQ(replicas.Execute("CREATE VIEW lower AS SELECT x FROM v8").status.code(),
             StatusCode::kInvalidArgument);
@@ -191,7 +191,7 @@ TEST(HiddenWork, ViewsAndTriggersThatTakeLongToCompileAreNotMade) {
   replicas.Check();
 }
 
-// It ended with "database is locked", which no node takes for a result: all nodes stopped.
+// The command ended with "database is locked", which no node takes for a result: all nodes stopped.
 TEST(HiddenWork, TheFunctionOptimizeIsRefusedAndStopsNoNode) {
   Replicas replicas;
   replicas.Must("CREATE VIRTUAL TABLE four USING fts4(x)");
@@ -234,7 +234,7 @@ TEST(HiddenWork, CommandsToAFullTextTableThatTakeLongAreMaintenance) {
   }
   const CommandResult unknown = replicas.Execute("INSERT INTO f(f) VALUES(?1)", {"delete-all"});
   EXPECT_EQ(unknown.status.code(), StatusCode::kPermissionDenied) << unknown.status;
-  // Judged where it runs, also if the table became a full-text table later.
+  // The command is judged when it runs, also if the table became a full-text table later.
   replicas.Must("CREATE TABLE late(late)");
   replicas.Must(
       "CREATE TRIGGER r AFTER UPDATE ON t BEGIN INSERT INTO late(late) VALUES('rebuild'); END");

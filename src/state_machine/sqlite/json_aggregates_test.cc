@@ -15,7 +15,7 @@ class Connection {
   Connection() { EXPECT_EQ(sqlite3_open(":memory:", &db_), SQLITE_OK); }
   ~Connection() { EXPECT_EQ(sqlite3_close(db_), SQLITE_OK); }
 
-  // All values, or the error.
+  // Returns all values, or the error.
   std::string Query(const std::string& sql) {
     sqlite3_stmt* stmt = nullptr;
     if (sqlite3_prepare_v2(db_, sql.c_str(), -1, &stmt, nullptr) != SQLITE_OK) {

@@ -1,4 +1,4 @@
-// What one row of a query, or one statement of a write, may hold in memory.
+// The memory that one row of a query, or one write statement, may take.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -37,7 +37,7 @@ std::string RowOfLargeValues(int values, const std::string& value) {
          " FROM one LIMIT 1)";
 }
 
-// How much more the thread has allocated at once while it lives.
+// Measures how much memory the thread has allocated at once during the object's lifetime.
 class MostHeld {
  public:
   MostHeld() : begin_(ThreadHeapBytes()) {}
@@ -95,8 +95,7 @@ TEST_F(MemoryOfReads, AreAskedForWithinARow) {
   EXPECT_EQ(status, ResourceExhausted("no more"));
   EXPECT_TRUE(rows.rows.empty());
   EXPECT_LT(most, 96 * kMiB);
-  // SQLite has ended the transaction. The queries behind this one see a later state, and know
-  // which.
+  // SQLite has ended the transaction. Later queries see a later state, and know which.
   EXPECT_EQ(view->applied(), LogIndex(8));
   writer_.SetApplied(9);
   EXPECT_TRUE(view->Query({"SELECT x FROM one", {}, {}}, {}, &rows).ok());
@@ -128,7 +127,7 @@ TEST(MemoryOfWrites, TheValuesOfAStatementAreBoundedTogether) {
   const MostHeld most;
   const Value bytes = 7 * kMiB;
   const Value text = std::string(6 * kMiB, 'x');
-  // Charged by its bytes, or not at all.
+  // The function is charged by its bytes, or not at all.
   for (const auto& [value, given] :
        {std::pair("hex(zeroblob(?1))", bytes), std::pair("zeroblob(2 * ?1) || 'x'", bytes),
         std::pair("?1 || ?1", text)}) {
@@ -167,7 +166,7 @@ TEST(MemoryOfWrites, OfATransactionThatIsPreparedAreBoundedInTheSameWay) {
   replicas.Check();
 }
 
-// A table of ordinary width takes values of any size that is allowed, also beside others.
+// A table of ordinary width takes values of any allowed size, also beside others.
 TEST(MemoryOfWrites, LargeValuesInWideRowsAreWrittenAndChanged) {
   Replicas replicas;
   std::string columns = "big";
@@ -181,7 +180,7 @@ TEST(MemoryOfWrites, LargeValuesInWideRowsAreWrittenAndChanged) {
   replicas.Check();
 }
 
-// The bound is looked for with EXPLAIN, which no semicolon may follow.
+// The bound is found with EXPLAIN, which no semicolon may follow.
 TEST(MemoryOfWrites, SemicolonsBeforeAStatementDoNotHinderTheLookForTheBound) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

@@ -22,7 +22,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// SQLite as any program uses it, except for what SQL sees as now.
+// SQLite as any program uses it, except for the current time.
 class PlainSqlite {
  public:
   explicit PlainSqlite(const std::string& path) {
@@ -267,7 +267,7 @@ TEST(PlainSqlite, GeneratedStatementsDoTheSameAsOnCairn) {
   std::cout << statements << " statements compared, " << failed << " of them failed on both; "
             << queries << " queries\n";
   if (HasFailure()) return;
-  // A generator of nothing but errors, or of none, would prove little.
+  // A generator that gives only errors, or none, would prove little.
   EXPECT_GT(failed, wanted / 50);
   EXPECT_LT(failed, wanted / 2);
 }

@@ -14,7 +14,7 @@ namespace {
 Command OfStatement(Statement statement) { return {{"s", 1}, 0, Execute{{std::move(statement)}}}; }
 Command Of(std::string sql) { return OfStatement({std::move(sql), {}, {}}); }
 
-// What may be right in some state: it must pass, whether this node knows the tables or not.
+// A command that may be valid in some state must pass, whether this node knows the tables or not.
 const char* const kPasses[] = {
     "INSERT INTO t VALUES(1, 'a')",
     "insert into t(a, b) values (1, 2), (3, 4)",
@@ -60,7 +60,7 @@ const char* const kPasses[] = {
     "ANALYZE t",
     "PRAGMA user_version = 7",
     "PRAGMA application_id(8)",
-    // Wrong only in some states, or decided alike by all when applied.
+    // Invalid only in some states, or judged alike by all members at apply.
     "INSERT INTO t VALUES(no_such_function(1))",
     "INSERT INTO t VALUES(no_such_column)",
     "INSERT INTO t(a) VALUES(1, 2, 3)",
@@ -73,7 +73,7 @@ const char* const kPasses[] = {
     "CREATE TABLE sqlite_mine(a)",
     "DROP TABLE sqlite_schema",
     "UPDATE t SET a = max(b)",
-    // One statement, whatever stands around it.
+    // One statement, whatever surrounds it.
     ";; INSERT INTO t VALUES(1);;",
     "/* first */ INSERT INTO t VALUES(1) -- last ; DROP TABLE t",
     "INSERT INTO t VALUES(1); /* ; */ -- ;\n ;",
@@ -180,7 +180,7 @@ TEST(ProposalCheck, WhatNoStateCouldMakeValidIsRefusedWithWhatToDo) {
   }
 }
 
-// What passes must not depend on tables, and a verdict must not depend on what was asked before.
+// The verdict must not depend on tables, or on what was asked before.
 TEST(ProposalCheck, ACreatedTableIsNotRemembered) {
   ProposalChecker checker;
   for (int i = 0; i < 3; ++i) {
@@ -270,7 +270,7 @@ TEST(ProposalCheck, IdsAndNumbersOutOfBoundsAreRefused) {
   EXPECT_FALSE(ok(command));
 }
 
-// Whatever passes must be a command that every member can decode.
+// Every command that passes must be one that every member can decode.
 TEST(ProposalCheck, ACommandTooLargeForTheLogIsRefused) {
   ProposalChecker checker;
   Statement insert{"INSERT INTO t VALUES(?)", {Value(Blob{std::string(15 << 20, 'b')})}, {}};
@@ -312,8 +312,8 @@ TEST(ProposalCheck, ManyThreadsGetTheSameVerdicts) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// The scan must see exactly the parameters that SQLite sees: here SQLite can be asked, as no table
-// is needed.
+// The scan must find exactly the parameters that SQLite finds. SQLite can be asked here, because no
+// table is needed.
 TEST(SqlScan, NumbersAndNamesParametersAsSqliteDoes) {
   TemporaryDirectory directory;
   TestDatabase db(directory / "db");
@@ -354,8 +354,8 @@ TEST(SqlScan, NumbersAndNamesParametersAsSqliteDoes) {
   }
 }
 
-// Whatever SQLite prepares as one statement with nothing behind it is one statement for the scan,
-// and with the same parameters; random pieces of SQL find the corners of the tokenizer.
+// If SQLite prepares a text as one statement with nothing behind it, the scan must see one
+// statement with the same parameters. Random pieces of SQL find the corners of the tokenizer.
 TEST(SqlScan, AgreesWithSqliteOnRandomTexts) {
   TemporaryDirectory directory;
   TestDatabase db(directory / "db");
@@ -394,7 +394,7 @@ TEST(SqlScan, AgreesWithSqliteOnRandomTexts) {
     }
     agrees(sql);
   }));
-  // And all texts of four pieces: few random ones parse.
+  // Also all texts of four pieces, because few random texts parse.
   for (const char* a : kPieces) {
     for (const char* b : kPieces) {
       for (const char* c : kPieces) agrees(std::string("SELECT 1,") + a + b + c);

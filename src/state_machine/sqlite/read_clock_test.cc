@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kYear2100Ms = 4'102'444'800'000;
 
-// What a pool answers whose database is of the time `wall_ms`.
+// The answer of a pool whose database has the time `wall_ms`.
 Row Now(const std::string& applied_sql) {
   TemporaryDirectory directory;
   TestDatabase writer(directory / "db");
@@ -28,7 +28,7 @@ Row Now(const std::string& applied_sql) {
   return out.rows.at(0);
 }
 
-// The clock of the node is behind. A client that had just written a row of now did not find it.
+// The clock of the node is behind. A client wrote a row with the current time and did not find it.
 TEST(ReadClock, ATimeOfAQueryIsNotBeforeTheLatestEntryThatItSees) {
   const Row now = Now("SELECT 7, " + std::to_string(kYear2100Ms));
   EXPECT_EQ(now.at(0), Value("2100-01-01 00:00:00"));

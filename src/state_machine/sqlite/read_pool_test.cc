@@ -20,7 +20,7 @@ Statement Sql(std::string sql, std::vector<Value> positional = {},
   return Statement{std::move(sql), std::move(positional), std::move(named)};
 }
 
-// Counts to a number nobody waits for.
+// Counts to a number that nobody waits for.
 constexpr char kEndless[] =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
 
@@ -215,7 +215,7 @@ TEST_F(ReadPoolTest, TransactionStatementsAttachAndExtensionsAreRefused) {
   }
   EXPECT_FALSE(std::filesystem::exists("other"));
   EXPECT_FALSE(std::filesystem::exists("copy"));
-  // The view is still a whole one afterwards.
+  // The view is still intact afterwards.
   const auto view = MustOpen(pool_);
   RowCollector out;
   EXPECT_FALSE(view->Query(Sql("COMMIT"), {}, &out).ok());
@@ -236,7 +236,7 @@ TEST_F(ReadPoolTest, InternalTablesAreHiddenFromClientsButNotFromTheRoot) {
       Sql("SELECT applied FROM _cairn_meta WHERE id = ?", {Value(int64_t{1})});
   ASSERT_TRUE(view->QueryInternal(internal, &out).ok());
   EXPECT_EQ(out.rows[0][0], Value(int64_t{7}));
-  // Nor does the cache lend the root's statement to a client.
+  // The cache does not lend the owner's statement to a client either.
   EXPECT_EQ(view->Query(internal, {}, &out).code(), StatusCode::kPermissionDenied);
 }
 
@@ -367,7 +367,7 @@ TEST_F(ReadPoolTest, AFailedOpenGivesItsConnectionBack) {
   EXPECT_EQ(pool.in_use(), 0);
 }
 
-// Waits for the first row, then for leave to go on: a client that reads slowly.
+// Waits for the first row, then for permission to go on: a client that reads slowly.
 class SlowSink final : public RowSink {
  public:
   Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
@@ -442,7 +442,7 @@ TEST_F(ReadPoolTest, AnIdleOldViewIsEndedSoThatTheWalCanBeReset) {
 
 TEST_F(ReadPoolTest, ViewsDrainsAndWritesOnManyThreadsNeverMixStates) {
   int64_t index = 6;
-  // As the state machine's own: a connection that opens or closes may lock the file for a moment.
+  // As the state machine sets it: a connection that opens or closes may lock the file for a moment.
   writer_.Run("PRAGMA busy_timeout = 20000");
   writer_.Run("BEGIN; DELETE FROM t; INSERT INTO t VALUES(6, 'x')");
   writer_.SetApplied(6);

@@ -1,4 +1,4 @@
-// Functions that a query may not hold its reader with.
+// Functions that must not keep the reader of a query busy.
 #include "state_machine/sqlite/reader_functions.h"
 
 #include <gtest/gtest.h>
@@ -80,7 +80,7 @@ TEST_F(ReaderFunctionsTest, TheLongerTheTextTheShorterThePatternThatMayBeLookedF
   EXPECT_EQ(ask("SELECT 'x' LIKE ?2 OR ?1", 0), StatusCode::kOk) << "the next view is free of it";
 }
 
-// With a function of our own SQLite would go through all rows.
+// With a function of Cairn's own SQLite would read all rows.
 TEST_F(ReaderFunctionsTest, APatternThatBeginsWithLettersUsesAnIndex) {
   writer_.Run("CREATE INDEX by_name ON t(name)");
   RowCollector out;
@@ -88,7 +88,7 @@ TEST_F(ReaderFunctionsTest, APatternThatBeginsWithLettersUsesAnIndex) {
   EXPECT_NE(std::get<std::string>(out.rows.at(0).at(3)).find("SEARCH"), std::string::npos);
 }
 
-// It takes time in the product of the lengths of its arguments: hours for two of 16 MiB.
+// json_patch() takes time in the product of the lengths of its arguments: hours for two of 16 MiB.
 TEST_F(ReaderFunctionsTest, JsonPatchOfTwoLongValuesIsRefused) {
   const std::string patch = "SELECT length(json_patch(json_object('a', hex(zeroblob(?1))), ?2))";
   const std::string small = R"({"b":{"c":1}})";

@@ -1,4 +1,4 @@
-// What is Cairn's own in the file stays out of reach, whatever road a client takes.
+// Cairn's own tables stay out of reach, whatever way a client tries.
 
 #include <gtest/gtest.h>
 
@@ -27,7 +27,7 @@ TEST(ReservedNames, NoForeignKeyRefersToThem) {
 TEST(ReservedNames, NoStatementReadsOrWritesThem) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
-  // What cannot be resolved when it is made is refused when it is used.
+  // A view that cannot be resolved when it is created is refused when it is used.
   replicas.Must("CREATE VIEW v AS SELECT name FROM missing, _cairn_versions");
   replicas.Must("CREATE TABLE missing(x)");
   replicas.Must("CREATE TRIGGER tr AFTER DELETE ON t BEGIN DELETE FROM _cairn_versions; END");
@@ -73,7 +73,8 @@ TEST(ReservedNames, NoViewOrFullTextIndexIsMadeOverThem) {
     EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
   }
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM sqlite_schema WHERE name IN ('v', 'f')"), "0");
-  // A text that only speaks of them, and what a write may not call but a query may.
+  // A text that only mentions reserved names, and a function that a query may call and a write may
+  // not.
   replicas.Must(
       "CREATE VIEW v AS SELECT name, sqlite_version() FROM sqlite_schema WHERE name NOT LIKE "
       "'_cairn_%'");

@@ -1,5 +1,5 @@
-// What a row observer is told follows the log: what it holds after a batch is what the file holds,
-// through commands that fail, commands that are only prepared, and batches that are lost.
+// The reports to a row observer follow the log: after a batch an observer holds what the file
+// holds, through commands that fail, commands that are only prepared, and batches that are lost.
 
 #include "state_machine/sqlite/row_observer.h"
 
@@ -132,7 +132,7 @@ std::vector<raft::Entry> LogOf(const std::vector<std::vector<Command>>& entries,
   return log;
 }
 
-// The same for the whole log in one batch and for a batch an entry.
+// The same for the whole log in one batch, and for one batch for each entry.
 void ExpectCommitted(const std::vector<raft::Entry>& log, const std::vector<std::string>& expected,
                      int batches_undone, int commands_undone) {
   ObservedApplier together;
@@ -162,8 +162,7 @@ TEST(RowObserver, CommandThatFailsIsUndone) {
   ExpectCommitted(log, {"t +1|x", "t +3|w"}, 0, 1);
 }
 
-// A statement that is known runs without a savepoint. If it fails and leaves rows, the batch begins
-// anew.
+// A known statement runs without a savepoint. If it fails and leaves rows, the batch begins anew.
 TEST(RowObserver, BatchThatNeedsSavepointsIsUndoneAndToldAgain) {
   const std::string insert = "INSERT OR FAIL INTO t VALUES(?1, 'a'), (?2, 'b')";
   const auto log = LogOf({{ExecuteCommand("CREATE TABLE t(id INTEGER PRIMARY KEY, a)"),
@@ -173,7 +172,7 @@ TEST(RowObserver, BatchThatNeedsSavepointsIsUndoneAndToldAgain) {
   ExpectCommitted(log, {"t +1|a", "t +2|b", "t +4|a", "t +5|b"}, 1, 1);
 }
 
-// A statement that is stopped while it writes takes the whole SQLite transaction down.
+// A statement that is stopped while it writes ends the whole SQLite transaction.
 TEST(RowObserver, BatchThatACommandLosesIsUndoneAndToldAgain) {
   const auto log =
       LogOf({{ExecuteCommand("CREATE TABLE t(id INTEGER PRIMARY KEY, a)")},

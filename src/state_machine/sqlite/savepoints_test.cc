@@ -1,5 +1,4 @@
-// A command of one known statement runs without a savepoint, and leaves what it would leave with
-// one.
+// A command of one known statement runs without a savepoint, and leaves the same as with one.
 //
 // Each statement is given twice. The first time it is new and has a savepoint; the second time it
 // is known and has none. The replica that restarts before each entry knows no statement.
@@ -116,7 +115,7 @@ TEST(Savepoints, ABatchOfCommandsThatAllFailHalfWayIsStillAppliedInLinearTime) {
   replicas.Check();
 }
 
-// changes() counts the command alone: nothing before it, and the work of its triggers as SQLite
+// changes() counts only the command: nothing before it, and the work of its triggers as SQLite
 // counts it.
 TEST(Savepoints, ChangesAreOfTheCommandAlsoWithoutOne) {
   Replicas replicas;
@@ -175,7 +174,7 @@ TEST(Savepoints, ChangesOfCommandsWithoutOneAreNotSeenByThoseWithOne) {
   replicas.Check();
 }
 
-// As in SQLite: the function answers anew each time, so nothing that is stored may depend on it.
+// As in SQLite, the function answers anew each time, so no stored value may depend on it.
 TEST(Savepoints, ChangesIsNoFunctionForAnIndexOrAGeneratedColumn) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

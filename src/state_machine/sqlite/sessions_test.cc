@@ -1,4 +1,4 @@
-// What sessions remember under load: bounds, owners, age, and that no answer is contradicted.
+// What sessions remember under load: bounds, owners and age. No answer contradicts an earlier one.
 
 #include "state_machine/sqlite/sessions.h"
 
@@ -108,7 +108,7 @@ TEST_F(SessionsTest, AnAcknowledgementPastTheRequestsOwnSequenceIsRefusedAtApply
   const CommandResult result = replicas.Do(Insert("S", 5, /*acknowledged_below=*/100));
   EXPECT_EQ(result.status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(result.status.outcome(), Outcome::kNotApplied);
-  // Neither of one that has no session, nor of a bare id.
+  // Neither of a request without a session, nor of a bare id.
   EXPECT_EQ(replicas.Do(WithId(ExecuteCommand("DELETE FROM t"), "", 0, 1)).status.code(),
             StatusCode::kInvalidArgument);
   EXPECT_EQ(replicas.Do(Insert("S", 0, 1)).status.code(), StatusCode::kInvalidArgument);
@@ -123,7 +123,7 @@ TEST_F(SessionsTest, ASessionBelongsToWhoOpenedIt) {
   const CommandResult fresh = replicas.Do(By("user:b", Insert("S", 3, 3)));
   EXPECT_EQ(fresh.status.code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(fresh.status.outcome(), Outcome::kNotApplied);
-  // What became of the first try is nothing that another principal is told.
+  // Another principal does not learn the outcome of the first try.
   const CommandResult retry = replicas.Do(By("user:b", Insert("S", 2)));
   EXPECT_EQ(retry.status.code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(retry.status.outcome(), Outcome::kUnknown);
@@ -163,7 +163,7 @@ TEST_F(SessionsTest, OneClientHoldsAnEighthOfAllSessionsAndTheOthersFindRoom) {
   EXPECT_TRUE(replicas.Do(of_node).status.ok());
   EXPECT_TRUE(
       replicas.Do(By("host:a", ExecuteCommand("INSERT INTO t VALUES('none')"))).status.ok());
-  // No sooner than the setting says.
+  // Not sooner than the setting says.
   replicas.header.lease_ms += replicas.header.request_ttl_ms - 1;
   EXPECT_TRUE(IsRefused(replicas.Do(By("host:a", Open("again")))));
   replicas.header.lease_ms += 1;
@@ -185,7 +185,7 @@ TEST_F(SessionsTest, WhereRequestsFindNoRoomAnAcknowledgementMakesSome) {
   const auto last = Send();
   EXPECT_TRUE(last.back().status.ok()) << last.back().status;
   EXPECT_TRUE(IsRefused(replicas.Do(By("host:a", Insert("S", sequence + 1)))));
-  // The refusal is not what a retry is answered with for ever.
+  // Retries do not get the refusal for ever.
   EXPECT_TRUE(replicas.Do(By("host:a", Insert("S", sequence + 1, 1000))).status.ok());
   EXPECT_TRUE(replicas.Do(By("host:a", Insert("S", sequence + 1))).status.ok());
   Command first = open;
@@ -209,7 +209,7 @@ TEST_F(SessionsTest, OneWhoseOwnerIsNotKnownGoesOnBesideAllOthersOfVersion01) {
   replicas.Check();
 }
 
-// One client that asked for large results made all others' retries hear "applied, result gone".
+// One client asked for large results, and the retries of all others got "applied, result gone".
 TEST_F(SessionsTest, OneClientsResultsDoNotPushOutThoseOfTheOthers) {
   const std::string sql = "INSERT INTO t VALUES(1) RETURNING zeroblob(60000)";
   const auto bare = [&](const char* principal, uint64_t i) {
@@ -247,8 +247,8 @@ TEST_F(SessionsTest, OneClientsResultsDoNotPushOutThoseOfTheOthers) {
             static_cast<int64_t>(kBareResultsBytesMax / 8 + (1 << 20)));
 }
 
-// Past the bound of all clients the oldest of all go. Which those are, a node that has restarted
-// knows as well as one that saw what other clients held meanwhile.
+// Past the bound of all clients the oldest results of all go. A restarted node and a node that saw
+// what other clients held meanwhile must drop the same results.
 TEST(ResultsOfManyClients, AreTheSameWhereverBatchesEndAndOnNodesThatRestart) {
   Rng rng(7);
   Replicas replicas;
@@ -274,7 +274,7 @@ TEST(ResultsOfManyClients, AreTheSameWhereverBatchesEndAndOnNodesThatRestart) {
   replicas.Check();
 }
 
-// The sum of clock and setting passed 2^64, and all that was young was forgotten.
+// The sum of clock and setting passed 2^64, and all young requests were forgotten.
 TEST_F(SessionsTest, AnySettingOfTheTimeIsHonoured) {
   replicas.header.request_ttl_ms = UINT64_MAX - 500;
   Command bare = Insert("bare", 0);
@@ -288,7 +288,7 @@ TEST_F(SessionsTest, AnySettingOfTheTimeIsHonoured) {
   replicas.Check();
 }
 
-// "All below" could not be said of a request behind which there is no number.
+// "All below" could not include a request with no number behind it.
 TEST_F(SessionsTest, TheLastSequenceIsRefused) {
   replicas.Do(Insert("S", 1));
   const CommandResult last = replicas.Do(Insert("S", UINT64_MAX));
@@ -315,7 +315,7 @@ TEST_F(SessionsTest, ARequestIsRememberedUntilItIsAsOldAsTheEntrysSetting) {
   EXPECT_EQ(old.status.outcome(), Outcome::kUnknown) << old.status;
   EXPECT_EQ(old.status.message().find("session expired"), std::string::npos);
   EXPECT_TRUE(replicas.Do(Insert("S", 2)).status.ok());
-  // All nodes go by what stands in the entry.
+  // All nodes use the value in the entry.
   replicas.header.request_ttl_ms = 10'000;
   replicas.header.lease_ms += 10'000;
   EXPECT_EQ(replicas.Do(Insert("S", 3)).status.outcome(), Outcome::kUnknown) << "expired";
@@ -338,7 +338,7 @@ TEST_F(SessionsTest, ANodesOwnSessionIsNeverRefusedAndItsLowestRequestsGo) {
 }
 
 // Requests in any order, acknowledgements, lapses of time, large results, and batches that are
-// undone: on every life of a replica the same, and none that contradicts an earlier answer.
+// undone: every replica answers the same, and no answer contradicts an earlier one.
 class RandomRequests : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(RandomRequests, AreAnsweredTheSameWhereverBatchesEndAndAreUndone) {

@@ -69,7 +69,7 @@ class Store {
   size_t commands_ = 0;
 };
 
-// The same batch for each store that it is given to.
+// The same batch for each store that gets it.
 class RandomBatch {
  public:
   RandomBatch(uint64_t seed, uint64_t index, uint64_t lease_ms)
@@ -101,7 +101,7 @@ TEST_P(UndoneBatches, LeaveOrderAndValuesAsIfTheyHadNeverBeen) {
   Rng rng(GetParam());
   uint64_t lease_ms = 1;
   for (uint64_t index = 1; index < 25; ++index) {
-    // Some of the sessions, and of the requests, are old by then.
+    // Some of the sessions and requests are old by then.
     RandomBatch(rng.Next(), index, lease_ms + rng.Below(2 * kTtlMs)).Run(&undone);
     undone.Undo();
     ASSERT_EQ(undone.Dump(), never.Dump()) << "batch " << index;
@@ -114,7 +114,7 @@ TEST_P(UndoneBatches, LeaveOrderAndValuesAsIfTheyHadNeverBeen) {
     ASSERT_EQ(undone.sessions().bytes(), never.sessions().bytes());
     ASSERT_EQ(undone.sessions().results_bytes(), never.sessions().results_bytes());
   }
-  // The order in which they are forgotten is the order of their use.
+  // Sessions are forgotten in the order of their use.
   for (uint64_t index = 25; never.sessions().size() > 0; ++index, lease_ms += 20) {
     for (Store* store : {&undone, &never}) {
       store->Begin(index);

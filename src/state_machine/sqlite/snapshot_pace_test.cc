@@ -1,4 +1,4 @@
-// When the state of a snapshot is copied, and when its readers read it as it is.
+// When the state of a snapshot is copied, and when readers read the state itself.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -39,7 +39,7 @@ class SnapshotPaceTest : public testing::Test {
   Status Make() {
     return maker_->Complete([] { return true; });
   }
-  // All that a reader gives in chunks, which has the CRC that it promises, and is a sound database.
+  // Reads everything in chunks. The bytes must have the promised CRC, and be a sound database.
   void ReadAll(SnapshotReader& reader) {
     constexpr size_t kChunk = 100'007;
     std::string all;
@@ -72,7 +72,7 @@ TEST_F(SnapshotPaceTest, AReaderThatKeepsPaceReadsTheStateItselfAndNothingIsCopi
   EXPECT_TRUE(Files().empty());
 }
 
-// A transfer that broke goes on from the copy, also where it began on the state itself.
+// A broken transfer resumes from the copy, also if it began on the state itself.
 TEST_F(SnapshotPaceTest, AReaderThatBreaksOffHasTheCopyMade) {
   constexpr size_t kRead = 1'234'567;
   const std::string first = reader_->Read(0, kRead).value();
@@ -86,7 +86,7 @@ TEST_F(SnapshotPaceTest, AReaderThatBreaksOffHasTheCopyMade) {
   ReadAll(*next);
 }
 
-// It has not read what came before, so it cannot know the CRC of the whole.
+// The reader has not read the earlier bytes, so it cannot know the CRC of the whole.
 TEST_F(SnapshotPaceTest, AReaderThatBeginsInTheMiddleGetsTheCrcFromTheCopy) {
   EXPECT_EQ(reader_->Read(5000, 3000)->size(), 3000u);
   auto made = std::async(std::launch::async, [&] { return Make(); });

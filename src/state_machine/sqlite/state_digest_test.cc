@@ -30,7 +30,7 @@ Status Scrub(StateMachine& machine) {
   return (*scan)->Scrub(std::chrono::hours(1)).status();
 }
 
-// ---- What the hook does not tell, or tells otherwise
+// ---- Changes that the hook does not report, or reports otherwise
 
 TEST(TableSums, FollowACreateTableAsSelect) {
   Replicas replicas;
@@ -129,7 +129,7 @@ TEST(TableSums, ForgetWhatFailedAndWhatWasOnlyPrepared) {
   Command commit;
   commit.operation = Commit{"x"};
   replicas.Do(commit);
-  // A change of the schema, and rows behind it, are undone.
+  // A change of the schema, and later rows, are undone.
   EXPECT_FALSE(replicas
                    .Execute({{"ALTER TABLE t ADD COLUMN b DEFAULT 3", {}, {}},
                              {"CREATE TABLE gone AS SELECT * FROM t", {}, {}},
@@ -165,7 +165,7 @@ TEST(TableSums, FollowFullTextTablesThatWriteLate) {
   replicas.Check();
 }
 
-// FTS5 writes the version of its configuration through a handle on a blob. The hook tells half of
+// FTS5 writes the version of its configuration through a blob handle. The hook reports half of
 // that.
 TEST(TableSums, FollowTheConfigurationOfFullTextTables) {
   Replicas replicas;
@@ -183,8 +183,8 @@ TEST(TableSums, FollowTheConfigurationOfFullTextTables) {
   replicas.Check();
 }
 
-// A full-text table also writes the rows that it holds back when a statement of Cairn's own opens a
-// savepoint. Statements that may fail in the middle do so, as those that write sessions and
+// A full-text table also writes its delayed rows when one of Cairn's own statements opens a
+// savepoint. Statements that may fail in the middle do so, such as those that write sessions and
 // versions.
 TEST(TableSums, FollowFullTextTablesThatAreWrittenWithSessions) {
   Replicas replicas;
@@ -540,8 +540,7 @@ TEST(Scrub, ASnapshotWhoseRowsBreakTheirConstraintsWhenReadAgainIsTaken) {
   }
 }
 
-// When the file has its name it is too late to refuse: the core has begun with the snapshot and
-// waits for it.
+// After the rename it is too late to refuse: the core has begun with the snapshot and waits for it.
 TEST(Scrub, ASnapshotThatIsDamagedWhereNoSumLooksIsRefusedToo) {
   std::vector<raft::Entry> log = SmallLog();
   const BatchHeader header{1'700'000'000'000, 2, 1'000, 50'000'000};

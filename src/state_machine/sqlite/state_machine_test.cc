@@ -55,7 +55,7 @@ TEST(SqliteStateMachine, AKillBetweenBatchesNeverAppliesTwice) {
     ASSERT_TRUE(machine.ok()) << machine.status();
     EXPECT_EQ((*machine)->applied_index(), LogIndex(i + 2));
     EXPECT_EQ((*machine)->durable_index(), LogIndex(i + 2));
-    // Gives the whole log again, as a node does that does not trust its commit index.
+    // Applies the whole log again, like a node that does not trust its commit index.
     const Status status = (*machine)->Apply(replicas.log(), TestConfiguration(), LogIndex(),
                                             [](const EntryResults&) {});
     EXPECT_TRUE(status.ok()) << status;
@@ -290,7 +290,7 @@ TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
   EXPECT_FALSE(replicas.Execute("INSERT INTO t(doc) VALUES('no json')").status.ok());
   EXPECT_EQ(replicas.Query("SELECT k FROM found"), "two seven");
   EXPECT_EQ(replicas.Query("SELECT id FROM t WHERE json_extract(doc, '$.k') = 'one'"), "1");
-  // Functions that depend on the node are refused in a schema, too.
+  // Functions that depend on the node are refused in a schema too.
   EXPECT_EQ(replicas.Execute("CREATE VIEW v AS SELECT sqlite_version()").status.code(),
             StatusCode::kOk);
   replicas.Must("CREATE TABLE target(x)");
@@ -298,8 +298,8 @@ TEST(SqliteStateMachine, JsonAndFullTextMayBePartOfTheSchema) {
   replicas.Check();
 }
 
-// A comparison with plain SQLite found that the second was refused, since it first deletes what the
-// first one wrote.
+// A comparison with plain SQLite found that the second statement was refused, because it first
+// deletes the rows of the first one.
 TEST(SqliteStateMachine, OneTableMayBeAnalyzedAgain) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(a INTEGER PRIMARY KEY, b UNIQUE)");

@@ -1,4 +1,4 @@
-// How much prepared transactions, and the ids of all, may hold.
+// The bounds on prepared transactions, and on all ids.
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 namespace cairn::state_machine {
 namespace {
 
-// Forty of 8 MB took 362 MB on every node.
+// Forty transactions of 8 MB took 362 MB on every node.
 TEST(PreparedBytes, OfAllTransactionsAreBoundedAndNoClientHoldsMoreThanAnEighth) {
   TestReplica replica;
   uint64_t index = 0;
@@ -46,7 +46,8 @@ TEST(PreparedBytes, OfAllTransactionsAreBoundedAndNoClientHoldsMoreThanAnEighth)
   EXPECT_TRUE(apply(CommitCommand("tx39")).status.ok());
 }
 
-// Those of version 0.1 have no owner. They counted as one client's, and none of them could go on.
+// Transactions of version 0.1 have no owner. They counted as one client's, and none of them could
+// go on.
 TEST(PreparedBytes, OfUnknownOwnersAreBoundedTogetherButNotAsOneClient) {
   TestReplica replica;
   uint64_t index = 0;
@@ -90,7 +91,7 @@ TEST(TxIds, OneClientHoldsAnEighthAndTheOthersFindRoom) {
     EXPECT_EQ(refused.status.code(), StatusCode::kResourceExhausted);
     EXPECT_EQ(refused.status.outcome(), Outcome::kNotApplied);
   }
-  // What is known already, and the others, are not refused.
+  // Known transactions, and other clients, are not refused.
   EXPECT_TRUE(replicas.Do(by("host:a", RollbackCommand("100000"))).status.ok());
   EXPECT_TRUE(replicas.Do(by("host:b", PrepareCommand("b", "DELETE FROM t"))).status.ok());
   EXPECT_TRUE(replicas.Do(by("host:b", CommitCommand("b"))).status.ok());

@@ -106,9 +106,9 @@ TEST_F(TwoPhase, AStatementThatFailsIsNotStaged) {
   replicas.Check();
 }
 
-// Its Prepare has done the same work, so that takes another build of SQLite, or this: a statement
-// that is changed behind Cairn's back. SQLITE_CORRUPT ends the whole batch. Then the tables of the
-// transaction were held until it expired.
+// The Prepare has done the same work, so a Commit fails only with another build of SQLite, or as
+// here: a statement is changed behind Cairn's back. SQLITE_CORRUPT ends the whole batch. The tables
+// of the transaction were then held until it expired.
 TEST(CommitThatFails, EndsItsTransactionAlsoWhereItEndsTheWholeBatch) {
   for (const std::string statement : {"DELETE FROM j INDEXED BY i WHERE subtype(a) = 74",
                                       "INSERT INTO t VALUES(7) /* UNIQUE is violated */"}) {
@@ -232,7 +232,7 @@ Command Numbered(Command command, uint64_t number) {
   return command;
 }
 
-// The late statement began a new transaction, whose Commit applied half and said OK.
+// The late statement began a new transaction. Its Commit applied half and returned OK.
 TEST_F(TwoPhase, ALateStatementOfATransactionThatIsForgottenIsRefused) {
   const Command first = Numbered(PrepareCommand("tx", "INSERT INTO other VALUES(1)"), 1);
   const Command second = Numbered(PrepareCommand("tx", "INSERT INTO other VALUES(2)"), 2);
@@ -248,7 +248,8 @@ TEST_F(TwoPhase, ALateStatementOfATransactionThatIsForgottenIsRefused) {
   EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
   EXPECT_EQ(Code(second), StatusCode::kFailedPrecondition);
   EXPECT_EQ(replicas.Transaction("tx").state, TxState::kUnknown);
-  // A late first statement is the beginning of the whole; the Commit says how much that is.
+  // A late first statement begins the whole transaction. The Commit says how many statements it
+  // has.
   EXPECT_EQ(Code(first), StatusCode::kOk);
   EXPECT_EQ(Code(Numbered(CommitCommand("tx"), 2)), StatusCode::kFailedPrecondition);
   EXPECT_EQ(replicas.Query("SELECT count(*) FROM other"), "0");
@@ -311,8 +312,8 @@ TEST_F(TwoPhase, ARefusalForWantOfRoomIsNotWhatARetryIsAnsweredWith) {
   replicas.Check();
 }
 
-// The 10,000th transaction after it made a committed one unknown, and its Commit, asked for again,
-// was told that there is none.
+// The 10,000th later transaction made a committed one unknown, and a repeated Commit was answered
+// that there is no such transaction.
 TEST_F(TwoPhase, WhatHasEndedIsRememberedAsLongAsAnsweredRequests) {
   EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO other VALUES(1)")), StatusCode::kOk);
   const CommandResult committed = replicas.Do(CommitCommand("tx"));
@@ -338,8 +339,8 @@ TEST_F(TwoPhase, WhatHasEndedIsRememberedAsLongAsAnsweredRequests) {
   replicas.Check();
 }
 
-// An entry may forget some of those that expired with one entry, and a later one the rest. A member
-// that has restarted must take them in the same order.
+// One entry may forget some of the transactions that expired together, and a later entry the rest.
+// A restarted member must forget them in the same order.
 TEST_F(TwoPhase, WhatExpiredTogetherIsForgottenInOneOrderAlsoAfterARestart) {
   std::vector<Command> commands;
   for (size_t i = 0; i < kForgottenPerEntryMax - 1; ++i) {
@@ -351,7 +352,7 @@ TEST_F(TwoPhase, WhatExpiredTogetherIsForgottenInOneOrderAlsoAfterARestart) {
     replicas.Must(std::string("CREATE TABLE of_") + id + "(x)");
   }
   for (const std::string id : {"a", "b", "c"}) {
-    // The last of them expires first.
+    // The last transaction expires first.
     EXPECT_EQ(Code(PrepareCommand(id, "DELETE FROM of_" + id, {}, id == "c" ? 10 : 20)),
               StatusCode::kOk);
   }
@@ -370,7 +371,7 @@ TEST_F(TwoPhase, WhatExpiredTogetherIsForgottenInOneOrderAlsoAfterARestart) {
   replicas.Check();
 }
 
-// Nor is what is not known remembered as an answer: sent again, it is looked at anew.
+// An unknown id is not remembered as an answer either: a repeated request is judged anew.
 TEST_F(TwoPhase, ACommitWhoseOutcomeIsNotKnownMayBeAskedAgain) {
   EXPECT_EQ(Code(RollbackCommand("old")), StatusCode::kOk);
   replicas.header.lease_ms += replicas.header.request_ttl_ms;

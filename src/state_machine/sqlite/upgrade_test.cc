@@ -159,8 +159,8 @@ TEST(DataOfTheFirstVersion, IsTheSameOnAllNodesAfterTheConversionAndHasTheSchema
     machines.push_back(OpenAt(fixture / name));
     ASSERT_NE(machines.back(), nullptr);
   }
-  // They were stopped one after the other, and have all that clients wrote; the others of the last
-  // two leaders' own entries, too.
+  // The nodes were stopped one after the other, and have everything that clients wrote. The others
+  // also have the own entries of the last two leaders.
   AppliedState last;
   for (const auto& machine : machines) {
     if (machine->applied_index() > last.index) last = machine->applied_state();
@@ -283,11 +283,11 @@ TEST(OtherVersions, AnEntryWithAnUnknownOperationStopsApplyAndHarmsNothing) {
             "version on this node");
   EXPECT_EQ(results.size(), 1u);
   EXPECT_EQ(machine.applied_index(), LogIndex(1));
-  // What was applied is moved into the file, and read, as before.
+  // Applied entries are moved into the file, and read, as before.
   EXPECT_TRUE(machine.Checkpoint().ok());
   EXPECT_EQ(machine.durable_index(), LogIndex(1));
   EXPECT_EQ(Query(machine, "SELECT count(*) FROM t"), "0");
-  // The right version goes on from there.
+  // The right version continues from there.
   const raft::Entry known =
       MakeEntry(LogIndex(2), Header(), {ExecuteCommand("INSERT INTO t VALUES (1)")});
   EXPECT_TRUE(ApplyNext(machine, {known}).ok());

@@ -31,7 +31,7 @@ TEST(Versions, NamesOfTablesThatAreGoneAreNotKept) {
     replicas.Must("INSERT INTO " + name + " VALUES(1)");
     if (i % 2 == 0) replicas.Must("ALTER TABLE " + name + " RENAME TO other");
     replicas.Must("DROP TABLE " + (i % 2 == 0 ? "other" : name));
-    // Not the names of tables that never came to be, either.
+    // Nor the names of tables that never existed.
     const std::string fails = "f" + name;
     EXPECT_FALSE(replicas
                      .Execute({{"CREATE TABLE " + fails + "(x)", {}, {}},

@@ -78,7 +78,7 @@ class WalBoundTest : public testing::Test {
   }
   std::string path() const { return directory_ / "test.db"; }
 
-  // Applies one entry and does what the node does behind it. Time passes with the writes.
+  // Applies one entry, then does what the node does afterwards. Time passes with the writes.
   void Write(const std::string& sql) {
     const raft::Entry entry = MakeEntry(LogIndex(++index_), {}, {ExecuteCommand(sql)});
     const Status applied = machine_->Apply(std::span(&entry, 1), TestConfiguration(), LogIndex(),
@@ -111,7 +111,7 @@ class WalBoundTest : public testing::Test {
   uint64_t index_ = 0;
 };
 
-// Two readers in turn, each of which began before the other ended, held the WAL back for ever: it
+// Two readers took turns, each beginning before the other ended, and held the WAL back for ever: it
 // had 111 MB after 40 s of writes to a database of 3.8 MB.
 TEST_F(WalBoundTest, ReadersThatOverlapDoNotLetTheWalGrowWithoutEnd) {
   std::unique_ptr<ReadView> older = View();
@@ -140,7 +140,7 @@ TEST_F(WalBoundTest, AViewThatIsEndedForItIsToldWhyAndWhatToDo) {
   EXPECT_TRUE(Ask(*View()).ok());
 }
 
-// No reader is ended as long as a moment without readers is enough.
+// No reader is ended if a moment without readers is enough.
 TEST_F(WalBoundTest, AViewThatEndsInTimeLetsTheWalBeginAnew) {
   uint64_t most = 0;
   for (int write = 0; write < 200; ++write) {
@@ -164,8 +164,8 @@ TEST_F(WalBoundTest, AScanIsCutOffLikeAView) {
   EXPECT_TRUE((*scan)->hurry()) << "the next one does not pause";
 }
 
-// The copy is cut off only when more has been written than it has to read. Else the WAL of a busy
-// database would pass its bound before any copy is made.
+// The copy is ended only when more bytes have been written than it has to read. Otherwise the WAL
+// of a busy database would pass its bound before any copy is made.
 TEST_F(WalBoundTest, ACopyForASnapshotIsGivenUpWhenMoreIsWrittenThanItReads) {
   Write("CREATE TABLE big(body)");
   for (int i = 0; i < 8; ++i) Write("INSERT INTO big VALUES(zeroblob(300000))");

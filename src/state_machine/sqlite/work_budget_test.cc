@@ -45,7 +45,7 @@ TEST(WorkBudget, TheStatementsOfACommandShareOneBudget) {
   const CommandResult result = replicas.Execute({CountTo(30'000), CountTo(30'000), CountTo(3)});
   EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted) << result.status;
   EXPECT_EQ(replicas.Query("SELECT x FROM t"), "30000");
-  // Many that do next to nothing are many.
+  // Many small statements add up.
   const CommandResult many = replicas.Execute(std::vector<Statement>(10'000, CountTo(1)));
   EXPECT_EQ(many.status.code(), StatusCode::kResourceExhausted) << many.status;
   replicas.Check();
@@ -194,7 +194,7 @@ const std::set<std::string> kLikeACopy = {"char",
                                           "radians",
                                           "mod",
                                           "pi"};
-// Those without arguments of any length.
+// Functions without arguments of any length.
 const std::set<std::string> kShort = {"changes",
                                       "total_changes",
                                       "last_insert_rowid",
@@ -213,7 +213,7 @@ const std::set<std::string> kShort = {"changes",
                                       "datetime",
                                       "julianday",
                                       "unixepoch"};
-// Of full-text tables; in such statements the rows are counted.
+// Functions of full-text tables. In such statements the rows are counted.
 const std::set<std::string> kOfFullText = {"highlight", "match",    "matchinfo",
                                            "offsets",   "optimize", "snippet"};
 
@@ -291,7 +291,7 @@ TEST(WorkBudget, TheMoreStepsWereDoneTheSmallerTheValuesMayBe) {
   replicas.Check();
 }
 
-// SQLite looks at the length of a literal once, when it first uses it.
+// SQLite checks the length of a literal once, at its first use.
 TEST(WorkBudget, ALongLiteralIsJudgedAlikeOnFreshAndWarmReplicas) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");
