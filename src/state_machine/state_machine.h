@@ -1,7 +1,7 @@
 // StateMachine: applies the replicated log to SQLite. The interface between the node and SQLite.
 //
-// Threads: Apply, Checkpoint, BoundWal and InstallSnapshot belong to the apply thread. Query,
-// OpenSnapshot and the accessors are thread-safe.
+// Threads: Apply, Checkpoint, BoundWal, Reopen, TakeScan, BeginScan and InstallSnapshot belong to
+// the apply thread. All other functions are thread-safe.
 //
 // A Status that is not OK from Apply, Checkpoint or InstallSnapshot is this node's own trouble
 // (disk, memory, corruption), never a result of SQL. The node stops applying and reports the

@@ -29,8 +29,6 @@ inline constexpr uint64_t kStepsPerGrownToken = 25;  // of columns (column_growt
 // many others in between.
 //
 // Owned by the engine, and used on its thread only.
-//
-// The engine's; its thread only.
 class CompileCharges {
  public:
   // Called at the start of each command, and after a change of the schema within it.

@@ -1,17 +1,18 @@
 // SnapshotStore: makes consistent copies of the live database for peers that are behind the log.
 //
-// A copy holds the bytes of one state (PinnedDatabase). Writes go on while the copy is made, and it
-// takes some MiB of memory however large the file is. VACUUM INTO would make smaller files, but it
-// renumbers the rowids of tables without an INTEGER PRIMARY KEY. A replica installed from such a
-// copy would give later rows other rowids than its peers do.
+// A copy holds the bytes of one state (PinnedDatabase). Writes go on while the copy is made, and
+// the copying takes some MiB of memory however large the file is. VACUUM INTO would make smaller
+// files, but it renumbers the rowids of tables without an INTEGER PRIMARY KEY. A replica that is
+// installed from such a copy would give later rows other rowids than its peers do.
 //
-// Readers read the pinned state itself as long as they keep pace with a disk, and then nothing is
-// copied. But as long as the state is pinned, the WAL cannot begin anew. So the copy is made, at
-// the speed of the disk, as soon as a reader is slow or breaks off, or the WAL grows. A transfer
-// that broke goes on from the copy.
+// Readers read the pinned state itself while they keep pace with a disk, and then nothing is
+// copied. But while the state is pinned, the WAL cannot be restarted. So the copy is made, at the
+// speed of the disk, as soon as a reader is slow or breaks off, or the WAL grows. A broken transfer
+// resumes from the copy.
 //
-// SnapshotReader::Complete on one reader waits while another one reads in this manner. Without
-// another one it makes the copy at once. It gives OK if the copy was dropped meanwhile.
+// SnapshotReader::Complete on one reader waits while another reader reads the pinned state and
+// keeps pace. If there is no other reader, Complete makes the copy at once. Complete returns OK if
+// the copy was dropped meanwhile.
 #pragma once
 
 #include <sqlite3.h>
@@ -30,7 +31,7 @@
 
 namespace cairn::state_machine {
 
-// Reads what an open database says about itself. Fails if the database is not one of Cairn's.
+// Reads the meta of an open database. Fails if the database is not one of Cairn's.
 using ReadSnapshotMeta = std::function<Result<raft::SnapshotMeta>(sqlite3*)>;
 
 struct SnapshotStoreOptions {
@@ -38,17 +39,17 @@ struct SnapshotStoreOptions {
   std::string db_path;
   std::string directory;  // on the same file system as db_path; made if missing
   ReadSnapshotMeta read_meta;
-  // Left free on the file system. A copy that would leave less is refused.
+  // The space that stays free on the file system. A copy that would leave less is refused.
   uint64_t free_bytes_reserve = 64 << 20;
   size_t step_bytes = 1 << 20;  // copied between two looks at Stop
 };
 
-// The most that one SnapshotReader::Read gives.
+// The most that one SnapshotReader::Read returns.
 inline constexpr size_t kSnapshotReadBytesMax = 16 << 20;
 
 class SnapshotCopy;
 
-// Thread-safe. The store touches only files that it has named itself ("outgoing-*").
+// Thread-safe. The store touches only files that it has named ("outgoing-*").
 class SnapshotStore {
  public:
   // Removes copies and half-made copies of earlier runs.
@@ -57,14 +58,14 @@ class SnapshotStore {
   // removes the copy's file.
   ~SnapshotStore();
 
-  // Gives the kept copy if its index is at or past `index_min`. Else begins a copy of the present
-  // state, which is kept from then on. SnapshotReader::Complete makes it. RESOURCE_EXHAUSTED
-  // without the space, CANCELLED after Stop, FAILED_PRECONDITION if the database has not reached
-  // `index_min`, UNAVAILABLE while another copy is being made.
+  // Returns the kept copy if its index is at or past `index_min`. Otherwise begins a copy of the
+  // present state, and keeps it from then on; SnapshotReader::Complete makes the copy.
+  // RESOURCE_EXHAUSTED if the disk lacks the space, CANCELLED after Stop, FAILED_PRECONDITION if
+  // the database has not reached `index_min`, UNAVAILABLE while another copy is being made.
   Result<std::shared_ptr<SnapshotReader>> Acquire(LogIndex index_min);
 
-  // Lets the state of the kept copy go. Readers of a copy that is not whole get CANCELLED. Frees
-  // the disk space as soon as no reader uses it.
+  // Releases the state of the kept copy. Readers of a copy that is not whole get CANCELLED. The
+  // disk space is freed as soon as no reader uses it.
   void DropKept();
 
   // Ends the copy that is being made: its readers get CANCELLED, and so does Acquire until Resume.
@@ -72,9 +73,10 @@ class SnapshotStore {
   void Stop();
   void Resume();
 
-  // Bytes of the state that is pinned; 0 if none is. It keeps the WAL from beginning anew.
+  // The bytes of the pinned state; 0 if none is pinned. A pinned state keeps the WAL from being
+  // restarted.
   uint64_t copying_bytes() const { return *pinned_bytes_; }
-  // Has the copy of a pinned state made now. Its readers may be slower than the WAL grows.
+  // Has the copy of a pinned state made now. Its readers may be slower than the growth of the WAL.
   void Hurry();
   // Ends the copy that is being made, soon: its readers get ABORTED. Does not wait for them.
   void GiveUpCopy();

@@ -21,12 +21,6 @@
 // from the first Prepare on. If there is no room, new ids are refused; young ids are never
 // forgotten to make room. After an id was forgotten, an unknown id may be that of a committed
 // transaction, so the outcome of its Commit is unknown.
-//
-// What has ended is remembered for request_ttl_ms of the lease clock, like an answered request: a
-// Commit that is asked for again, or a question, gets the truth for as long. Ids are counted, from
-// the first Prepare on: where there is no room, new ones are refused, and young ones are not
-// forgotten. Once one was forgotten, "unknown" may be committed: then the outcome of a Commit is
-// unknown, too.
 #pragma once
 
 #include <sqlite3.h>

@@ -39,7 +39,7 @@ class FunctionState {
     rowid_known_ = rowid_known;
     refusal_ = OkStatus();
   }
-  // Why the running statement called a function that has no answer. OK: it called none.
+  // The error of a function that had no answer in the running statement. OK: there was none.
   const Status& refusal() const { return refusal_; }
   void Refuse(Status refusal) { refusal_ = std::move(refusal); }
 
