@@ -9,7 +9,7 @@ cairn=${CAIRN_BIN:-$root/build/cairn}
 all_scenarios=(full verify-only restart_single_node prepare_commit_kill prepare_commit_kill_matrix
   repeat_verify_3x chaos_multi_restart chaos_mixed_faults chaos_prepare_commit_alternate
   kill_leader wipe_and_rejoin)
-# How long anything may take that is waited for, in seconds.
+# The bound on every wait, in seconds.
 bound=${VERIFY_BOUND_SECONDS:-30}
 
 usage() {
@@ -69,7 +69,7 @@ other_addresses() {
   echo "$list"
 }
 
-# Until the node says that it listens.
+# Waits until the node reports that it listens.
 node_start() {
   local id=$1 log="$dir/node$1.log" before
   touch "$log"
@@ -95,7 +95,7 @@ node_kill() {
   pids[$1]=0
   say "node $1 killed (SIGKILL)"
 }
-# Clean: SIGTERM, and it must exit with 0.
+# Stops a node cleanly: sends SIGTERM, and demands exit status 0.
 node_stop() {
   local status
   kill -TERM "${pids[$1]}"
@@ -107,7 +107,8 @@ node_stop() {
 }
 node_up() { [ "${pids[$1]:-0}" -ne 0 ] && kill -0 "${pids[$1]}" 2>/dev/null; }
 
-# wait_until COMMAND...: until it succeeds; fails after the bound, or at once if it returns 3.
+# wait_until COMMAND...: waits until the command succeeds. Fails after the bound, or at once if the
+# command returns 3.
 wait_until() {
   local until=$((SECONDS + bound)) status
   while true; do
@@ -120,7 +121,7 @@ wait_until() {
   done
 }
 
-# One field of a node's own account, such as role, term or applied.
+# One field of a node's own status, such as role, term or applied.
 status_field() {
   "$cairn" shell "$(address "$1")" --mode json --timeout-ms 1000 -c .status 2>/dev/null |
     grep -o "\"$2\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
@@ -160,7 +161,7 @@ load_start() {
   wait_until grep -q "load begins" "$dir/load.log" || { say "the load did not begin"; return 1; }
   say "load of $1 ms begins"
 }
-# All that was acknowledged is there, nothing twice, on all nodes.
+# Demands that every acknowledged row is there once, on all nodes.
 load_check() {
   wait "$load_pid"
   local status=$?
@@ -314,7 +315,7 @@ scenario_chaos_prepare_commit_alternate() {
     role=follower
     [ $((round % 2)) -eq 0 ] && role=leader
     kill_in_window "$role" 300 || return 1
-    # And once without a fault, strong: all nodes must hold and apply it.
+    # Also once without a fault, in strong mode: all nodes must hold and apply the transaction.
     client --scenario full --mode strong || return 1
   done
 }
@@ -348,7 +349,7 @@ scenario_wipe_and_rejoin() {
   say "node $victim lost its disk"
   client --scenario full || return 1
   node_start "$victim" || return 1
-  # Nobody helps it: the leader lets it in under a new member id once its old self was silent.
+  # Nobody helps the node: the leader admits it under a new member id once its old self was silent.
   wait_until is_new_voter "$victim" || { say "node $victim was not let in again"; return 1; }
   say "node $victim votes again, as a new member"
   await_verified && "$cairn" member list "$(address "$leader")"

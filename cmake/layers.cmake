@@ -5,15 +5,15 @@ include(GoogleTest)
 add_library(cairn_warnings INTERFACE)
 target_compile_options(cairn_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor)
 
-# Whose tests run under ThreadSanitizer with cmake/tsan.supp. Not node: its tests use the transport in
-# memory.
+# The layers whose tests run under ThreadSanitizer with cmake/tsan.supp. The layer node is not one
+# of them: its tests use the transport in memory.
 set(CAIRN_GRPC_LAYERS transport rpc client server tools)
 
 # cairn_layer(name DEPS dep... [TEST_DEPS dep...] [EXCLUDE file...])
 #
-# Makes the static library `cairn_name` of every .cc in this folder and below, but for *_test.cc, which
-# make the program `name_test`, each of whose cases is a ctest of its own. Files named *_test_util.* go
-# to the tests alone, as TEST_DEPS and the folder testing/ do.
+# Makes the static library `cairn_name` from every .cc in this folder and below, except *_test.cc.
+# Those make the program `name_test`, each case of which is a ctest of its own. Only the tests get
+# files named *_test_util.*, the TEST_DEPS and the folder testing/.
 function(cairn_layer name)
   cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cc)
@@ -42,8 +42,9 @@ function(cairn_layer name)
     target_compile_definitions(${name}_test PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     set(properties TIMEOUT 300)
     if(CAIRN_TSAN)
-      # What is not instrumented (Debian's libraries) calls into the C library unseen. That it also
-      # synchronizes unseen is made good by suppressions, in the layers that use gRPC alone.
+      # Debian's libraries are not instrumented, and ThreadSanitizer does not see their calls into
+      # the C library, nor how they synchronize. The suppressions make up for that, only in the
+      # layers that use gRPC.
       set(tsan ignore_noninstrumented_modules=1:second_deadlock_stack=1:history_size=7)
       if(name IN_LIST CAIRN_GRPC_LAYERS)
         string(APPEND tsan :suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp)

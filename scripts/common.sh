@@ -7,5 +7,5 @@ fail() {
   printf 'error: %s\n' "$*" >&2
   exit 1
 }
-# Says which step failed, and why it can be seen above.
+# Reports which step failed. The cause is above in the output.
 trap 'status=$?; printf "error: %s failed (exit %d) at line %d: %s\n" "$0" "$status" "$LINENO" "$BASH_COMMAND" >&2' ERR
