@@ -48,8 +48,8 @@ const char* OutcomeName(Outcome outcome);
 enum class Reason : uint8_t {
   kNone = 0,
   kSessionExpired = 1,  // the cluster does not know the session that names the request
-  // The answer leaves the result out, because the result is too large. Read it as a stream. A write
-  // with this reason has the outcome kApplied: it took effect, and only its result is missing.
+  // The answer leaves the result out: it is too large, or no longer held. Ask for a read again as a
+  // stream. A write has the outcome kApplied: it took effect, and only its result is missing.
   kResultTooLarge = 2,
   kConnectionRefused = 3,  // the host answers, and nothing listens at the port
 };

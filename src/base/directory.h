@@ -1,4 +1,4 @@
-// An open directory, for an owner that may not fail for want of a descriptor between a rename and
+// An open directory, for an owner that may not fail for lack of a descriptor between a rename and
 // its sync.
 #pragma once
 

@@ -61,7 +61,7 @@ class SegmentLog final : public LogStore {
 
   FileSystem& fs_;
   const std::string directory_;
-  // Held open, so that nothing can fail for want of a descriptor once a segment has its name.
+  // Held open, so that nothing can fail for lack of a descriptor once a segment has its name.
   std::unique_ptr<Directory> open_directory_;
   const SegmentLogOptions options_;
   const uint64_t kept_back_bytes_;

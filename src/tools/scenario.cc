@@ -29,7 +29,7 @@ bool WantsRetry(const Status& status) {
          (status.code() == StatusCode::kCancelled);
 }
 
-// Reads a version. 0 for want of a leader is an error, not a version.
+// Reads a version. 0 for lack of a leader is an error, not a version.
 Result<int64_t> TrueVersion(NodeClient& node, const std::string& table, milliseconds timeout) {
   ASSIGN_OR_RETURN(const int64_t version, node.Version(table, timeout));
   if (version != 0) return version;
