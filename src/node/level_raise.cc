@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "node/pending_command.h"
 #include "state_machine/command.h"
 
 namespace cairn::node {
@@ -86,14 +85,31 @@ void LevelRaise::Decide() {
   LOG_INFO("raises the feature level of the cluster level={}", request.level);
   state_machine::Command command;
   command.operation = state_machine::RaiseLevel{request.level};
-  proposals_.Add(std::make_shared<PendingCommand>(
+  auto proposed = std::make_shared<PendingCommand>(
       state_machine::EncodeCommand(command), request.deadline,
       [level = request.level,
        done = std::move(request.done)](const Result<state_machine::CommandResult>& result) {
         if (!result.ok()) return done(result.status());
         if (!result->status.ok()) return done(result->status);
         done(level);
-      }));
+      });
+  proposed_ = proposed;
+  proposed_up_to_.reset();
+  proposals_.Add(std::move(proposed));
+}
+
+// An earlier leader may have proposed a raise, too. It is before the entries of this leader's own
+// term, one of which is applied once the lease clock is known.
+std::optional<uint64_t> LevelRaise::SettledLevel() {
+  if (request_ || !proposals_.LeaseNow(context_.now())) return std::nullopt;
+  if (proposed_) {
+    const PendingCommandPtr command = proposed_->lock();
+    if (command && !command->finished()) return std::nullopt;
+    if (!proposed_up_to_) proposed_up_to_ = context_.raft->last();
+    if (context_.raft->status().applied < *proposed_up_to_) return std::nullopt;
+    proposed_.reset();
+  }
+  return context_.level;
 }
 
 void LevelRaise::Finish(Result<uint64_t> result) {

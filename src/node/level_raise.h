@@ -8,11 +8,20 @@
 // A leader that runs the old build knows no higher level. It asks the others all the same: if one
 // of them knows a higher level, "done" would tell an operator that the upgrade is complete.
 //
+// Raising the level and letting members in exclude each other. A raise is refused while a change of
+// membership is under way. From when a raise is asked for until this node has applied what may be in
+// the log of it, no member is let in (SettledLevel). The bad schedule otherwise: all members have
+// answered, or the command is in the log and not applied yet. A node that knows the old level only
+// asks to be let in, and the applied level allows it. It becomes a member that can apply nothing
+// after the raise. The order of the two entries in the log makes no difference: a member that was let
+// in first has been asked, and one that is let in later knows the level.
+//
 // LevelRaise owns the request that is under way, probes members and proposes one command.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,6 +30,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "node/peer_directory.h"
+#include "node/pending_command.h"
 #include "node/proposals.h"
 #include "node/replica_context.h"
 #include "transport/transport.h"
@@ -36,13 +46,16 @@ class LevelRaise {
   LevelRaise(ReplicaContext* context, const PeerDirectory* directory, Proposals* proposals)
       : context_(*context), directory_(*directory), proposals_(*proposals) {}
 
-  // Raises the level to the highest that this node knows. The raise waits while a change of
-  // membership is under way: the leader makes one by itself after each start of a member.
+  // Raises the level to the highest that this node knows. The raise waits while a configuration is on
+  // its way: the leader makes one by itself after each start of a member.
   void Begin(SteadyTime deadline, Done done);
   void OnTick();
   void Expire(SteadyTime now);
   // This node does not lead (any more).
   void OnFollowing();
+  // The feature level that members who are let in must know; none while the level may be about to
+  // rise, and on a node that does not lead.
+  std::optional<uint64_t> SettledLevel();
   // The node ends: answers the caller that waits.
   void Stop(const Status& why);
 
@@ -68,6 +81,11 @@ class LevelRaise {
   const PeerDirectory& directory_;
   Proposals& proposals_;
   std::optional<Request> request_;
+  // The last raise, until its fate is known and applied here.
+  std::optional<std::weak_ptr<PendingCommand>> proposed_;
+  // Where the log of this node ended when `proposed_` had been answered. "Unknown" is an answer, and
+  // the command may be in the log up to here.
+  std::optional<LogIndex> proposed_up_to_;
   uint64_t number_ = 0;
 };
 

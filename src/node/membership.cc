@@ -41,11 +41,10 @@ MemberId FindMember(const raft::Configuration& config, uint64_t node_id) {
 }
 
 MembershipJob::MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
-                             uint64_t level, SteadyTime deadline, Callbacks callbacks)
+                             SteadyTime deadline, Callbacks callbacks)
     : change_(std::move(change)),
       cluster_id_(cluster_id),
       engine_(std::move(engine)),
-      level_(level),
       deadline_(deadline),
       callbacks_(std::move(callbacks)) {}
 
@@ -54,7 +53,8 @@ MembershipJob::MembershipJob(const transport::JoinRequest& join, SteadyTime dead
     : change_{Replica::MembershipChange::Kind::kReplace, join.node_id, join.address},
       deadline_(deadline),
       callbacks_(std::move(callbacks)),
-      nonce_(join.nonce) {}
+      nonce_(join.nonce),
+      level_max_(join.level_max) {}
 
 MembershipJob::~MembershipJob() {
   Finish(Unavailable("the change of membership was given up while " + Describe()));
@@ -130,13 +130,27 @@ void MembershipJob::OnDeposed(bool removed_itself) {
                             "; run the command again"));
 }
 
-void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts) {
+// The level is looked at before each step, and not only when the job begins. The bad schedule
+// otherwise: the job begins at level 1, and finds a node that knows level 1. An operator raises the
+// level to 2. The node becomes a member that can apply nothing after the raise.
+void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts,
+                         std::optional<uint64_t> level) {
   if (finished_) return;
   if (contacts.now >= deadline_)
     return Finish(DeadlineExceeded("no time left while " + Describe()));
   // The core can take a change once an entry of its own term is committed and no other change is
   // under way.
-  if (!core.leader_ready || core.config_in_progress) return;
+  if (!core.leader_ready || core.config_in_progress || !level) return;
+  if (level_max_ && *level_max_ < *level) {
+    return Finish(FailedPrecondition(
+        "node " + std::to_string(change_.node_id) + " knows feature levels up to " +
+        std::to_string(*level_max_) + ", and the cluster is at level " + std::to_string(*level) +
+        ": start a later version there"));
+  }
+  TakeStep(core, contacts);
+}
+
+void MembershipJob::TakeStep(const raft::CoreStatus& core, const Contacts& contacts) {
   switch (phase_) {
     case Phase::kStart: return Begin(core, contacts);
     case Phase::kProbing:
@@ -213,18 +227,13 @@ void MembershipJob::OnProbed(Result<transport::ProbeReply> reply) {
     return Finish(FailedPrecondition(
         at + " runs on another kind of machine: " + reply->identity.engine.machine));
   }
-  if (reply->identity.level_max < level_) {
-    return Finish(FailedPrecondition(at + " knows feature levels up to " +
-                                     std::to_string(reply->identity.level_max) +
-                                     ", and the cluster is at level " + std::to_string(level_) +
-                                     ": start a later version there"));
-  }
   const bool ours = reply->identity.cluster_id == cluster_id_;
   if (reply->stage != transport::LifeStage::kEmpty && !ours) {
     return Finish(FailedPrecondition(
         at + " belongs to another cluster; stop it, wipe its data, and start it with --peers"));
   }
   nonce_ = reply->identity.nonce;
+  level_max_ = reply->identity.level_max;
   told_ = *std::move(reply);
   if (told_->identity.address.empty()) told_->identity.address = change_.address;
   if (told_->identity.address != change_.address) {

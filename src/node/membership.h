@@ -53,17 +53,17 @@ class MembershipJob {
     std::optional<raft::Configuration> propose;  // answer with OnRefused if it is dropped
   };
 
-  // The operator asked for the change. `engine` and `cluster_id` are this node's, `level` is the
-  // cluster's.
+  // The operator asked for the change. `engine` and `cluster_id` are this node's.
   MembershipJob(Replica::MembershipChange change, uint64_t cluster_id, EngineId engine,
-                uint64_t level, SteadyTime deadline, Callbacks callbacks);
+                SteadyTime deadline, Callbacks callbacks);
   // A wiped node asks to be let in again. The job needs no probe: the node told its nonce itself.
   MembershipJob(const transport::JoinRequest& join, SteadyTime deadline, Callbacks callbacks);
   // Answers `done` (the outcome is unknown) unless it was answered before.
   ~MembershipJob();
 
-  // Looks at the core, and takes the next step if the time for it has come.
-  void Step(const raft::CoreStatus& core, const Contacts& contacts);
+  // Looks at the core, and takes the next step if the time for it has come. `level` is the feature
+  // level of the cluster. While the level may be about to rise it is none, and nothing is proposed.
+  void Step(const raft::CoreStatus& core, const Contacts& contacts, std::optional<uint64_t> level);
   // This node does not lead any more. `removed_itself`: a configuration without this node is
   // committed, which is how the job of a leader that removes itself ends.
   void OnDeposed(bool removed_itself);
@@ -91,6 +91,7 @@ class MembershipJob {
     kRemoving
   };
 
+  void TakeStep(const raft::CoreStatus& core, const Contacts& contacts);
   // Whether a change of voters may be proposed.
   enum class Verdict { kYes, kNotYet, kTooFewAlive };
 
@@ -113,10 +114,11 @@ class MembershipJob {
   const Replica::MembershipChange change_;
   const uint64_t cluster_id_ = 0;
   const EngineId engine_;
-  const uint64_t level_ = 0;
   const SteadyTime deadline_;
   Callbacks callbacks_;
   uint64_t nonce_ = 0;  // of the new member; 0 while not known
+  // The highest feature level that the new member knows; none while not known.
+  std::optional<uint64_t> level_max_;
   // What the process at the address said of itself; none if the node asked to be let in by itself.
   std::optional<transport::ProbeReply> told_;
   MemberId replaced_;  // the voter that goes out when the new member comes in

@@ -20,7 +20,7 @@ void MembershipChanges::Change(Replica::MembershipChange change, SteadyTime dead
   callbacks.progress = std::move(progress);
   callbacks.done = std::move(done);
   Begin(std::make_unique<MembershipJob>(std::move(change), context_.cluster_id,
-                                        context_.options.engine, context_.level, deadline,
+                                        context_.options.engine, deadline,
                                         std::move(callbacks)),
         /*ours=*/false);
 }
@@ -149,8 +149,14 @@ void MembershipChanges::OnTick() {
   }
 }
 
+std::optional<uint64_t> MembershipChanges::NodeUnderWay() {
+  if (job_ && job_->abandoned()) job_.reset();
+  if (!job_) return std::nullopt;
+  return job_->node_id();
+}
+
 void MembershipChanges::Run() {
-  job_->Step(context_.raft->status(), hearing_.contacts());
+  job_->Step(context_.raft->status(), hearing_.contacts(), level_raise_.SettledLevel());
   MembershipJob::Requests requests = job_->TakeRequests();
   if (requests.probe) {
     context_.effects->Probe(*requests.probe,

@@ -4,6 +4,9 @@
 // again. The leader goes on with a replacement that another leader began. The leader writes down
 // where members live and which of their starts it has heard.
 //
+// No member is let in while the feature level may be about to rise (level_raise.h): the member must
+// know the level that the cluster then has.
+//
 // MembershipChanges owns the job that is under way (MembershipJob), proposes configurations to the
 // Raft core and probes nodes. A job that fails tells the caller that asked for it. A job ends when
 // this node loses leadership, or when another change takes its place: the leader's own jobs give
@@ -23,6 +26,7 @@
 #include "base/result.h"
 #include "node/callers.h"
 #include "node/hearing.h"
+#include "node/level_raise.h"
 #include "node/membership.h"
 #include "node/peer_directory.h"
 #include "node/replica.h"
@@ -37,12 +41,13 @@ namespace cairn::node {
 class MembershipChanges {
  public:
   MembershipChanges(ReplicaContext* context, const PeerDirectory* directory, const Hearing* hearing,
-                    const Callers* callers, const Standing* standing)
+                    const Callers* callers, const Standing* standing, LevelRaise* level_raise)
       : context_(*context),
         directory_(*directory),
         hearing_(*hearing),
         callers_(*callers),
-        standing_(*standing) {}
+        standing_(*standing),
+        level_raise_(*level_raise) {}
 
   // The operator asks for a change.
   void Change(Replica::MembershipChange change, SteadyTime deadline,
@@ -51,6 +56,8 @@ class MembershipChanges {
   void Join(const transport::JoinRequest& request,
             const std::function<void(Result<transport::JoinReply>)>& reply);
   void OnTick();
+  // The node that a change is about which is under way. A change that nobody waits for ends here.
+  std::optional<uint64_t> NodeUnderWay();
   // Returns true if this part made the proposal.
   bool OnDropped(const raft::Dropped& dropped);
   // This node does not lead (any more).
@@ -72,6 +79,7 @@ class MembershipChanges {
   const Hearing& hearing_;
   const Callers& callers_;
   const Standing& standing_;
+  LevelRaise& level_raise_;
   std::unique_ptr<MembershipJob> job_;
   uint64_t job_number_ = 0;
   bool job_is_ours_ = false;              // made by the leader itself; gives way to an operator

@@ -32,7 +32,7 @@ Contacts AllHeardAt(SteadyTime now, const raft::Configuration& config) {
 // Drives the job until the removal is proposed.
 void Drive(MembershipJob* job, const raft::CoreStatus& core) {
   for (int second = 1; second <= 3; ++second) {
-    job->Step(core, AllHeardAt(seconds(second), core.config));
+    job->Step(core, AllHeardAt(seconds(second), core.config), /*level=*/1);
     if (job->TakeRequests().propose) return;
   }
   FAIL() << "the change was not proposed";
@@ -46,7 +46,7 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
     MembershipJob::Callbacks callbacks;
     callbacks.done = [&](const Status& status) { said = status; };
     MembershipJob job({Kind::kRemove, removes_itself ? 1u : 3u, ""}, /*cluster_id=*/7, {},
-                      /*level=*/1, seconds(100), std::move(callbacks));
+                      seconds(100), std::move(callbacks));
     raft::CoreStatus core;
     core.self = MemberId(1);
     core.config = Voters({1, 2, 3});
@@ -63,7 +63,8 @@ TEST(MembershipJob, ALeaderThatIsDeposedWhileItRemovesAnotherDoesNotCallItDone) 
 class OperatorsJob {
  public:
   OperatorsJob(Kind kind, uint64_t node, const std::string& address,
-               const transport::ProbeReply& reply, uint64_t nonce_written = 1) {
+               const transport::ProbeReply& reply, uint64_t nonce_written = 1,
+               std::optional<uint64_t> level_then = 1) {
     core_.self = MemberId(1);
     core_.config = Voters({1, 2, 3});
     core_.config.info.at(MemberId(3)).nonce = nonce_written;
@@ -73,27 +74,30 @@ class OperatorsJob {
     callbacks.done = [this](const Status& status) { said_ = status; };
     job_ = std::make_unique<MembershipJob>(Replica::MembershipChange{kind, node, address},
                                            /*cluster_id=*/7, EngineId{"machine", "build"},
-                                           /*level=*/1, seconds(100), std::move(callbacks));
-    job_->Step(core_, contacts_);
+                                           seconds(100), std::move(callbacks));
+    job_->Step(core_, contacts_, level_);
     if (!job_->TakeRequests().probe) return;
     job_->OnProbed(reply);
+    level_ = level_then;
     Step();
   }
   // Steps the job with nodes 1 and 2 alive, and node 3 if `alive`.
   std::optional<raft::Configuration> Step(bool alive = false) {
     contacts_ = AllHeardAt(seconds(50), core_.config);
     if (!alive) contacts_.last_heard.erase(MemberId(3));
-    job_->Step(core_, contacts_);
+    job_->Step(core_, contacts_, level_);
     if (auto proposed = job_->TakeRequests().propose) proposed_ = proposed;
     return proposed_;
   }
   void Commit() { core_.config = *proposed_; }
+  void SetLevel(std::optional<uint64_t> level) { level_ = level; }
   const std::optional<Status>& said() const { return said_; }
   const std::optional<raft::Configuration>& proposed() const { return proposed_; }
 
  private:
   raft::CoreStatus core_;
   Contacts contacts_{MemberId(1), {}, seconds(50), seconds(1)};
+  std::optional<uint64_t> level_ = 1;
   std::optional<Status> said_;
   std::optional<raft::Configuration> proposed_;
   std::unique_ptr<MembershipJob> job_;
@@ -152,6 +156,48 @@ TEST(MembershipJob, AddOfANodeThatIsNotEmptySaysSoAtOnce) {
   ASSERT_TRUE(job.said().has_value());
   EXPECT_EQ(job.said()->code(), StatusCode::kFailedPrecondition) << *job.said();
   EXPECT_NE(job.said()->message().find("is not empty"), std::string::npos) << *job.said();
+}
+
+transport::ProbeReply EmptyNode(uint64_t node) {
+  transport::ProbeReply reply = Reply(node, /*nonce=*/4, "host:9");
+  reply.identity.cluster_id = 0;
+  reply.stage = transport::LifeStage::kEmpty;
+  return reply;
+}
+
+// The job began at level 1. The node was let in with what it knew then, and could apply nothing.
+TEST(MembershipJob, ANodeIsNotLetInWhenTheLevelHasRisenBeyondItMeanwhile) {
+  OperatorsJob job(Kind::kAdd, 4, "host:9", EmptyNode(4), 1, /*level_then=*/2);
+  EXPECT_FALSE(job.proposed().has_value());
+  ASSERT_TRUE(job.said().has_value());
+  EXPECT_EQ(job.said()->code(), StatusCode::kFailedPrecondition) << *job.said();
+  EXPECT_NE(job.said()->message().find("the cluster is at level 2"), std::string::npos);
+}
+
+TEST(MembershipJob, ANodeIsLetInOnlyWhenTheLevelIsKnown) {
+  OperatorsJob job(Kind::kAdd, 4, "host:9", EmptyNode(4), 1, /*level_then=*/std::nullopt);
+  EXPECT_FALSE(job.proposed().has_value());
+  EXPECT_FALSE(job.said().has_value());
+  job.SetLevel(1);
+  EXPECT_TRUE(job.Step().has_value());
+}
+
+TEST(MembershipJob, AWipedNodeThatAsksToBeLetInMustKnowTheLevelOfTheMomentToo) {
+  std::optional<Status> said;
+  MembershipJob::Callbacks callbacks;
+  callbacks.done = [&](const Status& status) { said = status; };
+  MembershipJob job({3, /*nonce=*/9, "node3", {}, /*level_max=*/1}, seconds(100),
+                    std::move(callbacks));
+  raft::CoreStatus core;
+  core.self = MemberId(1);
+  core.config = Voters({1, 2, 3});
+  core.leader_ready = true;
+  Contacts contacts = AllHeardAt(seconds(50), core.config);
+  contacts.last_heard.erase(MemberId(3));
+  job.Step(core, contacts, /*level=*/2);
+  EXPECT_FALSE(job.TakeRequests().propose.has_value());
+  ASSERT_TRUE(said.has_value());
+  EXPECT_EQ(said->code(), StatusCode::kFailedPrecondition) << *said;
 }
 
 TEST(MembershipJob, AWildcardIsNoAddressOfANode) {

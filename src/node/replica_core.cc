@@ -342,6 +342,12 @@ void ReplicaCore::ChangeMembership(Replica::MembershipChange change, SteadyTime 
 
 void ReplicaCore::RaiseLevel(SteadyTime deadline, LevelRaise::Done done) {
   if (auto refusal = Refusal()) return done(*std::move(refusal));
+  if (const auto node = changes_.NodeUnderWay()) {
+    return done(FailedPrecondition("a change of membership is under way (node " +
+                                   std::to_string(*node) +
+                                   "): raise the level when it is done, or interrupt the command "
+                                   "that asked for it"));
+  }
   level_raise_.Begin(deadline, std::move(done));
 }
 

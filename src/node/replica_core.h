@@ -233,9 +233,10 @@ class ReplicaCore final : private Digests::Host {
   ResultComparison results_{&context_, &digests_, &hearing_};
   RemovalWatch removal_;
   Standing standing_;
-  MembershipChanges changes_{&context_, &directory_, &hearing_, callers_.get(), &standing_};
   Proposals proposals_{&context_, &directory_};
   LevelRaise level_raise_{&context_, &directory_, &proposals_};
+  MembershipChanges changes_{&context_,       &directory_, &hearing_,
+                             callers_.get(), &standing_,  &level_raise_};
   ReadBarriers reads_;
   LeaderRequests leader_requests_{&context_, &directory_};
   ShutdownWait shutdown_{&context_};
