@@ -158,14 +158,15 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
   std::vector<raft::Entry> entries;
   std::vector<EntryWaiters> waiters;
   std::shared_ptr<ComparedResults> compared;
+  const std::shared_ptr<const std::atomic<bool>> hold = jobs.front().hold_results;
   for (ApplyJob& job : jobs) {
-    if (job.hold_results && !compared) compared = std::make_shared<ComparedResults>();
     std::move(job.batch.entries.begin(), job.batch.entries.end(), std::back_inserter(entries));
     std::move(job.waiters.begin(), job.waiters.end(), std::back_inserter(waiters));
   }
   size_t next = 0;
   std::vector<CommandCost> costs;
   const auto on_results = [&](state_machine::EntryResults results) {
+    if (!compared && hold && hold->load()) compared = std::make_shared<ComparedResults>();
     if (compared) compared->results.push_back({results.index, results.results_hash});
     if (next == waiters.size() || waiters[next].index != results.index) return;
     std::vector<PendingCommandPtr>& commands = waiters[next++].commands;

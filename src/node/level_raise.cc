@@ -85,14 +85,14 @@ void LevelRaise::Decide() {
   LOG_INFO("raises the feature level of the cluster level={}", request.level);
   state_machine::Command command;
   command.operation = state_machine::RaiseLevel{request.level};
-  auto proposed = std::make_shared<PendingCommand>(
-      state_machine::EncodeCommand(command), request.deadline,
-      [level = request.level,
-       done = std::move(request.done)](const Result<state_machine::CommandResult>& result) {
-        if (!result.ok()) return done(result.status());
-        if (!result->status.ok()) return done(result->status);
-        done(level);
-      });
+  auto proposed =
+      std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), request.deadline,
+                                       [level = request.level, done = std::move(request.done)](
+                                           const Result<state_machine::CommandResult>& result) {
+                                         if (!result.ok()) return done(result.status());
+                                         if (!result->status.ok()) return done(result->status);
+                                         done(level);
+                                       });
   proposed_ = proposed;
   proposed_up_to_.reset();
   proposals_.Add(std::move(proposed));

@@ -142,10 +142,10 @@ void MembershipJob::Step(const raft::CoreStatus& core, const Contacts& contacts,
   // under way.
   if (!core.leader_ready || core.config_in_progress || !level) return;
   if (level_max_ && *level_max_ < *level) {
-    return Finish(FailedPrecondition(
-        "node " + std::to_string(change_.node_id) + " knows feature levels up to " +
-        std::to_string(*level_max_) + ", and the cluster is at level " + std::to_string(*level) +
-        ": start a later version there"));
+    return Finish(FailedPrecondition("node " + std::to_string(change_.node_id) +
+                                     " knows feature levels up to " + std::to_string(*level_max_) +
+                                     ", and the cluster is at level " + std::to_string(*level) +
+                                     ": start a later version there"));
   }
   TakeStep(core, contacts);
 }

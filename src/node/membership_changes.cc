@@ -20,8 +20,7 @@ void MembershipChanges::Change(Replica::MembershipChange change, SteadyTime dead
   callbacks.progress = std::move(progress);
   callbacks.done = std::move(done);
   Begin(std::make_unique<MembershipJob>(std::move(change), context_.cluster_id,
-                                        context_.options.engine, deadline,
-                                        std::move(callbacks)),
+                                        context_.options.engine, deadline, std::move(callbacks)),
         /*ours=*/false);
 }
 

@@ -235,7 +235,7 @@ class ReplicaCore final : private Digests::Host {
   Standing standing_;
   Proposals proposals_{&context_, &directory_};
   LevelRaise level_raise_{&context_, &directory_, &proposals_};
-  MembershipChanges changes_{&context_,       &directory_, &hearing_,
+  MembershipChanges changes_{&context_,      &directory_, &hearing_,
                              callers_.get(), &standing_,  &level_raise_};
   ReadBarriers reads_;
   LeaderRequests leader_requests_{&context_, &directory_};

@@ -248,7 +248,7 @@ bool ReplicaCore::apply_is_urgent() const { return is_leader() || awaits_applied
 
 void ReplicaCore::Apply(ApplyJob job) {
   const bool urgent = apply_is_urgent() || !job.waiters.empty();
-  job.hold_results = results_.comparing();
+  job.hold_results = results_.hold();
   context_.effects->Apply(std::move(job), urgent);
   if (urgent) {
     wake_apply_at_.reset();

@@ -713,7 +713,7 @@ TEST_F(ReplicaCoreTest, WhatIsHeldIsLetGoWhenAllWhoWaitedHaveBeenAnswered) {
   SendAfterSync();
   AnswerAsMember2();
   for (ApplyJob& job : std::exchange(effects_.applies, {})) {
-    ASSERT_TRUE(job.hold_results);
+    ASSERT_TRUE(*job.hold_results);
     report_.index = job.batch.entries.back().index;
     report_.compared = std::make_shared<ComparedResults>();
     for (EntryWaiters& waiters : job.waiters) {

@@ -244,7 +244,8 @@ class ReplicaCoreTest : public ::testing::Test {
     auto outcome = std::make_shared<Status>(StatusCode::kUnknown, "pending");
     core_->Propose(std::make_shared<PendingCommand>(
         state_machine::EncodeCommand(command), clock_.SteadyNow() + std::chrono::seconds(10),
-        [outcome](const Result<state_machine::CommandResult>& r) { *outcome = r.status(); }, TraitsOf(command)));
+        [outcome](const Result<state_machine::CommandResult>& r) { *outcome = r.status(); },
+        TraitsOf(command)));
     core_->Flush();
     return outcome;
   }

@@ -2,6 +2,7 @@
 // simulator events.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,8 +23,9 @@ namespace cairn::node {
 struct ApplyJob {
   raft::CommittedBatch batch;
   std::vector<EntryWaiters> waiters;  // in the order of their entries
-  // No command is answered yet: first the members' results are compared.
-  bool hold_results = false;
+  // Read when results are there (result_comparison.h). True: no command is answered yet, because the
+  // members' results are compared first. Null: nothing is ever compared.
+  std::shared_ptr<const std::atomic<bool>> hold_results{};
 };
 
 // The outcomes of one entry that must not be told yet.
@@ -47,7 +49,7 @@ struct AppliedReport {
   uint64_t level = 0;                              // of what is applied
   uint64_t results_hash = 0;                       // likewise
   int64_t wall_ms = 0;                             // the latest time that an entry gave to SQL
-  std::shared_ptr<ComparedResults> compared;       // of jobs that hold their results; else null
+  std::shared_ptr<ComparedResults> compared;       // of results that are held; else null
   // The costs of this node's own proposals that cost much, or were expected to.
   std::vector<CommandCost> costs{};
 };

@@ -120,6 +120,43 @@ TEST(MixedBuilds, ALeaderThatDoesNotCompareIsNoMajorityForAMemberThatRestarts) {
       [&] { return cluster.node(leader).state->items() == cluster.node(right).state->items(); }));
 }
 
+// The entry was given to apply while all builds were the same, and is applied when the leader knows
+// that a majority has another build. The write was acknowledged, and the leader was then rebuilt.
+TEST(MixedBuilds, AWriteThatWaitedForApplyWhileBuildsChangedIsNotAnsweredWithoutAgreement) {
+  MixedCluster cluster;
+  cluster.StartAll();
+  cluster.Write("a");
+  const uint64_t leader = cluster.AwaitLeader();
+  for (uint64_t id = 1; id <= 3; ++id) {
+    ASSERT_TRUE(Eventually([&] { return !cluster.Compares(id); })) << id;
+  }
+  for (uint64_t id = 1; id <= 3; ++id) cluster.node(id).state->BlockApply(true);
+  auto write = std::async(std::launch::async, [&cluster, leader] {
+    return cluster.Propose(leader, "b", std::chrono::minutes(1));
+  });
+  ASSERT_TRUE(Eventually([&] {
+    const raft::CoreStatus core = cluster.replica(leader).status().core;
+    return core.commit > core.applied;
+  }));
+  for (uint64_t id = 1; id <= 3; ++id) {
+    if (id == leader) continue;
+    const LogIndex last = cluster.replica(leader).status().core.commit;
+    ASSERT_TRUE(Eventually([&] { return cluster.replica(id).status().core.durable >= last; }));
+    cluster.Kill(id);
+    cluster.node(id).options.engine.build = "new";
+    cluster.node(id).state->Miscount(true);
+    ASSERT_TRUE(cluster.Start(id).ok());
+    ASSERT_TRUE(Eventually([&] { return cluster.Compares(leader); }));
+    ASSERT_TRUE(Eventually([&] { return cluster.replica(id).status().core.applied >= last; }));
+  }
+  ASSERT_EQ(cluster.AwaitLeader(), leader);
+  cluster.node(leader).state->BlockApply(false);
+  const auto outcome = write.get();
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.status().outcome(), Outcome::kUnknown) << outcome.status();
+  EXPECT_TRUE(Eventually([&] { return cluster.node(leader).state->installs() > 0; }));
+}
+
 // One voter is down, and one acknowledges the log and does not apply. What the leader holds back grew
 // for as long as patient clients wrote.
 TEST(MixedBuilds, ResultsThatAreHeldAreBoundedInBytes) {

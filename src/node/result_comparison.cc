@@ -23,11 +23,23 @@ void ResultComparison::Start(const ResultsAt& at) {
   agreement_.SetSelf(context_.self, context_.options.engine.build);
   agreement_.SetConfig(context_.config);
   agreement_.OnRestored(at);
+  PublishHold();
+}
+
+void ResultComparison::OnHeard(MemberId member) {
+  agreement_.OnHeard(member);
+  PublishHold();
+}
+
+void ResultComparison::OnConfig() {
+  agreement_.SetConfig(context_.config);
+  PublishHold();
 }
 
 void ResultComparison::OnCaller(MemberId member, const std::string& engine_build) {
   const bool before = comparing();
   agreement_.OnEngine(member, engine_build);
+  PublishHold();
   if (before == comparing()) return;
   LOG_INFO("results of members are compared before they are answered: {} member={} engine={}",
            comparing(), member.value(), engine_build);
@@ -36,6 +48,7 @@ void ResultComparison::OnCaller(MemberId member, const std::string& engine_build
 
 void ResultComparison::OnLeaderChanged() {
   agreement_.OnLeaderChanged(context_.is_leader());
+  PublishHold();
   division_.reset();
   told_ = {};
   next_tell_tick_ = context_.ticks;
@@ -48,6 +61,7 @@ void ResultComparison::OnApplied(const AppliedReport& report) {
     for (HeldOutcomes& each : report.compared->held) held_.push_back(std::move(each));
   }
   agreement_.OnApplied({report.index, report.results_hash});
+  PublishHold();
   if (!comparing() && held_.empty()) return;
   Settle();
   if (!comparing() || context_.is_leader()) return;
@@ -57,6 +71,7 @@ void ResultComparison::OnApplied(const AppliedReport& report) {
 void ResultComparison::OnRestored(const ResultsAt& at) {
   FailHeld(Unavailable("the node went back to an earlier state").With(Outcome::kUnknown));
   agreement_.OnRestored(at);
+  PublishHold();
   told_ = {};
 }
 
@@ -75,6 +90,7 @@ void ResultComparison::OnReport(MemberId from, const raft::ResultReport& report)
     LOG_WARN("a member gives other results than this leader, so the majority is asked member={}",
              from.value());
     agreement_.CompareAgain();
+    PublishHold();
     TellMembers();
   }
   agreement_.OnReport(from, report);
@@ -92,6 +108,7 @@ void ResultComparison::OnVerdict(MemberId from, const raft::ResultVerdict& verdi
 // Draws the conclusions from what is known now.
 void ResultComparison::Settle() {
   if (context_.is_leader() && agreement_.Judge()) TellMembers();
+  PublishHold();
   if (agreement_.agreed() >= agreement_.last().index) agreed_tick_ = context_.ticks;
   if (const auto wrong = agreement_.wrong_at()) {
     FailHeld(Unavailable("the results of this node are not those of the majority, which are not "
@@ -131,6 +148,7 @@ void ResultComparison::LookForSilence() {
     }
   }
   agreement_.SetSilent(std::move(silent));
+  PublishHold();
 }
 
 void ResultComparison::LookForDivision() {

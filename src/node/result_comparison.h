@@ -5,13 +5,21 @@
 // all members what is agreed. While all builds are the same it sends nothing and holds nothing
 // back.
 //
+// Whether results are held back is read when they are there, and not when their entry was given to
+// apply. Apply may be seconds behind. The bad schedule otherwise: an entry waits for apply on all
+// nodes, while all builds are the same. Two of three nodes restart with another build, which gives
+// another result, and the leader knows of both. The leader applies the entry at last, and answers
+// with a result that no majority gives.
+//
 // A member that is outvoted is fenced, as a member with a wrong digest is (digests.h). It answers
 // what it held back as unknown: the entry is in the log, and the majority has given another result
 // than the one that this member knows.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,8 +46,8 @@ class ResultComparison {
   void Start(const ResultsAt& at);
   void OnCaller(MemberId member, const std::string& engine_build);
   // Before the message of that member counts.
-  void OnHeard(MemberId member) { agreement_.OnHeard(member); }
-  void OnConfig() { agreement_.SetConfig(context_.config); }
+  void OnHeard(MemberId member);
+  void OnConfig();
   // Role, term or leader have changed.
   void OnLeaderChanged();
   void OnApplied(const AppliedReport& report);
@@ -51,6 +59,8 @@ class ResultComparison {
 
   // Whether outcomes wait, and results are reported entry by entry.
   bool comparing() const { return agreement_.comparing(); }
+  // The same, for the apply thread.
+  std::shared_ptr<const std::atomic<bool>> hold() const { return hold_; }
   // The index up to which the state may be read, given that `applied` is applied.
   LogIndex readable(LogIndex applied) const;
   bool settled() const { return held_.empty(); }
@@ -61,6 +71,7 @@ class ResultComparison {
   void FailHeld(const Status& unknown);
 
  private:
+  void PublishHold() { *hold_ = comparing(); }
   void LookForSilence();
   void LookForDivision();
   std::string Nodes(const std::set<MemberId>& members) const;
@@ -74,6 +85,8 @@ class ResultComparison {
   Digests& digests_;
   const Hearing& hearing_;
   ResultAgreement agreement_;
+  // Set before anything that follows from the news counts.
+  const std::shared_ptr<std::atomic<bool>> hold_ = std::make_shared<std::atomic<bool>>(true);
   std::deque<HeldOutcomes> held_;  // in the order of their entries
   LogIndex told_;                  // reported to the leader, up to here
   uint64_t next_tell_tick_ = 0;
