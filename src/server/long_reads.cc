@@ -1,5 +1,6 @@
 #include "server/long_reads.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/read_pool.h"
@@ -72,7 +73,7 @@ void LongReads::Stop() {
     for (const EntryPtr& entry : idle) Forget(entry);
     work_.NotifyAll();
   }
-  for (const EntryPtr& entry : idle) entry->task->End(NodeStops());
+  for (const EntryPtr& entry : idle) End(entry, NodeStops());
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -135,22 +136,18 @@ void LongReads::RunEntry(const EntryPtr& entry) {
   QueryTask::Piece piece = QueryTask::Piece::kEnded;
   Status status = task.Check();
   if (status.ok() && !task.has_view()) {
-    Result<std::unique_ptr<state_machine::ReadView>> view =
-        replica_->state().OpenReadView(kLongViewWait);
-    status = view.status();
-    // The view is later than the view of the slice.
-    const SteadyTime agreed_by = SystemClock().SteadyNow() + options_.agreement_wait;
-    if (status.ok()) {
-      status = AwaitAgreement(replica_, task.read(), **view, std::min(task.deadline(), agreed_by));
-    }
-    if (status.ok()) status = task.TakeView(*std::move(view));
+    const Result<bool> given = GiveView(entry);
+    if (given.ok() && !*given) return Pause(entry, [&] { AwaitAgreement(entry); });
+    status = given.status();
   }
   if (status.ok()) {
     piece = task.RunPiece(queued_);
   } else {
-    task.End(status);
+    End(entry, status);
   }
-  if (piece == QueryTask::Piece::kWaits) return Pause(entry);
+  if (piece == QueryTask::Piece::kWaits) {
+    return Pause(entry, [&] { task.AwaitRoom([this, entry] { Resume(entry); }); });
+  }
   bool stopped = false;
   {
     MutexLock lock(mutex_);
@@ -163,17 +160,53 @@ void LongReads::RunEntry(const EntryPtr& entry) {
     }
   }
   work_.NotifyAll();
-  if (stopped) task.End(NodeStops());
+  if (stopped) End(entry, NodeStops());
 }
 
-// Room may come at once, on another thread, while this thread is still in here.
-void LongReads::Pause(const EntryPtr& entry) {
+void LongReads::End(const EntryPtr& entry, const Status& status) {
+  entry->awaited_view.reset();
+  entry->task->End(status);
+}
+
+// The view is later than the view of the slice. Whether it must be agreed on is looked at when it is
+// open: what came into it later than the news of another build is not missed.
+Result<bool> LongReads::GiveView(const EntryPtr& entry) {
+  QueryTask& task = *entry->task;
+  if (entry->awaited_view != nullptr) {
+    RETURN_IF_ERROR(entry->agreement);
+  } else {
+    ASSIGN_OR_RETURN(entry->awaited_view, replica_->state().OpenReadView(kLongViewWait));
+    const bool linearizable = task.read().level != node::ReadLevel::kStale;
+    if (linearizable && replica_->compares_results()) return false;
+  }
+  RETURN_IF_ERROR(task.TakeView(std::move(entry->awaited_view)));
+  return true;
+}
+
+void LongReads::AwaitAgreement(const EntryPtr& entry) {
+  const SteadyTime agreed_by = SystemClock().SteadyNow() + options_.agreement_wait;
+  node::ReadOptions applied;
+  applied.level = node::ReadLevel::kStale;
+  applied.index_min = entry->awaited_view->applied();
+  const auto done = [this, entry](const Result<LogIndex>& index) {
+    {
+      MutexLock lock(mutex_);
+      const bool late = index.status().code() == StatusCode::kDeadlineExceeded;
+      entry->agreement = late ? NotAgreed() : index.status();
+    }
+    Resume(entry);
+  };
+  replica_->ReadBarrier(applied, std::min(entry->task->deadline(), agreed_by), done);
+}
+
+// What the query waits for may come at once, on another thread, while this thread is still in here.
+void LongReads::Pause(const EntryPtr& entry, const std::function<void()>& wait) {
   {
     MutexLock lock(mutex_);
     entry->state = State::kPausing;
     entry->resumed = false;
   }
-  entry->task->AwaitRoom([this, entry] { Resume(entry); });
+  wait();
   bool stopped = false;
   bool sweep = false;
   {
@@ -191,7 +224,7 @@ void LongReads::Pause(const EntryPtr& entry) {
     }
   }
   work_.NotifyAll();
-  if (stopped) entry->task->End(NodeStops());
+  if (stopped) End(entry, NodeStops());
   if (sweep) timers_->RunAfter(kSweep, [this] { Sweep(); });
 }
 
@@ -254,7 +287,7 @@ void LongReads::Sweep() {
     }
     again = SweepLater();
   }
-  for (const auto& [entry, why] : over) entry->task->End(why);
+  for (const auto& [entry, why] : over) End(entry, why);
   if (!over.empty()) work_.NotifyAll();
   if (again) timers_->RunAfter(kSweep, [this] { Sweep(); });
 }

@@ -1,13 +1,19 @@
 // LongReads: the threads and views of queries that take long.
 //
 // A few threads run the queries in pieces. A query that waits for its client keeps its view, but no
-// thread. Connections take turns. No connection may hold more than its part of the threads and
-// views, and no principal more than its part of the views, so that one client's queries do not stop
-// the queries of others, over however many connections the client asks.
+// thread. So does a linearizable query that waits for an agreement: while members run different
+// builds of the engine, it is shown the latest entries only once a majority has given the same
+// results for them. Without an agreement in time it is UNAVAILABLE. A stale query needs no majority,
+// and does not wait.
+//
+// Connections take turns. No connection may hold more than its part of the threads and views, and no
+// principal more than its part of the views, so that one client's queries do not stop the queries of
+// others, over however many connections the client asks.
 #pragma once
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -32,14 +38,15 @@ class LongReads {
     size_t views = 12;  // an old view keeps SQLite's write-ahead log from beginning anew
     size_t views_per_connection = 6;
     size_t views_per_principal = 9;
-    SteadyTime agreement_wait{0};  // see AwaitAgreement
+    SteadyTime agreement_wait{0};  // how long a query waits for an agreement
     // Queries that have not ended. Past either limit the answer is RESOURCE_EXHAUSTED.
     size_t tasks_max = 256;
     size_t tasks_per_connection_max = 128;
     size_t tasks_per_principal_max = 192;
   };
 
-  // The replica must outlive the pool. `timers` must be stopped before the pool is destroyed.
+  // The replica must outlive Stop. Before the pool is destroyed the replica must have answered all
+  // that it was asked, and `timers` must be stopped.
   LongReads(node::Replica* replica, rpc::TimerQueue* timers, Options options);
   ~LongReads();
   LongReads(const LongReads&) = delete;
@@ -58,6 +65,9 @@ class LongReads {
     State state = State::kQueued;
     bool has_view = false;
     bool resumed = false;  // resumed while it was about to pause
+    // The view until the query may be shown it, and whether it may.
+    std::unique_ptr<state_machine::ReadView> awaited_view{};
+    Status agreement{};
   };
   using EntryPtr = std::shared_ptr<Entry>;
   struct Principal {
@@ -74,7 +84,12 @@ class LongReads {
 
   void Work();
   void RunEntry(const EntryPtr& entry);
-  void Pause(const EntryPtr& entry);
+  void End(const EntryPtr& entry, const Status& status);
+  // Gives the query a view. False: the query waits for an agreement first, and holds no thread.
+  Result<bool> GiveView(const EntryPtr& entry);
+  void AwaitAgreement(const EntryPtr& entry);
+  // `wait` begins what ends with Resume.
+  void Pause(const EntryPtr& entry, const std::function<void()>& wait);
   void Resume(const EntryPtr& entry);
   void Sweep();
   EntryPtr NextOf(Connection* connection) CAIRN_REQUIRES(mutex_);

@@ -1,7 +1,6 @@
 #include "server/read_pool.h"
 
 #include <algorithm>
-#include <future>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -17,24 +16,10 @@ constexpr SteadyTime kTogetherMax = std::chrono::milliseconds(2);
 // How long a batch waits for a connection to read with.
 constexpr SteadyTime kViewWait = std::chrono::seconds(5);
 
-Status NotAgreed() {
-  return Unavailable("members with different builds have not agreed in time on the last writes");
-}
-
 }  // namespace
 
-Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
-                      const state_machine::ReadView& view, SteadyTime agreed_by) {
-  if (read.level == node::ReadLevel::kStale || !replica->compares_results()) return OkStatus();
-  node::ReadOptions applied;
-  applied.level = node::ReadLevel::kStale;
-  applied.index_min = view.applied();
-  std::promise<Status> agreed;
-  replica->ReadBarrier(applied, agreed_by, [&agreed](const Result<LogIndex>& index) {
-    agreed.set_value(index.status());
-  });
-  Status status = agreed.get_future().get();
-  return status.code() == StatusCode::kDeadlineExceeded ? NotAgreed() : status;
+Status NotAgreed() {
+  return Unavailable("members with different builds have not agreed in time on the last writes");
 }
 
 ReadPool::ReadPool(node::Replica* replica, Clock* clock, Options options)

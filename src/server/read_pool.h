@@ -40,13 +40,8 @@ struct ReadTask {
   std::shared_ptr<const std::atomic<bool>> gone{};
 };
 
-// Waits until a long read with these options may be shown what the view shows. While members run
-// different builds of the engine, a linearizable read sees the latest entries only once a majority
-// has given the same results for them. That is one round trip, and only during upgrades. Meanwhile
-// the read holds its thread. So it waits until `agreed_by` at the longest, and is then UNAVAILABLE.
-// A stale read shows what the node holds at once: it must answer without a majority.
-Status AwaitAgreement(node::Replica* replica, const node::ReadOptions& read,
-                      const state_machine::ReadView& view, SteadyTime agreed_by);
+// The answer to a read that has waited for an agreement for as long as it may.
+Status NotAgreed();
 
 // While members run different builds of the engine, linearizable reads wait until a majority has
 // agreed on what their view shows. They hold the view meanwhile, but no thread: otherwise reads
