@@ -15,6 +15,8 @@ BASE_PORT = 17811  # as in fixtures/v0.1/make.py: it is stored in the membership
 DATABASE = "/cairn.v1.Database/"
 # Knows one feature level more.
 NEXT = os.environ.get("CAIRN_NEXT_BIN", str(pathlib.Path(harness.CAIRN).parent / "cairn_next_level"))
+# Knows it, too, and runs another build of SQLite, in which unicode() is always -1.
+OTHER_ENGINE = str(pathlib.Path(NEXT).parent / "cairn_other_engine")
 
 
 class DataOfTheFirstVersion(CairnTest):
@@ -176,6 +178,62 @@ class RollingUpgrade(CairnTest):
         node.start()
         wait_until(lambda: node.leads() and node.status()["level"] == 2, "the right build goes on")
         self.assertEqual(node.sql("SELECT count(*) AS n FROM t"), [{"n": 0}])
+
+
+class OtherEngine(CairnTest):
+    """One of three nodes runs another build of SQLite, which gives another result for one function."""
+
+    def begin(self):
+        self.new_cluster(3)
+        self.await_leader().sql("CREATE TABLE t (n INTEGER)")
+
+    def change_engine(self, node):
+        index = self.await_leader().status()["applied"]
+        for each in self.nodes:
+            wait_until(lambda: (each.status() or {}).get("applied", 0) >= index,
+                       f"node {each.id} has applied all")
+        self.assertEqual(node.stop(), 0)
+        node.program = OTHER_ENGINE
+        node.start()
+        index = self.await_leader().status()["applied"]
+        wait_until(lambda: (status := node.status()) and status["applied"] >= index,
+                   f"node {node.id} has caught up")
+
+    def await_rebuilt(self, node):
+        wait_until(lambda: "this node is fenced until a snapshot has replaced its database: the results "
+                   "of this node up to index" in node.log, f"node {node.id} says that it is outvoted")
+        wait_until(lambda: "snapshot installed" in node.log, f"node {node.id} is rebuilt")
+        wait_until(lambda: (status := node.status()) and not status["trouble"] and not status["fenced"],
+                   f"node {node.id} is back in service")
+        wait_until(lambda: node.sql("SELECT n FROM t ORDER BY n") == [{"n": 97}, {"n": 1000}],
+                   f"node {node.id} holds what the majority holds")
+
+    def test_a_write_is_acknowledged_by_the_majority_and_the_outvoted_node_is_rebuilt(self):
+        self.begin()
+        other = next(node for node in self.nodes if not node.leads())
+        self.change_engine(other)
+        leader = wait_until(lambda: next((n for n in self.nodes if n is not other and n.leads()), None),
+                            "another node leads")
+        # What both builds do alike does not hold them up.
+        leader.sql("INSERT INTO t VALUES (1000)")
+        self.assertEqual(other.sql("SELECT n FROM t"), [{"n": 1000}])
+        rows = leader.sql("INSERT INTO t VALUES (unicode('a')) RETURNING n")
+        self.assertEqual(rows, [{"n": 97}])
+        self.await_rebuilt(other)
+
+    def test_an_outvoted_leader_stands_down_and_its_client_hears_the_result_of_the_majority(self):
+        self.begin()
+        other = self.nodes[0]
+        self.change_engine(other)
+        if not other.leads():
+            harness.run_cairn("member", "transfer", other.address, 1)
+            wait_until(other.leads, "the node with the other engine leads")
+        other.sql("INSERT INTO t VALUES (1000)")
+        # The outcome is unknown to the node, so it asks the next leader for what became of the write.
+        rows = other.sql("INSERT INTO t VALUES (unicode('a')) RETURNING n")
+        self.assertEqual(rows, [{"n": 97}])
+        wait_until(lambda: any(n.leads() for n in self.nodes[1:]), "another node leads")
+        self.await_rebuilt(other)
 
 
 if __name__ == "__main__":
