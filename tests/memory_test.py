@@ -38,13 +38,13 @@ class Memory(CairnTest):
             call.drop()
         super().tearDown()
 
-    def open(self, method):
-        call = raw_grpc.Call(self.node.port, DATABASE + method)
+    def open(self, method, source="127.0.0.1"):
+        call = raw_grpc.Call(self.node.port, DATABASE + method, source=source)
         self.calls.append(call)
         return call
 
-    def session(self):
-        call = self.open("Session")
+    def session(self, source="127.0.0.1"):
+        call = self.open("Session", source)
         while not call.answer:
             call.read_frame()
         return call
@@ -162,6 +162,37 @@ class Memory(CairnTest):
         self.assert_serves()
         again = prepare(11)
         self.assertEqual(again.status, raw_grpc.RESOURCE_EXHAUSTED, again.text)
+        self.assert_within_budget()
+
+    def test_sessions_of_many_hosts_that_remember_their_results(self):
+        """Eight hosts fill the share of sessions, and that of kept results."""
+        write = field(1, statement("UPDATE t SET a = a RETURNING zeroblob(400)"))
+
+        def request(host, i):
+            name = field(2, field(1, f"{host}/{i}".ljust(64, "x")) + field(2, 1))
+            return session_request(i, 3, write + name)
+
+        for host in range(2, 10):
+            call = self.session(f"127.0.0.{host}")
+            for first in range(1, 12_001, 2_000):
+                call.send(message(b"".join(request(host, i) for i in range(first, first + 2_000))))
+                answered = 0
+                while answered < 2_000:
+                    answered += len(raw_grpc.fields(call.take_message(), 1))
+
+        def one_more(host, i):
+            name = field(2, field(1, f"one more {i}") + field(2, 1))
+            call = unary(self.node.port, DATABASE + "Execute", write + name, source=f"127.0.0.{host}")
+            return call.status
+
+        self.assertEqual(one_more(2, 0), raw_grpc.RESOURCE_EXHAUSTED)
+        # The hosts' shares leave room for a few sessions.
+        self.assertIn(raw_grpc.RESOURCE_EXHAUSTED, [one_more(10, i) for i in range(10)])
+        self.assert_within_budget()
+        self.node.kill()
+        self.node.start()  # the node reads the sessions again
+        self.assert_serves()
+        self.assertEqual(one_more(10, 10), raw_grpc.RESOURCE_EXHAUSTED)
         self.assert_within_budget()
 
     def test_an_idle_node_is_small(self):

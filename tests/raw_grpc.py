@@ -11,6 +11,27 @@ OK, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED = 0, 3, 7, 8
 FAILED_PRECONDITION, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 9, 12, 13, 14
 
 
+def fields(data, number):
+    """The bytes of each field `number` of a message. Its fields are integers and bytes."""
+    found = []
+    at = 0
+
+    def take():
+        nonlocal at
+        value = read_varint(data[at:at + 10])
+        at += len(varint(value))
+        return value
+
+    while at < len(data):
+        tag = take()
+        size = take()
+        if tag & 7 == 2:
+            if tag >> 3 == number:
+                found.append(data[at:at + size])
+            at += size
+    return found
+
+
 def frame(kind, flags, stream, payload):
     return (len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
             + payload)
@@ -59,8 +80,9 @@ def headers(method, extra=()):
 class Call:
     """One call on a connection of its own, so that no header of the answer refers to an earlier one."""
 
-    def __init__(self, port, method, extra=()):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, port, method, extra=(), source="127.0.0.1"):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30,
+                                               source_address=(source, 0))
         self.window = 65535
         self.answer = bytearray()  # bytes would be copied whole for each frame
         self.status = None
@@ -131,6 +153,18 @@ class Call:
         if kind in (RST_STREAM, GOAWAY) or (kind in (HEADERS, DATA) and flags & END_STREAM):
             self.closed = True
 
+    def take_message(self):
+        """The next message of the answer. None if the call has ended."""
+        while not self.closed:
+            if len(self.answer) >= 5:
+                end = 5 + int.from_bytes(self.answer[1:5], "big")
+                if len(self.answer) >= end:
+                    data = bytes(self.answer[5:end])
+                    del self.answer[:end]
+                    return data
+            self.read_frame()
+        return None
+
     def finish(self):
         """The status of the call. None if the node ended the call without one."""
         while not self.closed:
@@ -146,9 +180,9 @@ class Call:
         self.socket.close()
 
 
-def unary(port, method, request, extra=()):
+def unary(port, method, request, extra=(), source="127.0.0.1"):
     """The finished call of one request."""
-    call = Call(port, method, extra)
+    call = Call(port, method, extra, source)
     call.send(message(request), end=True)
     call.finish()
     return call

@@ -18,6 +18,9 @@ constexpr std::string_view kLocalTables[] = {"dbstat",     "sqlite_stmt",   "sql
                                              "bytecode",   "tables_used",   "sqlite_dbdata",
                                              "completion", "sqlite_memstat"};
 
+// What full-text tables compute of a row that they have found.
+constexpr std::string_view kOfFullText[] = {"highlight", "matchinfo", "offsets", "snippet"};
+
 template <size_t n>
 bool IsOneOf(const std::string_view (&list)[n], std::string_view lower_name) {
   return std::find(std::begin(list), std::end(list), lower_name) != std::end(list);
@@ -107,6 +110,7 @@ int WriteAuthorizer::Check(int action, std::string_view a, const char* b, std::s
       // ALTER TABLE RENAME also searches the temporary tables. There are none.
       if (schema == "temp" && !facts_.alters_table)
         return Refuse("TEMP tables and triggers are not replicated");
+      if (action != SQLITE_INSERT) facts_.rewrites.insert(LowerCase(a));
       return CheckWrite(a);
     case SQLITE_FUNCTION: return CheckFunction(OrEmpty(b));
     case SQLITE_PRAGMA: return CheckPragma(a, b != nullptr);
@@ -223,6 +227,13 @@ int WriteAuthorizer::CheckFunction(std::string_view name) {
   if (IsReplicableFunction(name)) return SQLITE_OK;
   // ALTER TABLE rewrites the schema by functions of SQLite that nobody else can call.
   if (facts_.alters_table && name.starts_with("sqlite_")) return SQLITE_OK;
+  if (IsOneOf(kOfFullText, LowerCase(name))) {
+    // snippet() of FTS5 takes the square of the hits in a row: weeks for a text of 16 MiB.
+    return Refuse(
+        std::string(name) +
+        "() of a full-text table does work that nothing counts, so a write may not use it; "
+        "compute it in a query and pass it as a parameter");
+  }
   if (LowerCase(name) == "optimize") {
     // optimize() releases a savepoint of its own, which SQLite refuses while a statement runs. The
     // failure looks like a lock of another connection. That would be trouble, and every node would

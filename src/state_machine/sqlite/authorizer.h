@@ -23,6 +23,7 @@ Status TableNameTooLong();
 struct ProgramFacts {
   std::set<std::string> reads;
   std::set<std::string> writes;
+  std::set<std::string> rewrites;            // tables with an UPDATE or a DELETE
   std::set<std::string> inserting_triggers;  // triggers that contain an INSERT
   std::string created_view;
   std::string altered_table;  // the table that ALTER TABLE names, and may rename

@@ -242,6 +242,9 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   }
 
   RETURN_IF_ERROR(ChargeBefore(statement, *program));
+  ASSIGN_OR_RETURN(const SearchCosts searches, CostsOfSearches(db_, catalog_, *program, statement,
+                                                               budget_.bytes_beside_virtual()));
+  budget_.Charge(searches.once + searches.per_step * kStepsPerSearchLook);
   if (budget_.exhausted()) {
     sqlite3_clear_bindings(stmt);
     *verdict = judge_.Exhausted();
@@ -252,7 +255,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   functions_.BeginStatement(rows_counted_ || !facts.sees_changes_first, rows_.row_inserted());
   rows_.BeginStatement();
   judge_.BeginStatement();
-  meter_.Begin(*program, given_bytes);
+  meter_.Begin(*program, given_bytes, searches.per_step);
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
   Status trouble = Step(program, result, verdict);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
@@ -280,6 +283,15 @@ Status Engine::CheckMayRun(const Program& program) const {
     return PermissionDenied(
         "a command to a full-text table may take as long as its index is large: ask for "
         "maintenance, or give a short command as a string in VALUES");
+  }
+  const bool uncounted =
+      std::any_of(program.searches.begin(), program.searches.end(), [](const IndexSearch& search) {
+        return search.kind == IndexSearch::Kind::kUncounted || !search.given;
+      });
+  if (uncounted && !context_.maintenance) {
+    return PermissionDenied(
+        "nothing bounds the work of this search in a full-text table: give the words of a MATCH in "
+        "FTS5 as a parameter or a literal, or ask for maintenance");
   }
   const ProgramFacts& facts = program.facts;
   if (facts.changes_schema) return OkStatus();

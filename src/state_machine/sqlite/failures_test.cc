@@ -315,30 +315,6 @@ TEST(Failures, AnEntryOfAPartialIndexThatFindsNoRowFailsAsAResult) {
   }
 }
 
-// SQLite reports a lack of memory, but never asks for as much.
-TEST(Failures, AValueTooLargeToAskMemoryForIsAResultNotTrouble) {
-  Replicas replicas;
-  replicas.Must("CREATE TABLE t(x)");
-  replicas.Must("CREATE VIRTUAL TABLE f USING fts4(a, b, c, d, e, g, h, i)");
-  replicas.Must("INSERT INTO f(a) VALUES('x y z w')");
-  const Command large = ExecuteCommand(
-      "INSERT INTO t SELECT length(matchinfo(f, replace(hex(zeroblob(8000000)), '0', 'x'))) FROM f"
-      " WHERE f MATCH 'x OR y OR z OR w'");
-  Command prepare;
-  prepare.operation = Prepare{"tx", std::get<Execute>(large.operation).statements[0], 0};
-  for (int i = 0; i < 2; ++i) {  // compiled anew, and known
-    const std::vector<CommandResult> results =
-        replicas.DoAll({ExecuteCommand("INSERT INTO t VALUES(1)"), large, prepare,
-                        ExecuteCommand("UPDATE t SET x = x + 1")});
-    EXPECT_TRUE(results[0].status.ok()) << results[0].status;
-    EXPECT_EQ(results[1].status.code(), StatusCode::kResourceExhausted) << results[1].status;
-    EXPECT_EQ(results[2].status.code(), StatusCode::kResourceExhausted) << results[2].status;
-    EXPECT_TRUE(results[3].status.ok()) << results[3].status;
-  }
-  EXPECT_EQ(replicas.Query("SELECT x FROM t"), "3 2");
-  replicas.Check();
-}
-
 TEST(Failures, ALongPatternOfLikeOrGlobIsRefused) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

@@ -1,37 +1,21 @@
 #include "state_machine/sqlite/held_values.h"
 
-#include <algorithm>
-#include <iterator>
 #include <map>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "state_machine/sqlite/authorizer.h"
-#include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 
 namespace cairn::state_machine {
 namespace {
 
-struct Operation {
-  std::string name;
-  int64_t p1 = 0, p2 = 0, p3 = 0;
-  std::string p4;
-  int64_t p5 = 0;
-};
-
 using Registers = std::set<int64_t>;
 
-template <size_t n>
-bool IsOneOf(const std::string& name, const char* const (&names)[n]) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 // The register that gets a value of any length. 0: none.
-int64_t MadeBy(const Operation& op) {
+int64_t MadeBy(const ProgramOperation& op) {
   constexpr const char* kIntoP3[] = {"Column",   "Concat",  "Function",
                                      "PureFunc", "VColumn", "AggValue"};
   constexpr const char* kIntoP2[] = {"RowData", "SorterData"};
@@ -47,7 +31,7 @@ int64_t MadeBy(const Operation& op) {
 }
 
 // The register that gets a parameter or a literal. 0: none.
-int64_t GivenBy(const Operation& op) {
+int64_t GivenBy(const ProgramOperation& op) {
   constexpr const char* kGiven[] = {"Variable", "String8", "String", "Blob"};
   return IsOneOf(op.name, kGiven) ? op.p2 : 0;
 }
@@ -95,19 +79,15 @@ bool IsCharged(const std::string& function) {
   return IsOneOf(function, kCharged);
 }
 
-// One program: the statement's own, or a trigger's.
-class Listing {
+class Finder {
  public:
-  void Add(Operation op) { ops_.push_back(std::move(op)); }
+  explicit Finder(const ProgramListing& listing) : listing_(listing), ops_(listing.ops()) {}
 
   void Look(HeldValues* found) {
-    if (ops_.empty()) return;
-    FindBefore();
-    FindLoops();
     FindHeld(&MadeBy, &made_);
     FindHeld(&GivenBy, &given_);
     for (size_t i = 0; i < ops_.size(); ++i) {
-      if (before_[i] || !looped_[i]) continue;
+      if (listing_.RunsOnce(i) || !listing_.IsLooped(i)) continue;
       found->copies = found->copies || Copies(ops_[i], made_);
       found->made = found->made || WorksOn(ops_[i], made_);
       found->given = found->given || WorksOn(ops_[i], given_);
@@ -116,65 +96,20 @@ class Listing {
   }
 
  private:
-  size_t Clamp(int64_t address) const {
-    return std::min(static_cast<size_t>(std::max<int64_t>(address, 0)), ops_.size());
-  }
-
-  // Finds the operations that run once: those behind Once, and those that Init jumps to.
-  void FindBefore() {
-    before_.assign(ops_.size(), false);
-    for (size_t i = 0; i < ops_.size(); ++i) {
-      if (ops_[i].name == "Once") {
-        std::fill(before_.begin() + static_cast<int64_t>(i), At(ops_[i].p2, i), true);
-      }
-    }
-    if (ops_[0].name != "Init" || ops_[0].p2 == 0) return;
-    init_ = Clamp(ops_[0].p2);
-    std::fill(before_.begin() + static_cast<int64_t>(init_), before_.end(), true);
-  }
-
-  std::vector<bool>::iterator At(int64_t address, size_t from) {
-    return before_.begin() + static_cast<int64_t>(std::max(Clamp(address), from));
-  }
-
-  // Finds the operations between a jump back and its target, and those that are called from there.
-  void FindLoops() {
-    looped_.assign(ops_.size(), false);
-    for (size_t i = 0; i < std::min(init_, ops_.size()); ++i) {
-      if (ops_[i].name == "Return" || ops_[i].name == "Init") continue;
-      if (ops_[i].p2 <= 0 || !Jumps(ops_[i].name)) continue;
-      for (size_t at = Clamp(ops_[i].p2); at <= i; ++at) looped_[at] = true;
-    }
-    for (size_t i = 0; i < ops_.size(); ++i) {
-      if (ops_[i].name != "Gosub" || !looped_[i]) continue;
-      for (size_t at = Clamp(ops_[i].p2); at < ops_.size(); ++at) {
-        looped_[at] = true;
-        if (ops_[at].name == "Return" && ops_[at].p1 == ops_[i].p1) break;
-      }
-    }
-  }
-
-  static bool Jumps(const std::string& name) {
-    constexpr const char* kJumps[] = {"Goto",       "Next",  "Prev",      "VNext",
-                                      "SorterNext", "IfPos", "IfNotZero", "DecrJumpZero",
-                                      "RowSetTest", "If",    "IfNot"};
-    return IsOneOf(name, kJumps);
-  }
-
   // Finds the registers that get a value in operations that run once, and the copies of these
   // registers.
-  void FindHeld(int64_t (*source)(const Operation&), Registers* held) const {
+  void FindHeld(int64_t (*source)(const ProgramOperation&), Registers* held) const {
     for (size_t i = 0; i < ops_.size(); ++i) {
       const int64_t into = source(ops_[i]);
-      if (before_[i] && into > 0) held->insert(into);
+      if (listing_.RunsOnce(i) && into > 0) held->insert(into);
     }
     for (size_t size = 0; size != held->size();) {
       size = held->size();
-      for (const Operation& op : ops_) Propagate(op, held);
+      for (const ProgramOperation& op : ops_) Propagate(op, held);
     }
   }
 
-  static void Propagate(const Operation& op, Registers* registers) {
+  static void Propagate(const ProgramOperation& op, Registers* registers) {
     const bool copies = op.name == "Copy" || op.name == "SCopy" || op.name == "Move";
     if (!copies) return;
     const int64_t more = op.name == "Copy" ? op.p3 : op.name == "Move" ? op.p3 - 1 : 0;
@@ -188,7 +123,7 @@ class Listing {
     return it != registers.end() && *it < first + count;
   }
 
-  static bool Copies(const Operation& op, const Registers& held) {
+  static bool Copies(const ProgramOperation& op, const Registers& held) {
     constexpr const char* kCompare[] = {"Eq", "Ne", "Lt", "Le", "Gt", "Ge"};
     if (op.name == "Copy") return HasAny(held, op.p1, op.p3 + 1);
     // If one value was made in the loop, the shorter value decides the cost.
@@ -197,7 +132,7 @@ class Listing {
 
   // True if the work of the operation grows with the length of a held value, and nothing else
   // counts it.
-  static bool WorksOn(const Operation& op, const Registers& held) {
+  static bool WorksOn(const ProgramOperation& op, const Registers& held) {
     constexpr const char* kCompute[] = {"Add",    "Subtract", "Multiply",  "Divide",    "Remainder",
                                         "BitAnd", "BitOr",    "ShiftLeft", "ShiftRight"};
     constexpr const char* kConvert[] = {"Cast", "BitNot", "Not", "If", "IfNot", "IsTrue"};
@@ -226,7 +161,7 @@ class Listing {
     Registers any;
     std::set<int64_t> own_tables;
     std::map<int64_t, bool> records;  // by their registers: whether they may be long
-    for (const Operation& op : ops_) {
+    for (const ProgramOperation& op : ops_) {
       for (const int64_t into : {MadeBy(op), GivenBy(op)}) {
         if (into > 0) any.insert(into);
       }
@@ -234,8 +169,8 @@ class Listing {
         own_tables.insert(op.p1);
       }
     }
-    for (const Operation& op : ops_) Propagate(op, &any);
-    for (const Operation& op : ops_) {
+    for (const ProgramOperation& op : ops_) Propagate(op, &any);
+    for (const ProgramOperation& op : ops_) {
       if (op.name == "MakeRecord") records[op.p3] = HasAny(any, op.p1, op.p2);
       const bool inserts =
           op.name == "Insert" || op.name == "IdxInsert" || op.name == "SorterInsert";
@@ -246,10 +181,8 @@ class Listing {
     return false;
   }
 
-  std::vector<Operation> ops_;
-  std::vector<bool> before_;
-  std::vector<bool> looped_;
-  size_t init_ = SIZE_MAX;
+  const ProgramListing& listing_;
+  const std::vector<ProgramOperation>& ops_;
   Registers made_;
   Registers given_;
 };
@@ -267,26 +200,8 @@ bool MayHoldValues(const ProgramFacts& facts, std::string_view sql) {
   return facts.selects && HoldsWord(sql, "select");
 }
 
-Result<HeldValues> FindHeldValues(sqlite3* db, std::string_view sql) {
-  Tokenizer tokens(sql);
-  Token token = tokens.Next();
-  while (token.type == TokenType::kSemicolon) token = tokens.Next();
-  if (token.type == TokenType::kEnd) return HeldValues();
-  const std::string_view rest = sql.substr(static_cast<size_t>(token.text.data() - sql.data()));
-  InternalStatement explain;
-  RETURN_IF_ERROR(explain.Prepare(db, "EXPLAIN " + std::string(rest)));
-  HeldValues found;
-  Listing listing;
-  for (;;) {
-    ASSIGN_OR_RETURN(const bool row, explain.Next());
-    if (!row || explain.Int(0) == 0) {
-      listing.Look(&found);
-      listing = Listing();
-    }
-    if (!row) return found;
-    listing.Add({std::string(explain.Bytes(1)), explain.Int(2), explain.Int(3), explain.Int(4),
-                 std::string(explain.Bytes(5)), explain.Int(6)});
-  }
+void FindHeldValues(const ProgramListing& listing, HeldValues* found) {
+  Finder(listing).Look(found);
 }
 
 }  // namespace cairn::state_machine

@@ -7,13 +7,11 @@
 // all nodes.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
-#include "base/result.h"
+#include "state_machine/sqlite/program_listing.h"
 
 namespace cairn::state_machine {
 
@@ -36,7 +34,7 @@ struct HeldValues {
 
 // True if the program may use values in such a way. Most programs do not, and need no listing.
 bool MayHoldValues(const ProgramFacts& facts, std::string_view sql);
-// Compiles the text again and reads its listing. Sets changes() to zero.
-Result<HeldValues> FindHeldValues(sqlite3* db, std::string_view sql);
+// Adds what the listed program, or one of its triggers, does.
+void FindHeldValues(const ProgramListing& listing, HeldValues* found);
 
 }  // namespace cairn::state_machine

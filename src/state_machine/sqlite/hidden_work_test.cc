@@ -267,6 +267,33 @@ TEST(HiddenWork, JsonFunctionsSeeWhichArgumentsAreJson) {
   replicas.Check();
 }
 
+// To sort a million rows is one step.
+TEST(HiddenWork, CommandsThatGoThroughWholeTablesAreChargedOrRefused) {
+  Replicas replicas;
+  constexpr uint64_t kRows = 5000;
+  replicas.Must("CREATE TABLE t(x)");
+  std::vector<Statement> inserts(kRows, {"INSERT INTO t VALUES(hex(randomblob(8)))", {}, {}});
+  EXPECT_TRUE(replicas.Execute(inserts).status.ok());
+  EXPECT_GT(replicas.Must("CREATE INDEX tx ON t(x)").steps, kRows * 40);
+  EXPECT_GT(replicas.Must("CREATE UNIQUE INDEX u ON t(x, 1)").steps, kRows * 40);
+  EXPECT_GT(replicas.Must("REINDEX").steps, 2 * kRows * 40);
+  EXPECT_GT(replicas.Must("ANALYZE").steps, 2 * kRows);
+  replicas.header.command_steps_max = kRows;
+  for (const char* sql : {"CREATE INDEX more ON t(x)", "REINDEX t", "ANALYZE t"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kResourceExhausted) << sql;
+  }
+  for (const char* sql :
+       {"VACUUM", "VACUUM INTO 'copy.db'", "PRAGMA optimize", "PRAGMA incremental_vacuum(10)",
+        "PRAGMA incremental_vacuum", "PRAGMA auto_vacuum = 1", "PRAGMA wal_checkpoint(TRUNCATE)",
+        "PRAGMA shrink_memory", "PRAGMA integrity_check", "PRAGMA quick_check",
+        "PRAGMA foreign_key_check", "PRAGMA analysis_limit = 10", "PRAGMA writable_schema = 1"}) {
+    EXPECT_FALSE(replicas.Execute(sql).status.ok()) << sql;
+    EXPECT_FALSE(replicas.Do(MaintenanceCommand(sql)).status.ok()) << sql;
+  }
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM t"), std::to_string(kRows));
+  replicas.Check();
+}
+
 TEST(HiddenWork, ARetryThatAsksForMaintenanceIsAnotherRequest) {
   Replicas replicas;
   replicas.Must("CREATE TABLE t(x)");

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 
 namespace cairn::state_machine {
@@ -83,15 +85,30 @@ class ListWalker {
 };
 
 // Keyed by the word before "=". Unknown commands count as long.
-constexpr std::string_view kShortCommands[] = {
-    "automerge", "crisismerge", "delete",        "delete-all", "deletemerge",
-    "hashsize",  "pgsz",        "secure-delete", "rank",       "usermerge"};
+constexpr std::string_view kShortCommands[] = {"automerge",     "crisismerge", "delete",
+                                               "delete-all",    "deletemerge", "hashsize",
+                                               "secure-delete", "rank",        "usermerge"};
 
 bool IsLong(const std::optional<std::string>& command) {
   if (!command.has_value()) return true;
   const std::string word = LowerCase(command->substr(0, command->find('=')));
   return std::find(std::begin(kShortCommands), std::end(kShortCommands), word) ==
          std::end(kShortCommands);
+}
+
+// Of a full-text table, or the one whose content it takes. FTS5 knows its options by their first
+// letters, too, so each option may name the content.
+bool HasViewAsContent(const SchemaCatalog& catalog, const std::string& table,
+                      std::set<std::string>* seen) {
+  if (!catalog.IsVirtual(table) || !seen->insert(table).second) return false;
+  const std::string sql = catalog.SqlOfVirtual(table);
+  const std::vector<Token> tokens = TokensOf(sql);
+  for (size_t i = 1; i + 1 < tokens.size(); ++i) {
+    if (tokens[i].text != "=") continue;
+    const std::string name = NameOf(tokens[i + 1]);
+    if (catalog.IsView(name) || HasViewAsContent(catalog, name, seen)) return true;
+  }
+  return false;
 }
 
 // Judges the text of one statement or trigger. A column has the name of its table only where a
@@ -143,6 +160,35 @@ Result<bool> GivesLongIndexCommand(sqlite3* db, const SchemaCatalog& catalog,
         db, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE"));
     ASSIGN_OR_RETURN(const bool found, find.BindText(1, trigger).Next());
     if (found && TextGivesLong(catalog, facts, find.Bytes(0))) return true;
+  }
+  return false;
+}
+
+Result<bool> RunsViewOfContent(sqlite3* db, const SchemaCatalog& catalog, const ProgramFacts& facts,
+                               std::string_view sql) {
+  if (!catalog.has_virtual_tables()) return false;
+  std::set<std::string> tables = facts.reads;
+  tables.insert(facts.writes.begin(), facts.writes.end());
+  std::erase_if(tables, [&catalog](const std::string& table) {
+    std::set<std::string> seen;
+    return !HasViewAsContent(catalog, table, &seen);
+  });
+  const bool reads = std::any_of(tables.begin(), tables.end(), [&facts](const std::string& table) {
+    return facts.reads.contains(table) || facts.rewrites.contains(table);
+  });
+  if (reads && !facts.drops_or_alters) return true;
+  if (tables.empty() || facts.changes_schema) return false;
+  // The row that a REPLACE deletes is read, and its conflict rule holds in triggers, too.
+  const auto may_read = [&](std::string_view text) {
+    return HoldsWord(text, "replace") || TextGivesLong(catalog, facts, text);
+  };
+  if (may_read(sql)) return true;
+  InternalStatement find;
+  for (const std::string& trigger : facts.inserting_triggers) {
+    RETURN_IF_ERROR(find.Prepare(
+        db, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE"));
+    ASSIGN_OR_RETURN(const bool found, find.BindText(1, trigger).Next());
+    if (found && may_read(find.Bytes(0))) return true;
   }
   return false;
 }

@@ -28,4 +28,9 @@ std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
 Result<bool> GivesLongIndexCommand(sqlite3* db, const SchemaCatalog& catalog,
                                    const ProgramFacts& facts, std::string_view sql);
 
+// Whether the statement, or a trigger that it runs, makes a full-text table read its content from a view.
+// The steps of the view are within those of the table, where no budget counts them.
+Result<bool> RunsViewOfContent(sqlite3* db, const SchemaCatalog& catalog, const ProgramFacts& facts,
+                               std::string_view sql);
+
 }  // namespace cairn::state_machine

@@ -13,6 +13,7 @@
 #include "state_machine/command.h"
 #include "state_machine/sqlite/authorizer.h"
 #include "state_machine/sqlite/held_values.h"
+#include "state_machine/sqlite/index_searches.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -35,6 +36,7 @@ struct Program {
   uint64_t grown_tokens = 0;     // see column_growth.h
   uint64_t schema_bytes = 0;     // of triggers and views that are compiled with it
   HeldValues held;
+  std::vector<IndexSearch> searches;
   // The bound on a value that the program makes (value_bound.h). 0: not known yet. An exact bound
   // is the same on all nodes.
   int value_bytes_max = 0;

@@ -38,19 +38,6 @@ std::string ParameterName(sqlite3_stmt* stmt, int number) {
   return name != nullptr ? name : "?" + std::to_string(number);
 }
 
-// The number of the parameter `name`, which may lack its prefix. 0 if there is none.
-int FindParameter(sqlite3_stmt* stmt, const std::string& name) {
-  if (name.empty() || name.find('\0') != std::string::npos) return 0;
-  if (name[0] == ':' || name[0] == '@' || name[0] == '$') {
-    return sqlite3_bind_parameter_index(stmt, name.c_str());
-  }
-  for (const char prefix : {':', '@', '$'}) {
-    const int number = sqlite3_bind_parameter_index(stmt, (prefix + name).c_str());
-    if (number != 0) return number;
-  }
-  return 0;
-}
-
 Status BindValue(sqlite3_stmt* stmt, int number, const Value& value) {
   int rc = SQLITE_OK;
   if (std::holds_alternative<std::monostate>(value)) {
@@ -126,6 +113,18 @@ Result<StatementPtr> PrepareSingle(sqlite3* db, std::string_view sql, unsigned f
     tail = next;
   }
   return stmt;
+}
+
+int FindParameter(sqlite3_stmt* stmt, const std::string& name) {
+  if (name.empty() || name.find('\0') != std::string::npos) return 0;
+  if (name[0] == ':' || name[0] == '@' || name[0] == '$') {
+    return sqlite3_bind_parameter_index(stmt, name.c_str());
+  }
+  for (const char prefix : {':', '@', '$'}) {
+    const int number = sqlite3_bind_parameter_index(stmt, (prefix + name).c_str());
+    if (number != 0) return number;
+  }
+  return 0;
 }
 
 Status BindParameters(sqlite3_stmt* stmt, const Statement& statement) {

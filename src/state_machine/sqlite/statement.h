@@ -33,6 +33,9 @@ Status CheckSqlText(std::string_view sql);
 // CheckSqlText.
 Result<StatementPtr> PrepareSingle(sqlite3* db, std::string_view sql, unsigned flags);
 
+// The number of the parameter `name`, which may lack its prefix. 0 if there is none.
+int FindParameter(sqlite3_stmt* stmt, const std::string& name);
+
 // Binds all values of `statement`. INVALID_ARGUMENT unless every parameter gets exactly one value
 // by number or by name, every value has a parameter, and all text is UTF-8. SQLite keeps pointers
 // into `statement`, so the caller clears the bindings or finalizes while `statement` still lives.

@@ -6,11 +6,30 @@
 
 #include "state_machine/sqlite/index_commands.h"
 #include "state_machine/sqlite/sql_scan.h"
+#include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/statement.h"
 #include "state_machine/sqlite/work_budget.h"
 #include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
+namespace {
+
+// To sort the rows of an index takes one step of the machine, and to put an entry into the index, too. A
+// row takes 10 steps in all, and as much time as 80.
+constexpr uint64_t kPriceOfIndexes = 8;
+
+bool BuildsIndex(std::string_view sql) {
+  Tokenizer tokens(sql);
+  Token token = tokens.Next();
+  while (token.type == TokenType::kSemicolon) token = tokens.Next();
+  if (IsWord(token, "REINDEX")) return true;
+  if (!IsWord(token, "CREATE")) return false;
+  token = tokens.Next();
+  if (IsWord(token, "UNIQUE")) token = tokens.Next();
+  return IsWord(token, "INDEX");
+}
+
+}  // namespace
 
 Status RowsTooLarge() {
   return ResourceExhausted("the rows of RETURNING have more than " +
@@ -45,6 +64,14 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
                    GivesLongIndexCommand(db_, *catalog_, program->facts, statement.sql));
   *verdict = JudgeMeaning(*program);
   if (!verdict->ok()) return OkStatus();
+  ASSIGN_OR_RETURN(const bool runs_view,
+                   RunsViewOfContent(db_, *catalog_, program->facts, statement.sql));
+  if (runs_view) {
+    *verdict = PermissionDenied(
+        "the content of the full-text table is a view, and nothing counts the work of that view: a "
+        "write may only insert rows into such a table, and give it the command 'delete'");
+    return OkStatus();
+  }
   NoteChanges(&program->facts);
   NoteIndirectReads(&program->facts);
   *verdict = TakeColumns(program);
@@ -85,15 +112,19 @@ Status StatementCompiler::CompileOnly(const Statement& statement, Program* progr
 }
 
 Status StatementCompiler::FindHeld(Program* program) const {
-  if (!MayHoldValues(program->facts, program->sql)) return OkStatus();
+  const bool searches = MaySearch(*catalog_, program->facts);
+  if (!searches && !MayHoldValues(program->facts, program->sql)) return OkStatus();
   if (program->facts.sees_changes) {
     // The look sets changes() to zero, and only nodes that do not know the program look.
     program->held = {true, true, true, true};
+    if (searches) program->searches.emplace_back();
     return OkStatus();
   }
   const FlatteningAllowed flattening(db_, program->may_flatten, catalog_->columns().may_flatten());
-  ASSIGN_OR_RETURN(program->held, FindHeldValues(db_, program->sql));
-  return OkStatus();
+  return ForEachListing(db_, program->sql, [&](const ProgramListing& listing) {
+    FindHeldValues(listing, &program->held);
+    if (searches) FindSearches(listing, *catalog_, program->facts, &program->searches);
+  });
 }
 
 void StatementCompiler::JudgeCost(const Statement& statement, Program* program) const {
@@ -108,6 +139,8 @@ void StatementCompiler::JudgeCost(const Statement& statement, Program* program) 
     program->price = kPriceOfVirtualReads;
   } else if (facts.reads.contains("json_each") || facts.reads.contains("json_tree")) {
     program->price = kPriceOfJsonTables;
+  } else if (facts.changes_schema && BuildsIndex(statement.sql)) {
+    program->price = kPriceOfIndexes;
   }
   for (const std::string& name : facts.schema_texts) {
     program->schema_bytes += catalog_->TextBytes(name);

@@ -186,11 +186,12 @@ TEST_F(TwoPhase, WhoReadsAFullTextTableHoldsItsExternalContent) {
       "CREATE VIRTUAL TABLE f USING fts5(body, content = \"articles\", content_rowid=id)");
   replicas.Must("CREATE VIRTUAL TABLE g USING fts5(body, content=recent, content_rowid=id)");
   replicas.Must("CREATE VIRTUAL TABLE words USING fts5vocab(f, 'row')");
+  replicas.Must("CREATE VIRTUAL TABLE recent_words USING fts5vocab(g, 'row')");
   replicas.Maintain("INSERT INTO f(f) VALUES('rebuild')");
   int round = 0;
   for (const char* sql :
-       {"INSERT INTO other SELECT body FROM f", "INSERT INTO other SELECT body FROM g",
-        "INSERT INTO other SELECT term FROM words"}) {
+       {"INSERT INTO other SELECT body FROM f", "INSERT INTO other SELECT term FROM words",
+        "INSERT INTO other SELECT term FROM recent_words"}) {
     const std::string n = std::to_string(++round);
     EXPECT_EQ(Code(PrepareCommand("a" + n, sql)), StatusCode::kOk) << sql;
     EXPECT_EQ(replicas.Execute("DELETE FROM articles").status.code(), StatusCode::kAborted) << sql;

@@ -8,12 +8,14 @@ void WorkBudget::BeginCommand(uint64_t steps_max) {
   steps_max_ = steps_max;
   steps_ = 0;
   machine_steps_ = 0;
+  bytes_beside_virtual_ = 0;
   exhausted_ = false;
   stmt_ = nullptr;
 }
 
 void WorkBudget::BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price,
-                                int value_bytes_max, bool keeps_rows) {
+                                int value_bytes_max, bool keeps_rows, int steps_per_look) {
+  steps_per_look_ = static_cast<uint64_t>(steps_per_look);
   keeps_rows_ = keeps_rows;
   statement_value_bytes_max_ = value_bytes_max;
   // sqlite3_reset keeps the counts, so without this reset a warm statement would be stopped
@@ -65,7 +67,7 @@ int WorkBudget::value_bytes_max() const {
 uint64_t WorkBudget::StepsOfStatement() const {
   // SQLite's count has 32 bits, and the looks tell the rest. SQLite may run statements within this
   // one (to read the schema, to check a new column). They cause looks, but are not in the count.
-  const uint64_t looked = looks_ * kStepsPerLook;
+  const uint64_t looked = looks_ * steps_per_look_;
   const int counted = sqlite3_stmt_status(stmt_, SQLITE_STMTSTATUS_VM_STEP, 0);
   const auto more =
       static_cast<int32_t>(static_cast<uint32_t>(counted) - static_cast<uint32_t>(looked));

@@ -23,6 +23,8 @@ namespace cairn::state_machine {
 // How often SQLite calls the progress handler, in steps. A statement can do this much more work
 // before it is stopped.
 inline constexpr int kStepsPerLook = 1000;
+// The same for a program whose steps may search an index (index_searches.h).
+inline constexpr int kStepsPerSearchLook = 10;
 // The bound on a value, on a row, and on the result of a function.
 inline constexpr int kValueBytesMax = 16 << 20;
 
@@ -55,8 +57,9 @@ class WorkBudget {
   // Counts the machine's steps of `stmt` from now on, each at `price` steps. The statement makes no
   // value larger than `value_bytes_max`. `keeps_rows`: the statement may keep long rows beside the
   // database. Not called if exhausted().
+  // `steps_per_look`: how often Look is called, in steps of the machine.
   void BeginStatement(sqlite3_stmt* stmt, bool touches_virtual, uint64_t price, int value_bytes_max,
-                      bool keeps_rows);
+                      bool keeps_rows, int steps_per_look = kStepsPerLook);
   void EndStatement();
 
   // Charges work beside the steps of the machine. False: the budget is now exhausted.
@@ -70,13 +73,17 @@ class WorkBudget {
   // Charges the contents of a row that the running statement changed. Virtual tables split the
   // contents into words and sort them, so the price is higher there.
   void ChargeRow(size_t bytes) {
-    if (running()) Charge(touches_virtual_ ? bytes : bytes / kBytesPerStep);
+    if (!running()) return;
+    if (touches_virtual_) bytes_beside_virtual_ += bytes;
+    Charge(touches_virtual_ ? bytes : bytes / kBytesPerStep);
   }
   // Called by SQLite's progress handler. `own`: called for the statement itself, not for one that a
   // virtual table runs within it. True: stop the statement.
   bool Look(bool own);
   // Counts a changed row; the statements of virtual tables count too.
   void CountRow() { ++rows_; }
+  // Bytes that ChargeRow has counted in the command beside virtual tables.
+  uint64_t bytes_beside_virtual() const { return bytes_beside_virtual_; }
   // True if a client's statement runs, and not one of the engine's own.
   bool running() const { return stmt_ != nullptr; }
 
@@ -107,7 +114,7 @@ class WorkBudget {
   };
 
  private:
-  uint64_t Looked() const { return looks_ * kStepsPerLook * price_; }
+  uint64_t Looked() const { return looks_ * steps_per_look_ * price_; }
   uint64_t StepsOfRows() const { return touches_virtual_ ? rows_ * kStepsPerVirtualRow : 0; }
   uint64_t StepsOfStatement() const;
   void Judge(uint64_t steps) { exhausted_ = exhausted_ || (steps_max_ != 0 && steps > steps_max_); }
@@ -121,6 +128,8 @@ class WorkBudget {
   bool touches_virtual_ = false;
   bool keeps_rows_ = false;
   uint64_t price_ = 1;
+  uint64_t steps_per_look_ = kStepsPerLook;
+  uint64_t bytes_beside_virtual_ = 0;  // of the command
   int statement_value_bytes_max_ = kValueBytesMax;
   uint64_t looks_ = 0;
   uint64_t rows_ = 0;

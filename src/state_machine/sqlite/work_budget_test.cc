@@ -214,8 +214,7 @@ const std::set<std::string> kShort = {"changes",
                                       "julianday",
                                       "unixepoch"};
 // Functions of full-text tables. In such statements the rows are counted.
-const std::set<std::string> kOfFullText = {"highlight", "match",    "matchinfo",
-                                           "offsets",   "optimize", "snippet"};
+const std::set<std::string> kOfFullText = {"match", "optimize"};
 
 TEST(WorkBudget, TheCostOfEveryFunctionIsKnown) {
   std::set<std::string> known = kLikeACopy;

@@ -6,11 +6,17 @@ namespace cairn::state_machine {
 
 Status WorkMeter::Install(sqlite3* db) {
   db_ = db;
-  sqlite3_progress_handler(db, kStepsPerLook, &OnProgress, this);
+  LookEvery(kStepsPerLook);
   return depth_.Measure(db);
 }
 
-void WorkMeter::Begin(const Program& program, size_t given_bytes) {
+void WorkMeter::LookEvery(int steps) {
+  if (steps == steps_per_look_) return;
+  steps_per_look_ = steps;
+  sqlite3_progress_handler(db_, steps, &OnProgress, this);
+}
+
+void WorkMeter::Begin(const Program& program, size_t given_bytes, uint64_t search_price) {
   const HeldValues& held = program.held;
   int value_bytes_max = program.value_bytes_max;
   uint64_t price = 1;
@@ -20,9 +26,16 @@ void WorkMeter::Begin(const Program& program, size_t given_bytes) {
   }
   if (held.made) price = kPriceOfHeldValues;
   price = std::max<uint64_t>(price, given_bytes / kGivenBytesPerPrice);
-  budget_->BeginStatement(program.stmt.get(), program.touches_virtual, program.price * price,
-                          value_bytes_max, held.rows);
+  price = std::max(program.price * price, search_price);
+  LookEvery(search_price > 0 ? kStepsPerSearchLook : kStepsPerLook);
+  budget_->BeginStatement(program.stmt.get(), program.touches_virtual, price, value_bytes_max,
+                          held.rows, steps_per_look_);
   NarrowLimit();
+}
+
+void WorkMeter::End() {
+  budget_->EndStatement();
+  LookEvery(kStepsPerLook);
 }
 
 int WorkMeter::Step(const Program& program) {

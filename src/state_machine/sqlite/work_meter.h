@@ -25,20 +25,23 @@ class WorkMeter {
 
   // Counts the work of `program` until End. Not called if the budget is exhausted. `given_bytes`:
   // the size of the longest parameter or literal, if the program computes with it in a loop.
-  void Begin(const Program& program, size_t given_bytes);
+  // `search_price`: the least price of a step, if the program searches indexes in a loop.
+  void Begin(const Program& program, size_t given_bytes, uint64_t search_price);
   // Calls sqlite3_step(). Restores the limit on values unless the result is a row.
   int Step(const Program& program);
   // Restores the limit on values, because the caller takes no more rows.
   void LiftLimit();
-  void End() { budget_->EndStatement(); }
+  void End();
 
  private:
   static int OnProgress(void* self);
+  void LookEvery(int steps);
   void NarrowLimit();
 
   WorkBudget* const budget_;
   StepDepth depth_;
   sqlite3* db_ = nullptr;
+  int steps_per_look_ = 0;
 };
 
 }  // namespace cairn::state_machine
