@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/crc32c.h"
+#include "base/crc32c_join.h"
 #include "base/rng.h"
 
 namespace cairn {
@@ -57,6 +58,16 @@ TEST(Crc32c, ALongPieceHasTheSumOfItsBytes) {
     uint32_t by_bytes = 7;
     for (const char c : piece) by_bytes = Crc32c(std::string_view(&c, 1), by_bytes);
     EXPECT_EQ(Crc32c(piece, 7), by_bytes) << size;
+  }
+}
+
+TEST(Crc32c, TheSumsOfTwoPiecesGiveTheSumOfBoth) {
+  std::string both;
+  for (int i = 0; i < 5000; ++i) both.push_back(static_cast<char>(i * 31 + i / 251));
+  for (const size_t cut : {0, 1, 7, 1024, 4096, 4999, 5000}) {
+    const std::string_view a = std::string_view(both).substr(0, cut);
+    const std::string_view b = std::string_view(both).substr(cut);
+    EXPECT_EQ(JoinCrc32c(Crc32c(a), Crc32c(b), b.size()), Crc32c(both)) << cut;
   }
 }
 

@@ -7,13 +7,14 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/crc32c_join.h"
 
 namespace cairn::transport {
 namespace {
 
 constexpr std::string_view kPartPrefix = "incoming-";
 constexpr std::string_view kReceivedPrefix = "received-";
-constexpr size_t kReadBackBytes = 1 << 20;
+constexpr size_t kReadBackBytes = 128 << 10;
 // A crash loses at most two sixteenths of a transfer, within these bounds: one that is being
 // recorded, and one that is received meanwhile. A record costs three syncs.
 constexpr uint64_t kRecordEveryBytesMin = 8 << 20;
@@ -143,7 +144,7 @@ Status IncomingSnapshot::Append(uint64_t offset, std::string_view data, uint32_t
     if (written.code() == StatusCode::kResourceExhausted) (void)Discard();
     return written;
   }
-  received_ = {offset + data.size(), Crc32c(data, received_.crc)};
+  received_ = {offset + data.size(), JoinCrc32c(received_.crc, crc, data.size())};
   if (received_.offset - started_ >= kStartSyncBytes) {
     file_->StartSync(started_, received_.offset - started_);
     started_ = received_.offset;
