@@ -3,6 +3,7 @@
 #include <cctype>
 #include <memory>
 
+#include "state_machine/sqlite/read_ahead.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -38,6 +39,7 @@ Result<raft::SnapshotMeta> WithImmutableDatabase(
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + path);
   const std::string cache = "PRAGMA cache_size = -" + std::to_string(cache_bytes / 1024 + 1);
   sqlite3_exec(raw, cache.c_str(), nullptr, nullptr, nullptr);
+  const ReadAhead ahead(raw);
   return use(raw);
 }
 
