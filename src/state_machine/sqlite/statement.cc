@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "state_machine/sqlite/window_count.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -91,6 +92,11 @@ Status CheckSqlText(std::string_view sql) {
     return InvalidArgument("the statement has a NUL byte in its text");
   }
   if (!IsValidUtf8(sql)) return InvalidArgument("the text of the statement is not valid UTF-8");
+  // A window function takes more than four bytes of text.
+  if (sql.size() > 4 * kWindowsMax && CountWindows(sql) > kWindowsMax) {
+    return InvalidArgument("the statement calls more than " + std::to_string(kWindowsMax) +
+                           " window functions");
+  }
   return OkStatus();
 }
 

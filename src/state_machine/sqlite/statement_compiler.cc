@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "state_machine/sqlite/index_commands.h"
+#include "state_machine/sqlite/schema_charges.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/statement.h"
+#include "state_machine/sqlite/window_count.h"
 #include "state_machine/sqlite/work_budget.h"
 #include "state_machine/value_bytes.h"
 
@@ -50,7 +52,8 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   const uint64_t expansions = catalog_->expansions().Of(statement.sql);
   *verdict = CheckExpansions(expansions);
   if (!verdict->ok()) return OkStatus();
-  program->expansions = expansions * expansions;
+  const uint64_t windows = CountWindows(statement.sql);
+  program->expansions = expansions * expansions + windows * windows * windows / kStepsPerSquare;
   ColumnGrowth::Verdict columns = catalog_->columns().Judge(statement.sql);
   *verdict = std::move(columns.status);
   if (!verdict->ok()) return OkStatus();
