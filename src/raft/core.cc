@@ -101,7 +101,8 @@ void RaftCore::Impl::On(Propose propose) {
     if (waiting != 0 && waiting + cost > options_.uncommitted_bytes_max) {
       Drop(proposal.id, DropReason::kUncommittedFull,
            std::to_string(waiting) + " bytes wait for a quorum (limit " +
-               std::to_string(options_.uncommitted_bytes_max) + "); try again when some committed");
+               std::to_string(options_.uncommitted_bytes_max) +
+               "); try again when some are committed");
       continue;
     }
     AppendAsLeader(EntryType::kNormal, std::move(proposal.payload));

@@ -138,7 +138,8 @@ Status BareIds::LoadResults(sqlite3* db) {
     if (!row) break;
     const uint64_t number = read.Uint(0);
     Shares::Client* const owner = shares_.Of(std::string(read.Bytes(1)));
-    if (owner->held == 0) return DataLoss("_cairn_id_results holds results of nobody's ids");
+    if (owner->held == 0)
+      return DataLoss("_cairn_id_results holds results of a client that has no ids");
     result_rows_[owner].push_back(number);
     ByteReader reader(read.Bytes(2));
     while (reader.remaining() > 0) {

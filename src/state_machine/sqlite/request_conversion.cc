@@ -165,7 +165,7 @@ Status ConvertTransactions(sqlite3* db) {
                                  "SELECT 1 FROM tx_statements_of_0_1"
                                  " WHERE substr(statement, 1, 5) <> x'0100000001'"));
   ASSIGN_OR_RETURN(const bool some, others.Next());
-  if (some) return DataLoss("a prepared statement is not one");
+  if (some) return DataLoss("a prepared statement of 0.1 is malformed");
   others.Finalize();
   return ExecInternal(db,
                       "INSERT INTO _cairn_tx_statements(tx, place, statement)"

@@ -202,8 +202,7 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
     }
     session = Create(command, number);
     if (session == nullptr) {
-      return NoRoom("sessions",
-                    "close unused connections' sessions by not using them, or try again later");
+      return NoRoom("sessions", "use fewer of them, or try again when unused ones have expired");
     }
     return std::nullopt;
   }

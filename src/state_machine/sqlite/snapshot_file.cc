@@ -408,8 +408,8 @@ void SnapshotStore::GiveUpCopy() {
   }
   if (last == nullptr) return;
   last->EndSoon(
-      Aborted("more was written to the database than it holds while it was copied for a snapshot: "
-              "the copy was given up, for the write-ahead log grew too large"));
+      Aborted("the copy for a snapshot was given up, because the write-ahead log grew too large "
+              "meanwhile: clients wrote more than the database holds"));
 }
 
 Status SnapshotStore::CheckSpace(uint64_t needed) {
