@@ -13,7 +13,7 @@ namespace cairn::sim {
 void Nemesis::Upgrade() {
   if (std::exchange(upgrading_, true)) return;
   ++brought_[Fault::kUpgrade];
-  switch (rng_.Below(4)) {
+  switch (plan_.levels ? 2 : rng_.Below(4)) {
     case 0: ++version_.protocol; break;
     case 1: ++version_.engine; break;
     case 2: ++version_.level_max; break;
@@ -26,7 +26,9 @@ void Nemesis::Upgrade() {
       if (!ended_) StopGently(id);
     });
   }
-  if (plan_.hasty_upgrades) After(Uniform(rng_, SteadyTime(0), longest), [this] { RaiseLevel(); });
+  for (int raises = plan_.levels ? 8 : plan_.hasty_upgrades ? 1 : 0; raises > 0; --raises) {
+    After(Uniform(rng_, SteadyTime(0), longest), [this] { RaiseLevel(); });
+  }
   After(longest + seconds(10), [this] {
     upgrading_ = false;
     RaiseLevel();
@@ -41,7 +43,18 @@ void Nemesis::RaiseLevel() {
   leader->RaiseLevel(seconds(5), [this](const Result<uint64_t>& level) {
     world_->Trace(level.ok() ? *level : static_cast<uint64_t>(level.status().code()));
     if (level.ok()) CheckLevel(*level);
+    if (!level.ok() || !plan_.levels) return;
+    // Nobody was let in meanwhile who cannot follow.
+    for (const SteadyTime later : {milliseconds(20), milliseconds(200)}) {
+      After(later, [this, level = *level] { CheckLevel(level); });
+    }
   });
+  if (!plan_.levels) return;
+  for (int i = 0; i < 3; ++i) {
+    After(Exponential(rng_, milliseconds(5)), [this] {
+      if (!ended_) ChangeMembership();
+    });
+  }
 }
 
 // A level may rise only if all members can follow.

@@ -151,8 +151,9 @@ void SetPauses(Rng& rng, Plan* plan) {
   plan->faults[Fault::kDrift] = seconds(15);
 }
 
-// Versions come and go, and a node with a wrong version leads at times.
-void SetUpgrades(Plan* plan) {
+// Versions come and go, and a node with a wrong version leads at times. With `levels`, only the feature
+// level changes, and nodes are let in and removed beside each raise.
+void SetUpgrades(bool levels, Plan* plan) {
   plan->hasty_upgrades = true;
   plan->voters = 3;
   plan->spares = 0;
@@ -161,6 +162,9 @@ void SetUpgrades(Plan* plan) {
   plan->faults[Fault::kUpgrade] = seconds(5);
   plan->faults[Fault::kTransferLead] = seconds(3);
   plan->faults[Fault::kPartial] = seconds(20);
+  if (!levels) return;
+  plan->levels = true;
+  plan->spares = 2;
 }
 
 // Draws few random faults, so that the schedule reaches its end, and short times between its steps.
@@ -288,8 +292,8 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.faults[Fault::kPartition] = seconds(15);
   } else if (profile == "sessions") {
     DrawForgetting(rng, &plan);
-  } else if (profile == "upgrades") {
-    SetUpgrades(&plan);
+  } else if (profile == "upgrades" || profile == "levels") {
+    SetUpgrades(profile == "levels", &plan);
   } else if (profile == "heavy") {
     SetHeavy(&plan);
   } else if (profile == "birth") {
@@ -318,8 +322,8 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, pause, moves, upgrades, sessions, heavy, echo, overtake, "
-                           "handover, joint, relay, mix");
+                           "churn, full, pause, moves, upgrades, levels, sessions, heavy, echo, "
+                           "overtake, handover, joint, relay, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {

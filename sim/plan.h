@@ -71,6 +71,8 @@ struct Plan {
   // Operators hurry: they hand leadership to a wrong build, ask for a level before all nodes are
   // upgraded, and set a node back to the old version while the level rises.
   bool hasty_upgrades = false;
+  // Only feature levels change, and the membership changes beside each raise.
+  bool levels = false;
   SteadyTime fault_time = seconds(120);  // duration of the phase with faults
   // Mean time between two faults of a kind. An absent kind never comes.
   std::map<Fault, SteadyTime> faults;
