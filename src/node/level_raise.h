@@ -49,6 +49,7 @@ class LevelRaise {
   // Raises the level to the highest that this node knows. The raise waits while a configuration is on
   // its way: the leader makes one by itself after each start of a member.
   void Begin(SteadyTime deadline, Done done);
+  bool under_way() const { return request_.has_value(); }
   void OnTick();
   void Expire(SteadyTime now);
   // This node does not lead (any more).

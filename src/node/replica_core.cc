@@ -26,8 +26,8 @@ Status TooOld(std::optional<SteadyTime> age, std::chrono::milliseconds age_max) 
   };
   if (!age) {
     return FailedPrecondition(
-        "this node does not know how old what it holds is, since it has not "
-        "heard from a leader; the read allows " +
+        "this node has not heard from a leader, so it does not know the age of what it holds; the "
+        "read allows " +
         ms(age_max));
   }
   return FailedPrecondition("what this node holds may be " + ms(*age) + " old; the read allows " +
@@ -198,6 +198,7 @@ void ReplicaCore::OnTick(uint64_t ticks) {
     sends_.OnTick();
     changes_.OnTick();
     level_raise_.OnTick();
+    new_cluster_level_.OnTick();
     removal_.OnTick();
     standing_.OnTick();
     ProposeOwn();

@@ -56,6 +56,7 @@
 #include "node/level_raise.h"
 #include "node/log_compaction.h"
 #include "node/membership_changes.h"
+#include "node/new_cluster_level.h"
 #include "node/peer_directory.h"
 #include "node/pending_command.h"
 #include "node/proposals.h"
@@ -235,6 +236,7 @@ class ReplicaCore final : private Digests::Host {
   Standing standing_;
   Proposals proposals_{&context_, &directory_};
   LevelRaise level_raise_{&context_, &directory_, &proposals_};
+  NewClusterLevel new_cluster_level_{&context_, &level_raise_};
   MembershipChanges changes_{&context_,      &directory_, &hearing_,
                              callers_.get(), &standing_,  &level_raise_};
   ReadBarriers reads_;

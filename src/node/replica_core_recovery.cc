@@ -121,6 +121,7 @@ void ReplicaCore::SetApplied(const AppliedReport& report) {
   applied_ = report;
   applied_.compared.reset();
   context_.level = report.level;
+  new_cluster_level_.OnApplied(report);
 }
 
 // The node returns only once it holds all that was committed when the trouble began: what it

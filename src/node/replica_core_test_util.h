@@ -79,6 +79,8 @@ class HeldEffects final : public ReplicaEffects {
 
 class ReplicaCoreTest : public ::testing::Test {
  protected:
+  // The cluster is not new: commands have been applied.
+  ReplicaCoreTest() { report_.wall_ms = 1; }
   // Starts a node that takes part already, with these voters.
   void StartMember(const std::set<uint64_t>& voters, raft::InitialState raft = {}) {
     StartState start;

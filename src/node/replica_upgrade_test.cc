@@ -251,14 +251,22 @@ TEST(MixedBuilds, TwoNodesThatDifferAreNamedWithTheEntryAndAnOperatorDecides) {
 
 class LevelCluster : public TestCluster {
  public:
+  // Founded by a build that knows level 1 alone, then upgraded.
   explicit LevelCluster(std::vector<uint64_t> levels) : TestCluster(3) {
-    for (uint64_t id = 1; id <= 3; ++id) node(id).options.level_max = levels[id - 1];
+    for (uint64_t id = 1; id <= 3; ++id) node(id).options.level_max = 1;
     StartAll();
     Write("a");
     // The founding configuration is still on its way into the log.
     EXPECT_TRUE(Eventually([&] {
       return !replica(AwaitLeader()).status().core.config_in_progress && Write("b") > LogIndex(3);
     }));
+    for (uint64_t id = 1; id <= 3; ++id) {
+      Stop(id);
+      node(id).options.level_max = levels[id - 1];
+      const Status started = Start(id);
+      EXPECT_TRUE(started.ok()) << started;
+      Write("c");
+    }
   }
   Result<uint64_t> Raise(uint64_t id) {
     auto answer = std::make_shared<std::promise<Result<uint64_t>>>();
@@ -290,6 +298,16 @@ class LevelCluster : public TestCluster {
     return leader;
   }
 };
+
+TEST(FeatureLevel, OfANewClusterRisesByItself) {
+  TestCluster cluster(3);
+  for (uint64_t id = 1; id <= 3; ++id) cluster.node(id).options.level_max = 2;
+  cluster.StartAll();
+  cluster.Write("a");
+  for (uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_TRUE(Eventually([&] { return cluster.replica(id).status().level == 2; })) << id;
+  }
+}
 
 TEST(FeatureLevel, RisesWhenAnOperatorSaysSoAndAllCanFollow) {
   LevelCluster cluster({2, 2, 2});
