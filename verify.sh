@@ -8,7 +8,7 @@ cairn=${CAIRN_BIN:-$root/build/cairn}
 
 all_scenarios=(full verify-only restart_single_node prepare_commit_kill prepare_commit_kill_matrix
   repeat_verify_3x chaos_multi_restart chaos_mixed_faults chaos_prepare_commit_alternate
-  kill_leader wipe_and_rejoin)
+  kill_leader wipe_and_rejoin batch_commit_and_rollback)
 # The bound on every wait, in seconds.
 bound=${VERIFY_BOUND_SECONDS:-30}
 
@@ -27,6 +27,8 @@ Scenarios, each on a fresh cluster of N (default 3) nodes on free ports of this 
   chaos_prepare_commit_alternate  two-phase commits, each with another node killed
   kill_leader                     under load: all acknowledged writes survive, none twice
   wipe_and_rejoin                 a node loses its disk and is let in again
+  batch_commit_and_rollback       batches take effect as a whole or not at all, also with a node down
+                                  and under the next leader
   all                             all of these
 EOF
 }
@@ -353,6 +355,19 @@ scenario_wipe_and_rejoin() {
   wait_until is_new_voter "$victim" || { say "node $victim was not let in again"; return 1; }
   say "node $victim votes again, as a new member"
   await_verified && "$cairn" member list "$(address "$leader")"
+}
+
+# Once as it is, once with a node down, and once under the next leader.
+scenario_batch_commit_and_rollback() {
+  local follower
+  client --scenario batch_commit_and_rollback || return 1
+  follower=$(some_follower)
+  node_kill "$follower"
+  client --scenario batch_commit_and_rollback || return 1
+  node_start "$follower" && await_verified || return 1
+  await_leader && node_kill "$leader"
+  client --scenario batch_commit_and_rollback || return 1
+  node_start "$leader" && await_verified
 }
 
 # --- Running them -----------------------------------------------------------------------------

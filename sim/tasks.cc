@@ -422,7 +422,8 @@ Task Tasks::DrawTransfer() {
   Datum asked = DatumMap{{"from", from}, {"to", to}, {"amount", amount}};
   const auto answer = [asked](const CommandResult&) { return asked; };
   Task task = One(Family::kBank, "transfer", asked, {}, answer);
-  const uint64_t how = rng_.Below(3);
+  const uint64_t how = rng_.Below(4);
+  if (how == 3) return DrawBatch(std::move(task), from, to, amount);
   if (how == 0) {
     task.first = Write({{"UPDATE accounts SET balance = balance + "
                          "CASE id WHEN ?1 THEN -?3 ELSE ?3 END WHERE id IN (?1, ?2)",

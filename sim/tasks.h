@@ -93,6 +93,7 @@ class Tasks {
   Task DrawList();
   Task DrawListRead(bool of_session);
   Task DrawTransfer();
+  Task DrawBatch(Task task, int64_t from, int64_t to, int64_t amount);
   Task DrawVersion();
   Task DrawMixed();
   Task DrawHeavy();

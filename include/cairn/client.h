@@ -73,10 +73,13 @@ class Client {
 
   // All statements take effect, or none. `done` runs on a thread of the client and must not block.
   virtual void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) = 0;
+  // The same, where a statement may say how many rows it expects to change or return.
+  virtual void ExecuteBatchAsync(std::vector<BatchStatement> batch, Done<ExecuteResult> done) = 0;
   virtual void QueryAsync(Statement statement, QueryOptions options, Done<QueryResult> done) = 0;
 
   // These wait for the answer.
   Result<ExecuteResult> Execute(std::vector<Statement> statements);
+  Result<ExecuteResult> ExecuteBatch(std::vector<BatchStatement> batch);
   Result<QueryResult> Query(Statement statement, QueryOptions options = {});
 
   // Two-phase commit. Every step may be repeated. One Client prepares the statements of a

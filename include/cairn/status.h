@@ -52,8 +52,9 @@ enum class Reason : uint8_t {
   // stream. A write has the outcome kApplied: it took effect, and only its result is missing.
   kResultTooLarge = 2,
   kConnectionRefused = 3,  // the host answers, and nothing listens at the port
+  kUnexpectedRows = 4,     // a statement did not change or return as many rows as it must
 };
-inline constexpr Reason kReasonLast = Reason::kConnectionRefused;
+inline constexpr Reason kReasonLast = Reason::kUnexpectedRows;
 
 const char* ReasonName(Reason reason);
 
@@ -75,6 +76,9 @@ class [[nodiscard]] Status {
   const std::string& message() const { return message_; }
   Outcome outcome() const { return outcome_; }
   Reason reason() const { return reason_; }
+  // The statement of the request that failed, from 1; 0: none, or not known any more. Of a request
+  // that failed before, only the code is remembered.
+  uint32_t statement() const { return statement_; }
   const std::optional<LeaderHint>& leader_hint() const { return leader_hint_; }
 
   // Builders: `return Unavailable("no leader").With(Outcome::kNotApplied);`
@@ -90,6 +94,10 @@ class [[nodiscard]] Status {
     leader_hint_ = std::move(hint);
     return std::move(*this);
   }
+  Status AtStatement(uint32_t number) && {
+    statement_ = number;
+    return std::move(*this);
+  }
   // Puts `context` and ": " before the message.
   Status Prefixed(const std::string& context) &&;
 
@@ -102,6 +110,7 @@ class [[nodiscard]] Status {
   StatusCode code_ = StatusCode::kOk;
   Outcome outcome_ = Outcome::kNone;
   Reason reason_ = Reason::kNone;
+  uint32_t statement_ = 0;
   std::string message_;
   std::optional<LeaderHint> leader_hint_;
 };

@@ -29,6 +29,20 @@ struct Statement {
   bool operator==(const Statement&) const = default;
 };
 
+// How many rows a statement must change or, with RETURNING, return.
+struct RowExpectation {
+  enum class Kind : uint8_t { kAny = 0, kExactly = 1, kAtLeast = 2 } kind = Kind::kAny;
+  uint64_t rows = 0;  // 0 with kAny
+  bool operator==(const RowExpectation&) const = default;
+};
+// If the expectation is missed, nothing of the batch takes effect: the answer is ABORTED,
+// Reason::kUnexpectedRows.
+struct BatchStatement {
+  Statement statement{};
+  RowExpectation expect{};
+  bool operator==(const BatchStatement&) const = default;
+};
+
 struct Column {
   std::string name{};
   std::string decl_type{};  // empty for an expression

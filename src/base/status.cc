@@ -46,6 +46,7 @@ const char* ReasonName(Reason reason) {
     case Reason::kSessionExpired: return "session expired";
     case Reason::kResultTooLarge: return "result too large";
     case Reason::kConnectionRefused: return "connection refused";
+    case Reason::kUnexpectedRows: return "unexpected rows";
   }
   return "none";
 }

@@ -68,20 +68,26 @@ class ClientImpl final : public Client {
 
   void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) override {
     v1::SessionRequest request;
-    v1::ExecuteRequest* execute = request.mutable_execute();
-    execute->set_maintenance(options_.maintenance);
     for (Statement& statement : statements) {
       if (Status bad = rpc::CheckUtf8(statement); !bad.ok()) {
         done(std::move(bad).With(Outcome::kNotApplied));
         return;
       }
-      rpc::ToProto(std::move(statement), execute->add_statements());
+      rpc::ToProto(std::move(statement), request.mutable_execute()->add_statements());
     }
-    calls_.Start(std::move(request),
-                 [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
-                   if (!status.ok()) return done(status);
-                   done(ToExecuteResult(response->mutable_execute()));
-                 });
+    StartExecute(std::move(request), std::move(done));
+  }
+
+  void ExecuteBatchAsync(std::vector<BatchStatement> batch, Done<ExecuteResult> done) override {
+    v1::SessionRequest request;
+    for (BatchStatement& each : batch) {
+      if (Status bad = rpc::CheckUtf8(each.statement); !bad.ok()) {
+        done(std::move(bad).With(Outcome::kNotApplied));
+        return;
+      }
+      rpc::ToProto(std::move(each), request.mutable_execute()->add_batch());
+    }
+    StartExecute(std::move(request), std::move(done));
   }
 
   void QueryAsync(Statement statement, QueryOptions options, Done<QueryResult> done) override {
@@ -147,6 +153,15 @@ class ClientImpl final : public Client {
     int streams = 0;  // streams that were tried
   };
   using ReadPtr = std::shared_ptr<Read>;
+
+  void StartExecute(v1::SessionRequest request, Done<ExecuteResult> done) {
+    request.mutable_execute()->set_maintenance(options_.maintenance);
+    calls_.Start(std::move(request),
+                 [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
+                   if (!status.ok()) return done(status);
+                   done(ToExecuteResult(response->mutable_execute()));
+                 });
+  }
 
   void Start(const ReadPtr& read) {
     v1::SessionRequest request = read->request;
@@ -240,6 +255,13 @@ Result<ExecuteResult> Client::Execute(std::vector<Statement> statements) {
   std::promise<Result<ExecuteResult>> promise;
   ExecuteAsync(std::move(statements),
                [&promise](Result<ExecuteResult> result) { promise.set_value(std::move(result)); });
+  return promise.get_future().get();
+}
+
+Result<ExecuteResult> Client::ExecuteBatch(std::vector<BatchStatement> batch) {
+  std::promise<Result<ExecuteResult>> promise;
+  ExecuteBatchAsync(std::move(batch),
+                    [&](Result<ExecuteResult> result) { promise.set_value(std::move(result)); });
   return promise.get_future().get();
 }
 

@@ -110,9 +110,11 @@ void AddClientCommand(CLI::App* program, int* exit_code) {
   command
       ->add_option("--scenario", flags->scenario,
                    "full: writes, two-phase commit and comparison of versions on all nodes; "
+                   "batch_commit_and_rollback: batches that take effect as a whole or not at all; "
                    "verify-only: the comparison alone; load and check-load: writes that are "
                    "accounted for in a ledger, and its audit")
-      ->check(CLI::IsMember({"full", "verify-only", "load", "check-load"}))
+      ->check(
+          CLI::IsMember({"full", "batch_commit_and_rollback", "verify-only", "load", "check-load"}))
       ->capture_default_str();
   command
       ->add_option("--mode", flags->mode,

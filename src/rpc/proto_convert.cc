@@ -28,7 +28,8 @@ Status MakeStatus(int code, std::string message, const v1::ErrorDetail& detail) 
   }
   Status status = Status(static_cast<StatusCode>(code), std::move(message))
                       .With(OutcomeFromProto(detail.outcome()))
-                      .With(ReasonFromProto(detail.reason()));
+                      .With(ReasonFromProto(detail.reason()))
+                      .AtStatement(detail.statement());
   if (detail.leader_address().empty()) return status;
   return std::move(status).With(LeaderHint{detail.leader_node_id(), detail.leader_address()});
 }
@@ -118,6 +119,21 @@ Statement FromProto(v1::Statement* statement) {
   return out;
 }
 
+void ToProto(BatchStatement each, v1::BatchStatement* out) {
+  ToProto(std::move(each.statement), out->mutable_statement());
+  switch (each.expect.kind) {
+    case RowExpectation::Kind::kAny: return;
+    case RowExpectation::Kind::kExactly:
+      return out->mutable_expect()->set_exactly(each.expect.rows);
+    case RowExpectation::Kind::kAtLeast:
+      return out->mutable_expect()->set_at_least(each.expect.rows);
+  }
+}
+
+BatchStatement FromProto(v1::BatchStatement* each) {
+  return {FromProto(each->mutable_statement()), FromProto(each->expect())};
+}
+
 void ToProto(Row row, v1::Row* out) {
   for (Value& value : row) ToProto(std::move(value), out->add_values());
 }
@@ -157,6 +173,7 @@ StatementResult FromProto(v1::StatementResult* result) {
 void ToProto(const Status& status, v1::ErrorDetail* out) {
   out->set_outcome(static_cast<v1::Outcome>(status.outcome()));
   out->set_reason(static_cast<v1::Reason>(status.reason()));
+  out->set_statement(status.statement());
   if (status.leader_hint()) {
     out->set_leader_node_id(status.leader_hint()->node_id);
     out->set_leader_address(status.leader_hint()->address);

@@ -31,6 +31,22 @@ void ToProto(Value value, v1::Value* out);
 Value FromProto(v1::Value* value);
 void ToProto(Statement statement, v1::Statement* out);
 Statement FromProto(v1::Statement* statement);
+// Of this contract, and of the one of the package `transaction`.
+template <class Message>
+RowExpectation FromProto(const Message& expect) requires requires {
+  expect.at_least();
+}
+{
+  using Kind = RowExpectation::Kind;
+  switch (expect.rows_case()) {
+    case Message::kExactly: return {Kind::kExactly, expect.exactly()};
+    case Message::kAtLeast: return {Kind::kAtLeast, expect.at_least()};
+    case Message::ROWS_NOT_SET: break;
+  }
+  return {};
+}
+void ToProto(BatchStatement each, v1::BatchStatement* out);
+BatchStatement FromProto(v1::BatchStatement* each);
 void ToProto(Row row, v1::Row* out);
 Row FromProto(v1::Row* row);
 void ToProto(StatementResult result, v1::StatementResult* out);

@@ -58,8 +58,13 @@ struct RequestMaker {
     v1::ExecuteRequest* request = out->mutable_execute();
     SetId(command, request);
     request->set_maintenance(execute.maintenance);
-    for (const Statement& statement : execute.statements) {
-      rpc::ToProto(Statement(statement), request->add_statements());
+    for (size_t i = 0; i < execute.statements.size(); ++i) {
+      const Statement& statement = execute.statements[i];
+      if (execute.expect.empty()) {
+        rpc::ToProto(Statement(statement), request->add_statements());
+      } else {
+        rpc::ToProto(BatchStatement{statement, execute.expect[i]}, request->add_batch());
+      }
     }
   }
   void operator()(const state_machine::OpenSession&) const {
@@ -128,7 +133,7 @@ Result<RequestId> ParseRequestId(const std::string& text) {
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(first, last, id.sequence);
   if (error != std::errc() || end != last) {
-    return InvalidArgument("'" + text + "' is not a request id, which is SESSION/SEQUENCE");
+    return InvalidArgument("'" + text + "' is neither SESSION/SEQUENCE nor an id without a slash");
   }
   if (id.sequence == 0) return InvalidArgument("sequences of request ids start at 1");
   return id;
@@ -142,17 +147,33 @@ std::optional<CallContext> WithOrigin(const CallContext& call, const v1::Session
   return out;
 }
 
+void Add(BatchStatement each, state_machine::Execute* execute) {
+  execute->statements.push_back(std::move(each.statement));
+  // The list has all expectations, or none.
+  const bool any = each.expect.kind == RowExpectation::Kind::kAny;
+  if (any && execute->expect.empty()) return;
+  execute->expect.resize(execute->statements.size());
+  execute->expect.back() = each.expect;
+}
+
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
-  if (request->statements_size() == 0) {
+  if (request->statements_size() == 0 && request->batch_size() == 0) {
     return NotApplied(InvalidArgument("the request has no statement"));
+  }
+  if (request->statements_size() != 0 && request->batch_size() != 0) {
+    return NotApplied(InvalidArgument(
+        "the request has both statements and a batch: put all of its statements into the batch"));
   }
   state_machine::Execute execute;
   execute.maintenance = request->maintenance();
   execute.statements.reserve(static_cast<size_t>(request->statements_size()));
   for (v1::Statement& statement : *request->mutable_statements()) {
     execute.statements.push_back(rpc::FromProto(&statement));
+  }
+  for (v1::BatchStatement& each : *request->mutable_batch()) {
+    Add(rpc::FromProto(&each), &execute);
   }
   command.operation = std::move(execute);
   return command;

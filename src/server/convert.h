@@ -17,6 +17,8 @@ namespace cairn::server {
 // Requests are moved from. The command's id stays empty if the request has none. A malformed id is
 // INVALID_ARGUMENT (not applied).
 Result<state_machine::Command> ToCommand(v1::ExecuteRequest* request);
+// Adds a statement to the end of the operation.
+void Add(BatchStatement each, state_machine::Execute* execute);
 Result<state_machine::Command> ToCommand(v1::PrepareRequest* request);
 Result<state_machine::Command> ToCommit(v1::FinishRequest* request);
 Result<state_machine::Command> ToRollback(v1::FinishRequest* request);

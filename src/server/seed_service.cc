@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "rpc/proto_convert.h"
+#include "server/convert.h"
 #include "server/raw_call.h"
 #include "transaction.grpc.pb.h"
 
@@ -10,10 +12,32 @@ namespace {
 
 using Seed = transaction::DatabaseService;
 using state_machine::CommandResult;
-using RawSeed = Seed::WithRawCallbackMethod_Execute<
+using RawSeed = Seed::WithRawCallbackMethod_Execute<Seed::WithRawCallbackMethod_ExecuteBatch<
     Seed::WithRawCallbackMethod_Prepare<Seed::WithRawCallbackMethod_Commit<
         Seed::WithRawCallbackMethod_Rollback<Seed::WithRawCallbackMethod_GetVersion<
-            Seed::WithRawCallbackMethod_CheckHealth<Seed::Service>>>>>>;
+            Seed::WithRawCallbackMethod_CheckHealth<Seed::Service>>>>>>>;
+
+// The contract has no field for it, and 0 rows would be wrong.
+Status ResultGone() {
+  return FailedPrecondition("applied, but its result is no longer held")
+      .With(Outcome::kApplied)
+      .With(Reason::kResultTooLarge);
+}
+
+state_machine::Execute ToExecute(transaction::ExecuteBatchRequest* request) {
+  state_machine::Execute execute;
+  execute.statements.reserve(static_cast<size_t>(request->statements_size()));
+  for (transaction::BatchStatement& each : *request->mutable_statements()) {
+    BatchStatement out;
+    out.statement.sql = std::move(*each.mutable_sql());
+    for (std::string& text : *each.mutable_args()) {
+      out.statement.positional.emplace_back(std::move(text));
+    }
+    out.expect = rpc::FromProto(each.expect());
+    Add(std::move(out), &execute);
+  }
+  return execute;
+}
 
 class SeedService final : public RawSeed {
  public:
@@ -30,15 +54,27 @@ class SeedService final : public RawSeed {
           execute.statements.push_back({std::move(*request->mutable_sql()), {}, {}});
           Write(std::move(execute), call, [done](const Result<CommandResult>& result) {
             if (!result.ok()) return done(result.status());
-            // This contract has no field for it, and 0 rows would be wrong.
-            if (result->result_gone) {
-              return done(FailedPrecondition("applied, but its result is no longer held")
-                              .With(Outcome::kApplied)
-                              .With(Reason::kResultTooLarge));
-            }
+            if (result->result_gone) return done(ResultGone());
             transaction::ExecuteResponse answer;
             if (!result->statements.empty()) {
               answer.set_rows_affected(result->statements[0].rows_affected);
+            }
+            done(std::move(answer));
+          });
+        });
+  }
+
+  grpc::ServerUnaryReactor* ExecuteBatch(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer* bytes,
+                                         grpc::ByteBuffer* response) override {
+    return RunUnary<transaction::ExecuteBatchRequest, transaction::ExecuteBatchResponse>(
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          Write(ToExecute(request), call, [done](const Result<CommandResult>& result) {
+            if (!result.ok()) return done(result.status());
+            if (result->result_gone) return done(ResultGone());
+            transaction::ExecuteBatchResponse answer;
+            for (const StatementResult& each : result->statements) {
+              answer.add_results()->set_rows_affected(each.rows_affected);
             }
             done(std::move(answer));
           });

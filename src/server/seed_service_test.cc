@@ -114,6 +114,34 @@ TEST_F(SeedServiceTest, ArgumentsOfPrepareAreBoundAsText) {
             (std::vector<Value>{std::string("7"), std::string("a\0b", 3)}));
 }
 
+TEST_F(SeedServiceTest, ABatchIsOneCommandWithItsExpectations) {
+  grpc::ClientContext context;
+  transaction::ExecuteBatchRequest request;
+  request.add_statements()->set_sql("INSERT INTO t VALUES (1)");
+  transaction::BatchStatement* update = request.add_statements();
+  update->set_sql("UPDATE t SET a = ?1 WHERE a = ?2");
+  update->add_args("7");
+  update->add_args("6");
+  update->mutable_expect()->set_exactly(0);
+  request.add_statements()->set_sql("INSERT INTO t VALUES (2)");
+  transaction::ExecuteBatchResponse response;
+  ASSERT_TRUE(stub_->ExecuteBatch(&context, request, &response).ok());
+  EXPECT_EQ(response.results_size(), 3);
+  const auto commands = replica_.fake_state().commands();
+  const auto& execute = std::get<state_machine::Execute>(commands.back().operation);
+  ASSERT_EQ(execute.statements.size(), 3u);
+  EXPECT_EQ(execute.statements[1].positional, (std::vector<Value>{"7", "6"}));
+  ASSERT_EQ(execute.expect.size(), 3u);
+  EXPECT_EQ(execute.expect[0], RowExpectation());
+  EXPECT_EQ(execute.expect[1], (RowExpectation{RowExpectation::Kind::kExactly, 0}));
+  // Without any expectation it is what every version knows.
+  request.mutable_statements(1)->clear_expect();
+  grpc::ClientContext again;
+  ASSERT_TRUE(stub_->ExecuteBatch(&again, request, &response).ok());
+  const auto plain = replica_.fake_state().commands();
+  EXPECT_TRUE(std::get<state_machine::Execute>(plain.back().operation).expect.empty());
+}
+
 TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   const auto execute = [&](const std::string& id) {
     grpc::ClientContext context;

@@ -1,6 +1,7 @@
 #include "state_machine/command.h"
 
 #include <type_traits>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -24,8 +25,9 @@ enum class OperationTag : uint8_t {
   kDigest = 7,
   kRaiseLevel = 8,
   kExecuteMaintenance = 9,
+  kExecuteExpecting = 10,
 };
-constexpr OperationTag kLastOperation = OperationTag::kExecuteMaintenance;
+constexpr OperationTag kLastOperation = OperationTag::kExecuteExpecting;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -36,7 +38,8 @@ constexpr char kOfALaterVersion[] =
 constexpr size_t kValueBytesMin = 1;
 constexpr size_t kNamedBytesMin = 2;      // length of the name, value
 constexpr size_t kStatementBytesMin = 3;  // lengths of the text and of both lists
-constexpr size_t kCommandBytesMin = 6;    // operation, two lengths, three numbers
+constexpr size_t kExpectationBytesMin = 2;
+constexpr size_t kCommandBytesMin = 6;  // operation, two lengths, three numbers
 // ---- Writing ------------------------------------------------------------------------------------
 
 void PutStatement(const Statement& statement, ByteWriter* out) {
@@ -69,6 +72,7 @@ size_t SizeHint(const Command& command) {
   size_t size = 48 + command.id.session.size() + command.principal.size();
   if (const auto* execute = std::get_if<Execute>(&command.operation)) {
     for (const Statement& statement : execute->statements) size += SizeHint(statement);
+    size += 4 * execute->expect.size();
   } else if (const auto* prepare = std::get_if<Prepare>(&command.operation)) {
     size += 16 + prepare->tx_id.size() + SizeHint(prepare->statement);
   } else {
@@ -81,8 +85,16 @@ struct OperationWriter {
   ByteWriter* out;
 
   void operator()(const Execute& execute) const {
+    // No member could decode an entry with a list of another length.
+    CHECK(execute.expect.empty() || execute.expect.size() == execute.statements.size())
+        << execute.expect.size();
+    if (!execute.expect.empty()) out->U8(execute.maintenance ? 1 : 0);
     out->Varint(execute.statements.size());
     for (const Statement& statement : execute.statements) PutStatement(statement, out);
+    for (const RowExpectation& expect : execute.expect) {
+      out->U8(static_cast<uint8_t>(expect.kind));
+      out->Varint(expect.rows);
+    }
   }
   void operator()(const OpenSession&) const {}
   void operator()(const Prepare& prepare) const {
@@ -103,6 +115,7 @@ struct OperationWriter {
 
 OperationTag TagOf(const Operation& operation) {
   const auto* const execute = std::get_if<Execute>(&operation);
+  if (execute != nullptr && !execute->expect.empty()) return OperationTag::kExecuteExpecting;
   if (execute != nullptr && execute->maintenance) return OperationTag::kExecuteMaintenance;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
@@ -132,26 +145,46 @@ Statement TakeStatement(StrictReader* in, size_t* values_left) {
   return statement;
 }
 
-Operation TakeOperation(OperationTag tag, StrictReader* in) {
+RowExpectation TakeExpectation(StrictReader* in) {
+  const uint8_t kind = in->U8();
+  const RowExpectation expect{static_cast<RowExpectation::Kind>(kind), in->Varint()};
+  if (kind > static_cast<uint8_t>(RowExpectation::Kind::kAtLeast)) in->Refuse();
+  if (expect.kind == RowExpectation::Kind::kAny && expect.rows != 0) in->Refuse();
+  return expect;
+}
+
+Execute TakeExecute(OperationTag tag, StrictReader* in) {
+  const bool expecting = tag == OperationTag::kExecuteExpecting;
+  const uint8_t maintenance = expecting ? in->U8() : tag == OperationTag::kExecuteMaintenance;
+  if (maintenance > 1) in->Refuse();
+  Execute execute;
+  execute.maintenance = maintenance != 0;
+  const size_t count = in->Count(kStatementsPerCommandMax,
+                                 kStatementBytesMin + (expecting ? kExpectationBytesMin : 0));
+  execute.statements.reserve(count);
   size_t values_left = kValuesPerCommandMax;
+  for (size_t i = 0; i < count && in->ok(); ++i) {
+    execute.statements.push_back(TakeStatement(in, &values_left));
+  }
+  if (!expecting) return execute;
+  if (count == 0) in->Refuse();  // it would be encoded as another operation
+  execute.expect.reserve(count);
+  for (size_t i = 0; i < count && in->ok(); ++i) execute.expect.push_back(TakeExpectation(in));
+  return execute;
+}
+
+Operation TakeOperation(OperationTag tag, StrictReader* in) {
   switch (tag) {
     case OperationTag::kExecute:
-    case OperationTag::kExecuteMaintenance: {
-      Execute execute;
-      execute.maintenance = tag == OperationTag::kExecuteMaintenance;
-      const size_t count = in->Count(kStatementsPerCommandMax, kStatementBytesMin);
-      execute.statements.reserve(count);
-      for (size_t i = 0; i < count && in->ok(); ++i) {
-        execute.statements.push_back(TakeStatement(in, &values_left));
-      }
-      return execute;
-    }
+    case OperationTag::kExecuteMaintenance:
+    case OperationTag::kExecuteExpecting: return TakeExecute(tag, in);
     case OperationTag::kOpenSession: return OpenSession{};
     case OperationTag::kPrepare: {
       Prepare prepare;
       prepare.tx_id = in->String(kTxIdBytesMax);
       prepare.timeout_ms = in->Varint();
       prepare.number = in->Varint();
+      size_t values_left = kValuesPerCommandMax;
       prepare.statement = TakeStatement(in, &values_left);
       return prepare;
     }
@@ -210,6 +243,12 @@ Status CheckRequestId(const Command& command) {
 std::string OwnerOf(const Command& command) {
   if (command.named_by == 0) return command.principal;
   return "node:" + std::to_string(command.named_by);
+}
+
+Status FailureOf(size_t place, size_t count, Status failure) {
+  const std::string number = std::to_string(place + 1);
+  if (count > 1) failure = std::move(failure).Prefixed("statement " + number);
+  return std::move(failure).AtStatement(static_cast<uint32_t>(place + 1));
 }
 
 std::string EncodeCommand(const Command& command) {

@@ -25,6 +25,7 @@ using cairn::Blob;
 using cairn::Column;
 using cairn::NamedValue;
 using cairn::Row;
+using cairn::RowExpectation;
 using cairn::Statement;
 using cairn::StatementResult;
 using cairn::Value;
@@ -46,6 +47,8 @@ struct RequestId {
 struct Execute {
   std::vector<Statement> statements;
   bool maintenance = false;  // has the header's budget for maintenance
+  // Empty, or one for each statement. Needs kLevelExpectations.
+  std::vector<RowExpectation> expect{};
   bool operator==(const Execute&) const = default;
 };
 // Opens the session and does nothing else. Later sequences may then arrive in any order.
@@ -143,6 +146,10 @@ inline constexpr size_t kValuesPerCommandMax = 1 << 20;
 Status CheckRequestId(const Command& command);
 // The owner of the command's session.
 std::string OwnerOf(const Command& command);
+
+// The failure of the statement at `place`, from 0, of `count` in its request. The status says the
+// statement's number, and so does the message if there are several.
+Status FailureOf(size_t place, size_t count, Status failure);
 
 // The bytes of one command. A batch is a header and the bytes of its commands, so the router
 // encodes a command once, and the leader joins the bytes.

@@ -2,6 +2,8 @@
 
 #include <regex>
 
+#include "rpc/proto_convert.h"
+
 namespace cairn::tools {
 namespace {
 
@@ -32,13 +34,20 @@ grpc::Status RunWrite(FakeDatabase* database, const std::string& sql, int64_t* r
   return grpc::Status::OK;
 }
 
-std::string Bound(const transaction::PrepareRequest& request) {
+template <class Request>
+std::string Bound(const Request& request) {
   std::string sql = request.sql();
   for (int i = 0; i < request.args_size(); ++i) {
     const std::string name = "?" + std::to_string(i + 1);
     sql.replace(sql.find(name), name.size(), "'" + request.args(i) + "'");
   }
   return sql;
+}
+
+std::string RequestIdOf(const grpc::ServerContext& context) {
+  const auto found = context.client_metadata().find(rpc::kRequestIdMetadata);
+  if (found == context.client_metadata().end()) return "";
+  return {found->second.data(), found->second.size()};
 }
 
 }  // namespace
@@ -154,11 +163,7 @@ grpc::Status FakeNode::Execute(grpc::ServerContext* context,
                                transaction::ExecuteResponse* response) {
   if (!has_leader) return NoLeader();
   std::lock_guard lock(database_->mutex);
-  std::string id;
-  const auto found = context->client_metadata().find("cairn-request-id");
-  if (found != context->client_metadata().end()) {
-    id.assign(found->second.data(), found->second.size());
-  }
+  const std::string id = RequestIdOf(*context);
   int64_t rows = 0;
   if (const auto known = database_->requests.find(id); known != database_->requests.end()) {
     rows = known->second;
@@ -169,6 +174,43 @@ grpc::Status FakeNode::Execute(grpc::ServerContext* context,
   }
   if (lose_next_answer.exchange(false)) return {grpc::StatusCode::UNAVAILABLE, "connection lost"};
   response->set_rows_affected(rows);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeNode::ExecuteBatch(grpc::ServerContext* context,
+                                    const transaction::ExecuteBatchRequest* request,
+                                    transaction::ExecuteBatchResponse* response) {
+  if (!has_leader) return NoLeader();
+  std::lock_guard lock(database_->mutex);
+  const std::string id = RequestIdOf(*context);
+  if (const auto known = database_->batches.find(id); known != database_->batches.end()) {
+    *response = known->second;
+    return grpc::Status::OK;
+  }
+  const std::map<std::string, int64_t> versions = database_->versions;
+  sqlite3_exec(database_->sqlite, "BEGIN", nullptr, nullptr, nullptr);
+  for (int i = 0; i < request->statements_size(); ++i) {
+    const transaction::BatchStatement& each = request->statements(i);
+    int64_t rows = 0;
+    grpc::Status status = RunWrite(database_.get(), Bound(each), &rows);
+    const RowExpectation expect = rpc::FromProto(each.expect());
+    const auto wanted = static_cast<int64_t>(expect.rows);
+    const bool missed =
+        expect.kind == RowExpectation::Kind::kExactly ? rows != wanted : rows < wanted;
+    if (status.ok() && missed) status = {grpc::StatusCode::ABORTED, "missed"};
+    response->add_results()->set_rows_affected(rows);
+    if (status.ok()) continue;
+    sqlite3_exec(database_->sqlite, keeps_failed_batches ? "COMMIT" : "ROLLBACK", nullptr, nullptr,
+                 nullptr);
+    if (!keeps_failed_batches) database_->versions = versions;
+    v1::ErrorDetail detail;
+    detail.set_statement(static_cast<uint32_t>(i + 1));
+    context->AddTrailingMetadata(rpc::kErrorMetadata, detail.SerializeAsString());
+    return status;
+  }
+  sqlite3_exec(database_->sqlite, "COMMIT", nullptr, nullptr, nullptr);
+  if (!id.empty()) database_->batches[id] = *response;
+  if (lose_next_answer.exchange(false)) return {grpc::StatusCode::UNAVAILABLE, "connection lost"};
   return grpc::Status::OK;
 }
 

@@ -34,8 +34,9 @@ struct FakeDatabase {
   uint64_t index = 1;
   std::map<std::string, int64_t> versions;  // "": the whole database
   std::map<std::string, Transaction> transactions;
-  std::map<std::string, int64_t> requests;  // rows by request id
-  int64_t growth = 1;                       // of the versions, by one statement
+  std::map<std::string, int64_t> requests;                           // rows by request id
+  std::map<std::string, transaction::ExecuteBatchResponse> batches;  // likewise
+  int64_t growth = 1;  // of the versions, by one statement
 };
 
 // One node. The knobs may be turned at any time.
@@ -47,8 +48,9 @@ class FakeNode final : public transaction::DatabaseService::Service {
   const std::string& address() const { return address_; }
 
   std::atomic<bool> has_leader = true;
-  std::atomic<bool> holds_transactions = true;  // not: it has not heard of any
-  std::atomic<int64_t> version_skew = 0;        // of its local versions
+  std::atomic<bool> holds_transactions = true;     // not: it has not heard of any
+  std::atomic<int64_t> version_skew = 0;           // of its local versions
+  std::atomic<bool> keeps_failed_batches = false;  // what the statements before the failed one did
   // Applies the next write, but answers UNAVAILABLE.
   std::atomic<bool> lose_next_answer = false;
 
@@ -58,6 +60,9 @@ class FakeNode final : public transaction::DatabaseService::Service {
 
   grpc::Status Execute(grpc::ServerContext* context, const transaction::ExecuteRequest* request,
                        transaction::ExecuteResponse* response) override;
+  grpc::Status ExecuteBatch(grpc::ServerContext* context,
+                            const transaction::ExecuteBatchRequest* request,
+                            transaction::ExecuteBatchResponse* response) override;
   grpc::Status Prepare(grpc::ServerContext* context, const transaction::PrepareRequest* request,
                        transaction::PrepareResponse* response) override;
   grpc::Status Commit(grpc::ServerContext* context, const transaction::CommitRequest* request,

@@ -138,6 +138,20 @@ Result<int64_t> NodeClient::Execute(const std::string& sql, const std::string& r
   return response.rows_affected();
 }
 
+Result<std::vector<int64_t>> NodeClient::ExecuteBatch(
+    const transaction::ExecuteBatchRequest& request, const std::string& request_id,
+    Timeout timeout) {
+  Call call(this, timeout);
+  call.Name(request_id);
+  transaction::ExecuteBatchResponse response;
+  RETURN_IF_ERROR(call.Finish(transaction_->ExecuteBatch(call.context(), request, &response)));
+  std::vector<int64_t> rows;
+  for (const transaction::StatementResult& each : response.results()) {
+    rows.push_back(each.rows_affected());
+  }
+  return rows;
+}
+
 Status NodeClient::Prepare(const std::string& tx_id, uint64_t number, const std::string& sql,
                            const std::vector<std::string>& args, const std::string& request_id,
                            Timeout timeout) {

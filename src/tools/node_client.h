@@ -53,6 +53,9 @@ class NodeClient {
   // The contract of the package `transaction`. `request_id` travels in the metadata, so that the
   // call may be sent again, through this node or another. If it is empty, the node makes one.
   Result<int64_t> Execute(const std::string& sql, const std::string& request_id, Timeout timeout);
+  // Rows by statement.
+  Result<std::vector<int64_t>> ExecuteBatch(const transaction::ExecuteBatchRequest& request,
+                                            const std::string& request_id, Timeout timeout);
   // `number`: of the statement in its transaction, from 1. `statements`: how many it has.
   Status Prepare(const std::string& tx_id, uint64_t number, const std::string& sql,
                  const std::vector<std::string>& args, const std::string& request_id,

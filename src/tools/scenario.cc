@@ -13,8 +13,6 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr const char* kAccounts = "scenario_accounts";
-constexpr const char* kTransfers = "scenario_transfers";
 constexpr uint64_t kStatementsOfTransfer = 2;
 // The pause between rounds over all nodes when none could answer. A node that is down gives no
 // event to wait for.
@@ -362,7 +360,9 @@ int RunScenario(const std::string& name, const ScenarioOptions& options, std::os
   *out << "scenario " << name << ", mode " << (strong ? "strong" : "quorum") << ", nodes "
        << Names(options.addresses) << std::endl;
   Scenario scenario(options, out);
-  const Status status = name == "full" ? scenario.Full() : scenario.VerifyOnly();
+  const Status status = name == "full"          ? scenario.Full()
+                        : name == "verify-only" ? scenario.VerifyOnly()
+                                                : scenario.BatchCommitAndRollback();
   if (status.ok()) {
     *out << "PASS " << name << std::endl;
     return 0;

@@ -36,6 +36,9 @@ class Scenario {
   // DDL, atomic insert, update, growth of versions, two-phase commit and rollback, and equal
   // versions on all nodes that can be reached. Not OK: the first thing that was wrong.
   Status Full();
+  // A batch takes effect as a whole or not at all: on success, with a bad statement, with a missed
+  // expectation, and sent again; versions grow by as much, and are equal on all nodes.
+  Status BatchCommitAndRollback();
   // Checks only that the versions are equal.
   Status VerifyOnly();
 
@@ -54,6 +57,16 @@ class Scenario {
   Status ExpectGrowth(const std::string& table, int64_t expected,
                       const std::function<Status()>& step);
 
+  // One batch under `request_id`, until a node answers.
+  Result<std::vector<int64_t>> ExecuteBatch(const transaction::ExecuteBatchRequest& batch,
+                                            const std::string& request_id);
+  transaction::ExecuteBatchRequest TransferBatch(const std::string& note) const;
+  Status CommitBatch();
+  // Runs a batch that must fail at `statement` with `code`, and demands that nothing has changed.
+  Status ExpectRolledBack(const transaction::ExecuteBatchRequest& batch, StatusCode code,
+                          uint32_t statement);
+  Status RollBackBatches();
+
   Status CreateTables();
   Status InsertAtomically();
   Status UpdateRows();
@@ -67,6 +80,9 @@ class Scenario {
   Status CompareVersions();
   Status CompareVersions(const std::string& table, const std::vector<NodeClient*>& nodes);
 
+  static constexpr const char* kAccounts = "scenario_accounts";
+  static constexpr const char* kTransfers = "scenario_transfers";
+
   const ScenarioOptions options_;
   std::ostream& out_;
   std::vector<std::unique_ptr<NodeClient>> nodes_;
@@ -75,7 +91,7 @@ class Scenario {
   size_t preferred_ = 0;  // who answered last
 };
 
-// Runs `name` ("full" or "verify-only") and prints the verdict. Exit code.
+// Runs `name` ("full", "batch_commit_and_rollback" or "verify-only") and prints the verdict. Exit code.
 int RunScenario(const std::string& name, const ScenarioOptions& options, std::ostream* out);
 
 // A name that no other run has: 16 hex digits.

@@ -49,6 +49,19 @@ TEST_F(ScenarioVerdict, PassesOnAHealthyCluster) {
   EXPECT_EQ(Run("verify-only"), 0) << out();
 }
 
+TEST_F(ScenarioVerdict, OfBatchesPassesOnAHealthyClusterAndWithALostAnswer) {
+  EXPECT_EQ(Run("batch_commit_and_rollback"), 0) << out();
+  EXPECT_THAT(out(), HasSubstr("PASS batch_commit_and_rollback"));
+  nodes_[0]->lose_next_answer = true;
+  EXPECT_EQ(Run("batch_commit_and_rollback"), 0) << out();
+}
+
+TEST_F(ScenarioVerdict, OfBatchesFailsIfAFailedBatchLeavesSomething) {
+  for (const auto& node : nodes_) node->keeps_failed_batches = true;
+  EXPECT_EQ(Run("batch_commit_and_rollback"), 1);
+  EXPECT_THAT(out(), HasSubstr("but it should have grown by 0"));
+}
+
 TEST_F(ScenarioVerdict, AMinorityThatIsGoneIsNoFailure) {
   addresses_ = {nodes_[0]->address(), nodes_[1]->address(), "127.0.0.1:1"};
   EXPECT_EQ(Run("full"), 0) << out();

@@ -376,14 +376,16 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   const BatchHeader& header = *place.header;
   const std::string nobody;
   const uint64_t seed = SeedOf(place);
-  const bool alone = execute.statements.size() == 1 && !with_savepoints_;
+  // A statement that succeeds and misses its expectation is undone by the savepoint.
+  const bool alone = execute.statements.size() == 1 && execute.expect.empty() && !with_savepoints_;
   const uint64_t steps_max =
       execute.maintenance ? header.maintenance_steps_max : header.command_steps_max;
   RETURN_IF_ERROR(engine_->BeginCommand({header.wall_ms, seed, steps_max, execute.maintenance},
                                         alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;
-  RETURN_IF_ERROR(RunStatements(execute.statements, &nobody, &result->statements, &verdict));
+  RETURN_IF_ERROR(
+      RunStatements(execute.statements, execute.expect, &nobody, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
   if (MustRunAgain()) return OkStatus();
   if (verdict.ok()) CountVersions();

@@ -126,8 +126,10 @@ class Applier {
   Status ApplyLeftOut(const Lost& lost, const Place& place, CommandResult* result);
   bool EntryIsExhausted(const Operation& operation, const Place& place) const;
   uint64_t StepsOfCommand() const;
-  // Runs statements within the command's savepoint; `tx_id` as in Transactions::CheckConflicts.
-  Status RunStatements(std::span<const Statement> statements, const std::string* tx_id,
+  // Runs statements within the command's savepoint; `expect` is empty or has one for each; `tx_id`
+  // as in Transactions::CheckConflicts.
+  Status RunStatements(std::span<const Statement> statements,
+                       std::span<const RowExpectation> expect, const std::string* tx_id,
                        std::vector<StatementResult>* results, Status* verdict);
   Status RunStatement(const Statement& statement, const std::string* tx_id, StatementResult* result,
                       Status* verdict, ProgramFacts* facts);

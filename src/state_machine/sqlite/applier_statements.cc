@@ -3,17 +3,44 @@
 #include <string>
 #include <utility>
 
+#include "base/text.h"
 #include "state_machine/sqlite/applier.h"
 
 namespace cairn::state_machine {
 
-Status Applier::RunStatements(std::span<const Statement> statements, const std::string* tx_id,
+namespace {
+
+Status CheckRows(const RowExpectation& expect, const StatementResult& result) {
+  const bool returns = !result.columns.empty();
+  const uint64_t rows = returns ? result.rows.size() : static_cast<uint64_t>(result.rows_affected);
+  switch (expect.kind) {
+    case RowExpectation::Kind::kAny: return OkStatus();
+    case RowExpectation::Kind::kExactly:
+      if (rows == expect.rows) return OkStatus();
+      break;
+    case RowExpectation::Kind::kAtLeast:
+      if (rows >= expect.rows) return OkStatus();
+      break;
+  }
+  const bool exactly = expect.kind == RowExpectation::Kind::kExactly;
+  return Aborted(std::string(exactly ? "exactly " : "at least ") + Counted(expect.rows, "row") +
+                 " had to be " + (returns ? "returned" : "changed") + ", and there were " +
+                 std::to_string(rows))
+      .With(Reason::kUnexpectedRows);
+}
+
+}  // namespace
+
+Status Applier::RunStatements(std::span<const Statement> statements,
+                              std::span<const RowExpectation> expect, const std::string* tx_id,
                               std::vector<StatementResult>* results, Status* verdict) {
   results->resize(statements.size());
-  for (size_t i = 0; i < statements.size() && verdict->ok(); ++i) {
+  for (size_t i = 0; i < statements.size(); ++i) {
     RETURN_IF_ERROR(RunStatement(statements[i], tx_id, &(*results)[i], verdict, nullptr));
-    if (verdict->ok() || statements.size() == 1) continue;
-    *verdict = std::move(*verdict).Prefixed("statement " + std::to_string(i + 1));
+    if (verdict->ok() && !expect.empty()) *verdict = CheckRows(expect[i], (*results)[i]);
+    if (verdict->ok()) continue;
+    *verdict = FailureOf(i, statements.size(), std::move(*verdict));
+    return OkStatus();
   }
   return OkStatus();
 }

@@ -96,7 +96,7 @@ Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementR
                               Status* verdict) {
   // The new statement must see the effects of the earlier ones.
   std::vector<StatementResult> unused;
-  RETURN_IF_ERROR(RunStatements(tx->statements, nullptr, &unused, verdict));
+  RETURN_IF_ERROR(RunStatements(tx->statements, {}, nullptr, &unused, verdict));
   if (!verdict->ok()) return OkStatus();
   ProgramFacts facts;
   RETURN_IF_ERROR(RunStatement(prepare.statement, &tx->id, result, verdict, &facts));
@@ -132,7 +132,7 @@ Status Applier::ApplyCommit(const Operation& operation, const Place& place, Comm
       engine_->BeginCommand({known->wall_ms, known->seed, /*steps_max=*/0, false}, nullptr));
   version_changes_.clear();
   Status verdict;
-  RETURN_IF_ERROR(RunStatements(known->statements, nullptr, &result->statements, &verdict));
+  RETURN_IF_ERROR(RunStatements(known->statements, {}, nullptr, &result->statements, &verdict));
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
   if (MustRunAgain()) return OkStatus();
   result->steps = StepsOfCommand();

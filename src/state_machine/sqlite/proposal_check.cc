@@ -103,14 +103,15 @@ Status CheckTxId(const std::string& tx_id) {
 // Checks the numbers and the bytes of all statements together, so that every decoder accepts the
 // command. It counts the contents and the most that an item can add, which is a little more than
 // the encoding takes.
-Status CheckSizes(const Statement* statements, size_t count) {
+Status CheckSizes(const Statement* statements, size_t count, size_t expectations) {
   constexpr size_t kOverheadBytes = 16;
+  constexpr size_t kExpectationBytes = 11;
   if (count > kStatementsPerCommandMax) {
     return InvalidArgument(std::to_string(count) + " statements in one request; at most " +
                            std::to_string(kStatementsPerCommandMax) + " are allowed");
   }
   size_t values = 0;
-  size_t bytes = 2 * (kSessionBytesMax + kTxIdBytesMax);
+  size_t bytes = 2 * (kSessionBytesMax + kTxIdBytesMax) + expectations * kExpectationBytes;
   for (size_t i = 0; i < count; ++i) {
     const Statement& s = statements[i];
     values += s.positional.size() + s.named.size();
@@ -218,18 +219,16 @@ Status ProposalChecker::Check(const Command& command) {
   if (const auto* execute = std::get_if<Execute>(&command.operation)) {
     const std::vector<Statement>& statements = execute->statements;
     if (statements.empty()) return InvalidArgument("the request holds no statement");
-    RETURN_IF_ERROR(CheckSizes(statements.data(), statements.size()));
+    RETURN_IF_ERROR(CheckSizes(statements.data(), statements.size(), execute->expect.size()));
     for (size_t i = 0; i < statements.size(); ++i) {
       Status status = CheckStatement(statements[i]);
-      if (status.ok()) continue;
-      if (statements.size() == 1) return status;
-      return std::move(status).Prefixed("statement " + std::to_string(i + 1));
+      if (!status.ok()) return FailureOf(i, statements.size(), std::move(status));
     }
     return OkStatus();
   }
   if (const auto* prepare = std::get_if<Prepare>(&command.operation)) {
     RETURN_IF_ERROR(CheckTxId(prepare->tx_id));
-    RETURN_IF_ERROR(CheckSizes(&prepare->statement, 1));
+    RETURN_IF_ERROR(CheckSizes(&prepare->statement, 1, 0));
     return CheckStatement(prepare->statement);
   }
   if (const auto* commit = std::get_if<Commit>(&command.operation)) return CheckTxId(commit->tx_id);

@@ -73,6 +73,10 @@ uint64_t OperationHash(const Operation& operation) {
     // Version 0.1 knew neither maintenance nor the numbers below, and its requests are remembered
     // by their hashes. So a field that is not set does not change the hash.
     if (execute->maintenance) hasher.Word(1);
+    for (const RowExpectation& expect : execute->expect) {
+      hasher.Word(static_cast<uint64_t>(expect.kind));
+      hasher.Word(expect.rows);
+    }
   } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
     hasher.Bytes(prepare->tx_id);
     hasher.Word(prepare->timeout_ms);

@@ -1,0 +1,28 @@
+// Tasks, continued: transfers in one batch.
+#include <utility>
+
+#include "sim/tasks.h"
+
+namespace cairn::sim {
+
+using history::EventType;
+
+// Half of the batches cannot meet what they expect: nothing of them may remain, or money is lost.
+Task Tasks::DrawBatch(Task task, int64_t from, int64_t to, int64_t amount) {
+  const std::string sql = "UPDATE accounts SET balance = balance + ?2 WHERE id = ?1";
+  const bool misses = Chance(0.5);
+  using Kind = state_machine::RowExpectation::Kind;
+  state_machine::Execute batch;
+  batch.statements = {{sql, {from, -amount}, {}}, {sql, {to, amount}, {}}};
+  batch.expect = {{Kind::kExactly, 1}, {Kind::kAtLeast, misses ? 2U : 1U}};
+  task.first.write = std::move(batch);
+  task.first.may_fail = true;
+  if (!misses) return task;
+  task.next = [asked = task.asked](const Answer& a) -> std::variant<Request, End> {
+    if (a.type == EventType::kOk) return End{a.type, asked, "a batch that misses was applied"};
+    return End{EventType::kFail, asked, ""};  // whatever became of it, it moves nothing
+  };
+  return task;
+}
+
+}  // namespace cairn::sim
