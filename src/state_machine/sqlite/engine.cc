@@ -207,8 +207,15 @@ Status Engine::Compile(const Statement& statement, Program** program, Status* ve
     return OkStatus();
   }
   *program = programs_.Find(statement.sql);
+  const CompilePrice price =
+      *program != nullptr ? (*program)->text_price : catalog_.prices().Of(statement.sql);
+  if (!budget_.Charge(compile_charges_.StepsOfText(statement.sql, price))) {
+    *verdict = judge_.Exhausted();
+    return OkStatus();
+  }
   if (*program != nullptr) return OkStatus();
   Program fresh;
+  fresh.text_price = price;
   RETURN_IF_ERROR(compiler_.Compile(statement, &fresh, verdict));
   if (verdict->ok()) RETURN_IF_ERROR(compiler_.FindHeld(&fresh));
   if (verdict->ok()) *program = programs_.Insert(std::move(fresh));
@@ -237,6 +244,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   if (facts.changes_schema) {
     schema_changed_in_entry_ = true;
     expansions_before_ = catalog_.expansions().most();
+    schema_price_before_ = catalog_.prices().total();
     generated_before_ = catalog_.columns().generated();
     ASSIGN_OR_RETURN(free_pages_before_, FreePages());
   }
@@ -330,7 +338,8 @@ Status Engine::ChargeBefore(const Statement& statement, const Program& program) 
   if (!budget_.Charge(compile_charges_.StepsOf(program, statement))) return OkStatus();
   // ALTER TABLE compiles all views and triggers.
   if (program.facts.alters_table &&
-      !budget_.Charge(catalog_.expansions().squares() * kStepsPerSquare)) {
+      !budget_.Charge(catalog_.expansions().squares() * kStepsPerSquare +
+                      catalog_.prices().total())) {
     return OkStatus();
   }
   if (budget_.steps_max() == 0) return OkStatus();

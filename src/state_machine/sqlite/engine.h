@@ -200,6 +200,7 @@ class Engine {
   uint64_t free_pages_before_ = 0;
   uint64_t expansions_before_ = 0;
   uint64_t generated_before_ = 0;
+  uint64_t schema_price_before_ = 0;
   // The current entry.
   bool schema_changed_in_entry_ = false;
   // The current batch.

@@ -50,6 +50,10 @@ Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
     *verdict = CheckExpansions(most);
     if (!verdict->ok()) return OkStatus();
   }
+  if (const uint64_t price = catalog_.prices().total(); price > schema_price_before_) {
+    *verdict = CheckSchemaPrice(price);
+    if (!verdict->ok()) return OkStatus();
+  }
   if (const uint64_t generated = catalog_.columns().generated(); generated > generated_before_) {
     *verdict = CheckGenerated(generated);
     if (!verdict->ok()) return OkStatus();

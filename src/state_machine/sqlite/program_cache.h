@@ -12,6 +12,7 @@
 
 #include "state_machine/command.h"
 #include "state_machine/sqlite/authorizer.h"
+#include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/held_values.h"
 #include "state_machine/sqlite/index_searches.h"
 #include "state_machine/sqlite/statement.h"
@@ -30,6 +31,8 @@ struct Program {
   size_t columns_bytes = 0;      // of the names and types
   bool touches_virtual = false;  // counts changed rows, and only its own steps
   uint64_t price = 1;            // of one step
+  CompilePrice text_price;       // of the text and its views
+  uint64_t triggers_price = 0;   // to compile the triggers
   bool commands_index = false;   // may give a full-text table a long command
   uint64_t expansions = 0;       // of the text and its triggers, squared and summed
   bool may_flatten = true;       // subqueries, at each compilation (column_growth.h)

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "state_machine/sqlite/column_growth.h"
+#include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
@@ -282,6 +283,7 @@ ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
     return verdict;
   }
   verdict.status = CheckExpansions(ExpansionsOf(sql));
+  if (verdict.status.ok()) verdict.status = CheckCompilePrice(sql);
   if (!verdict.status.ok()) return verdict;
   verdict.status = CheckSyntax(sql);
   verdict.parameters = scan.parameters;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "state_machine/sqlite/column_growth.h"
+#include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
@@ -172,7 +173,10 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   StatementCache& cache = internal ? internal_statements_ : client_statements_;
   if (PreparedRead* read = cache.Find(sql)) return read;
   RETURN_IF_ERROR(CheckSqlText(sql));
-  if (!internal) RETURN_IF_ERROR(CheckExpansions(ExpansionsOf(sql)));
+  if (!internal) {
+    RETURN_IF_ERROR(CheckExpansions(ExpansionsOf(sql)));
+    RETURN_IF_ERROR(CheckCompilePrice(sql));
+  }
   internal_ = internal;
   denied_ = OkStatus();
   stopped_ = OkStatus();

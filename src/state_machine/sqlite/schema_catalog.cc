@@ -71,6 +71,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   text_bytes_.clear();
   expansions_.Clear();
   columns_.Clear();
+  prices_.Clear();
   reserved_objects_ = 0;
   has_virtual_tables_ = false;
   steps_to_read_ = 0;
@@ -79,7 +80,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   RETURN_IF_ERROR(read.Prepare(
       db,
       "SELECT rowid, name, type = 'table', type = 'table' AND rootpage = 0, type = 'view', sql,"
-      " type = 'trigger'"
+      " type = 'trigger', type = 'index', tbl_name"
       " FROM sqlite_schema ORDER BY rowid"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
@@ -95,16 +96,20 @@ Status SchemaCatalog::Load(sqlite3* db) {
       views_.insert(table.name);
       expansions_.AddView(table.name, read.Bytes(5));
       columns_.AddView(table.name, read.Bytes(5));
+      prices_.AddView(table.name, read.Bytes(5));
     }
     if (read.Int(6) != 0) {
       expansions_.AddTrigger(table.name, read.Bytes(5));
       columns_.AddTrigger(read.Bytes(5));
+      prices_.AddTrigger(table.name, read.Bytes(5));
     }
     if (read.Int(4) != 0 || read.Int(6) != 0) text_bytes_[table.name] += read.Bytes(5).size();
     if (read.Int(6) != 0 && !TriggerCallsChangesFirst(read.Bytes(5))) {
       late_callers_.insert(table.name);
     }
+    if (read.Int(7) != 0) prices_.AddIndex(LowerCase(read.Bytes(8)), read.Bytes(5));
     if (read.Int(2) == 0) continue;
+    prices_.AddTable(table.name);
     table.calls_changes = CallsChanges(read.Bytes(5));
     columns_.AddTable(read.Bytes(5));
     rows_[table.name] = read.Int(0);
@@ -112,6 +117,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   }
   expansions_.Compute();
   columns_.Compute();
+  prices_.Compute();
   return OkStatus();
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "state_machine/sqlite/column_growth.h"
+#include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
 
 namespace cairn::state_machine {
@@ -69,6 +70,7 @@ class SchemaCatalog {
   uint64_t TextBytes(const std::string& lower_name) const;
   const Expansions& expansions() const { return expansions_; }
   const ColumnGrowth& columns() const { return columns_; }
+  const SchemaPrices& prices() const { return prices_; }
   // The price of reading the schema, in steps of a WorkBudget.
   uint64_t steps_to_read() const { return steps_to_read_; }
   // True if the schema holds a literal of more than kValueBytesAlways bytes (WorkBudget).
@@ -82,6 +84,7 @@ class SchemaCatalog {
   std::set<std::string> late_callers_;          // triggers; see TriggerCallsChangesBehindItsOwn
   Expansions expansions_;
   ColumnGrowth columns_;
+  SchemaPrices prices_;
   int64_t reserved_objects_ = 0;
   bool has_virtual_tables_ = false;
   uint64_t steps_to_read_ = 0;

@@ -40,19 +40,23 @@ Result<std::vector<std::string>> DroppedTrees(sqlite3* db, const SchemaCatalog& 
 
 }  // namespace
 
+bool CompileCharges::Texts::Add(const std::string& sql) {
+  if (texts_.contains(sql)) return false;
+  if (texts_.size() >= kTextsMax || bytes_ >= kTextBytesMax) *this = Texts();
+  texts_.insert(sql);
+  bytes_ += sql.size();
+  return true;
+}
+
 uint64_t CompileCharges::StepsOf(const Program& program, const Statement& statement) {
-  uint64_t schema =
-      kStepsPerSquare * program.expansions + kStepsPerGrownToken * program.grown_tokens;
+  uint64_t schema = kStepsPerSquare * program.expansions +
+                    kStepsPerGrownToken * program.grown_tokens + program.triggers_price;
   if (program.schema_bytes > kSchemaBytesFree) {
     schema += (program.schema_bytes - kSchemaBytesFree) * kStepsPerSchemaByte;
   }
   const bool bounds_values = program.touches_virtual ||
                              LargestValueBytes(statement) > static_cast<size_t>(kValueBytesAlways);
-  if (schema == 0 && !bounds_values) return 0;
-  if (charged_.contains(statement.sql)) return 0;
-  if (charged_.size() >= kTextsMax || charged_bytes_ >= kTextBytesMax) Clear();
-  charged_.insert(statement.sql);
-  charged_bytes_ += statement.sql.size();
+  if ((schema == 0 && !bounds_values) || !compiled_.Add(statement.sql)) return 0;
   return bounds_values ? 2 * schema + statement.sql.size() : schema;
 }
 

@@ -32,20 +32,31 @@ inline constexpr uint64_t kStepsPerGrownToken = 25;  // of columns (column_growt
 class CompileCharges {
  public:
   // Called at the start of each command, and after a change of the schema within it.
-  void Clear() {
-    charged_.clear();
-    charged_bytes_ = 0;
+  void Clear() { compiled_ = priced_ = Texts(); }
+  // The price of compiling a text, before it is compiled.
+  uint64_t StepsOfText(const std::string& sql, const CompilePrice& price) {
+    return price.steps > 0 && priced_.Add(sql) ? price.steps : 0;
   }
   // The price of a statement that is about to run. With virtual tables and long values a node may
   // have to compile the statement again, to find the bound of its values.
   uint64_t StepsOf(const Program& program, const Statement& statement);
 
  private:
-  static constexpr size_t kTextsMax = 256;  // less than a ProgramCache keeps
-  static constexpr size_t kTextBytesMax = 256 << 10;
+  class Texts {
+   public:
+    // False if the text was added before. Forgets all when there are too many.
+    bool Add(const std::string& sql);
 
-  std::set<std::string, std::less<>> charged_;
-  size_t charged_bytes_ = 0;
+   private:
+    static constexpr size_t kTextsMax = 256;  // less than a ProgramCache keeps
+    static constexpr size_t kTextBytesMax = 256 << 10;
+
+    std::set<std::string, std::less<>> texts_;
+    size_t bytes_ = 0;
+  };
+
+  Texts compiled_;
+  Texts priced_;
 };
 
 // The pages that the DROP frees, with those of the indexes and of the storage of a virtual table.

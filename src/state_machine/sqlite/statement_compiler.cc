@@ -9,7 +9,6 @@
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/statement.h"
-#include "state_machine/sqlite/window_count.h"
 #include "state_machine/sqlite/work_budget.h"
 #include "state_machine/value_bytes.h"
 
@@ -52,8 +51,7 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   const uint64_t expansions = catalog_->expansions().Of(statement.sql);
   *verdict = CheckExpansions(expansions);
   if (!verdict->ok()) return OkStatus();
-  const uint64_t windows = CountWindows(statement.sql);
-  program->expansions = expansions * expansions + windows * windows * windows / kStepsPerSquare;
+  program->expansions = expansions * expansions;
   ColumnGrowth::Verdict columns = catalog_->columns().Judge(statement.sql);
   *verdict = std::move(columns.status);
   if (!verdict->ok()) return OkStatus();
@@ -145,11 +143,16 @@ void StatementCompiler::JudgeCost(const Statement& statement, Program* program) 
   } else if (facts.changes_schema && BuildsIndex(statement.sql)) {
     program->price = kPriceOfIndexes;
   }
+  uint64_t cursors = program->text_price.tables;
   for (const std::string& name : facts.schema_texts) {
+    const CompilePrice trigger = catalog_->prices().OfTrigger(name);
+    program->triggers_price += trigger.steps;
+    cursors += trigger.trees;
     program->schema_bytes += catalog_->TextBytes(name);
     const uint64_t expansions = catalog_->expansions().OfTrigger(name);
     program->expansions += expansions * expansions;
   }
+  program->price = std::max(program->price, 1 + cursors / kCursorsPerStep);
   program->keep = !catalog_->has_long_literal() &&
                   !HasLongLiteral(statement.sql, static_cast<size_t>(kValueBytesAlways));
 }

@@ -36,7 +36,7 @@ class StatementCompiler {
   // know the statement compiles it, so every node charges for the compilation.
   static uint64_t StepsBefore(const Statement& statement);
 
-  // Fills an empty *program. If *verdict is not OK, the statement may not run.
+  // Fills a *program that has its text_price alone. If *verdict is not OK, the statement may not run.
   Status Compile(const Statement& statement, Program* program, Status* verdict);
 
   // Finds the HeldValues of a program that Compile has filled.
