@@ -111,6 +111,7 @@ int WriteAuthorizer::Check(int action, std::string_view a, const char* b, std::s
       if (schema == "temp" && !facts_.alters_table)
         return Refuse("TEMP tables and triggers are not replicated");
       if (action != SQLITE_INSERT) facts_.rewrites.insert(LowerCase(a));
+      if (action == SQLITE_UPDATE) facts_.updates[LowerCase(a)].insert(LowerCase(OrEmpty(b)));
       return CheckWrite(a);
     case SQLITE_FUNCTION: return CheckFunction(OrEmpty(b));
     case SQLITE_PRAGMA: return CheckPragma(a, b != nullptr);

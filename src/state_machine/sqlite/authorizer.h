@@ -7,6 +7,7 @@
 
 #include <sqlite3.h>
 
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -23,7 +24,9 @@ Status TableNameTooLong();
 struct ProgramFacts {
   std::set<std::string> reads;
   std::set<std::string> writes;
-  std::set<std::string> rewrites;            // tables with an UPDATE or a DELETE
+  std::set<std::string> rewrites;  // tables with an UPDATE or a DELETE
+  // The columns that an UPDATE sets, by table.
+  std::map<std::string, std::set<std::string>> updates;
   std::set<std::string> inserting_triggers;  // triggers that contain an INSERT
   std::string created_view;
   std::string altered_table;  // the table that ALTER TABLE names, and may rename

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cctype>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "state_machine/sqlite/expansions.h"
+#include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 
 namespace cairn::state_machine {
@@ -251,7 +253,8 @@ Status CheckCompilePrice(std::string_view sql) {
       "compile: give the values as rows of VALUES, or do the work in several statements");
 }
 
-void SchemaPrices::AddTable(const std::string& lower_name) {
+void SchemaPrices::AddTable(const std::string& lower_name, std::string_view sql) {
+  if (HoldsWord(sql, "as")) generated_.insert(lower_name);
   CompilePrice& table = named_[lower_name];
   table.tables = 1;
   ++table.trees;
@@ -260,8 +263,30 @@ void SchemaPrices::AddTable(const std::string& lower_name) {
 void SchemaPrices::AddIndex(const std::string& lower_table, std::string_view sql) {
   CompilePrice& table = named_[lower_table];
   ++table.trees;
+  std::set<std::string> names;
+  for (const Token& token : TokensOf(sql)) {
+    if (IsName(token)) names.insert(NameOf(token));
+  }
+  index_names_.emplace(lower_table, std::move(names));
   table.columns_max =
       std::max(table.columns_max, sql.empty() ? kColumnsOfConstraint : ColumnsOfIndex(sql));
+}
+
+uint64_t SchemaPrices::IndexesOf(const std::string& lower_table) const {
+  return index_names_.count(lower_table);
+}
+
+uint64_t SchemaPrices::IndexesOf(const std::string& lower_table,
+                                 const std::set<std::string>& columns) const {
+  // A generated column changes with those that it is made of.
+  if (generated_.contains(lower_table)) return IndexesOf(lower_table);
+  const auto [first, last] = index_names_.equal_range(lower_table);
+  return static_cast<uint64_t>(std::count_if(first, last, [&](const auto& index) {
+    const std::set<std::string>& names = index.second;
+    return names.empty() ||
+           std::any_of(columns.begin(), columns.end(),
+                       [&](const std::string& each) { return names.contains(each); });
+  }));
 }
 
 void SchemaPrices::AddView(const std::string& lower_name, std::string_view sql) {

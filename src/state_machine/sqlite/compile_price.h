@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -47,7 +48,7 @@ Status CheckCompilePrice(std::string_view sql);
 class SchemaPrices {
  public:
   void Clear() { *this = SchemaPrices(); }
-  void AddTable(const std::string& lower_name);
+  void AddTable(const std::string& lower_name, std::string_view sql);
   // `sql` is empty for the index of a constraint.
   void AddIndex(const std::string& lower_table, std::string_view sql);
   void AddView(const std::string& lower_name, std::string_view sql);
@@ -56,6 +57,9 @@ class SchemaPrices {
   void Compute();
 
   CompilePrice Of(std::string_view sql) const;
+  // The indexes of a table, and those of them that an UPDATE of the columns changes.
+  uint64_t IndexesOf(const std::string& lower_table) const;
+  uint64_t IndexesOf(const std::string& lower_table, const std::set<std::string>& columns) const;
   CompilePrice OfTrigger(const std::string& lower_name) const;
   // The sum of the steps of all triggers and views.
   uint64_t total() const { return total_; }
@@ -67,6 +71,9 @@ class SchemaPrices {
   std::map<std::string, std::string> trigger_texts_;
   std::map<std::string, CompilePrice> named_;  // tables, and the views that are computed
   std::map<std::string, CompilePrice> triggers_;
+  // The names in each CREATE INDEX, by table. None: the index of a constraint.
+  std::multimap<std::string, std::set<std::string>> index_names_;
+  std::set<std::string> generated_;  // tables that may have generated columns
   uint64_t total_ = 0;
 };
 

@@ -52,8 +52,8 @@ std::string JoinOf(int tables) {
 
 TEST(CompilePrice, OrdinaryTextsAreFree) {
   SchemaPrices schema;
-  schema.AddTable("t");
-  schema.AddTable("u");
+  schema.AddTable("t", "CREATE TABLE t(a, b, c)");
+  schema.AddTable("u", "CREATE TABLE u(a, b)");
   for (const char* index : {"CREATE INDEX i ON t(a)", "CREATE INDEX j ON t(b, c)", ""}) {
     schema.AddIndex("t", index);
   }

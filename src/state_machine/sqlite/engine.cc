@@ -261,7 +261,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   const size_t given_bytes = program->held.given ? GivenBytes(*program, statement) : 0;
   RETURN_IF_ERROR(BoundValues(statement, program));
   functions_.BeginStatement(rows_counted_ || !facts.sees_changes_first, rows_.row_inserted());
-  rows_.BeginStatement();
+  rows_.BeginStatement(&facts);
   judge_.BeginStatement();
   meter_.Begin(*program, given_bytes, searches.per_step);
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);

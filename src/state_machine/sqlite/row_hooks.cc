@@ -49,6 +49,24 @@ void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const cha
     sqlite3_limit(hooks->db_, SQLITE_LIMIT_LENGTH, value_bytes_max);
   }
   hooks->budget_->ChargeRow(bytes);
+  if (hooks->budget_->running()) hooks->budget_->Charge(hooks->StepsOfIndexes(change));
+}
+
+// SQLite searches each index for the entry of a row within a few of its steps.
+uint64_t RowHooks::StepsOfIndexes(const RowChange& change) {
+  if (table_ != change.table) {
+    table_ = change.table;
+    const std::string name = LowerCase(table_);
+    indexes_ = updated_indexes_ = catalog_->prices().IndexesOf(name);
+    const auto columns = facts_->updates.find(name);
+    if (indexes_ > 0 && columns != facts_->updates.end()) {
+      updated_indexes_ = catalog_->prices().IndexesOf(name, columns->second);
+    }
+  }
+  if (change.operation != SQLITE_UPDATE) return indexes_ * kStepsPerIndexEntry;
+  // The old entry goes, and a new one comes.
+  const bool moves = change.old_rowid != change.new_rowid;
+  return 2 * (moves ? indexes_ : updated_indexes_) * kStepsPerIndexEntry;
 }
 
 void RowHooks::OnUpdate(void* self, int operation, const char* /*schema*/, const char* table,

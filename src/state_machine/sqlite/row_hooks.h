@@ -8,10 +8,12 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "state_machine/sqlite/authorizer.h"
 #include "state_machine/sqlite/row_observer.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/work_budget.h"
@@ -58,7 +60,12 @@ class RowHooks {
   // True if a row with a rowid was inserted since CommandBegun.
   bool row_inserted() const { return row_inserted_; }
 
-  void BeginStatement() { rowid_exhausted_ = sets_automerge_ = false; }
+  // `program` must outlive the statement.
+  void BeginStatement(const ProgramFacts* facts) {
+    rowid_exhausted_ = sets_automerge_ = false;
+    facts_ = facts;
+    table_.clear();
+  }
   // True if the statement wrote a row that no statement may write. RowRefusal says why.
   bool wrote_refused_row() const { return rowid_exhausted_ || sets_automerge_; }
   Status RowRefusal() const;
@@ -68,6 +75,8 @@ class RowHooks {
                           const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid);
   static void OnUpdate(void* self, int operation, const char* schema, const char* table,
                        sqlite3_int64 rowid);
+  // The steps for the entries of indexes of one row of the table.
+  uint64_t StepsOfIndexes(const RowChange& change);
   bool IsFullTextStat(std::string_view table) const;
 
   WorkBudget* const budget_;
@@ -79,6 +88,11 @@ class RowHooks {
   // The running statement.
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;
+  const ProgramFacts* facts_ = nullptr;
+  // The table of the last row, and its indexes.
+  std::string table_;
+  uint64_t indexes_ = 0;
+  uint64_t updated_indexes_ = 0;  // by an UPDATE that keeps the rowid
 };
 
 }  // namespace cairn::state_machine

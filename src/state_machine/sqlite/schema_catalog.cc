@@ -109,7 +109,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
     }
     if (read.Int(7) != 0) prices_.AddIndex(LowerCase(read.Bytes(8)), read.Bytes(5));
     if (read.Int(2) == 0) continue;
-    prices_.AddTable(table.name);
+    prices_.AddTable(table.name, read.Bytes(5));
     table.calls_changes = CallsChanges(read.Bytes(5));
     columns_.AddTable(read.Bytes(5));
     rows_[table.name] = read.Int(0);

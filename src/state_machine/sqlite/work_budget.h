@@ -32,6 +32,7 @@ inline constexpr int kValueBytesMax = 16 << 20;
 inline constexpr uint64_t kStepsPerStatement = 250;     // to find, bind, run and reset a statement
 inline constexpr uint64_t kStepsPerExpandedToken = 25;  // of a view or table expression
 inline constexpr uint64_t kStepsPerVirtualRow = 10;     // changed by a statement on virtual tables
+inline constexpr uint64_t kStepsPerIndexEntry = 50;     // of a row that changes
 // A virtual table finds its next row by a statement of its own, within one step.
 inline constexpr uint64_t kPriceOfVirtualReads = 10;
 inline constexpr uint64_t kBytesPerStep = 64;  // of data that is bound, hashed or copied once
