@@ -357,9 +357,12 @@ scenario_wipe_and_rejoin() {
   await_verified && "$cairn" member list "$(address "$leader")"
 }
 
+# The leader of a new cluster raises the feature level, which expectations need.
+level_has_risen() { [ "$(status_field "$leader" level)" -ge 2 ]; }
 # Once as it is, once with a node down, and once under the next leader.
 scenario_batch_commit_and_rollback() {
   local follower
+  wait_until level_has_risen || { say "the level of the new cluster did not rise"; return 1; }
   client --scenario batch_commit_and_rollback || return 1
   follower=$(some_follower)
   node_kill "$follower"

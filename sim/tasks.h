@@ -25,6 +25,7 @@ struct Request {
   std::string version_of;    // a table whose version is read, as one row
   bool of_session = false;   // at any node that has applied what the session has seen
   bool may_fail = false;     // a two-phase transaction may hold what it touches
+  bool may_miss = false;     // it expects what cannot be
   bool may_exhaust = false;  // it may be more work than one command may do
 };
 

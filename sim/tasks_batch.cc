@@ -17,6 +17,7 @@ Task Tasks::DrawBatch(Task task, int64_t from, int64_t to, int64_t amount) {
   batch.expect = {{Kind::kExactly, 1}, {Kind::kAtLeast, misses ? 2U : 1U}};
   task.first.write = std::move(batch);
   task.first.may_fail = true;
+  task.first.may_miss = misses;
   if (!misses) return task;
   task.next = [asked = task.asked](const Answer& a) -> std::variant<Request, End> {
     if (a.type == EventType::kOk) return End{a.type, asked, "a batch that misses was applied"};

@@ -388,7 +388,8 @@ Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
     const bool may_fail = call->request.may_fail &&
                           (code == StatusCode::kAborted || code == StatusCode::kFailedPrecondition);
     const bool may_exhaust = call->request.may_exhaust && code == StatusCode::kResourceExhausted;
-    if (!may_fail && !may_exhaust)
+    const bool missed = result.status.reason() == Reason::kUnexpectedRows;
+    if ((!may_fail && !may_exhaust) || (missed && !call->request.may_miss))
       Fail(*call->lane, "a request failed: " + result.status.ToString());
     return {EventType::kFail, nullptr};
   }

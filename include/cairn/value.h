@@ -36,7 +36,8 @@ struct RowExpectation {
   bool operator==(const RowExpectation&) const = default;
 };
 // If the expectation is missed, nothing of the batch takes effect: the answer is ABORTED,
-// Reason::kUnexpectedRows.
+// Reason::kUnexpectedRows. After a lost answer the reason may be missing. Any ABORTED with the
+// outcome applied means that nothing changed.
 struct BatchStatement {
   Statement statement{};
   RowExpectation expect{};

@@ -1,5 +1,6 @@
 #include "cairn/client.h"
 
+#include <algorithm>
 #include <future>
 #include <map>
 #include <memory>
@@ -80,12 +81,20 @@ class ClientImpl final : public Client {
 
   void ExecuteBatchAsync(std::vector<BatchStatement> batch, Done<ExecuteResult> done) override {
     v1::SessionRequest request;
+    const bool expects = std::any_of(batch.begin(), batch.end(), [](const BatchStatement& each) {
+      return each.expect.kind != RowExpectation::Kind::kAny;
+    });
     for (BatchStatement& each : batch) {
       if (Status bad = rpc::CheckUtf8(each.statement); !bad.ok()) {
         done(std::move(bad).With(Outcome::kNotApplied));
         return;
       }
-      rpc::ToProto(std::move(each), request.mutable_execute()->add_batch());
+      // Every version knows the statements of a batch that expects nothing.
+      if (expects) {
+        rpc::ToProto(std::move(each), request.mutable_execute()->add_batch());
+      } else {
+        rpc::ToProto(std::move(each.statement), request.mutable_execute()->add_statements());
+      }
     }
     StartExecute(std::move(request), std::move(done));
   }

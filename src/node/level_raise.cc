@@ -9,12 +9,16 @@
 
 namespace cairn::node {
 
-void LevelRaise::Begin(SteadyTime deadline, Done done) {
+void LevelRaise::Begin(SteadyTime deadline, Asker asker, Done done) {
   if (!context_.is_leader()) return done(directory_.NotLeader());
+  if (request_ && request_->asker == Asker::kNode) {
+    Finish(FailedPrecondition("the raise was asked for again"));
+  }
   if (request_) return done(FailedPrecondition("the level is being raised already"));
   request_ = Request{.number = ++number_,
                      .level = context_.options.level_max,
                      .deadline = deadline,
+                     .asker = asker,
                      .done = std::move(done)};
   OnTick();
 }

@@ -48,8 +48,9 @@ class LevelRaise {
 
   // Raises the level to the highest that this node knows. The raise waits while a configuration is on
   // its way: the leader makes one by itself after each start of a member.
-  void Begin(SteadyTime deadline, Done done);
-  bool under_way() const { return request_.has_value(); }
+  // The node's own raise of a new cluster gives way to an operator's.
+  enum class Asker : uint8_t { kOperator, kNode };
+  void Begin(SteadyTime deadline, Asker asker, Done done);
   void OnTick();
   void Expire(SteadyTime now);
   // This node does not lead (any more).
@@ -65,6 +66,7 @@ class LevelRaise {
     uint64_t number = 0;
     uint64_t level = 0;
     SteadyTime deadline{0};
+    Asker asker = Asker::kOperator;
     Done done;
     bool asked = false;
     std::set<MemberId> unanswered{};

@@ -15,17 +15,17 @@ void NewClusterLevel::OnApplied(const AppliedReport& report) {
 }
 
 void NewClusterLevel::OnTick() {
-  if (tries_left_ == 0 || context_.ticks < next_try_ || raise_.under_way()) return;
+  if (tries_left_ == 0 || context_.ticks < next_try_) return;
   if (!context_.is_leader() || context_.raft->term() != judged_ ||
       context_.level >= context_.options.level_max) {
     tries_left_ = 0;
     return;
   }
   --tries_left_;
-  next_try_ = context_.ticks + context_.options.election_ticks;
+  next_try_ = context_.ticks + context_.Elections(5);  // the last try is over by then
   const SteadyTime deadline =
       context_.now() + SteadyTime(context_.options.tick) * context_.Elections(4);
-  raise_.Begin(deadline, [last = tries_left_ == 0](const Result<uint64_t>& level) {
+  raise_(deadline, [last = tries_left_ == 0](const Result<uint64_t>& level) {
     if (level.ok() || !last) return;
     LOG_INFO("the new cluster stays at its feature level until `cairn member upgrade` why={}",
              level.status().message());

@@ -11,6 +11,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "base/ids.h"
 #include "node/level_raise.h"
@@ -21,8 +23,11 @@ namespace cairn::node {
 // Not thread-safe: the core thread owns it.
 class NewClusterLevel {
  public:
-  NewClusterLevel(ReplicaContext* context, LevelRaise* raise)
-      : context_(*context), raise_(*raise) {}
+  using Raise = std::function<void(SteadyTime deadline, LevelRaise::Done done)>;
+
+  // `raise` may refuse, and is then called again later.
+  NewClusterLevel(ReplicaContext* context, Raise raise)
+      : context_(*context), raise_(std::move(raise)) {}
 
   // Call for each report before the leader proposes commands of clients after it.
   void OnApplied(const AppliedReport& report);
@@ -33,7 +38,7 @@ class NewClusterLevel {
   static constexpr int kTriesMax = 50;
 
   ReplicaContext& context_;
-  LevelRaise& raise_;
+  const Raise raise_;
   Term judged_;            // the term of which `tries_left_` speaks
   int tries_left_ = 0;     // 0: the cluster is not new, or does not rise by itself any more
   uint64_t next_try_ = 0;  // in ticks

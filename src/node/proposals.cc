@@ -91,15 +91,29 @@ void Proposals::Step() {
   // An entry that has just been committed makes room before the core's output is taken, so the next
   // entry carries the news of the commit.
   while (batcher_.Ready(uncommitted_.size() + proposing_.size(), now)) {
-    ProposeBatch(batcher_.TakeBatch());
+    std::vector<PendingCommandPtr> batch = batcher_.TakeBatch();
+    std::erase_if(batch, [this](const auto& command) { return RefuseByLevel(command.get()); });
+    if (!batch.empty()) ProposeBatch(std::move(batch));
   }
   StepHeavy();
+}
+
+bool Proposals::RefuseByLevel(PendingCommand* command) {
+  const uint64_t level = command->traits().level;
+  if (level <= context_.level) return false;
+  command->Finish(
+      FailedPrecondition("the cluster is at feature level " + std::to_string(context_.level) +
+                         ", and an expected number of rows needs level " + std::to_string(level) +
+                         ": run this version on all nodes, then `cairn member upgrade`")
+          .With(Outcome::kNotApplied));
+  return true;
 }
 
 void Proposals::StepHeavy() {
   if (heavy_entry_ || heavy_.empty()) return;
   std::vector<PendingCommandPtr> alone;
   alone.push_back(heavy_.Take());
+  if (RefuseByLevel(alone.front().get())) return StepHeavy();
   const CommandTraits traits = alone.front()->traits();
   heavy_entry_ = HeavyEntry{ProposeBatch(std::move(alone)), LogIndex(), traits.maintenance};
   // What the same client sent behind the heavy command, and is not heavy, need not wait any longer.

@@ -106,6 +106,10 @@ class Proposals {
   };
 
   void Queue(PendingCommandPtr command);
+  // Refuses a command that needs a higher feature level than the cluster has. Only the leader can
+  // tell, and only once it has applied an entry of its own term: a raise may lie in the log before
+  // that. A node that lags would refuse, as not applied, what was applied under the same id before.
+  bool RefuseByLevel(PendingCommand* command);
   void StepHeavy();
   bool maintenance_taken() const {
     return heavy_.has_maintenance() || (heavy_entry_ && heavy_entry_->maintenance);

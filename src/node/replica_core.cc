@@ -341,7 +341,7 @@ void ReplicaCore::ChangeMembership(Replica::MembershipChange change, SteadyTime 
   changes_.Change(std::move(change), deadline, std::move(progress), std::move(done));
 }
 
-void ReplicaCore::RaiseLevel(SteadyTime deadline, LevelRaise::Done done) {
+void ReplicaCore::RaiseLevel(SteadyTime deadline, LevelRaise::Asker asker, LevelRaise::Done done) {
   if (auto refusal = Refusal()) return done(*std::move(refusal));
   if (const auto node = changes_.NodeUnderWay()) {
     return done(FailedPrecondition("a change of membership is under way (node " +
@@ -349,7 +349,7 @@ void ReplicaCore::RaiseLevel(SteadyTime deadline, LevelRaise::Done done) {
                                    "): raise the level when it is done, or interrupt the command "
                                    "that asked for it"));
   }
-  level_raise_.Begin(deadline, std::move(done));
+  level_raise_.Begin(deadline, asker, std::move(done));
 }
 
 void ReplicaCore::Join(const transport::JoinRequest& request,

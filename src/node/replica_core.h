@@ -140,7 +140,10 @@ class ReplicaCore final : private Digests::Host {
                         std::function<void(const std::string&)> progress,
                         std::function<void(Status)> done);
   void TransferLeadership(uint64_t node_id, SteadyTime deadline, std::function<void(Status)> done);
-  void RaiseLevel(SteadyTime deadline, LevelRaise::Done done);
+  void RaiseLevel(SteadyTime deadline, LevelRaise::Done done) {
+    RaiseLevel(deadline, LevelRaise::Asker::kOperator, std::move(done));
+  }
+  void RaiseLevel(SteadyTime deadline, LevelRaise::Asker asker, LevelRaise::Done done);
   void Join(const transport::JoinRequest& request,
             const std::function<void(Result<transport::JoinReply>)>& reply);
   // Refuses new work and hands leadership over. Calls `done` when this node does not lead any more
@@ -236,7 +239,10 @@ class ReplicaCore final : private Digests::Host {
   Standing standing_;
   Proposals proposals_{&context_, &directory_};
   LevelRaise level_raise_{&context_, &directory_, &proposals_};
-  NewClusterLevel new_cluster_level_{&context_, &level_raise_};
+  NewClusterLevel new_cluster_level_{&context_, [this](SteadyTime deadline, LevelRaise::Done done) {
+                                       RaiseLevel(deadline, LevelRaise::Asker::kNode,
+                                                  std::move(done));
+                                     }};
   MembershipChanges changes_{&context_,      &directory_, &hearing_,
                              callers_.get(), &standing_,  &level_raise_};
   ReadBarriers reads_;

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "state_machine/feature_level.h"
+
 namespace cairn::node {
 namespace {
 
@@ -61,6 +63,7 @@ CommandTraits TraitsOf(const state_machine::Command& command) {
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
     traits.kind = HashOfTexts(execute->statements);
     traits.maintenance = execute->maintenance;
+    if (!execute->expect.empty()) traits.level = state_machine::kLevelExpectations;
   } else if (const auto* prepare = std::get_if<state_machine::Prepare>(&command.operation)) {
     traits.kind = HashOfName(prepare->tx_id);
   } else if (const auto* commit = std::get_if<state_machine::Commit>(&command.operation)) {

@@ -18,6 +18,7 @@ struct CommandTraits {
   bool maintenance = false;
   uint64_t principal = 0;  // a hash of it; 0: a command of the leader itself
   bool is_new = false;     // of a client that has no session, or has hardly begun one
+  uint64_t level = 0;      // the feature level that the cluster needs for the command
 };
 CommandTraits TraitsOf(const state_machine::Command& command);
 

@@ -130,8 +130,12 @@ void ToProto(BatchStatement each, v1::BatchStatement* out) {
   }
 }
 
-BatchStatement FromProto(v1::BatchStatement* each) {
-  return {FromProto(each->mutable_statement()), FromProto(each->expect())};
+Result<BatchStatement> FromProto(v1::BatchStatement* each) {
+  BatchStatement out;
+  ASSIGN_OR_RETURN(out.expect, ExpectationOf(*each));
+  // A statement that is not there is not made for the purpose: it would cost more than it is charged.
+  if (each->has_statement()) out.statement = FromProto(each->mutable_statement());
+  return out;
 }
 
 void ToProto(Row row, v1::Row* out) {

@@ -31,22 +31,19 @@ void ToProto(Value value, v1::Value* out);
 Value FromProto(v1::Value* value);
 void ToProto(Statement statement, v1::Statement* out);
 Statement FromProto(v1::Statement* statement);
-// Of this contract, and of the one of the package `transaction`.
+// The expectation of a batch's statement, of this contract or of the package `transaction`. One of a
+// kind that this version does not know is INVALID_ARGUMENT: the statement must not run without it.
 template <class Message>
-RowExpectation FromProto(const Message& expect) requires requires {
-  expect.at_least();
-}
-{
+Result<RowExpectation> ExpectationOf(const Message& each) {
   using Kind = RowExpectation::Kind;
-  switch (expect.rows_case()) {
-    case Message::kExactly: return {Kind::kExactly, expect.exactly()};
-    case Message::kAtLeast: return {Kind::kAtLeast, expect.at_least()};
-    case Message::ROWS_NOT_SET: break;
-  }
-  return {};
+  if (!each.has_expect()) return RowExpectation();
+  if (each.expect().has_exactly()) return RowExpectation{Kind::kExactly, each.expect().exactly()};
+  if (each.expect().has_at_least()) return RowExpectation{Kind::kAtLeast, each.expect().at_least()};
+  return InvalidArgument("a statement expects something that this version of Cairn does not know")
+      .With(Outcome::kNotApplied);
 }
 void ToProto(BatchStatement each, v1::BatchStatement* out);
-BatchStatement FromProto(v1::BatchStatement* each);
+Result<BatchStatement> FromProto(v1::BatchStatement* each);
 void ToProto(Row row, v1::Row* out);
 Row FromProto(v1::Row* row);
 void ToProto(StatementResult result, v1::StatementResult* out);

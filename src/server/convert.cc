@@ -168,12 +168,15 @@ Result<Command> ToCommand(v1::ExecuteRequest* request) {
   }
   state_machine::Execute execute;
   execute.maintenance = request->maintenance();
-  execute.statements.reserve(static_cast<size_t>(request->statements_size()));
+  execute.statements.reserve(
+      static_cast<size_t>(request->statements_size() + request->batch_size()));
   for (v1::Statement& statement : *request->mutable_statements()) {
     execute.statements.push_back(rpc::FromProto(&statement));
   }
   for (v1::BatchStatement& each : *request->mutable_batch()) {
-    Add(rpc::FromProto(&each), &execute);
+    Result<BatchStatement> statement = rpc::FromProto(&each);
+    if (!statement.ok()) return statement.status();
+    Add(*std::move(statement), &execute);
   }
   command.operation = std::move(execute);
   return command;

@@ -27,6 +27,7 @@ size_t CommandBytes(const Command& command) {
   size_t bytes = sizeof(command);
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
     for (const Statement& statement : execute->statements) bytes += StatementBytes(statement);
+    bytes += execute->expect.size() * sizeof(RowExpectation);
   } else if (const auto* prepare = std::get_if<state_machine::Prepare>(&command.operation)) {
     bytes += StatementBytes(prepare->statement);
   }

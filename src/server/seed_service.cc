@@ -24,19 +24,19 @@ Status ResultGone() {
       .With(Reason::kResultTooLarge);
 }
 
-state_machine::Execute ToExecute(transaction::ExecuteBatchRequest* request) {
+Result<state_machine::Operation> ToExecute(transaction::ExecuteBatchRequest* request) {
   state_machine::Execute execute;
   execute.statements.reserve(static_cast<size_t>(request->statements_size()));
   for (transaction::BatchStatement& each : *request->mutable_statements()) {
     BatchStatement out;
+    ASSIGN_OR_RETURN(out.expect, rpc::ExpectationOf(each));
     out.statement.sql = std::move(*each.mutable_sql());
     for (std::string& text : *each.mutable_args()) {
       out.statement.positional.emplace_back(std::move(text));
     }
-    out.expect = rpc::FromProto(each.expect());
     Add(std::move(out), &execute);
   }
-  return execute;
+  return state_machine::Operation(std::move(execute));
 }
 
 class SeedService final : public RawSeed {
@@ -69,7 +69,9 @@ class SeedService final : public RawSeed {
                                          grpc::ByteBuffer* response) override {
     return RunUnary<transaction::ExecuteBatchRequest, transaction::ExecuteBatchResponse>(
         context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
-          Write(ToExecute(request), call, [done](const Result<CommandResult>& result) {
+          Result<state_machine::Operation> batch = ToExecute(request);
+          if (!batch.ok()) return done(batch.status());
+          Write(*std::move(batch), call, [done](const Result<CommandResult>& result) {
             if (!result.ok()) return done(result.status());
             if (result->result_gone) return done(ResultGone());
             transaction::ExecuteBatchResponse answer;

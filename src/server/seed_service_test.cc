@@ -142,6 +142,18 @@ TEST_F(SeedServiceTest, ABatchIsOneCommandWithItsExpectations) {
   EXPECT_TRUE(std::get<state_machine::Execute>(plain.back().operation).expect.empty());
 }
 
+// Such as one of a later version. The statement must not run without it.
+TEST_F(SeedServiceTest, AnExpectationOfAnUnknownKindIsRefused) {
+  grpc::ClientContext context;
+  transaction::ExecuteBatchRequest request;
+  request.add_statements()->set_sql("INSERT INTO t VALUES (1)");
+  request.mutable_statements(0)->mutable_expect();
+  transaction::ExecuteBatchResponse response;
+  EXPECT_EQ(stub_->ExecuteBatch(&context, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(replica_.fake_state().commands().empty());
+}
+
 TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
   const auto execute = [&](const std::string& id) {
     grpc::ClientContext context;

@@ -193,7 +193,7 @@ grpc::Status FakeNode::ExecuteBatch(grpc::ServerContext* context,
     const transaction::BatchStatement& each = request->statements(i);
     int64_t rows = 0;
     grpc::Status status = RunWrite(database_.get(), Bound(each), &rows);
-    const RowExpectation expect = rpc::FromProto(each.expect());
+    const RowExpectation expect = *rpc::ExpectationOf(each);
     const auto wanted = static_cast<int64_t>(expect.rows);
     const bool missed =
         expect.kind == RowExpectation::Kind::kExactly ? rows != wanted : rows < wanted;

@@ -189,21 +189,5 @@ TEST_F(Batches, ACommitOfSeveralStatementsAddsTheirNumberAndARollbackNothing) {
   replicas_.Check();
 }
 
-TEST(BatchesOfAnOlderCluster, AreRefusedBeforeTheLogUntilTheLevelIsRaised) {
-  Replicas replicas;
-  replicas.Must("CREATE TABLE t(x)");
-  const Command expecting = Batch({Sql("INSERT INTO t VALUES(1)", Exactly(1))});
-  StateMachine& machine = replicas.first().machine();
-  EXPECT_EQ(machine.applied_state().level, kLevelFirst);
-  const Status refused = machine.CheckProposal(expecting);
-  EXPECT_EQ(refused.code(), StatusCode::kFailedPrecondition);
-  EXPECT_NE(refused.message().find("cairn member upgrade"), std::string::npos) << refused;
-  EXPECT_TRUE(machine.CheckProposal(ExecuteCommand("INSERT INTO t VALUES(1)")).ok());
-  Command raise;
-  raise.operation = RaiseLevel{kLevelExpectations};
-  EXPECT_TRUE(replicas.Do(raise).status.ok());
-  EXPECT_TRUE(machine.CheckProposal(expecting).ok());
-}
-
 }  // namespace
 }  // namespace cairn::state_machine

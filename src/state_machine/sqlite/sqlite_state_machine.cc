@@ -61,17 +61,6 @@ Result<raft::SnapshotMeta> ReadMetaOfOld(sqlite3* db) {
   return ReadMeta(db);
 }
 
-// Refuses what a member of the cluster's level might not know.
-Status CheckLevel(const Command& command, uint64_t level) {
-  const auto* const execute = std::get_if<Execute>(&command.operation);
-  if (execute == nullptr || execute->expect.empty() || level >= kLevelExpectations) {
-    return OkStatus();
-  }
-  return FailedPrecondition("the cluster is at feature level " + std::to_string(level) +
-                            ", and expectations need level " + std::to_string(kLevelExpectations) +
-                            ": run this version on all nodes, then `cairn member upgrade`");
-}
-
 // Null without a file system: SQLite then uses its own VFS.
 std::unique_ptr<FileSystemVfs> MakeVfs(FileSystem* fs, Clock& clock) {
   if (fs == nullptr) return nullptr;
@@ -99,10 +88,7 @@ class SqliteStateMachine final : public StateMachine {
     return next_deadline_;
   }
   std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
-  Status CheckProposal(const Command& command) override {
-    RETURN_IF_ERROR(CheckLevel(command, level_.load()));
-    return checker_.Check(command);
-  }
+  Status CheckProposal(const Command& command) override { return checker_.Check(command); }
 
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results) override;
@@ -159,7 +145,6 @@ class SqliteStateMachine final : public StateMachine {
   std::vector<std::weak_ptr<ScanConnection>> scans_;
   const std::shared_ptr<ScrubProgress> scrub_progress_ = std::make_shared<ScrubProgress>();
 
-  std::atomic<uint64_t> level_{kLevelFirst};
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> durable_index_{0};
   std::atomic<uint64_t> wal_bytes_{0};
@@ -229,7 +214,6 @@ void SqliteStateMachine::Publish() {
     state_ = applied;
     next_deadline_ = applier_->NextDeadlineLeaseMs();
   }
-  level_.store(applied.level);
   applied_index_.store(applied.index.value());
   wal_bytes_.store(applier_->engine().wal_bytes());
 }
