@@ -41,6 +41,29 @@ TEST_F(ProposalLevelTest, AreRefusedByTheLeaderUntilTheLevelHasRisen) {
   EXPECT_TRUE(taken->ok()) << *taken;
 }
 
+// A long queue of heavy ones is refused in one go, and takes no more of the stack than one.
+TEST_F(ProposalLevelTest, AreRefusedHoweverManyHeavyOnesWait) {
+  Lead();
+  AppliedReport learned = report_;
+  learned.costs = {{TraitsOf(Expecting()), options_.request_steps_max / 2}};
+  core_->OnApplied(learned);
+  std::vector<std::shared_ptr<Status>> outcomes;
+  for (int i = 0; i < 200'000; ++i) {
+    outcomes.push_back(std::make_shared<Status>(StatusCode::kUnknown, "pending"));
+    core_->Propose(std::make_shared<PendingCommand>(
+        state_machine::EncodeCommand(Expecting()), clock_.SteadyNow() + std::chrono::seconds(10),
+        [outcome = outcomes.back()](const Result<state_machine::CommandResult>& result) {
+          *outcome = result.status();
+        },
+        TraitsOf(Expecting())));
+  }
+  core_->Flush();
+  for (const auto& outcome : outcomes) {
+    ASSERT_NE(outcome->code(), StatusCode::kUnknown);
+    ASSERT_EQ(outcome->outcome(), Outcome::kNotApplied) << *outcome;
+  }
+}
+
 // The raise may lie in the log of a leader that has not applied it yet. "Not applied" would be false
 // of a retry: the first try was applied, behind the raise.
 TEST_F(ProposalLevelTest, WaitForANewLeaderToKnowTheLevel) {

@@ -111,9 +111,12 @@ bool Proposals::RefuseByLevel(PendingCommand* command) {
 
 void Proposals::StepHeavy() {
   if (heavy_entry_ || heavy_.empty()) return;
-  std::vector<PendingCommandPtr> alone;
-  alone.push_back(heavy_.Take());
-  if (RefuseByLevel(alone.front().get())) return StepHeavy();
+  PendingCommandPtr command = heavy_.Take();
+  while (RefuseByLevel(command.get())) {
+    if (heavy_.empty()) return;
+    command = heavy_.Take();
+  }
+  std::vector<PendingCommandPtr> alone{std::move(command)};
   const CommandTraits traits = alone.front()->traits();
   heavy_entry_ = HeavyEntry{ProposeBatch(std::move(alone)), LogIndex(), traits.maintenance};
   // What the same client sent behind the heavy command, and is not heavy, need not wait any longer.
