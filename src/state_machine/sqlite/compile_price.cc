@@ -59,6 +59,8 @@ class Pricer {
     price_.steps = Sum(price_.steps, Sum(squares_ / 2, Sum(aggregates, windows)));
     return price_;
   }
+  // True if each operand of the text costs.
+  bool counts_operands() const { return aggregates_ > 0; }
 
  private:
   enum class List { kNone, kIn, kRow };
@@ -238,9 +240,13 @@ uint64_t ColumnsOfIndex(std::string_view sql) {
 }  // namespace
 
 CompilePrice PriceOfText(std::string_view sql, const FindNamed& find) {
-  CompilePrice price = Pricer(sql, find).Price();
+  const std::string_view head = WithoutConstantRows(sql);
+  Pricer pricer(head, find);
+  CompilePrice price = pricer.Price();
+  // INSERT INTO count(x) VALUES counts as an aggregate, too.
+  if (pricer.counts_operands() && head != sql) price = Pricer(sql, find).Price();
   // SQLite compiles a common table expression once for each place that names it.
-  price.steps = Product(price.steps, 1 + std::min(ExpansionsOf(sql), kExpansionsMax));
+  price.steps = Product(price.steps, 1 + std::min(ExpansionsOf(head), kExpansionsMax));
   price.steps -= std::min(price.steps, kCompileStepsFree);
   return price;
 }

@@ -177,5 +177,28 @@ TEST(CompilePrice, TextsThatTakeTooLongAreRefusedBeforeTheLogAndInQueries) {
   EXPECT_EQ((*view)->Query(query, {}, &rows).code(), StatusCode::kInvalidArgument);
 }
 
+// The rows are not split into tokens, and the price is the same as if they were. A comment at the
+// end has the text split.
+TEST(CompilePrice, RowsOfConstantsHaveThePriceOfTheirTokens) {
+  const std::string rows =
+      Joined(3000, ", ", [](const std::string& i) { return "(" + i + ", 'a (b', NULL, 2.5)"; });
+  const CompilePrice table{7, 2, 3, 4};
+  const auto find = [&](const std::string& name) {
+    return name == "t" || name == "count" ? &table : nullptr;
+  };
+  for (const std::string head :
+       {"INSERT INTO t VALUES", "INSERT INTO t(a, b, c, d) VALUES", "INSERT INTO count(a) VALUES",
+        "REPLACE INTO t SELECT a, 1, 2, sum(b) FROM t UNION ALL VALUES",
+        "INSERT INTO t SELECT a OR 1 OR 2, 1 FROM t JOIN t WHERE a = 3 AND b = 4 UNION VALUES",
+        "INSERT INTO t SELECT 1 UNION ALL SELECT * FROM (VALUES(1, 2)) UNION ALL VALUES"}) {
+    const CompilePrice quick = PriceOfText(head + rows, find);
+    const CompilePrice split = PriceOfText(head + rows + " -- end", find);
+    EXPECT_EQ(quick.steps, split.steps) << head;
+    EXPECT_EQ(quick.tables, split.tables) << head;
+    EXPECT_EQ(quick.trees, split.trees) << head;
+    EXPECT_EQ(quick.columns_max, split.columns_max) << head;
+  }
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

@@ -54,14 +54,20 @@ void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const cha
 
 // SQLite searches each index for the entry of a row within a few of its steps.
 uint64_t RowHooks::StepsOfIndexes(const RowChange& change) {
-  if (table_ != change.table) {
+  if (table_ != change.table || catalog_loads_ != catalog_->loads()) {
     table_ = change.table;
-    const std::string name = LowerCase(table_);
-    indexes_ = updated_indexes_ = catalog_->prices().IndexesOf(name);
-    const auto columns = facts_->updates.find(name);
+    lower_table_ = LowerCase(table_);
+    indexes_ = catalog_->prices().IndexesOf(lower_table_);
+    catalog_loads_ = catalog_->loads();
+    updated_indexes_known_ = false;
+  }
+  if (!updated_indexes_known_) {
+    updated_indexes_ = indexes_;
+    const auto columns = facts_->updates.find(lower_table_);
     if (indexes_ > 0 && columns != facts_->updates.end()) {
-      updated_indexes_ = catalog_->prices().IndexesOf(name, columns->second);
+      updated_indexes_ = catalog_->prices().IndexesOf(lower_table_, columns->second);
     }
+    updated_indexes_known_ = true;
   }
   if (change.operation != SQLITE_UPDATE) return indexes_ * kStepsPerIndexEntry;
   // The old entry goes, and a new one comes.

@@ -64,7 +64,7 @@ class RowHooks {
   void BeginStatement(const ProgramFacts* facts) {
     rowid_exhausted_ = sets_automerge_ = false;
     facts_ = facts;
-    table_.clear();
+    updated_indexes_known_ = false;
   }
   // True if the statement wrote a row that no statement may write. RowRefusal says why.
   bool wrote_refused_row() const { return rowid_exhausted_ || sets_automerge_; }
@@ -89,10 +89,13 @@ class RowHooks {
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;
   const ProgramFacts* facts_ = nullptr;
-  // The table of the last row, and its indexes.
+  bool updated_indexes_known_ = false;  // of table_
+  uint64_t updated_indexes_ = 0;        // by an UPDATE that keeps the rowid
+  // The table of the last row, and its indexes. Valid until the catalog is loaded again.
   std::string table_;
+  std::string lower_table_;
   uint64_t indexes_ = 0;
-  uint64_t updated_indexes_ = 0;  // by an UPDATE that keeps the rowid
+  uint64_t catalog_loads_ = 0;
 };
 
 }  // namespace cairn::state_machine

@@ -64,6 +64,7 @@ std::string_view AfterUsing(std::string_view lower_sql) {
 }  // namespace
 
 Status SchemaCatalog::Load(sqlite3* db) {
+  ++loads_;
   tables_.clear();
   rows_.clear();
   views_.clear();

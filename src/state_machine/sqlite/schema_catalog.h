@@ -36,6 +36,8 @@ class SchemaCatalog {
   // Reads sqlite_schema. Called after each change of the schema, and after the undo of such a
   // change.
   Status Load(sqlite3* db);
+  // How often Load was called. What was learned from the catalog holds while this stays the same.
+  uint64_t loads() const { return loads_; }
 
   bool IsView(const std::string& lower_name) const { return views_.contains(lower_name); }
   bool HasTable(const std::string& lower_name) const { return rows_.contains(lower_name); }
@@ -85,6 +87,7 @@ class SchemaCatalog {
   Expansions expansions_;
   ColumnGrowth columns_;
   SchemaPrices prices_;
+  uint64_t loads_ = 0;
   int64_t reserved_objects_ = 0;
   bool has_virtual_tables_ = false;
   uint64_t steps_to_read_ = 0;

@@ -119,6 +119,72 @@ bool MayHaveLongLiteral(std::string_view sql, size_t bytes_max) {
   return false;
 }
 
+// Goes through the rows of constants behind VALUES. A row that holds anything else ends the walk.
+class ConstantRows {
+ public:
+  explicit ConstantRows(std::string_view rows) : at_(rows.data()), end_(at_ + rows.size()) {}
+
+  // True if there is nothing but rows, blanks and semicolons.
+  bool Are() {
+    do {
+      if (!TakeRow()) return false;
+    } while (Take(','));
+    while (Take(';')) {
+    }
+    SkipBlank();
+    return at_ == end_;
+  }
+
+ private:
+  bool TakeRow() {
+    if (!Take('(')) return false;
+    do {
+      if (!TakeConstant()) return false;
+    } while (Take(','));
+    return Take(')');
+  }
+
+  bool TakeConstant() {
+    SkipBlank();
+    if (at_ == end_) return false;
+    if (*at_ == '\'') return TakeString();
+    if (*at_ >= '0' && *at_ <= '9') return TakeNumber();
+    constexpr std::string_view kNull = "null";
+    if (static_cast<size_t>(end_ - at_) <= kNull.size()) return false;
+    if (strncasecmp(at_, kNull.data(), kNull.size()) != 0) return false;
+    at_ += kNull.size();
+    return true;  // a comma or a parenthesis must follow
+  }
+
+  // A doubled quote stands for one.
+  bool TakeString() {
+    for (++at_; at_ != end_; ++at_) {
+      if (*at_ != '\'') continue;
+      if (++at_ == end_ || *at_ != '\'') return true;
+    }
+    return false;
+  }
+
+  bool TakeNumber() {
+    while (at_ != end_ && ((*at_ >= '0' && *at_ <= '9') || *at_ == '.')) ++at_;
+    return true;
+  }
+
+  bool Take(char c) {
+    SkipBlank();
+    if (at_ == end_ || *at_ != c) return false;
+    ++at_;
+    return true;
+  }
+
+  void SkipBlank() {
+    while (at_ != end_ && (*at_ == ' ' || (*at_ >= '\t' && *at_ <= '\r' && *at_ != '\v'))) ++at_;
+  }
+
+  const char* at_;
+  const char* const end_;
+};
+
 // True if changes() or total_changes() is called at `i`. The name may be quoted. A table may also
 // be called changes.
 bool IsChangesCall(const std::vector<Token>& tokens, size_t i) {
@@ -195,6 +261,24 @@ bool HasLongLiteral(std::string_view sql, size_t bytes_max) {
     if (token.type == TokenType::kQuoted && token.text.size() > bytes_max) return true;
   }
   return false;
+}
+
+std::string_view WithoutConstantRows(std::string_view sql) {
+  // So many bytes are split into tokens as fast.
+  constexpr size_t kShortBytes = 256;
+  if (sql.size() < kShortBytes) return sql;
+  Tokenizer tokens(sql);
+  Token token = tokens.Next();
+  if (!IsAnyWord(token, "INSERT", "REPLACE")) return sql;
+  int depth = 0;
+  for (;; token = tokens.Next()) {
+    if (token.type == TokenType::kEnd || token.type == TokenType::kSemicolon) return sql;
+    if (token.type == TokenType::kOpen) ++depth;
+    if (token.type == TokenType::kClose) --depth;
+    if (depth > 0 || !IsWord(token, "VALUES")) continue;
+    const auto head = static_cast<size_t>(token.text.data() + token.text.size() - sql.data());
+    return ConstantRows(sql.substr(head)).Are() ? sql.substr(0, head) : sql;
+  }
 }
 
 bool CallsChanges(std::string_view sql) {

@@ -88,5 +88,27 @@ TEST(WithoutRollback, LeavesNamesAsTheyAre) {
   }
 }
 
+TEST(SqlScan, RowsOfConstantsAreLeftOut) {
+  std::string rows;
+  for (int i = 0; i < 50; ++i) {
+    rows +=
+        (i == 0 ? "" : " ,\n") + std::string("( ") + std::to_string(i) + ",'it''s', null,1.5,'')";
+  }
+  const std::string head = "INSERT OR IGNORE INTO t(a, \"VALUES\") VALUES";
+  EXPECT_EQ(WithoutConstantRows(head + rows), head);
+  EXPECT_EQ(WithoutConstantRows(head + rows + " ; ; "), head);
+  EXPECT_EQ(WithoutConstantRows("/* VALUES (1) */ REPLACE INTO t VALUES " + rows),
+            "/* VALUES (1) */ REPLACE INTO t VALUES");
+  for (const std::string end :
+       {",", ", ()", ", (1", ", ('a)", ", (-1)", ", (a)", ", (1 + 1)", ", ('a' 'b')", ", (1e5)",
+        ", (x'00')", ", (?)", ", (nulls)", " ON CONFLICT DO NOTHING", " -- end", "; SELECT 1",
+        ", (SELECT 1)", ", (0x10)"}) {
+    EXPECT_EQ(WithoutConstantRows(head + rows + end), head + rows + end) << end;
+  }
+  const std::string query = "SELECT 1 UNION ALL VALUES" + rows;
+  EXPECT_EQ(WithoutConstantRows(query), query);
+  EXPECT_EQ(WithoutConstantRows("INSERT INTO t VALUES(1)"), "INSERT INTO t VALUES(1)");
+}
+
 }  // namespace
 }  // namespace cairn::state_machine
