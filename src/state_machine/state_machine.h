@@ -171,9 +171,15 @@ class StateScan {
   virtual bool hurry() const { return false; }
 };
 
+class ChangeRing;
+
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
+
+  // The recent changes, for those who watch them. Null if the state machine records none.
+  // Thread-safe.
+  virtual std::shared_ptr<ChangeRing> changes() { return nullptr; }
 
   virtual AppliedState applied_state() const = 0;
   virtual LogIndex applied_index() const = 0;
