@@ -25,6 +25,7 @@ ReaderFunctions::~ReaderFunctions() {
 Status ReaderFunctions::Install(sqlite3* db, const char* vfs) {
   vfs_ = vfs;
   RETURN_IF_ERROR(InstallLinearFunctions(db, nullptr));
+  RETURN_IF_ERROR(full_text_.Install(db));
   constexpr int kFlags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
   const int rc = sqlite3_create_function_v2(db, "json_patch", 2, kFlags, this, &Patch, nullptr,
                                             nullptr, nullptr);

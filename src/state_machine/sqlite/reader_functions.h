@@ -1,5 +1,6 @@
-// ReaderFunctions: SQL functions of a connection that only reads. No call takes much longer than a
-// second, because a function does not check the deadline of its query.
+// ReaderFunctions: SQL functions of a connection that only reads. SQLite checks the deadline of a query
+// between calls of functions, but not within one. So each function asks for itself, or takes linear
+// time, or refuses values with which it would take much longer than a second.
 //
 // json_patch() takes time in the product of the lengths of its arguments: hours for two of 16 MiB.
 // A call with so much work is refused. Other calls run SQLite's own json_patch() on a second
@@ -8,7 +9,10 @@
 
 #include <sqlite3.h>
 
+#include <functional>
+
 #include "base/status.h"
+#include "state_machine/sqlite/full_text_functions.h"
 #include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
@@ -19,12 +23,14 @@ inline constexpr uint64_t kPatchProductMax = 10'000'000'000;
 // Used on the connection's thread only. Must outlive the connection that it is installed in.
 class ReaderFunctions {
  public:
-  ReaderFunctions() = default;
+  // `may_go_on` is false when the query must end. Must not call SQLite.
+  explicit ReaderFunctions(std::function<bool()> may_go_on) : full_text_(std::move(may_go_on)) {}
   ~ReaderFunctions();
   ReaderFunctions(const ReaderFunctions&) = delete;
   ReaderFunctions& operator=(const ReaderFunctions&) = delete;
 
-  // Called once. Also installs the linear functions (linear_functions.h).
+  // Called once. Also installs the linear functions (linear_functions.h) and those of FTS5
+  // (full_text_functions.h).
   Status Install(sqlite3* db, const char* vfs);
 
  private:
@@ -33,6 +39,7 @@ class ReaderFunctions {
   // most queries never need it.
   sqlite3_stmt* Delegate();
 
+  FullTextFunctions full_text_;
   const char* vfs_ = nullptr;
   sqlite3* delegate_ = nullptr;
   StatementPtr patch_;
