@@ -24,7 +24,8 @@ Database Open() {
 }
 
 // All cells of all rows, or the error.
-std::string Ask(sqlite3* db, const std::string& sql, const std::vector<std::string>& parameters = {}) {
+std::string Ask(sqlite3* db, const std::string& sql,
+                const std::vector<std::string>& parameters = {}) {
   sqlite3_stmt* made = nullptr;
   if (sqlite3_prepare_v2(db, sql.c_str(), -1, &made, nullptr) != SQLITE_OK) {
     return sqlite3_errmsg(db);
@@ -91,8 +92,8 @@ TEST(FullTextFunctions, GiveWhatThoseOfSqliteGive) {
   for (uint32_t seed = 1; seed <= 60; ++seed) {
     Generator generator(seed);
     const bool whole = seed % 3 != 0;
-    const std::string options[] = {"", "", ", detail=column", ", tokenize=porter", "",
-                                   ", detail=none"};
+    const std::string options[] = {
+        "", "", ", detail=column", ", tokenize=porter", "", ", detail=none"};
     const Database stock = Open();
     const Database own = Open();
     FullTextFunctions functions([] { return true; });

@@ -9,10 +9,13 @@
 #include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
+#include "state_machine/sqlite/near_phrases.h"
 #include "state_machine/sqlite/pragmas.h"
+#include "state_machine/sqlite/program_listing.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sqlite_memory.h"
 #include "state_machine/sqlite/statement.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -33,6 +36,13 @@ constexpr size_t kCompileBytesPerByte = 256;
 
 bool HasPrefixIgnoringCase(const char* text, std::string_view prefix) {
   return text != nullptr && strncasecmp(text, prefix.data(), prefix.size()) == 0;
+}
+// The bytes of a text or a blob.
+std::string_view TextOf(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  const auto* blob = std::get_if<Blob>(&value);
+  if (blob == nullptr) return {};
+  return {reinterpret_cast<const char*>(blob->bytes.data()), blob->bytes.size()};
 }
 bool EqualIgnoringCase(const char* a, const char* b) {
   return a != nullptr && strcasecmp(a, b) == 0;
@@ -228,6 +238,35 @@ Result<StatementPtr> ReadConnection::Compile(const std::string& sql, bool flatte
   return prepared;
 }
 
+Status ReadConnection::OnParameters(PreparedRead* read, const Statement& statement) {
+  const bool near_in_sql = statement.sql.find("NEAR") != std::string::npos;
+  size_t longest_bytes = 0;
+  read->near_phrases = near_in_sql ? NearPhrases(statement.sql, /*inside=*/false) : 0;
+  const auto take = [&](const Value& value) {
+    longest_bytes = std::max(longest_bytes, ContentBytes(value));
+    read->near_phrases = std::max(read->near_phrases, NearPhrases(TextOf(value), near_in_sql));
+  };
+  for (const Value& value : statement.positional) take(value);
+  for (const NamedValue& named : statement.named) take(named.value);
+  BoundPatterns(longest_bytes);
+  if (read->near_phrases <= kNearPhrasesAlways) return OkStatus();
+  ASSIGN_OR_RETURN(const bool searches, Searches(*read));
+  if (!searches) read->near_phrases = 0;
+  if (read->near_phrases <= kNearPhrasesMax) return OkStatus();
+  return InvalidArgument("a NEAR of more than " + std::to_string(kNearPhrasesMax) +
+                         " phrases takes too long: name fewer");
+}
+
+Result<bool> ReadConnection::Searches(const PreparedRead& read) {
+  if (sqlite3_stmt_isexplain(read.stmt.get()) != 0) return false;
+  const FlatteningAllowed flattening(db_, read.flattened, /*then=*/true);
+  bool searches = false;
+  RETURN_IF_ERROR(ForEachListing(db_, read.sql, [&searches](const ProgramListing& listing) {
+    for (const ProgramOperation& op : listing.ops()) searches = searches || op.name == "VFilter";
+  }));
+  return searches;
+}
+
 Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits& limits,
                             SteadyTime started, bool* has_row) {
   internal_ = internal;  // a step may recompile the statement, and so ask the authorizer again
@@ -235,10 +274,12 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   started_ = started;
   denied_ = OkStatus();
   stopped_ = OkStatus();
+  near_phrases_ = read->near_phrases;
   const MemoryGate gate(&AskForMemory, this);
   const FlatteningAllowed flattening(db_, read->flattened, /*then=*/true);
   const int rc = sqlite3_step(read->stmt.get());
   limits_ = nullptr;
+  near_phrases_ = 0;
   *has_row = rc == SQLITE_ROW;
   if (rc == SQLITE_ROW || rc == SQLITE_DONE) return OkStatus();
   if (!denied_.ok()) return denied_;
@@ -346,6 +387,10 @@ void ReadConnection::BoundPatterns(size_t bytes) {
 Status ReadConnection::AskForMemory(void* self, size_t bytes) {
   auto* const c = static_cast<ReadConnection*>(self);
   c->BoundPatterns(bytes);
+  if (bytes * c->near_phrases_ * c->near_phrases_ > kNearProductMax) {
+    return ResourceExhausted(
+        "a NEAR of so many phrases takes too long in a row that has so many words: name fewer");
+  }
   if (c->compile_bytes_left_ > 0) {
     const size_t asked = std::max(bytes, kBytesBetweenAsks);
     c->compile_bytes_left_ -= std::min(asked, c->compile_bytes_left_ - 1);

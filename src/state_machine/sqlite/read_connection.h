@@ -27,8 +27,9 @@ struct PreparedRead {
   std::string sql;
   StatementPtr stmt;
   ColumnsPtr columns;
-  int reprepared = -1;    // SQLite's count of recompilations when `columns` were read
-  bool flattened = true;  // subqueries were flattened, if possible (column_growth.h)
+  int reprepared = -1;      // SQLite's count of recompilations when `columns` were read
+  bool flattened = true;    // subqueries were flattened, if possible (column_growth.h)
+  size_t near_phrases = 0;  // of this run; 0: few (near_phrases.h)
 };
 
 // The most recently used statements of one connection.
@@ -76,8 +77,8 @@ class ReadConnection {
   void Finish();
   void Close();
   Result<PreparedRead*> Prepare(const std::string& sql, bool internal, const QueryLimits& limits);
-  // Called before a statement runs: its longest parameter has so many bytes.
-  void OnParameters(size_t bytes) { BoundPatterns(bytes); }
+  // Called before a statement runs. INVALID_ARGUMENT if its parameters ask for too much work.
+  Status OnParameters(PreparedRead* read, const Statement& statement);
   // Calls sqlite3_step. If the result is OK, *has_row says whether there is a row.
   Status Step(PreparedRead* read, bool internal, const QueryLimits& limits, SteadyTime started,
               bool* has_row);
@@ -101,6 +102,8 @@ class ReadConnection {
   static int Authorize(void* self, int action, const char* a, const char* b, const char* db,
                        const char* trigger);
   int Deny(Status why);
+  // True if the program searches a virtual table.
+  Result<bool> Searches(const PreparedRead& read);
   // Lowers SQLite's limit on patterns if a value of `bytes` may be compared with a pattern.
   void BoundPatterns(size_t bytes);
 
@@ -117,6 +120,7 @@ class ReadConnection {
   bool internal_ = false;
   const QueryLimits* limits_ = nullptr;
   SteadyTime started_{0};
+  size_t near_phrases_ = 0;
   size_t compile_bytes_left_ = 0;   // 0: nothing is compiled
   bool compile_too_large_ = false;  // there were not enough of them
   Status stopped_;                  // why Poll stopped SQLite

@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "state_machine/sqlite/read_connection.h"
 #include "state_machine/sqlite/wal_bound.h"
-#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -115,15 +114,8 @@ ReadRun::~ReadRun() {
 
 Status ReadRun::Begin(const QueryLimits& limits) {
   ASSIGN_OR_RETURN(read_, view_->connection_->Prepare(statement_.sql, internal_, limits));
-  size_t longest_bytes = 0;
-  for (const Value& value : statement_.positional) {
-    longest_bytes = std::max(longest_bytes, ContentBytes(value));
-  }
-  for (const NamedValue& named : statement_.named) {
-    longest_bytes = std::max(longest_bytes, ContentBytes(named.value));
-  }
-  view_->connection_->OnParameters(longest_bytes);
-  Status bound = BindParameters(read_->stmt.get(), statement_);
+  Status bound = view_->connection_->OnParameters(read_, statement_);
+  if (bound.ok()) bound = BindParameters(read_->stmt.get(), statement_);
   if (!bound.ok()) End();
   return bound;
 }

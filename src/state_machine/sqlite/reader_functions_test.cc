@@ -100,5 +100,41 @@ TEST_F(ReaderFunctionsTest, JsonPatchOfTwoLongValuesIsRefused) {
   EXPECT_EQ(Ask(Sql(patch, {int64_t{100'000}, large})).code(), StatusCode::kInvalidArgument);
 }
 
+std::string Near(size_t phrases) {
+  std::string query = "NEAR(";
+  for (size_t i = 0; i < phrases; ++i) query += "a ";
+  return query + ", 10)";
+}
+
+// FTS5 compares the places of the phrases of a NEAR within one operation: 100 phrases take hours in a
+// row of 16 MiB.
+TEST_F(ReaderFunctionsTest, ANearOfManyPhrasesIsRefused) {
+  writer_.Run("CREATE VIRTUAL TABLE f USING fts5(x)");
+  writer_.Run("INSERT INTO f VALUES('a b a b a b')");
+  const std::string sql = "SELECT count(*) FROM f WHERE f MATCH ?1";
+  EXPECT_EQ(std::get<int64_t>(One(Sql(sql, {Near(40)}))), 1);
+  EXPECT_EQ(Ask(Sql(sql, {Near(41)})).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(Ask(Sql("SELECT count(*) FROM f(:q)", {}, {{"q", Near(41)}})).code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(Ask(Sql("SELECT count(*) FROM f WHERE f = '" + Near(41) + "'")).code(),
+            StatusCode::kInvalidArgument);
+  const std::string made = "SELECT count(*) FROM f WHERE f MATCH 'NEAR(' || ?1 || ')'";
+  EXPECT_EQ(Ask(Sql(made, {Near(41).substr(5)})).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Ask(Sql("SELECT count(*) FROM t WHERE name = ?1", {Near(41)})).ok()) << "no search";
+  std::string words = "a";
+  for (int i = 0; i < 500; ++i) words += " OR w" + std::to_string(i);
+  EXPECT_EQ(std::get<int64_t>(One(Sql(sql, {words + " OR NEAR(a b)"}))), 1);
+}
+
+TEST_F(ReaderFunctionsTest, TheLongerTheRowTheFewerPhrasesANearMayHave) {
+  writer_.Run("CREATE VIRTUAL TABLE f USING fts5(x)");
+  writer_.Run("INSERT INTO f VALUES(replace(hex(zeroblob(150000)), '0', 'a '))");
+  const std::string sql = "SELECT count(*) FROM f WHERE f MATCH ?1";
+  EXPECT_EQ(Ask(Sql(sql, {Near(38)})).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(std::get<int64_t>(One(Sql(sql, {Near(5)}))), 1);
+  writer_.Run("DELETE FROM f; INSERT INTO f VALUES(replace(hex(zeroblob(500)), '0', 'a '))");
+  EXPECT_EQ(std::get<int64_t>(One(Sql(sql, {Near(38)}))), 1);
+}
+
 }  // namespace
 }  // namespace cairn::state_machine
