@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/check.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/linear_functions.h"
 #include "state_machine/sqlite/pattern_match.h"
@@ -14,8 +13,6 @@ namespace {
 
 constexpr int kDeterministic = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
 constexpr uint64_t kStepsPerCall = 20;  // of a call through the second connection
-// SQLite's mark on the results of its JSON functions.
-constexpr unsigned kJsonSubtype = 'J';
 // A comparison of two characters takes a fifth of a step.
 constexpr uint64_t kCharactersPerStep = 5;
 
@@ -136,26 +133,9 @@ Status Created(sqlite3* db, int rc) {
 
 // ---- SQLite's own -------------------------------------------------------------------------------
 
-ChargedFunctions::~ChargedFunctions() {
-  delegated_.clear();
-  const int rc = sqlite3_close(delegate_);
-  CHECK(rc == SQLITE_OK) << "a statement outlived its function: " << rc;
-}
-
-Status ChargedFunctions::OpenDelegate(const char* vfs) {
-  const int rc =
-      sqlite3_open_v2(":memory:", &delegate_,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, vfs);
-  if (rc != SQLITE_OK) return SqliteTrouble(delegate_, rc, "open");
-  sqlite3_extended_result_codes(delegate_, 1);
-  sqlite3_limit(delegate_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
-  return Created(delegate_, sqlite3_create_function_v2(delegate_, "mark_json", 2, SQLITE_UTF8, this,
-                                                       &MarkJson, nullptr, nullptr, nullptr));
-}
-
 Status ChargedFunctions::Install(sqlite3* db, const char* vfs, WorkBudget* budget) {
   budget_ = budget;
-  RETURN_IF_ERROR(OpenDelegate(vfs));
+  RETURN_IF_ERROR(delegated_.Open(vfs));
   RETURN_IF_ERROR(InstallLinearFunctions(db, budget));
   RETURN_IF_ERROR(json_aggregates_.Install(db, budget));
   const struct {
@@ -196,10 +176,10 @@ Status ChargedFunctions::Install(sqlite3* db, const char* vfs, WorkBudget* budge
 
 Status ChargedFunctions::Delegate(sqlite3* db, const std::string& name, int args,
                                   const Price& price) {
-  delegated_.push_back(std::make_unique<Delegated>(Delegated{this, name, price, {}}));
-  return Created(db, sqlite3_create_function_v2(db, name.c_str(), args, kDeterministic,
-                                                delegated_.back().get(), &CallDelegated, nullptr,
-                                                nullptr, nullptr));
+  charged_.push_back(std::make_unique<Charged>(Charged{this, delegated_.Add(name), price}));
+  return Created(
+      db, sqlite3_create_function_v2(db, name.c_str(), args, kDeterministic, charged_.back().get(),
+                                     &CallDelegated, nullptr, nullptr, nullptr));
 }
 
 uint64_t ChargedFunctions::PriceOf(const Price& price, int argc, sqlite3_value** argv) {
@@ -212,64 +192,13 @@ uint64_t ChargedFunctions::PriceOf(const Price& price, int argc, sqlite3_value**
   return kStepsPerCall + steps;
 }
 
-// SQLite marks JSON beside the value. Binding the value loses the mark.
-void ChargedFunctions::MarkJson(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
-  const auto* const self = static_cast<const ChargedFunctions*>(sqlite3_user_data(context));
-  sqlite3_result_value(context, argv[0]);
-  if (self->is_json_[static_cast<size_t>(sqlite3_value_int(argv[1]))]) {
-    sqlite3_result_subtype(context, kJsonSubtype);
-  }
-}
-
-sqlite3_stmt* ChargedFunctions::StatementFor(Delegated* function, int argc, sqlite3_value** argv) {
-  bool any_json = false;
-  is_json_.assign(static_cast<size_t>(argc), false);
-  for (int i = 0; i < argc; ++i) {
-    const bool is_json = HasBytes(argv[i]) && sqlite3_value_subtype(argv[i]) == kJsonSubtype;
-    is_json_[static_cast<size_t>(i)] = is_json;
-    any_json = any_json || is_json;
-  }
-  const auto it = function->statements.find({argc, any_json});
-  if (it != function->statements.end()) return it->second.get();
-  // Statements for each number of arguments of each function would fill the memory.
-  if (statements_ >= kDelegateStatementsMax) {
-    for (const auto& each : delegated_) each->statements.clear();
-    statements_ = 0;
-  }
-  const bool is_operator = function->name.starts_with("-");
-  std::string sql = "SELECT " + (is_operator ? std::string() : function->name + "(");
-  for (int i = 0; i < argc; ++i) {
-    if (i > 0) sql += is_operator ? function->name : std::string(",");
-    const std::string parameter = "?" + std::to_string(i + 1);
-    sql += any_json ? "mark_json(" + parameter + "," + std::to_string(i) + ")" : parameter;
-  }
-  if (!is_operator) sql += ")";
-  sqlite3_stmt* stmt = nullptr;
-  sqlite3_prepare_v3(delegate_, sql.c_str(), -1, SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
-  if (stmt == nullptr) return nullptr;
-  function->statements.emplace(std::pair(argc, any_json), StatementPtr(stmt));
-  ++statements_;
-  return stmt;
-}
-
 void ChargedFunctions::CallDelegated(sqlite3_context* context, int argc, sqlite3_value** argv) {
-  auto* const function = static_cast<Delegated*>(sqlite3_user_data(context));
-  ChargedFunctions* const self = function->owner;
-  if (!AllowWork(context, self->budget_, PriceOf(function->price, argc, argv))) return;
-  sqlite3_stmt* const stmt = self->StatementFor(function, argc, argv);
-  int rc = stmt == nullptr ? sqlite3_errcode(self->delegate_) : SQLITE_OK;
-  for (int i = 0; rc == SQLITE_OK && i < argc; ++i) rc = sqlite3_bind_value(stmt, i + 1, argv[i]);
-  if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
-  if (rc == SQLITE_ROW) {
-    sqlite3_value* const result = sqlite3_column_value(stmt, 0);
-    if (AllowWork(context, self->budget_, BytesOf(result) / kBytesPerStep)) {
-      sqlite3_result_value(context, result);
-    }
-  } else {
-    FailAsDelegate(context, self->delegate_, rc);
-  }
-  sqlite3_reset(stmt);
-  sqlite3_clear_bindings(stmt);
+  const auto* const charged = static_cast<const Charged*>(sqlite3_user_data(context));
+  ChargedFunctions* const self = charged->owner;
+  if (!AllowWork(context, self->budget_, PriceOf(charged->price, argc, argv))) return;
+  self->delegated_.Call(charged->function, context, argc, argv, [&](sqlite3_value* result) {
+    return AllowWork(context, self->budget_, BytesOf(result) / kBytesPerStep);
+  });
 }
 
 }  // namespace cairn::state_machine

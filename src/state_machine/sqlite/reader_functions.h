@@ -2,9 +2,9 @@
 // between calls of functions, but not within one. So each function asks for itself, or takes linear
 // time, or refuses values with which it would take much longer than a second.
 //
-// json_patch() takes time in the product of the lengths of its arguments: hours for two of 16 MiB.
-// A call with so much work is refused. Other calls run SQLite's own json_patch() on a second
-// connection without a file, because SQLite offers no way to call a function that was overridden.
+// json_patch() takes time in the product of the lengths of its arguments: hours for two of 16 MiB. A
+// JSON function with many paths looks for each in the whole value: seconds for 126 paths in 16 MiB. A
+// call with so much work is refused. Other calls run SQLite's own function (delegated_functions.h).
 #pragma once
 
 #include <sqlite3.h>
@@ -12,20 +12,25 @@
 #include <functional>
 
 #include "base/status.h"
+#include "state_machine/sqlite/delegated_functions.h"
 #include "state_machine/sqlite/full_text_functions.h"
-#include "state_machine/sqlite/statement.h"
 
 namespace cairn::state_machine {
 
 // The bound on the product of the two arguments' bytes in json_patch(): about a second of work.
 inline constexpr uint64_t kPatchProductMax = 10'000'000'000;
 
+// The bound on the arguments of a JSON function that looks for paths, times the bytes of its first
+// argument: about two seconds of work. It holds for calls with more than kPathArgumentsAlways
+// arguments; with fewer, no value is so long.
+inline constexpr uint64_t kPathsProductMax = 512 << 20;
+inline constexpr int kPathArgumentsAlways = 32;
+
 // Used on the connection's thread only. Must outlive the connection that it is installed in.
 class ReaderFunctions {
  public:
   // `may_go_on` is false when the query must end. Must not call SQLite.
   explicit ReaderFunctions(std::function<bool()> may_go_on) : full_text_(std::move(may_go_on)) {}
-  ~ReaderFunctions();
   ReaderFunctions(const ReaderFunctions&) = delete;
   ReaderFunctions& operator=(const ReaderFunctions&) = delete;
 
@@ -34,15 +39,11 @@ class ReaderFunctions {
   Status Install(sqlite3* db, const char* vfs);
 
  private:
-  static void Patch(sqlite3_context* context, int argc, sqlite3_value** argv);
-  // SQLite's own json_patch(), or null if it is not available. Opened at the first use, because
-  // most queries never need it.
-  sqlite3_stmt* Delegate();
+  Status Add(sqlite3* db, const char* name, int args,
+             void (*function)(sqlite3_context*, int, sqlite3_value**));
 
   FullTextFunctions full_text_;
-  const char* vfs_ = nullptr;
-  sqlite3* delegate_ = nullptr;
-  StatementPtr patch_;
+  DelegatedFunctions delegated_;
 };
 
 }  // namespace cairn::state_machine

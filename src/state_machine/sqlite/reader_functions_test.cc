@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
 
 #include "state_machine/sqlite/database_test_util.h"
@@ -98,6 +99,97 @@ TEST_F(ReaderFunctionsTest, JsonPatchOfTwoLongValuesIsRefused) {
   EXPECT_TRUE(Ask(Sql(patch, {int64_t{2 << 20}, small})).ok());
   const std::string large = "{\"b\":\"" + std::string(200'000, 'x') + "\"}";
   EXPECT_EQ(Ask(Sql(patch, {int64_t{100'000}, large})).code(), StatusCode::kInvalidArgument);
+}
+
+// One call looked for 126 paths in 16 MiB, 5 s after its deadline.
+TEST_F(ReaderFunctionsTest, ManyPathsInALongJsonValueAreRefused) {
+  const auto ask = [](const std::string& function, int paths, const std::string& more) {
+    std::string sql = "SELECT " + function + "(?1";
+    for (int i = 0; i < paths; ++i) sql += ", '$.k" + std::to_string(i) + "'" + more;
+    return sql + ")";
+  };
+  const std::string small = R"({"k1":1,"k40":[2]})";
+  const std::string large = "{\"k0\":\"" + std::string(5 << 20, 'x') + "\"}";
+  const Value few = One(Sql(ask("json_extract", 31, ""), {small}));
+  EXPECT_EQ(std::get<std::string>(few).substr(0, 12), "[null,1,null");
+  const auto many = std::get<std::string>(One(Sql(ask("json_extract", 50, ""), {small})));
+  EXPECT_EQ(many.substr(0, 12), "[null,1,null");
+  EXPECT_NE(many.find(",[2],"), std::string::npos);
+  EXPECT_EQ(std::get<std::string>(One(Sql(ask("json_replace", 50, ", json('[3]')"), {small}))),
+            R"({"k1":[3],"k40":[3]})");
+  EXPECT_TRUE(Ask(Sql(ask("json_extract", 31, ""), {large})).ok());
+  for (const std::string name : {"json_extract", "json_remove"}) {
+    EXPECT_EQ(Ask(Sql(ask(name, 126, ""), {large})).code(), StatusCode::kInvalidArgument) << name;
+  }
+  for (const std::string name : {"json_insert", "json_replace", "json_set"}) {
+    EXPECT_EQ(Ask(Sql(ask(name, 63, ", 1"), {large})).code(), StatusCode::kInvalidArgument) << name;
+  }
+}
+
+// A clock that goes on by a millisecond each time that it is read.
+class CountingClock final : public Clock {
+ public:
+  SteadyTime SteadyNow() const override { return SteadyTime(std::chrono::milliseconds(++reads_)); }
+  SteadyTime BootNow() const override { return SteadyNow(); }
+  int64_t WallNowMs() const override { return 1'700'000'000'000; }
+  int reads() const { return reads_; }
+
+ private:
+  mutable std::atomic<int> reads_ = 0;
+};
+
+// Each query has work without end, or nearly so, in calls of one function on arguments at the limits.
+// It must look at its deadline while it works. No query of this list is let run for long by a function.
+TEST_F(ReaderFunctionsTest, EveryCostlyFunctionEndsAtTheDeadlineOfItsQuery) {
+  writer_.Run("CREATE VIRTUAL TABLE f USING fts5(x)");
+  writer_.Run("INSERT INTO f VALUES(replace(hex(zeroblob(300000)), '0', 'a b '))");
+  const std::string forever =
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n), "
+      "v(t) AS MATERIALIZED (SELECT hex(zeroblob(1000000))) SELECT sum(length(";
+  const std::string behind = ")) FROM n, v";
+  std::vector<std::string> queries = {"SELECT length(snippet(f, 0, '[', ']', '', 10)) FROM f('a')",
+                                      "SELECT length(highlight(f, 0, '[', ']')) FROM f('a')",
+                                      "SELECT bm25(f) FROM f('a OR b')",
+                                      "SELECT rank FROM f('a OR b') ORDER BY rank"};
+  for (const std::string call :
+       {"instr(t, '0001' || i)",
+        "replace(t, '0', i)",
+        "trim(t, '0')",
+        "ltrim(t, '0')",
+        "rtrim(t, '0')",
+        "t LIKE '%1' || i",
+        "t GLOB '*0000000000000001' || i",
+        "upper(t || i)",
+        "lower(t || i)",
+        "hex(t || i)",
+        "quote(t || i)",
+        "printf('%s%d', t, i)",
+        "substr(t, i)",
+        "json_array(t, i)",
+        "json_object('t', t, 'i', i)",
+        "json_quote(t || i)",
+        "json_extract(json_array(t, i), '$[1]')",
+        "json_set(json_array(t), '$[0]', i)",
+        "json_patch('{\"a\":' || i || '}', '{\"b\":1}')",
+        "json_valid(t || i)",
+        "zeroblob(i)",
+        "(SELECT json_group_array(t || column1) FROM (VALUES(1), (2), (i)))",
+        "(SELECT group_concat(t || column1) FROM (VALUES(1), (2), (i)))",
+        "(SELECT count(*) FROM json_each(json_array(t, i)))"}) {
+    queries.push_back(forever + call + behind);
+  }
+  for (const std::string& sql : queries) {
+    CountingClock clock;
+    ReadPool pool(Options(), clock);
+    QueryLimits limits;
+    limits.age_max = std::chrono::hours(1);
+    limits.duration_max = std::chrono::milliseconds(40);
+    RowCollector out;
+    const auto view = MustOpen(pool);
+    const int before = clock.reads();
+    EXPECT_EQ(view->Query(Sql(sql), limits, &out).code(), StatusCode::kDeadlineExceeded) << sql;
+    EXPECT_LT(clock.reads() - before, 80) << "the query goes on behind its deadline: " << sql;
+  }
 }
 
 std::string Near(size_t phrases) {
