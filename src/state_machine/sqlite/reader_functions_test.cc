@@ -151,6 +151,15 @@ TEST_F(ReaderFunctionsTest, EveryCostlyFunctionEndsAtTheDeadlineOfItsQuery) {
                                       "SELECT length(highlight(f, 0, '[', ']')) FROM f('a')",
                                       "SELECT bm25(f) FROM f('a OR b')",
                                       "SELECT rank FROM f('a OR b') ORDER BY rank"};
+  // Searches themselves read pages of the index by statements, which look at the deadline.
+  std::string prefixes = "b*";
+  std::string phrase = "a";
+  for (int i = 0; i < 500; ++i) {
+    prefixes += " OR a*";
+    phrase += " b a";
+  }
+  queries.push_back("SELECT count(*) FROM f('" + prefixes + "')");
+  queries.push_back("SELECT count(*) FROM f('\"" + phrase + "\"')");
   for (const std::string call :
        {"instr(t, '0001' || i)",
         "replace(t, '0', i)",
