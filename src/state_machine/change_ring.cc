@@ -94,7 +94,7 @@ bool ChangeRing::BatchBegun(LogIndex applied) {
 
 void ChangeRing::BatchCommitted(LogIndex applied,
                                 std::vector<std::shared_ptr<const CommandChanges>> commands,
-                                bool overflow) {
+                                std::optional<ChangePosition> lost) {
   {
     MutexLock lock(mutex_);
     CHECK(in_batch_) << "a batch ends that was not begun";
@@ -104,7 +104,7 @@ void ChangeRing::BatchCommitted(LogIndex applied,
       if (members_ == 0) return;
       BeginRecording();  // a member came meanwhile
     }
-    if (overflow) Forget(EndOf(applied));
+    if (lost.has_value()) Forget(*lost);
     for (auto& command : commands) {
       bytes_ += command->bytes;
       commands_.push_back(std::move(command));

@@ -70,9 +70,10 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   // ---- For the apply thread
   // Begins a batch on top of `applied`. True if the changes of the batch are to be recorded.
   bool BatchBegun(LogIndex applied);
-  // The batch is committed up to `applied`. `overflow`: its changes were not kept, as too many.
+  // The batch is committed up to `applied`. `lost`: changes up to this position were not kept, because
+  // they were too many or could not be read. `commands` follow it.
   void BatchCommitted(LogIndex applied, std::vector<std::shared_ptr<const CommandChanges>> commands,
-                      bool overflow);
+                      std::optional<ChangePosition> lost);
   void BatchUndone();
   // The database was replaced by another state, or opened.
   void Reset(LogIndex applied);

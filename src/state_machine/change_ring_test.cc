@@ -32,7 +32,7 @@ class ChangeRingTest : public testing::Test {
     ++applied_;
     std::vector<std::shared_ptr<const CommandChanges>> commands;
     if (recorded) commands.push_back(CommandAt(applied_.value(), 1, 3));
-    ring_->BatchCommitted(applied_, std::move(commands), false);
+    ring_->BatchCommitted(applied_, std::move(commands), std::nullopt);
     return recorded;
   }
   std::vector<uint64_t> IndexesAfter(ChangePosition after, size_t bytes = 1 << 20) {
@@ -93,7 +93,7 @@ TEST_F(ChangeRingTest, ABatchWithTooManyChangesLeavesNothing) {
   const auto member = ring_->Join();
   Apply();
   ring_->BatchBegun(applied_);
-  ring_->BatchCommitted(LogIndex(12), {}, /*overflow=*/true);
+  ring_->BatchCommitted(LogIndex(12), {}, EndOf(LogIndex(12)));
   EXPECT_EQ(ring_->oldest(), EndOf(LogIndex(12)));
   EXPECT_FALSE(ring_->After(EndOf(LogIndex(11)), 100).ok());
 }
@@ -105,7 +105,7 @@ TEST_F(ChangeRingTest, AMemberWaitsForTheEndOfTheBatchUnderWay) {
   ASSERT_FALSE(ring_->BatchBegun(LogIndex(10)));
   const auto member = ring_->Join();
   EXPECT_EQ(ring_->oldest(), std::nullopt);
-  ring_->BatchCommitted(LogIndex(11), {}, false);
+  ring_->BatchCommitted(LogIndex(11), {}, std::nullopt);
   EXPECT_EQ(told, 1);
   EXPECT_EQ(ring_->oldest(), EndOf(LogIndex(11)));
   ring_->SetListener({});

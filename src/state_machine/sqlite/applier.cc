@@ -151,7 +151,7 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
 Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResults>* results) {
   for (const Entry& each : batch) {
     EntryResults of_entry{each.entry.index, each.entry.term, {}, 0};
-    engine_->BeginEntry();
+    engine_->BeginEntry(each.entry.index);
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
       wall_ms_ = std::max(wall_ms_, each.batch.header.wall_ms);

@@ -268,6 +268,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   Status trouble = Step(program, result, verdict);
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   meter_.End();
+  if (trouble.ok() && verdict->ok()) rows_.StatementEnded();
   if (!verdict->ok() && !functions_.refusal().ok()) *verdict = functions_.refusal();
   if (budget_.exhausted()) {
     *verdict = judge_.Exhausted();

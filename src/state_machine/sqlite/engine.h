@@ -94,7 +94,10 @@ class Engine {
   Status CommitBatch();
   // Undoes the batch, or what is left of a lost batch.
   Status AbandonBatch();
-  void BeginEntry() { schema_changed_in_entry_ = false; }
+  void BeginEntry(LogIndex index) {
+    schema_changed_in_entry_ = false;
+    rows_.EntryBegun(index);
+  }
   // True if a command of the entry changed the schema, or began to. After a schema change, each
   // undo of a command reads the schema again, so the batch ends after this entry.
   bool schema_changed_in_entry() const { return schema_changed_in_entry_; }

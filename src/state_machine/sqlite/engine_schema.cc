@@ -39,6 +39,7 @@ Status Engine::FixReservedObjects() {
 
 Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
   RETURN_IF_ERROR(AfterSchemaChange(facts));
+  rows_.SchemaChanged();
   ASSIGN_OR_RETURN(const uint64_t free_pages, FreePages());
   const uint64_t freed = free_pages - std::min(free_pages, free_pages_before_);
   if (!budget_.Charge(freed * kStepsPerFreedPage) ||

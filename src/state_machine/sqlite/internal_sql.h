@@ -37,6 +37,7 @@ class InternalStatement {
   int64_t Int(int column) const { return sqlite3_column_int64(stmt_.get(), column); }
   uint64_t Uint(int column) const { return static_cast<uint64_t>(Int(column)); }
   bool IsNull(int column) const { return sqlite3_column_type(stmt_.get(), column) == SQLITE_NULL; }
+  Value ValueAt(int column) const { return ColumnValue(stmt_.get(), column); }
   // A text or blob. The view is valid until the next call of Next or Reset.
   std::string_view Bytes(int column) const;
 

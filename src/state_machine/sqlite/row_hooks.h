@@ -38,6 +38,15 @@ class RowHooks {
   void BatchBegun() {
     for (RowObserver* each : observers_) each->BatchBegun();
   }
+  void EntryBegun(LogIndex index) {
+    for (RowObserver* each : observers_) each->EntryBegun(index);
+  }
+  void StatementEnded() {
+    for (RowObserver* each : observers_) each->StatementEnded();
+  }
+  void SchemaChanged() {
+    for (RowObserver* each : observers_) each->SchemaChanged();
+  }
   void BatchCommitted() {
     for (RowObserver* each : observers_) each->BatchCommitted();
   }

@@ -4,9 +4,12 @@
 // with its batch (one SQLite transaction). An observer keeps what it learned aside until the batch
 // is committed, and drops what is undone. The calls come in this order:
 //
-//     batch   = BatchBegun command* ( BatchCommitted | BatchUndone )
-//     command = CommandBegun OnRow* ( CommandKept | CommandUndone )
+//     batch     = BatchBegun entry* ( BatchCommitted | BatchUndone )
+//     entry     = EntryBegun command*
+//     command   = CommandBegun statement* ( CommandKept | CommandUndone )
+//     statement = OnRow* [ StatementEnded ] [ SchemaChanged ]
 //
+// Rows may also be reported at the end of a command, when full-text tables write what they delayed.
 // A command that ends the whole transaction has no last call: BatchUndone follows. The engine then
 // runs commands of that batch again, and reports their rows again. A failed statement is not
 // reported, because its command fails with it.
@@ -14,6 +17,8 @@
 
 #include <cstddef>
 #include <cstdint>
+
+#include "base/ids.h"
 
 namespace cairn::state_machine {
 
@@ -31,10 +36,15 @@ class RowObserver {
   virtual ~RowObserver() = default;
 
   virtual void BatchBegun() {}
+  virtual void EntryBegun(LogIndex /*index*/) {}
   virtual void BatchCommitted() = 0;
   virtual void BatchUndone() = 0;
 
   virtual void CommandBegun() {}
+  // The statement succeeded, and its rows are as it leaves them. Called before the next one begins.
+  virtual void StatementEnded() {}
+  // The statement changed the schema. The catalog is up to date.
+  virtual void SchemaChanged() {}
   virtual void CommandKept() {}
   virtual void CommandUndone() = 0;
 

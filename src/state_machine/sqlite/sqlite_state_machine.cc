@@ -12,8 +12,10 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/path.h"
+#include "state_machine/change_ring.h"
 #include "state_machine/sqlite/applier.h"
 #include "state_machine/sqlite/bare_ids.h"
+#include "state_machine/sqlite/change_recorder.h"
 #include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/file_system_vfs.h"
@@ -74,7 +76,10 @@ class SqliteStateMachine final : public StateMachine {
   ~SqliteStateMachine() override {
     if (snapshots_ != nullptr) snapshots_->Stop();  // null when opening failed
     CloseScans();
+    CloseWriter();
   }
+
+  std::shared_ptr<ChangeRing> changes() override { return changes_; }
 
   AppliedState applied_state() const override {
     MutexLock lock(state_mutex_);
@@ -116,6 +121,10 @@ class SqliteStateMachine final : public StateMachine {
         vfs_(MakeVfs(options_.file_system, clock_)),
         storage_(vfs_ == nullptr ? Storage{} : Storage{*options_.file_system, vfs_->name()}) {}
   Status OpenWriter();
+  void CloseWriter() {
+    recorder_.Close();
+    applier_.reset();
+  }
   Result<std::unique_ptr<StateScan>> ScanFrom(bool is_digest_entry);
   void BeginDigest();
   Status StoreWalAgain();
@@ -135,8 +144,11 @@ class SqliteStateMachine final : public StateMachine {
   const Storage storage_;
   ProposalChecker checker_;
   ApplyProgress progress_;
-  std::unique_ptr<Applier> applier_;  // the apply thread's; null after a failed install
-  Status trouble_;                    // the apply thread's; what Apply or Checkpoint met
+  const std::shared_ptr<ChangeRing> changes_ =
+      std::make_shared<ChangeRing>(options_.change_ring_bytes, clock_);
+  ChangeRecorder recorder_{changes_};  // the apply thread's
+  std::unique_ptr<Applier> applier_;   // the apply thread's; null after a failed install
+  Status trouble_;                     // the apply thread's; what Apply or Checkpoint met
   WalBound wal_bound_{options_.wal_restart_bytes};  // the apply thread's
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;
@@ -202,6 +214,9 @@ Status SqliteStateMachine::OpenWriter() {
   ASSIGN_OR_RETURN(applier_, Applier::Open(storage_, options_.path, options_.cache_bytes, founding_,
                                            options_.level_max, options_.request_room_divisor));
   applier_->set_progress(&progress_);
+  Engine& engine = applier_->engine();
+  recorder_.Open(engine.db(), &engine.catalog(), applier_->applied().index);
+  engine.AddObserver(&recorder_);
   trouble_ = OkStatus();
   Publish();
   return OkStatus();
@@ -343,7 +358,7 @@ void SqliteStateMachine::CloseScans() {
 void SqliteStateMachine::CloseAll() {
   snapshots_->Stop();
   CloseScans();
-  applier_.reset();
+  CloseWriter();
   reads_->DrainAndClose();
 }
 
@@ -365,7 +380,7 @@ Status SqliteStateMachine::Reopen() {
     wal_bytes_.store(applier_->engine().wal_bytes());
     reads_->Reopen();
   } else {
-    applier_.reset();
+    CloseWriter();
   }
   snapshots_->Resume();
   return status;

@@ -23,6 +23,7 @@ struct SqliteOptions {
   // wal_bytes_max readers are ended (wal_bound.h).
   uint64_t wal_restart_bytes = 64 << 20;
   uint64_t wal_bytes_max = 256 << 20;
+  size_t change_ring_bytes = 16 << 20;  // of recent changes, while somebody watches
   // For tests and the simulator: all files are here, those of SQLite included. Null: the operating
   // system's file system, which SQLite uses through its own VFS. Must outlive the state machine, as
   // must the clock.

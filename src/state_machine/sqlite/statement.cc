@@ -186,6 +186,24 @@ Value ColumnValue(sqlite3_stmt* stmt, int column) {
   }
 }
 
+Value ValueOf(sqlite3_value* value) {
+  switch (sqlite3_value_type(value)) {
+    case SQLITE_INTEGER: return static_cast<int64_t>(sqlite3_value_int64(value));
+    case SQLITE_FLOAT: return sqlite3_value_double(value);
+    case SQLITE_TEXT: {
+      const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+      return std::string(text, static_cast<size_t>(sqlite3_value_bytes(value)));
+    }
+    case SQLITE_BLOB: {
+      // An empty blob has a null pointer.
+      const auto* bytes = static_cast<const char*>(sqlite3_value_blob(value));
+      const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
+      return Blob{size == 0 ? std::string() : std::string(bytes, size)};
+    }
+    default: return {};
+  }
+}
+
 Status StatusFromSqlite(sqlite3* db, int rc) {
   const char* message = sqlite3_errmsg(db);
   switch (rc & 0xff) {

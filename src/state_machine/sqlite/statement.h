@@ -43,6 +43,7 @@ Status BindParameters(sqlite3_stmt* stmt, const Statement& statement);
 
 // The value of a column in the current row.
 Value ColumnValue(sqlite3_stmt* stmt, int column);
+Value ValueOf(sqlite3_value* value);
 
 // Converts the last error of `db` for the client that sent the statement.
 Status StatusFromSqlite(sqlite3* db, int rc);

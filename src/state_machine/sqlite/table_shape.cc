@@ -12,25 +12,6 @@ namespace {
 
 constexpr size_t kResultColumnsMax = 2000;
 
-std::string Quoted(const std::string& name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
-// True if SQLite gives a declared type the affinity REAL: the words of other affinities come first.
-bool HasRealAffinity(const std::string& declared) {
-  const std::string type = LowerCase(declared);
-  const auto holds = [&type](const char* word) { return type.find(word) != std::string::npos; };
-  for (const char* word : {"int", "char", "clob", "text", "blob"}) {
-    if (holds(word)) return false;
-  }
-  return holds("real") || holds("floa") || holds("doub");
-}
-
 struct DeclaredColumn {
   ShapeColumn column;
   std::string type;
@@ -135,32 +116,58 @@ Status FillShape(sqlite3* db, TableShape* shape) {
 
 }  // namespace
 
+std::string QuotedName(const std::string& name) {
+  std::string quoted = "\"";
+  for (const char c : name) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+// The words of other affinities come first.
+bool HasRealAffinity(const std::string& declared) {
+  const std::string type = LowerCase(declared);
+  const auto holds = [&type](const char* word) { return type.find(word) != std::string::npos; };
+  for (const char* word : {"int", "char", "clob", "text", "blob"}) {
+    if (holds(word)) return false;
+  }
+  return holds("real") || holds("floa") || holds("doub");
+}
+
+Result<TableShape> ReadShape(sqlite3* db, const std::string& table) {
+  TableShape shape;
+  shape.name = table;
+  RETURN_IF_ERROR(FillShape(db, &shape));
+  return shape;
+}
+
 std::string TableShape::ScanSql() const {
   std::string sql = "SELECT ";
   const char* comma = "";
   if (!rowid_name.empty()) {
-    sql += Quoted(rowid_name);
+    sql += QuotedName(rowid_name);
     comma = ", ";
   }
   for (const ShapeColumn& column : columns) {
-    sql += comma + Quoted(column.name);
+    sql += comma + QuotedName(column.name);
     comma = ", ";
   }
   if (rowid_name.empty() && columns.empty()) sql += "1";
   // SQLite would otherwise read an index that holds all the columns instead of the table.
-  return sql + " FROM main." + Quoted(name) + (without_rowid ? "" : " NOT INDEXED");
+  return sql + " FROM main." + QuotedName(name) + (without_rowid ? "" : " NOT INDEXED");
 }
 
 std::string TableShape::LookupSql() const {
   if (!without_rowid) {
     return rowid_name.empty() ? std::string()
-                              : ScanSql() + " WHERE " + Quoted(rowid_name) + " = ?1";
+                              : ScanSql() + " WHERE " + QuotedName(rowid_name) + " = ?1";
   }
   std::string sql = ScanSql();
   const char* word = " WHERE ";
   for (const ShapeColumn& column : columns) {
     if (column.key == 0) continue;
-    sql += word + Quoted(column.name) + " = ?" + std::to_string(column.key);
+    sql += word + QuotedName(column.name) + " = ?" + std::to_string(column.key);
     word = " AND ";
   }
   return sql;

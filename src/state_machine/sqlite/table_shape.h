@@ -50,6 +50,15 @@ struct TableShape {
   bool HashesLike(const TableShape& before) const;
 };
 
+// The shape of one table that has rows of its own. `row` and `create_sql` are not filled.
+Result<TableShape> ReadShape(sqlite3* db, const std::string& table);
+
+// The name in quotes, for SQL.
+std::string QuotedName(const std::string& name);
+
+// True if SQLite gives a declared type the affinity REAL.
+bool HasRealAffinity(const std::string& declared);
+
 // True if the table is one of SQLite's or Cairn's own. Their rows change without the hook, so these
 // tables have no sums, and a digest reads them.
 bool IsInternalTable(std::string_view name);

@@ -1,0 +1,484 @@
+// What watchers are told is what the database holds: a mirror that only follows the changes has the
+// rows that a SELECT reads.
+
+#include "state_machine/sqlite/change_recorder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "state_machine/change_ring.h"
+#include "state_machine/sqlite/database_test_util.h"
+#include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/sql_generator_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string TextOf(const Value& value) {
+  if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
+  if (const auto* real = std::get_if<double>(&value)) return "r" + std::to_string(*real);
+  if (const auto* text = std::get_if<std::string>(&value)) return "'" + *text + "'";
+  if (const auto* blob = std::get_if<Blob>(&value)) {
+    return "x'" + std::to_string(blob->bytes.size()) + "." + blob->bytes + "'";
+  }
+  return "NULL";
+}
+
+std::string TextOf(const Row& row) {
+  std::string text;
+  for (const Value& value : row) text += (text.empty() ? "" : "|") + TextOf(value);
+  return text;
+}
+
+std::string TextOf(const Change& change) {
+  const std::string name = change.table == nullptr ? "" : change.table->name + " ";
+  switch (change.kind) {
+    case ChangeKind::kInsert: return name + "+" + TextOf(change.new_row);
+    case ChangeKind::kUpdate:
+      return name + TextOf(change.old_row) + " -> " + TextOf(change.new_row);
+    case ChangeKind::kDelete: return name + "-" + TextOf(change.old_row);
+    case ChangeKind::kCommandEnd: return "end";
+    case ChangeKind::kSchema: break;
+  }
+  const char* const kinds[] = {"created", "altered", "dropped"};
+  const SchemaChange& schema = change.schema;
+  return std::string(kinds[static_cast<size_t>(schema.kind)]) + " " + schema.type + " " +
+         schema.name;
+}
+
+// A replica that is watched from its first entry on.
+class Watched {
+ public:
+  explicit Watched(size_t ring_bytes = 16 << 20) {
+    SqliteOptions options;
+    options.path = directory_ / "test.db";
+    options.snapshot_directory = directory_ / "snapshot";
+    options.change_ring_bytes = ring_bytes;
+    auto opened = OpenSqliteStateMachine(options, TestConfiguration());
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    machine_ = std::move(opened).value();
+    member_ = machine_->changes()->Join();
+  }
+
+  void Apply(std::span<const raft::Entry> entries) {
+    const Status status =
+        machine_->Apply(entries, TestConfiguration(), LogIndex(), [this](const EntryResults& each) {
+          for (const CommandResult& result : each.results) last = result.status;
+        });
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  // One entry with one command.
+  void Run(std::vector<Statement> statements) {
+    Command command;
+    command.operation = Execute{std::move(statements)};
+    RunAll({command});
+  }
+  void RunAll(const std::vector<Command>& commands) {
+    const std::vector<raft::Entry> entries = {
+        MakeEntry(machine_->applied_index() + 1, header, commands)};
+    Apply(entries);
+  }
+  // Fails the test if the statement fails.
+  void Must(const std::string& sql) {
+    Run({{sql, {}, {}}});
+    EXPECT_TRUE(last.ok()) << sql << ": " << last;
+  }
+
+  // The changes since the last call.
+  std::vector<Change> Take() {
+    std::vector<Change> changes;
+    const auto read = machine_->changes()->After(seen_, size_t{1} << 30);
+    EXPECT_TRUE(read.ok()) << read.status();
+    if (!read.ok()) return changes;
+    for (const auto& command : read->commands) {
+      changes.insert(changes.end(), command->changes.begin(), command->changes.end());
+    }
+    seen_ = read->through;
+    return changes;
+  }
+  std::vector<std::string> Told() {
+    std::vector<std::string> told;
+    for (const Change& change : Take()) told.push_back(TextOf(change));
+    return told;
+  }
+  // Runs the statement and says what was told of it.
+  std::vector<std::string> ToldOf(const std::string& sql) {
+    Take();
+    Must(sql);
+    return Told();
+  }
+  std::vector<Row> Select(const std::string& sql) {
+    auto view = machine_->OpenReadView(std::chrono::seconds(5));
+    EXPECT_TRUE(view.ok()) << view.status();
+    RowCollector rows;
+    const Statement query{sql, {}, {}};
+    const Status status = (*view)->Query(query, {}, &rows);
+    EXPECT_TRUE(status.ok()) << sql << ": " << status;
+    return std::move(rows.rows);
+  }
+  // The values of the first column, which is text.
+  std::vector<std::string> Names(const std::string& sql) {
+    std::vector<std::string> names;
+    for (const Row& row : Select(sql)) names.push_back(std::get<std::string>(row.at(0)));
+    return names;
+  }
+  StateMachine& machine() { return *machine_; }
+
+  BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
+  Status last;
+
+ private:
+  TemporaryDirectory directory_;
+  std::unique_ptr<StateMachine> machine_;
+  std::unique_ptr<ChangeRing::Membership> member_;
+  ChangePosition seen_ = EndOf(LogIndex());
+};
+
+// The rows of all tables, by following the changes alone. After a change of the schema the tables
+// that it touches are read again, because their rows are not told.
+class Mirror {
+ public:
+  explicit Mirror(Watched* watched) : watched_(watched) {}
+
+  void Follow() {
+    bool schema_changed = false;
+    for (const Change& change : watched_->Take()) {
+      EXPECT_LT(last_, change.position) << "out of order";
+      last_ = change.position;
+      schema_changed = schema_changed || change.kind == ChangeKind::kSchema;
+      if (change.table == nullptr) continue;
+      auto& rows = tables_[change.table->name];
+      if (change.kind != ChangeKind::kInsert) {
+        const auto row = rows.find(KeyOf(change, change.old_rowid, change.old_row));
+        if (row == rows.end()) {
+          ADD_FAILURE() << "an unknown row: " << TextOf(change);
+          continue;
+        }
+        EXPECT_EQ(row->second, TextOf(change.old_row)) << TextOf(change);
+        rows.erase(row);
+      }
+      if (change.kind != ChangeKind::kDelete) {
+        const std::string key = KeyOf(change, change.new_rowid, change.new_row);
+        EXPECT_TRUE(rows.emplace(key, TextOf(change.new_row)).second)
+            << "a row twice: " << TextOf(change);
+      }
+      ++rows_told_;
+    }
+    if (schema_changed) ReadAgain();
+  }
+
+  void Check() {
+    for (const std::string& table : Tables()) {
+      std::multiset<std::string> held;
+      for (const auto& [key, row] : tables_[table]) held.insert(row);
+      std::multiset<std::string> rows;
+      for (const Row& row : watched_->Select("SELECT * FROM \"" + table + "\"")) {
+        rows.insert(TextOf(row));
+      }
+      EXPECT_EQ(held, rows) << table;
+    }
+  }
+  uint64_t rows_told() const { return rows_told_; }
+
+ private:
+  static std::string KeyOf(const Change& change, const std::optional<int64_t>& rowid,
+                           const Row& row) {
+    if (rowid.has_value()) return std::to_string(*rowid) + "|";
+    std::string key;
+    for (const uint32_t place : change.table->key) key += TextOf(row[place]) + "|";
+    return key;
+  }
+  // R-Tree tables store nodes, not rows, and are not told.
+  std::vector<std::string> Tables() {
+    return watched_->Names(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual')"
+        " AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_cairn%' ESCAPE '\\'"
+        " AND name NOT IN (SELECT name FROM sqlite_schema WHERE sql LIKE '%USING rtree%')");
+  }
+  void ReadAgain() {
+    tables_.clear();
+    for (const std::string& table : Tables()) {
+      std::vector<std::string> key = {"_rowid_"};
+      const std::string where = " WHERE name = '" + table + "'";
+      if (!watched_->Select("SELECT 1 FROM pragma_table_list" + where + " AND wr").empty()) {
+        key = watched_->Names("SELECT name FROM pragma_table_info('" + table +
+                              "') WHERE pk ORDER BY pk");
+      }
+      std::string sql = "SELECT ";
+      for (const std::string& column : key) sql += "\"" + column + "\", ";
+      for (const Row& row : watched_->Select(sql + "* FROM \"" + table + "\"")) {
+        const auto values = row.begin() + static_cast<ptrdiff_t>(key.size());
+        std::string text;
+        for (auto value = row.begin(); value != values; ++value) text += TextOf(*value) + "|";
+        tables_[table][text] = TextOf(Row(values, row.end()));
+      }
+    }
+  }
+
+  Watched* const watched_;
+  std::map<std::string, std::map<std::string, std::string>> tables_;
+  ChangePosition last_;
+  uint64_t rows_told_ = 0;
+};
+
+TEST(ChangeRecorder, TellsRowsInOrderWithTheEndOfEachCommand) {
+  Watched watched;
+  watched.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
+  EXPECT_THAT(watched.Told(), ElementsAre("created table t", "end"));
+  watched.Run({{"INSERT INTO t VALUES(1, 'a'), (2, NULL)", {}, {}},
+               {"UPDATE t SET x = 2.5 WHERE id = 2", {}, {}},
+               {"DELETE FROM t WHERE id = 1", {}, {}}});
+  EXPECT_THAT(watched.Told(),
+              ElementsAre("t +1|'a'", "t +2|NULL", "t 2|NULL -> 2|r2.500000", "t -1|'a'", "end"));
+  watched.Must("DELETE FROM t WHERE id = 99");
+  EXPECT_THAT(watched.Told(), ElementsAre()) << "a command that changed nothing";
+}
+
+TEST(ChangeRecorder, PositionsAreTheEntryAndTheNumberInIt) {
+  Watched watched;
+  watched.Must("CREATE TABLE t(x)");
+  watched.Take();
+  watched.RunAll({ExecuteCommand("INSERT INTO t VALUES(1)"),
+                  ExecuteCommand("INSERT INTO nowhere VALUES(1)"),
+                  ExecuteCommand("INSERT INTO t VALUES(2), (3)")});
+  std::vector<uint64_t> ordinals;
+  for (const Change& change : watched.Take()) {
+    EXPECT_EQ(change.position.index, LogIndex(2));
+    ordinals.push_back(change.position.ordinal);
+  }
+  EXPECT_THAT(ordinals, ElementsAre(1, 2, 3, 4, 5)) << "a command that failed takes no number";
+}
+
+TEST(ChangeRecorder, WhatFailsOrIsOnlyPreparedIsNotTold) {
+  Watched watched;
+  watched.Must("CREATE TABLE t(x UNIQUE)");
+  watched.Take();
+  watched.Run({{"INSERT INTO t VALUES(1)", {}, {}}, {"INSERT INTO t VALUES(1)", {}, {}}});
+  EXPECT_FALSE(watched.last.ok());
+  Command prepare;
+  prepare.operation = Prepare{"tx", {"INSERT INTO t VALUES(5)", {}, {}}, 0};
+  watched.RunAll({prepare});
+  EXPECT_THAT(watched.Told(), ElementsAre());
+  Command commit;
+  commit.operation = Commit{"tx"};
+  watched.RunAll({commit, ExecuteCommand("INSERT OR ROLLBACK INTO t VALUES(5)"),
+                  ExecuteCommand("INSERT INTO t VALUES(6)")});
+  EXPECT_THAT(watched.Told(), ElementsAre("t +5", "end", "t +6", "end"));
+}
+
+TEST(ChangeRecorder, TellsWhatReplaceAndCascadesRemove) {
+  Watched watched;
+  watched.Must("CREATE TABLE p(id INTEGER PRIMARY KEY, u UNIQUE)");
+  watched.Must("CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE)");
+  watched.Must("INSERT INTO p VALUES(1, 'a'), (2, 'b')");
+  watched.Must("INSERT INTO c VALUES(2)");
+  EXPECT_THAT(watched.ToldOf("REPLACE INTO p VALUES(1, 'b')"),
+              testing::UnorderedElementsAre("p -1|'a'", "p -2|'b'", "c -2", "p +1|'b'", "end"));
+  EXPECT_THAT(watched.ToldOf("INSERT INTO p VALUES(1, 'c') ON CONFLICT DO UPDATE SET u = 'd'"),
+              ElementsAre("p 1|'b' -> 1|'d'", "end"));
+}
+
+// SQLite's hook shows other values in all these.
+TEST(ChangeRecorder, TellsWhatASelectReadsWhereTheHookShowsSomethingElse) {
+  Watched watched;
+  watched.Must("CREATE TABLE added(a)");
+  watched.Must("INSERT INTO added VALUES(1), (2)");
+  watched.Must("ALTER TABLE added ADD COLUMN b DEFAULT 'old'");
+  EXPECT_THAT(watched.ToldOf("UPDATE added SET a = 3 WHERE a = 1"),
+              ElementsAre("added 1|'old' -> 3|'old'", "end"));
+  EXPECT_THAT(watched.ToldOf("DELETE FROM added WHERE a = 2"),
+              ElementsAre("added -2|'old'", "end"));
+
+  watched.Must("CREATE TABLE v(a, sum AS (a + b), id INTEGER PRIMARY KEY, b, c REAL)");
+  EXPECT_THAT(watched.ToldOf("INSERT INTO v(id, a, b, c) VALUES(7, 1, 2, 3)"),
+              ElementsAre("v +1|3|7|2|r3.000000", "end"));
+  EXPECT_THAT(watched.ToldOf("UPDATE v SET a = 10, id = 8"),
+              ElementsAre("v 1|3|7|2|r3.000000 -> 10|12|8|2|r3.000000", "end"));
+  EXPECT_THAT(watched.ToldOf("DELETE FROM v"), ElementsAre("v -10|12|8|2|r3.000000", "end"));
+
+  // The record begins with the key, so the places are those of other columns.
+  watched.Must("CREATE TABLE w(r REAL, n, k, PRIMARY KEY(k)) WITHOUT ROWID");
+  EXPECT_THAT(watched.ToldOf("INSERT INTO w VALUES(1, 2, 3)"),
+              ElementsAre("w +r1.000000|2|3", "end"));
+  EXPECT_THAT(watched.ToldOf("UPDATE w SET n = 5, k = 4"),
+              ElementsAre("w r1.000000|2|3 -> r1.000000|5|4", "end"));
+  EXPECT_THAT(watched.ToldOf("UPDATE w SET k = 1.5, n = 2.0"),
+              ElementsAre("w r1.000000|5|4 -> r1.000000|r2.000000|r1.500000", "end"));
+}
+
+TEST(ChangeRecorder, ARowThatATriggerChangesAtOnceIsToldAsItWasBetween) {
+  Watched watched;
+  watched.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x, double AS (2 * x))");
+  watched.Must("CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET x = x + 1; END");
+  EXPECT_THAT(watched.ToldOf("INSERT INTO t(id, x) VALUES(1, 10)"),
+              ElementsAre("t +1|10|20", "t 1|10|20 -> 1|11|22", "end"));
+}
+
+TEST(ChangeRecorder, FullTextTablesAreToldUnderTheirName) {
+  for (const std::string module : {"fts4", "fts5"}) {
+    Watched watched;
+    watched.Must("CREATE VIRTUAL TABLE Notes USING " + module + "(title, body)");
+    EXPECT_THAT(watched.Told(), ElementsAre("created table Notes", "end")) << module;
+    EXPECT_THAT(watched.ToldOf("INSERT INTO notes VALUES('a', 'some words')"),
+                ElementsAre("Notes +'a'|'some words'", "end"));
+    std::string last;
+    for (const std::string& told : watched.ToldOf("UPDATE notes SET title = 'b'")) {
+      if (told != "end") last = told;
+    }
+    EXPECT_THAT(last, HasSubstr("'b'|'some words'")) << module;
+    EXPECT_THAT(watched.ToldOf("DELETE FROM notes"), ElementsAre("Notes -'b'|'some words'", "end"));
+    // Written through a blob handle, which the hook reports as a row that goes.
+    if (module == "fts5") {
+      watched.RunAll({MaintenanceCommand("INSERT INTO notes(notes, rank) VALUES('pgsz', 100)")});
+      EXPECT_TRUE(watched.last.ok()) << watched.last;
+    }
+    EXPECT_THAT(watched.Told(), ElementsAre());
+  }
+}
+
+TEST(ChangeRecorder, TellsChangesOfTheSchema) {
+  Watched watched;
+  watched.Run({{"CREATE TABLE t(a)", {}, {}},
+               {"INSERT INTO t VALUES(1)", {}, {}},
+               {"ALTER TABLE t RENAME TO u", {}, {}},
+               {"CREATE INDEX u_a ON u(a)", {}, {}}});
+  EXPECT_THAT(watched.Told(), ElementsAre("created table t", "t +1", "altered table u",
+                                          "created index u_a", "end"));
+  EXPECT_THAT(watched.ToldOf("CREATE TABLE copy AS SELECT a, a + 1 AS b FROM u"),
+              ElementsAre("created table copy", "copy +1|2", "end"));
+  watched.Run({{"DROP TABLE u", {}, {}}, {"INSERT INTO nowhere VALUES(1)", {}, {}}});
+  EXPECT_THAT(watched.Told(), ElementsAre()) << "undone";
+  EXPECT_THAT(watched.ToldOf("INSERT INTO u VALUES(2)"), ElementsAre("u +2", "end"));
+  EXPECT_THAT(watched.ToldOf("CREATE VIEW v AS SELECT 1"), ElementsAre("created view v", "end"));
+  EXPECT_THAT(watched.ToldOf("DROP VIEW v"), ElementsAre("dropped view v", "end"));
+}
+
+TEST(ChangeRecorder, ACommandThatIsLargerThanTheRingIsSaidToBeLost) {
+  Watched watched(/*ring_bytes=*/100'000);
+  watched.Must("CREATE TABLE t(x)");
+  watched.Take();
+  watched.Must("INSERT INTO t VALUES(zeroblob(200000))");
+  const auto lost = watched.machine().changes()->After(EndOf(LogIndex(1)), 1 << 20);
+  EXPECT_EQ(lost.status().code(), StatusCode::kOutOfRange) << lost.status();
+  const auto oldest = watched.machine().changes()->oldest();
+  ASSERT_TRUE(oldest.has_value());
+  watched.Must("INSERT INTO t VALUES(1)");
+  const auto read = watched.machine().changes()->After(*oldest, 1 << 20);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->commands.size(), 1U);
+  EXPECT_EQ(TextOf(read->commands[0]->changes[0]), "t +1");
+}
+
+// The recorder of one batch holds no more than the ring.
+TEST(ChangeRecorder, ABatchLeavesItsLastCommandsInTheRing) {
+  Watched watched(/*ring_bytes=*/100'000);
+  watched.Must("CREATE TABLE t(x)");
+  std::vector<raft::Entry> entries;
+  for (uint64_t i = 0; i < 20; ++i) {
+    entries.push_back(MakeEntry(LogIndex(2 + i), watched.header,
+                                {ExecuteCommand("INSERT INTO t VALUES(zeroblob(20000))")}));
+  }
+  watched.Apply(entries);
+  const auto oldest = watched.machine().changes()->oldest();
+  ASSERT_TRUE(oldest.has_value());
+  const auto read = watched.machine().changes()->After(*oldest, 1 << 20);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->commands.size(), 4U);
+  EXPECT_EQ(read->commands.back()->index(), LogIndex(21));
+}
+
+// Each statement of the comparison with plain SQLite, one after the other: the mirror follows.
+TEST(ChangeRecorder, AMirrorThatFollowsTheChangesHoldsWhatTheDatabaseHolds) {
+  Watched watched;
+  Mirror mirror(&watched);
+  for (const std::string& sql : SqlGenerator::Schema()) {
+    watched.Run({{sql, {}, {}}});
+    mirror.Follow();
+  }
+  SqlGenerator generator(20'261'130);
+  for (int i = 0; i < 1500; ++i) {
+    const Statement statement = generator.Write();
+    watched.Run({statement});
+    mirror.Follow();
+    if (testing::Test::HasFailure()) FAIL() << "statement " << i << ": " << statement.sql;
+    if (i % 50 == 0) mirror.Check();
+  }
+  mirror.Check();
+  EXPECT_GT(mirror.rows_told(), 3000U);
+}
+
+std::vector<std::string> AllTold(const std::vector<std::vector<raft::Entry>>& batches) {
+  Watched watched;
+  for (const auto& batch : batches) watched.Apply(batch);
+  std::vector<std::string> told;
+  for (const Change& change : watched.Take()) {
+    told.push_back(ToString(change.position.index) + "." + std::to_string(change.position.ordinal) +
+                   " " + TextOf(change));
+  }
+  return told;
+}
+
+// The same changes at the same positions, whatever the boundaries of batches: on every node.
+TEST(ChangeRecorder, TheBoundariesOfBatchesDoNotShow) {
+  std::vector<raft::Entry> log;
+  const BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
+  for (const auto& commands : MixedWorkload()) {
+    log.push_back(MakeEntry(LogIndex(log.size() + 1), header, commands));
+  }
+  std::vector<std::vector<raft::Entry>> one_by_one;
+  for (const raft::Entry& entry : log) one_by_one.push_back({entry});
+  const std::vector<std::string> expected = AllTold(one_by_one);
+  EXPECT_GT(expected.size(), 100U);
+  EXPECT_EQ(AllTold({log}), expected);
+  Rng rng(7);
+  for (int round = 0; round < 5; ++round) {
+    std::vector<std::vector<raft::Entry>> batches;
+    for (size_t at = 0; at < log.size();) {
+      const size_t size = std::min<size_t>(1 + rng.Below(9), log.size() - at);
+      batches.emplace_back(log.begin() + static_cast<ptrdiff_t>(at),
+                           log.begin() + static_cast<ptrdiff_t>(at + size));
+      at += size;
+    }
+    EXPECT_EQ(AllTold(batches), expected);
+  }
+}
+
+// Nothing that a command does or counts may depend on who watches.
+TEST(ChangeRecorder, AWatchedReplicaHasTheSameResultsAndSteps) {
+  Watched watched;
+  TestReplica plain;
+  SqlGenerator generator(11);
+  std::vector<std::string> texts(SqlGenerator::Schema().begin(), SqlGenerator::Schema().end());
+  texts.emplace_back(
+      "CREATE TABLE g(id INTEGER PRIMARY KEY, x, l AS (lower(replace(x, 'a', 'bb'))))");
+  for (int i = 0; i < 400; ++i) {
+    texts.push_back(i % 8 == 0 ? "INSERT INTO g(x) VALUES('AaAa" + std::to_string(i) + "')"
+                               : generator.Write().sql);
+  }
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const std::vector<raft::Entry> entry = {
+        MakeEntry(LogIndex(i + 1), watched.header, {ExecuteCommand(texts[i])})};
+    CommandResult seen;
+    const Status status =
+        watched.machine().Apply(entry, TestConfiguration(), LogIndex(),
+                                [&](const EntryResults& each) { seen = each.results.at(0); });
+    ASSERT_TRUE(status.ok()) << status;
+    const CommandResult expected = plain.Apply(entry).at(0).results.at(0);
+    ASSERT_EQ(EncodeCommandResult(seen), EncodeCommandResult(expected)) << texts[i];
+    ASSERT_EQ(seen.steps, expected.steps) << texts[i];
+  }
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

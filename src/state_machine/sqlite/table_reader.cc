@@ -1,0 +1,177 @@
+#include "state_machine/sqlite/table_reader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "state_machine/sqlite/internal_sql.h"
+
+namespace cairn::state_machine {
+namespace {
+
+Status CannotBeTold(const std::string& table) {
+  return OutOfRange("a changed row of the table " + table + " cannot be read");
+}
+
+bool IsWhole(double value) { return std::nearbyint(value) == value; }
+
+// The columns of a table, without the hidden ones of virtual tables.
+Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table) {
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db,
+                               "SELECT cid, name, type, pk FROM pragma_table_xinfo(?1)"
+                               " WHERE hidden <> 1 ORDER BY cid"));
+  read.BindText(1, table);
+  ChangedTable columns;
+  columns.name = table;
+  std::vector<std::pair<int64_t, uint32_t>> key;  // by place in the key
+  for (uint32_t place = 0;; ++place) {
+    ASSIGN_OR_RETURN(const bool row, read.Next());
+    if (!row) break;
+    columns.columns.push_back({std::string(read.Bytes(1)), std::string(read.Bytes(2))});
+    if (read.Int(3) != 0) key.emplace_back(read.Int(3), place);
+  }
+  std::sort(key.begin(), key.end());
+  for (const auto& [number, place] : key) columns.key.push_back(place);
+  return columns;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TableReader>> TableReader::Open(sqlite3* db, const std::string& table,
+                                                       const std::string& full_text) {
+  std::unique_ptr<TableReader> reader(new TableReader());
+  reader->db_ = db;
+  ASSIGN_OR_RETURN(reader->shape_, ReadShape(db, table));
+  RETURN_IF_ERROR(reader->ReadColumns(db));
+  if (!full_text.empty()) RETURN_IF_ERROR(reader->TellAs(db, full_text));
+  return reader;
+}
+
+Status TableReader::ReadColumns(sqlite3* db) {
+  ASSIGN_OR_RETURN(ChangedTable columns, ColumnsOf(db, shape_.name));
+  std::vector<bool> hashed(columns.columns.size());
+  for (const ShapeColumn& column : shape_.columns)
+    hashed[static_cast<size_t>(column.number)] = true;
+  for (size_t i = 0; i < columns.columns.size(); ++i) {
+    is_real_.push_back(HasRealAffinity(columns.columns[i].decl_type));
+    // A shape leaves out VIRTUAL columns, the rowid and the column in the place of the rowid.
+    if (hashed[i]) continue;
+    const bool is_key = !shape_.without_rowid && columns.key.size() == 1 && columns.key[0] == i;
+    if (is_key) rowid_column_ = static_cast<int>(i);
+    always_in_doubt_ = always_in_doubt_ || !is_key;
+  }
+  own_ = told_ = std::make_shared<const ChangedTable>(std::move(columns));
+  return OkStatus();
+}
+
+// A full-text table stores the values of its columns behind the rowid.
+Status TableReader::TellAs(sqlite3* db, const std::string& full_text) {
+  ASSIGN_OR_RETURN(ChangedTable columns, ColumnsOf(db, full_text));
+  if (rowid_column_ != 0 || own_->columns.size() <= columns.columns.size()) {
+    return CannotBeTold(full_text);
+  }
+  first_told_ = 1;
+  told_ = std::make_shared<const ChangedTable>(std::move(columns));
+  return OkStatus();
+}
+
+Row TableReader::Told(Row row) const {
+  if (first_told_ == 0) return row;
+  row.erase(row.begin(), row.begin() + static_cast<ptrdiff_t>(first_told_));
+  row.resize(told_->columns.size());
+  return row;
+}
+
+Result<Row> TableReader::FromHook(Get get, bool by_number, int64_t rowid, bool* in_doubt) const {
+  Row row(own_->columns.size());
+  if (rowid_column_ >= 0) row[static_cast<size_t>(rowid_column_)] = rowid;
+  for (const ShapeColumn& column : shape_.columns) {
+    sqlite3_value* value = nullptr;
+    const int at = by_number ? column.number : column.storage;
+    if (get(db_, at, &value) != SQLITE_OK) return CannotBeTold(shape_.name);
+    const auto place = static_cast<size_t>(column.number);
+    row[place] = ValueOf(value);
+    if (is_real_[place]) {
+      // SQLite stores a whole number as an integer, and a SELECT reads it as a real.
+      if (const auto* whole = std::get_if<int64_t>(&row[place])) {
+        row[place] = static_cast<double>(*whole);
+      }
+    } else if (column.as_real) {
+      const auto* real = std::get_if<double>(&row[place]);
+      *in_doubt = *in_doubt || (real != nullptr && IsWhole(*real));
+    }
+  }
+  return row;
+}
+
+Result<Row> TableReader::Old(const RowChange& change) {
+  bool in_doubt = always_in_doubt_;
+  ASSIGN_OR_RETURN(
+      Row row, FromHook(&sqlite3_preupdate_old, shape_.without_rowid, change.old_rowid, &in_doubt));
+  for (const ShapeColumn& column : shape_.columns) {
+    // The row may be older than the column.
+    const bool is_null = row[static_cast<size_t>(column.number)].index() == 0;
+    in_doubt = in_doubt || (column.has_default && is_null);
+  }
+  if (in_doubt) {
+    ASSIGN_OR_RETURN(row, LookUp(change.old_rowid, row));
+  }
+  return Told(std::move(row));
+}
+
+Result<Row> TableReader::New(const RowChange& change, bool* look_up) {
+  const bool by_number = shape_.without_rowid && change.operation != SQLITE_UPDATE;
+  *look_up = always_in_doubt_;
+  ASSIGN_OR_RETURN(Row row, FromHook(&sqlite3_preupdate_new, by_number, change.new_rowid, look_up));
+  return *look_up ? row : Told(std::move(row));
+}
+
+Result<Row> TableReader::LookUpNew(int64_t rowid, const Row& doubtful) {
+  ASSIGN_OR_RETURN(Row row, LookUp(rowid, doubtful));
+  return Told(std::move(row));
+}
+
+std::string TableReader::SelectAll() const {
+  std::string sql = "SELECT ";
+  if (!shape_.rowid_name.empty()) sql += QuotedName(shape_.rowid_name) + ", ";
+  return sql + "* FROM main." + QuotedName(shape_.name);
+}
+
+Result<Row> TableReader::LookUp(int64_t rowid, const Row& key) {
+  if (look_up_ == nullptr) {
+    std::string sql = "SELECT * FROM main." + QuotedName(shape_.name) + " WHERE ";
+    if (!shape_.without_rowid) {
+      if (shape_.rowid_name.empty()) return CannotBeTold(shape_.name);
+      sql += QuotedName(shape_.rowid_name) + " = ?1";
+    }
+    const char* comma = "";
+    for (size_t i = 0; shape_.without_rowid && i < own_->key.size(); ++i) {
+      sql += comma + QuotedName(own_->columns[own_->key[i]].name) + " = ?" + std::to_string(i + 1);
+      comma = " AND ";
+    }
+    sqlite3_stmt* raw = nullptr;
+    sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                       &raw, nullptr);
+    look_up_.reset(raw);
+    if (raw == nullptr) return CannotBeTold(shape_.name);
+  }
+  sqlite3_stmt* const stmt = look_up_.get();
+  Statement values;
+  if (!shape_.without_rowid) values.positional.emplace_back(rowid);
+  for (size_t i = 0; shape_.without_rowid && i < own_->key.size(); ++i) {
+    values.positional.push_back(key[own_->key[i]]);
+  }
+  const Status bound = BindParameters(stmt, values);
+  Result<Row> row = CannotBeTold(shape_.name);
+  if (bound.ok() && sqlite3_step(stmt) == SQLITE_ROW) {
+    Row read;
+    for (int i = 0; i < sqlite3_column_count(stmt); ++i) read.push_back(ColumnValue(stmt, i));
+    row = std::move(read);
+  }
+  sqlite3_reset(stmt);
+  sqlite3_clear_bindings(stmt);
+  return row;
+}
+
+}  // namespace cairn::state_machine
