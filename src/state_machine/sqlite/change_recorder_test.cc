@@ -1,236 +1,23 @@
-// What watchers are told is what the database holds: a mirror that only follows the changes has the
-// rows that a SELECT reads.
+// What of a command is told, how, and in which order.
 
 #include "state_machine/sqlite/change_recorder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-#include <memory>
-#include <optional>
-#include <set>
+#include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "state_machine/change_ring.h"
-#include "state_machine/sqlite/database_test_util.h"
-#include "state_machine/sqlite/replicas_test_util.h"
+#include "base/rng.h"
 #include "state_machine/sqlite/sql_generator_test_util.h"
+#include "state_machine/sqlite/watched_test_util.h"
 
 namespace cairn::state_machine {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string TextOf(const Value& value) {
-  if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
-  if (const auto* real = std::get_if<double>(&value)) return "r" + std::to_string(*real);
-  if (const auto* text = std::get_if<std::string>(&value)) return "'" + *text + "'";
-  if (const auto* blob = std::get_if<Blob>(&value)) {
-    return "x'" + std::to_string(blob->bytes.size()) + "." + blob->bytes + "'";
-  }
-  return "NULL";
-}
-
-std::string TextOf(const Row& row) {
-  std::string text;
-  for (const Value& value : row) text += (text.empty() ? "" : "|") + TextOf(value);
-  return text;
-}
-
-std::string TextOf(const Change& change) {
-  const std::string name = change.table == nullptr ? "" : change.table->name + " ";
-  switch (change.kind) {
-    case ChangeKind::kInsert: return name + "+" + TextOf(change.new_row);
-    case ChangeKind::kUpdate:
-      return name + TextOf(change.old_row) + " -> " + TextOf(change.new_row);
-    case ChangeKind::kDelete: return name + "-" + TextOf(change.old_row);
-    case ChangeKind::kCommandEnd: return "end";
-    case ChangeKind::kSchema: break;
-  }
-  const char* const kinds[] = {"created", "altered", "dropped"};
-  const SchemaChange& schema = change.schema;
-  return std::string(kinds[static_cast<size_t>(schema.kind)]) + " " + schema.type + " " +
-         schema.name;
-}
-
-// A replica that is watched from its first entry on.
-class Watched {
- public:
-  explicit Watched(size_t ring_bytes = 16 << 20) {
-    SqliteOptions options;
-    options.path = directory_ / "test.db";
-    options.snapshot_directory = directory_ / "snapshot";
-    options.change_ring_bytes = ring_bytes;
-    auto opened = OpenSqliteStateMachine(options, TestConfiguration());
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    machine_ = std::move(opened).value();
-    member_ = machine_->changes()->Join();
-  }
-
-  void Apply(std::span<const raft::Entry> entries) {
-    const Status status =
-        machine_->Apply(entries, TestConfiguration(), LogIndex(), [this](const EntryResults& each) {
-          for (const CommandResult& result : each.results) last = result.status;
-        });
-    ASSERT_TRUE(status.ok()) << status;
-  }
-  // One entry with one command.
-  void Run(std::vector<Statement> statements) {
-    Command command;
-    command.operation = Execute{std::move(statements)};
-    RunAll({command});
-  }
-  void RunAll(const std::vector<Command>& commands) {
-    const std::vector<raft::Entry> entries = {
-        MakeEntry(machine_->applied_index() + 1, header, commands)};
-    Apply(entries);
-  }
-  // Fails the test if the statement fails.
-  void Must(const std::string& sql) {
-    Run({{sql, {}, {}}});
-    EXPECT_TRUE(last.ok()) << sql << ": " << last;
-  }
-
-  // The changes since the last call.
-  std::vector<Change> Take() {
-    std::vector<Change> changes;
-    const auto read = machine_->changes()->After(seen_, size_t{1} << 30);
-    EXPECT_TRUE(read.ok()) << read.status();
-    if (!read.ok()) return changes;
-    for (const auto& command : read->commands) {
-      changes.insert(changes.end(), command->changes.begin(), command->changes.end());
-    }
-    seen_ = read->through;
-    return changes;
-  }
-  std::vector<std::string> Told() {
-    std::vector<std::string> told;
-    for (const Change& change : Take()) told.push_back(TextOf(change));
-    return told;
-  }
-  // Runs the statement and says what was told of it.
-  std::vector<std::string> ToldOf(const std::string& sql) {
-    Take();
-    Must(sql);
-    return Told();
-  }
-  std::vector<Row> Select(const std::string& sql) {
-    auto view = machine_->OpenReadView(std::chrono::seconds(5));
-    EXPECT_TRUE(view.ok()) << view.status();
-    RowCollector rows;
-    const Statement query{sql, {}, {}};
-    const Status status = (*view)->Query(query, {}, &rows);
-    EXPECT_TRUE(status.ok()) << sql << ": " << status;
-    return std::move(rows.rows);
-  }
-  // The values of the first column, which is text.
-  std::vector<std::string> Names(const std::string& sql) {
-    std::vector<std::string> names;
-    for (const Row& row : Select(sql)) names.push_back(std::get<std::string>(row.at(0)));
-    return names;
-  }
-  StateMachine& machine() { return *machine_; }
-
-  BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
-  Status last;
-
- private:
-  TemporaryDirectory directory_;
-  std::unique_ptr<StateMachine> machine_;
-  std::unique_ptr<ChangeRing::Membership> member_;
-  ChangePosition seen_ = EndOf(LogIndex());
-};
-
-// The rows of all tables, by following the changes alone. After a change of the schema the tables
-// that it touches are read again, because their rows are not told.
-class Mirror {
- public:
-  explicit Mirror(Watched* watched) : watched_(watched) {}
-
-  void Follow() {
-    bool schema_changed = false;
-    for (const Change& change : watched_->Take()) {
-      EXPECT_LT(last_, change.position) << "out of order";
-      last_ = change.position;
-      schema_changed = schema_changed || change.kind == ChangeKind::kSchema;
-      if (change.table == nullptr) continue;
-      auto& rows = tables_[change.table->name];
-      if (change.kind != ChangeKind::kInsert) {
-        const auto row = rows.find(KeyOf(change, change.old_rowid, change.old_row));
-        if (row == rows.end()) {
-          ADD_FAILURE() << "an unknown row: " << TextOf(change);
-          continue;
-        }
-        EXPECT_EQ(row->second, TextOf(change.old_row)) << TextOf(change);
-        rows.erase(row);
-      }
-      if (change.kind != ChangeKind::kDelete) {
-        const std::string key = KeyOf(change, change.new_rowid, change.new_row);
-        EXPECT_TRUE(rows.emplace(key, TextOf(change.new_row)).second)
-            << "a row twice: " << TextOf(change);
-      }
-      ++rows_told_;
-    }
-    if (schema_changed) ReadAgain();
-  }
-
-  void Check() {
-    for (const std::string& table : Tables()) {
-      std::multiset<std::string> held;
-      for (const auto& [key, row] : tables_[table]) held.insert(row);
-      std::multiset<std::string> rows;
-      for (const Row& row : watched_->Select("SELECT * FROM \"" + table + "\"")) {
-        rows.insert(TextOf(row));
-      }
-      EXPECT_EQ(held, rows) << table;
-    }
-  }
-  uint64_t rows_told() const { return rows_told_; }
-
- private:
-  static std::string KeyOf(const Change& change, const std::optional<int64_t>& rowid,
-                           const Row& row) {
-    if (rowid.has_value()) return std::to_string(*rowid) + "|";
-    std::string key;
-    for (const uint32_t place : change.table->key) key += TextOf(row[place]) + "|";
-    return key;
-  }
-  // R-Tree tables store nodes, not rows, and are not told.
-  std::vector<std::string> Tables() {
-    return watched_->Names(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual')"
-        " AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_cairn%' ESCAPE '\\'"
-        " AND name NOT IN (SELECT name FROM sqlite_schema WHERE sql LIKE '%USING rtree%')");
-  }
-  void ReadAgain() {
-    tables_.clear();
-    for (const std::string& table : Tables()) {
-      std::vector<std::string> key = {"_rowid_"};
-      const std::string where = " WHERE name = '" + table + "'";
-      if (!watched_->Select("SELECT 1 FROM pragma_table_list" + where + " AND wr").empty()) {
-        key = watched_->Names("SELECT name FROM pragma_table_info('" + table +
-                              "') WHERE pk ORDER BY pk");
-      }
-      std::string sql = "SELECT ";
-      for (const std::string& column : key) sql += "\"" + column + "\", ";
-      for (const Row& row : watched_->Select(sql + "* FROM \"" + table + "\"")) {
-        const auto values = row.begin() + static_cast<ptrdiff_t>(key.size());
-        std::string text;
-        for (auto value = row.begin(); value != values; ++value) text += TextOf(*value) + "|";
-        tables_[table][text] = TextOf(Row(values, row.end()));
-      }
-    }
-  }
-
-  Watched* const watched_;
-  std::map<std::string, std::map<std::string, std::string>> tables_;
-  ChangePosition last_;
-  uint64_t rows_told_ = 0;
-};
 
 TEST(ChangeRecorder, TellsRowsInOrderWithTheEndOfEachCommand) {
   Watched watched;
@@ -396,26 +183,6 @@ TEST(ChangeRecorder, ABatchLeavesItsLastCommandsInTheRing) {
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->commands.size(), 4U);
   EXPECT_EQ(read->commands.back()->index(), LogIndex(21));
-}
-
-// Each statement of the comparison with plain SQLite, one after the other: the mirror follows.
-TEST(ChangeRecorder, AMirrorThatFollowsTheChangesHoldsWhatTheDatabaseHolds) {
-  Watched watched;
-  Mirror mirror(&watched);
-  for (const std::string& sql : SqlGenerator::Schema()) {
-    watched.Run({{sql, {}, {}}});
-    mirror.Follow();
-  }
-  SqlGenerator generator(20'261'130);
-  for (int i = 0; i < 1500; ++i) {
-    const Statement statement = generator.Write();
-    watched.Run({statement});
-    mirror.Follow();
-    if (testing::Test::HasFailure()) FAIL() << "statement " << i << ": " << statement.sql;
-    if (i % 50 == 0) mirror.Check();
-  }
-  mirror.Check();
-  EXPECT_GT(mirror.rows_told(), 3000U);
 }
 
 std::vector<std::string> AllTold(const std::vector<std::vector<raft::Entry>>& batches) {
