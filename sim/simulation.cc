@@ -24,7 +24,8 @@ Simulation::Simulation(Plan plan)
       nemesis_(&world_, &network_, &nodes_, &checker_, plan_),
       script_(&world_, &network_, &nodes_, &nemesis_, plan_),
       workload_(&world_, &network_, &nodes_, plan_.workload),
-      stale_reads_(&world_, &nodes_, &checker_) {
+      stale_reads_(&world_, &nodes_, &checker_),
+      watchers_(&world_, &nodes_, &checker_) {
   state_machine::FileSystemVfs::SeedSqlite(static_cast<uint32_t>(plan_.seed));
   std::map<uint64_t, std::string> founders;
   for (uint64_t id = 1; id <= static_cast<uint64_t>(plan_.voters); ++id) {
@@ -81,6 +82,7 @@ void Simulation::Boot() {
   RunUntil(seconds(2));
   workload_.Start();
   stale_reads_.Start();
+  watchers_.Start();
 }
 
 Report Simulation::Run() {
@@ -102,6 +104,7 @@ Report Simulation::Run() {
   nemesis_.Heal({});
   workload_.StopNew();
   stale_reads_.Stop();
+  watchers_.Stop();
   Await(kConvergenceWithin, "operations do not end", [&] { return workload_.under_way() == 0; });
   Await(kConvergenceWithin, "no convergence", [&] { return Converged(); });
   if (!world_.failure()) {
@@ -124,6 +127,7 @@ Report Simulation::Run() {
   report.events = world_.events();
   report.clients = workload_.counts();
   report.stale_reads = stale_reads_.counts();
+  report.watchers = watchers_.counts();
   report.network = network_.counts();
   report.elections = checker_.elections();
   report.digests_compared = checker_.digests_compared();

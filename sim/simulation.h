@@ -15,6 +15,7 @@
 #include "sim/plan.h"
 #include "sim/script.h"
 #include "sim/stale_reads.h"
+#include "sim/watchers.h"
 #include "sim/workload.h"
 #include "sim/world.h"
 
@@ -27,6 +28,7 @@ struct Report {
   uint64_t events = 0;
   Workload::Counts clients;
   StaleReads::Counts stale_reads;
+  Watchers::Counts watchers;
   Network::Counts network;
   uint64_t elections = 0;
   uint64_t digests_compared = 0;
@@ -69,6 +71,7 @@ class Simulation {
   Script script_;
   Workload workload_;
   StaleReads stale_reads_;
+  Watchers watchers_;
 };
 
 }  // namespace cairn::sim
