@@ -357,12 +357,12 @@ Status Network::SendChunk(Transfer* t, Endpoint* receiver) {
   if (!t->incoming->whole()) {
     const uint64_t left = t->source->size_bytes() - t->incoming->offset();
     const auto size = static_cast<size_t>(std::min<uint64_t>(left, options_.chunk_bytes));
-    ASSIGN_OR_RETURN(std::string data, t->source->Read(t->incoming->offset(), size));
-    const uint32_t crc = Crc32c(data);
+    SummedBytes chunk;
+    RETURN_IF_ERROR(t->source->ReadInto(t->incoming->offset(), size, &chunk));
     if (chunk_flip > 0 && Chance(rng_, chunk_flip)) {
-      data[rng_.Below(data.size())] ^= static_cast<char>(1U << rng_.Below(8));
+      chunk.bytes[rng_.Below(chunk.bytes.size())] ^= static_cast<char>(1U << rng_.Below(8));
     }
-    return t->incoming->Append(t->incoming->offset(), data, crc);
+    return t->incoming->Append(t->incoming->offset(), chunk.bytes, chunk.crc);
   }
   ASSIGN_OR_RETURN(const uint32_t crc_of_whole, t->source->Crc());
   ASSIGN_OR_RETURN(const std::string path,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/crc32c.h"
 #include "base/fault_file_system.h"
 
 namespace cairn::sim {
@@ -46,7 +47,10 @@ class EmptySource final : public transport::SnapshotSource {
   uint64_t size_bytes() const override { return 1; }
   uint64_t copy_id() const override { return 1; }
   Result<uint32_t> Crc() override { return 0U; }
-  Result<std::string> Read(uint64_t, size_t) override { return std::string("x"); }
+  Status ReadInto(uint64_t, size_t, SummedBytes* piece) override {
+    *piece = {"x", Crc32c("x")};
+    return OkStatus();
+  }
 
  private:
   const raft::SnapshotMeta meta_{};

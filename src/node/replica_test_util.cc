@@ -27,10 +27,12 @@ class StringSnapshot final : public state_machine::SnapshotReader {
   uint64_t size_bytes() const override { return data_.size(); }
   uint64_t copy_id() const override { return Crc32c(data_); }
   Result<uint32_t> Crc() override { return Crc32c(data_); }
-  Result<std::string> Read(uint64_t offset, size_t size) override {
+  Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
     std::unique_lock lock(gate_->mutex);
     gate_->opened.wait(lock, [this] { return !gate_->closed; });
-    return data_.substr(offset, size);
+    piece->bytes = data_.substr(offset, size);
+    piece->crc = Crc32c(piece->bytes);
+    return OkStatus();
   }
 
  private:

@@ -24,9 +24,9 @@ class ReaderSource final : public transport::SnapshotSource {
   uint64_t size_bytes() const override { return reader_->size_bytes(); }
   uint64_t copy_id() const override { return reader_->copy_id(); }
   Result<uint32_t> Crc() override { return reader_->Crc(); }
-  Result<std::string> Read(uint64_t offset, size_t size) override {
+  Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
     progress_();
-    return reader_->Read(offset, size);
+    return reader_->ReadInto(offset, size, piece);
   }
   // The receiver looks through a large snapshot for longer than the log is held for a transfer
   // without progress. The bad schedule without this: the log goes on past each snapshot before it
@@ -45,12 +45,18 @@ class ReaderSource final : public transport::SnapshotSource {
 void SnapshotWorker::Transfers::Begin() {
   const MutexLock lock(mutex_);
   ++running_;
-  kept_ = true;
+}
+
+void SnapshotWorker::Transfers::TakeBack() {
+  const MutexLock lock(mutex_);
+  --running_;
+  DropLocked();
 }
 
 void SnapshotWorker::Transfers::End(MemberId to, bool well) {
   const MutexLock lock(mutex_);
   --running_;
+  kept_ = true;
   if (well) {
     broken_.erase(to);
   } else {
@@ -96,6 +102,7 @@ void SnapshotWorker::Stop() {
   stopping_ = true;
   tasks_.Close();
   if (thread_.joinable()) thread_.join();
+  if (maker_.joinable()) maker_.join();
   transfers_->Close();
 }
 
@@ -106,39 +113,62 @@ void SnapshotWorker::Run() {
       if (stopping_) {
         sent_(task.to, Cancelled("the node is shutting down"), LogIndex());
       } else {
-        SendAndMake(task, /*beside=*/true);
+        Serve(task, /*beside=*/true);
       }
     }
     DropIfDue();
   }
 }
 
-void SnapshotWorker::Send(const Task& task) { SendAndMake(task, /*beside=*/false); }
+void SnapshotWorker::Send(const Task& task) { Serve(task, /*beside=*/false); }
 
-void SnapshotWorker::SendAndMake(const Task& task, bool beside) {
-  auto opened = state_->OpenSnapshot(task.index_min);
-  if (!opened.ok()) return sent_(task.to, opened.status(), LogIndex());
-  std::shared_ptr<state_machine::SnapshotReader> reader = std::move(opened).value();
-  // A reader of the worker's own waits while the transfer's reads. The copy knows by the transfer's
-  // reader that the transfer is over.
-  auto maker = beside ? state_->OpenSnapshot(reader->meta().index) : reader;
-  if (!maker.ok()) return sent_(task.to, maker.status(), LogIndex());
+void SnapshotWorker::Serve(const Task& task, bool beside) {
+  transfers_->Begin();
+  Result<Reader> reader = state_->OpenSnapshot(task.index_min);
+  Result<Reader> maker = reader;
+  if (reader.ok() && beside) maker = OpenMaker(**reader);
+  if (!maker.ok()) {
+    transfers_->TakeBack();
+    return sent_(task.to, maker.status(), LogIndex());
+  }
+  SendFrom(std::move(reader).value(), task);
+  if (*maker == nullptr) return;
+  if (beside) {
+    maker_ = std::thread([this, reader = *std::move(maker)] { Make(reader.get()); });
+  } else {
+    Make(maker->get());
+  }
+}
+
+// The maker has a reader of its own. The copy knows by the transfer's reader that the transfer is
+// over.
+Result<SnapshotWorker::Reader> SnapshotWorker::OpenMaker(
+    const state_machine::SnapshotReader& reader) {
+  if (maker_of_ == reader.copy_id()) return Reader();
+  // There is a new copy, so the one before is whole, or has failed: its thread ends.
+  if (maker_.joinable()) maker_.join();
+  ASSIGN_OR_RETURN(Reader maker, state_->OpenSnapshot(reader.meta().index));
+  maker_of_ = reader.copy_id();
+  return maker;
+}
+
+void SnapshotWorker::SendFrom(Reader reader, const Task& task) {
   const LogIndex index = reader->meta().index;
   const auto progressed = [progress = progress_, to = task.to, index,
                            bytes = reader->size_bytes()] { progress(to, index, bytes); };
   progressed();
-  transfers_->Begin();
   task.transport->SendSnapshot(
       group_, task.from, task.to, std::make_shared<ReaderSource>(std::move(reader), progressed),
       [sent = sent_, transfers = transfers_, to = task.to, index](Status status) {
         transfers->End(to, status.ok());
         sent(to, std::move(status), index);
       });
-  // The readers of the copy wait for this. If it fails they hear why, and the transfer fails.
-  if (Status made = (*maker)->Complete([this] { return !stopping_; }); !made.ok()) {
-    LOG_WARN("no copy of the database is made for member={}: {}", task.to.value(), made.message());
-    state_->DropSnapshot();
-  }
+}
+
+// The readers of the copy wait for this. If it fails they hear why, and their transfers fail.
+void SnapshotWorker::Make(state_machine::SnapshotReader* reader) {
+  const Status made = reader->Complete([this] { return !stopping_; });
+  if (!made.ok()) LOG_WARN("no copy of the database is made: {}", made.message());
 }
 
 }  // namespace cairn::node

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/ids.h"
 #include "base/mailbox.h"
 #include "base/mutex.h"
+#include "base/result.h"
 #include "base/status.h"
 #include "state_machine/state_machine.h"
 #include "transport/transport.h"
@@ -19,7 +21,9 @@
 namespace cairn::node {
 
 // The transport sends a state of the database. The state is copied if the transfer is slow or breaks
-// off (state_machine/sqlite/snapshot_file.h). There is one state, or copy, at a time.
+// off (state_machine/sqlite/snapshot_file.h). There is one state, or copy, at a time. Peers that
+// need a snapshot meanwhile get the same one, at the same time. A peer that needs a later one is
+// refused until there is no transfer any more, and is tried again by SnapshotSends.
 //
 // A copy is as large as the database, so the worker drops state and copy as soon as the last
 // transfer of it has ended well. After a transfer that broke, the copy stays for a while: the transfer is
@@ -59,7 +63,10 @@ class SnapshotWorker {
   class Transfers {
    public:
     Transfers(state_machine::StateMachine* state, Clock* clock) : state_(state), clock_(clock) {}
+    // Call Begin before the state is opened. From then on the state is not dropped.
     void Begin();
+    // The state could not be opened.
+    void TakeBack();
     void End(MemberId to, bool well);
     void DropIfDue();
     void Close();
@@ -76,9 +83,15 @@ class SnapshotWorker {
     std::map<MemberId, SteadyTime> broken_ CAIRN_GUARDED_BY(mutex_);
   };
 
+  using Reader = std::shared_ptr<state_machine::SnapshotReader>;
+
   void Run();
-  // `beside`: the transfer goes on while this waits for it, on another thread.
-  void SendAndMake(const Task& task, bool beside);
+  // `beside`: the copy is made on another thread.
+  void Serve(const Task& task, bool beside);
+  // Null if the copy that `reader` reads has its maker.
+  Result<Reader> OpenMaker(const state_machine::SnapshotReader& reader);
+  void SendFrom(Reader reader, const Task& task);
+  void Make(state_machine::SnapshotReader* reader);
 
   const GroupId group_;
   state_machine::StateMachine* const state_;
@@ -88,6 +101,10 @@ class SnapshotWorker {
   Mailbox<Task> tasks_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
+  // Waits while the transfers of one copy go well, and makes the copy if they need it. `thread_`
+  // owns the two.
+  std::thread maker_;
+  std::optional<uint64_t> maker_of_;  // the copy_id
 };
 
 }  // namespace cairn::node

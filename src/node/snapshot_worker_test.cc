@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <memory>
 #include <utility>
 
@@ -91,6 +92,99 @@ TEST(SnapshotWorker, AfterATransferThatBrokeTheCopyWaitsForTheNextAttempt) {
   clock.Advance(std::chrono::seconds(60));
   worker.DropIfDue();
   EXPECT_EQ(state.dropped, 2) << "given up";
+}
+
+// The state of a database that two transfers read, until it is dropped.
+class PinnedStateMachine final : public ListStateMachine {
+ public:
+  PinnedStateMachine() : ListStateMachine("") {}
+  Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex) override {
+    return std::shared_ptr<state_machine::SnapshotReader>(std::make_shared<Reader>(this));
+  }
+  void DropSnapshot() override { dropped_.set_value(); }
+
+  std::promise<void> making;  // one thread waits to make the copy; a second one would throw
+
+ private:
+  class Reader final : public state_machine::SnapshotReader {
+   public:
+    explicit Reader(PinnedStateMachine* state) : state_(*state) {}
+    const raft::SnapshotMeta& meta() const override { return meta_; }
+    uint64_t size_bytes() const override { return 0; }
+    uint64_t copy_id() const override { return 7; }
+    Status Complete(const std::function<bool()>&) override {
+      state_.making.set_value();
+      state_.dropped_.get_future().wait();
+      return OkStatus();
+    }
+    Status ReadInto(uint64_t, size_t, SummedBytes*) override { return OkStatus(); }
+    Result<uint32_t> Crc() override { return 0U; }
+
+   private:
+    PinnedStateMachine& state_;
+    const raft::SnapshotMeta meta_;
+  };
+
+  std::promise<void> dropped_;
+};
+
+// A second wiped node once waited until the first one had its whole snapshot.
+TEST(SnapshotWorker, TwoPeersAreServedAtTheSameTime) {
+  class AnnouncingTransport final : public transport::Transport {
+   public:
+    void SetIdentity(const transport::Identity&) override {}
+    void SetPeers(const std::map<MemberId, transport::Addresses>&) override {}
+    void Send(GroupId, std::vector<raft::Message>) override {}
+    void SendSnapshot(GroupId, MemberId, MemberId, std::shared_ptr<transport::SnapshotSource>,
+                      std::function<void(Status)> when_done) override {
+      begun.set_value(std::move(when_done));
+    }
+    void Probe(const std::string&, SteadyTime,
+               std::function<void(Result<transport::ProbeReply>)>) override {}
+    void Join(const std::string&, const transport::JoinRequest&, SteadyTime,
+              std::function<void(Result<transport::JoinReply>)>) override {}
+    std::promise<std::function<void(Status)>> begun;
+  };
+
+  PinnedStateMachine state;
+  AnnouncingTransport one, other;
+  SnapshotWorker worker(
+      GroupId(1), &state, &SystemClock(), [](MemberId, LogIndex, uint64_t) {},
+      [](MemberId, const Status& status, LogIndex) { EXPECT_TRUE(status.ok()) << status; });
+  worker.Start();
+  worker.Push({MemberId(1), MemberId(2), LogIndex(), &one});
+  const auto first_is_over = one.begun.get_future().get();
+  state.making.get_future().wait();
+  worker.Push({MemberId(1), MemberId(3), LogIndex(), &other});
+  const auto second_is_over = other.begun.get_future().get();  // the first one still runs
+  first_is_over(OkStatus());
+  second_is_over(OkStatus());
+  worker.Stop();
+}
+
+// Nobody drops the state between its opening and the beginning of its transfer.
+TEST(SnapshotWorker, ATransferThatCouldNotBeginIsNotWaitedFor) {
+  class Refusing final : public ListStateMachine {
+   public:
+    Refusing() : ListStateMachine("") {}
+    Result<std::shared_ptr<state_machine::SnapshotReader>> OpenSnapshot(LogIndex index) override {
+      if (refuses) return Unavailable("another copy of the database is being made");
+      return ListStateMachine::OpenSnapshot(index);
+    }
+    void DropSnapshot() override { ++dropped; }
+    bool refuses = false;
+    int dropped = 0;
+  } state;
+  KeepingTransport transport;
+  SnapshotWorker worker(
+      GroupId(1), &state, &SystemClock(), [](MemberId, LogIndex, uint64_t) {},
+      [](MemberId, const Status&, LogIndex) {});
+  worker.Send({MemberId(1), MemberId(2), LogIndex(), &transport});
+  state.refuses = true;
+  worker.Send({MemberId(1), MemberId(3), LogIndex(), &transport});
+  EXPECT_EQ(state.dropped, 0) << "the first one reads it";
+  transport.done(OkStatus());
+  EXPECT_EQ(state.dropped, 1);
 }
 
 }  // namespace

@@ -18,12 +18,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "base/summed_bytes.h"
 #include "raft/types.h"
 #include "state_machine/command.h"
 #include "state_machine/feature_level.h"
@@ -135,9 +137,17 @@ class SnapshotReader {
   // of each copy must call Complete; otherwise the other readers may wait for ever. Complete takes
   // long: it calls `proceed` now and then, and returns CANCELLED if `proceed` returns false.
   virtual Status Complete(const std::function<bool()>& /*proceed*/) { return OkStatus(); }
-  // Read and Crc wait until the bytes that they need are there. If the copy fails, they return its
-  // error.
-  virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
+  // ReadInto, Read and Crc wait until the bytes that they need are there. If the copy fails, they
+  // return its error. One thread at a time.
+  //
+  // Replaces `piece` by up to `size` bytes and their sum. A caller that reads piece after piece
+  // gives the same string again, which spares to allocate and to clear the memory.
+  virtual Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) = 0;
+  Result<std::string> Read(uint64_t offset, size_t size) {
+    SummedBytes piece;
+    RETURN_IF_ERROR(ReadInto(offset, size, &piece));
+    return std::move(piece.bytes);
+  }
   // CRC32C of the whole copy, which the receiver verifies before the install.
   virtual Result<uint32_t> Crc() = 0;
 };

@@ -4,15 +4,15 @@
 #include <chrono>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "base/log.h"
+#include "transport/snapshot_read_ahead.h"
 
 namespace cairn::transport {
 namespace {
 
 constexpr size_t kTransfersMax = 2;
 // The number of chunks sent and not yet answered. It bounds the memory of a transfer on both sides.
-constexpr uint64_t kWindowChunks = 4;
+constexpr uint64_t kWindowChunks = 3;
 // A transfer without progress for this long is given up.
 constexpr std::chrono::seconds kSilenceMax{30};
 constexpr std::chrono::seconds kWatchEvery{1};
@@ -162,16 +162,16 @@ Status SnapshotSender::Stream(
   LOG_INFO("sending snapshot member={} index={} bytes={} from={}", transfer->to.value(),
            transfer->source->meta().index.value(), size, sent);
   bool told_crc = false;
+  SnapshotReadAhead ahead(transfer->source.get(), sent, chunk_bytes_);
+  SummedBytes chunk;
   while (!response.complete()) {
     while (sent < size && sent - response.offset() < window) {
-      const auto want = static_cast<size_t>(std::min<uint64_t>(chunk_bytes_, size - sent));
-      ASSIGN_OR_RETURN(std::string data, transfer->source->Read(sent, want));
-      if (data.size() != want) return DataLoss("the snapshot is shorter than its size");
+      RETURN_IF_ERROR(ahead.Next(&chunk));
       request.set_offset(sent);
-      request.set_crc(Crc32c(data));
-      request.set_data(std::move(data));
+      request.set_crc(chunk.crc);
+      request.mutable_data()->swap(chunk.bytes);
       if (!stream->Write(request)) return transfer->Over();
-      sent += want;
+      sent += request.data().size();
     }
     if (sent == size && !std::exchange(told_crc, true)) {
       ASSIGN_OR_RETURN(const uint32_t crc_of_whole, transfer->source->Crc());

@@ -47,9 +47,9 @@ class MeasuredSource final : public SnapshotSource {
   uint64_t size_bytes() const override { return source_->size_bytes(); }
   uint64_t copy_id() const override { return source_->copy_id(); }
   Result<uint32_t> Crc() override { return source_->Crc(); }
-  Result<std::string> Read(uint64_t offset, size_t size) override {
+  Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
     most = std::max(most.load(), HeapBytes());
-    return source_->Read(offset, size);
+    return source_->ReadInto(offset, size, piece);
   }
   std::atomic<size_t> most{0};
 
@@ -196,8 +196,8 @@ class AnsweredSource final : public SnapshotSource {
   uint64_t size_bytes() const override { return source_.size_bytes(); }
   uint64_t copy_id() const override { return source_.copy_id(); }
   Result<uint32_t> Crc() override { return source_.Crc(); }
-  Result<std::string> Read(uint64_t offset, size_t size) override {
-    return source_.Read(offset, size);
+  Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
+    return source_.ReadInto(offset, size, piece);
   }
   void OnAnswer() override {
     if (++answers_ == 2) twice_.set_value();

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -17,6 +18,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "base/summed_bytes.h"
 #include "raft/types.h"
 
 namespace cairn::transport {
@@ -96,12 +98,18 @@ class SnapshotSource {
   virtual uint64_t size_bytes() const = 0;
   // Distinguishes the copies of the same state.
   virtual uint64_t copy_id() const = 0;
-  // Returns the CRC32C of the whole. Crc may wait for the end of the copy, as Read may wait for its
-  // bytes.
+  // Returns the CRC32C of the whole. Crc may wait for the end of the copy, as ReadInto may wait for
+  // its bytes. One thread at a time calls the two.
   virtual Result<uint32_t> Crc() = 0;
-  virtual Result<std::string> Read(uint64_t offset, size_t size) = 0;
+  // Replaces `piece` by up to `size` bytes and their sum.
+  virtual Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) = 0;
+  Result<std::string> Read(uint64_t offset, size_t size) {
+    SummedBytes piece;
+    RETURN_IF_ERROR(ReadInto(offset, size, &piece));
+    return std::move(piece.bytes);
+  }
   // The receiver has answered, so it is at work, also when it has all bytes and checks them. Called
-  // on the thread that reads.
+  // on any thread.
   virtual void OnAnswer() {}
 };
 

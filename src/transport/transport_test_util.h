@@ -228,13 +228,14 @@ class PatternSource final : public SnapshotSource {
   uint64_t copy_id() const override { return crc_; }
   Result<uint32_t> Crc() override { return crc_; }
   uint32_t crc() const { return crc_; }
-  Result<std::string> Read(uint64_t offset, size_t size) override {
+  Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
     ++reads;
     if (first_read == ~0ull) first_read = offset;
     if (offset + size > fail_at) return Unavailable("the source broke, as the test wanted");
-    std::string data = Pattern(offset, size);
-    if (flip_at >= offset && flip_at < offset + size) data[flip_at - offset] ^= 1;
-    return data;
+    piece->bytes = Pattern(offset, size);
+    if (flip_at >= offset && flip_at < offset + size) piece->bytes[flip_at - offset] ^= 1;
+    piece->crc = Crc32c(piece->bytes);
+    return OkStatus();
   }
   uint64_t fail_at = ~0ull;
   uint64_t flip_at = ~0ull;

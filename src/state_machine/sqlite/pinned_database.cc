@@ -145,16 +145,16 @@ Status PinnedDatabase::FindFrames() {
   return OkStatus();
 }
 
-Result<std::string> PinnedDatabase::ReadAt(uint64_t offset, size_t size) {
-  std::string bytes(size, '\0');
-  RETURN_IF_ERROR(ReadFile(file_, offset, bytes.data(), size));
+Status PinnedDatabase::ReadAt(uint64_t offset, size_t size, std::string* bytes) {
+  bytes->resize(size);
+  RETURN_IF_ERROR(ReadFile(file_, offset, bytes->data(), size));
   const uint64_t end = offset + size;
   auto page = in_wal_.lower_bound(offset / page_bytes_);
   for (; page != in_wal_.end() && page->first * page_bytes_ < end; ++page) {
-    char* const out = bytes.data() + (page->first * page_bytes_ - offset);
+    char* const out = bytes->data() + (page->first * page_bytes_ - offset);
     RETURN_IF_ERROR(ReadFile(wal_, page->second, out, page_bytes_));
   }
-  return bytes;
+  return OkStatus();
 }
 
 }  // namespace cairn::state_machine

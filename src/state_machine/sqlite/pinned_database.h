@@ -40,9 +40,9 @@ class PinnedDatabase {
   sqlite3* db() const { return db_; }
   uint64_t size_bytes() const { return pages_ * page_bytes_; }
   size_t page_bytes() const { return page_bytes_; }
-  // `offset` and `size` are multiples of a page, except at the end. Does not read past
-  // size_bytes().
-  Result<std::string> ReadAt(uint64_t offset, size_t size);
+  // Replaces `bytes`. `offset` and `size` are multiples of a page, except at the end. Does not read
+  // past size_bytes().
+  Status ReadAt(uint64_t offset, size_t size, std::string* bytes);
 
  private:
   PinnedDatabase() = default;

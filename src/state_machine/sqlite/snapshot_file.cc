@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/crc32c_join.h"
 #include "base/log.h"
 #include "state_machine/sqlite/pinned_database.h"
 
@@ -79,6 +80,7 @@ class SnapshotCopy {
     const MutexLock making(making_);
     if (Status made = MakeRest(proceed); !made.ok()) {
       End(made);
+      RemoveQuietly(fs_, path_);  // the disk may be full
       return made;
     }
     return OkStatus();
@@ -94,9 +96,7 @@ class SnapshotCopy {
       };
       if (changed_.WaitFor(lock, kLookEvery, decided)) return !dropped_;
       if (looks < Patience()) continue;
-      const bool keeps_pace =
-          reading_ > 0 && read_ < size_bytes_ && read_ - before >= kBytesOfPaceMin;
-      if (!keeps_pace) return true;
+      if (reading_ == at_end_ || read_ - before < kBytesOfPaceMin) return true;
       before = read_;
       looks = 0;
     }
@@ -140,7 +140,7 @@ class SnapshotCopy {
     source_mutex_.Unlock();
   }
 
-  // Called when a reader comes, begins to read, and goes.
+  // Called when a reader comes, begins to read, has read, has read to the end, and goes.
   void OnReader() {
     const MutexLock lock(mutex_);
     ++readers_;
@@ -150,24 +150,40 @@ class SnapshotCopy {
     ++reading_;
     began_ = true;
   }
-  void OnReaderGone(bool has_read) {
+  void OnRead(uint64_t offset, const SummedBytes& piece) {
+    const MutexLock lock(mutex_);
+    read_ += piece.bytes.size();
+    if (offset == summed_) {
+      crc_ = JoinCrc32c(crc_, piece.crc, piece.bytes.size());
+      summed_ += piece.bytes.size();
+      if (summed_ == size_bytes_) changed_.NotifyAll();
+    } else {
+      AddToSum(offset, piece.bytes);
+    }
+  }
+  void OnReaderAtEnd() {
+    const MutexLock lock(mutex_);
+    ++at_end_;
+  }
+  void OnReaderGone(bool has_read, bool was_at_end) {
     const MutexLock lock(mutex_);
     --readers_;
     if (has_read) --reading_;
+    if (was_at_end) --at_end_;
   }
 
-  // Reads from the pinned state. Empty: the state is not pinned any more, or its bytes are in the
+  // Reads from the pinned state. False: the state is not pinned any more, or its bytes are in the
   // copy.
-  Result<std::string> ReadPinned(uint64_t offset, size_t size) {
+  Result<bool> ReadPinned(uint64_t offset, size_t size, std::string* bytes) {
     {
       const MutexLock lock(mutex_);
-      if (offset + size <= made_) return std::string();
+      if (offset + size <= made_) return false;
     }
-    Result<std::string> bytes = std::string();
+    Status read;
     {
       const MutexLock lock(source_mutex_);
-      if (source_ == nullptr) return std::string();
-      bytes = ReadAligned(offset, size);
+      if (source_ == nullptr) return false;
+      read = ReadAligned(offset, size, bytes);
     }
     // EndSoon may have found the source in use.
     if (Status failed = failure(); !failed.ok()) {
@@ -175,8 +191,8 @@ class SnapshotCopy {
       CloseSource();
       return failed;
     }
-    if (bytes.ok()) Passed(offset, *bytes, /*by_reader=*/true);
-    return bytes;
+    RETURN_IF_ERROR(read);
+    return true;
   }
   // Waits until all bytes before `end` are copied.
   Status Await(uint64_t end) {
@@ -206,7 +222,7 @@ class SnapshotCopy {
   int Patience() const CAIRN_REQUIRES(mutex_) {
     if (!began_) return kLooksToBegin;
     if (reading_ == 0) return kLooksToDrop;
-    if (read_ < size_bytes_) return kLooksOfPace;
+    if (at_end_ < reading_) return kLooksOfPace;
     return kLooksForVerdict + static_cast<int>(size_bytes_ / kVerdictBytesPerLook);
   }
   void CloseSource() CAIRN_REQUIRES(source_mutex_) {
@@ -222,13 +238,16 @@ class SnapshotCopy {
     }
     RETURN_IF_ERROR(failure());
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(path_, /*create=*/true));
-    for (uint64_t at = 0; at < size_bytes_;) {
+    std::string bytes;
+    for (uint64_t at = 0; at < size_bytes_; at += bytes.size()) {
       if (!proceed()) return Cancelled("the copy of the database was stopped");
-      ASSIGN_OR_RETURN(const std::string bytes, ReadSource(at));
+      RETURN_IF_ERROR(ReadSource(at, &bytes));
       RETURN_IF_ERROR(file->WriteAt(at, bytes));
       file->StartSync(at, bytes.size());
-      Passed(at, bytes, /*by_reader=*/false);
-      at += bytes.size();
+      const MutexLock lock(mutex_);
+      made_ = at + bytes.size();
+      AddToSum(at, bytes);
+      changed_.NotifyAll();
     }
     const MutexLock lock(mutex_);
     is_whole_ = true;
@@ -236,40 +255,36 @@ class SnapshotCopy {
     return OkStatus();
   }
 
-  Result<std::string> ReadSource(uint64_t at) {
+  Status ReadSource(uint64_t at, std::string* bytes) {
     const MutexLock lock(source_mutex_);
     RETURN_IF_ERROR(failure());
     const auto want = static_cast<size_t>(std::min<uint64_t>(step_bytes_, size_bytes_ - at));
-    Result<std::string> bytes = source_->ReadAt(at, want);
+    Status read = source_->ReadAt(at, want, bytes);
     // Holds the state no longer than necessary.
     if (at + want == size_bytes_) CloseSource();
-    return bytes;
+    return read;
   }
 
   // Pages are read whole.
-  Result<std::string> ReadAligned(uint64_t offset, size_t size) CAIRN_REQUIRES(source_mutex_) {
+  Status ReadAligned(uint64_t offset, size_t size, std::string* bytes)
+      CAIRN_REQUIRES(source_mutex_) {
     const uint64_t page = source_->page_bytes();
     const uint64_t from = offset / page * page;
     const uint64_t to = std::min((offset + size + page - 1) / page * page, size_bytes_);
-    Result<std::string> bytes = source_->ReadAt(from, static_cast<size_t>(to - from));
-    if (!bytes.ok() || (from == offset && to == offset + size)) return bytes;
-    return bytes->substr(static_cast<size_t>(offset - from), size);
+    RETURN_IF_ERROR(source_->ReadAt(from, static_cast<size_t>(to - from), bytes));
+    bytes->erase(0, static_cast<size_t>(offset - from));
+    bytes->resize(size);
+    return OkStatus();
   }
 
-  // Records that these bytes were read, by a reader or by the thread that makes the copy.
-  void Passed(uint64_t offset, std::string_view bytes, bool by_reader) {
+  // The readers and the thread that makes the copy pass the bytes. Whoever comes first to the next
+  // ones sums them up.
+  void AddToSum(uint64_t offset, std::string_view bytes) CAIRN_REQUIRES(mutex_) {
     const uint64_t end = offset + bytes.size();
-    const MutexLock lock(mutex_);
-    if (offset <= summed_ && summed_ < end) {
-      crc_ = Crc32c(bytes.substr(static_cast<size_t>(summed_ - offset)), crc_);
-      summed_ = end;
-    }
-    if (by_reader) {
-      read_ = std::max(read_, end);
-    } else {
-      made_ = end;
-    }
-    changed_.NotifyAll();
+    if (offset > summed_ || summed_ >= end) return;
+    crc_ = Crc32c(bytes.substr(static_cast<size_t>(summed_ - offset)), crc_);
+    summed_ = end;
+    if (summed_ == size_bytes_) changed_.NotifyAll();
   }
 
   FileSystem& fs_;
@@ -285,11 +300,12 @@ class SnapshotCopy {
   mutable Mutex mutex_;
   CondVar changed_;
   uint64_t made_ CAIRN_GUARDED_BY(mutex_) = 0;    // bytes that are in the file
-  uint64_t read_ CAIRN_GUARDED_BY(mutex_) = 0;    // bytes that readers have passed
+  uint64_t read_ CAIRN_GUARDED_BY(mutex_) = 0;    // bytes that all readers together have read
   uint64_t summed_ CAIRN_GUARDED_BY(mutex_) = 0;  // bytes that are in crc_
   uint32_t crc_ CAIRN_GUARDED_BY(mutex_) = 0;
   int readers_ CAIRN_GUARDED_BY(mutex_) = 0;
   int reading_ CAIRN_GUARDED_BY(mutex_) = 0;  // readers that have begun to read
+  int at_end_ CAIRN_GUARDED_BY(mutex_) = 0;   // of them, those that have all bytes
   bool began_ CAIRN_GUARDED_BY(mutex_) = false;
   bool hurry_ CAIRN_GUARDED_BY(mutex_) = false;
   bool dropped_ CAIRN_GUARDED_BY(mutex_) = false;
@@ -304,7 +320,7 @@ class CopyReader final : public SnapshotReader {
   explicit CopyReader(std::shared_ptr<SnapshotCopy> copy) : copy_(std::move(copy)) {
     copy_->OnReader();
   }
-  ~CopyReader() override { copy_->OnReaderGone(has_read_); }
+  ~CopyReader() override { copy_->OnReaderGone(has_read_, at_end_); }
 
   const raft::SnapshotMeta& meta() const override { return copy_->meta(); }
   uint64_t size_bytes() const override { return copy_->size_bytes(); }
@@ -315,24 +331,36 @@ class CopyReader final : public SnapshotReader {
   }
   uint64_t copy_id() const override { return copy_->id(); }
   Result<uint32_t> Crc() override { return copy_->AwaitCrc(); }
-  Result<std::string> Read(uint64_t offset, size_t size) override {
+  Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
     if (!std::exchange(has_read_, true)) copy_->OnFirstRead();
-    if (offset >= size_bytes()) return std::string();
-    const uint64_t left = size_bytes() - offset;
+    const uint64_t left = size_bytes() - std::min(offset, size_bytes());
     size = static_cast<size_t>(std::min<uint64_t>({left, size, kSnapshotReadBytesMax}));
-    ASSIGN_OR_RETURN(std::string pinned, copy_->ReadPinned(offset, size));
-    if (!pinned.empty()) return pinned;
+    if (size == 0) {
+      *piece = {};
+      return OkStatus();
+    }
+    ASSIGN_OR_RETURN(const bool pinned, copy_->ReadPinned(offset, size, &piece->bytes));
+    if (!pinned) RETURN_IF_ERROR(ReadCopy(offset, size, &piece->bytes));
+    piece->crc = Crc32c(piece->bytes);
+    copy_->OnRead(offset, *piece);
+    if (size == left && !std::exchange(at_end_, true)) copy_->OnReaderAtEnd();
+    return OkStatus();
+  }
+
+ private:
+  Status ReadCopy(uint64_t offset, size_t size, std::string* bytes) {
     RETURN_IF_ERROR(copy_->Await(offset + size));
     if (file_ == nullptr) {
       ASSIGN_OR_RETURN(file_, copy_->Open());
     }
-    return file_->ReadAt(offset, size);
+    ASSIGN_OR_RETURN(*bytes, file_->ReadAt(offset, size));
+    return OkStatus();
   }
 
- private:
   const std::shared_ptr<SnapshotCopy> copy_;
   std::unique_ptr<File> file_;
   bool has_read_ = false;
+  bool at_end_ = false;
 };
 
 }  // namespace
@@ -357,8 +385,11 @@ Result<std::shared_ptr<SnapshotReader>> SnapshotStore::Acquire(LogIndex index_mi
   const MutexLock lock(mutex_);
   if (stopped_) return Cancelled("the copies of the database are stopped");
   if (kept_ == nullptr || kept_->failed() || kept_->meta().index < index_min) {
+    const Status busy = Unavailable("another copy of the database is being made");
+    // The state that is pinned serves those who ask for an earlier index.
+    if (*pinned_bytes_ > 0 && kept_ != nullptr && !kept_->failed()) return busy;
     kept_.reset();  // first: its space may be needed for the new one
-    if (*pinned_bytes_ > 0) return Unavailable("another copy of the database is being made");
+    if (*pinned_bytes_ > 0) return busy;
     Result<std::shared_ptr<SnapshotCopy>> begun = Begin(index_min);
     if (!begun.ok()) return Status(begun.status()).Prefixed("make a snapshot");
     kept_ = std::move(begun).value();

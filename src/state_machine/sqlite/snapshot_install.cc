@@ -16,7 +16,8 @@
 namespace cairn::state_machine {
 namespace {
 
-constexpr size_t kVerifyCacheBytes = 4 << 20;
+// Both looks read almost every page once, so pages that were read are of little use.
+constexpr size_t kVerifyCacheBytes = 256 << 10;
 // How often `proceed` is called while a verdict is awaited.
 constexpr std::chrono::milliseconds kAskEvery(100);
 

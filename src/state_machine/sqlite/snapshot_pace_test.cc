@@ -96,6 +96,30 @@ TEST_F(SnapshotPaceTest, AReaderThatBeginsInTheMiddleGetsTheCrcFromTheCopy) {
   EXPECT_EQ(*crc, Crc32c(reader_->Read(0, reader_->size_bytes()).value()));
 }
 
+// Two wiped nodes. The pace is judged until both have all bytes.
+TEST_F(SnapshotPaceTest, TwoReadersReadOneStateAtTheSameTime) {
+  const auto second = Acquire();
+  EXPECT_EQ(second->copy_id(), reader_->copy_id());
+  auto made = std::async(std::launch::async, [&] { return Make(); });
+  const std::string half = second->Read(0, second->size_bytes() / 2).value();
+  ReadAll(*reader_);
+  reader_.reset();
+  ReadAll(*second);
+  EXPECT_EQ(half, second->Read(0, half.size()).value());
+  EXPECT_TRUE(Files().empty());
+  store_->DropKept();
+  EXPECT_TRUE(made.get().ok());
+  EXPECT_TRUE(Files().empty());
+}
+
+// While one peer is being sent a state, another one asks for a later state. A third one still gets
+// the state that is there.
+TEST_F(SnapshotPaceTest, WhoeverAsksForALaterStateWaitsAndTakesNoStateAway) {
+  const auto later = store_->Acquire(LogIndex(11));
+  EXPECT_EQ(later.status().code(), StatusCode::kUnavailable) << later.status();
+  EXPECT_EQ(Acquire()->copy_id(), reader_->copy_id());
+}
+
 TEST_F(SnapshotPaceTest, AGrowingWalHasTheCopyMadeBesideAReader) {
   EXPECT_EQ(reader_->Read(0, 100)->size(), 100u);
   store_->Hurry();
