@@ -116,8 +116,12 @@ bool WithReads(std::string_view sql) {
 }
 
 bool PragmaSets(std::string_view sql) {
+  std::string_view name;
   for (Token token = NextToken(&sql); token.kind != TokenKind::kEnd; token = NextToken(&sql)) {
-    if (token.text == "=") return true;
+    if (token.text == "=" || token.text == "(") {
+      return EqualsIgnoringCase(name, "USER_VERSION") || EqualsIgnoringCase(name, "APPLICATION_ID");
+    }
+    if (token.kind == TokenKind::kWord) name = token.text;
   }
   return false;
 }

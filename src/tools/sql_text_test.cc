@@ -90,14 +90,15 @@ TEST(IsQuery, TellsReadsFromWrites) {
        {"SELECT 1", " -- c\n select 1", "\xef\xbb\xbfSELECT 1", "VALUES (1)",
         "EXPLAIN QUERY PLAN DELETE FROM t", "WITH a AS (SELECT 1) SELECT * FROM a",
         "WITH a(x) AS (VALUES (1)), b AS (SELECT 2) VALUES (3)", "PRAGMA user_version",
-        "PRAGMA table_info(t)", "WITH \"insert\" AS (SELECT 1) SELECT * FROM \"insert\""}) {
+        "PRAGMA journal_mode = WAL", "PRAGMA table_info(t)",
+        "WITH \"insert\" AS (SELECT 1) SELECT * FROM \"insert\""}) {
     EXPECT_TRUE(IsQuery(sql)) << sql;
   }
   for (const char* sql :
        {"INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "CREATE TABLE t (a)",
         "WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a", "REPLACE INTO t VALUES (1)",
-        "WITH a AS (SELECT 1) DELETE FROM t RETURNING *", "PRAGMA user_version = 5", "", "nonsense",
-        "ANALYZE", "REINDEX"}) {
+        "WITH a AS (SELECT 1) DELETE FROM t RETURNING *", "PRAGMA user_version = 5",
+        "pragma main.application_id(7)", "", "nonsense", "ANALYZE", "REINDEX"}) {
     EXPECT_FALSE(IsQuery(sql)) << sql;
   }
 }

@@ -36,8 +36,10 @@ TEST(ChangeRecorder, PositionsAreTheEntryAndTheNumberInIt) {
   Watched watched;
   watched.Must("CREATE TABLE t(x)");
   watched.Take();
-  watched.RunAll({ExecuteCommand("INSERT INTO t VALUES(1)"),
-                  ExecuteCommand("INSERT INTO nowhere VALUES(1)"),
+  Command two_that_fail;
+  two_that_fail.operation = Execute{
+      {{"INSERT INTO t VALUES(8), (9)", {}, {}}, {"INSERT INTO nowhere VALUES(1)", {}, {}}}};
+  watched.RunAll({ExecuteCommand("INSERT INTO t VALUES(1)"), two_that_fail,
                   ExecuteCommand("INSERT INTO t VALUES(2), (3)")});
   std::vector<uint64_t> ordinals;
   for (const Change& change : watched.Take()) {

@@ -36,6 +36,13 @@ Status UseQuery() {
       "this statement only reads, which needs no entry in the log: use cairn.v1.Database.Query");
 }
 
+// Of a PRAGMA that is no part of a write.
+Status RefusalOfPragma(const std::string& name, const std::string& value) {
+  const Result<std::optional<std::string>> answer = AnswerToPragma(name, value);
+  if (!answer.ok()) return answer.status();
+  return answer->has_value() ? UseQuery() : PermissionDenied("PRAGMA " + name + " may not be used");
+}
+
 // The verdict on a kind of statement that is never right in Execute or Prepare. OK for other kinds.
 Status CheckKind(SqlKind kind) {
   switch (kind) {
@@ -83,7 +90,7 @@ int Authorize(void* why, int action, const char* a, const char* b, const char* d
         case PragmaUse::kWrite: return SQLITE_OK;
         case PragmaUse::kRead: *denied = UseQuery(); return SQLITE_DENY;
         case PragmaUse::kRefused:
-          *denied = PermissionDenied("PRAGMA " + std::string(a) + " may not be used");
+          *denied = RefusalOfPragma(a, b == nullptr ? "" : b);
           return SQLITE_DENY;
       }
       return SQLITE_DENY;

@@ -132,8 +132,8 @@ const Refused kRefused[] = {
     {"CREATE TABLE t AS SELECT load_extension('x')", StatusCode::kPermissionDenied,
      "load_extension"},
     {"PRAGMA foreign_keys = OFF", StatusCode::kPermissionDenied, "foreign_keys"},
-    {"PRAGMA journal_mode = DELETE", StatusCode::kPermissionDenied, "journal_mode"},
-    {"PRAGMA journal_mode", StatusCode::kPermissionDenied, "journal_mode"},
+    {"PRAGMA journal_mode = DELETE", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
+    {"PRAGMA journal_mode", StatusCode::kInvalidArgument, "use cairn.v1.Database.Query"},
     {"PRAGMA writable_schema(1)", StatusCode::kPermissionDenied, "writable_schema"},
     {"PRAGMA no_such_pragma = 1", StatusCode::kPermissionDenied, "no_such_pragma"},
     // Several.

@@ -184,6 +184,8 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   if (PreparedRead* read = cache.Find(sql)) return read;
   RETURN_IF_ERROR(CheckSqlText(sql));
   if (!internal) {
+    ASSIGN_OR_RETURN(const std::optional<std::string> answer, AnswerToPragma(sql));
+    if (answer.has_value()) return Prepare(*answer, internal, limits);
     RETURN_IF_ERROR(CheckExpansions(ExpansionsOf(sql)));
     RETURN_IF_ERROR(CheckCompilePrice(sql));
   }

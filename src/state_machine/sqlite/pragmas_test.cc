@@ -1,0 +1,64 @@
+#include "state_machine/sqlite/pragmas.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "state_machine/sqlite/database_test_util.h"
+#include "state_machine/sqlite/proposal_check.h"
+#include "state_machine/sqlite/replicas_test_util.h"
+
+namespace cairn::state_machine {
+namespace {
+
+class PragmasTest : public testing::Test {
+ protected:
+  Status Ask(const std::string& sql, RowCollector* rows) {
+    auto view = replica_.machine().OpenReadView(std::chrono::seconds(5));
+    EXPECT_TRUE(view.ok()) << view.status();
+    const Statement query{sql, {}, {}};
+    return (*view)->Query(query, {}, rows);
+  }
+  Value One(const std::string& sql) {
+    RowCollector rows;
+    const Status status = Ask(sql, &rows);
+    EXPECT_TRUE(status.ok()) << sql << ": " << status;
+    return rows.rows.size() == 1 && rows.rows[0].size() == 1 ? rows.rows[0][0] : Value("no value");
+  }
+
+  TestReplica replica_;
+};
+
+// As drivers send them for each connection.
+TEST_F(PragmasTest, ThoseThatSetUpAConnectionAreAnsweredAndChangeNothing) {
+  EXPECT_EQ(One("PRAGMA journal_mode"), Value("wal"));
+  EXPECT_EQ(One(" ; pragma Main.journal_mode = DELETE ;"), Value("wal"));
+  EXPECT_EQ(One("PRAGMA synchronous"), Value(int64_t{2}));
+  EXPECT_EQ(One("PRAGMA busy_timeout = 5000"), Value(int64_t{0}));
+  EXPECT_EQ(One("PRAGMA locking_mode(EXCLUSIVE)"), Value("normal"));
+  EXPECT_EQ(One("PRAGMA cache_size"), Value(int64_t{-2000}));
+  for (const char* sql :
+       {"PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -64000", "PRAGMA foreign_keys = ON",
+        "PRAGMA foreign_keys(1)", "PRAGMA encoding = \"UTF-8\"", "PRAGMA optimize",
+        "PRAGMA optimize(0x10002)", "PRAGMA temp_store = MEMORY", "PRAGMA query_only = OFF",
+        "PRAGMA recursive_triggers = 'off'", "/* a driver */ PRAGMA page_size = 8192 -- twice"}) {
+    RowCollector rows;
+    const Status status = Ask(sql, &rows);
+    EXPECT_TRUE(status.ok()) << sql << ": " << status;
+    EXPECT_TRUE(rows.rows.empty()) << sql;
+  }
+  EXPECT_EQ(One("PRAGMA foreign_keys"), Value(int64_t{1}));
+}
+
+TEST_F(PragmasTest, WhatWouldChangeSomethingIsRefusedWithAdvice) {
+  RowCollector rows;
+  const Status off = Ask("PRAGMA foreign_keys = OFF", &rows);
+  EXPECT_EQ(off.code(), StatusCode::kPermissionDenied) << off;
+  EXPECT_NE(off.message().find("DEFERRABLE"), std::string::npos) << off;
+  ProposalChecker checker;
+  const Status write = checker.Check(ExecuteCommand("PRAGMA foreign_keys = OFF"));
+  EXPECT_EQ(write.message(), off.message());
+}
+
+}  // namespace
+}  // namespace cairn::state_machine
