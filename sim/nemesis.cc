@@ -333,8 +333,7 @@ void Nemesis::Wipe(uint64_t id) {
   rotten_.erase(id);
   set_back_.erase(id);
   images_.erase(id);
-  // The node returns to the address where the cluster looks for it. An empty node elsewhere waits
-  // for an operator.
+  // Where the cluster looks for the node. An empty node elsewhere waits for an operator.
   for (const auto& [member, info] : config().info) {
     if (info.node_id == id) node.MoveTo(info.address);
   }
@@ -504,6 +503,7 @@ void Nemesis::Heal(const std::set<uint64_t>& left_out) {
       Start(id);
     }
   }
+  if (left_out.empty()) ReturnEmptyNodes();
 }
 
 }  // namespace cairn::sim

@@ -73,6 +73,7 @@ class Nemesis {
   void FailRead(uint64_t node);
   void Upgrade();
   // Addresses and identities (nemesis_moves.cc).
+  void ReturnEmptyNodes();
   void Move();
   std::string NewAddress(uint64_t node);
   // The address of each node, as the operators know it.

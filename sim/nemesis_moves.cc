@@ -148,4 +148,20 @@ void Nemesis::WatchSetBack(uint64_t id) {
   });
 }
 
+// An empty node returns to the address where the cluster looks for it. That may be another one than
+// when the node was emptied: the news of its move was then not committed yet.
+void Nemesis::ReturnEmptyNodes() {
+  for (const auto& [member, info] : config().info) {
+    const auto found = nodes_->find(info.node_id);
+    if (found == nodes_->end() || !found->second->member().is_none()) continue;
+    Node& node = *found->second;
+    if (node.address() == info.address) continue;
+    if (node.running()) node.Stop(Node::End::kKill);
+    stopping_.erase(info.node_id);
+    node.MoveTo(info.address);
+    Start(info.node_id);
+  }
+  After(seconds(30), [this] { ReturnEmptyNodes(); });
+}
+
 }  // namespace cairn::sim
