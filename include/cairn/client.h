@@ -20,6 +20,7 @@
 
 #include "cairn/status.h"
 #include "cairn/value.h"
+#include "cairn/watch.h"
 
 namespace cairn {
 
@@ -91,6 +92,10 @@ class Client {
                          std::chrono::milliseconds expires_after) = 0;
   virtual Result<ExecuteResult> Commit(const std::string& tx_id) = 0;
   virtual Status Rollback(const std::string& tx_id) = 0;
+
+  // Watches the changes of the database. Returns at once: the watch begins with the first Next.
+  // INVALID_ARGUMENT for filters that no node accepts.
+  virtual Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) = 0;
 };
 
 }  // namespace cairn

@@ -53,8 +53,9 @@ enum class Reason : uint8_t {
   kResultTooLarge = 2,
   kConnectionRefused = 3,  // the host answers, and nothing listens at the port
   kUnexpectedRows = 4,     // a statement did not change or return as many rows as it must
+  kPositionNotHeld = 5,    // a watch asks for changes that the node does not hold
 };
-inline constexpr Reason kReasonLast = Reason::kUnexpectedRows;
+inline constexpr Reason kReasonLast = Reason::kPositionNotHeld;
 
 const char* ReasonName(Reason reason);
 

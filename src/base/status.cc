@@ -47,6 +47,7 @@ const char* ReasonName(Reason reason) {
     case Reason::kResultTooLarge: return "result too large";
     case Reason::kConnectionRefused: return "connection refused";
     case Reason::kUnexpectedRows: return "unexpected rows";
+    case Reason::kPositionNotHeld: return "position not held";
   }
   return "none";
 }

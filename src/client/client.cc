@@ -11,6 +11,7 @@
 #include "client/call_table.h"
 #include "client/prepared_counts.h"
 #include "client/streamed_query.h"
+#include "client/watcher.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 
@@ -146,6 +147,10 @@ class ClientImpl final : public Client {
     Status status = Wait(std::move(request)).status;
     if (status.ok()) prepared_.Forget(tx_id);
     return status;
+  }
+
+  Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) override {
+    return NewWatcher(options_.endpoints, options_.timeout, options);
   }
 
  private:

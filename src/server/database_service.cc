@@ -6,16 +6,17 @@
 #include "server/convert.h"
 #include "server/query_stream.h"
 #include "server/raw_call.h"
+#include "server/watch_stream.h"
 
 namespace cairn::server {
 namespace {
 
 using Db = v1::Database;
-using RawDatabase = Db::WithRawCallbackMethod_Execute<
-    Db::WithRawCallbackMethod_Query<Db::WithRawCallbackMethod_Prepare<
-        Db::WithRawCallbackMethod_Commit<Db::WithRawCallbackMethod_Rollback<
-            Db::WithRawCallbackMethod_GetVersion<Db::WithRawCallbackMethod_GetTransaction<
-                Db::WithRawCallbackMethod_Session<Db::Service>>>>>>>>;
+using RawDatabase = Db::WithRawCallbackMethod_Execute<Db::WithRawCallbackMethod_Query<
+    Db::WithRawCallbackMethod_Prepare<Db::WithRawCallbackMethod_Commit<
+        Db::WithRawCallbackMethod_Rollback<Db::WithRawCallbackMethod_GetVersion<
+            Db::WithRawCallbackMethod_GetTransaction<Db::WithRawCallbackMethod_Session<
+                Db::WithRawCallbackMethod_Watch<Db::Service>>>>>>>>>;
 using Bytes = grpc::ByteBuffer;
 
 class DatabaseService final : public RawDatabase {
@@ -63,6 +64,10 @@ class DatabaseService final : public RawDatabase {
   }
   grpc::ServerBidiReactor<Bytes, Bytes>* Session(grpc::CallbackServerContext* context) override {
     return ServeSession(context, host_, flusher_);
+  }
+  grpc::ServerWriteReactor<Bytes>* Watch(grpc::CallbackServerContext* context,
+                                         const Bytes* request) override {
+    return ServeWatch(context, *request, host_);
   }
 
  private:

@@ -13,12 +13,14 @@ using state_machine::CommandResult;
 
 class FakeRun final : public state_machine::QueryRun {
  public:
-  FakeRun(std::string sql, std::atomic<int>* ended) : sql_(std::move(sql)), ended_(ended) {}
+  FakeRun(std::string sql, std::optional<std::vector<Row>> rows, std::atomic<int>* ended)
+      : sql_(std::move(sql)), answer_(std::move(rows)), ended_(ended) {}
   ~FakeRun() override { ++*ended_; }
 
   Result<bool> Continue(const state_machine::QueryLimits& limits,
                         state_machine::RowSink* sink) override {
     if (next_ == 1) RETURN_IF_ERROR(sink->OnColumns({{"value", "INTEGER"}}));
+    if (answer_) return Answer(sink);
     if (sql_ == "big") return Only(std::string(5 << 20, 'x'), sink);
     if (sql_ == "notutf8") return Only(std::string("\xff\xfe"), sink);
     if (sql_.empty() || (sql_ != "slow" && !std::isdigit(sql_[0])))
@@ -38,20 +40,29 @@ class FakeRun final : public state_machine::QueryRun {
   }
 
  private:
+  Result<bool> Answer(state_machine::RowSink* sink) {
+    while (static_cast<size_t>(next_) <= answer_->size()) {
+      RETURN_IF_ERROR(sink->OnRow((*answer_)[static_cast<size_t>(next_++ - 1)]));
+      if (sink->Full()) return false;
+    }
+    return true;
+  }
   static Result<bool> Only(std::string text, state_machine::RowSink* sink) {
     RETURN_IF_ERROR(sink->OnRow({std::move(text)}));
     return true;
   }
 
   const std::string sql_;
+  const std::optional<std::vector<Row>> answer_;
   std::atomic<int>* const ended_;
   int64_t next_ = 1;
 };
 
 class FakeView final : public state_machine::ReadView {
  public:
-  FakeView(LogIndex applied, std::atomic<int>* queries_ended)
-      : applied_(applied), queries_ended_(queries_ended) {}
+  FakeView(LogIndex applied, std::map<std::string, std::vector<Row>> answers,
+           std::atomic<int>* queries_ended)
+      : applied_(applied), answers_(std::move(answers)), queries_ended_(queries_ended) {}
   LogIndex applied() const override { return applied_; }
 
   Status Query(const Statement& statement, const state_machine::QueryLimits& limits,
@@ -63,7 +74,11 @@ class FakeView final : public state_machine::ReadView {
     }
   }
   std::unique_ptr<state_machine::QueryRun> BeginQuery(const Statement& statement) override {
-    return std::make_unique<FakeRun>(statement.sql, queries_ended_);
+    std::optional<std::vector<Row>> rows;
+    for (const auto& [sql, answer] : answers_) {
+      if (statement.sql.starts_with(sql)) rows = answer;
+    }
+    return std::make_unique<FakeRun>(statement.sql, std::move(rows), queries_ended_);
   }
   Result<int64_t> Version(const std::string& table) override {
     return table.empty() ? static_cast<int64_t>(applied_.value()) : 0;
@@ -76,6 +91,7 @@ class FakeView final : public state_machine::ReadView {
 
  private:
   const LogIndex applied_;
+  const std::map<std::string, std::vector<Row>> answers_;
   std::atomic<int>* const queries_ended_;
 };
 
@@ -109,8 +125,42 @@ Status FakeState::CheckProposal(const Command& command) {
 
 Result<std::unique_ptr<state_machine::ReadView>> FakeState::OpenReadView(SteadyTime) {
   ++views_opened_;
+  std::lock_guard lock(mutex_);
   return std::unique_ptr<state_machine::ReadView>(
-      std::make_unique<FakeView>(applied_index(), &queries_ended_));
+      std::make_unique<FakeView>(LogIndex(index_), answers_, &queries_ended_));
+}
+
+void FakeState::Answer(const std::string& sql, std::vector<Row> rows) {
+  std::lock_guard lock(mutex_);
+  answers_[sql] = std::move(rows);
+}
+
+void FakeState::Commit(std::vector<std::vector<state_machine::Change>> commands) {
+  LogIndex index;
+  {
+    std::lock_guard lock(mutex_);
+    index = LogIndex(++index_);
+  }
+  std::vector<std::shared_ptr<const state_machine::CommandChanges>> committed;
+  uint64_t ordinal = 0;
+  for (auto& changes : commands) {
+    if (changes.empty()) continue;
+    changes.emplace_back();
+    auto command = std::make_shared<state_machine::CommandChanges>();
+    for (auto& change : changes) {
+      change.position = {index, ++ordinal};
+      command->bytes += 200;
+      for (const Row* row : {&change.old_row, &change.new_row}) {
+        for (const Value& value : *row) {
+          if (const auto* text = std::get_if<std::string>(&value)) command->bytes += text->size();
+        }
+      }
+    }
+    command->changes = std::move(changes);
+    committed.push_back(std::move(command));
+  }
+  ring_->BatchBegun(index - 1);
+  ring_->BatchCommitted(index, std::move(committed), /*overflow=*/false);
 }
 
 CommandResult FakeState::ApplyOne(const Command& command) {

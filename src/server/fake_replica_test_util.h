@@ -13,12 +13,14 @@
 #include <vector>
 
 #include "node/replica.h"
+#include "state_machine/change_ring.h"
 
 namespace cairn::server {
 
 // Counts what it applies, once for each request id. Queries: "N" gives the integers 1 to N, "big"
 // gives one text of 5 MiB, and "slow" gives rows until it is told to stop. CheckProposal refuses
-// texts that start with SELECT. Texts that start with FAIL are a replicated failure.
+// texts that start with SELECT. Texts that start with FAIL are a replicated failure. Changes come
+// into its ring by Commit alone.
 class FakeState final : public state_machine::StateMachine {
  public:
   state_machine::AppliedState applied_state() const override;
@@ -45,6 +47,14 @@ class FakeState final : public state_machine::StateMachine {
     return Unimplemented("fake");
   }
 
+  std::shared_ptr<state_machine::ChangeRing> changes() override { return ring_; }
+  state_machine::ChangeRing& ring() { return *ring_; }
+  // Commits an entry with the next index, whose commands made these changes. Gives each change its
+  // position, and each command its end. A command without changes is left out.
+  void Commit(std::vector<std::vector<state_machine::Change>> commands);
+  // Queries that begin with this text give these rows from now on.
+  void Answer(const std::string& sql, std::vector<Row> rows);
+
   state_machine::CommandResult ApplyOne(const state_machine::Command& command);
 
   void ForgetSessions();
@@ -67,6 +77,9 @@ class FakeState final : public state_machine::StateMachine {
   std::map<state_machine::RequestId, state_machine::CommandResult> done_;
   std::map<std::string, bool> sessions_;
   std::vector<state_machine::Command> commands_;
+  const std::shared_ptr<state_machine::ChangeRing> ring_ =
+      std::make_shared<state_machine::ChangeRing>(1 << 20, SystemClock());
+  std::map<std::string, std::vector<Row>> answers_;
   std::atomic<int> views_opened_{0};
   std::atomic<int> queries_ended_{0};
   std::atomic<bool> echo_refusals_{false};

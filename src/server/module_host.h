@@ -18,6 +18,7 @@
 namespace cairn::server {
 
 class Api;
+class WatchHub;
 
 // What a module may use. All of it outlives the modules.
 struct ServiceHost {
@@ -27,6 +28,7 @@ struct ServiceHost {
   MemoryShare* requests = nullptr;  // from when a request arrives until its answer has gone
   MemoryShare* results = nullptr;   // results that clients have not taken
   MemoryShare* sessions = nullptr;  // open streams
+  WatchHub* watches = nullptr;      // who hears of changes
 };
 
 class ModuleHost {

@@ -57,12 +57,20 @@ Status QueryTask::CheckMemory() {
                            "for less at a time");
 }
 
-Result<bool> QueryTask::Run(state_machine::QueryRun* run,
+Result<bool> QueryTask::Run(state_machine::ReadView* view,
+                            std::unique_ptr<state_machine::QueryRun>* run,
                             const state_machine::QueryLimits& limits) {
-  heap_at_begin_ = ThreadHeapBytes();
-  Result<bool> ended = run->Continue(limits, this);
-  heap_bytes_ += ThreadHeapBytes() - heap_at_begin_;
-  return ended;
+  for (;;) {
+    heap_at_begin_ = ThreadHeapBytes();
+    Result<bool> ended = (*run)->Continue(limits, this);
+    heap_bytes_ += ThreadHeapBytes() - heap_at_begin_;
+    if (!ended.ok() || !*ended) return ended;
+    std::optional<Statement> next = consumer_->NextStatement();
+    if (!next) return true;
+    run->reset();
+    next_statement_ = *std::move(next);
+    *run = view->BeginQuery(next_statement_);
+  }
 }
 
 state_machine::QueryLimits QueryTask::MakeLimits() {
@@ -94,7 +102,7 @@ bool QueryTask::RunShort(state_machine::ReadView* view) {
     return Cancelled("the slice is over");
   };
   std::unique_ptr<state_machine::QueryRun> run = view->BeginQuery(request_.statement);
-  const Result<bool> ended = Run(run.get(), limits);
+  const Result<bool> ended = Run(view, &run, limits);
   run.reset();
   if (ended.ok() ? !*ended : slice_over) {
     memory_.TryResize(0);
@@ -126,7 +134,7 @@ QueryTask::Piece QueryTask::RunPiece(const std::atomic<size_t>& others) {
   others_ = &others;
   piece_by_ = begun + limits_.piece;
   yields_ = false;
-  const Result<bool> ended = Run(run_.get(), MakeLimits());
+  const Result<bool> ended = Run(view_.get(), &run_, MakeLimits());
   others_ = nullptr;
   if (ended.ok() && !*ended) return yields_ ? Piece::kYields : Piece::kWaits;
   End(ended.status());

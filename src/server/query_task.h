@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/clock.h"
@@ -29,6 +30,9 @@ class QueryConsumer : public state_machine::RowSink {
   // Called when the query has paused because the consumer is full. Calls `resume` once, on any
   // thread, when the consumer has room again.
   virtual void AwaitRoom(std::function<void()> resume) { std::exchange(resume, nullptr)(); }
+  // Called when a statement has ended well: the next one, which reads the same state. None: End
+  // follows.
+  virtual std::optional<Statement> NextStatement() { return std::nullopt; }
   // Called once, and last. A result that does not end with OK is void.
   virtual void End(const Status& status) = 0;
 };
@@ -90,7 +94,9 @@ class QueryTask final : private state_machine::RowSink {
   bool Full() override;
   Status Check(SteadyTime now) const;
   state_machine::QueryLimits MakeLimits();
-  Result<bool> Run(state_machine::QueryRun* run, const state_machine::QueryLimits& limits);
+  // Runs the statements of the query, from the one of `run` on.
+  Result<bool> Run(state_machine::ReadView* view, std::unique_ptr<state_machine::QueryRun>* run,
+                   const state_machine::QueryLimits& limits);
   // Charges the budget with what SQLite and the consumer hold for this query.
   Status CheckMemory();
 
@@ -102,6 +108,7 @@ class QueryTask final : private state_machine::RowSink {
   std::atomic<SteadyTime::rep> age_by_;  // when the view is too old
   LogIndex applied_;                     // of the view of the slice
   std::unique_ptr<state_machine::ReadView> view_;
+  state_machine::Statement next_statement_;  // of run_, unless that is the first
   std::unique_ptr<state_machine::QueryRun> run_;
   MemoryCharge memory_;
   int64_t heap_bytes_ = 0;                       // held at the end of the last piece

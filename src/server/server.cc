@@ -32,6 +32,7 @@
 #include "server/router.h"
 #include "server/seed_service.h"
 #include "server/session_link.h"
+#include "server/watch_hub.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 #include "transport/grpc_transport.h"
 
@@ -97,6 +98,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<LongReads> long_reads_;
   std::unique_ptr<Flusher> flusher_;
+  std::unique_ptr<WatchHub> watches_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<ModuleHost> modules_;
   std::unique_ptr<grpc::Server> grpc_;
@@ -199,13 +201,15 @@ void ServerImpl::MakeServices() {
   long_reads.agreement_wait = options_.leader_wait;
   long_reads_ = std::make_unique<LongReads>(replica_.get(), timers_.get(), long_reads);
   flusher_ = std::make_unique<Flusher>();
+  watches_ = std::make_unique<WatchHub>(replica_.get(), &clock_, WatchHub::Options());
   Api::Options api;
   api.request_timeout = options_.request_timeout;
   api.queries = memory_.queries;
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), long_reads_.get(),
                                &clock_, api);
-  modules_ = std::make_unique<ModuleHost>(ServiceHost{
-      api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results, memory_.sessions});
+  modules_ = std::make_unique<ModuleHost>(ServiceHost{api_.get(), replica_.get(), &clock_,
+                                                      memory_.requests, memory_.results,
+                                                      memory_.sessions, watches_.get()});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
@@ -261,6 +265,7 @@ void ServerImpl::Shutdown() {
   if (started) {
     health_.reset();
     router_->Stop();
+    watches_->Stop();  // their clients go on at another node
     // Peers and the calls in progress are still served, so that leadership is handed over and
     // proposals are answered.
     replica_->Shutdown(kShutdownTimeout);
@@ -279,10 +284,12 @@ void ServerImpl::CloseAll() {
   if (grpc_ != nullptr) grpc_->Shutdown(rpc::DeadlineAfter(kCallsTimeout));
   if (reads_ != nullptr) reads_->Stop();
   if (long_reads_ != nullptr) long_reads_->Stop();
+  if (watches_ != nullptr) watches_->Stop();
   if (timers_ != nullptr) timers_->Stop();
   grpc_.reset();
   modules_.reset();
   flusher_.reset();
+  watches_.reset();
   replica_.reset();
   state_.reset();
   log_.reset();

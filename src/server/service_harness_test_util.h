@@ -19,6 +19,7 @@
 #include "server/module_host.h"
 #include "server/seed_service.h"
 #include "server/session_link.h"
+#include "server/watch_hub.h"
 #include "testing/sanitized.h"
 
 namespace cairn::server {
@@ -29,7 +30,9 @@ class ServiceHarness {
  public:
   explicit ServiceHarness(FakeReplica* replica, SteadyTime query_age_max = std::chrono::seconds(60),
                           size_t memory_bytes_max = 512 << 20)
-      : clock_(&SystemClock()), memory_(memory_bytes_max) {
+      : clock_(&SystemClock()),
+        memory_(memory_bytes_max),
+        watches_(replica, clock_, WatchHub::Options()) {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
@@ -44,8 +47,9 @@ class ServiceHarness {
     api_ = std::make_unique<Api>(
         replica, router_.get(), reads_.get(), long_reads_.get(), clock_,
         Api::Options{std::chrono::seconds(10) * kSlowness, query_age_max, memory_.queries});
-    modules_ = std::make_unique<ModuleHost>(ServiceHost{
-        api_.get(), replica, clock_, memory_.requests, memory_.results, memory_.sessions});
+    modules_ =
+        std::make_unique<ModuleHost>(ServiceHost{api_.get(), replica, clock_, memory_.requests,
+                                                 memory_.results, memory_.sessions, &watches_});
     const ServiceHost& host = modules_->services();
     modules_->Add(NewSeedService(host, [replica] { return CanServe(*replica); }));
     modules_->Add(NewDatabaseService(host, &flusher_));
@@ -65,6 +69,7 @@ class ServiceHarness {
   void Stop() {
     if (server_ == nullptr) return;
     router_->Stop();
+    watches_.Stop();
     server_->Shutdown(std::chrono::system_clock::now());
     router_->Close();
     reads_->Stop();
@@ -74,6 +79,7 @@ class ServiceHarness {
   }
 
   const std::string& address() const { return address_; }
+  WatchHub& watches() { return watches_; }
   const ServerMemory& memory() const { return memory_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
@@ -104,6 +110,7 @@ class ServiceHarness {
  private:
   Clock* const clock_;
   ServerMemory memory_;
+  WatchHub watches_;
   rpc::TimerQueue timers_{clock_};
   Flusher flusher_;
   std::unique_ptr<Router> router_;

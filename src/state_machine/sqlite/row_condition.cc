@@ -1,0 +1,207 @@
+#include "state_machine/sqlite/row_condition.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+#include "state_machine/sqlite/sql_tokens.h"
+
+namespace cairn::state_machine {
+namespace {
+
+// Values that the expression makes may have so many bytes, or twice those of the columns it names.
+constexpr size_t kValueBytesMin = 64 << 10;
+// Steps of SQLite for one row, and the bytes that all of them together may look at: about a second.
+// One step is at most one call of a function, which takes time in the length of its arguments.
+constexpr size_t kStepsMax = 10'000;
+constexpr size_t kStepBytesMax = 2u << 30;
+constexpr int kStepsBetweenCounts = 8;
+// The product of a text and of a pattern.
+constexpr size_t kPatternProductMax = 512 << 20;
+
+std::string Quoted(std::string_view name) {
+  std::string out = "\"";
+  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
+  return out + "\"";
+}
+
+std::string Lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+// A type with the affinity of the declared type, by the rules of SQLite. The declared type itself
+// may be any text.
+const char* TypeOf(const std::string& declared) {
+  const std::string type = Lower(declared);
+  const auto has = [&](const char* word) { return type.find(word) != std::string::npos; };
+  if (has("int")) return "INTEGER";
+  if (has("char") || has("clob") || has("text")) return "TEXT";
+  if (type.empty() || type == "any" || has("blob")) return "BLOB";
+  if (has("real") || has("floa") || has("doub")) return "REAL";
+  return "NUMERIC";
+}
+
+// The names in the text. INVALID_ARGUMENT unless the text can stand between parentheses.
+Result<std::set<std::string>> NamesIn(const std::string& text) {
+  if (text.size() > RowCondition::kTextBytesMax) {
+    return InvalidArgument("a condition may have " + std::to_string(RowCondition::kTextBytesMax) +
+                           " bytes");
+  }
+  RETURN_IF_ERROR(CheckSqlText(text));
+  std::set<std::string> names;
+  int depth = 0;
+  for (const Token& token : TokensOf(text)) {
+    if (token.type == TokenType::kOpen) ++depth;
+    if (token.type == TokenType::kClose && --depth < 0) break;
+    if (IsName(token)) names.insert(NameOf(token));
+  }
+  if (depth != 0) return InvalidArgument("the parentheses of the condition do not match");
+  return names;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RowCondition>> RowCondition::Compile(const std::string& table,
+                                                            const std::vector<Column>& columns,
+                                                            const std::string& text) {
+  std::unique_ptr<RowCondition> condition(new RowCondition());
+  RETURN_IF_ERROR(condition->Open());
+  RETURN_IF_ERROR(condition->Define(table, columns, text));
+  return condition;
+}
+
+RowCondition::~RowCondition() {
+  put_.reset();
+  ask_.reset();
+  const int rc = sqlite3_close(db_);
+  CHECK(rc == SQLITE_OK) << "a statement outlived its condition: " << rc;
+}
+
+Status RowCondition::Open() {
+  const int rc = sqlite3_open_v2(
+      ":memory:", &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, nullptr);
+  if (rc != SQLITE_OK) return ResourceExhausted("no memory for the condition of a watch");
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 0, 0);
+  sqlite3_limit(db_, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_limit(db_, SQLITE_LIMIT_EXPR_DEPTH, 200);
+  Bound(0);
+  // Nothing is kept, so nothing is to be undone.
+  sqlite3_exec(db_, "PRAGMA page_size = 1024; PRAGMA journal_mode = OFF", nullptr, nullptr,
+               nullptr);
+  sqlite3_progress_handler(db_, kStepsBetweenCounts, &CountSteps, this);
+  return functions_.Install(db_, nullptr);
+}
+
+Status RowCondition::Define(const std::string& table, const std::vector<Column>& columns,
+                            const std::string& text) {
+  ASSIGN_OR_RETURN(const std::set<std::string> names, NamesIn(text));
+  std::string key = "cairn_key";
+  std::string passes = "cairn_passes";
+  const auto taken = [&](const std::string& name) {
+    return names.contains(name) || std::any_of(columns.begin(), columns.end(), [&](const auto& c) {
+             return Lower(c.name) == name;
+           });
+  };
+  while (taken(key)) key += "_";
+  while (taken(passes)) passes += "_";
+  std::string define = "CREATE TABLE " + Quoted(table) + "(" + key + " INTEGER PRIMARY KEY";
+  std::string put = "REPLACE INTO " + Quoted(table) + "(" + key;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (!names.contains(Lower(columns[i].name))) continue;
+    used_.push_back({i, columns[i]});
+    define += ", " + Quoted(columns[i].name) + " " + TypeOf(columns[i].decl_type);
+    put += ", " + Quoted(columns[i].name);
+  }
+  define += ", " + passes + " AS ((\n" + text + "\n) IS TRUE))";
+  put += ") VALUES (1";
+  for (size_t i = 1; i <= used_.size(); ++i) put += ", ?" + std::to_string(i);
+  put += ")";
+  steps_left_ = SIZE_MAX;
+  const int rc = sqlite3_exec(db_, define.c_str(), nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) {
+    return InvalidArgument("the condition is not valid for table '" + table +
+                           "': " + sqlite3_errmsg(db_));
+  }
+  ASSIGN_OR_RETURN(put_, PrepareSingle(db_, put, SQLITE_PREPARE_PERSISTENT));
+  ASSIGN_OR_RETURN(ask_, PrepareSingle(db_, "SELECT " + passes + " FROM " + Quoted(table),
+                                       SQLITE_PREPARE_PERSISTENT));
+  // What SQLite finds out only when it runs, such as date('now'), is mostly found here.
+  const Result<bool> tried = Matches(Row(columns.size()));
+  if (!tried.ok()) return InvalidArgument(tried.status().message());
+  return OkStatus();
+}
+
+void RowCondition::Bound(size_t bytes) {
+  const size_t value_bytes = kValueBytesMin + 2 * bytes;
+  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, static_cast<int>(std::min<size_t>(value_bytes, 1 << 30)));
+  const size_t pattern = std::clamp<size_t>(kPatternProductMax / value_bytes, 1,
+                                            static_cast<size_t>(kLikePatternBytesMax));
+  sqlite3_limit(db_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, static_cast<int>(pattern));
+  steps_left_ = std::min(kStepsMax, kStepBytesMax / value_bytes);
+}
+
+int RowCondition::Bind(const Row& row) {
+  size_t bytes = 0;
+  int number = 0;
+  int rc = SQLITE_OK;
+  for (const Used& used : used_) {
+    if (used.place >= row.size()) continue;
+    const Value& value = row[used.place];
+    if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
+    if (const auto* blob = std::get_if<Blob>(&value)) bytes += blob->bytes.size();
+  }
+  Bound(bytes);
+  for (const Used& used : used_) {
+    ++number;
+    if (rc != SQLITE_OK || used.place >= row.size()) continue;
+    const Value& value = row[used.place];
+    if (const auto* integer = std::get_if<int64_t>(&value)) {
+      rc = sqlite3_bind_int64(put_.get(), number, *integer);
+    } else if (const auto* real = std::get_if<double>(&value)) {
+      rc = sqlite3_bind_double(put_.get(), number, *real);
+    } else if (const auto* text = std::get_if<std::string>(&value)) {
+      rc = sqlite3_bind_text64(put_.get(), number, text->data(), text->size(), SQLITE_STATIC,
+                               SQLITE_UTF8);
+    } else if (const auto* blob = std::get_if<Blob>(&value)) {
+      // A null pointer would bind NULL.
+      const char* const data = blob->bytes.empty() ? "" : blob->bytes.data();
+      rc = sqlite3_bind_blob64(put_.get(), number, data, blob->bytes.size(), SQLITE_STATIC);
+    }
+  }
+  return rc;
+}
+
+Result<bool> RowCondition::Matches(const Row& row) {
+  bool matches = false;
+  int rc = Bind(row);
+  if (rc == SQLITE_OK) rc = sqlite3_step(put_.get());
+  if (rc == SQLITE_DONE) {
+    rc = sqlite3_step(ask_.get());
+    matches = rc == SQLITE_ROW && sqlite3_column_int(ask_.get(), 0) != 0;
+  }
+  const bool failed = rc != SQLITE_ROW;
+  const std::string why = !failed                           ? ""
+                          : (rc & 0xff) == SQLITE_INTERRUPT ? "it needs too much work for a row"
+                                                            : sqlite3_errmsg(db_);
+  sqlite3_reset(put_.get());
+  sqlite3_reset(ask_.get());
+  sqlite3_clear_bindings(put_.get());
+  if (failed) return FailedPrecondition("the condition of the watch fails: " + why);
+  return matches;
+}
+
+int RowCondition::CountSteps(void* self) {
+  auto* const condition = static_cast<RowCondition*>(self);
+  constexpr size_t kCounted = kStepsBetweenCounts;
+  if (condition->steps_left_ < kCounted) return 1;
+  condition->steps_left_ -= kCounted;
+  return 0;
+}
+
+}  // namespace cairn::state_machine
