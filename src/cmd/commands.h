@@ -16,5 +16,6 @@ void AddClientCommand(CLI::App* program, int* exit_code);
 void AddShellCommand(CLI::App* program, int* exit_code);
 void AddDevCommand(CLI::App* program, int* exit_code);
 void AddMemberCommand(CLI::App* program, int* exit_code);
+void AddWatchCommand(CLI::App* program, int* exit_code);
 
 }  // namespace cairn::cmd

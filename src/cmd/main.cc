@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddClientCommand(&program, &exit_code);
   cairn::cmd::AddDevCommand(&program, &exit_code);
   cairn::cmd::AddMemberCommand(&program, &exit_code);
+  cairn::cmd::AddWatchCommand(&program, &exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -160,7 +160,7 @@ void FakeState::Commit(std::vector<std::vector<state_machine::Change>> commands)
     committed.push_back(std::move(command));
   }
   ring_->BatchBegun(index - 1);
-  ring_->BatchCommitted(index, std::move(committed), /*overflow=*/false);
+  ring_->BatchCommitted(index, std::move(committed), /*lost=*/std::nullopt);
 }
 
 CommandResult FakeState::ApplyOne(const Command& command) {

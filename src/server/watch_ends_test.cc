@@ -114,7 +114,7 @@ TEST_F(WatchServiceTest, RowThatDoesNotFitIntoAMessageIsToldByItsKey) {
   changes->changes = {command, Change()};
   changes->changes[1].position = {LogIndex(1), 2};
   changes->bytes = 1000;
-  state_.ring().BatchCommitted(LogIndex(1), {changes}, false);
+  state_.ring().BatchCommitted(LogIndex(1), {changes}, std::nullopt);
   EXPECT_THAT(watch->Events(2), ElementsAre("+t(7,)!", "."));
 }
 

@@ -205,14 +205,14 @@ class JsonPrinter final : public ResultPrinter {
   explicit JsonPrinter(std::ostream* out) : out_(*out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
-    for (const Column& column : columns) names_.push_back(Quoted(column.name));
+    for (const Column& column : columns) names_.push_back(JsonText(column.name));
     return OkStatus();
   }
   // Written by hand, so that columns keep their order and columns of the same name are all kept.
   Status OnRow(const Row& row) override {
     out_ << (rows_++ == 0 ? "[{" : ",\n {");
     for (size_t i = 0; i < row.size() && i < names_.size(); ++i) {
-      out_ << (i == 0 ? "" : ",") << names_[i] << ":" << Text(row[i]);
+      out_ << (i == 0 ? "" : ",") << names_[i] << ":" << JsonText(row[i]);
     }
     out_ << "}";
     return OkStatus();
@@ -222,18 +222,6 @@ class JsonPrinter final : public ResultPrinter {
   }
 
  private:
-  static std::string Quoted(const std::string& text) {
-    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
-  static std::string Text(const Value& value) {
-    if (std::holds_alternative<std::monostate>(value)) return "null";
-    // JSON has no infinity. This text reads back as infinity, as in SQLite itself.
-    const auto* real = std::get_if<double>(&value);
-    if (real != nullptr && std::isinf(*real)) return *real < 0 ? "-9.0e+999" : "9.0e+999";
-    if (IsNumber(value)) return PlainText(value);
-    return Quoted(PlainText(value));
-  }
-
   std::ostream& out_;
   std::vector<std::string> names_;
 };
@@ -298,6 +286,16 @@ std::string DisplayText(const Value& value) {
   if (std::holds_alternative<std::monostate>(value)) return "NULL";
   if (const auto* text = std::get_if<std::string>(&value)) return Escaped(*text);
   return PlainText(value);
+}
+
+std::string JsonText(const Value& value) {
+  if (std::holds_alternative<std::monostate>(value)) return "null";
+  // JSON has no infinity. This text reads back as infinity, as in SQLite itself.
+  const auto* real = std::get_if<double>(&value);
+  if (real != nullptr && std::isinf(*real)) return *real < 0 ? "-9.0e+999" : "9.0e+999";
+  const std::string text = PlainText(value);
+  if (IsNumber(value)) return text;
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace cairn::tools

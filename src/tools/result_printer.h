@@ -34,5 +34,7 @@ std::unique_ptr<ResultPrinter> NewResultPrinter(OutputMode mode, std::ostream* o
 
 // As people read it: NULL, 42, 1.5, text with control characters escaped, x'00ff'.
 std::string DisplayText(const Value& value);
+// As JSON: a BLOB as the text of its literal.
+std::string JsonText(const Value& value);
 
 }  // namespace cairn::tools

@@ -52,7 +52,7 @@ class RowCondition {
   int Bind(const Row& row);
   static int CountSteps(void* self);
 
-  ReaderFunctions functions_;
+  ReaderFunctions functions_{[] { return true; }};  // CountSteps bounds the work
   sqlite3* db_ = nullptr;
   StatementPtr put_;
   StatementPtr ask_;

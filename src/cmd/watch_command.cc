@@ -1,0 +1,107 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "cmd/commands.h"
+#include "tools/node_client.h"
+#include "tools/watch.h"
+
+namespace cairn::cmd {
+namespace {
+
+struct Flags {
+  std::string addresses = "127.0.0.1:50051";
+  std::vector<std::string> tables;
+  std::vector<std::string> operations;
+  std::string where;
+  std::string from = "now";
+  bool json = false;
+};
+
+Result<std::vector<std::string>> AddressesOf(const std::string& text) {
+  std::vector<std::string> addresses;
+  std::istringstream list(text);
+  for (std::string one; std::getline(list, one, ',');) {
+    if (one.empty()) continue;
+    ASSIGN_OR_RETURN(std::string address, tools::ParseAddress(one));
+    addresses.push_back(std::move(address));
+  }
+  if (addresses.empty()) return InvalidArgument("no address");
+  return addresses;
+}
+
+Result<tools::WatchCommand> CommandOf(const Flags& flags) {
+  tools::WatchCommand command;
+  command.json = flags.json;
+  ASSIGN_OR_RETURN(command.addresses, AddressesOf(flags.addresses));
+  WatchFilter filter;
+  filter.condition = flags.where;
+  for (const std::string& name : flags.operations) {
+    const std::optional<ChangeKind> operation = tools::ParseOperation(name);
+    if (!operation) return InvalidArgument("--op knows insert, update, delete and schema");
+    filter.operations.push_back(*operation);
+  }
+  if (!flags.where.empty() && flags.tables.empty()) {
+    return InvalidArgument("--where needs --table: it is about the columns of a table");
+  }
+  for (const std::string& table : flags.tables) {
+    command.watch.filters.push_back(filter);
+    command.watch.filters.back().table = table;
+  }
+  if (flags.tables.empty()) command.watch.filters.push_back(filter);
+  if (flags.from == "snapshot") {
+    command.watch.from = WatchOptions::From::kSnapshot;
+  } else if (flags.from != "now") {
+    const std::optional<ChangePosition> after = tools::ParsePosition(flags.from);
+    if (!after) return InvalidArgument("--from is now, snapshot, or a position such as 12.3");
+    command.watch.from = WatchOptions::From::kPosition;
+    command.watch.after = *after;
+  }
+  return command;
+}
+
+int Run(const Flags& flags) {
+  const Result<tools::WatchCommand> command = CommandOf(flags);
+  if (!command.ok()) {
+    std::cerr << "error: " << command.status().message() << std::endl;
+    return kExitUsage;
+  }
+  tools::StopSignals signals;  // first: the client's threads must inherit the block
+  return tools::RunWatch(*command, &signals, &std::cout, &std::cerr);
+}
+
+}  // namespace
+
+void AddWatchCommand(CLI::App* program, int* exit_code) {
+  CLI::App* command = program->add_subcommand(
+      "watch", "Show changes of the database as they are committed, until it is interrupted");
+  auto flags = std::make_shared<Flags>();
+  command
+      ->add_option("addresses", flags->addresses,
+                   "host:port of nodes; if one fails, the watch goes on at the next")
+      ->type_name("ADDR[,ADDR]")
+      ->capture_default_str();
+  command->add_option("--table", flags->tables, "only this table; may be given several times")
+      ->type_name("NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--op", flags->operations, "only these of insert, update, delete and schema")
+      ->type_name("OP[,OP]")
+      ->delimiter(',');
+  command
+      ->add_option("--where", flags->where,
+                   "only rows that fulfil this condition; of an update, the old row or the new one")
+      ->type_name("SQL");
+  command
+      ->add_option("--from", flags->from,
+                   "now; snapshot: first all rows; or the position to go on after")
+      ->type_name("now|snapshot|INDEX.ORDINAL")
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "one JSON object on each line");
+  command->callback([=] { *exit_code = Run(*flags); });
+}
+
+}  // namespace cairn::cmd

@@ -1,0 +1,183 @@
+// The C++ client's watch over nodes that fail.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cairn/client.h"
+#include "server/watch_hub.h"
+#include "server/watch_test_util.h"
+
+namespace cairn::server {
+namespace {
+
+using ::testing::ElementsAre;
+
+// A watch that nobody reads.
+class NoSink final : public WatchSink {
+ public:
+  bool Send(std::string, std::function<void()>) override { return true; }
+  void End(const Status&, std::optional<state_machine::ChangePosition>,
+           std::optional<state_machine::ChangePosition>) override {}
+};
+
+// Two nodes that apply the same entries.
+class WatcherTest : public ::testing::Test {
+ protected:
+  ~WatcherTest() override {
+    for (FakeReplica* replica : {&a_, &b_}) replica->Shutdown(SteadyTime(0));
+    node_a_.Stop();
+    node_b_.Stop();
+  }
+
+  std::unique_ptr<Watcher> Watch(WatchOptions options = {},
+                                 std::chrono::milliseconds timeout = kPatience) {
+    ClientOptions client;
+    client.endpoints = {node_a_.address(), node_b_.address()};
+    client.timeout = timeout;
+    return *(*Client::Connect(client))->Watch(std::move(options));
+  }
+  // Begins the watch, so that later changes are told.
+  static void Begin(Watcher* watcher) {
+    while (!watcher->position()) {
+      const auto none = watcher->Next(std::chrono::milliseconds(10));
+      ASSERT_EQ(none.status().code(), StatusCode::kDeadlineExceeded) << none.status();
+    }
+  }
+  void Commit(const std::vector<state_machine::Change>& changes) {
+    a_.fake_state().Commit({changes});
+    b_.fake_state().Commit({changes});
+  }
+  static std::string InWords(const Result<WatchEvent>& event) {
+    if (!event.ok()) return event.status().ToString();
+    if (event->kind == cairn::ChangeKind::kCommandEnd) return ".";
+    if (event->kind == cairn::ChangeKind::kSnapshotBegin) return "begin";
+    if (event->kind == cairn::ChangeKind::kSnapshotEnd) return "end";
+    const Row& row = event->new_row.empty() ? event->old_row : event->new_row;
+    return event->table->name + std::to_string(std::get<int64_t>(row[0]));
+  }
+  static std::vector<std::string> Events(Watcher* watcher, size_t n) {
+    std::vector<std::string> events;
+    for (size_t i = 0; i < n; ++i) events.push_back(InWords(watcher->Next(kPatience)));
+    return events;
+  }
+
+  const std::shared_ptr<const state_machine::ChangedTable> t_ = TableOf("t");
+  FakeReplica a_{&SystemClock()};
+  FakeReplica b_{&SystemClock()};
+  ServiceHarness node_a_{&a_};
+  ServiceHarness node_b_{&b_};
+};
+
+TEST_F(WatcherTest, GivesTypedEventsAndThePositionAfterEach) {
+  const auto watcher = Watch();
+  Begin(watcher.get());
+  Commit({Insert(t_, 1, "a"), Update(t_, 1, "a", "b")});
+  const auto insert = watcher->Next(kPatience);
+  ASSERT_TRUE(insert.ok()) << insert.status();
+  EXPECT_EQ(insert->kind, cairn::ChangeKind::kInsert);
+  EXPECT_EQ(insert->table->name, "t");
+  EXPECT_THAT(insert->table->columns, ElementsAre(Column{"id", "INTEGER"}, Column{"v", "TEXT"}));
+  EXPECT_THAT(insert->table->key, ElementsAre(0U));
+  EXPECT_EQ(insert->new_rowid, 1);
+  EXPECT_EQ(insert->new_row, (Row{int64_t{1}, std::string("a")}));
+  EXPECT_EQ(watcher->position(), (cairn::ChangePosition{1, 1}));
+  const auto update = watcher->Next(kPatience);
+  ASSERT_TRUE(update.ok()) << update.status();
+  EXPECT_EQ(update->kind, cairn::ChangeKind::kUpdate);
+  EXPECT_THAT(update->changed, ElementsAre(1U));
+  EXPECT_EQ(update->old_row, (Row{int64_t{1}, std::string("a")}));
+  EXPECT_THAT(Events(watcher.get(), 1), ElementsAre("."));
+  EXPECT_EQ(watcher->Next(std::chrono::milliseconds(0)).status().code(),
+            StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(WatcherTest, GoesOnAtAnotherNodeWithoutLossAndRepeats) {
+  const auto records =
+      node_b_.watches().Open(std::make_shared<NoSink>(), "test", {},
+                             SystemClock().SteadyNow() + std::chrono::hours(1), nullptr);
+  ASSERT_TRUE(records.ok());  // node b records changes too
+  const auto watcher = Watch();
+  Begin(watcher.get());
+  Commit({Insert(t_, 1, "a"), Insert(t_, 2, "b"), Insert(t_, 3, "c")});
+  EXPECT_THAT(Events(watcher.get(), 2), ElementsAre("t1", "t2"));
+  node_a_.Stop();
+  Commit({Insert(t_, 4, "d")});
+  EXPECT_THAT(Events(watcher.get(), 4), ElementsAre("t3", ".", "t4", "."));
+}
+
+TEST_F(WatcherTest, EndsIfNoNodeHoldsWhatFollows) {
+  const auto watcher = Watch({}, std::chrono::milliseconds(300));
+  Begin(watcher.get());
+  Commit({Insert(t_, 1, "a")});
+  EXPECT_THAT(Events(watcher.get(), 2), ElementsAre("t1", "."));
+  Commit({Insert(t_, 2, "b")});
+  EXPECT_THAT(Events(watcher.get(), 2), ElementsAre("t2", "."));
+  Commit({Insert(t_, 3, "c")});
+  EXPECT_EQ(InWords(watcher->Next(kPatience)), "t3");
+  node_a_.Stop();
+  b_.fake_state().Commit({{Insert(t_, 4, "d")}});  // that node b does not record
+  Result<WatchEvent> next = watcher->Next(kPatience);
+  while (next.ok()) next = watcher->Next(kPatience);
+  EXPECT_EQ(next.status().code(), StatusCode::kOutOfRange);
+  EXPECT_EQ(next.status().reason(), Reason::kPositionNotHeld);
+  EXPECT_EQ(watcher->oldest(), (cairn::ChangePosition{5, 0}));
+  EXPECT_EQ(watcher->Next(kPatience).status(), next.status());
+}
+
+TEST_F(WatcherTest, SnapshotThatBreaksOffBeginsAnew) {
+  std::vector<Row> rows;
+  for (int64_t i = 1; i <= 100'000; ++i) rows.push_back({i, i, std::string(100, 'x')});
+  for (FakeReplica* replica : {&a_, &b_}) {
+    replica->fake_state().GoBackTo(5);
+    replica->fake_state().ring().Reset(LogIndex(5));
+    replica->fake_state().Answer(
+        "SELECT t.name, t.wr",
+        {{std::string("t"), int64_t{0}, std::string("id"), std::string(""), int64_t{0}},
+         {std::string("t"), int64_t{0}, std::string("v"), std::string(""), int64_t{0}}});
+  }
+  a_.fake_state().Answer("SELECT rowid", rows);
+  b_.fake_state().Answer("SELECT rowid", {rows[0]});
+  WatchOptions options;
+  options.from = WatchOptions::From::kSnapshot;
+  const auto watcher = Watch(options);
+  EXPECT_THAT(Events(watcher.get(), 3), ElementsAre("begin", "t1", "t2"));
+  EXPECT_EQ(watcher->position(), std::nullopt);
+  node_a_.Stop();
+  std::string event;
+  do event = InWords(watcher->Next(kPatience));
+  while (event != "begin" && event.starts_with("t"));
+  EXPECT_EQ(event, "begin");
+  EXPECT_THAT(Events(watcher.get(), 2), ElementsAre("t1", "end"));
+  EXPECT_EQ(watcher->position(), (cairn::ChangePosition{6, 0}));
+  b_.fake_state().Commit({{Insert(t_, 7, "a")}});
+  EXPECT_THAT(Events(watcher.get(), 2), ElementsAre("t7", "."));
+}
+
+TEST_F(WatcherTest, CancelEndsAWaitingNext) {
+  const auto watcher = Watch();
+  Begin(watcher.get());
+  std::thread cancels([&] { watcher->Cancel(); });
+  EXPECT_EQ(watcher->Next(kPatience).status().code(), StatusCode::kCancelled);
+  cancels.join();
+  EXPECT_EQ(watcher->Next(kPatience).status().code(), StatusCode::kCancelled);
+}
+
+TEST_F(WatcherTest, ARefusedWatchEnds) {
+  WatchOptions options;
+  options.filters.push_back({.table = "_cairn_state"});
+  EXPECT_EQ(Watch(options)->Next(kPatience).status().code(), StatusCode::kPermissionDenied);
+  options.filters[0] = {.operations = {cairn::ChangeKind::kRow}};
+  ClientOptions client;
+  client.endpoints = {node_a_.address()};
+  EXPECT_EQ((*Client::Connect(client))->Watch(options).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace cairn::server

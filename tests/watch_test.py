@@ -1,0 +1,171 @@
+"""cairn watch: changes of a cluster, as a program and a person read them."""
+import json
+import signal
+import subprocess
+import threading
+
+import harness
+from harness import CAIRN, CairnTest, wait_until
+
+
+class Watch:
+    """A `cairn watch` that runs, and the lines that it has printed."""
+
+    def __init__(self, addresses, *flags):
+        self.process = subprocess.Popen(
+            [CAIRN, "watch", ",".join(addresses), *flags], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.lines = []
+        self.errors = ""
+        self.readers = [threading.Thread(target=self.read_lines),
+                        threading.Thread(target=self.read_errors)]
+        for reader in self.readers:
+            reader.start()
+
+    def read_lines(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def read_errors(self):
+        self.errors = self.process.stderr.read()
+
+    def await_line(self, text):
+        return wait_until(lambda: next((line for line in self.lines if text in line), None),
+                          f"a line with {text} in {self.lines[-5:]}")
+
+    def events(self):
+        return [json.loads(line) for line in self.lines]
+
+    def interrupt(self):
+        """Gives the exit status and what the watch says on standard error."""
+        self.process.send_signal(signal.SIGINT)
+        return self.end()
+
+    def end(self):
+        status = self.process.wait(timeout=harness.BOUND_SECONDS)
+        for reader in self.readers:
+            reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status, self.errors
+
+
+class ChangesOfACluster(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.watches = []
+
+    def tearDown(self):
+        for watch in self.watches:
+            if watch.process.poll() is None:
+                watch.process.kill()
+                watch.end()
+        super().tearDown()
+
+    def watch(self, nodes, *flags):
+        """A watch that has begun: it has told a first change, of the table `begun`."""
+        watch = Watch([node.address for node in nodes], *flags)
+        self.watches.append(watch)
+        return watch
+
+    def begin(self, node, watch):
+        """Writes until the watch tells of it."""
+        def told():
+            node.sql("INSERT INTO begun DEFAULT VALUES")
+            return any("begun" in line for line in watch.lines)
+        wait_until(told, "the watch begins")
+
+    def test_values_keys_and_conditions(self):
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE begun (id INTEGER PRIMARY KEY)")
+        node.sql("CREATE TABLE points (id INTEGER PRIMARY KEY, temp REAL, site TEXT)")
+        json_watch = self.watch([node], "--json")
+        hot = self.watch([node], "--table", "POINTS", "--table", "begun", "--where", "id > 0",
+                         "--op", "insert,update")
+        self.begin(node, json_watch)
+        self.begin(node, hot)
+        node.shell("INSERT INTO points VALUES (7, 31.5, 'a')", "UPDATE points SET temp = 32",
+                   "DELETE FROM points", "CREATE TABLE other (x)", "DROP TABLE other",
+                   "INSERT INTO points VALUES (8, NULL, 'end')")
+        json_watch.await_line('"end"')
+        hot.await_line("site=end")
+        about = [event for event in json_watch.events() if event.get("table") in ("points", "other")]
+        self.assertEqual([event["kind"] for event in about],
+                         ["insert", "update", "delete", "schema", "schema", "insert"])
+        self.assertEqual(about[0]["new"], {"id": 7, "temp": 31.5, "site": "a"})
+        self.assertEqual(about[0]["key"], ["id"])
+        self.assertEqual(about[1]["changed"], ["temp"])
+        self.assertEqual(about[1]["old"]["temp"], 31.5)
+        self.assertEqual(about[2]["old"], {"id": 7, "temp": 32.0, "site": "a"})
+        self.assertEqual([event["change"] for event in about[3:5]], ["created", "dropped"])
+        plain = [line.split("  ", 1)[1] for line in hot.lines if "points" in line]
+        self.assertEqual(plain, ["insert points  id=7  temp=31.5  site=a",
+                                 "update points  id=7  temp: 31.5 -> 32.0",
+                                 "insert points  id=8  temp=NULL  site=end"])
+        status, errors = hot.interrupt()
+        self.assertEqual(status, 0, errors)
+        self.assertRegex(errors, r"^to go on: --from \d+\.\d+\n$")
+
+    def test_a_condition_that_is_not_valid_is_refused(self):
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE points (id INTEGER PRIMARY KEY, temp REAL)")
+        watch = self.watch([node], "--table", "points", "--where", "humidity > 1")
+        status, errors = watch.end()
+        self.assertEqual(status, 1)
+        self.assertIn("no such column: humidity", errors)
+
+    def test_snapshot_and_the_changes_after_it_give_the_table(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+        nodes[0].sql("INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                     "WHERE i < 2000) SELECT i, hex(zeroblob(50)) FROM n")
+        load = threading.Thread(target=lambda: [
+            nodes[0].sql(f"UPDATE t SET v = 'x{i}' WHERE id % 7 = {i % 7}; "
+                         f"DELETE FROM t WHERE id = {i}; INSERT INTO t VALUES ({i + 5000}, 'n')")
+            for i in range(1, 15)])
+        load.start()
+        watch = self.watch([nodes[1]], "--json", "--from", "snapshot", "--table", "t")
+        load.join()
+        nodes[0].sql("INSERT INTO t VALUES (9999, 'end')")
+        watch.await_line('"v":"end"')
+        table = {}
+        for event in watch.events():
+            if event["kind"] == "snapshot_begin":
+                table = {}
+            if "old" in event:
+                self.assertEqual(table.pop(event["old"]["id"]), event["old"]["v"])
+            if "new" in event:
+                table[event["new"]["id"]] = event["new"]["v"]
+        rows = nodes[2].sql("SELECT id, v FROM t")
+        self.assertEqual(table, {row["id"]: row["v"] for row in rows})
+
+    def test_the_watch_goes_on_at_another_node_when_its_node_is_killed(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE begun (id INTEGER PRIMARY KEY)")
+        keeps = self.watch([nodes[1]], "--table", "begun")  # node 2 holds changes too
+        watch = self.watch([nodes[0], nodes[1]], "--json", "--table", "begun")
+        self.begin(nodes[2], keeps)
+        self.begin(nodes[2], watch)
+        nodes[0].kill()
+        def written():
+            done = nodes[2].shell("INSERT INTO begun VALUES (1000000)")
+            return done.returncode == 0 or "UNIQUE" in done.stderr
+        wait_until(written, "the other nodes go on")
+        watch.await_line("1000000")
+        ids = [event["new"]["id"] for event in watch.events() if event["kind"] == "insert"]
+        rows = [row["id"] for row in nodes[2].sql("SELECT id FROM begun ORDER BY id")]
+        self.assertEqual(ids, rows[rows.index(ids[0]):])
+        positions = [tuple(map(int, event["position"].split("."))) for event in watch.events()]
+        self.assertEqual(positions, sorted(set(positions)))
+
+    def test_a_position_that_no_node_holds_is_said_so(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        watch = self.watch(nodes, "--from", "1.0")
+        status, errors = watch.end()
+        self.assertEqual(status, 1)
+        self.assertIn("the oldest position held is", errors)
+
+
+if __name__ == "__main__":
+    harness.main()
