@@ -148,7 +148,7 @@ Result<SnapshotWorker::Reader> SnapshotWorker::OpenMaker(
   // There is a new copy, so the one before is whole, or has failed: its thread ends.
   if (maker_.joinable()) maker_.join();
   ASSIGN_OR_RETURN(Reader maker, state_->OpenSnapshot(reader.meta().index));
-  maker_of_ = reader.copy_id();
+  maker_of_ = maker->copy_id();
   return maker;
 }
 

@@ -37,8 +37,9 @@ enum class ChangeKind : uint8_t {
 // The table of a changed row, as it was at the change.
 struct ChangedTable {
   std::string name;
-  std::vector<Column> columns;  // those of SELECT *, in its order
-  std::vector<uint32_t> key;    // the places of the primary key's columns; empty: only a rowid
+  std::vector<Column>
+      columns;                // those of SELECT *, in its order, without VIRTUAL generated columns
+  std::vector<uint32_t> key;  // the places of the primary key's columns; empty: only a rowid
 };
 
 // An object of the schema that was created, dropped or altered. The text is that of sqlite_schema.
@@ -53,7 +54,7 @@ struct SchemaChange {
 struct Change {
   ChangeKind kind = ChangeKind::kCommandEnd;
   ChangePosition position;
-  // Of a row. Each row has the values that a SELECT * reads; the old row is empty for kInsert, and
+  // Of a row. Each row has the values that a SELECT of the columns reads; the old row is empty for kInsert, and
   // the new row for kDelete.
   std::shared_ptr<const ChangedTable> table;
   std::optional<int64_t> old_rowid;  // of a table with rowids

@@ -64,7 +64,8 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   Result<Read> After(ChangePosition after, size_t bytes) const;
 
   // `listener` is called after a batch that was recorded, when recording begins after a batch, and
-  // when the ring was reset, on the apply thread: it must be quick. Empty: none. Returns when no call of the old listener is under way.
+  // when the ring was reset, on the apply thread: it must be quick. Empty: none. Returns when no call of the old listener is under way, so neither the listener nor a
+  // holder of a lock that the listener takes may call this.
   void SetListener(std::function<void()> listener);
 
   // ---- For the apply thread

@@ -53,6 +53,7 @@ void ChangeRecorder::BatchBegun() {
 void ChangeRecorder::EntryBegun(LogIndex index) {
   index_ = index;
   ordinal_ = 0;
+  lose_entry_ = false;
 }
 
 void ChangeRecorder::BatchCommitted() {
@@ -87,7 +88,7 @@ void ChangeRecorder::CommandBegun() {
   if (schema.ok()) {
     schema_ = std::move(schema).value();
   } else {
-    lose_command_ = true;
+    LoseEntry(schema.status());
   }
 }
 
@@ -95,9 +96,9 @@ void ChangeRecorder::CommandKept() {
   if (!recording_) return;
   const bool changed = ordinal_ != ordinal_before_;
   if (changed) Tell(ChangeKind::kCommandEnd);
-  const ChangePosition end{index_, ordinal_};
+  const ChangePosition end = lose_entry_ ? EndOf(index_) : ChangePosition{index_, ordinal_};
   const std::shared_ptr<CommandChanges> command = std::move(command_);
-  if (lose_command_) {
+  if (lose_entry_ || lose_command_) {
     lost_ = end;
     kept_.clear();
     kept_bytes_ = 0;
@@ -129,15 +130,19 @@ void ChangeRecorder::LoseCommand() {
   command_->bytes = 0;
 }
 
+void ChangeRecorder::LoseEntry(const Status& why) {
+  if (!std::exchange(lose_entry_, true)) {
+    LOG_WARN("watchers lose the changes of an entry index={} error={}", index_.value(),
+             why.message());
+  }
+  LoseCommand();
+}
+
 // ---- Changes ------------------------------------------------------------------------------------
 
 size_t ChangeRecorder::OnRow(const RowChange& change) {
   if (!recording_ || command_ == nullptr) return 0;
-  const Status told = Record(change);
-  if (told.ok()) return 0;
-  LOG_WARN("watchers lose the changes of a command index={} error={}", index_.value(),
-           told.message());
-  LoseCommand();
+  if (const Status told = Record(change); !told.ok()) LoseEntry(told);
   return 0;
 }
 
@@ -182,13 +187,14 @@ Status ChangeRecorder::SettleRow() {
 }
 
 void ChangeRecorder::StatementEnded() {
-  if (recording_ && command_ != nullptr && !SettleRow().ok()) LoseCommand();
+  if (!recording_ || command_ == nullptr) return;
+  if (const Status settled = SettleRow(); !settled.ok()) LoseEntry(settled);
 }
 
 // Null if the command's changes are lost. They are counted all the same.
 Change* ChangeRecorder::Tell(ChangeKind kind) {
   ++ordinal_;
-  if (lose_command_) return nullptr;
+  if (lose_entry_ || lose_command_) return nullptr;
   Change& change = command_->changes.emplace_back();
   change.kind = kind;
   change.position = {index_, ordinal_};
@@ -247,8 +253,7 @@ Result<ChangeRecorder::Schema> ChangeRecorder::ReadSchema() const {
 void ChangeRecorder::SchemaChanged() {
   if (!recording_ || command_ == nullptr) return;
   schema_changed_ = true;
-  const Status told = RecordSchema();
-  if (!told.ok()) LoseCommand();
+  if (const Status told = RecordSchema(); !told.ok()) LoseEntry(told);
 }
 
 Status ChangeRecorder::RecordSchema() {

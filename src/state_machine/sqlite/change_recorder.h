@@ -76,6 +76,8 @@ class ChangeRecorder final : public RowObserver {
   Change* Tell(ChangeKind kind);
   void Count(const Row& row);
   void LoseCommand();
+  // The number of changes is not known, so later changes of the entry would get wrong positions.
+  void LoseEntry(const Status& why);
 
   const std::shared_ptr<ChangeRing> ring_;
   sqlite3* db_ = nullptr;  // null: not open
@@ -90,6 +92,7 @@ class ChangeRecorder final : public RowObserver {
   // The running batch.
   bool recording_ = false;
   LogIndex index_;  // of the current entry
+  bool lose_entry_ = false;
   std::vector<std::shared_ptr<const CommandChanges>> kept_;
   size_t kept_bytes_ = 0;
   std::optional<ChangePosition> lost_;  // changes up to here could not be kept

@@ -91,10 +91,10 @@ TEST(ChangeRecorder, TellsWhatASelectReadsWhereTheHookShowsSomethingElse) {
 
   watched.Must("CREATE TABLE v(a, sum AS (a + b), id INTEGER PRIMARY KEY, b, c REAL)");
   EXPECT_THAT(watched.ToldOf("INSERT INTO v(id, a, b, c) VALUES(7, 1, 2, 3)"),
-              ElementsAre("v +1|3|7|2|r3.000000", "end"));
+              ElementsAre("v +1|7|2|r3.000000", "end"));
   EXPECT_THAT(watched.ToldOf("UPDATE v SET a = 10, id = 8"),
-              ElementsAre("v 1|3|7|2|r3.000000 -> 10|12|8|2|r3.000000", "end"));
-  EXPECT_THAT(watched.ToldOf("DELETE FROM v"), ElementsAre("v -10|12|8|2|r3.000000", "end"));
+              ElementsAre("v 1|7|2|r3.000000 -> 10|8|2|r3.000000", "end"));
+  EXPECT_THAT(watched.ToldOf("DELETE FROM v"), ElementsAre("v -10|8|2|r3.000000", "end"));
 
   // The record begins with the key, so the places are those of other columns.
   watched.Must("CREATE TABLE w(r REAL, n, k, PRIMARY KEY(k)) WITHOUT ROWID");
@@ -102,16 +102,23 @@ TEST(ChangeRecorder, TellsWhatASelectReadsWhereTheHookShowsSomethingElse) {
               ElementsAre("w +r1.000000|2|3", "end"));
   EXPECT_THAT(watched.ToldOf("UPDATE w SET n = 5, k = 4"),
               ElementsAre("w r1.000000|2|3 -> r1.000000|5|4", "end"));
+  // An index that holds all columns has already lost its entry when the old row is looked up.
+  watched.Must("CREATE TABLE i(a, b DEFAULT 'old', r REAL, PRIMARY KEY(a)) WITHOUT ROWID");
+  watched.Must("CREATE UNIQUE INDEX i_all ON i(a, b, r)");
+  EXPECT_THAT(watched.ToldOf("INSERT INTO i VALUES(1, NULL, 2)"),
+              ElementsAre("i +1|NULL|r2.000000", "end"));
+  EXPECT_THAT(watched.ToldOf("UPDATE i SET r = 3"),
+              ElementsAre("i 1|NULL|r2.000000 -> 1|NULL|r3.000000", "end"));
   EXPECT_THAT(watched.ToldOf("UPDATE w SET k = 1.5, n = 2.0"),
               ElementsAre("w r1.000000|5|4 -> r1.000000|r2.000000|r1.500000", "end"));
 }
 
 TEST(ChangeRecorder, ARowThatATriggerChangesAtOnceIsToldAsItWasBetween) {
   Watched watched;
-  watched.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x, double AS (2 * x))");
+  watched.Must("CREATE TABLE t(unused AS (1), id INTEGER PRIMARY KEY, x)");
   watched.Must("CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET x = x + 1; END");
   EXPECT_THAT(watched.ToldOf("INSERT INTO t(id, x) VALUES(1, 10)"),
-              ElementsAre("t +1|10|20", "t 1|10|20 -> 1|11|22", "end"));
+              ElementsAre("t +1|10", "t 1|10 -> 1|11", "end"));
 }
 
 TEST(ChangeRecorder, FullTextTablesAreToldUnderTheirName) {

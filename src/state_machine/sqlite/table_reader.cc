@@ -15,12 +15,13 @@ Status CannotBeTold(const std::string& table) {
 
 bool IsWhole(double value) { return std::nearbyint(value) == value; }
 
-// The columns of a table, without the hidden ones of virtual tables.
-Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table) {
+// The stored columns of a table, without the hidden ones of virtual tables. `numbers`: in the table.
+Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table,
+                               std::vector<size_t>* numbers) {
   InternalStatement read;
   RETURN_IF_ERROR(read.Prepare(db,
                                "SELECT cid, name, type, pk FROM pragma_table_xinfo(?1)"
-                               " WHERE hidden <> 1 ORDER BY cid"));
+                               " WHERE hidden NOT IN (1, 2) ORDER BY cid"));
   read.BindText(1, table);
   ChangedTable columns;
   columns.name = table;
@@ -28,6 +29,7 @@ Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table) {
   for (uint32_t place = 0;; ++place) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) break;
+    numbers->push_back(read.Uint(0));
     columns.columns.push_back({std::string(read.Bytes(1)), std::string(read.Bytes(2))});
     if (read.Int(3) != 0) key.emplace_back(read.Int(3), place);
   }
@@ -49,25 +51,36 @@ Result<std::unique_ptr<TableReader>> TableReader::Open(sqlite3* db, const std::s
 }
 
 Status TableReader::ReadColumns(sqlite3* db) {
-  ASSIGN_OR_RETURN(ChangedTable columns, ColumnsOf(db, shape_.name));
-  std::vector<bool> hashed(columns.columns.size());
-  for (const ShapeColumn& column : shape_.columns)
-    hashed[static_cast<size_t>(column.number)] = true;
-  for (size_t i = 0; i < columns.columns.size(); ++i) {
-    is_real_.push_back(HasRealAffinity(columns.columns[i].decl_type));
-    // A shape leaves out VIRTUAL columns, the rowid and the column in the place of the rowid.
-    if (hashed[i]) continue;
-    const bool is_key = !shape_.without_rowid && columns.key.size() == 1 && columns.key[0] == i;
-    if (is_key) rowid_column_ = static_cast<int>(i);
+  std::vector<size_t> numbers;
+  ASSIGN_OR_RETURN(ChangedTable columns, ColumnsOf(db, shape_.name, &numbers));
+  place_.resize(numbers.empty() ? 0 : numbers.back() + 1);
+  for (size_t place = 0; place < numbers.size(); ++place) place_[numbers[place]] = place;
+  std::vector<bool> hashed(numbers.size());
+  for (const ShapeColumn& column : shape_.columns) {
+    hashed[place_.at(static_cast<size_t>(column.number))] = true;
+  }
+  for (size_t place = 0; place < numbers.size(); ++place) {
+    is_real_.push_back(HasRealAffinity(columns.columns[place].decl_type));
+    // A shape leaves out the rowid, and the column in the place of the rowid.
+    if (hashed[place]) continue;
+    const bool is_key = columns.key.size() == 1 && columns.key[0] == place;
+    if (is_key) rowid_column_ = static_cast<int>(place);
     always_in_doubt_ = always_in_doubt_ || !is_key;
   }
   own_ = told_ = std::make_shared<const ChangedTable>(std::move(columns));
+  if (!shape_.without_rowid) return OkStatus();
+  InternalStatement read;
+  RETURN_IF_ERROR(read.Prepare(db, "SELECT name FROM pragma_index_list(?1) WHERE origin = 'pk'"));
+  read.BindText(1, shape_.name);
+  ASSIGN_OR_RETURN(const bool row, read.Next());
+  if (row) key_index_ = read.Bytes(0);
   return OkStatus();
 }
 
 // A full-text table stores the values of its columns behind the rowid.
 Status TableReader::TellAs(sqlite3* db, const std::string& full_text) {
-  ASSIGN_OR_RETURN(ChangedTable columns, ColumnsOf(db, full_text));
+  std::vector<size_t> numbers;
+  ASSIGN_OR_RETURN(ChangedTable columns, ColumnsOf(db, full_text, &numbers));
   if (rowid_column_ != 0 || own_->columns.size() <= columns.columns.size()) {
     return CannotBeTold(full_text);
   }
@@ -90,7 +103,7 @@ Result<Row> TableReader::FromHook(Get get, bool by_number, int64_t rowid, bool* 
     sqlite3_value* value = nullptr;
     const int at = by_number ? column.number : column.storage;
     if (get(db_, at, &value) != SQLITE_OK) return CannotBeTold(shape_.name);
-    const auto place = static_cast<size_t>(column.number);
+    const size_t place = place_[static_cast<size_t>(column.number)];
     row[place] = ValueOf(value);
     if (is_real_[place]) {
       // SQLite stores a whole number as an integer, and a SELECT reads it as a real.
@@ -111,7 +124,7 @@ Result<Row> TableReader::Old(const RowChange& change) {
       Row row, FromHook(&sqlite3_preupdate_old, shape_.without_rowid, change.old_rowid, &in_doubt));
   for (const ShapeColumn& column : shape_.columns) {
     // The row may be older than the column.
-    const bool is_null = row[static_cast<size_t>(column.number)].index() == 0;
+    const bool is_null = row[place_[static_cast<size_t>(column.number)]].index() == 0;
     in_doubt = in_doubt || (column.has_default && is_null);
   }
   if (in_doubt) {
@@ -135,21 +148,32 @@ Result<Row> TableReader::LookUpNew(int64_t rowid, const Row& doubtful) {
 std::string TableReader::SelectAll() const {
   std::string sql = "SELECT ";
   if (!shape_.rowid_name.empty()) sql += QuotedName(shape_.rowid_name) + ", ";
-  return sql + "* FROM main." + QuotedName(shape_.name);
+  const char* comma = "";
+  for (const Column& column : own_->columns) {
+    sql += comma + QuotedName(column.name);
+    comma = ", ";
+  }
+  return sql + " FROM main." + QuotedName(shape_.name);
+}
+
+std::string TableReader::LookUpSql() const {
+  if (!shape_.without_rowid) {
+    if (shape_.rowid_name.empty()) return {};
+    return SelectAll() + " WHERE " + QuotedName(shape_.rowid_name) + " = ?1";
+  }
+  // Another index may have lost its entry of the row already.
+  std::string sql = SelectAll() + " INDEXED BY " + QuotedName(key_index_);
+  const char* word = " WHERE ";
+  for (size_t i = 0; i < own_->key.size(); ++i) {
+    sql += word + QuotedName(own_->columns[own_->key[i]].name) + " = ?" + std::to_string(i + 1);
+    word = " AND ";
+  }
+  return sql;
 }
 
 Result<Row> TableReader::LookUp(int64_t rowid, const Row& key) {
   if (look_up_ == nullptr) {
-    std::string sql = "SELECT * FROM main." + QuotedName(shape_.name) + " WHERE ";
-    if (!shape_.without_rowid) {
-      if (shape_.rowid_name.empty()) return CannotBeTold(shape_.name);
-      sql += QuotedName(shape_.rowid_name) + " = ?1";
-    }
-    const char* comma = "";
-    for (size_t i = 0; shape_.without_rowid && i < own_->key.size(); ++i) {
-      sql += comma + QuotedName(own_->columns[own_->key[i]].name) + " = ?" + std::to_string(i + 1);
-      comma = " AND ";
-    }
+    const std::string sql = LookUpSql();
     sqlite3_stmt* raw = nullptr;
     sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
                        &raw, nullptr);
@@ -166,7 +190,9 @@ Result<Row> TableReader::LookUp(int64_t rowid, const Row& key) {
   Result<Row> row = CannotBeTold(shape_.name);
   if (bound.ok() && sqlite3_step(stmt) == SQLITE_ROW) {
     Row read;
-    for (int i = 0; i < sqlite3_column_count(stmt); ++i) read.push_back(ColumnValue(stmt, i));
+    for (int i = rowid_is_selected() ? 1 : 0; i < sqlite3_column_count(stmt); ++i) {
+      read.push_back(ColumnValue(stmt, i));
+    }
     row = std::move(read);
   }
   sqlite3_reset(stmt);

@@ -1,10 +1,13 @@
-// TableReader: reads the changed rows of one table, as a SELECT * would read them.
+// TableReader: reads the changed rows of one table, as a SELECT would read them.
 //
 // SQLite's preupdate hook gives most values, but not all as a SELECT does (state_digest.md): it
-// shows no VIRTUAL columns, shows NULL for an added column with a default, mixes up the affinity of
-// columns that are stored in another order than they are declared, and hides the column that is
-// stored in the place of the rowid. Where the hook's values are in doubt, the row is looked up by
-// its key: the old row before the change, and the new row after it.
+// shows NULL for an added column with a default, mixes up the affinity of columns that are stored in
+// another order than they are declared, and hides the column that is stored in the place of the
+// rowid. Where the hook's values are in doubt, the row is looked up by its key: the old row before
+// the change, and the new row after it.
+//
+// VIRTUAL generated columns are left out. To compute them runs expressions of clients, which may take
+// long, and nothing would charge for that on the nodes that nobody watches.
 #pragma once
 
 #include <sqlite3.h>
@@ -42,7 +45,7 @@ class TableReader {
   Result<Row> New(const RowChange& change, bool* look_up);
   Result<Row> LookUpNew(int64_t rowid, const Row& doubtful);
 
-  // Selects all rows, with the rowid first if the table has rowids that can be named.
+  // Selects the columns of all rows, with the rowid first if the table has rowids that can be named.
   std::string SelectAll() const;
   bool rowid_is_selected() const { return !shape_.rowid_name.empty(); }
 
@@ -54,6 +57,7 @@ class TableReader {
   using Get = int (*)(sqlite3*, int, sqlite3_value**);
   Result<Row> FromHook(Get get, bool by_number, int64_t rowid, bool* in_doubt) const;
   Result<Row> LookUp(int64_t rowid, const Row& key);
+  std::string LookUpSql() const;  // empty: no row can be looked up
   // The row as it is told: without the leading columns that only the stored row has.
   Row Told(Row row) const;
 
@@ -61,8 +65,10 @@ class TableReader {
   TableShape shape_;
   std::shared_ptr<const ChangedTable> own_;   // of the table itself
   std::shared_ptr<const ChangedTable> told_;  // as which changes are told
-  std::vector<bool> is_real_;                 // has the affinity REAL, by the column's number
-  int rowid_column_ = -1;                     // the INTEGER PRIMARY KEY; -1: none
+  std::vector<size_t> place_;                 // in own_, by the column's number
+  std::vector<bool> is_real_;                 // has the affinity REAL, by place
+  int rowid_column_ = -1;                     // the place of the INTEGER PRIMARY KEY; -1: none
+  std::string key_index_;                     // the key's index of a table WITHOUT ROWID
   bool always_in_doubt_ = false;
   size_t first_told_ = 0;
   StatementPtr look_up_;
