@@ -58,10 +58,10 @@ std::optional<QueryRequest> ColumnsQuestion(const std::vector<WatchFilter>& filt
     sql += (sql.empty() ? "WITH asked(name) AS (VALUES (?" : "), (?") +
            std::to_string(question.statement.positional.size());
   }
-  // Hidden columns of virtual tables are not those of SELECT *.
+  // As events have them: without hidden columns of virtual tables, and without VIRTUAL ones.
   sql +=
       ")) SELECT asked.name, x.name, x.type FROM asked, pragma_table_xinfo(asked.name) AS x "
-      "WHERE x.hidden <> 1 ORDER BY asked.name, x.cid";
+      "WHERE x.hidden NOT IN (1, 2) ORDER BY asked.name, x.cid";
   return question;
 }
 

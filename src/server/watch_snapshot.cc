@@ -16,14 +16,14 @@ namespace {
 using state_machine::ChangedTable;
 using state_machine::RowCondition;
 
-// Tables with their columns, in the order of SELECT *. Of virtual tables, only those whose changes
+// Tables with the columns that events have, in order. Of virtual tables, only those whose changes
 // are told.
 constexpr char kTablesSql[] =
     "SELECT t.name, t.wr, x.name, x.type, x.pk FROM pragma_table_list AS t, "
     "pragma_table_xinfo(t.name) AS x WHERE t.schema = 'main' AND (t.type = 'table' OR "
     "t.type = 'virtual' AND (SELECT sql LIKE '%using%fts%' FROM sqlite_schema WHERE name = "
     "t.name)) "
-    "AND x.hidden <> 1 ORDER BY t.name, x.cid";
+    "AND x.hidden NOT IN (1, 2) ORDER BY t.name, x.cid";
 
 struct Table {
   ChangedTable shape;
