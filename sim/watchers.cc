@@ -31,10 +31,6 @@ std::string TextOf(const state_machine::Change& change) {
   return text + " " + change.schema.name + " " + change.schema.sql;
 }
 
-std::string TextOf(state_machine::ChangePosition position) {
-  return ToString(position.index) + "." + std::to_string(position.ordinal);
-}
-
 }  // namespace
 
 Watchers::Watchers(World* world, const Nodes* nodes, const Checker* checker)
@@ -117,27 +113,27 @@ void Watchers::Take(Watcher* watcher, const state_machine::ChangeRing::Read& rea
     for (const state_machine::Change& change : command->changes) {
       const Position position = change.position;
       if (position <= watcher->position) continue;
-      if (position <= last) return Fail(*watcher, "told twice: " + TextOf(position));
+      if (position <= last) return Fail(*watcher, "told twice: " + ToString(position));
       last = position;
       if (expected != told_.end() && expected->first < position) {
-        return Fail(*watcher, "not told: " + TextOf(expected->first));
+        return Fail(*watcher, "not told: " + ToString(expected->first));
       }
       const std::string text = TextOf(change);
       if (expected != told_.end() && expected->first == position) {
         if (expected->second != text) {
-          return Fail(*watcher,
-                      "told '" + text + "' and '" + expected->second + "' at " + TextOf(position));
+          return Fail(*watcher, "told '" + text + "' and '" + expected->second + "' at " +
+                                    ToString(position));
         }
         ++expected;
       } else {
-        if (IsSeen(position)) return Fail(*watcher, "told only once: " + TextOf(position));
+        if (IsSeen(position)) return Fail(*watcher, "told only once: " + ToString(position));
         told_.emplace_hint(expected, position, text);
       }
       ++counts_.told;
     }
   }
   if (expected != told_.end() && expected->first <= read.through) {
-    return Fail(*watcher, "not told: " + TextOf(expected->first));
+    return Fail(*watcher, "not told: " + ToString(expected->first));
   }
   // The last command may have been read beyond `through` by nobody: the stretch ends there.
   if (read.through > watcher->position) {
@@ -149,7 +145,7 @@ void Watchers::Take(Watcher* watcher, const state_machine::ChangeRing::Read& rea
 
 void Watchers::Fail(const Watcher& watcher, const std::string& what) {
   world_->Fail("a watcher of node " + std::to_string(watcher.node) + " after " +
-               TextOf(watcher.position) + ": " + what);
+               ToString(watcher.position) + ": " + what);
 }
 
 }  // namespace cairn::sim

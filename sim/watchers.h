@@ -1,8 +1,9 @@
 // Watchers: clients that follow the changes of the database, from node to node.
 //
 // A watcher asks a node for all changes after its position, and goes on at another node with that
-// position at any time, also after the node was stopped. The check: two watchers that have both seen
-// a stretch of history were told the same changes at the same positions, each once and in order.
+// position at any time, also after the node was stopped. The check: two watchers that have both
+// seen a stretch of history were told the same changes at the same positions, each once and in
+// order.
 #pragma once
 
 #include <cstdint>

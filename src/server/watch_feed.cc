@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/watch_event.h"
+#include "state_machine/sqlite/table_shape.h"
 
 namespace cairn::server {
 
@@ -151,7 +152,7 @@ Result<bool> WatchFeed::Passes(const Change& change, TableDefinitionPtr* table) 
   if (change.kind == ChangeKind::kSchema) return judge_.SchemaPasses(change.schema);
   if (change.table == nullptr) return false;
   TableDefinitionPtr definition = share_->tables->Of(change.table);
-  if (IsInternalTable(definition->name)) return false;
+  if (state_machine::IsInternalTable(definition->name)) return false;
   ASSIGN_OR_RETURN(const bool passes, judge_.RowPasses(change, *definition));
   if (passes) *table = std::move(definition);
   return passes;

@@ -3,9 +3,9 @@
 //
 // The feed cuts the changes into segments. A segment covers all changes between two positions, and
 // holds those that pass, ready to be sent. Watches at one position get the same segment. A watch
-// that begins inside a segment gets a part of its own up to the segment's end, and shares from there
-// on. Segments are forgotten when no watch asks for them any more, or past a bound in bytes; then
-// they are made again from the ring.
+// that begins inside a segment gets a part of its own up to the segment's end, and shares from
+// there on. Segments are forgotten when no watch asks for them any more, or past a bound in bytes;
+// then they are made again from the ring.
 #pragma once
 
 #include <cstdint>

@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/table_shape.h"
+
 namespace cairn::server {
 namespace {
 
 using state_machine::Change;
 using state_machine::ChangeKind;
+using state_machine::IsInternalTable;
+using state_machine::LowerCase;
 using state_machine::RowCondition;
 
 constexpr int kFiltersMax = 64;
@@ -38,7 +43,7 @@ Result<uint32_t> KindsOf(const v1::WatchFilter& filter) {
 
 Result<WatchFilter> FromProto(const v1::WatchFilter& filter) {
   WatchFilter out;
-  out.table = LowerName(filter.table());
+  out.table = LowerCase(filter.table());
   out.condition = filter.condition();
   ASSIGN_OR_RETURN(out.kinds, KindsOf(filter));
   if (out.table.size() > kTableNameBytesMax) return InvalidArgument("a table's name is too long");
@@ -56,10 +61,6 @@ Result<WatchFilter> FromProto(const v1::WatchFilter& filter) {
 }
 
 }  // namespace
-
-bool IsInternalTable(const std::string& lower_name) {
-  return lower_name.starts_with("_cairn_") || lower_name.starts_with("sqlite_");
-}
 
 Result<std::vector<WatchFilter>> FiltersOf(const v1::WatchRequest& request) {
   if (request.filters_size() > kFiltersMax) {
@@ -137,8 +138,8 @@ Result<bool> ChangeJudge::RowPasses(const Change& change, const TableDefinition&
 }
 
 bool ChangeJudge::SchemaPasses(const state_machine::SchemaChange& change) const {
-  const std::string table = LowerName(change.table);
-  const std::string name = LowerName(change.name);
+  const std::string table = LowerCase(change.table);
+  const std::string name = LowerCase(change.name);
   if (IsInternalTable(table) || IsInternalTable(name)) return false;
   return std::any_of(filters_.begin(), filters_.end(), [&](const WatchFilter& filter) {
     const bool kind = (filter.kinds & BitOf(ChangeKind::kSchema)) != 0;

@@ -30,8 +30,6 @@ inline uint32_t BitOf(state_machine::ChangeKind kind) { return 1U << static_cast
 // In an order of their own, each once, so that equal requests give equal filters. INVALID_ARGUMENT
 // for filters that nobody can mean, PERMISSION_DENIED for tables that are internal to Cairn.
 Result<std::vector<WatchFilter>> FiltersOf(const v1::WatchRequest& request);
-// A table that is internal to Cairn or to SQLite. Nobody watches it.
-bool IsInternalTable(const std::string& lower_name);
 
 // The conditions of all watches. Each is a connection of SQLite, so their number is bounded.
 struct ConditionCount {

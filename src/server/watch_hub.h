@@ -2,9 +2,9 @@
 //
 // The ring wakes the hub after a batch, which is all that a watch costs the apply thread. Watches
 // with equal filters form a group. Those of a group that wait at one position are a cohort: changes
-// that do not pass move the cohort, and cost nothing for each watch. One message of a watch is under
-// way at a time, and the next one is taken from the ring when the client has room for it. So a slow
-// client has no queue here. It falls behind, and is cut off once the ring has passed it.
+// that do not pass move the cohort, and cost nothing for each watch. One message of a watch is
+// under way at a time, and the next one is taken from the ring when the client has room for it. So
+// a slow client has no queue here. It falls behind, and is cut off once the ring has passed it.
 #pragma once
 
 #include <atomic>

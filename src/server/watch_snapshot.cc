@@ -9,11 +9,17 @@
 #include "base/mutex.h"
 #include "server/limits.h"
 #include "server/watch_event.h"
+#include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/sql_tokens.h"
+#include "state_machine/sqlite/table_shape.h"
 
 namespace cairn::server {
 namespace {
 
 using state_machine::ChangedTable;
+using state_machine::IsInternalTable;
+using state_machine::LowerCase;
+using state_machine::QuotedName;
 using state_machine::RowCondition;
 
 // Tables with the columns that events have, in order. Of virtual tables, only those whose changes
@@ -31,12 +37,6 @@ struct Table {
   std::vector<std::pair<int64_t, uint32_t>> key;  // rank in the primary key, place
 };
 
-std::string Quoted(const std::string& name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + "\"";
-}
-
 std::string TextOf(const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
   return text == nullptr ? "" : *text;
@@ -51,7 +51,7 @@ std::string RowidName(const Table& table) {
   if (!table.has_rowid) return "";
   for (const char* name : {"rowid", "_rowid_", "oid"}) {
     const bool taken = std::any_of(table.shape.columns.begin(), table.shape.columns.end(),
-                                   [&](const Column& c) { return LowerName(c.name) == name; });
+                                   [&](const Column& c) { return LowerCase(c.name) == name; });
     if (!taken) return name;
   }
   return "";
@@ -98,8 +98,9 @@ class WatchSnapshot final : public QueryConsumer,
     rowid_ = RowidName(table);
     Statement statement;
     statement.sql = "SELECT " + (rowid_.empty() ? "NULL" : rowid_);
-    for (const Column& column : table.shape.columns) statement.sql += ", " + Quoted(column.name);
-    statement.sql += " FROM main." + Quoted(table.shape.name);
+    for (const Column& column : table.shape.columns)
+      statement.sql += ", " + QuotedName(column.name);
+    statement.sql += " FROM main." + QuotedName(table.shape.name);
     return statement;
   }
   bool Full() override {
@@ -130,7 +131,7 @@ class WatchSnapshot final : public QueryConsumer,
 
   Status AddColumn(const Row& row) {
     const std::string name = TextOf(row[0]);
-    const std::string lower = LowerName(name);
+    const std::string lower = LowerCase(name);
     const bool named = std::any_of(filters_.begin(), filters_.end(),
                                    [&](const WatchFilter& f) { return f.Names(lower); });
     if (!named || IsInternalTable(lower)) return OkStatus();

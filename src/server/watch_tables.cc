@@ -5,6 +5,7 @@
 #include "cairn/v1/database.pb.h"
 #include "rpc/proto_convert.h"
 #include "server/wire_encoding.h"
+#include "state_machine/sqlite/schema_catalog.h"
 
 namespace cairn::server {
 namespace {
@@ -24,13 +25,6 @@ v1::WatchTable ToMessage(const state_machine::ChangedTable& table) {
 
 }  // namespace
 
-std::string LowerName(std::string name) {
-  for (char& c : name) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return name;
-}
-
 TableDefinitionPtr WatchTables::Of(
     const std::shared_ptr<const state_machine::ChangedTable>& table) {
   MutexLock lock(mutex_);
@@ -45,7 +39,7 @@ TableDefinitionPtr WatchTables::Of(
   if (definition == nullptr) {
     auto made = std::make_shared<TableDefinition>();
     made->id = ++last_id_;
-    made->name = LowerName(table->name);
+    made->name = state_machine::LowerCase(table->name);
     made->table = table;
     message.set_id(made->id);
     AppendField(v1::WatchResponse::kTablesFieldNumber, message, &made->field);

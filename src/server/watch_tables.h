@@ -12,9 +12,6 @@
 
 namespace cairn::server {
 
-// ASCII letters in lower case, as SQLite compares names.
-std::string LowerName(std::string name);
-
 struct TableDefinition {
   uint64_t id = 0;
   std::string name;   // in lower case
@@ -23,7 +20,8 @@ struct TableDefinition {
 };
 using TableDefinitionPtr = std::shared_ptr<const TableDefinition>;
 
-// Gives equal definitions one id, so that what is encoded for one watch serves another. Thread-safe.
+// Gives equal definitions one id, so that what is encoded for one watch serves another.
+// Thread-safe.
 class WatchTables {
  public:
   TableDefinitionPtr Of(const std::shared_ptr<const state_machine::ChangedTable>& table);

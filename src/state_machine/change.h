@@ -24,6 +24,9 @@ struct ChangePosition {
   uint64_t ordinal = 0;
   auto operator<=>(const ChangePosition&) const = default;
 };
+inline std::string ToString(ChangePosition position) {
+  return ToString(position.index) + "." + std::to_string(position.ordinal);
+}
 inline ChangePosition EndOf(LogIndex index) { return {index + 1, 0}; }
 
 enum class ChangeKind : uint8_t {
@@ -37,9 +40,8 @@ enum class ChangeKind : uint8_t {
 // The table of a changed row, as it was at the change.
 struct ChangedTable {
   std::string name;
-  std::vector<Column>
-      columns;                // those of SELECT *, in its order, without VIRTUAL generated columns
-  std::vector<uint32_t> key;  // the places of the primary key's columns; empty: only a rowid
+  std::vector<Column> columns;  // those of SELECT *, in its order, but the VIRTUAL generated ones
+  std::vector<uint32_t> key;    // the places of the primary key's columns; empty: only a rowid
 };
 
 // An object of the schema that was created, dropped or altered. The text is that of sqlite_schema.
@@ -54,8 +56,8 @@ struct SchemaChange {
 struct Change {
   ChangeKind kind = ChangeKind::kCommandEnd;
   ChangePosition position;
-  // Of a row. Each row has the values that a SELECT of the columns reads; the old row is empty for kInsert, and
-  // the new row for kDelete.
+  // Of a row. Each row has the values that a SELECT of the columns reads; the old row is empty for
+  // kInsert, and the new row for kDelete.
   std::shared_ptr<const ChangedTable> table;
   std::optional<int64_t> old_rowid;  // of a table with rowids
   std::optional<int64_t> new_rowid;

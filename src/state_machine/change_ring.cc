@@ -46,12 +46,10 @@ ChangePosition ChangeRing::newest() const {
 Result<ChangeRing::Read> ChangeRing::After(ChangePosition after, size_t bytes) const {
   MutexLock lock(mutex_);
   const ChangePosition newest = EndOf(applied_);
-  if (after < (recording_ ? oldest_ : newest)) {
-    const ChangePosition oldest = recording_ ? oldest_ : newest;
-    return OutOfRange("changes after position " + ToString(after.index) + "." +
-                      std::to_string(after.ordinal) +
-                      " are not held any more; the oldest position held is " +
-                      ToString(oldest.index) + "." + std::to_string(oldest.ordinal));
+  const ChangePosition oldest = recording_ ? oldest_ : newest;
+  if (after < oldest) {
+    return OutOfRange("changes after position " + ToString(after) +
+                      " are not held any more; the oldest position held is " + ToString(oldest));
   }
   const auto ends_by = [](const std::shared_ptr<const CommandChanges>& command,
                           ChangePosition position) {

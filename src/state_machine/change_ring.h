@@ -64,15 +64,16 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   Result<Read> After(ChangePosition after, size_t bytes) const;
 
   // `listener` is called after a batch that was recorded, when recording begins after a batch, and
-  // when the ring was reset, on the apply thread: it must be quick. Empty: none. Returns when no call of the old listener is under way, so neither the listener nor a
-  // holder of a lock that the listener takes may call this.
+  // when the ring was reset, on the apply thread: it must be quick. Empty: none. Returns when no
+  // call of the old listener is under way, so neither the listener nor a holder of a lock that the
+  // listener takes may call this.
   void SetListener(std::function<void()> listener);
 
   // ---- For the apply thread
   // Begins a batch on top of `applied`. True if the changes of the batch are to be recorded.
   bool BatchBegun(LogIndex applied);
-  // The batch is committed up to `applied`. `lost`: changes up to this position were not kept, because
-  // they were too many or could not be read. `commands` follow it.
+  // The batch is committed up to `applied`. `lost`: changes up to this position were not kept,
+  // because they were too many or could not be read. `commands` follow it.
   void BatchCommitted(LogIndex applied, std::vector<std::shared_ptr<const CommandChanges>> commands,
                       std::optional<ChangePosition> lost);
   void BatchUndone();

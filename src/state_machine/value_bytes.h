@@ -19,16 +19,20 @@ inline size_t ContentBytes(const Value& value) {
 // What a column of a result counts, beside its name and type. Results depend on this number.
 inline constexpr size_t kColumnBytes = 64;
 
+// The memory that the values of a row take.
+inline size_t HeldBytes(const Row& row) {
+  size_t bytes = 0;
+  for (const Value& value : row) bytes += sizeof(Value) + ContentBytes(value);
+  return bytes;
+}
+
 // The memory that the rows and columns of a result take.
 inline size_t HeldBytes(const StatementResult& result) {
   size_t bytes = 0;
   for (const Column& column : result.columns) {
     bytes += kColumnBytes + column.name.size() + column.decl_type.size();
   }
-  for (const Row& row : result.rows) {
-    bytes += sizeof(Row);
-    for (const Value& value : row) bytes += sizeof(Value) + ContentBytes(value);
-  }
+  for (const Row& row : result.rows) bytes += sizeof(Row) + HeldBytes(row);
   return bytes;
 }
 

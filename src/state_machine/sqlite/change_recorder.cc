@@ -203,7 +203,7 @@ Change* ChangeRecorder::Tell(ChangeKind kind) {
 }
 
 void ChangeRecorder::Count(const Row& row) {
-  for (const Value& value : row) command_->bytes += sizeof(Value) + ContentBytes(value);
+  command_->bytes += HeldBytes(row);
   if (command_->bytes > ring_->bytes_max()) LoseCommand();
 }
 

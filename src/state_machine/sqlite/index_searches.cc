@@ -149,19 +149,13 @@ Result<std::string> ReadCell(sqlite3* db, const std::string& sql) {
   return row ? std::string(read.Bytes(0)) : std::string();
 }
 
-std::string Quoted(const std::string& name) {
-  std::string quoted = "\"";
-  for (const char c : name) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-
 Result<uint64_t> IndexBytes(sqlite3* db, const std::string& table) {
   ASSIGN_OR_RETURN(
       const std::string record,
-      ReadCell(db, "SELECT block FROM main." + Quoted(table + "_data") + " WHERE id = 10"));
+      ReadCell(db, "SELECT block FROM main." + QuotedName(table + "_data") + " WHERE id = 10"));
   ASSIGN_OR_RETURN(
       const std::string page_bytes,
-      ReadCell(db, "SELECT v FROM main." + Quoted(table + "_config") + " WHERE k = 'pgsz'"));
+      ReadCell(db, "SELECT v FROM main." + QuotedName(table + "_config") + " WHERE k = 'pgsz'"));
   const uint64_t bytes = page_bytes.empty() ? 0 : std::strtoull(page_bytes.c_str(), nullptr, 10);
   return Times(PagesOfStructure(record), std::max(bytes, kPageBytesMin));
 }
@@ -169,7 +163,7 @@ Result<uint64_t> IndexBytes(sqlite3* db, const std::string& table) {
 // Numbers of nodes are given upwards.
 Result<uint64_t> NodesOf(sqlite3* db, const std::string& table) {
   ASSIGN_OR_RETURN(const std::string most,
-                   ReadCell(db, "SELECT max(nodeno) FROM main." + Quoted(table + "_node")));
+                   ReadCell(db, "SELECT max(nodeno) FROM main." + QuotedName(table + "_node")));
   return most.empty() ? 1 : std::strtoull(most.c_str(), nullptr, 10);
 }
 

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_tokens.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -22,23 +24,10 @@ constexpr int kStepsBetweenCounts = 8;
 // The product of a text and of a pattern.
 constexpr size_t kPatternProductMax = 512 << 20;
 
-std::string Quoted(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + "\"";
-}
-
-std::string Lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 // A type with the affinity of the declared type, by the rules of SQLite. The declared type itself
 // may be any text.
 const char* TypeOf(const std::string& declared) {
-  const std::string type = Lower(declared);
+  const std::string type = LowerCase(declared);
   const auto has = [&](const char* word) { return type.find(word) != std::string::npos; };
   if (has("int")) return "INTEGER";
   if (has("char") || has("clob") || has("text")) return "TEXT";
@@ -105,18 +94,18 @@ Status RowCondition::Define(const std::string& table, const std::vector<Column>&
   std::string passes = "cairn_passes";
   const auto taken = [&](const std::string& name) {
     return names.contains(name) || std::any_of(columns.begin(), columns.end(), [&](const auto& c) {
-             return Lower(c.name) == name;
+             return LowerCase(c.name) == name;
            });
   };
   while (taken(key)) key += "_";
   while (taken(passes)) passes += "_";
-  std::string define = "CREATE TABLE " + Quoted(table) + "(" + key + " INTEGER PRIMARY KEY";
-  std::string put = "REPLACE INTO " + Quoted(table) + "(" + key;
+  std::string define = "CREATE TABLE " + QuotedName(table) + "(" + key + " INTEGER PRIMARY KEY";
+  std::string put = "REPLACE INTO " + QuotedName(table) + "(" + key;
   for (size_t i = 0; i < columns.size(); ++i) {
-    if (!names.contains(Lower(columns[i].name))) continue;
+    if (!names.contains(LowerCase(columns[i].name))) continue;
     used_.push_back({i, columns[i]});
-    define += ", " + Quoted(columns[i].name) + " " + TypeOf(columns[i].decl_type);
-    put += ", " + Quoted(columns[i].name);
+    define += ", " + QuotedName(columns[i].name) + " " + TypeOf(columns[i].decl_type);
+    put += ", " + QuotedName(columns[i].name);
   }
   define += ", " + passes + " AS ((\n" + text + "\n) IS TRUE))";
   put += ") VALUES (1";
@@ -129,7 +118,7 @@ Status RowCondition::Define(const std::string& table, const std::vector<Column>&
                            "': " + sqlite3_errmsg(db_));
   }
   ASSIGN_OR_RETURN(put_, PrepareSingle(db_, put, SQLITE_PREPARE_PERSISTENT));
-  ASSIGN_OR_RETURN(ask_, PrepareSingle(db_, "SELECT " + passes + " FROM " + Quoted(table),
+  ASSIGN_OR_RETURN(ask_, PrepareSingle(db_, "SELECT " + passes + " FROM " + QuotedName(table),
                                        SQLITE_PREPARE_PERSISTENT));
   // What SQLite finds out only when it runs, such as date('now'), is mostly found here.
   const Result<bool> tried = Matches(Row(columns.size()));
@@ -148,33 +137,18 @@ void RowCondition::Bound(size_t bytes) {
 
 int RowCondition::Bind(const Row& row) {
   size_t bytes = 0;
-  int number = 0;
-  int rc = SQLITE_OK;
   for (const Used& used : used_) {
-    if (used.place >= row.size()) continue;
-    const Value& value = row[used.place];
-    if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
-    if (const auto* blob = std::get_if<Blob>(&value)) bytes += blob->bytes.size();
+    if (used.place < row.size()) bytes += ContentBytes(row[used.place]);
   }
   Bound(bytes);
+  int number = 0;
   for (const Used& used : used_) {
     ++number;
-    if (rc != SQLITE_OK || used.place >= row.size()) continue;
-    const Value& value = row[used.place];
-    if (const auto* integer = std::get_if<int64_t>(&value)) {
-      rc = sqlite3_bind_int64(put_.get(), number, *integer);
-    } else if (const auto* real = std::get_if<double>(&value)) {
-      rc = sqlite3_bind_double(put_.get(), number, *real);
-    } else if (const auto* text = std::get_if<std::string>(&value)) {
-      rc = sqlite3_bind_text64(put_.get(), number, text->data(), text->size(), SQLITE_STATIC,
-                               SQLITE_UTF8);
-    } else if (const auto* blob = std::get_if<Blob>(&value)) {
-      // A null pointer would bind NULL.
-      const char* const data = blob->bytes.empty() ? "" : blob->bytes.data();
-      rc = sqlite3_bind_blob64(put_.get(), number, data, blob->bytes.size(), SQLITE_STATIC);
-    }
+    if (used.place >= row.size()) continue;
+    const int rc = BindAsStored(put_.get(), number, row[used.place]);
+    if (rc != SQLITE_OK) return rc;
   }
-  return rc;
+  return SQLITE_OK;
 }
 
 Result<bool> RowCondition::Matches(const Row& row) {

@@ -47,8 +47,8 @@ bool HoldsWord(std::string_view sql, std::string_view lower_word);
 
 // The text of an INSERT without the rows of constants at its end: "INSERT INTO t VALUES" of "INSERT
 // INTO t VALUES (1, 'a'), (2, 'b')". Any other text is returned whole. What costs work or has a
-// meaning stands in the rest, so a thousand rows need not be split into tokens. A number with a sign
-// is an expression, not a constant.
+// meaning stands in the rest, so a thousand rows need not be split into tokens. A number with a
+// sign is an expression, not a constant.
 std::string_view WithoutConstantRows(std::string_view sql);
 
 // True if the text calls changes() or total_changes().

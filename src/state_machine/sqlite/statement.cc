@@ -40,22 +40,12 @@ std::string ParameterName(sqlite3_stmt* stmt, int number) {
 }
 
 Status BindValue(sqlite3_stmt* stmt, int number, const Value& value) {
-  int rc = SQLITE_OK;
-  if (std::holds_alternative<std::monostate>(value)) {
-    rc = sqlite3_bind_null(stmt, number);
-  } else if (const auto* integer = std::get_if<int64_t>(&value)) {
-    rc = sqlite3_bind_int64(stmt, number, *integer);
-  } else if (const auto* real = std::get_if<double>(&value)) {
-    rc = sqlite3_bind_double(stmt, number, *real);
-  } else if (const auto* text = std::get_if<std::string>(&value)) {
-    if (!IsValidUtf8(*text)) {
-      return InvalidArgument("the value of parameter " + ParameterName(stmt, number) +
-                             " is not valid UTF-8; bytes belong in a blob");
-    }
-    rc = sqlite3_bind_text64(stmt, number, text->data(), text->size(), SQLITE_STATIC, SQLITE_UTF8);
-  } else if (const auto* blob = std::get_if<Blob>(&value)) {
-    rc = sqlite3_bind_blob64(stmt, number, blob->bytes.data(), blob->bytes.size(), SQLITE_STATIC);
+  const auto* const text = std::get_if<std::string>(&value);
+  if (text != nullptr && !IsValidUtf8(*text)) {
+    return InvalidArgument("the value of parameter " + ParameterName(stmt, number) +
+                           " is not valid UTF-8; bytes belong in a blob");
   }
+  const int rc = BindAsStored(stmt, number, value);
   return rc == SQLITE_OK ? OkStatus() : StatusFromSqlite(sqlite3_db_handle(stmt), rc);
 }
 
@@ -166,6 +156,23 @@ Status BindParameters(sqlite3_stmt* stmt, const Statement& statement) {
                            "; no value was given for " + ParameterName(stmt, number));
   }
   return OkStatus();
+}
+
+int BindAsStored(sqlite3_stmt* stmt, int number, const Value& value) {
+  if (const auto* integer = std::get_if<int64_t>(&value)) {
+    return sqlite3_bind_int64(stmt, number, *integer);
+  }
+  if (const auto* real = std::get_if<double>(&value)) {
+    return sqlite3_bind_double(stmt, number, *real);
+  }
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    return sqlite3_bind_text64(stmt, number, text->data(), text->size(), SQLITE_STATIC,
+                               SQLITE_UTF8);
+  }
+  if (const auto* blob = std::get_if<Blob>(&value)) {
+    return sqlite3_bind_blob64(stmt, number, blob->bytes.data(), blob->bytes.size(), SQLITE_STATIC);
+  }
+  return sqlite3_bind_null(stmt, number);
 }
 
 Value ColumnValue(sqlite3_stmt* stmt, int column) {

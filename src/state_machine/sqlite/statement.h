@@ -41,6 +41,10 @@ int FindParameter(sqlite3_stmt* stmt, const std::string& name);
 // into `statement`, so the caller clears the bindings or finalizes while `statement` still lives.
 Status BindParameters(sqlite3_stmt* stmt, const Statement& statement);
 
+// Binds a value that may come from a row: text need not be UTF-8. The value must outlive the
+// binding. Returns SQLite's code.
+int BindAsStored(sqlite3_stmt* stmt, int number, const Value& value);
+
 // The value of a column in the current row.
 Value ColumnValue(sqlite3_stmt* stmt, int column);
 Value ValueOf(sqlite3_value* value);

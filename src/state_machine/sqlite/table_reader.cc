@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sql_tokens.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -15,7 +16,8 @@ Status CannotBeTold(const std::string& table) {
 
 bool IsWhole(double value) { return std::nearbyint(value) == value; }
 
-// The stored columns of a table, without the hidden ones of virtual tables. `numbers`: in the table.
+// The stored columns of a table, without the hidden ones of virtual tables. `numbers`: in the
+// table.
 Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table,
                                std::vector<size_t>* numbers) {
   InternalStatement read;
@@ -181,14 +183,13 @@ Result<Row> TableReader::LookUp(int64_t rowid, const Row& key) {
     if (raw == nullptr) return CannotBeTold(shape_.name);
   }
   sqlite3_stmt* const stmt = look_up_.get();
-  Statement values;
-  if (!shape_.without_rowid) values.positional.emplace_back(rowid);
-  for (size_t i = 0; shape_.without_rowid && i < own_->key.size(); ++i) {
-    values.positional.push_back(key[own_->key[i]]);
+  int bound = SQLITE_OK;
+  if (!shape_.without_rowid) bound = sqlite3_bind_int64(stmt, 1, rowid);
+  for (size_t i = 0; shape_.without_rowid && i < own_->key.size() && bound == SQLITE_OK; ++i) {
+    bound = BindAsStored(stmt, static_cast<int>(i + 1), key[own_->key[i]]);
   }
-  const Status bound = BindParameters(stmt, values);
   Result<Row> row = CannotBeTold(shape_.name);
-  if (bound.ok() && sqlite3_step(stmt) == SQLITE_ROW) {
+  if (bound == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
     Row read;
     for (int i = rowid_is_selected() ? 1 : 0; i < sqlite3_column_count(stmt); ++i) {
       read.push_back(ColumnValue(stmt, i));

@@ -1,13 +1,13 @@
 // TableReader: reads the changed rows of one table, as a SELECT would read them.
 //
 // SQLite's preupdate hook gives most values, but not all as a SELECT does (state_digest.md): it
-// shows NULL for an added column with a default, mixes up the affinity of columns that are stored in
-// another order than they are declared, and hides the column that is stored in the place of the
+// shows NULL for an added column with a default, mixes up the affinity of columns that are stored
+// in another order than they are declared, and hides the column that is stored in the place of the
 // rowid. Where the hook's values are in doubt, the row is looked up by its key: the old row before
 // the change, and the new row after it.
 //
-// VIRTUAL generated columns are left out. To compute them runs expressions of clients, which may take
-// long, and nothing would charge for that on the nodes that nobody watches.
+// VIRTUAL generated columns are left out. To compute them runs expressions of clients, which may
+// take long, and nothing would charge for that on the nodes that nobody watches.
 #pragma once
 
 #include <sqlite3.h>
@@ -45,7 +45,8 @@ class TableReader {
   Result<Row> New(const RowChange& change, bool* look_up);
   Result<Row> LookUpNew(int64_t rowid, const Row& doubtful);
 
-  // Selects the columns of all rows, with the rowid first if the table has rowids that can be named.
+  // Selects the columns of all rows, with the rowid first if the table has rowids that can be
+  // named.
   std::string SelectAll() const;
   bool rowid_is_selected() const { return !shape_.rowid_name.empty(); }
 

@@ -6,6 +6,7 @@
 
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/sql_tokens.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -115,15 +116,6 @@ Status FillShape(sqlite3* db, TableShape* shape) {
 }
 
 }  // namespace
-
-std::string QuotedName(const std::string& name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
 
 // The words of other affinities come first.
 bool HasRealAffinity(const std::string& declared) {

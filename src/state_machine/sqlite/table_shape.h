@@ -53,9 +53,6 @@ struct TableShape {
 // The shape of one table that has rows of its own. `row` and `create_sql` are not filled.
 Result<TableShape> ReadShape(sqlite3* db, const std::string& table);
 
-// The name in quotes, for SQL.
-std::string QuotedName(const std::string& name);
-
 // True if SQLite gives a declared type the affinity REAL.
 bool HasRealAffinity(const std::string& declared);
 
