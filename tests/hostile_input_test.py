@@ -81,7 +81,7 @@ class HostileInput(CairnTest):
             ("SELECT 1 2", 1),
             ("ATTACH 'x.db' AS x", 1),
             ("BEGIN", 1),
-            ("PRAGMA journal_mode = DELETE", 1),
+            ("PRAGMA writable_schema = ON", 1),
             ("INSERT INTO _cairn_meta VALUES (1, 2)", 1),
             ("SELECT load_extension('x')", 1),
             ("VACUUM", 1),
@@ -91,6 +91,8 @@ class HostileInput(CairnTest):
                 done = self.node.shell(sql)
                 self.assertEqual(done.returncode, code, done.stdout[:200])
                 self.assertIn("error: ", done.stderr)
+        # Drivers send it at start. The answer is the mode that stays.
+        self.assertEqual(self.node.sql("PRAGMA journal_mode = DELETE"), [{"journal_mode": "wal"}])
         self.node.sql("INSERT INTO t VALUES (1)")
         self.assertTrue(self.node.up)
 
