@@ -109,6 +109,27 @@ class ShellFromAPipe(CairnTest):
                            check=False)
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 0}], "it went on")
 
+    def test_a_transaction_is_one_command(self):
+        self.node.sql("CREATE TABLE first (a)")  # the first write begins the node's session
+        before = self.node.status()["commit"]
+        done = self.pipe("BEGIN;\nCREATE TABLE t (a INTEGER PRIMARY KEY);\nINSERT INTO t VALUES (1);\n"
+                         "SAVEPOINT s; INSERT INTO t VALUES (2); ROLLBACK TO s;\n"
+                         "INSERT INTO t VALUES (3) RETURNING a;\nCOMMIT;\n")
+        self.assert_passes(done)
+        self.assertIn("ok, 2 rows changed by 3 statements in one command", done.stdout)
+        self.assertEqual(self.node.status()["commit"], before + 1)
+        self.assertEqual(self.node.sql("SELECT a FROM t"), [{"a": 1}, {"a": 3}])
+        done = self.pipe("BEGIN;\nDELETE FROM t;\nINSERT INTO t VALUES (1), (1);\nCOMMIT;\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("error: standard input:3: ", done.stderr)
+        self.assertIn("statement 2 of the transaction that begins in line 1", done.stderr)
+        for bad in ("BEGIN; DELETE FROM t;", "BEGIN; DELETE FROM t; SELECT 1; COMMIT;",
+                    "BEGIN; DELETE FROM t;\n.quit\n", "COMMIT;"):
+            self.assertEqual(self.pipe(bad).returncode, 1, bad)
+        self.assertEqual(self.node.shell("BEGIN; DELETE FROM t").returncode, 1)
+        self.assert_passes(self.node.shell("BEGIN; DELETE FROM t", "ROLLBACK"))
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 2}])
+
     def test_slices_change_all_rows_in_requests_of_their_own(self):
         self.node.sql("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
         self.node.sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
@@ -226,6 +247,10 @@ class ShellOnATerminal(CairnTest):
         self.type("'灯' AS joined;\n")
         self.expect("joined")
         self.expect("a灯")
+        self.expect("cairn> ")
+        self.type("BEGIN;\n")
+        self.expect("BEGIN> ")
+        self.type("ROLLBACK;\n")
         self.expect("cairn> ")
         self.type("nonsense;\n")
         self.expect("error: ")

@@ -56,14 +56,25 @@ class FakeNode::Database final : public v1::Database::Service {
  public:
   explicit Database(FakeNode* node) : node_(*node) {}
 
-  grpc::Status Execute(grpc::ServerContext*, const v1::ExecuteRequest* request,
+  grpc::Status Execute(grpc::ServerContext* context, const v1::ExecuteRequest* request,
                        v1::ExecuteResponse* response) override {
     if (!node_.has_leader) return NoLeader();
     std::lock_guard lock(node_.database_->mutex);
-    int64_t rows = 0;
-    grpc::Status status = RunWrite(node_.database_.get(), request->statements(0).sql(), &rows);
-    response->add_results()->set_rows_affected(rows);
-    return status;
+    sqlite3* sqlite = node_.database_->sqlite;
+    sqlite3_exec(sqlite, "BEGIN", nullptr, nullptr, nullptr);
+    for (int i = 0; i < request->statements_size(); ++i) {
+      int64_t rows = 0;
+      grpc::Status status = RunWrite(node_.database_.get(), request->statements(i).sql(), &rows);
+      response->add_results()->set_rows_affected(rows);
+      if (status.ok()) continue;
+      sqlite3_exec(sqlite, "ROLLBACK", nullptr, nullptr, nullptr);
+      v1::ErrorDetail detail;
+      detail.set_statement(static_cast<uint32_t>(i + 1));
+      context->AddTrailingMetadata(rpc::kErrorMetadata, detail.SerializeAsString());
+      return status;
+    }
+    sqlite3_exec(sqlite, "COMMIT", nullptr, nullptr, nullptr);
+    return grpc::Status::OK;
   }
 
   grpc::Status Query(grpc::ServerContext*, const v1::QueryRequest* request,

@@ -202,10 +202,15 @@ Status NodeClient::CheckHealth(Timeout timeout) {
 
 Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeout timeout,
                                                   bool maintenance) {
+  return ExecuteAll({sql}, timeout, maintenance);
+}
+
+Result<v1::ExecuteResponse> NodeClient::ExecuteAll(const std::vector<std::string>& statements,
+                                                   Timeout timeout, bool maintenance) {
   Call call(this, timeout + kGrace);
   RETURN_IF_ERROR(Connect(call));
   v1::ExecuteRequest request;
-  request.add_statements()->set_sql(sql);
+  for (const std::string& sql : statements) request.add_statements()->set_sql(sql);
   request.set_maintenance(maintenance);
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
   v1::ExecuteResponse response;

@@ -69,6 +69,9 @@ class NodeClient {
   // applied. The outcome of one that was sent and has no answer is unknown.
   Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout,
                                         bool maintenance = false);
+  // All statements take effect, or none. An error names the statement that failed, from 1.
+  Result<v1::ExecuteResponse> ExecuteAll(const std::vector<std::string>& statements,
+                                         Timeout timeout, bool maintenance = false);
   Status Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
                ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,

@@ -74,6 +74,7 @@ int RunFromStream(Shell* shell, std::istream& in) {
     verdict = shell->TakeLine(line);
   }
   if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEnd();
+  if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEndOfAll();
   return verdict == Shell::Verdict::kFailed ? 1 : 0;
 }
 
@@ -87,9 +88,9 @@ int RunCommands(Shell* shell, const std::vector<std::string>& commands) {
     }
     if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEnd();
     if (verdict == Shell::Verdict::kFailed) return 1;
-    if (verdict == Shell::Verdict::kQuit) break;
+    if (verdict == Shell::Verdict::kQuit) return 0;
   }
-  return 0;
+  return shell->TakeEndOfAll() == Shell::Verdict::kFailed ? 1 : 0;
 }
 
 void Greet(NodeClient* node) {
@@ -101,6 +102,11 @@ void Greet(NodeClient* node) {
   }
   std::cout << "node " << status->node_id() << " (" << RoleName(status->role()) << ") at "
             << node->address() << "; .help lists the commands\n";
+}
+
+const char* Prompt(const Shell& shell) {
+  if (shell.in_statement()) return "  ...> ";
+  return shell.in_transaction() ? "BEGIN> " : "cairn> ";
 }
 
 int RunOnTerminal(const ShellOptions& options) {
@@ -115,9 +121,10 @@ int RunOnTerminal(const ShellOptions& options) {
   const std::unique_ptr<LineEditor> editor = LineEditor::New(&signals, history);
   while (true) {
     std::string line;
-    const LineEditor::Event event =
-        editor->Read(shell.in_statement() ? "  ...> " : "cairn> ", &line);
-    if (event == LineEditor::Event::kEnd) return 0;
+    const LineEditor::Event event = editor->Read(Prompt(shell), &line);
+    if (event == LineEditor::Event::kEnd) {
+      return shell.TakeEndOfAll() == Shell::Verdict::kFailed ? 1 : 0;
+    }
     if (event == LineEditor::Event::kInterrupted) {
       shell.DropRest();
       continue;

@@ -168,6 +168,14 @@ Shell::Verdict Shell::TakeEnd() {
   return RunUnlessEnding([&] { return RunStatement(rest); });
 }
 
+Shell::Verdict Shell::TakeEndOfAll() {
+  if (!in_transaction()) return Verdict::kDone;
+  place_ = {source_, transaction_.line(), "BEGIN"};
+  const Verdict verdict = Complain("the transaction has no COMMIT: nothing of it has run");
+  transaction_.Drop();
+  return verdict;
+}
+
 Shell::Verdict Shell::Complain(const std::string& what) {
   out_.flush();
   err_ << "error: ";
@@ -175,6 +183,12 @@ Shell::Verdict Shell::Complain(const std::string& what) {
   err_ << what << "\n";
   if (!place_.source.empty())
     err_ << "  in: " << Shown(place_.statement, kStatementShownMax) << "\n";
+  // A script ends here. A person goes on with the transaction.
+  if (!place_.source.empty() && in_transaction()) {
+    err_ << "  nothing has run of the transaction that begins in line " << transaction_.line()
+         << "\n";
+    transaction_.Drop();
+  }
   err_.flush();
   return Verdict::kFailed;
 }
@@ -207,7 +221,21 @@ Shell::Verdict Shell::RunStatement(const StatementSplitter::Statement& statement
     return Complain("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
   }
   const auto began = SteadyClock::now();
-  return Finish(IsQuery(sql) ? RunQuery(sql) : RunWrite(sql), began);
+  const auto next = transaction_.Take(statement);
+  if (!next.ok()) return Finish(next.status(), began);
+  switch (*next) {
+    case GatheredTransaction::Next::kRunAlone:
+      return Finish(IsQuery(sql) ? RunQuery(sql) : RunWrite(sql), began);
+    case GatheredTransaction::Next::kSend: return Finish(RunGathered(), began);
+    case GatheredTransaction::Next::kBegan:
+      if (PrintsForPeople()) out_ << "the statements up to COMMIT are gathered into one command\n";
+      break;
+    case GatheredTransaction::Next::kDropped:
+      if (PrintsForPeople()) out_ << "ok, nothing was run\n";
+      break;
+    case GatheredTransaction::Next::kGathered: break;
+  }
+  return Verdict::kDone;
 }
 
 Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began) {
@@ -239,15 +267,45 @@ Status Shell::RunWrite(const std::string& sql) {
       node_->ExecuteV1(sql, options_.timeout, options_.maintenance);
   notice.Stop();
   if (!response.ok()) return response.status();
+  PrintResults(&*response);
+  return OkStatus();
+}
+
+Status Shell::RunGathered() {
+  const size_t begin_line = transaction_.line();
+  const std::vector<StatementSplitter::Statement> statements = transaction_.TakeStatements();
+  if (statements.empty()) return OkStatus();
+  std::vector<std::string> sql;
+  for (const StatementSplitter::Statement& each : statements) sql.push_back(each.sql);
+  WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
+  Result<v1::ExecuteResponse> response =
+      node_->ExecuteAll(sql, options_.timeout, options_.maintenance);
+  notice.Stop();
+  if (response.ok()) {
+    PrintResults(&*response);
+    return OkStatus();
+  }
+  Status status = response.status();
+  const size_t failed = status.statement();
+  if (failed == 0 || failed > statements.size()) return status;
+  place_ = {source_, statements[failed - 1].line, sql[failed - 1]};
+  return std::move(status).Prefixed(
+      "statement " + std::to_string(failed) + " of the transaction" +
+      (source_.empty() ? "" : " that begins in line " + std::to_string(begin_line)));
+}
+
+void Shell::PrintResults(v1::ExecuteResponse* response) {
+  uint64_t rows = 0;
   for (v1::StatementResult& wire : *response->mutable_results()) {
     const StatementResult result = rpc::FromProto(&wire);
     if (!result.columns.empty()) PrintRows(options_.mode, result.columns, result.rows, &out_);
-    // The other modes are for programs, which need the rows alone.
-    if (options_.mode == OutputMode::kTable) {
-      out_ << "ok, " << Counted(static_cast<uint64_t>(result.rows_affected), "row") << " changed\n";
-    }
+    rows += static_cast<uint64_t>(result.rows_affected);
   }
-  return OkStatus();
+  if (!PrintsForPeople()) return;
+  out_ << "ok, " << Counted(rows, "row") << " changed";
+  const auto statements = static_cast<uint64_t>(response->results_size());
+  if (statements != 1) out_ << " by " << Counted(statements, "statement") << " in one command";
+  out_ << "\n";
 }
 
 // Each slice is a request with its own id, so that the outcome of one slice says nothing of the
@@ -279,7 +337,7 @@ Status Shell::RunSlices(const std::string& arguments) {
   in_slices_ = false;
   if (!status.ok()) return std::move(status).Prefixed("after " + so_far());
   if (stop_slices_) return Cancelled("stopped after " + so_far() + "; run it again to go on");
-  if (options_.mode == OutputMode::kTable) out_ << "ok, " << so_far() << "\n";
+  if (PrintsForPeople()) out_ << "ok, " << so_far() << "\n";
   return OkStatus();
 }
 
@@ -331,7 +389,10 @@ Shell::Verdict Shell::RunDotCommand(const std::string& line) {
   const std::vector<std::string> words = Words(line);
   const std::string& name = words[0];
   const auto began = SteadyClock::now();
-  if (name == ".quit" || name == ".exit") return Verdict::kQuit;
+  if (name == ".quit" || name == ".exit") return Quit();
+  if (name == ".slices" && in_transaction()) {
+    return Complain(name + " runs commands of its own: COMMIT or ROLLBACK comes before it");
+  }
   if (name == ".help") {
     out_ << kHelp;
     return Finish(OkStatus(), began);
@@ -351,11 +412,18 @@ Shell::Verdict Shell::RunDotCommand(const std::string& line) {
   return Complain("unknown command " + name + "; .help lists them");
 }
 
+// A script that leaves an open transaction has lost what it wrote. A person knows.
+Shell::Verdict Shell::Quit() {
+  if (!source_.empty() && in_transaction()) return TakeEndOfAll();
+  return Verdict::kQuit;
+}
+
 Shell::Verdict Shell::ReadFile(const std::string& path) {
   if (read_depth_ >= kReadDepthMax) return Complain(".read is nested too deep at " + path);
   std::ifstream file(path);
   if (!file) return Complain(ErrnoStatus("open " + path, errno).message());
   ++read_depth_;
+  const bool in_outer_transaction = in_transaction();
   const std::string outer = std::exchange(source_, "");
   const size_t outer_lines = std::exchange(lines_, 0);
   StatementSplitter outer_splitter = std::move(splitter_);
@@ -365,6 +433,7 @@ Shell::Verdict Shell::ReadFile(const std::string& path) {
     verdict = TakeLine(line);
   }
   if (verdict == Verdict::kDone) verdict = TakeEnd();
+  if (verdict == Verdict::kDone && !in_outer_transaction) verdict = TakeEndOfAll();
   source_ = outer;
   lines_ = outer_lines;
   splitter_ = std::move(outer_splitter);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/gathered_transaction.h"
 #include "tools/node_client.h"
 #include "tools/result_printer.h"
 #include "tools/sql_text.h"
@@ -41,9 +42,12 @@ class Shell {
   Verdict TakeLine(const std::string& line);
   // The input ends: a last statement may lack its semicolon.
   Verdict TakeEnd();
+  // The last source has ended. A transaction that is still open is an error, and is forgotten.
+  Verdict TakeEndOfAll();
   // Forgets a statement that was begun.
   void DropRest() { splitter_.TakeRest(); }
   bool in_statement() const { return splitter_.HasRest(); }
+  bool in_transaction() const { return transaction_.open(); }
 
   // Stops waiting for what runs now. `.slices` stops after the slice that runs now; a second
   // Interrupt stops waiting for that slice, too. False if nothing runs. May be called from any
@@ -67,6 +71,8 @@ class Shell {
   Verdict Finish(const Status& status, std::chrono::steady_clock::time_point began);
   Status RunQuery(const std::string& sql);
   Status RunWrite(const std::string& sql);
+  Status RunGathered();
+  void PrintResults(v1::ExecuteResponse* response);
   Status RunSlices(const std::string& arguments);
   Status ShowStatus();
   Status ShowNodes();
@@ -75,6 +81,9 @@ class Shell {
   Verdict SetTimer(const std::vector<std::string>& words);
   Verdict SetMaintenance(const std::vector<std::string>& words);
   Verdict ReadFile(const std::string& path);
+  Verdict Quit();
+  // The other modes are for programs, which need the rows alone.
+  bool PrintsForPeople() const { return options_.mode == OutputMode::kTable; }
   Verdict Complain(const std::string& what);
 
   NodeClient* const node_;
@@ -82,6 +91,7 @@ class Shell {
   std::ostream& out_;
   std::ostream& err_;
   StatementSplitter splitter_;
+  GatheredTransaction transaction_;
   std::string source_;
   size_t lines_ = 0;  // lines taken from the source
   Place place_;       // of what runs now

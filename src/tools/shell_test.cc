@@ -88,6 +88,69 @@ TEST_F(ShellOnAFakeNode, SlicesOfADeleteGoOnPastRowsThatATriggerKeeps) {
   EXPECT_THAT(out(), HasSubstr("ok, 4 rows changed"));
 }
 
+TEST_F(ShellOnAFakeNode, ATransactionIsOneCommandAllOrNothing) {
+  shell_.BeginSource("script");
+  shell_.TakeLine("CREATE TABLE t (a);");
+  EXPECT_EQ(shell_.TakeLine("BEGIN; INSERT INTO t VALUES (1), (2);"), Verdict::kDone) << err();
+  EXPECT_TRUE(shell_.in_transaction());
+  EXPECT_EQ(shell_.TakeLine("INSERT INTO t VALUES (3);"), Verdict::kDone) << err();
+  EXPECT_EQ(shell_.TakeLine("COMMIT;"), Verdict::kDone) << err();
+  EXPECT_FALSE(shell_.in_transaction());
+  EXPECT_THAT(out(), HasSubstr("the statements up to COMMIT are gathered into one command\n"));
+  EXPECT_THAT(out(), HasSubstr("ok, 3 rows changed by 2 statements in one command\n"));
+  shell_.TakeLine("BEGIN; DELETE FROM t;");
+  shell_.TakeLine("DELETE FROM nowhere;");
+  EXPECT_EQ(shell_.TakeLine("COMMIT;"), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("error: script:6: FAILED_PRECONDITION: statement 2 of the "
+                               "transaction that begins in line 5: no such table: nowhere"));
+  EXPECT_THAT(err(), HasSubstr("  in: DELETE FROM nowhere\n"));
+  shell_.TakeLine("SELECT count(*) || ' rows' AS n FROM t;");
+  EXPECT_THAT(out(), HasSubstr("3 rows"));
+}
+
+TEST_F(ShellOnAFakeNode, AFailureInAScriptForgetsItsTransaction) {
+  shell_.BeginSource("script");
+  shell_.TakeLine("BEGIN; CREATE TABLE t (a);");
+  EXPECT_EQ(shell_.TakeLine("SELECT * FROM t;"), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("Run the query before BEGIN or after COMMIT"));
+  EXPECT_THAT(err(), HasSubstr("nothing has run of the transaction that begins in line 1\n"));
+  EXPECT_FALSE(shell_.in_transaction());
+}
+
+TEST_F(ShellOnAFakeNode, APersonGoesOnWithATransactionAfterAMistake) {
+  shell_.TakeLine("BEGIN; CREATE TABLE t (a);");
+  EXPECT_EQ(shell_.TakeLine("SELECT * FROM t;"), Verdict::kFailed);
+  EXPECT_EQ(shell_.TakeLine(".slices DELETE FROM t"), Verdict::kFailed);
+  EXPECT_TRUE(shell_.in_transaction());
+  EXPECT_EQ(shell_.TakeLine("COMMIT;"), Verdict::kDone);
+  EXPECT_EQ(shell_.TakeLine("INSERT INTO t VALUES (1);"), Verdict::kDone) << err();
+}
+
+TEST_F(ShellOnAFakeNode, ATransactionWithoutItsCommitIsAnError) {
+  shell_.BeginSource("script");
+  shell_.TakeLine("CREATE TABLE t (a);");
+  shell_.TakeLine("BEGIN; INSERT INTO t VALUES (1);");
+  EXPECT_EQ(shell_.TakeLine(".quit"), Verdict::kFailed);
+  shell_.TakeLine("BEGIN; INSERT INTO t VALUES (1);");
+  EXPECT_EQ(shell_.TakeEnd(), Verdict::kDone);
+  EXPECT_EQ(shell_.TakeEndOfAll(), Verdict::kFailed);
+  EXPECT_THAT(err(),
+              HasSubstr("error: script:4: the transaction has no COMMIT: nothing of it has"));
+  const std::string path = testing::TempDir() + "/shell_test_begin.sql";
+  std::ofstream(path) << "BEGIN;\nINSERT INTO t VALUES (1);\n";
+  EXPECT_EQ(shell_.TakeLine(".read " + path), Verdict::kFailed);
+  EXPECT_THAT(err(), HasSubstr("error: " + path + ":1: the transaction has no COMMIT"));
+}
+
+TEST_F(ShellOnAFakeNode, AFileThatIsReadInsideATransactionIsPartOfIt) {
+  const std::string path = testing::TempDir() + "/shell_test_part.sql";
+  std::ofstream(path) << "INSERT INTO t VALUES (1);\n";
+  shell_.TakeLine("BEGIN; CREATE TABLE t (a);");
+  EXPECT_EQ(shell_.TakeLine(".read " + path), Verdict::kDone) << err();
+  EXPECT_EQ(shell_.TakeLine("COMMIT;"), Verdict::kDone) << err();
+  EXPECT_THAT(out(), HasSubstr("ok, 1 row changed by 2 statements in one command\n"));
+}
+
 TEST_F(ShellOnAFakeNode, NothingRunsOnceTheProgramEnds) {
   EXPECT_FALSE(shell_.End());
   EXPECT_EQ(shell_.TakeLine("CREATE TABLE t (a); SELECT 1;"), Verdict::kQuit);

@@ -6,7 +6,6 @@
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <vector>
 
 namespace cairn::tools {
 namespace {
@@ -176,6 +175,12 @@ bool IsQuery(std::string_view sql) {
 
 namespace {
 
+std::string InCapitals(std::string_view word) {
+  std::string out(word);
+  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
 // Takes the first digits off `text`; nothing if it does not begin with a number.
 std::optional<std::string_view> TakeNumber(std::string_view* text) {
   *text = TrimmedFront(*text);
@@ -196,13 +201,22 @@ std::vector<std::string> OuterWords(std::string_view sql) {
     if (token.text == "(") ++depth;
     if (token.text == ")") --depth;
     if (depth != 0 || (token.kind != TokenKind::kWord && token.text != ";")) continue;
-    std::string word(token.text);
-    for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    words.push_back(std::move(word));
+    words.push_back(InCapitals(token.text));
   }
 }
 
 }  // namespace
+
+std::vector<std::string> FirstWords(std::string_view sql, size_t count) {
+  std::vector<std::string> words;
+  while (words.size() < count) {
+    const Token token = NextToken(&sql);
+    if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuoted) break;
+    const bool quoted = token.kind == TokenKind::kQuoted;
+    words.push_back(InCapitals(quoted ? token.text.substr(1, token.text.size() - 2) : token.text));
+  }
+  return words;
+}
 
 Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t rows_max) {
   Sliced sliced;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -38,6 +39,10 @@ class StatementSplitter {
 // Whether the statement only reads, and so goes to Query: SELECT, VALUES, EXPLAIN, a WITH in front
 // of a SELECT or VALUES, and a PRAGMA that sets nothing.
 bool IsQuery(std::string_view sql);
+
+// The first words of the statement, at most `count`, in capitals and without quotes. Ends at the first
+// punctuation.
+std::vector<std::string> FirstWords(std::string_view sql, size_t count);
 
 // A DELETE or UPDATE that is run again and again, each time on `rows` rows, until no row is left.
 struct Sliced {

@@ -1,0 +1,88 @@
+#include "tools/gathered_transaction.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cairn::tools {
+namespace {
+
+using Next = GatheredTransaction::Next;
+using testing::ElementsAre;
+
+class GatheredTransactionTest : public testing::Test {
+ protected:
+  Result<Next> Take(const std::string& sql) { return transaction_.Take({sql, ++line_}); }
+  void Given(const std::string& sql) { EXPECT_TRUE(Take(sql).ok()) << sql; }
+  std::vector<std::string> Sent() {
+    std::vector<std::string> out;
+    for (const auto& each : transaction_.TakeStatements()) out.push_back(each.sql);
+    return out;
+  }
+
+  GatheredTransaction transaction_;
+  size_t line_ = 0;
+};
+
+TEST_F(GatheredTransactionTest, GathersFromBeginToCommit) {
+  EXPECT_EQ(*Take("INSERT 0"), Next::kRunAlone);
+  EXPECT_EQ(*Take("begin /* now */ immediate transaction"), Next::kBegan);
+  EXPECT_TRUE(transaction_.open());
+  EXPECT_EQ(transaction_.line(), 2u);
+  EXPECT_EQ(*Take("INSERT 1"), Next::kGathered);
+  EXPECT_EQ(*Take("INSERT 2"), Next::kGathered);
+  EXPECT_EQ(*Take("END TRANSACTION"), Next::kSend);
+  EXPECT_THAT(Sent(), ElementsAre("INSERT 1", "INSERT 2"));
+  EXPECT_FALSE(transaction_.open());
+}
+
+TEST_F(GatheredTransactionTest, RollbackDropsTheStatements) {
+  Given("BEGIN");
+  Given("INSERT 1");
+  EXPECT_EQ(*Take("ROLLBACK"), Next::kDropped);
+  EXPECT_FALSE(transaction_.open());
+  EXPECT_EQ(*Take("BEGIN"), Next::kBegan);
+  EXPECT_EQ(*Take("COMMIT"), Next::kSend);
+  EXPECT_TRUE(Sent().empty());
+}
+
+TEST_F(GatheredTransactionTest, SavepointsSayWhichStatementsAreSent) {
+  Given("BEGIN");
+  Given("INSERT 1");
+  Given("SAVEPOINT a");
+  Given("INSERT 2");
+  Given("SAVEPOINT \"B\"");
+  Given("INSERT 3");
+  EXPECT_EQ(*Take("ROLLBACK TRANSACTION TO SAVEPOINT b"), Next::kGathered);
+  Given("INSERT 4");
+  EXPECT_EQ(*Take("RELEASE b"), Next::kGathered);
+  EXPECT_FALSE(Take("ROLLBACK TO b").ok());
+  EXPECT_EQ(*Take("ROLLBACK TO A"), Next::kGathered);
+  Given("INSERT 5");
+  EXPECT_THAT(Sent(), ElementsAre("INSERT 1", "INSERT 5"));
+}
+
+TEST_F(GatheredTransactionTest, WhatIsRefusedChangesNothing) {
+  for (const char* alone : {"COMMIT", "END", "ROLLBACK", "RELEASE a", "SAVEPOINT a"}) {
+    EXPECT_EQ(Take(alone).status().code(), StatusCode::kFailedPrecondition) << alone;
+  }
+  Given("BEGIN");
+  Given("INSERT 1");
+  for (const char* within : {"BEGIN", "SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a",
+                             "PRAGMA table_info(t)", "RELEASE nothing"}) {
+    EXPECT_EQ(Take(within).status().code(), StatusCode::kFailedPrecondition) << within;
+  }
+  EXPECT_THAT(Sent(), ElementsAre("INSERT 1"));
+}
+
+TEST_F(GatheredTransactionTest, HoldsNoMoreThanOneRequest) {
+  Given("BEGIN");
+  const std::string large = "INSERT " + std::string(1 << 20, 'x');
+  for (int i = 0; i < 15; ++i) EXPECT_TRUE(Take(large).ok());
+  EXPECT_EQ(Take(large).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(*Take("ROLLBACK"), Next::kDropped);
+  Given("BEGIN");
+  EXPECT_EQ(*Take(large), Next::kGathered) << "the bytes of a dropped transaction are given back";
+}
+
+}  // namespace
+}  // namespace cairn::tools
