@@ -5,10 +5,12 @@
 #include <fstream>
 #include <map>
 
+#include "base/check.h"
 #include "base/rng.h"
 #include "node/identity_file.h"
 #include "raft/configuration_codec.h"
 #include "state_machine/command.h"
+#include "timeseries/block.h"
 #include "transport/message_codec.h"
 #include "transport/peer_protocol.h"
 
@@ -108,6 +110,31 @@ void AddFiles(Seeds* seeds) {
   (*seeds)["identity"].push_back(node::EncodeIdentity(record));
 }
 
+void AddBlocks(Seeds* seeds) {
+  using namespace timeseries;  // NOLINT: a function's
+  Rng rng(2);
+  for (const size_t points : {1, 3, 200}) {
+    Block block;
+    block.columns.resize(4);
+    for (size_t i = 0; i < points; ++i) {
+      block.times.push_back(static_cast<int64_t>(i * 1000 + rng.Below(3)));
+      block.columns[0].reals.push_back(static_cast<double>(rng.Below(1000)) / 100);
+      block.columns[0].present.push_back(i % 3 == 0 ? 0 : 1);
+      for (size_t c = 1; c < 4; ++c) {
+        block.columns[c].type = static_cast<ColumnType>(c + 1);
+        block.columns[c].integers.push_back(static_cast<int64_t>(rng.Below(2)));
+      }
+    }
+    block.columns[2].type = ColumnType::kBoolean;
+    block.columns[3].type = ColumnType::kText;
+    block.columns[3].texts = {"closed", "open"};
+    if (points > 100) block.columns[1].integers[50] = INT64_MIN;
+    std::string bytes;
+    CHECK(EncodeBlock(block, &bytes).ok());
+    (*seeds)["time_series_block"].push_back(bytes);
+  }
+}
+
 // If the input is a list of decisions, any input that is long enough is a start.
 void AddDecisions(Seeds* seeds) {
   Rng rng(1);
@@ -133,6 +160,7 @@ int main(int argc, char** argv) {
   cairn::AddCommands(&seeds);
   cairn::AddPeers(&seeds);
   cairn::AddFiles(&seeds);
+  cairn::AddBlocks(&seeds);
   cairn::AddDecisions(&seeds);
   for (const auto& [target, inputs] : seeds) {
     const std::filesystem::path directory = std::filesystem::path(argv[1]) / target;
