@@ -129,16 +129,16 @@ class RollingUpgrade(CairnTest):
         wait_until(lambda: self.nodes[0].leads(), "node 1 leads")
         refused = harness.run_cairn("member", "upgrade", self.nodes[1].address)
         self.assertEqual(refused.returncode, 1)
-        self.assertIn("not every member can follow to level 3: node 3 at", refused.stderr)
-        self.assertIn("knows levels up to 2", refused.stderr)
+        self.assertIn("not every member can follow to level 4: node 3 at", refused.stderr)
+        self.assertIn("knows levels up to 3", refused.stderr)
         self.upgrade(self.nodes[2])
         raised = harness.run_cairn("member", "upgrade", self.nodes[1].address)
         self.assertEqual((raised.returncode, raised.stderr), (0, ""))
-        self.assertIn("the cluster has feature level 3", raised.stdout)
+        self.assertIn("the cluster has feature level 4", raised.stdout)
         load.end()
         self.assertGreater(len(load.acknowledged), 20)
         for node in self.nodes:
-            wait_until(lambda: node.status()["level"] == 3, f"node {node.id} is at level 3")
+            wait_until(lambda: node.status()["level"] == 4, f"node {node.id} is at level 4")
             rows = node.sql("SELECT n FROM t ORDER BY n")
             self.assertLessEqual(set(load.acknowledged), {row["n"] for row in rows})
         # The old build does not start on these data any more, and does not change them.
@@ -147,11 +147,11 @@ class RollingUpgrade(CairnTest):
         old.program = harness.CAIRN
         old.start(wait=False)
         self.assertNotEqual(old.process.wait(timeout=harness.BOUND_SECONDS), 0)
-        self.assertIn("it has feature level 3, and this version of Cairn knows levels up to 2; start a "
+        self.assertIn("it has feature level 4, and this version of Cairn knows levels up to 3; start a "
                       "later version", old.log)
         old.program = NEXT
         old.start()
-        wait_until(lambda: old.status()["level"] == 3, "the right build goes on")
+        wait_until(lambda: old.status()["level"] == 4, "the right build goes on")
 
     def test_an_old_build_that_meets_a_raised_level_stops_with_the_reason(self):
         # A new cluster of the next build would begin at the next level.
@@ -170,13 +170,13 @@ class RollingUpgrade(CairnTest):
         node.program = harness.CAIRN
         node.start()
         status = wait_until(lambda: (s := node.status()) and s["trouble"] and s, "trouble is told")
-        self.assertIn("it raises the feature level to 3, and this version of Cairn knows levels up to 2: "
+        self.assertIn("it raises the feature level to 4, and this version of Cairn knows levels up to 3: "
                       "start a later version on this node", status["trouble"])
         self.assertEqual(status["fenced"], 0)
         node.stop()
         node.program = NEXT
         node.start()
-        wait_until(lambda: node.leads() and node.status()["level"] == 3, "the right build goes on")
+        wait_until(lambda: node.leads() and node.status()["level"] == 4, "the right build goes on")
         self.assertEqual(node.sql("SELECT count(*) AS n FROM t"), [{"n": 0}])
 
 

@@ -265,6 +265,7 @@ Status Applier::WriteOwnTables(const AppliedState& after) {
 
 Status Applier::UndoBatch() {
   RETURN_IF_ERROR(engine_->AbandonBatch());
+  RETURN_IF_ERROR(engine_->SetLevel(applied_.level));
   versions_.BatchUndone();
   sessions_.BatchUndone();
   bare_ids_.BatchUndone();
@@ -361,7 +362,7 @@ Status Applier::ApplyNothing(const Operation& /*operation*/, const Place& /*plac
 Status Applier::ApplyRaiseLevel(const Operation& operation, const Place& /*place*/,
                                 CommandResult* /*result*/) {
   level_ = std::max(level_, std::get<RaiseLevel>(operation).level);
-  return OkStatus();
+  return engine_->SetLevel(level_);
 }
 
 // Every command has a random generator of its own, so the numbers that one command draws do not

@@ -24,13 +24,15 @@ Result<std::unique_ptr<Applier>> Applier::Open(const Storage& storage, const std
 
 Status Applier::OpenTables(const raft::Configuration& founding) {
   if (!engine_->catalog().HasTable("_cairn_state")) RETURN_IF_ERROR(CreateTables(founding));
+  sqlite3* const db = engine_->db();
+  ASSIGN_OR_RETURN(applied_, ReadAppliedState(db));
+  // First, because a scan of the rows computes their generated columns.
+  RETURN_IF_ERROR(engine_->OpenAtLevel(applied_.level));
   // A new file gets its sums now.
   RETURN_IF_ERROR(engine_->BeginBatch());
   RETURN_IF_ERROR(engine_->OpenSums());
   RETURN_IF_ERROR(engine_->CommitBatch());
   RETURN_IF_ERROR(engine_->FixReservedObjects());
-  sqlite3* const db = engine_->db();
-  ASSIGN_OR_RETURN(applied_, ReadAppliedState(db));
   RETURN_IF_ERROR(versions_.Open(db));
   RETURN_IF_ERROR(sessions_.Open(db));
   RETURN_IF_ERROR(bare_ids_.Open(db));

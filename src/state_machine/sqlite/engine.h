@@ -37,6 +37,7 @@
 #include "state_machine/sqlite/deterministic_vfs.h"
 #include "state_machine/sqlite/error_judge.h"
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/level_functions.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/row_hooks.h"
 #include "state_machine/sqlite/row_observer.h"
@@ -74,6 +75,11 @@ class Engine {
   const SchemaCatalog& catalog() const { return catalog_; }
   // The sums over the rows of the clients' tables, as of the last batch.
   const TableSums& sums() const { return sums_; }
+  // Called once, before OpenSums: the level of the database.
+  Status OpenAtLevel(uint64_t level);
+  // Gives clients' statements the functions and modules of the feature level, and takes those of
+  // higher levels away. Between commands.
+  Status SetLevel(uint64_t level);
   // Called once, when the internal tables exist: no other object can get a reserved name
   // afterwards.
   Status FixReservedObjects();
@@ -171,6 +177,7 @@ class Engine {
   ErrorJudge judge_{&vfs_, &budget_};
   FunctionState functions_{&budget_};
   ChargedFunctions charged_functions_;
+  LevelFunctions level_functions_{&budget_};
   WriteAuthorizer authorizer_;
   SchemaCatalog catalog_;
   StatementCompiler compiler_{&authorizer_, &catalog_, &judge_};

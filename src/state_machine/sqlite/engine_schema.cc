@@ -31,6 +31,22 @@ Status Engine::LoadCatalog() {
   return OkStatus();
 }
 
+// The first look at the schema knew no function of a level. SQLite notes of an index's expression
+// whether its functions are constant, so the schema is read again.
+Status Engine::OpenAtLevel(uint64_t level) {
+  RETURN_IF_ERROR(SetLevel(level));
+  RETURN_IF_ERROR(ExecInternal(db_, "PRAGMA writable_schema = RESET"));
+  return LoadCatalog();
+}
+
+// The schema is not read again: nothing in it can use a function that was not there, but DEFAULTs,
+// triggers and views, and SQLite looks for their functions at each compilation.
+Status Engine::SetLevel(uint64_t level) {
+  if (level_functions_.level() == level) return OkStatus();
+  programs_.Clear();
+  return level_functions_.SetLevel(db_, level);
+}
+
 Status Engine::FixReservedObjects() {
   RETURN_IF_ERROR(LoadCatalog());
   reserved_objects_ = catalog_.reserved_objects();

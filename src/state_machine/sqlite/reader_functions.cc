@@ -4,6 +4,7 @@
 
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/linear_functions.h"
+#include "state_machine/sqlite/vector_sql.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -40,6 +41,7 @@ Status ReaderFunctions::Install(sqlite3* db, const char* vfs) {
   delegated_.OpenWhenUsed(vfs);
   RETURN_IF_ERROR(InstallLinearFunctions(db, nullptr));
   RETURN_IF_ERROR(full_text_.Install(db));
+  RETURN_IF_ERROR(AddVectorsToReader(db));
   RETURN_IF_ERROR(Add(db, "json_patch", 2, &Patch));
   // Calls with fewer arguments stay SQLite's own, which are faster.
   for (const char* name :

@@ -317,8 +317,8 @@ TEST(OtherVersions, ALevelIsRaisedOnceAndForEverAndNotByABuildThatDoesNotKnowIt)
     EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
     EXPECT_EQ(
         status.message(),
-        "entry 1: it raises the feature level to 3, and this version of Cairn knows levels up "
-        "to 2: start a later version on this node");
+        "entry 1: it raises the feature level to 4, and this version of Cairn knows levels up "
+        "to 3: start a later version on this node");
     EXPECT_EQ(old->applied_state().level, kLevelFirst);
   }
   {
@@ -333,8 +333,8 @@ TEST(OtherVersions, ALevelIsRaisedOnceAndForEverAndNotByABuildThatDoesNotKnowIt)
   options.snapshot_directory = path + ".snapshot";
   const Status refused = OpenSqliteStateMachine(options, TestConfiguration()).status();
   EXPECT_EQ(refused.code(), StatusCode::kFailedPrecondition);
-  EXPECT_NE(refused.message().find("it has feature level 3, and this version of Cairn knows levels "
-                                   "up to 2; start a later version"),
+  EXPECT_NE(refused.message().find("it has feature level 4, and this version of Cairn knows levels "
+                                   "up to 3; start a later version"),
             std::string::npos)
       << refused;
 }

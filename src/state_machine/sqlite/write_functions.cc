@@ -107,6 +107,16 @@ constexpr std::string_view kReplicable[] = {
     "unixepoch",
     "unlikely",
     "upper",
+    "vector",
+    "vector16",
+    "vector1bit",
+    "vector32",
+    "vector64",
+    "vector8",
+    "vector_distance_cos",
+    "vector_distance_l2",
+    "vector_extract",
+    "vectorb16",
     "zeroblob",
 };
 

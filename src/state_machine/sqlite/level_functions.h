@@ -1,0 +1,35 @@
+// LevelFunctions: what a feature level adds to the SQL of the writer's connection.
+//
+// A node of this build in a cluster at a lower level must give the results of the builds of that
+// level, to the letter. So the functions and modules of a level are added to the connection when
+// the database reaches the level, and are not there before: SQLite itself then says "no such
+// function". A batch that raised the level and is undone takes them away again.
+//
+// What a function needs beside its level: its name in write_functions.cc, or its module in
+// authorizer.cc.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+
+#include "base/status.h"
+#include "state_machine/sqlite/work_budget.h"
+
+namespace cairn::state_machine {
+
+// Owned by the engine, and used on its thread only. `budget` must outlive the connection.
+class LevelFunctions {
+ public:
+  explicit LevelFunctions(WorkBudget* budget) : budget_(budget) {}
+
+  uint64_t level() const { return level_; }
+  // No statement may be running on `db`, which is the same at each call.
+  Status SetLevel(sqlite3* db, uint64_t level);
+
+ private:
+  WorkBudget* const budget_;
+  uint64_t level_ = 0;
+};
+
+}  // namespace cairn::state_machine

@@ -1,0 +1,42 @@
+// Arguments and results of the SQL functions of vectors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "vectors/sqlite_api.h"
+#include "vectors/vector.h"
+
+namespace cairn::vectors {
+
+// Prices, in steps.
+inline constexpr uint64_t kStepsPerCall = 10;
+inline constexpr uint64_t kBytesOfBlobPerStep = 32;
+inline constexpr uint64_t kBytesOfTextPerStep = 2;
+inline constexpr uint64_t kStepsPerWrittenNumber = 20;
+
+// The price of reading the value as a vector.
+uint64_t StepsToRead(sqlite3_value* value);
+
+// The value as a vector: a blob, or the text of one.
+class Argument {
+ public:
+  // A text becomes a vector of 32-bit floats. The value must outlive the object. INVALID_ARGUMENT
+  // if the value is no vector.
+  Status Read(sqlite3_value* value);
+  const View& view() const { return view_; }
+
+ private:
+  std::string encoded_;  // of a text
+  View view_;
+};
+
+// The elements of the value. Those of a text are of `kind`, or floats.
+Result<Elements> ReadElements(sqlite3_value* value, Kind kind);
+
+void ReturnError(sqlite3_context* context, const Status& status);
+
+}  // namespace cairn::vectors

@@ -1,0 +1,17 @@
+// 16-bit floats: IEEE 754 binary16, and "brain floats", the upper half of a 32-bit float.
+#pragma once
+
+#include <cstdint>
+
+namespace cairn::vectors {
+
+float FloatFromHalf(uint16_t half);
+// Rounds to the nearest, ties to even. Bits that a subnormal number shifts out do not count, as in
+// libSQL. A finite value that is too large becomes infinite.
+uint16_t HalfFromFloat(float value);
+
+float FloatFromBrain(uint16_t brain);
+// Cuts off, as libSQL does.
+uint16_t BrainFromFloat(float value);
+
+}  // namespace cairn::vectors
