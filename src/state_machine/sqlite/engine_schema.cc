@@ -44,6 +44,7 @@ Status Engine::OpenAtLevel(uint64_t level) {
 Status Engine::SetLevel(uint64_t level) {
   if (level_functions_.level() == level) return OkStatus();
   programs_.Clear();
+  compiler_.SetLevel(level);
   return level_functions_.SetLevel(db_, level);
 }
 

@@ -5,6 +5,7 @@
 
 #include "state_machine/sqlite/read_ahead.h"
 #include "state_machine/sqlite/statement.h"
+#include "state_machine/sqlite/vector_sql.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -39,6 +40,8 @@ Result<raft::SnapshotMeta> WithImmutableDatabase(
   if (rc != SQLITE_OK) return StatusFromSqlite(raw, rc).Prefixed("open " + path);
   const std::string cache = "PRAGMA cache_size = -" + std::to_string(cache_bytes / 1024 + 1);
   sqlite3_exec(raw, cache.c_str(), nullptr, nullptr, nullptr);
+  // A CHECK may call them.
+  RETURN_IF_ERROR(AddVectorsToReader(raw));
   const ReadAhead ahead(raw);
   return use(raw);
 }

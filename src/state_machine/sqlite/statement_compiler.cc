@@ -4,11 +4,13 @@
 #include <utility>
 #include <vector>
 
+#include "state_machine/feature_level.h"
 #include "state_machine/sqlite/index_commands.h"
 #include "state_machine/sqlite/schema_charges.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/statement.h"
+#include "state_machine/sqlite/vector_sql.h"
 #include "state_machine/sqlite/work_budget.h"
 #include "state_machine/value_bytes.h"
 
@@ -74,7 +76,7 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
     return OkStatus();
   }
   NoteChanges(&program->facts);
-  NoteIndirectReads(&program->facts);
+  RETURN_IF_ERROR(NoteIndirectReads(&program->facts));
   *verdict = TakeColumns(program);
   return OkStatus();
 }
@@ -83,7 +85,15 @@ Status StatementCompiler::CompileOnly(const Statement& statement, Program* progr
                                       Status* verdict) {
   // A command that fails leaves nothing in any case. To end the transaction would undo all earlier
   // commands too.
-  const std::string sql = WithoutRollback(statement.sql);
+  std::string sql = WithoutRollback(statement.sql);
+  if (level_ >= kLevelDataPlatform) {
+    Result<std::string> text = WithVectorColumn(db_, sql);
+    if (!text.ok()) {
+      *verdict = text.status();
+      return OkStatus();
+    }
+    sql = std::move(text).value();
+  }
   const char* const end = sql.data() + sql.size();
   authorizer_->StartCompiling();
   sqlite3_stmt* raw = nullptr;
@@ -199,7 +209,11 @@ void StatementCompiler::NoteChanges(ProgramFacts* facts) const {
 
 // SQLite does not report what virtual tables read by their own statements, nor which tables are
 // their storage. Two-phase commit must know both, to hold what a prepared statement saw.
-void StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
+// The index that vector_top_k() searches is known only when it runs.
+Status StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
+  if (facts->reads.contains(kTopKTable)) {
+    RETURN_IF_ERROR(AddTablesOfVectorIndexes(db_, &facts->reads));
+  }
   std::vector<std::string> todo(facts->reads.begin(), facts->reads.end());
   todo.insert(todo.end(), facts->writes.begin(), facts->writes.end());
   while (!todo.empty()) {
@@ -218,6 +232,7 @@ void StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
       }
     }
   }
+  return OkStatus();
 }
 
 std::set<std::string> StatementCompiler::ReadsOfView(const std::string& name) {

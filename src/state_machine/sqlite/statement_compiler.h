@@ -32,6 +32,9 @@ class StatementCompiler {
   // Called once, before all else.
   void Open(sqlite3* db) { db_ = db; }
 
+  // The feature level decides what a text means.
+  void SetLevel(uint64_t level) { level_ = level; }
+
   // The price of a statement before its first step, in steps of a WorkBudget. A node that does not
   // know the statement compiles it, so every node charges for the compilation.
   static uint64_t StepsBefore(const Statement& statement);
@@ -54,7 +57,7 @@ class StatementCompiler {
   void JudgeCost(const Statement& statement, Program* program) const;
   Status JudgeMeaning(const Program& program) const;
   void NoteChanges(ProgramFacts* facts) const;
-  void NoteIndirectReads(ProgramFacts* facts);
+  Status NoteIndirectReads(ProgramFacts* facts);
   std::set<std::string> ReadsOfView(const std::string& name);
   static Status TakeColumns(Program* program);
 
@@ -62,6 +65,7 @@ class StatementCompiler {
   const SchemaCatalog* const catalog_;
   ErrorJudge* const judge_;
   sqlite3* db_ = nullptr;
+  uint64_t level_ = 0;
 };
 
 }  // namespace cairn::state_machine

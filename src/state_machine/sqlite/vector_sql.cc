@@ -1,16 +1,76 @@
 #include "state_machine/sqlite/vector_sql.h"
 
+#include <optional>
+
+#include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sql_scan.h"
 #include "vectors/functions.h"
+#include "vectors/index_definition.h"
+#include "vectors/index_function.h"
+#include "vectors/top_k.h"
 
 namespace cairn::state_machine {
+namespace {
 
-Status AddVectorsToWriter(sqlite3* db, WorkBudget* budget) {
-  return vectors::AddFunctions(
-      db, [budget](uint64_t steps) { return !budget->running() || budget->Charge(steps); });
+Status Add(sqlite3* db, const vectors::WorkGate& gate) {
+  RETURN_IF_ERROR(vectors::AddFunctions(db, gate));
+  RETURN_IF_ERROR(vectors::AddIndexFunction(db, gate));
+  return vectors::AddTopK(db, gate);
 }
 
-Status AddVectorsToReader(sqlite3* db) { return vectors::AddFunctions(db, {}); }
+std::optional<std::string> DeclaredType(sqlite3* db, const std::string& table,
+                                        const std::string& column) {
+  const char* type = nullptr;
+  const int rc = sqlite3_table_column_metadata(db, "main", table.c_str(), column.c_str(), &type,
+                                               nullptr, nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) return std::nullopt;
+  return type == nullptr ? "" : type;
+}
 
-Status RemoveVectors(sqlite3* db) { return vectors::RemoveFunctions(db); }
+bool HasRowid(sqlite3* db, const std::string& table) {
+  for (const char* name : {"rowid", "_rowid_", "oid"}) {
+    if (DeclaredType(db, table, name).has_value()) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Status AddVectorsToWriter(sqlite3* db, WorkBudget* budget) {
+  return Add(db, [budget](uint64_t steps) { return !budget->running() || budget->Charge(steps); });
+}
+
+Status AddVectorsToReader(sqlite3* db) { return Add(db, {}); }
+
+Status RemoveVectors(sqlite3* db) {
+  RETURN_IF_ERROR(vectors::RemoveFunctions(db));
+  RETURN_IF_ERROR(vectors::RemoveIndexFunction(db));
+  return vectors::RemoveTopK(db);
+}
+
+Status AddTablesOfVectorIndexes(sqlite3* db, std::set<std::string>* names) {
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(db,
+                               "SELECT lower(tbl_name) FROM main.sqlite_schema WHERE type = 'index'"
+                               " AND instr(lower(sql), 'libsql_vector_idx') > 0"));
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool row, find.Next());
+    if (!row) return OkStatus();
+    names->insert(std::string(find.Bytes(0)));
+  }
+}
+
+Result<std::string> WithVectorColumn(sqlite3* db, std::string_view sql) {
+  if (!HoldsWord(sql, vectors::kIndexFunction)) return std::string(sql);
+  bool has_rowid = true;
+  Result<std::string> text =
+      vectors::WithColumnType(sql, [&](const std::string& table, const std::string& column) {
+        std::optional<std::string> type = DeclaredType(db, table, column);
+        has_rowid = !type.has_value() || HasRowid(db, table);
+        return type;
+      });
+  if (has_rowid) return text;
+  return InvalidArgument("a vector index needs a table with rowids, so it is not WITHOUT ROWID");
+}
 
 }  // namespace cairn::state_machine

@@ -65,6 +65,7 @@ constexpr std::string_view kReplicable[] = {
     "last_value",
     "lead",
     "length",
+    "libsql_vector_idx",
     "like",
     "likelihood",
     "likely",

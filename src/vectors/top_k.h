@@ -1,0 +1,24 @@
+// The k vectors of an index that are nearest to one:
+//
+//     SELECT id FROM vector_top_k('index', vector32('[1, 2, 3]'), 10)
+//
+// A table-valued function, whose rows are in the order of their distances, then of their rowids.
+// `id` is the rowid of the row in the index's table. The search is exact: it reads every vector of
+// the index.
+#pragma once
+
+#include "base/status.h"
+#include "vectors/sqlite_api.h"
+#include "vectors/work_gate.h"
+
+namespace cairn::vectors {
+
+// The bound on k, because the rows are held in memory.
+inline constexpr int64_t kRowsMax = 1'000'000;
+
+// Adds the module to a connection. No statement may be running.
+Status AddTopK(sqlite3* db, const WorkGate& gate);
+// SQLite knows no such table afterwards.
+Status RemoveTopK(sqlite3* db);
+
+}  // namespace cairn::vectors
