@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "cairn/backup.h"
 #include "cairn/status.h"
 #include "cairn/value.h"
 #include "cairn/watch.h"
@@ -96,6 +97,13 @@ class Client {
   // Watches the changes of the database. Returns at once: the watch begins with the first Next.
   // INVALID_ARGUMENT for filters that no node accepts.
   virtual Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) = 0;
+
+  // Copies the whole database into a file (cairn/backup.h). The first endpoint is asked first, which
+  // may be any node. If the connection breaks, the backup begins anew at the next one. Returns when
+  // the file is stored; no timeout bounds that. RESOURCE_EXHAUSTED if the disk has no room here, or
+  // at the node, or if all nodes are making other backups. After an error nothing is left behind,
+  // and an older file of the name is as it was.
+  virtual Result<BackupResult> Backup(const BackupOptions& options) = 0;
 };
 
 }  // namespace cairn

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "client/backup.h"
 #include "client/call_table.h"
 #include "client/prepared_counts.h"
 #include "client/streamed_query.h"
@@ -151,6 +152,10 @@ class ClientImpl final : public Client {
 
   Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) override {
     return NewWatcher(options_.endpoints, options_.timeout, options);
+  }
+
+  Result<BackupResult> Backup(const BackupOptions& options) override {
+    return MakeBackup(options_.endpoints, options_.timeout, options);
   }
 
  private:

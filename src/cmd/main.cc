@@ -50,6 +50,8 @@ int main(int argc, char** argv) {
   cairn::cmd::AddDevCommand(&program, &exit_code);
   cairn::cmd::AddMemberCommand(&program, &exit_code);
   cairn::cmd::AddWatchCommand(&program, &exit_code);
+  cairn::cmd::AddBackupCommand(&program, &exit_code);
+  cairn::cmd::AddRestoreCommand(&program, &exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,7 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -21,22 +20,10 @@ struct Flags {
   bool json = false;
 };
 
-Result<std::vector<std::string>> AddressesOf(const std::string& text) {
-  std::vector<std::string> addresses;
-  std::istringstream list(text);
-  for (std::string one; std::getline(list, one, ',');) {
-    if (one.empty()) continue;
-    ASSIGN_OR_RETURN(std::string address, tools::ParseAddress(one));
-    addresses.push_back(std::move(address));
-  }
-  if (addresses.empty()) return InvalidArgument("no address");
-  return addresses;
-}
-
 Result<tools::WatchCommand> CommandOf(const Flags& flags) {
   tools::WatchCommand command;
   command.json = flags.json;
-  ASSIGN_OR_RETURN(command.addresses, AddressesOf(flags.addresses));
+  ASSIGN_OR_RETURN(command.addresses, tools::ParseAddresses(flags.addresses));
   WatchFilter filter;
   filter.condition = flags.where;
   for (const std::string& name : flags.operations) {

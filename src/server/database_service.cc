@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cairn/v1/database.grpc.pb.h"
+#include "server/backups.h"
 #include "server/convert.h"
 #include "server/query_stream.h"
 #include "server/raw_call.h"
@@ -12,11 +13,12 @@ namespace cairn::server {
 namespace {
 
 using Db = v1::Database;
-using RawDatabase = Db::WithRawCallbackMethod_Execute<Db::WithRawCallbackMethod_Query<
-    Db::WithRawCallbackMethod_Prepare<Db::WithRawCallbackMethod_Commit<
-        Db::WithRawCallbackMethod_Rollback<Db::WithRawCallbackMethod_GetVersion<
-            Db::WithRawCallbackMethod_GetTransaction<Db::WithRawCallbackMethod_Session<
-                Db::WithRawCallbackMethod_Watch<Db::Service>>>>>>>>>;
+using RawDatabase = Db::WithRawCallbackMethod_Execute<
+    Db::WithRawCallbackMethod_Query<Db::WithRawCallbackMethod_Prepare<
+        Db::WithRawCallbackMethod_Commit<Db::WithRawCallbackMethod_Rollback<
+            Db::WithRawCallbackMethod_GetVersion<Db::WithRawCallbackMethod_GetTransaction<
+                Db::WithRawCallbackMethod_Session<Db::WithRawCallbackMethod_Watch<
+                    Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>;
 using Bytes = grpc::ByteBuffer;
 
 class DatabaseService final : public RawDatabase {
@@ -68,6 +70,10 @@ class DatabaseService final : public RawDatabase {
   grpc::ServerWriteReactor<Bytes>* Watch(grpc::CallbackServerContext* context,
                                          const Bytes* request) override {
     return ServeWatch(context, *request, host_);
+  }
+  grpc::ServerWriteReactor<Bytes>* Backup(grpc::CallbackServerContext* context,
+                                          const Bytes* request) override {
+    return host_.backups->Serve(context, *request, host_);
   }
 
  private:

@@ -18,6 +18,7 @@
 namespace cairn::server {
 
 class Api;
+class Backups;
 class WatchHub;
 
 // What a module may use. All of it outlives the modules.
@@ -29,6 +30,7 @@ struct ServiceHost {
   MemoryShare* results = nullptr;   // results that clients have not taken
   MemoryShare* sessions = nullptr;  // open streams
   WatchHub* watches = nullptr;      // who hears of changes
+  Backups* backups = nullptr;       // copies of the database for clients
 };
 
 class ModuleHost {

@@ -18,6 +18,7 @@
 #include "node/start_state.h"
 #include "rpc/deadline.h"
 #include "server/api.h"
+#include "server/backups.h"
 #include "server/cluster_service.h"
 #include "server/data_directory.h"
 #include "server/database_service.h"
@@ -99,6 +100,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<LongReads> long_reads_;
   std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<WatchHub> watches_;
+  std::unique_ptr<Backups> backups_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<ModuleHost> modules_;
   std::unique_ptr<grpc::Server> grpc_;
@@ -202,14 +204,17 @@ void ServerImpl::MakeServices() {
   long_reads_ = std::make_unique<LongReads>(replica_.get(), timers_.get(), long_reads);
   flusher_ = std::make_unique<Flusher>();
   watches_ = std::make_unique<WatchHub>(replica_.get(), &clock_, WatchHub::Options());
+  Backups::Options backups;
+  backups.request_timeout = options_.request_timeout;
+  backups_ = std::make_unique<Backups>(replica_.get(), &clock_, backups);
   Api::Options api;
   api.request_timeout = options_.request_timeout;
   api.queries = memory_.queries;
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), long_reads_.get(),
                                &clock_, api);
-  modules_ = std::make_unique<ModuleHost>(ServiceHost{api_.get(), replica_.get(), &clock_,
-                                                      memory_.requests, memory_.results,
-                                                      memory_.sessions, watches_.get()});
+  modules_ = std::make_unique<ModuleHost>(
+      ServiceHost{api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results,
+                  memory_.sessions, watches_.get(), backups_.get()});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
@@ -266,6 +271,7 @@ void ServerImpl::Shutdown() {
     health_.reset();
     router_->Stop();
     watches_->Stop();  // their clients go on at another node
+    backups_->Stop();
     // Peers and the calls in progress are still served, so that leadership is handed over and
     // proposals are answered.
     replica_->Shutdown(kShutdownTimeout);
@@ -285,11 +291,13 @@ void ServerImpl::CloseAll() {
   if (reads_ != nullptr) reads_->Stop();
   if (long_reads_ != nullptr) long_reads_->Stop();
   if (watches_ != nullptr) watches_->Stop();
+  if (backups_ != nullptr) backups_->Stop();
   if (timers_ != nullptr) timers_->Stop();
   grpc_.reset();
   modules_.reset();
   flusher_.reset();
   watches_.reset();
+  backups_.reset();
   replica_.reset();
   state_.reset();
   log_.reset();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "server/api.h"
+#include "server/backups.h"
 #include "server/cluster_service.h"
 #include "server/database_service.h"
 #include "server/fake_replica_test_util.h"
@@ -32,7 +33,8 @@ class ServiceHarness {
                           size_t memory_bytes_max = 512 << 20)
       : clock_(&SystemClock()),
         memory_(memory_bytes_max),
-        watches_(replica, clock_, WatchHub::Options()) {
+        watches_(replica, clock_, WatchHub::Options()),
+        backups_(replica, clock_, Backups::Options()) {
     Router::Options router;
     router.address = "self:1";
     router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
@@ -47,9 +49,9 @@ class ServiceHarness {
     api_ = std::make_unique<Api>(
         replica, router_.get(), reads_.get(), long_reads_.get(), clock_,
         Api::Options{std::chrono::seconds(10) * kSlowness, query_age_max, memory_.queries});
-    modules_ =
-        std::make_unique<ModuleHost>(ServiceHost{api_.get(), replica, clock_, memory_.requests,
-                                                 memory_.results, memory_.sessions, &watches_});
+    modules_ = std::make_unique<ModuleHost>(ServiceHost{api_.get(), replica, clock_,
+                                                        memory_.requests, memory_.results,
+                                                        memory_.sessions, &watches_, &backups_});
     const ServiceHost& host = modules_->services();
     modules_->Add(NewSeedService(host, [replica] { return CanServe(*replica); }));
     modules_->Add(NewDatabaseService(host, &flusher_));
@@ -70,6 +72,7 @@ class ServiceHarness {
     if (server_ == nullptr) return;
     router_->Stop();
     watches_.Stop();
+    backups_.Stop();
     server_->Shutdown(std::chrono::system_clock::now());
     router_->Close();
     reads_->Stop();
@@ -111,6 +114,7 @@ class ServiceHarness {
   Clock* const clock_;
   ServerMemory memory_;
   WatchHub watches_;
+  Backups backups_;
   rpc::TimerQueue timers_{clock_};
   Flusher flusher_;
   std::unique_ptr<Router> router_;

@@ -249,6 +249,13 @@ class StateMachine {
   virtual Result<std::shared_ptr<SnapshotReader>> OpenSnapshot(LogIndex index_min) = 0;
   // Frees the space of the last copy as soon as no reader uses it. Thread-safe.
   virtual void DropSnapshot() {}
+  // The same for a backup. Its copy is another one than that of peers, so that a slow client does
+  // not keep a peer waiting that needs a later state. The owner makes one backup at a time, and
+  // drops the copy when the backup has ended in any way. Thread-safe.
+  virtual Result<std::shared_ptr<SnapshotReader>> OpenBackup(LogIndex /*index_min*/) {
+    return Unimplemented("this state machine makes no backups");
+  }
+  virtual void DropBackup() {}
 
   // Checks that the file at `path` is the whole database that `meta` describes, and that its rows
   // are those that were written: FAILED_PRECONDITION or DATA_LOSS if not. Reads the whole file,

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <sstream>
 
 #include "rpc/deadline.h"
 #include "rpc/endpoint.h"
@@ -50,6 +51,18 @@ Result<std::string> ParseAddress(std::string_view text) {
   std::string address(text);
   RETURN_IF_ERROR(rpc::CheckEndpoint(address));
   return address;
+}
+
+Result<std::vector<std::string>> ParseAddresses(const std::string& text) {
+  std::vector<std::string> addresses;
+  std::istringstream list(text);
+  for (std::string one; std::getline(list, one, ',');) {
+    if (one.empty()) continue;
+    ASSIGN_OR_RETURN(std::string address, ParseAddress(one));
+    addresses.push_back(std::move(address));
+  }
+  if (addresses.empty()) return InvalidArgument("no address");
+  return addresses;
 }
 
 // The context of one call, which Cancel knows for as long as it lives, and the reading of the

@@ -23,6 +23,8 @@ namespace cairn::tools {
 
 // "127.0.0.1:50051" from "127.0.0.1:50051", "http://127.0.0.1:50051" or the latter with a slash.
 Result<std::string> ParseAddress(std::string_view text);
+// One or more, with commas between them.
+Result<std::vector<std::string>> ParseAddresses(const std::string& text);
 
 // The longest timeout, for which a node keeps a request.
 inline constexpr std::chrono::hours kAsLongAsItTakes{24};

@@ -13,8 +13,6 @@
 namespace cairn::state_machine {
 namespace {
 
-constexpr std::string_view kNamePrefix = "outgoing-";
-
 // A reader keeps pace if it reads this much. Meanwhile the state is not copied.
 constexpr std::chrono::milliseconds kLookEvery(100);
 constexpr int kLooksOfPace = 20;
@@ -375,7 +373,7 @@ Result<std::unique_ptr<SnapshotStore>> SnapshotStore::Open(FileSystem& fs,
   RETURN_IF_ERROR(fs.CreateDirectories(options.directory));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(options.directory));
   for (const std::string& name : names) {
-    if (name.compare(0, kNamePrefix.size(), kNamePrefix) != 0) continue;
+    if (!name.starts_with(options.name_prefix)) continue;
     RETURN_IF_ERROR(fs.Remove(options.directory + "/" + name));
   }
   return std::unique_ptr<SnapshotStore>(new SnapshotStore(fs, std::move(options)));
@@ -462,7 +460,7 @@ Result<std::shared_ptr<SnapshotCopy>> SnapshotStore::Begin(LogIndex index_min) {
   }
   RETURN_IF_ERROR(CheckSpace(source->size_bytes()));
   std::string path =
-      options_.directory + "/" + std::string(kNamePrefix) + std::to_string(++made_) + ".db";
+      options_.directory + "/" + options_.name_prefix + std::to_string(++made_) + ".db";
   return std::make_shared<SnapshotCopy>(fs_, std::move(path), std::move(source), std::move(meta),
                                         options_.step_bytes, pinned_bytes_);
 }

@@ -38,6 +38,8 @@ struct SnapshotStoreOptions {
   const char* vfs = nullptr;  // as in Storage
   std::string db_path;
   std::string directory;  // on the same file system as db_path; made if missing
+  // Of the files of copies. No other store of the directory has it.
+  std::string name_prefix = "outgoing-";
   ReadSnapshotMeta read_meta;
   // The space that stays free on the file system. A copy that would leave less is refused.
   uint64_t free_bytes_reserve = 64 << 20;
@@ -49,7 +51,7 @@ inline constexpr size_t kSnapshotReadBytesMax = 16 << 20;
 
 class SnapshotCopy;
 
-// Thread-safe. The store touches only files that it has named ("outgoing-*").
+// Thread-safe. The store touches only files that it has named (with its name_prefix).
 class SnapshotStore {
  public:
   // Removes copies and half-made copies of earlier runs.

@@ -14,54 +14,23 @@
 #include "base/path.h"
 #include "state_machine/change_ring.h"
 #include "state_machine/sqlite/applier.h"
-#include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/change_recorder.h"
 #include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/file_system_vfs.h"
 #include "state_machine/sqlite/proposal_check.h"
 #include "state_machine/sqlite/read_pool.h"
-#include "state_machine/sqlite/sessions.h"
 #include "state_machine/sqlite/snapshot_file.h"
 #include "state_machine/sqlite/snapshot_install.h"
+#include "state_machine/sqlite/sound_copy.h"
 #include "state_machine/sqlite/sqlite_read_view.h"
 #include "state_machine/sqlite/state_scan.h"
-#include "state_machine/sqlite/transactions.h"
-#include "state_machine/sqlite/versions.h"
 #include "state_machine/sqlite/wal_bound.h"
 
 namespace cairn::state_machine {
 namespace {
 
 constexpr SteadyTime kViewAgeMax = std::chrono::seconds(60);
-
-// Checks what Applier::Open would refuse when the file is already in place.
-Status CheckCairnsTables(sqlite3* db) {
-  Versions versions;
-  RETURN_IF_ERROR(versions.Open(db));
-  Sessions sessions;
-  RETURN_IF_ERROR(sessions.Open(db));
-  BareIds bare_ids;
-  RETURN_IF_ERROR(bare_ids.Open(db));
-  Transactions txs;
-  return txs.Open(db);
-}
-
-Result<raft::SnapshotMeta> ReadMetaOfSound(sqlite3* db) {
-  Status sound = CheckSums(db);
-  if (sound.ok()) sound = CheckCairnsTables(db);
-  if (sound.code() == StatusCode::kDataLoss) {
-    return std::move(sound).Prefixed("the snapshot is damaged");
-  }
-  RETURN_IF_ERROR(sound);
-  return ReadMeta(db);
-}
-
-// The meta of a file of Cairn 0.1, whose tables are converted when the file is opened in its place.
-Result<raft::SnapshotMeta> ReadMetaOfOld(sqlite3* db) {
-  RETURN_IF_ERROR(CheckSums(db));
-  return ReadMeta(db);
-}
 
 // Null without a file system: SQLite then uses its own VFS.
 std::unique_ptr<FileSystemVfs> MakeVfs(FileSystem* fs, Clock& clock) {
@@ -74,7 +43,9 @@ class SqliteStateMachine final : public StateMachine {
   static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
                                                     const raft::Configuration& founding);
   ~SqliteStateMachine() override {
-    if (snapshots_ != nullptr) snapshots_->Stop();  // null when opening failed
+    // Null when opening failed.
+    if (snapshots_ != nullptr) snapshots_->Stop();
+    if (backups_ != nullptr) backups_->Stop();
     CloseScans();
     CloseWriter();
   }
@@ -109,6 +80,10 @@ class SqliteStateMachine final : public StateMachine {
     return snapshots_->Acquire(index_min);
   }
   void DropSnapshot() override { snapshots_->DropKept(); }
+  Result<std::shared_ptr<SnapshotReader>> OpenBackup(LogIndex index_min) override {
+    return backups_->Acquire(index_min);
+  }
+  void DropBackup() override { backups_->DropKept(); }
   Status CheckSnapshot(const std::string& path, const raft::SnapshotMeta& meta,
                        const std::function<bool()>& proceed) override;
   Status InstallSnapshot(const std::string& path, const raft::SnapshotMeta& meta) override;
@@ -131,6 +106,10 @@ class SqliteStateMachine final : public StateMachine {
   Status MoveWal();
   void CloseScans();
   bool WalIsHeldBack();
+  // The bytes of the largest state that is pinned for a copy.
+  uint64_t CopyingBytes() const {
+    return std::max(snapshots_->copying_bytes(), backups_->copying_bytes());
+  }
   void EndWalReaders();
   Status FinishInstall(const raft::SnapshotMeta& meta);
   // Ends all readers, scans and copies.
@@ -151,7 +130,8 @@ class SqliteStateMachine final : public StateMachine {
   Status trouble_;                     // the apply thread's; what Apply or Checkpoint met
   WalBound wal_bound_{options_.wal_restart_bytes};  // the apply thread's
   std::unique_ptr<ReadPool> reads_;
-  std::unique_ptr<SnapshotStore> snapshots_;
+  std::unique_ptr<SnapshotStore> snapshots_;  // for peers
+  std::unique_ptr<SnapshotStore> backups_;    // for clients
   // Scans, for the apply thread: the scan that waits to be taken, and the handles of all scans.
   std::unique_ptr<StateScan> digest_scan_;
   std::vector<std::weak_ptr<ScanConnection>> scans_;
@@ -174,8 +154,12 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   snapshots.directory = options.snapshot_directory;
   snapshots.read_meta = &ReadMeta;
   RETURN_IF_ERROR(machine->OpenWriter());
+  SnapshotStoreOptions backups = snapshots;
+  backups.name_prefix = "backup-";
   ASSIGN_OR_RETURN(machine->snapshots_,
                    SnapshotStore::Open(machine->storage_.fs, std::move(snapshots)));
+  ASSIGN_OR_RETURN(machine->backups_,
+                   SnapshotStore::Open(machine->storage_.fs, std::move(backups)));
   ReadPoolOptions reads;
   reads.vfs = machine->storage_.vfs;
   reads.path = options.path;
@@ -311,9 +295,12 @@ Result<SteadyTime> SqliteStateMachine::BoundWal() {
   // A copy may go on until as many bytes were written meanwhile as the copy has to read. The bad
   // schedule without this rule: the WAL of a busy database passes the bound before any copy is
   // made, and a member that needs a copy never comes back.
-  const uint64_t copying_bytes = snapshots_->copying_bytes();
+  const uint64_t copying_bytes = CopyingBytes();
   const uint64_t bytes_max = std::max(options_.wal_bytes_max, copying_bytes);
-  if (copying_bytes > 0 && WalBytes() > options_.wal_restart_bytes) snapshots_->Hurry();
+  if (copying_bytes > 0 && WalBytes() > options_.wal_restart_bytes) {
+    snapshots_->Hurry();
+    backups_->Hurry();
+  }
   // While the copy goes on, it does not help if other readers give way.
   if (copying_bytes > 0 && WalBytes() <= bytes_max) {
     reads_->HoldNewViews(false);
@@ -331,7 +318,7 @@ Result<SteadyTime> SqliteStateMachine::BoundWal() {
 }
 
 bool SqliteStateMachine::WalIsHeldBack() {
-  if (reads_->holding_wal() > 0 || snapshots_->copying_bytes() > 0) return true;
+  if (reads_->holding_wal() > 0 || CopyingBytes() > 0) return true;
   return std::any_of(scans_.begin(), scans_.end(), [](const auto& each) {
     const std::shared_ptr<ScanConnection> scan = each.lock();
     return scan != nullptr && scan->is_open();
@@ -345,6 +332,7 @@ void SqliteStateMachine::EndWalReaders() {
     if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->CutOff();
   }
   snapshots_->GiveUpCopy();
+  backups_->GiveUpCopy();
 }
 
 void SqliteStateMachine::CloseScans() {
@@ -357,6 +345,7 @@ void SqliteStateMachine::CloseScans() {
 
 void SqliteStateMachine::CloseAll() {
   snapshots_->Stop();
+  backups_->Stop();
   CloseScans();
   CloseWriter();
   reads_->DrainAndClose();
@@ -383,6 +372,7 @@ Status SqliteStateMachine::Reopen() {
     CloseWriter();
   }
   snapshots_->Resume();
+  backups_->Resume();
   return status;
 }
 
@@ -425,6 +415,7 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
     if (status.ok()) status = std::move(reopened);
     if (applier_ != nullptr) reads_->Reopen();
     snapshots_->Resume();
+    backups_->Resume();
   }
   RETURN_IF_ERROR(status);
   snapshots_->DropKept();

@@ -1,0 +1,225 @@
+#include "client/backup.h"
+
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/ids.h"
+#include "base/mutex.h"
+#include "cairn/v1/database.grpc.pb.h"
+#include "client/backup_file.h"
+#include "rpc/deadline.h"
+#include "rpc/endpoint.h"
+#include "rpc/proto_convert.h"
+
+namespace cairn::client {
+namespace {
+
+constexpr std::chrono::milliseconds kLookEvery(100);
+constexpr std::chrono::milliseconds kPause(500);  // between two attempts
+constexpr int kTriesMin = 5;
+// A node that sends nothing for this long is given up.
+constexpr SteadyTime kSilenceMax = std::chrono::seconds(60);
+constexpr uint64_t kBytesPerSecondMin = 64 << 10;
+constexpr std::string_view kSqliteMagic("SQLite format 3\0", 16);
+
+// The file is sent as the node has it: in WAL mode. A file in WAL mode cannot be opened where nothing
+// can be written. The bytes 18 and 19 of a database say how it is written and read; 1 is without a
+// WAL (https://www.sqlite.org/fileformat2.html, section 1.3.3). There is no WAL beside a backup.
+void LeaveWalMode(std::string* first) {
+  (*first)[18] = 1;
+  (*first)[19] = 1;
+}
+
+// One Backup call, on the thread of the caller, who may end the wait for each response.
+class BackupCall {
+ public:
+  BackupCall(const std::string& endpoint, const v1::BackupRequest& request,
+             std::function<bool()> proceed)
+      : proceed_(std::move(proceed)), stub_(v1::Database::NewStub(rpc::NewChannel(endpoint))) {
+    reader_ = stub_->AsyncBackup(&context_, request, &queue_, nullptr);
+  }
+  ~BackupCall() {
+    context_.TryCancel();
+    queue_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+
+  // True: there is a response. False: the node has ended the call well. The first call of Next waits
+  // for the connection.
+  Result<bool> Next(v1::BackupResponse* response) {
+    if (!std::exchange(began_, true)) {
+      ASSIGN_OR_RETURN(const bool started, Await());
+      if (!started) return End();
+    }
+    reader_->Read(response, nullptr);
+    ASSIGN_OR_RETURN(const bool come, Await());
+    if (!come) return End();
+    return true;
+  }
+
+ private:
+  // Waits for the operation under way.
+  Result<bool> Await() {
+    const SteadyTime by = SystemClock().SteadyNow() + kSilenceMax;
+    void* tag = nullptr;
+    bool ok = false;
+    for (;;) {
+      const auto state = queue_.AsyncNext(&tag, &ok, rpc::DeadlineAfter(kLookEvery));
+      if (state == grpc::CompletionQueue::GOT_EVENT) return ok;
+      if (state == grpc::CompletionQueue::SHUTDOWN) return Internal("the call is over");
+      if (!proceed_()) return Cancelled("the backup was stopped");
+      if (SystemClock().SteadyNow() >= by) {
+        return Unavailable("the node has sent nothing for a minute");
+      }
+    }
+  }
+  Result<bool> End() {
+    grpc::Status status;
+    reader_->Finish(&status, nullptr);
+    RETURN_IF_ERROR(Await().status());
+    if (status.ok()) return false;
+    return rpc::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kNone);
+  }
+
+  const std::function<bool()> proceed_;
+  const std::unique_ptr<v1::Database::Stub> stub_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::ClientAsyncReader<v1::BackupResponse>> reader_;
+  bool began_ = false;
+};
+
+class BackupJob {
+ public:
+  BackupJob(const BackupOptions& options, std::chrono::milliseconds timeout, BackupFile* file)
+      : options_(options), file_(*file) {
+    request_.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+    request_.set_bytes_per_second_max(options.bytes_per_second_max);
+    if (options.stale) request_.mutable_read()->set_level(v1::READ_LEVEL_STALE);
+  }
+
+  bool Proceeds() const { return !options_.proceed || options_.proceed(progress_); }
+
+  // An error of the caller's own disk is final: no other node would help.
+  const std::optional<Status>& own_trouble() const { return own_trouble_; }
+
+  Result<v1::BackupHeader> Receive(const std::string& endpoint) {
+    progress_ = {};
+    RETURN_IF_ERROR(Own(file_.Clear()));
+    BackupCall call(endpoint, request_, [this] { return Proceeds(); });
+    v1::BackupHeader header;
+    std::optional<uint32_t> crc;
+    uint32_t found = 0;
+    v1::BackupResponse response;
+    for (;;) {
+      ASSIGN_OR_RETURN(const bool come, call.Next(&response));
+      if (!come) break;
+      if (response.has_header()) {
+        header = response.header();
+        progress_.bytes_total = header.size_bytes();
+        RETURN_IF_ERROR(Own(file_.CheckRoom(header.size_bytes())));
+      }
+      if (response.has_crc32c()) crc = response.crc32c();
+      found = Crc32c(response.data(), found);
+      RETURN_IF_ERROR(Write(response.mutable_data()));
+      if (!Proceeds()) return Cancelled("the backup was stopped");
+    }
+    if (!crc || file_.size() != header.size_bytes()) {
+      return Unavailable("the backup was cut off by the node");
+    }
+    if (*crc != found) return DataLoss("the backup does not have the checksum that the node sent");
+    return header;
+  }
+
+ private:
+  Status Own(Status status) {
+    if (!status.ok()) own_trouble_ = status;
+    return status;
+  }
+  Status Write(std::string* data) {
+    if (data->empty()) return OkStatus();
+    if (file_.size() == 0) {
+      if (!data->starts_with(kSqliteMagic) || data->size() < 100) {
+        return DataLoss("the node did not send a SQLite file");
+      }
+      LeaveWalMode(data);
+    }
+    progress_.bytes += data->size();
+    return Own(file_.Append(*data));
+  }
+
+  const BackupOptions& options_;
+  BackupFile& file_;
+  v1::BackupRequest request_;
+  BackupProgress progress_;
+  std::optional<Status> own_trouble_;
+};
+
+bool MayTryAgain(StatusCode code) {
+  switch (code) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kAborted:
+    case StatusCode::kInternal:
+    case StatusCode::kUnknown:
+    case StatusCode::kDataLoss:
+    case StatusCode::kCancelled:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kResourceExhausted: return true;
+    default: return false;
+  }
+}
+
+// Returns false if the caller does not want to go on.
+bool Pause(const BackupJob& job) {
+  Mutex mutex;
+  CondVar never;
+  for (auto left = kPause; left.count() > 0; left -= kLookEvery) {
+    if (!job.Proceeds()) return false;
+    MutexLock lock(mutex);
+    never.WaitFor(lock, kLookEvery);
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
+                                std::chrono::milliseconds timeout, const BackupOptions& options) {
+  if (options.bytes_per_second_max != 0 && options.bytes_per_second_max < kBytesPerSecondMin) {
+    return InvalidArgument("a backup takes at least " + std::to_string(kBytesPerSecondMin) +
+                           " bytes per second");
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<BackupFile> file, BackupFile::Create(options.path));
+  BackupJob job(options, timeout, file.get());
+  const int tries = std::max(kTriesMin, static_cast<int>(endpoints.size()));
+  for (int tried = 1;; ++tried) {
+    const std::string& endpoint = endpoints[static_cast<size_t>(tried - 1) % endpoints.size()];
+    Result<v1::BackupHeader> header = job.Receive(endpoint);
+    if (!header.ok()) {
+      const bool stop = job.own_trouble() || !MayTryAgain(header.status().code()) || tried == tries;
+      if (stop || !Pause(job)) return header.status();
+      continue;
+    }
+    BackupResult result;
+    result.cluster_id = header->cluster_id();
+    result.index = header->index();
+    result.term = header->term();
+    result.bytes = file->size();
+    ASSIGN_OR_RETURN(result.sha256, file->Commit({{"cluster", ClusterIdText(result.cluster_id)},
+                                                  {"index", std::to_string(result.index)},
+                                                  {"term", std::to_string(result.term)}}));
+    return result;
+  }
+}
+
+}  // namespace cairn::client

@@ -1,0 +1,18 @@
+// Makes a backup of a cluster into a file: Client::Backup.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cairn/backup.h"
+
+namespace cairn::client {
+
+// Asks the endpoints in turn. If the connection breaks, the backup begins anew at the next one. A
+// node has `timeout` to begin.
+Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
+                                std::chrono::milliseconds timeout, const BackupOptions& options);
+
+}  // namespace cairn::client

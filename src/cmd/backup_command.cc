@@ -1,0 +1,66 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "cmd/commands.h"
+#include "tools/backup.h"
+#include "tools/node_client.h"
+#include "tools/server_settings.h"
+
+namespace cairn::cmd {
+namespace {
+
+struct Flags {
+  std::string addresses;
+  std::string file;
+  std::string bytes_per_second;
+  bool stale = false;
+};
+
+Result<tools::BackupCommand> CommandOf(const Flags& flags) {
+  tools::BackupCommand command;
+  ASSIGN_OR_RETURN(command.addresses, tools::ParseAddresses(flags.addresses));
+  command.backup.path = flags.file;
+  command.backup.stale = flags.stale;
+  if (!flags.bytes_per_second.empty()) {
+    ASSIGN_OR_RETURN(command.backup.bytes_per_second_max,
+                     tools::ParseBytes(flags.bytes_per_second));
+  }
+  return command;
+}
+
+int Run(const Flags& flags) {
+  const Result<tools::BackupCommand> command = CommandOf(flags);
+  if (!command.ok()) {
+    std::cerr << "error: " << command.status().message() << std::endl;
+    return kExitUsage;
+  }
+  tools::StopSignals signals;  // first: the client's threads must inherit the block
+  return tools::RunBackup(*command, &signals, &std::cout, &std::cerr,
+                          isatty(STDERR_FILENO) != 0 ? &std::cerr : nullptr);
+}
+
+}  // namespace
+
+void AddBackupCommand(CLI::App* program, int* exit_code) {
+  CLI::App* command = program->add_subcommand(
+      "backup",
+      "Copy the database of a running cluster into a SQLite file, with FILE.sha256 beside it");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("address", flags->addresses, "host:port of any node; several with commas")
+      ->type_name("ADDR")
+      ->required();
+  command->add_option("file", flags->file, "the backup; an older one is replaced at the end")
+      ->type_name("FILE")
+      ->required();
+  command->add_option("--bytes-per-second", flags->bytes_per_second, "go no faster, such as 20MiB")
+      ->type_name("BYTES");
+  command->add_flag("--stale", flags->stale,
+                    "take what the node holds, for a cluster that has lost its majority");
+  command->callback([=] { *exit_code = Run(*flags); });
+}
+
+}  // namespace cairn::cmd

@@ -1,0 +1,307 @@
+"""Backups of running clusters, and new clusters of backups."""
+import contextlib
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+
+import harness
+from harness import CairnTest, Node, free_ports, run_cairn, wait_until
+
+MIB = 1 << 20
+
+
+def ask(path, sql):
+    """The rows of a query on a file, opened as anybody would."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+        return file.execute(sql).fetchall()
+
+
+def dump(path):
+    """The clients' data, as SQL."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+        return [line for line in file.iterdump() if "_cairn_" not in line]
+
+
+class BackupTest(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.file = self.directory / "backups" / "b.db"
+        self.file.parent.mkdir()
+
+    def fill(self, node, mib):
+        node.sql("CREATE TABLE IF NOT EXISTS big (id INTEGER PRIMARY KEY, data)")
+        rows = "".join("INSERT INTO big (data) VALUES (randomblob(1000000));\n" for _ in range(mib))
+        done = run_cairn("shell", node.address, stdin=rows, seconds=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def backup(self, address, *flags, file=None):
+        return run_cairn("backup", address, file or self.file, *flags, seconds=120)
+
+    def copies(self, node):
+        return sorted(path.name for path in
+                      (node.db.parent / (node.db.name + ".cairn") / "snapshot").iterdir())
+
+    def files(self):
+        return sorted(path.name for path in self.file.parent.iterdir())
+
+
+class Backups(BackupTest):
+    def test_a_backup_under_load_is_consistent_and_sha256sum_accepts_it(self):
+        self.new_cluster(3)
+        leader = self.await_leader()
+        follower = self.nodes[leader.id % 3]
+        self.fill(leader, 20)
+        leader.sql("CREATE TABLE pair (id INTEGER PRIMARY KEY, a, b)")
+        leader.sql("INSERT INTO pair VALUES (1, 0, 0)")
+        writer = subprocess.Popen(
+            [harness.CAIRN, "shell", leader.address], stdin=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL)
+        self.addCleanup(writer.kill)
+        writer.stdin.write("UPDATE pair SET a = a + 1, b = b + 1;\n" * 300)
+        writer.stdin.close()
+        for node in (follower, leader):
+            known = leader.sql("SELECT a FROM pair")[0]["a"]
+            self.assert_passes(self.backup(node.address))
+            [(a, b)] = ask(self.file, "SELECT a, b FROM pair")
+            self.assertEqual(a, b)
+            self.assertGreaterEqual(a, known)
+            self.assertEqual(ask(self.file, "PRAGMA integrity_check"), [("ok",)])
+            self.assertEqual(self.files(), ["b.db", "b.db.sha256"])
+            subprocess.run(["sha256sum", "--check", "--status", "b.db.sha256"],
+                           cwd=self.file.parent, check=True)
+            self.assertEqual(self.copies(node), [])
+        self.assertEqual(writer.wait(timeout=60), 0)
+
+    def test_a_client_that_is_killed_leaves_no_copy_at_the_node(self):
+        [node] = self.new_cluster(1)
+        self.fill(node, 8)
+        client = subprocess.Popen([harness.CAIRN, "backup", node.address, self.file,
+                                   "--bytes-per-second", "65536"])
+        self.addCleanup(client.kill)
+        wait_until(lambda: self.copies(node) == ["backup-1.db"], "the node makes a copy")
+        client.kill()
+        client.wait()
+        wait_until(lambda: self.copies(node) == [], "the copy is removed")
+        self.assertEqual(self.files(), ["b.db.partial"])
+        self.assert_passes(self.backup(node.address))  # and takes over what was left
+        self.assertEqual(self.files(), ["b.db", "b.db.sha256"])
+
+    def test_a_client_that_is_interrupted_leaves_nothing(self):
+        [node] = self.new_cluster(1)
+        self.fill(node, 8)
+        self.file.write_text("older")
+        client = subprocess.Popen([harness.CAIRN, "backup", node.address, self.file,
+                                   "--bytes-per-second", "65536"], stderr=subprocess.PIPE)
+        self.addCleanup(client.kill)
+        wait_until(lambda: self.copies(node) == ["backup-1.db"], "the node makes a copy")
+        client.send_signal(signal.SIGINT)
+        client.communicate(timeout=harness.BOUND_SECONDS)
+        self.assertEqual(client.returncode, 128 + signal.SIGINT)
+        self.assertEqual(self.files(), ["b.db"])
+        self.assertEqual(self.file.read_text(), "older")
+
+    def test_a_node_killed_in_the_middle_leaves_no_copy_and_the_next_node_serves(self):
+        self.new_cluster(3)
+        leader = self.await_leader()
+        first, second = [node for node in self.nodes if node is not leader]
+        self.fill(leader, 8)
+        first.sql("SELECT 1")
+        client = subprocess.Popen(
+            [harness.CAIRN, "backup", f"{first.address},{second.address}", self.file,
+             "--bytes-per-second", "2MiB"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(client.kill)
+        wait_until(lambda: self.copies(first) == ["backup-1.db"], "the node makes a copy")
+        first.kill()
+        output = client.communicate(timeout=60)[0].decode()
+        self.assertEqual(client.returncode, 0, output)
+        self.assertEqual(ask(self.file, "SELECT count(*) FROM big"), [(8,)])
+        first.start()
+        self.assertEqual(self.copies(first), [])
+
+    def test_a_full_disk_is_said_and_leaves_the_older_file(self):
+        [node] = self.new_cluster(1)
+        self.fill(node, 8)
+        self.file.write_text("older")
+
+        def small_files():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB, 3 * MIB))
+        done = subprocess.run([harness.CAIRN, "backup", node.address, self.file],
+                              capture_output=True, text=True, check=False, preexec_fn=small_files,
+                              timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("File too large", done.stderr)
+        self.assertEqual(self.files(), ["b.db"])
+        self.assertEqual(self.file.read_text(), "older")
+
+    def test_a_disk_without_room_is_said_before_it_is_filled(self):
+        disk = self.directory / "disk"
+        disk.mkdir()
+        mounted = os.geteuid() == 0 and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True,
+            check=False).returncode == 0
+        if not mounted:
+            self.skipTest("needs root, to mount a disk of its own")
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=False)
+        [node] = self.new_cluster(1)
+        self.fill(node, 8)
+        done = self.backup(node.address, file=disk / "b.db")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("are free in", done.stderr)
+        self.assertEqual(list(disk.iterdir()), [])
+
+    def test_without_a_majority_a_stale_backup_saves_what_a_node_holds(self):
+        self.new_cluster(3)
+        self.nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        self.nodes[2].sql("SELECT * FROM t")
+        self.nodes[0].kill()
+        self.nodes[1].kill()
+        self.assert_passes(self.backup(self.nodes[2].address, "--stale"))
+        self.assertEqual(ask(self.file, "SELECT count(*) FROM t"), [(0,)])
+
+
+class Restores(BackupTest):
+    def restore(self, name="new.db", *flags, backup=None):
+        return run_cairn("restore", backup or self.file, self.directory / name, *flags, seconds=60)
+
+    def start_restored(self, name="new.db", node_id=1):
+        """A server on the restored data."""
+        node = Node(node_id, free_ports(1), self.directory)
+        node.db = self.directory / name
+        node.log_path = self.directory / f"{name}.log"
+        self.nodes.append(node)
+        node.start()
+        wait_until(node.leads, "the restored node leads")
+        return node
+
+    def refused(self, done, text):
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn(text, done.stderr)
+        self.assertEqual([path.name for path in self.directory.glob("new.db*")], [])
+
+    def test_a_new_cluster_has_the_rows_and_goes_on_and_grows(self):
+        old = self.new_cluster(3)
+        leader = self.await_leader()
+        leader.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        leader.sql("CREATE TABLE dropped (id)")
+        leader.sql("DROP TABLE dropped")
+        self.start_load(4000)
+        follower = old[leader.id % 3]
+        self.assert_passes(self.backup(follower.address))
+        index = ask(self.file, "SELECT applied_index FROM _cairn_state")[0][0]
+        versions = dict(ask(self.file, "SELECT name, version FROM _cairn_versions"))
+        rows = dump(self.file)
+        # The old cluster goes on, and ends for good.
+        leader.sql("INSERT INTO t VALUES (1, 'lost')")
+        self.check_load()
+        old_cluster = leader.shell(".status").stdout
+        for node in old:
+            node.kill()
+        self.nodes = []
+
+        done = self.restore()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("restore count 1", done.stdout)
+        new = self.start_restored()
+        self.assertEqual(new.sql("SELECT * FROM t"), [])
+        self.assertGreater(new.status()["applied"], 2 ** 40)
+        self.assertLess(index, 2 ** 40)
+        self.assertNotIn(f'"cluster":"{new.status().get("cluster")}"', old_cluster)
+        new.sql("INSERT INTO t VALUES (2, 'new')")
+        new.sql("CREATE TABLE dropped (id)")
+
+        # An empty node learns all of it.
+        second = Node(2, free_ports(1), self.directory, f"1={new.address}")
+        second.peers = f"1={new.address},2={second.address}"
+        second.db = self.directory / "second.db"
+        second.log_path = self.directory / "second.log"
+        self.nodes.append(second)
+        second.start()
+        done = run_cairn("member", "add", new.address, 2, second.address, seconds=60)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(second.sql("SELECT v FROM t"), [{"v": "new"}])
+        second.sql("DELETE FROM t")
+        self.assert_equal_contents()
+
+        after = dict(ask(new.db, "SELECT name, version FROM _cairn_versions"))
+        for name, version in versions.items():
+            self.assertGreaterEqual(after[name], version + 2 ** 32, name)
+        self.assertGreater(after["dropped"], 2 ** 32)
+        self.assertEqual([line for line in dump(new.db) if "dropped" not in line], rows)
+
+        # And again: the count rises.
+        new.start()
+        second.start()
+        wait_until(lambda: new.leads() or second.leads(), "a leader")
+        again = self.directory / "again.db"
+        self.assert_passes(self.backup(second.address, file=again))
+        done = self.restore("new2.db", "--id", "7", backup=again)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("restore count 2", done.stdout)
+
+    def test_positions_and_requests_of_before_are_refused(self):
+        [old] = self.new_cluster(1)
+        old.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        self.assert_passes(self.backup(old.address))
+        for i in range(5):
+            old.sql(f"INSERT INTO t VALUES ({i}, 'after the backup')")
+        applied = old.status()["applied"]
+        old.kill()
+        self.assertEqual(self.restore().returncode, 0)
+        new = self.start_restored()
+        for position in (1, applied, applied + 10):
+            done = subprocess.run([harness.CAIRN, "watch", new.address, "--from",
+                                   str(position)], capture_output=True, text=True, check=False,
+                                  timeout=harness.BOUND_SECONDS)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn("OUT_OF_RANGE", done.stderr)
+
+    def test_what_is_no_backup_is_refused_and_leaves_nothing(self):
+        [node] = self.new_cluster(1)
+        node.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        node.sql("INSERT INTO t VALUES (1, 'one')")
+        self.assert_passes(self.backup(node.address))
+        good = self.file.read_bytes()
+        checksum = self.file.with_name("b.db.sha256")
+        self.assertEqual(run_cairn("restore", self.file, "--check").returncode, 0)
+
+        def changed(at, to):
+            self.file.write_bytes(good[:at] + to + good[at + len(to):])
+        changed(len(good) - 50, b"x")
+        self.refused(self.restore(), "is not the file that was backed up")
+        self.file.write_bytes(good[:-4096])
+        self.refused(self.restore(), "is not the file that was backed up")
+        self.refused(self.restore("new.db", "--without-checksum"), "was cut off")
+        # A value that changed, in a file that SQLite finds sound.
+        changed(good.index(b"one"), b"two")
+        self.refused(self.restore("new.db", "--without-checksum"), "DATA_LOSS")
+        self.file.write_bytes(b"garbage" * 1000)
+        self.refused(self.restore("new.db", "--without-checksum"), "not a SQLite database")
+        self.file.write_bytes(b"")
+        self.refused(self.restore("new.db", "--without-checksum"), "empty")
+        self.file.unlink()
+        with contextlib.closing(sqlite3.connect(self.file)) as other:
+            other.execute("CREATE TABLE t (id)")
+        self.refused(self.restore("new.db", "--without-checksum"), "Cairn did not make")
+        for column, text in (("level", "feature level 99"), ("format", "format 99")):
+            self.file.write_bytes(good)
+            with contextlib.closing(sqlite3.connect(self.file)) as newer:
+                newer.execute(f"UPDATE _cairn_state SET {column} = 99")
+                newer.commit()
+            self.refused(self.restore("new.db", "--without-checksum"), text)
+        self.file.write_bytes(good)
+        checksum.write_text("nothing\n")
+        self.refused(self.restore(), "holds no SHA-256")
+        checksum.unlink()
+        self.refused(self.restore(), "does not exist")
+        self.file.chmod(0o400)
+        self.assertEqual(self.restore("new.db", "--without-checksum").returncode, 0)
+        done = self.restore("new.db", "--without-checksum")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is there already", done.stderr)
+        self.assertEqual(ask(self.directory / "new.db", "SELECT v FROM t"), [("one",)])
+
+
+if __name__ == "__main__":
+    harness.main()
