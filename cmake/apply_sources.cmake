@@ -3,6 +3,7 @@
 #
 #   cmake -DROOT=repository -DOUT=header -P apply_sources.cmake
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/src/base/*.cc ${ROOT}/src/base/*.h
+     ${ROOT}/src/timeseries/*.cc ${ROOT}/src/timeseries/*.h
      ${ROOT}/src/vectors/*.cc ${ROOT}/src/vectors/*.h ${ROOT}/src/state_machine/*.cc ${ROOT}/src/state_machine/*.h)
 list(FILTER files EXCLUDE REGEX "_test(_util)?\\.(cc|h)$")
 list(SORT files)

@@ -13,6 +13,7 @@ namespace {
 // Modules whose tables keep all their data in the database.
 constexpr std::string_view kModules[] = {"fts3",      "fts4",  "fts4aux",  "fts5",
                                          "fts5vocab", "rtree", "rtree_i32"};
+constexpr std::string_view kTimeSeries = "timeseries";
 // Tables that show the node, the file or the connection, not the data.
 constexpr std::string_view kLocalTables[] = {"dbstat",     "sqlite_stmt",   "sqlite_dbpage",
                                              "bytecode",   "tables_used",   "sqlite_dbdata",
@@ -165,7 +166,8 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
   const std::string lower = LowerCase(name);
   switch (action) {
     case SQLITE_CREATE_VTABLE:
-      if (!IsOneOf(kModules, LowerCase(on_table))) {
+      if (!IsOneOf(kModules, LowerCase(on_table)) &&
+          !(allows_time_series_ && LowerCase(on_table) == kTimeSeries)) {
         return Refuse("virtual tables of module " + std::string(on_table) + " are not replicated");
       }
       facts_.writes.insert(lower);

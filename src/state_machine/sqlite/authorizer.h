@@ -72,6 +72,8 @@ class WriteAuthorizer {
 
   void Install(sqlite3* db) { sqlite3_set_authorizer(db, &Authorize, this); }
   void SetMode(Mode mode) { mode_ = mode; }
+  // Whether clients may create tables of the module timeseries, which begins with a feature level.
+  void AllowTimeSeries(bool allow) { allows_time_series_ = allow; }
   // Clears the facts.
   void StartCompiling();
   // Clears the facts. From now on only reads of reserved names are refused.
@@ -95,6 +97,7 @@ class WriteAuthorizer {
   int Refuse(std::string message);
 
   Mode mode_ = Mode::kInternal;
+  bool allows_time_series_ = false;
   ProgramFacts facts_;
   std::string last_text_;  // the last recorded trigger or view
   Status refusal_;

@@ -69,17 +69,19 @@ Status Engine::PrepareInternal() {
 
 Status Engine::BeginBatch() {
   schema_changed_in_batch_ = false;
+  late_writes_ = false;
   rows_.BatchBegun();
   return begin_.Run();
 }
 
 Status Engine::BeginOwnWrites() {
-  if (catalog_.has_virtual_tables()) {
+  if (late_writes_) {
     // Full-text tables delay changes. Without the savepoint they would write them in the middle of
     // the next statement, or with the COMMIT: unreported to observers, or after the sums were
     // written.
     RETURN_IF_ERROR(savepoint_.Run());
     RETURN_IF_ERROR(release_.Run());
+    late_writes_ = false;
   }
   rows_.Tell(false);
   return OkStatus();
@@ -115,7 +117,10 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   has_savepoint_ = alone == nullptr || !MayRunBare(*alone);
   // First, because full-text tables now write the changes of earlier commands of the batch, and
   // these writes count as changes and rowids of this connection.
-  if (has_savepoint_) RETURN_IF_ERROR(savepoint_.Run());
+  if (has_savepoint_) {
+    RETURN_IF_ERROR(savepoint_.Run());
+    late_writes_ = false;
+  }
   rows_.CommandBegun();
   // changes() would report the last command, but not after a restart.
   if (has_savepoint_ && sqlite3_changes64(db_) != 0) RETURN_IF_ERROR(zero_changes_.Run());
@@ -126,12 +131,13 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   return OkStatus();
 }
 
-// True if the statement is a known program that writes rows. What a new program may do is known
-// only after it is compiled.
+// True if the statement is a known program that writes rows, but none of a virtual table. What a new
+// program may do is known only after it is compiled.
 bool Engine::MayRunBare(const Statement& statement) {
-  if (catalog_.has_virtual_tables()) return false;
+  if (late_writes_) return false;
   const Program* const known = programs_.Find(statement.sql);
-  return known != nullptr && !known->facts.changes_schema && !known->facts.writes.empty();
+  return known != nullptr && !known->facts.changes_schema && !known->facts.writes.empty() &&
+         !known->touches_virtual;
 }
 
 bool Engine::HasUnresolvedKeys() const {
@@ -241,6 +247,7 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   const ProgramFacts& facts = program->facts;
   schema_changed_in_batch_ = schema_changed_in_batch_ || facts.changes_schema;
   schema_changed_ = schema_changed_ || facts.changes_schema;
+  late_writes_ = late_writes_ || program->touches_virtual || facts.changes_schema;
   if (facts.changes_schema) {
     schema_changed_in_entry_ = true;
     expansions_before_ = catalog_.expansions().most();
@@ -266,6 +273,11 @@ Status Engine::Run(Program* program, const Statement& statement, StatementResult
   meter_.Begin(*program, given_bytes, searches.per_step);
   authorizer_.SetMode(WriteAuthorizer::Mode::kRunning);
   Status trouble = Step(program, result, verdict);
+  if (trouble.ok() && verdict->ok() && program->touches_virtual) {
+    // The blocks that the statement has changed are part of its work.
+    const int rc = level_functions_.FlushTimeSeries();
+    if (rc != SQLITE_OK) trouble = judge_.Judge(rc, "write a time series", verdict);
+  }
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   meter_.End();
   if (trouble.ok() && verdict->ok()) rows_.StatementEnded();

@@ -215,6 +215,9 @@ class Engine {
   bool schema_changed_in_entry_ = false;
   // The current batch.
   bool schema_changed_in_batch_ = false;
+  // A statement may have changed rows of a virtual table that the table writes with the next
+  // savepoint.
+  bool late_writes_ = false;
   bool exact_bounds_ = false;  // until the batch is committed
 };
 

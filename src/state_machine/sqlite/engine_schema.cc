@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "state_machine/feature_level.h"
 #include "state_machine/sqlite/engine.h"
 
 namespace cairn::state_machine {
@@ -45,6 +46,7 @@ Status Engine::SetLevel(uint64_t level) {
   if (level_functions_.level() == level) return OkStatus();
   programs_.Clear();
   compiler_.SetLevel(level);
+  authorizer_.AllowTimeSeries(level >= kLevelDataPlatform);
   return level_functions_.SetLevel(db_, level);
 }
 

@@ -2,6 +2,7 @@
 
 #include "state_machine/feature_level.h"
 #include "state_machine/sqlite/vector_sql.h"
+#include "timeseries/sqlite/module.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -16,7 +17,22 @@ constexpr Addition kAdditions[] = {
     {kLevelDataPlatform, &AddVectorsToWriter, &RemoveVectors},
 };
 
+timeseries::ModuleOptions OfWriter(WorkBudget* budget) {
+  timeseries::ModuleOptions options;
+  options.charge = [budget](uint64_t steps) { return !budget->running() || budget->Charge(steps); };
+  options.only_writer = true;
+  return options;
+}
+
 }  // namespace
+
+LevelFunctions::LevelFunctions(WorkBudget* budget)
+    : budget_(budget),
+      time_series_(std::make_unique<timeseries::TimeSeriesModule>(OfWriter(budget))) {}
+
+LevelFunctions::~LevelFunctions() = default;
+
+int LevelFunctions::FlushTimeSeries() { return time_series_->Flush(); }
 
 Status LevelFunctions::SetLevel(sqlite3* db, uint64_t level) {
   for (const Addition& each : kAdditions) {
@@ -24,6 +40,11 @@ Status LevelFunctions::SetLevel(sqlite3* db, uint64_t level) {
     const bool wanted = level >= each.level;
     if (there == wanted) continue;
     RETURN_IF_ERROR(wanted ? each.add(db, budget_) : each.remove(db));
+  }
+  const bool there = level_ >= kLevelDataPlatform;
+  const bool wanted = level >= kLevelDataPlatform;
+  if (there != wanted) {
+    RETURN_IF_ERROR(wanted ? time_series_->Install(db) : time_series_->Remove(db));
   }
   level_ = level;
   return OkStatus();

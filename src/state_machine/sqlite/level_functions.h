@@ -12,23 +12,35 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "base/status.h"
 #include "state_machine/sqlite/work_budget.h"
+
+namespace cairn::timeseries {
+class TimeSeriesModule;
+}  // namespace cairn::timeseries
 
 namespace cairn::state_machine {
 
 // Owned by the engine, and used on its thread only. `budget` must outlive the connection.
 class LevelFunctions {
  public:
-  explicit LevelFunctions(WorkBudget* budget) : budget_(budget) {}
+  explicit LevelFunctions(WorkBudget* budget);
+  ~LevelFunctions();
+  LevelFunctions(const LevelFunctions&) = delete;
+  LevelFunctions& operator=(const LevelFunctions&) = delete;
 
   uint64_t level() const { return level_; }
   // No statement may be running on `db`, which is the same at each call.
   Status SetLevel(sqlite3* db, uint64_t level);
+  // Writes what the statement that has ended has changed in time series. SQLITE_OK, or the error of
+  // the statement.
+  int FlushTimeSeries();
 
  private:
   WorkBudget* const budget_;
+  const std::unique_ptr<timeseries::TimeSeriesModule> time_series_;
   uint64_t level_ = 0;
 };
 

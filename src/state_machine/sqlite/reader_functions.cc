@@ -5,6 +5,7 @@
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/linear_functions.h"
 #include "state_machine/sqlite/vector_sql.h"
+#include "timeseries/sqlite/module.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -37,11 +38,19 @@ void FindPaths(sqlite3_context* context, int argc, sqlite3_value** argv) {
 
 }  // namespace
 
+ReaderFunctions::ReaderFunctions(const std::function<bool()>& may_go_on)
+    : full_text_(may_go_on),
+      time_series_(std::make_unique<timeseries::TimeSeriesModule>(timeseries::ModuleOptions{
+          .charge = [may_go_on](uint64_t) { return may_go_on(); }, .writes = false})) {}
+
+ReaderFunctions::~ReaderFunctions() = default;
+
 Status ReaderFunctions::Install(sqlite3* db, const char* vfs) {
   delegated_.OpenWhenUsed(vfs);
   RETURN_IF_ERROR(InstallLinearFunctions(db, nullptr));
   RETURN_IF_ERROR(full_text_.Install(db));
   RETURN_IF_ERROR(AddVectorsToReader(db));
+  RETURN_IF_ERROR(time_series_->Install(db));
   RETURN_IF_ERROR(Add(db, "json_patch", 2, &Patch));
   // Calls with fewer arguments stay SQLite's own, which are faster.
   for (const char* name :

@@ -10,10 +10,15 @@
 #include <sqlite3.h>
 
 #include <functional>
+#include <memory>
 
 #include "base/status.h"
 #include "state_machine/sqlite/delegated_functions.h"
 #include "state_machine/sqlite/full_text_functions.h"
+
+namespace cairn::timeseries {
+class TimeSeriesModule;
+}  // namespace cairn::timeseries
 
 namespace cairn::state_machine {
 
@@ -30,12 +35,13 @@ inline constexpr int kPathArgumentsAlways = 32;
 class ReaderFunctions {
  public:
   // `may_go_on` is false when the query must end. Must not call SQLite.
-  explicit ReaderFunctions(std::function<bool()> may_go_on) : full_text_(std::move(may_go_on)) {}
+  explicit ReaderFunctions(const std::function<bool()>& may_go_on);
+  ~ReaderFunctions();
   ReaderFunctions(const ReaderFunctions&) = delete;
   ReaderFunctions& operator=(const ReaderFunctions&) = delete;
 
-  // Called once. Also installs the linear functions (linear_functions.h) and those of FTS5
-  // (full_text_functions.h).
+  // Called once. Also installs the linear functions (linear_functions.h), those of FTS5
+  // (full_text_functions.h), and time series.
   Status Install(sqlite3* db, const char* vfs);
 
  private:
@@ -43,6 +49,7 @@ class ReaderFunctions {
              void (*function)(sqlite3_context*, int, sqlite3_value**));
 
   FullTextFunctions full_text_;
+  const std::unique_ptr<timeseries::TimeSeriesModule> time_series_;
   DelegatedFunctions delegated_;
 };
 

@@ -1,0 +1,151 @@
+// Time series in the replicated database: the same on every node, undone like anything else, and
+// counted.
+
+#include <gtest/gtest.h>
+
+#include "state_machine/feature_level.h"
+#include "state_machine/sqlite/replicas_test_util.h"
+#include "timeseries/block.h"
+
+namespace cairn::state_machine {
+namespace {
+
+constexpr char kCreate[] =
+    "CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, value REAL, state "
+    "TEXT)";
+
+Command RaiseTo(uint64_t level) { return {{}, 0, RaiseLevel{level}}; }
+
+void Begin(Replicas* replicas) {
+  replicas->Do(RaiseTo(kLevelDataPlatform));
+  replicas->Must(kCreate);
+}
+
+std::string Points(const std::string& device, int64_t first, int64_t step, int count) {
+  std::string sql = "VALUES";
+  for (int i = 0; i < count; ++i) {
+    sql += (i == 0 ? "('" : ", ('") + device + "', " + std::to_string(first + i * step) + ", " +
+           std::to_string(i % 97) + "/10.0, " + (i % 5 == 0 ? "NULL" : "'on'") + ")";
+  }
+  return sql;
+}
+
+TEST(TimeSeriesReplicas, BelowTheLevelTheModuleIsRefusedAsBefore) {
+  Replicas replicas;
+  const Status refused = replicas.Execute(kCreate).status;
+  EXPECT_EQ(refused.code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(refused.message(), "virtual tables of module timeseries are not replicated");
+  EXPECT_EQ(
+      replicas.Execute("CREATE TABLE t AS SELECT * FROM time_buckets(0, 9, 1)").status.message(),
+      "no such table: time_buckets");
+  replicas.Do(RaiseTo(kLevelDataPlatform));
+  replicas.Must(kCreate);
+  replicas.Check();
+}
+
+// Also the storage, its sums, and the results.
+TEST(TimeSeriesReplicas, AreTheSameUnderAnyBatchBoundaries) {
+  Replicas replicas;
+  Begin(&replicas);
+  replicas.Must("CREATE TABLE t(x INTEGER PRIMARY KEY, y)");
+  replicas.Must("CREATE VIRTUAL TABLE words USING fts5(body)");
+  Rng rng(4);
+  int64_t now = 0;
+  for (int i = 0; i < 60; ++i) {
+    const std::string device = rng.Below(2) == 0 ? "a" : "b";
+    const auto late = std::to_string(rng.Below(static_cast<uint64_t>(now) + 1));
+    switch (rng.Below(8)) {
+      case 0:
+        replicas.Execute("DELETE FROM m WHERE ts BETWEEN " + late + " AND " + late + " + 60000");
+        break;
+      case 1:
+        replicas.Execute("UPDATE m SET value = -value WHERE ts BETWEEN " + late + " AND " + late +
+                         " + 9000");
+        break;
+      case 2:
+        replicas.Execute("INSERT OR REPLACE INTO m " +
+                         Points(device,
+                                static_cast<int64_t>(rng.Below(static_cast<uint64_t>(now) + 1)),
+                                777, 20));
+        break;
+      case 3:  // the second statement fails, so the first one is undone
+        replicas.DoAll({ExecuteCommand("INSERT INTO t(y) VALUES(1)"),
+                        Command{{},
+                                0,
+                                Execute{{{"DELETE FROM m WHERE ts > " + late, {}, {}},
+                                         {"INSERT INTO t(x) VALUES('no integer')", {}, {}}}}},
+                        ExecuteCommand("INSERT INTO words VALUES('word')"),
+                        ExecuteCommand("INSERT INTO t(y) VALUES(1)"),
+                        ExecuteCommand("INSERT INTO t(y) VALUES(changes())")});
+        break;
+      default: {
+        const int count = 1 + static_cast<int>(rng.Below(300));
+        replicas.Must("INSERT OR REPLACE INTO m " + Points(device, now, 1000, count));
+        now += count * 1000;
+      }
+    }
+  }
+  replicas.Must("INSERT INTO t(y) SELECT sum(value) FROM m WHERE device = 'a'");
+  replicas.Must("INSERT INTO t(y) SELECT rate(value, ts) FROM m GROUP BY time_bucket('1h', ts)");
+  EXPECT_NE(replicas.Query("SELECT count(*) FROM m_blocks"), "0");
+  replicas.Check();
+}
+
+TEST(TimeSeriesReplicas, ABlockIsOneStatement) {
+  Replicas replicas;
+  Begin(&replicas);
+  timeseries::Block block;
+  block.columns.resize(2);
+  block.columns[1].type = timeseries::ColumnType::kText;
+  block.columns[1].texts = {"on"};
+  for (int i = 0; i < 256; ++i) {
+    block.times.push_back(i * 1000);
+    block.columns[0].reals.push_back(i / 100.0);
+    block.columns[1].integers.push_back(0);
+  }
+  std::string bytes;
+  ASSERT_TRUE(timeseries::EncodeBlock(block, &bytes).ok());
+  const std::string insert = "INSERT INTO m(device, block) VALUES('a', ?1)";
+  const CommandResult stored = replicas.Must(insert, {Blob{bytes}});
+  EXPECT_EQ(stored.statements.at(0).rows_affected, 1);
+  EXPECT_EQ(replicas.Execute(insert, {Blob{bytes}}).status.code(), StatusCode::kAlreadyExists);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  const Status refused = replicas.Execute(insert, {Blob{bytes}}).status;
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.message(), "malformed block of a time series: its checksum does not fit");
+  EXPECT_EQ(replicas.Query("SELECT points FROM m_blocks"), "256");
+  replicas.Check();
+}
+
+TEST(TimeSeriesReplicas, ClientsDoNotWriteTheStorage) {
+  Replicas replicas;
+  Begin(&replicas);
+  replicas.Must("INSERT INTO m " + Points("a", 0, 1000, 3));
+  for (const char* sql :
+       {"DELETE FROM m_tail", "DROP TABLE m_series", "INSERT INTO m_blocks(id) VALUES(1)"}) {
+    EXPECT_FALSE(replicas.Execute(sql).status.ok()) << sql;
+  }
+  replicas.Check();
+}
+
+// The work within the module counts, and an exhausted command leaves nothing.
+TEST(TimeSeriesReplicas, WorkIsCounted) {
+  Replicas replicas;
+  Begin(&replicas);
+  for (int i = 0; i < 6; ++i) {
+    replicas.Must("INSERT INTO m " + Points("a", i * 1'000'000, 1000, 1000));
+  }
+  const std::string before = replicas.Query("SELECT count(*), sum(points) FROM m_blocks");
+  replicas.header.command_steps_max = 300'000;
+  EXPECT_EQ(replicas.Execute("UPDATE m SET value = value + 1 WHERE ts % 2 = 0").status.code(),
+            StatusCode::kResourceExhausted);
+  EXPECT_EQ(replicas.Query("SELECT count(*), sum(points) FROM m_blocks"), before);
+  replicas.header.command_steps_max = 50'000'000;
+  replicas.Must("DELETE FROM m WHERE ts < 100000");
+  replicas.Must("DROP TABLE m");
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'm%'"), "0");
+  replicas.Check();
+}
+
+}  // namespace
+}  // namespace cairn::state_machine

@@ -1,0 +1,62 @@
+// A database in memory, or in a file, with the module.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <string>
+
+#include "timeseries/sqlite/module.h"
+
+namespace cairn::timeseries {
+
+class Connection {
+ public:
+  explicit Connection(const std::string& path = ":memory:", ModuleOptions options = {})
+      : module_(std::move(options)) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &db_), SQLITE_OK);
+    EXPECT_TRUE(module_.Install(db_).ok());
+    sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  }
+  ~Connection() { EXPECT_EQ(sqlite3_close(db_), SQLITE_OK); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  sqlite3* db() const { return db_; }
+  TimeSeriesModule& module() { return module_; }
+
+  // The rows, one a line, columns between "|"; or "error: ...".
+  std::string Run(const std::string& sql) {
+    std::string out;
+    const char* rest = sql.c_str();
+    while (*rest != '\0') {
+      sqlite3_stmt* stmt = nullptr;
+      if (sqlite3_prepare_v2(db_, rest, -1, &stmt, &rest) != SQLITE_OK) return Error();
+      if (stmt == nullptr) break;
+      int rc;
+      while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) out += RowOf(stmt);
+      const std::string error = rc == SQLITE_DONE ? "" : Error();
+      sqlite3_finalize(stmt);
+      if (!error.empty()) return error;
+    }
+    return out;
+  }
+  void Must(const std::string& sql) { ASSERT_EQ(Run(sql), "") << sql; }
+
+ private:
+  std::string Error() const { return std::string("error: ") + sqlite3_errmsg(db_); }
+  static std::string RowOf(sqlite3_stmt* stmt) {
+    std::string row;
+    for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
+      if (i > 0) row += '|';
+      const auto* const text = reinterpret_cast<const char*>(sqlite3_column_text(stmt, i));
+      row += sqlite3_column_type(stmt, i) == SQLITE_NULL ? "NULL" : text;
+    }
+    return row + "\n";
+  }
+
+  TimeSeriesModule module_;
+  sqlite3* db_ = nullptr;
+};
+
+}  // namespace cairn::timeseries

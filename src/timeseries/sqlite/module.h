@@ -1,0 +1,51 @@
+// The virtual table module `timeseries`: measurements as SQL (docs/time-series.md).
+//
+// All that it keeps lies in ordinary tables of the same database (storage.h), so a transaction, a
+// savepoint, a digest and a snapshot cover it. What a statement stores is written when it ends; a
+// caller that counts work calls TimeSeriesModule::Flush before it stops counting. Otherwise SQLite
+// asks for it with the next savepoint or the commit.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <functional>
+#include <set>
+
+#include "base/status.h"
+#include "timeseries/sqlite/writer.h"
+
+namespace cairn::timeseries {
+
+class Table;
+
+struct ModuleOptions {
+  // Asked before work that SQLite's own steps do not show. Null: all work is allowed.
+  ChargeWork charge;
+  // The connection writes. Otherwise rows have no numbers that an UPDATE or a DELETE could use.
+  bool writes = true;
+  // No other connection writes the file, so what is known of it holds over transactions.
+  bool only_writer = false;
+};
+
+// One for each connection. Must outlive the connection, or its installation.
+class TimeSeriesModule {
+ public:
+  explicit TimeSeriesModule(ModuleOptions options) : options_(std::move(options)) {}
+  TimeSeriesModule(const TimeSeriesModule&) = delete;
+  TimeSeriesModule& operator=(const TimeSeriesModule&) = delete;
+
+  // Adds the module, and the functions (functions.h).
+  Status Install(sqlite3* db);
+  // From now on the connection knows no such module. Tables that are connected stay so.
+  Status Remove(sqlite3* db);
+  // Writes what the last statement has changed. SQLITE_OK, or the error of the statement. Called
+  // when the statement has ended, and no other runs.
+  int Flush();
+
+ private:
+  friend class Table;
+  ModuleOptions options_;
+  std::set<Table*> connected_;
+};
+
+}  // namespace cairn::timeseries

@@ -1,0 +1,92 @@
+// Writes points. What is stored is a function of the sequence of statements alone: a tail that has
+// kSealAt points gives its oldest kBlockPoints to a block, within the statement that adds the last
+// of them. A clock, a cache or a restart has no part in it.
+//
+// A point that is not newer than all blocks goes into the block that covers its time. Statements
+// change points in order, so the block is kept open until a point of another block comes, and until
+// the statement ends: Flush.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "timeseries/sqlite/points.h"
+#include "timeseries/sqlite/storage.h"
+#include "timeseries/sqlite/work.h"
+
+namespace cairn::timeseries {
+
+inline constexpr int64_t kSealAt = 640;       // points of a tail
+inline constexpr int64_t kBlockPoints = 512;  // that go into a block then
+inline constexpr size_t kSplitAt = 1024;      // a block that grows beyond is cut in halves
+inline constexpr size_t kSmallBlock = 128;    // a last block below is joined with what comes next
+
+// What to do with a point whose time is taken.
+enum class OnConflict { kFail, kReplace, kIgnore };
+
+class Writer {
+ public:
+  Writer(Storage* storage, const ChargeWork* charge) : storage_(*storage), charge_(*charge) {}
+
+  // The number of the series with these tags (bound to the parameters 1, ...). A new one is made.
+  int FindSeries(const PointValues& tags, int64_t* series);
+  int Insert(int64_t series, int64_t time, const PointValues& values, OnConflict on_conflict);
+  int InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict);
+  int Delete(int64_t series, int64_t time);
+  int Exists(int64_t series, int64_t time, bool* exists);
+
+  // Writes the open block.
+  int Flush();
+  // Forgets the open block and all that is known of the file.
+  void Discard();
+  // Forgets what is known of the file: another connection may have changed it.
+  void Forget();
+
+  const std::string& error() const { return error_; }
+
+ private:
+  struct SeriesState {
+    int64_t tail_points = 0;
+    int64_t sealed_until = INT64_MIN;  // the last time in blocks
+  };
+  struct OpenBlock {
+    bool open = false;
+    bool changed = false;
+    int64_t id = 0;  // of the row
+    int64_t series = 0;
+    int64_t owns_from = 0;   // times that belong to the block: from here
+    int64_t owns_until = 0;  // to before here
+    Block points;
+  };
+
+  int StateOf(int64_t series, SeriesState** state);
+  int InsertIntoTail(int64_t series, SeriesState* state, int64_t time, const PointValues& values,
+                     OnConflict on_conflict);
+  int InsertIntoBlock(int64_t series, int64_t time, const PointValues& values,
+                      OnConflict on_conflict);
+  int Open(int64_t series, int64_t time);
+  int SealOldest(int64_t series, int64_t points);
+  int DeleteFromTail(int64_t series, SeriesState* state, int64_t time);
+  int StoreWhole(int64_t series, SeriesState* state, const Block& block, std::string_view bytes,
+                 bool* stored);
+  int InsertPoints(int64_t series, const Block& block, OnConflict on_conflict);
+  int WriteBlock(int64_t id, int64_t series, const Block& points);
+  int InsertRow(int64_t series, const Block& points, std::string_view data);
+  int CountTail(int64_t series, int64_t from, int64_t until, int64_t* points);
+  int Fail(int rc, std::string message);
+  int Refuse(const Status& status);
+  int Conflict(int64_t time);
+  bool Charge(uint64_t steps) { return !charge_ || charge_(steps); }
+
+  Storage& storage_;
+  const ChargeWork& charge_;
+  OpenBlock open_;
+  std::unordered_map<int64_t, SeriesState> states_;
+  // The tags of the last point, and their series.
+  std::string last_tags_;
+  int64_t last_series_ = 0;
+  std::string error_;
+};
+
+}  // namespace cairn::timeseries
