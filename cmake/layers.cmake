@@ -9,13 +9,14 @@ target_compile_options(cairn_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -
 # of them: its tests use the transport in memory.
 set(CAIRN_GRPC_LAYERS transport rpc client server tools)
 
-# cairn_layer(name DEPS dep... [TEST_DEPS dep...] [EXCLUDE file...])
+# cairn_layer(name DEPS dep... [TEST_DEPS dep...] [EXCLUDE file...] [READS_SOURCES test...])
 #
 # Makes the static library `cairn_name` from every .cc in this folder and below, except *_test.cc.
 # Those make the program `name_test`, each case of which is a ctest of its own. Only the tests get
-# files named *_test_util.*, the TEST_DEPS and the folder testing/.
+# files named *_test_util.*, the TEST_DEPS and the folder testing/. The tests in READS_SOURCES find the
+# repository at CAIRN_SOURCE_DIR.
 function(cairn_layer name)
-  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;EXCLUDE;READS_SOURCES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test(_util)?\\.cc$")
@@ -40,7 +41,9 @@ function(cairn_layer name)
     target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR})
     target_link_libraries(${name}_test PRIVATE cairn_${name} ${ARG_TEST_DEPS} cairn_warnings
                           GTest::gmock GTest::gtest_main ${CAIRN_MALLOC})
-    target_compile_definitions(${name}_test PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    # Only these files, so that ccache finds the others whatever the clone's folder is called.
+    set_source_files_properties(${ARG_READS_SOURCES} PROPERTIES
+                                COMPILE_DEFINITIONS CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     set(properties TIMEOUT 300)
     if(CAIRN_TSAN)
       # Debian's libraries are not instrumented, and ThreadSanitizer does not see their calls into
