@@ -34,6 +34,7 @@ function(cairn_static_libraries target)
   endif()
   add_library(${target} INTERFACE)
   target_link_libraries(${target} INTERFACE ${libraries} Threads::Threads)
+  target_compile_options(${target} INTERFACE -pthread)  # as the CMake packages of the libraries say
 endfunction()
 
 cairn_static_libraries(cairn_grpc MODULES grpc++ protobuf LIBRARIES grpc++_reflection)
