@@ -77,10 +77,15 @@ class Client {
   virtual void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) = 0;
   // The same, where a statement may say how many rows it expects to change or return.
   virtual void ExecuteBatchAsync(std::vector<BatchStatement> batch, Done<ExecuteResult> done) = 0;
+  // The same with another treatment of foreign keys (value.h), for a migration that rebuilds tables
+  // and for loads. All nodes must run a version that knows it: FAILED_PRECONDITION otherwise.
+  virtual void ExecuteAsync(std::vector<Statement> statements, ForeignKeys foreign_keys,
+                            Done<ExecuteResult> done) = 0;
   virtual void QueryAsync(Statement statement, QueryOptions options, Done<QueryResult> done) = 0;
 
   // These wait for the answer.
-  Result<ExecuteResult> Execute(std::vector<Statement> statements);
+  Result<ExecuteResult> Execute(std::vector<Statement> statements,
+                                ForeignKeys foreign_keys = ForeignKeys::kEnforced);
   Result<ExecuteResult> ExecuteBatch(std::vector<BatchStatement> batch);
   Result<QueryResult> Query(Statement statement, QueryOptions options = {});
 

@@ -44,6 +44,17 @@ struct BatchStatement {
   bool operator==(const BatchStatement&) const = default;
 };
 
+// What a write does about foreign keys.
+enum class ForeignKeys : uint8_t {
+  kEnforced = 0,
+  // As between PRAGMA foreign_keys = OFF and ON: they are not enforced while the statements run, so
+  // no action such as ON DELETE CASCADE fires, and a table can be rebuilt. PRAGMA foreign_key_check
+  // follows the statements. If it finds a row, nothing of the write takes effect.
+  kCheckedAtEnd = 1,
+  // The same without the check: the write may leave rows that refer to nothing.
+  kUnchecked = 2,
+};
+
 struct Column {
   std::string name{};
   std::string decl_type{};  // empty for an expression

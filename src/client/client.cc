@@ -70,14 +70,19 @@ class ClientImpl final : public Client {
   }
 
   void ExecuteAsync(std::vector<Statement> statements, Done<ExecuteResult> done) override {
-    v1::SessionRequest request;
-    for (Statement& statement : statements) {
+    ExecuteAsync(std::move(statements), ForeignKeys::kEnforced, std::move(done));
+  }
+
+  void ExecuteAsync(std::vector<Statement> statements, ForeignKeys foreign_keys,
+                    Done<ExecuteResult> done) override {
+    for (const Statement& statement : statements) {
       if (Status bad = rpc::CheckUtf8(statement); !bad.ok()) {
         done(std::move(bad).With(Outcome::kNotApplied));
         return;
       }
-      rpc::ToProto(std::move(statement), request.mutable_execute()->add_statements());
     }
+    v1::SessionRequest request;
+    rpc::ToProto(std::move(statements), foreign_keys, request.mutable_execute());
     StartExecute(std::move(request), std::move(done));
   }
 
@@ -270,9 +275,9 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   return std::unique_ptr<Client>(std::make_unique<client::ClientImpl>(std::move(options)));
 }
 
-Result<ExecuteResult> Client::Execute(std::vector<Statement> statements) {
+Result<ExecuteResult> Client::Execute(std::vector<Statement> statements, ForeignKeys foreign_keys) {
   std::promise<Result<ExecuteResult>> promise;
-  ExecuteAsync(std::move(statements),
+  ExecuteAsync(std::move(statements), foreign_keys,
                [&promise](Result<ExecuteResult> result) { promise.set_value(std::move(result)); });
   return promise.get_future().get();
 }

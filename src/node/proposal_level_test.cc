@@ -41,6 +41,25 @@ TEST_F(ProposalLevelTest, AreRefusedByTheLeaderUntilTheLevelHasRisen) {
   EXPECT_TRUE(taken->ok()) << *taken;
 }
 
+TEST_F(ProposalLevelTest, AreRefusedWithForeignKeysOffUntilTheLevelHasRisen) {
+  state_machine::Execute execute;
+  execute.statements = {{"DROP TABLE t", {}, {}}};
+  execute.foreign_keys = ForeignKeys::kCheckedAtEnd;
+  state_machine::Command command;
+  command.operation = execute;
+  report_.level = state_machine::kLevelExpectations;
+  Lead();
+  const auto refused = Propose(command);
+  EXPECT_EQ(refused->code(), StatusCode::kFailedPrecondition) << *refused;
+  EXPECT_EQ(refused->outcome(), Outcome::kNotApplied);
+  EXPECT_NE(refused->message().find("foreign keys off"), std::string::npos) << *refused;
+  report_.level = state_machine::kLevelDataPlatform;
+  core_->OnApplied(report_);
+  const auto taken = Propose(command);
+  Settle();
+  EXPECT_TRUE(taken->ok()) << *taken;
+}
+
 // A long queue of heavy ones is refused in one go, and takes no more of the stack than one.
 TEST_F(ProposalLevelTest, AreRefusedHoweverManyHeavyOnesWait) {
   Lead();

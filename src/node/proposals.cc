@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "state_machine/feature_level.h"
+
 namespace cairn::node {
 namespace {
 
@@ -14,6 +16,12 @@ constexpr SteadyTime kOwnCommandTimeout = std::chrono::seconds(10);
 constexpr uint64_t kHeavyPart = 16;
 // An entry is closed at this part of its budget, so that wrong estimates seldom use up the budget.
 constexpr uint64_t kEntryPart = 2;
+
+// What a command that needs the level asks for.
+std::string Wish(uint64_t level) {
+  return level == state_machine::kLevelExpectations ? "an expected number of rows"
+                                                    : "a write with foreign keys off";
+}
 
 }  // namespace
 
@@ -101,11 +109,11 @@ void Proposals::Step() {
 bool Proposals::RefuseByLevel(PendingCommand* command) {
   const uint64_t level = command->traits().level;
   if (level <= context_.level) return false;
-  command->Finish(
-      FailedPrecondition("the cluster is at feature level " + std::to_string(context_.level) +
-                         ", and an expected number of rows needs level " + std::to_string(level) +
-                         ": run this version on all nodes, then `cairn member upgrade`")
-          .With(Outcome::kNotApplied));
+  command->Finish(FailedPrecondition("the cluster is at feature level " +
+                                     std::to_string(context_.level) + ", and " + Wish(level) +
+                                     " needs level " + std::to_string(level) +
+                                     ": run this version on all nodes, then `cairn member upgrade`")
+                      .With(Outcome::kNotApplied));
   return true;
 }
 

@@ -64,6 +64,9 @@ CommandTraits TraitsOf(const state_machine::Command& command) {
     traits.kind = HashOfTexts(execute->statements);
     traits.maintenance = execute->maintenance;
     if (!execute->expect.empty()) traits.level = state_machine::kLevelExpectations;
+    if (execute->foreign_keys != ForeignKeys::kEnforced) {
+      traits.level = state_machine::kLevelDataPlatform;
+    }
   } else if (const auto* prepare = std::get_if<state_machine::Prepare>(&command.operation)) {
     traits.kind = HashOfName(prepare->tx_id);
   } else if (const auto* commit = std::get_if<state_machine::Commit>(&command.operation)) {

@@ -119,6 +119,14 @@ Statement FromProto(v1::Statement* statement) {
   return out;
 }
 
+void ToProto(std::vector<Statement> statements, ForeignKeys foreign_keys, v1::ExecuteRequest* out) {
+  const bool enforced = foreign_keys == ForeignKeys::kEnforced;
+  if (foreign_keys == ForeignKeys::kUnchecked) out->mutable_foreign_keys_off()->set_unchecked(true);
+  for (Statement& each : statements) {
+    ToProto(std::move(each),
+            enforced ? out->add_statements() : out->mutable_foreign_keys_off()->add_statements());
+  }
+}
 void ToProto(BatchStatement each, v1::BatchStatement* out) {
   ToProto(std::move(each.statement), out->mutable_statement());
   switch (each.expect.kind) {

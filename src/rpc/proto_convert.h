@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/status.h"
@@ -42,6 +43,8 @@ Result<RowExpectation> ExpectationOf(const Message& each) {
   return InvalidArgument("a statement expects something that this version of Cairn does not know")
       .With(Outcome::kNotApplied);
 }
+// All statements of a request, in the field that its treatment of foreign keys asks for.
+void ToProto(std::vector<Statement> statements, ForeignKeys foreign_keys, v1::ExecuteRequest* out);
 void ToProto(BatchStatement each, v1::BatchStatement* out);
 Result<BatchStatement> FromProto(v1::BatchStatement* each);
 void ToProto(Row row, v1::Row* out);

@@ -58,13 +58,12 @@ struct RequestMaker {
     v1::ExecuteRequest* request = out->mutable_execute();
     SetId(command, request);
     request->set_maintenance(execute.maintenance);
+    if (execute.expect.empty()) {
+      rpc::ToProto(execute.statements, execute.foreign_keys, request);
+      return;
+    }
     for (size_t i = 0; i < execute.statements.size(); ++i) {
-      const Statement& statement = execute.statements[i];
-      if (execute.expect.empty()) {
-        rpc::ToProto(Statement(statement), request->add_statements());
-      } else {
-        rpc::ToProto(BatchStatement{statement, execute.expect[i]}, request->add_batch());
-      }
+      rpc::ToProto(BatchStatement{execute.statements[i], execute.expect[i]}, request->add_batch());
     }
   }
   void operator()(const state_machine::OpenSession&) const {
@@ -156,9 +155,35 @@ void Add(BatchStatement each, state_machine::Execute* execute) {
   execute->expect.back() = each.expect;
 }
 
+namespace {
+
+Result<Command> WithForeignKeysOff(v1::ExecuteRequest* request, Command command) {
+  v1::ForeignKeysOff& off = *request->mutable_foreign_keys_off();
+  if (off.statements_size() == 0) {
+    return NotApplied(InvalidArgument("the request has no statement"));
+  }
+  if (request->statements_size() != 0 || request->batch_size() != 0) {
+    return NotApplied(InvalidArgument(
+        "the request has statements beside foreign_keys_off: put all of them into it, without "
+        "expectations"));
+  }
+  state_machine::Execute execute;
+  execute.maintenance = request->maintenance();
+  execute.foreign_keys = off.unchecked() ? ForeignKeys::kUnchecked : ForeignKeys::kCheckedAtEnd;
+  execute.statements.reserve(static_cast<size_t>(off.statements_size()));
+  for (v1::Statement& statement : *off.mutable_statements()) {
+    execute.statements.push_back(rpc::FromProto(&statement));
+  }
+  command.operation = std::move(execute);
+  return command;
+}
+
+}  // namespace
+
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
+  if (request->has_foreign_keys_off()) return WithForeignKeysOff(request, std::move(command));
   if (request->statements_size() == 0 && request->batch_size() == 0) {
     return NotApplied(InvalidArgument("the request has no statement"));
   }

@@ -26,8 +26,9 @@ enum class OperationTag : uint8_t {
   kRaiseLevel = 8,
   kExecuteMaintenance = 9,
   kExecuteExpecting = 10,
+  kExecuteForeignKeysOff = 11,
 };
-constexpr OperationTag kLastOperation = OperationTag::kExecuteExpecting;
+constexpr OperationTag kLastOperation = OperationTag::kExecuteForeignKeysOff;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -88,7 +89,10 @@ struct OperationWriter {
     // No member could decode an entry with a list of another length.
     CHECK(execute.expect.empty() || execute.expect.size() == execute.statements.size())
         << execute.expect.size();
-    if (!execute.expect.empty()) out->U8(execute.maintenance ? 1 : 0);
+    const bool keys_off = execute.foreign_keys != ForeignKeys::kEnforced;
+    CHECK(execute.expect.empty() || !keys_off) << "expectations with foreign keys off";
+    if (keys_off) out->U8(static_cast<uint8_t>(execute.foreign_keys));
+    if (keys_off || !execute.expect.empty()) out->U8(execute.maintenance ? 1 : 0);
     out->Varint(execute.statements.size());
     for (const Statement& statement : execute.statements) PutStatement(statement, out);
     for (const RowExpectation& expect : execute.expect) {
@@ -115,6 +119,9 @@ struct OperationWriter {
 
 OperationTag TagOf(const Operation& operation) {
   const auto* const execute = std::get_if<Execute>(&operation);
+  if (execute != nullptr && execute->foreign_keys != ForeignKeys::kEnforced) {
+    return OperationTag::kExecuteForeignKeysOff;
+  }
   if (execute != nullptr && !execute->expect.empty()) return OperationTag::kExecuteExpecting;
   if (execute != nullptr && execute->maintenance) return OperationTag::kExecuteMaintenance;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
@@ -153,11 +160,21 @@ RowExpectation TakeExpectation(StrictReader* in) {
   return expect;
 }
 
+ForeignKeys TakeForeignKeys(StrictReader* in) {
+  const uint8_t keys = in->U8();
+  // Enforced ones would be encoded as another operation.
+  if (keys == 0 || keys > static_cast<uint8_t>(ForeignKeys::kUnchecked)) in->Refuse();
+  return static_cast<ForeignKeys>(keys);
+}
+
 Execute TakeExecute(OperationTag tag, StrictReader* in) {
   const bool expecting = tag == OperationTag::kExecuteExpecting;
-  const uint8_t maintenance = expecting ? in->U8() : tag == OperationTag::kExecuteMaintenance;
-  if (maintenance > 1) in->Refuse();
+  const bool keys_off = tag == OperationTag::kExecuteForeignKeysOff;
   Execute execute;
+  if (keys_off) execute.foreign_keys = TakeForeignKeys(in);
+  const uint8_t maintenance =
+      expecting || keys_off ? in->U8() : tag == OperationTag::kExecuteMaintenance;
+  if (maintenance > 1) in->Refuse();
   execute.maintenance = maintenance != 0;
   const size_t count = in->Count(kStatementsPerCommandMax,
                                  kStatementBytesMin + (expecting ? kExpectationBytesMin : 0));
@@ -177,7 +194,8 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
   switch (tag) {
     case OperationTag::kExecute:
     case OperationTag::kExecuteMaintenance:
-    case OperationTag::kExecuteExpecting: return TakeExecute(tag, in);
+    case OperationTag::kExecuteExpecting:
+    case OperationTag::kExecuteForeignKeysOff: return TakeExecute(tag, in);
     case OperationTag::kOpenSession: return OpenSession{};
     case OperationTag::kPrepare: {
       Prepare prepare;

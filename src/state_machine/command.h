@@ -23,6 +23,7 @@ namespace cairn::state_machine {
 // The public value types are the state machine's own.
 using cairn::Blob;
 using cairn::Column;
+using cairn::ForeignKeys;
 using cairn::NamedValue;
 using cairn::Row;
 using cairn::RowExpectation;
@@ -49,6 +50,8 @@ struct Execute {
   bool maintenance = false;  // has the header's budget for maintenance
   // Empty, or one for each statement. Needs kLevelExpectations.
   std::vector<RowExpectation> expect{};
+  // Anything but kEnforced needs kLevelDataPlatform, and goes with no expectation.
+  ForeignKeys foreign_keys = ForeignKeys::kEnforced;
   bool operator==(const Execute&) const = default;
 };
 // Opens the session and does nothing else. Later sequences may then arrive in any order.

@@ -61,7 +61,9 @@ inline rc::Gen<Operation> AnyOperation() {
         const int count = *rc::gen::inRange(0, 4);
         for (int i = 0; i < count; ++i) e.statements.push_back(*AnyStatement());
         e.maintenance = *rc::gen::arbitrary<bool>();
-        const bool expects = *rc::gen::arbitrary<bool>();
+        e.foreign_keys = static_cast<ForeignKeys>(*rc::gen::inRange(0, 3));
+        const bool expects =
+            e.foreign_keys == ForeignKeys::kEnforced && *rc::gen::arbitrary<bool>();
         for (int i = 0; i < count && expects; ++i) e.expect.push_back(*AnyExpectation());
         return e;
       }

@@ -378,15 +378,21 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   const std::string nobody;
   const uint64_t seed = SeedOf(place);
   // A statement that succeeds and misses its expectation is undone by the savepoint.
-  const bool alone = execute.statements.size() == 1 && execute.expect.empty() && !with_savepoints_;
+  const bool keys_on = execute.foreign_keys == ForeignKeys::kEnforced;
+  const bool alone =
+      execute.statements.size() == 1 && execute.expect.empty() && keys_on && !with_savepoints_;
   const uint64_t steps_max =
       execute.maintenance ? header.maintenance_steps_max : header.command_steps_max;
-  RETURN_IF_ERROR(engine_->BeginCommand({header.wall_ms, seed, steps_max, execute.maintenance},
-                                        alone ? &execute.statements.front() : nullptr));
+  RETURN_IF_ERROR(engine_->BeginCommand(
+      {header.wall_ms, seed, steps_max, execute.maintenance, execute.foreign_keys},
+      alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;
   RETURN_IF_ERROR(
       RunStatements(execute.statements, execute.expect, &nobody, &result->statements, &verdict));
+  if (verdict.ok() && execute.foreign_keys == ForeignKeys::kCheckedAtEnd) {
+    RETURN_IF_ERROR(engine_->CheckAllForeignKeys(&verdict));
+  }
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
   if (MustRunAgain()) return OkStatus();
   if (verdict.ok()) CountVersions();

@@ -107,6 +107,7 @@ Status Engine::AbandonBatch() {
 
 Status Engine::BeginCommand(const CommandContext& context, const Statement* alone) {
   context_ = context;
+  EnforceForeignKeys(context.foreign_keys == ForeignKeys::kEnforced);
   result_bytes_ = 0;
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);

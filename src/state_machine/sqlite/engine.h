@@ -58,6 +58,7 @@ struct CommandContext {
   uint64_t seed = 0;
   uint64_t steps_max = 0;  // of all its statements together; 0: unbounded
   bool maintenance = false;
+  ForeignKeys foreign_keys = ForeignKeys::kEnforced;
 };
 
 // One thread at a time, except for wal_bytes().
@@ -125,6 +126,8 @@ class Engine {
              Status* verdict);
   // Not OK if deferred foreign keys are still unresolved.
   Status CheckDeferred() const;
+  // PRAGMA foreign_key_check, charged to the command. A row that refers to nothing is the verdict.
+  Status CheckAllForeignKeys(Status* verdict);
   // Keeps the command's effects if *verdict is OK and stays OK. A foreign key that is still
   // unresolved, or a full-text index at its end, turns *verdict into an error. Otherwise, or if
   // `keep` is false, undoes the effects.
@@ -165,6 +168,8 @@ class Engine {
   Status FinishSchemaChange(const ProgramFacts& facts, Status* verdict);
   Status AfterSchemaChange(const ProgramFacts& facts);
   Status CheckForeignKeys(Status* verdict);
+  void EnforceForeignKeys(bool enforce);
+  Status CheckForeignKeysOf(const std::string& table, Status* verdict);
   Status ReloadSchema();
   bool HasUnresolvedKeys() const;
   bool MayRunBare(const Statement& statement);
@@ -197,6 +202,7 @@ class Engine {
   InternalStatement free_pages_;
   int64_t reserved_objects_ = -1;
 
+  bool enforces_foreign_keys_ = true;
   // The running command.
   CommandContext context_;
   bool has_savepoint_ = false;

@@ -77,6 +77,9 @@ uint64_t OperationHash(const Operation& operation) {
       hasher.Word(static_cast<uint64_t>(expect.kind));
       hasher.Word(expect.rows);
     }
+    if (execute->foreign_keys != ForeignKeys::kEnforced) {
+      hasher.Word(0x100 + static_cast<uint64_t>(execute->foreign_keys));
+    }
   } else if (const auto* prepare = std::get_if<Prepare>(&operation)) {
     hasher.Bytes(prepare->tx_id);
     hasher.Word(prepare->timeout_ms);
