@@ -11,6 +11,9 @@ namespace cairn::server {
 inline constexpr size_t kResultBytesMax = (4 << 20) - (64 << 10);
 // The same result decoded: a number of one byte is an object of fifty bytes.
 inline constexpr size_t kResultDecodedBytesMax = 16 << 20;
+// The values of a row in a Query stream, which is as much as a row of SQLite may hold. A row goes in
+// one message. A gRPC client that has not raised its own limit takes 4 MiB.
+inline constexpr size_t kStreamedRowBytesMax = 16 << 20;
 // One message of a Query stream.
 inline constexpr size_t kQueryChunkBytes = 64 << 10;
 inline constexpr int kQueryChunkRows = 1024;

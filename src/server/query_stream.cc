@@ -56,10 +56,10 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     v1::Row* added = chunk_.add_rows();
     rpc::ToProto(std::move(row), added);
     const size_t bytes = added->ByteSizeLong() + 4;
-    // Rows of SQLite have up to 16 MiB, and messages of a default client up to 4 MiB.
-    if (bytes > kResultBytesMax) {
-      return ResourceExhausted("a row is larger than " + std::to_string(kResultBytesMax) +
-                               " bytes: select parts of it");
+    // A row of many MB is charged before it waits to be sent.
+    if (bytes > kResultBytesMax && !result_.TryResize(result_.bytes() + bytes)) {
+      chunk_ = v1::QueryResponse();
+      return TooManyResults();
     }
     chunk_bytes_ += bytes;
     return OkStatus();

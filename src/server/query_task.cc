@@ -76,7 +76,7 @@ Result<bool> QueryTask::Run(state_machine::ReadView* view,
 state_machine::QueryLimits QueryTask::MakeLimits() {
   state_machine::QueryLimits limits;
   limits.age_max = limits_.age_max;
-  limits.row_bytes_max = kResultBytesMax;
+  limits.row_bytes_max = kStreamedRowBytesMax;
   limits.check = [this](SteadyTime now) {
     RETURN_IF_ERROR(CheckMemory());
     return Check(now);
