@@ -10,10 +10,48 @@ import harness
 from harness import CAIRN, CairnTest, run_cairn
 
 
+DATABASE_TO_DUMP = '''
+CREATE TABLE parent (id INTEGER PRIMARY KEY AUTOINCREMENT, r REAL, t TEXT, b BLOB);
+INSERT INTO parent VALUES (5, 0.1, 'it''s', x'00ff'), (7, 1e300, 'two
+lines', NULL), (9, -9e999, '灯', x'');
+INSERT INTO parent (r) VALUES (3.0), (1.0000000000000002), (-0.0); DELETE FROM parent WHERE id = 12;
+CREATE TABLE child (p REFERENCES parent(id) ON DELETE CASCADE, n INT, twice INT AS (n * 2) STORED);
+INSERT INTO child (p, n) VALUES (5, 1), (NULL, -9223372036854775808 / 2);
+CREATE TABLE "odd ""name""" ("select" TEXT, "a b" PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO "odd ""name""" VALUES (CAST(x'610062' AS TEXT), 'k');
+CREATE TABLE empty (x DEFAULT (1 + 1));
+CREATE INDEX child_p ON child(p) WHERE n > 0;
+CREATE VIEW sums AS SELECT sum(n) AS s FROM child;
+CREATE TRIGGER count AFTER INSERT ON child BEGIN INSERT INTO empty VALUES (new.n); SELECT 1; END;
+CREATE VIRTUAL TABLE ft USING fts5(title, body);
+INSERT INTO ft (rowid, title, body) VALUES (3, 'one', 'the first word'), (8, 'two', 'another word');
+CREATE VIRTUAL TABLE outside USING fts5(t, content='parent', content_rowid='id');
+CREATE VIRTUAL TABLE area USING rtree(id, x0, x1);
+INSERT INTO area VALUES (1, 0.1, 2.5);
+'''
+QUERIES_OF_THE_DUMP = [
+    "SELECT id, hex(r), t, hex(b), typeof(r) FROM parent", "SELECT p, n, twice FROM child",
+    "SELECT hex(\"select\"), \"a b\" FROM \"odd \"\"name\"\"\"", "SELECT * FROM empty",
+    "SELECT s FROM sums", "SELECT rowid, title FROM ft WHERE ft MATCH 'word'",
+    "SELECT rowid FROM outside WHERE outside MATCH 'lines'", "SELECT id, x0 < 0.1, x1 FROM area",
+    "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE '%\\_%' ESCAPE '\\' ORDER BY name",
+    "SELECT name, seq FROM sqlite_sequence",
+]
+
+
 class ShellFromAPipe(CairnTest):
     def setUp(self):
         super().setUp()
         self.node = self.new_cluster(1)[0]
+
+    def another_node(self):
+        """A cluster of its own, in a directory of its own."""
+        nodes, home = self.nodes, self.directory
+        self.directory = home / "another"
+        self.directory.mkdir()
+        node = self.new_cluster(1)[0]
+        self.nodes, self.directory = nodes + self.nodes, home
+        return node
 
     def pipe(self, text, *flags):
         return run_cairn("shell", self.node.address, *flags, stdin=text)
@@ -68,6 +106,14 @@ class ShellFromAPipe(CairnTest):
         lines = done.stdout.splitlines()
         self.assertEqual(len(lines), 50001)
         self.assertTrue(lines[-1].startswith("50000,00"))
+
+    def test_a_row_of_many_megabytes_is_read_back(self):
+        self.node.sql("CREATE TABLE t (b)")
+        self.node.sql("INSERT INTO t VALUES (zeroblob(12000000))")
+        self.assertEqual(self.node.sql("SELECT length(b) AS n FROM t"), [{"n": 12000000}])
+        done = self.node.shell("SELECT b FROM t", mode="list")
+        self.assert_passes(done)
+        self.assertEqual(len(done.stdout), 2 * 12000000 + 4)
 
     def test_an_error_names_the_source_the_line_and_the_statement(self):
         script = "CREATE TABLE t (a);\n.tables\n\nINSERT INTO t VALUES (1); INSERT\n INTO nowhere VALUES (1);\n"
@@ -129,6 +175,118 @@ class ShellFromAPipe(CairnTest):
         self.assertEqual(self.node.shell("BEGIN; DELETE FROM t").returncode, 1)
         self.assert_passes(self.node.shell("BEGIN; DELETE FROM t", "ROLLBACK"))
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 2}])
+
+    def test_a_migration_with_foreign_keys_off_is_one_command(self):
+        self.assert_passes(self.pipe(
+            "CREATE TABLE author(id INTEGER PRIMARY KEY, name TEXT);\n"
+            "CREATE TABLE book(id INTEGER PRIMARY KEY, a REFERENCES author ON DELETE CASCADE);\n"
+            "INSERT INTO author VALUES (1, 'Ann');\nINSERT INTO book VALUES (1, 1);\n"))
+        rebuild = ("CREATE TABLE new_author(id INTEGER PRIMARY KEY, name TEXT NOT NULL);\n"
+                   "INSERT INTO new_author SELECT id, name FROM author;\nDROP TABLE author;\n"
+                   "ALTER TABLE new_author RENAME TO author;\n")
+        before = self.node.status()["commit"]
+        scripts = [f"PRAGMA foreign_keys=OFF;\nBEGIN;\n{rebuild}COMMIT;\nPRAGMA foreign_keys=ON;\n",
+                   f"PRAGMA foreign_keys=off;\nBEGIN TRANSACTION;\n{rebuild}COMMIT;\n",
+                   "PRAGMA defer_foreign_keys=ON;\nPRAGMA foreign_keys=OFF;\n" + rebuild +
+                   "PRAGMA foreign_key_check;\nPRAGMA foreign_keys=ON;\nPRAGMA defer_foreign_keys=OFF;\n",
+                   "PRAGMA foreign_keys=0;\n" + rebuild]
+        for script in scripts:
+            done = self.pipe(script)
+            self.assert_passes(done)
+            self.assertIn("by 4 statements in one command", done.stdout)
+            self.assertEqual(self.node.sql("SELECT * FROM book"), [{"id": 1, "a": 1}])
+        self.assertEqual(self.node.status()["commit"], before + len(scripts))
+        done = self.pipe("PRAGMA foreign_keys=OFF;\nBEGIN;\nDELETE FROM author;\nCOMMIT;\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("row 1 of book refers to no row of author", done.stderr)
+        self.assertEqual(self.pipe("BEGIN;\nPRAGMA foreign_keys=OFF;\n").returncode, 1)
+        self.assert_passes(self.pipe("PRAGMA foreign_keys=ON;\nDELETE FROM author;\n"))
+        self.assertEqual(self.node.sql("SELECT * FROM book"), [])
+
+    def test_neighbouring_changes_of_a_script_are_sent_together(self):
+        self.node.sql("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+        before = self.node.status()["commit"]
+        done = self.pipe("".join(f"INSERT INTO t VALUES ({i});\n" for i in range(1000)))
+        self.assert_passes(done)
+        self.assertEqual(done.stdout.count("ok, 1 row changed\n"), 1000)
+        self.assertLess(self.node.status()["commit"], before + 20)
+        # The statements before the one that fails stand, and those after it have not run.
+        done = self.pipe("DELETE FROM t WHERE a > 5;\nINSERT INTO t VALUES (10);\n"
+                         "INSERT INTO t VALUES (5);\nINSERT INTO t VALUES (11);\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("error: standard input:3: ALREADY_EXISTS", done.stderr)
+        self.assertIn("in: INSERT INTO t VALUES (5)\n", done.stderr)
+        self.assertEqual(done.stdout.count("ok, "), 2)
+        self.assertEqual(self.node.sql("SELECT a FROM t WHERE a > 4"), [{"a": 5}, {"a": 10}])
+
+    def test_an_answer_does_not_wait_for_the_next_line(self):
+        self.node.sql("CREATE TABLE t (a)")
+        shell = subprocess.Popen([CAIRN, "shell", self.node.address], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        for _ in range(3):
+            shell.stdin.write("INSERT INTO t VALUES (1);\n")
+            shell.stdin.flush()
+            self.assertEqual(shell.stdout.readline(), "ok, 1 row changed\n")
+        shell.stdin.close()
+        self.assertEqual(shell.wait(timeout=harness.BOUND_SECONDS), 0)
+        shell.stdout.close()
+
+    def test_modes_print_what_the_shell_of_sqlite_prints(self):
+        rows = ("VALUES (1, 'x,y', NULL), (-2.5, '', 'two words'), (3, 'q\"z', 'a|b'), "
+                "(9007199254740993, 'two\nlines', 'é')")
+        script = f"CREATE TABLE t (a, b, long_name); INSERT INTO t {rows};\n"
+        self.assert_passes(self.pipe(script))
+        queries = ("SELECT * FROM t;\nSELECT a FROM t WHERE 0;\nSELECT a, long_name FROM t WHERE a = 1;\n")
+        for mode in ("box", "column", "line", "list", "markdown", "table"):
+            for headers in ("", ".headers on\n", ".headers off\n"):
+                if headers == ".headers off\n" and mode in ("box", "table", "markdown"):
+                    continue
+                with self.subTest(mode=mode, headers=headers):
+                    commands = f".mode {mode}\n{headers}{queries}"
+                    expected = subprocess.run(["sqlite3", ":memory:"], input=script + commands, text=True,
+                                              capture_output=True, check=True).stdout
+                    self.assertEqual(self.pipe(commands).stdout, expected)
+        csv = self.pipe(f".mode csv\n{queries}")
+        self.assertEqual(csv.stdout, '1,"x,y",\n-2.5,"",two words\n3,"q""z",a|b\n'
+                                     '9007199254740993,"two\nlines",é\n1,\n')
+        self.assertEqual(self.pipe(".mode\n.mode list\n.mode\n.mode nonsense\n").returncode, 1)
+        long = "x" * 5000
+        self.assertIn(long, self.pipe(f"SELECT '{long}';").stdout)
+
+    def test_indexes_and_parameters_are_as_in_the_shell_of_sqlite(self):
+        script = "CREATE TABLE t (a UNIQUE, b); CREATE INDEX one ON t(a); CREATE TABLE u (c PRIMARY KEY);\n"
+        self.assert_passes(self.pipe(script))
+        commands = (".mode list\n.indexes\n.indexes t\n.parameter set :a 5+1\n.parameter set @bb 'two words'\n"
+                    ".parameter set $c word\n.parameter list\nSELECT :a, @bb, $c, :unset IS NULL;\n"
+                    ".parameter unset :a\nSELECT :a IS NULL;\n.parameter clear\n.parameter list\n")
+        expected = subprocess.run(["sqlite3", ":memory:"], input=script + commands, text=True,
+                                  capture_output=True, check=True).stdout
+        self.assertEqual(self.pipe(commands).stdout, expected)
+        self.assert_passes(self.pipe(".parameter set ?1 x'00ff'\nINSERT INTO t VALUES (?1, :b);\n"))
+        self.assertEqual(self.node.sql("SELECT a, b FROM t"), [{"a": "x'00ff'", "b": None}])
+        self.assertEqual(self.pipe(".parameter set a 1\n").returncode, 1)
+
+    def test_a_dump_makes_the_same_database_in_sqlite_and_in_cairn(self):
+        self.assert_passes(self.pipe(DATABASE_TO_DUMP))
+        self.assert_passes(self.pipe("INSERT INTO outside(outside) VALUES ('rebuild');", "--maintenance"))
+        dump = run_cairn("dump", self.node.address)
+        self.assert_passes(dump)
+        self.assertEqual(self.pipe(".dump\n").stdout, dump.stdout)
+        path = self.directory / "restored.db"
+        subprocess.run(["sqlite3", "-bail", path], input=dump.stdout, text=True, check=True,
+                       capture_output=True)
+        other = self.another_node()
+        done = run_cairn("shell", other.address, "--maintenance", stdin=dump.stdout)
+        self.assert_passes(done)
+        for query in QUERIES_OF_THE_DUMP:
+            expected = self.node.shell(query, mode="list").stdout
+            self.assertEqual(other.shell(query, mode="list").stdout, expected, query)
+            restored = subprocess.run(["sqlite3", path, query], text=True, capture_output=True, check=True)
+            self.assertEqual(restored.stdout, expected, query)
+        self.assertEqual(run_cairn("dump", other.address).stdout, dump.stdout)
+        one = self.pipe(".dump odd%\n").stdout
+        self.assertIn('CREATE TABLE "odd ""name"""', one)
+        self.assertNotIn("child", one)
 
     def test_slices_change_all_rows_in_requests_of_their_own(self):
         self.node.sql("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
@@ -279,6 +437,20 @@ class ShellOnATerminal(CairnTest):
         self.type("\x03")
         self.expect("cairn> ")
         self.close_shell(".quit\n")
+
+    def test_tab_completes_commands_and_names(self):
+        self.node.sql("CREATE TABLE zebras (stripes, legs)")
+        self.open_shell()
+        self.type("INSERT INTO zeb\t VALUES (40, 4);\n")
+        self.expect("1 row changed")
+        self.expect("cairn> ")
+        self.type("SELECT str\t FROM zebras;\n")
+        self.expect("40")
+        self.expect("cairn> ")
+        self.type(".tab\t\n")
+        self.expect("zebras")
+        self.expect("cairn> ")
+        self.close_shell("\x04")
 
 
 if __name__ == "__main__":

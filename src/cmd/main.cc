@@ -52,6 +52,8 @@ int main(int argc, char** argv) {
   cairn::cmd::AddWatchCommand(&program, &exit_code);
   cairn::cmd::AddBackupCommand(&program, &exit_code);
   cairn::cmd::AddRestoreCommand(&program, &exit_code);
+  cairn::cmd::AddDumpCommand(&program, &exit_code);
+  cairn::cmd::AddLoadCommand(&program, &exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

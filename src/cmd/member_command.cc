@@ -23,7 +23,7 @@ struct Flags {
   uint64_t node_id = 0;      // the node that the change is about
   std::string node_address;  // of the added or replacing node
   uint32_t timeout_ms = std::chrono::milliseconds(tools::kAsLongAsItTakes).count();
-  std::string mode = "table";
+  std::string mode = "auto";
 };
 
 using Action = std::function<Status(tools::NodeClient*, const Flags&)>;
@@ -106,7 +106,7 @@ void AddMemberCommand(CLI::App* program, int* exit_code) {
                       std::chrono::milliseconds(std::min(given.timeout_ms, 2'000u)), &std::cout);
                 });
   list->add_option("--mode", flags->mode, "how the table is printed")
-      ->check(CLI::IsMember({"table", "csv", "json", "line"}))
+      ->check(CLI::IsMember(tools::OutputModes()))
       ->capture_default_str();
 
   CLI::App* add =

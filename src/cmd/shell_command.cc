@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "cmd/commands.h"
 #include "tools/shell.h"
@@ -10,9 +11,10 @@ namespace {
 
 struct Flags {
   std::string address = "127.0.0.1:50051";
-  std::string mode = "table";
+  std::string mode = "auto";
   uint32_t timeout_ms = std::chrono::milliseconds(tools::kAsLongAsItTakes).count();
   bool maintenance = false;
+  std::optional<bool> headers;
   std::vector<std::string> commands;
 };
 
@@ -24,7 +26,10 @@ int Run(const Flags& flags) {
   }
   tools::ShellOptions options;
   options.address = *address;
-  options.shell.mode = *tools::ParseOutputMode(flags.mode);
+  options.shell.style.mode = *tools::ParseOutputMode(flags.mode);
+  // A program that asks for CSV by the flag wants the names; .mode csv is as in SQLite's shell.
+  if (options.shell.style.mode == tools::OutputMode::kCsv) options.shell.style.headers = true;
+  if (flags.headers) options.shell.style.headers = *flags.headers;
   options.shell.timeout = std::chrono::milliseconds(flags.timeout_ms);
   options.shell.maintenance = flags.maintenance;
   options.commands = flags.commands;
@@ -46,8 +51,11 @@ void AddShellCommand(CLI::App* program, int* exit_code) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--mode", flags->mode, "how results are printed")
-      ->check(CLI::IsMember({"table", "csv", "json", "line"}))
+      ->check(CLI::IsMember(tools::OutputModes()))
       ->capture_default_str();
+  command->add_flag(
+      "--header,!--noheader", [flags](int64_t count) { flags->headers = count > 0; },
+      "print the names of columns, or leave them out, in csv, list and column");
   command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that a statement may take")
       ->type_name("MS")
       ->check(CLI::Range(1u, 86'400'000u))

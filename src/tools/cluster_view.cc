@@ -166,9 +166,9 @@ Row StatusRow(const v1::StatusResponse& status) {
           BusyText(status)};
 }
 
-void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::vector<Row>& rows,
-               std::ostream* out) {
-  const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(mode, out);
+void PrintRows(const PrintStyle& style, const std::vector<Column>& columns,
+               const std::vector<Row>& rows, std::ostream* out) {
+  const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(style, out);
   Status status = printer->OnColumns(columns);
   for (const Row& row : rows) {
     if (status.ok()) status = printer->OnRow(row);

@@ -25,8 +25,8 @@ Result<std::vector<std::string>> OtherMembers(const std::string& address,
 Row StatusRow(const v1::StatusResponse& status);
 const std::vector<Column>& StatusColumns();
 
-void PrintRows(OutputMode mode, const std::vector<Column>& columns, const std::vector<Row>& rows,
-               std::ostream* out);
+void PrintRows(const PrintStyle& style, const std::vector<Column>& columns,
+               const std::vector<Row>& rows, std::ostream* out);
 
 // "UNAVAILABLE: no leader (not applied: safe to try again); the leader is node 2 at host:port".
 std::string ErrorInWords(const Status& status);

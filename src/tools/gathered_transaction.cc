@@ -26,15 +26,31 @@ bool IsRollbackTo(const std::vector<std::string>& words) {
   return words.size() > 2 && (words[1] == "TO" || words[2] == "TO");
 }
 
+// PRAGMA foreign_key_check is made at the end in any case.
+bool ChecksKeys(const std::string& sql) {
+  const std::vector<std::string> words = FirstWords(sql, 2);
+  return words.size() == 2 && words[0] == "PRAGMA" && words[1] == "FOREIGN_KEY_CHECK";
+}
+
 }  // namespace
 
 Result<Next> GatheredTransaction::Take(const StatementSplitter::Statement& statement) {
-  const std::vector<std::string> words = FirstWords(statement.sql, 5);
-  const std::string verb = words.empty() ? "" : words[0];
+  if (const auto pragma = ParsePragmaSetting(statement.sql)) {
+    if (pragma->name == "FOREIGN_KEYS" || pragma->name == "DEFER_FOREIGN_KEYS") {
+      return TakePragma(*pragma, statement);
+    }
+  }
+  if (keys_off_ && waits() && ChecksKeys(statement.sql)) return Next::kGathered;
   if (open_) return TakeWithin(statement);
+  const std::vector<std::string> words = FirstWords(statement.sql, 1);
+  return TakeOutside(statement, words.empty() ? "" : words[0]);
+}
+
+Result<Next> GatheredTransaction::TakeOutside(const StatementSplitter::Statement& statement,
+                                              const std::string& verb) {
   if (verb == "BEGIN") {
     open_ = true;
-    line_ = statement.line;
+    if (statements_.empty()) line_ = statement.line;
     return Next::kBegan;
   }
   if (IsOneOf(verb, {"COMMIT", "END", "ROLLBACK", "RELEASE"})) {
@@ -43,7 +59,39 @@ Result<Next> GatheredTransaction::Take(const StatementSplitter::Statement& state
   if (verb == "SAVEPOINT") {
     return FailedPrecondition("a SAVEPOINT needs an open transaction: write BEGIN before it");
   }
-  return Next::kRunAlone;
+  if (!keys_off_ || (statements_.empty() && IsQuery(statement.sql))) return Next::kRunAlone;
+  if (statements_.empty()) line_ = statement.line;
+  return Gather(statement);
+}
+
+Result<Next> GatheredTransaction::TakePragma(const PragmaSetting& pragma,
+                                             const StatementSplitter::Statement& statement) {
+  const bool off = IsOneOf(pragma.value, {"OFF", "0", "NO", "FALSE"});
+  if (pragma.name == "DEFER_FOREIGN_KEYS") {
+    // Outside of a transaction it has no effect. Within one, foreign keys that are off are checked
+    // at the end.
+    if (!open_ || keys_off_ || off) return Next::kGathered;
+    return FailedPrecondition(
+        "foreign keys cannot be deferred for one transaction: write PRAGMA foreign_keys = OFF "
+        "before its BEGIN and PRAGMA foreign_keys = ON after its COMMIT, and they are checked at "
+        "its end");
+  }
+  if (open_) {
+    return FailedPrecondition(
+        "PRAGMA foreign_keys has no effect within a transaction: write it before BEGIN");
+  }
+  if (off) {
+    if (keys_off_) return Next::kGathered;
+    keys_off_ = true;
+    sends_keys_off_ = true;
+    line_ = statement.line;
+    return Next::kKeysOff;
+  }
+  if (!keys_off_) return Next::kRunAlone;
+  keys_off_ = false;
+  if (!statements_.empty()) return Next::kSend;
+  sends_keys_off_ = false;
+  return Next::kGathered;
 }
 
 Result<Next> GatheredTransaction::TakeWithin(const StatementSplitter::Statement& statement) {
@@ -55,7 +103,7 @@ Result<Next> GatheredTransaction::TakeWithin(const StatementSplitter::Statement&
   if (verb == "COMMIT" || verb == "END") return Next::kSend;
   if (verb == "ROLLBACK" && IsRollbackTo(words)) return RollBackTo(SavepointName(words));
   if (verb == "ROLLBACK") {
-    Drop();
+    TakeStatements();
     return Next::kDropped;
   }
   if (verb == "SAVEPOINT") {
@@ -98,7 +146,8 @@ Result<Next> GatheredTransaction::Gather(const StatementSplitter::Statement& sta
     return ResourceExhausted("the transaction is larger than one command (" +
                              std::to_string(kStatementsMax) +
                              " statements, 16 MiB of text): "
-                             "cut it into several, or insert several rows with one statement");
+                             "cut it into several, insert several rows with one statement, or use "
+                             "`cairn load`");
   }
   bytes_ += statement.sql.size();
   statements_.push_back(statement);
@@ -109,7 +158,13 @@ std::vector<StatementSplitter::Statement> GatheredTransaction::TakeStatements() 
   open_ = false;
   bytes_ = 0;
   savepoints_.clear();
+  sends_keys_off_ = keys_off_;
   return std::exchange(statements_, {});
+}
+
+void GatheredTransaction::Drop() {
+  keys_off_ = false;
+  TakeStatements();
 }
 
 }  // namespace cairn::tools

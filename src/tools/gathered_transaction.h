@@ -1,4 +1,4 @@
-// GatheredTransaction: the statements between BEGIN and COMMIT, which the shell sends as one request.
+// GatheredTransaction: the statements of a script that the shell sends as one request.
 #pragma once
 
 #include <string>
@@ -6,31 +6,45 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cairn/value.h"
 #include "tools/sql_text.h"
 
 namespace cairn::tools {
 
 // A request is a transaction, and no transaction is open between two requests. So a script's BEGIN
 // only begins to gather, and nothing runs before its COMMIT. ROLLBACK, SAVEPOINT, RELEASE and
-// ROLLBACK TO need no node: they say which of the statements are sent. Not thread-safe.
+// ROLLBACK TO need no node: they say which of the statements are sent.
+//
+// PRAGMA foreign_keys = OFF holds for what is gathered after it, up to PRAGMA foreign_keys = ON. A
+// script may leave out BEGIN there (Prisma and Drizzle do), so all other statements are gathered,
+// too. Not thread-safe.
 class GatheredTransaction {
  public:
   enum class Next {
     kRunAlone,  // no transaction is open, and the statement opens none
     kBegan,     // a BEGIN: the following statements are gathered
-    kGathered,  // the statement waits for COMMIT, or moves a savepoint
+    kKeysOff,   // a PRAGMA foreign_keys = OFF: they are gathered, too
+    kGathered,  // the statement waits, moves a savepoint, or means nothing here
     kDropped,   // a ROLLBACK: the statements so far are forgotten
-    kSend,      // a COMMIT: TakeStatements has what to send
+    kSend,      // a COMMIT or PRAGMA foreign_keys = ON: TakeStatements has what to send
   };
 
   // A statement that is refused changes nothing: an open transaction stays open.
   Result<Next> Take(const StatementSplitter::Statement& statement);
   // Closes the transaction.
   std::vector<StatementSplitter::Statement> TakeStatements();
-  void Drop() { TakeStatements(); }
+  // Forgets the transaction, and turns foreign keys on.
+  void Drop();
 
   bool open() const { return open_; }
-  size_t line() const { return line_; }  // of BEGIN
+  // Statements wait for COMMIT, or for PRAGMA foreign_keys = ON.
+  bool waits() const { return open_ || !statements_.empty(); }
+  bool keys_off() const { return keys_off_; }
+  size_t line() const { return line_; }  // of BEGIN, or of the PRAGMA
+  // What is sent now does so about foreign keys.
+  ForeignKeys foreign_keys() const {
+    return sends_keys_off_ ? ForeignKeys::kCheckedAtEnd : ForeignKeys::kEnforced;
+  }
 
  private:
   struct Savepoint {
@@ -38,13 +52,18 @@ class GatheredTransaction {
     size_t statements = 0;  // that came before it
   };
 
+  Result<Next> TakeOutside(const StatementSplitter::Statement& statement, const std::string& verb);
   Result<Next> TakeWithin(const StatementSplitter::Statement& statement);
+  Result<Next> TakePragma(const PragmaSetting& pragma,
+                          const StatementSplitter::Statement& statement);
   Result<Next> RollBackTo(const std::string& name);
   Result<Next> Release(const std::string& name);
   Result<size_t> Find(const std::string& name) const;
   Result<Next> Gather(const StatementSplitter::Statement& statement);
 
   bool open_ = false;
+  bool keys_off_ = false;
+  bool sends_keys_off_ = false;
   size_t line_ = 0;
   size_t bytes_ = 0;
   std::vector<StatementSplitter::Statement> statements_;

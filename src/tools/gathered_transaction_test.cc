@@ -84,5 +84,36 @@ TEST_F(GatheredTransactionTest, HoldsNoMoreThanOneRequest) {
   EXPECT_EQ(*Take(large), Next::kGathered) << "the bytes of a dropped transaction are given back";
 }
 
+TEST_F(GatheredTransactionTest, ForeignKeysAreOffForWhatIsGathered) {
+  EXPECT_EQ(*Take("PRAGMA main.foreign_keys = off"), Next::kKeysOff);
+  EXPECT_EQ(*Take("SELECT 1"), Next::kRunAlone);
+  Given("BEGIN");
+  Given("DROP TABLE t");
+  EXPECT_EQ(*Take("PRAGMA foreign_key_check"), Next::kGathered);
+  EXPECT_FALSE(Take("PRAGMA foreign_keys = ON").ok());
+  EXPECT_EQ(*Take("COMMIT"), Next::kSend);
+  EXPECT_EQ(transaction_.foreign_keys(), ForeignKeys::kCheckedAtEnd);
+  EXPECT_THAT(Sent(), ElementsAre("DROP TABLE t"));
+  EXPECT_EQ(*Take("PRAGMA foreign_keys(1)"), Next::kGathered);
+  EXPECT_EQ(transaction_.foreign_keys(), ForeignKeys::kEnforced);
+  EXPECT_EQ(*Take("DROP TABLE t"), Next::kRunAlone);
+  EXPECT_EQ(*Take("PRAGMA foreign_keys = ON"), Next::kRunAlone);
+}
+
+TEST_F(GatheredTransactionTest, ForeignKeysThatAreOffNeedNoBegin) {
+  EXPECT_EQ(*Take("PRAGMA defer_foreign_keys=ON"), Next::kGathered);
+  Given("PRAGMA foreign_keys=OFF");
+  EXPECT_FALSE(transaction_.waits());
+  Given("DROP TABLE t");
+  EXPECT_TRUE(transaction_.waits());
+  EXPECT_FALSE(Take("SELECT 1").ok());
+  EXPECT_EQ(*Take("PRAGMA defer_foreign_keys=ON"), Next::kGathered);
+  Given("ALTER TABLE n RENAME TO t");
+  EXPECT_EQ(*Take("PRAGMA foreign_keys=ON"), Next::kSend);
+  EXPECT_EQ(transaction_.foreign_keys(), ForeignKeys::kCheckedAtEnd);
+  EXPECT_THAT(Sent(), ElementsAre("DROP TABLE t", "ALTER TABLE n RENAME TO t"));
+  EXPECT_EQ(transaction_.foreign_keys(), ForeignKeys::kEnforced);
+}
+
 }  // namespace
 }  // namespace cairn::tools

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cwchar>
 
+#include "tools/completion.h"
+
 namespace cairn::tools {
 namespace {
 
@@ -38,6 +40,8 @@ class EditLineEditor final : public LineEditor {
     // prompt that answers the signal can be part of it.
     el_set(edit_, EL_SETTY, "-d", "+noflsh", nullptr);
     el_set(edit_, EL_SETTY, "-x", "+noflsh", nullptr);
+    el_set(edit_, EL_ADDFN, "cairn-complete", "Complete a word", &EditLineEditor::Complete);
+    el_set(edit_, EL_BIND, "^I", "cairn-complete", nullptr);
     el_source(edit_, nullptr);
   }
 
@@ -72,7 +76,25 @@ class EditLineEditor final : public LineEditor {
     return Event::kLine;
   }
 
+  void CompleteBy(Words words) override { words_ = std::move(words); }
+
  private:
+  static unsigned char Complete(EditLine* edit, int /*key*/) {
+    EditLineEditor* const self = Self(edit);
+    if (!self->words_) return CC_ERROR;
+    const LineInfo* const info = el_line(edit);
+    const std::string before(info->buffer, info->cursor);
+    const Completion found = CompletionOf(before, self->words_);
+    if (!found.insert.empty()) {
+      return el_insertstr(edit, found.insert.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
+    }
+    if (found.choices.size() < 2) return CC_REFRESH_BEEP;
+    std::fputc('\n', stdout);
+    for (const std::string& choice : found.choices) std::fprintf(stdout, "%s  ", choice.c_str());
+    std::fputc('\n', stdout);
+    return CC_REDISPLAY;
+  }
+
   static EditLineEditor* Self(EditLine* edit) {
     void* self = nullptr;
     el_get(edit, EL_CLIENTDATA, &self);
@@ -112,6 +134,7 @@ class EditLineEditor final : public LineEditor {
   EditLine* edit_ = nullptr;
   History* history_ = nullptr;
   std::string prompt_;
+  Words words_;
   int stopped_by_ = 0;
 };
 

@@ -154,7 +154,7 @@ Status CheckLoad(const LoadOptions& options, std::ostream* out) {
     NodeClient node(options.addresses[i]);
     // A linearizable read: the node must have applied all that was acknowledged before now.
     CountSink sink;
-    Status status = node.Query(sql, v1::ReadOptions(), options.call_timeout, &sink);
+    Status status = node.Query({sql, {}, {}}, v1::ReadOptions(), options.call_timeout, &sink);
     if (status.ok()) status = Judge(ledger, sink.counts);
     if (status.ok() && i > 0 && sink.counts != first) {
       status = DataLoss("its rows differ from those of " + options.addresses[0]);

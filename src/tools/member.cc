@@ -8,7 +8,7 @@ namespace cairn::tools {
 Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds timeout,
                    std::ostream* out) {
   ASSIGN_OR_RETURN(const std::vector<Row> rows, MembersTable(node, timeout));
-  PrintRows(mode, MembersColumns(), rows, out);
+  PrintRows({mode, /*headers=*/true}, MembersColumns(), rows, out);
   return OkStatus();
 }
 

@@ -215,15 +215,16 @@ Status NodeClient::CheckHealth(Timeout timeout) {
 
 Result<v1::ExecuteResponse> NodeClient::ExecuteV1(const std::string& sql, Timeout timeout,
                                                   bool maintenance) {
-  return ExecuteAll({sql}, timeout, maintenance);
+  return ExecuteAll(std::vector<Statement>{{sql, {}, {}}}, timeout, maintenance);
 }
 
-Result<v1::ExecuteResponse> NodeClient::ExecuteAll(const std::vector<std::string>& statements,
-                                                   Timeout timeout, bool maintenance) {
+Result<v1::ExecuteResponse> NodeClient::ExecuteAll(std::vector<Statement> statements,
+                                                   Timeout timeout, bool maintenance,
+                                                   ForeignKeys foreign_keys) {
   Call call(this, timeout + kGrace);
   RETURN_IF_ERROR(Connect(call));
   v1::ExecuteRequest request;
-  for (const std::string& sql : statements) request.add_statements()->set_sql(sql);
+  rpc::ToProto(std::move(statements), foreign_keys, &request);
   request.set_maintenance(maintenance);
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
   v1::ExecuteResponse response;
@@ -231,12 +232,12 @@ Result<v1::ExecuteResponse> NodeClient::ExecuteAll(const std::vector<std::string
   return response;
 }
 
-Status NodeClient::Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
+Status NodeClient::Query(Statement statement, const v1::ReadOptions& read, Timeout timeout,
                          ResultSink* sink) {
   Call call(this, timeout + kGrace);
   if (Status status = Connect(call); !status.ok()) return OfRead(std::move(status));
   v1::QueryRequest request;
-  request.mutable_statement()->set_sql(sql);
+  rpc::ToProto(std::move(statement), request.mutable_statement());
   *request.mutable_read() = read;
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
   auto reader = database_->Query(call.context(), request);

@@ -72,10 +72,10 @@ class NodeClient {
   Result<v1::ExecuteResponse> ExecuteV1(const std::string& sql, Timeout timeout,
                                         bool maintenance = false);
   // All statements take effect, or none. An error names the statement that failed, from 1.
-  Result<v1::ExecuteResponse> ExecuteAll(const std::vector<std::string>& statements,
-                                         Timeout timeout, bool maintenance = false);
-  Status Query(const std::string& sql, const v1::ReadOptions& read, Timeout timeout,
-               ResultSink* sink);
+  Result<v1::ExecuteResponse> ExecuteAll(std::vector<Statement> statements, Timeout timeout,
+                                         bool maintenance = false,
+                                         ForeignKeys foreign_keys = ForeignKeys::kEnforced);
+  Status Query(Statement statement, const v1::ReadOptions& read, Timeout timeout, ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,
                                  uint64_t index_min, Timeout timeout);
   Result<v1::GetTransactionResponse> LocalTransaction(const std::string& tx_id, uint64_t index_min,

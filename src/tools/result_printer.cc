@@ -36,40 +36,6 @@ std::string RealText(double real) {
   return text;
 }
 
-// The value for programs: text unchanged, NULL empty.
-std::string PlainText(const Value& value) {
-  if (std::holds_alternative<std::monostate>(value)) return "";
-  if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
-  if (const auto* real = std::get_if<double>(&value)) return RealText(*real);
-  if (const auto* blob = std::get_if<Blob>(&value)) return HexLiteral(blob->bytes);
-  return std::get<std::string>(value);
-}
-
-// Text that cannot move the cursor or change the terminal.
-std::string Escaped(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const Utf8Character c = DecodeUtf8(text);
-    if (!c.valid) {
-      out += kReplacement;
-    } else if (c.code == '\n') {
-      out += "\\n";
-    } else if (c.code == '\t') {
-      out += "\\t";
-    } else if (c.code == '\r') {
-      out += "\\r";
-    } else if (c.code < 0x20 || (c.code >= 0x7f && c.code < 0xa0)) {
-      char code[8];
-      std::snprintf(code, sizeof(code), "\\x%02x", static_cast<unsigned>(c.code));
-      out += code;
-    } else {
-      out += text.substr(0, c.bytes);
-    }
-    text.remove_prefix(c.bytes);
-  }
-  return out;
-}
-
 // At most `width` columns, the last one an ellipsis if something was cut.
 std::string Cut(std::string text, size_t width) {
   if (DisplayWidth(text) <= width) return text;
@@ -92,11 +58,11 @@ bool IsNumber(const Value& value) {
 
 class TablePrinter final : public ResultPrinter {
  public:
-  explicit TablePrinter(std::ostream* out) : out_(*out) {}
+  TablePrinter(bool cut, std::ostream* out) : cut_(cut), out_(*out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
     for (const Column& column : columns) {
-      names_.push_back(Cut(Escaped(column.name), kCellWidthMax));
+      names_.push_back(Cut(EscapedText(column.name), kCellWidthMax));
       widths_.push_back(DisplayWidth(names_.back()));
     }
     return OkStatus();
@@ -152,12 +118,13 @@ class TablePrinter final : public ResultPrinter {
   }
 
   void PrintCell(size_t column, const std::string& text, bool right) {
-    const std::string shown = Cut(text, std::max<size_t>(widths_[column], 1));
+    const std::string shown = cut_ ? Cut(text, std::max<size_t>(widths_[column], 1)) : text;
     const size_t width = DisplayWidth(shown);
     const std::string space(widths_[column] - std::min(width, widths_[column]), ' ');
     out_ << "│ " << (right ? space + shown : shown + space) << " ";
   }
 
+  const bool cut_;
   std::ostream& out_;
   std::vector<std::string> names_;
   std::vector<size_t> widths_;
@@ -167,25 +134,29 @@ class TablePrinter final : public ResultPrinter {
 
 class CsvPrinter final : public ResultPrinter {
  public:
-  explicit CsvPrinter(std::ostream* out) : out_(*out) {}
+  CsvPrinter(bool headers, std::ostream* out) : headers_(headers), out_(*out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
+    if (!headers_ || columns.empty()) return OkStatus();
     for (size_t i = 0; i < columns.size(); ++i) PrintField(i, columns[i].name);
-    if (!columns.empty()) out_ << "\n";
+    out_ << "\n";
     return OkStatus();
   }
   Status OnRow(const Row& row) override {
     ++rows_;
-    for (size_t i = 0; i < row.size(); ++i) PrintField(i, PlainText(row[i]));
+    for (size_t i = 0; i < row.size(); ++i) PrintField(i, row[i]);
     out_ << "\n";
     return OkStatus();
   }
   void Finish() override {}
 
  private:
-  void PrintField(size_t column, const std::string& text) {
+  // NULL is nothing, and the empty text is a pair of quotes.
+  void PrintField(size_t column, const Value& value) {
     if (column > 0) out_ << ',';
-    if (text.find_first_of(",\"\r\n") == std::string::npos) {
+    const auto* const given = std::get_if<std::string>(&value);
+    const std::string text = PlainText(value);
+    if (text.find_first_of(",\"\r\n") == std::string::npos && (given == nullptr || !text.empty())) {
       out_ << text;
       return;
     }
@@ -197,7 +168,38 @@ class CsvPrinter final : public ResultPrinter {
     out_ << '"';
   }
 
+  const bool headers_;
   std::ostream& out_;
+};
+
+class ListPrinter final : public ResultPrinter {
+ public:
+  ListPrinter(const PrintStyle& style, std::ostream* out)
+      : headers_(style.headers.value_or(false)), escapes_(style.for_terminal), out_(*out) {}
+
+  Status OnColumns(const std::vector<Column>& columns) override {
+    columns_ = columns;
+    return OkStatus();
+  }
+  Status OnRow(const Row& row) override {
+    if (rows_++ == 0 && headers_) {
+      for (size_t i = 0; i < columns_.size(); ++i) out_ << (i == 0 ? "" : "|") << columns_[i].name;
+      out_ << "\n";
+    }
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string text = PlainText(row[i]);
+      out_ << (i == 0 ? "" : "|") << (escapes_ ? EscapedText(text) : text);
+    }
+    out_ << "\n";
+    return OkStatus();
+  }
+  void Finish() override {}
+
+ private:
+  const bool headers_;
+  const bool escapes_;
+  std::ostream& out_;
+  std::vector<Column> columns_;
 };
 
 class JsonPrinter final : public ResultPrinter {
@@ -228,11 +230,11 @@ class JsonPrinter final : public ResultPrinter {
 
 class LinePrinter final : public ResultPrinter {
  public:
-  explicit LinePrinter(std::ostream* out) : out_(*out) {}
+  LinePrinter(bool escapes, std::ostream* out) : escapes_(escapes), out_(*out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
     for (const Column& column : columns) {
-      names_.push_back(Escaped(column.name));
+      names_.push_back(EscapedText(column.name));
       width_ = std::max(width_, DisplayWidth(names_.back()));
     }
     return OkStatus();
@@ -240,51 +242,110 @@ class LinePrinter final : public ResultPrinter {
   Status OnRow(const Row& row) override {
     if (rows_++ > 0) out_ << "\n";
     for (size_t i = 0; i < row.size() && i < names_.size(); ++i) {
+      const std::string text = PlainText(row[i]);
       out_ << std::string(width_ - DisplayWidth(names_[i]), ' ') << names_[i] << " = "
-           << DisplayText(row[i]) << "\n";
+           << (escapes_ ? EscapedText(text) : text) << "\n";
     }
     return OkStatus();
   }
   void Finish() override {}
 
  private:
+  const bool escapes_;
   std::ostream& out_;
   std::vector<std::string> names_;
-  size_t width_ = 0;
+  size_t width_ = 5;
+};
+
+}  // namespace
+
+namespace {
+
+struct NamedMode {
+  OutputMode mode;
+  const char* name;
+};
+constexpr NamedMode kModes[] = {
+    {OutputMode::kAuto, "auto"},     {OutputMode::kBox, "box"},
+    {OutputMode::kColumn, "column"}, {OutputMode::kCsv, "csv"},
+    {OutputMode::kJson, "json"},     {OutputMode::kLine, "line"},
+    {OutputMode::kList, "list"},     {OutputMode::kMarkdown, "markdown"},
+    {OutputMode::kTable, "table"},
 };
 
 }  // namespace
 
 std::optional<OutputMode> ParseOutputMode(std::string_view name) {
-  for (const OutputMode mode :
-       {OutputMode::kTable, OutputMode::kCsv, OutputMode::kJson, OutputMode::kLine}) {
-    if (name == OutputModeName(mode)) return mode;
+  for (const NamedMode& each : kModes) {
+    if (name == each.name) return each.mode;
   }
   return std::nullopt;
 }
 
 const char* OutputModeName(OutputMode mode) {
-  switch (mode) {
-    case OutputMode::kTable: return "table";
-    case OutputMode::kCsv: return "csv";
-    case OutputMode::kJson: return "json";
-    case OutputMode::kLine: return "line";
+  for (const NamedMode& each : kModes) {
+    if (mode == each.mode) return each.name;
   }
   return "";
 }
 
-std::unique_ptr<ResultPrinter> NewResultPrinter(OutputMode mode, std::ostream* out) {
-  switch (mode) {
-    case OutputMode::kCsv: return std::make_unique<CsvPrinter>(out);
+std::vector<std::string> OutputModes() {
+  std::vector<std::string> names;
+  for (const NamedMode& each : kModes) names.emplace_back(each.name);
+  return names;
+}
+
+std::unique_ptr<ResultPrinter> NewResultPrinter(const PrintStyle& style, std::ostream* out) {
+  const bool headers = style.headers.value_or(false);
+  switch (style.mode) {
+    case OutputMode::kAuto: return std::make_unique<TablePrinter>(style.for_terminal, out);
+    case OutputMode::kCsv: return std::make_unique<CsvPrinter>(headers, out);
     case OutputMode::kJson: return std::make_unique<JsonPrinter>(out);
-    case OutputMode::kLine: return std::make_unique<LinePrinter>(out);
-    default: return std::make_unique<TablePrinter>(out);
+    case OutputMode::kLine: return std::make_unique<LinePrinter>(style.for_terminal, out);
+    case OutputMode::kList: return std::make_unique<ListPrinter>(style, out);
+    case OutputMode::kBox:
+    case OutputMode::kColumn:
+    case OutputMode::kMarkdown:
+    case OutputMode::kTable: return NewAlignedPrinter(style, out);
   }
+  return nullptr;
+}
+
+std::string PlainText(const Value& value) {
+  if (std::holds_alternative<std::monostate>(value)) return "";
+  if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
+  if (const auto* real = std::get_if<double>(&value)) return RealText(*real);
+  if (const auto* blob = std::get_if<Blob>(&value)) return HexLiteral(blob->bytes);
+  return std::get<std::string>(value);
+}
+
+std::string EscapedText(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const Utf8Character c = DecodeUtf8(text);
+    if (!c.valid) {
+      out += kReplacement;
+    } else if (c.code == '\n') {
+      out += "\\n";
+    } else if (c.code == '\t') {
+      out += "\\t";
+    } else if (c.code == '\r') {
+      out += "\\r";
+    } else if (c.code < 0x20 || (c.code >= 0x7f && c.code < 0xa0)) {
+      char code[8];
+      std::snprintf(code, sizeof(code), "\\x%02x", static_cast<unsigned>(c.code));
+      out += code;
+    } else {
+      out += text.substr(0, c.bytes);
+    }
+    text.remove_prefix(c.bytes);
+  }
+  return out;
 }
 
 std::string DisplayText(const Value& value) {
   if (std::holds_alternative<std::monostate>(value)) return "NULL";
-  if (const auto* text = std::get_if<std::string>(&value)) return Escaped(*text);
+  if (const auto* text = std::get_if<std::string>(&value)) return EscapedText(*text);
   return PlainText(value);
 }
 

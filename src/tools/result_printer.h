@@ -1,4 +1,4 @@
-// Prints the rows of one result: table, csv, json or line.
+// Prints the rows of one result, in the modes of the shell.
 #pragma once
 
 #include <memory>
@@ -13,12 +13,24 @@
 
 namespace cairn::tools {
 
-enum class OutputMode { kTable, kCsv, kJson, kLine };
+// kAuto is Cairn's own table. The others look as in the shell of SQLite.
+enum class OutputMode { kAuto, kBox, kColumn, kCsv, kJson, kLine, kList, kMarkdown, kTable };
 std::optional<OutputMode> ParseOutputMode(std::string_view name);
 const char* OutputModeName(OutputMode mode);
+std::vector<std::string> OutputModes();  // the names
+
+struct PrintStyle {
+  OutputMode mode = OutputMode::kAuto;
+  // Unset: the mode decides. kColumn has headers then; kCsv and kList have none. The other modes
+  // always show names.
+  std::optional<bool> headers = {};
+  // A person reads: long values are cut, and no value can change the terminal. Otherwise kAuto,
+  // kLine and kList print values whole.
+  bool for_terminal = true;
+};
 
 // Prints one result of any size in bounded memory: a table is laid out by its first rows, and later
-// rows are fitted to that layout.
+// rows follow that layout.
 class ResultPrinter : public ResultSink {
  public:
   // Call once, after the last row.
@@ -30,8 +42,14 @@ class ResultPrinter : public ResultSink {
 };
 
 // `out` must outlive the printer.
-std::unique_ptr<ResultPrinter> NewResultPrinter(OutputMode mode, std::ostream* out);
+std::unique_ptr<ResultPrinter> NewResultPrinter(const PrintStyle& style, std::ostream* out);
+// The same for the modes box, column, markdown and table.
+std::unique_ptr<ResultPrinter> NewAlignedPrinter(const PrintStyle& style, std::ostream* out);
 
+// As programs read it: text unchanged, NULL empty, a BLOB as its literal.
+std::string PlainText(const Value& value);
+// Text that cannot move the cursor or change the terminal.
+std::string EscapedText(std::string_view text);
 // As people read it: NULL, 42, 1.5, text with control characters escaped, x'00ff'.
 std::string DisplayText(const Value& value);
 // As JSON: a BLOB as the text of its literal.

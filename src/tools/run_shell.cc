@@ -10,7 +10,9 @@
 #include <thread>
 
 #include "tools/cluster_view.h"
+#include "tools/completion.h"
 #include "tools/line_editor.h"
+#include "tools/line_source.h"
 #include "tools/shell.h"
 
 namespace cairn::tools {
@@ -67,10 +69,15 @@ std::string InputName() {
   return "standard input";
 }
 
-int RunFromStream(Shell* shell, std::istream& in) {
+int RunFromInput(Shell* shell) {
   shell->BeginSource(InputName());
+  LineSource lines(STDIN_FILENO);
   Shell::Verdict verdict = Shell::Verdict::kDone;
-  for (std::string line; verdict == Shell::Verdict::kDone && std::getline(in, line);) {
+  std::string line;
+  while (verdict == Shell::Verdict::kDone) {
+    // A program that types and waits for each answer must get it.
+    if (!lines.HasMore()) verdict = shell->Pause();
+    if (verdict != Shell::Verdict::kDone || !lines.Next(&line)) break;
     verdict = shell->TakeLine(line);
   }
   if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEnd();
@@ -114,11 +121,14 @@ int RunOnTerminal(const ShellOptions& options) {
   NodeClient node(options.address);
   Shell::Options shown = options.shell;
   shown.terminal = &std::cout;
+  shown.style.for_terminal = isatty(STDOUT_FILENO) != 0;
   Shell shell(&node, shown, &std::cout, &std::cerr);
   Greet(&node);
   const char* home = std::getenv("HOME");
   const std::string history = std::string(home == nullptr ? "." : home) + "/.cairn_history";
   const std::unique_ptr<LineEditor> editor = LineEditor::New(&signals, history);
+  ShellWords words(&node);
+  editor->CompleteBy([&words](const std::string& line) { return words.Of(line); });
   while (true) {
     std::string line;
     const LineEditor::Event event = editor->Read(Prompt(shell), &line);
@@ -143,9 +153,10 @@ int RunShell(const ShellOptions& options) {
   NodeClient node(options.address);
   Shell::Options shown = options.shell;
   if (isatty(STDERR_FILENO) != 0) shown.terminal = &std::cerr;
+  shown.style.for_terminal = isatty(STDOUT_FILENO) != 0;
   Shell shell(&node, shown, &std::cout, &std::cerr);
   EndOnSignal end(&signals, &shell);
-  return end.ExitCode(options.commands.empty() ? RunFromStream(&shell, std::cin)
+  return end.ExitCode(options.commands.empty() ? RunFromInput(&shell)
                                                : RunCommands(&shell, options.commands));
 }
 

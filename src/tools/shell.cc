@@ -1,8 +1,6 @@
 #include "tools/shell.h"
 
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "base/text.h"
@@ -15,7 +13,6 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int kReadDepthMax = 16;
 // The bytes of a statement that an error shows.
 constexpr size_t kStatementShownMax = 200;
 // The bytes of a statement that the notice shows. The notice must fit in one line of a terminal.
@@ -25,71 +22,9 @@ constexpr std::chrono::milliseconds kBusyTimeout{500};
 constexpr int64_t kSliceRows = 1000;
 constexpr int64_t kSliceRowsMax = 1'000'000;
 
-constexpr const char* kHelp =
-    R"(End a statement with a semicolon; it may span lines.
-.help                      this list
-.tables                    tables and views
-.schema [TABLE]            the CREATE statements
-.status                    this node
-.nodes                     all nodes of the cluster
-.mode table|csv|json|line  how results are printed
-.timer on|off              print how long each statement took
-.maintenance on|off        writes ask for the budget of maintenance: one at a time
-.read FILE                 run the statements in a file
-.slices [N] STATEMENT      run a DELETE or UPDATE of very many rows in slices of N rows (1000),
-                           until it changes no more; others write in between. An UPDATE must
-                           change what its WHERE looks for. Ctrl-C stops after a slice
-.quit                      leave (so does Ctrl-D)
-)";
-
-constexpr const char* kTables =
-    "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE "
-    "'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_cairn\\_%' ESCAPE '\\' ORDER BY name";
-
-std::vector<std::string> Words(const std::string& line) {
-  std::istringstream in(line);
-  std::vector<std::string> words;
-  for (std::string word; in >> word;) words.push_back(word);
-  return words;
-}
-
-std::string SqlLiteral(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'') out += '\'';
-    out += c;
-  }
-  return out + "'";
-}
-
-std::string SchemaQuery(const std::vector<std::string>& words) {
-  std::string sql =
-      "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_cairn\\_%' ESCAPE "
-      "'\\'";
-  if (words.size() > 1) {
-    sql += " AND lower(tbl_name) = lower(" + SqlLiteral(words[1]) + ")";
-  } else {
-    // Leaves out SQLite's own objects, which nobody may create.
-    sql += " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
-  }
-  return sql + " ORDER BY tbl_name, type DESC, name";
-}
-
-// Prints the first column of each row as a statement of a script.
-class ScriptSink final : public ResultSink {
- public:
-  explicit ScriptSink(std::ostream* out) : out_(*out) {}
-  Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
-  Status OnRow(const Row& row) override {
-    if (!row.empty() && std::holds_alternative<std::string>(row[0])) {
-      out_ << std::get<std::string>(row[0]) << ";\n";
-    }
-    return OkStatus();
-  }
-
- private:
-  std::ostream& out_;
-};
+// What is sent together of a script.
+constexpr size_t kGroupStatementsMax = 256;
+constexpr size_t kGroupBytesMax = 1u << 20;
 
 // The sink of a query. Removes the notice before the first row is printed.
 class NoticedSink final : public ResultSink {
@@ -147,6 +82,7 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
     const size_t first = line.find_first_not_of(" \t");
     if (first != std::string::npos && line[first] == '.') {
       splitter_.Append("\n");  // so that the splitter counts the line
+      if (const Verdict before = RunGroup(); before != Verdict::kDone) return before;
       place_ = {source_, lines_, line.substr(first)};
       return RunUnlessEnding([&] { return RunDotCommand(line.substr(first)); });
     }
@@ -164,14 +100,26 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
 
 Shell::Verdict Shell::TakeEnd() {
   const StatementSplitter::Statement rest = splitter_.TakeRest();
-  if (rest.sql.empty()) return Verdict::kDone;
-  return RunUnlessEnding([&] { return RunStatement(rest); });
+  if (!rest.sql.empty()) {
+    const Verdict verdict = RunUnlessEnding([&] { return RunStatement(rest); });
+    if (verdict != Verdict::kDone) return verdict;
+  }
+  return RunGroup();
 }
 
 Shell::Verdict Shell::TakeEndOfAll() {
   if (!in_transaction()) return Verdict::kDone;
-  place_ = {source_, transaction_.line(), "BEGIN"};
-  const Verdict verdict = Complain("the transaction has no COMMIT: nothing of it has run");
+  if (transaction_.open() || source_.empty()) return ComplainOfBegin();
+  // PRAGMA foreign_keys = OFF ends with the script.
+  return RunUnlessEnding([&] { return Finish(RunGathered(), SteadyClock::now()); });
+}
+
+Shell::Verdict Shell::ComplainOfBegin() {
+  const bool begun = transaction_.open();
+  place_ = {source_, transaction_.line(), begun ? "BEGIN" : "PRAGMA foreign_keys = OFF"};
+  const Verdict verdict =
+      Complain(begun ? "the transaction has no COMMIT: nothing of it has run"
+                     : "PRAGMA foreign_keys = ON is missing: nothing has run since it is off");
   transaction_.Drop();
   return verdict;
 }
@@ -184,9 +132,11 @@ Shell::Verdict Shell::Complain(const std::string& what) {
   if (!place_.source.empty())
     err_ << "  in: " << Shown(place_.statement, kStatementShownMax) << "\n";
   // A script ends here. A person goes on with the transaction.
-  if (!place_.source.empty() && in_transaction()) {
-    err_ << "  nothing has run of the transaction that begins in line " << transaction_.line()
-         << "\n";
+  if (!place_.source.empty()) {
+    if (in_transaction()) {
+      err_ << "  nothing has run of the transaction that begins in line " << transaction_.line()
+           << "\n";
+    }
     transaction_.Drop();
   }
   err_.flush();
@@ -216,26 +166,93 @@ Shell::Verdict Shell::RunUnlessEnding(const std::function<Verdict()>& command) {
 
 Shell::Verdict Shell::RunStatement(const StatementSplitter::Statement& statement) {
   const std::string& sql = statement.sql;
-  place_ = {source_, statement.line, sql};
-  if (!rpc::IsUtf8(sql)) {
-    return Complain("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
-  }
   const auto began = SteadyClock::now();
-  const auto next = transaction_.Take(statement);
+  using Next = GatheredTransaction::Next;
+  Result<Next> next =
+      InvalidArgument("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
+  if (rpc::IsUtf8(sql)) next = transaction_.Take(statement);
+  if (next.ok() && *next == Next::kRunAlone) return RunAlone(statement);
+  if (const Verdict before = RunGroup(); before != Verdict::kDone) return before;
+  place_ = {source_, statement.line, sql};
   if (!next.ok()) return Finish(next.status(), began);
   switch (*next) {
-    case GatheredTransaction::Next::kRunAlone:
-      return Finish(IsQuery(sql) ? RunQuery(sql) : RunWrite(sql), began);
-    case GatheredTransaction::Next::kSend: return Finish(RunGathered(), began);
-    case GatheredTransaction::Next::kBegan:
+    case Next::kSend: return Finish(RunGathered(), began);
+    case Next::kBegan:
       if (PrintsForPeople()) out_ << "the statements up to COMMIT are gathered into one command\n";
       break;
-    case GatheredTransaction::Next::kDropped:
+    case Next::kKeysOff:
+      if (PrintsForPeople()) {
+        out_ << "foreign keys are off up to PRAGMA foreign_keys = ON: the statements in between "
+                "are gathered into one command, and foreign keys are checked at its end\n";
+      }
+      break;
+    case Next::kDropped:
       if (PrintsForPeople()) out_ << "ok, nothing was run\n";
       break;
-    case GatheredTransaction::Next::kGathered: break;
+    default: break;
   }
   return Verdict::kDone;
+}
+
+// A change of a script waits for its neighbours. A person wants each answer at once.
+Shell::Verdict Shell::RunAlone(const StatementSplitter::Statement& statement) {
+  const bool waits =
+      !source_.empty() && !timer_ && !options_.maintenance && IsPlainChange(statement.sql);
+  if (waits) {
+    group_.push_back(statement);
+    group_bytes_ += statement.sql.size();
+    const bool full = group_.size() >= kGroupStatementsMax || group_bytes_ >= kGroupBytesMax;
+    return full ? RunGroup() : Verdict::kDone;
+  }
+  if (const Verdict before = RunGroup(); before != Verdict::kDone) return before;
+  place_ = {source_, statement.line, statement.sql};
+  const auto began = SteadyClock::now();
+  return Finish(IsQuery(statement.sql) ? RunQuery(statement.sql) : RunWrite(statement.sql), began);
+}
+
+Shell::Verdict Shell::RunGroup() {
+  if (group_.empty()) return Verdict::kDone;
+  group_bytes_ = 0;
+  return RunUnlessEnding([this] {
+    const auto began = SteadyClock::now();
+    return Finish(SendGroup(std::exchange(group_, {})), began);
+  });
+}
+
+// Sends the statements as one command, which takes effect as a whole or not at all. If one of them
+// fails, those before it are sent again without it, and then the statement alone: it gives the error,
+// or has none without its neighbours. So each statement has the effect and the answer that it would
+// have alone.
+Status Shell::SendGroup(std::vector<StatementSplitter::Statement> group) {
+  while (!group.empty()) {
+    std::vector<Statement> statements;
+    for (const auto& each : group) statements.push_back(parameters_.Bind(each.sql));
+    place_ = {source_, group.front().line, group.front().sql};
+    WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
+    Result<v1::ExecuteResponse> response =
+        node_->ExecuteAll(std::move(statements), options_.timeout, false);
+    notice.Stop();
+    if (response.ok()) {
+      for (v1::StatementResult& each : *response->mutable_results()) {
+        PrintChanges(static_cast<uint64_t>(each.rows_affected()), 1);
+      }
+      return OkStatus();
+    }
+    const Status& status = response.status();
+    if (group.size() == 1) return status;
+    if (status.outcome() == Outcome::kUnknown) {
+      Status unknown = status;
+      return std::move(unknown).Prefixed("of the statements up to line " +
+                                         std::to_string(group.back().line));
+    }
+    const size_t named = status.statement();
+    const size_t failed = named == 0 || named > group.size() ? 1 : named;
+    const auto first = group.begin() + static_cast<std::ptrdiff_t>(failed - 1);
+    RETURN_IF_ERROR(SendGroup({group.begin(), first}));
+    RETURN_IF_ERROR(SendGroup({*first}));
+    group.erase(group.begin(), first + 1);
+  }
+  return OkStatus();
 }
 
 Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began) {
@@ -252,10 +269,10 @@ Shell::Verdict Shell::Finish(const Status& status, SteadyClock::time_point began
 }
 
 Status Shell::RunQuery(const std::string& sql) {
-  const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(options_.mode, &out_);
+  const std::unique_ptr<ResultPrinter> printer = NewResultPrinter(options_.style, &out_);
   WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
   NoticedSink sink(printer.get(), &notice);
-  Status status = node_->Query(sql, v1::ReadOptions(), options_.timeout, &sink);
+  Status status = node_->Query(parameters_.Bind(sql), v1::ReadOptions(), options_.timeout, &sink);
   notice.Stop();
   if (status.ok() || printer->rows() > 0) printer->Finish();
   return status;
@@ -264,46 +281,55 @@ Status Shell::RunQuery(const std::string& sql) {
 Status Shell::RunWrite(const std::string& sql) {
   WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
   Result<v1::ExecuteResponse> response =
-      node_->ExecuteV1(sql, options_.timeout, options_.maintenance);
+      node_->ExecuteAll({parameters_.Bind(sql)}, options_.timeout, options_.maintenance);
   notice.Stop();
   if (!response.ok()) return response.status();
-  PrintResults(&*response);
+  uint64_t rows = 0;
+  for (v1::StatementResult& each : *response->mutable_results()) {
+    rows += static_cast<uint64_t>(each.rows_affected());
+    PrintResult(&each);
+  }
+  PrintChanges(rows, 1);
   return OkStatus();
 }
 
 Status Shell::RunGathered() {
   const size_t begin_line = transaction_.line();
+  const ForeignKeys foreign_keys = transaction_.foreign_keys();
   const std::vector<StatementSplitter::Statement> statements = transaction_.TakeStatements();
   if (statements.empty()) return OkStatus();
-  std::vector<std::string> sql;
-  for (const StatementSplitter::Statement& each : statements) sql.push_back(each.sql);
+  std::vector<Statement> wire;
+  for (const auto& each : statements) wire.push_back(parameters_.Bind(each.sql));
   WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
   Result<v1::ExecuteResponse> response =
-      node_->ExecuteAll(sql, options_.timeout, options_.maintenance);
+      node_->ExecuteAll(std::move(wire), options_.timeout, options_.maintenance, foreign_keys);
   notice.Stop();
   if (response.ok()) {
-    PrintResults(&*response);
+    uint64_t rows = 0;
+    for (v1::StatementResult& each : *response->mutable_results()) {
+      rows += static_cast<uint64_t>(each.rows_affected());
+      PrintResult(&each);
+    }
+    PrintChanges(rows, statements.size());
     return OkStatus();
   }
   Status status = response.status();
   const size_t failed = status.statement();
   if (failed == 0 || failed > statements.size()) return status;
-  place_ = {source_, statements[failed - 1].line, sql[failed - 1]};
+  place_ = {source_, statements[failed - 1].line, statements[failed - 1].sql};
   return std::move(status).Prefixed(
       "statement " + std::to_string(failed) + " of the transaction" +
       (source_.empty() ? "" : " that begins in line " + std::to_string(begin_line)));
 }
 
-void Shell::PrintResults(v1::ExecuteResponse* response) {
-  uint64_t rows = 0;
-  for (v1::StatementResult& wire : *response->mutable_results()) {
-    const StatementResult result = rpc::FromProto(&wire);
-    if (!result.columns.empty()) PrintRows(options_.mode, result.columns, result.rows, &out_);
-    rows += static_cast<uint64_t>(result.rows_affected);
-  }
+void Shell::PrintResult(v1::StatementResult* result) {
+  const StatementResult given = rpc::FromProto(result);
+  if (!given.columns.empty()) PrintRows(options_.style, given.columns, given.rows, &out_);
+}
+
+void Shell::PrintChanges(uint64_t rows, uint64_t statements) {
   if (!PrintsForPeople()) return;
   out_ << "ok, " << Counted(rows, "row") << " changed";
-  const auto statements = static_cast<uint64_t>(response->results_size());
   if (statements != 1) out_ << " by " << Counted(statements, "statement") << " in one command";
   out_ << "\n";
 }
@@ -339,106 +365,6 @@ Status Shell::RunSlices(const std::string& arguments) {
   if (stop_slices_) return Cancelled("stopped after " + so_far() + "; run it again to go on");
   if (PrintsForPeople()) out_ << "ok, " << so_far() << "\n";
   return OkStatus();
-}
-
-Status Shell::ShowSchema(const std::vector<std::string>& words) {
-  ScriptSink sink(&out_);
-  return node_->Query(SchemaQuery(words), v1::ReadOptions(), options_.timeout, &sink);
-}
-
-Status Shell::ShowStatus() {
-  ASSIGN_OR_RETURN(const v1::StatusResponse status, node_->ClusterStatus(options_.timeout));
-  // One row of many columns reads best down the page.
-  const OutputMode mode = options_.mode == OutputMode::kTable ? OutputMode::kLine : options_.mode;
-  PrintRows(mode, StatusColumns(), {StatusRow(status)}, &out_);
-  return OkStatus();
-}
-
-Status Shell::ShowNodes() {
-  ASSIGN_OR_RETURN(
-      const std::vector<Row> rows,
-      MembersTable(node_, std::min(options_.timeout, std::chrono::milliseconds(1000))));
-  PrintRows(options_.mode, MembersColumns(), rows, &out_);
-  return OkStatus();
-}
-
-Shell::Verdict Shell::SetMode(const std::vector<std::string>& words) {
-  const auto mode = words.size() == 2 ? ParseOutputMode(words[1]) : std::nullopt;
-  if (!mode) return Complain("usage: .mode table|csv|json|line");
-  options_.mode = *mode;
-  return Verdict::kDone;
-}
-
-Shell::Verdict Shell::SetMaintenance(const std::vector<std::string>& words) {
-  if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) {
-    return Complain("usage: .maintenance on|off");
-  }
-  options_.maintenance = words[1] == "on";
-  return Verdict::kDone;
-}
-
-Shell::Verdict Shell::SetTimer(const std::vector<std::string>& words) {
-  if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) {
-    return Complain("usage: .timer on|off");
-  }
-  timer_ = words[1] == "on";
-  return Verdict::kDone;
-}
-
-Shell::Verdict Shell::RunDotCommand(const std::string& line) {
-  const std::vector<std::string> words = Words(line);
-  const std::string& name = words[0];
-  const auto began = SteadyClock::now();
-  if (name == ".quit" || name == ".exit") return Quit();
-  if (name == ".slices" && in_transaction()) {
-    return Complain(name + " runs commands of its own: COMMIT or ROLLBACK comes before it");
-  }
-  if (name == ".help") {
-    out_ << kHelp;
-    return Finish(OkStatus(), began);
-  }
-  if (name == ".tables") return Finish(RunQuery(kTables), began);
-  if (name == ".schema") return Finish(ShowSchema(words), began);
-  if (name == ".status") return Finish(ShowStatus(), began);
-  if (name == ".nodes") return Finish(ShowNodes(), began);
-  if (name == ".slices") return Finish(RunSlices(line.substr(name.size())), began);
-  if (name == ".mode") return SetMode(words);
-  if (name == ".timer") return SetTimer(words);
-  if (name == ".maintenance") return SetMaintenance(words);
-  if (name == ".read") {
-    if (words.size() != 2) return Complain("usage: .read FILE");
-    return ReadFile(words[1]);
-  }
-  return Complain("unknown command " + name + "; .help lists them");
-}
-
-// A script that leaves an open transaction has lost what it wrote. A person knows.
-Shell::Verdict Shell::Quit() {
-  if (!source_.empty() && in_transaction()) return TakeEndOfAll();
-  return Verdict::kQuit;
-}
-
-Shell::Verdict Shell::ReadFile(const std::string& path) {
-  if (read_depth_ >= kReadDepthMax) return Complain(".read is nested too deep at " + path);
-  std::ifstream file(path);
-  if (!file) return Complain(ErrnoStatus("open " + path, errno).message());
-  ++read_depth_;
-  const bool in_outer_transaction = in_transaction();
-  const std::string outer = std::exchange(source_, "");
-  const size_t outer_lines = std::exchange(lines_, 0);
-  StatementSplitter outer_splitter = std::move(splitter_);
-  BeginSource(path);
-  Verdict verdict = Verdict::kDone;
-  for (std::string line; verdict == Verdict::kDone && std::getline(file, line);) {
-    verdict = TakeLine(line);
-  }
-  if (verdict == Verdict::kDone) verdict = TakeEnd();
-  if (verdict == Verdict::kDone && !in_outer_transaction) verdict = TakeEndOfAll();
-  source_ = outer;
-  lines_ = outer_lines;
-  splitter_ = std::move(outer_splitter);
-  --read_depth_;
-  return verdict;
 }
 
 }  // namespace cairn::tools

@@ -12,6 +12,7 @@
 #include "tools/gathered_transaction.h"
 #include "tools/node_client.h"
 #include "tools/result_printer.h"
+#include "tools/shell_parameters.h"
 #include "tools/sql_text.h"
 
 namespace cairn::tools {
@@ -22,7 +23,7 @@ class Shell {
   enum class Verdict { kDone, kFailed, kQuit };
 
   struct Options {
-    OutputMode mode = OutputMode::kTable;
+    PrintStyle style = {};
     std::chrono::milliseconds timeout = kAsLongAsItTakes;  // of each statement
     bool maintenance = false;  // writes ask for the budget of maintenance
     // A terminal, where a person reads how long a statement has been running; null if there is
@@ -44,10 +45,16 @@ class Shell {
   Verdict TakeEnd();
   // The last source has ended. A transaction that is still open is an error, and is forgotten.
   Verdict TakeEndOfAll();
+  // The next line has not come yet: runs what waits for its neighbours. INSERT, UPDATE and DELETE of
+  // a script are sent together, with the effects, the answers and the errors of one after the other.
+  Verdict Pause() { return RunGroup(); }
+  // Runs a query for the shell itself, such as one for names that complete a word.
+  NodeClient* node() const { return node_; }
   // Forgets a statement that was begun.
   void DropRest() { splitter_.TakeRest(); }
   bool in_statement() const { return splitter_.HasRest(); }
-  bool in_transaction() const { return transaction_.open(); }
+  // Statements wait for COMMIT, or for PRAGMA foreign_keys = ON.
+  bool in_transaction() const { return transaction_.waits(); }
 
   // Stops waiting for what runs now. `.slices` stops after the slice that runs now; a second
   // Interrupt stops waiting for that slice, too. False if nothing runs. May be called from any
@@ -65,26 +72,41 @@ class Shell {
     std::string statement;
   };
 
+  using Words = std::vector<std::string>;
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   Verdict RunUnlessEnding(const std::function<Verdict()>& command);
   Verdict RunStatement(const StatementSplitter::Statement& statement);
-  Verdict RunDotCommand(const std::string& line);
-  Verdict Finish(const Status& status, std::chrono::steady_clock::time_point began);
+  Verdict RunAlone(const StatementSplitter::Statement& statement);
+  Verdict RunGroup();
+  Status SendGroup(std::vector<StatementSplitter::Statement> group);
+  Verdict Finish(const Status& status, TimePoint began);
   Status RunQuery(const std::string& sql);
   Status RunWrite(const std::string& sql);
   Status RunGathered();
-  void PrintResults(v1::ExecuteResponse* response);
+  void PrintResult(v1::StatementResult* result);
+  void PrintChanges(uint64_t rows, uint64_t statements);
   Status RunSlices(const std::string& arguments);
+  Verdict Complain(const std::string& what);
+  // Complains of the transaction that is not ended.
+  Verdict ComplainOfBegin();
+
+  // Dot commands: shell_commands.cc.
+  Verdict RunDotCommand(const std::string& line);
+  Verdict RunReport(const Words& words, const std::string& line);
   Status ShowStatus();
   Status ShowNodes();
-  Status ShowSchema(const std::vector<std::string>& words);
-  Verdict SetMode(const std::vector<std::string>& words);
-  Verdict SetTimer(const std::vector<std::string>& words);
-  Verdict SetMaintenance(const std::vector<std::string>& words);
+  Status ShowSchema(const Words& words);
+  Status ShowIndexes(const Words& words);
+  Status Dump(const Words& words);
+  Verdict Import(const Words& words);
+  Verdict SetMode(const Words& words);
+  Verdict SetOnOff(const Words& words, bool* setting);
+  Verdict SetParameters(const Words& words, const std::string& line);
   Verdict ReadFile(const std::string& path);
   Verdict Quit();
   // The other modes are for programs, which need the rows alone.
-  bool PrintsForPeople() const { return options_.mode == OutputMode::kTable; }
-  Verdict Complain(const std::string& what);
+  bool PrintsForPeople() const { return options_.style.mode == OutputMode::kAuto; }
 
   NodeClient* const node_;
   Options options_;
@@ -92,6 +114,9 @@ class Shell {
   std::ostream& err_;
   StatementSplitter splitter_;
   GatheredTransaction transaction_;
+  std::vector<StatementSplitter::Statement> group_;  // that waits to be sent together
+  size_t group_bytes_ = 0;
+  ShellParameters parameters_;
   std::string source_;
   size_t lines_ = 0;  // lines taken from the source
   Place place_;       // of what runs now

@@ -189,7 +189,7 @@ TEST_F(ShellOnAFakeNode, BytesThatAreNoTextAreRefusedHere) {
 TEST_F(ShellOnAFakeNode, NodesShowsWhoDoesNotAnswer) {
   shell_.TakeLine(".mode csv");
   EXPECT_EQ(shell_.TakeLine(".nodes"), Verdict::kDone) << err();
-  EXPECT_THAT(out(), HasSubstr("\n1,0," + fake_.address() + ",voter,leader,"));
+  EXPECT_THAT(out(), HasSubstr("1,0," + fake_.address() + ",voter,leader,"));
   EXPECT_THAT(out(), HasSubstr("\n2,0,127.0.0.1:1,learner,unreachable,"));
 }
 

@@ -162,6 +162,14 @@ StatementSplitter::Statement StatementSplitter::TakeRest() {
   return rest;
 }
 
+std::string_view TakeToken(std::string_view* sql) { return NextToken(sql).text; }
+
+std::string UpperCase(std::string_view word) {
+  std::string out(word);
+  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
 bool IsQuery(std::string_view sql) {
   // Some editors write this at the start of a file. SQLite takes it for white space.
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
@@ -174,12 +182,6 @@ bool IsQuery(std::string_view sql) {
 }
 
 namespace {
-
-std::string InCapitals(std::string_view word) {
-  std::string out(word);
-  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return out;
-}
 
 // Takes the first digits off `text`; nothing if it does not begin with a number.
 std::optional<std::string_view> TakeNumber(std::string_view* text) {
@@ -201,7 +203,7 @@ std::vector<std::string> OuterWords(std::string_view sql) {
     if (token.text == "(") ++depth;
     if (token.text == ")") --depth;
     if (depth != 0 || (token.kind != TokenKind::kWord && token.text != ";")) continue;
-    words.push_back(InCapitals(token.text));
+    words.push_back(UpperCase(token.text));
   }
 }
 
@@ -213,9 +215,65 @@ std::vector<std::string> FirstWords(std::string_view sql, size_t count) {
     const Token token = NextToken(&sql);
     if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuoted) break;
     const bool quoted = token.kind == TokenKind::kQuoted;
-    words.push_back(InCapitals(quoted ? token.text.substr(1, token.text.size() - 2) : token.text));
+    words.push_back(UpperCase(quoted ? token.text.substr(1, token.text.size() - 2) : token.text));
   }
   return words;
+}
+
+std::optional<PragmaSetting> ParsePragmaSetting(std::string_view sql) {
+  if (!EqualsIgnoringCase(NextToken(&sql).text, "PRAGMA")) return std::nullopt;
+  Token name = NextToken(&sql);
+  Token sign = NextToken(&sql);
+  if (sign.text == ".") {
+    name = NextToken(&sql);
+    sign = NextToken(&sql);
+  }
+  if (name.kind != TokenKind::kWord || (sign.text != "=" && sign.text != "(")) return std::nullopt;
+  Token value = NextToken(&sql);
+  std::string text = UpperCase(value.text);
+  if (value.kind == TokenKind::kQuoted) text = text.substr(1, text.size() - 2);
+  return PragmaSetting{UpperCase(name.text), text};
+}
+
+std::vector<std::string> ParametersOf(std::string_view sql) {
+  std::vector<std::string> found;
+  while (!sql.empty()) {
+    Token token = FirstToken(sql);
+    sql.remove_prefix(token.text.size());
+    std::string name;
+    if (token.text == ":" || token.text == "@" || token.text == "?") {
+      name = token.text;
+      const Token next = FirstToken(sql);
+      const bool number = token.text == "?";
+      const bool belongs = next.kind == TokenKind::kWord &&
+                           (!number || (next.text[0] >= '0' && next.text[0] <= '9'));
+      if (belongs) {
+        name += next.text;
+        sql.remove_prefix(next.text.size());
+      } else if (!number) {
+        continue;
+      }
+    } else if (token.kind == TokenKind::kWord && token.text[0] == '$') {
+      name = token.text;
+    }
+    if (!name.empty() && std::find(found.begin(), found.end(), name) == found.end()) {
+      found.push_back(name);
+    }
+  }
+  return found;
+}
+
+bool IsPlainChange(std::string_view sql) {
+  const std::vector<std::string> words = FirstWords(sql, 1);
+  if (words.empty()) return false;
+  const std::string& verb = words[0];
+  if (verb != "INSERT" && verb != "REPLACE" && verb != "UPDATE" && verb != "DELETE") return false;
+  // In any case, also within a literal: such a statement is then sent alone.
+  const std::string text = UpperCase(sql);
+  for (const char* word : {"RETURNING", "CHANGES", "LAST_INSERT_ROWID"}) {
+    if (text.find(word) != std::string::npos) return false;
+  }
+  return true;
 }
 
 Result<Sliced> ParseSlices(std::string_view text, int64_t rows_default, int64_t rows_max) {

@@ -44,6 +44,28 @@ bool IsQuery(std::string_view sql);
 // punctuation.
 std::vector<std::string> FirstWords(std::string_view sql, size_t count);
 
+// The next token of the statement, without the space and the comments in front, which it takes off.
+// Empty at the end.
+std::string_view TakeToken(std::string_view* sql);
+// In ASCII capitals.
+std::string UpperCase(std::string_view word);
+
+// PRAGMA name = value or PRAGMA name(value), in capitals. Nothing for another statement, or without a
+// value.
+struct PragmaSetting {
+  std::string name;
+  std::string value;
+};
+std::optional<PragmaSetting> ParsePragmaSetting(std::string_view sql);
+
+// The parameters of the statement, in order, each once: ":a", "@b", "$c", "?5", "?".
+std::vector<std::string> ParametersOf(std::string_view sql);
+
+// Whether the statement changes rows and nothing it returns depends on the statements before it, so
+// that it may be sent together with its neighbours: INSERT, REPLACE, UPDATE and DELETE without
+// RETURNING.
+bool IsPlainChange(std::string_view sql);
+
 // A DELETE or UPDATE that is run again and again, each time on `rows` rows, until no row is left.
 struct Sliced {
   std::string sql;  // with its LIMIT

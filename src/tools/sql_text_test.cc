@@ -127,5 +127,35 @@ TEST(ParseSlices, RefusesWhatCannotBeCut) {
   }
 }
 
+TEST(ParametersOf, FindsEachOnceAndNoneInQuotes) {
+  EXPECT_EQ(ParametersOf("SELECT :a, @b, $c, ?5, ?, ':d', \"@e\" -- :f\n, :a"),
+            (std::vector<std::string>{":a", "@b", "$c", "?5", "?"}));
+  EXPECT_TRUE(ParametersOf("SELECT 'a:b', x'00' FROM t").empty());
+}
+
+TEST(IsPlainChange, LeavesOutWhatReturnsOrAsks) {
+  for (const char* sql : {"INSERT INTO t VALUES(1)", "replace into t values(1)",
+                          "/* x */ UPDATE t SET a = 1", "DELETE FROM t"}) {
+    EXPECT_TRUE(IsPlainChange(sql)) << sql;
+  }
+  for (const char* sql : {"INSERT INTO t VALUES(1) RETURNING a", "CREATE TABLE t(a)", "SELECT 1",
+                          "INSERT INTO t VALUES(changes())", "PRAGMA user_version = 1",
+                          "INSERT INTO t VALUES(last_insert_rowid())", ""}) {
+    EXPECT_FALSE(IsPlainChange(sql)) << sql;
+  }
+}
+
+TEST(ParsePragmaSetting, ReadsNameAndValue) {
+  for (const char* sql : {"PRAGMA foreign_keys=off", "pragma main.Foreign_Keys = 'OFF'",
+                          "PRAGMA foreign_keys(OFF)"}) {
+    const auto setting = ParsePragmaSetting(sql);
+    ASSERT_TRUE(setting.has_value()) << sql;
+    EXPECT_EQ(setting->name, "FOREIGN_KEYS");
+    EXPECT_EQ(setting->value, "OFF");
+  }
+  EXPECT_FALSE(ParsePragmaSetting("PRAGMA foreign_keys").has_value());
+  EXPECT_FALSE(ParsePragmaSetting("SELECT 1").has_value());
+}
+
 }  // namespace
 }  // namespace cairn::tools

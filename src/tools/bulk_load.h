@@ -1,0 +1,47 @@
+// BulkLoad: the rows of a local database go into a cluster.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cairn/client.h"
+#include "tools/local_database.h"
+
+namespace cairn::tools {
+
+// What fits in one command is loaded by one command. More than that goes into tables under names that
+// begin with kStagePrefix, by many commands; one last command renames all of them. So the tables are
+// there as a whole, or not at all. If a command fails, the tables that were staged are dropped. Only
+// a program that is killed leaves them behind.
+//
+// Rows for a table that the cluster has cannot be staged. More of them than fit in one command are
+// loaded with `resume` alone: each command takes effect as a whole, and writes how far the load is
+// into the table `cairn_load`, so that it goes on from there when it is run again.
+inline constexpr char kStagePrefix[] = "_load_";
+
+struct BulkLoadOptions {
+  std::string source;              // in errors, and the name of a load that is resumed
+  std::set<std::string> existing;  // the tables of the cluster that get rows, in lower case
+  bool resume = false;
+  bool unchecked = false;  // rows may refer to nothing
+  // One command takes so much. For tests.
+  size_t one_command_bytes = 15u << 20;
+  std::function<void(const std::string& line)> tell;
+  std::function<void(uint64_t rows, uint64_t rows_all, uint64_t bytes)> on_progress;
+};
+
+struct BulkLoadResult {
+  uint64_t rows = 0;
+  uint64_t tables = 0;
+  uint64_t commands = 0;
+};
+
+// `client` sends writes; `maintenance`, with ClientOptions::maintenance, those that need more work.
+Result<BulkLoadResult> BulkLoad(LocalDatabase* local, Client* client, Client* maintenance,
+                                const BulkLoadOptions& options);
+
+}  // namespace cairn::tools

@@ -1,0 +1,35 @@
+// CsvReader: the rows of a CSV file.
+#pragma once
+
+#include <istream>
+#include <string>
+#include <vector>
+
+namespace cairn::tools {
+
+// As the shell of SQLite reads CSV: fields are separated by commas, a field in double quotes may hold
+// commas, line ends and doubled quotes. Not thread-safe.
+class CsvReader {
+ public:
+  struct Row {
+    std::vector<std::string> fields;
+    size_t line = 0;      // where it begins, from 1
+    std::string trouble;  // why the row is bad; empty: it is well formed
+  };
+
+  // `in` must outlive the reader. A byte order mark is left out.
+  explicit CsvReader(std::istream* in);
+  // False: there is no further row.
+  bool Next(Row* row);
+
+ private:
+  enum class Ends { kField, kRow };
+  Ends TakeField(Row* row, std::string* field);
+  Ends TakeQuoted(Row* row, std::string* field);
+  Ends EndOfLine(int c);
+
+  std::streambuf& in_;
+  size_t line_ = 1;
+};
+
+}  // namespace cairn::tools

@@ -1,0 +1,49 @@
+// LocalDatabase: an SQLite database of this process, from which rows are loaded into a cluster.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cairn/value.h"
+
+namespace cairn::tools {
+
+// Not thread-safe.
+class LocalDatabase {
+ public:
+  // A file of SQLite, which is only read.
+  static Result<std::unique_ptr<LocalDatabase>> OpenFile(const std::string& path);
+  // An empty one, in a temporary file that goes with this object.
+  static Result<std::unique_ptr<LocalDatabase>> New();
+  ~LocalDatabase();
+  LocalDatabase(const LocalDatabase&) = delete;
+  LocalDatabase& operator=(const LocalDatabase&) = delete;
+
+  // Nobody's statement may reach another file, or change a row of these tables other than by INSERT.
+  void Guard(const std::set<std::string>* only_inserts);
+
+  Status Exec(const std::string& sql);
+  // Calls `row` for each row, until it is not OK.
+  Status Query(const std::string& sql, const std::function<Status(const Row&)>& row);
+  Result<std::vector<Row>> All(const std::string& sql);
+  Status Insert(const std::string& sql, const std::vector<Value>& values);
+
+  sqlite3* handle() const { return db_; }
+  Status Error() const;
+
+ private:
+  explicit LocalDatabase(sqlite3* db) : db_(db) {}
+  Result<sqlite3_stmt*> Prepare(const std::string& sql);
+
+  sqlite3* db_ = nullptr;
+  std::string inserts_;             // the text of insert_
+  sqlite3_stmt* insert_ = nullptr;  // the last Insert
+};
+
+}  // namespace cairn::tools

@@ -1,0 +1,19 @@
+// Values and names as SQL text.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cairn/value.h"
+
+namespace cairn::tools {
+
+// A literal that SQLite reads back as the same value: 'it''s', 0.1, 1e999, x'00ff'. Text with a NUL
+// becomes CAST(x'...' AS TEXT).
+std::string LiteralText(const Value& value);
+// "na""me".
+std::string QuotedName(std::string_view name);
+// The same where it needs the quotes: na"me, order, 1a.
+std::string NameText(std::string_view name);
+
+}  // namespace cairn::tools

@@ -1,0 +1,191 @@
+// Takes SQL text into a local database.
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "rpc/proto_convert.h"
+#include "tools/load_sources.h"
+#include "tools/sql_literal.h"
+#include "tools/sql_text.h"
+
+namespace cairn::tools {
+namespace {
+
+// Of a statement in an error.
+constexpr size_t kShownBytes = 200;
+// A text past this is no dump.
+constexpr size_t kStatementBytesMax = 64u << 20;
+
+// Finds the lines that end a statement, in time linear in the text.
+class StatementEnd {
+ public:
+  // Takes the next line of the statement. True: a semicolon outside of quotes and comments ends it.
+  bool Take(std::string_view line) {
+    for (size_t i = 0; i < line.size(); ++i) {
+      const char c = line[i];
+      const char next = i + 1 < line.size() ? line[i + 1] : '\0';
+      if (within_ == '*') {
+        if (c == '*' && next == '/') within_ = '\0', ++i;
+      } else if (within_ != '\0') {
+        if (c == within_) within_ = '\0';
+      } else if (c == '-' && next == '-') {
+        break;
+      } else if (c == '/' && next == '*') {
+        within_ = '*';
+        ++i;
+      } else if (c == '\'' || c == '"' || c == '`' || c == '[') {
+        within_ = c == '[' ? ']' : c;
+        last_ = c;
+      } else if (std::isspace(static_cast<unsigned char>(c)) == 0) {
+        last_ = c;
+      }
+    }
+    return within_ == '\0' && last_ == ';';
+  }
+  bool empty() const { return last_ == '\0' && within_ == '\0'; }
+  void Begin() { within_ = last_ = '\0'; }
+
+ private:
+  char within_ = '\0';  // the character that ends a quote; * in a comment
+  char last_ = '\0';    // the last one that is neither space nor comment
+};
+
+class DumpTaker {
+ public:
+  DumpTaker(LoadSource* source, LocalDatabase* local) : source_(*source), local_(*local) {}
+
+  Status Run() {
+    local_.Guard(&source_.existing);
+    RETURN_IF_ERROR(local_.Exec("BEGIN"));
+    std::string line;
+    size_t number = 0;
+    uint64_t bytes = 0;
+    while (std::getline(*source_.in, line)) {
+      ++number;
+      bytes += line.size() + 1;
+      if (number % 1024 == 0 && source_.on_progress) source_.on_progress(bytes);
+      if (end_.empty()) {
+        text_.clear();
+        line_ = number;
+      }
+      text_ += line;
+      text_ += '\n';
+      if (text_.size() > kStatementBytesMax) return At("a statement is longer than 64 MiB", text_);
+      if (!end_.Take(line)) continue;
+      // Within a trigger a semicolon ends nothing.
+      const bool may_be_trigger = text_.find_first_of("cC") < 64;
+      if (may_be_trigger && sqlite3_complete(text_.c_str()) == 0) continue;
+      RETURN_IF_ERROR(RunText());
+      end_.Begin();
+    }
+    if (!end_.empty()) {
+      RETURN_IF_ERROR(At("the input is cut off within this statement", text_));
+    }
+    if (in_transaction_) {
+      return InvalidArgument(source_.name + ": the input is cut off: the BEGIN in line " +
+                             std::to_string(begin_line_) + " has no COMMIT");
+    }
+    RETURN_IF_ERROR(local_.Exec("COMMIT; PRAGMA writable_schema = RESET"));
+    return OkStatus();
+  }
+
+ private:
+  Status At(const std::string& what, std::string_view sql) const {
+    std::string shown(sql.substr(0, kShownBytes));
+    while (!shown.empty() && std::isspace(static_cast<unsigned char>(shown.back())) != 0) {
+      shown.pop_back();
+    }
+    return InvalidArgument(source_.name + ":" + std::to_string(line_) + ": " + what +
+                           "\n  in: " + rpc::Utf8OrQuestionMarks(shown) +
+                           (sql.size() > kShownBytes ? "..." : ""));
+  }
+
+  Status RunText() {
+    if (!rpc::IsUtf8(text_)) return At("the statement is not valid UTF-8", text_);
+    const char* rest = text_.c_str();
+    while (*rest != '\0') {
+      const char* tail = rest;
+      sqlite3_stmt* stmt = nullptr;
+      int rc = sqlite3_prepare_v2(local_.handle(), rest, -1, &stmt, &tail);
+      if (rc == SQLITE_ERROR) {
+        ASSIGN_OR_RETURN(const bool found, FindMissingTable());
+        if (found) rc = sqlite3_prepare_v2(local_.handle(), rest, -1, &stmt, &tail);
+      }
+      const std::string_view sql(rest, static_cast<size_t>(tail - rest));
+      if (rc != SQLITE_OK) return At(WhyNot(rc), sql.empty() ? std::string_view(rest) : sql);
+      rest = tail;
+      if (stmt == nullptr) continue;  // a comment
+      const Status done = RunStatement(stmt, sql);
+      sqlite3_finalize(stmt);
+      RETURN_IF_ERROR(done);
+    }
+    return OkStatus();
+  }
+
+  std::string WhyNot(int rc) const {
+    if ((rc & 0xff) != SQLITE_AUTH) return local_.Error().message();
+    return "a load may not open other files, nor change rows of a table that the cluster has: use "
+           "`cairn shell`";
+  }
+
+  // "no such table: t" about a table of the cluster.
+  Result<bool> FindMissingTable() {
+    static constexpr std::string_view kMissing = "no such table: ";
+    const std::string message = sqlite3_errmsg(local_.handle());
+    if (!message.starts_with(kMissing) || !source_.find_existing) return false;
+    const std::string table = message.substr(kMissing.size());
+    ASSIGN_OR_RETURN(const auto columns, source_.find_existing(table));
+    if (!columns.has_value()) return false;
+    std::string sql = "CREATE TABLE " + QuotedName(table) + "(";
+    for (size_t i = 0; i < columns->size(); ++i) {
+      const auto& column = (*columns)[i];
+      sql += (i == 0 ? "" : ",") + QuotedName(column.name);
+      if (!column.default_sql.empty()) sql += " DEFAULT (" + column.default_sql + ")";
+    }
+    RETURN_IF_ERROR(local_.Exec(sql + ")"));
+    std::string lower = table;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    source_.existing.insert(lower);
+    return true;
+  }
+
+  Status RunStatement(sqlite3_stmt* stmt, std::string_view sql) {
+    const std::vector<std::string> words = FirstWords(sql, 3);
+    const std::string& verb = words.empty() ? std::string() : words[0];
+    if (verb == "BEGIN") {
+      in_transaction_ = true;
+      begin_line_ = line_;
+      return OkStatus();
+    }
+    if (verb == "COMMIT" || verb == "END") {
+      in_transaction_ = false;
+      return OkStatus();
+    }
+    if (verb == "ROLLBACK" && (words.size() < 2 || words[1] != "TO")) {
+      return At("the input undoes itself: the dump ended in an error", sql);
+    }
+    if (verb == "PRAGMA" && (words.size() < 2 || words[1] != "WRITABLE_SCHEMA")) return OkStatus();
+    if (verb == "VACUUM" || verb == "ANALYZE") return OkStatus();
+    const bool resolves = verb == "REPLACE" || (words.size() > 2 && words[1] == "OR");
+    if (resolves && !source_.existing.empty()) {
+      return At("INSERT OR ... into a table that the cluster has: use `cairn shell`", sql);
+    }
+    int rc = SQLITE_ROW;
+    while (rc == SQLITE_ROW) rc = sqlite3_step(stmt);
+    return rc == SQLITE_DONE ? OkStatus() : At(local_.Error().message(), sql);
+  }
+
+  LoadSource& source_;
+  LocalDatabase& local_;
+  StatementEnd end_;
+  std::string text_;
+  size_t line_ = 0;  // of text_
+  bool in_transaction_ = false;
+  size_t begin_line_ = 0;
+};
+
+}  // namespace
+
+Status TakeDump(LoadSource* source, LocalDatabase* local) { return DumpTaker(source, local).Run(); }
+
+}  // namespace cairn::tools

@@ -1,0 +1,216 @@
+"""`cairn load`: dumps, files of SQLite, CSV and JSON lines."""
+import subprocess
+
+import harness
+from harness import CairnTest, run_cairn
+
+SHOP = """
+PRAGMA foreign_keys=off;
+BEGIN TRANSACTION;
+CREATE TABLE [Employees] ([EmployeeID] INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, [LastName] TEXT NOT NULL,
+  [ReportsTo] INTEGER NULL, [Photo] BLOB,
+  FOREIGN KEY ([ReportsTo]) REFERENCES [Employees] ([EmployeeID]) ON DELETE NO ACTION);
+CREATE TABLE [Order Details]([OrderID] INTEGER NOT NULL, [ProductID] INTEGER NOT NULL,
+  [UnitPrice] NUMERIC NOT NULL DEFAULT 0 CHECK ([UnitPrice] >= (0)), PRIMARY KEY ([OrderID], [ProductID]),
+  FOREIGN KEY ([OrderID]) REFERENCES [Orders] ([OrderID]));
+CREATE TABLE [Orders]([OrderID] INTEGER PRIMARY KEY, [EmployeeID] INTEGER REFERENCES Employees, note);
+INSERT INTO Employees VALUES(1,'Davolio',2,X'FFD8');
+INSERT INTO "Order Details" VALUES(10248, 11, 14), (10248, 42, 9.8);
+INSERT INTO Employees VALUES(2,'Fuller',NULL,NULL);
+INSERT INTO Orders VALUES(10248, 1, 'a; b
+-- no comment');
+CREATE VIEW [Totals] AS SELECT OrderID, sum(UnitPrice) AS total FROM [Order Details] GROUP BY OrderID;
+CREATE INDEX ByEmployee ON Orders(EmployeeID);
+CREATE TRIGGER t AFTER INSERT ON Orders BEGIN
+  UPDATE Employees SET LastName = LastName; DELETE FROM Orders WHERE OrderID < 0;
+END;
+COMMIT;
+PRAGMA foreign_keys=on;
+"""
+FULL_TEXT = """
+CREATE VIRTUAL TABLE ft USING fts5(title, body);
+INSERT INTO ft(rowid, title, body) VALUES(3, 'one', 'first word'), (9, 'two', 'another word');
+CREATE TABLE docs(id INTEGER PRIMARY KEY, t);
+INSERT INTO docs VALUES(4, 'outside word');
+CREATE VIRTUAL TABLE outside USING fts5(t, content='docs', content_rowid='id');
+INSERT INTO outside(outside) VALUES('rebuild');
+CREATE VIRTUAL TABLE area USING rtree(id, x0, x1);
+INSERT INTO area VALUES(1, 0.5, 2.5);
+"""
+
+
+class Load(CairnTest):
+    def setUp(self):
+        super().setUp()
+        self.node = self.new_cluster(1)[0]
+
+    def another_node(self):
+        """A cluster of its own, in a directory of its own."""
+        nodes, home = self.nodes, self.directory
+        self.directory = home / "another"
+        self.directory.mkdir()
+        node = self.new_cluster(1)[0]
+        self.nodes, self.directory = nodes + self.nodes, home
+        return node
+
+    def load(self, name, *flags, content=None, stdin=None):
+        path = name
+        if content is not None:
+            path = self.directory / name
+            path.write_text(content, encoding="utf-8")
+        return run_cairn("load", self.node.address, path, *flags, stdin=stdin)
+
+    def rows(self, sql):
+        return [list(row.values()) for row in self.node.sql(sql)]
+
+    def sqlite(self, script, name="source.db"):
+        path = self.directory / name
+        subprocess.run(["sqlite3", "-bail", path], input=script, text=True, check=True, capture_output=True)
+        return path
+
+    def test_a_dump_like_northwind_is_one_command(self):
+        before = self.node.status()["commit"]
+        self.assert_passes(self.load("-", stdin=SHOP))
+        self.assertLessEqual(self.node.status()["commit"], before + 3)
+        self.assertEqual(self.rows("SELECT LastName, ReportsTo, Photo FROM Employees"),
+                         [["Davolio", 2, "x'ffd8'"], ["Fuller", None, None]])
+        self.assertEqual(self.rows("SELECT total FROM Totals"), [[23.8]])
+        self.assertEqual(self.rows("SELECT note FROM Orders"), [["a; b\n-- no comment"]])
+        self.assertEqual(self.rows("SELECT seq FROM sqlite_sequence"), [[2]])
+        self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE type IN ('index', 'trigger') "
+                                   "AND sql NOT NULL ORDER BY 1"), [["ByEmployee"], ["t"]])
+        again = self.load("-", stdin=SHOP)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("the cluster has", again.stderr)
+
+    def test_dumps_and_files_of_sqlite_with_virtual_tables(self):
+        path = self.sqlite(SHOP + FULL_TEXT)
+        dump = subprocess.run(["sqlite3", path, ".dump"], text=True, capture_output=True, check=True).stdout
+        self.assertIn("writable_schema", dump)
+        for source in ({"name": str(path)}, {"name": "dump.sql", "content": dump}):
+            with self.subTest(source["name"]):
+                if "content" in source:
+                    self.node = self.another_node()
+                self.assert_passes(self.load(**source))
+                self.assertEqual(self.rows("SELECT rowid FROM ft WHERE ft MATCH 'word'"), [[3], [9]])
+                self.assertEqual(self.rows("SELECT rowid FROM outside WHERE outside MATCH 'word'"), [[4]])
+                self.assertEqual(self.rows("SELECT * FROM area"), [[1, 0.5, 2.5]])
+                self.assertEqual(self.rows("SELECT count(*) FROM \"Order Details\""), [[2]])
+
+    def test_more_than_one_command_takes_is_staged_and_renamed(self):
+        path = self.sqlite(
+            "CREATE TABLE child(p REFERENCES parent(id) ON DELETE CASCADE, x TEXT);"
+            "CREATE TABLE parent(id INTEGER PRIMARY KEY AUTOINCREMENT, up REFERENCES parent);"
+            "CREATE TABLE tags(a TEXT, b INT, PRIMARY KEY(a, b)) WITHOUT ROWID;"
+            "CREATE UNIQUE INDEX ux ON child(x); CREATE VIEW v AS SELECT count(*) AS n FROM child;"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) "
+            "INSERT INTO child SELECT 1 + i % 100, hex(randomblob(200)) || i FROM n;"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+            "INSERT INTO parent SELECT i, 101 - i FROM n;"
+            "INSERT INTO parent VALUES(500, NULL); DELETE FROM parent WHERE id = 500;"
+            "INSERT INTO tags VALUES('a', 1), ('b', 2); DELETE FROM child WHERE rowid % 1000 = 7;" + FULL_TEXT)
+        done = self.load(str(path))
+        self.assert_passes(done)
+        for query in ("SELECT count(*), sum(rowid), sum(length(x)), max(x) FROM child",
+                      "SELECT count(*), sum(up) FROM parent", "SELECT * FROM tags", "SELECT n FROM v",
+                      "SELECT seq FROM sqlite_sequence WHERE name = 'parent'", "SELECT title FROM ft",
+                      "SELECT sql FROM sqlite_schema WHERE name IN ('ux', 'v', 'child', 'tags') ORDER BY name"):
+            expected = subprocess.run(["sqlite3", path, query], text=True, capture_output=True, check=True)
+            self.assertEqual(self.node.shell(query, mode="list").stdout.replace('"', ""),
+                             expected.stdout.replace('"', ""), query)
+        self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE name LIKE '\\_load%' ESCAPE '\\'"), [])
+        self.assertEqual(self.rows("SELECT * FROM pragma_foreign_key_check"), [])
+        # The foreign key acts.
+        self.node.sql("UPDATE parent SET up = NULL")
+        self.node.sql("DELETE FROM parent WHERE id = 5")
+        self.assertEqual(self.rows("SELECT count(*) FROM child WHERE p = 5"), [[0]])
+
+    def test_an_input_with_an_error_loads_nothing_and_says_where(self):
+        cases = {
+            "cut off": ("BEGIN;\nCREATE TABLE t(a);\nINSERT INTO t VALUES(1);\n", "no COMMIT"),
+            "cut within": ("CREATE TABLE t(a);\nINSERT INTO t VALUES('x\n", "bad.sql:2: the input is cut off"),
+            "syntax": ("CREATE TABLE t(a);\n\nINSERT INTO t VALUE(1);\n", "bad.sql:3: near"),
+            "constraint": ("CREATE TABLE t(a UNIQUE);\nINSERT INTO t VALUES(1);\nINSERT INTO t VALUES(1);\n",
+                           "bad.sql:3: UNIQUE constraint failed: t.a\n  in: INSERT INTO t VALUES(1);"),
+            "no table": ("INSERT INTO nowhere VALUES(1);\n", "bad.sql:1: no such table: nowhere"),
+            "rolled back": ("BEGIN;\nCREATE TABLE t(a);\nROLLBACK; -- due to errors\n", "ended in an error"),
+            "attach": ("CREATE TABLE t(a);\nATTACH 'other.db' AS o;\n", "bad.sql:2: "),
+            "orphan": ("CREATE TABLE p(a PRIMARY KEY);\nCREATE TABLE t(a REFERENCES p);\n"
+                       "INSERT INTO t VALUES(7);\n", "--unchecked"),
+            "empty": ("-- nothing\n", "no table"),
+        }
+        for name, (content, message) in cases.items():
+            with self.subTest(name):
+                done = self.load("bad.sql", content=content)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(message, done.stderr)
+                self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE name IN ('t', 'p')"), [])
+        self.assert_passes(self.load("bad.sql", "--unchecked", content=cases["orphan"][0]))
+        self.assertEqual(self.load("/no/such/file").returncode, 1)
+        garbage = self.directory / "no.db"
+        garbage.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+        self.assertEqual(self.load(str(garbage)).returncode, 1)
+
+    def test_csv_into_a_new_and_an_existing_table(self):
+        csv = "id,name\n1,Ann\n2,\"Bob, \"\"B\"\"\"\n3,\n"
+        self.assert_passes(self.load("new.csv", "--table", "people", content=csv))
+        self.assertEqual(self.rows("SELECT * FROM people"), [[1, "Ann"], [2, 'Bob, "B"'], [3, ""]])
+        self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INT DEFAULT 5)")
+        # The first row names columns of the table; without such a row all fields are given.
+        self.assert_passes(self.load("a.csv", "--table", "t", content="name,id\nx,1\n"))
+        self.assert_passes(self.load("b.csv", "--table", "t", content="2,y,7\n"))
+        self.assertEqual(self.rows("SELECT * FROM t"), [[1, "x", 5], [2, "y", 7]])
+        clash = self.load("c.csv", "--table", "t", content="9,z,7\n2,again,7\n")
+        self.assertEqual(clash.returncode, 1)
+        self.assertIn("row 2", clash.stderr)
+        shell = self.node.shell(f".import {self.directory / 'b2.csv'} t")
+        self.assertEqual(shell.returncode, 1)
+        (self.directory / "b2.csv").write_text("3,w,8\n", encoding="utf-8")
+        self.assert_passes(self.node.shell(f".import {self.directory / 'b2.csv'} t"))
+        self.assertEqual(self.rows("SELECT count(*) FROM t"), [[3]])
+
+    def test_all_bad_rows_are_listed_and_none_is_half_loaded(self):
+        path = self.directory / "bad.csv"
+        path.write_bytes(b"a,b\n1,2\n3\n4,5,6\nfine,row\n\"x\"y,2\n\xff,1\n7,\"open\n")
+        done = self.load(str(path), "--table", "t")
+        self.assertEqual(done.returncode, 1)
+        for line, why in ((3, "1 field"), (4, "3 fields"), (6, "closing quote"), (7, "UTF-8"), (8, "never closed")):
+            self.assertRegex(done.stderr, f"bad.csv:{line}: .*{why}")
+        self.assertIn("5 rows are bad: nothing is loaded", done.stderr)
+        self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE name = 't'"), [])
+
+    def test_json_lines(self):
+        lines = '{"b": 1.5, "a": "x"}\n\n{"a": null, "c": [1, {"d": true}]}\n{"b": true}\n'
+        self.assert_passes(self.load("new.jsonl", "--table", "j", content=lines))
+        self.assertEqual(self.node.sql("SELECT * FROM j"),
+                         [{"b": 1.5, "a": "x", "c": None}, {"b": None, "a": None, "c": '[1,{"d":true}]'},
+                          {"b": 1, "a": None, "c": None}])
+        bad = self.load("bad.jsonl", "--table", "j", content='{"a": 1}\n[1]\n{"nope": 1}\n{"a": \n')
+        self.assertEqual(bad.returncode, 1)
+        for line in (2, 3, 4):
+            self.assertIn(f"bad.jsonl:{line}: ", bad.stderr)
+        self.assertEqual(self.rows("SELECT count(*) FROM j"), [[3]])
+
+    def test_rows_past_one_command_for_an_existing_table_need_resume(self):
+        self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT)")
+        rows = "".join(f"{i},{'x' * 700}\n" for i in range(1, 30001))
+        refused = self.load("big.csv", "--table", "t", content=rows)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("--resume", refused.stderr)
+        self.assertEqual(self.rows("SELECT count(*) FROM t"), [[0]])
+        self.node.sql("INSERT INTO t VALUES(20000, 'in the way')")
+        failed = self.load("big.csv", "--table", "t", "--resume", content=rows)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("row 20000", failed.stderr)
+        before = self.rows("SELECT count(*) FROM t")[0][0]
+        self.assertGreater(before, 1)
+        self.node.sql("DELETE FROM t WHERE id = 20000")
+        done = self.load("big.csv", "--table", "t", "--resume", content=rows)
+        self.assert_passes(done)
+        self.assertIn("goes on behind row", done.stderr)
+        self.assertEqual(self.rows("SELECT count(*), sum(id), max(length(x)) FROM t"), [[30000, 450015000, 700]])
+        self.assertEqual(self.rows("SELECT count(*) FROM cairn_load"), [[0]])
+
+
+if __name__ == "__main__":
+    harness.main()
