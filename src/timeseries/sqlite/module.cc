@@ -414,6 +414,8 @@ Status TimeSeriesModule::Remove(sqlite3* db) {
 
 int TimeSeriesModule::Flush() {
   for (Table* table : connected_) {
+    if (!table->writer().has_changes()) continue;
+    const ShadowsWritable writable(table->storage().db());
     const int rc = table->Flush();
     if (rc != SQLITE_OK) return rc;
   }

@@ -11,14 +11,18 @@ constexpr const char* kTables[] = {"series", "tail", "blocks"};
 }  // namespace
 
 OwnWork::OwnWork(sqlite3* db) : db_(db) {
-  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive_);
-  if (defensive_ != 0) sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
   constexpr int kRowBytesMax = 16 << 20;
   length_ = sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
 }
 
-OwnWork::~OwnWork() {
-  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, length_);
+OwnWork::~OwnWork() { sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, length_); }
+
+ShadowsWritable::ShadowsWritable(sqlite3* db) : db_(db) {
+  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive_);
+  if (defensive_ != 0) sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
+}
+
+ShadowsWritable::~ShadowsWritable() {
   if (defensive_ != 0) sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
 }
 

@@ -22,8 +22,8 @@
 
 namespace cairn::timeseries {
 
-// While it exists, statements may write shadow tables, and values may be as long as a block. SQLite
-// allows the former only within a statement; the limit of the running statement is for its values.
+// While it exists, values may be as long as a block. The limit of the running statement is for the
+// values of that statement.
 class OwnWork {
  public:
   explicit OwnWork(sqlite3* db);
@@ -33,8 +33,21 @@ class OwnWork {
 
  private:
   sqlite3* const db_;
-  int defensive_ = 0;
   int length_ = 0;
+};
+
+// While it exists, statements may write shadow tables. SQLite allows that within a statement anyway.
+// It costs all compiled statements of the connection, which SQLite compiles again.
+class ShadowsWritable {
+ public:
+  explicit ShadowsWritable(sqlite3* db);
+  ~ShadowsWritable();
+  ShadowsWritable(const ShadowsWritable&) = delete;
+  ShadowsWritable& operator=(const ShadowsWritable&) = delete;
+
+ private:
+  sqlite3* const db_;
+  int defensive_ = 0;
 };
 
 // A statement of a pool, which gets it back. Null after an error of `Storage::Take`.

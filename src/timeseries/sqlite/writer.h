@@ -36,6 +36,7 @@ class Writer {
   int Delete(int64_t series, int64_t time);
   int Exists(int64_t series, int64_t time, bool* exists);
 
+  bool has_changes() const { return open_.open && open_.changed; }
   // Writes the open block.
   int Flush();
   // Forgets the open block and all that is known of the file.
