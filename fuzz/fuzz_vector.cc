@@ -17,7 +17,9 @@ void TryBlob(std::string_view bytes) {
   if (!again.ok()) return;
   const Result<View> second = ViewOf(*again);
   CHECK(second.ok() && second->kind == view->kind && second->dimensions == view->dimensions);
-  if (view->kind != Kind::kFloat8) CHECK(ElementsOf(*second) == ElementsOf(*view));
+  if (view->kind != Kind::kFloat8) {
+    CHECK(ElementsOf(*second) == ElementsOf(*view));
+  }
   for (const Metric metric : {Metric::kCosine, Metric::kL2}) {
     const Result<std::optional<double>> distance = Distance(metric, *view, *second);
     if (!distance.ok() || !distance->has_value()) continue;

@@ -16,90 +16,111 @@ namespace cairn::vectors {
 namespace {
 
 constexpr size_t kLanes = 16;
-constexpr size_t kParts = 4;
 
 typedef double Doubles __attribute__((vector_size(32)));
 typedef float Floats __attribute__((vector_size(16)));
 
-// 16 doubles.
+// 16 sums. The members are written out, so that the compiler keeps them in registers.
 struct Lanes {
-  Doubles part[kParts] = {};
+  Doubles p0 = {};
+  Doubles p1 = {};
+  Doubles p2 = {};
+  Doubles p3 = {};
 };
 
+// Elements 4 * part to 4 * part + 3 of 16.
 template <class T>
-CAIRN_INLINE void LoadLanes(const unsigned char* from, Lanes* lanes) {
-  for (size_t p = 0; p < kParts; ++p) {
-    if constexpr (sizeof(T) == sizeof(double)) {
-      std::memcpy(&lanes->part[p], from + p * sizeof(Doubles), sizeof(Doubles));
-    } else {
-      Floats floats;
-      std::memcpy(&floats, from + p * sizeof(Floats), sizeof(Floats));
-      lanes->part[p] = __builtin_convertvector(floats, Doubles);
-    }
+CAIRN_INLINE void LoadPart(const unsigned char* from, size_t part, Doubles* doubles) {
+  if constexpr (sizeof(T) == sizeof(double)) {
+    std::memcpy(doubles, from + part * sizeof(Doubles), sizeof(Doubles));
+  } else {
+    Floats floats;
+    std::memcpy(&floats, from + part * sizeof(Floats), sizeof(Floats));
+    *doubles = __builtin_convertvector(floats, Doubles);
   }
-}
-
-// The lanes behind the last element are zero, which changes no sum.
-template <class T>
-CAIRN_INLINE void LoadRest(const unsigned char* from, size_t n, Lanes* lanes) {
-  unsigned char padded[kLanes * sizeof(T)] = {};
-  std::memcpy(padded, from, n * sizeof(T));
-  LoadLanes<T>(padded, lanes);
 }
 
 CAIRN_INLINE double SumOf(const Lanes& lanes) {
   double sums[kLanes];
-  std::memcpy(sums, lanes.part, sizeof(sums));
+  std::memcpy(sums, &lanes, sizeof(sums));
   for (size_t half = kLanes / 2; half > 0; half /= 2) {
     for (size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
   }
   return sums[0];
 }
 
-// Calls `add` with 16 elements of each at a time.
-template <class T, class Add>
-CAIRN_INLINE void ForLanes(const unsigned char* a, const unsigned char* b, size_t n, Add add) {
-  Lanes x;
-  Lanes y;
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    LoadLanes<T>(a + i * sizeof(T), &x);
-    LoadLanes<T>(b + i * sizeof(T), &y);
-    add(x, y);
+template <class T>
+struct Products {
+  Lanes dot;
+  Lanes squares_a;
+  Lanes squares_b;
+  CAIRN_INLINE static void AddPart(const unsigned char* a, const unsigned char* b, size_t part,
+                                   Doubles* dot, Doubles* aa, Doubles* bb) {
+    Doubles x;
+    Doubles y;
+    LoadPart<T>(a, part, &x);
+    LoadPart<T>(b, part, &y);
+    *dot += x * y;
+    *aa += x * x;
+    *bb += y * y;
   }
-  if (i == n) return;
-  LoadRest<T>(a + i * sizeof(T), n - i, &x);
-  LoadRest<T>(b + i * sizeof(T), n - i, &y);
-  add(x, y);
+  CAIRN_INLINE void Add(const unsigned char* a, const unsigned char* b) {
+    AddPart(a, b, 0, &dot.p0, &squares_a.p0, &squares_b.p0);
+    AddPart(a, b, 1, &dot.p1, &squares_a.p1, &squares_b.p1);
+    AddPart(a, b, 2, &dot.p2, &squares_a.p2, &squares_b.p2);
+    AddPart(a, b, 3, &dot.p3, &squares_a.p3, &squares_b.p3);
+  }
+};
+
+template <class T>
+struct Differences {
+  Lanes squares;
+  CAIRN_INLINE static void AddPart(const unsigned char* a, const unsigned char* b, size_t part,
+                                   Doubles* squares) {
+    Doubles x;
+    Doubles y;
+    LoadPart<T>(a, part, &x);
+    LoadPart<T>(b, part, &y);
+    const Doubles difference = x - y;
+    *squares += difference * difference;
+  }
+  CAIRN_INLINE void Add(const unsigned char* a, const unsigned char* b) {
+    AddPart(a, b, 0, &squares.p0);
+    AddPart(a, b, 1, &squares.p1);
+    AddPart(a, b, 2, &squares.p2);
+    AddPart(a, b, 3, &squares.p3);
+  }
+};
+
+// Calls Add with 16 elements of each at a time. Zeros fill the last 16, which changes no sum.
+template <class T, class Sums>
+CAIRN_INLINE void AddAll(const unsigned char* a, const unsigned char* b, size_t n, Sums* sums) {
+  constexpr size_t kBytes = kLanes * sizeof(T);
+  for (; n >= kLanes; n -= kLanes) {
+    sums->Add(a, b);
+    a += kBytes;
+    b += kBytes;
+  }
+  if (n == 0) return;
+  unsigned char last_a[kBytes] = {};
+  unsigned char last_b[kBytes] = {};
+  std::memcpy(last_a, a, n * sizeof(T));
+  std::memcpy(last_b, b, n * sizeof(T));
+  sums->Add(last_a, last_b);
 }
 
 template <class T>
 CAIRN_INLINE CosineSums AddProducts(const unsigned char* a, const unsigned char* b, size_t n) {
-  Lanes dot;
-  Lanes squares_a;
-  Lanes squares_b;
-  ForLanes<T>(
-      a, b, n, [&](const Lanes& x, const Lanes& y) __attribute__((always_inline)) {
-        for (size_t p = 0; p < kParts; ++p) {
-          dot.part[p] += x.part[p] * y.part[p];
-          squares_a.part[p] += x.part[p] * x.part[p];
-          squares_b.part[p] += y.part[p] * y.part[p];
-        }
-      });
-  return {SumOf(dot), SumOf(squares_a), SumOf(squares_b)};
+  Products<T> sums;
+  AddAll<T>(a, b, n, &sums);
+  return {SumOf(sums.dot), SumOf(sums.squares_a), SumOf(sums.squares_b)};
 }
 
 template <class T>
 CAIRN_INLINE double AddSquares(const unsigned char* a, const unsigned char* b, size_t n) {
-  Lanes squares;
-  ForLanes<T>(
-      a, b, n, [&](const Lanes& x, const Lanes& y) __attribute__((always_inline)) {
-        for (size_t p = 0; p < kParts; ++p) {
-          const Doubles difference = x.part[p] - y.part[p];
-          squares.part[p] += difference * difference;
-        }
-      });
-  return SumOf(squares);
+  Differences<T> sums;
+  AddAll<T>(a, b, n, &sums);
+  return SumOf(sums.squares);
 }
 
 #if CAIRN_HAS_WIDE
