@@ -147,5 +147,31 @@ TEST(TimeSeriesReplicas, WorkIsCounted) {
   replicas.Check();
 }
 
+// A reader has the module at any level, and its scan ends with its query.
+TEST(TimeSeriesReaders, ReadPointsAndEndWithACancelledQuery) {
+  TestReplica replica;
+  const BatchHeader header{1'700'000'000'000, 1, 1'000, 50'000'000};
+  std::vector<raft::Entry> entries;
+  const auto add = [&](const Command& command) {
+    entries.push_back(MakeEntry(LogIndex(entries.size() + 1), header, {command}));
+  };
+  add(RaiseTo(kLevelDataPlatform));
+  add(ExecuteCommand(kCreate));
+  for (int i = 0; i < 5; ++i) {
+    add(ExecuteCommand("INSERT INTO m " + Points("a", i * 1'000'000, 1000, 1000)));
+  }
+  replica.Apply(entries);
+  auto view = replica.machine().OpenReadView(std::chrono::seconds(5));
+  ASSERT_TRUE(view.ok()) << view.status();
+  RowCollector rows;
+  const std::string count = "SELECT count(*), max(ts) FROM m WHERE device = 'a' AND ts >= 1000000";
+  ASSERT_TRUE((*view)->Query({count, {}, {}}, {}, &rows).ok());
+  EXPECT_EQ(rows.rows.at(0), (Row{int64_t{4000}, int64_t{4'999'000}}));
+  QueryLimits cancelled;
+  cancelled.cancelled = [] { return true; };
+  EXPECT_EQ((*view)->Query({"SELECT sum(value) FROM m", {}, {}}, cancelled, &rows).code(),
+            StatusCode::kCancelled);
+}
+
 }  // namespace
 }  // namespace cairn::state_machine
