@@ -384,7 +384,7 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   const uint64_t steps_max =
       execute.maintenance ? header.maintenance_steps_max : header.command_steps_max;
   RETURN_IF_ERROR(engine_->BeginCommand(
-      {header.wall_ms, seed, steps_max, execute.maintenance, execute.foreign_keys},
+      {header.wall_ms, seed, steps_max, execute.maintenance, execute.foreign_keys, place.lease_ms},
       alone ? &execute.statements.front() : nullptr));
   version_changes_.clear();
   Status verdict;

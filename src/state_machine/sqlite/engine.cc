@@ -111,6 +111,7 @@ Status Engine::BeginCommand(const CommandContext& context, const Statement* alon
   result_bytes_ = 0;
   schema_changed_ = false;
   vfs_.SetTime(context.wall_ms);
+  level_functions_.SetLease(context.lease_ms);
   ForgetThatMemoryRanOut();
   must_run_again_ = false;
   value_in_doubt_ = false;

@@ -26,6 +26,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -59,6 +60,7 @@ struct CommandContext {
   uint64_t steps_max = 0;  // of all its statements together; 0: unbounded
   bool maintenance = false;
   ForeignKeys foreign_keys = ForeignKeys::kEnforced;
+  std::optional<uint64_t> lease_ms{};  // none: cairn_lease_ms() is refused
 };
 
 // One thread at a time, except for wal_bytes().

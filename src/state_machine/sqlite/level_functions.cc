@@ -45,6 +45,7 @@ Status LevelFunctions::SetLevel(sqlite3* db, uint64_t level) {
   const bool wanted = level >= kLevelDataPlatform;
   if (there != wanted) {
     RETURN_IF_ERROR(wanted ? time_series_->Install(db) : time_series_->Remove(db));
+    RETURN_IF_ERROR(wanted ? AddLeaseFunction(db, &lease_) : RemoveLeaseFunction(db));
   }
   level_ = level;
   return OkStatus();

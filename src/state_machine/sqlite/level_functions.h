@@ -13,8 +13,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/status.h"
+#include "state_machine/sqlite/lease_function.h"
 #include "state_machine/sqlite/work_budget.h"
 
 namespace cairn::timeseries {
@@ -37,11 +39,14 @@ class LevelFunctions {
   // Writes what the statement that has ended has changed in time series. SQLITE_OK, or the error of
   // the statement.
   int FlushTimeSeries();
+  // What cairn_lease_ms() gives from now on.
+  void SetLease(std::optional<uint64_t> lease_ms) { lease_.ms = lease_ms; }
 
  private:
   WorkBudget* const budget_;
   const std::unique_ptr<timeseries::TimeSeriesModule> time_series_;
   uint64_t level_ = 0;
+  LeaseClock lease_;
 };
 
 }  // namespace cairn::state_machine

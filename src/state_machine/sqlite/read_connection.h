@@ -67,6 +67,8 @@ class ReadConnection {
 
   // Makes SQLite return soon from its present work, if there is any. Needs no lock.
   void Interrupt();
+  // The lease clock of the state of the present transaction.
+  void SetLease(uint64_t lease_ms) { functions_->SetLease(lease_ms); }
   // True if there is a handle, which may hold the WAL back. Needs no lock.
   bool is_open();
 

@@ -66,6 +66,9 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
   if (row.size() > 1 && std::holds_alternative<int64_t>(row[1])) {
     pool_->read_clock_.AtLeast(std::get<int64_t>(row[1]));
   }
+  if (row.size() > 2 && std::holds_alternative<int64_t>(row[2])) {
+    connection_->SetLease(static_cast<uint64_t>(std::get<int64_t>(row[2])));
+  }
   return OkStatus();
 }
 

@@ -29,8 +29,8 @@ struct ReadPoolOptions {
   int readers_max = 16;
   size_t cache_bytes = 1 << 20;       // page cache of each connection
   size_t statements_cached_max = 64;  // of each connection
-  // A query for one row: the applied index of the state and, if the state knows it, the latest time
-  // that an entry gave to SQL (read_clock.h).
+  // A query for one row: the applied index of the state and, if the state knows them, the latest
+  // time that an entry gave to SQL (read_clock.h) and the lease clock (lease_function.h).
   std::string applied_sql;
   // Registers functions and collations for queries on each new connection. May be empty.
   std::function<Status(sqlite3*)> on_connect;

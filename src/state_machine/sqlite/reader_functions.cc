@@ -51,6 +51,7 @@ Status ReaderFunctions::Install(sqlite3* db, const char* vfs) {
   RETURN_IF_ERROR(full_text_.Install(db));
   RETURN_IF_ERROR(AddVectorsToReader(db));
   RETURN_IF_ERROR(time_series_->Install(db));
+  RETURN_IF_ERROR(AddLeaseFunction(db, &lease_));
   RETURN_IF_ERROR(Add(db, "json_patch", 2, &Patch));
   // Calls with fewer arguments stay SQLite's own, which are faster.
   for (const char* name :

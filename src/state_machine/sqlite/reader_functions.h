@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "state_machine/sqlite/delegated_functions.h"
 #include "state_machine/sqlite/full_text_functions.h"
+#include "state_machine/sqlite/lease_function.h"
 
 namespace cairn::timeseries {
 class TimeSeriesModule;
@@ -43,11 +44,14 @@ class ReaderFunctions {
   // Called once. Also installs the linear functions (linear_functions.h), those of FTS5
   // (full_text_functions.h), and time series.
   Status Install(sqlite3* db, const char* vfs);
+  // The lease clock of the state that is read.
+  void SetLease(uint64_t lease_ms) { lease_.ms = lease_ms; }
 
  private:
   Status Add(sqlite3* db, const char* name, int args,
              void (*function)(sqlite3_context*, int, sqlite3_value**));
 
+  LeaseClock lease_{.ms = 0};
   FullTextFunctions full_text_;
   const std::unique_ptr<timeseries::TimeSeriesModule> time_series_;
   DelegatedFunctions delegated_;

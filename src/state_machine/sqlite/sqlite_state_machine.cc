@@ -165,7 +165,7 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   reads.path = options.path;
   reads.readers_max = options.readers_max;
   reads.cache_bytes = options.cache_bytes / 8;
-  reads.applied_sql = "SELECT applied_index, wall_ms FROM _cairn_state";
+  reads.applied_sql = "SELECT applied_index, wall_ms, lease_ms FROM _cairn_state";
   machine->reads_ = std::make_unique<ReadPool>(std::move(reads), machine->clock_);
   // SQLite syncs the directory for the WAL, but not for the file itself.
   RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(ParentOf(options.path)));

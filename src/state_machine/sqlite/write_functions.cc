@@ -21,6 +21,7 @@ constexpr std::string_view kReplicable[] = {
     "->>",
     "abs",
     "avg",
+    "cairn_lease_ms",
     "ceil",
     "ceiling",
     "changes",
