@@ -1,5 +1,7 @@
 #include "vectors/argument.h"
 
+#include <algorithm>
+
 namespace cairn::vectors {
 namespace {
 
@@ -21,11 +23,25 @@ Status NeitherTextNorBlob() {
 
 }  // namespace
 
+uint64_t DimensionsOfBlob(sqlite3_value* value) {
+  if (sqlite3_value_type(value) != SQLITE_BLOB) return 0;
+  const Result<View> view = ViewOf(BlobOf(value));
+  return view.ok() ? view->dimensions : 0;
+}
+
 uint64_t StepsToRead(sqlite3_value* value) {
   const int type = sqlite3_value_type(value);
-  if (type != SQLITE_TEXT && type != SQLITE_BLOB) return 0;
-  const auto bytes = static_cast<uint64_t>(sqlite3_value_bytes(value));
-  return bytes / (type == SQLITE_TEXT ? kBytesOfTextPerStep : kBytesOfBlobPerStep);
+  const auto bytes = type == SQLITE_TEXT || type == SQLITE_BLOB
+                         ? static_cast<uint64_t>(sqlite3_value_bytes(value))
+                         : 0;
+  if (type != SQLITE_BLOB) return bytes / kBytesOfTextPerStep;
+  const Result<View> view = ViewOf(BlobOf(value));
+  const uint64_t dimensions = view.ok() && view->kind != Kind::kFloat1Bit ? view->dimensions : 0;
+  return std::max(bytes / kBytesOfBlobPerStep, dimensions / kDimensionsPerStep);
+}
+
+uint64_t StepsToConvert(sqlite3_value* value) {
+  return 2 * StepsToRead(value) + DimensionsOfBlob(value) / kConvertedDimensionsPerStep;
 }
 
 Status Argument::Read(sqlite3_value* value) {

@@ -24,7 +24,7 @@ bool IsNull(sqlite3_value* value) { return sqlite3_value_type(value) == SQLITE_N
 template <Kind kind>
 void MakeVector(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
   if (IsNull(argv[0])) return;
-  if (!Allow(context, kStepsPerCall + 2 * StepsToRead(argv[0]))) return;
+  if (!Allow(context, kStepsPerCall + StepsToConvert(argv[0]))) return;
   const Result<Elements> elements = ReadElements(argv[0], kind);
   if (!elements.ok()) return ReturnError(context, elements.status());
   const Result<std::string> blob = Encode(*elements, kind);
@@ -34,12 +34,14 @@ void MakeVector(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
 
 void Extract(sqlite3_context* context, int /*argc*/, sqlite3_value** argv) {
   if (IsNull(argv[0])) return;
-  if (!Allow(context, kStepsPerCall + StepsToRead(argv[0]))) return;
+  const uint64_t written = DimensionsOfBlob(argv[0]) * kStepsPerWrittenNumber;
+  if (!Allow(context, kStepsPerCall + StepsToRead(argv[0]) + written)) return;
   const Result<Elements> elements = ReadElements(argv[0], Kind::kFloat32);
   if (!elements.ok()) return ReturnError(context, elements.status());
-  const size_t count = std::visit([](const auto& each) { return each.size(); }, *elements);
-  if (!Allow(context, count * kStepsPerWrittenNumber)) return;
-  if (sqlite3_value_type(argv[0]) == SQLITE_BLOB) {
+  if (sqlite3_value_type(argv[0]) == SQLITE_TEXT) {
+    const size_t count = std::visit([](const auto& each) { return each.size(); }, *elements);
+    if (!Allow(context, count * kStepsPerWrittenNumber)) return;
+  } else {
     Argument argument;
     Status status = argument.Read(argv[0]);
     if (status.ok()) status = CheckFinite(argument.view());

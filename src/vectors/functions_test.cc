@@ -100,5 +100,23 @@ TEST_F(FunctionsTest, AskBeforeTheyWork) {
             std::string("error: ") + kNotAllowed);
 }
 
+TEST_F(FunctionsTest, BitsCostByTheDimensionsThatTheyBecome) {
+  uint64_t asked = 0;
+  ASSERT_TRUE(AddFunctions(db_, [&asked](uint64_t steps) {
+                asked += steps;
+                return true;
+              }).ok());
+  // 65,536 dimensions in 8 KB: zeros, the padding, the unused bits, and the kind.
+  const std::string bits = "CAST(zeroblob(8192) || x'001003' AS BLOB)";
+  for (const char* each : {"vector8", "vector16", "vector32", "vector64"}) {
+    asked = 0;
+    EXPECT_EQ(Eval("length(" + std::string(each) + "(" + bits + ")) > 65536"), "1") << each;
+    EXPECT_GE(asked, 65'536u / 2) << each;
+  }
+  asked = 0;
+  EXPECT_EQ(Eval("vector_distance_cos(" + bits + ", " + bits + ")"), "0.0");
+  EXPECT_LT(asked, 1000u);  // 64 at a time
+}
+
 }  // namespace
 }  // namespace cairn::vectors

@@ -38,7 +38,11 @@ uint16_t HalfFromFloat(float value) {
   if (exponent < -25) return sign;
   if (exponent < -14) {
     // Subnormal: the leading one becomes part of the fraction.
-    fraction = (fraction | 0x800000) >> (-14 - exponent);
+    const int shift = -14 - exponent;
+    const uint32_t whole = fraction | 0x800000;
+    // A bit that falls out still tells that the value is above the tie.
+    const bool more = (whole & ((1u << shift) - 1)) != 0;
+    fraction = whole >> shift | (more ? 1 : 0);
     exponent = -15;
   }
   const uint32_t half_even = 0x1000 - ((fraction >> kDroppedBits) & 1);

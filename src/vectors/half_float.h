@@ -6,8 +6,7 @@
 namespace cairn::vectors {
 
 float FloatFromHalf(uint16_t half);
-// Rounds to the nearest, ties to even. Bits that a subnormal number shifts out do not count, as in
-// libSQL. A finite value that is too large becomes infinite.
+// Rounds to the nearest, ties to even, subnormal numbers too. A finite value that is too large becomes infinite.
 uint16_t HalfFromFloat(float value);
 
 float FloatFromBrain(uint16_t brain);

@@ -58,6 +58,12 @@ class Reader {
     ++at_;
     return true;
   }
+  // The column is no text: a text is a value, the same in each row.
+  bool TakeColumn(IndexDefinition* index) {
+    if (at_ == words_.size() || words_[at_].type != SqlWord::Type::kName) return false;
+    index->column_quoted = words_[at_].quoted;
+    return TakeName(&index->column);
+  }
   bool TakeName(std::string* name) {
     if (at_ == words_.size() || !words_[at_].IsName()) return false;
     *name = words_[at_++].value;
@@ -76,13 +82,29 @@ class Reader {
   size_t at_ = 0;
 };
 
+bool IsFunction(const SqlWord& word) {
+  return word.type == SqlWord::Type::kName && LowerCase(word.value) == kIndexFunction;
+}
+
+// True if the text is a CREATE INDEX that names the function before its WHERE.
+bool NamesFunction(std::string_view sql) {
+  const std::vector<SqlWord> head = SplitSql(sql, 3);
+  if (head.size() < 3 || !head[0].Is("create")) return false;
+  if (!head[1].Is("index") && !(head[1].Is("unique") && head[2].Is("index"))) return false;
+  size_t at = 0;
+  for (SqlWord word; TakeWord(sql, &at, &word) && !word.Is("where");) {
+    if (IsFunction(word)) return true;
+  }
+  return false;
+}
+
 bool TakeHead(Reader* reader, IndexDefinition* index) {
   if (!reader->Take("create") || !reader->Take("index")) return false;
   if (reader->Take("if") && !(reader->Take("not") && reader->Take("exists"))) return false;
   if (!reader->TakeName(&index->name)) return false;
   if (reader->Take(".") && !reader->TakeName(&index->name)) return false;
   return reader->Take("on") && reader->TakeName(&index->table) && reader->Take("(") &&
-         reader->Take(kIndexFunction) && reader->Take("(") && reader->TakeName(&index->column);
+         reader->Take(kIndexFunction) && reader->Take("(") && reader->TakeColumn(index);
 }
 
 }  // namespace
@@ -143,12 +165,8 @@ Status TakeParameter(std::string_view argument, IndexParameters* parameters) {
 }
 
 Result<std::optional<IndexDefinition>> ParseIndexDefinition(std::string_view sql) {
+  if (!NamesFunction(sql)) return std::optional<IndexDefinition>();
   const std::vector<SqlWord> words = SplitSql(sql, kWordsMax);
-  const auto is_function = [](const SqlWord& word) {
-    return word.type == SqlWord::Type::kName && LowerCase(word.value) == kIndexFunction;
-  };
-  if (std::none_of(words.begin(), words.end(), is_function))
-    return std::optional<IndexDefinition>();
   IndexDefinition index;
   Reader reader(words);
   if (!TakeHead(&reader, &index)) return NotADefinition();
@@ -175,9 +193,18 @@ Result<std::optional<IndexDefinition>> ParseIndexDefinition(std::string_view sql
 Result<std::string> WithColumnType(std::string_view sql, const TypeOfColumn& type_of) {
   ASSIGN_OR_RETURN(const std::optional<IndexDefinition> index, ParseIndexDefinition(sql));
   if (!index.has_value()) return std::string(sql);
+  if (sql.size() > kDefinitionBytesMax) {
+    return InvalidArgument("the text of a vector index has at most " +
+                           std::to_string(kDefinitionBytesMax) +
+                           " bytes, because each search compiles its WHERE; shorten the WHERE");
+  }
   const std::optional<std::string> declared = type_of(index->table, index->column);
-  // SQLite says that there is no such table or column.
-  if (!declared.has_value()) return std::string(sql);
+  if (!declared.has_value()) {
+    // SQLite says that there is no such table or column. But it takes a name in quotes that is no
+    // column for a text.
+    if (!index->column_quoted) return std::string(sql);
+    return InvalidArgument("the table " + index->table + " has no column " + index->column);
+  }
   ASSIGN_OR_RETURN(const ColumnType type, ParseColumnType(*declared));
   if (type.kind == Kind::kFloat1Bit && index->parameters.metric == Metric::kL2) {
     return InvalidArgument("vectors of bits have no Euclidean distance: use 'metric=cosine'");

@@ -22,6 +22,8 @@
 namespace cairn::vectors {
 
 inline constexpr char kIndexFunction[] = "libsql_vector_idx";
+// The bound on the text of a new index: each search compiles its WHERE.
+inline constexpr size_t kDefinitionBytesMax = 4096;
 
 // What a column of vectors holds.
 struct ColumnType {
@@ -43,13 +45,15 @@ struct IndexDefinition {
   std::string name;
   std::string table;
   std::string column;
+  bool column_quoted = false;
   IndexParameters parameters;
   std::string where;         // the text behind WHERE; may be empty
   size_t arguments_end = 0;  // the place in the text of the bracket that closes the arguments
 };
 
-// The definition; none if the text does not make a vector index. INVALID_ARGUMENT if it names
-// libsql_vector_idx() in another way, or gives it an argument that it does not know.
+// The definition; none if the text does not make a vector index. INVALID_ARGUMENT if it is a CREATE
+// INDEX that names libsql_vector_idx() among its columns in another way, or gives it an argument
+// that it does not know.
 Result<std::optional<IndexDefinition>> ParseIndexDefinition(std::string_view sql);
 
 // The declared type of a column; none if there is no such column.

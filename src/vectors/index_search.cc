@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "vectors/sql_words.h"
@@ -10,9 +11,17 @@
 namespace cairn::vectors {
 namespace {
 
-// To find the index, and to compile the scan.
-constexpr uint64_t kStepsPerSearch = 1000;
+// Prices, in steps. To compile a scan takes time for each token of the index's WHERE, for each pair
+// of constants, and for each generated column, which SQLite puts in as the expression that it is.
+constexpr uint64_t kStepsPerSearch = 5000;
 constexpr uint64_t kStepsPerVector = 20;
+constexpr uint64_t kStepsPerSchemaRow = 10;
+constexpr uint64_t kStepsPerColumn = 20;
+constexpr uint64_t kStepsPerWord = 100;
+constexpr uint64_t kStepsPerGeneratedColumn = 125'000;  // the largest one
+constexpr uint64_t kStepsPerTextByte = 2;
+
+constexpr char kEnginePrefix[] = "_cairn_";
 
 struct Finalize {
   void operator()(sqlite3_stmt* stmt) const { sqlite3_finalize(stmt); }
@@ -29,40 +38,80 @@ SearchEnd Prepare(sqlite3* db, const std::string& sql, StatementPtr* stmt) {
   return rc == SQLITE_OK ? SearchEnd() : Failed(db, rc);
 }
 
-// A name for the rowid that no column of the table has.
-SearchEnd NameOfRowid(sqlite3* db, const std::string& table, std::string* name) {
-  StatementPtr columns;
-  SearchEnd end = Prepare(db, "SELECT lower(name) FROM pragma_table_xinfo(?1)", &columns);
-  if (end.rc != SQLITE_OK) return end;
-  sqlite3_bind_text(columns.get(), 1, table.data(), static_cast<int>(table.size()),
+std::string_view TextAt(const StatementPtr& stmt, int column) {
+  const auto* const text = reinterpret_cast<const char*>(sqlite3_column_text(stmt.get(), column));
+  return {text == nullptr ? "" : text,
+          static_cast<size_t>(sqlite3_column_bytes(stmt.get(), column))};
+}
+
+void Bind(const StatementPtr& stmt, int number, std::string_view text) {
+  sqlite3_bind_text(stmt.get(), number, text.data(), static_cast<int>(text.size()),
                     SQLITE_TRANSIENT);
-  std::vector<std::string> taken;
+}
+
+struct Column {
+  std::string lower_name;
+  bool generated = false;
+};
+
+SearchEnd ColumnsOf(sqlite3* db, const std::string& table, std::vector<Column>* columns) {
+  StatementPtr find;
+  SearchEnd end = Prepare(db, "SELECT name, hidden FROM pragma_table_xinfo(?1, 'main')", &find);
+  if (end.rc != SQLITE_OK) return end;
+  Bind(find, 1, table);
   int rc = SQLITE_OK;
-  while ((rc = sqlite3_step(columns.get())) == SQLITE_ROW) {
-    taken.emplace_back(reinterpret_cast<const char*>(sqlite3_column_text(columns.get(), 0)));
+  while ((rc = sqlite3_step(find.get())) == SQLITE_ROW) {
+    columns->push_back({LowerCase(TextAt(find, 0)), sqlite3_column_int(find.get(), 1) >= 2});
   }
-  if (rc != SQLITE_DONE) return Failed(db, rc);
+  return rc == SQLITE_DONE ? SearchEnd() : Failed(db, rc);
+}
+
+// A name for the rowid that no column of the table has; null if there is none.
+const char* NameOfRowid(const std::vector<Column>& columns) {
   for (const char* each : {"rowid", "_rowid_", "oid"}) {
-    if (std::find(taken.begin(), taken.end(), each) != taken.end()) continue;
-    *name = each;
-    return {};
+    const auto is_taken = [each](const Column& column) { return column.lower_name == each; };
+    if (std::none_of(columns.begin(), columns.end(), is_taken)) return each;
   }
-  return {SQLITE_ERROR, "the table " + table + " has no name left for its rowid"};
+  return nullptr;
+}
+
+std::string NoNameOfRowid(const std::string& table) {
+  return "a vector index needs a name for the rowid, and the table " + table +
+         " has columns of all three names: rename one of rowid, _rowid_ and oid";
+}
+
+// What it costs to compile the scan.
+uint64_t CompileSteps(const IndexDefinition& index, const std::vector<Column>& columns) {
+  std::vector<SqlWord> words = SplitSql(index.where, std::numeric_limits<size_t>::max());
+  const uint64_t count = words.size();
+  std::set<std::string> generated;
+  for (const Column& each : columns) {
+    if (each.generated) generated.insert(each.lower_name);
+  }
+  uint64_t mentions = 2 * generated.count(LowerCase(index.column));
+  if (!generated.empty()) {
+    for (const SqlWord& each : words) mentions += generated.count(LowerCase(each.value));
+  }
+  return kStepsPerSearch + columns.size() * kStepsPerColumn + count * kStepsPerWord +
+         count * count / 2 + mentions * kStepsPerGeneratedColumn;
 }
 
 // The nearest rows so far: a heap with the farthest of them first.
 class Nearest {
  public:
-  explicit Nearest(size_t k) : k_(k) {}
-  void Add(const Neighbor& neighbor) {
-    if (heap_.size() == k_) {
-      if (!(neighbor < heap_.front())) return;
+  explicit Nearest(RowBounds bounds) : bounds_(bounds) {}
+  // False: there is no room for it.
+  bool Add(const Neighbor& neighbor) {
+    if (heap_.size() == bounds_.k) {
+      if (!(neighbor < heap_.front())) return true;
       std::pop_heap(heap_.begin(), heap_.end());
       heap_.back() = neighbor;
     } else {
+      if (heap_.size() == bounds_.held_max) return false;
       heap_.push_back(neighbor);
     }
     std::push_heap(heap_.begin(), heap_.end());
+    return true;
   }
   std::vector<Neighbor> Take() {
     std::sort_heap(heap_.begin(), heap_.end());
@@ -70,7 +119,7 @@ class Nearest {
   }
 
  private:
-  const size_t k_;
+  const RowBounds bounds_;
   std::vector<Neighbor> heap_;
 };
 
@@ -86,22 +135,46 @@ Result<double> DistanceOfRow(sqlite3_value* value, Metric metric, const View& qu
   return distance.value_or(std::numeric_limits<double>::infinity());
 }
 
+// `rows`: of the schema, without those of the engine. All are read, because their order is not the
+// same on every node.
+SearchEnd ReadIndexText(sqlite3* db, std::string_view name, uint64_t* rows, std::string* sql) {
+  StatementPtr find;
+  SearchEnd end = Prepare(db, "SELECT type, name, tbl_name, rowid FROM main.sqlite_schema", &find);
+  if (end.rc != SQLITE_OK) return end;
+  const std::string lower_name = LowerCase(name);
+  int64_t rowid = 0;
+  int rc = SQLITE_OK;
+  while ((rc = sqlite3_step(find.get())) == SQLITE_ROW) {
+    if (TextAt(find, 2).starts_with(kEnginePrefix)) continue;
+    ++*rows;
+    if (TextAt(find, 0) == "index" && LowerCase(TextAt(find, 1)) == lower_name) {
+      rowid = sqlite3_column_int64(find.get(), 3);
+    }
+  }
+  if (rc != SQLITE_DONE) return Failed(db, rc);
+  if (rowid == 0) return {};
+  end = Prepare(db, "SELECT sql FROM main.sqlite_schema WHERE rowid = ?1", &find);
+  if (end.rc != SQLITE_OK) return end;
+  sqlite3_bind_int64(find.get(), 1, rowid);
+  if ((rc = sqlite3_step(find.get())) != SQLITE_ROW) return Failed(db, rc);
+  *sql = TextAt(find, 0);
+  return {};
+}
+
 }  // namespace
 
-SearchEnd FindIndex(sqlite3* db, std::string_view name, IndexDefinition* index) {
-  StatementPtr find;
-  SearchEnd end = Prepare(
-      db, "SELECT sql FROM main.sqlite_schema WHERE type = 'index' AND name = ?1 COLLATE NOCASE",
-      &find);
-  if (end.rc != SQLITE_OK) return end;
+SearchEnd FindIndex(sqlite3* db, std::string_view name, const WorkGate& gate,
+                    const Uncounted& uncounted, IndexDefinition* index) {
   const std::string_view bare = name.starts_with("main.") ? name.substr(5) : name;
-  sqlite3_bind_text(find.get(), 1, bare.data(), static_cast<int>(bare.size()), SQLITE_TRANSIENT);
-  const int rc = sqlite3_step(find.get());
-  if (rc != SQLITE_ROW && rc != SQLITE_DONE) return Failed(db, rc);
-  const auto* const sql = rc == SQLITE_ROW
-                              ? reinterpret_cast<const char*>(sqlite3_column_text(find.get(), 0))
-                              : nullptr;
-  auto definition = ParseIndexDefinition(sql == nullptr ? "" : sql);
+  uint64_t rows = 0;
+  std::string sql;
+  SearchEnd end;
+  const auto read = [&] { end = ReadIndexText(db, bare, &rows, &sql); };
+  uncounted ? uncounted(read) : read();
+  if (end.rc != SQLITE_OK) return end;
+  const uint64_t steps = rows * kStepsPerSchemaRow + sql.size() * kStepsPerTextByte;
+  if (gate && !gate(steps)) return {SQLITE_ERROR, kNotAllowed};
+  auto definition = ParseIndexDefinition(sql);
   if (!definition.ok()) return Failed(definition.status());
   if (!definition->has_value() || !(*definition)->parameters.column.has_value()) {
     return {SQLITE_ERROR, "there is no vector index " + std::string(name) +
@@ -109,6 +182,25 @@ SearchEnd FindIndex(sqlite3* db, std::string_view name, IndexDefinition* index) 
   }
   *index = std::move(**definition);
   return {};
+}
+
+Status CheckTable(sqlite3* db, const std::string& table) {
+  StatementPtr find;
+  // For the name of a table this has rows, those of its key, only if the table is WITHOUT ROWID.
+  SearchEnd end = Prepare(db, "SELECT 1 FROM pragma_index_info(?1, 'main')", &find);
+  if (end.rc == SQLITE_OK) {
+    Bind(find, 1, table);
+    const int rc = sqlite3_step(find.get());
+    if (rc == SQLITE_ROW) {
+      return InvalidArgument(
+          "a vector index needs a table with rowids, so it is not WITHOUT ROWID");
+    }
+    if (rc != SQLITE_DONE) end = Failed(db, rc);
+  }
+  std::vector<Column> columns;
+  if (end.rc == SQLITE_OK) end = ColumnsOf(db, table, &columns);
+  if (end.rc != SQLITE_OK) return Internal("the columns of " + table + ": " + end.message);
+  return NameOfRowid(columns) != nullptr ? OkStatus() : InvalidArgument(NoNameOfRowid(table));
 }
 
 Result<std::string> EncodeQuery(sqlite3_value* value, const ColumnType& column) {
@@ -122,27 +214,32 @@ Result<std::string> EncodeQuery(sqlite3_value* value, const ColumnType& column) 
   return Encode(elements, column.kind);
 }
 
-SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query, size_t k,
+SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query, RowBounds bounds,
                     const WorkGate& gate, std::vector<Neighbor>* neighbors) {
-  if (gate && !gate(kStepsPerSearch)) return {SQLITE_ERROR, kNotAllowed};
-  std::string rowid;
-  SearchEnd end = NameOfRowid(db, index.table, &rowid);
+  std::vector<Column> columns;
+  SearchEnd end = ColumnsOf(db, index.table, &columns);
   if (end.rc != SQLITE_OK) return end;
+  if (gate && !gate(CompileSteps(index, columns))) return {SQLITE_ERROR, kNotAllowed};
+  const char* const rowid = NameOfRowid(columns);
+  if (rowid == nullptr) return {SQLITE_ERROR, NoNameOfRowid(index.table)};
   const std::string column = Quoted(index.column);
-  std::string sql = "SELECT " + rowid + ", " + column + " FROM main." + Quoted(index.table) +
-                    " NOT INDEXED WHERE " + column + " IS NOT NULL";
+  std::string sql = std::string("SELECT ") + rowid + ", " + column + " FROM main." +
+                    Quoted(index.table) + " NOT INDEXED WHERE " + column + " IS NOT NULL";
   if (!index.where.empty()) sql += " AND (" + index.where + "\n)";
   StatementPtr scan;
   end = Prepare(db, sql, &scan);
   if (end.rc != SQLITE_OK) return end;
-  Nearest nearest(k);
+  Nearest nearest(bounds);
   int rc = SQLITE_OK;
   while ((rc = sqlite3_step(scan.get())) == SQLITE_ROW) {
     sqlite3_value* const value = sqlite3_column_value(scan.get(), 1);
     if (gate && !gate(kStepsPerVector + StepsToRead(value))) return {SQLITE_ERROR, kNotAllowed};
     const Result<double> distance = DistanceOfRow(value, index.parameters.metric, query);
     if (!distance.ok()) return Failed(distance.status());
-    nearest.Add({*distance, sqlite3_column_int64(scan.get(), 0)});
+    if (!nearest.Add({*distance, sqlite3_column_int64(scan.get(), 0)})) {
+      return {SQLITE_ERROR, "the searches of vector_top_k() that are open at once hold at most " +
+                                std::to_string(kRowsMax) + " rows together: ask for fewer rows"};
+    }
   }
   if (rc != SQLITE_DONE) return Failed(db, rc);
   *neighbors = nearest.Take();

@@ -13,6 +13,9 @@
 
 namespace cairn::vectors {
 
+// The bound on k, and on the rows that all open searches of a connection hold together, in memory.
+inline constexpr int64_t kRowsMax = 1'000'000;
+
 struct Neighbor {
   // Infinite if the vectors have none: one of them is all zeros.
   double distance = 0;
@@ -29,13 +32,27 @@ struct SearchEnd {
 };
 
 // Finds the index `name` in the main schema. Unless the result is SQLITE_OK there is none.
-SearchEnd FindIndex(sqlite3* db, std::string_view name, IndexDefinition* index);
+//
+// The price counts the rows of the schema without those of the engine's own tables: such a table may
+// be younger on one node than on another.
+SearchEnd FindIndex(sqlite3* db, std::string_view name, const WorkGate& gate,
+                    const Uncounted& uncounted, IndexDefinition* index);
+
+// INVALID_ARGUMENT if no search can tell the rows of the table apart: it is WITHOUT ROWID, or its
+// columns have all names of a rowid.
+Status CheckTable(sqlite3* db, const std::string& table);
 
 // The query of a search, as a vector of the index's kind.
 Result<std::string> EncodeQuery(sqlite3_value* value, const ColumnType& column);
 
-// The `k` rows of the index whose vectors are nearest to `query`, nearest first.
-SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query, size_t k,
+// How many rows a search gives, and how many it may hold.
+struct RowBounds {
+  size_t k = 0;
+  size_t held_max = 0;
+};
+// The `k` rows of the index whose vectors are nearest to `query`, nearest first. Fails if these are
+// more than `held_max`.
+SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query, RowBounds bounds,
                     const WorkGate& gate, std::vector<Neighbor>* neighbors);
 
 }  // namespace cairn::vectors

@@ -27,7 +27,7 @@ class IndexTest : public ::testing::Test {
   void Add(const WorkGate& gate) {
     EXPECT_TRUE(AddFunctions(db_, gate).ok());
     EXPECT_TRUE(AddIndexFunction(db_, gate).ok());
-    EXPECT_TRUE(AddTopK(db_, gate).ok());
+    EXPECT_TRUE(AddTopK(db_, gate, {}).ok());
   }
   // The values of all rows with spaces between them, or the error.
   std::string Run(const std::string& text) {
@@ -120,7 +120,8 @@ TEST_F(IndexTest, SaysWhatIsWrongWithADefinition) {
         "CREATE INDEX i ON t(a, libsql_vector_idx(v))",
         "CREATE INDEX i ON t(libsql_vector_idx(v), a)",
         "CREATE INDEX i ON t(libsql_vector_idx(v) COLLATE nocase)",
-        "CREATE INDEX i ON t(libsql_vector_idx(v || a))", "SELECT libsql_vector_idx(v) FROM t"}) {
+        "CREATE INDEX i ON t(libsql_vector_idx(v || a))",
+        "CREATE INDEX i ON t(libsql_vector_idx('v'))", "SELECT libsql_vector_idx(1)"}) {
     EXPECT_NE(Run(each).find("makes a vector index and is good for nothing else"),
               std::string::npos)
         << each << ": " << Run(each);
@@ -221,6 +222,141 @@ TEST_F(IndexTest, AsksForEachVectorThatASearchReads) {
   allowed = first - 1;
   EXPECT_EQ(Run("SELECT id FROM vector_top_k('movie_idx', '[4,5,6]', 1)"),
             std::string("error: ") + kNotAllowed);
+}
+
+TEST_F(IndexTest, ASearchCostsWhatItsWhereCostsToCompile) {
+  Run("CREATE TABLE t(a, v F32_BLOB(1), g AS (a + 1))");
+  std::string in = "a NOT IN (0";
+  for (int i = 1; i < 700; ++i) in += "," + std::to_string(i);
+  EXPECT_EQ(Run("CREATE INDEX plain ON t(libsql_vector_idx(v)) WHERE a > 0"), "");
+  EXPECT_EQ(Run("CREATE INDEX lists ON t(libsql_vector_idx(v)) WHERE " + in + ")"), "");
+  EXPECT_EQ(Run("CREATE INDEX generated ON t(libsql_vector_idx(v)) WHERE g > 0"), "");
+  uint64_t asked = 0;
+  Add([&asked](uint64_t steps) {
+    asked += steps;
+    return true;
+  });
+  const auto price = [&](const std::string& name) {
+    asked = 0;
+    EXPECT_EQ(Run("SELECT count(*) FROM vector_top_k('" + name + "', '[1]', 1)"), "0");
+    return asked;
+  };
+  EXPECT_GE(price("plain"), 5000u);
+  EXPECT_LT(price("plain"), 7000u);
+  EXPECT_GE(price("lists"), 700u * 700 / 2);
+  EXPECT_GE(price("generated"), 125'000u);
+}
+
+TEST_F(IndexTest, RefusesADefinitionThatIsLongToCompile) {
+  Run("CREATE TABLE t(a, v F32_BLOB(1))");
+  const std::string create = "CREATE INDEX i ON t(libsql_vector_idx(v)) WHERE a > 0";
+  const std::string spaces(kDefinitionBytesMax - create.size(), ' ');
+  EXPECT_EQ(
+      Run(create + spaces + " "),
+      "error: the text of a vector index has at most 4096 bytes, because each search compiles "
+      "its WHERE; shorten the WHERE");
+  EXPECT_EQ(Run(create + spaces), "");
+}
+
+// The engine's own tables are younger on one node than on another.
+TEST_F(IndexTest, ThePriceOfASearchDoesNotDependOnTheOrderOfTheSchema) {
+  bool counting = true;
+  uint64_t steps = 0;
+  struct Counter {
+    bool* counting;
+    uint64_t* steps;
+  } counter = {&counting, &steps};
+  const auto cost = [&](const std::vector<std::string>& schema) {
+    sqlite3_close(db_);
+    EXPECT_EQ(sqlite3_open(":memory:", &db_), SQLITE_OK);
+    Add({});
+    for (const std::string& each : schema) EXPECT_EQ(Run(each), "") << each;
+    EXPECT_TRUE(AddTopK(
+                    db_,
+                    [&steps](uint64_t more) {
+                      steps += more;
+                      return true;
+                    },
+                    [&counting](const std::function<void()>& work) {
+                      counting = false;
+                      work();
+                      counting = true;
+                    })
+                    .ok());
+    const auto count = [](void* at) {
+      auto* const to = static_cast<Counter*>(at);
+      if (*to->counting) ++*to->steps;
+      return 0;
+    };
+    steps = 0;
+    sqlite3_progress_handler(db_, 1, count, &counter);
+    EXPECT_EQ(Run("SELECT id FROM vector_top_k('i', '[1]', 1)"), "");
+    return steps;
+  };
+  const std::string t = "CREATE TABLE t(v F32_BLOB(1))";
+  const std::string i = "CREATE INDEX i ON t(libsql_vector_idx(v))";
+  const std::string other = "CREATE TABLE other(a)";
+  const std::string own = "CREATE TABLE _cairn_digest(a UNIQUE)";
+  const uint64_t expected = cost({t, i, other});
+  EXPECT_GT(expected, 0u);
+  EXPECT_EQ(cost({other, t, i}), expected);
+  EXPECT_EQ(cost({own, other, t, i}), expected);
+  EXPECT_EQ(cost({t, i, other, own}), expected);
+}
+
+TEST_F(IndexTest, OpenSearchesShareABoundOnTheirRows) {
+  Run("CREATE TABLE t(v F32_BLOB(1))");
+  Run("CREATE INDEX i ON t(libsql_vector_idx(v))");
+  EXPECT_EQ(Run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500001)"
+                " INSERT INTO t SELECT x'0000803f' FROM n"),
+            "");
+  const std::string all = "vector_top_k('i', '[1]', 1000000)";
+  EXPECT_EQ(Run("SELECT count(*) FROM " + all), "500001");
+  EXPECT_EQ(Run("SELECT count(*) FROM " + all + " AS a, " + all + " AS b"),
+            "error: the searches of vector_top_k() that are open at once hold at most 1000000 rows "
+            "together: ask for fewer rows");
+  // The rows of searches that ended do not count.
+  EXPECT_EQ(Run("SELECT count(*) FROM " + all), "500001");
+  EXPECT_EQ(Run("SELECT count(*) FROM vector_top_k('i', '[1]', 1) AS a, " + all + " AS b"),
+            "500001");
+}
+
+TEST_F(IndexTest, TheTableHasANameForItsRowid) {
+  Run("CREATE TABLE w(rowid PRIMARY KEY, v F32_BLOB(3)) WITHOUT ROWID");
+  Run("CREATE TABLE keyed(a TEXT PRIMARY KEY, v F32_BLOB(3))");
+  Run("CREATE TABLE two(rowid, OID, v F32_BLOB(3))");
+  Run("CREATE TABLE three(rowid, OID, _rowid_, v F32_BLOB(3))");
+  EXPECT_EQ(CheckTable(db_, "w").message(),
+            "a vector index needs a table with rowids, so it is not WITHOUT ROWID");
+  EXPECT_TRUE(CheckTable(db_, "keyed").ok());
+  EXPECT_TRUE(CheckTable(db_, "two").ok());
+  EXPECT_EQ(CheckTable(db_, "three").message(),
+            "a vector index needs a name for the rowid, and the table three has columns of all "
+            "three names: rename one of rowid, _rowid_ and oid");
+}
+
+TEST_F(IndexTest, TheColumnIsAName) {
+  Run("CREATE TABLE t(v F32_BLOB(3))");
+  EXPECT_NE(Run("CREATE INDEX i ON t(libsql_vector_idx('v'))").find("good for nothing else"),
+            std::string::npos);
+  EXPECT_EQ(Run("CREATE INDEX i ON t(libsql_vector_idx(\"nowhere\", 'column=f32_blob(3)'))"),
+            "error: the table t has no column nowhere");
+  EXPECT_EQ(Run("CREATE INDEX i ON t(libsql_vector_idx(\"v\"))"), "");
+}
+
+TEST_F(IndexTest, LooksAtTheColumnsOfACreateIndexAlone) {
+  Run("CREATE TABLE t(v F32_BLOB(3), title)");
+  for (const std::string each :
+       {"UPDATE t SET title = \"libsql_vector_idx\"", "SELECT libsql_vector_idx(v) FROM t",
+        "CREATE TABLE libsql_vector_idx(a)",
+        "CREATE INDEX i ON t(title) WHERE title <> \"libsql_vector_idx\"", "CREATE", ""}) {
+    const auto index = ParseIndexDefinition(each);
+    EXPECT_TRUE(index.ok()) << each << ": " << index.status();
+    EXPECT_FALSE(index.ok() && index->has_value()) << each;
+  }
+  std::string many = "CREATE UNIQUE INDEX i ON t(title";
+  for (int i = 0; i < 200; ++i) many += ", title";
+  EXPECT_FALSE(ParseIndexDefinition(many + ", libsql_vector_idx(v))").ok());
 }
 
 // The statements of docs/vectors.md, in their order.

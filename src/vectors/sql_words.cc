@@ -43,35 +43,41 @@ bool SqlWord::Is(std::string_view lower) const {
   return !quoted && type != Type::kText && LowerCase(value) == lower;
 }
 
+bool TakeWord(std::string_view sql, size_t* at, SqlWord* word) {
+  while (*at < sql.size()) {
+    const char c = sql[*at];
+    if (IsSpace(c)) {
+      ++*at;
+      continue;
+    }
+    if (const size_t behind = BehindComment(sql, *at); behind != *at) {
+      *at = behind;
+      continue;
+    }
+    *word = SqlWord();
+    if (c == '\'' || c == '"' || c == '`' || c == '[') {
+      *word = TakeQuoted(sql, *at, c == '[' ? ']' : c);
+    } else {
+      size_t end = *at + 1;
+      if (IsWordPart(c)) {
+        word->type = SqlWord::Type::kName;
+        while (end < sql.size() && IsWordPart(sql[end])) ++end;
+      }
+      word->value = sql.substr(*at, end - *at);
+      word->at = *at;
+      word->end = end;
+    }
+    *at = word->end;
+    return true;
+  }
+  return false;
+}
+
 std::vector<SqlWord> SplitSql(std::string_view sql, size_t words_max) {
   std::vector<SqlWord> words;
   size_t at = 0;
-  while (at < sql.size() && words.size() < words_max) {
-    const char c = sql[at];
-    if (IsSpace(c)) {
-      ++at;
-      continue;
-    }
-    if (const size_t behind = BehindComment(sql, at); behind != at) {
-      at = behind;
-      continue;
-    }
-    SqlWord word;
-    if (c == '\'' || c == '"' || c == '`' || c == '[') {
-      word = TakeQuoted(sql, at, c == '[' ? ']' : c);
-    } else {
-      size_t end = at + 1;
-      if (IsWordPart(c)) {
-        word.type = SqlWord::Type::kName;
-        while (end < sql.size() && IsWordPart(sql[end])) ++end;
-      }
-      word.value = sql.substr(at, end - at);
-      word.at = at;
-      word.end = end;
-    }
-    at = word.end;
-    words.push_back(std::move(word));
-  }
+  SqlWord word;
+  while (words.size() < words_max && TakeWord(sql, &at, &word)) words.push_back(std::move(word));
   return words;
 }
 

@@ -21,7 +21,10 @@ struct SqlWord {
   bool IsName() const { return type != Type::kOther; }
 };
 
-// Leaves comments out. At most `words_max` tokens.
+// Takes the next token at or behind the place `at`, and moves `at` behind it. Leaves comments out.
+// False: there is none.
+bool TakeWord(std::string_view sql, size_t* at, SqlWord* word);
+// At most `words_max` tokens.
 std::vector<SqlWord> SplitSql(std::string_view sql, size_t words_max);
 
 std::string LowerCase(std::string_view text);

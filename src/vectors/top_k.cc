@@ -11,27 +11,40 @@ namespace {
 constexpr char kName[] = "vector_top_k";
 constexpr int kColumnId = 3;  // behind the arguments
 
+// What the searches of a connection share.
+struct Shared {
+  WorkGate gate;
+  Uncounted uncounted;
+  size_t rows_held = 0;  // by all open cursors
+};
+
 struct Table {
   sqlite3_vtab base = {};
   sqlite3* db = nullptr;
-  const WorkGate* gate = nullptr;
+  Shared* shared = nullptr;
 };
 
 struct Cursor {
   sqlite3_vtab_cursor base = {};
   std::vector<Neighbor> rows;
+  // Frees the rows.
+  void Clear() {
+    reinterpret_cast<Table*>(base.pVtab)->shared->rows_held -= rows.size();
+    rows = {};
+    at = 0;
+  }
   size_t at = 0;
 };
 
-int Connect(sqlite3* db, void* gate, int /*argc*/, const char* const* /*argv*/, sqlite3_vtab** out,
-            char** /*error*/) {
+int Connect(sqlite3* db, void* shared, int /*argc*/, const char* const* /*argv*/,
+            sqlite3_vtab** out, char** /*error*/) {
   const int rc = sqlite3_declare_vtab(
       db, "CREATE TABLE x(index_name HIDDEN, vector HIDDEN, k HIDDEN, id INTEGER)");
   if (rc != SQLITE_OK) return rc;
   sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
   auto* const table = new Table;
   table->db = db;
-  table->gate = static_cast<const WorkGate*>(gate);
+  table->shared = static_cast<Shared*>(shared);
   *out = &table->base;
   return SQLITE_OK;
 }
@@ -72,8 +85,10 @@ int Open(sqlite3_vtab* /*table*/, sqlite3_vtab_cursor** out) {
   return SQLITE_OK;
 }
 
-int Close(sqlite3_vtab_cursor* cursor) {
-  delete reinterpret_cast<Cursor*>(cursor);
+int Close(sqlite3_vtab_cursor* base) {
+  auto* const cursor = reinterpret_cast<Cursor*>(base);
+  cursor->Clear();
+  delete cursor;
   return SQLITE_OK;
 }
 
@@ -92,24 +107,27 @@ SearchEnd Search(const Table& table, sqlite3_value** argv, std::vector<Neighbor>
     return {SQLITE_ERROR,
             "the number of rows of vector_top_k() is 1 to " + std::to_string(kRowsMax)};
   }
+  const Shared& shared = *table.shared;
   IndexDefinition index;
-  SearchEnd end = FindIndex(table.db, TextOfValue(argv[0]), &index);
+  SearchEnd end = FindIndex(table.db, TextOfValue(argv[0]), shared.gate, shared.uncounted, &index);
   if (end.rc != SQLITE_OK) return end;
-  if (*table.gate && !(*table.gate)(StepsToRead(argv[1]))) return {SQLITE_ERROR, kNotAllowed};
+  if (shared.gate && !shared.gate(StepsToConvert(argv[1]))) return {SQLITE_ERROR, kNotAllowed};
   const Result<std::string> query = EncodeQuery(argv[1], *index.parameters.column);
   if (!query.ok()) return {SQLITE_ERROR, query.status().message()};
   const Result<View> view = ViewOf(*query);
   if (!view.ok()) return {SQLITE_ERROR, view.status().message()};
-  return SearchAll(table.db, index, *view, static_cast<size_t>(k), *table.gate, rows);
+  const RowBounds bounds = {static_cast<size_t>(k),
+                            static_cast<size_t>(kRowsMax) - shared.rows_held};
+  return SearchAll(table.db, index, *view, bounds, shared.gate, rows);
 }
 
 int Filter(sqlite3_vtab_cursor* base, int /*number*/, const char* /*text*/, int /*argc*/,
            sqlite3_value** argv) {
   auto* const cursor = reinterpret_cast<Cursor*>(base);
   auto* const table = reinterpret_cast<Table*>(base->pVtab);
-  cursor->rows.clear();
-  cursor->at = 0;
+  cursor->Clear();
   const SearchEnd end = Search(*table, argv, &cursor->rows);
+  table->shared->rows_held += cursor->rows.size();
   if (end.rc == SQLITE_OK) return SQLITE_OK;
   sqlite3_free(table->base.zErrMsg);
   table->base.zErrMsg = sqlite3_mprintf("%s", end.message.c_str());
@@ -157,11 +175,11 @@ sqlite3_module MakeModule() {
 
 }  // namespace
 
-Status AddTopK(sqlite3* db, const WorkGate& gate) {
+Status AddTopK(sqlite3* db, const WorkGate& gate, const Uncounted& uncounted) {
   static const sqlite3_module kModule = MakeModule();
-  auto* const owned = new WorkGate(gate);  // SQLite deletes it, also if the call fails
+  auto* const owned = new Shared{gate, uncounted};  // SQLite deletes it, also if the call fails
   const int rc = sqlite3_create_module_v2(db, kName, &kModule, owned,
-                                          [](void* old) { delete static_cast<WorkGate*>(old); });
+                                          [](void* old) { delete static_cast<Shared*>(old); });
   return rc == SQLITE_OK ? OkStatus() : Internal(std::string(kName) + ": " + sqlite3_errmsg(db));
 }
 

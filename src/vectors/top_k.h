@@ -13,11 +13,8 @@
 
 namespace cairn::vectors {
 
-// The bound on k, because the rows are held in memory.
-inline constexpr int64_t kRowsMax = 1'000'000;
-
 // Adds the module to a connection. No statement may be running.
-Status AddTopK(sqlite3* db, const WorkGate& gate);
+Status AddTopK(sqlite3* db, const WorkGate& gate, const Uncounted& uncounted);
 // SQLite knows no such table afterwards.
 Status RemoveTopK(sqlite3* db);
 

@@ -189,5 +189,22 @@ TEST(HalfFloatTest, RoundsToTheNearest) {
   EXPECT_EQ(HalfFromFloat(0x1p-26f), 0);
 }
 
+TEST(HalfFloatTest, RoundsSubnormalNumbersByAllTheirBits) {
+  EXPECT_EQ(HalfFromFloat(0x1p-25f), 0);  // a tie
+  EXPECT_EQ(HalfFromFloat(0x1p-25f + 0x1p-40f), 1);
+  EXPECT_EQ(HalfFromFloat(0x1p-25f + 0x1p-48f), 1);
+  EXPECT_EQ(HalfFromFloat(-0x1p-25f - 0x1p-40f), 0x8001);
+  EXPECT_EQ(HalfFromFloat(0x1.8p-24f), 2);  // a tie
+  EXPECT_EQ(HalfFromFloat(0x1.4p-23f), 2);  // a tie
+  EXPECT_EQ(HalfFromFloat(0x1.4p-23f + 0x1p-46f), 3);
+  for (uint16_t low = 0; low < 0x400; ++low) {
+    const float middle = (static_cast<float>(low) + 0.5f) * 0x1p-24f;
+    const auto high = static_cast<uint16_t>(low + 1);
+    ASSERT_EQ(HalfFromFloat(middle), low % 2 == 0 ? low : high);
+    ASSERT_EQ(HalfFromFloat(std::nextafter(middle, 1.0f)), high);
+    ASSERT_EQ(HalfFromFloat(std::nextafter(middle, 0.0f)), low);
+  }
+}
+
 }  // namespace
 }  // namespace cairn::vectors

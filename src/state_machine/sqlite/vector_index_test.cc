@@ -42,6 +42,12 @@ TEST_F(VectorIndexTest, AnInsertOfAWrongDimensionIsRefusedTheSameOnEveryNode) {
   replicas_.Must("CREATE TABLE w(a PRIMARY KEY, v F32_BLOB(1)) WITHOUT ROWID");
   EXPECT_EQ(Refused("CREATE INDEX j ON w(libsql_vector_idx(v))"),
             "a vector index needs a table with rowids, so it is not WITHOUT ROWID");
+  replicas_.Must("CREATE TABLE named(rowid PRIMARY KEY, v F32_BLOB(1)) WITHOUT ROWID");
+  EXPECT_EQ(Refused("CREATE INDEX j ON named(libsql_vector_idx(v))"),
+            "a vector index needs a table with rowids, so it is not WITHOUT ROWID");
+  EXPECT_EQ(Refused("CREATE INDEX j ON movie(libsql_vector_idx('embedding'))").substr(0, 19),
+            "libsql_vector_idx()");
+  replicas_.Must("UPDATE movie SET title = title || 'libsql_vector_idx' WHERE 0");
   EXPECT_EQ(Refused("CREATE INDEX j ON movie(libsql_vector_idx(nowhere))"),
             "no such column: nowhere");
   EXPECT_EQ(replicas_.Query("SELECT count(*) FROM movie"), "4");
@@ -100,6 +106,23 @@ TEST_F(VectorIndexTest, SearchesInWritesAreChargedByTheVectorsThatTheyRead) {
   EXPECT_GT(many - few, 600 * (1024 / 32));
   replicas_.header.command_steps_max = (few + many) / 2;
   EXPECT_EQ(replicas_.Execute(search).status.code(), StatusCode::kResourceExhausted);
+  replicas_.Check();
+}
+
+TEST_F(VectorIndexTest, ManySearchesThatAreDearToCompileExhaustTheWork) {
+  replicas_.Must("CREATE TABLE t(a, v F32_BLOB(1))");
+  std::string where = "a > 0 AND CASE WHEN a < 0 THEN a NOT IN (0";
+  for (int i = 1; i < 700; ++i) where += "," + std::to_string(i);
+  replicas_.Must("CREATE INDEX i ON t(libsql_vector_idx(v)) WHERE " + where + ") ELSE 1 END");
+  replicas_.Must("CREATE TABLE found(id)");
+  replicas_.header.command_steps_max = 5'000'000;
+  EXPECT_EQ(
+      replicas_
+          .Execute(
+              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT "
+              "40000) INSERT INTO found SELECT id FROM n, vector_top_k('i', '[' || i || ']', 1)")
+          .status.code(),
+      StatusCode::kResourceExhausted);
   replicas_.Check();
 }
 

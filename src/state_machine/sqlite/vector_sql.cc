@@ -1,5 +1,6 @@
 #include "state_machine/sqlite/vector_sql.h"
 
+#include <functional>
 #include <optional>
 
 #include "state_machine/sqlite/internal_sql.h"
@@ -7,15 +8,16 @@
 #include "vectors/functions.h"
 #include "vectors/index_definition.h"
 #include "vectors/index_function.h"
+#include "vectors/index_search.h"
 #include "vectors/top_k.h"
 
 namespace cairn::state_machine {
 namespace {
 
-Status Add(sqlite3* db, const vectors::WorkGate& gate) {
+Status Add(sqlite3* db, const vectors::WorkGate& gate, const vectors::Uncounted& uncounted) {
   RETURN_IF_ERROR(vectors::AddFunctions(db, gate));
   RETURN_IF_ERROR(vectors::AddIndexFunction(db, gate));
-  return vectors::AddTopK(db, gate);
+  return vectors::AddTopK(db, gate, uncounted);
 }
 
 std::optional<std::string> DeclaredType(sqlite3* db, const std::string& table,
@@ -27,20 +29,18 @@ std::optional<std::string> DeclaredType(sqlite3* db, const std::string& table,
   return type == nullptr ? "" : type;
 }
 
-bool HasRowid(sqlite3* db, const std::string& table) {
-  for (const char* name : {"rowid", "_rowid_", "oid"}) {
-    if (DeclaredType(db, table, name).has_value()) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 Status AddVectorsToWriter(sqlite3* db, WorkBudget* budget) {
-  return Add(db, [budget](uint64_t steps) { return !budget->running() || budget->Charge(steps); });
+  return Add(
+      db, [budget](uint64_t steps) { return !budget->running() || budget->Charge(steps); },
+      [budget](const std::function<void()>& work) {
+        const WorkBudget::Pause pause(budget);
+        work();
+      });
 }
 
-Status AddVectorsToReader(sqlite3* db) { return Add(db, {}); }
+Status AddVectorsToReader(sqlite3* db) { return Add(db, {}, {}); }
 
 Status RemoveVectors(sqlite3* db) {
   RETURN_IF_ERROR(vectors::RemoveFunctions(db));
@@ -62,15 +62,15 @@ Status AddTablesOfVectorIndexes(sqlite3* db, std::set<std::string>* names) {
 
 Result<std::string> WithVectorColumn(sqlite3* db, std::string_view sql) {
   if (!HoldsWord(sql, vectors::kIndexFunction)) return std::string(sql);
-  bool has_rowid = true;
+  Status searchable;
   Result<std::string> text =
       vectors::WithColumnType(sql, [&](const std::string& table, const std::string& column) {
         std::optional<std::string> type = DeclaredType(db, table, column);
-        has_rowid = !type.has_value() || HasRowid(db, table);
+        if (type.has_value()) searchable = vectors::CheckTable(db, table);
         return type;
       });
-  if (has_rowid) return text;
-  return InvalidArgument("a vector index needs a table with rowids, so it is not WITHOUT ROWID");
+  RETURN_IF_ERROR(searchable);
+  return text;
 }
 
 }  // namespace cairn::state_machine
