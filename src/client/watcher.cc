@@ -16,6 +16,8 @@ namespace {
 
 constexpr SteadyTime kBackoff = std::chrono::milliseconds(50);
 constexpr int kBackoffDoublingsMax = 5;
+// For a node that has no room: until others have gone.
+constexpr SteadyTime kNoRoomWait = std::chrono::seconds(1);
 
 ChangePosition FromProto(const v1::ChangePosition& position) {
   return {position.index(), position.ordinal()};
@@ -235,11 +237,13 @@ class WatcherImpl final : public Watcher {
     if (cancelled_) return;
     if (tries_++ == 0) failing_since_ = now;
     const bool not_held = status.reason() == Reason::kPositionNotHeld;
+    // A watch that has a place to go on from waits for room. One that has not begun is refused.
+    const bool no_room = status.code() == StatusCode::kResourceExhausted && begun_ && resume_;
     if (not_held) {
       not_held_.insert(at_);
       out_of_range_ = status;
       if (end.has_oldest()) oldest_ = FromProto(end.oldest());
-    } else if (!IsPassing(status.code())) {
+    } else if (!IsPassing(status.code()) && !no_room) {
       final_ = status;
       return;
     }
@@ -251,6 +255,7 @@ class WatcherImpl final : public Watcher {
     }
     if (!final_.ok()) return;
     not_before_ = now;
+    if (no_room) not_before_ += kNoRoomWait;
     if (tries_ == 1 && !not_held) return;
     do {
       at_ = (at_ + 1) % endpoints_.size();

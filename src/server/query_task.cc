@@ -70,6 +70,8 @@ Result<bool> QueryTask::Run(state_machine::ReadView* view,
     run->reset();
     next_statement_ = *std::move(next);
     *run = view->BeginQuery(next_statement_);
+    // The consumer may have something to pass on that stands before the rows.
+    if (consumer_->Full()) return false;
   }
 }
 

@@ -16,12 +16,14 @@ class ConditionCheck final : public QueryConsumer {
   void Begin(LogIndex, bool) override { tables_.clear(); }
   Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
   Status OnRow(Row row) override {
-    if (row.size() != 3) return Internal("unexpected columns");
+    if (row.size() != 4) return Internal("unexpected columns");
     auto* const table = std::get_if<std::string>(&row[0]);
     auto* const name = std::get_if<std::string>(&row[1]);
     auto* const type = std::get_if<std::string>(&row[2]);
     if (table == nullptr || name == nullptr) return Internal("unexpected columns");
-    tables_[*table].push_back({*name, type == nullptr ? "" : *type});
+    auto* const is_strict = std::get_if<int64_t>(&row[3]);
+    tables_[*table].columns.push_back({*name, type == nullptr ? "" : *type});
+    tables_[*table].is_strict = is_strict != nullptr && *is_strict != 0;
     return OkStatus();
   }
   void End(const Status& status) override { done_(status.ok() ? Judge() : status); }
@@ -31,8 +33,8 @@ class ConditionCheck final : public QueryConsumer {
     for (const WatchFilter& filter : filters_) {
       const auto table = tables_.find(filter.table);
       if (filter.condition.empty() || table == tables_.end()) continue;
-      const auto condition =
-          state_machine::RowCondition::Compile(filter.table, table->second, filter.condition);
+      const auto condition = state_machine::RowCondition::Compile(
+          filter.table, table->second.columns, filter.condition, table->second.is_strict);
       if (!condition.ok()) return condition.status();
     }
     return OkStatus();
@@ -40,7 +42,7 @@ class ConditionCheck final : public QueryConsumer {
 
   const std::vector<WatchFilter> filters_;
   const std::function<void(const Status&)> done_;
-  std::map<std::string, std::vector<Column>> tables_;
+  std::map<std::string, state_machine::ChangedTable> tables_;
 };
 
 }  // namespace
@@ -60,8 +62,9 @@ std::optional<QueryRequest> ColumnsQuestion(const std::vector<WatchFilter>& filt
   }
   // As events have them: without hidden columns of virtual tables, and without VIRTUAL ones.
   sql +=
-      ")) SELECT asked.name, x.name, x.type FROM asked, pragma_table_xinfo(asked.name) AS x "
-      "WHERE x.hidden NOT IN (1, 2) ORDER BY asked.name, x.cid";
+      ")) SELECT asked.name, x.name, x.type, t.strict FROM asked, "
+      "pragma_table_list(asked.name) AS t, pragma_table_xinfo(asked.name) AS x "
+      "WHERE t.schema = 'main' AND x.hidden NOT IN (1, 2) ORDER BY asked.name, x.cid";
   return question;
 }
 

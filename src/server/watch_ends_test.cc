@@ -158,14 +158,11 @@ TEST_F(WatchServiceTest, WhileBuildsDifferOnlyAgreedChangesAreTold) {
 }
 
 TEST_F(WatchServiceTest, SnapshotGivesTheRowsAndThenTheChangesAfterThem) {
+  state_.Answer("SELECT t.name, t.wr",
+                {ColumnAnswer("Other", "id", "INT", 1), ColumnAnswer("_cairn_x", "y", ""),
+                 ColumnAnswer("t", "id", "INTEGER", 1), ColumnAnswer("t", "v", "TEXT")});
   state_.Answer(
-      "SELECT t.name, t.wr",
-      {{std::string("Other"), int64_t{0}, std::string("id"), std::string("INT"), int64_t{1}},
-       {std::string("_cairn_x"), int64_t{0}, std::string("y"), std::string(""), int64_t{0}},
-       {std::string("t"), int64_t{0}, std::string("id"), std::string("INTEGER"), int64_t{1}},
-       {std::string("t"), int64_t{0}, std::string("v"), std::string("TEXT"), int64_t{0}}});
-  state_.Answer(
-      "SELECT rowid, \"id\", \"v\" FROM main.\"t\"",
+      "SELECT _rowid_, \"id\", \"v\" FROM main.\"t\"",
       {{int64_t{1}, int64_t{1}, std::string("a")}, {int64_t{2}, int64_t{2}, std::string("b")}});
   HasColumns("t", t_->columns);
   state_.GoBackTo(5);
@@ -186,16 +183,71 @@ TEST_F(WatchServiceTest, SnapshotGivesTheRowsAndThenTheChangesAfterThem) {
 TEST_F(WatchServiceTest, LargeSnapshotComesInPiecesAtThePaceOfItsReader) {
   std::vector<Row> rows;
   for (int64_t i = 0; i < 20'000; ++i) rows.push_back({i, i, std::string(40, 'x')});
-  state_.Answer("SELECT t.name, t.wr",
-                {{std::string("t"), int64_t{0}, std::string("id"), std::string(""), int64_t{0}},
-                 {std::string("t"), int64_t{0}, std::string("v"), std::string(""), int64_t{0}}});
-  state_.Answer("SELECT rowid, \"id\"", rows);
+  state_.Answer("SELECT t.name, t.wr", {ColumnAnswer("t", "id", ""), ColumnAnswer("t", "v", "")});
+  state_.Answer("SELECT _rowid_, \"id\"", rows);
   v1::WatchRequest request;
   request.set_snapshot(true);
   const auto watch = Watch(request);
   EXPECT_EQ(watch->Events(rows.size()).size(), rows.size());
   state_.Commit({{Insert(t_, 3, "c")}});
   EXPECT_THAT(watch->Events(2), ElementsAre("+t(3,'c')", "."));
+}
+
+// As the changes after it are told.
+TEST_F(WatchServiceTest, SnapshotTellsTheTablesAndRowidsThatChangesTell) {
+  const Value no_text = std::string("CREATE VIRTUAL TABLE d USING fts5(x, content='gone')");
+  const Value drafts = std::string("CREATE VIRTUAL TABLE r USING rtree(id, a, b, +drafts)");
+  const Value text = std::string("CREATE VIRTUAL TABLE n USING fts5(x)");
+  state_.Answer(
+      "SELECT t.name, t.wr",
+      {ColumnAnswer("d", "x", "", 0, 0, no_text), ColumnAnswer("n", "x", "", 0, 0, text),
+       ColumnAnswer("n", "rank", "", 0, 1, text), ColumnAnswer("r", "a", "", 0, 0, drafts),
+       ColumnAnswer("t", "v"), ColumnAnswer("t", "_rowid_", "INT", 0, 2)});
+  state_.Answer("SELECT _rowid_, \"x\" FROM main.\"n\"", {{int64_t{1}, std::string("a")}});
+  state_.Answer("SELECT rowid, \"v\" FROM main.\"t\"", {{int64_t{7}, std::string("b")}});
+  v1::WatchRequest request;
+  request.set_snapshot(true);
+  const auto watch = Watch(request);
+  watch->ReadTo(1);
+  EXPECT_THAT(watch->Events(0), ElementsAre("=n('a')", "=t('b')"));
+}
+
+TEST_F(WatchServiceTest, SnapshotTellsARowThatDoesNotFitIntoAMessageByItsKey) {
+  state_.Answer("SELECT t.name, t.wr",
+                {ColumnAnswer("t", "id", "INTEGER", 1), ColumnAnswer("t", "v", "TEXT")});
+  state_.Answer("SELECT _rowid_, \"id\"", {{int64_t{7}, int64_t{7}, std::string(5 << 20, 'x')}});
+  v1::WatchRequest request;
+  request.set_snapshot(true);
+  const auto watch = Watch(request);
+  std::vector<v1::WatchEvent> rows;
+  while (watch->position().index() == 0) {
+    const auto response = watch->Read();
+    ASSERT_TRUE(response) << watch->End();
+    rows.insert(rows.end(), response->events().begin(), response->events().end());
+  }
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_TRUE(rows[0].too_large());
+  EXPECT_EQ(rows[0].new_rowid(), 7);
+}
+
+TEST_F(WatchServiceTest, SnapshotOfManyEmptyTablesComesInPieces) {
+  std::vector<Row> columns;
+  const std::string name(10'000, 'c');
+  for (int i = 0; i < 100; ++i) {
+    const std::string table = "t" + std::to_string(i);
+    columns.push_back(ColumnAnswer(table, name));
+    state_.Answer("SELECT _rowid_, \"" + name + "\" FROM main.\"" + table + "\"", {});
+  }
+  state_.Answer("SELECT t.name, t.wr", columns);
+  v1::WatchRequest request;
+  request.set_snapshot(true);
+  const auto watch = Watch(request);
+  while (watch->position().index() == 0) {
+    const auto response = watch->Read();
+    ASSERT_TRUE(response) << watch->End();
+    EXPECT_LT(response->ByteSizeLong(), 3 * kWatchMessageBytes);
+  }
+  EXPECT_EQ(watch->definitions(), 100);
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ size_t BytesOf(const Row& row) {
   return bytes;
 }
 
+bool IsTooLarge(size_t row_bytes) { return row_bytes > kWatchEventBytesMax - 1024; }
+
 // The row with nothing but the values of its key.
 Row KeyOf(const state_machine::ChangedTable& table, const Row& row) {
   Row out(row.size());
@@ -58,8 +60,7 @@ Row KeyOf(const state_machine::ChangedTable& table, const Row& row) {
 }
 
 void AddRows(const Change& change, const state_machine::ChangedTable& table, v1::WatchEvent* out) {
-  const bool too_large =
-      BytesOf(change.old_row) + BytesOf(change.new_row) > kWatchEventBytesMax - 1024;
+  const bool too_large = IsTooLarge(BytesOf(change.old_row) + BytesOf(change.new_row));
   out->set_too_large(too_large);
   const auto add = [&](const Row& row, v1::Row* to) {
     rpc::ToProto(too_large ? KeyOf(table, row) : row, to);
@@ -99,6 +100,10 @@ void AppendSnapshotRow(const TableDefinition& table, std::optional<int64_t> rowi
   event.set_kind(v1::CHANGE_KIND_ROW);
   event.set_table(table.id);
   if (rowid) event.set_new_rowid(*rowid);
+  if (IsTooLarge(BytesOf(row))) {
+    event.set_too_large(true);
+    row = KeyOf(*table.table, row);
+  }
   rpc::ToProto(std::move(row), event.mutable_new_row());
   AppendField(v1::WatchResponse::kEventsFieldNumber, event, out);
 }

@@ -39,6 +39,9 @@ struct WatchFeed::Making {
   size_t judged = 0;
   bool passed = false;  // a change of the command passed, in this segment
   bool full = false;
+  size_t definition_bytes = 0;  // of the tables, which are sent with the events
+
+  size_t bytes() const { return segment->fields.size() + definition_bytes; }
 };
 
 Result<WatchSegmentPtr> WatchFeed::Next(ChangePosition after, std::optional<ChangePosition> visible,
@@ -95,9 +98,8 @@ Status WatchFeed::AddCommand(const CommandChanges& command, Making* making) {
   const auto first =
       std::upper_bound(changes.begin(), changes.end(), making->segment->after, begins_after);
   for (auto change = first; change != changes.end(); ++change) {
-    const size_t full_at = making->segment->fields.size();
     making->full = (making->limit && change->position > *making->limit) ||
-                   making->judged >= kChangesMax || full_at >= kWatchMessageBytes;
+                   making->judged >= kChangesMax || making->bytes() >= kWatchMessageBytes;
     if (making->full) {
       // Nothing of what follows is within the limit.
       if (making->limit && change->position > *making->limit) {
@@ -132,17 +134,27 @@ Result<bool> WatchFeed::AddChange(const CommandChanges& command, size_t place, M
   }
   if (!passes) return true;
   std::string& fields = making->segment->fields;
+  auto& tables = making->segment->tables;
+  const auto known =
+      std::find_if(tables.begin(), tables.end(), [&](const TableDefinitionPtr& each) {
+        return table != nullptr && each->name == table->name;
+      });
+  const bool is_new = table != nullptr && known == tables.end();
+  // All definitions of a message come before its events, and the later one of a name replaces the
+  // earlier. So a message holds events of one definition only.
+  const bool is_other = table != nullptr && known != tables.end() && (*known)->id != table->id;
   const size_t before = fields.size();
-  AppendEvent(change, table.get(), &fields);
-  if (before > 0 && fields.size() > 2 * kWatchMessageBytes) {
+  if (!is_other) AppendEvent(change, table.get(), &fields);
+  const size_t bytes = making->bytes() + (is_new ? table->field.size() : 0);
+  if (is_other || (before > 0 && bytes > 2 * kWatchMessageBytes)) {
     fields.resize(before);
     making->full = true;
     return false;
   }
   making->passed = true;
-  if (table != nullptr) {
-    auto& tables = making->segment->tables;
-    if (std::find(tables.begin(), tables.end(), table) == tables.end()) tables.push_back(table);
+  if (is_new) {
+    tables.push_back(table);
+    making->definition_bytes += table->field.size();
   }
   return true;
 }

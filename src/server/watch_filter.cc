@@ -17,6 +17,8 @@ using state_machine::RowCondition;
 
 constexpr int kFiltersMax = 64;
 constexpr size_t kTableNameBytesMax = 1024;
+// The texts of all filters of a watch. They stay in memory as long as the watch.
+constexpr size_t kFilterBytesMax = 64 << 10;
 // The tables whose rules one judge keeps.
 constexpr size_t kTablesMax = 256;
 
@@ -67,8 +69,14 @@ Result<std::vector<WatchFilter>> FiltersOf(const v1::WatchRequest& request) {
     return InvalidArgument("a watch may have " + std::to_string(kFiltersMax) + " filters");
   }
   std::vector<WatchFilter> filters;
+  size_t bytes = 0;
   for (const v1::WatchFilter& filter : request.filters()) {
     ASSIGN_OR_RETURN(WatchFilter one, FromProto(filter));
+    bytes += one.table.size() + one.condition.size();
+    if (bytes > kFilterBytesMax) {
+      return InvalidArgument("the filters of a watch may have " + std::to_string(kFilterBytesMax) +
+                             " bytes together: use several watches");
+    }
     filters.push_back(std::move(one));
   }
   if (filters.empty()) filters.push_back({"", AllKinds(), ""});
@@ -93,8 +101,8 @@ Result<ChangeJudge::Rules> ChangeJudge::MakeRules(const TableDefinition& table) 
       if (count_->n + made.conditions >= ConditionCount::kMax) {
         return ResourceExhausted("too many conditions of watches are in use on this node");
       }
-      Result<std::unique_ptr<RowCondition>> condition =
-          RowCondition::Compile(table.table->name, table.table->columns, filter.condition);
+      Result<std::unique_ptr<RowCondition>> condition = RowCondition::Compile(
+          table.table->name, table.table->columns, filter.condition, table.table->is_strict);
       if (!condition.ok()) {
         return FailedPrecondition("the table has changed: " + condition.status().message());
       }

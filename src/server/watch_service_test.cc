@@ -140,5 +140,50 @@ TEST_F(WatchServiceTest, RequestsThatCannotBeMeantAreRefused) {
   EXPECT_EQ(code(many), StatusCode::kInvalidArgument);
 }
 
+// A client takes in all definitions of a message before the events.
+TEST_F(WatchServiceTest, AMessageHasEventsOfOneDefinitionOfATable) {
+  const auto wide = TableOf("T", {{"id", "INTEGER"}, {"v", "TEXT"}, {"w", ""}});
+  const auto watch = Begun(After(1, 0));
+  state_.Commit({{Insert(t_, 1, "a"), Insert(wide, 2, "b")}, {Insert(wide, 3, "c")}});
+  size_t events = 0;
+  while (events < 5) {
+    const auto response = watch->Read();
+    ASSERT_TRUE(response) << watch->End();
+    EXPECT_LE(response->tables_size(), 1);
+    events += static_cast<size_t>(response->events_size());
+  }
+  EXPECT_THAT(watch->Events(0), ElementsAre("+t(1,'a')", "+T(2,'b')", ".", "+T(3,'c')", "."));
+}
+
+// Whatever the number of tables that changed.
+TEST_F(WatchServiceTest, DefinitionsCountInTheSizeOfAMessage) {
+  std::vector<Change> changes;
+  const std::string name(10'000, 'c');
+  for (int i = 0; i < 100; ++i) {
+    changes.push_back(Insert(TableOf("t" + std::to_string(i), {{"id", ""}, {name, ""}}), i, "a"));
+  }
+  const auto watch = Begun();
+  state_.Commit({std::move(changes)});
+  for (size_t events = 0; events < 101;) {
+    const auto response = watch->Read();
+    ASSERT_TRUE(response) << watch->End();
+    EXPECT_LT(response->ByteSizeLong(), 3 * kWatchMessageBytes);
+    events += static_cast<size_t>(response->events_size());
+  }
+}
+
+TEST_F(WatchServiceTest, FiltersAreBoundedTogetherAndLeaveTheShareOfRequests) {
+  HasColumns("t", t_->columns);
+  v1::WatchRequest request;
+  for (int i = 0; i < 17; ++i) {
+    v1::WatchFilter* const filter = request.add_filters();
+    filter->set_table("t");
+    filter->set_condition(std::to_string(i) + std::string(4000, ' '));
+  }
+  const Status end = Watch(request)->End();
+  EXPECT_EQ(end.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(end.message(), HasSubstr("together"));
+}
+
 }  // namespace
 }  // namespace cairn::server

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "base/mutex.h"
 #include "server/limits.h"
 #include "server/watch_event.h"
+#include "state_machine/sqlite/full_text_table.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/table_shape.h"
@@ -22,17 +24,18 @@ using state_machine::LowerCase;
 using state_machine::QuotedName;
 using state_machine::RowCondition;
 
-// Tables with the columns that events have, in order. Of virtual tables, only those whose changes
-// are told.
+// Tables with all their columns, in order, and the text of virtual ones.
 constexpr char kTablesSql[] =
-    "SELECT t.name, t.wr, x.name, x.type, x.pk FROM pragma_table_list AS t, "
-    "pragma_table_xinfo(t.name) AS x WHERE t.schema = 'main' AND (t.type = 'table' OR "
-    "t.type = 'virtual' AND (SELECT sql LIKE '%using%fts%' FROM sqlite_schema WHERE name = "
-    "t.name)) "
-    "AND x.hidden NOT IN (1, 2) ORDER BY t.name, x.cid";
+    "SELECT t.name, t.wr, x.name, x.type, x.pk, x.hidden, t.strict, CASE t.type WHEN 'virtual' "
+    "THEN (SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = t.name) END "
+    "FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS x WHERE t.schema = 'main' AND "
+    "(t.type = 'table' OR t.type = 'virtual' AND (SELECT sql LIKE '%using%fts%' FROM sqlite_schema "
+    "WHERE type = 'table' AND name = t.name)) ORDER BY t.name, x.cid";
+constexpr size_t kTablesColumns = 8;
 
 struct Table {
   ChangedTable shape;
+  std::set<std::string> names;  // of all columns, also of those that events do not have
   bool has_rowid = true;
   std::vector<std::pair<int64_t, uint32_t>> key;  // rank in the primary key, place
 };
@@ -49,10 +52,8 @@ int64_t NumberOf(const Value& value) {
 // The name by which the rowid can be read; "" if columns have all of its names.
 std::string RowidName(const Table& table) {
   if (!table.has_rowid) return "";
-  for (const char* name : {"rowid", "_rowid_", "oid"}) {
-    const bool taken = std::any_of(table.shape.columns.begin(), table.shape.columns.end(),
-                                   [&](const Column& c) { return LowerCase(c.name) == name; });
-    if (!taken) return name;
+  for (const char* name : {"_rowid_", "rowid", "oid"}) {
+    if (!table.names.contains(name)) return name;
   }
   return "";
 }
@@ -130,17 +131,25 @@ class WatchSnapshot final : public QueryConsumer,
   };
 
   Status AddColumn(const Row& row) {
+    if (row.size() != kTablesColumns) return Internal("unexpected columns");
     const std::string name = TextOf(row[0]);
     const std::string lower = LowerCase(name);
     const bool named = std::any_of(filters_.begin(), filters_.end(),
                                    [&](const WatchFilter& f) { return f.Names(lower); });
     if (!named || IsInternalTable(lower)) return OkStatus();
+    // As changes are: of virtual tables, only those that keep their text are told.
+    const std::string virtual_sql = TextOf(row[7]);
+    if (!virtual_sql.empty() && !state_machine::KeepsItsText(virtual_sql)) return OkStatus();
     if (tables_.empty() || tables_.back().shape.name != name) {
       tables_.emplace_back();
       tables_.back().shape.name = name;
       tables_.back().has_rowid = NumberOf(row[1]) == 0;
+      tables_.back().shape.is_strict = NumberOf(row[6]) != 0;
     }
     Table& table = tables_.back();
+    table.names.insert(LowerCase(TextOf(row[2])));
+    // Hidden columns of virtual tables, and VIRTUAL ones.
+    if (NumberOf(row[5]) == 1 || NumberOf(row[5]) == 2) return OkStatus();
     const auto place = static_cast<uint32_t>(table.shape.columns.size());
     table.shape.columns.push_back({TextOf(row[2]), TextOf(row[3])});
     if (NumberOf(row[4]) > 0) table.key.emplace_back(NumberOf(row[4]), place);
@@ -173,7 +182,7 @@ class WatchSnapshot final : public QueryConsumer,
       if (!filter.condition.empty()) {
         ASSIGN_OR_RETURN(rule.condition,
                          RowCondition::Compile(current_->table->name, current_->table->columns,
-                                               filter.condition));
+                                               filter.condition, current_->table->is_strict));
       }
       rules_.push_back(std::move(rule));
     }

@@ -37,6 +37,8 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Start(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
     Status bad = Open(bytes);
+    // The stream keeps the filters, and they are small. The share is for requests that run.
+    request_.TryResize(0);
     if (!bad.ok()) End(bad, std::nullopt, std::nullopt);
   }
 

@@ -34,8 +34,10 @@ TableDefinitionPtr WatchTables::Of(
   if (by_content_.size() >= kDefinitionsMax) by_content_.clear();
   if (by_address_.size() >= kDefinitionsMax) by_address_.clear();
   v1::WatchTable message = ToMessage(*table);
-  // The bytes of a definition, before it has an id, say whether it is another one.
-  TableDefinitionPtr& definition = by_content_[message.SerializeAsString()];
+  // The bytes of a definition, before it has an id, say whether it is another one. Clients are not
+  // told what STRICT changes, but conditions are.
+  TableDefinitionPtr& definition =
+      by_content_[(table->is_strict ? "s" : "n") + message.SerializeAsString()];
   if (definition == nullptr) {
     auto made = std::make_shared<TableDefinition>();
     made->id = ++last_id_;

@@ -65,6 +65,13 @@ inline Change Created(const std::string& table) {
   return change;
 }
 
+// A column in the answer to the question for the tables of a snapshot.
+inline Row ColumnAnswer(const std::string& table, const std::string& name,
+                        const std::string& type = "", int64_t key = 0, int64_t hidden = 0,
+                        Value virtual_sql = {}) {
+  return {table, int64_t{0}, name, type, key, hidden, int64_t{0}, std::move(virtual_sql)};
+}
+
 inline std::string Text(const v1::ChangePosition& position) {
   return std::to_string(position.index()) + "." + std::to_string(position.ordinal());
 }
@@ -195,7 +202,9 @@ class WatchServiceTest : public ::testing::Test {
   // An answer to the question for the columns of a table.
   void HasColumns(const std::string& table, const std::vector<Column>& columns) {
     std::vector<Row> rows;
-    for (const Column& column : columns) rows.push_back({table, column.name, column.decl_type});
+    for (const Column& column : columns) {
+      rows.push_back({table, column.name, column.decl_type, int64_t{0}});
+    }
     state_.Answer("WITH asked", std::move(rows));
   }
   // Commits fillers until the ring has lost its first changes.

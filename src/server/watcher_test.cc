@@ -1,5 +1,6 @@
 // The C++ client's watch over nodes that fail.
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -136,13 +137,11 @@ TEST_F(WatcherTest, SnapshotThatBreaksOffBeginsAnew) {
   for (FakeReplica* replica : {&a_, &b_}) {
     replica->fake_state().GoBackTo(5);
     replica->fake_state().ring().Reset(LogIndex(5));
-    replica->fake_state().Answer(
-        "SELECT t.name, t.wr",
-        {{std::string("t"), int64_t{0}, std::string("id"), std::string(""), int64_t{0}},
-         {std::string("t"), int64_t{0}, std::string("v"), std::string(""), int64_t{0}}});
+    replica->fake_state().Answer("SELECT t.name, t.wr",
+                                 {ColumnAnswer("t", "id", ""), ColumnAnswer("t", "v", "")});
   }
-  a_.fake_state().Answer("SELECT rowid", rows);
-  b_.fake_state().Answer("SELECT rowid", {rows[0]});
+  a_.fake_state().Answer("SELECT _rowid_", rows);
+  b_.fake_state().Answer("SELECT _rowid_", {rows[0]});
   WatchOptions options;
   options.from = WatchOptions::From::kSnapshot;
   const auto watcher = Watch(options);
@@ -177,6 +176,55 @@ TEST_F(WatcherTest, ARefusedWatchEnds) {
   client.endpoints = {node_a_.address()};
   EXPECT_EQ((*Client::Connect(client))->Watch(options).status().code(),
             StatusCode::kInvalidArgument);
+}
+
+TEST_F(WatcherTest, ATableThatWasAlteredKeepsTheNamesOfItsEarlierRows) {
+  const auto wide = TableOf("t", {{"id", "INTEGER"}, {"v", "TEXT"}, {"w", ""}});
+  const auto watcher = Watch();
+  Begin(watcher.get());
+  Commit({Insert(t_, 1, "a"), Insert(wide, 2, "b")});
+  for (const size_t columns : {2U, 3U}) {
+    const auto event = watcher->Next(kPatience);
+    ASSERT_TRUE(event.ok()) << event.status();
+    ASSERT_NE(event->table, nullptr);
+    EXPECT_EQ(event->table->columns.size(), columns);
+  }
+}
+
+// Ends a watch for want of room, and takes it again.
+class CrowdedNode final : public v1::Database::Service {
+ public:
+  grpc::Status Watch(grpc::ServerContext*, const v1::WatchRequest* request,
+                     grpc::ServerWriter<v1::WatchResponse>* writer) override {
+    v1::WatchResponse response;
+    response.mutable_position()->set_index(request->has_after() ? request->after().index() : 1);
+    writer->Write(response);
+    if (!request->has_after()) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "no room"};
+    v1::WatchEvent* const event = response.add_events();
+    event->set_kind(v1::CHANGE_KIND_COMMAND_END);
+    event->mutable_position()->set_index(2);
+    response.mutable_position()->set_index(2);
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+};
+
+TEST(WatcherOfACrowdedNode, GoesOnOnceThereIsRoom) {
+  CrowdedNode node;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&node);
+  const auto server = builder.BuildAndStart();
+  ClientOptions options;
+  options.endpoints = {"127.0.0.1:" + std::to_string(port)};
+  {
+    const auto watcher = *(*Client::Connect(options))->Watch({});
+    const auto event = watcher->Next(kPatience);
+    ASSERT_TRUE(event.ok()) << event.status();
+    EXPECT_EQ(event->position, (cairn::ChangePosition{2, 0}));
+  }
+  server->Shutdown();
 }
 
 }  // namespace

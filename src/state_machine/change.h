@@ -42,6 +42,7 @@ struct ChangedTable {
   std::string name;
   std::vector<Column> columns;  // those of SELECT *, in its order, but the VIRTUAL generated ones
   std::vector<uint32_t> key;    // the places of the primary key's columns; empty: only a rowid
+  bool is_strict = false;       // which decides what the type ANY means
 };
 
 // An object of the schema that was created, dropped or altered. The text is that of sqlite_schema.

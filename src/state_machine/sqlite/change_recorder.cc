@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "state_machine/sqlite/full_text_table.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/value_bytes.h"
 
@@ -10,13 +11,6 @@ namespace cairn::state_machine {
 namespace {
 
 constexpr char kContentSuffix[] = "_content";
-
-// FTS3, FTS4 and FTS5 keep the text of their rows in the table NAME_content.
-bool IsFullText(const std::string& sql) {
-  const std::string lower = LowerCase(sql);
-  const size_t module = lower.find("using");
-  return module != std::string::npos && lower.find("fts", module) != std::string::npos;
-}
 
 }  // namespace
 
@@ -227,7 +221,7 @@ Result<std::unique_ptr<TableReader>> ChangeRecorder::OpenReader(const std::strin
   const std::string owner = catalog_->OwnerOfShadow(LowerCase(table));
   if (owner.empty()) return TableReader::Open(db_, table, {});
   if (LowerCase(table) != owner + kContentSuffix) return std::unique_ptr<TableReader>();
-  if (!IsFullText(catalog_->SqlOfVirtual(owner))) return std::unique_ptr<TableReader>();
+  if (!KeepsItsText(catalog_->SqlOfVirtual(owner))) return std::unique_ptr<TableReader>();
   // The name as it was declared.
   return TableReader::Open(db_, table, table.substr(0, owner.size()));
 }
@@ -244,9 +238,9 @@ Result<ChangeRecorder::Schema> ChangeRecorder::ReadSchema() const {
     if (!row) return schema;
     Object object{std::string(read.Bytes(1)), std::string(read.Bytes(2)),
                   std::string(read.Bytes(3)), std::string(read.Bytes(4))};
-    const bool is_told =
+    object.is_told =
         !IsInternalTable(object.table) && catalog_->OwnerOfShadow(LowerCase(object.table)).empty();
-    if (is_told) schema.emplace(read.Int(0), std::move(object));
+    schema.emplace(read.Int(0), std::move(object));
   }
 }
 
@@ -260,21 +254,27 @@ Status ChangeRecorder::RecordSchema() {
   ASSIGN_OR_RETURN(Schema now, ReadSchema());
   if (!schema_.has_value()) return OutOfRange("the schema before is not known");
   const Schema before = *std::exchange(schema_, now);
+  // SQLite may give the row of a dropped object to a new one. An object that a virtual table takes,
+  // or gives back, exists all the same.
+  const auto lives_on = [](const Object& was, const Object& is) {
+    return was.type == is.type && (was.name == is.name || (was.is_told && is.is_told));
+  };
   for (const auto& [row, object] : before) {
     const auto after = now.find(row);
-    // SQLite may give the row of a dropped object to a new one.
-    if (after == now.end() || after->second.type != object.type) {
+    if (!object.is_told) continue;
+    if (after == now.end() || !lives_on(object, after->second)) {
       TellSchema(SchemaChange::Kind::kDropped, object);
     }
   }
   std::vector<std::string> created;
   for (const auto& [row, object] : now) {
     const auto old = before.find(row);
-    if (old == before.end() || old->second.type != object.type) {
+    if (!object.is_told) continue;
+    if (old == before.end() || !lives_on(old->second, object)) {
       TellSchema(SchemaChange::Kind::kCreated, object);
       const bool has_rows = object.type == "table" && !catalog_->IsVirtual(LowerCase(object.name));
       if (has_rows) created.push_back(object.name);
-    } else if (!(old->second == object)) {
+    } else if (old->second.is_told && old->second != object) {
       TellSchema(SchemaChange::Kind::kAltered, object);
     }
   }

@@ -5,7 +5,7 @@
 // not within its memory, it says that changes are lost up to there; it never tells a wrong one.
 //
 // Not told: the tables of Cairn and of SQLite, and the tables behind virtual tables. The rows of a
-// full-text table that stores its text are told as rows of that table. A change of the schema is
+// full-text table that stores its text (full_text_table.h) are told as rows of that table. A change of the schema is
 // told as such, and not for each row that now reads otherwise; the rows that CREATE TABLE AS makes
 // are told.
 #pragma once
@@ -59,6 +59,7 @@ class ChangeRecorder final : public RowObserver {
   // A row of sqlite_schema.
   struct Object {
     std::string type, name, table, sql;
+    bool is_told = false;
     bool operator==(const Object&) const = default;
   };
   using Schema = std::map<int64_t, Object>;  // by rowid

@@ -256,5 +256,38 @@ TEST(ChangeRecorder, AWatchedReplicaHasTheSameResultsAndSteps) {
   }
 }
 
+// The rows of such a table are elsewhere, or stored otherwise than they read.
+TEST(ChangeRecorder, FullTextTablesThatDoNotKeepTheirTextAreNotTold) {
+  Watched watched;
+  watched.Must("CREATE VIRTUAL TABLE d USING fts5(x, content='')");
+  watched.Must("CREATE VIRTUAL TABLE z USING fts4(x, compress=upper, uncompress=lower)");
+  watched.Take();
+  EXPECT_THAT(watched.ToldOf("INSERT INTO d(rowid, x) VALUES(1, 'a')"), ElementsAre());
+  EXPECT_THAT(watched.ToldOf("INSERT INTO z VALUES('a')"), ElementsAre());
+}
+
+TEST(ChangeRecorder, ATableThatAVirtualTableTakesIsNotToldAsDropped) {
+  Watched watched;
+  watched.Must("CREATE TABLE d_content(id INTEGER PRIMARY KEY, x)");
+  watched.Must("INSERT INTO d_content VALUES(1, 'a')");
+  EXPECT_THAT(watched.ToldOf("CREATE VIRTUAL TABLE d USING fts5(x, content='d_content', "
+                             "content_rowid='id')"),
+              ElementsAre("created table d", "end"));
+  EXPECT_THAT(watched.ToldOf("DROP TABLE d"), ElementsAre("dropped table d", "end"));
+  EXPECT_THAT(watched.ToldOf("INSERT INTO d_content VALUES(2, 'b')"),
+              ElementsAre("d_content +2|'b'", "end"));
+}
+
+TEST(ChangeRecorder, ATableSaysWhetherItIsStrict) {
+  Watched watched;
+  watched.Must("CREATE TABLE plain(strict ANY)");
+  watched.Must("CREATE TABLE s(v ANY PRIMARY KEY) WITHOUT ROWID, STRICT");
+  watched.Take();
+  watched.Must("INSERT INTO plain VALUES(1)");
+  EXPECT_FALSE(watched.Take().front().table->is_strict);
+  watched.Must("INSERT INTO s VALUES(1)");
+  EXPECT_TRUE(watched.Take().front().table->is_strict);
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

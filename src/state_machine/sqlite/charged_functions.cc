@@ -131,20 +131,31 @@ Status Created(sqlite3* db, int rc) {
 
 }  // namespace
 
+Status InstallPatternFunctions(sqlite3* db, WorkBudget* budget) {
+  const auto add = [&](const char* name, int args, auto* function) {
+    return Created(db, sqlite3_create_function_v2(db, name, args, kDeterministic, budget, function,
+                                                  nullptr, nullptr, nullptr));
+  };
+  RETURN_IF_ERROR(add("like", 2, &Match<false>));
+  RETURN_IF_ERROR(add("like", 3, &Match<false>));
+  return add("glob", 2, &Match<true>);
+}
+
 // ---- SQLite's own -------------------------------------------------------------------------------
 
 Status ChargedFunctions::Install(sqlite3* db, const char* vfs, WorkBudget* budget) {
   budget_ = budget;
   RETURN_IF_ERROR(delegated_.Open(vfs));
   RETURN_IF_ERROR(InstallLinearFunctions(db, budget));
+  RETURN_IF_ERROR(InstallPatternFunctions(db, budget));
   RETURN_IF_ERROR(json_aggregates_.Install(db, budget));
   const struct {
     const char* name;
     int args;
     void (*function)(sqlite3_context*, int, sqlite3_value**);
-  } own[] = {{"like", 2, &Match<false>},       {"like", 3, &Match<false>},
-             {"glob", 2, &Match<true>},        {"upper", 1, &ChangeCase<true>},
-             {"lower", 1, &ChangeCase<false>}, {"hex", 1, &Hex},
+  } own[] = {{"upper", 1, &ChangeCase<true>},
+             {"lower", 1, &ChangeCase<false>},
+             {"hex", 1, &Hex},
              {"zeroblob", 1, &ZeroBlob}};
   for (const auto& each : own) {
     RETURN_IF_ERROR(

@@ -19,6 +19,9 @@
 
 namespace cairn::state_machine {
 
+// LIKE and GLOB alone. `budget` must outlive the connection.
+Status InstallPatternFunctions(sqlite3* db, WorkBudget* budget);
+
 // Owned by the engine, and used on its thread only. Must outlive the connection that it is
 // installed in.
 class ChargedFunctions {

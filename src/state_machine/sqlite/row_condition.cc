@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "state_machine/sqlite/charged_functions.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/value_bytes.h"
@@ -21,17 +22,20 @@ constexpr size_t kValueBytesMin = 64 << 10;
 constexpr size_t kStepsMax = 10'000;
 constexpr size_t kStepBytesMax = 2u << 30;
 constexpr int kStepsBetweenCounts = 8;
-// The product of a text and of a pattern.
-constexpr size_t kPatternProductMax = 512 << 20;
+// What LIKE and GLOB may do for one row, in steps of a WorkBudget: about half a second. One step of
+// SQLite may compare each character of a text with each of a pattern.
+constexpr uint64_t kPatternStepsMax = 20'000'000;
+// A longer row is forgotten at once: there are many conditions, and each would keep its last row.
+constexpr size_t kKeptBytesMax = 64 << 10;
 
 // A type with the affinity of the declared type, by the rules of SQLite. The declared type itself
 // may be any text.
-const char* TypeOf(const std::string& declared) {
+const char* TypeOf(const std::string& declared, bool is_strict) {
   const std::string type = LowerCase(declared);
   const auto has = [&](const char* word) { return type.find(word) != std::string::npos; };
   if (has("int")) return "INTEGER";
   if (has("char") || has("clob") || has("text")) return "TEXT";
-  if (type.empty() || type == "any" || has("blob")) return "BLOB";
+  if (type.empty() || (type == "any" && is_strict) || has("blob")) return "BLOB";
   if (has("real") || has("floa") || has("doub")) return "REAL";
   return "NUMERIC";
 }
@@ -58,10 +62,11 @@ Result<std::set<std::string>> NamesIn(const std::string& text) {
 
 Result<std::unique_ptr<RowCondition>> RowCondition::Compile(const std::string& table,
                                                             const std::vector<Column>& columns,
-                                                            const std::string& text) {
+                                                            const std::string& text,
+                                                            bool is_strict) {
   std::unique_ptr<RowCondition> condition(new RowCondition());
   RETURN_IF_ERROR(condition->Open());
-  RETURN_IF_ERROR(condition->Define(table, columns, text));
+  RETURN_IF_ERROR(condition->Define(table, columns, text, is_strict));
   return condition;
 }
 
@@ -80,15 +85,19 @@ Status RowCondition::Open() {
   sqlite3_limit(db_, SQLITE_LIMIT_ATTACHED, 0);
   sqlite3_limit(db_, SQLITE_LIMIT_EXPR_DEPTH, 200);
   Bound(0);
-  // Nothing is kept, so nothing is to be undone.
-  sqlite3_exec(db_, "PRAGMA page_size = 1024; PRAGMA journal_mode = OFF", nullptr, nullptr,
-               nullptr);
+  // A name in quotes that no column has is a mistake, and not a text.
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
+  // Nothing is kept, so nothing is to be undone. The pages of a long row are given back.
+  sqlite3_exec(db_, "PRAGMA page_size = 1024; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = OFF",
+               nullptr, nullptr, nullptr);
   sqlite3_progress_handler(db_, kStepsBetweenCounts, &CountSteps, this);
-  return functions_.Install(db_, nullptr);
+  RETURN_IF_ERROR(functions_.Install(db_, nullptr));
+  return InstallPatternFunctions(db_, &pattern_work_);
 }
 
 Status RowCondition::Define(const std::string& table, const std::vector<Column>& columns,
-                            const std::string& text) {
+                            const std::string& text, bool is_strict) {
   ASSIGN_OR_RETURN(const std::set<std::string> names, NamesIn(text));
   std::string key = "cairn_key";
   std::string passes = "cairn_passes";
@@ -104,7 +113,7 @@ Status RowCondition::Define(const std::string& table, const std::vector<Column>&
   for (size_t i = 0; i < columns.size(); ++i) {
     if (!names.contains(LowerCase(columns[i].name))) continue;
     used_.push_back({i, columns[i]});
-    define += ", " + QuotedName(columns[i].name) + " " + TypeOf(columns[i].decl_type);
+    define += ", " + QuotedName(columns[i].name) + " " + TypeOf(columns[i].decl_type, is_strict);
     put += ", " + QuotedName(columns[i].name);
   }
   define += ", " + passes + " AS ((\n" + text + "\n) IS TRUE))";
@@ -129,9 +138,6 @@ Status RowCondition::Define(const std::string& table, const std::vector<Column>&
 void RowCondition::Bound(size_t bytes) {
   const size_t value_bytes = kValueBytesMin + 2 * bytes;
   sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, static_cast<int>(std::min<size_t>(value_bytes, 1 << 30)));
-  const size_t pattern = std::clamp<size_t>(kPatternProductMax / value_bytes, 1,
-                                            static_cast<size_t>(kLikePatternBytesMax));
-  sqlite3_limit(db_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, static_cast<int>(pattern));
   steps_left_ = std::min(kStepsMax, kStepBytesMax / value_bytes);
 }
 
@@ -141,6 +147,7 @@ int RowCondition::Bind(const Row& row) {
     if (used.place < row.size()) bytes += ContentBytes(row[used.place]);
   }
   Bound(bytes);
+  is_long_ = bytes > kKeptBytesMax;
   int number = 0;
   for (const Used& used : used_) {
     ++number;
@@ -154,20 +161,32 @@ int RowCondition::Bind(const Row& row) {
 Result<bool> RowCondition::Matches(const Row& row) {
   bool matches = false;
   int rc = Bind(row);
+  pattern_work_.BeginCommand(kPatternStepsMax);
+  pattern_work_.BeginStatement(ask_.get(), false, 1, kValueBytesMax, false);
   if (rc == SQLITE_OK) rc = sqlite3_step(put_.get());
   if (rc == SQLITE_DONE) {
     rc = sqlite3_step(ask_.get());
     matches = rc == SQLITE_ROW && sqlite3_column_int(ask_.get(), 0) != 0;
   }
   const bool failed = rc != SQLITE_ROW;
-  const std::string why = !failed                           ? ""
-                          : (rc & 0xff) == SQLITE_INTERRUPT ? "it needs too much work for a row"
-                                                            : sqlite3_errmsg(db_);
+  const bool too_much = (rc & 0xff) == SQLITE_INTERRUPT || pattern_work_.exhausted();
+  const std::string why = !failed    ? ""
+                          : too_much ? "it needs too much work for a row"
+                                     : sqlite3_errmsg(db_);
   sqlite3_reset(put_.get());
   sqlite3_reset(ask_.get());
   sqlite3_clear_bindings(put_.get());
+  if (is_long_) Forget();
   if (failed) return FailedPrecondition("the condition of the watch fails: " + why);
   return matches;
+}
+
+// A row of NULLs takes the place of the last row.
+void RowCondition::Forget() {
+  Bound(0);
+  sqlite3_step(put_.get());
+  sqlite3_reset(put_.get());
+  sqlite3_db_release_memory(db_);
 }
 
 int RowCondition::CountSteps(void* self) {

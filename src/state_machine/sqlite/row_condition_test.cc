@@ -103,5 +103,38 @@ TEST(RowConditionTest, NamesOfColumnsMayBeAnything) {
   EXPECT_TRUE(*(*condition)->Matches({int64_t{1}, int64_t{2}, int64_t{3}, std::string("x")}));
 }
 
+TEST(RowConditionTest, WatchedColumnOfTypeAnyIsComparedAsItsTableDoes) {
+  const std::vector<Column> columns = {{"v", "ANY"}};
+  for (const bool is_strict : {false, true}) {
+    const auto condition = RowCondition::Compile("t", columns, "v = '5'", is_strict);
+    ASSERT_TRUE(condition.ok()) << condition.status();
+    EXPECT_EQ(*(*condition)->Matches({int64_t{5}}), !is_strict);
+    EXPECT_EQ(*(*condition)->Matches({std::string("5")}), true);
+  }
+}
+
+TEST(RowConditionTest, WatchedNameInQuotesIsAColumnAndNeverAText) {
+  EXPECT_THAT(Answer("\"sight\" = 'a'", RowOf(1, 1, "a")), HasSubstr("no such column"));
+}
+
+// One LIKE is one step of SQLite, and may compare each character with each of the pattern.
+TEST(RowConditionTest, WatchedPatternsShareTheWorkOfTheRow) {
+  const std::string pattern = "site LIKE '%" + std::string(20, 'a') + "b'";
+  std::string many = pattern;
+  for (int i = 0; i < 80; ++i) many += " OR " + pattern;
+  EXPECT_EQ(Answer(many, RowOf(1, 1, std::string(1000, 'a'))), "no");
+  EXPECT_THAT(Answer(many, RowOf(1, 1, std::string(1 << 20, 'a'))), HasSubstr("too much work"));
+  EXPECT_EQ(Answer(pattern, RowOf(1, 1, std::string(1 << 20, 'a') + "b")), "yes");
+}
+
+TEST(RowConditionTest, WatchedRowThatIsLongIsForgotten) {
+  const auto condition = *RowCondition::Compile("t", kColumns, "site = 'x'");
+  EXPECT_FALSE(*condition->Matches(RowOf(1, 1, "a")));
+  const sqlite3_int64 before = sqlite3_memory_used();
+  EXPECT_FALSE(*condition->Matches(RowOf(1, 1, std::string(8 << 20, 'x'))));
+  EXPECT_LT(sqlite3_memory_used(), before + (256 << 10));
+  EXPECT_TRUE(*condition->Matches(RowOf(1, 1, "x")));
+}
+
 }  // namespace
 }  // namespace cairn::state_machine

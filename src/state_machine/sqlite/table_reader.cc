@@ -16,6 +16,15 @@ Status CannotBeTold(const std::string& table) {
 
 bool IsWhole(double value) { return std::nearbyint(value) == value; }
 
+// Whether the word STRICT stands behind the columns.
+bool IsStrict(const std::string& create_sql) {
+  bool strict = false;
+  for (const Token& token : TokensOf(create_sql)) {
+    strict = token.type != TokenType::kClose && (strict || IsWord(token, "strict"));
+  }
+  return strict;
+}
+
 // The stored columns of a table, without the hidden ones of virtual tables. `numbers`: in the
 // table.
 Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table,
@@ -37,6 +46,12 @@ Result<ChangedTable> ColumnsOf(sqlite3* db, const std::string& table,
   }
   std::sort(key.begin(), key.end());
   for (const auto& [number, place] : key) columns.key.push_back(place);
+  InternalStatement text;
+  RETURN_IF_ERROR(text.Prepare(
+      db, "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE"));
+  text.BindText(1, table);
+  ASSIGN_OR_RETURN(const bool found, text.Next());
+  columns.is_strict = found && IsStrict(std::string(text.Bytes(0)));
   return columns;
 }
 
