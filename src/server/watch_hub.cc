@@ -151,7 +151,10 @@ void WatchHub::Run() {
     }
     changes_judged_ = share_.changes_judged;
   }
-  while (!watches_.empty()) DoEnd(*watches_.begin(), NodeStops());
+  while (!watches_.empty()) {
+    const WatchPtr watch = *watches_.begin();  // DoEnd takes it out of the set
+    DoEnd(watch, NodeStops());
+  }
 }
 
 // ---- The beginning of a watch -------------------------------------------------------------------
