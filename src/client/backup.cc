@@ -54,17 +54,17 @@ class BackupCall {
     }
   }
 
-  // True: there is a response. False: the node has ended the call well. The first call of Next waits
-  // for the connection.
-  Result<bool> Next(v1::BackupResponse* response) {
+  // The next response, which lives until the next call. Null: the node has ended the call well. The
+  // first call of Next waits for the connection.
+  Result<v1::BackupResponse*> Next() {
     if (!std::exchange(began_, true)) {
       ASSIGN_OR_RETURN(const bool started, Await());
       if (!started) return End();
     }
-    reader_->Read(response, nullptr);
+    reader_->Read(&response_, nullptr);
     ASSIGN_OR_RETURN(const bool come, Await());
     if (!come) return End();
-    return true;
+    return &response_;
   }
 
  private:
@@ -83,17 +83,20 @@ class BackupCall {
       }
     }
   }
-  Result<bool> End() {
-    grpc::Status status;
-    reader_->Finish(&status, nullptr);
+  Result<v1::BackupResponse*> End() {
+    reader_->Finish(&status_, nullptr);
     RETURN_IF_ERROR(Await().status());
-    if (status.ok()) return false;
-    return rpc::FromGrpc(status, context_.GetServerTrailingMetadata(), Outcome::kNone);
+    if (status_.ok()) return nullptr;
+    return rpc::FromGrpc(status_, context_.GetServerTrailingMetadata(), Outcome::kNone);
   }
 
   const std::function<bool()> proceed_;
   const std::unique_ptr<v1::Database::Stub> stub_;
   grpc::ClientContext context_;
+  // An operation that is still under way when the call is given up writes here, until the queue is
+  // empty.
+  v1::BackupResponse response_;
+  grpc::Status status_;
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::ClientAsyncReader<v1::BackupResponse>> reader_;
   bool began_ = false;
@@ -120,18 +123,17 @@ class BackupJob {
     v1::BackupHeader header;
     std::optional<uint32_t> crc;
     uint32_t found = 0;
-    v1::BackupResponse response;
     for (;;) {
-      ASSIGN_OR_RETURN(const bool come, call.Next(&response));
-      if (!come) break;
-      if (response.has_header()) {
-        header = response.header();
+      ASSIGN_OR_RETURN(v1::BackupResponse* const response, call.Next());
+      if (response == nullptr) break;
+      if (response->has_header()) {
+        header = response->header();
         progress_.bytes_total = header.size_bytes();
         RETURN_IF_ERROR(Own(file_.CheckRoom(header.size_bytes())));
       }
-      if (response.has_crc32c()) crc = response.crc32c();
-      found = Crc32c(response.data(), found);
-      RETURN_IF_ERROR(Write(response.mutable_data()));
+      if (response->has_crc32c()) crc = response->crc32c();
+      found = Crc32c(response->data(), found);
+      RETURN_IF_ERROR(Write(response->mutable_data()));
       if (!Proceeds()) return Cancelled("the backup was stopped");
     }
     if (!crc || file_.size() != header.size_bytes()) {

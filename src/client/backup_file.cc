@@ -1,11 +1,8 @@
 #include "client/backup_file.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <utility>
 
 #include "base/checksum_file.h"
@@ -16,38 +13,34 @@ namespace {
 
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// A descriptor of the file with the lock on it. The file may be renamed between the opening and the
-// lock, because its backup was complete; then there is another file of the name, or none.
-Result<int> OpenLocked(const std::string& path) {
-  for (;;) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return ErrnoStatus("open " + path, errno);
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      const int error = errno;
-      ::close(fd);
-      if (error != EWOULDBLOCK) return ErrnoStatus("lock " + path, error);
-      return FailedPrecondition("another process is writing " + path);
-    }
-    struct stat mine {};
-    struct stat named {};
-    if (::fstat(fd, &mine) == 0 && ::stat(path.c_str(), &named) == 0 &&
-        mine.st_ino == named.st_ino && mine.st_dev == named.st_dev) {
-      return fd;
-    }
-    ::close(fd);
+bool Exists(const std::string& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0;
+}
+
+// A backup replaces the backup of the same name, and no other file: the database of a node least of
+// all, which the node would go on writing under no name.
+Status CheckReplaceable(const std::string& path) {
+  for (const char* suffix : {".cairn", "-wal", "-journal"}) {
+    if (!Exists(path + suffix)) continue;
+    return FailedPrecondition(path + " is a database in use: " + path + suffix +
+                              " is beside it. Name another file");
   }
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return OkStatus();
+  if (!S_ISREG(st.st_mode)) return FailedPrecondition(path + " is not a regular file");
+  if (Exists(ChecksumPath(path))) return OkStatus();
+  return FailedPrecondition(path + " is there and is no backup: there is no " + ChecksumPath(path) +
+                            ". Name another file, or move this one aside");
 }
 
 }  // namespace
 
 Result<std::unique_ptr<BackupFile>> BackupFile::Create(const std::string& path) {
   if (path.empty() || path.back() == '/') return InvalidArgument("the backup needs a file name");
-  struct stat st {};
-  if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
-    return FailedPrecondition(path + " is not a regular file");
-  }
-  ASSIGN_OR_RETURN(const int lock, OpenLocked(path + ".partial"));
-  std::unique_ptr<BackupFile> file(new BackupFile(path, lock));
+  RETURN_IF_ERROR(CheckReplaceable(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<LockedFile> lock, LockedFile::Acquire(path + ".partial"));
+  std::unique_ptr<BackupFile> file(new BackupFile(path, std::move(lock)));
   ASSIGN_OR_RETURN(file->file_, file->fs_.Open(file->partial(), /*create=*/false));
   RETURN_IF_ERROR(file->Clear());
   return file;
@@ -55,7 +48,6 @@ Result<std::unique_ptr<BackupFile>> BackupFile::Create(const std::string& path) 
 
 BackupFile::~BackupFile() {
   if (!committed_) ::unlink(partial().c_str());
-  ::close(lock_);
 }
 
 Status BackupFile::CheckRoom(uint64_t bytes) const {

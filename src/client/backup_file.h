@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/file_system.h"
+#include "base/locked_file.h"
 #include "base/result.h"
 #include "base/sha256.h"
 
@@ -16,7 +18,8 @@ namespace cairn::client {
 // committed. A process that is killed leaves PATH.partial, which the next backup uses.
 class BackupFile {
  public:
-  // FAILED_PRECONDITION if another process writes a backup of this name.
+  // FAILED_PRECONDITION if another process writes a backup of this name, or if the name is that of a
+  // node's database, or of a file that is no backup.
   static Result<std::unique_ptr<BackupFile>> Create(const std::string& path);
   ~BackupFile();
   BackupFile(const BackupFile&) = delete;
@@ -34,12 +37,13 @@ class BackupFile {
   Result<std::string> Commit(const std::map<std::string, std::string>& notes);
 
  private:
-  BackupFile(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  BackupFile(std::string path, std::unique_ptr<LockedFile> lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string partial() const { return path_ + ".partial"; }
 
   FileSystem& fs_ = PosixFileSystem();
   const std::string path_;
-  const int lock_;  // a descriptor of the partial file, with the lock
+  const std::unique_ptr<LockedFile> lock_;  // of the partial file
   std::unique_ptr<File> file_;
   std::unique_ptr<Sha256> sum_;
   uint64_t size_ = 0;

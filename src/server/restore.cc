@@ -1,6 +1,10 @@
 #include "server/restore.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -8,10 +12,12 @@
 
 #include "base/checksum_file.h"
 #include "base/file_system.h"
+#include "base/locked_file.h"
 #include "base/path.h"
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "log_store/segment_log.h"
+#include "node/data_lock.h"
 #include "node/identity_file.h"
 #include "node/replica.h"
 #include "state_machine/sqlite/new_history.h"
@@ -49,6 +55,26 @@ Status CheckHead(const std::string& path, std::string_view head, uint64_t size) 
                   std::to_string(wanted) + " bytes");
 }
 
+bool IsThere(const std::string& path) {
+  std::error_code failed;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, failed));
+}
+
+Status IsThereAlready(const std::string& path) {
+  return AlreadyExists(path +
+                       " is there already; restore makes a new node. Name another file, or move "
+                       "this one aside");
+}
+
+// A plain rename would replace the database of a node that was started in the meantime.
+Status RenameWithoutReplacing(const std::string& from, const std::string& to) {
+  int rc = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+  // Some file systems cannot.
+  if (rc != 0 && errno == EINVAL && !IsThere(to)) rc = ::rename(from.c_str(), to.c_str());
+  if (rc == 0) return OkStatus();
+  return errno == EEXIST ? IsThereAlready(to) : ErrnoStatus("rename " + from, errno);
+}
+
 class RestoreJob {
  public:
   explicit RestoreJob(const RestoreOptions& options) : options_(options) {}
@@ -57,7 +83,7 @@ class RestoreJob {
     if (!makes_) return;
     std::error_code ignored;
     std::filesystem::remove(database(), ignored);
-    std::filesystem::remove(database() + "-journal", ignored);
+    RemoveSidefiles();
     std::filesystem::remove_all(root(), ignored);
   }
   RestoreJob(const RestoreJob&) = delete;
@@ -67,14 +93,11 @@ class RestoreJob {
     if (options_.db_path.empty() || options_.db_path.back() == '/') {
       return InvalidArgument("the database needs a file name");
     }
-    for (const std::string& path : {options_.db_path, options_.db_path + ".cairn"}) {
-      std::error_code failed;
-      if (!std::filesystem::exists(std::filesystem::symlink_status(path, failed))) continue;
-      return AlreadyExists(path +
-                           " is there already; restore makes a new node. Name another file, "
-                           "or move this one aside");
-    }
+    RETURN_IF_ERROR(CheckFree());
+    ASSIGN_OR_RETURN(lock_, LockedFile::Acquire(database()));
     makes_ = true;
+    // SQLite would play the journal of a restore that was killed into the new copy.
+    RemoveSidefiles();
     return OkStatus();
   }
 
@@ -135,6 +158,19 @@ class RestoreJob {
   std::string database() const { return options_.db_path + ".restoring"; }
 
  private:
+  // A WAL or a journal of another database that is beside the file would become part of the new one.
+  Status CheckFree() const {
+    for (const char* suffix : {"", ".cairn", "-wal", "-shm", "-journal"}) {
+      if (IsThere(options_.db_path + suffix)) return IsThereAlready(options_.db_path + suffix);
+    }
+    return OkStatus();
+  }
+  void RemoveSidefiles() const {
+    std::error_code ignored;
+    for (const char* suffix : {"-journal", "-wal", "-shm"}) {
+      std::filesystem::remove(database() + suffix, ignored);
+    }
+  }
   std::string root() const { return options_.db_path + ".cairn.restoring"; }
   void Say(const std::string& what) const {
     if (options_.progress) options_.progress(what);
@@ -206,13 +242,17 @@ class RestoreJob {
     return log->Sync();
   }
 
-  // A crash between the two leaves a database without its directory, which no server opens.
+  // Nobody else's file is replaced: a service may have started a server on the name in the meantime.
+  // The directory gets its name first, with its lock held, so no server starts between the two. A
+  // crash between the two leaves a directory without its database, which no server opens.
   Status GiveNames() {
-    RETURN_IF_ERROR(fs_.Rename(database(), options_.db_path));
-    Status named = fs_.Rename(root(), options_.db_path + ".cairn");
-    if (!named.ok()) {
-      std::error_code ignored;
-      std::filesystem::remove(options_.db_path, ignored);
+    RETURN_IF_ERROR(CheckFree());
+    const std::string directory = options_.db_path + ".cairn";
+    ASSIGN_OR_RETURN(const std::unique_ptr<node::DataLock> lock, node::DataLock::Acquire(root()));
+    RETURN_IF_ERROR(RenameWithoutReplacing(root(), directory));
+    if (Status named = RenameWithoutReplacing(database(), options_.db_path); !named.ok()) {
+      // Its own directory, which the lock has kept from others.
+      RETURN_IF_ERROR(fs_.Rename(directory, root()));
       return named;
     }
     return fs_.SyncDirectory(ParentOf(options_.db_path));
@@ -220,6 +260,7 @@ class RestoreJob {
 
   const RestoreOptions& options_;
   FileSystem& fs_ = PosixFileSystem();
+  std::unique_ptr<LockedFile> lock_;  // of the copy: one restore of a name at a time
   bool makes_ = false;
   std::string head_;  // of the backup
 };

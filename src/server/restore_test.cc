@@ -147,5 +147,82 @@ TEST_F(RestoreTest, NothingIsReplacedAndNothingIsLeft) {
   }
 }
 
+// A service that is started again and again starts a server while the restore runs.
+TEST_F(RestoreTest, ANameThatIsTakenInTheMeantimeIsNotReplaced) {
+  Must("CREATE TABLE t(id)", "s", 1);
+  Backup();
+  for (const char* suffix : {"", ".cairn", "-wal"}) {
+    RestoreOptions options = Options(0);
+    options.db_path = cluster_.directory() + "/taken.db";
+    options.progress = [&](const std::string& what) {
+      if (what == "making the new node") std::ofstream(options.db_path + suffix) << "of another";
+    };
+    const auto refused = server::Restore(options);
+    EXPECT_EQ(refused.status().code(), StatusCode::kAlreadyExists) << refused.status();
+    std::string kept;
+    std::getline(std::ifstream(options.db_path + suffix), kept);
+    EXPECT_EQ(kept, "of another") << suffix;
+    fs::remove(options.db_path + suffix);
+    for (const auto& each : fs::directory_iterator(cluster_.directory())) {
+      EXPECT_FALSE(each.path().filename().string().starts_with("taken.db")) << each.path();
+    }
+  }
+}
+
+// SQLite would play it into the new database.
+TEST_F(RestoreTest, AWalBesideTheNameIsRefused) {
+  Must("CREATE TABLE t(id)", "s", 1);
+  Backup();
+  RestoreOptions options = Options(0);
+  options.db_path = cluster_.directory() + "/new.db";
+  for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+    std::ofstream(options.db_path + suffix) << "left";
+    const auto refused = server::Restore(options);
+    EXPECT_EQ(refused.status().code(), StatusCode::kAlreadyExists) << refused.status();
+    EXPECT_TRUE(fs::remove(options.db_path + suffix));
+  }
+}
+
+TEST_F(RestoreTest, TheJournalOfAKilledRestoreIsRemovedFirst) {
+  Must("CREATE TABLE t(id)", "s", 1);
+  Backup();
+  RestoreOptions options = Options(0);
+  options.db_path = cluster_.directory() + "/new.db";
+  const std::string journal = options.db_path + ".restoring-journal";
+  std::ofstream(journal) << "of another backup";
+  bool seen = true;
+  options.progress = [&](const std::string& what) {
+    if (what == "reading the backup") seen = fs::exists(journal);
+  };
+  const auto restored = server::Restore(options);
+  EXPECT_TRUE(restored.ok()) << restored.status();
+  EXPECT_FALSE(seen);
+}
+
+TEST_F(RestoreTest, OneRestoreOfANameAtATime) {
+  Must("CREATE TABLE t(id)", "s", 1);
+  Backup();
+  RestoreOptions options = Options(0);
+  options.db_path = cluster_.directory() + "/new.db";
+  Status second;
+  RestoreOptions same = options;
+  options.progress = [&](const std::string& what) {
+    if (what == "checking all rows") second = server::Restore(same).status();
+  };
+  const auto restored = server::Restore(options);
+  EXPECT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(second.code(), StatusCode::kFailedPrecondition) << second;
+}
+
+// Clients that read versions as 32 bits must see them rise, too.
+TEST_F(RestoreTest, TheLower32BitsOfVersionsRise) {
+  Must("CREATE TABLE t(id)", "s", 1);
+  Backup();
+  for (uint64_t i = 2; i < 5; ++i) Must("INSERT INTO t VALUES(1)", "s", i);
+  const auto before = static_cast<int32_t>(Version("t"));
+  Restore();
+  EXPECT_GT(static_cast<int32_t>(Version("t")), before);
+}
+
 }  // namespace
 }  // namespace cairn::server

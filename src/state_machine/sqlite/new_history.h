@@ -6,7 +6,8 @@
 // have reached:
 //
 //   index     the next multiple of 2^40. index >> 40 is the restore count
-//   versions  raised by 2^32, for each table and for the database
+//   versions  raised by 2^32 + 2^28, for each table and for the database. The second term is what
+//             clients see that read versions as 32 bits
 //   sessions  requests of sessions that the backup knows are refused (outcome unknown), whatever
 //             their sequence. Bare ids are kept: a request that is in the backup has its first
 //             answer, and one that is not runs
@@ -23,7 +24,7 @@
 namespace cairn::state_machine {
 
 inline constexpr int kRestoreCountShift = 40;
-inline constexpr int64_t kRestoredVersionsStep = int64_t{1} << 32;
+inline constexpr int64_t kRestoredVersionsStep = (int64_t{1} << 32) + (1 << 28);
 
 // The restores that lie before the entry.
 inline uint64_t RestoreCountOf(LogIndex index) { return index.value() >> kRestoreCountShift; }
