@@ -127,6 +127,13 @@ class Memory(CairnTest):
         self.assert_within_budget()
         self.assert_serves()
 
+    def test_a_result_much_larger_than_the_memory_of_queries_is_streamed(self):
+        done = self.node.shell("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 200000)"
+                               " SELECT hex(zeroblob(150)) || i FROM n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("0" * 300), 200_000)
+        self.assert_within_budget()
+
     def test_many_large_requests_that_come_to_an_end_slowly(self):
         request = message(execute("INSERT INTO t VALUES (?)",
                                   field(2, field(4, b"x" * (15 << 20)))))

@@ -57,6 +57,15 @@ Status QueryTask::CheckMemory() {
                            "for less at a time");
 }
 
+// The consumer frees rows when it sends them. All calls in which it may do so are counted, or the
+// query would seem to hold all the rows that it ever sent.
+bool QueryTask::ConsumerIsFull() {
+  heap_at_begin_ = ThreadHeapBytes();
+  const bool full = consumer_->Full();
+  heap_bytes_ += ThreadHeapBytes() - heap_at_begin_;
+  return full;
+}
+
 Result<bool> QueryTask::Run(state_machine::ReadView* view,
                             std::unique_ptr<state_machine::QueryRun>* run,
                             const state_machine::QueryLimits& limits) {
@@ -132,7 +141,7 @@ QueryTask::Piece QueryTask::RunPiece(const std::atomic<size_t>& others) {
     End(over);
     return Piece::kEnded;
   }
-  if (consumer_->Full()) return Piece::kWaits;
+  if (ConsumerIsFull()) return Piece::kWaits;
   others_ = &others;
   piece_by_ = begun + limits_.piece;
   yields_ = false;
