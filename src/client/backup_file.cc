@@ -29,8 +29,10 @@ Status CheckReplaceable(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) return OkStatus();
   if (!S_ISREG(st.st_mode)) return FailedPrecondition(path + " is not a regular file");
-  if (Exists(ChecksumPath(path))) return OkStatus();
-  return FailedPrecondition(path + " is there and is no backup: there is no " + ChecksumPath(path) +
+  // A machine that stopped between the two names has left the checksum of the newer one as partial.
+  const std::string checksum = ChecksumPath(path);
+  if (Exists(checksum) || Exists(checksum + ".partial")) return OkStatus();
+  return FailedPrecondition(path + " is there and is no backup: there is no " + checksum +
                             ". Name another file, or move this one aside");
 }
 

@@ -46,6 +46,12 @@ TEST_F(BackupFileTest, AFileThatIsNoBackupIsNotReplaced) {
   EXPECT_FALSE(fs::exists(path_ + ".partial"));
 }
 
+TEST_F(BackupFileTest, ABackupWhoseMachineStoppedBeforeItsChecksumHadItsNameIsReplaced) {
+  Make(path_);
+  Make(path_ + ".sha256.partial");
+  EXPECT_TRUE(Create().ok()) << Create();
+}
+
 TEST_F(BackupFileTest, TheBackupOfTheNameIsReplaced) {
   for (const std::string text : {"first", "second"}) {
     auto file = BackupFile::Create(path_);

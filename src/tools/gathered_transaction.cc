@@ -35,6 +35,7 @@ bool ChecksKeys(const std::string& sql) {
 }  // namespace
 
 Result<Next> GatheredTransaction::Take(const StatementSplitter::Statement& statement) {
+  if (spoiled_) return TakeSpoiled(statement);
   if (const auto pragma = ParsePragmaSetting(statement.sql)) {
     if (pragma->name == "FOREIGN_KEYS" || pragma->name == "DEFER_FOREIGN_KEYS") {
       return TakePragma(*pragma, statement);
@@ -44,6 +45,26 @@ Result<Next> GatheredTransaction::Take(const StatementSplitter::Statement& state
   if (open_) return TakeWithin(statement);
   const std::vector<std::string> words = FirstWords(statement.sql, 1);
   return TakeOutside(statement, words.empty() ? "" : words[0]);
+}
+
+Result<Next> GatheredTransaction::TakeSpoiled(const StatementSplitter::Statement& statement) {
+  const std::vector<std::string> words = FirstWords(statement.sql, 3);
+  const std::string verb = words.empty() ? "" : words[0];
+  const auto pragma = ParsePragmaSetting(statement.sql);
+  const bool keys_on = !open_ && pragma && pragma->name == "FOREIGN_KEYS" &&
+                       !IsOneOf(pragma->value, {"OFF", "0", "NO", "FALSE"});
+  if (open_ && verb == "ROLLBACK" && !IsRollbackTo(words)) {
+    TakeStatements();
+    return Next::kDropped;
+  }
+  if (keys_on) keys_off_ = false;
+  if (keys_on || (open_ && IsOneOf(verb, {"COMMIT", "END"}))) {
+    TakeStatements();
+    return Aborted("nothing of the transaction has run, because a part of it was refused");
+  }
+  return FailedPrecondition(
+      std::string("not run: an earlier part of the transaction was refused. ") +
+      (open_ ? "ROLLBACK" : "PRAGMA foreign_keys = ON") + " ends it");
 }
 
 Result<Next> GatheredTransaction::TakeOutside(const StatementSplitter::Statement& statement,
@@ -143,6 +164,7 @@ Result<Next> GatheredTransaction::Gather(const StatementSplitter::Statement& sta
         "one command at COMMIT. Run the query before BEGIN or after COMMIT, or write RETURNING");
   }
   if (statements_.size() == kStatementsMax || bytes_ + statement.sql.size() > kBytesMax) {
+    Spoil();
     return ResourceExhausted("the transaction is larger than one command (" +
                              std::to_string(kStatementsMax) +
                              " statements, 16 MiB of text): "
@@ -156,10 +178,19 @@ Result<Next> GatheredTransaction::Gather(const StatementSplitter::Statement& sta
 
 std::vector<StatementSplitter::Statement> GatheredTransaction::TakeStatements() {
   open_ = false;
+  spoiled_ = false;
   bytes_ = 0;
   savepoints_.clear();
   sends_keys_off_ = keys_off_;
   return std::exchange(statements_, {});
+}
+
+void GatheredTransaction::Spoil() {
+  if (!waits()) return;
+  spoiled_ = true;
+  bytes_ = 0;
+  savepoints_.clear();
+  statements_.clear();
 }
 
 void GatheredTransaction::Drop() {

@@ -29,16 +29,21 @@ class GatheredTransaction {
     kSend,      // a COMMIT or PRAGMA foreign_keys = ON: TakeStatements has what to send
   };
 
-  // A statement that is refused changes nothing: an open transaction stays open.
+  // A statement that is refused changes nothing: an open transaction stays open. One that belongs to
+  // the transaction and is too much for it spoils the transaction.
   Result<Next> Take(const StatementSplitter::Statement& statement);
   // Closes the transaction.
   std::vector<StatementSplitter::Statement> TakeStatements();
   // Forgets the transaction, and turns foreign keys on.
   void Drop();
 
+  // A part of the transaction is lost, so no other part may run: without the lost part it is not what
+  // its writer meant. All is refused up to the end of the transaction, its COMMIT included.
+  void Spoil();
+
   bool open() const { return open_; }
   // Statements wait for COMMIT, or for PRAGMA foreign_keys = ON.
-  bool waits() const { return open_ || !statements_.empty(); }
+  bool waits() const { return open_ || spoiled_ || !statements_.empty(); }
   bool keys_off() const { return keys_off_; }
   size_t line() const { return line_; }  // of BEGIN, or of the PRAGMA
   // What is sent now does so about foreign keys.
@@ -53,6 +58,7 @@ class GatheredTransaction {
   };
 
   Result<Next> TakeOutside(const StatementSplitter::Statement& statement, const std::string& verb);
+  Result<Next> TakeSpoiled(const StatementSplitter::Statement& statement);
   Result<Next> TakeWithin(const StatementSplitter::Statement& statement);
   Result<Next> TakePragma(const PragmaSetting& pragma,
                           const StatementSplitter::Statement& statement);
@@ -64,6 +70,7 @@ class GatheredTransaction {
   bool open_ = false;
   bool keys_off_ = false;
   bool sends_keys_off_ = false;
+  bool spoiled_ = false;
   size_t line_ = 0;
   size_t bytes_ = 0;
   std::vector<StatementSplitter::Statement> statements_;

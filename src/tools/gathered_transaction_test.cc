@@ -35,6 +35,12 @@ TEST_F(GatheredTransactionTest, GathersFromBeginToCommit) {
   EXPECT_FALSE(transaction_.open());
 }
 
+TEST_F(GatheredTransactionTest, AByteOrderMarkHidesNoBegin) {
+  EXPECT_EQ(*Take("\xef\xbb\xbf"
+                  "BEGIN"),
+            Next::kBegan);
+}
+
 TEST_F(GatheredTransactionTest, RollbackDropsTheStatements) {
   Given("BEGIN");
   Given("INSERT 1");
@@ -43,6 +49,38 @@ TEST_F(GatheredTransactionTest, RollbackDropsTheStatements) {
   EXPECT_EQ(*Take("BEGIN"), Next::kBegan);
   EXPECT_EQ(*Take("COMMIT"), Next::kSend);
   EXPECT_TRUE(Sent().empty());
+}
+
+// A paste of too many statements: the first of them alone are not what was meant.
+TEST_F(GatheredTransactionTest, NothingRunsOfATransactionThatIsTooLarge) {
+  Given("BEGIN");
+  for (int i = 0; i < 16'384; ++i) Given("INSERT 1");
+  EXPECT_EQ(Take("INSERT 2").status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(Take("INSERT 3").status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(transaction_.open());
+  EXPECT_EQ(Take("COMMIT").status().code(), StatusCode::kAborted);
+  EXPECT_FALSE(transaction_.open());
+  EXPECT_EQ(*Take("INSERT 4"), Next::kRunAlone);
+}
+
+TEST_F(GatheredTransactionTest, RollbackEndsASpoiledTransaction) {
+  Given("BEGIN");
+  Given("INSERT 1");
+  transaction_.Spoil();
+  EXPECT_FALSE(Take("ROLLBACK TO s").ok());
+  EXPECT_TRUE(transaction_.open());
+  EXPECT_EQ(*Take("ROLLBACK"), Next::kDropped);
+  EXPECT_FALSE(transaction_.waits());
+}
+
+TEST_F(GatheredTransactionTest, ForeignKeysEndASpoiledGroupWithoutBegin) {
+  Given("PRAGMA foreign_keys = OFF");
+  Given("INSERT 1");
+  transaction_.Spoil();
+  EXPECT_EQ(Take("DROP TABLE t").status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Take("PRAGMA foreign_keys = ON").status().code(), StatusCode::kAborted);
+  EXPECT_FALSE(transaction_.waits());
+  EXPECT_FALSE(transaction_.keys_off());
 }
 
 TEST_F(GatheredTransactionTest, SavepointsSayWhichStatementsAreSent) {

@@ -131,13 +131,18 @@ Shell::Verdict Shell::Complain(const std::string& what) {
   err_ << what << "\n";
   if (!place_.source.empty())
     err_ << "  in: " << Shown(place_.statement, kStatementShownMax) << "\n";
-  // A script ends here. A person goes on with the transaction.
+  // A script ends here. A person goes on with the transaction, but not if a file that is a part of it
+  // failed: what the person has pasted behind it must not run alone.
   if (!place_.source.empty()) {
     if (in_transaction()) {
       err_ << "  nothing has run of the transaction that begins in line " << transaction_.line()
            << "\n";
     }
-    transaction_.Drop();
+    if (reads_into_transaction_) {
+      transaction_.Spoil();
+    } else {
+      transaction_.Drop();
+    }
   }
   err_.flush();
   return Verdict::kFailed;
@@ -170,7 +175,11 @@ Shell::Verdict Shell::RunStatement(const StatementSplitter::Statement& statement
   using Next = GatheredTransaction::Next;
   Result<Next> next =
       InvalidArgument("the statement is not valid UTF-8; other bytes go into a blob: x'00ff'");
-  if (rpc::IsUtf8(sql)) next = transaction_.Take(statement);
+  if (rpc::IsUtf8(sql)) {
+    next = transaction_.Take(statement);
+  } else {
+    transaction_.Spoil();
+  }
   if (next.ok() && *next == Next::kRunAlone) return RunAlone(statement);
   if (const Verdict before = RunGroup(); before != Verdict::kDone) return before;
   place_ = {source_, statement.line, sql};

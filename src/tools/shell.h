@@ -114,6 +114,7 @@ class Shell {
   std::ostream& err_;
   StatementSplitter splitter_;
   GatheredTransaction transaction_;
+  bool reads_into_transaction_ = false;              // a person's `.read` between BEGIN and COMMIT
   std::vector<StatementSplitter::Statement> group_;  // that waits to be sent together
   size_t group_bytes_ = 0;
   ShellParameters parameters_;

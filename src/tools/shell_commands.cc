@@ -275,8 +275,14 @@ Shell::Verdict Shell::Quit() {
 Shell::Verdict Shell::ReadFile(const std::string& path) {
   if (read_depth_ >= kReadDepthMax) return Complain(".read is nested too deep at " + path);
   std::ifstream file(path);
-  if (!file) return Complain(ErrnoStatus("open " + path, errno).message());
+  if (!file) {
+    const int error = errno;
+    if (source_.empty()) transaction_.Spoil();
+    return Complain(ErrnoStatus("open " + path, error).message());
+  }
   ++read_depth_;
+  const bool read_by_person = source_.empty();
+  if (read_by_person) reads_into_transaction_ = in_transaction();
   const bool in_outer_transaction = in_transaction();
   const bool keys_were_off = transaction_.keys_off();
   const std::string outer = std::exchange(source_, "");
@@ -297,6 +303,7 @@ Shell::Verdict Shell::ReadFile(const std::string& path) {
   lines_ = outer_lines;
   splitter_ = std::move(outer_splitter);
   --read_depth_;
+  if (read_by_person) reads_into_transaction_ = false;
   return verdict;
 }
 

@@ -142,6 +142,24 @@ TEST_F(ShellOnAFakeNode, ATransactionWithoutItsCommitIsAnError) {
   EXPECT_THAT(err(), HasSubstr("error: " + path + ":1: the transaction has no COMMIT"));
 }
 
+// Pasted as a whole. Without the rest of the file the DELETE is not what was meant.
+TEST_F(ShellOnAFakeNode, WhatFollowsAFileThatFailedInATransactionDoesNotRun) {
+  const std::string path = testing::TempDir() + "/shell_test_failing.sql";
+  std::ofstream(path) << "INSERT INTO t VALUES (2);\nSELECT * FROM t;\n";
+  shell_.TakeLine("CREATE TABLE t (a);");
+  shell_.TakeLine("INSERT INTO t VALUES (1);");
+  for (const std::string& file : {path, std::string("/no/such/file.sql")}) {
+    shell_.TakeLine("BEGIN;");
+    EXPECT_EQ(shell_.TakeLine(".read " + file), Verdict::kFailed);
+    EXPECT_EQ(shell_.TakeLine("DELETE FROM t;"), Verdict::kFailed);
+    EXPECT_EQ(shell_.TakeLine("COMMIT;"), Verdict::kFailed);
+    EXPECT_THAT(err(), HasSubstr("nothing of the transaction has run"));
+    EXPECT_FALSE(shell_.in_transaction());
+  }
+  shell_.TakeLine("SELECT count(*) || ' row' AS n FROM t;");
+  EXPECT_THAT(out(), HasSubstr("1 row"));
+}
+
 TEST_F(ShellOnAFakeNode, AFileThatIsReadInsideATransactionIsPartOfIt) {
   const std::string path = testing::TempDir() + "/shell_test_part.sql";
   std::ofstream(path) << "INSERT INTO t VALUES (1);\n";

@@ -35,6 +35,9 @@ Token Quoted(std::string_view sql, char close) {
   }
 }
 
+// Some editors write this at the start of a file. SQLite takes it for white space.
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 // The token at the start of `sql`; comments count as space.
 Token FirstToken(std::string_view sql) {
   if (sql.empty()) return {};
@@ -50,6 +53,9 @@ Token FirstToken(std::string_view sql) {
     const size_t end = sql.find("*/", 2);
     if (end == std::string_view::npos) return {TokenKind::kUnfinished, sql};
     return {TokenKind::kSpace, sql.substr(0, end + 2)};
+  }
+  if (sql.starts_with(kByteOrderMark)) {
+    return {TokenKind::kSpace, sql.substr(0, kByteOrderMark.size())};
   }
   size_t length = 1;
   if (IsSpace(c)) {
@@ -171,9 +177,6 @@ std::string UpperCase(std::string_view word) {
 }
 
 bool IsQuery(std::string_view sql) {
-  // Some editors write this at the start of a file. SQLite takes it for white space.
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (sql.starts_with(kByteOrderMark)) sql.remove_prefix(kByteOrderMark.size());
   const std::string_view verb = NextToken(&sql).text;
   if (EqualsIgnoringCase(verb, "WITH")) return WithReads(sql);
   if (EqualsIgnoringCase(verb, "PRAGMA")) return !PragmaSets(sql);
