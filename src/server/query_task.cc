@@ -80,7 +80,7 @@ Result<bool> QueryTask::Run(state_machine::ReadView* view,
     next_statement_ = *std::move(next);
     *run = view->BeginQuery(next_statement_);
     // The consumer may have something to pass on that stands before the rows.
-    if (consumer_->Full()) return false;
+    if (ConsumerIsFull()) return false;
   }
 }
 

@@ -97,7 +97,7 @@ class QueryTask final : private state_machine::RowSink {
   // Runs the statements of the query, from the one of `run` on.
   Result<bool> Run(state_machine::ReadView* view, std::unique_ptr<state_machine::QueryRun>* run,
                    const state_machine::QueryLimits& limits);
-  bool ConsumerIsFull();  // before a piece
+  bool ConsumerIsFull();  // called outside of a piece
   // Charges the budget with what SQLite and the consumer hold for this query.
   Status CheckMemory();
 
