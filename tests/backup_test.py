@@ -74,6 +74,15 @@ class Backups(BackupTest):
             self.assertEqual(self.copies(node), [])
         self.assertEqual(writer.wait(timeout=60), 0)
 
+    def write_older(self):
+        self.file.write_text("older")
+        self.file.with_name("b.db.sha256").write_text("its checksum")
+
+    def assert_older_is_left(self):
+        self.assertEqual(self.files(), ["b.db", "b.db.sha256"])
+        self.assertEqual(self.file.read_text(), "older")
+        self.assertEqual(self.file.with_name("b.db.sha256").read_text(), "its checksum")
+
     def test_a_client_that_is_killed_leaves_no_copy_at_the_node(self):
         [node] = self.new_cluster(1)
         self.fill(node, 8)
@@ -91,7 +100,7 @@ class Backups(BackupTest):
     def test_a_client_that_is_interrupted_leaves_nothing(self):
         [node] = self.new_cluster(1)
         self.fill(node, 8)
-        self.file.write_text("older")
+        self.write_older()
         client = subprocess.Popen([harness.CAIRN, "backup", node.address, self.file,
                                    "--bytes-per-second", "65536"], stderr=subprocess.PIPE)
         self.addCleanup(client.kill)
@@ -99,8 +108,7 @@ class Backups(BackupTest):
         client.send_signal(signal.SIGINT)
         client.communicate(timeout=harness.BOUND_SECONDS)
         self.assertEqual(client.returncode, 128 + signal.SIGINT)
-        self.assertEqual(self.files(), ["b.db"])
-        self.assertEqual(self.file.read_text(), "older")
+        self.assert_older_is_left()
 
     def test_a_node_killed_in_the_middle_leaves_no_copy_and_the_next_node_serves(self):
         self.new_cluster(3)
@@ -123,7 +131,7 @@ class Backups(BackupTest):
     def test_a_full_disk_is_said_and_leaves_the_older_file(self):
         [node] = self.new_cluster(1)
         self.fill(node, 8)
-        self.file.write_text("older")
+        self.write_older()
 
         def small_files():
             resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB, 3 * MIB))
@@ -132,8 +140,7 @@ class Backups(BackupTest):
                               timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("File too large", done.stderr)
-        self.assertEqual(self.files(), ["b.db"])
-        self.assertEqual(self.file.read_text(), "older")
+        self.assert_older_is_left()
 
     def test_a_disk_without_room_is_said_before_it_is_filled(self):
         disk = self.directory / "disk"

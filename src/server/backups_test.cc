@@ -115,12 +115,13 @@ TEST_F(BackupTest, ALostLinkBeginsAnewAtTheNextEndpoint) {
 TEST_F(BackupTest, OneThatIsStoppedLeavesNothingAndTheOlderFileAsItWas) {
   Fill(5);
   std::ofstream(path()) << "older";
+  std::ofstream(path() + ".sha256") << "its checksum";
   int calls = 0;
   const auto done = client_->Backup({.path = path(), .proceed = [&](const BackupProgress& at) {
                                        return at.bytes == 0 || ++calls < 3;
                                      }});
   EXPECT_EQ(done.status().code(), StatusCode::kCancelled) << done.status();
-  EXPECT_THAT(Backups(), ::testing::ElementsAre("b.db"));
+  EXPECT_THAT(Backups(), ::testing::UnorderedElementsAre("b.db", "b.db.sha256"));
   EXPECT_EQ(ReadFile(path()), "older");
 }
 
