@@ -226,7 +226,9 @@ class OtherEngine(CairnTest):
         other = self.nodes[0]
         self.change_engine(other)
         if not other.leads():
-            harness.run_cairn("member", "transfer", other.address, 1)
+            # Refused until the leader hears again from the node that was restarted.
+            wait_until(lambda: harness.run_cairn("member", "transfer", other.address, 1).returncode == 0,
+                       "the leadership is handed over")
             wait_until(other.leads, "the node with the other engine leads")
         other.sql("INSERT INTO t VALUES (1000)")
         # The outcome is unknown to the node, so it asks the next leader for what became of the write.
