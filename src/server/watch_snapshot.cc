@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/sql_name.h"
 #include "server/limits.h"
 #include "server/watch_event.h"
 #include "state_machine/sqlite/full_text_table.h"
@@ -21,7 +22,6 @@ namespace {
 using state_machine::ChangedTable;
 using state_machine::IsInternalTable;
 using state_machine::LowerCase;
-using state_machine::QuotedName;
 using state_machine::RowCondition;
 
 // Tables with all their columns, in order, and the text of virtual ones.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/sql_name.h"
 #include "base/text.h"
 #include "tools/command_maker.h"
 #include "tools/load_plan.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/sql_name.h"
 #include "tools/sql_literal.h"
 
 namespace cairn::tools {

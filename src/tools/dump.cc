@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/sql_name.h"
 #include "rpc/proto_convert.h"
 #include "tools/result_printer.h"
 #include "tools/sql_literal.h"

@@ -5,6 +5,7 @@
 #include <map>
 #include <string_view>
 
+#include "base/sql_name.h"
 #include "tools/result_printer.h"
 #include "tools/sql_literal.h"
 #include "tools/sql_text.h"

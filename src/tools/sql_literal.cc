@@ -4,18 +4,16 @@
 
 #include <cmath>
 
+#include "base/sql_name.h"
 #include "tools/result_printer.h"
 
 namespace cairn::tools {
 namespace {
 
-std::string Quoted(std::string_view text, char quote) {
-  std::string out(1, quote);
-  for (const char c : text) {
-    if (c == quote) out += quote;
-    out += c;
-  }
-  return out + quote;
+std::string QuotedText(std::string_view text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted.append(c == '\'' ? 2 : 1, c);
+  return quoted + '\'';
 }
 
 }  // namespace
@@ -23,7 +21,7 @@ std::string Quoted(std::string_view text, char quote) {
 std::string LiteralText(const Value& value) {
   if (std::holds_alternative<std::monostate>(value)) return "NULL";
   if (const auto* const text = std::get_if<std::string>(&value)) {
-    if (text->find('\0') == std::string::npos) return Quoted(*text, '\'');
+    if (text->find('\0') == std::string::npos) return QuotedText(*text);
     return "CAST(" + PlainText(Blob{*text}) + " AS TEXT)";
   }
   // Past the greatest REAL. SQLite reads it as infinity.
@@ -31,8 +29,6 @@ std::string LiteralText(const Value& value) {
   if (real != nullptr && std::isinf(*real)) return *real < 0 ? "-1e999" : "1e999";
   return PlainText(value);
 }
-
-std::string QuotedName(std::string_view name) { return Quoted(name, '"'); }
 
 std::string NameText(std::string_view name) {
   bool plain = !name.empty() && !(name[0] >= '0' && name[0] <= '9');

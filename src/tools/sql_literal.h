@@ -11,9 +11,7 @@ namespace cairn::tools {
 // A literal that SQLite reads back as the same value: 'it''s', 0.1, 1e999, x'00ff'. Text with a NUL
 // becomes CAST(x'...' AS TEXT).
 std::string LiteralText(const Value& value);
-// "na""me".
-std::string QuotedName(std::string_view name);
-// The same where it needs the quotes: na"me, order, 1a.
+// The name, in quotes (base/sql_name.h) where it needs them: na"me, order, 1a.
 std::string NameText(std::string_view name);
 
 }  // namespace cairn::tools

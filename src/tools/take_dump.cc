@@ -3,6 +3,7 @@
 #include <cctype>
 #include <utility>
 
+#include "base/sql_name.h"
 #include "rpc/proto_convert.h"
 #include "tools/load_sources.h"
 #include "tools/sql_literal.h"

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/sql_name.h"
 #include "rpc/proto_convert.h"
 #include "tools/csv_reader.h"
 #include "tools/load_sources.h"

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/sql_name.h"
 #include "vectors/sql_words.h"
 
 namespace cairn::vectors {
@@ -222,9 +223,9 @@ SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query
   if (gate && !gate(CompileSteps(index, columns))) return {SQLITE_ERROR, kNotAllowed};
   const char* const rowid = NameOfRowid(columns);
   if (rowid == nullptr) return {SQLITE_ERROR, NoNameOfRowid(index.table)};
-  const std::string column = Quoted(index.column);
+  const std::string column = QuotedName(index.column);
   std::string sql = std::string("SELECT ") + rowid + ", " + column + " FROM main." +
-                    Quoted(index.table) + " NOT INDEXED WHERE " + column + " IS NOT NULL";
+                    QuotedName(index.table) + " NOT INDEXED WHERE " + column + " IS NOT NULL";
   if (!index.where.empty()) sql += " AND (" + index.where + "\n)";
   StatementPtr scan;
   end = Prepare(db, sql, &scan);

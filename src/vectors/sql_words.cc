@@ -87,13 +87,4 @@ std::string LowerCase(std::string_view text) {
   return lower;
 }
 
-std::string Quoted(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    quoted += c;
-    if (c == '"') quoted += c;
-  }
-  return quoted + '"';
-}
-
 }  // namespace cairn::vectors

@@ -28,7 +28,5 @@ bool TakeWord(std::string_view sql, size_t* at, SqlWord* word);
 std::vector<SqlWord> SplitSql(std::string_view sql, size_t words_max);
 
 std::string LowerCase(std::string_view text);
-// The name in quotes, for SQL.
-std::string Quoted(std::string_view name);
 
 }  // namespace cairn::vectors

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "base/sql_name.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/program_cache.h"
 #include "state_machine/sqlite/sql_scan.h"

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/sql_name.h"
 #include "state_machine/sqlite/charged_functions.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_tokens.h"

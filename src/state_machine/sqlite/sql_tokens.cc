@@ -175,12 +175,6 @@ std::string NameOf(const Token& token) {
   return LowerCase(name);
 }
 
-std::string QuotedName(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
-}
-
 size_t EndOfTableHead(const std::vector<Token>& tokens, size_t i) {
   const bool may_begin =
       i > 0 && IsName(tokens[i]) &&

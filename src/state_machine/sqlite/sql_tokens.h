@@ -55,8 +55,6 @@ inline bool IsName(const Token& token) {
   return token.type == TokenType::kWord || token.type == TokenType::kQuoted;
 }
 std::string NameOf(const Token& token);
-// The name in quotes, for SQL.
-std::string QuotedName(std::string_view name);
 
 // If the definition of a common table expression, "name [(columns)] AS [NOT] [MATERIALIZED] (",
 // begins at `i`: the place of its last token. Otherwise 0.

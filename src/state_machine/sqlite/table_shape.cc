@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/sql_name.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_tokens.h"

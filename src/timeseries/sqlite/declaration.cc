@@ -4,6 +4,8 @@
 #include <cctype>
 #include <set>
 
+#include "base/sql_name.h"
+
 namespace cairn::timeseries {
 namespace {
 
@@ -177,7 +179,7 @@ Result<Declaration> ParseDeclaration(const std::vector<std::string_view>& argume
 std::string SqlOfDeclaration(const Declaration& declaration) {
   std::string sql = "CREATE TABLE x(";
   for (const DeclaredColumn& column : declaration.columns) {
-    sql += Quoted(column.name) + " " + SqlType(column.type) + ", ";
+    sql += QuotedName(column.name) + " " + SqlType(column.type) + ", ";
   }
   return sql + "block BLOB HIDDEN, is_last INTEGER HIDDEN)";
 }
@@ -198,15 +200,6 @@ std::string ValueNames(const Declaration& declaration, uint64_t wanted) {
     names += (wanted >> i & 1) == 0 ? ", NULL" : ", v" + std::to_string(i);
   }
   return names;
-}
-
-std::string Quoted(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
 }
 
 }  // namespace cairn::timeseries

@@ -47,7 +47,5 @@ std::string SqlOfDeclaration(const Declaration& declaration);
 const char* SqlType(ColumnType type);
 // ", v0, NULL, v2": the columns of the tail for the values in `wanted`.
 std::string ValueNames(const Declaration& declaration, uint64_t wanted);
-// `name` in double quotes.
-std::string Quoted(std::string_view name);
 
 }  // namespace cairn::timeseries

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/sql_name.h"
+
 namespace cairn::timeseries {
 namespace {
 
@@ -69,8 +71,8 @@ std::string Storage::Expanded(std::string_view sql) const {
     out += sql.substr(at, open - at);
     if (open == std::string_view::npos) break;
     const size_t close = sql.find('}', open);
-    out += Quoted(schema_) + "." +
-           Quoted(name_ + "_" + std::string(sql.substr(open + 1, close - open - 1)));
+    out += QuotedName(schema_) + "." +
+           QuotedName(name_ + "_" + std::string(sql.substr(open + 1, close - open - 1)));
     at = close + 1;
   }
   return out;
@@ -121,7 +123,7 @@ int Storage::Rename(std::string_view name) {
   for (const char* table : kTables) {
     if (rc != SQLITE_OK) break;
     rc = Exec("ALTER TABLE {" + std::string(table) + "} RENAME TO " +
-              Quoted(std::string(name) + "_" + table));
+              QuotedName(std::string(name) + "_" + table));
   }
   if (rc == SQLITE_OK) name_ = name;
   return rc;
