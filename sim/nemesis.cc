@@ -380,7 +380,7 @@ void Nemesis::FailRead(uint64_t id) {
 void Nemesis::ChangeMembership() {
   Process* leader = Leader();
   if (leader == nullptr || changing_ || !rotten_.empty() || !set_back_.empty() ||
-      !checker_->rotten_rows().empty()) {
+      !checker_->rotten_rows().empty() || !checker_->mistaken().empty()) {
     return;
   }
   const raft::Configuration now = config();
