@@ -1,11 +1,9 @@
 #include "node/scrub_worker.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace cairn::node {
 namespace {
@@ -13,7 +11,6 @@ namespace {
 // The worker reads for this long, then pauses for three times as long as that took.
 constexpr SteadyTime kSlice = std::chrono::milliseconds(5);
 constexpr int kPauses = 3;
-constexpr int kNiceness = 10;
 
 }  // namespace
 
@@ -27,8 +24,7 @@ void ScrubWorker::Stop() {
 }
 
 void ScrubWorker::Run() {
-  // Sets the priority of this thread alone. If it fails, the pauses must do.
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);
+  LowerThreadPriority();
   std::vector<Scan> scans;
   SteadyTime wait = SteadyTime::max();
   while (wait == SteadyTime::max() ? scans_.PopAll(&scans) : scans_.PopAll(&scans, wait)) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace cairn::node {
 namespace {
@@ -107,6 +108,7 @@ void SnapshotWorker::Stop() {
 }
 
 void SnapshotWorker::Run() {
+  LowerThreadPriority();
   std::vector<Task> tasks;
   while (tasks_.PopAll(&tasks, kLookEvery)) {
     for (const Task& task : std::exchange(tasks, {})) {

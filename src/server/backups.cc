@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/summed_bytes.h"
+#include "base/thread_priority.h"
 #include "server/backup_stream.h"
 #include "server/convert.h"
 #include "server/limits.h"
@@ -98,6 +99,7 @@ Status Backups::Begin(const std::shared_ptr<BackupStream>& stream, v1::BackupReq
   if (thread_.joinable()) thread_.join();  // it has ended, or is about to
   current_ = stream;
   thread_ = std::thread([this, stream, request = std::move(request), deadline] {
+    LowerThreadPriority();
     Run(stream.get(), request, deadline);
   });
   return OkStatus();

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace cairn::transport {
 namespace {
@@ -168,6 +169,7 @@ Status SnapshotReceiver::Begin(SnapshotCall* call, MemberId from, uint64_t clust
   running_ = call;
   running_from_ = from;
   thread_ = std::thread([this, call, from, cluster_id, moved = std::move(header)] {
+    LowerThreadPriority();
     const Status status = Receive(call, from, cluster_id, moved);
     {
       const MutexLock running_lock(mutex_);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 #include "transport/snapshot_read_ahead.h"
 
 namespace cairn::transport {
@@ -71,6 +72,7 @@ void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
   if (!context_->live.Enter()) return;
   running_.emplace(to, transfer);
   transfer->thread = std::thread([this, transfer] {
+    LowerThreadPriority();
     const Status status = Run(transfer.get());
     {
       // This precedes `done`, because `done` may send the next snapshot.
