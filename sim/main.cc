@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   app.add_option(
       "--profile", options.profile,
       "swarm, short, crash, members, lag, storm, calm, birth, churn, full, pause, "
-      "moves, upgrades, sessions, heavy, echo, overtake, handover, joint, relay, or mix");
+      "moves, upgrades, sessions, heavy, series, echo, overtake, handover, joint, relay, or mix");
   app.add_option("--jobs", options.jobs, "Processes at a time");
   app.add_option("--log", options.log_level, "Level of the nodes' own log: off, info, debug");
   app.add_flag("--keep-going", options.keep_going, "Do not stop at the first failure");

@@ -76,6 +76,7 @@ class MiscountingEngine final : public StateMachine {
   std::optional<uint64_t> NextDeadlineLeaseMs() const override {
     return right_->NextDeadlineLeaseMs();
   }
+  state_machine::TimeSeriesUpkeep time_series() const override { return right_->time_series(); }
   Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) override {
     return right_->OpenReadView(timeout);
   }

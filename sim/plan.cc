@@ -127,6 +127,26 @@ void DrawHeavyWork(Plan* plan) {
   if (Chance(rng, 0.1)) SetHeavyWork(0.02, plan);
 }
 
+// Draws from a separate generator, for the same reason.
+void DrawSeries(Plan* plan) {
+  Rng rng = World(plan->seed).Fork("series");
+  if (Chance(rng, 0.3)) plan->workload.tasks.series = Pick(rng, {0.05, 0.2, 0.5});
+}
+
+// Points, rollups and slices of retention, while leaders with other clocks come and go.
+void SetSeries(Plan* plan) {
+  plan->voters = 3;
+  plan->spares = 0;
+  plan->fault_time = seconds(300);
+  plan->workload.think_mean = milliseconds(300);
+  plan->workload.tasks.series = 0.8;
+  plan->node.replica.digest_every = seconds(5);
+  plan->faults[Fault::kTransferLead] = seconds(15);
+  plan->faults[Fault::kJump] = seconds(20);
+  plan->faults[Fault::kKill] = seconds(20);
+  plan->faults[Fault::kWipe] = seconds(60);
+}
+
 void SetHeavy(Plan* plan) {
   plan->voters = 3;
   plan->spares = 0;
@@ -296,6 +316,8 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     SetUpgrades(profile == "levels", &plan);
   } else if (profile == "heavy") {
     SetHeavy(&plan);
+  } else if (profile == "series") {
+    SetSeries(&plan);
   } else if (profile == "birth") {
     plan.voters = Pick(rng, {1, 3, 3});
     plan.spares = 0;
@@ -322,14 +344,15 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
   } else if (!DrawAim(profile, rng, &plan)) {
     return InvalidArgument("no profile " + profile +
                            "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, pause, moves, upgrades, levels, sessions, heavy, echo, "
-                           "overtake, handover, joint, relay, mix");
+                           "churn, full, pause, moves, upgrades, levels, sessions, heavy, series, "
+                           "echo, overtake, handover, joint, relay, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {
     DrawRowRot(&plan);
     DrawMoves(&plan);
     DrawHeavyWork(&plan);
+    DrawSeries(&plan);
   }
   return plan;
 }

@@ -122,6 +122,7 @@ Task Tasks::MakeTables() {
 
 Task Tasks::Draw() {
   if (options_.heavy > 0 && Chance(options_.heavy)) return DrawHeavy();
+  if (options_.series > 0 && Chance(options_.series)) return DrawSeries();
   int total = 1;
   for (const int weight : options_.weights) total += weight;
   auto draw = static_cast<int>(rng_.Below(static_cast<uint64_t>(total)));
@@ -156,6 +157,7 @@ std::vector<Task> Tasks::FinalReads() {
     }
   }
   reads.push_back(ReadBank());
+  if (has_series_) reads.push_back(ReadSeries());
   for (int64_t t = 0; t < kVersionedTables; ++t) reads.push_back(ReadVersion(t));
   return reads;
 }

@@ -22,11 +22,12 @@ namespace cairn::sim {
 struct Request {
   std::optional<state_machine::Operation> write;  // absent: a read, of one point in the log
   std::vector<state_machine::Statement> queries;
-  std::string version_of;    // a table whose version is read, as one row
-  bool of_session = false;   // at any node that has applied what the session has seen
-  bool may_fail = false;     // a two-phase transaction may hold what it touches
-  bool may_miss = false;     // it expects what cannot be
-  bool may_exhaust = false;  // it may be more work than one command may do
+  std::string version_of;       // a table whose version is read, as one row
+  bool of_session = false;      // at any node that has applied what the session has seen
+  bool may_fail = false;        // a two-phase transaction may hold what it touches
+  bool may_miss = false;        // it expects what cannot be
+  bool may_lack_level = false;  // the feature level of the cluster may not know it
+  bool may_exhaust = false;     // it may be more work than one command may do
 };
 
 // The outcome of a request. kOk: `result` holds the result, and its status is OK. kFail: the
@@ -59,6 +60,7 @@ struct TaskOptions {
   // The share of commands that do much work. The budgets of the nodes lie between the constants of
   // Tasks.
   double heavy = 0;
+  double series = 0;  // the share of requests to a time series
   // The share of the load of each kind of data.
   std::array<int, kFamilies> weights{4, 2, 2, 4, 1, 2, 1};
 };
@@ -98,6 +100,9 @@ class Tasks {
   Task DrawVersion();
   Task DrawMixed();
   Task DrawHeavy();
+  Task DrawSeries();
+  Task CreateSeries();
+  Task ReadSeries();
   Task ReadCounter(int64_t key);
   Task ReadRegister(int64_t key);
   Task ReadSet(int64_t group);
@@ -116,6 +121,8 @@ class Tasks {
   int64_t next_value_ = 1;
   uint64_t next_tx_ = 1;
   int64_t next_item_ = 0;
+  bool has_series_ = false;
+  int64_t series_time_ = 0;                     // of the next new point
   std::map<int64_t, int64_t> register_values_;  // last known value of each, for compare-and-set
   std::array<int64_t, kListSlots> list_generations_{};
   std::array<int, kListSlots> list_appends_{};

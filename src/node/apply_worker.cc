@@ -124,6 +124,7 @@ AppliedReport ApplyWorker::Report() const {
   report.term = applied.term;
   report.lease_ms = applied.lease_ms;
   report.next_deadline_lease_ms = state_->NextDeadlineLeaseMs();
+  report.time_series = state_->time_series();
   report.level = applied.level;
   report.results_hash = applied.results_hash;
   report.wall_ms = applied.wall_ms;

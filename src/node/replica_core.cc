@@ -236,6 +236,7 @@ void ReplicaCore::NoteLogged(const std::vector<raft::Entry>& entries) {
 void ReplicaCore::ProposeOwn() {
   if (!proposals_.LeaseNow(context_.now()) || Refusal()) return;
   if (applied_.next_deadline_lease_ms) proposals_.ExpirePrepared(*applied_.next_deadline_lease_ms);
+  time_series_.Step(applied_.time_series);
   if (!digests_.Due(applied_.index)) return;
   digests_.OnProposed();
   state_machine::Command command;

@@ -24,6 +24,7 @@
 //   recovery.h             trouble of the state machine
 //   digests.h              whether this member holds what the majority holds
 //   result_comparison.h    whether members with different engines give the same results
+//   time_series_upkeep.h   what time series do by themselves
 //   level_raise.h          raising the feature level of the cluster
 //   disk_watch.h           whether the log's disk answers and has room
 //   leadership_fitness.h   what this node can not do, and hand-over to who can
@@ -72,6 +73,7 @@
 #include "node/snapshot_sends.h"
 #include "node/standing.h"
 #include "node/start_state.h"
+#include "node/time_series_upkeep.h"
 #include "raft/core.h"
 
 namespace cairn::node {
@@ -238,6 +240,7 @@ class ReplicaCore final : private Digests::Host {
   RemovalWatch removal_;
   Standing standing_;
   Proposals proposals_{&context_, &directory_};
+  TimeSeriesUpkeep time_series_{&context_, &proposals_};
   LevelRaise level_raise_{&context_, &directory_, &proposals_};
   NewClusterLevel new_cluster_level_{&context_, [this](SteadyTime deadline, LevelRaise::Done done) {
                                        RaiseLevel(deadline, LevelRaise::Asker::kNode,

@@ -89,6 +89,7 @@ struct RequestMaker {
   void operator()(const state_machine::AdvanceLease&) const {}
   void operator()(const state_machine::Digest&) const {}
   void operator()(const state_machine::RaiseLevel&) const {}
+  void operator()(const state_machine::MaintainTimeSeries&) const {}
 };
 
 template <class Response>

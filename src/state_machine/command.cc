@@ -27,8 +27,9 @@ enum class OperationTag : uint8_t {
   kExecuteMaintenance = 9,
   kExecuteExpecting = 10,
   kExecuteForeignKeysOff = 11,
+  kMaintainTimeSeries = 12,
 };
-constexpr OperationTag kLastOperation = OperationTag::kExecuteForeignKeysOff;
+constexpr OperationTag kLastOperation = OperationTag::kMaintainTimeSeries;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -115,6 +116,7 @@ struct OperationWriter {
   void operator()(const AdvanceLease&) const {}
   void operator()(const Digest&) const {}
   void operator()(const RaiseLevel& raise) const { out->Varint(raise.level); }
+  void operator()(const MaintainTimeSeries&) const {}
 };
 
 OperationTag TagOf(const Operation& operation) {
@@ -124,6 +126,9 @@ OperationTag TagOf(const Operation& operation) {
   }
   if (execute != nullptr && !execute->expect.empty()) return OperationTag::kExecuteExpecting;
   if (execute != nullptr && execute->maintenance) return OperationTag::kExecuteMaintenance;
+  if (std::holds_alternative<MaintainTimeSeries>(operation)) {
+    return OperationTag::kMaintainTimeSeries;
+  }
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
@@ -216,6 +221,7 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
     case OperationTag::kAdvanceLease: return AdvanceLease{};
     case OperationTag::kDigest: return Digest{};
     case OperationTag::kRaiseLevel: return RaiseLevel{in->Varint()};
+    case OperationTag::kMaintainTimeSeries: return MaintainTimeSeries{};
   }
   in->Refuse();
   return AdvanceLease{};

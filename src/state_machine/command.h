@@ -91,8 +91,14 @@ struct RaiseLevel {
   bool operator==(const RaiseLevel&) const = default;
 };
 
-using Operation =
-    std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease, Digest, RaiseLevel>;
+// One slice of what time series do by themselves: points older than the retention of their table
+// go. The leader proposes it. Needs kLevelDataPlatform.
+struct MaintainTimeSeries {
+  bool operator==(const MaintainTimeSeries&) const = default;
+};
+
+using Operation = std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease,
+                               Digest, RaiseLevel, MaintainTimeSeries>;
 
 struct Command {
   RequestId id;

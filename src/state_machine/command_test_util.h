@@ -55,7 +55,7 @@ inline rc::Gen<RowExpectation> AnyExpectation() {
 inline rc::Gen<Operation> AnyOperation() {
   return rc::gen::exec([]() -> Operation {
     const std::string tx_id = Short(*Bytes(), kTxIdBytesMax);
-    switch (*rc::gen::inRange(0, 6)) {
+    switch (*rc::gen::inRange(0, 7)) {
       case 0: {
         Execute e;
         const int count = *rc::gen::inRange(0, 4);
@@ -73,6 +73,7 @@ inline rc::Gen<Operation> AnyOperation() {
                        *rc::gen::arbitrary<uint64_t>()};
       case 3: return Commit{tx_id, *rc::gen::arbitrary<uint64_t>()};
       case 4: return Rollback{tx_id};
+      case 5: return MaintainTimeSeries{};
       default: return AdvanceLease{};
     }
   });

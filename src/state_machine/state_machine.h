@@ -84,6 +84,13 @@ class QueryRun {
   virtual Result<bool> Continue(const QueryLimits& limits, RowSink* sink) = 0;
 };
 
+// Whether MaintainTimeSeries has something to do.
+enum class TimeSeriesUpkeep : uint8_t {
+  kNone,   // there are no time series
+  kRests,  // the commands are worth a look now and then
+  kBusy,   // the last command has not done all
+};
+
 // A command that is being applied now.
 struct ApplyingCommand {
   LogIndex index;     // of the command's entry
@@ -214,6 +221,8 @@ class StateMachine {
 
   // The deadline (lease clock, ms) of the prepared transaction that expires first. Thread-safe.
   virtual std::optional<uint64_t> NextDeadlineLeaseMs() const = 0;
+
+  virtual TimeSeriesUpkeep time_series() const { return TimeSeriesUpkeep::kNone; }  // thread-safe
 
   // Waits up to `timeout` for a free reader. RESOURCE_EXHAUSTED if none becomes free. Thread-safe.
   virtual Result<std::unique_ptr<ReadView>> OpenReadView(SteadyTime timeout) = 0;

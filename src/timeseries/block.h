@@ -21,7 +21,7 @@
 namespace cairn::timeseries {
 
 inline constexpr size_t kPointsMax = 4096;    // in a block
-inline constexpr size_t kColumnsMax = 32;     // of values
+inline constexpr size_t kColumnsMax = 64;     // of values
 inline constexpr size_t kTextBytesMax = 255;  // of one text
 inline constexpr size_t kBlockBytesMax = 1 << 20;
 

@@ -128,7 +128,7 @@ class Dumper {
             "t.name = s.name AND t.schema = 'main' WHERE s.type = 'table' AND t.type <> 'shadow' "
             "AND "
             "s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'" +
-            Filter("s.name") + " ORDER BY s.rowid"));
+            std::string(kNoRollup) + Filter("s.name") + " ORDER BY s.rowid"));
     for (const Row& row : tables) {
       Table table;
       table.name = TextAt(row, 0);

@@ -70,9 +70,11 @@ Result<LoadPlan> PlanLoad(LocalDatabase* local, const std::set<std::string>& exi
   ASSIGN_OR_RETURN(
       const std::vector<Row> tables,
       local->All(
-          "SELECT s.name, s.sql, t.type, t.wr FROM sqlite_schema AS s JOIN pragma_table_list "
-          "AS t ON t.name = s.name AND t.schema = 'main' WHERE s.type = 'table' AND t.type <> "
-          "'shadow' AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY s.rowid"));
+          std::string(
+              "SELECT s.name, s.sql, t.type, t.wr FROM sqlite_schema AS s JOIN pragma_table_list "
+              "AS t ON t.name = s.name AND t.schema = 'main' WHERE s.type = 'table' AND t.type <> "
+              "'shadow' AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") +
+          kNoRollup + " ORDER BY s.rowid"));
   std::map<std::string, int64_t> sequences;
   ASSIGN_OR_RETURN(const std::vector<Row> has_sequence,
                    local->All("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'"));

@@ -5,6 +5,12 @@
 
 namespace cairn::tools {
 
+// A condition on a row `s` of sqlite_schema: no rollup of a time series, which comes with it.
+inline constexpr char kNoRollup[] =
+    " AND (s.sql IS NULL OR s.sql NOT LIKE 'CREATE VIRTUAL TABLE%USING timeseries\\_rollup(%' "
+    "ESCAPE "
+    "'\\')";
+
 struct VirtualTable {
   bool has_rows = true;  // that INSERT takes; not so fts5vocab, or a full-text index of other rows
   // A full-text index of another table's rows: INSERT INTO f(f) VALUES('rebuild') makes its entries.

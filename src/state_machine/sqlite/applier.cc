@@ -348,6 +348,7 @@ const Applier::Handler& Applier::HandlerOf(const Operation& operation) {
       {false, &Applier::ApplyNothing},     // AdvanceLease: the entry's header has moved the clock
       {false, &Applier::ApplyNothing},     // Digest: a transaction ends behind its entry
       {false, &Applier::ApplyRaiseLevel},  // RaiseLevel
+      {true, &Applier::ApplyMaintainTimeSeries},
   };
   static_assert(std::size(kHandlers) == std::variant_size_v<Operation>);
   static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);

@@ -56,6 +56,7 @@ class Applier {
   // The last entry that asks for a digest. A SQLite transaction ends with such an entry.
   LogIndex digest_index() const { return digest_index_; }
   std::optional<uint64_t> NextDeadlineLeaseMs() const { return txs_.NextDeadlineLeaseMs(); }
+  TimeSeriesUpkeep time_series();
   Engine& engine() { return *engine_; }
   const Sessions& sessions() const { return sessions_; }
 
@@ -119,6 +120,10 @@ class Applier {
   CommandResult AnswerToEnded(const std::string& tx_id, CommandResult result) const;
   Status ApplyRollback(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRaiseLevel(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyMaintainTimeSeries(const Operation& operation, const Place& place,
+                                 CommandResult* result);
+  const std::vector<std::string>& TimeSeriesTables();
+  Status Expire(const std::string& table, Status* verdict);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
   bool MustRunAgain();
@@ -152,6 +157,10 @@ class Applier {
   int64_t wall_ms_ = 0;
   uint64_t level_ = 0;
   uint64_t results_hash_ = 0;
+  // The last MaintainTimeSeries has not done all. Only a hint: no result depends on it.
+  bool time_series_busy_ = false;
+  std::vector<std::string> time_series_;  // the tables, as of that load of the catalog
+  uint64_t time_series_as_of_ = 0;
   Status broken_;  // why nothing more is applied
 
   // The running command: what to add to the versions if the command succeeds, in order.

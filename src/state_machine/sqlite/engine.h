@@ -139,6 +139,9 @@ class Engine {
   // abandons the batch and runs the command again with null for `alone`.
   bool must_run_again() const { return must_run_again_; }
 
+  // What came of the last command 'expire' of a time series.
+  const timeseries::ExpiryOutcome& expired() const { return level_functions_.expired(); }
+
   // The work of the running command so far, and its limit.
   const WorkBudget& budget() const { return budget_; }
 

@@ -115,7 +115,7 @@ bool HasViewAsContent(const SchemaCatalog& catalog, const std::string& table,
 // command is given.
 bool TextGivesLong(const SchemaCatalog& catalog, const ProgramFacts& facts, std::string_view sql) {
   for (const std::string& table : facts.writes) {
-    if (!catalog.IsVirtual(table)) continue;
+    if (!catalog.IsVirtual(table) || IsTimeSeries(catalog.SqlOfVirtual(table))) continue;
     for (const std::optional<std::string>& command : ValuesForOwnName(sql, table)) {
       if (IsLong(command)) return true;
     }
@@ -124,6 +124,14 @@ bool TextGivesLong(const SchemaCatalog& catalog, const ProgramFacts& facts, std:
 }
 
 }  // namespace
+
+bool IsTimeSeries(std::string_view create_sql) {
+  Tokenizer tokens(create_sql);
+  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
+    if (IsWord(token, "USING")) return NameOf(tokens.Next()) == "timeseries";
+  }
+  return false;
+}
 
 std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
                                                          std::string_view table) {

@@ -23,6 +23,9 @@ namespace cairn::state_machine {
 std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
                                                          std::string_view table);
 
+// Whether the text makes a table of the module `timeseries`. The commands of such a table are short.
+bool IsTimeSeries(std::string_view create_sql);
+
 // True if the statement, or a trigger that it runs, may give a command that takes long. `facts` are
 // those of its program.
 Result<bool> GivesLongIndexCommand(sqlite3* db, const SchemaCatalog& catalog,

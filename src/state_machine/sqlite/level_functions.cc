@@ -34,6 +34,8 @@ LevelFunctions::~LevelFunctions() = default;
 
 int LevelFunctions::FlushTimeSeries() { return time_series_->Flush(); }
 
+const timeseries::ExpiryOutcome& LevelFunctions::expired() const { return time_series_->expired(); }
+
 Status LevelFunctions::SetLevel(sqlite3* db, uint64_t level) {
   for (const Addition& each : kAdditions) {
     const bool there = level_ >= each.level;

@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "state_machine/sqlite/lease_function.h"
 #include "state_machine/sqlite/work_budget.h"
+#include "timeseries/sqlite/expiry.h"
 
 namespace cairn::timeseries {
 class TimeSeriesModule;
@@ -39,6 +40,8 @@ class LevelFunctions {
   // Writes what the statement that has ended has changed in time series. SQLITE_OK, or the error of
   // the statement.
   int FlushTimeSeries();
+  // What came of the last command 'expire' of a time series.
+  const timeseries::ExpiryOutcome& expired() const;
   // What cairn_lease_ms() gives from now on.
   void SetLease(std::optional<uint64_t> lease_ms) { lease_.ms = lease_ms; }
 

@@ -63,6 +63,10 @@ class SqliteStateMachine final : public StateMachine {
     MutexLock lock(state_mutex_);
     return next_deadline_;
   }
+  TimeSeriesUpkeep time_series() const override {
+    MutexLock lock(state_mutex_);
+    return time_series_;
+  }
   std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
   Status CheckProposal(const Command& command) override { return checker_.Check(command); }
 
@@ -143,6 +147,7 @@ class SqliteStateMachine final : public StateMachine {
   mutable Mutex state_mutex_;
   AppliedState state_ CAIRN_GUARDED_BY(state_mutex_);
   std::optional<uint64_t> next_deadline_ CAIRN_GUARDED_BY(state_mutex_);
+  TimeSeriesUpkeep time_series_ CAIRN_GUARDED_BY(state_mutex_) = TimeSeriesUpkeep::kNone;
 };
 
 Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
@@ -212,6 +217,7 @@ void SqliteStateMachine::Publish() {
     MutexLock lock(state_mutex_);
     state_ = applied;
     next_deadline_ = applier_->NextDeadlineLeaseMs();
+    time_series_ = applier_->time_series();
   }
   applied_index_.store(applied.index.value());
   wal_bytes_.store(applier_->engine().wal_bytes());

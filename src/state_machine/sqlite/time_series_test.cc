@@ -147,6 +147,131 @@ TEST(TimeSeriesReplicas, WorkIsCounted) {
   replicas.Check();
 }
 
+Command Maintain() { return {{}, 0, MaintainTimeSeries{}}; }
+
+TEST(TimeSeriesReplicas, RetentionAdvancesByCommandsInSlices) {
+  Replicas replicas;
+  EXPECT_EQ(replicas.Do(Maintain()).status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(replicas.first().machine().time_series(), TimeSeriesUpkeep::kNone);
+  replicas.Do(RaiseTo(kLevelDataPlatform));
+  replicas.Must("CREATE TABLE other(x)");
+  EXPECT_EQ(replicas.first().machine().time_series(), TimeSeriesUpkeep::kNone);
+  replicas.Must(
+      "CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, value REAL, state "
+      "TEXT, retention='1h')");
+  EXPECT_EQ(replicas.first().machine().time_series(), TimeSeriesUpkeep::kRests);
+  const int64_t now = replicas.header.wall_ms;
+  for (int i = 0; i < 10; ++i) {
+    replicas.Must("INSERT INTO m " + Points("d" + std::to_string(i), now - 7'200'000, 20'000, 361));
+  }
+  // More series than a slice looks at.
+  replicas.Must("INSERT INTO m SELECT 'x' || bucket, " + std::to_string(now) +
+                ", 1, NULL FROM time_buckets(0, 1500, 1)");
+  const int64_t version = replicas.Version("m");
+  int busy = 0;
+  for (int i = 0; i < 150; ++i) {
+    replicas.header.wall_ms += 61'000;
+    EXPECT_EQ(replicas.Do(Maintain()).status, OkStatus());
+    if (replicas.first().machine().time_series() == TimeSeriesUpkeep::kBusy) ++busy;
+  }
+  EXPECT_GT(busy, 10);
+  EXPECT_GT(replicas.Version("m"), version + 20);
+  EXPECT_LT(replicas.Version("m"), version + 150);
+  EXPECT_EQ(replicas.Query("SELECT count(*) > 0, min(ts) >= " + std::to_string(now - 3'660'000) +
+                           " FROM m WHERE device < 'e'"),
+            "1|1");
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM m WHERE device < 'e' AND ts >= " +
+                           std::to_string(now - 3'600'000)),
+            std::to_string(10 * 181));
+  replicas.Check();
+}
+
+TEST(TimeSeriesReplicas, RollupsAreTheSameUnderAnyBatchBoundaries) {
+  Replicas replicas;
+  replicas.Do(RaiseTo(kLevelDataPlatform));
+  EXPECT_EQ(replicas
+                .Execute("CREATE VIRTUAL TABLE x_1m USING timeseries_rollup('1m', ts "
+                         "TIMESTAMP_MS, value REAL)")
+                .status.code(),
+            StatusCode::kPermissionDenied);
+  replicas.Must(
+      "CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, value REAL, state "
+      "TEXT, retention='6h', rollups='1m:8h,1h')");
+  Rng rng(9);
+  const int64_t begin = replicas.header.wall_ms - 400'000'000;
+  int64_t now = begin;
+  const auto late = [&] {
+    return begin + static_cast<int64_t>(rng.Below(static_cast<uint64_t>(now - begin) + 1));
+  };
+  for (int i = 0; i < 60; ++i) {
+    const std::string from = std::to_string(late());
+    switch (rng.Below(8)) {
+      case 0:
+        replicas.Execute("DELETE FROM m WHERE ts BETWEEN " + from + " AND " + from + " + 600000");
+        break;
+      case 1:
+        replicas.Execute("UPDATE m SET value = -value WHERE ts BETWEEN " + from + " AND " + from +
+                         " + 90000");
+        break;
+      case 2: replicas.Execute("INSERT OR REPLACE INTO m " + Points("a", late(), 777, 20)); break;
+      case 3:  // undone
+        replicas.Execute({{"DELETE FROM m WHERE ts > " + from, {}, {}},
+                          {"INSERT INTO nothing VALUES(1)", {}, {}}});
+        break;
+      case 4:
+      case 5:
+        replicas.header.wall_ms += 61'000;
+        EXPECT_EQ(replicas.Do(Maintain()).status, OkStatus());
+        break;
+      default: {
+        const int count = 1 + static_cast<int>(rng.Below(300));
+        replicas.Must("INSERT OR IGNORE INTO m " + Points("a", now, 40'000, count));
+        replicas.Must("INSERT OR IGNORE INTO m " + Points("b", now, 40'000, count));
+        now += count * 40'000;
+      }
+    }
+  }
+  replicas.Must("CREATE TABLE t AS SELECT * FROM m_1h");
+  EXPECT_NE(replicas.Query("SELECT count(*) FROM m_1m_blocks"), "0");
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM m_config WHERE k = 'expired_before'"), "1");
+  const std::string bound = "(SELECT v FROM m_config WHERE k = 'expired_before')";
+  EXPECT_EQ(
+      replicas.Query("SELECT device, ts, points, value_sum FROM m_1m WHERE ts >= " + bound),
+      replicas.Query("SELECT device, time_bucket('1m', ts), count(*), sum(value) FROM m WHERE "
+                     "ts >= " +
+                     bound + " GROUP BY 1, 2"));
+  replicas.Must("ALTER TABLE m RENAME TO renamed");
+  replicas.Must("INSERT OR IGNORE INTO renamed " + Points("a", now, 40'000, 700));
+  replicas.Must("DROP TABLE renamed");
+  EXPECT_EQ(
+      replicas.Query("SELECT name FROM sqlite_schema WHERE name NOT LIKE '_cairn%' AND type = "
+                     "'table'"),
+      "t");
+  replicas.Check();
+}
+
+// A transaction that holds the table is not disturbed, and the points go later.
+TEST(TimeSeriesReplicas, RetentionWaitsForPreparedTransactions) {
+  Replicas replicas;
+  Begin(&replicas);
+  replicas.Must("INSERT INTO m(m) VALUES('retention=1h')");
+  replicas.Must("INSERT INTO m " + Points("a", 0, 60'000, 600));
+  const auto minute = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      replicas.header.wall_ms += 61'000;
+      EXPECT_EQ(replicas.Do(Maintain()).status, OkStatus());
+    }
+  };
+  const Statement statement{"UPDATE m SET value = 1 WHERE ts = 0", {}, {}};
+  ASSERT_TRUE(replicas.Do({{}, 0, Prepare{"tx", statement, 1'000'000, 1}}).status.ok());
+  minute(20);
+  EXPECT_EQ(replicas.Query("SELECT min(ts) FROM m"), "0");
+  ASSERT_TRUE(replicas.Do({{}, 0, Commit{"tx", 1}}).status.ok());
+  minute(20);
+  EXPECT_NE(replicas.Query("SELECT min(ts) FROM m"), "0");
+  replicas.Check();
+}
+
 // A reader has the module at any level, and its scan ends with its query.
 TEST(TimeSeriesReaders, ReadPointsAndEndWithACancelledQuery) {
   TestReplica replica;

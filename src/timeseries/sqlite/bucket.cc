@@ -15,6 +15,21 @@ struct Unit {
 constexpr Unit kUnits[] = {{"ms", 1},        {"s", 1000},       {"m", 60'000},
                            {"h", 3'600'000}, {"d", 86'400'000}, {"w", 604'800'000}};
 
+// A number and a unit. False: it is none.
+bool ParseWidth(std::string_view text, int64_t* ms) {
+  int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
+  constexpr int64_t kCountMax = 1'000'000;
+  if (error != std::errc() || count < 0 || count > kCountMax) return false;
+  for (const Unit& each : kUnits) {
+    if (each.name != unit) continue;
+    *ms = count * each.ms;
+    return true;
+  }
+  return false;
+}
+
 enum Column { kBucket, kFrom, kUntil, kWidth };
 
 struct Cursor : sqlite3_vtab_cursor {
@@ -165,17 +180,38 @@ Status ReadWidth(sqlite3_value* value, int64_t* width) {
   const auto* const bytes = reinterpret_cast<const char*>(sqlite3_value_text(value));
   if (sqlite3_value_type(value) != SQLITE_TEXT || bytes == nullptr) return wrong;
   const std::string_view text(bytes, static_cast<size_t>(sqlite3_value_bytes(value)));
-  int64_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  const std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
-  constexpr int64_t kCountMax = 1'000'000;
-  if (error != std::errc() || count < 1 || count > kCountMax) return wrong;
-  for (const Unit& each : kUnits) {
-    if (each.name != unit) continue;
-    *width = count * each.ms;
+  return ParseWidth(text, width) && *width > 0 ? OkStatus() : wrong;
+}
+
+Status ParseRollupWidth(std::string_view text, int64_t* ms) {
+  constexpr int64_t kSecond = 1000;
+  if (!text.empty() && text.front() != '0' && ParseWidth(text, ms) && *ms >= kSecond) {
     return OkStatus();
   }
-  return wrong;
+  return InvalidArgument("the width of a rollup is a text such as '1m' (s, m, h, d, w), not '" +
+                         std::string(text) + "'");
+}
+
+Status ParseRetention(std::string_view text, int64_t* ms) {
+  constexpr int64_t kMinute = 60'000;
+  constexpr int64_t kYear = 365 * int64_t{86'400'000};
+  constexpr int64_t kRetentionMax = 10'000 * kYear;
+  bool read = ParseWidth(text, ms);
+  if (!read && !text.empty() && text.back() == 'y') {
+    const std::string days = std::string(text.substr(0, text.size() - 1)) + "d";
+    read = ParseWidth(days, ms);
+    *ms *= 365;
+  }
+  if (!read || *ms > kRetentionMax) {
+    return InvalidArgument("a retention is a text such as '90d' (m, h, d, w, y), not '" +
+                           std::string(text) + "'");
+  }
+  if (*ms == 0) {
+    return InvalidArgument("a retention of '" + std::string(text) +
+                           "' would delete every point: DELETE them, or name a longer one");
+  }
+  if (*ms < kMinute) return InvalidArgument("a retention is at least '1m'");
+  return OkStatus();
 }
 
 bool BucketOf(int64_t time, int64_t width, int64_t origin, int64_t* bucket) {

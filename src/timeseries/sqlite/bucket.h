@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/status.h"
 
@@ -11,6 +12,10 @@ namespace cairn::timeseries {
 
 // An integer, in the unit of the times; or a text such as '15m', in milliseconds: ms, s, m, h, d, w.
 Status ReadWidth(sqlite3_value* value, int64_t* width);
+// The width of a rollup: '1m'. At least a second, and written in the one way.
+Status ParseRollupWidth(std::string_view text, int64_t* ms);
+// A retention in milliseconds: a text such as '90d', also in years of 365 days: '5y'.
+Status ParseRetention(std::string_view text, int64_t* ms);
 // The start of the bucket of `time`, when buckets begin at `origin`. False: out of range.
 bool BucketOf(int64_t time, int64_t width, int64_t origin, int64_t* bucket);
 

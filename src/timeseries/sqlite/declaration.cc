@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/sql_name.h"
+#include "timeseries/sqlite/bucket.h"
 
 namespace cairn::timeseries {
 namespace {
@@ -100,18 +101,58 @@ bool IsOption(std::string_view argument) {
   return i > 0 && !rest.empty() && rest.front() == '=';
 }
 
-Status RefuseOption(std::string_view argument) {
-  const std::string name = Lower(Trimmed(argument.substr(0, argument.find('='))));
-  if (name == "retention") {
-    return InvalidArgument(
-        "the option retention of a time series is not supported yet: delete old points with "
-        "DELETE ... WHERE time < ...");
+// A text in single quotes, or a bare word.
+std::string Unquoted(std::string_view text) {
+  if (text.size() < 2 || text.front() != '\'' || text.back() != '\'') return std::string(text);
+  return std::string(text.substr(1, text.size() - 2));
+}
+
+// '1m:90d,1h': the widths, each perhaps with a retention.
+Status TakeRollups(std::string_view list, Declaration* declaration) {
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    const std::string_view item = Trimmed(list.substr(0, comma));
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    const size_t colon = std::min(item.find(':'), item.size());
+    RollupOption rollup;
+    rollup.name = item.substr(0, colon);
+    RETURN_IF_ERROR(ParseRollupWidth(rollup.name, &rollup.width_ms));
+    if (colon < item.size()) {
+      RETURN_IF_ERROR(ParseRetention(item.substr(colon + 1), &rollup.retention_ms));
+    }
+    declaration->rollups.push_back(std::move(rollup));
   }
-  if (name == "rollup") {
-    return InvalidArgument(
-        "the option rollup of a time series is not supported yet: aggregate in the query with "
-        "time_bucket()");
+  return OkStatus();
+}
+
+Status CheckRollups(const Declaration& declaration) {
+  int64_t before_ms = 0;
+  for (const RollupOption& rollup : declaration.rollups) {
+    if (before_ms != 0 && (rollup.width_ms <= before_ms || rollup.width_ms % before_ms != 0)) {
+      return InvalidArgument(
+          "rollups are listed by width, and each width is a multiple of the one "
+          "before: rollups='1m,1h,1d'");
+    }
+    before_ms = rollup.width_ms;
+    if (rollup.retention_ms == 0) continue;
+    if (declaration.retention_ms == 0 || rollup.retention_ms < declaration.retention_ms) {
+      return InvalidArgument("a rollup lives at least as long as the points: the retention of " +
+                             rollup.name + " is shorter than that of the time series");
+    }
   }
+  if (!declaration.rollups.empty() && declaration.values.size() > kRollupValuesMax) {
+    return InvalidArgument("a time series with rollups has at most " +
+                           std::to_string(kRollupValuesMax) + " columns of values");
+  }
+  return OkStatus();
+}
+
+Status TakeOption(std::string_view argument, Declaration* declaration) {
+  const size_t equals = argument.find('=');
+  const std::string name = Lower(Trimmed(argument.substr(0, equals)));
+  const std::string value = Unquoted(Trimmed(argument.substr(equals + 1)));
+  if (name == "retention") return ParseRetention(value, &declaration->retention_ms);
+  if (name == "rollups") return TakeRollups(value, declaration);
   return InvalidArgument("a time series has no option " + name);
 }
 
@@ -140,19 +181,12 @@ Status CheckDeclaration(const Declaration& declaration, size_t times) {
     return InvalidArgument(
         "a time series has exactly one column of type TIMESTAMP_MS or TIMESTAMP_US");
   }
-  if (declaration.values.empty() || declaration.values.size() > kColumnsMax ||
+  if (declaration.values.empty() || declaration.values.size() > kValuesMax ||
       declaration.tags.size() > kTagsMax) {
-    return InvalidArgument("a time series has 1 to " + std::to_string(kColumnsMax) +
+    return InvalidArgument("a time series has 1 to " + std::to_string(kValuesMax) +
                            " columns of values and at most " + std::to_string(kTagsMax) + " tags");
   }
-  std::set<std::string> names = {"block", "is_last"};
-  for (const DeclaredColumn& column : declaration.columns) {
-    if (names.insert(Lower(column.name)).second) continue;
-    return InvalidArgument("the name " + column.name +
-                           " is taken: columns of a time series differ in more than case, and "
-                           "block and is_last are columns of every time series");
-  }
-  return OkStatus();
+  return CheckNames(declaration);
 }
 
 }  // namespace
@@ -162,7 +196,10 @@ Result<Declaration> ParseDeclaration(const std::vector<std::string_view>& argume
   size_t times = 0;
   for (const std::string_view argument : arguments) {
     std::string_view rest = Trimmed(argument);
-    if (IsOption(rest)) return RefuseOption(rest);
+    if (IsOption(rest)) {
+      RETURN_IF_ERROR(TakeOption(rest, &declaration));
+      continue;
+    }
     DeclaredColumn column;
     ASSIGN_OR_RETURN(column.name, TakeName(&rest));
     if (!TakeType(Lower(SingleSpaced(rest)), &column, &declaration.unit)) {
@@ -173,15 +210,42 @@ Result<Declaration> ParseDeclaration(const std::vector<std::string_view>& argume
     RETURN_IF_ERROR(Add(std::move(column), &declaration, &times));
   }
   RETURN_IF_ERROR(CheckDeclaration(declaration, times));
+  RETURN_IF_ERROR(CheckRollups(declaration));
   return declaration;
 }
 
-std::string SqlOfDeclaration(const Declaration& declaration) {
+bool Declaration::HasRollup(std::string_view suffix) const {
+  return std::any_of(rollups.begin(), rollups.end(),
+                     [suffix](const RollupOption& rollup) { return suffix == "_" + rollup.name; });
+}
+
+Status CheckNames(const Declaration& declaration) {
+  std::set<std::string> names = {"block", "is_last"};
+  for (const DeclaredColumn& column : declaration.columns) {
+    if (names.insert(Lower(column.name)).second) continue;
+    return InvalidArgument("the name " + column.name +
+                           " is taken: columns of a time series differ in more than case, and "
+                           "block and is_last are columns of every time series");
+  }
+  return OkStatus();
+}
+
+Status CheckTableName(const Declaration& declaration, std::string_view table) {
+  for (const DeclaredColumn& column : declaration.columns) {
+    if (Lower(column.name) != Lower(table)) continue;
+    return InvalidArgument(
+        "no column of a time series has the name of the table, which is that of "
+        "the column for commands");
+  }
+  return OkStatus();
+}
+
+std::string SqlOfDeclaration(const Declaration& declaration, std::string_view table) {
   std::string sql = "CREATE TABLE x(";
   for (const DeclaredColumn& column : declaration.columns) {
     sql += QuotedName(column.name) + " " + SqlType(column.type) + ", ";
   }
-  return sql + "block BLOB HIDDEN, is_last INTEGER HIDDEN)";
+  return sql + "block BLOB HIDDEN, is_last INTEGER HIDDEN, " + QuotedName(table) + " HIDDEN)";
 }
 
 const char* SqlType(ColumnType type) {

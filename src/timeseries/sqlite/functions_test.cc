@@ -116,7 +116,7 @@ TEST(TimeSeriesFunctions, TheStatementsOfThePageForUsersRun) {
     last = c.Run(text.substr(at, text.find("```", at) - at));
     EXPECT_NE(last.substr(0, 6), "error:") << last;
   }
-  EXPECT_EQ(found, 5);
+  EXPECT_EQ(found, 7);
   EXPECT_TRUE(last.starts_with("1700000000000|21.57|21.57|21.57\n1700000001000|21.6|21.6|21.6\n"))
       << last;
 }

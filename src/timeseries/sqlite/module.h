@@ -41,11 +41,21 @@ class TimeSeriesModule {
   // Writes what the last statement has changed. SQLITE_OK, or the error of the statement. Called
   // when the statement has ended, and no other runs.
   int Flush();
+  // Writes what the running statement has changed so far.
+  int FlushWithin();
+  const ChargeWork& charge() const { return options_.charge; }
+  // True while rollups are created, renamed or dropped together with their time series.
+  bool changes_rollups() const { return changes_rollups_; }
+
+  // What came of the last command 'expire'.
+  const ExpiryOutcome& expired() const { return expired_; }
 
  private:
   friend class Table;
   ModuleOptions options_;
   std::set<Table*> connected_;
+  ExpiryOutcome expired_;
+  bool changes_rollups_ = false;
 };
 
 }  // namespace cairn::timeseries

@@ -53,12 +53,6 @@ TEST(TimeSeries, ADeclarationThatIsWrongSaysWhatIsRight) {
   EXPECT_EQ(create("ts TIMESTAMP_MS, v REAL, V REAL"),
             "error: the name V is taken: columns of a time series differ in more than case, and "
             "block and is_last are columns of every time series");
-  EXPECT_EQ(create("ts TIMESTAMP_MS, v REAL, retention='90d'"),
-            "error: the option retention of a time series is not supported yet: delete old points "
-            "with DELETE ... WHERE time < ...");
-  EXPECT_EQ(create("ts TIMESTAMP_MS, v REAL, rollup = '1m'"),
-            "error: the option rollup of a time series is not supported yet: aggregate in the "
-            "query with time_bucket()");
   EXPECT_EQ(create("ts TIMESTAMP_MS, v REAL, speed='fast'"),
             "error: a time series has no option speed");
 }

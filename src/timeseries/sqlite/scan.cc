@@ -4,6 +4,11 @@
 #include <cmath>
 #include <string>
 
+#include "timeseries/sqlite/bucket.h"
+#include "timeseries/sqlite/retention.h"
+#include "timeseries/sqlite/rollup.h"
+#include "timeseries/sqlite/rollup_writer.h"
+
 namespace cairn::timeseries {
 namespace {
 
@@ -43,7 +48,11 @@ int Scan::Begin(const Plan& plan, sqlite3_value** arguments) {
   for (size_t i = 0; i < storage_.declaration().tags.size(); ++i) place += plan.tags >> i & 1;
   blocks_.Release();
   if (!TakeTimes(arguments, place)) return SQLITE_OK;
-  const int rc = BeginSeries(arguments);
+  const std::string suffix = rollup_ == nullptr ? "" : rollup_->suffix;
+  int rc = Retention(&owner_, &charge_).ExpiredBefore(suffix, &expired_before_);
+  if (rc != SQLITE_OK) return rc;
+  from_ = std::max(from_, expired_before_);
+  rc = BeginSeries(arguments);
   if (rc != SQLITE_OK) return rc;
   at_end_ = false;
   stage_ = Stage::kSeriesDone;
@@ -90,7 +99,7 @@ int Scan::BeginSeries(sqlite3_value** arguments) {
     sql += std::to_string(i + 1);
   }
   sql += plan_.by_tags && !order.empty() ? order : " ORDER BY id";
-  const int rc = storage_.Take(sql, &all_series_);
+  const int rc = owner_.Take(sql, &all_series_);
   if (rc != SQLITE_OK) return rc;
   int place = 0;
   for (size_t i = 0; i < declaration.tags.size(); ++i) {
@@ -133,7 +142,7 @@ int Scan::NextSeries() {
   if (!Charge(kStepsToSeek)) return SQLITE_INTERRUPT;
   series_ = all_series_.IntAt(0);
   stage_ = Stage::kSeries;
-  return SQLITE_OK;
+  return rollup_ == nullptr ? SQLITE_OK : ReadOpen();
 }
 
 int Scan::NextPart() {
@@ -184,7 +193,8 @@ int Scan::BeginBlocks() {
       "FROM {blocks} WHERE series = ?1 AND first <= ?2), ?2) AND first <= ?3 ORDER BY first";
   if (plan_.descending) sql += " DESC";
   const int rc = storage_.Take(sql, &blocks_);
-  if (rc == SQLITE_OK) blocks_.Int(1, series_).Int(2, from_).Int(3, until_);
+  const int64_t until = std::min(until_, open_from_ - 1);
+  if (rc == SQLITE_OK) blocks_.Int(1, series_).Int(2, from_).Int(3, until);
   return rc;
 }
 
@@ -201,23 +211,70 @@ int Scan::NextBlock(bool* found) {
     if (!Charge(kStepsToSeek + static_cast<uint64_t>(blocks_.IntAt(1)) / 2))
       return SQLITE_INTERRUPT;
     if (!DecodeBlock(blocks_.BytesAt(0), plan_.wanted, &block_).ok()) return SQLITE_CORRUPT;
-    if (*found = PlacePoints(); *found) return SQLITE_OK;
+    if (*found = PlacePoints(std::min(until_, open_from_ - 1)); *found) return SQLITE_OK;
   }
 }
 
 int Scan::ReadTail(bool* found) {
   *found = false;
   PooledStatement tail;
-  int rc = storage_.Take("SELECT time" + ValueNames(storage_.declaration(), plan_.wanted) +
+  const uint64_t wanted = rollup_ == nullptr ? plan_.wanted : kAllColumns;
+  int rc = storage_.Take("SELECT time" + ValueNames(storage_.declaration(), wanted) +
                              " FROM {tail} WHERE series = ?1 AND time BETWEEN ?2 AND ?3",
                          &tail);
   if (rc != SQLITE_OK) return rc;
   ClearBlock(storage_.declaration(), &block_);
-  tail.Int(1, series_).Int(2, from_).Int(3, until_);
-  while ((rc = tail.Step()) == SQLITE_ROW) AppendRow(tail.get(), plan_.wanted, &block_);
+  tail.Int(1, series_).Int(2, from_).Int(3, std::min(until_, open_from_ - 1));
+  while ((rc = tail.Step()) == SQLITE_ROW) AppendRow(tail.get(), wanted, &block_);
   if (rc != SQLITE_DONE) return rc;
+  if (open_from_ != INT64_MAX) AppendBlock(open_, &block_);
   if (!Charge(kStepsToSeek + block_.times.size() * kStepsOfTailPoint)) return SQLITE_INTERRUPT;
-  *found = PlacePoints();
+  *found = PlacePoints(until_);
+  return SQLITE_OK;
+}
+
+// The stored row of the first bucket goes on with the points of the tail.
+int Scan::ReadOpen() {
+  open_from_ = INT64_MAX;
+  PooledStatement tail;
+  const Declaration& declaration = owner_.declaration();
+  int rc = owner_.Take("SELECT time" + ValueNames(declaration, kAllColumns) +
+                           " FROM {tail} WHERE series = ?1 ORDER BY time",
+                       &tail);
+  if (rc != SQLITE_OK) return rc;
+  rc = tail.Int(1, series_).Step();
+  if (rc == SQLITE_DONE) return SQLITE_OK;
+  if (rc != SQLITE_ROW) return rc;
+  int64_t start = tail.IntAt(0);
+  BucketOf(start, rollup_->width, 0, &start);
+  // Older rows are asked for.
+  if (start > until_ && !only_last_) return SQLITE_OK;
+  Block points;
+  ClearBlock(declaration, &points);
+  for (; rc == SQLITE_ROW; rc = tail.Step()) AppendRow(tail.get(), kAllColumns, &points);
+  if (rc != SQLITE_DONE) return rc;
+  if (!Charge(points.times.size() * kStepsOfTailPoint)) return SQLITE_INTERRUPT;
+  Bucket bucket(&declaration);
+  Block rows;
+  size_t row = 0;
+  bool found = false;
+  rc = ReadRollupRow(&storage_, charge_, series_, start, &rows, &row, &found);
+  if (rc != SQLITE_OK) return rc;
+  if (found) bucket.Load(rows, row);
+  open_from_ = start;
+  ClearBlock(storage_.declaration(), &open_);
+  PointValues values;
+  for (size_t i = 0; i < points.times.size(); ++i) {
+    bucket.Add(points, i);
+    const bool is_last = i + 1 == points.times.size();
+    int64_t next = start;
+    if (!is_last) BucketOf(points.times[i + 1], rollup_->width, 0, &next);
+    if (!is_last && next == start) continue;
+    bucket.Take(&values);
+    InsertPoint(&open_, open_.times.size(), start, values);
+    bucket.Clear();
+    start = next;
+  }
   return SQLITE_OK;
 }
 
@@ -226,6 +283,25 @@ int Scan::TakeLast() {
   if (!Charge(kStepsToSeek)) return SQLITE_INTERRUPT;
   ClearBlock(storage_.declaration(), &block_);
   stage_ = Stage::kTail;
+  int rc = SQLITE_OK;
+  if (open_from_ != INT64_MAX) {
+    AppendBlock(open_, &block_);
+  } else {
+    rc = ReadLast();
+  }
+  if (rc != SQLITE_OK) return rc;
+  if (block_.times.empty() || block_.times.back() < expired_before_) {
+    stage_ = Stage::kSeriesDone;
+    return SQLITE_OK;
+  }
+  at_ = block_.times.size() - 1;
+  left_ = 0;
+  known_series_ = series_;
+  known_last_ = block_.times.back();
+  return SQLITE_OK;
+}
+
+int Scan::ReadLast() {
   PooledStatement read;
   int rc = storage_.Take("SELECT time" + ValueNames(storage_.declaration(), plan_.wanted) +
                              " FROM {tail} WHERE series = ?1 ORDER BY time DESC LIMIT 1",
@@ -243,23 +319,14 @@ int Scan::TakeLast() {
       if (!DecodeBlock(read.BytesAt(0), plan_.wanted, &block_).ok()) return SQLITE_CORRUPT;
     }
   }
-  if (rc != SQLITE_ROW && rc != SQLITE_DONE) return rc;
-  if (block_.times.empty()) {
-    stage_ = Stage::kSeriesDone;
-    return SQLITE_OK;
-  }
-  at_ = block_.times.size() - 1;
-  left_ = 0;
-  known_series_ = series_;
-  known_last_ = block_.times.back();
-  return SQLITE_OK;
+  return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 // Goes to the first point of the block that is in the range. False: there is none.
-bool Scan::PlacePoints() {
+bool Scan::PlacePoints(int64_t until) {
   const std::vector<int64_t>& times = block_.times;
   const auto begin = std::lower_bound(times.begin(), times.end(), from_);
-  const auto end = std::upper_bound(begin, times.end(), until_);
+  const auto end = std::upper_bound(begin, times.end(), until);
   if (begin == end) return false;
   left_ = static_cast<size_t>(end - begin) - 1;
   at_ = static_cast<size_t>(plan_.descending ? end - times.begin() - 1 : begin - times.begin());
@@ -270,6 +337,12 @@ int Scan::IsLast(bool* is_last) {
   if (known_series_ != series_) {
     const OwnWork own(storage_.db());
     PooledStatement read;
+    if (rollup_ != nullptr) {
+      only_last_ = true;  // also if the tail is newer than what is asked for
+      const int rc = ReadOpen();
+      only_last_ = false;
+      if (rc != SQLITE_OK) return rc;
+    }
     int rc = storage_.Take(
         "SELECT coalesce((SELECT max(time) FROM {tail} WHERE series = ?1), (SELECT last FROM "
         "{blocks} WHERE series = ?1 ORDER BY first DESC LIMIT 1))",
@@ -279,7 +352,7 @@ int Scan::IsLast(bool* is_last) {
     rc = read.Int(1, series_).Step();
     if (rc != SQLITE_ROW) return rc;
     known_series_ = series_;
-    known_last_ = read.IntAt(0);
+    known_last_ = open_from_ == INT64_MAX ? read.IntAt(0) : open_.times.back();
   }
   *is_last = time() == known_last_;
   return SQLITE_OK;

@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "timeseries/sqlite/plan.h"
@@ -16,9 +17,21 @@
 
 namespace cairn::timeseries {
 
+// For a scan of a rollup: its time series.
+struct RollupSource {
+  Storage* points = nullptr;
+  std::string suffix;  // of the rollup
+  int64_t width = 0;
+};
+
 class Scan {
  public:
-  Scan(Storage* storage, const ChargeWork* charge) : storage_(*storage), charge_(*charge) {}
+  // A scan of a rollup goes through the stored rows, to which it adds the points of tails.
+  Scan(Storage* storage, const ChargeWork* charge, const RollupSource* rollup = nullptr)
+      : storage_(*storage),
+        charge_(*charge),
+        rollup_(rollup),
+        owner_(rollup == nullptr ? *storage : *rollup->points) {}
 
   // Goes to the first point. `arguments`: as the plan orders them.
   int Begin(const Plan& plan, sqlite3_value** arguments);
@@ -44,14 +57,22 @@ class Scan {
   int ReadTail(bool* found);
   int TakeLast();
   int NextNonEmpty();
-  bool PlacePoints();
+  bool PlacePoints(int64_t until);
+  // Aggregates the tail of the series. The rows from `open_from_` on are those in `open_`.
+  int ReadOpen();
+  int ReadLast();
   bool Charge(uint64_t steps) { return !charge_ || charge_(steps); }
 
   Storage& storage_;
   const ChargeWork& charge_;
+  const RollupSource* const rollup_;  // null: the scan is of points
+  Storage& owner_;                    // has the series and the settings
   Plan plan_;
   int64_t from_ = INT64_MIN;  // times
   int64_t until_ = INT64_MAX;
+  int64_t expired_before_ = INT64_MIN;  // points before that are not told
+  int64_t open_from_ = INT64_MAX;
+  Block open_;
   bool only_last_ = false;
   bool at_end_ = true;
   PooledStatement all_series_;

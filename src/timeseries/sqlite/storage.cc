@@ -8,7 +8,6 @@ namespace cairn::timeseries {
 namespace {
 
 constexpr size_t kIdleOfOneTextMax = 4;
-constexpr const char* kTables[] = {"series", "tail", "blocks"};
 
 }  // namespace
 
@@ -52,8 +51,13 @@ std::string_view PooledStatement::BytesAt(int column) const {
 }
 
 Storage::Storage(sqlite3* db, std::string_view schema, std::string_view name,
-                 const Declaration* declaration)
-    : db_(db), schema_(schema), name_(name), declaration_(declaration) {}
+                 const Declaration* declaration, Of of)
+    : db_(db), schema_(schema), name_(name), declaration_(declaration), of_(of) {}
+
+std::vector<const char*> Storage::Tables() const {
+  if (of_ == Of::kRollup) return {"tail", "blocks"};
+  return {"series", "tail", "blocks", "config"};
+}
 
 Storage::~Storage() { Clear(); }
 
@@ -83,6 +87,7 @@ int Storage::Exec(std::string_view sql) {
 }
 
 int Storage::Create() {
+  if (of_ == Of::kRollup) return CreatePoints();
   std::string series = "CREATE TABLE {series}(id INTEGER PRIMARY KEY";
   std::string tags;
   std::string without_case;
@@ -93,12 +98,18 @@ int Storage::Create() {
     without_case += (i == 0 ? "" : ", ") + tag + " COLLATE NOCASE";
   }
   if (!tags.empty()) series += ", UNIQUE(" + tags + "), UNIQUE(" + without_case + ")";
+  int rc = Exec(series + ")");
+  if (rc == SQLITE_OK) rc = CreatePoints();
+  if (rc == SQLITE_OK) rc = Exec("CREATE TABLE {config}(k TEXT PRIMARY KEY, v) WITHOUT ROWID");
+  return rc;
+}
+
+int Storage::CreatePoints() {
   std::string tail = "CREATE TABLE {tail}(series INTEGER NOT NULL, time INTEGER NOT NULL";
   for (size_t i = 0; i < declaration_->values.size(); ++i) {
     tail += ", v" + std::to_string(i) + " " + SqlType(declaration_->Value(i).type);
   }
-  int rc = Exec(series + ")");
-  if (rc == SQLITE_OK) rc = Exec(tail + ", PRIMARY KEY(series, time)) WITHOUT ROWID");
+  int rc = Exec(tail + ", PRIMARY KEY(series, time)) WITHOUT ROWID");
   if (rc == SQLITE_OK) {
     rc = Exec(
         "CREATE TABLE {blocks}(id INTEGER PRIMARY KEY, series INTEGER NOT NULL, first INTEGER NOT "
@@ -108,10 +119,15 @@ int Storage::Create() {
   return rc;
 }
 
+void Storage::SetName(std::string name) {
+  Clear();
+  name_ = std::move(name);
+}
+
 int Storage::Drop() {
   Clear();
   int rc = SQLITE_OK;
-  for (const char* table : kTables) {
+  for (const char* table : Tables()) {
     if (rc == SQLITE_OK) rc = Exec("DROP TABLE IF EXISTS {" + std::string(table) + "}");
   }
   return rc;
@@ -120,7 +136,7 @@ int Storage::Drop() {
 int Storage::Rename(std::string_view name) {
   Clear();
   int rc = SQLITE_OK;
-  for (const char* table : kTables) {
+  for (const char* table : Tables()) {
     if (rc != SQLITE_OK) break;
     rc = Exec("ALTER TABLE {" + std::string(table) + "} RENAME TO " +
               QuotedName(std::string(name) + "_" + table));

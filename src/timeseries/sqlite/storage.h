@@ -4,6 +4,7 @@
 //     NAME_series    the tags of each series, and its number
 //     NAME_tail      the newest points of each series, one row each
 //     NAME_blocks    all older points, in blocks that do not overlap
+//     NAME_config    the retention, and how far it has come
 //
 // Every point of the tail is newer than all blocks of its series.
 //
@@ -66,6 +67,10 @@ class PooledStatement {
     sqlite3_bind_int64(stmt_, place, value);
     return *this;
   }
+  PooledStatement& Text(int place, std::string_view value) {
+    sqlite3_bind_text64(stmt_, place, value.data(), value.size(), SQLITE_STATIC, SQLITE_UTF8);
+    return *this;
+  }
   PooledStatement& Blob(int place, std::string_view value) {
     sqlite3_bind_blob64(stmt_, place, value.data(), value.size(), SQLITE_STATIC);
     return *this;
@@ -87,8 +92,10 @@ class PooledStatement {
 
 class Storage {
  public:
+  // A rollup has the series and the settings of its time series.
+  enum class Of { kPoints, kRollup };
   Storage(sqlite3* db, std::string_view schema, std::string_view name,
-          const Declaration* declaration);
+          const Declaration* declaration, Of of = Of::kPoints);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -97,15 +104,19 @@ class Storage {
   int Drop();
   int Rename(std::string_view name);
 
-  // `sql` may name the tables as {series}, {tail} and {blocks}.
+  // `sql` may name the tables as {series}, {tail}, {blocks} and {config}.
   int Take(std::string_view sql, PooledStatement* statement);
   void Give(const std::string& sql, sqlite3_stmt* stmt);
 
   sqlite3* db() const { return db_; }
   const std::string& name() const { return name_; }
+  const std::string& schema() const { return schema_; }
+  void SetName(std::string name);
   const Declaration& declaration() const { return *declaration_; }
 
  private:
+  int CreatePoints();
+  std::vector<const char*> Tables() const;
   std::string Expanded(std::string_view sql) const;
   int Exec(std::string_view sql);
   void Clear();
@@ -114,6 +125,7 @@ class Storage {
   const std::string schema_;
   std::string name_;
   const Declaration* const declaration_;
+  const Of of_;
   std::map<std::string, std::vector<sqlite3_stmt*>, std::less<>> idle_;
 };
 

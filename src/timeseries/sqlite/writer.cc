@@ -157,13 +157,38 @@ int Writer::StateOf(int64_t series, SeriesState** state) {
   return SQLITE_OK;
 }
 
+int Writer::IsExpired(int64_t time, bool* expired) {
+  *expired = false;
+  if (!options_.expires) return SQLITE_OK;
+  if (!expired_before_) {
+    int64_t before = 0;
+    const int rc = retention_.ExpiredBefore({}, &before);
+    if (rc != SQLITE_OK) return rc;
+    expired_before_ = before;
+  }
+  *expired = time < *expired_before_;
+  return SQLITE_OK;
+}
+
+int Writer::Expired(int64_t time) {
+  return Fail(SQLITE_CONSTRAINT_CHECK,
+              "the time " + std::to_string(time) +
+                  " is older than the retention of the time series, which has come to " +
+                  std::to_string(expired_before_.value_or(0)) +
+                  "; INSERT OR IGNORE leaves such points out");
+}
+
 // ---- Points -------------------------------------------------------------------------------------
 
 int Writer::Insert(int64_t series, int64_t time, const PointValues& values,
                    OnConflict on_conflict) {
   const OwnWork own(storage_.db());
+  bool expired = false;
+  int rc = IsExpired(time, &expired);
+  if (rc != SQLITE_OK) return rc;
+  if (expired) return on_conflict == OnConflict::kIgnore ? SQLITE_OK : Expired(time);
   SeriesState* state = nullptr;
-  const int rc = StateOf(series, &state);
+  rc = StateOf(series, &state);
   if (rc != SQLITE_OK) return rc;
   if (time > state->sealed_until) return InsertIntoTail(series, state, time, values, on_conflict);
   return InsertIntoBlock(series, time, values, on_conflict);
@@ -188,8 +213,8 @@ int Writer::InsertIntoTail(int64_t series, SeriesState* state, int64_t time,
   BindValues(insert.get(), 3, storage_.declaration(), values);
   if (rc = insert.Run(); rc != SQLITE_OK) return rc;
   insert.Release();
-  if (++state->tail_points < kSealAt) return SQLITE_OK;
-  return SealOldest(series, kBlockPoints);
+  if (++state->tail_points < options_.seal.seal_at) return SQLITE_OK;
+  return SealOldest(series, options_.seal.block_points);
 }
 
 int Writer::DeleteFromTail(int64_t series, SeriesState* state, int64_t time) {
@@ -199,6 +224,12 @@ int Writer::DeleteFromTail(int64_t series, SeriesState* state, int64_t time) {
   rc = remove.Int(1, series).Int(2, time).Run();
   if (rc == SQLITE_OK) state->tail_points -= sqlite3_changes64(storage_.db());
   return rc;
+}
+
+void Writer::OpenBlock::Changed(int64_t time) {
+  changed_from = changed ? std::min(changed_from, time) : time;
+  changed_until = changed ? std::max(changed_until, time) : time;
+  changed = true;
 }
 
 int Writer::InsertIntoBlock(int64_t series, int64_t time, const PointValues& values,
@@ -214,7 +245,7 @@ int Writer::InsertIntoBlock(int64_t series, int64_t time, const PointValues& val
   } else {
     InsertPoint(&points, at, time, values);
   }
-  open_.changed = true;
+  open_.Changed(time);
   return points.times.size() > kSplitAt ? Flush() : SQLITE_OK;
 }
 
@@ -228,7 +259,7 @@ int Writer::Delete(int64_t series, int64_t time) {
   const size_t at = PlaceOf(open_.points, time);
   if (at == open_.points.times.size() || open_.points.times[at] != time) return SQLITE_OK;
   ErasePoint(&open_.points, at);
-  open_.changed = true;
+  open_.Changed(time);
   return SQLITE_OK;
 }
 
@@ -249,6 +280,21 @@ int Writer::Exists(int64_t series, int64_t time, bool* exists) {
   return SQLITE_OK;
 }
 
+// ---- Retention ----------------------------------------------------------------------------------
+
+int Writer::SetRetention(int64_t retention_ms, std::string_view suffix) {
+  return retention_.Set(retention_ms, suffix);
+}
+
+int Writer::Expire(int64_t now_ms, const std::vector<RollupExpiry>& rollups,
+                   ExpiryOutcome* outcome) {
+  int rc = Flush();
+  if (rc != SQLITE_OK) return rc;
+  rc = retention_.Expire(now_ms, rollups, options_.sealed, outcome);
+  Forget();
+  return rc;
+}
+
 // ---- What is known ------------------------------------------------------------------------------
 
 void Writer::Discard() {
@@ -258,6 +304,7 @@ void Writer::Discard() {
 
 void Writer::Forget() {
   states_.clear();
+  expired_before_ = std::nullopt;
   last_series_ = 0;
   last_tags_.clear();
 }

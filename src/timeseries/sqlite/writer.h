@@ -7,27 +7,50 @@
 // the statement ends: Flush.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "timeseries/sqlite/points.h"
+#include "timeseries/sqlite/retention.h"
 #include "timeseries/sqlite/storage.h"
 #include "timeseries/sqlite/work.h"
 
 namespace cairn::timeseries {
 
-inline constexpr int64_t kSealAt = 640;       // points of a tail
-inline constexpr int64_t kBlockPoints = 512;  // that go into a block then
-inline constexpr size_t kSplitAt = 1024;      // a block that grows beyond is cut in halves
-inline constexpr size_t kSmallBlock = 128;    // a last block below is joined with what comes next
+// A tail of so many points gives its oldest ones to a block.
+struct SealRule {
+  int64_t seal_at = 640;
+  int64_t block_points = 512;
+};
+inline constexpr size_t kSplitAt = 1024;    // a block that grows beyond is cut in halves
+inline constexpr size_t kSmallBlock = 128;  // a last block below is joined with what comes next
 
 // What to do with a point whose time is taken.
 enum class OnConflict { kFail, kReplace, kIgnore };
 
+// Hears of the points in blocks.
+class SealedPoints {
+ public:
+  virtual ~SealedPoints() = default;
+  // Those from the place `from` on are in blocks now, and are newer than all before.
+  virtual int Append(int64_t series, const Block& points, size_t from) = 0;
+  // Points between these times have come, gone or changed.
+  virtual int Change(int64_t series, int64_t from, int64_t until) = 0;
+};
+
+struct WriterOptions {
+  SealRule seal{};
+  bool expires = true;             // there is a retention in the storage
+  SealedPoints* sealed = nullptr;  // null: nobody wants to know
+};
+
 class Writer {
  public:
-  Writer(Storage* storage, const ChargeWork* charge) : storage_(*storage), charge_(*charge) {}
+  Writer(Storage* storage, const ChargeWork* charge, const WriterOptions& options = {})
+      : storage_(*storage), charge_(*charge), options_(options), retention_(storage, charge) {}
 
   // The number of the series with these tags (bound to the parameters 1, ...). A new one is made.
   int FindSeries(const PointValues& tags, int64_t* series);
@@ -35,6 +58,9 @@ class Writer {
   int InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict);
   int Delete(int64_t series, int64_t time);
   int Exists(int64_t series, int64_t time, bool* exists);
+  int SetRetention(int64_t retention_ms, std::string_view suffix = {});
+  // See Retention.
+  int Expire(int64_t now_ms, const std::vector<RollupExpiry>& rollups, ExpiryOutcome* outcome);
 
   bool has_changes() const { return open_.open && open_.changed; }
   // Writes the open block.
@@ -58,10 +84,16 @@ class Writer {
     int64_t series = 0;
     int64_t owns_from = 0;   // times that belong to the block: from here
     int64_t owns_until = 0;  // to before here
+    int64_t changed_from = 0;
+    int64_t changed_until = 0;
+    void Changed(int64_t time);
     Block points;
   };
 
   int StateOf(int64_t series, SeriesState** state);
+  // Whether points of this time have expired.
+  int IsExpired(int64_t time, bool* expired);
+  int Expired(int64_t time);
   int InsertIntoTail(int64_t series, SeriesState* state, int64_t time, const PointValues& values,
                      OnConflict on_conflict);
   int InsertIntoBlock(int64_t series, int64_t time, const PointValues& values,
@@ -72,6 +104,7 @@ class Writer {
   int StoreWhole(int64_t series, SeriesState* state, const Block& block, std::string_view bytes,
                  bool* stored);
   int InsertPoints(int64_t series, const Block& block, OnConflict on_conflict);
+  int RemoveBlock(int64_t id);
   int WriteBlock(int64_t id, int64_t series, const Block& points);
   int InsertRow(int64_t series, const Block& points, std::string_view data);
   int CountTail(int64_t series, int64_t from, int64_t until, int64_t* points);
@@ -82,8 +115,11 @@ class Writer {
 
   Storage& storage_;
   const ChargeWork& charge_;
+  const WriterOptions options_;
   OpenBlock open_;
   std::unordered_map<int64_t, SeriesState> states_;
+  Retention retention_;
+  std::optional<int64_t> expired_before_;  // none: not known
   // The tags of the last point, and their series.
   std::string last_tags_;
   int64_t last_series_ = 0;

@@ -63,10 +63,16 @@ int Writer::Flush() {
   // The block may have been the last one, and have lost its last point.
   states_.erase(open_.series);
   SortTexts(&open_.points);
-  if (!open_.points.times.empty()) return WriteBlock(open_.id, open_.series, open_.points);
+  const int rc = open_.points.times.empty() ? RemoveBlock(open_.id)
+                                            : WriteBlock(open_.id, open_.series, open_.points);
+  if (rc != SQLITE_OK || options_.sealed == nullptr) return rc;
+  return options_.sealed->Change(open_.series, open_.changed_from, open_.changed_until);
+}
+
+int Writer::RemoveBlock(int64_t id) {
   PooledStatement remove;
   const int rc = storage_.Take("DELETE FROM {blocks} WHERE id = ?1", &remove);
-  return rc == SQLITE_OK ? remove.Int(1, open_.id).Run() : rc;
+  return rc == SQLITE_OK ? remove.Int(1, id).Run() : rc;
 }
 
 // Replaces the row `id` by the points, in halves if they are too many for one block.
@@ -114,6 +120,7 @@ int Writer::SealOldest(int64_t series, int64_t points) {
   Block sealed;
   ClearBlock(storage_.declaration(), &sealed);
   int64_t id = 0;
+  size_t before = 0;  // points that are in the block already
   PooledStatement small;
   rc = storage_.Take(
       "SELECT id, points, data FROM {blocks} WHERE series = ?1 ORDER BY first DESC LIMIT 1",
@@ -126,6 +133,7 @@ int Writer::SealOldest(int64_t series, int64_t points) {
     if (const Status decoded = DecodeBlock(small.BytesAt(2), kAllColumns, &sealed); !decoded.ok()) {
       return Fail(SQLITE_CORRUPT, decoded.message());
     }
+    before = sealed.times.size();
   }
   small.Release();
   PooledStatement read;
@@ -140,6 +148,10 @@ int Writer::SealOldest(int64_t series, int64_t points) {
   if (sealed.times.empty()) return SQLITE_OK;
   SortTexts(&sealed);
   if (rc = WriteBlock(id, series, sealed); rc != SQLITE_OK) return rc;
+  if (options_.sealed != nullptr) {
+    rc = options_.sealed->Append(series, sealed, before);
+    if (rc != SQLITE_OK) return rc;
+  }
   states_.erase(series);
   PooledStatement remove;
   rc = storage_.Take("DELETE FROM {tail} WHERE series = ?1 AND time <= ?2", &remove);
@@ -165,6 +177,11 @@ int Writer::InsertBlock(int64_t series, std::string_view bytes, OnConflict on_co
   int rc = Flush();
   if (rc != SQLITE_OK) return rc;
   SeriesState* state = nullptr;
+  bool expired = false;
+  rc = IsExpired(block.times.front(), &expired);
+  if (rc != SQLITE_OK) return rc;
+  if (expired && on_conflict != OnConflict::kIgnore) return Expired(block.times.front());
+  if (expired) return InsertPoints(series, block, on_conflict);
   if (rc = StateOf(series, &state); rc != SQLITE_OK) return rc;
   bool stored = false;
   rc = StoreWhole(series, state, block, bytes, &stored);
@@ -180,7 +197,8 @@ int Writer::StoreWhole(int64_t series, SeriesState* state, const Block& block,
   const int64_t first = block.times.front();
   const int64_t last = block.times.back();
   int rc = SQLITE_OK;
-  if (first > state->sealed_until) {
+  const bool is_newest = first > state->sealed_until;
+  if (is_newest) {
     int64_t within = 0;
     int64_t older = 0;
     if (state->tail_points > 0) {
@@ -201,7 +219,10 @@ int Writer::StoreWhole(int64_t series, SeriesState* state, const Block& block,
   }
   *stored = true;
   states_.erase(series);
-  return InsertRow(series, block, bytes);
+  rc = InsertRow(series, block, bytes);
+  if (rc != SQLITE_OK || options_.sealed == nullptr) return rc;
+  return is_newest ? options_.sealed->Append(series, block, 0)
+                   : options_.sealed->Change(series, first, last);
 }
 
 int Writer::InsertPoints(int64_t series, const Block& block, OnConflict on_conflict) {

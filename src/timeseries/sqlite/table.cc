@@ -1,0 +1,278 @@
+#include "timeseries/sqlite/table.h"
+
+#include <string_view>
+
+#include "timeseries/sqlite/bucket.h"
+#include "timeseries/sqlite/rollup_table.h"
+
+namespace cairn::timeseries {
+
+namespace {
+
+// The rows that one UPDATE or DELETE may change: 64 MiB of numbers.
+constexpr size_t kRowsMax = 4 << 20;
+
+OnConflict ConflictRule(sqlite3* db) {
+  switch (sqlite3_vtab_on_conflict(db)) {
+    case SQLITE_REPLACE: return OnConflict::kReplace;
+    case SQLITE_IGNORE: return OnConflict::kIgnore;
+    default: return OnConflict::kFail;
+  }
+}
+
+// The current time, as SQL sees it.
+int64_t NowMs(sqlite3* db) {
+  constexpr int64_t kUnixEpochMs = 210866760000000;  // on SQLite's clock
+  sqlite3_vfs* vfs = nullptr;
+  sqlite3_int64 now = kUnixEpochMs;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs);
+  if (vfs != nullptr && vfs->xCurrentTimeInt64 != nullptr) vfs->xCurrentTimeInt64(vfs, &now);
+  return now - kUnixEpochMs;
+}
+
+}  // namespace
+
+int Report(char** error, const std::string& message) {
+  sqlite3_free(*error);
+  *error = sqlite3_mprintf("%s", message.c_str());
+  return SQLITE_ERROR;
+}
+
+// ---- Rollups ------------------------------------------------------------------------------------
+
+int Table::BeginRetention() {
+  int rc = SQLITE_OK;
+  if (declaration_.retention_ms != 0) rc = writer_.SetRetention(declaration_.retention_ms);
+  for (const RollupOption& rollup : declaration_.rollups) {
+    if (rc != SQLITE_OK || rollup.retention_ms == 0) continue;
+    rc = writer_.SetRetention(rollup.retention_ms, "_" + rollup.name);
+  }
+  return rc;
+}
+
+int Table::CreateItsRollups(const std::vector<std::string_view>& arguments) {
+  module_.changes_rollups_ = true;
+  const int rc =
+      CreateRollups(storage_.db(), storage_.schema(), storage_.name(), arguments, declaration_);
+  module_.changes_rollups_ = false;
+  return rc;
+}
+
+int Table::DropItsRollups() {
+  module_.changes_rollups_ = true;
+  const int rc = DropRollups(storage_.db(), storage_.schema(), storage_.name(), declaration_);
+  module_.changes_rollups_ = false;
+  return rc;
+}
+
+int Table::RenameWithRollups(std::string_view name) {
+  module_.changes_rollups_ = true;
+  int rc = RenameRollups(storage_.db(), storage_.schema(), storage_.name(), name, declaration_);
+  module_.changes_rollups_ = false;
+  if (rc == SQLITE_OK) rc = storage_.Rename(name);
+  if (rc == SQLITE_OK) rollups_.Rename(name);
+  return rc;
+}
+
+// ---- The end of a statement ---------------------------------------------------------------------
+
+int Table::Told(int rc) {
+  if (rc == SQLITE_OK) return rc;
+  const std::string& message = writer_.error().empty() ? rollups_.error() : writer_.error();
+  if (!message.empty()) Report(&zErrMsg, message);
+  return rc;
+}
+
+int Table::Flush() {
+  int rc = writer_.Flush();
+  if (rc == SQLITE_OK) rc = rollups_.Flush();
+  return Told(rc);
+}
+
+void Table::Discard() {
+  writer_.Discard();
+  rollups_.Discard();
+}
+
+void Table::Forget() {
+  writer_.Forget();
+  rollups_.Forget();
+}
+
+// ---- Writing ------------------------------------------------------------------------------------
+
+int Table::NumberOf(int64_t series, int64_t time, sqlite3_int64* number) {
+  if (!writes()) {
+    *number = 0;
+    return SQLITE_OK;
+  }
+  if (rows_.size() >= kRowsMax) {
+    Report(&zErrMsg,
+           "a statement changes at most 4194304 points of a time series: name a shorter range of "
+           "times");
+    return SQLITE_TOOBIG;
+  }
+  rows_.push_back({series, time});
+  *number = static_cast<sqlite3_int64>(rows_.size());
+  return SQLITE_OK;
+}
+
+int Table::OpenCursor() {
+  if (cursors_++ == 0) rows_.clear();
+  return SQLITE_OK;
+}
+
+Status Table::ReadTags(sqlite3_value** columns, PointValues* tags) const {
+  tags->resize(declaration_.tags.size());
+  for (size_t i = 0; i < tags->size(); ++i) {
+    RETURN_IF_ERROR(ReadDatum(declaration_.Tag(i), columns[declaration_.tags[i]], &(*tags)[i]));
+  }
+  return OkStatus();
+}
+
+Status Table::ReadValues(sqlite3_value** columns, PointValues* values) const {
+  values->resize(declaration_.values.size());
+  for (size_t i = 0; i < values->size(); ++i) {
+    RETURN_IF_ERROR(
+        ReadDatum(declaration_.Value(i), columns[declaration_.values[i]], &(*values)[i]));
+  }
+  return OkStatus();
+}
+
+Status Table::CheckHidden(sqlite3_value** columns, bool* is_block) const {
+  sqlite3_value* const is_last = columns[declaration_.is_last_column()];
+  if (sqlite3_value_type(is_last) != SQLITE_NULL && sqlite3_value_nochange(is_last) == 0) {
+    return InvalidArgument("is_last cannot be written: it tells the last point of each series");
+  }
+  if (sqlite3_value_type(columns[declaration_.command_column()]) != SQLITE_NULL) {
+    return InvalidArgument("a command of a time series is INSERTed");
+  }
+  sqlite3_value* const block = columns[declaration_.block_column()];
+  *is_block = sqlite3_value_type(block) != SQLITE_NULL;
+  if (!*is_block) return OkStatus();
+  bool alone = sqlite3_value_type(columns[declaration_.time]) == SQLITE_NULL;
+  for (const size_t value : declaration_.values) {
+    alone = alone && sqlite3_value_type(columns[value]) == SQLITE_NULL;
+  }
+  if (sqlite3_value_type(block) == SQLITE_BLOB && alone) return OkStatus();
+  return InvalidArgument("a block comes as a blob, with tags and without times and values");
+}
+
+// `INSERT INTO m(m) VALUES('retention=90d')`, as full-text indexes have it.
+int Table::Command(sqlite3_value** columns) {
+  for (size_t i = 0; i < declaration_.command_column(); ++i) {
+    if (sqlite3_value_type(columns[i]) == SQLITE_NULL) continue;
+    return Refuse(InvalidArgument("a command of a time series comes alone: INSERT INTO " +
+                                  storage_.name() + "(" + storage_.name() + ") VALUES('...')"));
+  }
+  sqlite3_value* const value = columns[declaration_.command_column()];
+  const auto* const bytes = reinterpret_cast<const char*>(sqlite3_value_text(value));
+  const std::string_view text = bytes == nullptr ? "" : bytes;
+  if (text == "expire") {
+    int rc = Flush();
+    if (rc == SQLITE_OK) {
+      rc = writer_.Expire(NowMs(storage_.db()), rollups_.expiries(), &module_.expired_);
+    }
+    if (rc == SQLITE_OK) rc = Flush();
+    rollups_.Forget();
+    return Told(rc);
+  }
+  constexpr std::string_view kSet = "retention";
+  const size_t equals = text.find('=');
+  const bool sets = text.starts_with(kSet) && equals != std::string_view::npos;
+  const std::string_view suffix = sets ? text.substr(kSet.size(), equals - kSet.size()) : "";
+  if (!sets || !(suffix.empty() || declaration_.HasRollup(suffix))) {
+    return Refuse(
+        InvalidArgument("the commands of a time series are 'retention=90d' (or another time), "
+                        "'retention_1h=5y' (of a rollup), 'retention=none' and 'expire'"));
+  }
+  int64_t retention_ms = 0;
+  if (const std::string_view wanted = text.substr(equals + 1); wanted != "none") {
+    const Status read = ParseRetention(wanted, &retention_ms);
+    if (!read.ok()) return Refuse(read);
+  }
+  const int rc = writer_.SetRetention(retention_ms, suffix);
+  return rc == SQLITE_CONSTRAINT
+             ? Refuse(InvalidArgument(
+                   "a rollup lives at least as long as the points: name other retentions"))
+             : Told(rc);
+}
+
+int Table::InsertRow(sqlite3_value** columns) {
+  if (sqlite3_value_type(columns[declaration_.command_column()]) != SQLITE_NULL) {
+    return Command(columns);
+  }
+  bool is_block = false;
+  PointValues tags;
+  PointValues values;
+  int64_t time = 0;
+  Status read = CheckHidden(columns, &is_block);
+  if (read.ok()) read = ReadTags(columns, &tags);
+  if (read.ok() && !is_block) read = ReadTime(declaration_, columns[declaration_.time], &time);
+  if (read.ok() && !is_block) read = ReadValues(columns, &values);
+  if (!read.ok()) return Refuse(read);
+  int64_t series = 0;
+  const int rc = writer_.FindSeries(tags, &series);
+  if (rc != SQLITE_OK) return Told(rc);
+  const OnConflict rule = ConflictRule(storage_.db());
+  if (!is_block) return Told(writer_.Insert(series, time, values, rule));
+  sqlite3_value* const block = columns[declaration_.block_column()];
+  const auto* const bytes = static_cast<const char*>(sqlite3_value_blob(block));
+  const auto count = static_cast<size_t>(sqlite3_value_bytes(block));
+  return Told(writer_.InsertBlock(series, {bytes, bytes == nullptr ? 0 : count}, rule));
+}
+
+int Table::UpdateRow(const Place& old, sqlite3_value** columns) {
+  bool is_block = false;
+  PointValues tags;
+  PointValues values;
+  int64_t time = 0;
+  Status read = CheckHidden(columns, &is_block);
+  if (read.ok() && is_block) read = InvalidArgument("UPDATE sets no block of a time series");
+  if (read.ok()) read = ReadTags(columns, &tags);
+  if (read.ok()) read = ReadTime(declaration_, columns[declaration_.time], &time);
+  if (read.ok()) read = ReadValues(columns, &values);
+  if (!read.ok()) return Refuse(read);
+  int64_t series = 0;
+  int rc = writer_.FindSeries(tags, &series);
+  if (rc != SQLITE_OK) return Told(rc);
+  if (series == old.series && time == old.time) {
+    return Told(writer_.Insert(series, time, values, OnConflict::kReplace));
+  }
+  const OnConflict rule = ConflictRule(storage_.db());
+  if (rule != OnConflict::kReplace) {
+    bool exists = false;
+    rc = writer_.Exists(series, time, &exists);
+    // This insert fails, or does nothing, and the old point stays.
+    if (rc == SQLITE_OK && exists) rc = writer_.Insert(series, time, values, rule);
+    if (rc != SQLITE_OK || exists) return Told(rc);
+  }
+  rc = writer_.Delete(old.series, old.time);
+  if (rc == SQLITE_OK) rc = writer_.Insert(series, time, values, OnConflict::kReplace);
+  return Told(rc);
+}
+
+int Table::Update(int argc, sqlite3_value** argv) {
+  constexpr int kStepsOfACall = 10;
+  if (charge() && !charge()(kStepsOfACall)) return SQLITE_INTERRUPT;
+  const sqlite3_int64 rowid = sqlite3_last_insert_rowid(storage_.db());
+  int rc = SQLITE_OK;
+  if (sqlite3_value_type(argv[0]) == SQLITE_NULL) {
+    if (sqlite3_value_type(argv[1]) != SQLITE_NULL) {
+      return Refuse(InvalidArgument("a time series has no rowids"));
+    }
+    rc = InsertRow(argv + 2);
+  } else {
+    const sqlite3_int64 number = sqlite3_value_int64(argv[0]);
+    if (number < 1 || static_cast<size_t>(number) > rows_.size()) {
+      return Refuse(InvalidArgument("a time series has no rowids"));
+    }
+    const Place place = rows_[static_cast<size_t>(number) - 1];
+    rc = argc == 1 ? Told(writer_.Delete(place.series, place.time)) : UpdateRow(place, argv + 2);
+  }
+  // The rows of the storage are no rows of the client.
+  sqlite3_set_last_insert_rowid(storage_.db(), rowid);
+  return rc;
+}
+
+}  // namespace cairn::timeseries
