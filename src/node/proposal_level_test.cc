@@ -52,12 +52,35 @@ TEST_F(ProposalLevelTest, AreRefusedWithForeignKeysOffUntilTheLevelHasRisen) {
   const auto refused = Propose(command);
   EXPECT_EQ(refused->code(), StatusCode::kFailedPrecondition) << *refused;
   EXPECT_EQ(refused->outcome(), Outcome::kNotApplied);
-  EXPECT_NE(refused->message().find("foreign keys off"), std::string::npos) << *refused;
+  EXPECT_NE(refused->message().find("foreign keys that are off"), std::string::npos) << *refused;
   report_.level = state_machine::kLevelDataPlatform;
   core_->OnApplied(report_);
   const auto taken = Propose(command);
   Settle();
   EXPECT_TRUE(taken->ok()) << *taken;
+}
+
+TEST_F(ProposalLevelTest, AreRefusedWithALongTextUntilTheLevelHasRisen) {
+  const state_machine::Statement statement = {
+      "INSERT INTO t VALUES ('" + std::string(state_machine::kSqlBytesMax, 'x') + "')", {}, {}};
+  state_machine::Execute execute;
+  execute.statements = {statement};
+  state_machine::Prepare prepare;
+  prepare.tx_id = "t";
+  prepare.statement = statement;
+  state_machine::Execute literal;
+  literal.statements = {{"INSERT INTO t VALUES (x'" + std::string(10'000, 'a') + "')", {}, {}}};
+  state_machine::Command commands[3];
+  commands[0].operation = execute;
+  commands[1].operation = prepare;
+  commands[2].operation = literal;
+  report_.level = state_machine::kLevelExpectations;
+  Lead();
+  for (const state_machine::Command& command : commands) {
+    const auto refused = Propose(command);
+    EXPECT_EQ(refused->code(), StatusCode::kFailedPrecondition) << *refused;
+    EXPECT_NE(refused->message().find("1 MiB of text"), std::string::npos) << *refused;
+  }
 }
 
 // A long queue of heavy ones is refused in one go, and takes no more of the stack than one.

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "state_machine/feature_level.h"
+#include "state_machine/command_level.h"
 
 namespace cairn::node {
 namespace {
@@ -55,6 +55,7 @@ uint64_t HashOfTexts(const std::vector<Statement>& statements) {
 
 CommandTraits TraitsOf(const state_machine::Command& command) {
   CommandTraits traits;
+  traits.level = state_machine::LevelOf(command);
   if (!command.principal.empty()) traits.principal = HashOfName(command.principal);
   // A bare id names one request. A node's own session names those of all clients that have none.
   const bool has_session = !command.id.empty() && !command.id.bare() && command.named_by == 0;
@@ -63,10 +64,6 @@ CommandTraits TraitsOf(const state_machine::Command& command) {
   if (const auto* execute = std::get_if<state_machine::Execute>(&command.operation)) {
     traits.kind = HashOfTexts(execute->statements);
     traits.maintenance = execute->maintenance;
-    if (!execute->expect.empty()) traits.level = state_machine::kLevelExpectations;
-    if (execute->foreign_keys != ForeignKeys::kEnforced) {
-      traits.level = state_machine::kLevelDataPlatform;
-    }
   } else if (const auto* prepare = std::get_if<state_machine::Prepare>(&command.operation)) {
     traits.kind = HashOfName(prepare->tx_id);
   } else if (const auto* commit = std::get_if<state_machine::Commit>(&command.operation)) {

@@ -141,7 +141,9 @@ inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
 // The text of one statement. SQLite's parser takes up to some hundred bytes of memory for each byte
-// of text, so this limit bounds memory too. Larger amounts of data belong in parameters.
+// of text, so this limit bounds memory too. Larger amounts of data belong in parameters. From
+// kLevelDataPlatform on, the long literals of an INSERT, REPLACE or UPDATE do not count: a literal
+// takes a few bytes of memory for each byte.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
 // A value of one byte on the wire takes forty bytes in memory, and a statement of three bytes takes
 // eighty. These two limits bound the memory that a decoder allocates for a command of

@@ -18,6 +18,12 @@ size_t GivenBytes(const Program& program, const Statement& statement) {
   return program.keep ? bytes : std::max(bytes, statement.sql.size());
 }
 
+Status LiteralTooLong() {
+  return ResourceExhausted(
+      "a blob literal is longer than a value may be at this place of the command: give it as a "
+      "parameter, or in a command of its own");
+}
+
 }  // namespace
 
 // ---- Opening ------------------------------------------------------------------------------------
@@ -193,6 +199,7 @@ Status Engine::Release(Status* verdict) {
 Status Engine::UndoCommand() {
   if (batch_lost()) return OkStatus();
   if (has_savepoint_) {
+    if (schema_changed_ && !TellNewTablesOfSavepoint()) return OkStatus();
     RETURN_IF_ERROR(rollback_to_.Run());
     RETURN_IF_ERROR(release_.Run());
   }
@@ -338,7 +345,8 @@ Status Engine::BoundValues(const Statement& statement, Program* program) {
     program->value_bytes_max = QuickValueBound(program->stmt.get());
   }
   if (!exact_bounds_ && !program->touches_virtual &&
-      LargestValueBytes(statement) <= static_cast<size_t>(program->value_bytes_max)) {
+      std::max(LargestValueBytes(statement), program->blob_literal_bytes) <=
+          static_cast<size_t>(program->value_bytes_max)) {
     return OkStatus();
   }
   const FlatteningAllowed flattening(db_, program->may_flatten, catalog_.columns().may_flatten());
@@ -374,11 +382,16 @@ Result<uint64_t> Engine::FreePages() {
 
 Status Engine::Step(Program* program, StatementResult* result, Status* verdict) {
   for (;;) {
-    const int rc = meter_.Step(*program);
+    const int rc = meter_.literal_too_long() ? SQLITE_TOOBIG : meter_.Step(*program);
     if (rc == SQLITE_ROW) {
       RETURN_IF_ERROR(TakeRow(program, result, verdict));
       if (verdict->ok()) continue;
       meter_.LiftLimit();
+      return OkStatus();
+    }
+    if (meter_.literal_too_long()) {
+      meter_.LiftLimit();
+      *verdict = LiteralTooLong();
       return OkStatus();
     }
     if (rc != SQLITE_DONE) return judge_.Judge(rc, "run", verdict);

@@ -163,6 +163,7 @@ class Engine {
   Status Configure(const Storage& storage, const std::string& path, size_t cache_bytes);
   Status PrepareInternal();
   Status LoadCatalog();
+  bool TellNewTablesOfSavepoint();
   Status CheckMayRun(const Program& program) const;
   Status BoundValues(const Statement& statement, Program* program);
   Status ChargeBefore(const Statement& statement, const Program& program);

@@ -50,6 +50,16 @@ Status Engine::SetLevel(uint64_t level) {
   return level_functions_.SetLevel(db_, level);
 }
 
+// SQLite tells a virtual table of ROLLBACK TO only if a savepoint was opened since the table was made.
+// Untold, a new full-text table keeps the rows that it has not written yet, and writes them at the
+// next savepoint, into storage that is gone. False: the batch is lost instead, which every virtual
+// table is told of.
+bool Engine::TellNewTablesOfSavepoint() {
+  if (savepoint_.Run().ok() && release_.Run().ok()) return true;
+  if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return !batch_lost();
+}
+
 Status Engine::FixReservedObjects() {
   RETURN_IF_ERROR(LoadCatalog());
   reserved_objects_ = catalog_.reserved_objects();

@@ -44,6 +44,8 @@ struct Program {
   // is the same on all nodes.
   int value_bytes_max = 0;
   bool value_bound_is_exact = false;
+  // The longest blob literal in its text, its triggers and views, and the definitions of its tables.
+  size_t blob_literal_bytes = 0;
   // True if the cache may keep the program. SQLite checks the length of a literal only at its first
   // use, so a kept program could use a long literal where a fresh program may not
   // (WorkBudget::value_bytes_max).

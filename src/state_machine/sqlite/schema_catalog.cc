@@ -70,6 +70,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   views_.clear();
   late_callers_.clear();
   text_bytes_.clear();
+  blob_literals_.clear();
   expansions_.Clear();
   columns_.Clear();
   prices_.Clear();
@@ -90,6 +91,11 @@ Status SchemaCatalog::Load(sqlite3* db) {
     steps_to_read_ += kStepsPerSchemaObject + read.Bytes(5).size();
     has_long_literal_ =
         has_long_literal_ || HasLongLiteral(read.Bytes(5), static_cast<size_t>(kValueBytesAlways));
+    if (const size_t bytes = LongestBlobLiteral(read.Bytes(5)); bytes > 0) {
+      // Those of an index belong to its table.
+      size_t& longest = blob_literals_[read.Int(7) != 0 ? LowerCase(read.Bytes(8)) : table.name];
+      longest = std::max(longest, bytes);
+    }
     if (table.is_virtual) table.sql = read.Bytes(5);
     has_virtual_tables_ = has_virtual_tables_ || table.is_virtual;
     if (IsReservedName(table.name)) ++reserved_objects_;
@@ -165,6 +171,11 @@ std::string SchemaCatalog::SqlOfVirtual(const std::string& lower_name) const {
 uint64_t SchemaCatalog::TextBytes(const std::string& lower_name) const {
   const auto it = text_bytes_.find(lower_name);
   return it == text_bytes_.end() ? 0 : it->second;
+}
+
+size_t SchemaCatalog::LongestBlobLiteralOf(const std::string& lower_name) const {
+  const auto it = blob_literals_.find(lower_name);
+  return it == blob_literals_.end() ? 0 : it->second;
 }
 
 int64_t SchemaCatalog::RowOf(const std::string& lower_name) const {

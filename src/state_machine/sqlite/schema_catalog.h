@@ -70,6 +70,9 @@ class SchemaCatalog {
   int64_t reserved_objects() const { return reserved_objects_; }
   // The bytes of the text that made a trigger or a view. 0 if there is none of that name.
   uint64_t TextBytes(const std::string& lower_name) const;
+  // The bytes of the longest blob literal in the definition of a table and its indexes, or of a
+  // trigger or view.
+  size_t LongestBlobLiteralOf(const std::string& lower_name) const;
   const Expansions& expansions() const { return expansions_; }
   const ColumnGrowth& columns() const { return columns_; }
   const SchemaPrices& prices() const { return prices_; }
@@ -82,8 +85,9 @@ class SchemaCatalog {
   std::map<int64_t, Table> tables_;
   std::map<std::string, int64_t> rows_;
   std::set<std::string> views_;
-  std::map<std::string, uint64_t> text_bytes_;  // of triggers and views
-  std::set<std::string> late_callers_;          // triggers; see TriggerCallsChangesBehindItsOwn
+  std::map<std::string, size_t> blob_literals_;  // bytes of the longest, where there is one
+  std::map<std::string, uint64_t> text_bytes_;   // of triggers and views
+  std::set<std::string> late_callers_;           // triggers; see TriggerCallsChangesBehindItsOwn
   Expansions expansions_;
   ColumnGrowth columns_;
   SchemaPrices prices_;

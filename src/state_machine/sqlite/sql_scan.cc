@@ -263,6 +263,37 @@ bool HasLongLiteral(std::string_view sql, size_t bytes_max) {
   return false;
 }
 
+size_t LongestBlobLiteral(std::string_view sql) {
+  constexpr size_t kAround = sizeof "x''" - 1;
+  size_t longest = 0;
+  if (sql.find("x'") == std::string_view::npos && sql.find("X'") == std::string_view::npos)
+    return 0;
+  Tokenizer tokens(sql);
+  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
+    const bool is_blob = token.type == TokenType::kQuoted && (token.text.front() | 0x20) == 'x';
+    if (is_blob && token.text.size() > kAround) {
+      longest = std::max(longest, (token.text.size() - kAround) / 2);
+    }
+  }
+  return longest;
+}
+
+size_t BytesBesideLongLiterals(std::string_view sql) {
+  constexpr size_t kLongBytes = 1 << 10;
+  size_t bytes = sql.size();
+  Tokenizer tokens(sql);
+  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
+    // The other quotes are those of names.
+    const bool is_literal = token.type == TokenType::kQuoted && token.text.back() == '\'';
+    if (is_literal && token.text.size() > kLongBytes) bytes -= token.text.size();
+  }
+  return bytes;
+}
+
+bool WritesRows(std::string_view sql) {
+  return IsAnyWord(Tokenizer(sql).Next(), "INSERT", "REPLACE", "UPDATE");
+}
+
 std::string_view WithoutConstantRows(std::string_view sql) {
   // So many bytes are split into tokens as fast.
   constexpr size_t kShortBytes = 256;

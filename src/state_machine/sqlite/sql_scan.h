@@ -41,6 +41,15 @@ SqlScan ScanSql(std::string_view sql);
 // text.
 bool HasLongLiteral(std::string_view sql, size_t bytes_max);
 
+// The bytes of the longest blob that a literal of the text stands for.
+size_t LongestBlobLiteral(std::string_view sql);
+
+// The bytes of the text without its string and blob literals of more than 1 KiB.
+size_t BytesBesideLongLiterals(std::string_view sql);
+
+// True if the text is an INSERT, REPLACE or UPDATE, without a WITH before it.
+bool WritesRows(std::string_view sql);
+
 // True if the text contains the word (given in lower case), in any case and place. The search is
 // far cheaper than to split an INSERT of a thousand rows into tokens.
 bool HoldsWord(std::string_view sql, std::string_view lower_word);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/window_count.h"
 
 namespace cairn::state_machine {
@@ -72,11 +73,16 @@ bool IsValidUtf8(std::string_view text) {
   return true;
 }
 
-Status CheckSqlText(std::string_view sql) {
+Status CheckSqlText(std::string_view sql, LongLiterals literals) {
   if (sql.size() > kSqlBytesMax) {
-    return InvalidArgument("the statement has " + std::to_string(sql.size()) +
-                           " bytes of text; at most " + std::to_string(kSqlBytesMax) +
-                           " are allowed (large values belong in parameters)");
+    const bool free = literals == LongLiterals::kAreFree && WritesRows(sql);
+    const size_t bytes = free ? BytesBesideLongLiterals(sql) : sql.size();
+    if (bytes > kSqlBytesMax) {
+      return InvalidArgument("the statement has " + std::to_string(bytes) + " bytes of text" +
+                             (free ? " beside its long literals" : "") + "; at most " +
+                             std::to_string(kSqlBytesMax) +
+                             " are allowed (large values belong in parameters)");
+    }
   }
   if (sql.find('\0') != std::string_view::npos) {
     return InvalidArgument("the statement has a NUL byte in its text");

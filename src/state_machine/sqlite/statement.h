@@ -24,8 +24,11 @@ using StatementPtr = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 // Well-formed UTF-8: no surrogates, no overlong forms, nothing past U+10FFFF. NUL is a character.
 bool IsValidUtf8(std::string_view text);
 
+// Whether the long literals of an INSERT, REPLACE or UPDATE count in the length of its text.
+enum class LongLiterals : uint8_t { kCount, kAreFree };
+
 // INVALID_ARGUMENT if the text is longer than kSqlBytesMax, holds a NUL or is not UTF-8.
-Status CheckSqlText(std::string_view sql);
+Status CheckSqlText(std::string_view sql, LongLiterals literals = LongLiterals::kCount);
 
 // Prepares the only statement of `sql`. Comments, white space and semicolons may follow it.
 // INVALID_ARGUMENT if there is no statement, or more than one. Errors of SQLite are converted by

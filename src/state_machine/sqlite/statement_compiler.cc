@@ -48,7 +48,8 @@ uint64_t StatementCompiler::StepsBefore(const Statement& statement) {
 }
 
 Status StatementCompiler::Compile(const Statement& statement, Program* program, Status* verdict) {
-  *verdict = CheckSqlText(statement.sql);
+  *verdict = CheckSqlText(
+      statement.sql, level_ >= kLevelDataPlatform ? LongLiterals::kAreFree : LongLiterals::kCount);
   if (!verdict->ok()) return OkStatus();
   const uint64_t expansions = catalog_->expansions().Of(statement.sql);
   *verdict = CheckExpansions(expansions);
@@ -162,9 +163,23 @@ void StatementCompiler::JudgeCost(const Statement& statement, Program* program) 
     const uint64_t expansions = catalog_->expansions().OfTrigger(name);
     program->expansions += expansions * expansions;
   }
+  program->blob_literal_bytes = BlobLiteralBytes(statement, facts);
   program->price = std::max(program->price, 1 + cursors / kCursorsPerStep);
   program->keep = !catalog_->has_long_literal() &&
                   !HasLongLiteral(statement.sql, static_cast<size_t>(kValueBytesAlways));
+}
+
+// Builds of lower levels do not look at blob literals, and store NULL for one that is too long.
+size_t StatementCompiler::BlobLiteralBytes(const Statement& statement,
+                                           const ProgramFacts& facts) const {
+  if (level_ < kLevelDataPlatform) return 0;
+  size_t longest = LongestBlobLiteral(statement.sql);
+  for (const auto* names : {&facts.schema_texts, &facts.reads, &facts.writes}) {
+    for (const std::string& name : *names) {
+      longest = std::max(longest, catalog_->LongestBlobLiteralOf(name));
+    }
+  }
+  return longest;
 }
 
 Status StatementCompiler::JudgeMeaning(const Program& program) const {

@@ -55,6 +55,7 @@ class StatementCompiler {
   Status CompileOnly(const Statement& statement, Program* program, Status* verdict);
   int CompileSelectAll(const std::string& name);
   void JudgeCost(const Statement& statement, Program* program) const;
+  size_t BlobLiteralBytes(const Statement& statement, const ProgramFacts& facts) const;
   Status JudgeMeaning(const Program& program) const;
   void NoteChanges(ProgramFacts* facts) const;
   Status NoteIndirectReads(ProgramFacts* facts);

@@ -30,6 +30,8 @@ void WorkMeter::Begin(const Program& program, size_t given_bytes, uint64_t searc
   LookEvery(search_price > 0 ? kStepsPerSearchLook : kStepsPerLook);
   budget_->BeginStatement(program.stmt.get(), program.touches_virtual, price, value_bytes_max,
                           held.rows, steps_per_look_);
+  blob_literal_bytes_ = program.blob_literal_bytes;
+  literal_too_long_ = false;
   NarrowLimit();
 }
 
@@ -45,7 +47,9 @@ int WorkMeter::Step(const Program& program) {
 }
 
 void WorkMeter::NarrowLimit() {
-  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, budget_->value_bytes_max());
+  const int bytes_max = budget_->value_bytes_max();
+  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, bytes_max);
+  literal_too_long_ = literal_too_long_ || blob_literal_bytes_ > static_cast<size_t>(bytes_max);
 }
 
 void WorkMeter::LiftLimit() { sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, kValueBytesMax); }
@@ -56,7 +60,7 @@ int WorkMeter::OnProgress(void* self) {
   if (!meter->budget_->running()) return 0;
   const bool stop = meter->budget_->Look(own);
   meter->NarrowLimit();
-  return stop ? 1 : 0;
+  return stop || meter->literal_too_long_ ? 1 : 0;
 }
 
 }  // namespace cairn::state_machine

@@ -27,6 +27,9 @@ class WorkMeter {
   // the size of the longest parameter or literal, if the program computes with it in a loop.
   // `search_price`: the least price of a step, if the program searches indexes in a loop.
   void Begin(const Program& program, size_t given_bytes, uint64_t search_price);
+  // True from the moment on at which a blob literal of the program is longer than a value may be.
+  // SQLite makes NULL of such a literal, and no error, so the statement must fail.
+  bool literal_too_long() const { return literal_too_long_; }
   // Calls sqlite3_step(). Restores the limit on values unless the result is a row.
   int Step(const Program& program);
   // Restores the limit on values, because the caller takes no more rows.
@@ -42,6 +45,8 @@ class WorkMeter {
   StepDepth depth_;
   sqlite3* db_ = nullptr;
   int steps_per_look_ = 0;
+  size_t blob_literal_bytes_ = 0;  // of the running program
+  bool literal_too_long_ = false;
 };
 
 }  // namespace cairn::state_machine
