@@ -111,6 +111,27 @@ bool HasViewAsContent(const SchemaCatalog& catalog, const std::string& table,
   return false;
 }
 
+// Of a CREATE VIRTUAL TABLE.
+std::string ModuleOf(std::string_view create_sql) {
+  Tokenizer tokens(create_sql);
+  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
+    if (IsWord(token, "USING")) return NameOf(tokens.Next());
+  }
+  return {};
+}
+
+bool IsStorageOfTimeSeries(const SchemaCatalog& catalog, const std::string& lower_table) {
+  const size_t underscore = lower_table.rfind('_');
+  if (underscore == std::string::npos) return false;
+  const std::string owner = lower_table.substr(0, underscore);
+  const std::string word = lower_table.substr(underscore + 1);
+  const bool is_storage =
+      word == "series" || word == "tail" || word == "blocks" || word == "config";
+  if (!is_storage || !catalog.IsVirtual(owner)) return false;
+  const std::string module = ModuleOf(catalog.SqlOfVirtual(owner));
+  return module == "timeseries" || module == "timeseries_rollup";
+}
+
 // Judges the text of one statement or trigger. A column has the name of its table only where a
 // command is given.
 bool TextGivesLong(const SchemaCatalog& catalog, const ProgramFacts& facts, std::string_view sql) {
@@ -125,12 +146,27 @@ bool TextGivesLong(const SchemaCatalog& catalog, const ProgramFacts& facts, std:
 
 }  // namespace
 
-bool IsTimeSeries(std::string_view create_sql) {
-  Tokenizer tokens(create_sql);
-  for (Token token = tokens.Next(); token.type != TokenType::kEnd; token = tokens.Next()) {
-    if (IsWord(token, "USING")) return NameOf(tokens.Next()) == "timeseries";
+bool IsTimeSeries(std::string_view create_sql) { return ModuleOf(create_sql) == "timeseries"; }
+
+Status CheckTimeSeriesAlone(const SchemaCatalog& catalog, std::string_view sql) {
+  const std::vector<Token> tokens = TokensOf(sql);
+  bool attaches = false;  // CREATE INDEX, CREATE TRIGGER
+  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+    // CREATE UNIQUE INDEX has one word more.
+    constexpr size_t kWordsOfKind = 3;
+    attaches = attaches ||
+               (i < kWordsOfKind && (IsWord(tokens[i], "INDEX") || IsWord(tokens[i], "TRIGGER")));
+    const bool on = attaches && IsWord(tokens[i], "ON");
+    if (!on && !IsWord(tokens[i], "REFERENCES")) continue;
+    const bool has_schema = i + 3 < tokens.size() && tokens[i + 2].text == ".";
+    const std::string table = LowerCase(NameOf(tokens[i + (has_schema ? 3 : 1)]));
+    if (!IsStorageOfTimeSeries(catalog, table)) continue;
+    return PermissionDenied(
+        table +
+        " is the storage of a time series: it takes no trigger, no index and no "
+        "foreign key");
   }
-  return false;
+  return OkStatus();
 }
 
 std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/status.h"
 #include "state_machine/sqlite/authorizer.h"
 #include "state_machine/sqlite/schema_catalog.h"
 
@@ -25,6 +26,11 @@ std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
 
 // Whether the text makes a table of the module `timeseries`. The commands of such a table are short.
 bool IsTimeSeries(std::string_view create_sql);
+
+// PERMISSION_DENIED if a change of the schema puts a trigger, an index or a foreign key on the storage
+// of a time series. The bad schedule: a trigger on `m_tail` leaves out rows that the time series has
+// counted. A node that restarts counts again, and seals its tails at other points than its peers.
+Status CheckTimeSeriesAlone(const SchemaCatalog& catalog, std::string_view sql);
 
 // True if the statement, or a trigger that it runs, may give a command that takes long. `facts` are
 // those of its program.

@@ -63,6 +63,10 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   const FlatteningAllowed flattening(db_, columns.may_flatten, catalog_->columns().may_flatten());
   RETURN_IF_ERROR(CompileOnly(statement, program, verdict));
   if (!verdict->ok()) return OkStatus();
+  if (program->facts.changes_schema) {
+    *verdict = CheckTimeSeriesAlone(*catalog_, statement.sql);
+    if (!verdict->ok()) return OkStatus();
+  }
   JudgeCost(statement, program);
   ASSIGN_OR_RETURN(program->commands_index,
                    GivesLongIndexCommand(db_, *catalog_, program->facts, statement.sql));

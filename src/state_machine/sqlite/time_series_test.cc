@@ -128,6 +128,22 @@ TEST(TimeSeriesReplicas, ClientsDoNotWriteTheStorage) {
   replicas.Check();
 }
 
+TEST(TimeSeriesReplicas, TheStorageTakesNoTriggersIndexesAndForeignKeys) {
+  Replicas replicas;
+  Begin(&replicas);
+  replicas.Must("CREATE TABLE my_tail(x PRIMARY KEY)");
+  for (const char* sql :
+       {"CREATE TRIGGER t BEFORE INSERT ON m_tail BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE TRIGGER t AFTER UPDATE OF data ON main.m_blocks BEGIN DELETE FROM my_tail; END",
+        "CREATE UNIQUE INDEX i ON m_tail(v0)", "CREATE INDEX IF NOT EXISTS i ON \"m_series\"(t0)",
+        "CREATE TABLE c(s, t, FOREIGN KEY(s, t) REFERENCES m_tail(series, time))"}) {
+    EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
+  }
+  replicas.Must("CREATE INDEX i ON my_tail(x)");
+  replicas.Must("CREATE TABLE c(x REFERENCES my_tail(x))");
+  replicas.Check();
+}
+
 // The work within the module counts, and an exhausted command leaves nothing.
 TEST(TimeSeriesReplicas, WorkIsCounted) {
   Replicas replicas;

@@ -131,7 +131,8 @@ int OnColumn(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) 
 }
 
 int OnRowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* rowid) {
-  const Scan& scan = Of(cursor)->scan;
+  Scan& scan = Of(cursor)->scan;
+  if (!Of(cursor->pVtab)->writes()) return scan.Number(rowid);
   return Of(cursor->pVtab)->NumberOf(scan.series(), scan.time(), rowid);
 }
 

@@ -149,7 +149,11 @@ int ChoosePlan(const Declaration& declaration, sqlite3_index_info* info) {
   } else if (plan.time_from || plan.time_until) {
     rows = one_series ? kRowsOfARange : rows / (plan.time_from && plan.time_until ? 20 : 4);
   }
-  if (one_series && plan.time_equals) info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
+  bool text_tags = false;  // a number may equal several texts
+  for (size_t i = 0; i < declaration.tags.size(); ++i) {
+    text_tags = text_tags || declaration.Tag(i).type == ColumnType::kText;
+  }
+  if (one_series && plan.time_equals && !text_tags) info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
   if (GivesOrder(declaration, *info, &plan)) info->orderByConsumed = 1;
   plan.wanted = WantedValues(declaration, info->colUsed);
   info->estimatedRows = static_cast<sqlite3_int64>(rows);

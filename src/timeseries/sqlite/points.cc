@@ -29,14 +29,13 @@ bool IntegerOf(sqlite3_value* value, int64_t* integer) {
   return true;
 }
 
-int64_t PlaceOfText(BlockColumn* column, std::string_view text) {
-  const auto it = std::find(column->texts.begin(), column->texts.end(), text);
-  if (it == column->texts.end()) {
-    column->texts.emplace_back(text);
-    return static_cast<int64_t>(column->texts.size()) - 1;
-  }
-  return it - column->texts.begin();
+// Texts may come twice until SortTexts: to look for one would cost as much as there are texts.
+int64_t AddText(BlockColumn* column, std::string_view text) {
+  column->texts.emplace_back(text);
+  return static_cast<int64_t>(column->texts.size()) - 1;
 }
+
+void SortTexts(BlockColumn* column);
 
 template <class T>
 auto At(std::vector<T>* values, size_t at) {
@@ -45,7 +44,7 @@ auto At(std::vector<T>* values, size_t at) {
 
 int64_t IntegerIn(BlockColumn* column, const Datum& datum) {
   if (datum.null) return 0;
-  return column->type == ColumnType::kText ? PlaceOfText(column, datum.text) : datum.integer;
+  return column->type == ColumnType::kText ? AddText(column, datum.text) : datum.integer;
 }
 
 void InsertDatum(BlockColumn* column, size_t at, size_t points, const Datum& datum) {
@@ -125,6 +124,14 @@ void BindValues(sqlite3_stmt* stmt, int first, const Declaration& declaration,
   }
 }
 
+bool Fits(const Declaration& declaration, const Block& block) {
+  bool fits = block.unit == declaration.unit && block.columns.size() == declaration.values.size();
+  for (size_t i = 0; fits && i < block.columns.size(); ++i) {
+    fits = block.columns[i].type == declaration.Value(i).type;
+  }
+  return fits;
+}
+
 void ClearBlock(const Declaration& declaration, Block* block) {
   block->unit = declaration.unit;
   block->times.clear();
@@ -144,6 +151,11 @@ void InsertPoint(Block* block, size_t at, int64_t time, const PointValues& value
     InsertDatum(&block->columns[i], at, block->times.size(), values[i]);
   }
   block->times.insert(At(&block->times, at), time);
+  // Texts that were replaced go, so that a statement that replaces for long holds few.
+  constexpr size_t kUnusedTextsMax = 1024;
+  for (BlockColumn& column : block->columns) {
+    if (column.texts.size() > 2 * block->times.size() + kUnusedTextsMax) SortTexts(&column);
+  }
 }
 
 void ReplacePoint(Block* block, size_t at, const PointValues& values) {
@@ -161,23 +173,29 @@ void ErasePoint(Block* block, size_t at) {
   block->times.erase(At(&block->times, at));
 }
 
-void SortTexts(Block* block) {
-  for (BlockColumn& column : block->columns) {
-    if (std::is_sorted(column.texts.begin(), column.texts.end())) continue;
-    std::vector<std::string> sorted = column.texts;
-    std::sort(sorted.begin(), sorted.end());
-    std::vector<int64_t> places;
-    places.reserve(sorted.size());
-    for (const std::string& text : column.texts) {
-      places.push_back(std::lower_bound(sorted.begin(), sorted.end(), text) - sorted.begin());
-    }
-    for (size_t i = 0; i < column.integers.size(); ++i) {
-      if (!column.IsNull(i)) {
-        column.integers[i] = places[static_cast<size_t>(column.integers[i])];
-      }
-    }
-    column.texts = std::move(sorted);
+namespace {
+
+void SortTexts(BlockColumn* column) {
+  if (column->type != ColumnType::kText) return;
+  std::vector<std::string> used;
+  used.reserve(column->integers.size());
+  for (size_t i = 0; i < column->integers.size(); ++i) {
+    if (!column->IsNull(i)) used.push_back(column->texts[static_cast<size_t>(column->integers[i])]);
   }
+  std::sort(used.begin(), used.end());
+  used.erase(std::unique(used.begin(), used.end()), used.end());
+  for (size_t i = 0; i < column->integers.size(); ++i) {
+    if (column->IsNull(i)) continue;
+    const std::string& text = column->texts[static_cast<size_t>(column->integers[i])];
+    column->integers[i] = std::lower_bound(used.begin(), used.end(), text) - used.begin();
+  }
+  column->texts = std::move(used);
+}
+
+}  // namespace
+
+void SortTexts(Block* block) {
+  for (BlockColumn& column : block->columns) SortTexts(&column);
 }
 
 void AppendRow(sqlite3_stmt* stmt, uint64_t wanted, Block* block) {

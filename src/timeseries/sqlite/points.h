@@ -31,9 +31,11 @@ Status ReadTime(const Declaration& declaration, sqlite3_value* value, int64_t* t
 void BindValues(sqlite3_stmt* stmt, int first, const Declaration& declaration,
                 const PointValues& values);
 
+// Whether a stored block has the unit and the columns of the declaration.
+bool Fits(const Declaration& declaration, const Block& block);
 // A block without points, with the columns of the declaration. Keeps the memory.
 void ClearBlock(const Declaration& declaration, Block* block);
-// The texts of a block may be out of order, and not used, until SortTexts.
+// The texts of a block may be out of order, come twice, and not be used, until SortTexts.
 void InsertPoint(Block* block, size_t at, int64_t time, const PointValues& values);
 void ReplacePoint(Block* block, size_t at, const PointValues& values);
 void ErasePoint(Block* block, size_t at);

@@ -145,9 +145,8 @@ int OnColumn(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) 
   return rc;
 }
 
-int OnRowid(sqlite3_vtab_cursor* /*cursor*/, sqlite3_int64* rowid) {
-  *rowid = 0;
-  return SQLITE_OK;
+int OnRowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* rowid) {
+  return Of(cursor)->scan.Number(rowid);
 }
 
 int OnRename(sqlite3_vtab* table, const char* name) {

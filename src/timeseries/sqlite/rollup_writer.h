@@ -48,6 +48,7 @@ class RollupWriter : public SealedPoints {
   void Discard();
   void Forget();
   const std::string& error() const { return error_; }
+  void ClearError() { error_.clear(); }
 
  private:
   struct Level {

@@ -91,8 +91,14 @@ int Scan::BeginSeries(sqlite3_value** arguments) {
     order += (i == 0 ? " ORDER BY " : ", ") + tag;
   }
   sql += " FROM {series} WHERE 1";
+  int place = 0;
+  uint32_t binds = 0;
   for (size_t i = 0; i < declaration.tags.size(); ++i) {
     if ((plan_.tags >> i & 1) == 0) continue;
+    // A number may equal several texts ('5', '05'), which SQLite compares.
+    const bool is_text = sqlite3_value_type(arguments[place++]) == SQLITE_TEXT;
+    if (declaration.Tag(i).type == ColumnType::kText && !is_text) continue;
+    binds |= 1U << i;
     sql += " AND t";
     sql += std::to_string(i);
     sql += " = ?";
@@ -101,10 +107,13 @@ int Scan::BeginSeries(sqlite3_value** arguments) {
   sql += plan_.by_tags && !order.empty() ? order : " ORDER BY id";
   const int rc = owner_.Take(sql, &all_series_);
   if (rc != SQLITE_OK) return rc;
-  int place = 0;
+  place = 0;
   for (size_t i = 0; i < declaration.tags.size(); ++i) {
     if ((plan_.tags >> i & 1) == 0) continue;
-    sqlite3_bind_value(all_series_.get(), static_cast<int>(i) + 1, arguments[place++]);
+    sqlite3_value* const value = arguments[place++];
+    if ((binds >> i & 1) != 0) {
+      sqlite3_bind_value(all_series_.get(), static_cast<int>(i) + 1, value);
+    }
   }
   return SQLITE_OK;
 }
@@ -188,7 +197,7 @@ int Scan::NextPart() {
 int Scan::BeginBlocks() {
   // Blocks do not overlap. The first one of the range may begin before it.
   std::string sql =
-      "SELECT data, points FROM {blocks} WHERE series = ?1 AND first >= coalesce((SELECT "
+      "SELECT data, points, id FROM {blocks} WHERE series = ?1 AND first >= coalesce((SELECT "
       "max(first) "
       "FROM {blocks} WHERE series = ?1 AND first <= ?2), ?2) AND first <= ?3 ORDER BY first";
   if (plan_.descending) sql += " DESC";
@@ -208,9 +217,14 @@ int Scan::NextBlock(bool* found) {
     const int rc = blocks_.Step();
     if (rc == SQLITE_DONE) return SQLITE_OK;
     if (rc != SQLITE_ROW) return rc;
-    if (!Charge(kStepsToSeek + static_cast<uint64_t>(blocks_.IntAt(1)) / 2))
+    if (!Charge(kStepsToSeek + static_cast<uint64_t>(blocks_.IntAt(1)) * (1 + Wanted()) / 2)) {
       return SQLITE_INTERRUPT;
-    if (!DecodeBlock(blocks_.BytesAt(0), plan_.wanted, &block_).ok()) return SQLITE_CORRUPT;
+    }
+    if (!DecodeBlock(blocks_.BytesAt(0), plan_.wanted, &block_).ok() ||
+        !Fits(storage_.declaration(), block_)) {
+      return SQLITE_CORRUPT;
+    }
+    block_id_ = blocks_.IntAt(2);
     if (*found = PlacePoints(std::min(until_, open_from_ - 1)); *found) return SQLITE_OK;
   }
 }
@@ -223,12 +237,15 @@ int Scan::ReadTail(bool* found) {
                              " FROM {tail} WHERE series = ?1 AND time BETWEEN ?2 AND ?3",
                          &tail);
   if (rc != SQLITE_OK) return rc;
+  block_id_ = 0;
   ClearBlock(storage_.declaration(), &block_);
   tail.Int(1, series_).Int(2, from_).Int(3, std::min(until_, open_from_ - 1));
   while ((rc = tail.Step()) == SQLITE_ROW) AppendRow(tail.get(), wanted, &block_);
   if (rc != SQLITE_DONE) return rc;
   if (open_from_ != INT64_MAX) AppendBlock(open_, &block_);
-  if (!Charge(kStepsToSeek + block_.times.size() * kStepsOfTailPoint)) return SQLITE_INTERRUPT;
+  if (!Charge(kStepsToSeek + block_.times.size() * (kStepsOfTailPoint + 4 * Wanted()))) {
+    return SQLITE_INTERRUPT;
+  }
   *found = PlacePoints(until_);
   return SQLITE_OK;
 }
@@ -281,6 +298,7 @@ int Scan::ReadOpen() {
 // The last point of the series, wherever it lies; the conditions on the time are SQLite's.
 int Scan::TakeLast() {
   if (!Charge(kStepsToSeek)) return SQLITE_INTERRUPT;
+  block_id_ = 0;
   ClearBlock(storage_.declaration(), &block_);
   stage_ = Stage::kTail;
   int rc = SQLITE_OK;
@@ -311,12 +329,17 @@ int Scan::ReadLast() {
   if (rc == SQLITE_ROW) AppendRow(read.get(), plan_.wanted, &block_);
   if (rc == SQLITE_DONE) {
     rc = storage_.Take(
-        "SELECT data, points FROM {blocks} WHERE series = ?1 ORDER BY first DESC LIMIT 1", &read);
+        "SELECT data, points, id FROM {blocks} WHERE series = ?1 ORDER BY first DESC LIMIT 1",
+        &read);
     if (rc != SQLITE_OK) return rc;
     rc = read.Int(1, series_).Step();
     if (rc == SQLITE_ROW) {
+      block_id_ = read.IntAt(2);
       if (!Charge(static_cast<uint64_t>(read.IntAt(1)) / 2)) return SQLITE_INTERRUPT;
-      if (!DecodeBlock(read.BytesAt(0), plan_.wanted, &block_).ok()) return SQLITE_CORRUPT;
+      if (!DecodeBlock(read.BytesAt(0), plan_.wanted, &block_).ok() ||
+          !Fits(storage_.declaration(), block_)) {
+        return SQLITE_CORRUPT;
+      }
     }
   }
   return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -331,6 +354,34 @@ bool Scan::PlacePoints(int64_t until) {
   left_ = static_cast<size_t>(end - begin) - 1;
   at_ = static_cast<size_t>(plan_.descending ? end - times.begin() - 1 : begin - times.begin());
   return true;
+}
+
+// A point of a block: the block's number, and the place. One of a tail: the number of its series,
+// and its place in the whole tail, which has fewer than 640 points. Rows of a rollup that are made
+// of a tail come behind those in the rollup's own tail, which has fewer than 192.
+int Scan::Number(sqlite3_int64* number) {
+  constexpr int64_t kOpenRows = 256;
+  constexpr int64_t kTailPoints = 1024;
+  constexpr int64_t kTails = int64_t{1} << 62;
+  if (block_id_ != 0) {
+    *number = block_id_ * static_cast<int64_t>(kPointsMax) + static_cast<int64_t>(at_);
+    return SQLITE_OK;
+  }
+  int64_t place = 0;
+  if (time() >= open_from_) {
+    const auto row = std::lower_bound(open_.times.begin(), open_.times.end(), time());
+    place = kOpenRows + (row - open_.times.begin());
+  } else {
+    if (!Charge(kStepsToSeek)) return SQLITE_INTERRUPT;
+    PooledStatement count;
+    int rc = storage_.Take("SELECT count(*) FROM {tail} WHERE series = ?1 AND time < ?2", &count);
+    if (rc != SQLITE_OK) return rc;
+    rc = count.Int(1, series_).Int(2, time()).Step();
+    if (rc != SQLITE_ROW) return rc;
+    place = count.IntAt(0);
+  }
+  *number = kTails + series_ * kTailPoints + place;
+  return SQLITE_OK;
 }
 
 int Scan::IsLast(bool* is_last) {

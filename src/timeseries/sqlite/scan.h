@@ -6,6 +6,7 @@
 
 #include <sqlite3.h>
 
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -41,6 +42,9 @@ class Scan {
   int64_t series() const { return series_; }
   int64_t time() const { return block_.times[at_]; }
   void Result(sqlite3_context* context, const DeclaredColumn& column) const;
+  // A number that the point keeps while the query runs, and no other point has. Queries that join
+  // or combine conditions remember rows by it.
+  int Number(sqlite3_int64* number);
   // True if the point is the last of its series.
   int IsLast(bool* is_last);
 
@@ -61,6 +65,7 @@ class Scan {
   // Aggregates the tail of the series. The rows from `open_from_` on are those in `open_`.
   int ReadOpen();
   int ReadLast();
+  uint64_t Wanted() const { return static_cast<uint64_t>(std::popcount(plan_.wanted)); }
   bool Charge(uint64_t steps) { return !charge_ || charge_(steps); }
 
   Storage& storage_;
@@ -80,6 +85,7 @@ class Scan {
   int64_t series_ = 0;
   Stage stage_ = Stage::kSeries;
   Block block_;
+  int64_t block_id_ = 0;  // of the row that `block_` is; 0: the points are of a tail
   size_t at_ = 0;
   size_t left_ = 0;  // points behind this one in the block
   // The last time of a series.

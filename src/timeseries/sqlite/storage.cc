@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "base/sql_name.h"
 
 namespace cairn::timeseries {
@@ -75,6 +76,7 @@ std::string Storage::Expanded(std::string_view sql) const {
     out += sql.substr(at, open - at);
     if (open == std::string_view::npos) break;
     const size_t close = sql.find('}', open);
+    CHECK(close != std::string_view::npos) << sql;
     out += QuotedName(schema_) + "." +
            QuotedName(name_ + "_" + std::string(sql.substr(open + 1, close - open - 1)));
     at = close + 1;
@@ -138,8 +140,10 @@ int Storage::Rename(std::string_view name) {
   int rc = SQLITE_OK;
   for (const char* table : Tables()) {
     if (rc != SQLITE_OK) break;
-    rc = Exec("ALTER TABLE {" + std::string(table) + "} RENAME TO " +
-              QuotedName(std::string(name) + "_" + table));
+    // A name may hold braces.
+    const std::string sql = Expanded("ALTER TABLE {" + std::string(table) + "} RENAME TO ") +
+                            QuotedName(std::string(name) + "_" + table);
+    rc = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
   }
   if (rc == SQLITE_OK) name_ = name;
   return rc;

@@ -11,6 +11,7 @@ namespace {
 
 // The rows that one UPDATE or DELETE may change: 64 MiB of numbers.
 constexpr size_t kRowsMax = 4 << 20;
+constexpr size_t kRowsOutOfOrderMax = 512 << 10;
 
 OnConflict ConflictRule(sqlite3* db) {
   switch (sqlite3_vtab_on_conflict(db)) {
@@ -80,6 +81,9 @@ int Table::Told(int rc) {
   if (rc == SQLITE_OK) return rc;
   const std::string& message = writer_.error().empty() ? rollups_.error() : writer_.error();
   if (!message.empty()) Report(&zErrMsg, message);
+  // The next error has a message of its own, or none.
+  writer_.ClearError();
+  rollups_.ClearError();
   return rc;
 }
 
@@ -101,24 +105,36 @@ void Table::Forget() {
 
 // ---- Writing ------------------------------------------------------------------------------------
 
+// A point that two conditions find has one number. Points mostly come in order, and then none comes
+// twice.
 int Table::NumberOf(int64_t series, int64_t time, sqlite3_int64* number) {
-  if (!writes()) {
-    *number = 0;
-    return SQLITE_OK;
+  const Place place{series, time};
+  if (numbers_.empty() && !rows_.empty() && !(rows_.back() < place)) {
+    for (size_t i = 0; i < rows_.size(); ++i) numbers_.emplace(rows_[i], i + 1);
   }
-  if (rows_.size() >= kRowsMax) {
+  if (!numbers_.empty()) {
+    if (const auto it = numbers_.find(place); it != numbers_.end()) {
+      *number = static_cast<sqlite3_int64>(it->second);
+      return SQLITE_OK;
+    }
+  }
+  if (rows_.size() >= (numbers_.empty() ? kRowsMax : kRowsOutOfOrderMax)) {
     Report(&zErrMsg,
-           "a statement changes at most 4194304 points of a time series: name a shorter range of "
-           "times");
+           "a statement changes at most 4194304 points of a time series, and 524288 in another "
+           "order than that of tags and time: name a shorter range of times");
     return SQLITE_TOOBIG;
   }
-  rows_.push_back({series, time});
+  rows_.push_back(place);
   *number = static_cast<sqlite3_int64>(rows_.size());
+  if (!numbers_.empty()) numbers_.emplace(place, rows_.size());
   return SQLITE_OK;
 }
 
 int Table::OpenCursor() {
-  if (cursors_++ == 0) rows_.clear();
+  if (cursors_++ == 0) {
+    rows_.clear();
+    numbers_.clear();
+  }
   return SQLITE_OK;
 }
 

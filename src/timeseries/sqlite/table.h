@@ -3,6 +3,8 @@
 
 #include <sqlite3.h>
 
+#include <compare>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,6 +71,7 @@ class Table : public sqlite3_vtab {
   struct Place {
     int64_t series;
     int64_t time;
+    auto operator<=>(const Place&) const = default;
   };
 
   WriterOptions OptionsOfWriter() {
@@ -88,6 +91,7 @@ class Table : public sqlite3_vtab {
   Writer writer_;
   int cursors_ = 0;
   std::vector<Place> rows_;
+  std::map<Place, size_t> numbers_;  // of all rows, if they came out of order; else empty
 };
 
 }  // namespace cairn::timeseries

@@ -95,7 +95,7 @@ int Writer::FindSeries(const PointValues& tags, int64_t* series) {
     if (rc != SQLITE_OK) return rc;
     BindTags(similar.get(), declaration, tags);
     if (rc = similar.Step(); rc == SQLITE_ROW) {
-      return Fail(SQLITE_CONSTRAINT,
+      return Fail(SQLITE_ERROR,
                   "the tags differ only in case from those of a series that exists: use its tags");
     }
     if (rc != SQLITE_DONE) return rc;
@@ -186,7 +186,7 @@ int Writer::Insert(int64_t series, int64_t time, const PointValues& values,
   bool expired = false;
   int rc = IsExpired(time, &expired);
   if (rc != SQLITE_OK) return rc;
-  if (expired) return on_conflict == OnConflict::kIgnore ? SQLITE_OK : Expired(time);
+  if (expired) return on_conflict == OnConflict::kIgnore ? SQLITE_CONSTRAINT : Expired(time);
   SeriesState* state = nullptr;
   rc = StateOf(series, &state);
   if (rc != SQLITE_OK) return rc;
@@ -200,7 +200,7 @@ int Writer::InsertIntoTail(int64_t series, SeriesState* state, int64_t time,
   int rc = CountTail(series, time, time, &taken);
   if (rc != SQLITE_OK) return rc;
   if (taken != 0) {
-    if (on_conflict == OnConflict::kIgnore) return SQLITE_OK;
+    if (on_conflict == OnConflict::kIgnore) return SQLITE_CONSTRAINT;
     if (on_conflict == OnConflict::kFail) return Conflict(time);
     if (rc = DeleteFromTail(series, state, time); rc != SQLITE_OK) return rc;
   }
@@ -239,7 +239,7 @@ int Writer::InsertIntoBlock(int64_t series, int64_t time, const PointValues& val
   Block& points = open_.points;
   const size_t at = PlaceOf(points, time);
   if (at < points.times.size() && points.times[at] == time) {
-    if (on_conflict == OnConflict::kIgnore) return SQLITE_OK;
+    if (on_conflict == OnConflict::kIgnore) return SQLITE_CONSTRAINT;
     if (on_conflict == OnConflict::kFail) return Conflict(time);
     ReplacePoint(&points, at, values);
   } else {

@@ -54,6 +54,7 @@ class Writer {
 
   // The number of the series with these tags (bound to the parameters 1, ...). A new one is made.
   int FindSeries(const PointValues& tags, int64_t* series);
+  // SQLITE_CONSTRAINT without a message: the point was left out, by kIgnore.
   int Insert(int64_t series, int64_t time, const PointValues& values, OnConflict on_conflict);
   int InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict);
   int Delete(int64_t series, int64_t time);
@@ -71,6 +72,7 @@ class Writer {
   void Forget();
 
   const std::string& error() const { return error_; }
+  void ClearError() { error_.clear(); }
 
  private:
   struct SeriesState {
@@ -108,6 +110,7 @@ class Writer {
   int WriteBlock(int64_t id, int64_t series, const Block& points);
   int InsertRow(int64_t series, const Block& points, std::string_view data);
   int CountTail(int64_t series, int64_t from, int64_t until, int64_t* points);
+  uint64_t columns() const { return storage_.declaration().values.size(); }
   int Fail(int rc, std::string message);
   int Refuse(const Status& status);
   int Conflict(int64_t time);

@@ -34,13 +34,14 @@ int Writer::Open(int64_t series, int64_t time) {
     if (rc == SQLITE_OK) rc = read.Int(1, series).Step();
   }
   if (rc != SQLITE_ROW) return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
-  if (!Charge(kStepsToSeek + static_cast<uint64_t>(read.IntAt(2)) * kStepsToDecode)) {
+  if (!Charge(kStepsToSeek + static_cast<uint64_t>(read.IntAt(2)) * columns() * kStepsToDecode)) {
     return SQLITE_INTERRUPT;
   }
   if (const Status decoded = DecodeBlock(read.BytesAt(3), kAllColumns, &open_.points);
       !decoded.ok()) {
     return Fail(SQLITE_CORRUPT, decoded.message());
   }
+  if (!Fits(storage_.declaration(), open_.points)) return SQLITE_CORRUPT;
   open_.id = read.IntAt(0);
   open_.series = series;
   open_.owns_from = is_first ? INT64_MIN : read.IntAt(1);
@@ -78,7 +79,7 @@ int Writer::RemoveBlock(int64_t id) {
 // Replaces the row `id` by the points, in halves if they are too many for one block.
 int Writer::WriteBlock(int64_t id, int64_t series, const Block& points) {
   const size_t count = points.times.size();
-  if (!Charge(count * kStepsToEncode)) return SQLITE_INTERRUPT;
+  if (!Charge(count * columns() * kStepsToEncode)) return SQLITE_INTERRUPT;
   std::string data;
   Status encoded = count > kSplitAt ? ResourceExhausted("") : EncodeBlock(points, &data);
   if (!encoded.ok()) {
@@ -133,6 +134,7 @@ int Writer::SealOldest(int64_t series, int64_t points) {
     if (const Status decoded = DecodeBlock(small.BytesAt(2), kAllColumns, &sealed); !decoded.ok()) {
       return Fail(SQLITE_CORRUPT, decoded.message());
     }
+    if (!Fits(storage_.declaration(), sealed)) return SQLITE_CORRUPT;
     before = sealed.times.size();
   }
   small.Release();
@@ -164,16 +166,11 @@ int Writer::InsertBlock(int64_t series, std::string_view bytes, OnConflict on_co
   Block block;
   const Status decoded = DecodeCheckedBlock(bytes, &block);
   if (!decoded.ok()) return Refuse(decoded);
-  const Declaration& declaration = storage_.declaration();
-  bool fits = block.unit == declaration.unit && block.columns.size() == declaration.values.size();
-  for (size_t i = 0; fits && i < block.columns.size(); ++i) {
-    fits = block.columns[i].type == declaration.Value(i).type;
-  }
-  if (!fits) {
+  if (!Fits(storage_.declaration(), block)) {
     return Fail(SQLITE_ERROR,
                 "the block has another unit of time, or other columns, than the time series");
   }
-  if (!Charge(block.times.size() * kStepsToDecode)) return SQLITE_INTERRUPT;
+  if (!Charge(block.times.size() * columns() * kStepsToDecode)) return SQLITE_INTERRUPT;
   int rc = Flush();
   if (rc != SQLITE_OK) return rc;
   SeriesState* state = nullptr;
@@ -228,9 +225,11 @@ int Writer::StoreWhole(int64_t series, SeriesState* state, const Block& block,
 int Writer::InsertPoints(int64_t series, const Block& block, OnConflict on_conflict) {
   PointValues values;
   for (size_t i = 0; i < block.times.size(); ++i) {
+    if (!Charge(kStepsOfTailPoint + columns())) return SQLITE_INTERRUPT;
     TakeValues(block, i, &values);
     const int rc = Insert(series, block.times[i], values, on_conflict);
-    if (rc != SQLITE_OK) return rc;
+    const bool left_out = rc == SQLITE_CONSTRAINT && on_conflict == OnConflict::kIgnore;
+    if (rc != SQLITE_OK && !left_out) return rc;
   }
   return SQLITE_OK;
 }
