@@ -27,7 +27,7 @@ void TimeSeriesUpkeep::Step(state_machine::TimeSeriesUpkeep work) {
   state_machine::Command command;
   command.operation = state_machine::MaintainTimeSeries{};
   auto pending = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command),
-                                                  now + kTimeout, nullptr);
+                                                  now + kTimeout, nullptr, TraitsOf(command));
   proposed_ = pending;
   proposals_.Add(std::move(pending));
 }

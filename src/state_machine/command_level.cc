@@ -25,6 +25,7 @@ uint64_t LevelOf(const Command& command) {
   if (const auto* prepare = std::get_if<Prepare>(&command.operation)) {
     return LevelOfText(prepare->statement);
   }
+  if (std::holds_alternative<MaintainTimeSeries>(command.operation)) return kLevelDataPlatform;
   const auto* execute = std::get_if<Execute>(&command.operation);
   if (execute == nullptr) return 0;
   uint64_t level = execute->expect.empty() ? 0 : kLevelExpectations;

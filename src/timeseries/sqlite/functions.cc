@@ -104,6 +104,12 @@ struct Points {
   }
 };
 
+// Negative if it is no integer of 64 bits; times of points are never so far apart.
+int64_t Distance(int64_t from, int64_t until) {
+  int64_t distance = 0;
+  return __builtin_sub_overflow(until, from, &distance) ? -1 : distance;
+}
+
 Points* TakePoint(sqlite3_context* context, sqlite3_value** argv) {
   if (IsNull(argv[0]) || IsNull(argv[1]) || !Charge(context, kStepsOfAPoint)) return nullptr;
   auto* const points = StateOf<Points>(context);
@@ -146,7 +152,7 @@ void FinishRate(sqlite3_context* context) {
   if (points == nullptr || points->points.size() < 2) return;
   points->Sort();
   const auto& all = points->points;
-  const int64_t duration = all.back().first - all.front().first;
+  const int64_t duration = Distance(all.front().first, all.back().first);
   if (duration <= 0 || !(points->argument > 0)) return;
   double increase = 0;
   for (size_t i = 1; i < all.size(); ++i) {
@@ -176,11 +182,11 @@ void FinishAverage(sqlite3_context* context) {
   if (points == nullptr || points->points.empty()) return;
   points->Sort();
   const auto& all = points->points;
-  const int64_t duration = all.back().first - all.front().first;
+  const int64_t duration = Distance(all.front().first, all.back().first);
   if (duration <= 0) return sqlite3_result_double(context, all.back().second);
   double sum = 0;
   for (size_t i = 1; i < all.size(); ++i) {
-    const auto length = static_cast<double>(all[i].first - all[i - 1].first);
+    const auto length = static_cast<double>(Distance(all[i - 1].first, all[i].first));
     const double level =
         points->linear ? (all[i - 1].second + all[i].second) * 0.5 : all[i - 1].second;
     sum += level * length;
@@ -206,7 +212,8 @@ void StepHistogram(sqlite3_context* context, int /*argc*/, sqlite3_value** argv)
     const int64_t buckets = sqlite3_value_int64(argv[3]);
     histogram->low = sqlite3_value_double(argv[1]);
     histogram->high = sqlite3_value_double(argv[2]);
-    if (buckets < 1 || buckets > kBucketsMax || !(histogram->low < histogram->high)) {
+    if (buckets < 1 || buckets > kBucketsMax || !(histogram->low < histogram->high) ||
+        !std::isfinite(histogram->high - histogram->low)) {
       return Fail(context, "histogram(value, low, high, n): low is below high, and n is 1 to 1000");
     }
     histogram->counts.resize(static_cast<size_t>(buckets) + 2);

@@ -1,5 +1,6 @@
 #include "timeseries/sqlite/module.h"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -228,8 +229,12 @@ int TimeSeriesModule::FlushWithin() {
 }
 
 int TimeSeriesModule::Flush() {
+  // In an order that all nodes share: if two tables fail, the first one gives the error.
+  std::map<std::string, Table*> changed;
   for (Table* table : connected_) {
-    if (!table->has_changes()) continue;
+    if (table->has_changes()) changed.emplace(table->storage().name(), table);
+  }
+  for (const auto& [name, table] : changed) {
     const ShadowsWritable writable(table->storage().db());
     const int rc = table->Flush();
     if (rc != SQLITE_OK) return rc;

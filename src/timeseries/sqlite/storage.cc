@@ -9,6 +9,7 @@ namespace cairn::timeseries {
 namespace {
 
 constexpr size_t kIdleOfOneTextMax = 4;
+constexpr size_t kIdleTextsMax = 64;
 
 }  // namespace
 
@@ -156,6 +157,8 @@ int Storage::Take(std::string_view sql, PooledStatement* statement) {
     idle->second.pop_back();
     return SQLITE_OK;
   }
+  // The texts depend on the columns that queries want, so there may be any number of them.
+  if (idle_.size() >= kIdleTextsMax) Clear();
   sqlite3_stmt* stmt = nullptr;
   const std::string text = Expanded(sql);
   const int rc = sqlite3_prepare_v3(db_, text.c_str(), static_cast<int>(text.size()),

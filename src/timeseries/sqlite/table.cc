@@ -88,8 +88,11 @@ int Table::Told(int rc) {
 }
 
 int Table::Flush() {
+  // The rows of the storage are no rows of the client.
+  const sqlite3_int64 rowid = sqlite3_last_insert_rowid(storage_.db());
   int rc = writer_.Flush();
   if (rc == SQLITE_OK) rc = rollups_.Flush();
+  sqlite3_set_last_insert_rowid(storage_.db(), rowid);
   return Told(rc);
 }
 
@@ -133,6 +136,7 @@ int Table::NumberOf(int64_t series, int64_t time, sqlite3_int64* number) {
 int Table::OpenCursor() {
   if (cursors_++ == 0) {
     rows_.clear();
+    rows_.shrink_to_fit();
     numbers_.clear();
   }
   return SQLITE_OK;

@@ -117,6 +117,27 @@ TEST(TimeSeries, TextsThatWereReplacedAreForgotten) {
   EXPECT_EQ(c.Run("SELECT state FROM m WHERE ts = 5000"), "text 100000\n");
 }
 
+// SQLite gives 0 for a row of a virtual table. A block that is written at the end changes nothing.
+TEST(TimeSeries, TheStorageLeavesTheLastRowidAlone) {
+  Connection c;
+  c.Must(kCreate);
+  c.Must(kMany);
+  c.Must("CREATE TABLE t(x INTEGER PRIMARY KEY); INSERT INTO t VALUES(77)");
+  c.Must(
+      "INSERT INTO m(device, sensor, ts) WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+      "FROM i WHERE x < 900) SELECT 'a', 't', x FROM i");
+  EXPECT_EQ(c.Run("SELECT last_insert_rowid()"), "0\n");
+}
+
+TEST(TimeSeries, BoundsThatAreNotFiniteAreRefused) {
+  Connection c;
+  EXPECT_EQ(c.Run("SELECT histogram(5, -9e999, 10, 4)").substr(0, 16), "error: histogram");
+  EXPECT_EQ(
+      c.Run("SELECT rate(v, t) FROM (SELECT 1 AS v, -9223372036854775807 AS t UNION ALL SELECT 2, "
+            "9223372036854775807)"),
+      "NULL\n");
+}
+
 TEST(TimeSeries, AStoredBlockOfOtherColumnsIsCorruption) {
   Connection c;
   c.Must(kCreate);
