@@ -278,6 +278,24 @@ TEST(ChangeRecorder, ATableThatAVirtualTableTakesIsNotToldAsDropped) {
               ElementsAre("d_content +2|'b'", "end"));
 }
 
+TEST(ChangeRecorder, ATableWhoseNameBeginsLikeThatOfAFullTextTableIsTold) {
+  Watched watched;
+  for (const std::string module : {"fts4", "fts5"}) {
+    watched.Must("CREATE VIRTUAL TABLE " + module + " USING " + module + "(x)");
+    watched.Take();
+    const std::string archive = module + "_archive";
+    EXPECT_THAT(watched.ToldOf("CREATE TABLE " + archive + "(x)"),
+                ElementsAre("created table " + archive, "end"));
+    EXPECT_THAT(watched.ToldOf("INSERT INTO " + archive + " VALUES(1)"),
+                ElementsAre(archive + " +1", "end"));
+  }
+  // A table of storage has exactly the names of the module.
+  watched.Must("CREATE VIRTUAL TABLE boxes USING rtree(id, a, b)");
+  EXPECT_THAT(watched.ToldOf("INSERT INTO boxes VALUES(1, 2, 3)"), ElementsAre());
+  EXPECT_THAT(watched.ToldOf("CREATE TABLE boxes_content(x)"),
+              ElementsAre("created table boxes_content", "end"));
+}
+
 TEST(ChangeRecorder, ATableSaysWhetherItIsStrict) {
   Watched watched;
   watched.Must("CREATE TABLE plain(strict ANY)");

@@ -46,6 +46,7 @@ Status Engine::SetLevel(uint64_t level) {
   if (level_functions_.level() == level) return OkStatus();
   programs_.Clear();
   compiler_.SetLevel(level);
+  catalog_.SetLevel(level);
   authorizer_.AllowTimeSeries(level >= kLevelDataPlatform);
   return level_functions_.SetLevel(db_, level);
 }

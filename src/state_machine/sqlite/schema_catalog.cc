@@ -1,8 +1,14 @@
 #include "state_machine/sqlite/schema_catalog.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "state_machine/feature_level.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/sql_scan.h"
+#include "state_machine/sqlite/sql_tokens.h"
 #include "state_machine/sqlite/work_budget.h"
+#include "timeseries/sqlite/module.h"
 
 namespace cairn::state_machine {
 
@@ -54,6 +60,28 @@ std::vector<std::string> Words(std::string_view lower_text) {
   return words;
 }
 
+// The module of a CREATE VIRTUAL TABLE, in lower case.
+std::string ModuleOf(const std::string& create_sql) {
+  const std::vector<Token> tokens = TokensOf(create_sql);
+  const auto is_using = [](const Token& token) { return IsWord(token, "using"); };
+  auto at = std::find_if(tokens.begin(), tokens.end(), is_using);
+  return at == tokens.end() || ++at == tokens.end() ? std::string() : NameOf(*at);
+}
+
+// The tables NAME_WORD that a virtual table NAME of the module keeps its contents in, by their words.
+std::vector<std::string_view> StorageOf(const std::string& module) {
+  if (module == "fts5") return {"config", "content", "data", "docsize", "idx"};
+  if (module == "fts3" || module == "fts4") {
+    return {"content", "docsize", "segdir", "segments", "stat"};
+  }
+  if (module == "rtree" || module == "rtree_i32") return {"node", "parent", "rowid"};
+  if (module == "timeseries") {
+    return {std::begin(timeseries::kStorageWords), std::end(timeseries::kStorageWords)};
+  }
+  if (module == "timeseries_rollup") return {"blocks", "tail"};
+  return {};
+}
+
 // The name of the new table may contain the word too. The result is then a little more than the
 // arguments, and at worst a table is held that need not be.
 std::string_view AfterUsing(std::string_view lower_sql) {
@@ -87,7 +115,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) break;
-    Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0, {}};
+    Table table{LowerCase(read.Bytes(1)), read.Int(3) != 0, {}, {}};
     steps_to_read_ += kStepsPerSchemaObject + read.Bytes(5).size();
     has_long_literal_ =
         has_long_literal_ || HasLongLiteral(read.Bytes(5), static_cast<size_t>(kValueBytesAlways));
@@ -96,7 +124,10 @@ Status SchemaCatalog::Load(sqlite3* db) {
       size_t& longest = blob_literals_[read.Int(7) != 0 ? LowerCase(read.Bytes(8)) : table.name];
       longest = std::max(longest, bytes);
     }
-    if (table.is_virtual) table.sql = read.Bytes(5);
+    if (table.is_virtual) {
+      table.sql = read.Bytes(5);
+      table.module = ModuleOf(table.sql);
+    }
     has_virtual_tables_ = has_virtual_tables_ || table.is_virtual;
     if (IsReservedName(table.name)) ++reserved_objects_;
     if (read.Int(4) != 0) {
@@ -150,7 +181,23 @@ std::string SchemaCatalog::OwnerOfShadow(const std::string& lower_name) const {
   const size_t underscore = lower_name.rfind('_');
   if (underscore == std::string::npos) return {};
   std::string owner = lower_name.substr(0, underscore);
-  return IsVirtual(owner) ? owner : std::string();
+  if (!IsVirtual(owner)) return {};
+  const std::vector<std::string_view> words = StorageOf(tables_.at(rows_.at(owner)).module);
+  const std::string_view word = std::string_view(lower_name).substr(underscore + 1);
+  const bool is_storage = std::find(words.begin(), words.end(), word) != words.end();
+  return is_storage ? owner : std::string();
+}
+
+std::string SchemaCatalog::OwnerForCharges(const std::string& lower_name) const {
+  const size_t underscore = lower_name.rfind('_');
+  if (underscore == std::string::npos) return {};
+  std::string owner = lower_name.substr(0, underscore);
+  if (!IsVirtual(owner)) return {};
+  if (level_ < kLevelDataPlatform) return owner;
+  // A rollup is written with the time series that it is named after.
+  const auto own = rows_.find(lower_name);
+  if (own != rows_.end() && tables_.at(own->second).module == "timeseries_rollup") return owner;
+  return OwnerOfShadow(lower_name);
 }
 
 std::vector<std::string> SchemaCatalog::NamedBy(const std::string& lower_virtual_table) const {

@@ -30,6 +30,7 @@ class SchemaCatalog {
     std::string name;  // in lower case
     bool is_virtual = false;
     std::string sql;             // of a virtual table
+    std::string module;          // of a virtual table, in lower case
     bool calls_changes = false;  // its CREATE TABLE calls changes() or total_changes()
   };
 
@@ -52,9 +53,14 @@ class SchemaCatalog {
   }
   std::vector<std::string> VirtualTables() const;
   bool has_virtual_tables() const { return has_virtual_tables_; }
-  // The virtual table whose contents the table `lower_name` holds, by SQLite's rule for such names.
-  // Empty if there is none.
+  // The virtual table whose contents the table `lower_name` holds: its module has such a table, by
+  // SQLite's rule for the names. Empty if there is none.
   std::string OwnerOfShadow(const std::string& lower_name) const;
+  // The same for what is charged and held. Below kLevelDataPlatform a table NAME_WORD counts as
+  // storage of the virtual table NAME, whatever the word, because nodes of Cairn 0.2.0 count so.
+  std::string OwnerForCharges(const std::string& lower_name) const;
+  // The feature level of the database.
+  void SetLevel(uint64_t level) { level_ = level; }
   // Tables and views that the text of CREATE VIRTUAL TABLE names after USING. They include the
   // tables that the virtual table reads (the content of a full-text index, the index of a
   // vocabulary). Empty for other tables.
@@ -92,6 +98,7 @@ class SchemaCatalog {
   ColumnGrowth columns_;
   SchemaPrices prices_;
   uint64_t loads_ = 0;
+  uint64_t level_ = 0;
   int64_t reserved_objects_ = 0;
   bool has_virtual_tables_ = false;
   uint64_t steps_to_read_ = 0;

@@ -31,7 +31,7 @@ Result<std::vector<std::string>> DroppedTrees(sqlite3* db, const SchemaCatalog& 
     const bool of_table =
         !facts.dropped_table.empty() &&
         (table == facts.dropped_table || (catalog.IsVirtual(facts.dropped_table) &&
-                                          catalog.OwnerOfShadow(table) == facts.dropped_table));
+                                          catalog.OwnerForCharges(table) == facts.dropped_table));
     const bool is_index = read.Bytes(2) == "index" && !facts.dropped_index.empty() &&
                           LowerCase(read.Bytes(0)) == facts.dropped_index;
     if (of_table || is_index) trees.emplace_back(read.Bytes(0));

@@ -239,7 +239,7 @@ Status StatementCompiler::NoteIndirectReads(ProgramFacts* facts) {
     const std::string name = std::move(todo.back());
     todo.pop_back();
     std::vector<std::string> found = catalog_->NamedBy(name);
-    if (std::string owner = catalog_->OwnerOfShadow(name); !owner.empty()) {
+    if (std::string owner = catalog_->OwnerForCharges(name); !owner.empty()) {
       found.push_back(std::move(owner));
     }
     for (const std::string& each : found) {

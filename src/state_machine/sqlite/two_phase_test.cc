@@ -46,6 +46,18 @@ TEST_F(TwoPhase, CommitAppliesAllStatementsAndCountsThem) {
   replicas.Check();
 }
 
+// Nodes of Cairn 0.2.0 take notes_archive for storage of notes.
+TEST_F(TwoPhase, APreparedFullTextTableHoldsNoTableThatIsOnlyNamedLikeIt) {
+  replicas.Must("CREATE VIRTUAL TABLE notes USING fts5(x)");
+  replicas.Must("CREATE TABLE notes_archive(x)");
+  EXPECT_EQ(Code(PrepareCommand("tx", "INSERT INTO notes VALUES('a')")), StatusCode::kOk);
+  EXPECT_EQ(Code(ExecuteCommand("INSERT INTO notes_archive VALUES(1)")), StatusCode::kAborted);
+  EXPECT_EQ(Code({{}, 0, RaiseLevel{kLevelDataPlatform}}), StatusCode::kOk);
+  EXPECT_EQ(Code(ExecuteCommand("INSERT INTO notes_archive VALUES(1)")), StatusCode::kOk);
+  EXPECT_EQ(Code(CommitCommand("tx")), StatusCode::kOk);
+  replicas.Check();
+}
+
 TEST_F(TwoPhase, CommitUsesTheTimeAndTheRandomnessOfPrepare) {
   replicas.header.wall_ms = 1'600'000'000'000 - 1000;
   const CommandResult prepared =

@@ -169,7 +169,7 @@ int OnRename(sqlite3_vtab* table, const char* name) {
 }
 
 int OnShadowName(const char* name) {
-  for (const char* each : {"series", "tail", "blocks", "config"}) {
+  for (const char* each : kStorageWords) {
     if (sqlite3_stricmp(name, each) == 0) return 1;
   }
   return 0;

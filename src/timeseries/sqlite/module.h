@@ -18,6 +18,9 @@ namespace cairn::timeseries {
 
 class Table;
 
+// The tables NAME_word hold what the table NAME keeps.
+inline constexpr const char* kStorageWords[] = {"series", "tail", "blocks", "config"};
+
 struct ModuleOptions {
   // Asked before work that SQLite's own steps do not show. Null: all work is allowed.
   ChargeWork charge;
