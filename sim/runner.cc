@@ -37,6 +37,8 @@ constexpr struct {
     {"changes told", [](const Report& r) { return r.watchers.told; }},
     {"watchers resumed", [](const Report& r) { return r.watchers.resumed; }},
     {"watchers cut off", [](const Report& r) { return r.watchers.lost; }},
+    {"retained changes told", [](const Report& r) { return r.watchers.retained; }},
+    {"of these at another node", [](const Report& r) { return r.watchers.retained_far; }},
     {"two-phase commits", [](const Report& r) { return r.clients.committed; }},
     {"attempts", [](const Report& r) { return r.clients.attempts; }},
     {"outcome unknown", [](const Report& r) { return r.clients.unknown; }},

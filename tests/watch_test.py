@@ -1,5 +1,6 @@
 """cairn watch: changes of a cluster, as a program and a person read them."""
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -165,6 +166,70 @@ class ChangesOfACluster(CairnTest):
         status, errors = watch.end()
         self.assertEqual(status, 1)
         self.assertIn("the oldest position held is", errors)
+
+    def retain(self, node, *arguments):
+        done = harness.run_cairn("watch", "retain", *arguments, "--node", node.address)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_retained_changes_outlive_restarts_and_come_with_a_snapshot(self):
+        nodes = self.new_cluster(3, flags=["--log-bytes-max", "1MiB"])
+        nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+        nodes[0].sql("CREATE TABLE other (id INTEGER PRIMARY KEY)")
+        self.retain(nodes[1], "T", "24h", "--bytes", "64MiB")
+        listed = self.retain(nodes[2])
+        self.assertRegex(listed, r"^t  for 1d  0 of 67108864 bytes  after \d+\.0\n$")
+        began = listed.split()[-1]
+        for i in range(1, 51):
+            nodes[0].sql(f"INSERT INTO t VALUES ({i}, 'v{i}'); INSERT INTO other VALUES ({i})")
+        nodes[0].sql("UPDATE t SET v = 'new' WHERE id % 10 = 0")
+
+        def told(node, after):
+            watch = self.watch([node], "--json", "--table", "t", "--from", after)
+            watch.await_line('"v":"last"')
+            watch.interrupt()
+            return watch.events()
+
+        nodes[0].sql("CREATE TABLE big (x)")
+        for i in range(8):  # the log is compacted, so that a new node needs a snapshot
+            nodes[0].sql("INSERT INTO big VALUES (randomblob(400000))")
+        for node in nodes:
+            node.kill()
+        for node in nodes:
+            node.start(wait=False)
+        def written():
+            return nodes[0].shell("INSERT INTO t VALUES (999, 'last')").returncode == 0 or (
+                nodes[0].sql("SELECT 1 FROM t WHERE id = 999"))
+        wait_until(written, "the cluster is back")
+        expected = told(nodes[0], began)
+        kinds = [event["kind"] for event in expected]
+        self.assertEqual(kinds.count("insert"), 51)
+        self.assertEqual(kinds.count("update"), 5)
+        self.assertEqual([event["new"]["id"] for event in expected if event["kind"] == "insert"],
+                         [*range(1, 51), 999])
+        positions = [tuple(map(int, event["position"].split("."))) for event in expected]
+        self.assertEqual(positions, sorted(set(positions)))
+        # From the middle, at another node, which has seen no watch.
+        middle = expected[len(expected) // 2]["position"]
+        self.assertEqual(told(nodes[1], middle), expected[len(expected) // 2 + 1:])
+        # A node that lost its disk has the history again.
+        nodes[2].kill()
+        for path in self.directory.glob("node3.db*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        nodes[2].start(wait=False)
+        wait_until(lambda: nodes[2].shell("SELECT count(*) FROM t").returncode == 0, "node 3 serves",
+                   seconds=60)
+        self.assertEqual(told(nodes[2], began), expected)
+        # Without retention nothing goes so far back.
+        status, errors = self.watch([nodes[2]], "--table", "other", "--from", began).end()
+        self.assertEqual(status, 1)
+        self.assertIn("the oldest position held is", errors)
+        self.retain(nodes[0], "t", "off")
+        self.assertEqual(self.retain(nodes[0]), "no changes are retained\n")
+        status, errors = self.watch([nodes[2]], "--table", "t", "--from", began).end()
+        self.assertEqual(status, 1)
+        done = harness.run_cairn("watch", "retain", "nowhere", "1h", "--node", nodes[0].address)
+        self.assertIn("no such table: nowhere", done.stderr)
 
 
 if __name__ == "__main__":

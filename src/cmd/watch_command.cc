@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "cmd/commands.h"
+#include "tools/cluster_view.h"
 #include "tools/node_client.h"
+#include "tools/retain.h"
 #include "tools/watch.h"
 
 namespace cairn::cmd {
@@ -60,6 +62,56 @@ int Run(const Flags& flags) {
   return tools::RunWatch(*command, &signals, &std::cout, &std::cerr);
 }
 
+struct RetainFlags {
+  std::string address = "127.0.0.1:50051";
+  std::string table;
+  std::string age;
+  uint64_t bytes_max = 0;
+  uint32_t timeout_ms = 10'000;
+};
+
+int RunRetain(const RetainFlags& flags) {
+  const Result<std::string> address = tools::ParseAddress(flags.address);
+  if (!address.ok() || flags.table.empty() != flags.age.empty()) {
+    std::cerr << "error: "
+              << (address.ok() ? "say for how long, such as 24h, or off"
+                               : address.status().message())
+              << std::endl;
+    return kExitUsage;
+  }
+  tools::NodeClient node(*address);
+  const std::chrono::milliseconds timeout(flags.timeout_ms);
+  const Status status = flags.table.empty() ? tools::ListRetained(&node, timeout, &std::cout)
+                                            : tools::Retain(&node, flags.table, flags.age,
+                                                            flags.bytes_max, timeout, &std::cout);
+  if (status.ok()) return 0;
+  std::cerr << "error: " << tools::ErrorInWords(status) << std::endl;
+  return 1;
+}
+
+CLI::App* AddRetainCommand(CLI::App* watch, int* exit_code) {
+  CLI::App* command = watch->add_subcommand(
+      "retain",
+      "Keep the changes of a table in the database, so that a watch can go on from an old "
+      "position; without a table: list what is kept");
+  auto flags = std::make_shared<RetainFlags>();
+  command->add_option("table", flags->table, "whose changes")->type_name("TABLE");
+  command->add_option("age", flags->age, "for how long: 90s, 15m, 24h, 7d; off: no longer")
+      ->type_name("AGE|off");
+  command->add_option("--bytes", flags->bytes_max, "at most so many, such as 256MiB")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false));
+  command->add_option("--node", flags->address, "host:port of any node")
+      ->type_name("ADDR")
+      ->capture_default_str();
+  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that the command may take")
+      ->type_name("MS")
+      ->check(CLI::Range(1u, 86'400'000u))
+      ->capture_default_str();
+  command->callback([=] { *exit_code = RunRetain(*flags); });
+  return command;
+}
+
 }  // namespace
 
 void AddWatchCommand(CLI::App* program, int* exit_code) {
@@ -88,7 +140,10 @@ void AddWatchCommand(CLI::App* program, int* exit_code) {
       ->type_name("now|snapshot|INDEX.ORDINAL")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "one JSON object on each line");
-  command->callback([=] { *exit_code = Run(*flags); });
+  const CLI::App* const retain = AddRetainCommand(command, exit_code);
+  command->callback([=] {
+    if (!command->got_subcommand(retain)) *exit_code = Run(*flags);
+  });
 }
 
 }  // namespace cairn::cmd

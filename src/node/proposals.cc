@@ -19,10 +19,11 @@ constexpr uint64_t kEntryPart = 2;
 
 // What a command that needs the level asks for.
 std::string Wish(uint64_t level) {
-  return level == state_machine::kLevelExpectations ? "an expected number of rows"
-                                                    : "foreign keys that are off, a statement "
-                                                      "of more than 1 MiB of text, or a blob "
-                                                      "literal of more than 4 KiB,";
+  return level == state_machine::kLevelExpectations
+             ? "an expected number of rows"
+             : "foreign keys that are off, a statement "
+               "of more than 1 MiB of text, or a blob "
+               "literal of more than 4 KiB, or to retain changes,";
 }
 
 }  // namespace

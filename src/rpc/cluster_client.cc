@@ -101,4 +101,13 @@ Result<v1::GetTransactionResponse> ClusterClient::GetTransaction(
       });
 }
 
+Result<v1::ListRetainedResponse> ClusterClient::ListRetained(std::chrono::milliseconds timeout) {
+  v1::ListRetainedRequest list;
+  list.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  return Call<v1::ListRetainedRequest, v1::ListRetainedResponse>(
+      list, timeout, [this](auto* context, const auto& request, auto* response) {
+        return database_->ListRetained(context, request, response);
+      });
+}
+
 }  // namespace cairn::rpc

@@ -40,6 +40,8 @@ class ClusterClient {
   Result<v1::GetTransactionResponse> GetTransaction(const v1::GetTransactionRequest& request,
                                                     std::chrono::milliseconds timeout);
 
+  Result<v1::ListRetainedResponse> ListRetained(std::chrono::milliseconds timeout);
+
  private:
   std::unique_ptr<v1::Cluster::Stub> cluster_;
   std::unique_ptr<v1::Database::Stub> database_;

@@ -87,6 +87,32 @@ void Api::GetTransaction(TransactionRequest request, const CallContext& context,
   reads_->Submit(std::move(task));
 }
 
+void Api::ListRetained(const RetainedRequest& request, const CallContext& context,
+                       Done<RetainedAnswer> done) {
+  ReadTask task = TaskOf(request.read, request.timeout_ms, 0, context);
+  task.run = [done = std::move(done)](Result<state_machine::ReadView*> view) {
+    if (!view.ok()) return done(view.status());
+    auto settings = (*view)->RetainedSettings();
+    if (!settings.ok()) return done(settings.status());
+    done(RetainedAnswer{*std::move(settings), (*view)->applied()});
+  };
+  reads_->Submit(std::move(task));
+}
+
+void Api::ReadRetained(state_machine::RetainedQuery query, const std::string& principal,
+                       Done<state_machine::RetainedPage> done) {
+  ReadTask task;
+  task.options.level = node::ReadLevel::kStale;
+  task.deadline = clock_->SteadyNow() + options_.request_timeout;
+  task.principal = principal;
+  task.run = [query = std::move(query),
+              done = std::move(done)](Result<state_machine::ReadView*> view) {
+    if (!view.ok()) return done(view.status());
+    done((*view)->Retained(query));
+  };
+  reads_->Submit(std::move(task));
+}
+
 void Api::Query(QueryRequest request, const CallContext& context,
                 std::shared_ptr<QueryConsumer> consumer) {
   ReadTask read = TaskOf(request.read, request.timeout_ms, request.bytes, context);

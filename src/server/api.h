@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -57,6 +58,15 @@ struct TransactionAnswer {
   LogIndex index;
 };
 
+struct RetainedRequest {
+  node::ReadOptions read;
+  uint32_t timeout_ms = 0;
+};
+struct RetainedAnswer {
+  std::vector<state_machine::RetainedSetting> settings;
+  LogIndex index;
+};
+
 // Thread-safe. `done` is called exactly once, on any thread, perhaps before the call returns.
 // `done` must not block.
 class Api {
@@ -80,8 +90,14 @@ class Api {
   void GetVersion(VersionRequest request, const CallContext& context, Done<VersionAnswer> done);
   void GetTransaction(TransactionRequest request, const CallContext& context,
                       Done<TransactionAnswer> done);
+  void ListRetained(const RetainedRequest& request, const CallContext& context,
+                    Done<RetainedAnswer> done);
   void Query(QueryRequest request, const CallContext& context,
              std::shared_ptr<QueryConsumer> consumer);
+  // The next page of retained changes, of what this node has applied. The watch that asks is one of
+  // `principal`.
+  void ReadRetained(state_machine::RetainedQuery query, const std::string& principal,
+                    Done<state_machine::RetainedPage> done);
 
  private:
   SteadyTime DeadlineOf(uint32_t timeout_ms, const CallContext& context) const;

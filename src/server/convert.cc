@@ -90,6 +90,13 @@ struct RequestMaker {
   void operator()(const state_machine::Digest&) const {}
   void operator()(const state_machine::RaiseLevel&) const {}
   void operator()(const state_machine::MaintainTimeSeries&) const {}
+  void operator()(const state_machine::RetainChanges& retain) const {
+    v1::ExecuteRequest* request = out->mutable_execute();
+    SetId(command, request);
+    request->mutable_retain()->set_table(retain.table);
+    request->mutable_retain()->set_retain_ms(retain.retain_ms);
+    request->mutable_retain()->set_bytes_max(retain.bytes_max);
+  }
 };
 
 template <class Response>
@@ -179,11 +186,26 @@ Result<Command> WithForeignKeysOff(v1::ExecuteRequest* request, Command command)
   return command;
 }
 
+Result<Command> WithRetain(v1::ExecuteRequest* request, Command command) {
+  if (request->statements_size() != 0 || request->batch_size() != 0 ||
+      request->has_foreign_keys_off()) {
+    return NotApplied(InvalidArgument("a request that retains changes has no statements"));
+  }
+  if (request->retain().table().size() > state_machine::kRetainedNameBytesMax) {
+    return NotApplied(InvalidArgument("the name of the table is too long"));
+  }
+  command.operation =
+      state_machine::RetainChanges{std::move(*request->mutable_retain()->mutable_table()),
+                                   request->retain().retain_ms(), request->retain().bytes_max()};
+  return command;
+}
+
 }  // namespace
 
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
+  if (request->has_retain()) return WithRetain(request, std::move(command));
   if (request->has_foreign_keys_off()) return WithForeignKeysOff(request, std::move(command));
   if (request->statements_size() == 0 && request->batch_size() == 0) {
     return NotApplied(InvalidArgument("the request has no statement"));
@@ -288,6 +310,20 @@ Status ToResponse(const TransactionAnswer& answer, v1::GetTransactionResponse* o
   return OkStatus();
 }
 
+Status ToResponse(const RetainedAnswer& answer, v1::ListRetainedResponse* out) {
+  for (const state_machine::RetainedSetting& setting : answer.settings) {
+    v1::RetainedTable* const table = out->add_tables();
+    table->set_table(rpc::Utf8OrQuestionMarks(setting.table));
+    table->set_retain_ms(setting.retain_ms);
+    table->set_bytes_max(setting.bytes_max);
+    table->mutable_since()->set_index(setting.since.index.value());
+    table->mutable_since()->set_ordinal(setting.since.ordinal);
+    table->set_bytes(setting.bytes);
+  }
+  out->set_index(answer.index.value());
+  return OkStatus();
+}
+
 VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms) {
   return {std::move(*request->mutable_table()), OptionsOf(request->level(), request->index_min()),
           timeout_ms};
@@ -295,6 +331,10 @@ VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms) {
 TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeout_ms) {
   return {std::move(*request->mutable_tx_id()), OptionsOf(request->level(), request->index_min()),
           timeout_ms};
+}
+
+RetainedRequest FromProto(const v1::ListRetainedRequest& request) {
+  return {FromProto(request.read()), request.timeout_ms()};
 }
 
 node::ReadOptions FromProto(const v1::ReadOptions& options) {

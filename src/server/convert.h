@@ -36,6 +36,7 @@ Status ToResponse(state_machine::CommandResult result, v1::FinishResponse* out);
 Status ToResponse(state_machine::CommandResult result, v1::PrepareResponse* out);
 Status ToResponse(const VersionAnswer& answer, v1::GetVersionResponse* out);
 Status ToResponse(const TransactionAnswer& answer, v1::GetTransactionResponse* out);
+Status ToResponse(const RetainedAnswer& answer, v1::ListRetainedResponse* out);
 
 // Makes the callback for the Api that answers `done` with a message.
 template <class Response, class Answer = state_machine::CommandResult>
@@ -51,6 +52,7 @@ std::function<void(Result<Answer>)> AnswerTo(std::function<void(Result<Response>
 node::ReadOptions FromProto(const v1::ReadOptions& options);
 VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms);
 TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeout_ms);
+RetainedRequest FromProto(const v1::ListRetainedRequest& request);
 
 // The id in the metadata `cairn-request-id`: SESSION/SEQUENCE, or a bare id. This checks only
 // whether the text is an id at all. state_machine::CheckRequestId judges the id.

@@ -13,12 +13,12 @@ namespace cairn::server {
 namespace {
 
 using Db = v1::Database;
-using RawDatabase = Db::WithRawCallbackMethod_Execute<
-    Db::WithRawCallbackMethod_Query<Db::WithRawCallbackMethod_Prepare<
-        Db::WithRawCallbackMethod_Commit<Db::WithRawCallbackMethod_Rollback<
-            Db::WithRawCallbackMethod_GetVersion<Db::WithRawCallbackMethod_GetTransaction<
-                Db::WithRawCallbackMethod_Session<Db::WithRawCallbackMethod_Watch<
-                    Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>;
+using RawDatabase = Db::WithRawCallbackMethod_Execute<Db::WithRawCallbackMethod_Query<
+    Db::WithRawCallbackMethod_Prepare<Db::WithRawCallbackMethod_Commit<
+        Db::WithRawCallbackMethod_Rollback<Db::WithRawCallbackMethod_GetVersion<
+            Db::WithRawCallbackMethod_GetTransaction<Db::WithRawCallbackMethod_Session<
+                Db::WithRawCallbackMethod_Watch<Db::WithRawCallbackMethod_ListRetained<
+                    Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>>;
 using Bytes = grpc::ByteBuffer;
 
 class DatabaseService final : public RawDatabase {
@@ -70,6 +70,15 @@ class DatabaseService final : public RawDatabase {
   grpc::ServerWriteReactor<Bytes>* Watch(grpc::CallbackServerContext* context,
                                          const Bytes* request) override {
     return ServeWatch(context, *request, host_);
+  }
+  grpc::ServerUnaryReactor* ListRetained(grpc::CallbackServerContext* context, const Bytes* bytes,
+                                         Bytes* response) override {
+    return RunUnary<v1::ListRetainedRequest, v1::ListRetainedResponse>(
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          host_.api->ListRetained(
+              FromProto(*request), call,
+              AnswerTo<v1::ListRetainedResponse, RetainedAnswer>(std::move(done)));
+        });
   }
   grpc::ServerWriteReactor<Bytes>* Backup(grpc::CallbackServerContext* context,
                                           const Bytes* request) override {

@@ -210,6 +210,11 @@ void ServerImpl::MakeServices() {
   Api::Options api;
   api.request_timeout = options_.request_timeout;
   api.queries = memory_.queries;
+  // api_ is filled before the first watch.
+  watches_->set_read_history(
+      [this](state_machine::RetainedQuery query, const std::string& principal, auto done) {
+        api_->ReadRetained(std::move(query), principal, std::move(done));
+      });
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), long_reads_.get(),
                                &clock_, api);
   modules_ = std::make_unique<ModuleHost>(

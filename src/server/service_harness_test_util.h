@@ -49,6 +49,10 @@ class ServiceHarness {
     api_ = std::make_unique<Api>(
         replica, router_.get(), reads_.get(), long_reads_.get(), clock_,
         Api::Options{std::chrono::seconds(10) * kSlowness, query_age_max, memory_.queries});
+    watches_.set_read_history(
+        [this](state_machine::RetainedQuery query, const std::string& principal, auto done) {
+          api_->ReadRetained(std::move(query), principal, std::move(done));
+        });
     modules_ = std::make_unique<ModuleHost>(ServiceHost{api_.get(), replica, clock_,
                                                         memory_.requests, memory_.results,
                                                         memory_.sessions, &watches_, &backups_});

@@ -90,6 +90,39 @@ Result<WatchSegmentPtr> WatchFeed::Make(ChangePosition after, std::optional<Chan
   return making.segment;
 }
 
+// Notes whether a change of the command has passed that is not told again.
+Status WatchFeed::JudgeBefore(const CommandChanges& command, Making* making) {
+  for (const Change& change : command.changes) {
+    if (making->passed || change.position > making->segment->after) break;
+    TableDefinitionPtr unused;
+    ASSIGN_OR_RETURN(making->passed, Passes(change, &unused));
+  }
+  return OkStatus();
+}
+
+Result<WatchSegmentPtr> WatchFeed::FromPage(const state_machine::RetainedPage& page,
+                                            ChangePosition after,
+                                            std::optional<ChangePosition> visible, bool* passed) {
+  Making making;
+  making.segment = std::make_shared<WatchSegment>();
+  making.segment->after = making.segment->through = after;
+  making.limit = visible;
+  if (visible && *visible <= after) return making.segment;
+  making.passed = page.continues && *passed;
+  for (const auto& command : page.commands) {
+    Status bad = JudgeBefore(*command, &making);
+    if (bad.ok()) bad = AddCommand(*command, &making);
+    if (!bad.ok() && making.segment->through > after) return making.segment;
+    if (!bad.ok()) return bad;
+    *passed = making.passed;
+    if (making.full) return making.segment;
+    making.passed = false;
+  }
+  ChangePosition& through = making.segment->through;
+  through = std::max(through, visible ? std::min(*visible, page.through) : page.through);
+  return making.segment;
+}
+
 Status WatchFeed::AddCommand(const CommandChanges& command, Making* making) {
   const auto& changes = command.changes;
   const auto begins_after = [](ChangePosition position, const Change& change) {

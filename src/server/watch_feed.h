@@ -20,6 +20,7 @@
 #include "server/watch_tables.h"
 #include "state_machine/change.h"
 #include "state_machine/change_ring.h"
+#include "state_machine/retained_page.h"
 
 namespace cairn::server {
 
@@ -70,6 +71,12 @@ class WatchFeed {
   Result<WatchSegmentPtr> Next(state_machine::ChangePosition after,
                                std::optional<state_machine::ChangePosition> visible,
                                uint64_t round);
+  // The same from a page of retained changes, for one watch. `passed`: whether a change of the command that
+  // the page goes on with has passed before; then, whether one of the command that the segment ends in.
+  Result<WatchSegmentPtr> FromPage(const state_machine::RetainedPage& page,
+                                   state_machine::ChangePosition after,
+                                   std::optional<state_machine::ChangePosition> visible,
+                                   bool* passed);
   // Forgets the segments that no watch has asked for since `round`.
   void Trim(uint64_t round);
 
@@ -83,6 +90,7 @@ class WatchFeed {
   Result<bool> AddChange(const state_machine::CommandChanges& command, size_t place,
                          Making* making);
   Result<bool> Passes(const state_machine::Change& change, TableDefinitionPtr* table);
+  Status JudgeBefore(const state_machine::CommandChanges& command, Making* making);
   void Keep(const WatchSegmentPtr& segment);
   Track::iterator Drop(Track::iterator segment);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/watch_event.h"
+#include "server/watch_hub_impl.h"
 
 namespace cairn::server {
 
@@ -19,50 +20,6 @@ constexpr SteadyTime kAgreementWait = std::chrono::seconds(3);
 Status NodeStops() { return Unavailable("the node is shutting down"); }
 
 }  // namespace
-
-// A watch. But for what is const, it belongs to the hub's thread.
-class WatchHub::Watch {
- public:
-  Watch(std::shared_ptr<WatchSink> to, std::string who, std::vector<WatchFilter> what,
-        std::unique_ptr<ChangeRing::Membership> member, SteadyTime by,
-        std::function<void(const WatchPtr&)> on_ready)
-      : sink(std::move(to)),
-        principal(std::move(who)),
-        filters(std::move(what)),
-        membership(std::move(member)),
-        begin_by(by),
-        ready(std::move(on_ready)) {}
-
-  const std::shared_ptr<WatchSink> sink;
-  const std::string principal;
-  const std::vector<WatchFilter> filters;
-  std::unique_ptr<ChangeRing::Membership> membership;
-  const SteadyTime begin_by;
-  std::function<void(const WatchPtr&)> ready;
-
-  bool begun = false;    // it has a position
-  bool held = false;     // the rows of a snapshot are on their way
-  bool sending = false;  // a message is under way
-  bool ended = false;
-  Position position;  // but while it waits, that of the cohort
-  Position told;
-  SentTables tables;
-  Group* group = nullptr;
-  Cohort* cohort = nullptr;  // while it waits
-};
-
-struct WatchHub::Cohort {
-  Position position;
-  std::set<WatchPtr> watches;
-};
-
-struct WatchHub::Group {
-  Group(const std::vector<WatchFilter>& filters, WatchFeedShare* share) : feed(filters, share) {}
-
-  WatchFeed feed;
-  size_t watches = 0;
-  Cohorts cohorts;  // that wait, by position
-};
 
 WatchHub::WatchHub(node::Replica* replica, Clock* clock, Options options)
     : replica_(replica), clock_(clock), options_(options) {
@@ -174,12 +131,14 @@ void WatchHub::DoBegin(const WatchPtr& watch, Position after, bool or_oldest) {
   const Position oldest = share_.ring->oldest().value_or(share_.ring->newest());
   watch->position = or_oldest ? std::max(after, oldest) : after;
   watch->begun = true;
-  if (watch->position < oldest) {
-    // The ring says it better.
-    const auto none = share_.ring->After(watch->position, 1);
-    if (!none.ok()) return DoEnd(watch, Status(none.status()).With(Reason::kPositionNotHeld));
-  }
   AddToGroup(watch);
+  if (watch->position >= oldest) return SendFirst(watch, oldest);
+  watch->first_due = true;
+  if (!GoBack(watch)) DoEnd(watch, NotHeld(watch));
+}
+
+void WatchHub::SendFirst(const WatchPtr& watch, Position oldest) {
+  watch->first_due = false;
   v1::WatchResponse first;
   ToProto(watch->position, first.mutable_position());
   ToProto(oldest, first.mutable_oldest());
@@ -229,8 +188,9 @@ void WatchHub::DoEnd(const WatchPtr& watch, const Status& status) {
     const auto own = by_principal_.find(watch->principal);
     if (--own->second == 0) by_principal_.erase(own);
   }
-  watch->sink->End(status, watch->begun ? std::optional(watch->position) : std::nullopt,
-                   share_.ring->oldest());
+  std::optional<Position> oldest = share_.ring->oldest();
+  if (oldest && watch->retained) oldest = std::min(*oldest, *watch->retained);
+  watch->sink->End(status, watch->begun ? std::optional(watch->position) : std::nullopt, oldest);
 }
 
 // ---- Changes ------------------------------------------------------------------------------------
@@ -303,8 +263,14 @@ void WatchHub::Advance(Group* group, std::unique_ptr<Cohort> cohort) {
 
 void WatchHub::Serve(const WatchPtr& watch) {
   if (watch->ended || watch->sending || watch->group == nullptr || watch->cohort != nullptr) return;
+  if (watch->history != nullptr) {
+    const std::optional<Position> oldest = share_.ring->oldest();
+    if (watch->first_due || !oldest || watch->position < *oldest) return AskForPage(watch);
+    watch->history.reset();
+  }
   for (int turn = 0; turn < kSegmentsInTurn; ++turn) {
     const Result<WatchSegmentPtr> next = watch->group->feed.Next(watch->position, visible_, round_);
+    if (next.status().reason() == Reason::kPositionNotHeld && GoBack(watch)) return;
     if (!next.ok()) return DoEnd(watch, next.status());
     if ((*next)->through == watch->position) return Wait(watch);
     if (!(*next)->fields.empty()) return SendSegment(watch, **next);
@@ -353,7 +319,9 @@ void WatchHub::OnTick() {
     if (!watch->begun && !watch->held && now >= watch->begin_by) {
       DoEnd(watch, DeadlineExceeded("the watch did not begin in time"));
     }
-    if (!watch->begun || watch->sending) continue;
+    if (!watch->begun || watch->sending || watch->first_due) continue;
+    if (watch->history != nullptr) Serve(watch);
+    if (watch->sending) continue;
     const Position position = watch->cohort == nullptr ? watch->position : watch->cohort->position;
     if (position <= watch->told) continue;
     LeaveCohort(watch);

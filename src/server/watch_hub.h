@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "node/replica.h"
 #include "server/watch_feed.h"
 #include "server/watch_filter.h"
+#include "server/watch_history.h"
 #include "server/watch_tables.h"
 #include "state_machine/change_ring.h"
 
@@ -75,6 +77,10 @@ class WatchHub {
   // The rows of a snapshot follow, and take their time. Nothing is told meanwhile.
   void HoldForSnapshot(const WatchPtr& watch);
 
+  // How changes are read that the database retains. Called once, before the first watch. Without it only
+  // the ring is told from.
+  void set_read_history(ReadHistory read) { read_history_ = std::move(read); }
+
   WatchTables* tables() { return &tables_; }
   std::optional<state_machine::ChangePosition> oldest() const { return share_.ring->oldest(); }
   // Changes that were asked whether they pass, for tests.
@@ -84,6 +90,7 @@ class WatchHub {
   void Stop();
 
  private:
+  struct AskedPage;
   struct Cohort;
   struct Group;
   using Position = state_machine::ChangePosition;
@@ -105,12 +112,22 @@ class WatchHub {
   void Advance(Group* group, std::unique_ptr<Cohort> cohort);
   void SendSegment(const WatchPtr& watch, const WatchSegment& segment);
   void SendMessage(const WatchPtr& watch, std::string message, Position through);
+  // ---- From the database
+  bool GoBack(const WatchPtr& watch);
+  void AskForPage(const WatchPtr& watch);
+  void StartPages();
+  void OnPage(const AskedPage& asked, const Result<state_machine::RetainedPage>& page);
+  void TakePage(const WatchPtr& watch, const state_machine::RetainedPage& page);
+  Status NotHeld(const WatchPtr& watch) const;
+
+  void SendFirst(const WatchPtr& watch, Position oldest);
   void LeaveCohort(const WatchPtr& watch);
   void LeaveGroup(const WatchPtr& watch);
 
   node::Replica* const replica_;
   Clock* const clock_;
   const Options options_;
+  ReadHistory read_history_;
   WatchTables tables_;
   Mailbox<std::function<void()>> box_;
   std::atomic<bool> woken_{false};
@@ -127,6 +144,8 @@ class WatchHub {
   std::set<WatchPtr> awaiting_;  // until changes are recorded
   std::map<std::vector<WatchFilter>, std::unique_ptr<Group>> groups_;
   uint64_t round_ = 1;
+  std::deque<WatchPtr> awaiting_page_;
+  size_t pages_being_read_ = 0;
   // While members run different builds of the engine: how far a majority has agreed.
   std::optional<Position> visible_;
   bool agreement_asked_ = false;

@@ -43,6 +43,7 @@ struct ChangedTable {
   std::vector<Column> columns;  // those of SELECT *, in its order, but the VIRTUAL generated ones
   std::vector<uint32_t> key;    // the places of the primary key's columns; empty: only a rowid
   bool is_strict = false;       // which decides what the type ANY means
+  bool operator==(const ChangedTable&) const = default;
 };
 
 // An object of the schema that was created, dropped or altered. The text is that of sqlite_schema.
@@ -67,7 +68,8 @@ struct Change {
   SchemaChange schema;  // of kSchema
 };
 
-// All changes of one command. Never empty, and the last one is the kCommandEnd.
+// All changes of one command, or a part of them (sqlite/retained_reader.h). Never empty. The last one
+// of a command is the kCommandEnd.
 struct CommandChanges {
   std::vector<Change> changes;
   size_t bytes = 0;  // of memory, about

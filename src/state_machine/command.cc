@@ -28,8 +28,9 @@ enum class OperationTag : uint8_t {
   kExecuteExpecting = 10,
   kExecuteForeignKeysOff = 11,
   kMaintainTimeSeries = 12,
+  kRetainChanges = 13,
 };
-constexpr OperationTag kLastOperation = OperationTag::kMaintainTimeSeries;
+constexpr OperationTag kLastOperation = OperationTag::kRetainChanges;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -117,6 +118,11 @@ struct OperationWriter {
   void operator()(const Digest&) const {}
   void operator()(const RaiseLevel& raise) const { out->Varint(raise.level); }
   void operator()(const MaintainTimeSeries&) const {}
+  void operator()(const RetainChanges& retain) const {
+    out->String(retain.table);
+    out->Varint(retain.retain_ms);
+    out->Varint(retain.bytes_max);
+  }
 };
 
 OperationTag TagOf(const Operation& operation) {
@@ -129,6 +135,7 @@ OperationTag TagOf(const Operation& operation) {
   if (std::holds_alternative<MaintainTimeSeries>(operation)) {
     return OperationTag::kMaintainTimeSeries;
   }
+  if (std::holds_alternative<RetainChanges>(operation)) return OperationTag::kRetainChanges;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
@@ -222,6 +229,13 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
     case OperationTag::kDigest: return Digest{};
     case OperationTag::kRaiseLevel: return RaiseLevel{in->Varint()};
     case OperationTag::kMaintainTimeSeries: return MaintainTimeSeries{};
+    case OperationTag::kRetainChanges: {
+      RetainChanges retain;
+      retain.table = in->String(kRetainedNameBytesMax);
+      retain.retain_ms = in->Varint();
+      retain.bytes_max = in->Varint();
+      return retain;
+    }
   }
   in->Refuse();
   return AdvanceLease{};

@@ -97,8 +97,17 @@ struct MaintainTimeSeries {
   bool operator==(const MaintainTimeSeries&) const = default;
 };
 
+// Keeps the changes of a table in the database (sqlite/change_retention.h), or ends that. Needs
+// kLevelDataPlatform.
+struct RetainChanges {
+  std::string table;
+  uint64_t retain_ms = 0;  // 0: not any more
+  uint64_t bytes_max = 0;  // 0: the default
+  bool operator==(const RetainChanges&) const = default;
+};
+
 using Operation = std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease,
-                               Digest, RaiseLevel, MaintainTimeSeries>;
+                               Digest, RaiseLevel, MaintainTimeSeries, RetainChanges>;
 
 struct Command {
   RequestId id;
@@ -138,6 +147,7 @@ struct CommandBatch {
 inline constexpr size_t kSessionBytesMax = 64;
 inline constexpr size_t kPrincipalBytesMax = 128;
 inline constexpr size_t kTxIdBytesMax = 256;
+inline constexpr size_t kRetainedNameBytesMax = 1024;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
 // The text of one statement. SQLite's parser takes up to some hundred bytes of memory for each byte

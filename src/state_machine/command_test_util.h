@@ -55,7 +55,7 @@ inline rc::Gen<RowExpectation> AnyExpectation() {
 inline rc::Gen<Operation> AnyOperation() {
   return rc::gen::exec([]() -> Operation {
     const std::string tx_id = Short(*Bytes(), kTxIdBytesMax);
-    switch (*rc::gen::inRange(0, 7)) {
+    switch (*rc::gen::inRange(0, 8)) {
       case 0: {
         Execute e;
         const int count = *rc::gen::inRange(0, 4);
@@ -74,6 +74,9 @@ inline rc::Gen<Operation> AnyOperation() {
       case 3: return Commit{tx_id, *rc::gen::arbitrary<uint64_t>()};
       case 4: return Rollback{tx_id};
       case 5: return MaintainTimeSeries{};
+      case 6:
+        return RetainChanges{tx_id, *rc::gen::arbitrary<uint64_t>(),
+                             *rc::gen::arbitrary<uint64_t>()};
       default: return AdvanceLease{};
     }
   });

@@ -29,6 +29,7 @@
 #include "raft/types.h"
 #include "state_machine/command.h"
 #include "state_machine/feature_level.h"
+#include "state_machine/retained_page.h"
 
 namespace cairn::state_machine {
 
@@ -128,6 +129,12 @@ class ReadView {
   // The write sequence of a table, or of the whole database for "". An unknown table has 0.
   virtual Result<int64_t> Version(const std::string& table) = 0;
   virtual Result<TxInfo> Transaction(const std::string& tx_id) = 0;
+  // The tables whose changes are retained, by name.
+  virtual Result<std::vector<RetainedSetting>> RetainedSettings() {
+    return std::vector<RetainedSetting>();
+  }
+  // The next page of retained changes.
+  virtual Result<RetainedPage> Retained(const RetainedQuery& /*query*/) { return RetainedPage(); }
 };
 
 // A consistent copy of the database, which a peer will receive. One thread at a time, except that

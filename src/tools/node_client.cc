@@ -232,6 +232,25 @@ Result<v1::ExecuteResponse> NodeClient::ExecuteAll(std::vector<Statement> statem
   return response;
 }
 
+Status NodeClient::RetainChanges(const std::string& table, uint64_t retain_ms, uint64_t bytes_max,
+                                 Timeout timeout) {
+  Call call(this, timeout + kGrace);
+  RETURN_IF_ERROR(Connect(call));
+  v1::ExecuteRequest request;
+  request.mutable_retain()->set_table(table);
+  request.mutable_retain()->set_retain_ms(retain_ms);
+  request.mutable_retain()->set_bytes_max(bytes_max);
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  v1::ExecuteResponse response;
+  return call.Finish(database_->Execute(call.context(), request, &response));
+}
+
+Result<v1::ListRetainedResponse> NodeClient::ListRetained(Timeout timeout) {
+  auto response = cluster_.ListRetained(timeout);
+  if (!response.ok()) return OfRead(response.status());
+  return response;
+}
+
 Status NodeClient::Query(Statement statement, const v1::ReadOptions& read, Timeout timeout,
                          ResultSink* sink) {
   Call call(this, timeout + kGrace);

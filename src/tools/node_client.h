@@ -75,6 +75,10 @@ class NodeClient {
   Result<v1::ExecuteResponse> ExecuteAll(std::vector<Statement> statements, Timeout timeout,
                                          bool maintenance = false,
                                          ForeignKeys foreign_keys = ForeignKeys::kEnforced);
+  // Retains the changes of a table, or no longer if `retain_ms` is 0.
+  Status RetainChanges(const std::string& table, uint64_t retain_ms, uint64_t bytes_max,
+                       Timeout timeout);
+  Result<v1::ListRetainedResponse> ListRetained(Timeout timeout);
   Status Query(Statement statement, const v1::ReadOptions& read, Timeout timeout, ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,
                                  uint64_t index_min, Timeout timeout);

@@ -151,6 +151,7 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
 Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResults>* results) {
   for (const Entry& each : batch) {
     EntryResults of_entry{each.entry.index, each.entry.term, {}, 0};
+    retention_.BeginEntry();
     engine_->BeginEntry(each.entry.index);
     if (each.entry.type == raft::EntryType::kNormal) {
       lease_ms_ = std::max(lease_ms_, each.batch.header.lease_ms);
@@ -159,6 +160,7 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
       bare_ids_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       RETURN_IF_ERROR(txs_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms,
                                       CommandNumber(each.entry.index, 0)));
+      RETURN_IF_ERROR(retention_.Trim(lease_ms_, ChangeRetention::kRowsPerEntry));
       RETURN_IF_ERROR(ApplyCommands(each, &of_entry.results));
     }
     if (over_again_) {
@@ -235,6 +237,7 @@ Status Applier::CommitBatch(const AppliedState& after) {
   sessions_.BatchCommitted();
   bare_ids_.BatchCommitted();
   txs_.BatchCommitted();
+  retention_.BatchCommitted();
   applied_ = after;
   return OkStatus();
 }
@@ -252,6 +255,7 @@ Status Applier::WriteState(const AppliedState& after) {
 }
 
 Status Applier::WriteOwnTables(const AppliedState& after) {
+  RETURN_IF_ERROR(retention_.Flush());
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
   RETURN_IF_ERROR(bare_ids_.Flush());
@@ -270,6 +274,7 @@ Status Applier::UndoBatch() {
   sessions_.BatchUndone();
   bare_ids_.BatchUndone();
   txs_.BatchUndone();
+  retention_.BatchUndone();
   return OkStatus();
 }
 
@@ -296,6 +301,7 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
   } else {
     RETURN_IF_ERROR((this->*HandlerOf(command.operation).apply)(command.operation, place, result));
     if (over_again_) return OkStatus();
+    RETURN_IF_ERROR(retention_.StoreCommand(place.lease_ms));
   }
   if (!result->status.ok()) {
     // Every result of running statements is the same on every node, and final.
@@ -340,18 +346,20 @@ uint64_t Applier::StepsOfCommand() const {
 
 const Applier::Handler& Applier::HandlerOf(const Operation& operation) {
   static constexpr Handler kHandlers[] = {
-      {true, &Applier::ApplyExecute},      // Execute
-      {false, &Applier::ApplyNothing},     // OpenSession: Admit has made the session
-      {true, &Applier::ApplyPrepare},      // Prepare
-      {true, &Applier::ApplyCommit},       // Commit
-      {false, &Applier::ApplyRollback},    // Rollback
-      {false, &Applier::ApplyNothing},     // AdvanceLease: the entry's header has moved the clock
-      {false, &Applier::ApplyNothing},     // Digest: a transaction ends behind its entry
-      {false, &Applier::ApplyRaiseLevel},  // RaiseLevel
+      {true, &Applier::ApplyExecute},
+      {false, &Applier::ApplyNothing},  // OpenSession: Admit has made the session
+      {true, &Applier::ApplyPrepare},
+      {true, &Applier::ApplyCommit},
+      {false, &Applier::ApplyRollback},
+      {false, &Applier::ApplyAdvanceLease},
+      {false, &Applier::ApplyNothing},  // Digest: a transaction ends behind its entry
+      {false, &Applier::ApplyRaiseLevel},
       {true, &Applier::ApplyMaintainTimeSeries},
+      {false, &Applier::ApplyRetainChanges},
   };
   static_assert(std::size(kHandlers) == std::variant_size_v<Operation>);
   static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);
+  static_assert(std::is_same_v<std::variant_alternative_t<9, Operation>, RetainChanges>);
   return kHandlers[operation.index()];
 }
 

@@ -23,6 +23,7 @@
 #include "state_machine/command.h"
 #include "state_machine/sqlite/apply_progress.h"
 #include "state_machine/sqlite/bare_ids.h"
+#include "state_machine/sqlite/change_retention.h"
 #include "state_machine/sqlite/engine.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/sessions.h"
@@ -43,6 +44,8 @@ class Applier {
                                                const raft::Configuration& founding,
                                                uint64_t level_max, uint64_t request_room_divisor);
 
+  ~Applier() { retention_.Close(); }
+
   // Reports each command while it is applied. Must outlive the Applier.
   void set_progress(ApplyProgress* progress) { progress_ = progress; }
 
@@ -55,7 +58,7 @@ class Applier {
   const AppliedState& applied() const { return applied_; }
   // The last entry that asks for a digest. A SQLite transaction ends with such an entry.
   LogIndex digest_index() const { return digest_index_; }
-  std::optional<uint64_t> NextDeadlineLeaseMs() const { return txs_.NextDeadlineLeaseMs(); }
+  std::optional<uint64_t> NextDeadlineLeaseMs() const;
   TimeSeriesUpkeep time_series();
   Engine& engine() { return *engine_; }
   const Sessions& sessions() const { return sessions_; }
@@ -124,6 +127,8 @@ class Applier {
                                  CommandResult* result);
   const std::vector<std::string>& TimeSeriesTables();
   Status Expire(const std::string& table, Status* verdict);
+  Status ApplyAdvanceLease(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyRetainChanges(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
   bool MustRunAgain();
@@ -143,6 +148,7 @@ class Applier {
   void CountVersions();
 
   const uint64_t level_max_;  // feature levels up to this are known
+  ChangeRetention retention_;
   std::unique_ptr<Engine> engine_;
   Versions versions_;
   Sessions sessions_;

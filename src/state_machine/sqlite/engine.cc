@@ -106,7 +106,11 @@ Status Engine::AbandonBatch() {
   authorizer_.SetMode(WriteAuthorizer::Mode::kInternal);
   if (!batch_lost()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   rows_.BatchUndone();
-  return schema_changed_in_batch_ ? ReloadSchema() : OkStatus();
+  if (!schema_changed_in_batch_) return OkStatus();
+  RETURN_IF_ERROR(ReloadSchema());
+  // The batch may have created tables of Cairn's.
+  if (reserved_objects_ >= 0) reserved_objects_ = catalog_.reserved_objects();
+  return OkStatus();
 }
 
 // ---- Commands -----------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ class Engine {
   Status FixReservedObjects();
   // Called once, before FixReservedObjects and within a batch: reads the sums, or creates them.
   Status OpenSums() { return sums_.Open(db_); }
+  // Creates tables of Cairn's, as part of what an entry does. Within a batch, between commands.
+  Status CreateOwnTables(const char* sql);
   // Adds an observer, which learns of all rows after the sums do. Between batches. The observer
   // must outlive the engine.
   void AddObserver(RowObserver* observer) { rows_.Add(observer); }

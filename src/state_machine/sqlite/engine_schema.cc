@@ -69,10 +69,10 @@ Status Engine::FixReservedObjects() {
 
 Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {
   RETURN_IF_ERROR(AfterSchemaChange(facts));
-  rows_.SchemaChanged();
+  const size_t told_bytes = rows_.SchemaChanged();
   ASSIGN_OR_RETURN(const uint64_t free_pages, FreePages());
   const uint64_t freed = free_pages - std::min(free_pages, free_pages_before_);
-  if (!budget_.Charge(freed * kStepsPerFreedPage) ||
+  if (!budget_.Charge(freed * kStepsPerFreedPage) || !budget_.ChargeBytes(told_bytes) ||
       !budget_.Charge(catalog_.steps_to_read() + sums_.TakeScanSteps())) {
     *verdict = judge_.Exhausted();
     return OkStatus();
@@ -126,6 +126,20 @@ Status Engine::AfterSchemaChange(const ProgramFacts& facts) {
     renamed_to_ = catalog_.NameAt(altered_row);
   }
   return OkStatus();
+}
+
+Status Engine::CreateOwnTables(const char* sql) {
+  // Full-text tables write what they have delayed.
+  RETURN_IF_ERROR(savepoint_.Run());
+  RETURN_IF_ERROR(release_.Run());
+  late_writes_ = false;
+  schema_changed_in_batch_ = schema_changed_in_entry_ = true;
+  RETURN_IF_ERROR(ExecInternal(db_, sql));
+  compile_charges_.Clear();
+  RETURN_IF_ERROR(LoadCatalog());
+  reserved_objects_ = catalog_.reserved_objects();
+  RETURN_IF_ERROR(sums_.FollowSchema());
+  return ReloadSchema();
 }
 
 // SQLite's schema in memory depends on its history: estimates of tables whose statistics are gone

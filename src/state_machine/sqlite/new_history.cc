@@ -59,9 +59,28 @@ Status RefuseOldSessions(sqlite3* db) {
                       "UPDATE _cairn_sessions SET forgotten_below = -1");
 }
 
+// Positions of the old history are refused, so what is retained of it serves nobody. The settings stay.
+Status ForgetRetainedChanges(sqlite3* db, LogIndex index) {
+  InternalStatement find;
+  RETURN_IF_ERROR(find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = '_cairn_retention'"));
+  ASSIGN_OR_RETURN(const bool found, find.Next());
+  find.Finalize();
+  if (!found) return OkStatus();
+  RETURN_IF_ERROR(ExecInternal(db,
+                               "DELETE FROM _cairn_changes;"
+                               "DELETE FROM _cairn_changed_tables;"
+                               "DELETE FROM _cairn_digest WHERE name = '_cairn_changes';"
+                               "DELETE FROM _cairn_retention WHERE retain_ms = 0"));
+  InternalStatement write;
+  RETURN_IF_ERROR(write.Prepare(
+      db, "UPDATE _cairn_retention SET since_index = ?1, since_ordinal = 0, bytes = 0"));
+  return write.Bind(1, index.value() + 1).Run();
+}
+
 Status WriteHistory(sqlite3* db, const raft::SnapshotMeta& meta) {
   RETURN_IF_ERROR(WriteState(db, meta));
   RETURN_IF_ERROR(RaiseVersions(db));
+  RETURN_IF_ERROR(ForgetRetainedChanges(db, meta.index));
   return RefuseOldSessions(db);
 }
 

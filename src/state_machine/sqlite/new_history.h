@@ -11,6 +11,7 @@
 //   sessions  requests of sessions that the backup knows are refused (outcome unknown), whatever
 //             their sequence. Bare ids are kept: a request that is in the backup has its first
 //             answer, and one that is not runs
+//   changes   what is retained of the old history goes. The settings stay
 //
 // Rows, the lease clock, the latest wall time and prepared transactions stay as they are.
 #pragma once

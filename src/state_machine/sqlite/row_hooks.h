@@ -44,8 +44,11 @@ class RowHooks {
   void StatementEnded() {
     for (RowObserver* each : observers_) each->StatementEnded();
   }
-  void SchemaChanged() {
-    for (RowObserver* each : observers_) each->SchemaChanged();
+  // The bytes to charge.
+  size_t SchemaChanged() {
+    size_t bytes = 0;
+    for (RowObserver* each : observers_) bytes += each->SchemaChanged();
+    return bytes;
   }
   void BatchCommitted() {
     for (RowObserver* each : observers_) each->BatchCommitted();

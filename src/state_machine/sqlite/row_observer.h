@@ -43,8 +43,8 @@ class RowObserver {
   virtual void CommandBegun() {}
   // The statement succeeded, and its rows are as it leaves them. Called before the next one begins.
   virtual void StatementEnded() {}
-  // The statement changed the schema. The catalog is up to date.
-  virtual void SchemaChanged() {}
+  // The statement changed the schema. The catalog is up to date. Returns bytes as OnRow does.
+  virtual size_t SchemaChanged() { return 0; }
   virtual void CommandKept() {}
   virtual void CommandUndone() = 0;
 

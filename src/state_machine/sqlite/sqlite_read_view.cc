@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "state_machine/sqlite/retained_reader.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/transactions.h"
 
@@ -50,6 +51,12 @@ class SqliteReadView final : public ReadView {
     RETURN_IF_ERROR(read_->QueryInternal({kTransactionInfoSql, {tx_id}, {}}, &row));
     if (!row.found()) return TxInfo{};
     return MakeTxInfo(row.Int(0), row.Int(1), row.Int(2), row.Int(3));
+  }
+  Result<std::vector<RetainedSetting>> RetainedSettings() override {
+    return ReadRetainedSettings(read_.get());
+  }
+  Result<RetainedPage> Retained(const RetainedQuery& query) override {
+    return ReadRetainedPage(read_.get(), query);
   }
 
  private:

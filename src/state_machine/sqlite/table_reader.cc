@@ -15,6 +15,12 @@ Status CannotBeTold(const std::string& table) {
   return OutOfRange("a changed row of the table " + table + " cannot be read");
 }
 
+// A failure of this node, or a row that no node can read.
+Status CannotBeTold(sqlite3* db, int rc, const std::string& table) {
+  const bool on_all_nodes = rc == SQLITE_DONE || rc == SQLITE_ERROR || rc == SQLITE_RANGE;
+  return on_all_nodes ? CannotBeTold(table) : SqliteTrouble(db, rc, "read a changed row");
+}
+
 bool IsWhole(double value) { return std::nearbyint(value) == value; }
 
 // Whether the word STRICT stands behind the columns.
@@ -120,7 +126,8 @@ Result<Row> TableReader::FromHook(Get get, bool by_number, int64_t rowid, bool* 
   for (const ShapeColumn& column : shape_.columns) {
     sqlite3_value* value = nullptr;
     const int at = by_number ? column.number : column.storage;
-    if (get(db_, at, &value) != SQLITE_OK) return CannotBeTold(shape_.name);
+    const int rc = get(db_, at, &value);
+    if (rc != SQLITE_OK) return CannotBeTold(db_, rc, shape_.name);
     const size_t place = place_[static_cast<size_t>(column.number)];
     row[place] = ValueOf(value);
     if (is_real_[place]) {
@@ -193,10 +200,11 @@ Result<Row> TableReader::LookUp(int64_t rowid, const Row& key) {
   if (look_up_ == nullptr) {
     const std::string sql = LookUpSql();
     sqlite3_stmt* raw = nullptr;
-    sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                       &raw, nullptr);
+    const int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
     look_up_.reset(raw);
-    if (raw == nullptr) return CannotBeTold(shape_.name);
+    // Without a text: the row cannot be named.
+    if (raw == nullptr) return CannotBeTold(db_, rc == SQLITE_OK ? SQLITE_ERROR : rc, shape_.name);
   }
   sqlite3_stmt* const stmt = look_up_.get();
   int bound = SQLITE_OK;
@@ -204,13 +212,14 @@ Result<Row> TableReader::LookUp(int64_t rowid, const Row& key) {
   for (size_t i = 0; shape_.without_rowid && i < own_->key.size() && bound == SQLITE_OK; ++i) {
     bound = BindAsStored(stmt, static_cast<int>(i + 1), key[own_->key[i]]);
   }
-  Result<Row> row = CannotBeTold(shape_.name);
-  if (bound == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
-    Row read;
+  const int stepped = bound == SQLITE_OK ? sqlite3_step(stmt) : bound;
+  Result<Row> row = Row();
+  if (stepped == SQLITE_ROW) {
     for (int i = rowid_is_selected() ? 1 : 0; i < sqlite3_column_count(stmt); ++i) {
-      read.push_back(ColumnValue(stmt, i));
+      row->push_back(ColumnValue(stmt, i));
     }
-    row = std::move(read);
+  } else {
+    row = CannotBeTold(db_, stepped, shape_.name);
   }
   sqlite3_reset(stmt);
   sqlite3_clear_bindings(stmt);

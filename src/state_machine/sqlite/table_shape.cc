@@ -210,7 +210,7 @@ Result<std::vector<TableShape>> ReadShapes(sqlite3* db, const std::vector<const 
     shape.row = read.Int(0);
     shape.name = read.Bytes(1);
     shape.create_sql = read.Bytes(2);
-    if (IsInternalTable(shape.name) != internal || shape.name == kSumsTable) continue;
+    if (HasKeptSum(shape.name) == internal || shape.name == kSumsTable) continue;
     const auto it = by_row.find(shape.row);
     if (it != by_row.end() && it->second->name == shape.name &&
         it->second->create_sql == shape.create_sql) {

@@ -62,8 +62,15 @@ bool IsInternalTable(std::string_view name);
 // The table that keeps the sums. Nothing else covers it.
 inline constexpr char kSumsTable[] = "_cairn_digest";
 
-// The shapes of ordinary tables, internal ones or all others, in the order of their names. Shadow
-// tables are ordinary. A shape of `known` (in the same order) is reused if the table has not
+// The table that keeps retained changes. It may be large, and only commands change it, so it has a
+// kept sum as the tables of clients have.
+inline constexpr char kRetainedTable[] = "_cairn_changes";
+inline bool HasKeptSum(std::string_view name) {
+  return name == kRetainedTable || !IsInternalTable(name);
+}
+
+// The shapes of ordinary tables: those that have kept sums, or the others (`internal`), in the order of
+// their names. Shadow tables are ordinary. A shape of `known` (in the same order) is reused if the table has not
 // changed.
 Result<std::vector<TableShape>> ReadShapes(sqlite3* db, const std::vector<const TableShape*>& known,
                                            bool internal);
