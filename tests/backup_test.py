@@ -158,6 +158,48 @@ class Backups(BackupTest):
         self.assertIn("are free in", done.stderr)
         self.assertEqual(list(disk.iterdir()), [])
 
+    def test_backups_are_made_again_and_again_and_the_latest_are_kept(self):
+        [node] = self.new_cluster(1)
+        node.sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        directory = self.file.parent
+        (directory / "cairn-mine.db").write_text("not one of them")
+        (directory / "cairn-20200101T000000Z.db.partial").write_text("of a backup that was killed")
+        for flags in (["--every", "1s"], ["--keep", "2"]):
+            self.assertEqual(self.backup(node.address, *flags).returncode, 2)
+        client = subprocess.Popen([harness.CAIRN, "backup", node.address, directory,
+                                   "--every", "1s", "--keep", "2"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        self.addCleanup(client.kill)
+        made = [client.stdout.readline().split(": ")[0].split("/")[-1] for _ in range(4)]
+        self.assertEqual(made, sorted(set(made)))
+
+        def latest_two():
+            names = [name for name in self.files() if name.endswith(".db")]
+            return len(names) == 3 and "cairn-mine.db" in names and made[0] not in names
+        wait_until(latest_two, "the latest two are kept")
+        node.kill()
+        self.assertIn("UNAVAILABLE", client.stderr.readline())
+        self.assertTrue(latest_two(), "a failure removes nothing")
+        client.terminate()
+        client.communicate(timeout=harness.BOUND_SECONDS)
+        self.assertEqual(client.returncode, 0)
+
+        # Once, from the next address, into the directory; a restart of the other waits its time.
+        node.start()
+        down = f"127.0.0.1:{free_ports(1)}"
+        done = self.backup(f"{down},{node.address}", "--keep", "1", file=directory)
+        self.assert_passes(done)
+        name = done.stdout.split(": ")[0].split("/")[-1]
+        self.assertEqual(self.files(), [name, name + ".sha256", "cairn-mine.db"])
+        waits = subprocess.Popen([harness.CAIRN, "backup", node.address, directory,
+                                  "--every", "1d", "--keep", "1"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(waits.kill)
+        self.assertIn("the next one is made in", waits.stdout.readline())
+        waits.terminate()
+        waits.communicate(timeout=harness.BOUND_SECONDS)
+        self.assertEqual(waits.returncode, 0)
+        self.assertEqual(self.files(), [name, name + ".sha256", "cairn-mine.db"])
+
     def test_without_a_majority_a_stale_backup_saves_what_a_node_holds(self):
         self.new_cluster(3)
         self.nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")
