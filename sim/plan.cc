@@ -130,16 +130,16 @@ void DrawHeavyWork(Plan* plan) {
 // Draws from a separate generator, for the same reason.
 void DrawSeries(Plan* plan) {
   Rng rng = World(plan->seed).Fork("series");
-  if (Chance(rng, 0.3)) plan->workload.tasks.series = Pick(rng, {0.05, 0.2, 0.5});
+  if (Chance(rng, 0.2)) plan->workload.tasks.series = Pick(rng, {0.02, 0.05, 0.1});
 }
 
 // Points, rollups and slices of retention, while leaders with other clocks come and go.
 void SetSeries(Plan* plan) {
   plan->voters = 3;
   plan->spares = 0;
-  plan->fault_time = seconds(300);
-  plan->workload.think_mean = milliseconds(300);
-  plan->workload.tasks.series = 0.8;
+  plan->fault_time = seconds(150);
+  plan->workload.think_mean = milliseconds(500);
+  plan->workload.tasks.series = 0.5;
   plan->node.replica.digest_every = seconds(5);
   plan->faults[Fault::kTransferLead] = seconds(15);
   plan->faults[Fault::kJump] = seconds(20);
