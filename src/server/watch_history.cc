@@ -44,7 +44,12 @@ RetainedQuery WatchHistory::Query(ChangePosition after) const {
 Result<WatchSegmentPtr> WatchHistory::Take(const RetainedPage& page, ChangePosition after,
                                            std::optional<ChangePosition> visible, WatchFeed* feed) {
   ASSIGN_OR_RETURN(const WatchSegmentPtr segment, feed->FromPage(page, after, visible, &passed_));
-  if (segment->through >= page.through) {
+  const bool judged = !visible || after < *visible;
+  if (judged && !page.commands.empty() && cursor_ < page.cursor && page.cursor < after) {
+    // The page told only whether a change of the command that the position lies in has passed.
+    cursor_ = page.cursor;
+    open_ = page.open;
+  } else if (segment->through >= page.through) {
     cursor_ = std::max(page.cursor, segment->through);
     open_ = page.open;
   } else if (segment->through > after) {

@@ -33,6 +33,8 @@ class WatchHistory {
  public:
   explicit WatchHistory(std::vector<std::string> tables) : tables_(std::move(tables)) {}
 
+  // What was read. Moves also while no change may be told yet.
+  state_machine::ChangePosition cursor() const { return cursor_; }
   // Asks for what follows the position.
   state_machine::RetainedQuery Query(state_machine::ChangePosition after) const;
   // The next segment, from the page that the query has given. No progress: nothing follows, or nothing

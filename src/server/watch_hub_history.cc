@@ -58,6 +58,7 @@ void WatchHub::OnPage(const AskedPage& asked, const Result<state_machine::Retain
   if (watch->ended || watch->sending) return;
   if (watch->history != asked.history || watch->position != asked.after) return Serve(watch);
   if (!page.ok()) return DoEnd(watch, page.status());
+  watch->retained.reset();
   if (page->retained) watch->retained = page->oldest;
   if (!page->retained || watch->position < page->oldest) return DoEnd(watch, NotHeld(watch));
   if (watch->first_due) return SendFirst(watch, page->oldest);
@@ -65,12 +66,14 @@ void WatchHub::OnPage(const AskedPage& asked, const Result<state_machine::Retain
 }
 
 void WatchHub::TakePage(const WatchPtr& watch, const state_machine::RetainedPage& page) {
+  const Position before = watch->history->cursor();
   const Result<WatchSegmentPtr> next =
       watch->history->Take(page, watch->position, visible_, &watch->group->feed);
   if (!next.ok()) return DoEnd(watch, next.status());
   if (!(*next)->fields.empty()) return SendSegment(watch, **next);
   // Otherwise nothing more may be told yet: the next tick asks again.
-  if (std::exchange(watch->position, (*next)->through) < (*next)->through) Serve(watch);
+  const bool moved = before < watch->history->cursor();
+  if (std::exchange(watch->position, (*next)->through) < (*next)->through || moved) Serve(watch);
 }
 
 Status WatchHub::NotHeld(const WatchPtr& watch) const {

@@ -160,7 +160,7 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
       bare_ids_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       RETURN_IF_ERROR(txs_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms,
                                       CommandNumber(each.entry.index, 0)));
-      RETURN_IF_ERROR(retention_.Trim(lease_ms_, ChangeRetention::kRowsPerEntry));
+      RETURN_IF_ERROR(retention_.Trim(lease_ms_, ChangeRetention::kPerEntry));
       RETURN_IF_ERROR(ApplyCommands(each, &of_entry.results));
     }
     if (over_again_) {

@@ -10,7 +10,7 @@ namespace cairn::state_machine {
 // nobody writes, so it does more of that than another entry.
 Status Applier::ApplyAdvanceLease(const Operation& /*operation*/, const Place& place,
                                   CommandResult* /*result*/) {
-  return retention_.Trim(place.lease_ms, ChangeRetention::kRowsPerAdvance);
+  return retention_.Trim(place.lease_ms, ChangeRetention::kPerAdvance);
 }
 
 Status Applier::ApplyRetainChanges(const Operation& operation, const Place& place,

@@ -297,27 +297,30 @@ Status ChangeRetention::Store(const RetainedChunk& chunk, ChangePosition end, ui
 }
 
 Status ChangeRetention::StoreCommand(uint64_t lease_ms) {
-  if (settings_.empty()) return OkStatus();
+  // Taken in any case: the recorder works to the end of an entry that has ended the last setting.
   ASSIGN_OR_RETURN(const std::optional<RetainedCommand> command, recorder_.Take());
-  if (!command.has_value()) return OkStatus();
+  if (!command.has_value() || settings_.empty()) return OkStatus();
   Settings& settings = Change();
   for (const int64_t id : command->lost) {
     const auto setting = settings.find(id);
-    if (setting != settings.end()) setting->second.since = command->end;
+    if (setting == settings.end()) continue;
+    setting->second.since = std::max(setting->second.since, command->end);
   }
   std::map<int64_t, uint64_t> added;
   for (const RetainedChunk& chunk : command->chunks) {
     const auto setting = settings.find(chunk.setting);
-    // It was ended by an earlier command of the entry.
+    // It was ended by an earlier command of the entry, or has the number of one that was.
     if (setting == settings.end() || setting->second.retain_ms == 0) continue;
+    if (command->end <= setting->second.since) continue;
     const uint64_t before = setting->second.bytes;
     RETURN_IF_ERROR(Store(chunk, command->end, lease_ms));
     added[chunk.setting] += setting->second.bytes - before;
   }
   for (const auto& [id, bytes] : added) {
-    // No chunk counts less, so as much as came can go.
-    size_t rows = static_cast<size_t>(bytes / kChunkBytes) + 1;
-    RETURN_IF_ERROR(Remove(id, lease_ms, &rows));
+    // No chunk counts less, so as much as came can go; twice as much, because a chunk that alone is
+    // larger than the bound goes too.
+    TrimRoom room{static_cast<size_t>(2 * bytes / kChunkBytes) + 1, 2 * bytes};
+    RETURN_IF_ERROR(Remove(id, lease_ms, &room));
   }
   return OkStatus();
 }
@@ -331,20 +334,22 @@ bool ChangeRetention::IsDue(const Setting& setting, uint64_t lease_ms) {
          setting.oldest->lease_ms + setting.retain_ms < lease_ms;
 }
 
-Status ChangeRetention::Trim(uint64_t lease_ms, size_t rows) {
+Status ChangeRetention::Trim(uint64_t lease_ms, TrimRoom room) {
   if (settings_.empty()) return OkStatus();
   std::vector<int64_t> ids;
   for (const auto& [id, setting] : settings_) {
     if (IsDue(setting, lease_ms)) ids.push_back(id);
   }
-  for (const int64_t id : ids) RETURN_IF_ERROR(Remove(id, lease_ms, &rows));
+  for (const int64_t id : ids) RETURN_IF_ERROR(Remove(id, lease_ms, &room));
   return OkStatus();
 }
 
-Status ChangeRetention::Remove(int64_t id, uint64_t lease_ms, size_t* rows_left) {
+Status ChangeRetention::Remove(int64_t id, uint64_t lease_ms, TrimRoom* room) {
   Setting& setting = Change().at(id);
   const int64_t definition = setting.oldest.has_value() ? setting.oldest->definition : 0;
-  for (; *rows_left > 0 && IsDue(setting, lease_ms); --*rows_left) {
+  while (room->chunks > 0 && room->bytes > 0 && IsDue(setting, lease_ms)) {
+    --room->chunks;
+    room->bytes -= std::min(room->bytes, setting.oldest->bytes);
     RETURN_IF_ERROR(RemoveOldest(id, &setting));
   }
   if (!setting.oldest.has_value() && setting.retain_ms == 0) return EndSetting(id);

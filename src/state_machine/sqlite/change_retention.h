@@ -15,7 +15,7 @@
 // watch does: a table that is dropped, and made again or renamed to that name, goes on with the history.
 //
 // What is too old or too much goes in bounded steps: with each command that adds changes, as much as it
-// adds; with each entry, kRowsPerEntry chunks. The first chunk of a command that goes takes the position
+// adds; with each entry, kPerEntry. The first chunk of a command that goes takes the position
 // `since` behind the command, and no position before `since` is served any more.
 #pragma once
 
@@ -47,10 +47,15 @@ inline constexpr size_t kRetainSettingsMax = 64;
 // Owned by the applier, and used on its thread.
 class ChangeRetention {
  public:
-  // Chunks that an entry may remove beside those that make room for its own changes, and that an
-  // AdvanceLease may.
-  static constexpr size_t kRowsPerEntry = 256;
-  static constexpr size_t kRowsPerAdvance = 4096;
+  // How many chunks may be removed, and about how many bytes: the chunk that uses up the rest goes
+  // whole. To remove a byte takes time, as to write it does.
+  struct TrimRoom {
+    size_t chunks = 0;
+    uint64_t bytes = 0;
+  };
+  // What an entry may remove beside what makes room for its own changes, and what an AdvanceLease may.
+  static constexpr TrimRoom kPerEntry{256, 1 << 20};
+  static constexpr TrimRoom kPerAdvance{4096, 32 << 20};
 
   ChangeRetention() = default;
   ~ChangeRetention() { Close(); }
@@ -64,8 +69,8 @@ class ChangeRetention {
 
   // ---- For each entry. BeginEntry comes before the engine's.
   void BeginEntry();
-  // The lease clock is at `lease_ms`. Removes up to so many chunks that are due.
-  Status Trim(uint64_t lease_ms, size_t rows);
+  // The lease clock is at `lease_ms`. Removes chunks that are due.
+  Status Trim(uint64_t lease_ms, TrimRoom room);
   // Applies a command that was asked for at the entry `index`.
   Status Set(const RetainChanges& command, LogIndex index, Status* verdict);
   // Stores what the last command has changed.
@@ -115,8 +120,7 @@ class ChangeRetention {
                                uint64_t* bytes);
   Status Store(const RetainedChunk& chunk, ChangePosition end, uint64_t lease_ms);
   static bool IsDue(const Setting& setting, uint64_t lease_ms);
-  // Removes chunks that are due, at most so many.
-  Status Remove(int64_t id, uint64_t lease_ms, size_t* rows_left);
+  Status Remove(int64_t id, uint64_t lease_ms, TrimRoom* room);
   Status RemoveOldest(int64_t id, Setting* setting);
   Status ReadOldest(int64_t id, Setting* setting);
   Status EndSetting(int64_t id);

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "state_machine/sqlite/digest_test_util.h"
-#include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/retention_test_util.h"
 #include "state_machine/sqlite/sql_generator_test_util.h"
 #include "state_machine/sqlite/watched_test_util.h"
 
@@ -23,55 +23,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-constexpr uint64_t kDayMs = 24 * 3'600'000;
-
-Command RetainCommand(std::string table, uint64_t retain_ms, uint64_t bytes_max = 0) {
-  Command command;
-  command.operation = RetainChanges{std::move(table), retain_ms, bytes_max};
-  return command;
-}
-Command Raise() { return {{}, 0, RaiseLevel{kLevelDataPlatform}}; }
-
-// All that follows the position, as "position change".
-struct Told {
-  Status status;
-  std::vector<std::string> changes;
-};
-
-Told ReadAll(StateMachine& machine, std::vector<std::string> tables, ChangePosition after,
-             size_t page_bytes = 1 << 20) {
-  Told told;
-  RetainedQuery query{std::move(tables), after, {}, {}, page_bytes};
-  ChangePosition last = after;
-  for (;;) {
-    auto view = machine.OpenReadView(std::chrono::seconds(5));
-    EXPECT_TRUE(view.ok()) << view.status();
-    const Result<RetainedPage> page = (*view)->Retained(query);
-    EXPECT_TRUE(page.ok()) << page.status();
-    if (!page->retained || after < page->oldest) {
-      told.status = OutOfRange(ToString(page->oldest));
-      return told;
-    }
-    EXPECT_TRUE(!page->continues || query.open.has_value());
-    for (const auto& command : page->commands) {
-      for (const Change& change : command->changes) {
-        if (change.position <= after) continue;
-        EXPECT_LT(last, change.position) << "out of order, or twice";
-        last = change.position;
-        told.changes.push_back(ToString(change.position) + " " + TextOf(change));
-      }
-    }
-    if (page->whole) {
-      EXPECT_EQ(page->through, std::max(after, EndOf((*view)->applied())));
-      EXPECT_FALSE(page->open.has_value());
-      return told;
-    }
-    EXPECT_LT(query.cursor, page->cursor);
-    query.cursor = page->cursor;
-    query.open = page->open;
-  }
-}
 
 // What a watcher with these filters is told of.
 std::vector<std::string> Filtered(const std::vector<Change>& changes,
@@ -93,36 +44,6 @@ std::vector<std::string> Filtered(const std::vector<Change>& changes,
   }
   return told;
 }
-
-class Retention : public testing::Test {
- protected:
-  void SetUp() override {
-    replicas.Do(Raise());
-    replicas.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
-    replicas.Must("CREATE TABLE other(x)");
-  }
-  Status Retain(const std::string& table, uint64_t retain_ms, uint64_t bytes_max = 0) {
-    return replicas.Do(RetainCommand(table, retain_ms, bytes_max)).status;
-  }
-  StateMachine& machine() { return replicas.first().machine(); }
-  std::vector<RetainedSetting> Settings() {
-    auto view = machine().OpenReadView(std::chrono::seconds(5));
-    EXPECT_TRUE(view.ok());
-    return *(*view)->RetainedSettings();
-  }
-  ChangePosition Since(const std::string& table) {
-    for (const RetainedSetting& setting : Settings()) {
-      if (setting.table == table) return setting.since;
-    }
-    ADD_FAILURE() << "not retained: " << table;
-    return {};
-  }
-  std::vector<std::string> AllOf(const std::string& table) {
-    return ReadAll(machine(), {table}, Since(table)).changes;
-  }
-
-  Replicas replicas;
-};
 
 TEST_F(Retention, IsRefusedBelowItsLevel) {
   Replicas old;

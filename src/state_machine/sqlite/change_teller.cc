@@ -222,7 +222,10 @@ Status ChangeTeller::TellRowsOf(const std::string& table) {
   ASSIGN_OR_RETURN(TableReader* const reader, ReaderOf(table.c_str()));
   if (reader == nullptr) return OkStatus();
   InternalStatement read;
-  RETURN_IF_ERROR(read.Prepare(db_, reader->SelectAll()));
+  if (Status bad = read.Prepare(db_, reader->SelectAll()); !bad.ok()) {
+    // What SQLite does not compile here, it compiles on no node.
+    return sqlite3_errcode(db_) == SQLITE_ERROR ? OutOfRange(bad.message()) : bad;
+  }
   const int first = reader->rowid_is_selected() ? 1 : 0;
   const std::string& name = reader->table()->name;
   for (;;) {
@@ -231,7 +234,7 @@ Status ChangeTeller::TellRowsOf(const std::string& table) {
     Change* const told = Tell(ChangeKind::kInsert, {name, name});
     if (told == nullptr) continue;
     told->table = reader->table();
-    if (first == 1) told->new_rowid = read.Int(0);
+    if (reader->rowid_place() >= 0) told->new_rowid = read.Int(reader->rowid_place());
     for (size_t i = 0; i < reader->table()->columns.size(); ++i) {
       told->new_row.push_back(read.ValueAt(first + static_cast<int>(i)));
     }

@@ -1,5 +1,6 @@
 #include "state_machine/sqlite/retention_recorder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -29,6 +30,7 @@ void RetentionRecorder::BatchUndone() {
   if (db() == nullptr) return;
   if (recording_) CommandUndone();
   kept_.reset();
+  trouble_ = OkStatus();
   recording_ = false;
   Forget();
 }
@@ -37,7 +39,6 @@ void RetentionRecorder::BatchUndone() {
 
 void RetentionRecorder::CommandBegun() {
   if (!recording_) return;
-  trouble_ = OkStatus();
   lose_entry_before_ = lose_entry_;
   lose_command_ = false;
   command_bytes_ = slice_bytes_ = slice_last_ = 0;
@@ -65,12 +66,12 @@ void RetentionRecorder::CommandKept() {
   if (!command.chunks.empty() || !command.lost.empty()) kept_ = std::move(command);
 }
 
-// Everything is as before the command, because a node may leave out a command that others undo.
+// Everything is as before the command, because a node may leave out a command that others undo. But
+// trouble of this node stays: the command may have ended otherwise than on the others.
 void RetentionRecorder::CommandUndone() {
   if (!recording_) return;
   DropCommand();
   lose_entry_ = lose_entry_before_;
-  trouble_ = OkStatus();
   pending_settings_.clear();
   slice_.clear();
   chunks_.clear();
@@ -114,19 +115,28 @@ bool RetentionRecorder::Count(size_t bytes) {
 
 size_t RetentionRecorder::TakeWork() { return std::exchange(work_, 0); }
 
+// A slice is cut before a change, and never between the settings that the change is kept for: two
+// chunks of one setting would end at the same position.
 void RetentionRecorder::Settle() {
-  for (const int64_t setting : std::exchange(pending_settings_, {})) {
+  const std::vector<int64_t> settings = std::exchange(pending_settings_, {});
+  if (settings.empty() || lose_command_) return;
+  const bool redefined = std::any_of(settings.begin(), settings.end(),
+                                     [this](int64_t setting) { return IsRedefined(setting); });
+  if (slice_bytes_ >= kSliceBytes || redefined) CutSlice();
+  for (const int64_t setting : settings) {
     if (!lose_command_) Append(setting);
   }
 }
 
-void RetentionRecorder::Append(int64_t setting) {
-  if (slice_bytes_ >= kSliceBytes) CutSlice();
+// Whether the open chunk has rows of another definition of the table than the pending change.
+bool RetentionRecorder::IsRedefined(int64_t setting) const {
   const auto known = slice_.find(setting);
-  if (known != slice_.end() && pending_.table != nullptr && known->second.table != nullptr &&
-      known->second.table != pending_.table && !(*known->second.table == *pending_.table)) {
-    CutSlice();
-  }
+  if (known == slice_.end() || pending_.table == nullptr) return false;
+  const std::shared_ptr<const ChangedTable>& table = known->second.table;
+  return table != nullptr && table != pending_.table && !(*table == *pending_.table);
+}
+
+void RetentionRecorder::Append(int64_t setting) {
   OpenChunk& chunk = slice_[setting];
   if (chunk.table == nullptr) chunk.table = pending_.table;
   const size_t before = chunk.events.size();

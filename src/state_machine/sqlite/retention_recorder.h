@@ -77,6 +77,7 @@ class RetentionRecorder final : public ChangeTeller {
   std::vector<int64_t> SettingsOf(const Subject& subject) const;
   // Encodes the change that is complete now.
   void Settle();
+  bool IsRedefined(int64_t setting) const;
   void Append(int64_t setting);
   void CutSlice();
   void LoseCommand();

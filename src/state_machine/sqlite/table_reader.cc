@@ -172,7 +172,7 @@ Result<Row> TableReader::LookUpNew(int64_t rowid, const Row& doubtful) {
 
 std::string TableReader::SelectAll() const {
   std::string sql = "SELECT ";
-  if (!shape_.rowid_name.empty()) sql += QuotedName(shape_.rowid_name) + ", ";
+  if (rowid_is_selected()) sql += QuotedName(shape_.rowid_name) + ", ";
   const char* comma = "";
   for (const Column& column : own_->columns) {
     sql += comma + QuotedName(column.name);

@@ -46,9 +46,13 @@ class TableReader {
   Result<Row> LookUpNew(int64_t rowid, const Row& doubtful);
 
   // Selects the columns of all rows, with the rowid first if the table has rowids that can be
-  // named.
+  // named, and SQLite allows one more column in a result.
   std::string SelectAll() const;
-  bool rowid_is_selected() const { return !shape_.rowid_name.empty(); }
+  bool rowid_is_selected() const {
+    return !shape_.rowid_name.empty() && own_->columns.size() < kResultColumnsMax;
+  }
+  // The place of the rowid in a row of SelectAll; -1: it has none.
+  int rowid_place() const { return rowid_is_selected() ? 0 : rowid_column_; }
 
  private:
   TableReader() = default;

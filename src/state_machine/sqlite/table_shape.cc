@@ -12,8 +12,6 @@
 namespace cairn::state_machine {
 namespace {
 
-constexpr size_t kResultColumnsMax = 2000;
-
 struct DeclaredColumn {
   ShapeColumn column;
   std::string type;

@@ -27,6 +27,9 @@ struct ShapeColumn {
   bool as_real = false;
 };
 
+// SQLite's bound.
+inline constexpr size_t kResultColumnsMax = 2000;
+
 struct TableShape {
   int64_t row = 0;  // in sqlite_schema; a RENAME does not change it
   std::string name;
