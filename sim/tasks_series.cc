@@ -36,6 +36,7 @@ Task Tasks::CreateSeries() {
   task.f = "create series";
   task.first.write = state_machine::Execute{{{kCreate, {}, {}}}};
   task.first.may_lack_level = true;
+  task.first.may_fail = true;
   task.next = [this](const Answer& a) {
     has_series_ = has_series_ || a.type == history::EventType::kOk;
     return End{a.type, {}, ""};
@@ -96,6 +97,7 @@ Task Tasks::DrawSeries() {
   Task task;
   task.f = "series";
   task.first.write = state_machine::Execute{std::move(statements)};
+  task.first.may_fail = true;
   task.next = [](const Answer& a) { return End{a.type, {}, ""}; };
   return task;
 }

@@ -1,12 +1,14 @@
 #include "node/time_series_upkeep.h"
 
 #include "node/replica_core_test_util.h"
+#include "state_machine/feature_level.h"
 
 namespace cairn::node {
 namespace {
 
 TEST_F(ReplicaCoreTest, ALeaderProposesTheUpkeepOfTimeSeries) {
   Lead();
+  report_.level = state_machine::kLevelDataPlatform;
   report_.time_series = state_machine::TimeSeriesUpkeep::kRests;
   Propose();
   core_->Flush();
