@@ -39,7 +39,9 @@ class Retention {
  public:
   // What one slice does at most.
   static constexpr int64_t kSliceSeriesMax = 1000;
-  static constexpr int64_t kSliceBlocksMax = 256;
+  // A deleted byte is a step of work, and a block has up to 1 MiB: more blocks could use up the
+  // budget of a command (50 million steps), and the slice would fail again and again.
+  static constexpr int64_t kSliceBlocksMax = 32;
   static constexpr int64_t kSliceRowsMax = 1000;  // of tails, and those of one more series
 
   Retention(Storage* storage, const ChargeWork* charge) : storage_(*storage), charge_(*charge) {}

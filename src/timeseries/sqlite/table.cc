@@ -108,11 +108,21 @@ void Table::Forget() {
 
 // ---- Writing ------------------------------------------------------------------------------------
 
+int Table::TooManyRows() {
+  Report(&zErrMsg,
+         "a statement changes at most 4194304 points of a time series, and 524288 in another "
+         "order than that of tags and time: name a shorter range of times");
+  return SQLITE_TOOBIG;
+}
+
 // A point that two conditions find has one number. Points mostly come in order, and then none comes
 // twice.
 int Table::NumberOf(int64_t series, int64_t time, sqlite3_int64* number) {
   const Place place{series, time};
-  if (numbers_.empty() && !rows_.empty() && !(rows_.back() < place)) {
+  const bool begins_map = numbers_.empty() && !rows_.empty() && !(rows_.back() < place);
+  // Before the map is built: it takes 72 bytes a point.
+  if (begins_map && rows_.size() >= kRowsOutOfOrderMax) return TooManyRows();
+  if (begins_map) {
     for (size_t i = 0; i < rows_.size(); ++i) numbers_.emplace(rows_[i], i + 1);
   }
   if (!numbers_.empty()) {
@@ -122,10 +132,7 @@ int Table::NumberOf(int64_t series, int64_t time, sqlite3_int64* number) {
     }
   }
   if (rows_.size() >= (numbers_.empty() ? kRowsMax : kRowsOutOfOrderMax)) {
-    Report(&zErrMsg,
-           "a statement changes at most 4194304 points of a time series, and 524288 in another "
-           "order than that of tags and time: name a shorter range of times");
-    return SQLITE_TOOBIG;
+    return TooManyRows();
   }
   rows_.push_back(place);
   *number = static_cast<sqlite3_int64>(rows_.size());

@@ -54,6 +54,7 @@ class Table : public sqlite3_vtab {
   int RenameWithRollups(std::string_view name);
 
   int Update(int argc, sqlite3_value** argv);
+  int TooManyRows();
   // A number for a row that an UPDATE or a DELETE has found. It holds until no cursor is open and
   // the next one opens.
   int NumberOf(int64_t series, int64_t time, sqlite3_int64* number);
