@@ -2,10 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "cairn/client.h"
@@ -19,13 +17,14 @@ namespace cairn::tools {
 // a program that is killed leaves them behind.
 //
 // Rows for a table that the cluster has cannot be staged. More of them than fit in one command are
-// loaded with `resume` alone: each command takes effect as a whole, and writes how far the load is
-// into the table `cairn_load`, so that it goes on from there when it is run again.
-inline constexpr char kStagePrefix[] = "_load_";
+// loaded with `resume` alone (resumed_load.h).
+//
+// What can be found wrong is found before anything is sent (load_checks.h).
 
 struct BulkLoadOptions {
-  std::string source;              // in errors, and the name of a load that is resumed
+  std::string source;              // in errors
   std::set<std::string> existing;  // the tables of the cluster that get rows, in lower case
+  bool rows_are_lines = false;     // the rowids of their rows are lines of the source
   bool resume = false;
   bool unchecked = false;  // rows may refer to nothing
   // One command takes so much. For tests.

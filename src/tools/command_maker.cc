@@ -37,6 +37,12 @@ size_t RequestBytesOf(const Value& value) {
   return 16;
 }
 
+size_t RequestBytesOf(const Row& row) {
+  size_t bytes = 0;
+  for (const Value& value : row) bytes += RequestBytesOf(value);
+  return bytes;
+}
+
 void CommandMaker::BeginTable(std::string table, std::vector<std::string> columns,
                               size_t rows_max) {
   EndStatement();
@@ -48,10 +54,8 @@ void CommandMaker::BeginTable(std::string table, std::vector<std::string> column
 }
 
 void CommandMaker::Add(const Row& row) {
-  for (const Value& value : row) {
-    bytes_ += RequestBytesOf(value);
-    values_.push_back(value);
-  }
+  bytes_ += RequestBytesOf(row);
+  values_.insert(values_.end(), row.begin(), row.end());
   all_values_ += row.size();
   if (++rows_ == rows_max_) EndStatement();
 }
@@ -59,25 +63,27 @@ void CommandMaker::Add(const Row& row) {
 void CommandMaker::Add(std::string sql, std::vector<Value> values) {
   EndStatement();
   bytes_ += sql.size() + 32;
-  statements_.push_back({std::move(sql), std::move(values), {}});
+  command_.statements.push_back({std::move(sql), std::move(values), {}});
+  command_.rows.push_back(0);
 }
 
 bool CommandMaker::IsFull(size_t bytes_max) const {
-  return bytes_ >= bytes_max || statements_.size() >= kStatementsMax || all_values_ >= kValuesMax;
+  return bytes_ >= bytes_max || command_.statements.size() >= kStatementsMax ||
+         all_values_ >= kValuesMax;
 }
 
-std::vector<Statement> CommandMaker::Take() {
+Command CommandMaker::Take() {
   EndStatement();
   bytes_ = all_values_ = 0;
-  return std::exchange(statements_, {});
+  return std::exchange(command_, {});
 }
 
 void CommandMaker::EndStatement() {
   if (rows_ == 0) return;
   std::string sql = rows_ == rows_max_ ? full_sql_ : InsertSql(table_, columns_, rows_);
   bytes_ += sql.size() + 32;
-  statements_.push_back({std::move(sql), std::exchange(values_, {}), {}});
-  rows_ = 0;
+  command_.statements.push_back({std::move(sql), std::exchange(values_, {}), {}});
+  command_.rows.push_back(std::exchange(rows_, 0));
 }
 
 }  // namespace cairn::tools

@@ -14,6 +14,13 @@ inline constexpr size_t kRowsPerStatement = 64;
 // The bytes of a value in a request, about.
 size_t RequestBytesOf(const Value& value);
 
+size_t RequestBytesOf(const Row& row);
+
+struct Command {
+  std::vector<Statement> statements;
+  std::vector<size_t> rows;  // that each of the statements inserts; 0: it inserts none
+};
+
 // Not thread-safe.
 class CommandMaker {
  public:
@@ -25,7 +32,7 @@ class CommandMaker {
   bool IsFull(size_t bytes_max) const;
   size_t bytes() const { return bytes_; }
   // What was added, and an empty command from then on.
-  std::vector<Statement> Take();
+  Command Take();
 
  private:
   void EndStatement();
@@ -36,7 +43,7 @@ class CommandMaker {
   std::string full_sql_;  // of rows_max_ rows
   std::vector<Value> values_;
   size_t rows_ = 0;
-  std::vector<Statement> statements_;
+  Command command_;
   size_t bytes_ = 0;
   size_t all_values_ = 0;
 };

@@ -4,8 +4,10 @@ namespace cairn::tools {
 namespace {
 
 constexpr int kEof = std::char_traits<char>::eof();
-// A quote that is never closed takes the rest of the file.
-constexpr size_t kFieldBytesMax = 16u << 20;
+// A quote that is never closed takes the rest of the file, and a file without line ends is one row.
+constexpr size_t kRowBytesMax = 16u << 20;
+// As many as SQLite allows columns.
+constexpr size_t kFieldsMax = 2000;
 
 }  // namespace
 
@@ -21,9 +23,23 @@ bool CsvReader::Next(Row* row) {
   row->fields.clear();
   row->trouble.clear();
   row->line = line_;
+  row_bytes_ = 0;
+  std::string left_out;
   for (;;) {
-    row->fields.emplace_back();
-    if (TakeField(row, &row->fields.back()) == Ends::kRow) return true;
+    const bool fits = row->fields.size() < kFieldsMax;
+    if (fits) row->fields.emplace_back();
+    const Ends ends = TakeField(row, fits ? &row->fields.back() : &left_out);
+    if (!fits) row->trouble = "the row has more than " + std::to_string(kFieldsMax) + " fields";
+    left_out.clear();
+    if (ends == Ends::kRow) return true;
+  }
+}
+
+void CsvReader::Keep(int c, Row* row, std::string* field) {
+  if (++row_bytes_ > kRowBytesMax) {
+    row->trouble = "the row is longer than 16 MiB";
+  } else {
+    field->push_back(static_cast<char>(c));
   }
 }
 
@@ -41,11 +57,7 @@ CsvReader::Ends CsvReader::TakeField(Row* row, std::string* field) {
       if (c != ',' && !field->empty() && field->back() == '\r') field->pop_back();
       return EndOfLine(c);
     }
-    if (field->size() < kFieldBytesMax) {
-      field->push_back(static_cast<char>(c));
-    } else {
-      row->trouble = "a field is longer than 16 MiB";
-    }
+    Keep(c, row, field);
   }
 }
 
@@ -61,11 +73,7 @@ CsvReader::Ends CsvReader::TakeQuoted(Row* row, std::string* field) {
     if (c == '"' && in_.sgetc() != '"') break;
     if (c == '"') c = in_.sbumpc();
     if (c == '\n') ++line_;
-    if (field->size() < kFieldBytesMax) {
-      field->push_back(static_cast<char>(c));
-    } else {
-      row->trouble = "a field is longer than 16 MiB";
-    }
+    Keep(c, row, field);
   }
   for (;;) {
     const int c = in_.sbumpc();

@@ -27,9 +27,12 @@ class CsvReader {
   Ends TakeField(Row* row, std::string* field);
   Ends TakeQuoted(Row* row, std::string* field);
   Ends EndOfLine(int c);
+  // Keeps a byte of the field. Of a row that is too long only the beginning is kept.
+  void Keep(int c, Row* row, std::string* field);
 
   std::streambuf& in_;
   size_t line_ = 1;
+  size_t row_bytes_ = 0;  // of the row so far
 };
 
 }  // namespace cairn::tools

@@ -1,11 +1,14 @@
 #include "tools/dump.h"
 
 #include <algorithm>
+#include <memory>
+#include <set>
 #include <utility>
 
 #include "base/sql_name.h"
-#include "rpc/proto_convert.h"
+#include "tools/load_plan.h"
 #include "tools/result_printer.h"
+#include "tools/spooled_output.h"
 #include "tools/sql_literal.h"
 #include "tools/virtual_table.h"
 
@@ -24,6 +27,8 @@ constexpr const char* kSchemaText =
     "(SELECT group_concat(type || char(31) || name || char(31) || coalesce(sql, ''), char(30)) "
     "FROM "
     "(SELECT type, name, sql FROM sqlite_schema ORDER BY rowid))";
+constexpr const char* kUserVersion = "(SELECT user_version FROM pragma_user_version)";
+constexpr const char* kApplicationId = "(SELECT application_id FROM pragma_application_id)";
 
 struct Table {
   std::string name;
@@ -53,6 +58,14 @@ struct Plan {
   std::vector<Table> tables;
   std::vector<std::string> others;  // CREATE INDEX, VIEW and TRIGGER
   bool has_sequence = false;
+};
+
+// A part of the one query, which it numbers.
+struct Part {
+  enum class Kind { kRows, kSettings, kSequences } kind = Kind::kRows;
+  size_t table = 0;  // all tables up to this one are created before its rows
+  std::vector<std::string> columns;
+  std::string from;
 };
 
 class Dumper {
@@ -88,10 +101,13 @@ class Dumper {
         dumper_.changed_ = TextAt(row, 1) != dumper_.plan_.schema;
         if (dumper_.changed_) return Aborted("the schema changes too often: try again");
         Begin();
+        dumper_.user_version_ = TextAt(row, 2);
+        dumper_.application_id_ = TextAt(row, 3);
         return OkStatus();
       }
-      CreateUpTo(static_cast<size_t>(*place) + 1);
-      dumper_.WriteRow(static_cast<size_t>(*place), row);
+      const Part& part = dumper_.parts_.at(static_cast<size_t>(*place));
+      CreateUpTo(part.table + 1);
+      dumper_.WriteRow(part, row);
       return dumper_.out_ ? OkStatus() : Unavailable("the dump cannot be written");
     }
     bool begun() const { return begun_; }
@@ -125,32 +141,59 @@ class Dumper {
     ASSIGN_OR_RETURN(
         const std::vector<Row> tables,
         Ask("SELECT s.name, s.sql, t.type FROM sqlite_schema AS s JOIN pragma_table_list AS t ON "
-            "t.name = s.name AND t.schema = 'main' WHERE s.type = 'table' AND t.type <> 'shadow' "
-            "AND "
-            "s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'" +
-            std::string(kNoRollup) + Filter("s.name") + " ORDER BY s.rowid"));
+            "t.name = s.name AND t.schema = 'main' WHERE s.type = 'table' AND s.name NOT LIKE "
+            "'sqlite\\_%' ESCAPE '\\'" +
+            std::string(kNoRollup) + " ORDER BY s.rowid"));
+    ShadowTables shadows;
     for (const Row& row : tables) {
-      Table table;
-      table.name = TextAt(row, 0);
-      table.sql = TextAt(row, 1);
-      RETURN_IF_ERROR(ReadColumns(&table));
-      if (TextAt(row, 2) == "virtual") {
-        table.kind = DescribeVirtualTable(table.sql);
-        table.lists_columns = true;
-        if (!table.kind.rowid.empty()) {
-          table.columns.insert(table.columns.begin(), table.kind.rowid);
-        }
+      if (TextAt(row, 2) == "virtual") shadows.AddVirtual(TextAt(row, 0), TextAt(row, 1));
+    }
+    ASSIGN_OR_RETURN(const std::set<std::string> chosen, Chosen());
+    std::set<std::string> left_out;
+    for (const Row& row : tables) {
+      const std::string name = TextAt(row, 0);
+      const bool is_shadow = TextAt(row, 2) == "shadow" && shadows.IsOwned(name);
+      if (is_shadow || IsOfALoad(name, TextAt(row, 1))) {
+        left_out.insert(name);
+      } else if (chosen.contains(name)) {
+        RETURN_IF_ERROR(AddTable(name, TextAt(row, 1), TextAt(row, 2) == "virtual"));
       }
-      plan_.tables.push_back(std::move(table));
     }
     ASSIGN_OR_RETURN(const std::vector<Row> others,
-                     Ask("SELECT sql FROM sqlite_schema WHERE sql NOT NULL AND type IN ('index', "
-                         "'trigger', 'view')" +
+                     Ask("SELECT sql, tbl_name FROM sqlite_schema WHERE sql NOT NULL AND type IN "
+                         "('index', 'trigger', 'view')" +
                          Filter("tbl_name") + " ORDER BY rowid"));
-    for (const Row& row : others) plan_.others.push_back(TextAt(row, 0));
+    for (const Row& row : others) {
+      if (!left_out.contains(TextAt(row, 1))) plan_.others.push_back(TextAt(row, 0));
+    }
     ASSIGN_OR_RETURN(const std::vector<Row> sequence,
                      Ask("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'"));
     plan_.has_sequence = patterns_.empty() && !sequence.empty();
+    MakeParts();
+    return OkStatus();
+  }
+
+  // The tables that the patterns name.
+  Result<std::set<std::string>> Chosen() {
+    ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                     Ask("SELECT name FROM sqlite_schema WHERE type = 'table'" + Filter("name")));
+    std::set<std::string> names;
+    for (const Row& row : rows) names.insert(TextAt(row, 0));
+    return names;
+  }
+
+  Status AddTable(const std::string& name, const std::string& sql, bool is_virtual) {
+    Table table;
+    table.name = name;
+    table.sql = sql;
+    RETURN_IF_ERROR(ReadColumns(&table));
+    if (is_virtual) {
+      ASSIGN_OR_RETURN(table.kind, DescribeVirtualTable(table.sql));
+      table.lists_columns = true;
+      const std::vector<std::string>& more = table.kind.more_columns;
+      table.columns.insert(table.columns.begin(), more.begin(), more.end());
+    }
+    plan_.tables.push_back(std::move(table));
     return OkStatus();
   }
 
@@ -178,31 +221,43 @@ class Dumper {
     return ReadAll(node_, {sql, {}, {}}, timeout_);
   }
 
-  // One query reads all tables, so that all rows are of one moment.
-  std::string QueryOfRows() const {
-    size_t width = 2;
-    for (const Table& table : plan_.tables) width = std::max(width, table.columns.size());
-    std::vector<std::string> parts = {Part(-1, {kSchemaText}, "", width)};
+  void MakeParts() {
+    parts_.clear();
     for (size_t i = 0; i < plan_.tables.size(); ++i) {
       const Table& table = plan_.tables[i];
+      if (table.kind.is_fts5) {
+        parts_.push_back(
+            {Part::Kind::kSettings, i, {"k", "v"}, "(" + SettingsOfFts5(table.name) + ")"});
+      }
       if (!table.kind.has_rows) continue;
       std::vector<std::string> columns;
       for (const std::string& name : table.columns) columns.push_back(QuotedName(name));
-      parts.push_back(Part(static_cast<int64_t>(i), columns, QuotedName(table.name), width));
+      parts_.push_back({Part::Kind::kRows, i, std::move(columns), QuotedName(table.name)});
     }
     if (plan_.has_sequence) {
-      parts.push_back(Part(static_cast<int64_t>(plan_.tables.size()), {"name", "seq"},
-                           "sqlite_sequence", width));
+      parts_.push_back(
+          {Part::Kind::kSequences, plan_.tables.size(), {"name", "seq"}, "sqlite_sequence"});
     }
-    return Compound(parts);
   }
 
-  static std::string Part(int64_t place, const std::vector<std::string>& columns,
-                          const std::string& table, size_t width) {
+  // One query reads all tables, so that all rows are of one moment.
+  std::string QueryOfRows() const {
+    const std::vector<std::string> first = {kSchemaText, kUserVersion, kApplicationId};
+    size_t width = first.size();
+    for (const Part& part : parts_) width = std::max(width, part.columns.size());
+    std::vector<std::string> selects = {Select(-1, first, "", width)};
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      selects.push_back(Select(static_cast<int64_t>(i), parts_[i].columns, parts_[i].from, width));
+    }
+    return Compound(selects);
+  }
+
+  static std::string Select(int64_t place, const std::vector<std::string>& columns,
+                            const std::string& from, size_t width) {
     std::string sql = "SELECT " + std::to_string(place);
     for (const std::string& column : columns) sql += "," + column;
     for (size_t i = columns.size(); i < width; ++i) sql += ",NULL";
-    return table.empty() ? sql : sql + " FROM " + table;
+    return from.empty() ? sql : sql + " FROM " + from;
   }
 
   // UNION ALL of all parts, in their order.
@@ -220,14 +275,19 @@ class Dumper {
     return sql;
   }
 
-  void WriteRow(size_t place, const Row& row) {
-    if (place == plan_.tables.size()) {
+  void WriteRow(const Part& part, const Row& row) {
+    if (part.kind == Part::Kind::kSequences) {
       if (sequences_++ == 0) out_ << "DELETE FROM sqlite_sequence;\n";
       WriteValues("sqlite_sequence", row, 2);
       return;
     }
-    const Table& table = plan_.tables[place];
-    std::string into = NameText(table.name);
+    const Table& table = plan_.tables[part.table];
+    const std::string name = NameText(table.name);
+    if (part.kind == Part::Kind::kSettings) {
+      WriteValues(name + "(" + name + ",rank)", row, 2);
+      return;
+    }
+    std::string into = name;
     for (size_t i = 0; table.lists_columns && i < table.columns.size(); ++i) {
       into += (i == 0 ? "(" : ",") + NameText(table.columns[i]);
     }
@@ -242,6 +302,11 @@ class Dumper {
     out_ << ");\n";
   }
 
+  void WritePragma(const std::string& name, const std::string& value) {
+    if (!patterns_.empty() || value == "0") return;
+    out_ << "PRAGMA " << name << "=" << value << ";\n";
+  }
+
   Status WriteEnd() {
     for (const Table& table : plan_.tables) {
       if (!table.kind.rebuilds) continue;
@@ -249,6 +314,8 @@ class Dumper {
       out_ << "INSERT INTO " << name << "(" << name << ") VALUES('rebuild');\n";
     }
     for (const std::string& sql : plan_.others) out_ << sql << ";\n";
+    WritePragma("user_version", user_version_);
+    WritePragma("application_id", application_id_);
     out_ << "COMMIT;\n";
     std::string left_out;
     for (const Table& table : plan_.tables) {
@@ -264,6 +331,9 @@ class Dumper {
   const Timeout timeout_;
   std::ostream& out_;
   Plan plan_;
+  std::vector<Part> parts_;
+  std::string user_version_;
+  std::string application_id_;
   bool changed_ = false;
   size_t sequences_ = 0;
 };
@@ -278,7 +348,11 @@ Result<std::vector<Row>> ReadAll(NodeClient* node, Statement statement, Timeout 
 
 Status DumpSql(NodeClient* node, const std::vector<std::string>& patterns, Timeout timeout,
                std::ostream* out) {
-  return Dumper(node, patterns, timeout, out).Run();
+  ASSIGN_OR_RETURN(const std::unique_ptr<SpooledOutput> spool, SpooledOutput::New(out));
+  std::ostream spooled(spool.get());
+  const Status dumped = Dumper(node, patterns, timeout, &spooled).Run();
+  const Status written = spool->Finish();
+  return written.ok() ? dumped : written;
 }
 
 }  // namespace cairn::tools

@@ -20,7 +20,8 @@ Result<std::vector<Row>> ReadAll(NodeClient* node, Statement statement,
 //
 // All rows are read by one query, so they are of one moment. A full-text table is written by its
 // rows, and one with external content is built again from that content. A full-text table without
-// content cannot be read back: it is left out, and the status names it.
+// content cannot be read back: it is left out, and the status names it. So are tables that a load
+// keeps for itself. The rows do not wait for who reads `out` (spooled_output.h).
 Status DumpSql(NodeClient* node, const std::vector<std::string>& patterns,
                std::chrono::milliseconds timeout, std::ostream* out);
 

@@ -53,10 +53,7 @@ Result<Next> GatheredTransaction::TakeSpoiled(const StatementSplitter::Statement
   const auto pragma = ParsePragmaSetting(statement.sql);
   const bool keys_on = !open_ && pragma && pragma->name == "FOREIGN_KEYS" &&
                        !IsOneOf(pragma->value, {"OFF", "0", "NO", "FALSE"});
-  if (open_ && verb == "ROLLBACK" && !IsRollbackTo(words)) {
-    TakeStatements();
-    return Next::kDropped;
-  }
+  if (open_ && verb == "ROLLBACK" && !IsRollbackTo(words)) return RollBack();
   if (keys_on) keys_off_ = false;
   if (keys_on || (open_ && IsOneOf(verb, {"COMMIT", "END"}))) {
     TakeStatements();
@@ -71,6 +68,7 @@ Result<Next> GatheredTransaction::TakeOutside(const StatementSplitter::Statement
                                               const std::string& verb) {
   if (verb == "BEGIN") {
     open_ = true;
+    before_begin_ = statements_.size();
     if (statements_.empty()) line_ = statement.line;
     return Next::kBegan;
   }
@@ -123,10 +121,7 @@ Result<Next> GatheredTransaction::TakeWithin(const StatementSplitter::Statement&
   }
   if (verb == "COMMIT" || verb == "END") return Next::kSend;
   if (verb == "ROLLBACK" && IsRollbackTo(words)) return RollBackTo(SavepointName(words));
-  if (verb == "ROLLBACK") {
-    TakeStatements();
-    return Next::kDropped;
-  }
+  if (verb == "ROLLBACK") return RollBack();
   if (verb == "SAVEPOINT") {
     savepoints_.push_back({SavepointName(words), statements_.size()});
     return Next::kGathered;
@@ -145,10 +140,22 @@ Result<size_t> GatheredTransaction::Find(const std::string& name) const {
 Result<Next> GatheredTransaction::RollBackTo(const std::string& name) {
   ASSIGN_OR_RETURN(const size_t found, Find(name));
   savepoints_.resize(found + 1);  // the savepoint itself stays
-  statements_.resize(savepoints_[found].statements);
+  ForgetBehind(savepoints_[found].statements);
+  return Next::kGathered;
+}
+
+Next GatheredTransaction::RollBack() {
+  open_ = false;
+  spoiled_ = false;
+  savepoints_.clear();
+  ForgetBehind(before_begin_);
+  return Next::kDropped;
+}
+
+void GatheredTransaction::ForgetBehind(size_t statements) {
+  statements_.resize(statements);
   bytes_ = 0;
   for (const StatementSplitter::Statement& each : statements_) bytes_ += each.sql.size();
-  return Next::kGathered;
 }
 
 Result<Next> GatheredTransaction::Release(const std::string& name) {
@@ -180,6 +187,7 @@ std::vector<StatementSplitter::Statement> GatheredTransaction::TakeStatements() 
   open_ = false;
   spoiled_ = false;
   bytes_ = 0;
+  before_begin_ = 0;
   savepoints_.clear();
   sends_keys_off_ = keys_off_;
   return std::exchange(statements_, {});
@@ -188,9 +196,9 @@ std::vector<StatementSplitter::Statement> GatheredTransaction::TakeStatements() 
 void GatheredTransaction::Spoil() {
   if (!waits()) return;
   spoiled_ = true;
-  bytes_ = 0;
   savepoints_.clear();
-  statements_.clear();
+  if (!open_) before_begin_ = 0;
+  ForgetBehind(before_begin_);
 }
 
 void GatheredTransaction::Drop() {

@@ -25,7 +25,7 @@ class GatheredTransaction {
     kBegan,     // a BEGIN: the following statements are gathered
     kKeysOff,   // a PRAGMA foreign_keys = OFF: they are gathered, too
     kGathered,  // the statement waits, moves a savepoint, or means nothing here
-    kDropped,   // a ROLLBACK: the statements so far are forgotten
+    kDropped,   // a ROLLBACK: the statements since BEGIN are forgotten
     kSend,      // a COMMIT or PRAGMA foreign_keys = ON: TakeStatements has what to send
   };
 
@@ -66,6 +66,9 @@ class GatheredTransaction {
   Result<Next> Release(const std::string& name);
   Result<size_t> Find(const std::string& name) const;
   Result<Next> Gather(const StatementSplitter::Statement& statement);
+  // ROLLBACK: what came before BEGIN stays.
+  Next RollBack();
+  void ForgetBehind(size_t statements);
 
   bool open_ = false;
   bool keys_off_ = false;
@@ -74,6 +77,7 @@ class GatheredTransaction {
   size_t line_ = 0;
   size_t bytes_ = 0;
   std::vector<StatementSplitter::Statement> statements_;
+  size_t before_begin_ = 0;  // of statements_; PRAGMA foreign_keys = OFF gathers them
   std::vector<Savepoint> savepoints_;
 };
 

@@ -51,6 +51,22 @@ TEST_F(GatheredTransactionTest, RollbackDropsTheStatements) {
   EXPECT_TRUE(Sent().empty());
 }
 
+// PRAGMA foreign_keys = OFF gathers statements outside of BEGIN, too. In SQLite each of those is a
+// transaction of its own, which a later ROLLBACK does not undo.
+TEST_F(GatheredTransactionTest, RollbackKeepsWhatCameBeforeItsBegin) {
+  for (const bool spoiled : {false, true}) {
+    Given("PRAGMA foreign_keys = OFF");
+    Given("INSERT 1");
+    Given("BEGIN");
+    Given("INSERT 2");
+    if (spoiled) transaction_.Spoil();
+    EXPECT_EQ(*Take("ROLLBACK"), Next::kDropped);
+    Given("INSERT 3");
+    EXPECT_EQ(*Take("PRAGMA foreign_keys = ON"), Next::kSend);
+    EXPECT_THAT(Sent(), ElementsAre("INSERT 1", "INSERT 3"));
+  }
+}
+
 // A paste of too many statements: the first of them alone are not what was meant.
 TEST_F(GatheredTransactionTest, NothingRunsOfATransactionThatIsTooLarge) {
   Given("BEGIN");

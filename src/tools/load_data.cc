@@ -53,6 +53,7 @@ class DataLoader {
     BulkLoadOptions load;
     load.source = source_.name;
     load.existing = source_.existing;
+    load.rows_are_lines = !request_.table.empty();
     load.resume = request_.resume;
     load.unchecked = request_.unchecked;
     load.tell = [this](const std::string& line) {

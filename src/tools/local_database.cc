@@ -11,12 +11,37 @@ std::string Lower(const char* text) {
   return out;
 }
 
-int Authorize(void* only_inserts, int action, const char* a, const char* /*b*/, const char* /*db*/,
-              const char* /*trigger*/) {
-  if (action == SQLITE_ATTACH || action == SQLITE_DETACH) return SQLITE_DENY;
-  const bool rewrites = action == SQLITE_UPDATE || action == SQLITE_DELETE;
-  const auto* const tables = static_cast<const std::set<std::string>*>(only_inserts);
-  return rewrites && tables->contains(Lower(a)) ? SQLITE_DENY : SQLITE_OK;
+// The table that the action does something with, other than INSERT; null: none.
+const char* TouchedTable(int action, const char* a, const char* b) {
+  switch (action) {
+    case SQLITE_READ:
+    case SQLITE_UPDATE:
+    case SQLITE_DELETE:
+    case SQLITE_DROP_TABLE: return a;
+    case SQLITE_ALTER_TABLE:
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TRIGGER: return b;
+    default: return nullptr;
+  }
+}
+
+bool IsTemporary(int action, const char* db) {
+  switch (action) {
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW: return true;
+    case SQLITE_CREATE_VTABLE: return Lower(db) == "temp";
+    default: return false;
+  }
+}
+
+// A setting of the connection takes effect when its PRAGMA is compiled. Those of the file count, and
+// modules read some without a value.
+bool MayRunPragma(const char* name, const char* value) {
+  const std::string lower = Lower(name);
+  return value == nullptr || lower == "writable_schema" || lower == "user_version" ||
+         lower == "application_id";
 }
 
 Value ValueAt(sqlite3_stmt* stmt, int column) {
@@ -75,14 +100,38 @@ Result<std::unique_ptr<LocalDatabase>> LocalDatabase::New() {
   return out;
 }
 
+int LocalDatabase::Authorize(void* guard, int action, const char* a, const char* b, const char* db,
+                             const char* /*trigger*/) {
+  auto* const state = static_cast<GuardState*>(guard);
+  const auto refuse = [state](std::string why) {
+    state->refusal = std::move(why);
+    return SQLITE_DENY;
+  };
+  if (action == SQLITE_ATTACH || action == SQLITE_DETACH) {
+    return refuse("a load may not open other files");
+  }
+  if (action == SQLITE_PRAGMA) return MayRunPragma(a, b) ? SQLITE_OK : SQLITE_IGNORE;
+  if (IsTemporary(action, db)) {
+    return refuse("a load takes no temporary objects: nothing of them would be in the cluster");
+  }
+  const char* const table = TouchedTable(action, a, b);
+  if (table == nullptr || !state->only_inserts->contains(Lower(table))) return SQLITE_OK;
+  return refuse("the cluster has " + std::string(table) +
+                ", and a load only inserts into tables of the cluster. It may not read or alter "
+                "them, nor change their rows: use `cairn shell`");
+}
+
 LocalDatabase::~LocalDatabase() {
   sqlite3_finalize(insert_);
   sqlite3_close_v2(db_);
 }
 
 void LocalDatabase::Guard(const std::set<std::string>* only_inserts) {
-  sqlite3_set_authorizer(db_, &Authorize, const_cast<std::set<std::string>*>(only_inserts));
+  guard_.only_inserts = only_inserts;
+  sqlite3_set_authorizer(db_, &Authorize, &guard_);
 }
+
+void LocalDatabase::EndGuard() { sqlite3_set_authorizer(db_, nullptr, nullptr); }
 
 Status LocalDatabase::Error() const {
   const int rc = sqlite3_extended_errcode(db_) & 0xff;

@@ -25,8 +25,13 @@ class LocalDatabase {
   LocalDatabase(const LocalDatabase&) = delete;
   LocalDatabase& operator=(const LocalDatabase&) = delete;
 
-  // Nobody's statement may reach another file, or change a row of these tables other than by INSERT.
+  // While an input's statements run here, they may not reach another file, make a temporary object,
+  // or change a setting of the connection. Nor may they do anything with these tables, which stand
+  // for tables of the cluster and have none of their rows, other than INSERT.
   void Guard(const std::set<std::string>* only_inserts);
+  void EndGuard();
+  // Why the guard refused the last statement.
+  const std::string& refusal() const { return guard_.refusal; }
 
   Status Exec(const std::string& sql);
   // Calls `row` for each row, until it is not OK.
@@ -38,10 +43,18 @@ class LocalDatabase {
   Status Error() const;
 
  private:
+  struct GuardState {
+    const std::set<std::string>* only_inserts = nullptr;
+    std::string refusal;
+  };
+
   explicit LocalDatabase(sqlite3* db) : db_(db) {}
+  static int Authorize(void* guard, int action, const char* a, const char* b, const char* db,
+                       const char* trigger);
   Result<sqlite3_stmt*> Prepare(const std::string& sql);
 
   sqlite3* db_ = nullptr;
+  GuardState guard_;
   std::string inserts_;             // the text of insert_
   sqlite3_stmt* insert_ = nullptr;  // the last Insert
 };

@@ -14,8 +14,6 @@ namespace {
 
 // Of a statement in an error.
 constexpr size_t kShownBytes = 200;
-// A text past this is no dump.
-constexpr size_t kStatementBytesMax = 64u << 20;
 
 // Finds the lines that end a statement, in time linear in the text.
 class StatementEnd {
@@ -51,6 +49,11 @@ class StatementEnd {
   char last_ = '\0';    // the last one that is neither space nor comment
 };
 
+std::string Lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
 class DumpTaker {
  public:
   DumpTaker(LoadSource* source, LocalDatabase* local) : source_(*source), local_(*local) {}
@@ -61,33 +64,42 @@ class DumpTaker {
     std::string line;
     size_t number = 0;
     uint64_t bytes = 0;
-    while (std::getline(*source_.in, line)) {
+    for (;;) {
+      const LineRead read = ReadLine(source_.in, kLineBytesMax, &line);
+      if (read == LineRead::kEnd) break;
       ++number;
+      // Some editors write this at the start of a file.
+      if (number == 1 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
       bytes += line.size() + 1;
       if (number % 1024 == 0 && source_.on_progress) source_.on_progress(bytes);
       if (end_.empty()) {
         text_.clear();
         line_ = number;
       }
+      // SQLite takes a NUL for the end of the text, and would run only what stands before it.
+      if (line.find('\0') != std::string::npos) {
+        line_ = number;
+        return At("the line has a NUL byte; a text with one is written CAST(x'...' AS TEXT)", line);
+      }
       text_ += line;
       text_ += '\n';
-      if (text_.size() > kStatementBytesMax) return At("a statement is longer than 64 MiB", text_);
-      if (!end_.Take(line)) continue;
+      if (read == LineRead::kTooLong || text_.size() > kLineBytesMax) {
+        return At("a statement is longer than 64 MiB", text_);
+      }
       // Within a trigger a semicolon ends nothing.
-      const bool may_be_trigger = text_.find_first_of("cC") < 64;
-      if (may_be_trigger && sqlite3_complete(text_.c_str()) == 0) continue;
+      if (!end_.Take(line) || sqlite3_complete(text_.c_str()) == 0) continue;
       RETURN_IF_ERROR(RunText());
       end_.Begin();
     }
     if (!end_.empty()) {
-      RETURN_IF_ERROR(At("the input is cut off within this statement", text_));
+      return At("the input is cut off within this statement: no semicolon ends it", text_);
     }
     if (in_transaction_) {
       return InvalidArgument(source_.name + ": the input is cut off: the BEGIN in line " +
                              std::to_string(begin_line_) + " has no COMMIT");
     }
-    RETURN_IF_ERROR(local_.Exec("COMMIT; PRAGMA writable_schema = RESET"));
-    return OkStatus();
+    local_.EndGuard();
+    return local_.Exec("COMMIT; PRAGMA writable_schema = RESET");
   }
 
  private:
@@ -124,9 +136,14 @@ class DumpTaker {
   }
 
   std::string WhyNot(int rc) const {
-    if ((rc & 0xff) != SQLITE_AUTH) return local_.Error().message();
-    return "a load may not open other files, nor change rows of a table that the cluster has: use "
-           "`cairn shell`";
+    if ((rc & 0xff) == SQLITE_AUTH) return local_.refusal();
+    std::string message = local_.Error().message();
+    if (message.starts_with("cannot INSERT into generated column")) {
+      message +=
+          ": a row for a table that the cluster has gets its rowid there; if it must have "
+          "this one, use `cairn shell`";
+    }
+    return message;
   }
 
   // "no such table: t" about a table of the cluster.
@@ -134,19 +151,25 @@ class DumpTaker {
     static constexpr std::string_view kMissing = "no such table: ";
     const std::string message = sqlite3_errmsg(local_.handle());
     if (!message.starts_with(kMissing) || !source_.find_existing) return false;
-    const std::string table = message.substr(kMissing.size());
+    std::string table = message.substr(kMissing.size());
+    if (table.starts_with("main.")) table = table.substr(5);
     ASSIGN_OR_RETURN(const auto columns, source_.find_existing(table));
     if (!columns.has_value()) return false;
     std::string sql = "CREATE TABLE " + QuotedName(table) + "(";
+    std::set<std::string> names;
     for (size_t i = 0; i < columns->size(); ++i) {
       const auto& column = (*columns)[i];
+      names.insert(Lower(column.name));
       sql += (i == 0 ? "" : ",") + QuotedName(column.name);
       if (!column.default_sql.empty()) sql += " DEFAULT (" + column.default_sql + ")";
     }
+    // A row cannot bring its rowid: the rowid here says nothing about the one in the cluster. No
+    // statement inserts into a generated column.
+    for (const char* const name : {"rowid", "_rowid_", "oid"}) {
+      if (!names.contains(name)) sql += "," + QuotedName(name) + " AS (NULL)";
+    }
     RETURN_IF_ERROR(local_.Exec(sql + ")"));
-    std::string lower = table;
-    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    source_.existing.insert(lower);
+    source_.existing.insert(Lower(table));
     return true;
   }
 
@@ -162,10 +185,13 @@ class DumpTaker {
       in_transaction_ = false;
       return OkStatus();
     }
-    if (verb == "ROLLBACK" && (words.size() < 2 || words[1] != "TO")) {
-      return At("the input undoes itself: the dump ended in an error", sql);
+    if (verb == "ROLLBACK") {
+      const bool is_part = std::find(words.begin(), words.end(), "TO") != words.end();
+      return At(is_part ? "a load does not take ROLLBACK TO: leave out what it undoes"
+                        : "the input undoes itself: the dump ended in an error",
+                sql);
     }
-    if (verb == "PRAGMA" && (words.size() < 2 || words[1] != "WRITABLE_SCHEMA")) return OkStatus();
+    if (verb == "PRAGMA" && !IsKeptPragma(words)) return OkStatus();
     if (verb == "VACUUM" || verb == "ANALYZE") return OkStatus();
     const bool resolves = verb == "REPLACE" || (words.size() > 2 && words[1] == "OR");
     if (resolves && !source_.existing.empty()) {
@@ -174,6 +200,11 @@ class DumpTaker {
     int rc = SQLITE_ROW;
     while (rc == SQLITE_ROW) rc = sqlite3_step(stmt);
     return rc == SQLITE_DONE ? OkStatus() : At(local_.Error().message(), sql);
+  }
+
+  static bool IsKeptPragma(const std::vector<std::string>& words) {
+    return words.size() > 1 && (words[1] == "WRITABLE_SCHEMA" || words[1] == "USER_VERSION" ||
+                                words[1] == "APPLICATION_ID");
   }
 
   LoadSource& source_;
@@ -186,6 +217,19 @@ class DumpTaker {
 };
 
 }  // namespace
+
+LineRead ReadLine(std::istream* in, size_t bytes_max, std::string* line) {
+  constexpr int kEof = std::char_traits<char>::eof();
+  std::streambuf& bytes = *in->rdbuf();
+  line->clear();
+  for (;;) {
+    const int c = bytes.sbumpc();
+    if (c == '\n') return LineRead::kLine;
+    if (c == kEof) return line->empty() ? LineRead::kEnd : LineRead::kLine;
+    if (line->size() == bytes_max) return LineRead::kTooLong;
+    line->push_back(static_cast<char>(c));
+  }
+}
 
 Status TakeDump(LoadSource* source, LocalDatabase* local) { return DumpTaker(source, local).Run(); }
 
