@@ -402,6 +402,10 @@ Status Applier::ApplyExecute(const Operation& operation, const Place& place,
   if (verdict.ok() && execute.foreign_keys == ForeignKeys::kCheckedAtEnd) {
     RETURN_IF_ERROR(engine_->CheckAllForeignKeys(&verdict));
   }
+  return KeepCommand(place, std::move(verdict), result);
+}
+
+Status Applier::KeepCommand(const Place& place, Status verdict, CommandResult* result) {
   RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
   if (MustRunAgain()) return OkStatus();
   if (verdict.ok()) CountVersions();

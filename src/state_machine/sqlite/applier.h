@@ -131,6 +131,8 @@ class Applier {
   Status ApplyRetainChanges(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
+  // Ends the engine's command: keeps its changes if `verdict` is OK, and tells the result.
+  Status KeepCommand(const Place& place, Status verdict, CommandResult* result);
   bool MustRunAgain();
   void LeaveOut(const Place& place, const CommandResult& result, const std::string& ended_tx = {});
   Status ApplyLeftOut(const Lost& lost, const Place& place, CommandResult* result);

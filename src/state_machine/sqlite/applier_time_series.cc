@@ -49,13 +49,7 @@ Status Applier::ApplyMaintainTimeSeries(const Operation& /*operation*/, const Pl
     RETURN_IF_ERROR(Expire(table, &verdict));
     if (!verdict.ok() || time_series_busy_) break;
   }
-  RETURN_IF_ERROR(engine_->EndCommand(/*keep=*/true, &verdict));
-  if (MustRunAgain()) return OkStatus();
-  if (verdict.ok()) CountVersions();
-  result->status = std::move(verdict);
-  result->steps = StepsOfCommand();
-  if (engine_->batch_lost()) LeaveOut(place, *result);
-  return OkStatus();
+  return KeepCommand(place, std::move(verdict), result);
 }
 
 Status Applier::Expire(const std::string& table, Status* verdict) {

@@ -177,23 +177,25 @@ std::vector<std::string> SchemaCatalog::VirtualTables() const {
   return names;
 }
 
-std::string SchemaCatalog::OwnerOfShadow(const std::string& lower_name) const {
+std::string SchemaCatalog::VirtualNamedBefore(const std::string& lower_name) const {
   const size_t underscore = lower_name.rfind('_');
   if (underscore == std::string::npos) return {};
   std::string owner = lower_name.substr(0, underscore);
-  if (!IsVirtual(owner)) return {};
+  return IsVirtual(owner) ? owner : std::string();
+}
+
+std::string SchemaCatalog::OwnerOfShadow(const std::string& lower_name) const {
+  std::string owner = VirtualNamedBefore(lower_name);
+  if (owner.empty()) return {};
   const std::vector<std::string_view> words = StorageOf(tables_.at(rows_.at(owner)).module);
-  const std::string_view word = std::string_view(lower_name).substr(underscore + 1);
+  const std::string_view word = std::string_view(lower_name).substr(owner.size() + 1);
   const bool is_storage = std::find(words.begin(), words.end(), word) != words.end();
   return is_storage ? owner : std::string();
 }
 
 std::string SchemaCatalog::OwnerForCharges(const std::string& lower_name) const {
-  const size_t underscore = lower_name.rfind('_');
-  if (underscore == std::string::npos) return {};
-  std::string owner = lower_name.substr(0, underscore);
-  if (!IsVirtual(owner)) return {};
-  if (level_ < kLevelDataPlatform) return owner;
+  std::string owner = VirtualNamedBefore(lower_name);
+  if (owner.empty() || level_ < kLevelDataPlatform) return owner;
   // A rollup is written with the time series that it is named after.
   const auto own = rows_.find(lower_name);
   if (own != rows_.end() && tables_.at(own->second).module == "timeseries_rollup") return owner;

@@ -88,6 +88,9 @@ class SchemaCatalog {
   bool has_long_literal() const { return has_long_literal_; }
 
  private:
+  // For a name NAME_WORD: NAME, if that is a virtual table. Otherwise empty.
+  std::string VirtualNamedBefore(const std::string& lower_name) const;
+
   std::map<int64_t, Table> tables_;
   std::map<std::string, int64_t> rows_;
   std::set<std::string> views_;
