@@ -159,6 +159,35 @@ class ChangesOfACluster(CairnTest):
         positions = [tuple(map(int, event["position"].split("."))) for event in watch.events()]
         self.assertEqual(positions, sorted(set(positions)))
 
+    def test_a_watched_query_gives_its_result_again_when_what_it_reads_changes(self):
+        nodes = self.new_cluster(3)
+        nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v INT); CREATE TABLE log (v INT); CREATE TABLE other (v)")
+        nodes[0].sql("CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO log VALUES (NEW.v); END")
+        nodes[0].sql("CREATE VIEW sums AS SELECT sum(v) AS total FROM log")
+        watch = self.watch(nodes[1:], "--json", "--query", "SELECT total FROM sums", "--interval-ms", "50")
+        totals = lambda: [event["rows"][0]["total"] for event in watch.events()]
+        wait_until(lambda: totals() == [None], "the first result")
+        nodes[0].sql("INSERT INTO other VALUES (1)")
+        nodes[0].sql("INSERT INTO t VALUES (1, 5)")
+        watch.await_line('"total":5')
+        self.assertEqual(totals(), [None, 5], "the write to the other table is not told")
+        nodes[1].kill()
+        nodes[0].sql("INSERT INTO t VALUES (2, 7)")
+        watch.await_line('"total":12')
+        nodes[0].sql("DROP VIEW sums; CREATE VIEW sums AS SELECT count(*) + 100 AS total FROM other")
+        watch.await_line('"total":101')
+        nodes[0].sql("DROP VIEW sums")
+        status, errors = watch.end()
+        self.assertEqual(status, 1)
+        self.assertIn("no such table: sums", errors)
+
+    def test_a_watched_query_that_is_none_is_refused(self):
+        node = self.new_cluster(1)[0]
+        watch = self.watch([node], "--query", "DELETE FROM t")
+        status, errors = watch.end()
+        self.assertEqual(status, 1)
+        self.assertRegex(errors, "this statement writes|no such table")
+
     def test_a_position_that_no_node_holds_is_said_so(self):
         nodes = self.new_cluster(3)
         nodes[0].sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")

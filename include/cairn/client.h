@@ -61,6 +61,34 @@ struct QueryResult {
   uint64_t index = 0;  // the applied index of the state that was read
 };
 
+struct LiveQueryOptions {
+  std::chrono::milliseconds interval{1000};  // 50 ms to 1 h: results are at least so far apart
+  QueryOptions query{};                      // of each result
+};
+
+// The result of a query, again and again as the data change.
+//
+//   auto live = (*client)->WatchQuery({.sql = "SELECT count(*) FROM alarms"});
+//   for (;;) {
+//     auto result = (*live)->Next(std::chrono::seconds(1));
+//     if (result.ok()) Show(*result);
+//     else if (result.status().code() != cairn::StatusCode::kDeadlineExceeded) break;
+//   }
+//
+// Wait for results by one thread at a time. Cancel is thread-safe. The client must outlive it.
+class LiveQuery {
+ public:
+  virtual ~LiveQuery() = default;
+  // The first result comes at once, and each later one after a write to a table that the query
+  // reads. It may be equal to the one before. A query of virtual tables (time series, full text,
+  // nearest vectors) is run after every write. DEADLINE_EXCEEDED if there is no new result within the
+  // timeout: ask again. A query that is under way is waited for, as long as the client's timeout.
+  // After any other error the watch has ended.
+  virtual Result<QueryResult> Next(std::chrono::milliseconds timeout) = 0;
+  // Ends the watch: Next gives CANCELLED, after a query that is under way.
+  virtual void Cancel() = 0;
+};
+
 enum class TransactionState : uint8_t { kUnknown, kPrepared, kCommitted, kRolledBack, kExpired };
 
 // Thread-safe. The destructor fails the calls in flight (unknown) and waits for their callbacks.
@@ -102,6 +130,11 @@ class Client {
   // Watches the changes of the database. Returns at once: the watch begins with the first Next.
   // INVALID_ARGUMENT for filters that no node accepts.
   virtual Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) = 0;
+
+  // Gives the result of a query whenever it may have changed. Returns at once: the watch begins with
+  // the first Next. It goes on by itself at another node if its node is lost.
+  virtual Result<std::unique_ptr<LiveQuery>> WatchQuery(Statement statement,
+                                                        LiveQueryOptions options) = 0;
 
   // Copies the whole database into a file (cairn/backup.h). The first endpoint is asked first, which
   // may be any node. If the connection breaks, the backup begins anew at the next one. Returns when

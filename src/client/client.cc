@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "client/backup.h"
 #include "client/call_table.h"
+#include "client/live_query.h"
 #include "client/prepared_counts.h"
 #include "client/streamed_query.h"
 #include "client/watcher.h"
@@ -157,6 +158,11 @@ class ClientImpl final : public Client {
 
   Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) override {
     return NewWatcher(options_.endpoints, options_.timeout, options);
+  }
+
+  Result<std::unique_ptr<LiveQuery>> WatchQuery(Statement statement,
+                                                LiveQueryOptions options) override {
+    return NewLiveQuery(this, options_.endpoints, options_.timeout, std::move(statement), options);
   }
 
   Result<BackupResult> Backup(const BackupOptions& options) override {

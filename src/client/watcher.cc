@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "client/passing_errors.h"
 #include "client/watch_call.h"
 #include "rpc/proto_convert.h"
 
@@ -89,12 +90,7 @@ Result<v1::WatchRequest> ToRequest(const WatchOptions& options) {
   return request;
 }
 
-// A node that stops, or cannot be reached. Another node may do better.
-bool IsPassing(StatusCode code) {
-  return code == StatusCode::kUnavailable || code == StatusCode::kCancelled ||
-         code == StatusCode::kDeadlineExceeded || code == StatusCode::kUnknown ||
-         code == StatusCode::kInternal;
-}
+using Call = WatchCall<v1::WatchResponse>;
 
 class WatcherImpl final : public Watcher {
  public:
@@ -108,7 +104,7 @@ class WatcherImpl final : public Watcher {
     const SteadyTime by = SystemClock().SteadyNow() + timeout;
     while (events_.empty()) {
       if (!final_.ok()) return final_;
-      ASSIGN_OR_RETURN(const std::shared_ptr<WatchCall> call, Connected(by));
+      ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Connected(by));
       v1::WatchEnd end;
       Result<v1::WatchResponse> response = call->Next(by, &end);
       if (response.ok()) {
@@ -144,7 +140,7 @@ class WatcherImpl final : public Watcher {
     return oldest_;
   }
   void Cancel() override {
-    std::shared_ptr<WatchCall> call;
+    std::shared_ptr<Call> call;
     {
       MutexLock lock(mutex_);
       cancelled_ = true;
@@ -155,7 +151,7 @@ class WatcherImpl final : public Watcher {
   }
 
  private:
-  Result<std::shared_ptr<WatchCall>> Connected(SteadyTime by) {
+  Result<std::shared_ptr<Call>> Connected(SteadyTime by) {
     MutexLock lock(mutex_);
     for (;;) {
       if (cancelled_) return Cancelled("the watch was cancelled");
@@ -168,7 +164,10 @@ class WatcherImpl final : public Watcher {
     if (resume_) ToProto(*resume_, request_.mutable_after());
     tables_.clear();
     in_snapshot_ = false;
-    call_ = WatchCall::Start(endpoints_[at_], request_);
+    call_ = Call::Start(endpoints_[at_],
+                        [request = request_](auto* stub, auto* context, auto* reactor) {
+                          stub->async()->Watch(context, &request, reactor);
+                        });
     return call_;
   }
 
@@ -285,7 +284,7 @@ class WatcherImpl final : public Watcher {
 
   mutable Mutex mutex_;
   CondVar changed_;
-  std::shared_ptr<WatchCall> call_ CAIRN_GUARDED_BY(mutex_);
+  std::shared_ptr<Call> call_ CAIRN_GUARDED_BY(mutex_);
   bool cancelled_ CAIRN_GUARDED_BY(mutex_) = false;
   std::optional<ChangePosition> position_ CAIRN_GUARDED_BY(mutex_);
   std::optional<ChangePosition> oldest_ CAIRN_GUARDED_BY(mutex_);

@@ -1,11 +1,16 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cmd/commands.h"
 #include "tools/cluster_view.h"
+#include "tools/live_query.h"
 #include "tools/node_client.h"
 #include "tools/retain.h"
 #include "tools/watch.h"
@@ -19,6 +24,8 @@ struct Flags {
   std::vector<std::string> operations;
   std::string where;
   std::string from = "now";
+  std::string query;
+  uint32_t interval_ms = 1000;
   bool json = false;
 };
 
@@ -52,7 +59,24 @@ Result<tools::WatchCommand> CommandOf(const Flags& flags) {
   return command;
 }
 
+int RunQuery(const Flags& flags) {
+  tools::LiveQueryCommand command;
+  Result<std::vector<std::string>> addresses = tools::ParseAddresses(flags.addresses);
+  if (!addresses.ok()) {
+    std::cerr << "error: " << addresses.status().message() << std::endl;
+    return kExitUsage;
+  }
+  command.addresses = std::move(addresses).value();
+  command.sql = flags.query;
+  command.interval = std::chrono::milliseconds(flags.interval_ms);
+  command.json = flags.json;
+  command.for_terminal = ::isatty(STDOUT_FILENO) != 0;
+  tools::StopSignals signals;  // first: the client's threads must inherit the block
+  return tools::RunLiveQuery(command, &signals, &std::cout, &std::cerr);
+}
+
 int Run(const Flags& flags) {
+  if (!flags.query.empty()) return RunQuery(flags);
   const Result<tools::WatchCommand> command = CommandOf(flags);
   if (!command.ok()) {
     std::cerr << "error: " << command.status().message() << std::endl;
@@ -123,22 +147,41 @@ void AddWatchCommand(CLI::App* program, int* exit_code) {
                    "host:port of nodes; if one fails, the watch goes on at the next")
       ->type_name("ADDR[,ADDR]")
       ->capture_default_str();
-  command->add_option("--table", flags->tables, "only this table; may be given several times")
-      ->type_name("NAME")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--op", flags->operations, "only these of insert, update, delete and schema")
-      ->type_name("OP[,OP]")
-      ->delimiter(',');
+  CLI::Option* const table =
+      command->add_option("--table", flags->tables, "only this table; may be given several times")
+          ->type_name("NAME")
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  CLI::Option* const op =
+      command
+          ->add_option("--op", flags->operations, "only these of insert, update, delete and schema")
+          ->type_name("OP[,OP]")
+          ->delimiter(',');
+  CLI::Option* const where =
+      command
+          ->add_option(
+              "--where", flags->where,
+              "only rows that fulfil this condition; of an update, the old row or the new one")
+          ->type_name("SQL");
+  CLI::Option* const from =
+      command
+          ->add_option("--from", flags->from,
+                       "now; snapshot: first all rows; or the position to go on after")
+          ->type_name("now|snapshot|INDEX.ORDINAL")
+          ->capture_default_str();
+  CLI::Option* const query =
+      command
+          ->add_option("--query", flags->query,
+                       "the result of this query, and again whenever a table that it reads changes")
+          ->type_name("SQL");
+  for (CLI::Option* const other : {table, op, where, from}) query->excludes(other);
   command
-      ->add_option("--where", flags->where,
-                   "only rows that fulfil this condition; of an update, the old row or the new one")
-      ->type_name("SQL");
-  command
-      ->add_option("--from", flags->from,
-                   "now; snapshot: first all rows; or the position to go on after")
-      ->type_name("now|snapshot|INDEX.ORDINAL")
-      ->capture_default_str();
+      ->add_option("--interval-ms", flags->interval_ms,
+                   "milliseconds between two results of --query, at least")
+      ->type_name("MS")
+      ->check(CLI::Range(50u, 3'600'000u))
+      ->capture_default_str()
+      ->needs(query);
   command->add_flag("--json", flags->json, "one JSON object on each line");
   const CLI::App* const retain = AddRetainCommand(command, exit_code);
   command->callback([=] {

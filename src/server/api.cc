@@ -11,6 +11,31 @@ namespace cairn::server {
 using state_machine::Command;
 using state_machine::CommandResult;
 
+namespace {
+
+// A text that takes longer to compile is not one of a query that is asked again and again.
+constexpr SteadyTime kCompileMax = std::chrono::seconds(1);
+
+Result<SourcesAnswer> SourcesIn(state_machine::ReadView* view, const SourcesRequest& request) {
+  SourcesAnswer answer;
+  answer.index = view->applied();
+  ASSIGN_OR_RETURN(const int64_t schema_version, view->SchemaVersion());
+  if (request.known && request.known->schema_version == schema_version) {
+    answer.sources = *request.known;
+  } else {
+    state_machine::QueryLimits limits;
+    limits.duration_max = kCompileMax;
+    ASSIGN_OR_RETURN(answer.sources, view->SourcesOf(request.sql, limits));
+  }
+  for (const std::string& table : answer.sources.tables) {
+    ASSIGN_OR_RETURN(const int64_t version, view->Version(table));
+    answer.versions.push_back(version);
+  }
+  return answer;
+}
+
+}  // namespace
+
 Api::Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads,
          Clock* clock, Options options)
     : replica_(replica),
@@ -95,6 +120,16 @@ void Api::ListRetained(const RetainedRequest& request, const CallContext& contex
     auto settings = (*view)->RetainedSettings();
     if (!settings.ok()) return done(settings.status());
     done(RetainedAnswer{*std::move(settings), (*view)->applied()});
+  };
+  reads_->Submit(std::move(task));
+}
+
+void Api::GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done) {
+  ReadTask task = TaskOf(request.read, request.timeout_ms, request.sql.size(), context);
+  task.run = [request = std::move(request),
+              done = std::move(done)](Result<state_machine::ReadView*> view) {
+    if (!view.ok()) return done(view.status());
+    done(SourcesIn(*view, request));
   };
   reads_->Submit(std::move(task));
 }

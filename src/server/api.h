@@ -67,6 +67,19 @@ struct RetainedAnswer {
   LogIndex index;
 };
 
+struct SourcesRequest {
+  std::string sql;  // a query
+  // What it read when it was compiled last. It is compiled anew if the schema has changed since.
+  std::optional<state_machine::QuerySources> known;
+  node::ReadOptions read;
+  uint32_t timeout_ms = 0;
+};
+struct SourcesAnswer {
+  state_machine::QuerySources sources;
+  std::vector<int64_t> versions;  // of its tables
+  LogIndex index;                 // of the state that was read
+};
+
 // Thread-safe. `done` is called exactly once, on any thread, perhaps before the call returns.
 // `done` must not block.
 class Api {
@@ -92,6 +105,8 @@ class Api {
                       Done<TransactionAnswer> done);
   void ListRetained(const RetainedRequest& request, const CallContext& context,
                     Done<RetainedAnswer> done);
+  // What a query reads, and the versions of that.
+  void GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done);
   void Query(QueryRequest request, const CallContext& context,
              std::shared_ptr<QueryConsumer> consumer);
   // The next page of retained changes, of what this node has applied. The watch that asks is one of

@@ -5,6 +5,7 @@
 #include "cairn/v1/database.grpc.pb.h"
 #include "server/backups.h"
 #include "server/convert.h"
+#include "server/live_query_stream.h"
 #include "server/query_stream.h"
 #include "server/raw_call.h"
 #include "server/watch_stream.h"
@@ -13,12 +14,13 @@ namespace cairn::server {
 namespace {
 
 using Db = v1::Database;
-using RawDatabase = Db::WithRawCallbackMethod_Execute<Db::WithRawCallbackMethod_Query<
-    Db::WithRawCallbackMethod_Prepare<Db::WithRawCallbackMethod_Commit<
-        Db::WithRawCallbackMethod_Rollback<Db::WithRawCallbackMethod_GetVersion<
-            Db::WithRawCallbackMethod_GetTransaction<Db::WithRawCallbackMethod_Session<
-                Db::WithRawCallbackMethod_Watch<Db::WithRawCallbackMethod_ListRetained<
-                    Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>>;
+using RawDatabase = Db::WithRawCallbackMethod_Execute<
+    Db::WithRawCallbackMethod_Query<Db::WithRawCallbackMethod_Prepare<
+        Db::WithRawCallbackMethod_Commit<Db::WithRawCallbackMethod_Rollback<
+            Db::WithRawCallbackMethod_GetVersion<Db::WithRawCallbackMethod_GetTransaction<
+                Db::WithRawCallbackMethod_Session<Db::WithRawCallbackMethod_Watch<
+                    Db::WithRawCallbackMethod_WatchQuery<Db::WithRawCallbackMethod_ListRetained<
+                        Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>>>;
 using Bytes = grpc::ByteBuffer;
 
 class DatabaseService final : public RawDatabase {
@@ -70,6 +72,10 @@ class DatabaseService final : public RawDatabase {
   grpc::ServerWriteReactor<Bytes>* Watch(grpc::CallbackServerContext* context,
                                          const Bytes* request) override {
     return ServeWatch(context, *request, host_);
+  }
+  grpc::ServerWriteReactor<Bytes>* WatchQuery(grpc::CallbackServerContext* context,
+                                              const Bytes* request) override {
+    return ServeWatchQuery(context, *request, host_);
   }
   grpc::ServerUnaryReactor* ListRetained(grpc::CallbackServerContext* context, const Bytes* bytes,
                                          Bytes* response) override {

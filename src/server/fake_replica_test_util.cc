@@ -61,8 +61,11 @@ class FakeRun final : public state_machine::QueryRun {
 class FakeView final : public state_machine::ReadView {
  public:
   FakeView(LogIndex applied, std::map<std::string, std::vector<Row>> answers,
-           std::atomic<int>* queries_ended)
-      : applied_(applied), answers_(std::move(answers)), queries_ended_(queries_ended) {}
+           std::map<std::string, int64_t> versions, std::atomic<int>* queries_ended)
+      : applied_(applied),
+        answers_(std::move(answers)),
+        versions_(std::move(versions)),
+        queries_ended_(queries_ended) {}
   LogIndex applied() const override { return applied_; }
 
   Status Query(const Statement& statement, const state_machine::QueryLimits& limits,
@@ -81,7 +84,17 @@ class FakeView final : public state_machine::ReadView {
     return std::make_unique<FakeRun>(statement.sql, std::move(rows), queries_ended_);
   }
   Result<int64_t> Version(const std::string& table) override {
-    return table.empty() ? static_cast<int64_t>(applied_.value()) : 0;
+    if (table.empty()) return static_cast<int64_t>(applied_.value());
+    const auto found = versions_.find(table);
+    return found == versions_.end() ? 0 : found->second;
+  }
+  Result<state_machine::QuerySources> SourcesOf(const std::string& sql,
+                                                const state_machine::QueryLimits&) override {
+    const size_t from = sql.find(" FROM ");
+    if (from == std::string::npos) return InvalidArgument("syntax");
+    state_machine::QuerySources sources;
+    sources.tables = {sql.substr(from + 6)};
+    return sources;
   }
   Result<state_machine::TxInfo> Transaction(const std::string& tx_id) override {
     state_machine::TxInfo info;
@@ -92,6 +105,7 @@ class FakeView final : public state_machine::ReadView {
  private:
   const LogIndex applied_;
   const std::map<std::string, std::vector<Row>> answers_;
+  const std::map<std::string, int64_t> versions_;
   std::atomic<int>* const queries_ended_;
 };
 
@@ -127,7 +141,7 @@ Result<std::unique_ptr<state_machine::ReadView>> FakeState::OpenReadView(SteadyT
   ++views_opened_;
   std::lock_guard lock(mutex_);
   return std::unique_ptr<state_machine::ReadView>(
-      std::make_unique<FakeView>(LogIndex(index_), answers_, &queries_ended_));
+      std::make_unique<FakeView>(LogIndex(index_), answers_, versions_, &queries_ended_));
 }
 
 void FakeState::Answer(const std::string& sql, std::vector<Row> rows) {
@@ -140,6 +154,11 @@ void FakeState::Commit(std::vector<std::vector<state_machine::Change>> commands)
   {
     std::lock_guard lock(mutex_);
     index = LogIndex(++index_);
+    for (const auto& changes : commands) {
+      for (const auto& change : changes) {
+        if (change.table != nullptr) ++versions_[change.table->name];
+      }
+    }
   }
   std::vector<std::shared_ptr<const state_machine::CommandChanges>> committed;
   uint64_t ordinal = 0;

@@ -18,9 +18,9 @@
 namespace cairn::server {
 
 // Counts what it applies, once for each request id. Queries: "N" gives the integers 1 to N, "big"
-// gives one text of 5 MiB, and "slow" gives rows until it is told to stop. CheckProposal refuses
-// texts that start with SELECT. Texts that start with FAIL are a replicated failure. Changes come
-// into its ring by Commit alone.
+// gives one text of 5 MiB, and "slow" gives rows until it is told to stop. A query reads the table
+// after " FROM ". CheckProposal refuses texts that start with SELECT. Texts that start with FAIL are
+// a replicated failure. Changes come into its ring by Commit alone.
 class FakeState final : public state_machine::StateMachine {
  public:
   state_machine::AppliedState applied_state() const override;
@@ -80,6 +80,7 @@ class FakeState final : public state_machine::StateMachine {
   const std::shared_ptr<state_machine::ChangeRing> ring_ =
       std::make_shared<state_machine::ChangeRing>(1 << 20, SystemClock());
   std::map<std::string, std::vector<Row>> answers_;
+  std::map<std::string, int64_t> versions_;  // of tables: how many of their rows were changed
   std::atomic<int> views_opened_{0};
   std::atomic<int> queries_ended_{0};
   std::atomic<bool> echo_refusals_{false};

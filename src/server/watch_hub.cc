@@ -96,12 +96,15 @@ void WatchHub::Run() {
     tasks.clear();
     const SteadyTime now = clock_->SteadyNow();
     // Without watches the thread sleeps.
+    SteadyTime wake_at = tick_at;
+    if (!signals_due_.empty()) wake_at = std::min(wake_at, signals_due_.begin()->first);
     const bool open = watches_.empty()
                           ? box_.PopAll(&tasks)
-                          : box_.PopAll(&tasks, std::max(SteadyTime(0), tick_at - now));
+                          : box_.PopAll(&tasks, std::max(SteadyTime(0), wake_at - now));
     if (!open) break;
     for (auto& task : tasks) task();
     if (woken_.exchange(false)) OnRing();
+    ServeSignalsDue(clock_->SteadyNow());
     if (clock_->SteadyNow() >= tick_at) {
       OnTick();
       tick_at = clock_->SteadyNow() + options_.tell_every;
@@ -131,6 +134,10 @@ void WatchHub::DoBegin(const WatchPtr& watch, Position after, bool or_oldest) {
   const Position oldest = share_.ring->oldest().value_or(share_.ring->newest());
   watch->position = or_oldest ? std::max(after, oldest) : after;
   watch->begun = true;
+  if (watch->signal_every) {
+    watch->position = after;
+    return Serve(watch);
+  }
   AddToGroup(watch);
   if (watch->position >= oldest) return SendFirst(watch, oldest);
   watch->first_due = true;
@@ -179,6 +186,8 @@ void WatchHub::DoEnd(const WatchPtr& watch, const Status& status) {
   if (std::exchange(watch->ended, true)) return;
   LeaveGroup(watch);
   awaiting_.erase(watch);
+  signals_idle_.erase(watch);
+  signals_due_.erase({watch->signal_due, watch});
   watches_.erase(watch);
   watch->membership.reset();
   watch->ready = nullptr;
@@ -221,6 +230,7 @@ void WatchHub::UpdateVisible() {
 void WatchHub::OnRing() {
   UpdateVisible();
   for (const WatchPtr& watch : std::set<WatchPtr>(awaiting_)) TryReady(watch);
+  for (const WatchPtr& watch : std::exchange(signals_idle_, {})) Serve(watch);
   std::vector<Group*> groups;
   for (const auto& [filters, group] : groups_) groups.push_back(group.get());
   for (Group* const group : groups) {
@@ -261,7 +271,35 @@ void WatchHub::Advance(Group* group, std::unique_ptr<Cohort> cohort) {
   }
 }
 
+// The ring may have been reset to another state, so any other position is news.
+void WatchHub::ServeSignal(const WatchPtr& watch) {
+  const Position newest =
+      visible_ ? std::min(*visible_, share_.ring->newest()) : share_.ring->newest();
+  if (newest == watch->position) {
+    signals_idle_.insert(watch);
+    return;
+  }
+  const SteadyTime now = clock_->SteadyNow();
+  if (now < watch->signal_due) {
+    signals_due_.emplace(watch->signal_due, watch);
+    return;
+  }
+  watch->signal_due = now + *watch->signal_every;
+  SendMessage(watch, {}, newest);
+}
+
+void WatchHub::ServeSignalsDue(SteadyTime now) {
+  while (!signals_due_.empty() && signals_due_.begin()->first <= now) {
+    const WatchPtr watch = signals_due_.extract(signals_due_.begin()).value().second;
+    Serve(watch);
+  }
+}
+
 void WatchHub::Serve(const WatchPtr& watch) {
+  if (watch->signal_every) {
+    if (!watch->ended && !watch->sending) ServeSignal(watch);
+    return;
+  }
   if (watch->ended || watch->sending || watch->group == nullptr || watch->cohort != nullptr) return;
   if (watch->history != nullptr) {
     const std::optional<Position> oldest = share_.ring->oldest();
@@ -319,7 +357,7 @@ void WatchHub::OnTick() {
     if (!watch->begun && !watch->held && now >= watch->begin_by) {
       DoEnd(watch, DeadlineExceeded("the watch did not begin in time"));
     }
-    if (!watch->begun || watch->sending || watch->first_due) continue;
+    if (!watch->begun || watch->sending || watch->first_due || watch->signal_every) continue;
     if (watch->history != nullptr) Serve(watch);
     if (watch->sending) continue;
     const Position position = watch->cohort == nullptr ? watch->position : watch->cohort->position;

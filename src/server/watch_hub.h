@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -35,6 +36,9 @@ namespace cairn::server {
 class WatchSink {
  public:
   virtual ~WatchSink() = default;
+  // Set: the watch is told no changes. Each message is empty, and says that something was committed
+  // since the one before, which is at least so long ago.
+  virtual std::optional<SteadyTime> signal_every() const { return std::nullopt; }
   // Sends a message. `taken` is called once, on any thread, when the client has taken it or never
   // will. False if there is no memory for the message now; then `taken` is not called. One message
   // at a time.
@@ -68,7 +72,7 @@ class WatchHub {
                         std::vector<WatchFilter> filters, SteadyTime begin_by,
                         std::function<void(const WatchPtr&)> ready);
   // The watch begins after this position, or after the oldest one held if `or_oldest` and that is
-  // later.
+  // later. A watch that is told no changes begins after any position.
   void Begin(const WatchPtr& watch, state_machine::ChangePosition after, bool or_oldest);
   // The rows of a snapshot have been sent: changes after the position follow.
   void GoOn(const WatchPtr& watch, state_machine::ChangePosition after);
@@ -108,6 +112,8 @@ class WatchHub {
   void DoEnd(const WatchPtr& watch, const Status& status);
   void AddToGroup(const WatchPtr& watch);
   void Serve(const WatchPtr& watch);
+  void ServeSignal(const WatchPtr& watch);
+  void ServeSignalsDue(SteadyTime now);
   void Wait(const WatchPtr& watch);
   void Advance(Group* group, std::unique_ptr<Cohort> cohort);
   void SendSegment(const WatchPtr& watch, const WatchSegment& segment);
@@ -143,6 +149,10 @@ class WatchHub {
   std::set<WatchPtr> watches_;
   std::set<WatchPtr> awaiting_;  // until changes are recorded
   std::map<std::vector<WatchFilter>, std::unique_ptr<Group>> groups_;
+  // Of the watches that are told no changes: those for which there is nothing to tell, and those
+  // that may not be told yet.
+  std::set<WatchPtr> signals_idle_;
+  std::set<std::pair<SteadyTime, WatchPtr>> signals_due_;
   uint64_t round_ = 1;
   std::deque<WatchPtr> awaiting_page_;
   size_t pages_being_read_ = 0;

@@ -31,8 +31,10 @@ class WatchHub::Watch {
   const std::vector<WatchFilter> filters;
   std::unique_ptr<state_machine::ChangeRing::Membership> membership;
   const SteadyTime begin_by;
+  const std::optional<SteadyTime> signal_every = sink->signal_every();
   std::function<void(const WatchPtr&)> ready;
 
+  SteadyTime signal_due{0};               // when the next signal may be sent
   bool begun = false;                     // it has a position
   bool held = false;                      // the rows of a snapshot are on their way
   bool sending = false;                   // a message is under way

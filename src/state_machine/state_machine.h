@@ -115,6 +115,12 @@ struct TxInfo {
   uint64_t deadline_lease_ms = 0;
 };
 
+// What the rows of a query depend on.
+struct QuerySources {
+  int64_t schema_version = 0;       // of the state that the query was compiled in
+  std::vector<std::string> tables;  // in lower case; "": the whole database
+};
+
 // Several reads at one applied index: one state of the database, held open. One thread at a time.
 // The owner destroys the view soon, because the view occupies a connection of the pool.
 class ReadView {
@@ -129,6 +135,14 @@ class ReadView {
   // The write sequence of a table, or of the whole database for "". An unknown table has 0.
   virtual Result<int64_t> Version(const std::string& table) = 0;
   virtual Result<TxInfo> Transaction(const std::string& tx_id) = 0;
+  // Changes with each change of the schema.
+  virtual Result<int64_t> SchemaVersion() { return 0; }
+  // Compiles a query, and fails as Query does. While the versions of the tables and of the schema
+  // stay as they are, the query gives the same rows, unless it calls a function such as random().
+  virtual Result<QuerySources> SourcesOf(const std::string& /*sql*/,
+                                         const QueryLimits& /*limits*/) {
+    return Unimplemented("this state machine does not know what a query reads");
+  }
   // The tables whose changes are retained, by name.
   virtual Result<std::vector<RetainedSetting>> RetainedSettings() {
     return std::vector<RetainedSetting>();

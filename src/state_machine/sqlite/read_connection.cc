@@ -12,6 +12,7 @@
 #include "state_machine/sqlite/near_phrases.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/program_listing.h"
+#include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sqlite_memory.h"
 #include "state_machine/sqlite/statement.h"
@@ -22,8 +23,6 @@ namespace {
 
 // The bound on a value and on a row.
 constexpr int kRowBytesMax = 16 << 20;
-// Texts that are used again are short. Long texts (generated lists) would only fill the memory.
-constexpr size_t kCachedSqlBytesMax = 16 << 10;
 // The bound on the product of the bytes of a text and of a pattern: about a second of work.
 constexpr size_t kPatternProductMax = 512 << 20;
 // Some tens of microseconds.
@@ -49,33 +48,6 @@ bool EqualIgnoringCase(const char* a, const char* b) {
 }
 
 }  // namespace
-
-// ---- StatementCache -----------------------------------------------------------------------------
-
-PreparedRead* StatementCache::Find(const std::string& sql) {
-  const auto it = by_sql_.find(sql);
-  if (it == by_sql_.end()) return nullptr;
-  lru_.splice(lru_.begin(), lru_, it->second);
-  return &lru_.front();
-}
-
-PreparedRead* StatementCache::Insert(const std::string& sql, StatementPtr stmt) {
-  // A long text stays only until the next long one comes.
-  if (!lru_.empty() && (lru_.size() >= size_max_ || lru_.front().sql.size() > kCachedSqlBytesMax)) {
-    const auto victim =
-        lru_.front().sql.size() > kCachedSqlBytesMax ? lru_.begin() : std::prev(lru_.end());
-    by_sql_.erase(victim->sql);
-    lru_.erase(victim);
-  }
-  lru_.push_front(PreparedRead{sql, std::move(stmt), nullptr, -1});
-  by_sql_.emplace(lru_.front().sql, lru_.begin());
-  return &lru_.front();
-}
-
-void StatementCache::Clear() {
-  by_sql_.clear();
-  lru_.clear();
-}
 
 // ---- ReadConnection: opening and closing --------------------------------------------------------
 
@@ -182,10 +154,32 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
                                               const QueryLimits& limits) {
   StatementCache& cache = internal ? internal_statements_ : client_statements_;
   if (PreparedRead* read = cache.Find(sql)) return read;
-  RETURN_IF_ERROR(CheckSqlText(sql));
   if (!internal) {
     ASSIGN_OR_RETURN(const std::optional<std::string> answer, AnswerToPragma(sql));
     if (answer.has_value()) return Prepare(*answer, internal, limits);
+  }
+  bool flattened = true;
+  ASSIGN_OR_RETURN(StatementPtr stmt, CompileChecked(sql, internal, limits, &flattened));
+  PreparedRead* const read = cache.Insert(sql, std::move(stmt));
+  read->flattened = flattened;
+  return read;
+}
+
+Result<std::set<std::string>> ReadConnection::TablesRead(const std::string& sql,
+                                                         const QueryLimits& limits) {
+  std::set<std::string> tables;
+  bool flattened = true;
+  tables_read_ = &tables;
+  const Status compiled = CompileChecked(sql, /*internal=*/false, limits, &flattened).status();
+  tables_read_ = nullptr;
+  RETURN_IF_ERROR(compiled);
+  return tables;
+}
+
+Result<StatementPtr> ReadConnection::CompileChecked(const std::string& sql, bool internal,
+                                                    const QueryLimits& limits, bool* flattened) {
+  RETURN_IF_ERROR(CheckSqlText(sql));
+  if (!internal) {
     RETURN_IF_ERROR(CheckExpansions(ExpansionsOf(sql)));
     RETURN_IF_ERROR(CheckCompilePrice(sql));
   }
@@ -196,13 +190,13 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   started_ = clock_.SteadyNow();
   Status refusal;
   // PRAGMA table_list compiles every view within one step.
-  bool flattened = !HoldsWord(sql, "pragma");
-  Result<StatementPtr> prepared = Compile(sql, flattened, &refusal);
-  if (flattened && compile_too_large_) {
+  *flattened = !HoldsWord(sql, "pragma");
+  Result<StatementPtr> prepared = Compile(sql, *flattened, &refusal);
+  if (*flattened && compile_too_large_) {
     // The columns of subqueries may have grown too large. If subqueries are compiled separately
     // they cannot grow, and the rows are the same.
-    flattened = false;
-    prepared = Compile(sql, flattened, &refusal);
+    *flattened = false;
+    prepared = Compile(sql, *flattened, &refusal);
   }
   limits_ = nullptr;
   if (!denied_.ok()) return denied_;
@@ -223,9 +217,7 @@ Result<PreparedRead*> ReadConnection::Prepare(const std::string& sql, bool inter
   if (!reads && !internal) {
     return InvalidArgument("this statement writes, and a query cannot: use Execute");
   }
-  PreparedRead* const read = cache.Insert(sql, std::move(prepared).value());
-  read->flattened = flattened;
-  return read;
+  return prepared;
 }
 
 Result<StatementPtr> ReadConnection::Compile(const std::string& sql, bool flattened,
@@ -426,6 +418,7 @@ int ReadConnection::Authorize(void* self, int action, const char* a, const char*
       if (EqualIgnoringCase(a, "sqlite_dbpage")) {
         return c->Deny(PermissionDenied("sqlite_dbpage may not be read"));
       }
+      if (c->tables_read_ != nullptr && a != nullptr) c->tables_read_->insert(LowerCase(a));
       return SQLITE_OK;
     case SQLITE_FUNCTION:
       if (EqualIgnoringCase(b, "load_extension") || EqualIgnoringCase(b, "fts3_tokenizer")) {

@@ -4,11 +4,9 @@
 #include <sqlite3.h>
 
 #include <atomic>
-#include <list>
 #include <memory>
+#include <set>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -17,36 +15,9 @@
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/reader_functions.h"
 #include "state_machine/sqlite/statement.h"
+#include "state_machine/sqlite/statement_cache.h"
 
 namespace cairn::state_machine {
-
-using ColumnsPtr = std::shared_ptr<const std::vector<Column>>;
-
-// A prepared statement and the columns it yields.
-struct PreparedRead {
-  std::string sql;
-  StatementPtr stmt;
-  ColumnsPtr columns;
-  int reprepared = -1;      // SQLite's count of recompilations when `columns` were read
-  bool flattened = true;    // subqueries were flattened, if possible (column_growth.h)
-  size_t near_phrases = 0;  // of this run; 0: few (near_phrases.h)
-};
-
-// The most recently used statements of one connection.
-class StatementCache {
- public:
-  explicit StatementCache(size_t size_max) : size_max_(size_max) {}
-  // Null if the statement is not cached.
-  PreparedRead* Find(const std::string& sql);
-  // May finalize the least recently used statement.
-  PreparedRead* Insert(const std::string& sql, StatementPtr stmt);
-  void Clear();
-
- private:
-  const size_t size_max_;
-  std::list<PreparedRead> lru_;  // most recently used first
-  std::unordered_map<std::string_view, std::list<PreparedRead>::iterator> by_sql_;
-};
 
 // Why a view ended before its owner gave it back.
 enum class ViewEnd : uint8_t { kNone, kDrained, kTooOld, kWalTooLarge, kLost };
@@ -79,6 +50,9 @@ class ReadConnection {
   void Finish();
   void Close();
   Result<PreparedRead*> Prepare(const std::string& sql, bool internal, const QueryLimits& limits);
+  // The tables and views that a client's query names, those within views included, and what its
+  // virtual tables read when they are opened. In lower case. Fails as Prepare does.
+  Result<std::set<std::string>> TablesRead(const std::string& sql, const QueryLimits& limits);
   // Called before a statement runs. INVALID_ARGUMENT if its parameters ask for too much work.
   Status OnParameters(PreparedRead* read, const Statement& statement);
   // Calls sqlite3_step. If the result is OK, *has_row says whether there is a row.
@@ -96,6 +70,9 @@ class ReadConnection {
   Status Connect();
   Status Configure(sqlite3* db);
   Status Run(const char* sql);
+  // Checks and compiles a text. *flattened: as in PreparedRead.
+  Result<StatementPtr> CompileChecked(const std::string& sql, bool internal,
+                                      const QueryLimits& limits, bool* flattened);
   // Tries once. If the memory gate refuses, *refusal says why.
   Result<StatementPtr> Compile(const std::string& sql, bool flattened, Status* refusal);
   static int Poll(void* self);
@@ -123,10 +100,11 @@ class ReadConnection {
   const QueryLimits* limits_ = nullptr;
   SteadyTime started_{0};
   size_t near_phrases_ = 0;
-  size_t compile_bytes_left_ = 0;   // 0: nothing is compiled
-  bool compile_too_large_ = false;  // there were not enough of them
-  Status stopped_;                  // why Poll stopped SQLite
-  Status denied_;                   // why Authorize refused
+  size_t compile_bytes_left_ = 0;                 // 0: nothing is compiled
+  bool compile_too_large_ = false;                // there were not enough of them
+  Status stopped_;                                // why Poll stopped SQLite
+  Status denied_;                                 // why Authorize refused
+  std::set<std::string>* tables_read_ = nullptr;  // null: nobody asks
 };
 
 }  // namespace cairn::state_machine

@@ -92,6 +92,13 @@ Status ReadTransaction::QueryInternal(const Statement& statement, RowSink* sink)
   return Run(statement, QueryLimits{}, /*internal=*/true, sink);
 }
 
+Result<std::set<std::string>> ReadTransaction::TablesRead(const std::string& sql,
+                                                          const QueryLimits& limits) {
+  MutexLock lock(connection_->mutex);
+  RETURN_IF_ERROR(connection_->CheckLimits(limits, pool_->clock_.SteadyNow()));
+  return connection_->TablesRead(sql, limits);
+}
+
 std::unique_ptr<QueryRun> ReadTransaction::BeginQuery(const Statement& statement) {
   return std::unique_ptr<QueryRun>(new ReadRun(this, statement, /*internal=*/false));
 }

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -90,6 +91,9 @@ class ReadTransaction {
   Status Query(const Statement& statement, const QueryLimits& limits, RowSink* sink);
   // Runs the query in pieces.
   std::unique_ptr<QueryRun> BeginQuery(const Statement& statement);
+
+  // The tables that a client's query reads (ReadConnection::TablesRead).
+  Result<std::set<std::string>> TablesRead(const std::string& sql, const QueryLimits& limits);
 
   // A statement of the owner of the pool, which may read _cairn_* tables. Never for a client's
   // text.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "state_machine/sqlite/query_sources.h"
 #include "state_machine/sqlite/retained_reader.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/transactions.h"
@@ -45,6 +46,16 @@ class SqliteReadView final : public ReadView {
     RETURN_IF_ERROR(read_->QueryInternal(
         {"SELECT version FROM _cairn_versions WHERE name = ?1", {LowerCase(table)}, {}}, &row));
     return row.found() ? row.Int(0) : 0;
+  }
+  Result<int64_t> SchemaVersion() override {
+    OneRow row;
+    RETURN_IF_ERROR(read_->QueryInternal({"PRAGMA schema_version", {}, {}}, &row));
+    return row.Int(0);
+  }
+  Result<QuerySources> SourcesOf(const std::string& sql, const QueryLimits& limits) override {
+    ASSIGN_OR_RETURN(QuerySources sources, ReadQuerySources(read_.get(), sql, limits));
+    ASSIGN_OR_RETURN(sources.schema_version, SchemaVersion());
+    return sources;
   }
   Result<TxInfo> Transaction(const std::string& tx_id) override {
     OneRow row;
