@@ -93,6 +93,7 @@ Status ReadConnection::Configure(sqlite3* db) {
   if (options_.on_connect) RETURN_IF_ERROR(options_.on_connect(db));
   sqlite3_set_authorizer(db, &Authorize, this);
   sqlite3_progress_handler(db, kOpsBetweenPolls, &Poll, this);
+  page_reads_ = std::make_unique<PageReads>(db, [this] { return Poll(this) == 0; });
   return OkStatus();
 }
 
@@ -105,6 +106,7 @@ void ReadConnection::Close() {
     db = std::exchange(db_, nullptr);
   }
   if (db == nullptr) return;
+  page_reads_.reset();
   const int rc = sqlite3_close(db);
   CHECK(rc == SQLITE_OK) << "a statement outlived its cache: " << rc;
   functions_.reset();
@@ -271,6 +273,7 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   near_phrases_ = read->near_phrases;
   const MemoryGate gate(&AskForMemory, this);
   const FlatteningAllowed flattening(db_, read->flattened, /*then=*/true);
+  page_reads_->Attach();
   const int rc = sqlite3_step(read->stmt.get());
   limits_ = nullptr;
   near_phrases_ = 0;
@@ -361,6 +364,7 @@ Status ReadConnection::CheckLimits(const QueryLimits& limits, SteadyTime started
 int ReadConnection::Poll(void* self) {
   auto* const c = static_cast<ReadConnection*>(self);
   if (c->limits_ == nullptr) return 0;
+  if (!c->stopped_.ok()) return 1;  // SQLite has not ended yet
   c->stopped_ = c->CheckLimits(*c->limits_, c->started_);
   return c->stopped_.ok() ? 0 : 1;
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/result.h"
+#include "state_machine/sqlite/page_reads.h"
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/reader_functions.h"
 #include "state_machine/sqlite/statement.h"
@@ -92,6 +93,7 @@ class ReadConnection {
   sqlite3* db_ = nullptr;
   bool broken_ = false;
   std::unique_ptr<ReaderFunctions> functions_;  // of db_
+  std::unique_ptr<PageReads> page_reads_;       // of db_
   size_t longest_bytes_ = 0;                    // of the values of this transaction
   StatementCache client_statements_;
   StatementCache internal_statements_;
