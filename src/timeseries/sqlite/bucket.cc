@@ -185,11 +185,12 @@ Status ReadWidth(sqlite3_value* value, int64_t* width) {
 
 Status ParseRollupWidth(std::string_view text, int64_t* ms) {
   constexpr int64_t kSecond = 1000;
-  if (!text.empty() && text.front() != '0' && ParseWidth(text, ms) && *ms >= kSecond) {
-    return OkStatus();
+  constexpr int64_t kWidthMax = 31 * int64_t{86'400'000};
+  if (text.empty() || text.front() == '0' || !ParseWidth(text, ms) || *ms < kSecond) {
+    return InvalidArgument("the width of a rollup is a text such as '1m' (s, m, h, d, w), not '" +
+                           std::string(text) + "'");
   }
-  return InvalidArgument("the width of a rollup is a text such as '1m' (s, m, h, d, w), not '" +
-                         std::string(text) + "'");
+  return *ms <= kWidthMax ? OkStatus() : InvalidArgument("a rollup is at most 31 days wide");
 }
 
 Status ParseRetention(std::string_view text, int64_t* ms) {

@@ -12,7 +12,8 @@ namespace cairn::timeseries {
 
 // An integer, in the unit of the times; or a text such as '15m', in milliseconds: ms, s, m, h, d, w.
 Status ReadWidth(sqlite3_value* value, int64_t* width);
-// The width of a rollup: '1m'. At least a second, and written in the one way.
+// The width of a rollup: '1m'. From a second to 31 days, because a late point costs a read of its
+// bucket.
 Status ParseRollupWidth(std::string_view text, int64_t* ms);
 // A retention in milliseconds: a text such as '90d', also in years of 365 days: '5y'.
 Status ParseRetention(std::string_view text, int64_t* ms);

@@ -126,6 +126,9 @@ Status TakeRollups(std::string_view list, Declaration* declaration) {
 }
 
 Status CheckRollups(const Declaration& declaration) {
+  if (declaration.rollups.size() > kRollupsMax) {
+    return InvalidArgument("a time series has at most " + std::to_string(kRollupsMax) + " rollups");
+  }
   int64_t before_ms = 0;
   for (const RollupOption& rollup : declaration.rollups) {
     if (before_ms != 0 && (rollup.width_ms <= before_ms || rollup.width_ms % before_ms != 0)) {

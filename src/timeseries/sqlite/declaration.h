@@ -19,6 +19,7 @@ inline constexpr size_t kTagsMax = 8;
 inline constexpr size_t kValuesMax = 32;
 // A row of a rollup has six values for each of these, and one more.
 inline constexpr size_t kRollupValuesMax = 10;
+inline constexpr size_t kRollupsMax = 6;
 
 enum class Role { kTag, kTime, kValue };
 

@@ -1,5 +1,6 @@
 #include "timeseries/sqlite/module.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -47,7 +48,11 @@ int Connect(sqlite3* db, void* module, int argc, const char* const* argv, sqlite
   sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
   auto made = std::make_unique<Table>(static_cast<TimeSeriesModule*>(module), db,
                                       std::move(declaration).value(), argv[1], argv[2]);
-  if (create) rc = made->storage().Create();
+  if (create) {
+    fits = made->storage().CheckName(argv[2]);
+    if (!fits.ok()) return Report(error, fits.message());
+    rc = made->storage().Create();
+  }
   if (create && rc == SQLITE_OK) rc = made->BeginRetention();
   if (create && rc == SQLITE_OK) rc = made->CreateItsRollups(arguments);
   if (rc != SQLITE_OK) {
@@ -106,8 +111,10 @@ int OnClose(sqlite3_vtab_cursor* cursor) {
 
 int OnFilter(sqlite3_vtab_cursor* cursor, int number, const char* wanted, int /*argc*/,
              sqlite3_value** argv) {
-  const int rc = Of(cursor->pVtab)->Flush();
-  return rc == SQLITE_OK ? Of(cursor)->scan.Begin(Plan::Of(number, wanted), argv) : rc;
+  int rc = Of(cursor->pVtab)->Flush();
+  if (rc == SQLITE_OK) rc = Of(cursor)->scan.Begin(Plan::Of(number, wanted), argv);
+  if (rc == SQLITE_RANGE) Report(&cursor->pVtab->zErrMsg, kTooManyMerged);
+  return rc;
 }
 
 int OnNext(sqlite3_vtab_cursor* cursor) { return Of(cursor)->scan.Next(); }
@@ -126,15 +133,15 @@ int OnColumn(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) 
     return SQLITE_OK;
   }
   bool is_last = false;
-  const int rc = scan.IsLast(&is_last);
+  const int rc = scan.now().IsLast(&is_last);
   if (rc == SQLITE_OK) sqlite3_result_int(context, is_last ? 1 : 0);
   return rc;
 }
 
 int OnRowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* rowid) {
   Scan& scan = Of(cursor)->scan;
-  if (!Of(cursor->pVtab)->writes()) return scan.Number(rowid);
-  return Of(cursor->pVtab)->NumberOf(scan.series(), scan.time(), rowid);
+  if (!Of(cursor->pVtab)->writes()) return scan.now().Number(rowid);
+  return Of(cursor->pVtab)->NumberOf(scan.now().series(), scan.now().time(), rowid);
 }
 
 int OnUpdate(sqlite3_vtab* table, int argc, sqlite3_value** argv, sqlite3_int64* rowid) {
@@ -161,11 +168,16 @@ int OnSavepoint(sqlite3_vtab* table, int /*savepoint*/) { return Of(table)->Flus
 int OnRollbackTo(sqlite3_vtab* table, int /*savepoint*/) { return OnRollback(table); }
 
 int OnRename(sqlite3_vtab* table, const char* name) {
-  const Status fits = CheckTableName(Of(table)->declaration(), name);
+  Status fits = CheckTableName(Of(table)->declaration(), name);
+  if (fits.ok()) fits = Of(table)->storage().CheckName(name);
   if (!fits.ok()) return Of(table)->Refuse(fits);
-  int rc = Of(table)->Flush();
-  if (rc == SQLITE_OK) rc = Of(table)->RenameWithRollups(name);
-  return rc;
+  const int rc = Of(table)->Flush();
+  if (rc != SQLITE_OK) return rc;
+  const int renamed = Of(table)->RenameWithRollups(name);
+  if (renamed == SQLITE_OK) return renamed;
+  // A statement within this one says why.
+  Report(&table->zErrMsg, sqlite3_errmsg(Of(table)->storage().db()));
+  return renamed;
 }
 
 int OnShadowName(const char* name) {
@@ -240,6 +252,21 @@ int TimeSeriesModule::Flush() {
     if (rc != SQLITE_OK) return rc;
   }
   return SQLITE_OK;
+}
+
+bool RollupReader::IsOf(const Storage& other) const {
+  return series.schema() == other.schema() && series.name() == other.name();
+}
+
+bool TimeSeriesModule::HasStaleReader(const Storage& series) const {
+  return std::any_of(rollup_readers_.begin(), rollup_readers_.end(),
+                     [&](const auto* reader) { return reader->stale && reader->IsOf(series); });
+}
+
+void TimeSeriesModule::NoteWrite(const Storage& series) {
+  for (RollupReader* reader : rollup_readers_) {
+    if (reader->IsOf(series)) reader->stale = true;
+  }
 }
 
 }  // namespace cairn::timeseries

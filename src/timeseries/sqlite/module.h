@@ -16,7 +16,18 @@
 
 namespace cairn::timeseries {
 
+class Storage;
 class Table;
+
+// A cursor of a rollup. A statement that writes the time series meanwhile makes it stale: it must not
+// read what the statement writes.
+struct RollupReader {
+  explicit RollupReader(const Storage* time_series) : series(*time_series) {}
+  bool IsOf(const Storage& other) const;
+
+  const Storage& series;  // of the reader's own connection to it
+  bool stale = false;
+};
 
 // The tables NAME_word hold what the table NAME keeps.
 inline constexpr const char* kStorageWords[] = {"series", "tail", "blocks", "config"};
@@ -50,6 +61,12 @@ class TimeSeriesModule {
   // True while rollups are created, renamed or dropped together with their time series.
   bool changes_rollups() const { return changes_rollups_; }
 
+  void AddReader(RollupReader* reader) { rollup_readers_.insert(reader); }
+  void RemoveReader(RollupReader* reader) { rollup_readers_.erase(reader); }
+  bool HasStaleReader(const Storage& series) const;
+  // The running statement writes points of the time series.
+  void NoteWrite(const Storage& series);
+
   // What came of the last command 'expire'.
   const ExpiryOutcome& expired() const { return expired_; }
 
@@ -57,6 +74,7 @@ class TimeSeriesModule {
   friend class Table;
   ModuleOptions options_;
   std::set<Table*> connected_;
+  std::set<RollupReader*> rollup_readers_;
   ExpiryOutcome expired_;
   bool changes_rollups_ = false;
 };

@@ -7,7 +7,16 @@
 namespace cairn::timeseries {
 namespace {
 
-enum Bit { kTimeEquals = 8, kTimeFrom, kTimeUntil, kLast, kByTags, kDescending };
+enum Bit {
+  kTimeEquals = 8,
+  kTimeFrom,
+  kTimeUntil,
+  kLast,
+  kByTags,
+  kDescending,
+  kUnordered,
+  kLists = kUnordered + 8
+};
 
 // Rows and costs that make SQLite prefer a plan with more conditions. They do not depend on the data,
 // so all nodes choose the same plan.
@@ -56,10 +65,17 @@ Found FindConstraints(const Declaration& declaration, sqlite3_index_info* info) 
 }
 
 // True if the plan gives rows in the order that is asked for: the tags in their order, then the
-// time. Tags that equal an argument may be left out.
+// time. Tags that equal an argument may be left out. INTEGER tags have one value then. TEXT tags may
+// have several (scan.h), so an order that names them is given only where it names them in turn.
 bool GivesOrder(const Declaration& declaration, const sqlite3_index_info& info, Plan* plan) {
   if (info.nOrderBy == 0) return false;
-  size_t tag = 0;
+  size_t tag = 0;  // the next one of the order
+  const auto is_text = [&](size_t i) { return declaration.Tag(i).type == ColumnType::kText; };
+  const auto leave_out_until = [&](size_t end) {
+    for (; tag < end && (plan->tags >> tag & 1) != 0; ++tag) {
+      if (is_text(tag)) plan->unordered |= 1U << tag;
+    }
+  };
   for (int i = 0; i < info.nOrderBy; ++i) {
     const auto& term = info.aOrderBy[i];
     if (term.iColumn < 0 || static_cast<size_t>(term.iColumn) >= declaration.columns.size()) {
@@ -67,14 +83,14 @@ bool GivesOrder(const Declaration& declaration, const sqlite3_index_info& info, 
     }
     const DeclaredColumn& column = declaration.columns[static_cast<size_t>(term.iColumn)];
     if (column.role == Role::kTag) {
-      if ((plan->tags >> column.place & 1) != 0) continue;
-      while ((plan->tags >> tag & 1) != 0) ++tag;
+      if ((plan->tags >> column.place & 1) != 0 && !is_text(column.place)) continue;
+      leave_out_until(column.place);
       if (column.place != tag || term.desc != 0) return false;
       ++tag;
       plan->by_tags = true;
       continue;
     }
-    while (tag < declaration.tags.size() && (plan->tags >> tag & 1) != 0) ++tag;
+    leave_out_until(declaration.tags.size());
     const bool is_last_term = i + 1 == info.nOrderBy;
     if (column.role != Role::kTime || tag != declaration.tags.size() || !is_last_term) return false;
     plan->descending = term.desc != 0;
@@ -96,7 +112,8 @@ uint64_t WantedValues(const Declaration& declaration, uint64_t used) {
 
 int Plan::Number() const {
   return static_cast<int>(tags) | time_equals << kTimeEquals | time_from << kTimeFrom |
-         time_until << kTimeUntil | last << kLast | by_tags << kByTags | descending << kDescending;
+         time_until << kTimeUntil | last << kLast | by_tags << kByTags | descending << kDescending |
+         static_cast<int>(unordered << kUnordered) | static_cast<int>(lists << kLists);
 }
 
 std::string Plan::Wanted() const {
@@ -115,6 +132,8 @@ Plan Plan::Of(int number, const char* wanted) {
   plan.last = has(kLast);
   plan.by_tags = has(kByTags);
   plan.descending = has(kDescending);
+  plan.unordered = static_cast<uint32_t>(number) >> kUnordered & 0xff;
+  plan.lists = static_cast<uint32_t>(number) >> kLists & 0xff;
   for (size_t i = 0; wanted != nullptr && wanted[i] != '\0'; ++i) {
     if (wanted[i] == '>') plan.wanted |= uint64_t{1} << i;
   }
@@ -134,9 +153,13 @@ int ChoosePlan(const Declaration& declaration, sqlite3_index_info* info) {
   size_t tags = 0;
   for (size_t i = 0; i < declaration.tags.size(); ++i) {
     if (!use(found.tags[i])) continue;
-    plan.tags |= 1U << i;
-    rows /= 10;
-    ++tags;
+    // Otherwise SQLite takes the values of a list one by one, and then compares them as texts, also
+    // where the list has numbers.
+    const bool is_list = declaration.Tag(i).type == ColumnType::kText &&
+                         sqlite3_vtab_in(info, found.tags[i], 1) != 0;
+    (is_list ? plan.lists : plan.tags) |= 1U << i;
+    rows /= is_list ? 2 : 10;
+    if (!is_list) ++tags;
   }
   const bool one_series = tags == declaration.tags.size();
   if (one_series) rows = kRowsOfASeries;
@@ -154,7 +177,10 @@ int ChoosePlan(const Declaration& declaration, sqlite3_index_info* info) {
     text_tags = text_tags || declaration.Tag(i).type == ColumnType::kText;
   }
   if (one_series && plan.time_equals && !text_tags) info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
-  if (GivesOrder(declaration, *info, &plan)) info->orderByConsumed = 1;
+  if (Plan ordered = plan; GivesOrder(declaration, *info, &ordered)) {
+    info->orderByConsumed = 1;
+    plan = ordered;
+  }
   plan.wanted = WantedValues(declaration, info->colUsed);
   info->estimatedRows = static_cast<sqlite3_int64>(rows);
   info->estimatedCost = 50 + rows;

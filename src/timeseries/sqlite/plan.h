@@ -12,14 +12,18 @@
 namespace cairn::timeseries {
 
 struct Plan {
-  uint32_t tags = 0;  // those that equal an argument
+  uint32_t tags = 0;   // those that equal an argument
+  uint32_t lists = 0;  // TEXT tags that equal one of a list: the argument is all of IN (...)
   bool time_equals = false;
   bool time_from = false;   // > or >=
   bool time_until = false;  // < or <=
   bool last = false;        // the last point of each series, if the argument is 1
   bool by_tags = false;     // series in the order of their tags
   bool descending = false;  // in time
-  uint64_t wanted = 0;      // values
+  // TEXT tags that equal an argument and are not among those that the order names: it holds if they
+  // have one value.
+  uint32_t unordered = 0;
+  uint64_t wanted = 0;  // values
 
   // A number, and a text for the columns. The text is made of < and >, because the look at
   // programs for searches in full-text tables and R-Trees takes other characters for one of those.

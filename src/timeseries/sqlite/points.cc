@@ -132,6 +132,12 @@ bool Fits(const Declaration& declaration, const Block& block) {
   return fits;
 }
 
+bool DecodeStored(const Declaration& declaration, std::string_view bytes, int64_t points,
+                  uint64_t wanted, Block* block) {
+  return DecodeBlock(bytes, wanted, block).ok() && Fits(declaration, *block) &&
+         block->times.size() == static_cast<size_t>(points);
+}
+
 void ClearBlock(const Declaration& declaration, Block* block) {
   block->unit = declaration.unit;
   block->times.clear();

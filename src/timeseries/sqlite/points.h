@@ -31,8 +31,12 @@ Status ReadTime(const Declaration& declaration, sqlite3_value* value, int64_t* t
 void BindValues(sqlite3_stmt* stmt, int first, const Declaration& declaration,
                 const PointValues& values);
 
-// Whether a stored block has the unit and the columns of the declaration.
+// Whether a block has the unit and the columns of the declaration.
 bool Fits(const Declaration& declaration, const Block& block);
+// Decodes a block of the storage, whose row tells of so many points. False: the block is damaged, or
+// another one than the row and the declaration tell of.
+bool DecodeStored(const Declaration& declaration, std::string_view bytes, int64_t points,
+                  uint64_t wanted, Block* block);
 // A block without points, with the columns of the declaration. Keeps the memory.
 void ClearBlock(const Declaration& declaration, Block* block);
 // The texts of a block may be out of order, come twice, and not be used, until SortTexts.

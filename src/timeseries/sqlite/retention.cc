@@ -27,6 +27,17 @@ void TakeGreatest(std::optional<int64_t>* greatest, int64_t value) {
   *greatest = std::max(greatest->value_or(value), value);
 }
 
+// Of a row of a tail.
+int64_t RowBytesMax(const Declaration& declaration) {
+  constexpr int64_t kNumberBytes = 9;
+  int64_t bytes = 2 * kNumberBytes;
+  for (size_t i = 0; i < declaration.values.size(); ++i) {
+    const bool is_text = declaration.Value(i).type == ColumnType::kText;
+    bytes += is_text ? static_cast<int64_t>(kTextBytesMax) : kNumberBytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 int64_t Retention::Whole(int64_t time) const {
@@ -220,8 +231,7 @@ int Retention::RunSlice(State* state, bool* more) {
     const int64_t series = next.IntAt(0);
     next.Release();
     state->cursor = series;
-    if (slice.series >= kSliceSeriesMax || slice.blocks >= kSliceBlocksMax ||
-        slice.rows >= kSliceRowsMax) {
+    if (slice.is_full()) {
       *more = true;
       return SQLITE_OK;
     }
@@ -265,7 +275,6 @@ int Retention::SealExpired(int64_t series, int64_t before) {
   return points.times.empty() ? SQLITE_OK : sealed_->Append(series, points, 0);
 }
 
-// Whole blocks go. One that the bound cuts stays until it has expired whole.
 int Retention::ExpireIn(Storage* storage, int64_t series, int64_t before, Slice* slice,
                         bool* done) {
   constexpr uint64_t kSeeks = 4;
@@ -276,20 +285,37 @@ int Retention::ExpireIn(Storage* storage, int64_t series, int64_t before, Slice*
   int rc = storage->Take("DELETE FROM {tail} WHERE series = ?1 AND time < ?2", &rows);
   if (rc == SQLITE_OK) rc = rows.Int(1, series).Int(2, before).Run();
   if (rc != SQLITE_OK) return rc;
-  slice->rows += sqlite3_changes64(storage->db());
-  PooledStatement blocks;
-  rc = storage->Take(
-      "DELETE FROM {blocks} WHERE id IN (SELECT id FROM {blocks} WHERE series = ?1 AND first < ?2 "
-      "AND last < ?2 ORDER BY first LIMIT ?3)",
-      &blocks);
-  // A slice that is full comes to its end behind the series, so one more block does no harm.
-  const int64_t room = std::max<int64_t>(kSliceBlocksMax - slice->blocks, 1);
-  if (rc == SQLITE_OK) rc = blocks.Int(1, series).Int(2, before).Int(3, room).Run();
-  if (rc != SQLITE_OK) return rc;
   const int64_t gone = sqlite3_changes64(storage->db());
-  slice->blocks += gone;
-  *done = gone < room;
-  return SQLITE_OK;
+  slice->rows += gone;
+  slice->bytes += gone * RowBytesMax(storage->declaration());
+  return ExpireBlocks(storage, series, before, slice, done);
+}
+
+// Whole blocks go. One that the bound cuts stays until it has expired whole. A slice that is full
+// comes to its end behind the series, so one more block does no harm.
+int Retention::ExpireBlocks(Storage* storage, int64_t series, int64_t before, Slice* slice,
+                            bool* done) {
+  PooledStatement find;
+  int rc = storage->Take(
+      "SELECT id, length(data) FROM {blocks} WHERE series = ?1 AND first < ?2 AND last < ?2 ORDER "
+      "BY first LIMIT ?3",
+      &find);
+  if (rc != SQLITE_OK) return rc;
+  find.Int(1, series).Int(2, before).Int(3, kSliceBlocksMax);
+  std::vector<int64_t> ids;
+  while ((rc = find.Step()) == SQLITE_ROW) {
+    if (!ids.empty() && slice->is_full()) break;
+    ids.push_back(find.IntAt(0));
+    ++slice->blocks;
+    slice->bytes += find.IntAt(1);
+  }
+  *done = rc == SQLITE_DONE && static_cast<int64_t>(ids.size()) < kSliceBlocksMax;
+  if (rc != SQLITE_ROW && rc != SQLITE_DONE) return rc;
+  find.Release();
+  PooledStatement remove;
+  rc = storage->Take("DELETE FROM {blocks} WHERE id = ?1", &remove);
+  for (size_t i = 0; rc == SQLITE_OK && i < ids.size(); ++i) rc = remove.Int(1, ids[i]).Run();
+  return rc;
 }
 
 int Retention::NoteExtremes(int64_t series, State* state) {

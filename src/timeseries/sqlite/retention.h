@@ -39,10 +39,11 @@ class Retention {
  public:
   // What one slice does at most.
   static constexpr int64_t kSliceSeriesMax = 1000;
-  // A deleted byte is a step of work, and a block has up to 1 MiB: more blocks could use up the
-  // budget of a command (50 million steps), and the slice would fail again and again.
   static constexpr int64_t kSliceBlocksMax = 32;
   static constexpr int64_t kSliceRowsMax = 1000;  // of tails, and those of one more series
+  // And one more block, or the rows of one more tail. A deleted byte is a step of work: a slice that
+  // used up the budget of its command would fail again and again.
+  static constexpr int64_t kSliceBytesMax = 2 << 20;
 
   Retention(Storage* storage, const ChargeWork* charge) : storage_(*storage), charge_(*charge) {}
 
@@ -77,6 +78,11 @@ class Retention {
     int64_t series = 0;
     int64_t blocks = 0;
     int64_t rows = 0;
+    int64_t bytes = 0;
+    bool is_full() const {
+      return series >= kSliceSeriesMax || blocks >= kSliceBlocksMax || rows >= kSliceRowsMax ||
+             bytes >= kSliceBytesMax;
+    }
   };
 
   int Load(State* state);
@@ -89,6 +95,7 @@ class Retention {
   int RunSlice(State* state, bool* more);
   int ExpireSeries(int64_t series, const State& state, Slice* slice, bool* done);
   int ExpireIn(Storage* storage, int64_t series, int64_t before, Slice* slice, bool* done);
+  int ExpireBlocks(Storage* storage, int64_t series, int64_t before, Slice* slice, bool* done);
   int SealExpired(int64_t series, int64_t before);
   int NoteExtremes(int64_t series, State* state);
   void EndPass(State* state) const;

@@ -39,14 +39,34 @@ Rollup* Of(sqlite3_vtab* table) { return static_cast<Rollup*>(table); }
 
 struct Cursor : sqlite3_vtab_cursor {
   explicit Cursor(Rollup* rollup)
-      : sqlite3_vtab_cursor(), scan(&rollup->storage, &rollup->module.charge(), &rollup->source) {}
+      : sqlite3_vtab_cursor(),
+        module(rollup->module),
+        scan(&rollup->storage, &rollup->module.charge(), &rollup->source),
+        reader(&rollup->points_storage) {
+    module.AddReader(&reader);
+  }
+  ~Cursor() { module.RemoveReader(&reader); }
+  Cursor(const Cursor&) = delete;
+  Cursor& operator=(const Cursor&) = delete;
+
+  TimeSeriesModule& module;
   Scan scan;
+  RollupReader reader;
 };
 
 Cursor* Of(sqlite3_vtab_cursor* cursor) { return static_cast<Cursor*>(cursor); }
 
 // True while a statement on the time series of the rollup runs.
 bool IsWithin(Rollup* rollup) { return rollup->module.changes_rollups(); }
+
+// A plain table would be read as it was when the statement began.
+int RefuseStale(Rollup* rollup) {
+  return Report(&rollup->zErrMsg,
+                "the statement reads the rollup " + rollup->storage.name() +
+                    " while it writes the time series: read it first, WITH r AS MATERIALIZED "
+                    "(SELECT ... FROM " +
+                    rollup->storage.name() + ")");
+}
 
 int Exec(sqlite3* db, const std::string& sql) {
   return sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr);
@@ -79,6 +99,10 @@ int Connect(sqlite3* db, void* data, int argc, const char* const* argv, sqlite3_
   auto made = std::make_unique<Rollup>(module, db, argv[1], name,
                                        name.substr(0, name.size() - suffix.size()),
                                        std::move(points).value(), std::move(rows).value(), width);
+  if (create) {
+    const Status fits = made->storage.CheckName(name);
+    if (!fits.ok()) return Report(error, fits.message());
+  }
   if (create && (rc = made->storage.Create()) != SQLITE_OK) {
     Report(error, sqlite3_errmsg(db));
     return rc;
@@ -114,6 +138,7 @@ int OnBestIndex(sqlite3_vtab* table, sqlite3_index_info* info) {
 }
 
 int OnOpen(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) {
+  if (Of(table)->module.HasStaleReader(Of(table)->points_storage)) return RefuseStale(Of(table));
   *cursor = new Cursor(Of(table));
   return SQLITE_OK;
 }
@@ -125,11 +150,17 @@ int OnClose(sqlite3_vtab_cursor* cursor) {
 
 int OnFilter(sqlite3_vtab_cursor* cursor, int number, const char* wanted, int /*argc*/,
              sqlite3_value** argv) {
-  const int rc = Of(cursor->pVtab)->module.FlushWithin();
-  return rc == SQLITE_OK ? Of(cursor)->scan.Begin(Plan::Of(number, wanted), argv) : rc;
+  if (Of(cursor)->reader.stale) return RefuseStale(Of(cursor->pVtab));
+  int rc = Of(cursor->pVtab)->module.FlushWithin();
+  if (rc == SQLITE_OK) rc = Of(cursor)->scan.Begin(Plan::Of(number, wanted), argv);
+  if (rc == SQLITE_RANGE) Report(&cursor->pVtab->zErrMsg, kTooManyMerged);
+  return rc;
 }
 
-int OnNext(sqlite3_vtab_cursor* cursor) { return Of(cursor)->scan.Next(); }
+int OnNext(sqlite3_vtab_cursor* cursor) {
+  if (Of(cursor)->reader.stale) return RefuseStale(Of(cursor->pVtab));
+  return Of(cursor)->scan.Next();
+}
 
 int OnEof(sqlite3_vtab_cursor* cursor) { return Of(cursor)->scan.at_end() ? 1 : 0; }
 
@@ -140,17 +171,20 @@ int OnColumn(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) 
   if (place < declaration.columns.size()) scan.Result(context, declaration.columns[place]);
   if (place != declaration.is_last_column()) return SQLITE_OK;
   bool is_last = false;
-  const int rc = scan.IsLast(&is_last);
+  const int rc = scan.now().IsLast(&is_last);
   if (rc == SQLITE_OK) sqlite3_result_int(context, is_last ? 1 : 0);
   return rc;
 }
 
 int OnRowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* rowid) {
-  return Of(cursor)->scan.Number(rowid);
+  return Of(cursor)->scan.now().Number(rowid);
 }
 
 int OnRename(sqlite3_vtab* table, const char* name) {
-  if (IsWithin(Of(table))) return Of(table)->storage.Rename(name);
+  if (IsWithin(Of(table))) {
+    const Status fits = Of(table)->storage.CheckName(name);
+    return fits.ok() ? Of(table)->storage.Rename(name) : Report(&table->zErrMsg, fits.message());
+  }
   return Report(&table->zErrMsg, "a rollup has the name of its time series: rename that");
 }
 

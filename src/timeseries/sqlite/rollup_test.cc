@@ -204,12 +204,81 @@ TEST(Rollups, AWrongDeclarationSaysWhatIsRight) {
             "error: a rollup lives at least as long as the points: the retention of 1m is shorter "
             "than that of the time series");
   EXPECT_EQ(create("rollups='1m:1d'").substr(0, 30), "error: a rollup lives at least");
+  EXPECT_EQ(create("rollups='1s,2s,4s,8s,16s,32s,64s'"),
+            "error: a time series has at most 6 rollups");
+  EXPECT_EQ(create("rollups='32d'"), "error: a rollup is at most 31 days wide");
   EXPECT_EQ(create("points REAL, v_sum REAL, rollups='1m'"), "");
   EXPECT_EQ(
       c.Run("CREATE VIRTUAL TABLE b USING timeseries(points TEXT TAG, ts TIMESTAMP_MS, v REAL, "
             "rollups='1m')")
           .substr(0, 33),
       "error: the name points is taken: ");
+}
+
+// A block that is damaged, or another one, is found before it is used.
+TEST(Rollups, AStoredBlockOfOtherColumnsIsCorruption) {
+  int64_t calls_left = INT64_MAX;
+  ModuleOptions options;
+  options.charge = [&calls_left](uint64_t /*steps*/) { return --calls_left > 0; };
+  Connection c(":memory:", options);
+  Create(&c, ", rollups='10s,1m'");
+  c.Must("INSERT INTO m(device, ts, v) SELECT 'a', bucket, 1 FROM time_buckets(0, 4000000, 1000)");
+  sqlite3_db_config(c.db(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
+  c.Must("CREATE TABLE saved AS SELECT * FROM m_10s_blocks");
+  ASSERT_NE(c.Run("SELECT count(*) FROM saved"), "0\n");
+  const std::string corrupt = "error: database disk image is malformed";
+  const std::string update = "UPDATE m SET v = 2 WHERE ts = 1000";
+  for (const char* damage : {"X'01000100000E00000000'", "X'00'"}) {
+    c.Must("UPDATE m_10s_blocks SET data = " + std::string(damage));
+    EXPECT_EQ(c.Run("SELECT sum(points) FROM m_10s"), corrupt);
+    EXPECT_EQ(c.Run(update), corrupt);
+    c.Must("UPDATE m_10s_blocks AS b SET data = (SELECT data FROM saved WHERE id = b.id)");
+  }
+  c.Must("UPDATE m_10s_blocks SET points = points + 1");
+  EXPECT_EQ(c.Run("SELECT sum(points) FROM m_10s"), corrupt);
+  EXPECT_EQ(c.Run(update), corrupt);
+  c.Must("UPDATE m_10s_blocks SET points = points - 1");
+  // An error that comes later has not the text of one of those, wherever it comes up.
+  int errors = 0;
+  for (int64_t calls = 1;; ++calls) {
+    calls_left = calls;
+    const std::string error = c.Run(update);
+    if (error.empty()) break;
+    ASSERT_EQ(error, "error: interrupted");
+    ASSERT_LT(++errors, 1000);
+  }
+  EXPECT_GT(errors, 10);
+}
+
+// Each rollup, and each column, is work of the INSERT.
+TEST(Rollups, TheirWorkIsCharged) {
+  const auto cost = [](const std::string& rollups, int columns) {
+    uint64_t steps = 0;
+    ModuleOptions options;
+    options.charge = [&steps](uint64_t more) {
+      steps += more;
+      return true;
+    };
+    Connection c(":memory:", options);
+    std::string names;
+    for (int i = 0; i < columns; ++i) names += ", v" + std::to_string(i) + " REAL";
+    c.Must("CREATE VIRTUAL TABLE m USING timeseries(ts TIMESTAMP_MS" + names + rollups + ")");
+    c.Must("INSERT INTO m(ts, v0) SELECT bucket, 1 FROM time_buckets(0, 640000, 1000)");
+    const uint64_t sealed = steps;
+    c.Must("INSERT OR REPLACE INTO m(ts, v0) VALUES(1000, 2)");
+    c.module().Flush();
+    return std::pair(sealed, steps - sealed);
+  };
+  const auto [sealed, late] = cost("", 10);
+  const auto [sealed_one, late_one] = cost(", rollups='1h'", 1);
+  const auto [sealed_ten, late_ten] = cost(", rollups='1h'", 10);
+  const auto [sealed_three, late_three] = cost(", rollups='1h,2h,4h'", 10);
+  EXPECT_GT(sealed_ten, sealed + 512 * 10 / 2);
+  EXPECT_GT(late_ten, late + 512 * 10);
+  EXPECT_GT(sealed_ten, sealed_one + 512 * 9 / 2);
+  EXPECT_GT(late_ten, late_one + 512 * 8);
+  EXPECT_GT(sealed_three, sealed + 3 * 512 * 10 / 2);
+  EXPECT_GT(late_three, late + 3 * 512 * 10);
 }
 
 TEST(Rollups, ASumThatLeavesItsRangeIsNull) {

@@ -25,7 +25,12 @@ int64_t BucketStart(int64_t time, int64_t width) {
 // Goes through the points of a series that are in blocks, from a time on.
 class BlockPoints {
  public:
-  BlockPoints(Storage* storage, const ChargeWork* charge) : storage_(*storage), charge_(*charge) {}
+  enum class Read { kTimes, kAll };
+  BlockPoints(Storage* storage, const ChargeWork* charge, Read read)
+      : storage_(*storage),
+        charge_(*charge),
+        wanted_(read == Read::kAll ? kAllColumns : 0),
+        columns_(read == Read::kAll ? storage->declaration().values.size() : 0) {}
 
   int Begin(int64_t series, int64_t from) {
     from_ = from;
@@ -49,8 +54,13 @@ class BlockPoints {
       if (at_end_) return SQLITE_OK;
       if (rc != SQLITE_ROW) return rc;
       const auto points = static_cast<uint64_t>(read_.IntAt(1));
-      if (charge_ && !charge_(kStepsToSeek + points * kStepsToDecode)) return SQLITE_INTERRUPT;
-      if (!DecodeBlock(read_.BytesAt(0), kAllColumns, &block_).ok()) return SQLITE_CORRUPT;
+      if (charge_ && !charge_(kStepsToSeek + StepsToRead(points, columns_))) {
+        return SQLITE_INTERRUPT;
+      }
+      if (!DecodeStored(storage_.declaration(), read_.BytesAt(0), read_.IntAt(1), wanted_,
+                        &block_)) {
+        return SQLITE_CORRUPT;
+      }
       at_ = static_cast<size_t>(std::lower_bound(block_.times.begin(), block_.times.end(), from_) -
                                 block_.times.begin());
       if (at_ < block_.times.size()) return SQLITE_OK;
@@ -60,6 +70,8 @@ class BlockPoints {
  private:
   Storage& storage_;
   const ChargeWork& charge_;
+  const uint64_t wanted_;
+  const uint64_t columns_;
   PooledStatement read_;
   Block block_;
   size_t at_ = 0;
@@ -72,7 +84,8 @@ class BlockPoints {
 int ReadRollupRow(Storage* storage, const ChargeWork& charge, int64_t series, int64_t time,
                   Block* rows, size_t* at, bool* found) {
   *found = false;
-  if (charge && !charge(kStepsToSeek)) return SQLITE_INTERRUPT;
+  const uint64_t columns = storage->declaration().values.size();
+  if (charge && !charge(2 * kStepsToSeek + StepsToReadTail(1, columns))) return SQLITE_INTERRUPT;
   ClearBlock(storage->declaration(), rows);
   PooledStatement read;
   int rc = storage->Take("SELECT time" + ValueNames(storage->declaration(), kAllColumnsOfRow) +
@@ -95,10 +108,12 @@ int ReadRollupRow(Storage* storage, const ChargeWork& charge, int64_t series, in
   rc = read.Int(1, series).Int(2, time).Step();
   if (rc != SQLITE_ROW) return rc == SQLITE_DONE ? SQLITE_OK : rc;
   if (read.IntAt(0) < time) return SQLITE_OK;
-  if (charge && !charge(static_cast<uint64_t>(read.IntAt(2)) * kStepsToDecode)) {
+  if (charge && !charge(StepsToRead(static_cast<uint64_t>(read.IntAt(2)), columns))) {
     return SQLITE_INTERRUPT;
   }
-  if (!DecodeBlock(read.BytesAt(1), kAllColumns, rows).ok()) return SQLITE_CORRUPT;
+  if (!DecodeStored(storage->declaration(), read.BytesAt(1), read.IntAt(2), kAllColumns, rows)) {
+    return SQLITE_CORRUPT;
+  }
   const auto place = std::lower_bound(rows->times.begin(), rows->times.end(), time);
   *found = place != rows->times.end() && *place == time;
   *at = static_cast<size_t>(place - rows->times.begin());
@@ -106,20 +121,23 @@ int ReadRollupRow(Storage* storage, const ChargeWork& charge, int64_t series, in
 }
 
 RollupWriter::Level::Level(const RollupOption& option, int64_t width_units, Declaration declared,
-                           Storage* points, std::string_view schema, const ChargeWork* charge)
+                           Storage* points, std::string_view schema, const ChargeWork* charge,
+                           std::string* error)
     : suffix("_" + option.name),
       width(width_units),
       declaration(std::move(declared)),
       storage(points->db(), schema, points->name() + suffix, &declaration, Storage::Of::kRollup),
-      writer(&storage, charge, WriterOptions{.seal = kRollupSeal, .expires = false}) {}
+      writer(&storage, charge, error, WriterOptions{.seal = kRollupSeal, .expires = false}) {}
 
-RollupWriter::RollupWriter(Storage* points, std::string_view schema, const ChargeWork* charge)
+RollupWriter::RollupWriter(Storage* points, std::string_view schema, const ChargeWork* charge,
+                           std::string* error)
     : points_(*points), charge_(*charge), bucket_(&points->declaration()) {
   for (const RollupOption& option : points->declaration().rollups) {
     Result<Declaration> declared = RollupDeclaration(points->declaration());
     if (!declared.ok()) continue;  // the declaration was checked
     levels_.push_back(std::make_unique<Level>(option, points->declaration().Units(option.width_ms),
-                                              std::move(declared).value(), points, schema, charge));
+                                              std::move(declared).value(), points, schema, charge,
+                                              error));
   }
 }
 
@@ -135,11 +153,6 @@ std::vector<RollupExpiry> RollupWriter::expiries() {
   return all;
 }
 
-int RollupWriter::Told(int rc, const Writer& writer) {
-  if (rc != SQLITE_OK && !writer.error().empty()) error_ = writer.error();
-  return rc;
-}
-
 // ---- Newer points -------------------------------------------------------------------------------
 
 int RollupWriter::Append(int64_t series, const Block& points, size_t from) {
@@ -151,8 +164,9 @@ int RollupWriter::Append(int64_t series, const Block& points, size_t from) {
 }
 
 int RollupWriter::AppendTo(Level* level, int64_t series, const Block& points, size_t from) {
-  if (!Charge((points.times.size() - from) * kStepsToDecode)) return SQLITE_INTERRUPT;
-  int rc = Told(level->writer.Flush(), level->writer);
+  const uint64_t columns = points_.declaration().values.size();
+  if (!Charge(StepsToAggregate(points.times.size() - from, columns))) return SQLITE_INTERRUPT;
+  int rc = level->writer.Flush();
   if (rc != SQLITE_OK) return rc;
   int64_t start = BucketStart(points.times[from], level->width);
   Block rows;
@@ -162,19 +176,25 @@ int RollupWriter::AppendTo(Level* level, int64_t series, const Block& points, si
   if (rc != SQLITE_OK) return rc;
   bucket_.Clear();
   if (found) bucket_.Load(rows, row);
-  PointValues values;
   for (size_t i = from; i < points.times.size(); ++i) {
     bucket_.Add(points, i);
     const bool is_last = i + 1 == points.times.size();
     const int64_t next = is_last ? start : BucketStart(points.times[i + 1], level->width);
     if (!is_last && next == start) continue;
-    bucket_.Take(&values);
-    rc = Told(level->writer.Insert(series, start, values, OnConflict::kReplace), level->writer);
+    rc = InsertRow(level, series, start);
     if (rc != SQLITE_OK) return rc;
     bucket_.Clear();
     start = next;
   }
   return SQLITE_OK;
+}
+
+// The row of the bucket that begins at `start`.
+int RollupWriter::InsertRow(Level* level, int64_t series, int64_t start) {
+  if (!Charge(kStepsOfTailPoint + level->declaration.values.size())) return SQLITE_INTERRUPT;
+  PointValues values;
+  bucket_.Take(&values);
+  return level->writer.Insert(series, start, values, OnConflict::kReplace);
 }
 
 // ---- Dirty buckets ------------------------------------------------------------------------------
@@ -230,21 +250,23 @@ int RollupWriter::Refresh(Level* level, const Dirty& dirty) {
 // Makes rows from the time `from` on, and removes those that lie between. `next`: where to go on.
 int RollupWriter::RefreshChunk(Level* level, int64_t series, int64_t from, int64_t until,
                                int64_t* next) {
-  BlockPoints points(&points_, &charge_);
+  BlockPoints points(&points_, &charge_, BlockPoints::Read::kAll);
   int rc = points.Begin(series, from);
   std::vector<int64_t> made;
-  PointValues values;
   while (rc == SQLITE_OK && !points.at_end() && points.time() <= until &&
          made.size() < kRowsOfChunk) {
     const int64_t start = BucketStart(points.time(), level->width);
     bucket_.Clear();
-    while (rc == SQLITE_OK && !points.at_end() && points.time() < start + level->width) {
+    uint64_t added = 0;
+    for (; rc == SQLITE_OK && !points.at_end() && points.time() < start + level->width; ++added) {
       bucket_.Add(points.block(), points.at());
       rc = points.Next();
     }
     if (rc != SQLITE_OK) return rc;
-    bucket_.Take(&values);
-    rc = Told(level->writer.Insert(series, start, values, OnConflict::kReplace), level->writer);
+    if (!Charge(StepsToAggregate(added, points_.declaration().values.size()))) {
+      return SQLITE_INTERRUPT;
+    }
+    rc = InsertRow(level, series, start);
     made.push_back(start);
   }
   if (rc != SQLITE_OK) return rc;
@@ -256,7 +278,7 @@ int RollupWriter::RefreshChunk(Level* level, int64_t series, int64_t from, int64
 
 int RollupWriter::RemoveOthers(Level* level, int64_t series, int64_t from, int64_t until,
                                const std::vector<int64_t>& kept) {
-  int rc = Told(level->writer.Flush(), level->writer);
+  int rc = level->writer.Flush();
   if (rc != SQLITE_OK) return rc;
   std::vector<int64_t> stored;
   PooledStatement tail;
@@ -267,7 +289,8 @@ int RollupWriter::RemoveOthers(Level* level, int64_t series, int64_t from, int64
   while ((rc = tail.Step()) == SQLITE_ROW) stored.push_back(tail.IntAt(0));
   if (rc != SQLITE_DONE) return rc;
   tail.Release();
-  BlockPoints rows(&level->storage, &charge_);
+  if (!Charge(kStepsToSeek + StepsToReadTail(stored.size(), 0))) return SQLITE_INTERRUPT;
+  BlockPoints rows(&level->storage, &charge_, BlockPoints::Read::kTimes);
   rc = rows.Begin(series, from);
   for (; rc == SQLITE_OK && !rows.at_end() && rows.time() <= until; rc = rows.Next()) {
     stored.push_back(rows.time());
@@ -275,7 +298,7 @@ int RollupWriter::RemoveOthers(Level* level, int64_t series, int64_t from, int64
   if (rc != SQLITE_OK) return rc;
   for (const int64_t time : stored) {
     if (std::binary_search(kept.begin(), kept.end(), time)) continue;
-    rc = Told(level->writer.Delete(series, time), level->writer);
+    rc = level->writer.Delete(series, time);
     if (rc != SQLITE_OK) return rc;
   }
   return SQLITE_OK;
@@ -292,7 +315,7 @@ bool RollupWriter::has_changes() const {
 int RollupWriter::Flush() {
   int rc = dirty_.empty() ? SQLITE_OK : RefreshDirty();
   for (auto& level : levels_) {
-    if (rc == SQLITE_OK) rc = Told(level->writer.Flush(), level->writer);
+    if (rc == SQLITE_OK) rc = level->writer.Flush();
   }
   return rc;
 }

@@ -30,11 +30,12 @@ namespace cairn::timeseries {
 int ReadRollupRow(Storage* storage, const ChargeWork& charge, int64_t series, int64_t time,
                   Block* rows, size_t* at, bool* found);
 
-class RollupWriter : public SealedPoints {
+class RollupWriter : public SealedPoints, public HeldChanges {
  public:
-  // `points` outlives it.
-  RollupWriter(Storage* points, std::string_view schema, const ChargeWork* charge);
-  ~RollupWriter();
+  // `points` outlives it. `error`: see Writer.
+  RollupWriter(Storage* points, std::string_view schema, const ChargeWork* charge,
+               std::string* error);
+  ~RollupWriter() override;
 
   // Follows a new name of the time series, whose rollups have been renamed.
   void Rename(std::string_view name);
@@ -42,18 +43,16 @@ class RollupWriter : public SealedPoints {
 
   int Append(int64_t series, const Block& points, size_t from) override;
   int Change(int64_t series, int64_t from, int64_t until) override;
-  bool has_changes() const;
+  bool has_changes() const override;
   // Makes the rows of dirty buckets, and writes all. The blocks of points are written.
-  int Flush();
-  void Discard();
-  void Forget();
-  const std::string& error() const { return error_; }
-  void ClearError() { error_.clear(); }
+  int Flush() override;
+  void Discard() override;
+  void Forget() override;
 
  private:
   struct Level {
     Level(const RollupOption& option, int64_t width, Declaration declared, Storage* points,
-          std::string_view schema, const ChargeWork* charge);
+          std::string_view schema, const ChargeWork* charge, std::string* error);
     const std::string suffix;
     const int64_t width;  // in the unit of the times
     const Declaration declaration;
@@ -68,12 +67,12 @@ class RollupWriter : public SealedPoints {
   };
 
   int AppendTo(Level* level, int64_t series, const Block& points, size_t from);
+  int InsertRow(Level* level, int64_t series, int64_t start);
   int RefreshDirty();
   int Refresh(Level* level, const Dirty& dirty);
   int RefreshChunk(Level* level, int64_t series, int64_t from, int64_t until, int64_t* next);
   int RemoveOthers(Level* level, int64_t series, int64_t from, int64_t until,
                    const std::vector<int64_t>& kept);
-  int Told(int rc, const Writer& writer);
   bool Charge(uint64_t steps) { return !charge_ || charge_(steps); }
 
   Storage& points_;
@@ -81,7 +80,6 @@ class RollupWriter : public SealedPoints {
   Bucket bucket_;
   std::vector<std::unique_ptr<Level>> levels_;
   std::vector<Dirty> dirty_;
-  std::string error_;
 };
 
 }  // namespace cairn::timeseries

@@ -89,6 +89,26 @@ int Storage::Exec(std::string_view sql) {
   return sqlite3_exec(db_, Expanded(sql).c_str(), nullptr, nullptr, nullptr);
 }
 
+Status Storage::CheckName(std::string_view name) {
+  PooledStatement find;
+  int rc = Take("SELECT s.name FROM " + QuotedName(schema_) +
+                    ".sqlite_schema AS s, pragma_foreign_key_list(s.name, ?1) AS f WHERE s.type = "
+                    "'table' AND lower(f.\"table\") = lower(?2)",
+                &find);
+  for (const char* table : Tables()) {
+    const std::string full = std::string(name) + "_" + table;
+    if (rc != SQLITE_OK) break;
+    rc = find.Text(1, schema_).Text(2, full).Step();
+    if (rc == SQLITE_ROW) {
+      return InvalidArgument("a foreign key of the table " + std::string(find.BytesAt(0)) +
+                             " refers to " + full + ", which is to be storage of a time series");
+    }
+    sqlite3_reset(find.get());
+    if (rc == SQLITE_DONE) rc = SQLITE_OK;
+  }
+  return rc == SQLITE_OK ? OkStatus() : InvalidArgument(sqlite3_errmsg(db_));
+}
+
 int Storage::Create() {
   if (of_ == Of::kRollup) return CreatePoints();
   std::string series = "CREATE TABLE {series}(id INTEGER PRIMARY KEY";

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/status.h"
 #include "timeseries/sqlite/declaration.h"
 
 namespace cairn::timeseries {
@@ -100,6 +101,9 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  // Fails if the tables cannot have this name, because a foreign key of another table refers to one
+  // of them already: it could forbid to delete rows.
+  Status CheckName(std::string_view name);
   int Create();
   int Drop();
   int Rename(std::string_view name);

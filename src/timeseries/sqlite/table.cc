@@ -78,32 +78,31 @@ int Table::RenameWithRollups(std::string_view name) {
 // ---- The end of a statement ---------------------------------------------------------------------
 
 int Table::Told(int rc) {
-  if (rc == SQLITE_OK) return rc;
-  const std::string& message = writer_.error().empty() ? rollups_.error() : writer_.error();
-  if (!message.empty()) Report(&zErrMsg, message);
-  // The next error has a message of its own, or none.
-  writer_.ClearError();
-  rollups_.ClearError();
+  // An error has a message of its own, or none.
+  sqlite3_free(zErrMsg);
+  zErrMsg = nullptr;
+  if (rc != SQLITE_OK && !error_.empty()) Report(&zErrMsg, error_);
+  error_.clear();
   return rc;
 }
 
 int Table::Flush() {
   // The rows of the storage are no rows of the client.
   const sqlite3_int64 rowid = sqlite3_last_insert_rowid(storage_.db());
-  int rc = writer_.Flush();
-  if (rc == SQLITE_OK) rc = rollups_.Flush();
+  int rc = SQLITE_OK;
+  for (HeldChanges* held : held_) {
+    if (rc == SQLITE_OK) rc = held->Flush();
+  }
   sqlite3_set_last_insert_rowid(storage_.db(), rowid);
   return Told(rc);
 }
 
 void Table::Discard() {
-  writer_.Discard();
-  rollups_.Discard();
+  for (HeldChanges* held : held_) held->Discard();
 }
 
 void Table::Forget() {
-  writer_.Forget();
-  rollups_.Forget();
+  for (HeldChanges* held : held_) held->Forget();
 }
 
 // ---- Writing ------------------------------------------------------------------------------------
@@ -166,15 +165,19 @@ Status Table::ReadValues(sqlite3_value** columns, PointValues* values) const {
   return OkStatus();
 }
 
-Status Table::CheckHidden(sqlite3_value** columns, bool* is_block) const {
+Status Table::CheckHidden(sqlite3_value** columns, bool is_update, bool* is_block) const {
   sqlite3_value* const is_last = columns[declaration_.is_last_column()];
-  if (sqlite3_value_type(is_last) != SQLITE_NULL && sqlite3_value_nochange(is_last) == 0) {
+  sqlite3_value* const block = columns[declaration_.block_column()];
+  // UPDATE ... FROM hands over what it has read of columns that it does not set, and tells of no
+  // column that it does not change. Others do not read the column `block`.
+  const bool was_read = is_update && sqlite3_value_nochange(block) == 0;
+  if (sqlite3_value_type(is_last) != SQLITE_NULL && sqlite3_value_nochange(is_last) == 0 &&
+      !was_read) {
     return InvalidArgument("is_last cannot be written: it tells the last point of each series");
   }
   if (sqlite3_value_type(columns[declaration_.command_column()]) != SQLITE_NULL) {
     return InvalidArgument("a command of a time series is INSERTed");
   }
-  sqlite3_value* const block = columns[declaration_.block_column()];
   *is_block = sqlite3_value_type(block) != SQLITE_NULL;
   if (!*is_block) return OkStatus();
   bool alone = sqlite3_value_type(columns[declaration_.time]) == SQLITE_NULL;
@@ -233,7 +236,7 @@ int Table::InsertRow(sqlite3_value** columns) {
   PointValues tags;
   PointValues values;
   int64_t time = 0;
-  Status read = CheckHidden(columns, &is_block);
+  Status read = CheckHidden(columns, /*is_update=*/false, &is_block);
   if (read.ok()) read = ReadTags(columns, &tags);
   if (read.ok() && !is_block) read = ReadTime(declaration_, columns[declaration_.time], &time);
   if (read.ok() && !is_block) read = ReadValues(columns, &values);
@@ -249,12 +252,13 @@ int Table::InsertRow(sqlite3_value** columns) {
   return Told(writer_.InsertBlock(series, {bytes, bytes == nullptr ? 0 : count}, rule));
 }
 
-int Table::UpdateRow(const Place& old, sqlite3_value** columns) {
+int Table::UpdateRow(Place* found, sqlite3_value** columns) {
+  const Place old = *found;
   bool is_block = false;
   PointValues tags;
   PointValues values;
   int64_t time = 0;
-  Status read = CheckHidden(columns, &is_block);
+  Status read = CheckHidden(columns, /*is_update=*/true, &is_block);
   if (read.ok() && is_block) read = InvalidArgument("UPDATE sets no block of a time series");
   if (read.ok()) read = ReadTags(columns, &tags);
   if (read.ok()) read = ReadTime(declaration_, columns[declaration_.time], &time);
@@ -274,6 +278,9 @@ int Table::UpdateRow(const Place& old, sqlite3_value** columns) {
     if (rc == SQLITE_OK && exists) rc = writer_.Insert(series, time, values, rule);
     if (rc != SQLITE_OK || exists) return Told(rc);
   }
+  // UPDATE ... FROM gives each match of a point. The last one counts, as it does in a plain table,
+  // but only the first one finds the point where it was.
+  *found = Place{0, 0};
   rc = writer_.Delete(old.series, old.time);
   if (rc == SQLITE_OK) rc = writer_.Insert(series, time, values, OnConflict::kReplace);
   return Told(rc);
@@ -282,6 +289,7 @@ int Table::UpdateRow(const Place& old, sqlite3_value** columns) {
 int Table::Update(int argc, sqlite3_value** argv) {
   constexpr int kStepsOfACall = 10;
   if (charge() && !charge()(kStepsOfACall)) return SQLITE_INTERRUPT;
+  module_.NoteWrite(storage_);
   const sqlite3_int64 rowid = sqlite3_last_insert_rowid(storage_.db());
   int rc = SQLITE_OK;
   if (sqlite3_value_type(argv[0]) == SQLITE_NULL) {
@@ -294,8 +302,12 @@ int Table::Update(int argc, sqlite3_value** argv) {
     if (number < 1 || static_cast<size_t>(number) > rows_.size()) {
       return Refuse(InvalidArgument("a time series has no rowids"));
     }
-    const Place place = rows_[static_cast<size_t>(number) - 1];
-    rc = argc == 1 ? Told(writer_.Delete(place.series, place.time)) : UpdateRow(place, argv + 2);
+    Place* const place = &rows_[static_cast<size_t>(number) - 1];
+    if (place->series == 0) {
+      return Refuse(InvalidArgument(
+          "UPDATE ... FROM finds a point several times, and changes its tags or its time"));
+    }
+    rc = argc == 1 ? Told(writer_.Delete(place->series, place->time)) : UpdateRow(place, argv + 2);
   }
   // The rows of the storage are no rows of the client.
   sqlite3_set_last_insert_rowid(storage_.db(), rowid);

@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include <array>
 #include <compare>
 #include <map>
 #include <string>
@@ -31,8 +32,8 @@ class Table : public sqlite3_vtab {
         module_(*module),
         declaration_(std::move(parsed)),
         storage_(db, schema, name, &declaration_),
-        rollups_(&storage_, schema, &module->options_.charge),
-        writer_(&storage_, &module->options_.charge, OptionsOfWriter()) {
+        rollups_(&storage_, schema, &module->options_.charge, &error_),
+        writer_(&storage_, &module->options_.charge, &error_, OptionsOfWriter()) {
     module_.connected_.insert(this);
   }
   ~Table() { module_.connected_.erase(this); }
@@ -80,16 +81,19 @@ class Table : public sqlite3_vtab {
   }
   int InsertRow(sqlite3_value** columns);
   int Command(sqlite3_value** columns);
-  int UpdateRow(const Place& old, sqlite3_value** columns);
+  int UpdateRow(Place* found, sqlite3_value** columns);
   Status ReadTags(sqlite3_value** columns, PointValues* tags) const;
   Status ReadValues(sqlite3_value** columns, PointValues* values) const;
-  Status CheckHidden(sqlite3_value** columns, bool* is_block) const;
+  Status CheckHidden(sqlite3_value** columns, bool is_update, bool* is_block) const;
 
   TimeSeriesModule& module_;
   const Declaration declaration_;
   Storage storage_;
+  std::string error_;  // the message of the running error; empty: SQLite's own
   RollupWriter rollups_;
   Writer writer_;
+  // In the order in which they are written.
+  const std::array<HeldChanges*, 2> held_ = {&writer_, &rollups_};
   int cursors_ = 0;
   std::vector<Place> rows_;
   std::map<Place, size_t> numbers_;  // of all rows, if they came out of order; else empty

@@ -91,6 +91,161 @@ TEST(TimeSeries, ATextTagIsComparedWithNumbersAsSqlDoes) {
   }
 }
 
+// '5', '05' and '5.0' equal the number 5, so the series are told in one order.
+TEST(TimeSeries, SeriesThatEqualANumberComeInOneOrder) {
+  Connection c;
+  c.Must(kCreate);
+  c.Must(kCreatePlain);
+  c.Must("CREATE TABLE k(i INTEGER, a); INSERT INTO k VALUES(5, 5), (7, '05')");
+  for (const std::string table : {"m", "p"}) {
+    c.Must("INSERT INTO " + table +
+           "(device, sensor, ts, n) SELECT CASE bucket % 4 WHEN 0 THEN '5' WHEN 1 THEN '05' WHEN 2 "
+           "THEN '5.0' ELSE 'x' END, iif(bucket % 8 < 4, 's', 't'), bucket * 1000, bucket FROM "
+           "time_buckets(0, 4000, 1)");
+  }
+  for (const char* rest :
+       {"WHERE device = CAST(5 AS INTEGER) AND sensor = 's' ORDER BY ts",
+        "WHERE device = CAST(5 AS INTEGER) AND sensor = 's' ORDER BY ts DESC LIMIT 9",
+        "WHERE device = CAST(5 AS REAL) AND sensor = 't' AND ts > 1000000 ORDER BY ts LIMIT 100",
+        "WHERE device = CAST(5 AS INTEGER) ORDER BY sensor, ts",
+        "WHERE device = 5 AND sensor = 's' ORDER BY ts", "JOIN k ON device = i ORDER BY sensor, ts",
+        "JOIN k ON device = i WHERE sensor = 's' ORDER BY ts DESC",
+        "JOIN k ON device = a WHERE sensor = 's' ORDER BY ts",
+        "WHERE device IN (SELECT i FROM k) AND sensor = 's' ORDER BY ts"}) {
+    const std::string columns = "SELECT device, sensor, ts, n FROM ";
+    EXPECT_EQ(c.Run(columns + "m " + rest), c.Run(columns + "p " + rest)) << rest;
+  }
+  EXPECT_EQ(c.Run("SELECT device, ts FROM m WHERE device = CAST(5 AS INTEGER) AND sensor = 's' AND "
+                  "is_last = 1 ORDER BY ts DESC"),
+            "5.0|3994000\n05|3993000\n5|3992000\n");
+  for (int zeros = 2; zeros < 40; ++zeros) {
+    c.Must("INSERT INTO m(device, sensor, ts) VALUES('" + std::string(zeros, '0') + "5', 's', 1)");
+  }
+  EXPECT_EQ(
+      c.Run("SELECT ts FROM m WHERE device = CAST(5 AS INTEGER) AND sensor = 's' ORDER BY ts"),
+      "error: the number equals a tag of more than 32 series: compare the tag with a text");
+}
+
+// SQLite does not know that the rollup changes with the time series, so it does not read it first.
+TEST(TimeSeries, ARollupIsNotReadWhileItsTimeSeriesIsWritten) {
+  Connection c;
+  c.Must(
+      "CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, v REAL, "
+      "rollups='1m,1h'); CREATE TABLE t(x INTEGER PRIMARY KEY); INSERT INTO t VALUES(1), (2), (3)");
+  c.Must("INSERT INTO m SELECT 'a', bucket, bucket / 60000.0 FROM time_buckets(0, 6000000, 60000)");
+  const std::string before = c.Run("SELECT count(*), sum(v) FROM m");
+  const std::string refused = "error: the statement reads the rollup m_1m while it writes the";
+  for (const char* sql :
+       {"INSERT INTO m SELECT 'b', ts + 6000000, v_sum FROM m_1m",
+        "INSERT INTO m SELECT 'a', ts + 6000000, v_sum FROM m_1m",
+        "INSERT INTO m SELECT 'b' || x, ts, v_sum FROM t CROSS JOIN m_1m WHERE ts < 120000",
+        "INSERT INTO m SELECT 'b', x, (SELECT max(v_max) FROM m_1m WHERE ts >= x) FROM t",
+        "INSERT INTO m VALUES('b', 1, (SELECT sum(points) FROM m_1m)), ('b', 2, (SELECT "
+        "sum(points) FROM m_1m))"}) {
+    EXPECT_EQ(c.Run(sql).substr(0, refused.size()), refused) << sql;
+    EXPECT_EQ(c.Run("SELECT count(*), sum(v) FROM m"), before) << sql;
+  }
+  c.Must(
+      "WITH r AS MATERIALIZED (SELECT ts, v_sum FROM m_1m) INSERT INTO m SELECT 'b', ts, v_sum "
+      "FROM "
+      "r");
+  c.Must("INSERT INTO m SELECT 'c', ts, v FROM m WHERE device = 'a'");
+  c.Must("UPDATE m SET v = (SELECT v_sum + 1 FROM m_1h WHERE device = 'a' AND m_1h.ts = 0)");
+  c.Must(
+      "DELETE FROM m WHERE EXISTS (SELECT 1 FROM m_1m WHERE device = 'b' AND ts = m.ts + 60000)");
+  EXPECT_EQ(c.Run("SELECT device, count(*), min(v), max(v) FROM m GROUP BY 1"),
+            "a|1|1771.0|1771.0\nb|1|1771.0|1771.0\nc|1|1771.0|1771.0\n");
+  // A trigger reads what its earlier statements have written.
+  c.Must(
+      "CREATE TABLE log(x); CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO m VALUES('z', "
+      "new.x * 60000, 1); INSERT INTO log SELECT count(*) FROM m_1m WHERE device = 'z'; END");
+  c.Must("INSERT INTO t VALUES(10), (11), (12)");
+  EXPECT_EQ(c.Run("SELECT x FROM log"), "1\n2\n3\n");
+}
+
+TEST(TimeSeries, UpdatesFromOtherTablesAreThoseOfAPlainTable) {
+  Connection c;
+  c.Must(kCreate);
+  c.Must(kCreatePlain);
+  c.Must(
+      "CREATE TABLE t(d, s, x); INSERT INTO t VALUES('a', 's', 10), ('b', 's', 20), ('a', 's', "
+      "30), "
+      "('b', 't', 40)");
+  for (const std::string table : {"m", "p"}) {
+    c.Must(
+        "INSERT INTO " + table +
+        "(device, sensor, ts, value, n) SELECT char(97 + bucket % 3), iif(bucket % 2, 's', 't'), "
+        "bucket * 1000, bucket, 0 FROM time_buckets(0, 3000, 1)");
+  }
+  for (const char* sql :
+       {"UPDATE {} SET n = t.x FROM t WHERE t.d = {}.device AND t.s = {}.sensor",
+        "UPDATE {} SET value = o.value + 1, n = {}.n + 1 FROM {} AS o WHERE o.device = 'b' AND "
+        "o.sensor = {}.sensor AND o.ts = {}.ts + 1000 AND {}.device = 'a'",
+        "UPDATE {} SET ts = {}.ts + 100 * t.x FROM t WHERE t.x = 40 AND t.d = {}.device AND t.s = "
+        "{}.sensor",
+        "UPDATE {} SET device = device || 'x' FROM (SELECT max(x) AS x FROM t) WHERE ts > x * "
+        "50000",
+        "UPDATE OR IGNORE {} SET ts = 7000 FROM t WHERE t.x = 20 AND {}.device = 'cx'",
+        "UPDATE t SET x = {}.n FROM {} WHERE {}.device = t.d AND {}.sensor = t.s AND {}.ts = "
+        "1000"}) {
+    for (const std::string table : {"m", "p"}) {
+      std::string text = sql;
+      for (size_t at = 0; (at = text.find("{}", at)) != std::string::npos;) {
+        text.replace(at, 2, table);
+      }
+      c.Must(text);
+    }
+    const std::string rest = " ORDER BY device, sensor, ts";
+    ASSERT_EQ(c.Run("SELECT * FROM m" + rest), c.Run("SELECT * FROM p" + rest)) << sql;
+  }
+  EXPECT_EQ(c.Run("UPDATE m SET ts = m.ts + 1 + t.x FROM t WHERE t.d = m.device AND m.ts = 3000"),
+            "error: UPDATE ... FROM finds a point several times, and changes its tags or its time");
+  EXPECT_EQ(c.Run("UPDATE m SET is_last = 0 WHERE ts = 3000").substr(0, 24),
+            "error: is_last cannot be");
+}
+
+TEST(TimeSeries, AForeignKeyToItsStorageIsRefusedWhicheverComesFirst) {
+  Connection c;
+  c.Must("PRAGMA foreign_keys = ON; CREATE TABLE c(x REFERENCES M_Tail(series))");
+  EXPECT_EQ(
+      c.Run(kCreate),
+      "error: a foreign key of the table c refers to m_tail, which is to be storage of a time "
+      "series");
+  c.Must("CREATE TABLE d(x REFERENCES other_1m_blocks)");
+  c.Must("CREATE VIRTUAL TABLE o USING timeseries(ts TIMESTAMP_MS, value REAL, rollups='1m')");
+  EXPECT_EQ(c.Run("ALTER TABLE o RENAME TO other").substr(0, 40),
+            "error: a foreign key of the table d refe");
+  EXPECT_EQ(c.Run("CREATE VIRTUAL TABLE other USING timeseries(ts TIMESTAMP_MS, value REAL, "
+                  "rollups='1m')")
+                .substr(0, 40),
+            "error: a foreign key of the table d refe");
+  EXPECT_EQ(c.Run("ALTER TABLE o RENAME TO m").substr(0, 40),
+            "error: a foreign key of the table c refe");
+  c.Must("INSERT INTO o VALUES(1, 2); DROP TABLE c; DROP TABLE d; ALTER TABLE o RENAME TO m");
+  EXPECT_EQ(c.Run("SELECT ts, value FROM m"), "1|2.0\n");
+}
+
+// The work to read the last point of each series: more for more columns.
+TEST(TimeSeries, TheLastPointOfABlockIsChargedByTheColumnsThatAreRead) {
+  uint64_t steps = 0;
+  ModuleOptions options;
+  options.charge = [&steps](uint64_t more) { return (steps += more) < 1'000'000'000; };
+  Connection c(":memory:", options);
+  c.Must(kCreate);
+  c.Must(kMany);
+  c.Must("DELETE FROM m WHERE ts > 511000");  // no tail is left
+  const auto cost = [&](const std::string& sql) {
+    c.Run(sql);
+    steps = 0;
+    c.Run(sql);
+    return steps;
+  };
+  const uint64_t none = cost("SELECT ts FROM m WHERE is_last = 1");
+  const uint64_t all = cost("SELECT * FROM m WHERE is_last = 1");
+  EXPECT_GE(none, 256U);
+  EXPECT_GE(all, none + 4 * 256);
+}
+
 TEST(TimeSeries, APointThatIsIgnoredDoesNotCount) {
   Connection c;
   c.Must(kCreate);

@@ -31,6 +31,18 @@ inline constexpr size_t kSmallBlock = 128;  // a last block below is joined with
 // What to do with a point whose time is taken.
 enum class OnConflict { kFail, kReplace, kIgnore };
 
+// What a statement has changed, and has not written yet.
+class HeldChanges {
+ public:
+  virtual ~HeldChanges() = default;
+  virtual bool has_changes() const = 0;
+  virtual int Flush() = 0;
+  // Forgets the changes, and all that is known of the file.
+  virtual void Discard() = 0;
+  // Forgets what is known of the file: another connection may have changed it.
+  virtual void Forget() = 0;
+};
+
 // Hears of the points in blocks.
 class SealedPoints {
  public:
@@ -47,10 +59,16 @@ struct WriterOptions {
   SealedPoints* sealed = nullptr;  // null: nobody wants to know
 };
 
-class Writer {
+class Writer : public HeldChanges {
  public:
-  Writer(Storage* storage, const ChargeWork* charge, const WriterOptions& options = {})
-      : storage_(*storage), charge_(*charge), options_(options), retention_(storage, charge) {}
+  // An error that is to have a message leaves it in `error`, whose owner clears it.
+  Writer(Storage* storage, const ChargeWork* charge, std::string* error,
+         const WriterOptions& options = {})
+      : storage_(*storage),
+        charge_(*charge),
+        error_(*error),
+        options_(options),
+        retention_(storage, charge) {}
 
   // The number of the series with these tags (bound to the parameters 1, ...). A new one is made.
   int FindSeries(const PointValues& tags, int64_t* series);
@@ -63,16 +81,11 @@ class Writer {
   // See Retention.
   int Expire(int64_t now_ms, const std::vector<RollupExpiry>& rollups, ExpiryOutcome* outcome);
 
-  bool has_changes() const { return open_.open && open_.changed; }
-  // Writes the open block.
-  int Flush();
-  // Forgets the open block and all that is known of the file.
-  void Discard();
-  // Forgets what is known of the file: another connection may have changed it.
-  void Forget();
-
-  const std::string& error() const { return error_; }
-  void ClearError() { error_.clear(); }
+  // Of the open block.
+  bool has_changes() const override { return open_.open && open_.changed; }
+  int Flush() override;
+  void Discard() override;
+  void Forget() override;
 
  private:
   struct SeriesState {
@@ -118,6 +131,7 @@ class Writer {
 
   Storage& storage_;
   const ChargeWork& charge_;
+  std::string& error_;
   const WriterOptions options_;
   OpenBlock open_;
   std::unordered_map<int64_t, SeriesState> states_;
@@ -126,7 +140,6 @@ class Writer {
   // The tags of the last point, and their series.
   std::string last_tags_;
   int64_t last_series_ = 0;
-  std::string error_;
 };
 
 }  // namespace cairn::timeseries

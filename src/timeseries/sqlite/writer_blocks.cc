@@ -37,11 +37,10 @@ int Writer::Open(int64_t series, int64_t time) {
   if (!Charge(kStepsToSeek + static_cast<uint64_t>(read.IntAt(2)) * columns() * kStepsToDecode)) {
     return SQLITE_INTERRUPT;
   }
-  if (const Status decoded = DecodeBlock(read.BytesAt(3), kAllColumns, &open_.points);
-      !decoded.ok()) {
-    return Fail(SQLITE_CORRUPT, decoded.message());
+  if (!DecodeStored(storage_.declaration(), read.BytesAt(3), read.IntAt(2), kAllColumns,
+                    &open_.points)) {
+    return SQLITE_CORRUPT;
   }
-  if (!Fits(storage_.declaration(), open_.points)) return SQLITE_CORRUPT;
   open_.id = read.IntAt(0);
   open_.series = series;
   open_.owns_from = is_first ? INT64_MIN : read.IntAt(1);
@@ -131,10 +130,10 @@ int Writer::SealOldest(int64_t series, int64_t points) {
   if (rc != SQLITE_ROW && rc != SQLITE_DONE) return rc;
   if (rc == SQLITE_ROW && small.IntAt(1) < static_cast<int64_t>(kSmallBlock)) {
     id = small.IntAt(0);
-    if (const Status decoded = DecodeBlock(small.BytesAt(2), kAllColumns, &sealed); !decoded.ok()) {
-      return Fail(SQLITE_CORRUPT, decoded.message());
+    if (!DecodeStored(storage_.declaration(), small.BytesAt(2), small.IntAt(1), kAllColumns,
+                      &sealed)) {
+      return SQLITE_CORRUPT;
     }
-    if (!Fits(storage_.declaration(), sealed)) return SQLITE_CORRUPT;
     before = sealed.times.size();
   }
   small.Release();
