@@ -143,8 +143,9 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
   }
   batch = batch.first(results->size());
   RETURN_IF_ERROR(CommitBatch(StateAfter(batch)));
-  const LogIndex next(applied_.index.value() + 1);
-  left_out_.erase(left_out_.begin(), left_out_.lower_bound(CommandNumber(next, 0)));
+  const uint64_t next = CommandNumber(LogIndex(applied_.index.value() + 1), 0);
+  left_out_.erase(left_out_.begin(), left_out_.lower_bound(next));
+  left_out_tables_.erase(left_out_tables_.begin(), left_out_tables_.lower_bound(next));
   return batch.size();
 }
 

@@ -126,7 +126,11 @@ class Applier {
   Status ApplyMaintainTimeSeries(const Operation& operation, const Place& place,
                                  CommandResult* result);
   const std::vector<std::string>& TimeSeriesTables();
+  // Runs a slice without these tables. If the verdict is not OK, a table has failed.
+  Status ExpireAll(const Place& place, const std::set<std::string>& left_out, std::string* failed,
+                   Status* verdict);
   Status Expire(const std::string& table, Status* verdict);
+  void NoteTrouble(const std::string& table, const std::string& message);
   Status ApplyAdvanceLease(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRetainChanges(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
@@ -169,7 +173,8 @@ class Applier {
   bool time_series_busy_ = false;
   std::vector<std::string> time_series_;  // the tables, as of that load of the catalog
   uint64_t time_series_as_of_ = 0;
-  Status broken_;  // why nothing more is applied
+  std::map<std::string, std::string> time_series_troubles_;  // by table: what the log was told
+  Status broken_;                                            // why nothing more is applied
 
   // The running command: what to add to the versions if the command succeeds, in order.
   struct VersionChange {
@@ -181,6 +186,13 @@ class Applier {
 
   // The commands that are left out when the batch is applied again, by number.
   std::map<uint64_t, Lost> left_out_;
+  // The tables that failed in commands MaintainTimeSeries, which are tried without them, by number.
+  struct LeftOutTables {
+    std::set<std::string> tables;
+    uint64_t steps = 0;  // of the tries
+    bool schema_changed = false;
+  };
+  std::map<uint64_t, LeftOutTables> left_out_tables_;
   bool with_savepoints_ = false;  // each command of the batch has a savepoint
   ApplyProgress* progress_ = nullptr;
   size_t results_held_bytes_ = 0;  // of the current SQLite transaction

@@ -169,6 +169,21 @@ Status CheckTimeSeriesAlone(const SchemaCatalog& catalog, std::string_view sql) 
   return OkStatus();
 }
 
+Status CheckReadsOfStorage(const SchemaCatalog& catalog, const ProgramFacts& facts) {
+  for (const std::string& table : facts.reads) {
+    if (!IsStorageOfTimeSeries(catalog, table)) continue;
+    std::string series = catalog.OwnerOfShadow(table);
+    // That may be a rollup.
+    if (!IsTimeSeries(catalog.SqlOfVirtual(series))) series = catalog.OwnerForCharges(series);
+    // UPDATE and DELETE read all before they write.
+    if (!facts.writes.contains(series) || facts.rewrites.contains(series)) continue;
+    return PermissionDenied(table + " is the storage of " + series +
+                            ": a statement that inserts into a time series does not read its "
+                            "storage");
+  }
+  return OkStatus();
+}
+
 std::vector<std::optional<std::string>> ValuesForOwnName(std::string_view sql,
                                                          std::string_view table) {
   std::vector<std::optional<std::string>> values;

@@ -32,6 +32,10 @@ bool IsTimeSeries(std::string_view create_sql);
 // counted. A node that restarts counts again, and seals its tails at other points than its peers.
 Status CheckTimeSeriesAlone(const SchemaCatalog& catalog, std::string_view sql);
 
+// PERMISSION_DENIED if the statement inserts into a time series, and reads the storage of that. SQLite
+// does not know that these are one, so the statement would read what it writes, without an end.
+Status CheckReadsOfStorage(const SchemaCatalog& catalog, const ProgramFacts& facts);
+
 // True if the statement, or a trigger that it runs, may give a command that takes long. `facts` are
 // those of its program.
 Result<bool> GivesLongIndexCommand(sqlite3* db, const SchemaCatalog& catalog,

@@ -65,8 +65,10 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   if (!verdict->ok()) return OkStatus();
   if (program->facts.changes_schema) {
     *verdict = CheckTimeSeriesAlone(*catalog_, statement.sql);
-    if (!verdict->ok()) return OkStatus();
+  } else {
+    *verdict = CheckReadsOfStorage(*catalog_, program->facts);
   }
+  if (!verdict->ok()) return OkStatus();
   JudgeCost(statement, program);
   ASSIGN_OR_RETURN(program->commands_index,
                    GivesLongIndexCommand(db_, *catalog_, program->facts, statement.sql));

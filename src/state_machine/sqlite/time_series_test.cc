@@ -140,6 +140,13 @@ TEST(TimeSeriesReplicas, TheStorageTakesNoTriggersIndexesAndForeignKeys) {
     EXPECT_EQ(replicas.Execute(sql).status.code(), StatusCode::kPermissionDenied) << sql;
   }
   replicas.Must("CREATE INDEX i ON my_tail(x)");
+  // Also one that was there before the storage.
+  replicas.Must("CREATE TABLE before(x REFERENCES later_blocks(id))");
+  EXPECT_EQ(replicas.Execute("CREATE VIRTUAL TABLE later USING timeseries(ts TIMESTAMP_MS, v REAL)")
+                .status.code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(replicas.Execute("ALTER TABLE m RENAME TO later").status.code(),
+            StatusCode::kInvalidArgument);
   replicas.Must("CREATE TABLE c(x REFERENCES my_tail(x))");
   replicas.Check();
 }
@@ -263,6 +270,97 @@ TEST(TimeSeriesReplicas, RollupsAreTheSameUnderAnyBatchBoundaries) {
       replicas.Query("SELECT name FROM sqlite_schema WHERE name NOT LIKE '_cairn%' AND type = "
                      "'table'"),
       "t");
+  replicas.Check();
+}
+
+// The command that looks after all tables does what it can.
+TEST(TimeSeriesReplicas, ATableWhoseUpkeepFailsDoesNotKeepTheOthersFromTheirs) {
+  Replicas replicas;
+  replicas.Do(RaiseTo(kLevelDataPlatform));
+  for (const char* name : {"a", "b", "c"}) {
+    replicas.Must("CREATE VIRTUAL TABLE " + std::string(name) +
+                  " USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, value REAL, state TEXT, "
+                  "retention='1h')");
+  }
+  const std::string begin = std::to_string(replicas.header.wall_ms - 7'200'000);
+  const auto fill = [&](const std::string& table, const std::string& state) {
+    replicas.Must("INSERT INTO " + table + " SELECT 'd', " + begin + " + bucket * 6000, 1, " +
+                  state + " FROM time_buckets(0, 1300, 1)");
+  };
+  // To delete a block of these texts takes more work than the command may do.
+  fill("a", "printf('%0200d', bucket)");
+  fill("b", "'on'");
+  fill("c", "'on'");
+  const auto left = [&](const std::string& table) {
+    return std::stoll(replicas.Query("SELECT count(*) + (SELECT sum(points) FROM " + table +
+                                     "_blocks) FROM " + table + "_tail"));
+  };
+  const auto maintain = [&] {
+    for (int i = 0; i < 60; ++i) {
+      replicas.header.wall_ms += 61'000;
+      EXPECT_EQ(replicas.Do(Maintain()).status, OkStatus());
+    }
+  };
+  replicas.header.command_steps_max = 60'000;
+  maintain();
+  EXPECT_EQ(left("a"), 1300);
+  EXPECT_LT(left("b"), 800);
+  EXPECT_LT(left("c"), 800);
+  replicas.header.command_steps_max = 50'000'000;
+  maintain();
+  EXPECT_LT(left("a"), 800);
+  replicas.Check();
+}
+
+// A slice is bounded by bytes, too, because they are its work.
+TEST(TimeSeriesReplicas, ASliceOfLargeBlocksKeepsWithinTheBudget) {
+  Replicas replicas(/*restarts=*/false);
+  replicas.Do(RaiseTo(kLevelDataPlatform));
+  replicas.Must(
+      "CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, s TEXT, t TEXT, u "
+      "TEXT, retention='1h')");
+  const std::string begin = std::to_string(replicas.header.wall_ms - 7'200'000);
+  for (int i = 0; i < 8; ++i) {
+    replicas.Must("INSERT INTO m SELECT 'd' || " + std::to_string(i) + ", " + begin +
+                  " + bucket * 6000, printf('%0250d', bucket), printf('%0250d', -bucket), "
+                  "printf('%0250d', 7 * bucket) FROM time_buckets(0, 1200, 1)");
+  }
+  const int64_t now = replicas.header.wall_ms;
+  replicas.header.command_steps_max = 2'900'000;
+  int busy = 0;
+  for (int i = 0; i < 150; ++i) {
+    replicas.header.wall_ms += 61'000;
+    EXPECT_EQ(replicas.Do(Maintain()).status, OkStatus());
+    if (replicas.first().machine().time_series() == TimeSeriesUpkeep::kBusy) ++busy;
+  }
+  EXPECT_GT(busy, 0);
+  EXPECT_EQ(replicas.Query("SELECT count(*), min(last) > " + std::to_string(now - 3'600'000) +
+                           " FROM m_blocks"),
+            "8|1");
+  replicas.Check();
+}
+
+TEST(TimeSeriesReplicas, AnInsertDoesNotReadTheStorageOfItsTimeSeries) {
+  Replicas replicas;
+  replicas.Do(RaiseTo(kLevelDataPlatform));
+  for (const char* name : {"m", "o"}) {
+    replicas.Must("CREATE VIRTUAL TABLE " + std::string(name) +
+                  " USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, value REAL, rollups='1m')");
+  }
+  replicas.Must("INSERT INTO m SELECT 'a', bucket, 1 FROM time_buckets(0, 700, 1)");
+  for (const char* sql : {"INSERT INTO m SELECT 'b', time, v0 FROM m_tail",
+                          "INSERT INTO m SELECT 'b', id + time, v0 FROM M_Tail, main.m_series",
+                          "INSERT INTO m SELECT 'b', time, v0 FROM m_1m_tail",
+                          "INSERT INTO m SELECT 'b', first, 1 FROM m_1m_blocks"}) {
+    const Status refused = replicas.Execute(sql).status;
+    EXPECT_EQ(refused.code(), StatusCode::kPermissionDenied) << sql << refused;
+  }
+  EXPECT_EQ(
+      replicas.Execute("INSERT INTO m SELECT 'b', ts + 60000, value_sum FROM m_1m").status.code(),
+      StatusCode::kInvalidArgument);
+  replicas.Must("INSERT INTO o SELECT 'b', time, v0 FROM m_tail");
+  replicas.Must("DELETE FROM m WHERE ts IN (SELECT time FROM m_tail)");
+  EXPECT_EQ(replicas.Query("SELECT count(*) FROM m"), "512");
   replicas.Check();
 }
 
