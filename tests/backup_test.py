@@ -2,6 +2,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -350,6 +351,148 @@ class Restores(BackupTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("is there already", done.stderr)
         self.assertEqual(ask(self.directory / "new.db", "SELECT v FROM t"), [("one",)])
+
+
+class RestoresIntoARunningCluster(BackupTest):
+    def restore(self, *flags, nodes=None, stdin=""):
+        addresses = ",".join(node.address for node in nodes or self.nodes)
+        return run_cairn("restore", self.file, "--into", addresses, *flags, stdin=stdin,
+                         seconds=120)
+
+    def new_cluster_with_backup(self, count, mib=0):
+        """The backup has the row 1, and the cluster has gone on."""
+        self.new_cluster(count)
+        leader = self.await_leader()
+        leader.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        leader.sql("INSERT INTO t VALUES (1, 'of the backup')")
+        if mib:
+            self.fill(leader, mib)
+        self.assert_passes(self.backup(leader.address))
+        leader.sql("INSERT INTO t VALUES (2, 'lost')")
+        leader.sql("DELETE FROM t WHERE id = 1")
+        leader.sql("CREATE TABLE later (id)")
+        return leader
+
+    def assert_restored_everywhere(self, rows):
+        """All nodes hold these rows, and the same sums and versions. Stops the nodes."""
+        self.assertEqual(self.nodes[0].sql("SELECT id, v FROM t ORDER BY id"), rows)
+        self.assert_equal_contents()
+        for table in ("_cairn_digest", "_cairn_versions", "_cairn_restore"):
+            held = [ask(node.db, f"SELECT * FROM {table}") for node in self.nodes]
+            self.assertNotEqual(held[0], [])
+            for other in held[1:]:
+                self.assertEqual(other, held[0], table)
+
+    def test_every_node_holds_the_backup_and_a_node_that_was_down_too(self):
+        leader = self.new_cluster_with_backup(3, mib=4)
+        follower, down = [node for node in self.nodes if node is not leader]
+        versions = dict(ask(self.file, "SELECT name, version FROM _cairn_versions"))
+        applied = leader.status()["applied"]
+        seen = self.directory / "seen"
+        with open(seen, "wb") as out:
+            watch = subprocess.Popen(
+                [harness.CAIRN, "watch", f"{leader.address},{follower.address}"], text=True,
+                stdout=out, stderr=subprocess.PIPE)
+        self.addCleanup(watch.kill)
+
+        def told():
+            leader.sql("REPLACE INTO t VALUES (3, 'told')")
+            return "told" in seen.read_text()
+        wait_until(told, "the watch tells of a write")
+        down.kill()
+        done = self.restore("--yes", nodes=[follower, leader])
+        self.assert_passes(done)
+        self.assertIn("restored index", done.stdout)
+        errors = watch.communicate(timeout=harness.BOUND_SECONDS)[1]
+        self.assertEqual(watch.returncode, 1)
+        self.assertIn("restored from a backup", errors)
+        done = run_cairn("watch", follower.address, "--from", str(applied + 1))
+        self.assertIn("OUT_OF_RANGE", done.stderr)
+        for node in (leader, follower):
+            self.assertEqual(node.sql("SELECT id, v FROM t"), [{"id": 1, "v": "of the backup"}])
+        leader.sql("INSERT INTO t VALUES (4, 'after')")
+        down.start()
+        rows = [{"id": 1, "v": "of the backup"}, {"id": 4, "v": "after"}]
+        self.assertEqual(down.sql("SELECT id, v FROM t ORDER BY id"), rows)
+        self.assert_restored_everywhere(rows)
+        after = dict(ask(leader.db, "SELECT name, version FROM _cairn_versions"))
+        for name, version in versions.items():
+            self.assertGreater(after[name], version, name)
+        self.assertEqual(ask(leader.db, "SELECT restores FROM _cairn_restore"), [(1,)])
+
+    def test_a_node_that_needs_a_snapshot_gets_the_restored_database(self):
+        leader = self.new_cluster_with_backup(3)
+        down = next(node for node in self.nodes if node is not leader)
+        down.kill()
+        others = [node for node in self.nodes if node is not down]
+        self.assert_passes(self.restore("--yes", nodes=others))
+        shutil.rmtree(f"{down.db}.cairn")
+        for suffix in ("", "-wal", "-shm"):
+            down.db.with_name(down.db.name + suffix).unlink(missing_ok=True)
+        down.start()
+        self.await_leader()
+        wait_until(lambda: down.shell("SELECT v FROM t").returncode == 0, "the node is let in",
+                   seconds=60)
+        self.assert_restored_everywhere([{"id": 1, "v": "of the backup"}])
+
+    def test_the_leader_may_end_while_the_backup_comes(self):
+        leader = self.new_cluster_with_backup(3, mib=8)
+        client = subprocess.Popen(
+            [harness.CAIRN, "restore", self.file, "--into",
+             ",".join(node.address for node in self.nodes), "--yes",
+             "--bytes-per-second", "2MiB"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(client.kill)
+        before = leader.status()["applied"]
+        wait_until(lambda: (leader.status() or {}).get("applied", 0) > before + 5, "pieces come")
+        leader.kill()
+        output = client.communicate(timeout=120)[0]
+        self.assertEqual(client.returncode, 0, output)
+        leader.start()
+        self.assert_restored_everywhere([{"id": 1, "v": "of the backup"}])
+
+    def test_one_that_is_interrupted_changes_nothing_and_makes_way(self):
+        leader = self.new_cluster_with_backup(1, mib=8)
+        client = subprocess.Popen(
+            [harness.CAIRN, "restore", self.file, "--into", leader.address, "--yes",
+             "--bytes-per-second", "1MiB"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(client.kill)
+        before = leader.status()["applied"]
+        wait_until(lambda: leader.status()["applied"] > before + 3, "pieces come")
+        second = self.restore("--yes")
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("another restore is under way", second.stderr)
+        client.send_signal(signal.SIGINT)
+        errors = client.communicate(timeout=harness.BOUND_SECONDS)[1]
+        self.assertEqual(client.returncode, 128 + signal.SIGINT, errors)
+        self.assertIn("nothing was restored", errors)
+        self.assertEqual(leader.sql("SELECT v FROM t"), [{"v": "lost"}])
+        self.assert_passes(self.restore("--yes"))
+        self.assertEqual(leader.sql("SELECT v FROM t"), [{"v": "of the backup"}])
+        done = run_cairn("restore", self.file, "--into", leader.address, "--yes", "--finish",
+                         "restore-unknown")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no restore of this name is under way", done.stderr)
+
+    def test_what_is_wrong_is_said_before_anything_is_changed(self):
+        leader = self.new_cluster_with_backup(1)
+
+        def refused(text, *flags, code=1):
+            done = self.restore(*flags)
+            self.assertEqual(done.returncode, code, done.stdout)
+            self.assertIn(text, done.stderr)
+        refused("give --yes", code=2)
+        good = self.file.read_bytes()
+        self.file.write_bytes(good[:-100] + b"x" * 100)
+        refused("is not the file that was backed up", "--yes")
+        self.file.write_bytes(good)
+        self.file.with_name("b.db.sha256").unlink()
+        refused("does not exist", "--yes")
+        done = run_cairn("restore", self.file, self.directory / "new.db", "--into", leader.address)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(leader.sql("SELECT v FROM t"), [{"v": "lost"}])
+        self.assert_passes(self.restore("--yes", "--without-checksum"))
 
 
 if __name__ == "__main__":

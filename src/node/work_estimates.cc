@@ -68,6 +68,9 @@ CommandTraits TraitsOf(const state_machine::Command& command) {
     traits.kind = HashOfName(prepare->tx_id);
   } else if (const auto* commit = std::get_if<state_machine::Commit>(&command.operation)) {
     traits.kind = HashOfName(commit->tx_id);
+  } else if (const auto* restore = std::get_if<state_machine::Restore>(&command.operation)) {
+    // It takes effect only if it is alone in its entry.
+    traits.maintenance = restore->step == state_machine::Restore::Step::kFinish;
   }
   return traits;
 }

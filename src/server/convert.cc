@@ -97,6 +97,25 @@ struct RequestMaker {
     request->mutable_retain()->set_retain_ms(retain.retain_ms);
     request->mutable_retain()->set_bytes_max(retain.bytes_max);
   }
+  void operator()(const state_machine::Restore& restore) const {
+    using Step = state_machine::Restore::Step;
+    v1::ExecuteRequest* request = out->mutable_execute();
+    SetId(command, request);
+    v1::RestoreStep& step = *request->mutable_restore();
+    step.set_id(restore.id);
+    switch (restore.step) {
+      case Step::kBegin:
+        step.mutable_begin()->set_size_bytes(restore.number);
+        step.mutable_begin()->set_sha256(restore.bytes);
+        return;
+      case Step::kPiece:
+        step.mutable_piece()->set_offset(restore.number);
+        step.mutable_piece()->set_data(restore.bytes);
+        return;
+      case Step::kFinish: step.mutable_finish(); return;
+      case Step::kAbort: step.mutable_abort(); return;
+    }
+  }
 };
 
 template <class Response>
@@ -200,12 +219,51 @@ Result<Command> WithRetain(v1::ExecuteRequest* request, Command command) {
   return command;
 }
 
+Result<Command> WithRestore(v1::ExecuteRequest* request, Command command) {
+  if (request->statements_size() != 0 || request->batch_size() != 0 ||
+      request->has_foreign_keys_off() || request->has_retain()) {
+    return NotApplied(InvalidArgument("a step of a restore has no statements"));
+  }
+  using Step = state_machine::Restore::Step;
+  v1::RestoreStep& step = *request->mutable_restore();
+  state_machine::Restore restore;
+  restore.id = std::move(*step.mutable_id());
+  if (restore.id.empty() || restore.id.size() > state_machine::kRestoreIdBytesMax) {
+    return NotApplied(InvalidArgument("a restore is named by 1 to 64 bytes"));
+  }
+  switch (step.step_case()) {
+    case v1::RestoreStep::kBegin:
+      restore.step = Step::kBegin;
+      restore.number = step.begin().size_bytes();
+      restore.bytes = std::move(*step.mutable_begin()->mutable_sha256());
+      if (restore.bytes.size() != 64) {
+        return NotApplied(InvalidArgument("a SHA-256 has 64 hexadecimal digits"));
+      }
+      break;
+    case v1::RestoreStep::kPiece:
+      restore.step = Step::kPiece;
+      restore.number = step.piece().offset();
+      restore.bytes = std::move(*step.mutable_piece()->mutable_data());
+      if (restore.bytes.empty() || restore.bytes.size() > state_machine::kRestorePieceBytesMax) {
+        return NotApplied(InvalidArgument("a piece of a backup has 1 to 1,048,576 bytes"));
+      }
+      break;
+    case v1::RestoreStep::kFinish: restore.step = Step::kFinish; break;
+    case v1::RestoreStep::kAbort: restore.step = Step::kAbort; break;
+    case v1::RestoreStep::STEP_NOT_SET:
+      return NotApplied(InvalidArgument("the request says no step of the restore"));
+  }
+  command.operation = std::move(restore);
+  return command;
+}
+
 }  // namespace
 
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
   Command command;
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
   if (request->has_retain()) return WithRetain(request, std::move(command));
+  if (request->has_restore()) return WithRestore(request, std::move(command));
   if (request->has_foreign_keys_off()) return WithForeignKeysOff(request, std::move(command));
   if (request->statements_size() == 0 && request->batch_size() == 0) {
     return NotApplied(InvalidArgument("the request has no statement"));

@@ -129,7 +129,7 @@ class RestoreJob {
 
   Result<raft::SnapshotMeta> Check(const std::string& path) {
     Say("checking all rows");
-    return state_machine::CheckBackup(path, options_.level_max);
+    return state_machine::CheckBackup({}, path, options_.level_max);
   }
 
   Result<RestoreResult> Make(LogIndex backup_index) {

@@ -9,7 +9,9 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/sha256.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
@@ -79,6 +81,35 @@ class RestoreTest : public ::testing::Test {
     ASSERT_EQ(cluster_.AwaitLeader(), 0);
   }
 
+  // The node goes on.
+  Status RestoreIntoRunning() {
+    std::ifstream in(backup(), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    Sha256 sum;
+    sum.Add(bytes);
+    v1::RestoreStep step;
+    step.set_id("r");
+    step.mutable_begin()->set_size_bytes(bytes.size());
+    step.mutable_begin()->set_sha256(sum.Hex());
+    RETURN_IF_ERROR(Take(step));
+    for (size_t at = 0; at < bytes.size(); at += 100'000) {
+      step.mutable_piece()->set_offset(at);
+      step.mutable_piece()->set_data(bytes.substr(at, 100'000));
+      RETURN_IF_ERROR(Take(step));
+    }
+    step.mutable_finish();
+    return Take(step);
+  }
+  Status Take(const v1::RestoreStep& step) {
+    v1::ExecuteRequest request;
+    *request.mutable_restore() = step;
+    grpc::ClientContext context;
+    v1::ExecuteResponse response;
+    const grpc::Status status = stub_->Execute(&context, request, &response);
+    if (status.ok()) return OkStatus();
+    return rpc::FromGrpc(status, context.GetServerTrailingMetadata(), Outcome::kUnknown);
+  }
+
   TestCluster cluster_{1};
   std::unique_ptr<v1::Database::Stub> stub_;
 };
@@ -102,6 +133,23 @@ TEST_F(RestoreTest, RequestsOfSessionsFromBeforeAreRefused) {
   EXPECT_EQ(unknown.status().reason(), Reason::kSessionExpired) << unknown.status();
   Must("INSERT INTO t VALUES(5)", "new", 1);
   Must("INSERT INTO t VALUES(6)", "new", 2);
+}
+
+// The client was given a refusal for every request of its session, and never began another one.
+TEST_F(RestoreTest, AClientGoesOnByItselfWhenTheRunningClusterIsRestored) {
+  const auto client = cluster_.Connect(cluster_.addresses());
+  ASSERT_TRUE(client->Execute({{"CREATE TABLE t(id)", {}, {}}}).ok());
+  Backup();
+  ASSERT_TRUE(client->Execute({{"INSERT INTO t VALUES(1)", {}, {}}}).ok());
+  const Status restored = RestoreIntoRunning();
+  ASSERT_TRUE(restored.ok()) << restored;
+  for (int i = 0; i < 3; ++i) {
+    const auto done = client->Execute({{"INSERT INTO t VALUES(2)", {}, {}}});
+    ASSERT_TRUE(done.ok()) << done.status();
+  }
+  const auto rows = client->Query({"SELECT count(*), min(id) FROM t", {}, {}});
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  EXPECT_EQ(rows->rows, (std::vector<Row>{{Value(int64_t{3}), Value(int64_t{2})}}));
 }
 
 TEST_F(RestoreTest, ABareIdInTheBackupHasItsFirstAnswer) {

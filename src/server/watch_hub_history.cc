@@ -79,8 +79,7 @@ void WatchHub::TakePage(const WatchPtr& watch, const state_machine::RetainedPage
 Status WatchHub::NotHeld(const WatchPtr& watch) const {
   Position oldest = share_.ring->oldest().value_or(share_.ring->newest());
   if (watch->retained) oldest = std::min(oldest, *watch->retained);
-  return OutOfRange("changes after position " + ToString(watch->position) +
-                    " are not held any more; the oldest position held is " + ToString(oldest))
+  return OutOfRange(state_machine::NotHeldText(watch->position, oldest, share_.ring->restored_at()))
       .With(Reason::kPositionNotHeld);
 }
 

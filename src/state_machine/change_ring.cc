@@ -8,6 +8,14 @@
 
 namespace cairn::state_machine {
 
+std::string NotHeldText(ChangePosition after, ChangePosition oldest, LogIndex restored_at) {
+  const std::string text = "changes after position " + ToString(after) +
+                           " are not held any more; the oldest position held is " +
+                           ToString(oldest);
+  if (restored_at.is_none() || after >= EndOf(restored_at)) return text;
+  return "the database was restored from a backup at index " + ToString(restored_at) + ": " + text;
+}
+
 std::unique_ptr<ChangeRing::Membership> ChangeRing::Join() {
   MutexLock lock(mutex_);
   ++members_;
@@ -43,13 +51,22 @@ ChangePosition ChangeRing::newest() const {
   return EndOf(applied_);
 }
 
+LogIndex ChangeRing::restored_at() const {
+  MutexLock lock(mutex_);
+  return restored_at_;
+}
+
+void ChangeRing::NoteRestore(LogIndex index) {
+  MutexLock lock(mutex_);
+  restored_at_ = index;
+}
+
 Result<ChangeRing::Read> ChangeRing::After(ChangePosition after, size_t bytes) const {
   MutexLock lock(mutex_);
   const ChangePosition newest = EndOf(applied_);
   const ChangePosition oldest = recording_ ? oldest_ : newest;
   if (after < oldest) {
-    return OutOfRange("changes after position " + ToString(after) +
-                      " are not held any more; the oldest position held is " + ToString(oldest));
+    return OutOfRange(NotHeldText(after, oldest, restored_at_));
   }
   const auto ends_by = [](const std::shared_ptr<const CommandChanges>& command,
                           ChangePosition position) {

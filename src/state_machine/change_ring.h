@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -24,6 +25,9 @@
 #include "state_machine/change.h"
 
 namespace cairn::state_machine {
+
+// Says that changes after `after` are not held any more, and why if a restore is why.
+std::string NotHeldText(ChangePosition after, ChangePosition oldest, LogIndex restored_at);
 
 // Thread-safe. BatchBegun, BatchCommitted, BatchUndone and Reset belong to the apply thread.
 class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
@@ -52,6 +56,10 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   // All committed changes up to this position have been recorded, or were before the recording.
   ChangePosition newest() const;
 
+  // The entry at which the database was last restored from a backup; 0: there was none. No change
+  // up to it is held.
+  LogIndex restored_at() const;
+
   struct Read {
     std::vector<std::shared_ptr<const CommandChanges>> commands;
     // The commands are all that is between the position asked for and this one. The first command
@@ -77,6 +85,7 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   void BatchCommitted(LogIndex applied, std::vector<std::shared_ptr<const CommandChanges>> commands,
                       std::optional<ChangePosition> lost);
   void BatchUndone();
+  void NoteRestore(LogIndex index);
   // The database was replaced by another state, or opened.
   void Reset(LogIndex applied);
 
@@ -99,6 +108,7 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   bool in_batch_ CAIRN_GUARDED_BY(mutex_) = false;
   bool batch_recorded_ CAIRN_GUARDED_BY(mutex_) = false;
   LogIndex applied_ CAIRN_GUARDED_BY(mutex_);
+  LogIndex restored_at_ CAIRN_GUARDED_BY(mutex_);
   ChangePosition oldest_ CAIRN_GUARDED_BY(mutex_);
 
   Mutex listener_mutex_;  // held while the listener runs

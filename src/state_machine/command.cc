@@ -29,8 +29,9 @@ enum class OperationTag : uint8_t {
   kExecuteForeignKeysOff = 11,
   kMaintainTimeSeries = 12,
   kRetainChanges = 13,
+  kRestore = 14,
 };
-constexpr OperationTag kLastOperation = OperationTag::kRetainChanges;
+constexpr OperationTag kLastOperation = OperationTag::kRestore;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -78,6 +79,8 @@ size_t SizeHint(const Command& command) {
     size += 4 * execute->expect.size();
   } else if (const auto* prepare = std::get_if<Prepare>(&command.operation)) {
     size += 16 + prepare->tx_id.size() + SizeHint(prepare->statement);
+  } else if (const auto* restore = std::get_if<Restore>(&command.operation)) {
+    size += kRestoreIdBytesMax + restore->bytes.size();
   } else {
     size += kTxIdBytesMax;
   }
@@ -123,6 +126,12 @@ struct OperationWriter {
     out->Varint(retain.retain_ms);
     out->Varint(retain.bytes_max);
   }
+  void operator()(const Restore& restore) const {
+    out->U8(static_cast<uint8_t>(restore.step));
+    out->String(restore.id);
+    out->Varint(restore.number);
+    out->String(restore.bytes);
+  }
 };
 
 OperationTag TagOf(const Operation& operation) {
@@ -136,6 +145,7 @@ OperationTag TagOf(const Operation& operation) {
     return OperationTag::kMaintainTimeSeries;
   }
   if (std::holds_alternative<RetainChanges>(operation)) return OperationTag::kRetainChanges;
+  if (std::holds_alternative<Restore>(operation)) return OperationTag::kRestore;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
@@ -202,6 +212,17 @@ Execute TakeExecute(OperationTag tag, StrictReader* in) {
   return execute;
 }
 
+Restore TakeRestore(StrictReader* in) {
+  Restore restore;
+  const uint8_t step = in->U8();
+  if (step > static_cast<uint8_t>(Restore::Step::kAbort)) in->Refuse();
+  restore.step = static_cast<Restore::Step>(step);
+  restore.id = in->String(kRestoreIdBytesMax);
+  restore.number = in->Varint();
+  restore.bytes = in->String(kRestorePieceBytesMax);
+  return restore;
+}
+
 Operation TakeOperation(OperationTag tag, StrictReader* in) {
   switch (tag) {
     case OperationTag::kExecute:
@@ -236,6 +257,7 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
       retain.bytes_max = in->Varint();
       return retain;
     }
+    case OperationTag::kRestore: return TakeRestore(in);
   }
   in->Refuse();
   return AdvanceLease{};

@@ -106,8 +106,19 @@ struct RetainChanges {
   bool operator==(const RetainChanges&) const = default;
 };
 
+// One step of the replacement of the whole database by a backup (sqlite/restore_into.h). Needs
+// kLevelDataPlatform. A finish takes effect only as the only command of its entry.
+struct Restore {
+  enum class Step : uint8_t { kBegin = 0, kPiece = 1, kFinish = 2, kAbort = 3 };
+  Step step = Step::kBegin;
+  std::string id;       // names the restore, the same in all steps
+  uint64_t number = 0;  // kBegin: the bytes of the backup; kPiece: where the piece begins
+  std::string bytes;    // kBegin: the backup's SHA-256, in hexadecimal; kPiece: the piece
+  bool operator==(const Restore&) const = default;
+};
+
 using Operation = std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease,
-                               Digest, RaiseLevel, MaintainTimeSeries, RetainChanges>;
+                               Digest, RaiseLevel, MaintainTimeSeries, RetainChanges, Restore>;
 
 struct Command {
   RequestId id;
@@ -148,6 +159,8 @@ inline constexpr size_t kSessionBytesMax = 64;
 inline constexpr size_t kPrincipalBytesMax = 128;
 inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kRetainedNameBytesMax = 1024;
+inline constexpr size_t kRestoreIdBytesMax = 64;
+inline constexpr size_t kRestorePieceBytesMax = 1 << 20;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;
 // The text of one statement. SQLite's parser takes up to some hundred bytes of memory for each byte

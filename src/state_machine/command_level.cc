@@ -27,6 +27,7 @@ uint64_t LevelOf(const Command& command) {
   }
   if (std::holds_alternative<MaintainTimeSeries>(command.operation)) return kLevelDataPlatform;
   if (std::holds_alternative<RetainChanges>(command.operation)) return kLevelDataPlatform;
+  if (std::holds_alternative<Restore>(command.operation)) return kLevelDataPlatform;
   const auto* execute = std::get_if<Execute>(&command.operation);
   if (execute == nullptr) return 0;
   uint64_t level = execute->expect.empty() ? 0 : kLevelExpectations;

@@ -55,7 +55,7 @@ inline rc::Gen<RowExpectation> AnyExpectation() {
 inline rc::Gen<Operation> AnyOperation() {
   return rc::gen::exec([]() -> Operation {
     const std::string tx_id = Short(*Bytes(), kTxIdBytesMax);
-    switch (*rc::gen::inRange(0, 8)) {
+    switch (*rc::gen::inRange(0, 9)) {
       case 0: {
         Execute e;
         const int count = *rc::gen::inRange(0, 4);
@@ -77,6 +77,9 @@ inline rc::Gen<Operation> AnyOperation() {
       case 6:
         return RetainChanges{tx_id, *rc::gen::arbitrary<uint64_t>(),
                              *rc::gen::arbitrary<uint64_t>()};
+      case 7:
+        return Restore{static_cast<Restore::Step>(*rc::gen::inRange(0, 4)),
+                       Short(tx_id, kRestoreIdBytesMax), *rc::gen::arbitrary<uint64_t>(), *Bytes()};
       default: return AdvanceLease{};
     }
   });

@@ -4,9 +4,7 @@
 #include <charconv>
 #include <csignal>
 #include <ctime>
-#include <iomanip>
 #include <optional>
-#include <sstream>
 #include <utility>
 
 #include "base/checksum_file.h"
@@ -16,41 +14,13 @@
 #include "base/locked_file.h"
 #include "cairn/client.h"
 #include "tools/cluster_view.h"
+#include "tools/progress_line.h"
 
 namespace cairn::tools {
 namespace {
 
-constexpr SteadyTime kShowEvery = std::chrono::milliseconds(250);
 // After a backup that failed.
 constexpr std::chrono::seconds kTryAgainAfter(60);
-
-std::string MiB(uint64_t bytes) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(1) << static_cast<double>(bytes) / (1 << 20) << " MiB";
-  return out.str();
-}
-
-// One line that is written again and again.
-class ProgressLine {
- public:
-  explicit ProgressLine(std::ostream* terminal) : terminal_(terminal) {}
-  void Show(const BackupProgress& progress) {
-    const SteadyTime now = SystemClock().SteadyNow();
-    if (terminal_ == nullptr || progress.bytes_total == 0 || now < next_) return;
-    next_ = now + kShowEvery;
-    *terminal_ << "\r\033[K" << MiB(progress.bytes) << " of " << MiB(progress.bytes_total) << ", "
-               << progress.bytes * 100 / progress.bytes_total << " %" << std::flush;
-    shown_ = true;
-  }
-  void Clear() {
-    if (std::exchange(shown_, false)) *terminal_ << "\r\033[K" << std::flush;
-  }
-
- private:
-  std::ostream* const terminal_;
-  SteadyTime next_{0};
-  bool shown_ = false;
-};
 
 // Makes one backup, and prints what came of it. `stopped_by` is set if a signal ended it.
 bool MakeOne(const BackupCommand& command, const std::string& path, StopSignals* signals,
@@ -59,7 +29,7 @@ bool MakeOne(const BackupCommand& command, const std::string& path, StopSignals*
   BackupOptions options = command.backup;
   options.path = path;
   options.proceed = [&](const BackupProgress& progress) {
-    line.Show(progress);
+    line.Show(progress.bytes, progress.bytes_total);
     if (!*stopped_by) *stopped_by = signals->Wait(std::chrono::milliseconds(0));
     return !*stopped_by;
   };

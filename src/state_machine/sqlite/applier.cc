@@ -10,7 +10,6 @@
 #include "base/splitmix.h"
 #include "raft/configuration_codec.h"
 #include "state_machine/sqlite/results_hash.h"
-#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -31,9 +30,6 @@ uint64_t LevelAskedFor(const CommandBatch& batch) {
   }
   return level;
 }
-
-// The bound on results that wait for the commit of their transaction.
-constexpr size_t kResultsHeldBytesMax = 32 << 20;
 
 }  // namespace
 
@@ -67,6 +63,7 @@ Status Applier::Apply(std::span<const raft::Entry> entries, const raft::Configur
         engine_->AbandonBatch().Prefixed("undo what failed").ok();
         return broken_;
       }
+      if (replacement_.has_value()) return OkStatus();
       if (AsksForDigest(batch[*applied - 1].batch)) digest_index_ = applied_.index;
       batch = batch.subspan(*applied);
       for (EntryResults& each : results) on_results(std::move(each));
@@ -83,9 +80,12 @@ Result<size_t> Applier::Decode(std::span<const raft::Entry> entries, std::vector
     // The entries before an entry of a later version are applied first.
     if (decoded.status().code() == StatusCode::kUnimplemented && !batch->empty()) break;
     RETURN_IF_ERROR(decoded.status());
+    // Such an entry has a SQLite transaction of its own.
+    const bool finishes_restore = FinishesRestore(decoded->batch);
+    if (finishes_restore && !batch->empty()) break;
     commands += decoded->batch.commands.size();
     bytes += entry.payload->size();
-    const bool ends_here = AsksForDigest(decoded->batch);
+    const bool ends_here = finishes_restore || AsksForDigest(decoded->batch);
     batch->push_back(std::move(decoded).value());
     if (ends_here || commands >= kCommandsPerBatch || bytes >= kBytesPerBatch) break;
   }
@@ -142,6 +142,10 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
     if (entries_whole_ > 0) batch = batch.first(entries_whole_);
   }
   batch = batch.first(results->size());
+  if (restore_.ready()) {
+    RETURN_IF_ERROR(MakeReplacement(batch, std::move(results->front())));
+    return batch.size();
+  }
   RETURN_IF_ERROR(CommitBatch(StateAfter(batch)));
   const uint64_t next = CommandNumber(LogIndex(applied_.index.value() + 1), 0);
   left_out_.erase(left_out_.begin(), left_out_.lower_bound(next));
@@ -159,6 +163,7 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
       wall_ms_ = std::max(wall_ms_, each.batch.header.wall_ms);
       sessions_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
       bare_ids_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms);
+      RETURN_IF_ERROR(restore_.Trim(lease_ms_, RestoreInto::kTrimPerEntry));
       RETURN_IF_ERROR(txs_.BeginEntry(lease_ms_, each.batch.header.request_ttl_ms,
                                       CommandNumber(each.entry.index, 0)));
       RETURN_IF_ERROR(retention_.Trim(lease_ms_, ChangeRetention::kPerEntry));
@@ -175,23 +180,6 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
   return OkStatus();
 }
 
-// Results wait for the commit of their transaction. This function bounds the memory that they take
-// meanwhile. It changes only what this node tells the client, because the result is already
-// recorded.
-void Applier::HoldResult(CommandResult* result) {
-  size_t bytes = 0;
-  for (const StatementResult& each : result->statements) bytes += HeldBytes(each);
-  results_held_bytes_ += bytes;
-  if (bytes == 0 || results_held_bytes_ <= kResultsHeldBytesMax) return;
-  result->statements.clear();
-  result->status =
-      ResourceExhausted(
-          "applied, but its rows are left out: the results of what was applied with it are too "
-          "large; ask for fewer rows at a time")
-          .With(Outcome::kApplied)
-          .With(Reason::kResultTooLarge);
-}
-
 Status Applier::ApplyCommands(const Entry& entry, std::vector<CommandResult>* results) {
   const std::vector<Command>& commands = entry.batch.commands;
   results->resize(commands.size());
@@ -200,7 +188,7 @@ Status Applier::ApplyCommands(const Entry& entry, std::vector<CommandResult>* re
   for (size_t i = 0; i < commands.size() && !over_again_; ++i) {
     CommandResult& result = (*results)[i];
     const Place place{CommandNumber(entry.entry.index, i), &entry.batch.header, lease_ms_,
-                      commands[i].principal};
+                      commands[i].principal, commands.size() == 1};
     if (progress_ != nullptr) progress_->Begin(entry.entry.index, i, commands[i]);
     RETURN_IF_ERROR(ApplyCommand(commands[i], place, &result));
     entry_steps_ += result.steps;
@@ -239,6 +227,7 @@ Status Applier::CommitBatch(const AppliedState& after) {
   bare_ids_.BatchCommitted();
   txs_.BatchCommitted();
   retention_.BatchCommitted();
+  restore_.BatchCommitted();
   applied_ = after;
   return OkStatus();
 }
@@ -256,6 +245,7 @@ Status Applier::WriteState(const AppliedState& after) {
 }
 
 Status Applier::WriteOwnTables(const AppliedState& after) {
+  RETURN_IF_ERROR(restore_.Flush());
   RETURN_IF_ERROR(retention_.Flush());
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
@@ -276,6 +266,7 @@ Status Applier::UndoBatch() {
   bare_ids_.BatchUndone();
   txs_.BatchUndone();
   retention_.BatchUndone();
+  restore_.BatchUndone();
   return OkStatus();
 }
 
@@ -357,10 +348,12 @@ const Applier::Handler& Applier::HandlerOf(const Operation& operation) {
       {false, &Applier::ApplyRaiseLevel},
       {true, &Applier::ApplyMaintainTimeSeries},
       {false, &Applier::ApplyRetainChanges},
+      {false, &Applier::ApplyRestore},
   };
   static_assert(std::size(kHandlers) == std::variant_size_v<Operation>);
   static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);
   static_assert(std::is_same_v<std::variant_alternative_t<9, Operation>, RetainChanges>);
+  static_assert(std::is_same_v<std::variant_alternative_t<10, Operation>, Restore>);
   return kHandlers[operation.index()];
 }
 

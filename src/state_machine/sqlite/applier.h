@@ -26,6 +26,7 @@
 #include "state_machine/sqlite/change_retention.h"
 #include "state_machine/sqlite/engine.h"
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/restore_into.h"
 #include "state_machine/sqlite/sessions.h"
 #include "state_machine/sqlite/transactions.h"
 #include "state_machine/sqlite/versions.h"
@@ -44,7 +45,10 @@ class Applier {
                                                const raft::Configuration& founding,
                                                uint64_t level_max, uint64_t request_room_divisor);
 
-  ~Applier() { retention_.Close(); }
+  ~Applier() {
+    retention_.Close();
+    restore_.Close();
+  }
 
   // Reports each command while it is applied. Must outlive the Applier.
   void set_progress(ApplyProgress* progress) { progress_ = progress; }
@@ -54,6 +58,17 @@ class Applier {
   // reopened.
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results);
+
+  // A restore has finished: this file, whose meta is `meta`, is to take the place of the database.
+  // Its results are told when it has. Apply has stopped before the entry, and applies nothing more.
+  struct Replacement {
+    std::string path;
+    raft::SnapshotMeta meta;
+    EntryResults results;
+  };
+  std::optional<Replacement> TakeReplacement() { return std::exchange(replacement_, std::nullopt); }
+  // The entry of the last restore; 0: there was none.
+  LogIndex restored_at() const { return restore_.restored_at(); }
 
   const AppliedState& applied() const { return applied_; }
   // The last entry that asks for a digest. A SQLite transaction ends with such an entry.
@@ -82,6 +97,7 @@ class Applier {
     const BatchHeader* header = nullptr;
     uint64_t lease_ms = 0;
     std::string_view principal;  // the client
+    bool alone = false;          // in its entry
   };
   // How one kind of operation is applied.
   struct Handler {
@@ -100,6 +116,7 @@ class Applier {
       : level_max_(level_max), sessions_(request_room_divisor), bare_ids_(request_room_divisor) {}
   static const Handler& HandlerOf(const Operation& operation);
   static uint64_t SeedOf(const Place& place);
+  static bool FinishesRestore(const CommandBatch& batch);
   Status OpenTables(const raft::Configuration& founding);
   Status CreateTables(const raft::Configuration& founding);
   Result<size_t> Decode(std::span<const raft::Entry> entries, std::vector<Entry>* batch);
@@ -112,6 +129,7 @@ class Applier {
   Status CommitBatch(const AppliedState& after);
   Status WriteOwnTables(const AppliedState& after);
   Status WriteState(const AppliedState& after);
+  Status MakeReplacement(std::span<const Entry> batch, EntryResults results);
   Status UndoBatch();
   Status ApplyCommand(const Command& command, const Place& place, CommandResult* result);
   std::optional<CommandResult> Admit(const Command& command, const Place& place, uint64_t hash);
@@ -133,6 +151,7 @@ class Applier {
   void NoteTrouble(const std::string& table, const std::string& message);
   Status ApplyAdvanceLease(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRetainChanges(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyRestore(const Operation& operation, const Place& place, CommandResult* result);
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
   // Ends the engine's command: keeps its changes if `verdict` is OK, and tells the result.
@@ -160,6 +179,8 @@ class Applier {
   Sessions sessions_;
   BareIds bare_ids_;
   Transactions txs_;
+  RestoreInto restore_;
+  std::optional<Replacement> replacement_;
   InternalStatement write_state_;
   InternalStatement write_config_;
   AppliedState applied_;

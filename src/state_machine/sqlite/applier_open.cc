@@ -18,6 +18,7 @@ Result<std::unique_ptr<Applier>> Applier::Open(const Storage& storage, const std
   std::unique_ptr<Applier> applier(new Applier(level_max, request_room_divisor));
   ASSIGN_OR_RETURN(applier->engine_, Engine::Open(storage, path, cache_bytes));
   Status status = applier->OpenTables(founding);
+  if (status.ok()) status = applier->restore_.Open(storage, path, applier->engine_.get());
   if (!status.ok()) return std::move(status).Prefixed("open " + path);
   return applier;
 }

@@ -10,6 +10,7 @@ namespace cairn::state_machine {
 // nobody writes, so it does more of that than another entry.
 Status Applier::ApplyAdvanceLease(const Operation& /*operation*/, const Place& place,
                                   CommandResult* /*result*/) {
+  RETURN_IF_ERROR(restore_.Trim(place.lease_ms, RestoreInto::kTrimPerAdvance));
   return retention_.Trim(place.lease_ms, ChangeRetention::kPerAdvance);
 }
 
@@ -26,10 +27,11 @@ Status Applier::ApplyRetainChanges(const Operation& operation, const Place& plac
 }
 
 std::optional<uint64_t> Applier::NextDeadlineLeaseMs() const {
-  const std::optional<uint64_t> of_txs = txs_.NextDeadlineLeaseMs();
-  const std::optional<uint64_t> of_changes = retention_.NextDeadlineLeaseMs();
-  if (!of_txs || !of_changes) return of_txs ? of_txs : of_changes;
-  return std::min(of_txs, of_changes);
+  std::optional<uint64_t> next = txs_.NextDeadlineLeaseMs();
+  for (const auto& other : {retention_.NextDeadlineLeaseMs(), restore_.NextDeadlineLeaseMs()}) {
+    if (other && (!next || *other < *next)) next = other;
+  }
+  return next;
 }
 
 }  // namespace cairn::state_machine

@@ -1,10 +1,11 @@
-// Applier, continued: the statements of one command, and the versions of what they write.
+// Applier, continued: the statements of one command, their results, and the versions of what they write.
 #include <set>
 #include <string>
 #include <utility>
 
 #include "base/text.h"
 #include "state_machine/sqlite/applier.h"
+#include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
 
@@ -29,7 +30,27 @@ Status CheckRows(const RowExpectation& expect, const StatementResult& result) {
       .With(Reason::kUnexpectedRows);
 }
 
+// The bound on results that wait for the commit of their transaction.
+constexpr size_t kResultsHeldBytesMax = 32 << 20;
+
 }  // namespace
+
+// Results wait for the commit of their transaction. This function bounds the memory that they take
+// meanwhile. It changes only what this node tells the client, because the result is already
+// recorded.
+void Applier::HoldResult(CommandResult* result) {
+  size_t bytes = 0;
+  for (const StatementResult& each : result->statements) bytes += HeldBytes(each);
+  results_held_bytes_ += bytes;
+  if (bytes == 0 || results_held_bytes_ <= kResultsHeldBytesMax) return;
+  result->statements.clear();
+  result->status =
+      ResourceExhausted(
+          "applied, but its rows are left out: the results of what was applied with it are too "
+          "large; ask for fewer rows at a time")
+          .With(Outcome::kApplied)
+          .With(Reason::kResultTooLarge);
+}
 
 Status Applier::RunStatements(std::span<const Statement> statements,
                               std::span<const RowExpectation> expect, const std::string* tx_id,

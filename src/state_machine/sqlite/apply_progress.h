@@ -44,6 +44,7 @@ class ApplyProgress {
       return prepare->statement.sql.substr(0, kStatementBytes);
     }
     if (const auto* commit = std::get_if<Commit>(&operation)) return "COMMIT of " + commit->tx_id;
+    if (std::holds_alternative<Restore>(operation)) return "a restore";
     return {};
   }
 

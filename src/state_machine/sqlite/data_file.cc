@@ -8,6 +8,7 @@
 #include "state_machine/sqlite/data_conversion.h"
 #include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/internal_sql.h"
+#include "state_machine/sqlite/sqlite_state_machine.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -135,6 +136,11 @@ Result<FileSummary> ReadFileSummary(const Storage& storage, const std::string& p
   });
   if (!status.ok()) return std::move(status).Prefixed(path);
   return summary;
+}
+
+Result<DataFileSummary> SummaryOfDataFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const FileSummary summary, ReadFileSummary(Storage{}, path));
+  return DataFileSummary{summary.applied, summary.format == kDataFormat};
 }
 
 Result<AppliedState> ReadAppliedState(sqlite3* db) {

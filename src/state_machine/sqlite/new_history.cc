@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -55,11 +56,19 @@ Status RaiseVersions(sqlite3* db) {
 Status RefuseOldSessions(sqlite3* db) {
   return ExecInternal(db,
                       "DELETE FROM _cairn_requests;"
-                      // -1 is the largest unsigned number.
+                      // -1 is kEndedByRestore.
                       "UPDATE _cairn_sessions SET forgotten_below = -1");
 }
 
-// Positions of the old history are refused, so what is retained of it serves nobody. The settings stay.
+Status WriteHistory(sqlite3* db, const raft::SnapshotMeta& meta) {
+  RETURN_IF_ERROR(WriteState(db, meta));
+  RETURN_IF_ERROR(RaiseVersions(db));
+  RETURN_IF_ERROR(ForgetRetainedChanges(db, meta.index));
+  return RefuseOldSessions(db);
+}
+
+}  // namespace
+
 Status ForgetRetainedChanges(sqlite3* db, LogIndex index) {
   InternalStatement find;
   RETURN_IF_ERROR(find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = '_cairn_retention'"));
@@ -77,17 +86,9 @@ Status ForgetRetainedChanges(sqlite3* db, LogIndex index) {
   return write.Bind(1, index.value() + 1).Run();
 }
 
-Status WriteHistory(sqlite3* db, const raft::SnapshotMeta& meta) {
-  RETURN_IF_ERROR(WriteState(db, meta));
-  RETURN_IF_ERROR(RaiseVersions(db));
-  RETURN_IF_ERROR(ForgetRetainedChanges(db, meta.index));
-  return RefuseOldSessions(db);
-}
-
-}  // namespace
-
-Result<raft::SnapshotMeta> CheckBackup(const std::string& path, uint64_t level_max) {
-  ASSIGN_OR_RETURN(const int format, CheckDataFile(Storage{}, path, level_max));
+Result<raft::SnapshotMeta> CheckBackup(const Storage& storage, const std::string& path,
+                                       uint64_t level_max) {
+  ASSIGN_OR_RETURN(const int format, CheckDataFile(storage, path, level_max));
   if (format == 0) return FailedPrecondition(path + ": it is empty, and no backup");
   if (format != kDataFormat) {
     return FailedPrecondition(
@@ -96,8 +97,11 @@ Result<raft::SnapshotMeta> CheckBackup(const std::string& path, uint64_t level_m
         "it, and make a backup of that");
   }
   ASSIGN_OR_RETURN(raft::SnapshotMeta meta,
-                   WithImmutableDatabase(nullptr, path, kReadCacheBytes, &ReadMeta));
-  Status sound = CheckSnapshotFile(nullptr, path, meta, &ReadMetaOfSound, nullptr);
+                   WithImmutableDatabase(storage.vfs, path, kReadCacheBytes, &ReadMeta));
+  // The simulator, which has files of its own, has no threads.
+  std::function<bool()> go_on;
+  if (storage.vfs == nullptr) go_on = [] { return true; };
+  Status sound = CheckSnapshotFile(storage.vfs, path, meta, &ReadMetaOfSound, go_on);
   if (!sound.ok()) return std::move(sound).Prefixed(path);
   return meta;
 }

@@ -16,11 +16,15 @@
 // Rows, the lease clock, the latest wall time and prepared transactions stay as they are.
 #pragma once
 
+#include <sqlite3.h>
+
 #include <cstdint>
 #include <string>
 
 #include "base/result.h"
+#include "base/status.h"
 #include "raft/types.h"
+#include "state_machine/sqlite/storage.h"
 
 namespace cairn::state_machine {
 
@@ -35,7 +39,11 @@ inline uint64_t RestoreCountOf(LogIndex index) { return index.value() >> kRestor
 // of itself. Reads the whole file.
 //   FAILED_PRECONDITION  no database of Cairn, or of another version; says what to do
 //   DATA_LOSS            damaged
-Result<raft::SnapshotMeta> CheckBackup(const std::string& path, uint64_t level_max);
+Result<raft::SnapshotMeta> CheckBackup(const Storage& storage, const std::string& path,
+                                       uint64_t level_max);
+
+// What is retained up to the index goes, and no position up to it is held. The settings stay.
+Status ForgetRetainedChanges(sqlite3* db, LogIndex index);
 
 // Begins the new history in the file, durably, with the node as its only member. Returns the new
 // meta. CheckBackup has found the file sound.

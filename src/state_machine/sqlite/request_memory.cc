@@ -90,6 +90,11 @@ uint64_t OperationHash(const Operation& operation) {
     if (commit->statements != 0) hasher.Word(commit->statements);
   } else if (const auto* rollback = std::get_if<Rollback>(&operation)) {
     hasher.Bytes(rollback->tx_id);
+  } else if (const auto* restore = std::get_if<Restore>(&operation)) {
+    hasher.Word(static_cast<uint64_t>(restore->step));
+    hasher.Bytes(restore->id);
+    hasher.Word(restore->number);
+    hasher.Bytes(restore->bytes);
   }
   return hasher.Finish();
 }
@@ -125,8 +130,9 @@ CommandResult Refusal(Status status, Outcome outcome) {
 CommandResult AnswerByCode(uint8_t code, LogIndex index) {
   CommandResult result;
   if (code == kCodeNotKept) {
-    return Refusal(FailedPrecondition("this request was answered by an earlier version, which kept "
-                                      "neither the answer nor whether it was an error"),
+    return Refusal(FailedPrecondition("this request was answered by version 0.1, or before the "
+                                      "database was restored from a backup: what came of it is "
+                                      "not held any more"),
                    Outcome::kUnknown);
   }
   result.index = index;
@@ -145,6 +151,13 @@ CommandResult NotYours(bool known) {
   return Refusal(
       PermissionDenied("this request id belongs to another client, who was the first to use it"),
       known ? Outcome::kUnknown : Outcome::kNotApplied);
+}
+
+CommandResult SessionExpired(const std::string& why) {
+  return Refusal(FailedPrecondition("session expired: " + why +
+                                    ", so whether this request was applied before cannot be told")
+                     .With(Reason::kSessionExpired),
+                 Outcome::kUnknown);
 }
 
 CommandResult OtherRequest() {

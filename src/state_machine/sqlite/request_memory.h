@@ -41,7 +41,7 @@ inline bool IsAsOldAs(uint64_t ttl_ms, uint64_t since_ms, uint64_t lease_ms) {
 }
 
 // As long as a request is remembered, the status code of its first answer is kept. kCodeNotKept
-// stands for a code that is not known; it occurs only in data of version 0.1.
+// stands for a code that is not known: in data of version 0.1, and of requests before a restore.
 inline constexpr uint8_t kCodeNotKept = 0x1f;
 
 // True if the command may use an id that `owner` used first. Two addresses are not two identities:
@@ -60,6 +60,8 @@ CommandResult AnswerByCode(uint8_t code, LogIndex index);
 // or forgotten, so the outcome is unknown to the client.
 CommandResult NotYours(bool known);
 CommandResult OtherRequest();
+// The answer to a client whose session is not known any more, so that it begins another one.
+CommandResult SessionExpired(const std::string& why);
 CommandResult NoRoom(const std::string& of_what, const std::string& advice);
 // `encoded`: the result that is held.
 CommandResult HeldResult(const std::string& encoded);

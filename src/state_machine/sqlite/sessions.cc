@@ -195,10 +195,7 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
   Session* session = Find(id.session);
   if (session == nullptr) {
     if (id.sequence != 1) {
-      return Refusal(FailedPrecondition("session expired: it is not known (any more), so whether "
-                                        "this request was applied before cannot be told")
-                         .With(Reason::kSessionExpired),
-                     Outcome::kUnknown);
+      return SessionExpired("it is not known (any more)");
     }
     session = Create(command, number);
     if (session == nullptr) {
@@ -228,6 +225,9 @@ std::optional<CommandResult> Sessions::Admit(const Command& command, uint64_t nu
 std::optional<CommandResult> Sessions::AnswerOf(Session* session, const Command& command,
                                                 uint64_t hash) const {
   const uint64_t sequence = command.id.sequence;
+  if (session->use.forgotten_below == kEndedByRestore) {
+    return SessionExpired("the database was restored from a backup");
+  }
   if (const auto it = session->requests.find(sequence); it != session->requests.end()) {
     const Request& request = it->second;
     if (request.hash != hash) return OtherRequest();

@@ -47,6 +47,9 @@ inline constexpr size_t kNodeResultsBytesMax = 16 << 20;   // of the sessions of
 inline constexpr size_t kResultOverheadBytes = 160;        // counted for a result, beside its bytes
 inline constexpr size_t kChunkBytesMax = 64 << 10;         // past it a new row begins
 
+// As `forgotten_below` in the file: a restore has ended the session.
+inline constexpr uint64_t kEndedByRestore = UINT64_MAX;
+
 // Encodes one request of a row of _cairn_requests. Without a `result` only the code is kept.
 void EncodeKeptRequest(uint64_t place, uint64_t sequence, uint64_t hash, uint8_t code,
                        std::optional<std::string_view> result, std::string* out);

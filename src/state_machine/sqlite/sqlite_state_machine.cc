@@ -32,12 +32,6 @@ namespace {
 
 constexpr SteadyTime kViewAgeMax = std::chrono::seconds(60);
 
-// Null without a file system: SQLite then uses its own VFS.
-std::unique_ptr<FileSystemVfs> MakeVfs(FileSystem* fs, Clock& clock) {
-  if (fs == nullptr) return nullptr;
-  return std::make_unique<FileSystemVfs>(*fs, clock, /*seed=*/0);
-}
-
 class SqliteStateMachine final : public StateMachine {
  public:
   static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
@@ -68,7 +62,10 @@ class SqliteStateMachine final : public StateMachine {
     return time_series_;
   }
   std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
-  Status CheckProposal(const Command& command) override { return checker_.Check(command); }
+  Status CheckProposal(const Command& command) override {
+    RETURN_IF_ERROR(checker_.Check(command));
+    return RestoreInto::CheckRoom(storage_.fs, options_.path, command);
+  }
 
   Status Apply(std::span<const raft::Entry> entries, const raft::Configuration& config,
                LogIndex config_index, const std::function<void(EntryResults)>& on_results) override;
@@ -97,7 +94,9 @@ class SqliteStateMachine final : public StateMachine {
       : options_(std::move(options)),
         founding_(std::move(founding)),
         clock_(options_.clock == nullptr ? SystemClock() : *options_.clock),
-        vfs_(MakeVfs(options_.file_system, clock_)),
+        vfs_(options_.file_system == nullptr
+                 ? nullptr
+                 : std::make_unique<FileSystemVfs>(*options_.file_system, clock_, /*seed=*/0)),
         storage_(vfs_ == nullptr ? Storage{} : Storage{*options_.file_system, vfs_->name()}) {}
   Status OpenWriter();
   void CloseWriter() {
@@ -204,6 +203,7 @@ Status SqliteStateMachine::OpenWriter() {
                                            options_.level_max, options_.request_room_divisor));
   applier_->set_progress(&progress_);
   Engine& engine = applier_->engine();
+  changes_->NoteRestore(applier_->restored_at());
   recorder_.Open(engine.db(), &engine.catalog(), applier_->applied().index);
   engine.AddObserver(&recorder_);
   trouble_ = OkStatus();
@@ -228,7 +228,7 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
                                  const std::function<void(EntryResults)>& on_results) {
   if (applier_ == nullptr) return FailedPrecondition("the database is not open");
   RETURN_IF_ERROR(trouble_);
-  Status status = applier_->Apply(entries, config, config_index, [&](EntryResults results) {
+  const auto deliver = [&](EntryResults results) {
     // The first result of a SQLite transaction comes right after its commit.
     if (results.index.value() > applied_index_.load()) {
       Publish();
@@ -236,7 +236,17 @@ Status SqliteStateMachine::Apply(std::span<const raft::Entry> entries,
       if (applier_->digest_index() == applier_->applied().index) BeginDigest();
     }
     on_results(std::move(results));
-  });
+  };
+  Status status = applier_->Apply(entries, config, config_index, deliver);
+  while (auto restored = status.ok() ? applier_->TakeReplacement() : std::nullopt) {
+    // First, because watchers hear of it as soon as the old database is closed.
+    changes_->NoteRestore(restored->meta.index);
+    status = InstallSnapshot(restored->path, restored->meta);
+    if (!status.ok()) break;
+    on_results(std::move(restored->results));
+    status = applier_->Apply(entries, config, config_index, deliver);
+  }
+  if (applier_ == nullptr) return status;
   Publish();
   // An entry of a later version was not begun, so checkpoints of the applied entries may go on.
   if (!status.ok() && status.code() != StatusCode::kUnimplemented) trouble_ = status;
@@ -433,11 +443,6 @@ Status SqliteStateMachine::InstallSnapshot(const std::string& path,
 Result<std::unique_ptr<StateMachine>> OpenSqliteStateMachine(const SqliteOptions& options,
                                                              const raft::Configuration& founding) {
   return SqliteStateMachine::Open(options, founding);
-}
-
-Result<DataFileSummary> SummaryOfDataFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const FileSummary summary, ReadFileSummary(Storage{}, path));
-  return DataFileSummary{summary.applied, summary.format == kDataFormat};
 }
 
 }  // namespace cairn::state_machine

@@ -65,11 +65,12 @@ bool IsInternalTable(std::string_view name);
 // The table that keeps the sums. Nothing else covers it.
 inline constexpr char kSumsTable[] = "_cairn_digest";
 
-// The table that keeps retained changes. It may be large, and only commands change it, so it has a
-// kept sum as the tables of clients have.
+// The tables that keep retained changes, and the pieces of a backup that is being restored. They may
+// be large, and only commands change them, so they have kept sums as the tables of clients have.
 inline constexpr char kRetainedTable[] = "_cairn_changes";
+inline constexpr char kRestorePiecesTable[] = "_cairn_restore_pieces";
 inline bool HasKeptSum(std::string_view name) {
-  return name == kRetainedTable || !IsInternalTable(name);
+  return name == kRetainedTable || name == kRestorePiecesTable || !IsInternalTable(name);
 }
 
 // The shapes of ordinary tables: those that have kept sums, or the others (`internal`), in the order of

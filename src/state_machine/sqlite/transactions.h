@@ -123,6 +123,15 @@ class Transactions {
   // `owner`: the client that asks, if the id is not known.
   Status Finish(const std::string& id, TxState state, uint64_t number, const std::string& owner);
 
+  // Rolls back all that are prepared.
+  Status RollBackAll(uint64_t number) {
+    while (!prepared_.empty()) {
+      const std::string id = prepared_.begin()->first;
+      RETURN_IF_ERROR(Finish(id, TxState::kRolledBack, number, ""));
+    }
+    return OkStatus();
+  }
+
   void BatchCommitted();
   // Called when the file is as it was before the batch.
   void BatchUndone();

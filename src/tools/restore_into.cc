@@ -1,0 +1,237 @@
+#include "tools/restore_into.h"
+
+#include <chrono>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "tools/cluster_view.h"
+#include "tools/node_client.h"
+#include "tools/progress_line.h"
+
+namespace cairn::tools {
+namespace {
+
+constexpr size_t kPieceBytes = 512 << 10;
+constexpr std::chrono::milliseconds kStepTimeout(30'000);
+// The nodes read the whole backup before they answer.
+constexpr std::chrono::milliseconds kFinishTimeout(3'600'000);
+// How long no step may succeed before the restore is given up.
+constexpr SteadyTime kPatience = std::chrono::seconds(60);
+constexpr std::chrono::milliseconds kPause(500);
+constexpr std::chrono::milliseconds kLookEvery(100);
+constexpr int kExitUsage = 2;
+
+bool MayTryAgain(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kAborted:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kResourceExhausted:
+    case StatusCode::kInternal:
+    case StatusCode::kUnknown: return true;
+    default: return false;
+  }
+}
+
+class RestoreIntoJob {
+ public:
+  RestoreIntoJob(const RestoreIntoCommand& command, StopSignals* signals,
+                 const RestoreIntoStreams& to)
+      : command_(command), signals_(*signals), to_(to) {
+    for (const std::string& address : command.addresses) {
+      nodes_.push_back(std::make_unique<NodeClient>(address));
+    }
+    step_.set_id(command.finish.empty() ? "restore-" + ToHex(SystemEntropy()) : command.finish);
+  }
+
+  const std::optional<int>& stopped_by() const { return stopped_by_; }
+  bool finish_sent() const { return finish_sent_; }
+  const std::string& id() const { return step_.id(); }
+
+  // The index of the restore.
+  Result<uint64_t> Run() {
+    ASSIGN_OR_RETURN(size_, PosixFileSystem().SizeOf(command_.restore.backup));
+    ASSIGN_OR_RETURN(const std::string sha256, Sum());
+    step_.mutable_begin()->set_size_bytes(size_);
+    step_.mutable_begin()->set_sha256(sha256);
+    RETURN_IF_ERROR(Ask(kStepTimeout).status());
+    begun_ = true;
+    RETURN_IF_ERROR(SendPieces());
+    return Finish();
+  }
+
+  Result<uint64_t> Finish() {
+    *to_.out << "all nodes check the backup and take it" << std::endl;
+    step_.mutable_finish();
+    finish_sent_ = true;
+    Result<uint64_t> done = Ask(kFinishTimeout);
+    // A later answer judges a request that was sent again, and is the truth of both.
+    if (!done.ok() && !MayTryAgain(done.status()) && !stopped_by_) finish_sent_ = false;
+    return done;
+  }
+
+  // The cluster need not wait for the restore to be given up by itself.
+  void Abort() {
+    if (!begun_) return;
+    step_.mutable_abort();
+    for (const auto& node : nodes_) {
+      if (node->Restore(step_, std::chrono::seconds(2)).ok()) return;
+    }
+  }
+
+ private:
+  static std::string ToHex(uint64_t number) {
+    std::string out;
+    for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[number >> shift & 15];
+    return out;
+  }
+
+  // Calls `use` with piece after piece.
+  template <class Use>
+  Status ForEachPiece(const Use& use) {
+    std::ifstream in(command_.restore.backup, std::ios::binary);
+    std::string piece;
+    for (uint64_t at = 0; at < size_; at += piece.size()) {
+      piece.resize(std::min<uint64_t>(kPieceBytes, size_ - at));
+      in.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+      if (!in) return Internal("cannot read " + command_.restore.backup);
+      RETURN_IF_ERROR(use(at, piece));
+    }
+    return OkStatus();
+  }
+
+  Result<std::string> Sum() {
+    Sha256 sum;
+    RETURN_IF_ERROR(ForEachPiece([&](uint64_t, const std::string& piece) {
+      sum.Add(piece);
+      return OkStatus();
+    }));
+    return sum.Hex();
+  }
+
+  Status SendPieces() {
+    ProgressLine line(to_.terminal);
+    const SteadyTime begun = SystemClock().SteadyNow();
+    const Status sent = ForEachPiece([&](uint64_t at, const std::string& piece) {
+      line.Show(at, size_);
+      step_.mutable_piece()->set_offset(at);
+      step_.mutable_piece()->set_data(piece);
+      RETURN_IF_ERROR(Ask(kStepTimeout).status());
+      return Pace(begun, at + piece.size());
+    });
+    line.Clear();
+    return sent;
+  }
+
+  // Waits until so many bytes may have been sent.
+  Status Pace(SteadyTime begun, uint64_t bytes) {
+    if (command_.bytes_per_second_max != 0) {
+      const auto due =
+          begun + std::chrono::milliseconds(bytes * 1000 / command_.bytes_per_second_max);
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(due - SystemClock().SteadyNow());
+      if (left.count() > 0 && !stopped_by_) stopped_by_ = signals_.Wait(left);
+    }
+    return stopped_by_ ? Cancelled("interrupted") : OkStatus();
+  }
+
+  // Sends the step to one node after the other until one answers. Every step may be repeated.
+  Result<uint64_t> Ask(std::chrono::milliseconds timeout) {
+    const SteadyTime give_up = SystemClock().SteadyNow() + kPatience;
+    for (;;) {
+      Result<uint64_t> answer = AskOne(nodes_[next_].get(), timeout);
+      if (answer.ok() || stopped_by_ || !MayTryAgain(answer.status())) return answer;
+      if (SystemClock().SteadyNow() >= give_up) return answer;
+      next_ = (next_ + 1) % nodes_.size();
+      stopped_by_ = signals_.Wait(kPause);
+      if (stopped_by_) return answer;
+    }
+  }
+
+  Result<uint64_t> AskOne(NodeClient* node, std::chrono::milliseconds timeout) {
+    auto answer = std::async(std::launch::async, [&] { return node->Restore(step_, timeout); });
+    while (answer.wait_for(kLookEvery) != std::future_status::ready) {
+      if (stopped_by_) {
+        node->Cancel();
+      } else {
+        stopped_by_ = signals_.Wait(std::chrono::milliseconds(0));
+      }
+    }
+    if (!stopped_by_) stopped_by_ = signals_.Wait(std::chrono::milliseconds(0));
+    return answer.get();
+  }
+
+  const RestoreIntoCommand& command_;
+  StopSignals& signals_;
+  const RestoreIntoStreams& to_;
+  std::vector<std::unique_ptr<NodeClient>> nodes_;
+  size_t next_ = 0;
+  v1::RestoreStep step_;
+  uint64_t size_ = 0;
+  bool begun_ = false;
+  bool finish_sent_ = false;  // whether it took effect is not known
+  std::optional<int> stopped_by_;
+};
+
+bool Confirm(const RestoreIntoCommand& command, uint64_t index, const RestoreIntoStreams& to) {
+  if (command.confirmed) return true;
+  if (to.answers == nullptr) {
+    *to.err << "error: nobody is there to confirm it: give --yes" << std::endl;
+    return false;
+  }
+  *to.out << "The whole database of the cluster at " << command.addresses.front()
+          << " is replaced by the backup of index " << index
+          << ".\nWhat was written since is lost. Type 'restore' to go on: " << std::flush;
+  std::string answer;
+  std::getline(*to.answers, answer);
+  if (answer == "restore") return true;
+  *to.err << "not restored" << std::endl;
+  return false;
+}
+
+void PrintFailure(const Status& why, const RestoreIntoJob& job, const RestoreIntoStreams& to) {
+  *to.err << "error: ";
+  if (job.finish_sent()) {
+    *to.err << "whether the backup was restored is unknown: " << ErrorInWords(why)
+            << "\nto finish it, or hear what came of it, run the command again with --finish "
+            << job.id() << std::endl;
+    return;
+  }
+  if (job.stopped_by()) {
+    *to.err << "interrupted";
+  } else {
+    *to.err << ErrorInWords(why);
+  }
+  *to.err << "\nnothing was restored, and the database is as it was" << std::endl;
+}
+
+}  // namespace
+
+int RunRestoreInto(RestoreIntoCommand command, StopSignals* signals, const RestoreIntoStreams& to) {
+  command.restore.progress = [&to](const std::string& what) { *to.out << what << std::endl; };
+  const Result<LogIndex> index = server::VerifyBackup(command.restore);
+  if (!index.ok()) {
+    *to.err << "error: " << ErrorInWords(index.status()) << std::endl;
+    return 1;
+  }
+  if (!Confirm(command, index->value(), to)) return kExitUsage;
+  RestoreIntoJob job(command, signals, to);
+  const Result<uint64_t> done = command.finish.empty() ? job.Run() : job.Finish();
+  if (!done.ok()) {
+    if (!job.finish_sent()) job.Abort();
+    PrintFailure(done.status(), job, to);
+    return job.stopped_by() ? 128 + *job.stopped_by() : 1;
+  }
+  *to.out << "restored index " << index->value() << " at index " << *done
+          << "\nclients read their state anew, and begin new sessions by themselves" << std::endl;
+  return 0;
+}
+
+}  // namespace cairn::tools
