@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include <string>
+#include <vector>
 
 #include "timeseries/sqlite/module.h"
 
@@ -18,7 +19,10 @@ class Connection {
     EXPECT_TRUE(module_.Install(db_).ok());
     sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   }
-  ~Connection() { EXPECT_EQ(sqlite3_close(db_), SQLITE_OK); }
+  ~Connection() {
+    FreeParameters();
+    EXPECT_EQ(sqlite3_close(db_), SQLITE_OK);
+  }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -33,6 +37,9 @@ class Connection {
       sqlite3_stmt* stmt = nullptr;
       if (sqlite3_prepare_v2(db_, rest, -1, &stmt, &rest) != SQLITE_OK) return Error();
       if (stmt == nullptr) break;
+      for (size_t i = 0; i < parameters_.size(); ++i) {
+        sqlite3_bind_value(stmt, static_cast<int>(i) + 1, parameters_[i]);
+      }
       int rc;
       while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) out += RowOf(stmt);
       const std::string error = rc == SQLITE_DONE ? "" : Error();
@@ -41,9 +48,24 @@ class Connection {
     }
     return out;
   }
+  // The statements from now on have these parameters: the values of the row of a query.
+  void Bind(const std::string& sql) {
+    FreeParameters();
+    sqlite3_stmt* stmt = nullptr;
+    ASSERT_EQ(sqlite3_prepare_v2(db_, sql.c_str(), -1, &stmt, nullptr), SQLITE_OK) << sql;
+    ASSERT_EQ(sqlite3_step(stmt), SQLITE_ROW) << sql;
+    for (int i = 0; i < sqlite3_column_count(stmt); ++i) {
+      parameters_.push_back(sqlite3_value_dup(sqlite3_column_value(stmt, i)));
+    }
+    sqlite3_finalize(stmt);
+  }
   void Must(const std::string& sql) { ASSERT_EQ(Run(sql), "") << sql; }
 
  private:
+  void FreeParameters() {
+    for (sqlite3_value* value : parameters_) sqlite3_value_free(value);
+    parameters_.clear();
+  }
   std::string Error() const { return std::string("error: ") + sqlite3_errmsg(db_); }
   static std::string RowOf(sqlite3_stmt* stmt) {
     std::string row;
@@ -57,6 +79,7 @@ class Connection {
 
   TimeSeriesModule module_;
   sqlite3* db_ = nullptr;
+  std::vector<sqlite3_value*> parameters_;
 };
 
 }  // namespace cairn::timeseries
