@@ -170,7 +170,7 @@ constexpr sqlite3_module kModule = {
 }  // namespace
 
 Status ReadWidth(sqlite3_value* value, int64_t* width) {
-  const Status wrong = InvalidArgument(
+  Status wrong = InvalidArgument(
       "the width of a bucket is a positive integer in the unit of the times, or a text such as "
       "'15m' in milliseconds (ms, s, m, h, d, w)");
   if (sqlite3_value_type(value) == SQLITE_INTEGER) {

@@ -42,7 +42,7 @@ class Connection {
       }
       int rc;
       while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) out += RowOf(stmt);
-      const std::string error = rc == SQLITE_DONE ? "" : Error();
+      std::string error = rc == SQLITE_DONE ? "" : Error();
       sqlite3_finalize(stmt);
       if (!error.empty()) return error;
     }

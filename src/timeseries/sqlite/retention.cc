@@ -272,6 +272,8 @@ int Retention::SealExpired(int64_t series, int64_t before) {
   while ((rc = read.Step()) == SQLITE_ROW) AppendRow(read.get(), kAllColumns, &points);
   if (rc != SQLITE_DONE) return rc;
   read.Release();
+  const uint64_t steps = StepsToReadTail(points.times.size(), points.columns.size());
+  if (charge_ && !charge_(steps)) return SQLITE_INTERRUPT;
   return points.times.empty() ? SQLITE_OK : sealed_->Append(series, points, 0);
 }
 
