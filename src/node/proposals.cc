@@ -23,7 +23,8 @@ std::string Wish(uint64_t level) {
              ? "an expected number of rows"
              : "foreign keys that are off, a statement "
                "of more than 1 MiB of text, or a blob "
-               "literal of more than 4 KiB, or to retain changes,";
+               "literal of more than 4 KiB, to retain changes, or "
+               "to restore a backup into it,";
 }
 
 }  // namespace

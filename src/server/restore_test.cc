@@ -13,6 +13,7 @@
 
 #include "base/sha256.h"
 #include "cairn/v1/database.grpc.pb.h"
+#include "rpc/cluster_client.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 #include "server/cluster_test_util.h"
@@ -83,6 +84,9 @@ class RestoreTest : public ::testing::Test {
 
   // The node goes on.
   Status RestoreIntoRunning() {
+    // The founder raises it by itself, a moment later.
+    RETURN_IF_ERROR(
+        rpc::ClusterClient(cluster_.address(0)).RaiseLevel(std::chrono::seconds(20)).status());
     std::ifstream in(backup(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(in), {}};
     Sha256 sum;
