@@ -147,6 +147,30 @@ void SetSeries(Plan* plan) {
   plan->faults[Fault::kWipe] = seconds(60);
 }
 
+// The running cluster is set back to backups of it, while nodes end, lose power and get snapshots.
+void SetRestores(Rng& rng, Plan* plan) {
+  plan->restore_every = seconds(6);
+  plan->workload.is_restored = true;
+  plan->voters = Pick(rng, {1, 3, 3, 3});
+  plan->spares = 0;
+  plan->fault_time = seconds(120);
+  plan->workload.think_mean = milliseconds(300);
+  plan->workload.operation_timeout = seconds(8);
+  // Restores break two-phase transactions and sessions in the middle, as they must.
+  plan->workload.impatient = 0.5;
+  plan->node.replica.digest_every = seconds(5);
+  plan->node.replica.log_bytes_max = Pick(rng, {64 << 10, 1 << 20});
+  plan->faults[Fault::kKill] = seconds(10);
+  plan->faults[Fault::kPowerCut] = seconds(15);
+  plan->faults[Fault::kCutInWrite] = seconds(3);
+  plan->faults[Fault::kTransferLead] = seconds(20);
+  plan->faults[Fault::kPartition] = seconds(30);
+  plan->faults[Fault::kFailedSync] = seconds(40);
+  plan->faults[Fault::kFailedRead] = seconds(40);
+  plan->faults[Fault::kDiskFull] = seconds(40);
+  if (plan->voters > 1) plan->faults[Fault::kWipe] = seconds(60);
+}
+
 void SetHeavy(Plan* plan) {
   plan->voters = 3;
   plan->spares = 0;
@@ -185,6 +209,19 @@ void SetUpgrades(bool levels, Plan* plan) {
   if (!levels) return;
   plan->levels = true;
   plan->spares = 2;
+}
+
+bool SetLoad(const std::string& profile, Rng& rng, Plan* plan) {
+  if (profile == "heavy") {
+    SetHeavy(plan);
+  } else if (profile == "series") {
+    SetSeries(plan);
+  } else if (profile == "restores") {
+    SetRestores(rng, plan);
+  } else {
+    return false;
+  }
+  return true;
 }
 
 // Draws few random faults, so that the schedule reaches its end, and short times between its steps.
@@ -314,10 +351,6 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     DrawForgetting(rng, &plan);
   } else if (profile == "upgrades" || profile == "levels") {
     SetUpgrades(profile == "levels", &plan);
-  } else if (profile == "heavy") {
-    SetHeavy(&plan);
-  } else if (profile == "series") {
-    SetSeries(&plan);
   } else if (profile == "birth") {
     plan.voters = Pick(rng, {1, 3, 3});
     plan.spares = 0;
@@ -341,11 +374,12 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     plan.fault_time = seconds(60);
     // Followers and a node that is left out at the end refuse a client that never asks twice.
     plan.workload.impatient = 0;
-  } else if (!DrawAim(profile, rng, &plan)) {
-    return InvalidArgument("no profile " + profile +
-                           "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-                           "churn, full, pause, moves, upgrades, levels, sessions, heavy, series, "
-                           "echo, overtake, handover, joint, relay, mix");
+  } else if (!SetLoad(profile, rng, &plan) && !DrawAim(profile, rng, &plan)) {
+    return InvalidArgument(
+        "no profile " + profile +
+        "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
+        "churn, full, pause, moves, upgrades, levels, sessions, heavy, series, restores, "
+        "echo, overtake, handover, joint, relay, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||
       profile == "storm") {

@@ -73,6 +73,9 @@ struct Plan {
   bool hasty_upgrades = false;
   // Only feature levels change, and the membership changes beside each raise.
   bool levels = false;
+  // Mean time between two restores of the running cluster; 0: there are none. They undo what clients
+  // did, so their histories are not judged.
+  SteadyTime restore_every{0};
   SteadyTime fault_time = seconds(120);  // duration of the phase with faults
   // Mean time between two faults of a kind. An absent kind never comes.
   std::map<Fault, SteadyTime> faults;

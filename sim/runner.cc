@@ -39,6 +39,8 @@ constexpr struct {
     {"watchers cut off", [](const Report& r) { return r.watchers.lost; }},
     {"retained changes told", [](const Report& r) { return r.watchers.retained; }},
     {"of these at another node", [](const Report& r) { return r.watchers.retained_far; }},
+    {"restores", [](const Report& r) { return r.restores.restored; }},
+    {"restores given up", [](const Report& r) { return r.restores.given_up; }},
     {"two-phase commits", [](const Report& r) { return r.clients.committed; }},
     {"attempts", [](const Report& r) { return r.clients.attempts; }},
     {"outcome unknown", [](const Report& r) { return r.clients.unknown; }},

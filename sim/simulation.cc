@@ -25,7 +25,8 @@ Simulation::Simulation(Plan plan)
       script_(&world_, &network_, &nodes_, &nemesis_, plan_),
       workload_(&world_, &network_, &nodes_, plan_.workload),
       stale_reads_(&world_, &nodes_, &checker_),
-      watchers_(&world_, &nodes_, &checker_) {
+      watchers_(&world_, &nodes_, &checker_),
+      restores_(&world_, &nodes_, plan_.restore_every) {
   state_machine::FileSystemVfs::SeedSqlite(static_cast<uint32_t>(plan_.seed));
   std::map<uint64_t, std::string> founders;
   for (uint64_t id = 1; id <= static_cast<uint64_t>(plan_.voters); ++id) {
@@ -83,6 +84,7 @@ void Simulation::Boot() {
   workload_.Start();
   stale_reads_.Start();
   watchers_.Start();
+  restores_.Start();
 }
 
 Report Simulation::Run() {
@@ -93,6 +95,7 @@ Report Simulation::Run() {
   RunUntil(world_.now() + plan_.fault_time);
   nemesis_.End();
   script_.End();
+  restores_.Stop();
 
   const std::set<uint64_t> left_out =
       plan_.leaves_out ? nemesis_.DrawMinority() : std::set<uint64_t>();
@@ -117,7 +120,7 @@ Report Simulation::Run() {
     }
     checker_.ExpectNoneMistaken();
     for (const uint64_t member : members) checker_.Compare(member);
-    workload_.Judge(members.front());
+    if (plan_.restore_every == SteadyTime(0)) workload_.Judge(members.front());
   }
 
   Report report;
@@ -128,6 +131,7 @@ Report Simulation::Run() {
   report.clients = workload_.counts();
   report.stale_reads = stale_reads_.counts();
   report.watchers = watchers_.counts();
+  report.restores = restores_.counts();
   report.network = network_.counts();
   report.elections = checker_.elections();
   report.digests_compared = checker_.digests_compared();

@@ -13,6 +13,7 @@
 #include "sim/network.h"
 #include "sim/node.h"
 #include "sim/plan.h"
+#include "sim/restores.h"
 #include "sim/script.h"
 #include "sim/stale_reads.h"
 #include "sim/watchers.h"
@@ -29,6 +30,7 @@ struct Report {
   Workload::Counts clients;
   StaleReads::Counts stale_reads;
   Watchers::Counts watchers;
+  Restores::Counts restores;
   Network::Counts network;
   uint64_t elections = 0;
   uint64_t digests_compared = 0;
@@ -72,6 +74,7 @@ class Simulation {
   Workload workload_;
   StaleReads stale_reads_;
   Watchers watchers_;
+  Restores restores_;
 };
 
 }  // namespace cairn::sim

@@ -40,6 +40,8 @@ struct WorkloadOptions {
   // The cluster's request_ttl_ms. If it is not 0, writes of sessions are sent once more too, up to
   // three times as long after their answer: then they may no longer be known.
   SteadyTime remembered_for{0};
+  // The cluster is restored from backups: what came of earlier requests may not be known any more.
+  bool is_restored = false;
   // One more client names a request every so often, waits for no answer and acknowledges none,
   // until it is refused for lack of room. Then no other client may be refused for that reason. 0:
   // no such client.

@@ -43,7 +43,8 @@ void Workload::CheckRepeat(const state_machine::Command& command, const CommandR
                            const Result<CommandResult>& second) {
   if (!second.ok()) return;  // the request did not reach the log
   ++counts_.repeats;
-  if (!command.id.bare() && second->status.outcome() == Outcome::kUnknown) {
+  const bool may_be_gone = !command.id.bare() || options_.is_restored;
+  if (may_be_gone && second->status.outcome() == Outcome::kUnknown) {
     ++counts_.forgotten;
     return;
   }
