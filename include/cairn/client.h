@@ -68,11 +68,10 @@ struct LiveQueryOptions {
 
 // The result of a query, again and again as the data change.
 //
-//   auto live = (*client)->WatchQuery({.sql = "SELECT count(*) FROM alarms"});
-//   for (;;) {
+//   auto live = (*client)->WatchQuery({.sql = "SELECT count(*) FROM alarms"}, {});
+//   while (!(*live)->ended()) {
 //     auto result = (*live)->Next(std::chrono::seconds(1));
 //     if (result.ok()) Show(*result);
-//     else if (result.status().code() != cairn::StatusCode::kDeadlineExceeded) break;
 //   }
 //
 // Wait for results by one thread at a time. Cancel is thread-safe. The client must outlive it.
@@ -82,9 +81,12 @@ class LiveQuery {
   // The first result comes at once, and each later one after a write to a table that the query
   // reads. It may be equal to the one before. A query of virtual tables (time series, full text,
   // nearest vectors) is run after every write. DEADLINE_EXCEEDED if there is no new result within the
-  // timeout: ask again. A query that is under way is waited for, as long as the client's timeout.
-  // After any other error the watch has ended.
+  // timeout. A query that is under way is waited for, as long as the client's timeout. Any other error
+  // says why the query has no result. It is run again by a later Next, not before a second has passed,
+  // unless the watch has ended.
   virtual Result<QueryResult> Next(std::chrono::milliseconds timeout) = 0;
+  // The last Next has ended the watch: the text is no query, or Cancel was called.
+  virtual bool ended() const = 0;
   // Ends the watch: Next gives CANCELLED, after a query that is under way.
   virtual void Cancel() = 0;
 };

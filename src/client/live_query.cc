@@ -14,6 +14,15 @@ namespace {
 
 constexpr SteadyTime kBackoff = std::chrono::milliseconds(50);
 constexpr int kBackoffDoublingsMax = 5;
+// After a run of the query that has failed: it may be too much for the nodes.
+constexpr SteadyTime kQueryPause = std::chrono::seconds(1);
+
+// The query may succeed later: no node could be reached, or the node that was asked has too much to do.
+bool MayPass(const Status& status) {
+  if (status.reason() == Reason::kResultTooLarge) return false;
+  return IsPassing(status.code()) || status.code() == StatusCode::kResourceExhausted ||
+         status.code() == StatusCode::kAborted;
+}
 
 using Call = WatchCall<v1::WatchQueryResponse>;
 
@@ -35,25 +44,28 @@ class LiveQueryImpl final : public LiveQuery {
 
   Result<QueryResult> Next(std::chrono::milliseconds timeout) override {
     const SteadyTime by = SystemClock().SteadyNow() + timeout;
-    for (;;) {
-      if (!final_.ok()) return final_;
-      if (!due_) RETURN_IF_ERROR(AwaitChange(by));
-      if (!due_) continue;
-      QueryOptions options = options_.query;
+    while (final_.ok() && !due_) RETURN_IF_ERROR(AwaitChange(by));
+    if (!final_.ok()) return final_;
+    RETURN_IF_ERROR(Pause(std::min(by, query_not_before_)));
+    if (SystemClock().SteadyNow() < query_not_before_) return NothingYet();
+    QueryOptions options = options_.query;
+    // What a node has told is committed, so a linearizable read sees it by itself.
+    if (options.level == QueryOptions::Level::kStale) {
       options.index_min = std::max(options.index_min, index_);
-      Result<QueryResult> result = client_->Query(statement_, options);
-      if (result.ok()) {
-        due_ = false;
-        return result;
-      }
-      if (!IsPassing(result.status().code())) return final_ = result.status();
-      if (SystemClock().SteadyNow() >= by) {
-        return DeadlineExceeded("the query has no result yet: " +
-                                std::string(result.status().message()));
-      }
-      RETURN_IF_ERROR(Pause(std::min(by, SystemClock().SteadyNow() + kBackoff)));
     }
+    Result<QueryResult> result = client_->Query(statement_, options);
+    due_ = !result.ok();
+    if (result.ok()) return result;
+    query_not_before_ =
+        SystemClock().SteadyNow() + std::max<SteadyTime>(kQueryPause, options_.interval);
+    if (!MayPass(result.status())) return final_ = result.status();
+    if (result.status().code() != StatusCode::kDeadlineExceeded) return result.status();
+    // Not the same as that nothing has changed.
+    return Unavailable("the query gave no result in time: " +
+                       std::string(result.status().message()));
   }
+
+  bool ended() const override { return !final_.ok(); }
 
   void Cancel() override {
     std::shared_ptr<Call> call;
@@ -68,6 +80,7 @@ class LiveQueryImpl final : public LiveQuery {
 
  private:
   static Status WasCancelled() { return Cancelled("the watch was cancelled"); }
+  static Status NothingYet() { return DeadlineExceeded("nothing has come yet"); }
 
   // Sets due_ if the rows may have changed. DEADLINE_EXCEEDED if nothing has come by then.
   Status AwaitChange(SteadyTime by) {
@@ -89,7 +102,7 @@ class LiveQueryImpl final : public LiveQuery {
   Result<std::shared_ptr<Call>> Connected(SteadyTime by) {
     RETURN_IF_ERROR(Pause(std::min(by, not_before_)));
     MutexLock lock(mutex_);
-    if (cancelled_) return WasCancelled();
+    if (cancelled_) return final_ = WasCancelled();
     if (call_ != nullptr) return call_;
     if (SystemClock().SteadyNow() < not_before_) {
       return DeadlineExceeded("no node can be reached yet");
@@ -106,7 +119,8 @@ class LiveQueryImpl final : public LiveQuery {
     const auto over = [this]() CAIRN_REQUIRES(mutex_) { return cancelled_; };
     const SteadyTime now = SystemClock().SteadyNow();
     if (until > now) changed_.WaitFor(lock, until - now, over);
-    return cancelled_ ? WasCancelled() : OkStatus();
+    if (!cancelled_) return OkStatus();
+    return final_ = WasCancelled();
   }
 
   // The next node has its turn. Whatever has changed meanwhile, its first response covers.
@@ -114,11 +128,13 @@ class LiveQueryImpl final : public LiveQuery {
     const SteadyTime now = SystemClock().SteadyNow();
     MutexLock lock(mutex_);
     call_.reset();
-    if (cancelled_) return WasCancelled();
+    if (cancelled_) return final_ = WasCancelled();
     if (tries_++ == 0) failing_since_ = now;
     const bool no_room = status.code() == StatusCode::kResourceExhausted && begun_;
+    // While nodes are upgraded one by one, some do not know the call.
+    const bool is_old = status.code() == StatusCode::kUnimplemented;
     const bool given_up = !begun_ && now - failing_since_ >= retry_for_;
-    if ((!IsPassing(status.code()) && !no_room) || given_up) return final_ = status;
+    if ((!IsPassing(status.code()) && !no_room && !is_old) || given_up) return final_ = status;
     at_ = (at_ + 1) % endpoints_.size();
     const int passes = tries_ / static_cast<int>(endpoints_.size());
     not_before_ = now;
@@ -134,8 +150,9 @@ class LiveQueryImpl final : public LiveQuery {
   const std::shared_ptr<v1::WatchQueryRequest> request_;
 
   // Of the thread that calls Next.
-  bool due_ = false;    // the rows may have changed since the last result
-  uint64_t index_ = 0;  // a read at this index sees the change
+  SteadyTime query_not_before_{0};  // after a run that has failed
+  bool due_ = false;                // the rows may have changed since the last result
+  uint64_t index_ = 0;              // a read at this index sees the change
   Status final_;
   bool begun_ = false;
   size_t at_ = 0;  // the endpoint

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,7 @@ struct Flags {
   std::vector<std::string> operations;
   std::string where;
   std::string from = "now";
-  std::string query;
+  std::optional<std::string> query;
   uint32_t interval_ms = 1000;
   bool json = false;
 };
@@ -67,7 +68,7 @@ int RunQuery(const Flags& flags) {
     return kExitUsage;
   }
   command.addresses = std::move(addresses).value();
-  command.sql = flags.query;
+  command.sql = *flags.query;
   command.interval = std::chrono::milliseconds(flags.interval_ms);
   command.json = flags.json;
   command.for_terminal = ::isatty(STDOUT_FILENO) != 0;
@@ -76,7 +77,7 @@ int RunQuery(const Flags& flags) {
 }
 
 int Run(const Flags& flags) {
-  if (!flags.query.empty()) return RunQuery(flags);
+  if (flags.query) return RunQuery(flags);
   const Result<tools::WatchCommand> command = CommandOf(flags);
   if (!command.ok()) {
     std::cerr << "error: " << command.status().message() << std::endl;

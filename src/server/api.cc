@@ -16,7 +16,9 @@ namespace {
 // A text that takes longer to compile is not one of a query that is asked again and again.
 constexpr SteadyTime kCompileMax = std::chrono::seconds(1);
 
-Result<SourcesAnswer> SourcesIn(state_machine::ReadView* view, const SourcesRequest& request) {
+Result<SourcesAnswer> SourcesIn(state_machine::ReadView* view, const SourcesRequest& request,
+                                std::function<bool()> gone) {
+  if (gone()) return Cancelled("the client has gone");
   SourcesAnswer answer;
   answer.index = view->applied();
   ASSIGN_OR_RETURN(const int64_t schema_version, view->SchemaVersion());
@@ -25,6 +27,7 @@ Result<SourcesAnswer> SourcesIn(state_machine::ReadView* view, const SourcesRequ
   } else {
     state_machine::QueryLimits limits;
     limits.duration_max = kCompileMax;
+    limits.cancelled = std::move(gone);
     ASSIGN_OR_RETURN(answer.sources, view->SourcesOf(request.sql, limits));
   }
   for (const std::string& table : answer.sources.tables) {
@@ -126,10 +129,10 @@ void Api::ListRetained(const RetainedRequest& request, const CallContext& contex
 
 void Api::GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done) {
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.sql.size(), context);
-  task.run = [request = std::move(request),
-              done = std::move(done)](Result<state_machine::ReadView*> view) {
+  task.run = [request = std::move(request), done = std::move(done),
+              gone = context.gone](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
-    done(SourcesIn(*view, request));
+    done(SourcesIn(*view, request, [&gone] { return gone != nullptr && *gone; }));
   };
   reads_->Submit(std::move(task));
 }

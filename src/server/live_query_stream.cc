@@ -21,7 +21,7 @@ using state_machine::ChangePosition;
 // About the memory that a call takes beside its text, in this program and in gRPC.
 constexpr size_t kLiveQueryBytes = 16 << 10;
 // The node keeps the text for as long as the call is open.
-constexpr size_t kSqlBytesMax = 64 << 10;
+constexpr size_t kSqlBytesMax = 16 << 10;
 constexpr std::chrono::milliseconds kBeginTimeout(10'000);
 constexpr uint32_t kIntervalMs = 1000;
 constexpr uint32_t kIntervalMsMin = 50;
@@ -150,8 +150,10 @@ class LiveQueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       if (!told_ || !IsPassing(found.status().code())) {
         return host_.watches->End(watch, found.status());
       }
+      told_->index = host_.replica->state().applied_index();
       return Tell();
     }
+    call_.deadline = SteadyTime::max();  // gRPC ends the call
     const bool same = told_ && told_->versions == found->versions &&
                       told_->sources.schema_version == found->sources.schema_version;
     told_ = *found;

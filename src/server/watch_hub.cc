@@ -136,6 +136,7 @@ void WatchHub::DoBegin(const WatchPtr& watch, Position after, bool or_oldest) {
   watch->begun = true;
   if (watch->signal_every) {
     watch->position = after;
+    watch->signal_due = clock_->SteadyNow() + *watch->signal_every;
     return Serve(watch);
   }
   AddToGroup(watch);

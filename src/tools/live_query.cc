@@ -40,14 +40,17 @@ Status PrintResult(const LiveQueryCommand& command, const QueryResult& result, s
   return OkStatus();
 }
 
-Status Print(const LiveQueryCommand& command, LiveQuery* live, std::ostream* out) {
+Status Print(const LiveQueryCommand& command, LiveQuery* live, std::ostream* out,
+             std::ostream* err) {
   for (;;) {
     const Result<QueryResult> result = live->Next(kTurn);
     if (result.ok()) {
       RETURN_IF_ERROR(PrintResult(command, *result, out));
       out->flush();
-    } else if (result.status().code() != StatusCode::kDeadlineExceeded) {
+    } else if (live->ended()) {
       return result.status();
+    } else if (result.status().code() != StatusCode::kDeadlineExceeded) {
+      *err << "no result, and tried again: " << ErrorInWords(result.status()) << std::endl;
     }
     if (!*out) return Unavailable("cannot write to standard output");
   }
@@ -70,7 +73,7 @@ int RunLiveQuery(const LiveQueryCommand& command, StopSignals* signals, std::ost
   std::thread stopper([&] {
     if (signals->Wait()) (*live)->Cancel();
   });
-  const Status status = Print(command, live->get(), out);
+  const Status status = Print(command, live->get(), out, err);
   out->flush();
   signals->Cancel();
   stopper.join();

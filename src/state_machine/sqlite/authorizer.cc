@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "state_machine/sqlite/local_tables.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/write_functions.h"
@@ -14,11 +15,6 @@ namespace {
 constexpr std::string_view kModules[] = {"fts3",      "fts4",  "fts4aux",  "fts5",
                                          "fts5vocab", "rtree", "rtree_i32"};
 constexpr std::string_view kTimeSeries = "timeseries";
-// Tables that show the node, the file or the connection, not the data.
-constexpr std::string_view kLocalTables[] = {"dbstat",     "sqlite_stmt",   "sqlite_dbpage",
-                                             "bytecode",   "tables_used",   "sqlite_dbdata",
-                                             "completion", "sqlite_memstat"};
-
 // What full-text tables compute of a row that they have found.
 constexpr std::string_view kOfFullText[] = {"highlight", "matchinfo", "offsets", "snippet"};
 
@@ -214,7 +210,7 @@ int WriteAuthorizer::CheckRead(std::string_view table, std::string_view column) 
   if (CheckReserved(lower) != SQLITE_OK) return SQLITE_DENY;
   // ADD COLUMN uses pragma_quick_check to find rows that break the new column's constraints.
   if (facts_.alters_table && lower == "pragma_quick_check") return SQLITE_OK;
-  if (IsOneOf(kLocalTables, lower) || lower.starts_with("pragma_")) {
+  if (IsLocalTable(lower)) {
     return Refuse(std::string(table) + " may differ between nodes; a write may not read it");
   }
   const std::string lower_column = LowerCase(column);

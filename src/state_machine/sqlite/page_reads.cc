@@ -15,7 +15,8 @@ PageReads::PageReads(sqlite3* db, std::function<bool()> proceed)
 
 PageReads::~PageReads() {
   for (const Hook* hook : {&database_, &wal_}) {
-    if (hook->file != nullptr) hook->file->pMethods = hook->methods.base;
+    const bool hooked = hook->file != nullptr && hook->file->pMethods == &hook->methods;
+    if (hooked) hook->file->pMethods = hook->methods.base;
   }
 }
 

@@ -10,6 +10,7 @@
 #include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
+#include "state_machine/sqlite/joined_names.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/statement.h"
@@ -289,7 +290,8 @@ ProposalChecker::Verdict ProposalChecker::JudgeAnew(const std::string& sql) {
         "of one cairn.v1.Database.Execute");
     return verdict;
   }
-  verdict.status = CheckExpansions(ExpansionsOf(sql));
+  verdict.status = CheckJoinsOfWrite(sql);
+  if (verdict.status.ok()) verdict.status = CheckExpansions(ExpansionsOf(sql));
   if (verdict.status.ok()) verdict.status = CheckCompilePrice(sql);
   if (!verdict.status.ok()) return verdict;
   // Several requests are checked at a time, so the parser gets no text that takes much memory.

@@ -71,6 +71,27 @@ TEST_F(QuerySourcesTest, AreTheTablesOfSubqueriesViewsAndExpressions) {
   EXPECT_THAT(TablesOf("SELECT name FROM sqlite_schema"), IsEmpty());
 }
 
+// SQLite tells an authorizer nothing of them.
+TEST_F(QuerySourcesTest, AreTheTablesThatAreJoinedByUsingAndNatural) {
+  EXPECT_THAT(TablesOf("SELECT count(*) FROM t JOIN other USING(id)"), ElementsAre("other", "t"));
+  EXPECT_THAT(TablesOf("SELECT v FROM t LEFT JOIN Other USING(id)"), ElementsAre("other", "t"));
+  EXPECT_THAT(TablesOf("SELECT count(*) FROM t NATURAL JOIN \"other\""), ElementsAre("other", "t"));
+  Must("CREATE VIEW j AS SELECT t.v FROM t JOIN other USING(id)");
+  Must("CREATE VIEW jj AS SELECT * FROM j");
+  EXPECT_THAT(TablesOf("SELECT count(*) FROM jj"), ElementsAre("j", "jj", "other", "t"));
+  EXPECT_TRUE(Sees("SELECT count(*) FROM jj", "INSERT INTO other VALUES(7, NULL)"));
+}
+
+// Writes to them raise the version of another table, or none.
+TEST_F(QuerySourcesTest, OfTablesWithoutAVersionAreTheWholeDatabase) {
+  Must("CREATE TABLE a(id INTEGER PRIMARY KEY AUTOINCREMENT)");
+  Must("CREATE VIRTUAL TABLE f USING fts5(body)");
+  EXPECT_TRUE(Sees("SELECT seq FROM sqlite_sequence", "INSERT INTO a VALUES(NULL)"));
+  EXPECT_TRUE(Sees("SELECT count(*) FROM f_docsize", "INSERT INTO f VALUES('x')"));
+  Must("CREATE TABLE json_each(value)");
+  EXPECT_TRUE(Sees("SELECT * FROM json_each", "INSERT INTO json_each VALUES(1)"));
+}
+
 TEST_F(QuerySourcesTest, AWriteThatReachesATableByATriggerOrACascadeIsSeen) {
   EXPECT_TRUE(Sees("SELECT * FROM log", "INSERT INTO t VALUES(1, 'a'), (2, 'b')"));
   EXPECT_TRUE(Sees("SELECT * FROM w", "UPDATE t SET v = 'c'"));
@@ -115,6 +136,9 @@ TEST_F(QuerySourcesTest, OfManyTablesAreTheWholeDatabase) {
 TEST_F(QuerySourcesTest, WhatIsNoQueryIsRefusedAsByQuery) {
   EXPECT_EQ(SourcesOf("INSERT INTO t VALUES(9, 9)").status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(SourcesOf("SELECT * FROM nowhere").status().code(), StatusCode::kInvalidArgument);
+  for (const char* sql : {"PRAGMA user_version", "PRAGMA foreign_key_check", "EXPLAIN SELECT 1"}) {
+    EXPECT_EQ(SourcesOf(sql).status().code(), StatusCode::kInvalidArgument) << sql;
+  }
   EXPECT_EQ(SourcesOf("SELECT 1; SELECT 2").status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(SourcesOf("SELECT * FROM _cairn_versions").status().code(),
             StatusCode::kPermissionDenied);

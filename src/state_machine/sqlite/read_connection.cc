@@ -9,6 +9,8 @@
 #include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
+#include "state_machine/sqlite/joined_names.h"
+#include "state_machine/sqlite/local_tables.h"
 #include "state_machine/sqlite/near_phrases.h"
 #include "state_machine/sqlite/pragmas.h"
 #include "state_machine/sqlite/program_listing.h"
@@ -172,16 +174,16 @@ Result<std::set<std::string>> ReadConnection::TablesRead(const std::string& sql,
   std::set<std::string> tables;
   bool flattened = true;
   tables_read_ = &tables;
-  const Status compiled = CompileChecked(sql, /*internal=*/false, limits, &flattened).status();
+  const Result<StatementPtr> compiled = CompileChecked(sql, /*internal=*/false, limits, &flattened);
   tables_read_ = nullptr;
-  RETURN_IF_ERROR(compiled);
-  return tables;
+  return compiled.ok() ? Result<std::set<std::string>>(std::move(tables)) : compiled.status();
 }
 
 Result<StatementPtr> ReadConnection::CompileChecked(const std::string& sql, bool internal,
                                                     const QueryLimits& limits, bool* flattened) {
   RETURN_IF_ERROR(CheckSqlText(sql));
   if (!internal) {
+    RETURN_IF_ERROR(CheckJoinsOfQuery(sql));
     RETURN_IF_ERROR(CheckExpansions(ExpansionsOf(sql)));
     RETURN_IF_ERROR(CheckCompilePrice(sql));
   }
@@ -277,6 +279,8 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   const int rc = sqlite3_step(read->stmt.get());
   limits_ = nullptr;
   near_phrases_ = 0;
+  // A row may come before SQLite has noticed that it was stopped.
+  if (rc == SQLITE_ROW && !stopped_.ok()) return stopped_;
   *has_row = rc == SQLITE_ROW;
   if (rc == SQLITE_ROW || rc == SQLITE_DONE) return OkStatus();
   if (!denied_.ok()) return denied_;
@@ -419,8 +423,8 @@ int ReadConnection::Authorize(void* self, int action, const char* a, const char*
         return c->Deny(PermissionDenied(std::string(a) + " is internal to Cairn"));
       }
       // The raw pages hold the internal tables too.
-      if (EqualIgnoringCase(a, "sqlite_dbpage")) {
-        return c->Deny(PermissionDenied("sqlite_dbpage may not be read"));
+      if (EqualIgnoringCase(a, kPagesTable.data())) {
+        return c->Deny(PermissionDenied(std::string(kPagesTable) + " may not be read"));
       }
       if (c->tables_read_ != nullptr && a != nullptr) c->tables_read_->insert(LowerCase(a));
       return SQLITE_OK;

@@ -102,6 +102,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
   expansions_.Clear();
   columns_.Clear();
   prices_.Clear();
+  names_.Clear();
   reserved_objects_ = 0;
   has_virtual_tables_ = false;
   steps_to_read_ = 0;
@@ -141,7 +142,7 @@ Status SchemaCatalog::Load(sqlite3* db) {
       columns_.AddTrigger(read.Bytes(5));
       prices_.AddTrigger(table.name, read.Bytes(5));
     }
-    if (read.Int(4) != 0 || read.Int(6) != 0) text_bytes_[table.name] += read.Bytes(5).size();
+    if (read.Int(4) != 0 || read.Int(6) != 0) AddText(table.name, read.Bytes(5));
     if (read.Int(6) != 0 && !TriggerCallsChangesFirst(read.Bytes(5))) {
       late_callers_.insert(table.name);
     }
@@ -157,6 +158,11 @@ Status SchemaCatalog::Load(sqlite3* db) {
   columns_.Compute();
   prices_.Compute();
   return OkStatus();
+}
+
+void SchemaCatalog::AddText(const std::string& lower_name, std::string_view sql) {
+  text_bytes_[lower_name] += sql.size();
+  names_.Add(lower_name, sql);
 }
 
 bool SchemaCatalog::IsVirtual(const std::string& lower_name) const {

@@ -14,6 +14,7 @@
 #include "state_machine/sqlite/column_growth.h"
 #include "state_machine/sqlite/compile_price.h"
 #include "state_machine/sqlite/expansions.h"
+#include "state_machine/sqlite/joined_names.h"
 
 namespace cairn::state_machine {
 
@@ -82,12 +83,15 @@ class SchemaCatalog {
   const Expansions& expansions() const { return expansions_; }
   const ColumnGrowth& columns() const { return columns_; }
   const SchemaPrices& prices() const { return prices_; }
+  const NamesOfSchema& names() const { return names_; }
   // The price of reading the schema, in steps of a WorkBudget.
   uint64_t steps_to_read() const { return steps_to_read_; }
   // True if the schema holds a literal of more than kValueBytesAlways bytes (WorkBudget).
   bool has_long_literal() const { return has_long_literal_; }
 
  private:
+  // Takes the text of a view or trigger.
+  void AddText(const std::string& lower_name, std::string_view sql);
   // For a name NAME_WORD: NAME, if that is a virtual table. Otherwise empty.
   std::string VirtualNamedBefore(const std::string& lower_name) const;
 
@@ -100,6 +104,7 @@ class SchemaCatalog {
   Expansions expansions_;
   ColumnGrowth columns_;
   SchemaPrices prices_;
+  NamesOfSchema names_;
   uint64_t loads_ = 0;
   uint64_t level_ = 0;
   int64_t reserved_objects_ = 0;

@@ -6,6 +6,7 @@
 
 #include "state_machine/feature_level.h"
 #include "state_machine/sqlite/index_commands.h"
+#include "state_machine/sqlite/joined_names.h"
 #include "state_machine/sqlite/schema_charges.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
@@ -62,6 +63,8 @@ Status StatementCompiler::Compile(const Statement& statement, Program* program, 
   program->grown_tokens = columns.grown;
   const FlatteningAllowed flattening(db_, columns.may_flatten, catalog_->columns().may_flatten());
   RETURN_IF_ERROR(CompileOnly(statement, program, verdict));
+  if (!verdict->ok()) return OkStatus();
+  *verdict = NoteJoins(statement, &program->facts);
   if (!verdict->ok()) return OkStatus();
   if (program->facts.changes_schema) {
     *verdict = CheckTimeSeriesAlone(*catalog_, statement.sql);
@@ -210,6 +213,26 @@ Status StatementCompiler::JudgeMeaning(const Program& program) const {
   if (!reads_rank) return OkStatus();
   return PermissionDenied(
       "rank is computed with log(), whose last bits differ between nodes; a write may not read it");
+}
+
+// SQLite does not report what is joined by USING or NATURAL. Every table that a text names counts as
+// read, so at worst a table is charged or held that need not be. Builds of lower levels count what
+// SQLite reports.
+Status StatementCompiler::NoteJoins(const Statement& statement, ProgramFacts* facts) const {
+  if (level_ < kLevelDataPlatform) return OkStatus();
+  const NamesOfSchema& schema = catalog_->names();
+  if (!schema.joins_by_name() && !JoinsByName(statement.sql)) return OkStatus();
+  RETURN_IF_ERROR(CheckJoinsOfWrite(statement.sql));
+  const NamesOfSchema::Reached reached = schema.From(statement.sql, facts->schema_texts);
+  RETURN_IF_ERROR(reached.refusal);
+  for (const std::string& name : reached.names) {
+    const bool is_function = name == kTopKTable || name == "json_each" || name == "json_tree";
+    if (is_function || catalog_->HasTable(name) || catalog_->IsView(name)) {
+      facts->reads.insert(name);
+    }
+  }
+  facts->reads_rank = facts->reads_rank || reached.names.contains("rank");
+  return OkStatus();
 }
 
 // SQLite reports no call in a DEFAULT, and for a call in a trigger only the name of the trigger.

@@ -57,6 +57,7 @@ class StatementCompiler {
   void JudgeCost(const Statement& statement, Program* program) const;
   size_t BlobLiteralBytes(const Statement& statement, const ProgramFacts& facts) const;
   Status JudgeMeaning(const Program& program) const;
+  Status NoteJoins(const Statement& statement, ProgramFacts* facts) const;
   void NoteChanges(ProgramFacts* facts) const;
   Status NoteIndirectReads(ProgramFacts* facts);
   std::set<std::string> ReadsOfView(const std::string& name);
