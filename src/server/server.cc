@@ -152,6 +152,8 @@ Status ServerImpl::OpenData() {
   state_machine::SqliteOptions sqlite;
   sqlite.path = directory_->database();
   sqlite.snapshot_directory = directory_->snapshot();
+  sqlite.vector_directory = directory_->root() + "/vectors";
+  sqlite.vector_bytes_max = options_.vector_bytes_max;
   sqlite.level_max = options_.level_max;
   // The replica finds out who founded the cluster, and starts from that until a configuration is
   // applied.

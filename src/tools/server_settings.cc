@@ -210,6 +210,10 @@ const std::vector<ServerSetting>& ServerSettings() {
        "memory for requests, results and queries, without SQLite's caches; past it they are "
        "refused",
        SetMemory},
+      {"vector-bytes-max", "BYTES", "256MiB",
+       "memory for approximate indexes of vectors; without it a search reads every vector (0: "
+       "none)",
+       SetBytes(&ServerOptions::vector_bytes_max)},
       {"free-bytes-min", "BYTES", "64MiB", "refuse writes while the disk has less free than this",
        SetBytes(&ServerOptions::free_bytes_min)},
       {"request-steps-max", "STEPS", "50000000",

@@ -37,6 +37,7 @@ TEST(ServerSettings, TheDefaultsAreThoseOfTheServer) {
   EXPECT_EQ(server.leader_wait, defaults.leader_wait);
   EXPECT_EQ(server.log_bytes_max, defaults.log_bytes_max);
   EXPECT_EQ(server.free_bytes_min, defaults.free_bytes_min);
+  EXPECT_EQ(server.vector_bytes_max, defaults.vector_bytes_max);
   EXPECT_EQ(server.request_steps_max, defaults.request_steps_max);
   EXPECT_EQ(server.maintenance_steps_max, defaults.maintenance_steps_max);
 }

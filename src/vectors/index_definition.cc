@@ -168,6 +168,7 @@ Result<std::optional<IndexDefinition>> ParseIndexDefinition(std::string_view sql
   if (!NamesFunction(sql)) return std::optional<IndexDefinition>();
   const std::vector<SqlWord> words = SplitSql(sql, kWordsMax);
   IndexDefinition index;
+  index.sql = sql;
   Reader reader(words);
   if (!TakeHead(&reader, &index)) return NotADefinition();
   while (reader.Take(",")) {

@@ -49,6 +49,7 @@ struct IndexDefinition {
   IndexParameters parameters;
   std::string where;         // the text behind WHERE; may be empty
   size_t arguments_end = 0;  // the place in the text of the bracket that closes the arguments
+  std::string sql;           // the text
 };
 
 // The definition; none if the text does not make a vector index. INVALID_ARGUMENT if it is a CREATE

@@ -67,13 +67,11 @@ SearchEnd ColumnsOf(sqlite3* db, const std::string& table, std::vector<Column>* 
   return rc == SQLITE_DONE ? SearchEnd() : Failed(db, rc);
 }
 
-// A name for the rowid that no column of the table has; null if there is none.
-const char* NameOfRowid(const std::vector<Column>& columns) {
-  for (const char* each : {"rowid", "_rowid_", "oid"}) {
-    const auto is_taken = [each](const Column& column) { return column.lower_name == each; };
-    if (std::none_of(columns.begin(), columns.end(), is_taken)) return each;
-  }
-  return nullptr;
+const char* NameOfRowidBeside(const std::vector<Column>& columns) {
+  std::vector<std::string> names;
+  names.reserve(columns.size());
+  for (const Column& each : columns) names.push_back(each.lower_name);
+  return NameOfRowid(names);
 }
 
 std::string NoNameOfRowid(const std::string& table) {
@@ -123,6 +121,11 @@ class Nearest {
   const RowBounds bounds_;
   std::vector<Neighbor> heap_;
 };
+
+SearchEnd NoRoom() {
+  return {SQLITE_ERROR, "the searches of vector_top_k() that are open at once hold at most " +
+                            std::to_string(kRowsMax) + " rows together: ask for fewer rows"};
+}
 
 Result<double> DistanceOfRow(sqlite3_value* value, Metric metric, const View& query) {
   Argument argument;
@@ -201,7 +204,23 @@ Status CheckTable(sqlite3* db, const std::string& table) {
   std::vector<Column> columns;
   if (end.rc == SQLITE_OK) end = ColumnsOf(db, table, &columns);
   if (end.rc != SQLITE_OK) return Internal("the columns of " + table + ": " + end.message);
-  return NameOfRowid(columns) != nullptr ? OkStatus() : InvalidArgument(NoNameOfRowid(table));
+  return NameOfRowidBeside(columns) != nullptr ? OkStatus() : InvalidArgument(NoNameOfRowid(table));
+}
+
+std::string SelectRows(const IndexDefinition& index, const char* rowid, bool one_row) {
+  const std::string column = QuotedName(index.column);
+  std::string sql = std::string("SELECT ") + rowid + ", " + column + " FROM main." +
+                    QuotedName(index.table) + " NOT INDEXED WHERE " + column + " IS NOT NULL";
+  if (one_row) sql += std::string(" AND ") + rowid + " = ?1";
+  if (!index.where.empty()) sql += " AND (" + index.where + "\n)";
+  return sql;
+}
+
+const char* NameOfRowid(const std::vector<std::string>& columns) {
+  for (const char* each : {"rowid", "_rowid_", "oid"}) {
+    if (std::find(columns.begin(), columns.end(), each) == columns.end()) return each;
+  }
+  return nullptr;
 }
 
 Result<std::string> EncodeQuery(sqlite3_value* value, const ColumnType& column) {
@@ -221,14 +240,10 @@ SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query
   SearchEnd end = ColumnsOf(db, index.table, &columns);
   if (end.rc != SQLITE_OK) return end;
   if (gate && !gate(CompileSteps(index, columns))) return {SQLITE_ERROR, kNotAllowed};
-  const char* const rowid = NameOfRowid(columns);
+  const char* const rowid = NameOfRowidBeside(columns);
   if (rowid == nullptr) return {SQLITE_ERROR, NoNameOfRowid(index.table)};
-  const std::string column = QuotedName(index.column);
-  std::string sql = std::string("SELECT ") + rowid + ", " + column + " FROM main." +
-                    QuotedName(index.table) + " NOT INDEXED WHERE " + column + " IS NOT NULL";
-  if (!index.where.empty()) sql += " AND (" + index.where + "\n)";
   StatementPtr scan;
-  end = Prepare(db, sql, &scan);
+  end = Prepare(db, SelectRows(index, rowid, /*one_row=*/false), &scan);
   if (end.rc != SQLITE_OK) return end;
   Nearest nearest(bounds);
   int rc = SQLITE_OK;
@@ -238,11 +253,39 @@ SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query
     const Result<double> distance = DistanceOfRow(value, index.parameters.metric, query);
     if (!distance.ok()) return Failed(distance.status());
     if (!nearest.Add({*distance, sqlite3_column_int64(scan.get(), 0)})) {
-      return {SQLITE_ERROR, "the searches of vector_top_k() that are open at once hold at most " +
-                                std::to_string(kRowsMax) + " rows together: ask for fewer rows"};
+      return NoRoom();
     }
   }
   if (rc != SQLITE_DONE) return Failed(db, rc);
+  *neighbors = nearest.Take();
+  return {};
+}
+
+SearchEnd SearchAmong(sqlite3* db, const IndexDefinition& index, const View& query,
+                      RowBounds bounds, const std::vector<int64_t>& rowids,
+                      std::vector<Neighbor>* neighbors) {
+  std::vector<Column> columns;
+  SearchEnd end = ColumnsOf(db, index.table, &columns);
+  if (end.rc != SQLITE_OK) return end;
+  const char* const rowid = NameOfRowidBeside(columns);
+  if (rowid == nullptr) return {SQLITE_ERROR, NoNameOfRowid(index.table)};
+  StatementPtr find;
+  end = Prepare(db, SelectRows(index, rowid, /*one_row=*/true), &find);
+  if (end.rc != SQLITE_OK) return end;
+  Nearest nearest(bounds);
+  for (const int64_t each : rowids) {
+    sqlite3_bind_int64(find.get(), 1, each);
+    const int rc = sqlite3_step(find.get());
+    if (rc == SQLITE_ROW) {
+      const Result<double> distance =
+          DistanceOfRow(sqlite3_column_value(find.get(), 1), index.parameters.metric, query);
+      if (!distance.ok()) return Failed(distance.status());
+      if (!nearest.Add({*distance, each})) return NoRoom();
+    } else if (rc != SQLITE_DONE) {
+      return Failed(db, rc);
+    }
+    sqlite3_reset(find.get());
+  }
   *neighbors = nearest.Take();
   return {};
 }

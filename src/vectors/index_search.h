@@ -1,7 +1,9 @@
-// Exact search in a vector index.
+// Search in a vector index: exactly among all its rows, or among some that are likely to be near.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +44,13 @@ SearchEnd FindIndex(sqlite3* db, std::string_view name, const WorkGate& gate,
 // columns have all names of a rowid.
 Status CheckTable(sqlite3* db, const std::string& table);
 
+// A query for the rows of the index: the rowid and the vector of each, in no order; or only for the
+// row with the rowid that is bound as ?1. `rowid` is what NameOfRowid has given.
+std::string SelectRows(const IndexDefinition& index, const char* rowid, bool one_row);
+// A name for the rowid that is none of the columns of the table (in lower case); null if there is
+// none.
+const char* NameOfRowid(const std::vector<std::string>& columns);
+
 // The query of a search, as a vector of the index's kind.
 Result<std::string> EncodeQuery(sqlite3_value* value, const ColumnType& column);
 
@@ -54,5 +63,14 @@ struct RowBounds {
 // more than `held_max`.
 SearchEnd SearchAll(sqlite3* db, const IndexDefinition& index, const View& query, RowBounds bounds,
                     const WorkGate& gate, std::vector<Neighbor>* neighbors);
+
+// Rowids that are likely to be those of the `k` nearest rows, and of some more; each once. Some may
+// have no row. None if nobody knows: the search then looks at all rows. May be empty.
+using FindCandidates = std::function<std::optional<std::vector<int64_t>>(
+    const IndexDefinition& index, const View& query, size_t k)>;
+// The same as SearchAll, of the rows with these rowids.
+SearchEnd SearchAmong(sqlite3* db, const IndexDefinition& index, const View& query,
+                      RowBounds bounds, const std::vector<int64_t>& rowids,
+                      std::vector<Neighbor>* neighbors);
 
 }  // namespace cairn::vectors

@@ -27,7 +27,7 @@ class IndexTest : public ::testing::Test {
   void Add(const WorkGate& gate) {
     EXPECT_TRUE(AddFunctions(db_, gate).ok());
     EXPECT_TRUE(AddIndexFunction(db_, gate).ok());
-    EXPECT_TRUE(AddTopK(db_, gate, {}).ok());
+    EXPECT_TRUE(AddTopK(db_, gate, {}, {}).ok());
   }
   // The values of all rows with spaces between them, or the error.
   std::string Run(const std::string& text) {
@@ -281,7 +281,8 @@ TEST_F(IndexTest, ThePriceOfASearchDoesNotDependOnTheOrderOfTheSchema) {
                       counting = false;
                       work();
                       counting = true;
-                    })
+                    },
+                    {})
                     .ok());
     const auto count = [](void* at) {
       auto* const to = static_cast<Counter*>(at);

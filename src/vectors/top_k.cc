@@ -15,6 +15,7 @@ constexpr int kColumnId = 3;  // behind the arguments
 struct Shared {
   WorkGate gate;
   Uncounted uncounted;
+  FindCandidates candidates;
   size_t rows_held = 0;  // by all open cursors
 };
 
@@ -118,6 +119,13 @@ SearchEnd Search(const Table& table, sqlite3_value** argv, std::vector<Neighbor>
   if (!view.ok()) return {SQLITE_ERROR, view.status().message()};
   const RowBounds bounds = {static_cast<size_t>(k),
                             static_cast<size_t>(kRowsMax) - shared.rows_held};
+  if (shared.candidates) {
+    const auto candidates = shared.candidates(index, *view, bounds.k);
+    if (candidates.has_value()) {
+      end = SearchAmong(table.db, index, *view, bounds, *candidates, rows);
+      if (end.rc != SQLITE_OK || rows->size() == bounds.k) return end;
+    }
+  }
   return SearchAll(table.db, index, *view, bounds, shared.gate, rows);
 }
 
@@ -175,9 +183,11 @@ sqlite3_module MakeModule() {
 
 }  // namespace
 
-Status AddTopK(sqlite3* db, const WorkGate& gate, const Uncounted& uncounted) {
+Status AddTopK(sqlite3* db, const WorkGate& gate, const Uncounted& uncounted,
+               const FindCandidates& candidates) {
   static const sqlite3_module kModule = MakeModule();
-  auto* const owned = new Shared{gate, uncounted};  // SQLite deletes it, also if the call fails
+  auto* const owned =
+      new Shared{gate, uncounted, candidates};  // SQLite deletes it, also if the call fails
   const int rc = sqlite3_create_module_v2(db, kName, &kModule, owned,
                                           [](void* old) { delete static_cast<Shared*>(old); });
   return rc == SQLITE_OK ? OkStatus() : Internal(std::string(kName) + ": " + sqlite3_errmsg(db));

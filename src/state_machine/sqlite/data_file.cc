@@ -178,4 +178,18 @@ Result<raft::SnapshotMeta> ReadMeta(sqlite3* db) {
   return meta;
 }
 
+Status WriteWalAgain(FileSystem& fs, const std::string& path) {
+  constexpr size_t kChunkBytes = 1 << 20;
+  const std::string wal_path = path + "-wal";
+  ASSIGN_OR_RETURN(const bool exists, fs.Exists(wal_path));
+  if (!exists) return OkStatus();
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> wal, fs.Open(wal_path, /*create=*/false));
+  for (uint64_t at = 0;;) {
+    ASSIGN_OR_RETURN(const std::string chunk, wal->ReadAt(at, kChunkBytes));
+    if (chunk.empty()) return OkStatus();
+    RETURN_IF_ERROR(wal->WriteAt(at, chunk));
+    at += chunk.size();
+  }
+}
+
 }  // namespace cairn::state_machine

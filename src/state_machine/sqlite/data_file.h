@@ -38,4 +38,10 @@ Result<AppliedState> ReadAppliedState(sqlite3* db);
 // Reads a file of an older format too.
 Result<raft::SnapshotMeta> ReadMeta(sqlite3* db);
 
+// Writes the WAL of the database at `path` over itself, if there is one. After a failed sync the system
+// may show data that it did not store, and take them for stored. The next sync of the WAL would
+// succeed. A power cut during the following checkpoint would then leave a torn file and no WAL to
+// repair it. Only data that are written again are surely stored.
+Status WriteWalAgain(FileSystem& fs, const std::string& path);
+
 }  // namespace cairn::state_machine

@@ -41,7 +41,7 @@ Result<raft::SnapshotMeta> WithImmutableDatabase(
   const std::string cache = "PRAGMA cache_size = -" + std::to_string(cache_bytes / 1024 + 1);
   sqlite3_exec(raw, cache.c_str(), nullptr, nullptr, nullptr);
   // A CHECK may call them.
-  RETURN_IF_ERROR(AddVectorsToReader(raw));
+  RETURN_IF_ERROR(AddVectorsToReader(raw, /*candidates=*/{}));
   const ReadAhead ahead(raw);
   return use(raw);
 }

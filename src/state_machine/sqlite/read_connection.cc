@@ -84,7 +84,7 @@ Status ReadConnection::Configure(sqlite3* db) {
   // Nothing is written here. PRAGMA foreign_keys answers with the setting of writes.
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, nullptr);
   functions_ = std::make_unique<ReaderFunctions>([this] { return Poll(this) == 0; });
-  RETURN_IF_ERROR(functions_->Install(db, options_.vfs));
+  RETURN_IF_ERROR(functions_->Install(db, options_.vfs, AtView(options_.candidates, &applied_)));
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kRowBytesMax);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kLikePatternBytesMax);

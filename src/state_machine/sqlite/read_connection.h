@@ -41,6 +41,8 @@ class ReadConnection {
   void Interrupt();
   // The lease clock of the state of the present transaction.
   void SetLease(uint64_t lease_ms) { functions_->SetLease(lease_ms); }
+  // The index of that state.
+  void SetApplied(LogIndex applied) { applied_ = applied; }
   // True if there is a handle, which may hold the WAL back. Needs no lock.
   bool is_open();
 
@@ -94,6 +96,7 @@ class ReadConnection {
   bool broken_ = false;
   std::unique_ptr<ReaderFunctions> functions_;  // of db_
   std::unique_ptr<PageReads> page_reads_;       // of db_
+  LogIndex applied_;                            // of the state of this transaction
   size_t longest_bytes_ = 0;                    // of the values of this transaction
   StatementCache client_statements_;
   StatementCache internal_statements_;

@@ -63,6 +63,7 @@ Status ReadTransaction::Begin(const std::string& applied_sql) {
     return Internal("the database does not say what index it is at");
   }
   applied_ = LogIndex(static_cast<uint64_t>(std::get<int64_t>(row[0])));
+  connection_->SetApplied(applied_);
   if (row.size() > 1 && std::holds_alternative<int64_t>(row[1])) {
     pool_->read_clock_.AtLeast(std::get<int64_t>(row[1]));
   }

@@ -20,6 +20,7 @@
 #include "base/result.h"
 #include "state_machine/command.h"
 #include "state_machine/sqlite/read_clock.h"
+#include "state_machine/sqlite/vector_sql.h"
 #include "state_machine/state_machine.h"
 
 namespace cairn::state_machine {
@@ -33,6 +34,12 @@ struct ReadPoolOptions {
   // A query for one row: the applied index of the state and, if the state knows them, the latest
   // time that an entry gave to SQL (read_clock.h) and the lease clock (lease_function.h).
   std::string applied_sql;
+  // Rows that are likely to be near a vector, for a view at an index (vectors/index_search.h). May be
+  // empty.
+  std::function<std::optional<std::vector<int64_t>>(LogIndex applied,
+                                                    const vectors::IndexDefinition& index,
+                                                    const vectors::View& query, size_t k)>
+      candidates;
   // Registers functions and collations for queries on each new connection. May be empty.
   std::function<Status(sqlite3*)> on_connect;
 };

@@ -45,11 +45,12 @@ ReaderFunctions::ReaderFunctions(const std::function<bool()>& may_go_on)
 
 ReaderFunctions::~ReaderFunctions() = default;
 
-Status ReaderFunctions::Install(sqlite3* db, const char* vfs) {
+Status ReaderFunctions::Install(sqlite3* db, const char* vfs,
+                                const vectors::FindCandidates& candidates) {
   delegated_.OpenWhenUsed(vfs);
   RETURN_IF_ERROR(InstallLinearFunctions(db, nullptr));
   RETURN_IF_ERROR(full_text_.Install(db));
-  RETURN_IF_ERROR(AddVectorsToReader(db));
+  RETURN_IF_ERROR(AddVectorsToReader(db, candidates));
   RETURN_IF_ERROR(time_series_->Install(db));
   RETURN_IF_ERROR(AddLeaseFunction(db, &lease_));
   RETURN_IF_ERROR(Add(db, "json_patch", 2, &Patch));

@@ -16,6 +16,7 @@
 #include "state_machine/sqlite/delegated_functions.h"
 #include "state_machine/sqlite/full_text_functions.h"
 #include "state_machine/sqlite/lease_function.h"
+#include "vectors/index_search.h"
 
 namespace cairn::timeseries {
 class TimeSeriesModule;
@@ -42,8 +43,8 @@ class ReaderFunctions {
   ReaderFunctions& operator=(const ReaderFunctions&) = delete;
 
   // Called once. Also installs the linear functions (linear_functions.h), those of FTS5
-  // (full_text_functions.h), and time series.
-  Status Install(sqlite3* db, const char* vfs);
+  // (full_text_functions.h), those of vectors with `candidates` (vectors/top_k.h), and time series.
+  Status Install(sqlite3* db, const char* vfs, const vectors::FindCandidates& candidates);
   // The lease clock of the state that is read.
   void SetLease(uint64_t lease_ms) { lease_.ms = lease_ms; }
 

@@ -93,7 +93,7 @@ Status RowCondition::Open() {
   sqlite3_exec(db_, "PRAGMA page_size = 1024; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = OFF",
                nullptr, nullptr, nullptr);
   sqlite3_progress_handler(db_, kStepsBetweenCounts, &CountSteps, this);
-  RETURN_IF_ERROR(functions_.Install(db_, nullptr));
+  RETURN_IF_ERROR(functions_.Install(db_, nullptr, /*candidates=*/{}));
   return InstallPatternFunctions(db_, &pattern_work_);
 }
 

@@ -25,6 +25,7 @@
 #include "state_machine/sqlite/sound_copy.h"
 #include "state_machine/sqlite/sqlite_read_view.h"
 #include "state_machine/sqlite/state_scan.h"
+#include "state_machine/sqlite/vector_graphs.h"
 #include "state_machine/sqlite/wal_bound.h"
 
 namespace cairn::state_machine {
@@ -37,6 +38,7 @@ class SqliteStateMachine final : public StateMachine {
   static Result<std::unique_ptr<StateMachine>> Open(const SqliteOptions& options,
                                                     const raft::Configuration& founding);
   ~SqliteStateMachine() override {
+    if (graphs_ != nullptr) graphs_->Stop();
     // Null when opening failed.
     if (snapshots_ != nullptr) snapshots_->Stop();
     if (backups_ != nullptr) backups_->Stop();
@@ -101,11 +103,11 @@ class SqliteStateMachine final : public StateMachine {
   Status OpenWriter();
   void CloseWriter() {
     recorder_.Close();
+    vector_changes_.Close();
     applier_.reset();
   }
   Result<std::unique_ptr<StateScan>> ScanFrom(bool is_digest_entry);
   void BeginDigest();
-  Status StoreWalAgain();
   Status MoveWal();
   void CloseScans();
   bool WalIsHeldBack();
@@ -132,6 +134,8 @@ class SqliteStateMachine final : public StateMachine {
   std::unique_ptr<Applier> applier_;   // the apply thread's; null after a failed install
   Status trouble_;                     // the apply thread's; what Apply or Checkpoint met
   WalBound wal_bound_{options_.wal_restart_bytes};  // the apply thread's
+  VectorChanges vector_changes_;                    // the apply thread's
+  std::unique_ptr<VectorGraphs> graphs_;
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<SnapshotStore> snapshots_;  // for peers
   std::unique_ptr<SnapshotStore> backups_;    // for clients
@@ -170,32 +174,26 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   reads.readers_max = options.readers_max;
   reads.cache_bytes = options.cache_bytes / 8;
   reads.applied_sql = "SELECT applied_index, wall_ms, lease_ms FROM _cairn_state";
+  VectorGraphOptions graphs;
+  graphs.file_system = &machine->storage_.fs;
+  graphs.directory = options.vector_directory;
+  graphs.bytes_max = options.vector_bytes_max;
+  graphs.rows_min = options.vector_rows_min;
+  machine->graphs_ = std::make_unique<VectorGraphs>(std::move(graphs), &machine->vector_changes_);
+  reads.candidates = [graphs = machine->graphs_.get()](LogIndex applied, const auto& index,
+                                                       const auto& query, size_t k) {
+    return graphs->Candidates(applied, index, query, k);
+  };
   machine->reads_ = std::make_unique<ReadPool>(std::move(reads), machine->clock_);
   // SQLite syncs the directory for the WAL, but not for the file itself.
   RETURN_IF_ERROR(machine->storage_.fs.SyncDirectory(ParentOf(options.path)));
   // A crashed process may have left unsynced data in the WAL.
-  RETURN_IF_ERROR(machine->StoreWalAgain());
+  RETURN_IF_ERROR(WriteWalAgain(machine->storage_.fs, options.path));
   const Status moved = machine->Checkpoint();
   // A full disk is trouble that the node survives and reports. Nothing is durable until it ends.
   if (!moved.ok() && moved.code() != StatusCode::kResourceExhausted) return moved;
+  machine->graphs_->Start(machine->reads_.get());
   return std::unique_ptr<StateMachine>(std::move(machine));
-}
-
-// After a failed sync the system may show data that it did not store, and take them for stored. The
-// next sync of the WAL would succeed. A power cut during the following checkpoint would then leave
-// a torn file and no WAL to repair it. Only data that are written again are surely stored.
-Status SqliteStateMachine::StoreWalAgain() {
-  constexpr size_t kChunkBytes = 1 << 20;
-  const std::string path = options_.path + "-wal";
-  ASSIGN_OR_RETURN(const bool exists, storage_.fs.Exists(path));
-  if (!exists) return OkStatus();
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> wal, storage_.fs.Open(path, /*create=*/false));
-  for (uint64_t at = 0;;) {
-    ASSIGN_OR_RETURN(const std::string chunk, wal->ReadAt(at, kChunkBytes));
-    if (chunk.empty()) return OkStatus();
-    RETURN_IF_ERROR(wal->WriteAt(at, chunk));
-    at += chunk.size();
-  }
 }
 
 Status SqliteStateMachine::OpenWriter() {
@@ -206,6 +204,8 @@ Status SqliteStateMachine::OpenWriter() {
   changes_->NoteRestore(applier_->restored_at());
   recorder_.Open(engine.db(), &engine.catalog(), applier_->applied().index);
   engine.AddObserver(&recorder_);
+  vector_changes_.Open(applier_->applied().index);
+  engine.AddObserver(&vector_changes_);
   trouble_ = OkStatus();
   Publish();
   return OkStatus();
@@ -373,7 +373,7 @@ void SqliteStateMachine::CloseAll() {
 Status SqliteStateMachine::Reopen() {
   CloseAll();
   Status status = OpenWriter();
-  if (status.ok()) status = StoreWalAgain();
+  if (status.ok()) status = WriteWalAgain(storage_.fs, options_.path);
   if (status.ok()) {
     const uint64_t index = applier_->applied().index.value();
     const Result<bool> all_moved = applier_->engine().Checkpoint();

@@ -23,6 +23,11 @@ struct SqliteOptions {
   // wal_bytes_max readers are ended (wal_bound.h).
   uint64_t wal_restart_bytes = 64 << 20;
   uint64_t wal_bytes_max = 256 << 20;
+  // The memory of all approximate indexes of vectors (vector_graphs.h); 0: there are none, and no
+  // thread. They are kept in vector_directory.
+  size_t vector_bytes_max = 0;
+  std::string vector_directory{};
+  size_t vector_rows_min = 20'000;      // a smaller index has none
   size_t change_ring_bytes = 16 << 20;  // of recent changes, while somebody watches
   // For tests and the simulator: all files are here, those of SQLite included. Null: the operating
   // system's file system, which SQLite uses through its own VFS. Must outlive the state machine, as

@@ -14,10 +14,11 @@
 namespace cairn::state_machine {
 namespace {
 
-Status Add(sqlite3* db, const vectors::WorkGate& gate, const vectors::Uncounted& uncounted) {
+Status Add(sqlite3* db, const vectors::WorkGate& gate, const vectors::Uncounted& uncounted,
+           const vectors::FindCandidates& candidates) {
   RETURN_IF_ERROR(vectors::AddFunctions(db, gate));
   RETURN_IF_ERROR(vectors::AddIndexFunction(db, gate));
-  return vectors::AddTopK(db, gate, uncounted);
+  return vectors::AddTopK(db, gate, uncounted, candidates);
 }
 
 std::optional<std::string> DeclaredType(sqlite3* db, const std::string& table,
@@ -37,10 +38,20 @@ Status AddVectorsToWriter(sqlite3* db, WorkBudget* budget) {
       [budget](const std::function<void()>& work) {
         const WorkBudget::Pause pause(budget);
         work();
-      });
+      },
+      /*candidates=*/{});
 }
 
-Status AddVectorsToReader(sqlite3* db) { return Add(db, {}, {}); }
+vectors::FindCandidates AtView(const CandidatesAt& find, const LogIndex* applied) {
+  if (!find) return {};
+  return [&find, applied](const auto& index, const auto& query, size_t k) {
+    return find(*applied, index, query, k);
+  };
+}
+
+Status AddVectorsToReader(sqlite3* db, const vectors::FindCandidates& candidates) {
+  return Add(db, {}, {}, candidates);
+}
 
 Status RemoveVectors(sqlite3* db) {
   RETURN_IF_ERROR(vectors::RemoveFunctions(db));

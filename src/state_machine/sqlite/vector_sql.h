@@ -3,19 +3,32 @@
 
 #include <sqlite3.h>
 
+#include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/ids.h"
 #include "base/result.h"
 #include "base/status.h"
 #include "state_machine/sqlite/work_budget.h"
+#include "vectors/index_search.h"
 
 namespace cairn::state_machine {
 
 // Charges the work to `budget`, which must outlive the connection.
 Status AddVectorsToWriter(sqlite3* db, WorkBudget* budget);
-Status AddVectorsToReader(sqlite3* db);
+// vectors::FindCandidates for a view at an index.
+using CandidatesAt = std::function<std::optional<std::vector<int64_t>>(
+    LogIndex applied, const vectors::IndexDefinition& index, const vectors::View& query, size_t k)>;
+// The same for the view at *applied, which is read at each call. Empty if `find` is; both must outlive
+// the result.
+vectors::FindCandidates AtView(const CandidatesAt& find, const LogIndex* applied);
+
+// `candidates`: see vectors/top_k.h.
+Status AddVectorsToReader(sqlite3* db, const vectors::FindCandidates& candidates);
 Status RemoveVectors(sqlite3* db);
 
 // The table of the nearest neighbors. It reads the table of the index that its argument names.
