@@ -1,6 +1,7 @@
 """Backups of running clusters, and new clusters of backups."""
 import contextlib
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -402,7 +403,7 @@ class RestoresIntoARunningCluster(BackupTest):
         down.kill()
         done = self.restore("--yes", nodes=[follower, leader])
         self.assert_passes(done)
-        self.assertIn("restored index", done.stdout)
+        self.assertIn("restore count 1", done.stdout)
         errors = watch.communicate(timeout=harness.BOUND_SECONDS)[1]
         self.assertEqual(watch.returncode, 1)
         self.assertIn("restored from a backup", errors)
@@ -474,6 +475,43 @@ class RestoresIntoARunningCluster(BackupTest):
                          "restore-unknown")
         self.assertEqual(done.returncode, 1)
         self.assertIn("no restore of this name is under way", done.stderr)
+
+    def test_a_person_is_asked(self):
+        leader = self.new_cluster_with_backup(1)
+        for answer, code, rows in (("yes", 2, "lost"), ("restore", 0, "of the backup")):
+            master, slave = pty.openpty()
+            client = subprocess.Popen(
+                [harness.CAIRN, "restore", self.file, "--into", leader.address], text=True,
+                stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(client.kill)
+            os.close(slave)
+            os.write(master, f"{answer}\n".encode())
+            output, errors = client.communicate(timeout=harness.BOUND_SECONDS)
+            os.close(master)
+            self.assertEqual(client.returncode, code, errors)
+            self.assertIn("Type 'restore' to go on", output)
+            self.assertEqual(leader.sql("SELECT v FROM t"), [{"v": rows}])
+
+    def test_a_node_without_room_says_so_before_anything_is_sent(self):
+        disk = self.directory / "disk"
+        disk.mkdir()
+        mounted = os.geteuid() == 0 and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", disk], capture_output=True,
+            check=False).returncode == 0
+        if not mounted:
+            self.skipTest("needs root, to mount a disk of its own")
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=False)
+        [node] = self.new_cluster(1, start=False)
+        node.db = disk / "node.db"
+        node.start()
+        self.await_leader()
+        self.fill(node, 30)
+        self.assert_passes(self.backup(node.address))
+        done = self.restore("--yes")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("are free here", done.stderr)
+        self.assertIn("nothing was restored", done.stderr)
+        self.assertEqual(node.sql("SELECT count(*) AS n FROM big"), [{"n": 30}])
 
     def test_what_is_wrong_is_said_before_anything_is_changed(self):
         leader = self.new_cluster_with_backup(1)

@@ -245,7 +245,7 @@ Status NodeClient::RetainChanges(const std::string& table, uint64_t retain_ms, u
   return call.Finish(database_->Execute(call.context(), request, &response));
 }
 
-Result<uint64_t> NodeClient::Restore(const v1::RestoreStep& step, Timeout timeout) {
+Result<v1::ExecuteResponse> NodeClient::Restore(const v1::RestoreStep& step, Timeout timeout) {
   Call call(this, timeout + kGrace);
   RETURN_IF_ERROR(Connect(call));
   v1::ExecuteRequest request;
@@ -253,7 +253,7 @@ Result<uint64_t> NodeClient::Restore(const v1::RestoreStep& step, Timeout timeou
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
   v1::ExecuteResponse response;
   RETURN_IF_ERROR(call.Finish(database_->Execute(call.context(), request, &response)));
-  return response.index();
+  return response;
 }
 
 Result<v1::ListRetainedResponse> NodeClient::ListRetained(Timeout timeout) {

@@ -78,8 +78,9 @@ class NodeClient {
   // Retains the changes of a table, or no longer if `retain_ms` is 0.
   Status RetainChanges(const std::string& table, uint64_t retain_ms, uint64_t bytes_max,
                        Timeout timeout);
-  // One step of a restore into this cluster. Any step may be repeated. Returns the log index.
-  Result<uint64_t> Restore(const v1::RestoreStep& step, Timeout timeout);
+  // One step of a restore into this cluster. Any step may be repeated. A finish has one row in its
+  // response: the restore count, and the index of the restore.
+  Result<v1::ExecuteResponse> Restore(const v1::RestoreStep& step, Timeout timeout);
   Result<v1::ListRetainedResponse> ListRetained(Timeout timeout);
   Status Query(Statement statement, const v1::ReadOptions& read, Timeout timeout, ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,

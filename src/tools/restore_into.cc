@@ -55,8 +55,7 @@ class RestoreIntoJob {
   bool finish_sent() const { return finish_sent_; }
   const std::string& id() const { return step_.id(); }
 
-  // The index of the restore.
-  Result<uint64_t> Run() {
+  Result<v1::ExecuteResponse> Run() {
     ASSIGN_OR_RETURN(size_, PosixFileSystem().SizeOf(command_.restore.backup));
     ASSIGN_OR_RETURN(const std::string sha256, Sum());
     step_.mutable_begin()->set_size_bytes(size_);
@@ -67,11 +66,11 @@ class RestoreIntoJob {
     return Finish();
   }
 
-  Result<uint64_t> Finish() {
+  Result<v1::ExecuteResponse> Finish() {
     *to_.out << "all nodes check the backup and take it" << std::endl;
     step_.mutable_finish();
     finish_sent_ = true;
-    Result<uint64_t> done = Ask(kFinishTimeout);
+    Result<v1::ExecuteResponse> done = Ask(kFinishTimeout);
     // A later answer judges a request that was sent again, and is the truth of both.
     if (!done.ok() && !MayTryAgain(done.status()) && !stopped_by_) finish_sent_ = false;
     return done;
@@ -143,11 +142,14 @@ class RestoreIntoJob {
   }
 
   // Sends the step to one node after the other until one answers. Every step may be repeated.
-  Result<uint64_t> Ask(std::chrono::milliseconds timeout) {
+  Result<v1::ExecuteResponse> Ask(std::chrono::milliseconds timeout) {
     const SteadyTime give_up = SystemClock().SteadyNow() + kPatience;
     for (;;) {
-      Result<uint64_t> answer = AskOne(nodes_[next_].get(), timeout);
+      Result<v1::ExecuteResponse> answer = AskOne(nodes_[next_].get(), timeout);
       if (answer.ok() || stopped_by_ || !MayTryAgain(answer.status())) return answer;
+      // The node has no room. It will hardly have more soon.
+      const bool full = answer.status().code() == StatusCode::kResourceExhausted;
+      if (full && step_.has_begin()) return answer;
       if (SystemClock().SteadyNow() >= give_up) return answer;
       next_ = (next_ + 1) % nodes_.size();
       stopped_by_ = signals_.Wait(kPause);
@@ -155,7 +157,7 @@ class RestoreIntoJob {
     }
   }
 
-  Result<uint64_t> AskOne(NodeClient* node, std::chrono::milliseconds timeout) {
+  Result<v1::ExecuteResponse> AskOne(NodeClient* node, std::chrono::milliseconds timeout) {
     auto answer = std::async(std::launch::async, [&] { return node->Restore(step_, timeout); });
     while (answer.wait_for(kLookEvery) != std::future_status::ready) {
       if (stopped_by_) {
@@ -223,13 +225,15 @@ int RunRestoreInto(RestoreIntoCommand command, StopSignals* signals, const Resto
   }
   if (!Confirm(command, index->value(), to)) return kExitUsage;
   RestoreIntoJob job(command, signals, to);
-  const Result<uint64_t> done = command.finish.empty() ? job.Run() : job.Finish();
+  const Result<v1::ExecuteResponse> done = command.finish.empty() ? job.Run() : job.Finish();
   if (!done.ok()) {
     if (!job.finish_sent()) job.Abort();
     PrintFailure(done.status(), job, to);
     return job.stopped_by() ? 128 + *job.stopped_by() : 1;
   }
-  *to.out << "restored index " << index->value() << " at index " << *done
+  const v1::Row& row = done->results(0).rows(0);
+  *to.out << "restored index " << index->value() << " at index " << row.values(1).integer()
+          << ", restore count " << row.values(0).integer()
           << "\nclients read their state anew, and begin new sessions by themselves" << std::endl;
   return 0;
 }

@@ -17,7 +17,7 @@ Status Applier::ApplyRestore(const Operation& operation, const Place& place,
                              CommandResult* result) {
   const auto& restore = std::get<Restore>(operation);
   const RestoreInto::Scene scene{IndexOfCommand(place.number), place.alone, place.lease_ms, level_};
-  RETURN_IF_ERROR(restore_.Apply(restore, scene, &result->status));
+  RETURN_IF_ERROR(restore_.Apply(restore, scene, result));
   // To store a byte and to hash it takes about as long as a step for each 64.
   result->steps = restore.bytes.size() / 64;
   if (!restore_.ready()) return OkStatus();

@@ -184,7 +184,8 @@ std::optional<uint64_t> RestoreInto::NextDeadlineLeaseMs() const {
   return state_.lease_ms + kRestoreIdleMs;
 }
 
-Status RestoreInto::Apply(const Restore& command, const Scene& scene, Status* verdict) {
+Status RestoreInto::Apply(const Restore& command, const Scene& scene, CommandResult* result) {
+  Status* const verdict = &result->status;
   if (scene.level < kLevelDataPlatform) {
     *verdict = FailedPrecondition(
         "a backup is restored into a running cluster from feature level 3 on: run 'cairn member "
@@ -194,7 +195,7 @@ Status RestoreInto::Apply(const Restore& command, const Scene& scene, Status* ve
   switch (command.step) {
     case Restore::Step::kBegin: return Begin(command, scene, verdict);
     case Restore::Step::kPiece: return Piece(command, scene, verdict);
-    case Restore::Step::kFinish: return Finish(command, scene, verdict);
+    case Restore::Step::kFinish: return Finish(command, scene, result);
     case Restore::Step::kAbort:
       if (command.id == state_.id) EndStaging();
       return OkStatus();
@@ -263,8 +264,20 @@ Status RestoreInto::Piece(const Restore& command, const Scene& scene, Status* ve
 
 // ---- The finish ---------------------------------------------------------------------------------
 
-Status RestoreInto::Finish(const Restore& command, const Scene& scene, Status* verdict) {
-  if (!command.id.empty() && command.id == state_.last_id) return OkStatus();
+StatementResult RestoreInto::Finished() const {
+  StatementResult result;
+  result.columns = {{"restores", "INTEGER"}, {"log_index", "INTEGER"}};
+  result.rows = {{Value(static_cast<int64_t>(state_.restores)),
+                  Value(static_cast<int64_t>(state_.last_index))}};
+  return result;
+}
+
+Status RestoreInto::Finish(const Restore& command, const Scene& scene, CommandResult* result) {
+  if (!command.id.empty() && command.id == state_.last_id) {
+    result->statements = {Finished()};
+    return OkStatus();
+  }
+  Status* const verdict = &result->status;
   *verdict = CheckName(command.id);
   if (!verdict->ok()) return OkStatus();
   if (!scene.alone) {
@@ -291,6 +304,7 @@ Status RestoreInto::Finish(const Restore& command, const Scene& scene, Status* v
   state.last_id = command.id;
   state.last_index = scene.index.value();
   EndStaging();
+  result->statements = {Finished()};
   ready_ = true;
   return OkStatus();
 }

@@ -73,7 +73,8 @@ class RestoreInto {
   // Gives up a restore that was idle for too long, and removes up to `pieces` pieces that nobody
   // needs.
   Status Trim(uint64_t lease_ms, int64_t pieces);
-  Status Apply(const Restore& command, const Scene& scene, Status* verdict);
+  // A finish that is OK gives one row: how many restores there were, and the entry of this one.
+  Status Apply(const Restore& command, const Scene& scene, CommandResult* result);
 
   // ---- For each batch
   Status Flush();
@@ -118,7 +119,8 @@ class RestoreInto {
   void EndStaging();
   Status Begin(const Restore& command, const Scene& scene, Status* verdict);
   Status Piece(const Restore& command, const Scene& scene, Status* verdict);
-  Status Finish(const Restore& command, const Scene& scene, Status* verdict);
+  Status Finish(const Restore& command, const Scene& scene, CommandResult* result);
+  StatementResult Finished() const;
   Status CheckName(const std::string& id) const;
   // Writes the pieces into the file. Returns the file's SHA-256.
   Result<std::string> Assemble();

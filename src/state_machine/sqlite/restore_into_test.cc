@@ -203,11 +203,16 @@ TEST_F(RestoreIntoTest, AStepThatIsRepeatedHasTheSameEffect) {
     EXPECT_TRUE(cluster_.Do(each).status.ok());
     EXPECT_TRUE(cluster_.Do(each).status.ok());
   }
-  EXPECT_TRUE(Finish("r").status.ok());
+  const CommandResult done = Finish("r");
+  EXPECT_TRUE(done.status.ok());
   const LogIndex at = cluster_.first().machine().changes()->restored_at();
   EXPECT_EQ(at.value(), cluster_.log().size());
   cluster_.Must("INSERT INTO t VALUES(1)");
-  EXPECT_TRUE(Finish("r").status.ok());
+  const CommandResult again = Finish("r");
+  EXPECT_EQ(again.statements, done.statements) << "the retry has another answer";
+  ASSERT_EQ(done.statements.size(), 1u);
+  EXPECT_EQ(done.statements[0].rows,
+            (std::vector<Row>{{Value(int64_t{1}), Value(static_cast<int64_t>(at.value()))}}));
   EXPECT_EQ(cluster_.Query("SELECT count(*) FROM t"), "1") << "the database was restored twice";
   EXPECT_EQ(Do({Step::kBegin, "r", backup.size(), SumOf(backup)}).status.code(),
             StatusCode::kFailedPrecondition);
