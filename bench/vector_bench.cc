@@ -25,7 +25,7 @@ namespace {
 
 constexpr size_t kDimensions = 784;
 constexpr size_t kQueries = 1000;
-constexpr size_t kExactQueries = 100;
+constexpr size_t kExactQueries = 200;
 constexpr int kBytesOfHeader = 16;
 constexpr char kNearest[] = "SELECT id FROM vector_top_k('i', ?1, 10)";
 constexpr char kNearestOfAll[] = "SELECT id FROM t ORDER BY vector_distance_l2(v, ?1), id LIMIT 10";
@@ -78,8 +78,9 @@ class Bench {
     options_.cache_bytes = size_t{64} << 20;
     Open(0);
   }
+  void Close() { machine_.reset(); }
   void Open(size_t vector_bytes_max) {
-    machine_.reset();
+    Close();
     options_.vector_bytes_max = vector_bytes_max;
     auto opened = OpenSqliteStateMachine(options_, raft::Configuration());
     CHECK(opened.ok()) << opened.status().message();
@@ -110,6 +111,7 @@ class Bench {
         execute.statements.push_back({"INSERT INTO t VALUES(?1, ?2)", {++id, images[at]}, {}});
       }
       Apply(std::move(execute));
+      CHECK(machine_->Checkpoint().ok());  // as the node does, so that the WAL stays small
     }
     Apply(Execute{{{"CREATE INDEX i ON t(libsql_vector_idx(v, 'metric=l2'))", {}, {}}}});
     CHECK(machine_->Checkpoint().ok());
@@ -185,8 +187,10 @@ void Run(const std::string& directory) {
   std::printf("recall@10                  %8.4f\n",
               static_cast<double>(hits) / static_cast<double>(10 * few.size()));
 
+  bench.Close();
   began = WallSeconds();
   bench.Open(size_t{1} << 30);
+  std::printf("restart, the database      %8.2f s\n", WallSeconds() - began);
   bench.Ask(kNearest, queries[0]);
   std::printf("restart, the first answer  %8.2f s\n", WallSeconds() - began);
   // The graph answers when a query takes a small part of what the exact search takes.
