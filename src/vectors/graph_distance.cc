@@ -68,8 +68,8 @@ CAIRN_WIDE float WideSquares(const float* a, const float* b, size_t n, float bou
 }
 
 bool IsWide() {
-  static const bool wide = __builtin_cpu_supports("avx2") != 0;
-  return wide;
+  static const bool kWide = __builtin_cpu_supports("avx2") != 0;
+  return kWide;
 }
 #endif
 

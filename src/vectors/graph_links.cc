@@ -312,6 +312,7 @@ bool Graph::MendNode(Slot slot, int level) {
   std::sort(near_by.begin(), near_by.end());
   near_by.erase(std::unique(near_by.begin(), near_by.end()), near_by.end());
   std::vector<Near> near;
+  near.reserve(near_by.size());
   for (const Slot each : near_by) {
     near.push_back({SquaresOf(VectorOf(slot), VectorOf(each), dimensions_), each});
   }

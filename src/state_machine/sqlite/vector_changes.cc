@@ -98,12 +98,12 @@ void VectorChanges::Watch(uint64_t opened, const std::set<std::string>& tables) 
 }
 
 void VectorChanges::Adopt() {
-  std::erase_if(tables_, [this](const auto& each) { return !wanted_->contains(each.first); });
-  for (const std::string& each : *wanted_) {
+  const std::set<std::string> wanted = *std::exchange(wanted_, std::nullopt);
+  std::erase_if(tables_, [&](const auto& each) { return !wanted.contains(each.first); });
+  for (const std::string& each : wanted) {
     const auto [it, is_new] = tables_.try_emplace(each);
     if (is_new) it->second.floor = index_;
   }
-  wanted_.reset();
   watches_ = !tables_.empty();
 }
 
