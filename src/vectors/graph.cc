@@ -112,6 +112,7 @@ void Graph::MarkGone(Slot slot) {
     FreeSlot(slot);
     return;
   }
+  if (state == State::kHollow) --hollow_;
   node.state.store(state == State::kHollow ? State::kHollowGone : State::kGone,
                    std::memory_order_relaxed);
   gone_.push_back(slot);
@@ -128,7 +129,7 @@ bool Graph::Holds(int64_t rowid, uint32_t mark) {
   return true;
 }
 
-void Graph::Take(int64_t rowid, uint32_t mark, std::span<const float> vector) {
+bool Graph::Take(int64_t rowid, uint32_t mark, std::span<const float> vector) {
   CHECK(vector.size() == dimensions_);
   const auto [it, is_new] = slot_of_.try_emplace(rowid, kNone);
   if (!is_new) {
@@ -137,7 +138,8 @@ void Graph::Take(int64_t rowid, uint32_t mark, std::span<const float> vector) {
       std::memcpy(VectorOf(it->second), vector.data(), vector.size_bytes());
       node.round = round_;
       node.state.store(State::kLive, std::memory_order_release);
-      return;
+      --hollow_;
+      return false;
     }
     MarkGone(it->second);
   }
@@ -147,16 +149,19 @@ void Graph::Take(int64_t rowid, uint32_t mark, std::span<const float> vector) {
   std::memcpy(VectorOf(slot), vector.data(), vector.size_bytes());
   NodeOf(slot).state.store(State::kWaiting, std::memory_order_relaxed);
   waiting_.push_back(slot);
+  return true;
 }
 
-void Graph::Remove(int64_t rowid) {
+bool Graph::Remove(int64_t rowid) {
   const auto it = slot_of_.find(rowid);
-  if (it == slot_of_.end()) return;
+  if (it == slot_of_.end()) return false;
   MarkGone(it->second);
   slot_of_.erase(it);
+  return true;
 }
 
-void Graph::EndRound() {
+size_t Graph::EndRound() {
+  const size_t before = slot_of_.size();
   bool hollow = false;
   for (auto it = slot_of_.begin(); it != slot_of_.end();) {
     const Slot slot = it->second;
@@ -173,6 +178,7 @@ void Graph::EndRound() {
                             [this](Slot slot) { return StateOf(slot) == State::kHollowGone; })) {
     Mend();
   }
+  return before - slot_of_.size();
 }
 
 bool Graph::LinkNext() {
@@ -217,7 +223,7 @@ std::vector<Graph::Kept> Graph::Keep() {
 }
 
 bool Graph::Restore(std::span<const Kept> nodes) {
-  CHECK(slot_of_.empty() && waiting_.empty() && gone_.empty());
+  CHECK(IsEmpty());
   std::vector<Slot> slots;
   for (const Kept& kept : nodes) {
     const Slot slot = NewSlot();
@@ -226,6 +232,7 @@ bool Graph::Restore(std::span<const Kept> nodes) {
     if (!slot_of_.emplace(kept.rowid, slot).second) return false;
     SetNode(slot, kept.rowid, kept.mark, static_cast<int>(kept.links.size()) - 1);
     NodeOf(slot).state.store(State::kHollow, std::memory_order_relaxed);
+    ++hollow_;
   }
   for (size_t i = 0; i < nodes.size(); ++i) {
     for (size_t level = 0; level < nodes[i].links.size(); ++level) {

@@ -57,10 +57,12 @@ class Graph {
   void BeginRound() { ++round_; }
   // True if the graph holds the row with this mark. A mark tells vectors of a row apart.
   bool Holds(int64_t rowid, uint32_t mark);
-  void Take(int64_t rowid, uint32_t mark, std::span<const float> vector);
-  void Remove(int64_t rowid);
-  // Removes the rows that were not told since BeginRound.
-  void EndRound();
+  // False: what Keep gives is as before, because the row had come back without its vector.
+  bool Take(int64_t rowid, uint32_t mark, std::span<const float> vector);
+  // False: there is no such row.
+  bool Remove(int64_t rowid);
+  // Removes the rows that were not told since BeginRound, and returns how many they were.
+  size_t EndRound();
   // Links one row that was taken. False: there is none.
   bool LinkNext();
   size_t unlinked() const { return waiting_.size(); }
@@ -71,6 +73,10 @@ class Graph {
   // Rows that are held. Nodes that are gone, and still in the way.
   size_t size() const { return slot_of_.size(); }
   size_t worn() const { return gone_.size(); }
+  // Rows that Restore has brought back, and that have no vector yet. Keep would leave them out.
+  size_t hollow() const { return hollow_; }
+  // As a new graph: Restore may follow.
+  bool IsEmpty() const { return slot_of_.empty() && waiting_.empty() && gone_.empty(); }
   size_t bytes() const { return bytes_; }
   static size_t BytesOfRow(size_t dimensions);
 
@@ -178,6 +184,7 @@ class Graph {
   std::vector<Slot> retired_;  // no link leads to them, but a search may look at them
   std::vector<Slot> waiting_;
   uint32_t round_ = 0;
+  size_t hollow_ = 0;
   size_t bytes_ = 0;
 
   // Searches that run, by the phase in which they began. When the writer has changed the phase and the

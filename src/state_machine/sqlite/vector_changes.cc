@@ -10,7 +10,7 @@ namespace cairn::state_machine {
 void VectorChanges::Open(LogIndex applied) {
   MutexLock lock(mutex_);
   index_ = applied.value();
-  in_batch_ = changed_ = false;
+  in_batch_ = changed_ = schema_changed_ = false;
   ++opened_;
   ++schema_;
   news_ = true;
@@ -29,7 +29,6 @@ void VectorChanges::Close() {
 
 void VectorChanges::BatchBegun() {
   MutexLock lock(mutex_);
-  if (wanted_.has_value()) Adopt();
   in_batch_ = true;
 }
 
@@ -39,9 +38,22 @@ void VectorChanges::EntryBegun(LogIndex index) {
   index_ = std::max(index_, index.value());
 }
 
-void VectorChanges::EndBatch() {
+void VectorChanges::BatchCommitted() {
   MutexLock lock(mutex_);
+  // A graph that was read before the commit is behind the floor of a table that is new here.
+  if (wanted_.has_value()) changed_ = Adopt() || changed_;
+  EndBatch();
+}
+
+void VectorChanges::BatchUndone() {
+  MutexLock lock(mutex_);
+  EndBatch();
+}
+
+// The other number comes with the schema: who has seen it and opens a view finds that schema.
+void VectorChanges::EndBatch() {
   in_batch_ = false;
+  if (std::exchange(schema_changed_, false)) ++schema_;
   if (!std::exchange(changed_, false)) return;
   if (!std::exchange(news_, true)) news_changed_.NotifyAll();
 }
@@ -49,8 +61,7 @@ void VectorChanges::EndBatch() {
 // SQLite tells no row that a change of the schema touches.
 size_t VectorChanges::SchemaChanged() {
   MutexLock lock(mutex_);
-  ++schema_;
-  changed_ = true;
+  schema_changed_ = changed_ = true;
   for (auto& [name, table] : tables_) table.floor = index_;
   return 0;
 }
@@ -94,17 +105,20 @@ void VectorChanges::Watch(uint64_t opened, const std::set<std::string>& tables) 
   if (opened != opened_) return;
   wanted_ = tables;
   // The rows that a running batch has changed already were not noted.
-  if (!in_batch_) Adopt();
+  if (!in_batch_) (void)Adopt();
 }
 
-void VectorChanges::Adopt() {
+bool VectorChanges::Adopt() {
   const std::set<std::string> wanted = *std::exchange(wanted_, std::nullopt);
   std::erase_if(tables_, [&](const auto& each) { return !wanted.contains(each.first); });
+  bool has_new = false;
   for (const std::string& each : wanted) {
     const auto [it, is_new] = tables_.try_emplace(each);
     if (is_new) it->second.floor = index_;
+    has_new = has_new || is_new;
   }
   watches_ = !tables_.empty();
+  return has_new;
 }
 
 uint64_t VectorChanges::Count(const std::string& table) const {

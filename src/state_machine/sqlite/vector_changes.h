@@ -37,8 +37,8 @@ class VectorChanges final : public RowObserver {
   // ---- As a RowObserver. OnRow returns 0: not every node has graphs.
   void BatchBegun() override;
   void EntryBegun(LogIndex index) override;
-  void BatchCommitted() override { EndBatch(); }
-  void BatchUndone() override { EndBatch(); }
+  void BatchCommitted() override;
+  void BatchUndone() override;
   void CommandUndone() override {}
   size_t SchemaChanged() override;
   size_t OnRow(const RowChange& change) override;
@@ -47,7 +47,7 @@ class VectorChanges final : public RowObserver {
   // Another number each time the database is opened or closed. What was learned of the database
   // under one number is not true under another.
   uint64_t opened() const;
-  // Another number when the schema may have changed.
+  // Another number when the schema may have changed. Readers find that schema already.
   uint64_t schema() const;
   // Notes the changes of these tables from now on, and of no others. Does nothing if `opened` has
   // passed.
@@ -75,8 +75,9 @@ class VectorChanges final : public RowObserver {
     uint64_t count = 0;
     std::deque<Change> changes;  // in the order of their indexes
   };
-  void Adopt() CAIRN_REQUIRES(mutex_);
-  void EndBatch();
+  // True if there are new tables.
+  bool Adopt() CAIRN_REQUIRES(mutex_);
+  void EndBatch() CAIRN_REQUIRES(mutex_);
   void Note(Table* table, int64_t rowid) CAIRN_REQUIRES(mutex_);
 
   // So that a node without vector indexes does nothing for a row.
@@ -85,12 +86,14 @@ class VectorChanges final : public RowObserver {
   CondVar news_changed_;
   bool news_ CAIRN_GUARDED_BY(mutex_) = false;
   bool in_batch_ CAIRN_GUARDED_BY(mutex_) = false;
-  bool changed_ CAIRN_GUARDED_BY(mutex_) = false;  // in this batch
+  // In this batch.
+  bool changed_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool schema_changed_ CAIRN_GUARDED_BY(mutex_) = false;
   uint64_t opened_ CAIRN_GUARDED_BY(mutex_) = 0;
   uint64_t schema_ CAIRN_GUARDED_BY(mutex_) = 0;
   uint64_t index_ CAIRN_GUARDED_BY(mutex_) = 0;  // of the last entry that was begun
   std::map<std::string, Table, std::less<>> tables_ CAIRN_GUARDED_BY(mutex_);
-  std::optional<std::set<std::string>> wanted_ CAIRN_GUARDED_BY(mutex_);  // from the next batch on
+  std::optional<std::set<std::string>> wanted_ CAIRN_GUARDED_BY(mutex_);  // behind this batch
 };
 
 }  // namespace cairn::state_machine

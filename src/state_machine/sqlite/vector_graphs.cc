@@ -74,15 +74,14 @@ class VectorGraphs::Scan final : public RowSink {
     }
     const auto vector = vectors::ToGraphVector(index_.definition.parameters.metric, view);
     if (!vector.has_value()) return Refuse("a vector is too large or too small");
-    ++index_.unkept;
     if (vector->empty()) {
-      index_.graph->Remove(*rowid);
+      if (index_.graph->Remove(*rowid)) ++index_.unkept;
       return OkStatus();
     }
     if (owner_.bytes() > owner_.options_.bytes_max) {
       return Refuse("the memory for graphs of vectors is used up");
     }
-    index_.graph->Take(*rowid, mark, *vector);
+    if (index_.graph->Take(*rowid, mark, *vector)) ++index_.unkept;
     return OkStatus();
   }
   // True if there was a row since the last call.
@@ -195,8 +194,13 @@ void VectorGraphs::Run(ReadPool* reads) {
     pause_ended_.WaitFor(lock, failed ? kPauseAfterError : kPause,
                          [this] { return stops_.load(); });
   }
+  KeepAll();
+}
+
+// While a graph waits for its rows, the file from which it came is the better one.
+void VectorGraphs::KeepAll() {
   for (auto& [sql, index] : indexes_) {
-    if (index.unkept == 0 || index.graph == nullptr) continue;
+    if (index.unkept == 0 || index.graph == nullptr || index.graph->hollow() > 0) continue;
     if (Status kept = Keep(&index); !kept.ok()) {
       LOG_WARN("an index of vectors was not kept: {}", kept.message());
     }
@@ -210,15 +214,18 @@ Status VectorGraphs::RunRound(ReadPool* reads) {
     RETURN_IF_ERROR(LoadIndexes(reads, opened));
     schema_ = schema;
   }
+  // An index that fails does not stop the others.
+  Status first;
   for (auto& [sql, index] : indexes_) {
+    if (stops_) return Cancelled("the graphs of vectors are stopped");
     Status status = index.is_refused ? OkStatus() : Follow(reads, &index);
     if (!index.refusal.ok()) {
       Refuse(&index);
       status = OkStatus();
     }
-    RETURN_IF_ERROR(status);
+    if (first.ok()) first = std::move(status);
   }
-  return OkStatus();
+  return first;
 }
 
 Status VectorGraphs::LoadIndexes(ReadPool* reads, uint64_t opened) {
@@ -238,7 +245,7 @@ Status VectorGraphs::LoadIndexes(ReadPool* reads, uint64_t opened) {
     Index index;
     const auto old = indexes_.find((*definition)->sql);
     if (old != indexes_.end() && old->second.table == TextOf(row.at(0))) {
-      index = std::move(old->second);
+      index = old->second;
     }
     index.definition = std::move(**definition);
     index.table = TextOf(row.at(0));
@@ -353,12 +360,15 @@ Status VectorGraphs::ReadAll(ReadPool* reads, Index* index) {
   {
     ASSIGN_OR_RETURN(const std::unique_ptr<ReadTransaction> view, reads->Open(kViewWait));
     as_of = view->applied();
-    if (index->graph->size() == 0) Restore(as_of, index);
+    if (index->graph->IsEmpty()) {
+      index->as_of.reset();
+      Restore(as_of, index);
+    }
     index->graph->BeginRound();
     Scan scan(this, index);
     RETURN_IF_ERROR(view->QueryInternal({index->all_rows_sql, {}, {}}, &scan));
   }
-  index->graph->EndRound();
+  index->unkept += index->graph->EndRound();
   return Finish(as_of, index);
 }
 
@@ -369,8 +379,7 @@ Status VectorGraphs::ReadChanged(ReadTransaction* view, const std::vector<int64_
   for (const int64_t rowid : each_once) {
     RETURN_IF_ERROR(view->QueryInternal({index->one_row_sql, {rowid}, {}}, &scan));
     if (scan.TakeFound()) continue;
-    index->graph->Remove(rowid);
-    ++index->unkept;
+    if (index->graph->Remove(rowid)) ++index->unkept;
   }
   return OkStatus();
 }
@@ -382,7 +391,10 @@ Status VectorGraphs::Finish(LogIndex as_of, Index* index) {
   }
   index->graph->MendIfWorn();
   if (index->graph->size() < options_.rows_min / 2) {
+    // The rows that have no place in a graph may be many, so the table is not counted at once.
+    index->changes_counted = changes_->Count(index->table);
     Drop(index);
+    index->is_counted = true;
     return options_.file_system->Remove(PathOf(*index));
   }
   if (!index->as_of.has_value()) {

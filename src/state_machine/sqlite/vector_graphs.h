@@ -56,6 +56,8 @@ class VectorGraphs {
   // One round of the thread's work, for tests that have no thread. An error is of this node; the next
   // round tries again.
   Status RunRound(ReadPool* reads);
+  // Keeps the graphs in files, as the thread does at its end; for the same tests.
+  void KeepAll();
 
   // As vectors::FindCandidates, for a view at `applied`. Thread-safe.
   std::optional<std::vector<int64_t>> Candidates(LogIndex applied,

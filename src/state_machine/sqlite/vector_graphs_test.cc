@@ -267,6 +267,117 @@ TEST(VectorGraphs, VectorsThatHaveNoPlaceInAGraph) {
   EXPECT_FALSE(node.Searches(&rng, 1.0));
 }
 
+// The schema of the batch is not visible yet when the round looks for indexes.
+TEST(VectorGraphs, ARoundDuringAChangeOfTheSchema) {
+  Rng rng(14);
+  GraphNode node;
+  node.MakeTable(1000, &rng);
+  node.RunRound();
+  node.hooks.at_schema_change = [&] { node.RunRound(); };
+  node.Run("CREATE INDEX c ON t(libsql_vector_idx(v))");
+  node.hooks.at_schema_change = {};
+  node.RunRound();
+  node.answered = 0;
+  (void)node.Select("SELECT id FROM vector_top_k('c', ?1, 3)", {AnyVector(&rng)});
+  EXPECT_EQ(node.answered, 1u);
+}
+
+TEST(VectorGraphs, ATableThatIsWatchedFromTheEndOfABatch) {
+  Rng rng(15);
+  GraphNode node;
+  node.MakeTable(1000, &rng);
+  node.Run("CREATE TABLE other(a)");
+  node.Stop();
+  node.Start();
+  EXPECT_TRUE(node.TakeNews());
+  node.hooks.at_entry = [&] { node.RunRound(); };
+  node.Run("INSERT INTO other VALUES(1)");
+  node.hooks.at_entry = {};
+  EXPECT_FALSE(node.Searches(&rng, 1.0)) << "the graph is as of the state before the batch";
+  EXPECT_TRUE(node.TakeNews()) << "nothing else would bring the graph forward";
+  node.RunRound();
+  EXPECT_TRUE(node.Searches(&rng));
+}
+
+TEST(VectorGraphs, AnIndexThatFailsDoesNotStopTheOthers) {
+  Rng rng(16);
+  GraphNode node;
+  node.MakeTable(2000, &rng);
+  node.RunRound();
+  ASSERT_EQ(node.Files().size(), 1u);
+  const std::string of_i = *node.Files().begin();
+  node.Run("CREATE INDEX a ON t(libsql_vector_idx(v, 'metric=l2'))");
+  node.RunRound();
+  node.Stop();
+  // The file of `a`, which comes first, cannot be written.
+  for (const std::string& each : node.Files()) {
+    std::filesystem::remove(each);
+    if (each != of_i) std::filesystem::create_directories(each + "/x");
+  }
+  node.Start();
+  EXPECT_FALSE(node.Round().ok());
+  EXPECT_TRUE(node.Searches(&rng));
+}
+
+TEST(VectorGraphs, AStopWhileRowsAreReadLeavesTheFile) {
+  Rng rng(17);
+  GraphNode node;
+  node.MakeTable(3000, &rng);
+  node.RunRound();
+  ASSERT_EQ(node.Files().size(), 1u);
+  const std::string file = *node.Files().begin();
+  const auto content = [&] { return ReadWholeFile(PosixFileSystem(), file, 1 << 30).value(); };
+  const std::string before = content();
+  node.Stop();
+  node.Start();
+  node.clock.step = 1'000'000'000;
+  const Status status = node.Round();
+  EXPECT_EQ(status.code(), StatusCode::kAborted) << status;
+  node.clock.step = 0;
+  node.KeepAll();
+  EXPECT_TRUE(content() == before);
+  // A start that finds the rows as the file has them writes nothing.
+  std::filesystem::remove(file);
+  node.RunRound();
+  node.KeepAll();
+  EXPECT_EQ(node.Files().size(), 0u);
+  EXPECT_TRUE(node.Searches(&rng));
+}
+
+TEST(VectorGraphs, GraphsStayWhenTheSchemaCannotBeRead) {
+  Rng rng(18);
+  GraphNode node;
+  node.MakeTable(3000, &rng);
+  node.RunRound();
+  // A graph that is made anew would be kept.
+  for (const std::string& each : node.Files()) std::filesystem::remove(each);
+  size_t failed = 0;
+  for (int looks = 2; looks < 30; ++looks) {
+    node.Run("CREATE TABLE other" + std::to_string(looks) + "(a)");
+    node.clock.step = 60'000'000'000 / looks;
+    if (!node.Round().ok()) ++failed;
+    node.clock.step = 0;
+    node.RunRound();
+  }
+  EXPECT_GT(failed, 0u);
+  EXPECT_EQ(node.Files().size(), 0u);
+  EXPECT_TRUE(node.Searches(&rng));
+}
+
+TEST(VectorGraphs, VectorsWithoutAnAngleAreNotReadAgainAndAgain) {
+  GraphNode node;
+  node.Do(RaiseLevel{kLevelDataPlatform});
+  node.Run("CREATE TABLE t(id INTEGER PRIMARY KEY, v F32_BLOB(8))");
+  node.Run("CREATE INDEX i ON t(libsql_vector_idx(v))");
+  const Value zeros = Blob{std::string(kDimensions * sizeof(float), '\0')};
+  for (int64_t i = 0; i < 600; ++i) node.Run("INSERT INTO t VALUES(?1, ?2)", {i, zeros});
+  node.RunRound();
+  node.Run("INSERT INTO t VALUES(600, ?1)", {zeros});
+  const size_t looks = node.clock.looks;
+  node.RunRound();
+  EXPECT_EQ(node.clock.looks, looks) << "the table was read";
+}
+
 // The state machine itself, with its thread.
 TEST(VectorGraphs, OfAStateMachine) {
   Rng rng(13);

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <memory>
 #include <set>
 #include <string>
@@ -36,6 +40,42 @@ inline Value AnyVector(Rng* rng) {
   return Blob{bytes};
 }
 
+// Each look at the clock takes `step`.
+class SteppingClock final : public Clock {
+ public:
+  SteadyTime SteadyNow() const override {
+    ++looks;
+    return SteadyTime(now_ += step.load());
+  }
+  SteadyTime BootNow() const override { return SteadyNow(); }
+  int64_t WallNowMs() const override { return 1'700'000'000'000; }
+
+  std::atomic<int64_t> step{0};
+  mutable std::atomic<size_t> looks{0};
+
+ private:
+  mutable std::atomic<int64_t> now_{1};
+};
+
+// Calls back in the middle of a batch.
+class BatchHooks final : public RowObserver {
+ public:
+  void EntryBegun(LogIndex /*index*/) override {
+    if (at_entry) at_entry();
+  }
+  size_t SchemaChanged() override {
+    if (at_schema_change) at_schema_change();
+    return 0;
+  }
+  void BatchCommitted() override {}
+  void BatchUndone() override {}
+  void CommandUndone() override {}
+  size_t OnRow(const RowChange& /*change*/) override { return 0; }
+
+  std::function<void()> at_entry;
+  std::function<void()> at_schema_change;
+};
+
 // A node without a log: the database, its readers, and its graphs, whose rounds the test runs.
 class GraphNode {
  public:
@@ -58,7 +98,7 @@ class GraphNode {
       if (candidates.has_value()) ++answered;
       return candidates;
     };
-    reads_ = std::make_unique<ReadPool>(std::move(reads));
+    reads_ = std::make_unique<ReadPool>(std::move(reads), clock);
     OpenDatabase();
   }
   void Stop() {
@@ -73,6 +113,7 @@ class GraphNode {
     applier_ = std::move(applier).value();
     changes_.Open(applier_->applied().index);
     applier_->engine().AddObserver(&changes_);
+    applier_->engine().AddObserver(&hooks);
     reads_->Reopen();
   }
   void CloseDatabase() {
@@ -122,9 +163,19 @@ class GraphNode {
     Run("CREATE INDEX i ON t(libsql_vector_idx(v, 'metric=l2'))");
   }
 
+  Status Round() { return graphs_->RunRound(reads_.get()); }
   void RunRound() {
-    const Status status = graphs_->RunRound(reads_.get());
+    const Status status = Round();
     EXPECT_TRUE(status.ok()) << status;
+  }
+  // As the end of the thread does.
+  void KeepAll() { graphs_->KeepAll(); }
+  // True if the thread would run a round now. Takes the news.
+  bool TakeNews() {
+    auto waits = std::async(std::launch::async, [this] { changes_.WaitForNews(); });
+    const bool has_news = waits.wait_for(std::chrono::seconds(2)) == std::future_status::ready;
+    if (!has_news) changes_.Wake();
+    return has_news;
   }
   std::unique_ptr<ReadTransaction> View() {
     auto view = reads_->Open(std::chrono::seconds(1));
@@ -171,6 +222,8 @@ class GraphNode {
     return names;
   }
 
+  SteppingClock clock;  // of the readers
+  BatchHooks hooks;
   size_t asked = 0;
   size_t answered = 0;
 
