@@ -31,6 +31,7 @@ constexpr int kExitUsage = 2;
 bool MayTryAgain(const Status& status) {
   switch (status.code()) {
     case StatusCode::kUnavailable:
+    case StatusCode::kCancelled:  // by a node that stops
     case StatusCode::kAborted:
     case StatusCode::kDeadlineExceeded:
     case StatusCode::kResourceExhausted:
@@ -52,7 +53,7 @@ class RestoreIntoJob {
   }
 
   const std::optional<int>& stopped_by() const { return stopped_by_; }
-  bool finish_sent() const { return finish_sent_; }
+  bool finish_may_count() const { return finish_may_count_; }
   const std::string& id() const { return step_.id(); }
 
   Result<v1::ExecuteResponse> Run() {
@@ -69,11 +70,9 @@ class RestoreIntoJob {
   Result<v1::ExecuteResponse> Finish() {
     *to_.out << "all nodes check the backup and take it" << std::endl;
     step_.mutable_finish();
-    finish_sent_ = true;
-    Result<v1::ExecuteResponse> done = Ask(kFinishTimeout);
-    // A later answer judges a request that was sent again, and is the truth of both.
-    if (!done.ok() && !MayTryAgain(done.status()) && !stopped_by_) finish_sent_ = false;
-    return done;
+    // An earlier run of this program may have had an effect.
+    finish_may_count_ = !command_.finish.empty();
+    return Ask(kFinishTimeout);
   }
 
   // The cluster need not wait for the restore to be given up by itself.
@@ -141,16 +140,27 @@ class RestoreIntoJob {
     return stopped_by_ ? Cancelled("interrupted") : OkStatus();
   }
 
+  // What a failed try of the finish tells of all tries so far. A verdict of the log is the truth of all
+  // of them: a finish that counted is never refused, unless another restore has followed.
+  void NoteFinish(const Status& failed) {
+    if (failed.outcome() == Outcome::kNotApplied) return;
+    finish_may_count_ = failed.outcome() != Outcome::kApplied || !command_.finish.empty();
+  }
+
   // Sends the step to one node after the other until one answers. Every step may be repeated.
   Result<v1::ExecuteResponse> Ask(std::chrono::milliseconds timeout) {
-    const SteadyTime give_up = SystemClock().SteadyNow() + kPatience;
+    std::optional<SteadyTime> failing_since;
     for (;;) {
       Result<v1::ExecuteResponse> answer = AskOne(nodes_[next_].get(), timeout);
+      if (!answer.ok() && step_.has_finish()) NoteFinish(answer.status());
       if (answer.ok() || stopped_by_ || !MayTryAgain(answer.status())) return answer;
       // The node has no room. It will hardly have more soon.
       const bool full = answer.status().code() == StatusCode::kResourceExhausted;
       if (full && step_.has_begin()) return answer;
-      if (SystemClock().SteadyNow() >= give_up) return answer;
+      // A step may take long, and fail at its end by a lost link alone.
+      const SteadyTime now = SystemClock().SteadyNow();
+      if (!failing_since) failing_since = now;
+      if (now - *failing_since >= kPatience) return answer;
       next_ = (next_ + 1) % nodes_.size();
       stopped_by_ = signals_.Wait(kPause);
       if (stopped_by_) return answer;
@@ -178,7 +188,7 @@ class RestoreIntoJob {
   v1::RestoreStep step_;
   uint64_t size_ = 0;
   bool begun_ = false;
-  bool finish_sent_ = false;  // whether it took effect is not known
+  bool finish_may_count_ = false;  // it was sent, and whether it took effect is not known
   std::optional<int> stopped_by_;
 };
 
@@ -200,7 +210,7 @@ bool Confirm(const RestoreIntoCommand& command, uint64_t index, const RestoreInt
 
 void PrintFailure(const Status& why, const RestoreIntoJob& job, const RestoreIntoStreams& to) {
   *to.err << "error: ";
-  if (job.finish_sent()) {
+  if (job.finish_may_count()) {
     *to.err << "whether the backup was restored is unknown: " << ErrorInWords(why)
             << "\nto finish it, or hear what came of it, run the command again with --finish "
             << job.id() << std::endl;
@@ -227,7 +237,7 @@ int RunRestoreInto(RestoreIntoCommand command, StopSignals* signals, const Resto
   RestoreIntoJob job(command, signals, to);
   const Result<v1::ExecuteResponse> done = command.finish.empty() ? job.Run() : job.Finish();
   if (!done.ok()) {
-    if (!job.finish_sent()) job.Abort();
+    if (!job.finish_may_count()) job.Abort();
     PrintFailure(done.status(), job, to);
     return job.stopped_by() ? 128 + *job.stopped_by() : 1;
   }

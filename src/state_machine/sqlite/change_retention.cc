@@ -10,19 +10,6 @@
 namespace cairn::state_machine {
 namespace {
 
-constexpr char kSchema[] =
-    "CREATE TABLE _cairn_retention(id INTEGER PRIMARY KEY, name TEXT NOT NULL, retain_ms INTEGER "
-    "NOT"
-    " NULL, bytes_max INTEGER NOT NULL, since_index INTEGER NOT NULL, since_ordinal INTEGER NOT "
-    "NULL,"
-    " bytes INTEGER NOT NULL);"
-    "CREATE TABLE _cairn_changes(setting INTEGER NOT NULL, idx INTEGER NOT NULL, last INTEGER NOT"
-    " NULL, ends INTEGER NOT NULL, lease_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, definition"
-    " INTEGER NOT NULL, events BLOB NOT NULL, PRIMARY KEY(setting, idx, last)) WITHOUT ROWID;"
-    "CREATE TABLE _cairn_changed_tables(id INTEGER PRIMARY KEY, setting INTEGER NOT NULL, "
-    "definition"
-    " BLOB NOT NULL)";
-
 // What a chunk counts beside its changes. So no chunk is small, and to remove as many bytes as a command
 // adds takes a bounded number of chunks.
 constexpr uint64_t kChunkBytes = 128;
@@ -34,6 +21,19 @@ Status NothingRetained(const std::string& table) {
 }
 
 }  // namespace
+
+const char* const ChangeRetention::kSchema =
+    "CREATE TABLE _cairn_retention(id INTEGER PRIMARY KEY, name TEXT NOT NULL, retain_ms INTEGER "
+    "NOT"
+    " NULL, bytes_max INTEGER NOT NULL, since_index INTEGER NOT NULL, since_ordinal INTEGER NOT "
+    "NULL,"
+    " bytes INTEGER NOT NULL);"
+    "CREATE TABLE _cairn_changes(setting INTEGER NOT NULL, idx INTEGER NOT NULL, last INTEGER NOT"
+    " NULL, ends INTEGER NOT NULL, lease_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, definition"
+    " INTEGER NOT NULL, events BLOB NOT NULL, PRIMARY KEY(setting, idx, last)) WITHOUT ROWID;"
+    "CREATE TABLE _cairn_changed_tables(id INTEGER PRIMARY KEY, setting INTEGER NOT NULL, "
+    "definition"
+    " BLOB NOT NULL)";
 
 // ---- Opening ------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ inline constexpr size_t kRetainSettingsMax = 64;
 // Owned by the applier, and used on its thread.
 class ChangeRetention {
  public:
+  static const char* const kSchema;
+
   // How many chunks may be removed, and about how many bytes: the chunk that uses up the rest goes
   // whole. To remove a byte takes time, as to write it does.
   struct TrimRoom {

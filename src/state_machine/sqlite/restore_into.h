@@ -43,6 +43,8 @@ inline constexpr uint64_t kRestoreBytesMax = uint64_t{64} << 30;
 // Owned by the applier, and used on its thread.
 class RestoreInto {
  public:
+  static const char* const kSchema;
+
   struct Scene {
     LogIndex index;         // of the entry
     bool alone = false;     // the entry has no other command
@@ -124,7 +126,11 @@ class RestoreInto {
   Status CheckName(const std::string& id) const;
   // Writes the pieces into the file. Returns the file's SHA-256.
   Result<std::string> Assemble();
+  // Whether what has come can be restored. Leaves it at file().
+  Status Judge(const Scene& scene, Status* verdict);
   Status Check(const Scene& scene, Status* verdict);
+  // What makes the tables of RestoreInto in the restored file.
+  std::string OwnTablesSql() const;
 
   std::optional<Storage> storage_;
   std::string file_;

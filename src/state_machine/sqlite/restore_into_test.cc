@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/sha256.h"
 #include "state_machine/change_ring.h"
 #include "state_machine/sqlite/file_system_vfs.h"
 #include "state_machine/sqlite/replicas_test_util.h"
+#include "state_machine/sqlite/restore_into_test_util.h"
 #include "state_machine/sqlite/retention_test_util.h"
 #include "testing/sanitized.h"
 
@@ -20,73 +20,6 @@ namespace cairn::state_machine {
 namespace {
 
 using ::testing::HasSubstr;
-using Step = Restore::Step;
-
-constexpr size_t kPieceBytes = 16 << 10;
-
-std::string SumOf(const std::string& bytes) {
-  Sha256 sum;
-  sum.Add(bytes);
-  return sum.Hex();
-}
-
-Command StepCommand(Restore restore) {
-  Command command;
-  command.operation = std::move(restore);
-  return command;
-}
-
-// What the state machine holds now, as a client gets it.
-std::string BackupOf(StateMachine& machine) {
-  auto reader = machine.OpenBackup(LogIndex());
-  EXPECT_TRUE(reader.ok()) << reader.status();
-  EXPECT_TRUE((*reader)->Complete([] { return true; }).ok());
-  std::string bytes;
-  while (bytes.size() < (*reader)->size_bytes())
-    bytes += (*reader)->Read(bytes.size(), 1 << 20).value();
-  reader->reset();
-  machine.DropBackup();
-  return bytes;
-}
-
-// All steps but the finish.
-std::vector<Command> StagingOf(const std::string& id, const std::string& backup) {
-  std::vector<Command> commands = {StepCommand({Step::kBegin, id, backup.size(), SumOf(backup)})};
-  for (size_t at = 0; at < backup.size(); at += kPieceBytes) {
-    commands.push_back(StepCommand({Step::kPiece, id, at, backup.substr(at, kPieceBytes)}));
-  }
-  return commands;
-}
-
-class RestoreIntoTest : public testing::Test {
- protected:
-  RestoreIntoTest() { RaiseLevel(); }
-  void RaiseLevel() {
-    Command raise;
-    raise.operation = cairn::state_machine::RaiseLevel{kLevelDataPlatform};
-    EXPECT_TRUE(cluster_.Do(raise).status.ok());
-  }
-  std::string Backup() { return BackupOf(cluster_.first().machine()); }
-  void Stage(const std::string& id, const std::string& backup) {
-    for (const CommandResult& each : cluster_.DoAll(StagingOf(id, backup))) {
-      EXPECT_TRUE(each.status.ok()) << each.status;
-    }
-  }
-  CommandResult Do(Restore restore) { return cluster_.Do(StepCommand(std::move(restore))); }
-  CommandResult Finish(const std::string& id) { return Do({Step::kFinish, id, 0, ""}); }
-  void RestoreAll(const std::string& id, const std::string& backup) {
-    Stage(id, backup);
-    const CommandResult done = Finish(id);
-    EXPECT_TRUE(done.status.ok()) << done.status;
-  }
-
-  // Of Cairn's own tables, which no client reads: one row, values joined by '|'.
-  std::string InFile(const std::string& sql) {
-    return TestDatabase(cluster_.first().path(), "?mode=ro").Text(sql);
-  }
-
-  Replicas cluster_;
-};
 
 TEST_F(RestoreIntoTest, EveryReplicaHoldsTheBackupAndGoesOnFromThere) {
   cluster_.Must("CREATE TABLE t(id INTEGER PRIMARY KEY, text)");
@@ -220,33 +153,6 @@ TEST_F(RestoreIntoTest, AStepThatIsRepeatedHasTheSameEffect) {
             "1|" + std::to_string(at.value()));
   RestoreAll("again", backup);
   EXPECT_EQ(InFile("SELECT restores FROM _cairn_restore"), "2");
-  cluster_.Check();
-}
-
-TEST_F(RestoreIntoTest, WhatIsNoBackupIsRefusedAndNothingIsChanged) {
-  cluster_.Must("CREATE TABLE t(id)");
-  cluster_.Must("INSERT INTO t VALUES(1)");
-  const std::string backup = Backup();
-  std::string flipped = backup;
-  flipped[flipped.size() - 2] = static_cast<char>(flipped[flipped.size() - 2] ^ 1);
-  std::string other_rows = backup;
-  const size_t row = other_rows.find("CREATE TABLE t");
-  ASSERT_NE(row, std::string::npos);
-  other_rows[row + 13] = 'u';
-  for (const std::string& bad : {std::string(20'000, 'x'), backup.substr(0, 8192), other_rows}) {
-    Stage("r", bad);
-    const CommandResult refused = Finish("r");
-    EXPECT_EQ(refused.status.code(), StatusCode::kFailedPrecondition) << refused.status;
-    EXPECT_EQ(refused.status.outcome(), Outcome::kApplied) << "the verdict is final";
-  }
-  // The bytes are not those that were said.
-  std::vector<Command> steps = StagingOf("r", backup);
-  std::get<Restore>(steps.front().operation).bytes = SumOf(flipped);
-  cluster_.DoAll(steps);
-  const CommandResult refused = Finish("r");
-  EXPECT_EQ(refused.status.code(), StatusCode::kDataLoss) << refused.status;
-  EXPECT_EQ(cluster_.Query("SELECT count(*) FROM t"), "1");
-  cluster_.Must("INSERT INTO t VALUES(2)");
   cluster_.Check();
 }
 

@@ -11,6 +11,7 @@
 #include "state_machine/sqlite/immutable_database.h"
 #include "state_machine/sqlite/internal_sql.h"
 #include "state_machine/sqlite/new_history.h"
+#include "state_machine/sqlite/own_tables.h"
 #include "state_machine/sqlite/request_memory.h"
 #include "state_machine/sqlite/statement.h"
 
@@ -24,13 +25,6 @@ constexpr const char* kCopied[] = {"_cairn_state",        "_cairn_sessions",   "
 constexpr char kRemoved[] = "_cairn_removed";
 
 using Versions = std::map<std::string, int64_t>;
-
-Result<std::string> SchemaOf(sqlite3* db, const std::string& table) {
-  InternalStatement read;
-  RETURN_IF_ERROR(read.Prepare(db, "SELECT sql FROM sqlite_schema WHERE name = ?1"));
-  ASSIGN_OR_RETURN(const bool row, read.BindText(1, table).Next());
-  return row ? std::string(read.Bytes(0)) : std::string();
-}
 
 Status Prepare(sqlite3* db, const std::string& sql, StatementPtr* out) {
   sqlite3_stmt* raw = nullptr;
@@ -158,36 +152,52 @@ Status WriteRestored(sqlite3* running, sqlite3* db, const std::string& restore) 
 
 }  // namespace
 
-Status CheckOwnTables(const Storage& storage, const std::string& path, sqlite3* running) {
-  const auto check = [running](sqlite3* db) -> Result<raft::SnapshotMeta> {
-    for (const char* table : kCopied) {
-      ASSIGN_OR_RETURN(const std::string wanted, SchemaOf(running, table));
-      ASSIGN_OR_RETURN(const std::string found, SchemaOf(db, table));
-      if (found != wanted)
-        return FailedPrecondition("the table " + std::string(table) + " differs");
-    }
-    InternalStatement find;
-    RETURN_IF_ERROR(find.Prepare(db,
-                                 "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
-                                 " AND tbl_name GLOB '_cairn_*'"));
-    ASSIGN_OR_RETURN(const bool found, find.Next());
-    if (found) return FailedPrecondition("a trigger stands on a table of Cairn");
+Status CheckHead(const Storage& storage, const std::string& path) {
+  constexpr size_t kHeadBytes = 100;
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, storage.fs.Open(path, /*create=*/false));
+  ASSIGN_OR_RETURN(const std::string head, file->ReadAt(0, kHeadBytes));
+  const bool whole = head.size() == kHeadBytes && head.starts_with("SQLite format 3");
+  // SQLite opens a file of another write version, but only to read.
+  const auto version = [&head](size_t at) { return head[at] == 1 || head[at] == 2; };
+  const auto number = [&head](size_t at) {
+    return std::string_view(head).substr(at, 3) == std::string_view("\0\0\0", 3)
+               ? static_cast<uint8_t>(head[at + 3])
+               : 255;
+  };
+  const bool utf8 = whole && number(56) == 1;
+  if (whole && version(18) && version(19) && number(44) >= 1 && number(44) <= 4 && utf8) {
+    return OkStatus();
+  }
+  return FailedPrecondition("it is no file of SQLite as Cairn writes it");
+}
+
+Status CheckOwnTables(const Storage& storage, const std::string& path) {
+  const auto check = [](sqlite3* db) -> Result<raft::SnapshotMeta> {
+    RETURN_IF_ERROR(CheckSchemaOfOwnTables(db));
     return raft::SnapshotMeta();
   };
   return WithImmutableDatabase(storage.vfs, path, kReadCacheBytes, check).status();
 }
 
 Result<raft::SnapshotMeta> MakeRestoredFile(const Storage& storage, const std::string& path,
-                                            sqlite3* running, const std::string& restore) {
+                                            sqlite3* running, const std::string& restore,
+                                            Trial trial) {
   sqlite3* raw = nullptr;
   const int rc =
       sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, storage.vfs);
   const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(raw, &sqlite3_close);
   if (rc != SQLITE_OK) return SqliteTrouble(raw, rc, "open");
+  // Triggers of the backup have no say in what Cairn writes.
+  sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   // Nobody knows the file before it is whole, so there is nothing to roll back after a crash.
   RETURN_IF_ERROR(ExecInternal(raw, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF"));
   RETURN_IF_ERROR(ExecInternal(raw, "BEGIN IMMEDIATE"));
   RETURN_IF_ERROR(WriteRestored(running, raw, restore));
+  if (trial == Trial::kYes) {
+    ASSIGN_OR_RETURN(raft::SnapshotMeta meta, ReadMeta(raw));
+    RETURN_IF_ERROR(ExecInternal(raw, "ROLLBACK"));
+    return meta;
+  }
   RETURN_IF_ERROR(ExecInternal(raw, "COMMIT"));
   return ReadMeta(raw);
 }

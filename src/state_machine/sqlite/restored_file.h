@@ -14,6 +14,7 @@
 
 #include <sqlite3.h>
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -23,13 +24,21 @@
 
 namespace cairn::state_machine {
 
-// Whether the file at `path`, which CheckBackup has found sound, can take Cairn's tables of `running`.
-// FAILED_PRECONDITION if not.
-Status CheckOwnTables(const Storage& storage, const std::string& path, sqlite3* running);
+// FAILED_PRECONDITION if the first bytes of the file at `path` are not those of a file that can be
+// written.
+Status CheckHead(const Storage& storage, const std::string& path);
+
+// FAILED_PRECONDITION if the file at `path` holds Cairn's tables otherwise than Cairn makes them
+// (own_tables.h).
+Status CheckOwnTables(const Storage& storage, const std::string& path);
+
+// kYes: all is written, and undone. What would fail later, when nobody can say no any more, fails now.
+enum class Trial : uint8_t { kNo, kYes };
 
 // Changes the file. `running` is the writer's connection, in the transaction of the entry. `restore`
 // is the SQL that makes and fills the tables of RestoreInto. The caller syncs the file.
 Result<raft::SnapshotMeta> MakeRestoredFile(const Storage& storage, const std::string& path,
-                                            sqlite3* running, const std::string& restore);
+                                            sqlite3* running, const std::string& restore,
+                                            Trial trial);
 
 }  // namespace cairn::state_machine

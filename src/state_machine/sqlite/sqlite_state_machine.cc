@@ -374,6 +374,8 @@ Status SqliteStateMachine::Reopen() {
   CloseAll();
   Status status = OpenWriter();
   if (status.ok()) status = WriteWalAgain(storage_.fs, options_.path);
+  // A file may have taken this name, and the sync of that may have failed.
+  if (status.ok()) status = storage_.fs.SyncDirectory(ParentOf(options_.path));
   if (status.ok()) {
     const uint64_t index = applier_->applied().index.value();
     const Result<bool> all_moved = applier_->engine().Checkpoint();
