@@ -21,12 +21,14 @@ def ask(node):
 
 
 def value(call):
-    """The value that was read, or None if the node refused the read as too old."""
+    """The value that was read; -1 of the state before the row was there; None if the node refused the
+    read as too old."""
     status = call.finish()
     if status == FAILED_PRECONDITION:
         return None
     assert status == OK, (status, call.text)
-    return int(bytes(call.answer).split(b"value=")[1].split(b";")[0])
+    _, mark, rest = bytes(call.answer).partition(b"value=")
+    return int(rest.split(b";")[0]) if mark else -1
 
 
 class Staleness(CairnTest):
