@@ -174,11 +174,11 @@ Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
   reads.readers_max = options.readers_max;
   reads.cache_bytes = options.cache_bytes / 8;
   reads.applied_sql = "SELECT applied_index, wall_ms, lease_ms FROM _cairn_state";
-  VectorGraphOptions graphs;
-  graphs.file_system = &machine->storage_.fs;
-  graphs.directory = options.vector_directory;
+  VectorGraphOptions graphs{.file_system = &machine->storage_.fs,
+                            .directory = options.vector_directory};
   graphs.bytes_max = options.vector_bytes_max;
   graphs.rows_min = options.vector_rows_min;
+  graphs.clock = &machine->clock_;
   machine->graphs_ = std::make_unique<VectorGraphs>(std::move(graphs), &machine->vector_changes_);
   reads.candidates = [graphs = machine->graphs_.get()](LogIndex applied, const auto& index,
                                                        const auto& query, size_t k) {

@@ -127,10 +127,15 @@ uint64_t VectorChanges::Count(const std::string& table) const {
   return it == tables_.end() ? 0 : it->second.count;
 }
 
-void VectorChanges::WaitForNews() {
+bool VectorChanges::WaitForNews(std::optional<SteadyTime> timeout) {
   MutexLock lock(mutex_);
-  news_changed_.Wait(lock, [this]() CAIRN_REQUIRES(mutex_) { return news_; });
-  news_ = false;
+  const auto has_news = [this]() CAIRN_REQUIRES(mutex_) { return news_; };
+  if (timeout.has_value()) {
+    (void)news_changed_.WaitFor(lock, *timeout, has_news);
+  } else {
+    news_changed_.Wait(lock, has_news);
+  }
+  return std::exchange(news_, false);
 }
 
 void VectorChanges::Wake() {

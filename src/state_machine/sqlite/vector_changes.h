@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/mutex.h"
 #include "state_machine/sqlite/row_observer.h"
@@ -54,8 +55,8 @@ class VectorChanges final : public RowObserver {
   void Watch(uint64_t opened, const std::set<std::string>& tables);
   // Changes that were noted of the table since it is watched.
   uint64_t Count(const std::string& table) const;
-  // Waits until there may be something to do, or Wake is called.
-  void WaitForNews();
+  // Waits until there may be something to do, or Wake is called. False: the timeout has passed.
+  bool WaitForNews(std::optional<SteadyTime> timeout);
   void Wake();
 
   // ---- For readers.

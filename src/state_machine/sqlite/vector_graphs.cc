@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <set>
+#include <string>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "base/log.h"
+#include "base/sql_name.h"
 #include "base/thread_priority.h"
 #include "state_machine/sqlite/read_pool.h"
 #include "state_machine/sqlite/schema_catalog.h"
@@ -21,7 +22,6 @@ using vectors::IndexDefinition;
 // Between two rounds, so that many small writes cost few rounds; and after one that failed.
 constexpr SteadyTime kPause = std::chrono::milliseconds(100);
 constexpr SteadyTime kPauseAfterError = std::chrono::seconds(1);
-constexpr SteadyTime kViewWait = std::chrono::seconds(1);
 
 // A search of fewer rows than these finds most of the nearest ten; a wider one finds more.
 constexpr size_t kWidthMin = 64;
@@ -53,50 +53,6 @@ std::string TextOf(const Value& value) {
 }
 
 }  // namespace
-
-// Gives rows to a graph.
-class VectorGraphs::Scan final : public RowSink {
- public:
-  Scan(const VectorGraphs* owner, Index* index) : owner_(*owner), index_(*index) {}
-  Status OnColumns(const std::vector<Column>& /*columns*/) override { return OkStatus(); }
-  Status OnRow(Row row) override {
-    if (owner_.stops_) return Cancelled("the graphs of vectors are stopped");
-    const auto* const rowid = std::get_if<int64_t>(&row.at(0));
-    const auto* const blob = std::get_if<Blob>(&row.at(1));
-    if (rowid == nullptr || blob == nullptr) return Refuse("a row holds no vector");
-    found_ = true;
-    const uint32_t mark = Crc32c(blob->bytes);
-    if (index_.graph->Holds(*rowid, mark)) return OkStatus();
-    ASSIGN_OR_RETURN(const vectors::View view, vectors::ViewOf(blob->bytes));
-    const vectors::ColumnType& column = *index_.definition.parameters.column;
-    if (view.kind != column.kind || view.dimensions != column.dimensions) {
-      return Refuse("a row holds a vector of another kind");
-    }
-    const auto vector = vectors::ToGraphVector(index_.definition.parameters.metric, view);
-    if (!vector.has_value()) return Refuse("a vector is too large or too small");
-    if (vector->empty()) {
-      if (index_.graph->Remove(*rowid)) ++index_.unkept;
-      return OkStatus();
-    }
-    if (owner_.bytes() > owner_.options_.bytes_max) {
-      return Refuse("the memory for graphs of vectors is used up");
-    }
-    if (index_.graph->Take(*rowid, mark, *vector)) ++index_.unkept;
-    return OkStatus();
-  }
-  // True if there was a row since the last call.
-  bool TakeFound() { return std::exchange(found_, false); }
-
- private:
-  Status Refuse(const char* why) {
-    index_.refusal = FailedPrecondition(why);
-    return index_.refusal;
-  }
-
-  const VectorGraphs& owner_;
-  Index& index_;
-  bool found_ = false;
-};
 
 VectorGraphs::VectorGraphs(VectorGraphOptions options, VectorChanges* changes)
     : options_(std::move(options)), changes_(changes) {}
@@ -181,7 +137,11 @@ void VectorGraphs::Run(ReadPool* reads) {
   may_lower_priority_ = true;
   bool failed = false;
   while (!stops_) {
-    changes_->WaitForNews();
+    std::optional<SteadyTime> timeout;
+    if (again_at_.has_value()) {
+      timeout = std::max(*again_at_ - options_.clock->SteadyNow(), SteadyTime(0));
+    }
+    (void)changes_->WaitForNews(timeout);
     if (stops_) break;
     const Status status = RunRound(reads);
     LowerPriority();
@@ -208,6 +168,7 @@ void VectorGraphs::KeepAll() {
 }
 
 Status VectorGraphs::RunRound(ReadPool* reads) {
+  again_at_.reset();
   const uint64_t opened = changes_->opened();
   const uint64_t schema = changes_->schema();
   if (opened != opened_ || schema != schema_) {
@@ -250,7 +211,10 @@ Status VectorGraphs::LoadIndexes(ReadPool* reads, uint64_t opened) {
     index.definition = std::move(**definition);
     index.table = TextOf(row.at(0));
     index.is_refused = index.is_counted = false;
-    if (opened != opened_) index.as_of.reset();
+    if (opened != opened_) {
+      index.as_of.reset();
+      index.not_before = {};
+    }
     RETURN_IF_ERROR(FindSql(view.get(), &index));
     tables.insert(index.table);
     std::string text = index.definition.sql;
@@ -280,7 +244,13 @@ Status VectorGraphs::FindSql(ReadTransaction* view, Index* index) {
     index->is_refused = true;
     return OkStatus();
   }
-  index->all_rows_sql = vectors::SelectRows(index->definition, rowid, /*one_row=*/false);
+  const std::string name(rowid);
+  index->piece_end_sql = "SELECT max(at) FROM (SELECT " + name + " AS at FROM main." +
+                         QuotedName(index->table) + " NOT INDEXED WHERE " + name +
+                         " >= ?1 ORDER BY " + name + " LIMIT " +
+                         std::to_string(options_.piece_rows) + ")";
+  index->piece_sql = vectors::SelectRows(index->definition, rowid, /*one_row=*/false) + " AND " +
+                     name + " BETWEEN ?1 AND ?2";
   index->one_row_sql = vectors::SelectRows(index->definition, rowid, /*one_row=*/true);
   return OkStatus();
 }
@@ -316,6 +286,7 @@ Status VectorGraphs::Follow(ReadPool* reads, Index* index) {
     if (!is_worth) return OkStatus();
     index->graph = std::make_shared<Graph>(
         vectors::PaddedDimensions(index->definition.parameters.column->dimensions));
+    index->not_before = {};
     return ReadAll(reads, index);
   }
   if (!index->as_of.has_value()) return ReadAll(reads, index);
@@ -333,57 +304,6 @@ Status VectorGraphs::Follow(ReadPool* reads, Index* index) {
   return as_of.has_value() ? Finish(*as_of, index) : ReadAll(reads, index);
 }
 
-Result<bool> VectorGraphs::IsWorthAGraph(ReadPool* reads, Index* index) {
-  const uint64_t changes = changes_->Count(index->table);
-  if (index->is_counted && changes - index->changes_counted < options_.rows_min / 8) return false;
-  ASSIGN_OR_RETURN(const std::unique_ptr<ReadTransaction> view, reads->Open(kViewWait));
-  Rows counted;
-  RETURN_IF_ERROR(view->QueryInternal(
-      {"SELECT count(*) FROM (" + index->all_rows_sql + "\n)", {}, {}}, &counted));
-  const auto* const rows =
-      counted.rows().empty() ? nullptr : std::get_if<int64_t>(&counted.rows()[0].at(0));
-  index->is_counted = true;
-  index->changes_counted = changes;
-  if (rows == nullptr || static_cast<size_t>(*rows) < options_.rows_min) return false;
-  const size_t wanted =
-      static_cast<size_t>(*rows) *
-      Graph::BytesOfRow(vectors::PaddedDimensions(index->definition.parameters.column->dimensions));
-  if (bytes() + wanted <= options_.bytes_max) return true;
-  index->refusal = ResourceExhausted("it would take " + std::to_string(wanted) +
-                                     " bytes of memory, and all graphs together may take " +
-                                     std::to_string(options_.bytes_max));
-  return false;
-}
-
-Status VectorGraphs::ReadAll(ReadPool* reads, Index* index) {
-  LogIndex as_of;
-  {
-    ASSIGN_OR_RETURN(const std::unique_ptr<ReadTransaction> view, reads->Open(kViewWait));
-    as_of = view->applied();
-    if (index->graph->IsEmpty()) {
-      index->as_of.reset();
-      Restore(as_of, index);
-    }
-    index->graph->BeginRound();
-    Scan scan(this, index);
-    RETURN_IF_ERROR(view->QueryInternal({index->all_rows_sql, {}, {}}, &scan));
-  }
-  index->unkept += index->graph->EndRound();
-  return Finish(as_of, index);
-}
-
-Status VectorGraphs::ReadChanged(ReadTransaction* view, const std::vector<int64_t>& rowids,
-                                 Index* index) {
-  Scan scan(this, index);
-  const std::set<int64_t> each_once(rowids.begin(), rowids.end());
-  for (const int64_t rowid : each_once) {
-    RETURN_IF_ERROR(view->QueryInternal({index->one_row_sql, {rowid}, {}}, &scan));
-    if (scan.TakeFound()) continue;
-    if (index->graph->Remove(rowid)) ++index->unkept;
-  }
-  return OkStatus();
-}
-
 Status VectorGraphs::Finish(LogIndex as_of, Index* index) {
   if (index->graph->unlinked() > kUnkeptMin) LowerPriority();
   while (index->graph->LinkNext()) {
@@ -393,6 +313,7 @@ Status VectorGraphs::Finish(LogIndex as_of, Index* index) {
   if (index->graph->size() < options_.rows_min / 2) {
     // The rows that have no place in a graph may be many, so the table is not counted at once.
     index->changes_counted = changes_->Count(index->table);
+    index->rows_counted = index->graph->size();
     Drop(index);
     index->is_counted = true;
     return options_.file_system->Remove(PathOf(*index));

@@ -8,12 +8,13 @@
 // reads all rows.
 //
 // A thread reads tables, brings graphs forward, and keeps them in files. Its priority is low once it has
-// read the tables after a start. A file holds the links of a graph and a mark of each vector. After a
+// read the tables after a start. It reads a whole table in pieces, in short views. A file holds the links of a graph and a mark of each vector. After a
 // restart the vectors come from the rows, and a row whose mark is another one is linked anew: a file
 // that is old, or of another state, costs time and nothing else.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,6 +23,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/file_system.h"
 #include "base/ids.h"
 #include "base/mutex.h"
@@ -35,12 +37,15 @@ namespace cairn::state_machine {
 
 class ReadPool;
 class ReadTransaction;
+class RowSink;
 
 struct VectorGraphOptions {
   FileSystem* file_system = nullptr;
   std::string directory;     // of the files; made when the first one is written
   size_t bytes_max = 0;      // the memory of all graphs; 0: there are none
   size_t rows_min = 20'000;  // with fewer rows a search of all is as good
+  size_t piece_rows = 4096;  // of a table, that are read in one view
+  Clock* clock = &SystemClock();
 };
 
 class VectorGraphs {
@@ -77,14 +82,17 @@ class VectorGraphs {
   struct Index {
     vectors::IndexDefinition definition;
     std::string table;  // as the schema writes its name
-    std::string all_rows_sql, one_row_sql;
+    // The last rowid of the piece of the table that begins at ?1; its rows from ?1 to ?2; the row ?1.
+    std::string piece_end_sql, piece_sql, one_row_sql;
     std::shared_ptr<vectors::Graph> graph;  // null: none
     std::optional<LogIndex> as_of;
     uint64_t changes_counted = 0;  // of the table, when its rows were counted
+    size_t rows_counted = 0;
     bool is_counted = false;
-    bool is_refused = false;  // it can have no graph until the schema changes
-    Status refusal;           // why it is about to be refused
-    size_t unkept = 0;        // rows that have changed since the graph was kept
+    SteadyTime not_before{0};  // the whole table is not read earlier
+    bool is_refused = false;   // it can have no graph until the schema changes
+    Status refusal;            // why it is about to be refused
+    size_t unkept = 0;         // rows that have changed since the graph was kept
   };
   class Scan;
 
@@ -95,6 +103,14 @@ class VectorGraphs {
   Status Follow(ReadPool* reads, Index* index);
   Result<bool> IsWorthAGraph(ReadPool* reads, Index* index);
   Status ReadAll(ReadPool* reads, Index* index);
+  Status FindApplied(ReadPool* reads, LogIndex* applied);
+  // Gives the rows of `sql`, of one piece of the table after another. Rows may come twice.
+  Status ReadPieces(ReadPool* reads, const Index& index, const std::string& sql, RowSink* sink);
+  Status ReadPiece(ReadPool* reads, const Index& index, const std::string& sql, int64_t from,
+                   std::optional<int64_t>* to, RowSink* sink);
+  // A table that was read in vain is not read again at once.
+  bool MustWait(const Index& index);
+  void WaitAfter(SteadyTime began, Index* index) const;
   Status ReadChanged(ReadTransaction* view, const std::vector<int64_t>& rowids, Index* index);
   // Links what was read, and tells readers that the graph is as of `as_of`.
   Status Finish(LogIndex as_of, Index* index);
@@ -109,6 +125,8 @@ class VectorGraphs {
   Status Keep(Index* index);
   void RemoveOtherFiles();
 
+  static constexpr SteadyTime kViewWait = std::chrono::seconds(1);
+
   const VectorGraphOptions options_;
   VectorChanges* const changes_;
   std::atomic<bool> stops_{false};
@@ -121,6 +139,7 @@ class VectorGraphs {
   std::map<std::string, Index> indexes_;  // by their text
   uint64_t opened_ = 0;
   uint64_t schema_ = 0;
+  std::optional<SteadyTime> again_at_;  // there is something to do then, without news
 
   mutable Mutex mutex_;
   std::map<std::string, Published> published_ CAIRN_GUARDED_BY(mutex_);  // by their text

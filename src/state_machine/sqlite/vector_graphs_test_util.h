@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <functional>
-#include <future>
 #include <memory>
 #include <set>
 #include <string>
@@ -88,6 +86,8 @@ class GraphNode {
     options.directory = directory_ / "vectors";
     options.bytes_max = bytes_max_;
     options.rows_min = 500;
+    options.piece_rows = 300;
+    options.clock = &clock;
     graphs_ = std::make_unique<VectorGraphs>(options, &changes_);
     ReadPoolOptions reads;
     reads.path = directory_ / "db";
@@ -171,12 +171,7 @@ class GraphNode {
   // As the end of the thread does.
   void KeepAll() { graphs_->KeepAll(); }
   // True if the thread would run a round now. Takes the news.
-  bool TakeNews() {
-    auto waits = std::async(std::launch::async, [this] { changes_.WaitForNews(); });
-    const bool has_news = waits.wait_for(std::chrono::seconds(2)) == std::future_status::ready;
-    if (!has_news) changes_.Wake();
-    return has_news;
-  }
+  bool TakeNews() { return changes_.WaitForNews(SteadyTime(0)); }
   std::unique_ptr<ReadTransaction> View() {
     auto view = reads_->Open(std::chrono::seconds(1));
     EXPECT_TRUE(view.ok()) << view.status();
@@ -222,7 +217,7 @@ class GraphNode {
     return names;
   }
 
-  SteppingClock clock;  // of the readers
+  SteppingClock clock;
   BatchHooks hooks;
   size_t asked = 0;
   size_t answered = 0;
