@@ -21,7 +21,8 @@ uint64_t Decisions::Word() {
 uint64_t Decisions::Below(uint64_t bound) { return (bound <= 256 ? Byte() : Word()) % bound; }
 
 std::string Decisions::Bytes(size_t size_max) {
-  const size_t size = std::min<size_t>(Below(size_max + 1), bytes_.size());
+  const uint64_t wanted = Below(size_max + 1);  // first: it takes bytes
+  const size_t size = std::min<size_t>(wanted, bytes_.size());
   std::string out(bytes_.substr(0, size));
   bytes_.remove_prefix(size);
   return out;

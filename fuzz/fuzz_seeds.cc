@@ -131,7 +131,9 @@ void AddBlocks(Seeds* seeds) {
     if (points > 100) block.columns[1].integers[50] = INT64_MIN;
     std::string bytes;
     CHECK(EncodeBlock(block, &bytes).ok());
-    (*seeds)["time_series_block"].push_back(bytes);
+    for (const char* target : {"time_series_block", "series_door"}) {
+      (*seeds)[target].push_back(bytes);
+    }
   }
 }
 
