@@ -6,12 +6,13 @@ from harness import CairnTest, wait_until
 from raw_grpc import unary
 
 HEAVY = ("INSERT INTO busy WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
-         "WHERE i < 2500000) SELECT i FROM n")
+         "WHERE i < 10000000) SELECT i FROM n")
 
 
 class BusyApply(CairnTest):
     def test_a_long_command_shows_in_the_status_and_the_log(self):
-        node = self.new_cluster(1)[0]
+        # Some seconds of work, also on a fast machine.
+        node = self.new_cluster(1, ["--request-steps-max", "200000000"])[0]
         node.sql("CREATE TABLE busy (a)")
 
         def status():
@@ -22,7 +23,7 @@ class BusyApply(CairnTest):
         seen = []
 
         def write():
-            # Repeats, because a fast machine may finish within a second.
+            # Repeats, because the first one may be over before it is looked for.
             while not seen and not done.is_set():
                 node.shell(HEAVY, timeout_ms=60000)
 
