@@ -219,8 +219,17 @@ class CairnTest(unittest.TestCase):
         if start:
             for node in self.nodes:
                 node.start()
-            self.await_leader()
+            self.await_level(self.await_leader())
         return self.nodes
+
+    def await_level(self, leader):
+        """A new cluster raises its feature level, unless a member can not follow."""
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            status = leader.status()
+            if status is not None and status["level"] == status["level_max"]:
+                return
+            time.sleep(0.01)
 
     def await_leader(self):
         def leader():
