@@ -4,13 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#if defined(__x86_64__)
-#define CAIRN_WIDE __attribute__((target("avx2")))
-#define CAIRN_HAS_WIDE 1
-#else
-#define CAIRN_HAS_WIDE 0
-#endif
-#define CAIRN_INLINE __attribute__((always_inline)) inline
+#include "vectors/wide.h"
 
 namespace cairn::vectors {
 namespace {

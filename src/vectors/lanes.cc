@@ -3,14 +3,7 @@
 #include <bit>
 #include <cstring>
 
-// Compiled for the processors that most machines have, and for all. Both do the same operations.
-#if defined(__x86_64__)
-#define CAIRN_WIDE __attribute__((target("avx2")))
-#define CAIRN_HAS_WIDE 1
-#else
-#define CAIRN_HAS_WIDE 0
-#endif
-#define CAIRN_INLINE __attribute__((always_inline)) inline
+#include "vectors/wide.h"  // both kinds of code do the same operations
 
 namespace cairn::vectors {
 namespace {
