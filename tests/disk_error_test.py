@@ -120,7 +120,7 @@ class Trouble(CairnTest):
                         "CAIRN_TEST_HANG_LOG": str(self.directory / f"hang{node.id}")}
             node.start()
 
-    def test_a_node_whose_data_base_fails_is_out_of_service_and_recovers_by_itself(self):
+    def test_a_node_whose_database_fails_is_out_of_service_and_recovers_by_itself(self):
         self.start_nodes(3)
         sick = self.await_leader()
         sick.sql("CREATE TABLE t (a INTEGER PRIMARY KEY)")

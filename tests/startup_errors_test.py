@@ -156,7 +156,7 @@ class StartupErrors(CairnTest):
         self.assertNotIn("ours", names)
         self.assertIn("cluster", nodes[2].log.lower())
 
-    def test_a_data_base_or_log_of_another_node_alone_is_refused(self):
+    def test_a_database_or_log_of_another_node_alone_is_refused(self):
         """The rest of the data is the node's own, so the state looks like an interrupted install."""
         nodes = []
         for name, rows in (("one", 1), ("two", 5)):
@@ -189,7 +189,7 @@ class StartupErrors(CairnTest):
         one.start()
         self.assertEqual(one.sql("SELECT count(*) AS n FROM one"), [{"n": 1}])
 
-    def test_a_copy_of_a_data_base_without_its_directory_is_refused(self):
+    def test_a_copy_of_a_database_without_its_directory_is_refused(self):
         """After a clean stop the file alone holds everything; after a kill a part is in the WAL."""
         node = self.new_cluster(1)[0]
         node.sql("CREATE TABLE t (a)")
