@@ -53,6 +53,8 @@ inline constexpr uint64_t kEndedByRestore = UINT64_MAX;
 // Encodes one request of a row of _cairn_requests. Without a `result` only the code is kept.
 void EncodeKeptRequest(uint64_t place, uint64_t sequence, uint64_t hash, uint8_t code,
                        std::optional<std::string_view> result, std::string* out);
+// Encodes a sound row of _cairn_requests again, without the results.
+std::string WithoutResults(std::string_view encoded);
 
 // Used by the apply thread. Held in memory, and written once a batch.
 class Sessions {
