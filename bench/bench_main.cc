@@ -51,6 +51,8 @@ int main(int argc, char** argv) {
                    "cairn-client, cairn-session, cairn-unary, etcd, echo-unary or echo-stream")
       ->required();
   load->add_option("--endpoints", options.endpoints, "host:port,...")->delimiter(',')->required();
+  load->add_option("--tls-dir", options.tls_directory,
+                   "ca.crt, tls.crt and tls.key of a client (Cairn's targets)");
   load->add_option("--op", op, "write, read, read-stale or insert-rows")
       ->check(CLI::IsMember({"write", "read", "read-stale", "insert-rows"}))
       ->capture_default_str();

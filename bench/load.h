@@ -15,6 +15,7 @@ enum class Op : uint8_t { kWrite, kReadLinearizable, kReadStale, kInsertRows };
 struct LoadOptions {
   std::string target;                  // see MakeTarget
   std::vector<std::string> endpoints;  // clients are spread over them, round robin
+  std::string tls_directory;           // empty: no TLS
   Op op = Op::kWrite;
   int clients = 1;
   int rows = 1;  // kInsertRows only

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "cairn/client.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "load.h"
+#include "security/tls.h"
 
 namespace cairn::bench {
 namespace {
@@ -33,8 +35,9 @@ std::string InsertSql(int rows) {
 
 // Both ways use the same tables. The ordinary client makes them.
 bool MakeTables(const LoadOptions& options) {
-  auto client =
-      Client::Connect({.endpoints = options.endpoints, .timeout = std::chrono::seconds(30)});
+  auto client = Client::Connect({.endpoints = options.endpoints,
+                                 .timeout = std::chrono::seconds(30),
+                                 .tls_directory = options.tls_directory});
   if (!client.ok()) return false;
   std::vector<Statement> statements = {
       {.sql = "CREATE TABLE IF NOT EXISTS bench(k INTEGER PRIMARY KEY, v TEXT)"},
@@ -61,13 +64,15 @@ class SessionTarget final : public Target {
   bool SetUp() override {
     if (!MakeTables(options_)) return false;
     if (options_.target == "cairn-client") {
-      auto client = Client::Connect({.endpoints = options_.endpoints});
+      auto client = Client::Connect(
+          {.endpoints = options_.endpoints, .tls_directory = options_.tls_directory});
       if (!client.ok()) return false;
       clients_.push_back(std::move(client).value());
       return true;
     }
     for (const std::string& endpoint : options_.endpoints) {
-      auto client = Client::Connect({.endpoints = {endpoint}, .pin_endpoint = true});
+      auto client = Client::Connect(
+          {.endpoints = {endpoint}, .pin_endpoint = true, .tls_directory = options_.tls_directory});
       if (!client.ok()) return false;
       clients_.push_back(std::move(client).value());
     }
@@ -122,9 +127,14 @@ class UnaryTarget final : public Target {
 
   bool SetUp() override {
     if (!MakeTables(options_)) return false;
+    if (!options_.tls_directory.empty()) {
+      auto tls = security::Tls::ForClient(options_.tls_directory, &SystemClock());
+      if (!tls.ok()) return false;
+      tls_ = *std::move(tls);
+    }
     for (const std::string& endpoint : options_.endpoints) {
-      stubs_.push_back(
-          v1::Database::NewStub(grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials())));
+      stubs_.push_back(v1::Database::NewStub(grpc::CreateChannel(
+          endpoint, tls_ == nullptr ? grpc::InsecureChannelCredentials() : tls_->ForChannel())));
     }
     return true;
   }
@@ -187,6 +197,7 @@ class UnaryTarget final : public Target {
 
   const LoadOptions& options_;
   const std::string insert_sql_;
+  security::TlsPtr tls_;  // null: none
   std::vector<std::unique_ptr<v1::Database::Stub>> stubs_;
 };
 

@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Cairn)
 set_target_properties(cairn_client PROPERTIES EXPORT_NAME client)
-install(TARGETS cairn_client cairn_rpc cairn_proto cairn_base EXPORT CairnTargets
+install(TARGETS cairn_client cairn_rpc cairn_security cairn_proto cairn_base EXPORT CairnTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/cairn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

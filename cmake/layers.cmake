@@ -7,7 +7,7 @@ target_compile_options(cairn_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -
 
 # The layers whose tests run under ThreadSanitizer with cmake/tsan.supp. The layer node is not one
 # of them: its tests use the transport in memory.
-set(CAIRN_GRPC_LAYERS transport rpc client server tools)
+set(CAIRN_GRPC_LAYERS security transport rpc client server tools)
 
 # cairn_layer(name DEPS dep... [TEST_DEPS dep...] [EXCLUDE file...] [READS_SOURCES test...])
 #

@@ -252,7 +252,7 @@ class Addresses(CairnTest):
         self.assertIn("give the address that they use", done.stderr)
         self.assertFalse(db.exists())
         node = Node(1, port, self.directory, host="0.0.0.0",
-                    flags=("--advertise", f"localhost:{port}"))
+                    flags=("--advertise", f"localhost:{port}", "--insecure"))
         self.nodes = [node]
         node.start()
         wait_until(node.leads, "it leads")

@@ -9,6 +9,7 @@ END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 OK, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED = 0, 3, 7, 8
 FAILED_PRECONDITION, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 9, 12, 13, 14
+UNAUTHENTICATED = 16
 
 
 def fields(data, number):
@@ -81,8 +82,18 @@ class Call:
     """One call on a connection of its own, so that no header of the answer refers to an earlier one."""
 
     def __init__(self, port, method, extra=(), source="127.0.0.1"):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30,
-                                               source_address=(source, 0))
+        self.begin(socket.create_connection(("127.0.0.1", port), timeout=30,
+                                            source_address=(source, 0)), method, extra)
+
+    @classmethod
+    def over(cls, connection, method, extra=()):
+        """A call over a connection that there is, such as one of TLS."""
+        call = cls.__new__(cls)
+        call.begin(connection, method, extra)
+        return call
+
+    def begin(self, connection, method, extra):
+        self.socket = connection
         self.window = 65535
         self.answer = bytearray()  # bytes would be copied whole for each frame
         self.status = None

@@ -216,13 +216,15 @@ class StartupErrors(CairnTest):
         # /sys takes no files from anyone, root included.
         self.refuse("/sys", "--db", "/sys/cairn-test.db", "--port", free_ports(1))
 
-    def test_wide_open_addresses_warn(self):
+    def test_wide_open_addresses_need_tls_or_insecure(self):
         port = free_ports(1)
-        node = Node(1, port, self.directory, flags=["--advertise", f"127.0.0.1:{port}"],
-                    host="0.0.0.0")
+        flags = ["--advertise", f"127.0.0.1:{port}"]
+        self.refuse("--tls-dir", "--db", self.directory / "wide.db", "--port", port, "--host",
+                    "0.0.0.0", *flags)
+        node = Node(1, port, self.directory, flags=[*flags, "--insecure"], host="0.0.0.0")
         self.nodes = [node]
         node.start()
-        self.assertIn("TLS", node.log)
+        self.assertIn("without TLS (--insecure): everyone who reaches 0.0.0.0", node.log)
 
 
 if __name__ == "__main__":

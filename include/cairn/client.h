@@ -37,6 +37,10 @@ struct ClientOptions {
   bool maintenance = false;
   // Use the first endpoint that answers even if another node leads (to measure or test one node).
   bool pin_endpoint = false;
+  // A directory with ca.crt, and tls.crt and tls.key of this client, as `cairn cert issue` makes it:
+  // the client speaks TLS, and to the nodes of that site alone. Files that change count for new
+  // connections. Empty: no TLS.
+  std::string tls_directory{};
 };
 
 struct ExecuteResult {
@@ -99,7 +103,8 @@ class Client {
   template <class T>
   using Done = std::function<void(Result<T>)>;
 
-  // INVALID_ARGUMENT for a malformed endpoint. Connect does not wait for a connection.
+  // INVALID_ARGUMENT for a malformed endpoint, FAILED_PRECONDITION for a TLS directory that is of no
+  // use. Connect does not wait for a connection.
   static Result<std::unique_ptr<Client>> Connect(ClientOptions options);
   virtual ~Client() = default;
 

@@ -40,9 +40,9 @@ void LeaveWalMode(std::string* first) {
 // One Backup call, on the thread of the caller, who may end the wait for each response.
 class BackupCall {
  public:
-  BackupCall(const std::string& endpoint, const v1::BackupRequest& request,
-             std::function<bool()> proceed)
-      : proceed_(std::move(proceed)), stub_(v1::Database::NewStub(rpc::NewChannel(endpoint))) {
+  BackupCall(const std::string& endpoint, const security::TlsPtr& tls,
+             const v1::BackupRequest& request, std::function<bool()> proceed)
+      : proceed_(std::move(proceed)), stub_(v1::Database::NewStub(rpc::NewChannel(endpoint, tls))) {
     reader_ = stub_->AsyncBackup(&context_, request, &queue_, nullptr);
   }
   ~BackupCall() {
@@ -116,10 +116,10 @@ class BackupJob {
   // An error of the caller's own disk is final: no other node would help.
   const std::optional<Status>& own_trouble() const { return own_trouble_; }
 
-  Result<v1::BackupHeader> Receive(const std::string& endpoint) {
+  Result<v1::BackupHeader> Receive(const std::string& endpoint, const security::TlsPtr& tls) {
     progress_ = {};
     RETURN_IF_ERROR(Own(file_.Clear()));
-    BackupCall call(endpoint, request_, [this] { return Proceeds(); });
+    BackupCall call(endpoint, tls, request_, [this] { return Proceeds(); });
     v1::BackupHeader header;
     std::optional<uint32_t> crc;
     uint32_t found = 0;
@@ -196,7 +196,8 @@ bool Pause(const BackupJob& job) {
 }  // namespace
 
 Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
-                                std::chrono::milliseconds timeout, const BackupOptions& options) {
+                                const security::TlsPtr& tls, std::chrono::milliseconds timeout,
+                                const BackupOptions& options) {
   if (options.bytes_per_second_max != 0 && options.bytes_per_second_max < kBytesPerSecondMin) {
     return InvalidArgument("a backup takes at least " + std::to_string(kBytesPerSecondMin) +
                            " bytes per second");
@@ -206,7 +207,7 @@ Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
   const int tries = std::max(kTriesMin, static_cast<int>(endpoints.size()));
   for (int tried = 1;; ++tried) {
     const std::string& endpoint = endpoints[static_cast<size_t>(tried - 1) % endpoints.size()];
-    Result<v1::BackupHeader> header = job.Receive(endpoint);
+    Result<v1::BackupHeader> header = job.Receive(endpoint, tls);
     if (!header.ok()) {
       const bool stop = job.own_trouble() || !MayTryAgain(header.status().code()) || tried == tries;
       if (stop || !Pause(job)) return header.status();

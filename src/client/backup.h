@@ -7,12 +7,14 @@
 
 #include "base/result.h"
 #include "cairn/backup.h"
+#include "security/tls.h"
 
 namespace cairn::client {
 
 // Asks the endpoints in turn. If the connection breaks, the backup begins anew at the next one. A
 // node has `timeout` to begin.
 Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
-                                std::chrono::milliseconds timeout, const BackupOptions& options);
+                                const security::TlsPtr& tls, std::chrono::milliseconds timeout,
+                                const BackupOptions& options);
 
 }  // namespace cairn::client

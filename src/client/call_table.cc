@@ -61,8 +61,9 @@ bool IsWrite(const v1::SessionRequest& request) {
 
 }  // namespace
 
-CallTable::CallTable(ClientOptions options)
+CallTable::CallTable(ClientOptions options, security::TlsPtr tls)
     : options_(std::move(options)),
+      tls_(std::move(tls)),
       clock_(&SystemClock()),
       timers_(clock_),
       retrier_(this, &timers_, clock_, BoundsOf(options_)) {}
@@ -141,6 +142,7 @@ std::shared_ptr<rpc::SessionChannel> CallTable::PickChannel() {
   std::erase_if(channels_, [](const auto& channel) { return channel->ended(); });
   rpc::SessionChannel::Options options;
   options.endpoint = leader_.empty() ? options_.endpoints[next_endpoint_] : leader_;
+  options.tls = tls_;
   options.inflight_max = options_.inflight_max + 1;  // and the opening of the session
   options.on_leader = [this](const LeaderHint& leader) { OnLeader(leader); };
   channel_ = rpc::SessionChannel::Open(std::move(options), &timers_, clock_);

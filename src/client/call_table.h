@@ -26,7 +26,7 @@ class CallTable final : private rpc::Retrier::Owner {
  public:
   using Done = rpc::SessionChannel::Done;
 
-  explicit CallTable(ClientOptions options);
+  CallTable(ClientOptions options, security::TlsPtr tls);
   ~CallTable() override;
   CallTable(const CallTable&) = delete;
   CallTable& operator=(const CallTable&) = delete;
@@ -52,6 +52,7 @@ class CallTable final : private rpc::Retrier::Owner {
   void OnLeader(const LeaderHint& leader);
 
   const ClientOptions options_;
+  const security::TlsPtr tls_;
   Clock* const clock_;
   rpc::TimerQueue timers_;
   rpc::Retrier retrier_;

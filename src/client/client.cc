@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/result.h"
 #include "client/backup.h"
 #include "client/call_table.h"
 #include "client/live_query.h"
@@ -57,7 +58,8 @@ constexpr int kStreamTries = 3;
 
 class ClientImpl final : public Client {
  public:
-  explicit ClientImpl(ClientOptions options) : options_(options), calls_(std::move(options)) {}
+  ClientImpl(ClientOptions options, security::TlsPtr tls)
+      : options_(options), tls_(std::move(tls)), calls_(std::move(options), tls_) {}
   ~ClientImpl() override {
     std::map<uint64_t, std::shared_ptr<StreamedQuery>> streams;
     {
@@ -157,16 +159,17 @@ class ClientImpl final : public Client {
   }
 
   Result<std::unique_ptr<Watcher>> Watch(WatchOptions options) override {
-    return NewWatcher(options_.endpoints, options_.timeout, options);
+    return NewWatcher(options_.endpoints, tls_, options_.timeout, options);
   }
 
   Result<std::unique_ptr<LiveQuery>> WatchQuery(Statement statement,
                                                 LiveQueryOptions options) override {
-    return NewLiveQuery(this, options_.endpoints, options_.timeout, std::move(statement), options);
+    return NewLiveQuery(this, options_.endpoints, tls_, options_.timeout, std::move(statement),
+                        options);
   }
 
   Result<BackupResult> Backup(const BackupOptions& options) override {
-    return MakeBackup(options_.endpoints, options_.timeout, options);
+    return MakeBackup(options_.endpoints, tls_, options_.timeout, options);
   }
 
  private:
@@ -219,7 +222,7 @@ class ClientImpl final : public Client {
       if (!closing_ && left > SteadyTime(0) && read->streams++ < kStreamTries) {
         const uint64_t id = ++last_stream_;
         stream = std::make_shared<StreamedQuery>(
-            calls_.Endpoint(), std::move(request), read->bytes_max,
+            calls_.Endpoint(), tls_, std::move(request), read->bytes_max,
             [this, id, read](Result<QueryResult> r) { OnStreamed(id, read, std::move(r)); });
         streams_.emplace(id, stream);
       }
@@ -258,6 +261,7 @@ class ClientImpl final : public Client {
   }
 
   const ClientOptions options_;
+  const security::TlsPtr tls_;
   PreparedCounts prepared_;
   Mutex mutex_;
   CondVar ended_;
@@ -278,7 +282,12 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   }
   if (options.timeout.count() <= 0) return InvalidArgument("the timeout must be above zero");
   if (options.inflight_max == 0) return InvalidArgument("inflight_max must be above zero");
-  return std::unique_ptr<Client>(std::make_unique<client::ClientImpl>(std::move(options)));
+  security::TlsPtr tls;
+  if (!options.tls_directory.empty()) {
+    ASSIGN_OR_RETURN(tls, security::Tls::ForClient(options.tls_directory, &SystemClock()));
+  }
+  return std::unique_ptr<Client>(
+      std::make_unique<client::ClientImpl>(std::move(options), std::move(tls)));
 }
 
 Result<ExecuteResult> Client::Execute(std::vector<Statement> statements, ForeignKeys foreign_keys) {

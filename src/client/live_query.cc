@@ -29,10 +29,11 @@ using Call = WatchCall<v1::WatchQueryResponse>;
 // A node tells when the rows may have changed, and the query is then run anew, like any other query.
 class LiveQueryImpl final : public LiveQuery {
  public:
-  LiveQueryImpl(Client* client, std::vector<std::string> endpoints, SteadyTime retry_for,
-                Statement statement, LiveQueryOptions options)
+  LiveQueryImpl(Client* client, std::vector<std::string> endpoints, security::TlsPtr tls,
+                SteadyTime retry_for, Statement statement, LiveQueryOptions options)
       : client_(client),
         endpoints_(std::move(endpoints)),
+        tls_(std::move(tls)),
         retry_for_(retry_for),
         statement_(std::move(statement)),
         options_(options),
@@ -107,7 +108,7 @@ class LiveQueryImpl final : public LiveQuery {
     if (SystemClock().SteadyNow() < not_before_) {
       return DeadlineExceeded("no node can be reached yet");
     }
-    call_ = Call::Start(endpoints_[at_],
+    call_ = Call::Start(endpoints_[at_], tls_,
                         [request = request_](auto* stub, auto* context, auto* reactor) {
                           stub->async()->WatchQuery(context, request.get(), reactor);
                         });
@@ -144,6 +145,7 @@ class LiveQueryImpl final : public LiveQuery {
 
   Client* const client_;
   const std::vector<std::string> endpoints_;
+  const security::TlsPtr tls_;
   const SteadyTime retry_for_;
   const Statement statement_;
   const LiveQueryOptions options_;
@@ -169,6 +171,7 @@ class LiveQueryImpl final : public LiveQuery {
 }  // namespace
 
 Result<std::unique_ptr<LiveQuery>> NewLiveQuery(Client* client, std::vector<std::string> endpoints,
+                                                security::TlsPtr tls,
                                                 std::chrono::milliseconds retry_for,
                                                 Statement statement, LiveQueryOptions options) {
   RETURN_IF_ERROR(rpc::CheckUtf8(statement));
@@ -176,7 +179,7 @@ Result<std::unique_ptr<LiveQuery>> NewLiveQuery(Client* client, std::vector<std:
     return InvalidArgument("the interval of a watched query is at most an hour");
   }
   return std::unique_ptr<LiveQuery>(std::make_unique<LiveQueryImpl>(
-      client, std::move(endpoints), retry_for, std::move(statement), options));
+      client, std::move(endpoints), std::move(tls), retry_for, std::move(statement), options));
 }
 
 }  // namespace cairn::client

@@ -8,9 +8,9 @@
 
 namespace cairn::client {
 
-StreamedQuery::StreamedQuery(const std::string& endpoint, v1::QueryRequest request,
-                             size_t bytes_max, Done done)
-    : stub_(v1::Database::NewStub(rpc::NewChannel(endpoint))),
+StreamedQuery::StreamedQuery(const std::string& endpoint, const security::TlsPtr& tls,
+                             v1::QueryRequest request, size_t bytes_max, Done done)
+    : stub_(v1::Database::NewStub(rpc::NewChannel(endpoint, tls))),
       bytes_max_(bytes_max),
       done_(std::move(done)),
       request_(std::move(request)) {}

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cairn/client.h"
 #include "cairn/v1/database.grpc.pb.h"
+#include "security/tls.h"
 
 namespace cairn::client {
 
@@ -20,7 +21,8 @@ class StreamedQuery final : public grpc::ClientReadReactor<v1::QueryResponse> {
   // Called once, on a thread of gRPC.
   using Done = std::function<void(Result<QueryResult>)>;
 
-  StreamedQuery(const std::string& endpoint, v1::QueryRequest request, size_t bytes_max, Done done);
+  StreamedQuery(const std::string& endpoint, const security::TlsPtr& tls, v1::QueryRequest request,
+                size_t bytes_max, Done done);
 
   // Called once. `timeout` bounds the whole read.
   static void Start(std::shared_ptr<StreamedQuery> query, SteadyTime timeout);

@@ -26,8 +26,9 @@ class WatchCall final : public grpc::ClientReadReactor<Response> {
   using Begin = std::function<void(v1::Database::Stub* stub, grpc::ClientContext* context,
                                    grpc::ClientReadReactor<Response>* reactor)>;
 
-  static std::shared_ptr<WatchCall> Start(const std::string& endpoint, Begin begin) {
-    std::shared_ptr<WatchCall> call(new WatchCall(endpoint, std::move(begin)));
+  static std::shared_ptr<WatchCall> Start(const std::string& endpoint, const security::TlsPtr& tls,
+                                          Begin begin) {
+    std::shared_ptr<WatchCall> call(new WatchCall(endpoint, tls, std::move(begin)));
     call->self_ = call;
     call->begin_(call->stub_.get(), &call->context_, call.get());
     call->AddHold();  // for the reads that begin outside of gRPC's callbacks
@@ -70,8 +71,8 @@ class WatchCall final : public grpc::ClientReadReactor<Response> {
   }
 
  private:
-  WatchCall(const std::string& endpoint, Begin begin)
-      : stub_(v1::Database::NewStub(rpc::NewChannel(endpoint))), begin_(std::move(begin)) {}
+  WatchCall(const std::string& endpoint, const security::TlsPtr& tls, Begin begin)
+      : stub_(v1::Database::NewStub(rpc::NewChannel(endpoint, tls))), begin_(std::move(begin)) {}
 
   void OnReadDone(bool ok) override {
     {

@@ -94,8 +94,12 @@ using Call = WatchCall<v1::WatchResponse>;
 
 class WatcherImpl final : public Watcher {
  public:
-  WatcherImpl(std::vector<std::string> endpoints, SteadyTime retry_for, v1::WatchRequest request)
-      : endpoints_(std::move(endpoints)), retry_for_(retry_for), request_(std::move(request)) {
+  WatcherImpl(std::vector<std::string> endpoints, security::TlsPtr tls, SteadyTime retry_for,
+              v1::WatchRequest request)
+      : endpoints_(std::move(endpoints)),
+        tls_(std::move(tls)),
+        retry_for_(retry_for),
+        request_(std::move(request)) {
     if (request_.has_after()) resume_ = FromProto(request_.after());
   }
   ~WatcherImpl() override { WatcherImpl::Cancel(); }
@@ -164,7 +168,7 @@ class WatcherImpl final : public Watcher {
     if (resume_) ToProto(*resume_, request_.mutable_after());
     tables_.clear();
     in_snapshot_ = false;
-    call_ = Call::Start(endpoints_[at_],
+    call_ = Call::Start(endpoints_[at_], tls_,
                         [request = request_](auto* stub, auto* context, auto* reactor) {
                           stub->async()->Watch(context, &request, reactor);
                         });
@@ -264,6 +268,7 @@ class WatcherImpl final : public Watcher {
   }
 
   const std::vector<std::string> endpoints_;
+  const security::TlsPtr tls_;
   const SteadyTime retry_for_;
 
   // Of the thread that calls Next.
@@ -293,11 +298,12 @@ class WatcherImpl final : public Watcher {
 }  // namespace
 
 Result<std::unique_ptr<Watcher>> NewWatcher(std::vector<std::string> endpoints,
+                                            security::TlsPtr tls,
                                             std::chrono::milliseconds retry_for,
                                             const WatchOptions& options) {
   ASSIGN_OR_RETURN(v1::WatchRequest request, ToRequest(options));
-  return std::unique_ptr<Watcher>(
-      std::make_unique<WatcherImpl>(std::move(endpoints), retry_for, std::move(request)));
+  return std::unique_ptr<Watcher>(std::make_unique<WatcherImpl>(
+      std::move(endpoints), std::move(tls), retry_for, std::move(request)));
 }
 
 }  // namespace cairn::client

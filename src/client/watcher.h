@@ -10,12 +10,14 @@
 
 #include "base/result.h"
 #include "cairn/watch.h"
+#include "security/tls.h"
 
 namespace cairn::client {
 
 // `retry_for`: how long nodes that cannot be reached are tried before a watch that has not begun, or
 // whose position the other nodes do not hold, ends.
 Result<std::unique_ptr<Watcher>> NewWatcher(std::vector<std::string> endpoints,
+                                            security::TlsPtr tls,
                                             std::chrono::milliseconds retry_for,
                                             const WatchOptions& options);
 

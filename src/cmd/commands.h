@@ -21,5 +21,9 @@ void AddMemberCommand(CLI::App* program, int* exit_code);
 void AddWatchCommand(CLI::App* program, int* exit_code);
 void AddBackupCommand(CLI::App* program, int* exit_code);
 void AddRestoreCommand(CLI::App* program, int* exit_code);
+void AddCertCommand(CLI::App* program, int* exit_code);
+
+// Lets a command that calls nodes, and the commands below it, speak TLS.
+void AddTlsFlag(CLI::App* command);
 
 }  // namespace cairn::cmd

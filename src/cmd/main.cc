@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cmd/commands.h"
+#include "tools/process_tls.h"
 
 namespace {
 
@@ -39,6 +40,7 @@ std::string InWords(const CLI::App* program, const CLI::Error& error) {
 int main(int argc, char** argv) {
   // `ps` and `pgrep` show this name, however the program was started.
   prctl(PR_SET_NAME, "cairn");
+  cairn::tools::SilenceGrpc();
   CLI::App program{"Cairn: a strongly consistent SQLite, replicated by Raft", "cairn"};
   program.set_version_flag("--version", "cairn " CAIRN_VERSION);
   program.require_subcommand(1);
@@ -54,6 +56,11 @@ int main(int argc, char** argv) {
   cairn::cmd::AddRestoreCommand(&program, &exit_code);
   cairn::cmd::AddDumpCommand(&program, &exit_code);
   cairn::cmd::AddLoadCommand(&program, &exit_code);
+  cairn::cmd::AddCertCommand(&program, &exit_code);
+  for (const char* name :
+       {"shell", "client", "member", "watch", "backup", "restore", "dump", "load"}) {
+    cairn::cmd::AddTlsFlag(program.get_subcommand(name));
+  }
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -16,6 +16,12 @@ void AddServerCommand(CLI::App* program, int* exit_code) {
   auto flags = std::make_shared<std::map<std::string, std::string>>();
   auto config_path = std::make_shared<std::string>();
   for (const tools::ServerSetting& setting : tools::ServerSettings()) {
+    if (setting.unit.empty()) {
+      command->add_flag_callback(
+          "--" + setting.name, [flags, name = setting.name] { (*flags)[name] = "true"; },
+          setting.help);
+      continue;
+    }
     command
         ->add_option_function<std::string>(
             "--" + setting.name,

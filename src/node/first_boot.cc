@@ -15,9 +15,7 @@ FirstBoot::FirstBoot(FirstBootOptions options, IdentityRecord record, Rng* rng)
   if (started()) return;
   if (options_.listed_peers.size() <= 1) {
     // A node alone has nobody to agree with.
-    uint64_t cluster_id = record_.cluster_id;
-    while (cluster_id == 0) cluster_id = rng_->Next();
-    record_.cluster_id = cluster_id;
+    if (record_.cluster_id == 0) record_.cluster_id = NewClusterId();
     StartTogether();
     return;
   }
@@ -93,7 +91,11 @@ void FirstBoot::Decide() {
 
 std::optional<std::string> FirstBoot::Contradiction() const {
   std::optional<uint64_t> cluster_id;
-  if (record_.cluster_id != 0) cluster_id = record_.cluster_id;
+  if (record_.cluster_id != 0) {
+    cluster_id = record_.cluster_id;
+  } else if (options_.cluster_id != 0) {
+    cluster_id = options_.cluster_id;
+  }
   for (const auto& [id, reply] : replies_) {
     const std::string& address = options_.listed_peers.at(id);
     const std::string who = "node " + std::to_string(id) + " (" + address + ")";
@@ -156,9 +158,7 @@ void FirstBoot::DecideEmpty() {
     waiting_for_ = "node " + std::to_string(lowest) + " to name the cluster";
     return;
   }
-  uint64_t cluster_id = 0;
-  while (cluster_id == 0) cluster_id = rng_->Next();
-  Found(cluster_id);
+  Found(NewClusterId());
 }
 
 void FirstBoot::DecideFounding() {
@@ -181,6 +181,12 @@ void FirstBoot::DecideFounding() {
     }
   }
   StartTogether();
+}
+
+uint64_t FirstBoot::NewClusterId() {
+  uint64_t cluster_id = options_.cluster_id;
+  while (cluster_id == 0) cluster_id = rng_->Next();
+  return cluster_id;
 }
 
 void FirstBoot::Found(uint64_t cluster_id) {

@@ -36,6 +36,7 @@ struct FirstBootOptions {
   std::map<uint64_t, std::string> listed_peers;  // this node included; empty: alone
   EngineId engine;
   bool joins_only = false;  // the node was a member before, and founds no cluster
+  uint64_t cluster_id = 0;  // of the cluster that it founds; 0: drawn at random
   // Ticks between two rounds of probes: at first (and after any change), and at most. Then the
   // longest wait between two join requests.
   uint64_t probe_ticks_min = 3;
@@ -81,6 +82,8 @@ class FirstBoot {
   // A value if the answers of the peers contradict each other or this node.
   std::optional<std::string> Contradiction() const;
   std::optional<std::string> MissingAnswer() const;
+  // The id of the cluster that this node is to name.
+  uint64_t NewClusterId();
   void Found(uint64_t cluster_id);
   void StartTogether();
   void AskToJoin();

@@ -35,7 +35,9 @@ struct ReplicaOptions {
   std::map<uint64_t, std::string> listed_peers;  // --peers, this node included; empty: alone
   std::string data_directory;                    // FILE.cairn
   bool joins_only = false;                       // see FirstBootOptions
-  EngineId engine;                               // state_machine::EngineFingerprint
+  // The cluster that this node founds, if it founds one: the one that its certificate names. 0: any.
+  uint64_t cluster_id = 0;
+  EngineId engine;  // state_machine::EngineFingerprint
   // The highest feature level that this node knows. Only tests of upgrades set another one.
   uint64_t level_max = state_machine::kLevelHighest;
   std::chrono::milliseconds tick{10};
@@ -93,6 +95,7 @@ struct ReplicaStatus {
   LogIndex durable_state;   // what the SQLite file durably holds
   uint64_t log_bytes = 0;
   uint64_t lease_ms = 0;
+  int64_t wall_ms = 0;     // the latest time that an applied entry gave to SQL
   uint64_t level = 0;      // the feature level of the cluster, by what is applied here
   uint64_t level_max = 0;  // the highest level that this node knows
   bool apply_stopped = false;

@@ -15,6 +15,7 @@ FirstBootOptions BootOptions(const ReplicaOptions& options) {
   boot.listed_peers = options.listed_peers;
   boot.engine = options.engine;
   boot.joins_only = options.joins_only;
+  boot.cluster_id = options.cluster_id;
   return boot;
 }
 
@@ -391,6 +392,7 @@ ReplicaStatus ReplicaCore::status() const {
   status.durable_state = compaction_.durable_state();
   status.log_bytes = compaction_.log_bytes();
   status.lease_ms = proposals_.LeaseNow(context_.now()).value_or(applied_.lease_ms);
+  status.wall_ms = applied_.wall_ms;
   status.level = applied_.level;
   status.level_max = context_.options.level_max;
   status.apply_stopped = !in_service();

@@ -96,6 +96,17 @@ Status CheckStateAgainstLog(const raft::InitialState& raft,
   return OkStatus();
 }
 
+// The certificate of the node names its cluster.
+Status CheckIsNamed(const ReplicaOptions& options, uint64_t held) {
+  if (options.cluster_id == 0 || held == 0 || held == options.cluster_id) return OkStatus();
+  return FailedPrecondition(options.data_directory + " belongs to cluster " + ClusterIdText(held) +
+                            ", and this node's certificate to cluster " +
+                            ClusterIdText(options.cluster_id) +
+                            ": it needs one of an authority that was made for its cluster (cairn "
+                            "cert init --cluster " +
+                            ClusterIdText(held) + ")");
+}
+
 }  // namespace
 
 // The first such entry is enough: a version that writes after 0.1 has applied all that 0.1 left.
@@ -120,6 +131,7 @@ Result<StartState> LoadStartState(const ReplicaOptions& options, uint64_t nonce,
   StartState start;
   ASSIGN_OR_RETURN(start.identity,
                    LoadOrCreateIdentity(fs, options.data_directory, options.node_id, nonce));
+  RETURN_IF_ERROR(CheckIsNamed(options, start.identity.cluster_id));
   ASSIGN_OR_RETURN(const bool copy, IsCopy(fs, options.data_directory));
   if (copy) {
     return FailedPrecondition(

@@ -21,8 +21,8 @@ Result<Response> Call(const Request& request, std::chrono::milliseconds timeout,
 
 }  // namespace
 
-ClusterClient::ClusterClient(const std::string& endpoint) {
-  const std::shared_ptr<grpc::Channel> channel = NewChannel(endpoint);
+ClusterClient::ClusterClient(const std::string& endpoint, const security::TlsPtr& tls) {
+  const std::shared_ptr<grpc::Channel> channel = NewChannel(endpoint, tls);
   cluster_ = v1::Cluster::NewStub(channel);
   database_ = v1::Database::NewStub(channel);
 }

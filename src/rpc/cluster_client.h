@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "cairn/v1/cluster.grpc.pb.h"
 #include "cairn/v1/database.grpc.pb.h"
+#include "security/tls.h"
 
 namespace cairn::rpc {
 
@@ -18,7 +19,7 @@ namespace cairn::rpc {
 class ClusterClient {
  public:
   // The endpoint must pass CheckEndpoint.
-  explicit ClusterClient(const std::string& endpoint);
+  ClusterClient(const std::string& endpoint, const security::TlsPtr& tls);
 
   Result<v1::StatusResponse> Status(std::chrono::milliseconds timeout);
 

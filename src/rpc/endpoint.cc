@@ -22,7 +22,8 @@ constexpr int kPingTimeoutMs = 1000;
 
 Status CheckEndpoint(const std::string& endpoint) { return ParseHostPort(endpoint).status(); }
 
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint) {
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint,
+                                          const security::TlsPtr& tls) {
   grpc::ChannelArguments arguments;
   // Without a pool of its own, channels to one address would share a connection and its backoff.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -36,7 +37,8 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint) {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);
-  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(
+      endpoint, tls == nullptr ? grpc::InsecureChannelCredentials() : tls->ForChannel(), arguments);
 }
 
 }  // namespace cairn::rpc

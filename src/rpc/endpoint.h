@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "security/tls.h"
 
 namespace cairn::rpc {
 
@@ -14,7 +15,8 @@ namespace cairn::rpc {
 Status CheckEndpoint(const std::string& endpoint);
 
 // A channel with a connection of its own. The channel is tuned for failover: it detects a dead node
-// within seconds, reconnects soon, and accepts answers of the sizes that nodes send.
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint);
+// within seconds, reconnects soon, and accepts answers of the sizes that nodes send. With `tls` the
+// server proves who it is; without, nothing is encrypted.
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& endpoint, const security::TlsPtr& tls);
 
 }  // namespace cairn::rpc

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "security/connection_error.h"
+
 namespace cairn::rpc {
 namespace {
 
@@ -211,8 +213,14 @@ Status FromGrpc(const grpc::Status& status,
   const bool has_detail =
       found != trailing_metadata.end() &&
       detail.ParseFromArray(found->second.data(), static_cast<int>(found->second.size()));
-  if (!has_detail) detail.set_outcome(static_cast<v1::Outcome>(otherwise));
-  return MakeStatus(status.error_code(), status.error_message(), detail);
+  if (has_detail) return MakeStatus(status.error_code(), status.error_message(), detail);
+  // A call that is refused at the door has reached no service.
+  const bool refused = status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+                       status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
+  if (refused && otherwise == Outcome::kUnknown) otherwise = Outcome::kNotApplied;
+  detail.set_outcome(static_cast<v1::Outcome>(otherwise));
+  return MakeStatus(status.error_code(), security::ConnectionErrorInWords(status.error_message()),
+                    detail);
 }
 
 }  // namespace cairn::rpc

@@ -6,6 +6,7 @@
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 #include "rpc/request_size.h"
+#include "security/connection_error.h"
 
 namespace cairn::rpc {
 namespace {
@@ -34,7 +35,7 @@ SessionChannel::SessionChannel(Options options, TimerQueue* timers, Clock* clock
     : options_(std::move(options)), timers_(timers), clock_(clock) {}
 
 void SessionChannel::Start() {
-  stub_ = v1::Database::NewStub(NewChannel(options_.endpoint));
+  stub_ = v1::Database::NewStub(NewChannel(options_.endpoint, options_.tls));
   for (const auto& [key, value] : options_.metadata) context_.AddMetadata(key, value);
   stub_->async()->Session(&context_, this);
   // Any thread may start a write. The hold keeps the stream from ending between the decision to
@@ -221,8 +222,14 @@ void SessionChannel::EndIfIdle() {
 }
 
 void SessionChannel::OnDone(const grpc::Status& status) {
-  const std::string why = status.ok() ? "the node ended the stream" : status.error_message();
-  const Status broken = Unavailable("connection to " + options_.endpoint + ": " + why);
+  const std::string why = status.ok() ? "the node ended the stream"
+                                      : security::ConnectionErrorInWords(status.error_message());
+  // A node that does not let the caller in says so, and would say it again.
+  const bool refused = status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+                       status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
+  const StatusCode code =
+      refused ? static_cast<StatusCode>(status.error_code()) : StatusCode::kUnavailable;
+  const Status broken(code, "connection to " + options_.endpoint + ": " + why);
   FailAll(broken);
   if (options_.on_broken) options_.on_broken(broken);
   const std::shared_ptr<End> end = end_;

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "cairn/v1/database.grpc.pb.h"
 #include "rpc/timer_queue.h"
+#include "security/tls.h"
 
 namespace cairn::rpc {
 
@@ -29,12 +30,14 @@ class SessionChannel final
   // Called once. If `status` is OK, `response` is the answer, which may carry an error of the node;
   // it may be moved from during the call. Otherwise there is no answer:
   // - UNAVAILABLE or DEADLINE_EXCEEDED: not applied if the request was never sent, else unknown;
+  // - UNAUTHENTICATED or PERMISSION_DENIED: the same, of a node that does not let this process in;
   // - INVALID_ARGUMENT or RESOURCE_EXHAUSTED: the channel did not take the request.
   // Runs on a thread of gRPC or of the timers, or on the caller's of Send or Close. Must not block.
   using Done = std::function<void(const Status& status, v1::SessionResponse* response)>;
 
   struct Options {
     std::string endpoint;
+    security::TlsPtr tls;  // null: none
     std::map<std::string, std::string> metadata;
     size_t inflight_max = 4096;             // unanswered requests
     size_t inflight_bytes_max = 64u << 20;  // and their size; past either: RESOURCE_EXHAUSTED

@@ -139,7 +139,7 @@ TEST_F(BackupTest, ABadPathIsRefusedBeforeAnythingIsAsked) {
 class SlowCall {
  public:
   SlowCall(const std::string& address, uint64_t bytes_per_second_max) {
-    stub_ = v1::Database::NewStub(rpc::NewChannel(address));
+    stub_ = v1::Database::NewStub(rpc::NewChannel(address, nullptr));
     v1::BackupRequest request;
     request.set_bytes_per_second_max(bytes_per_second_max);
     reader_ = stub_->Backup(&context_, request);

@@ -169,8 +169,8 @@ class ClusterService final : public RawCluster {
   void Relay(const LeaderHint& leader, v1::ChangeMembershipRequest request, SteadyTime by,
              const std::shared_ptr<MembershipStream>& stream) {
     const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
-    RelayMembershipChange(leader.address, replica_->status().cluster_id, std::move(request),
-                          timeout, stream);
+    RelayMembershipChange(leader.address, host_.tls, replica_->status().cluster_id,
+                          std::move(request), timeout, stream);
   }
 
   // A leader that is to be removed hands leadership over first, and the next leader removes it. A
@@ -208,7 +208,7 @@ class ClusterService final : public RawCluster {
   void RelayTransfer(const LeaderHint& leader, const v1::TransferLeadershipRequest& request,
                      std::shared_ptr<grpc::ClientContext> context, Done done) {
     auto relay = std::make_shared<TransferRelay>(std::move(context));
-    relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address));
+    relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address, host_.tls));
     relay->request = request;
     relay->context->AddMetadata(rpc::kForwardedMetadata,
                                 std::to_string(replica_->status().cluster_id));
@@ -228,7 +228,7 @@ class ClusterService final : public RawCluster {
   void RelayRaise(const LeaderHint& leader, const v1::RaiseLevelRequest& request, SteadyTime by,
                   std::shared_ptr<grpc::ClientContext> context, Done done) {
     auto relay = std::make_shared<RaiseRelay>(std::move(context));
-    relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address));
+    relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address, host_.tls));
     relay->request = request;
     relay->context->AddMetadata(rpc::kForwardedMetadata,
                                 std::to_string(replica_->status().cluster_id));

@@ -75,7 +75,7 @@ class TestCluster {
         if (servers_[i] == nullptr) continue;
         ++running;
         const auto status =
-            rpc::ClusterClient(address(i)).Status(std::chrono::seconds(5) * kSlowness);
+            rpc::ClusterClient(address(i), nullptr).Status(std::chrono::seconds(5) * kSlowness);
         if (status.ok() && status->leader_node_id() != 0) ++votes[status->leader_node_id()];
       }
       if (votes.size() == 1 && votes.begin()->second == running) {

@@ -408,7 +408,7 @@ TEST_F(DatabaseServiceTest, ARequestThatWasNeverSentIsNotAppliedAndOneThatWasIsU
 }
 
 TEST_F(DatabaseServiceTest, ChangeOfMembershipStreamsProgressAndAVerdict) {
-  rpc::ClusterClient cluster(harness_.address());
+  rpc::ClusterClient cluster(harness_.address(), nullptr);
   v1::ChangeMembershipRequest request;
   request.set_kind(v1::ChangeMembershipRequest::KIND_ADD);
   request.set_node_id(4);
@@ -429,7 +429,7 @@ TEST_F(DatabaseServiceTest, ChangeOfMembershipStreamsProgressAndAVerdict) {
 
 TEST_F(DatabaseServiceTest, LevelLocalNeedsNoLeaderAndLinearizableSaysUnavailable) {
   replica_.SetLeader(false, std::nullopt);
-  rpc::ClusterClient node(harness_.address());
+  rpc::ClusterClient node(harness_.address(), nullptr);
   v1::GetVersionRequest request;
   request.set_level(v1::VERSION_LEVEL_LOCAL);
   EXPECT_TRUE(node.GetVersion(request, milliseconds(5000) * kSlowness).ok());

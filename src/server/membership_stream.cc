@@ -16,10 +16,10 @@ constexpr size_t kProgressLinesMax = 64;
 // The call at the leader. It owns itself until gRPC calls OnDone.
 class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershipResponse> {
  public:
-  MembershipRelay(const std::string& leader, uint64_t cluster_id,
+  MembershipRelay(const std::string& leader, const security::TlsPtr& tls, uint64_t cluster_id,
                   v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
                   std::shared_ptr<MembershipStream> to)
-      : stub_(v1::Cluster::NewStub(rpc::NewChannel(leader))),
+      : stub_(v1::Cluster::NewStub(rpc::NewChannel(leader, tls))),
         request_(std::move(request)),
         to_(std::move(to)) {
     context_->AddMetadata(rpc::kForwardedMetadata, std::to_string(cluster_id));
@@ -137,10 +137,11 @@ void MembershipStream::Advance() {
   }
 }
 
-void RelayMembershipChange(const std::string& leader, uint64_t cluster_id,
-                           v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
+void RelayMembershipChange(const std::string& leader, const security::TlsPtr& tls,
+                           uint64_t cluster_id, v1::ChangeMembershipRequest request,
+                           std::chrono::milliseconds timeout,
                            std::shared_ptr<MembershipStream> to) {
-  new MembershipRelay(leader, cluster_id, std::move(request), timeout, std::move(to));
+  new MembershipRelay(leader, tls, cluster_id, std::move(request), timeout, std::move(to));
 }
 
 }  // namespace cairn::server

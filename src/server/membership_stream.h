@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "cairn/v1/cluster.pb.h"
+#include "security/tls.h"
 
 namespace cairn::server {
 
@@ -60,8 +61,8 @@ class MembershipStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 
 // Makes the same call at the leader, and gives the leader's lines and verdict to `to`. The call
 // ends when the client goes, and when `timeout` is over.
-void RelayMembershipChange(const std::string& leader, uint64_t cluster_id,
-                           v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
-                           std::shared_ptr<MembershipStream> to);
+void RelayMembershipChange(const std::string& leader, const security::TlsPtr& tls,
+                           uint64_t cluster_id, v1::ChangeMembershipRequest request,
+                           std::chrono::milliseconds timeout, std::shared_ptr<MembershipStream> to);
 
 }  // namespace cairn::server

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/memory_budget.h"
 #include "node/replica.h"
+#include "security/tls.h"
 
 namespace cairn::server {
 
@@ -31,6 +32,7 @@ struct ServiceHost {
   MemoryShare* sessions = nullptr;  // open streams
   WatchHub* watches = nullptr;      // who hears of changes
   Backups* backups = nullptr;       // copies of the database for clients
+  security::TlsPtr tls = nullptr;   // how other nodes are called; null: without TLS
 };
 
 class ModuleHost {

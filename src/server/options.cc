@@ -56,6 +56,20 @@ Status CheckAddress(const ServerOptions& options) {
                          "HOST:PORT");
 }
 
+// Without TLS a node believes everyone who reaches its port, so nobody else shall reach it by accident.
+Status CheckSecurity(const ServerOptions& options) {
+  if (!options.tls_directory.empty()) {
+    if (!options.insecure) return OkStatus();
+    return InvalidArgument("--insecure and --tls-dir contradict each other: choose one");
+  }
+  if (options.insecure || IsLoopbackHost(options.host)) return OkStatus();
+  return InvalidArgument(
+      "without TLS everyone who reaches " + options.host +
+      " may read and change the data: give this node a certificate (cairn cert init, cairn cert "
+      "issue) and name its directory with --tls-dir; or listen on 127.0.0.1; or, in a network that "
+      "you trust wholly, add --insecure");
+}
+
 }  // namespace
 
 Status CheckOptions(const ServerOptions& options) {
@@ -74,6 +88,7 @@ Status CheckOptions(const ServerOptions& options) {
     return InvalidArgument("the request timeout must be above zero");
   }
   RETURN_IF_ERROR(CheckAddress(options));
+  RETURN_IF_ERROR(CheckSecurity(options));
   if (!options.peers.empty()) return CheckPeers(options);
   return OkStatus();
 }

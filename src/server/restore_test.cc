@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 
 class RestoreTest : public ::testing::Test {
  protected:
-  RestoreTest() : stub_(v1::Database::NewStub(rpc::NewChannel(cluster_.address(0)))) {
+  RestoreTest() : stub_(v1::Database::NewStub(rpc::NewChannel(cluster_.address(0), nullptr))) {
     EXPECT_EQ(cluster_.AwaitLeader(), 0);
   }
 
@@ -78,15 +78,16 @@ class RestoreTest : public ::testing::Test {
     ASSERT_TRUE(restored.ok()) << restored.status();
     EXPECT_EQ(restored->restores, 1u);
     cluster_.StartNode(0);
-    stub_ = v1::Database::NewStub(rpc::NewChannel(cluster_.address(0)));
+    stub_ = v1::Database::NewStub(rpc::NewChannel(cluster_.address(0), nullptr));
     ASSERT_EQ(cluster_.AwaitLeader(), 0);
   }
 
   // The node goes on.
   Status RestoreIntoRunning() {
     // The founder raises it by itself, a moment later.
-    RETURN_IF_ERROR(
-        rpc::ClusterClient(cluster_.address(0)).RaiseLevel(std::chrono::seconds(20)).status());
+    RETURN_IF_ERROR(rpc::ClusterClient(cluster_.address(0), nullptr)
+                        .RaiseLevel(std::chrono::seconds(20))
+                        .status());
     std::ifstream in(backup(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(in), {}};
     Sha256 sum;

@@ -28,7 +28,8 @@ class RouterTest : public ::testing::Test {
     options.node_id = 7;
     router_ = std::make_unique<Router>(
         &replica_, &timers_, &clock_,
-        SessionLinks(&timers_, &clock_, options.writes_max, options.write_bytes_max), options);
+        SessionLinks(nullptr, &timers_, &clock_, options.writes_max, options.write_bytes_max),
+        options);
   }
   ~RouterTest() override {
     router_->Stop();

@@ -17,6 +17,7 @@
 #include "node/replica.h"
 #include "node/start_state.h"
 #include "rpc/deadline.h"
+#include "rpc/proto_convert.h"
 #include "server/api.h"
 #include "server/backups.h"
 #include "server/cluster_service.h"
@@ -29,10 +30,12 @@
 #include "server/module_host.h"
 #include "server/options.h"
 #include "server/port_check.h"
+#include "server/raw_call.h"
 #include "server/read_pool.h"
 #include "server/router.h"
 #include "server/seed_service.h"
 #include "server/session_link.h"
+#include "server/tls_watch.h"
 #include "server/watch_hub.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 #include "transport/grpc_transport.h"
@@ -46,6 +49,12 @@ constexpr char kVersion[] = CAIRN_VERSION;
 constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
 // Calls that have not ended after this time are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
+constexpr int kHandshakeTimeoutMs = 5'000;
+
+// What nodes alone may say: what peers say, and that a call is passed on for another client.
+security::Tls::ServerRules NodesAlone() {
+  return {{"/cairn.internal."}, {rpc::kForwardedMetadata, kRelayMetadata}};
+}
 
 // Called once in a process, because all of this is global.
 void EnableGrpcExtensions() {
@@ -75,6 +84,7 @@ class ServerImpl final : public Server {
   void Shutdown() override;
 
  private:
+  Status OpenTls();
   Status OpenData();
   Status OpenReplica();
   void MakeServices();
@@ -89,6 +99,7 @@ class ServerImpl final : public Server {
   std::string address_;
 
   // Made in this order, and destroyed in the opposite order.
+  security::TlsPtr tls_;  // null: without TLS
   std::unique_ptr<DataDirectory> directory_;
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
@@ -107,6 +118,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<HealthMonitor> health_;
+  std::unique_ptr<TlsWatch> tls_watch_;
 
   Mutex mutex_;
   CondVar stopped_cv_;
@@ -117,6 +129,7 @@ class ServerImpl final : public Server {
 
 Status ServerImpl::Start() {
   RETURN_IF_ERROR(CheckOptions(options_));
+  RETURN_IF_ERROR(OpenTls());
   ASSIGN_OR_RETURN(std::unique_ptr<PortCheck> port_check,
                    PortCheck::Bind(options_.host, options_.port));
   RETURN_IF_ERROR(DataDirectory::Check(fs_, options_.db_path));
@@ -129,6 +142,9 @@ Status ServerImpl::Start() {
   replica_->SetLeaderWatcher([this] { router_->OnLeaderChanged(); });
   replica_->Start(transport_.get());
   health_ = std::make_unique<HealthMonitor>(replica_.get(), grpc_->GetHealthCheckService());
+  if (tls_ != nullptr) {
+    tls_watch_ = std::make_unique<TlsWatch>(tls_, [this] { return replica_->status().wall_ms; });
+  }
   directory_->Keep();
   {
     MutexLock lock(mutex_);
@@ -136,6 +152,16 @@ Status ServerImpl::Start() {
   }
   LOG_INFO("serving address={} node={} db={}", address_, options_.node_id, options_.db_path);
   return OkStatus();
+}
+
+Status ServerImpl::OpenTls() {
+  if (options_.tls_directory.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(tls_, security::Tls::ForServer(options_.tls_directory, &clock_));
+  const uint64_t named = tls_->own_name()->node_id;
+  if (named == options_.node_id) return OkStatus();
+  return FailedPrecondition("the certificate in " + options_.tls_directory + " is that of node " +
+                            std::to_string(named) + ", and this is node " +
+                            std::to_string(options_.node_id) + " (--id)");
 }
 
 Status ServerImpl::OpenData() {
@@ -164,12 +190,14 @@ Status ServerImpl::OpenData() {
 Status ServerImpl::OpenReplica() {
   transport::GrpcTransportOptions transport;
   transport.snapshot_directory = directory_->snapshot();
+  transport.tls = tls_;
   transport_ = transport::NewGrpcTransport(transport);
   node::ReplicaOptions replica;
   replica.node_id = options_.node_id;
   replica.address = address_;
   replica.listed_peers = options_.peers;
   replica.joins_only = directory_->must_join();
+  if (tls_ != nullptr) replica.cluster_id = tls_->own_name()->cluster_id;
   replica.data_directory = directory_->root();
   replica.engine = state_machine::EngineFingerprint(kVersion);
   replica.level_max = options_.level_max;
@@ -197,7 +225,8 @@ void ServerImpl::MakeServices() {
   router.leader_wait = options_.leader_wait;
   router_ = std::make_unique<Router>(
       replica_.get(), timers_.get(), &clock_,
-      SessionLinks(timers_.get(), &clock_, router.writes_max, router.write_bytes_max), router);
+      SessionLinks(tls_, timers_.get(), &clock_, router.writes_max, router.write_bytes_max),
+      router);
   ReadPool::Options reads;
   reads.leader_wait = options_.leader_wait;
   reads_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
@@ -221,7 +250,7 @@ void ServerImpl::MakeServices() {
                                &clock_, api);
   modules_ = std::make_unique<ModuleHost>(
       ServiceHost{api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results,
-                  memory_.sessions, watches_.get(), backups_.get()});
+                  memory_.sessions, watches_.get(), backups_.get(), tls_});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
@@ -242,8 +271,11 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   grpc::ResourceQuota quota("cairn");
   builder.SetResourceQuota(quota.Resize(memory_.grpc->bytes_max()));
   using Connections = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  // A handshake that takes longer is given up: whoever begins many holds little.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-      Connections::FROM_FD, grpc::InsecureServerCredentials());
+      Connections::FROM_FD,
+      tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_->ForListener(NodesAlone()));
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr) return Internal("the gRPC server does not start");
   port_check.reset();
@@ -275,6 +307,7 @@ void ServerImpl::Shutdown() {
     started = started_;
   }
   if (started) {
+    tls_watch_.reset();
     health_.reset();
     router_->Stop();
     watches_->Stop();  // their clients go on at another node

@@ -24,6 +24,10 @@ struct ServerOptions {
   std::string advertise;
   std::string db_path = "master.db";
   std::string engine = "sqlite";
+  // Holds the certificate of this node and what the site trusts (security/tls_files.h). Empty: no
+  // TLS, and everyone who reaches the port may do everything.
+  std::string tls_directory;
+  bool insecure = false;                  // without TLS, listen beyond loopback all the same
   std::map<uint64_t, std::string> peers;  // node id -> host:port, this node included; empty: alone
 
   std::chrono::milliseconds tick{10};

@@ -40,7 +40,7 @@ class ServiceHarness {
     router.leader_wait = std::chrono::milliseconds(200) * kSlowness;
     router_ = std::make_unique<Router>(
         replica, &timers_, clock_,
-        SessionLinks(&timers_, clock_, router.writes_max, router.write_bytes_max), router);
+        SessionLinks(nullptr, &timers_, clock_, router.writes_max, router.write_bytes_max), router);
     ReadPool::Options reads;
     reads.leader_wait = std::chrono::milliseconds(200) * kSlowness;
     reads_ = std::make_unique<ReadPool>(replica, clock_, reads);

@@ -43,11 +43,12 @@ class SessionLink final : public WriteLink {
 
 }  // namespace
 
-OpenWriteLink SessionLinks(rpc::TimerQueue* timers, Clock* clock, size_t writes_max,
-                           size_t write_bytes_max) {
+OpenWriteLink SessionLinks(security::TlsPtr tls, rpc::TimerQueue* timers, Clock* clock,
+                           size_t writes_max, size_t write_bytes_max) {
   return [=](const std::string& address, Origin origin, uint64_t cluster_id) {
     rpc::SessionChannel::Options options;
     options.endpoint = address;
+    options.tls = tls;
     options.metadata.emplace(rpc::kForwardedMetadata, std::to_string(cluster_id));
     if (origin == Origin::kRelay) options.metadata.emplace(kRelayMetadata, "1");
     options.inflight_max = writes_max;

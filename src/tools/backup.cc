@@ -14,6 +14,7 @@
 #include "base/locked_file.h"
 #include "cairn/client.h"
 #include "tools/cluster_view.h"
+#include "tools/process_tls.h"
 #include "tools/progress_line.h"
 
 namespace cairn::tools {
@@ -34,6 +35,7 @@ bool MakeOne(const BackupCommand& command, const std::string& path, StopSignals*
     return !*stopped_by;
   };
   ClientOptions connection;
+  connection.tls_directory = ProcessTlsDirectory();
   connection.endpoints = command.addresses;
   const Result<std::unique_ptr<Client>> client = Client::Connect(connection);
   const Result<BackupResult> done =

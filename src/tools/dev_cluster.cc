@@ -146,7 +146,8 @@ class DevCluster {
            << " at " << node.address << ", pid " << node.process.pid() << ", log " << node.log_path
            << "\n";
     }
-    out_ << "connect with: cairn shell " << nodes_[0].address << "\n"
+    out_ << "without TLS: every process of this machine can read and change the data\n"
+         << "connect with: cairn shell " << nodes_[0].address << "\n"
          << "ready; Ctrl-C stops the cluster" << std::endl;
   }
 

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "tools/cluster_view.h"
+#include "tools/process_tls.h"
 #include "tools/result_printer.h"
 
 namespace cairn::tools {
@@ -61,6 +62,7 @@ Status Print(const LiveQueryCommand& command, LiveQuery* live, std::ostream* out
 int RunLiveQuery(const LiveQueryCommand& command, StopSignals* signals, std::ostream* out,
                  std::ostream* err) {
   ClientOptions options;
+  options.tls_directory = ProcessTlsDirectory();
   options.endpoints = command.addresses;
   const Result<std::unique_ptr<Client>> client = Client::Connect(options);
   Result<std::unique_ptr<LiveQuery>> live =

@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "tools/node_client.h"
+#include "tools/process_tls.h"
 #include "tools/scenario.h"
 #include "tools/stop_signals.h"
 
@@ -120,6 +121,7 @@ class Load {
 
 Status RunLoad(const LoadOptions& options, std::ostream* out) {
   ClientOptions client_options;
+  client_options.tls_directory = ProcessTlsDirectory();
   client_options.endpoints = options.addresses;
   client_options.timeout = options.call_timeout;
   StopSignals signals;  // made before any thread

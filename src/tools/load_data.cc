@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "tools/load_sources.h"
+#include "tools/process_tls.h"
 #include "tools/result_printer.h"
 
 namespace cairn::tools {
@@ -42,6 +43,7 @@ class DataLoader {
 
   Result<BulkLoadResult> Run() {
     ClientOptions options;
+    options.tls_directory = ProcessTlsDirectory();
     options.endpoints = request_.addresses;
     options.timeout = kCallTimeout;
     ASSIGN_OR_RETURN(client_, Client::Connect(options));

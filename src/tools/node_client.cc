@@ -8,6 +8,8 @@
 #include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
+#include "security/connection_error.h"
+#include "tools/process_tls.h"
 
 namespace cairn::tools {
 namespace {
@@ -114,10 +116,10 @@ class NodeClient::Call {
 
 NodeClient::NodeClient(std::string address)
     : address_(std::move(address)),
-      channel_(rpc::NewChannel(address_)),
+      channel_(rpc::NewChannel(address_, ProcessTls())),
       transaction_(transaction::DatabaseService::NewStub(channel_)),
       database_(v1::Database::NewStub(channel_)),
-      cluster_(address_) {}
+      cluster_(address_, ProcessTls()) {}
 
 Status NodeClient::Connect(const Call& call) {
   // How soon an interrupt is noticed while nothing has been sent.
@@ -128,7 +130,7 @@ Status NodeClient::Connect(const Call& call) {
       return Cancelled("interrupted before the request was sent").With(Outcome::kNotApplied);
     }
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
-      return Unavailable("cannot connect to " + address_ + ": is a node running there?")
+      return Unavailable("cannot connect to " + address_ + ": " + WhyNot())
           .With(Outcome::kNotApplied);
     }
     if (SystemClock().SteadyNow() >= call.until()) {
@@ -138,6 +140,17 @@ Status NodeClient::Connect(const Call& call) {
     channel_->WaitForStateChange(state, rpc::DeadlineAfter(kLook));
   }
   return OkStatus();
+}
+
+// The state of a channel does not say why there is no connection. A call that fails for that does.
+std::string NodeClient::WhyNot() {
+  grpc::ClientContext context;
+  context.set_deadline(rpc::DeadlineAfter(std::chrono::milliseconds(200)));
+  transaction::Empty request;
+  transaction::Empty response;
+  const grpc::Status status = transaction_->CheckHealth(&context, request, &response);
+  const std::string words = security::ConnectionErrorInWords(status.error_message());
+  return words == status.error_message() ? "is a node running there?" : words;
 }
 
 Result<int64_t> NodeClient::Execute(const std::string& sql, const std::string& request_id,

@@ -103,6 +103,8 @@ class NodeClient {
 
   // Waits for a connection: a call that fails before there is one was surely not sent.
   Status Connect(const Call& call);
+  // In words, after the channel has failed to connect.
+  std::string WhyNot();
 
   const std::string address_;
   const std::shared_ptr<grpc::Channel> channel_;

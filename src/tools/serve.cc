@@ -59,6 +59,16 @@ class StopDeadline {
   std::thread thread_;
 };
 
+void SayHowSafe(const server::ServerOptions& options) {
+  if (!options.tls_directory.empty()) return;
+  if (IsLoopbackHost(options.host)) {
+    LOG_INFO("without TLS: every process of this machine can read and change the data");
+  } else {
+    LOG_WARN("without TLS (--insecure): everyone who reaches {} can read and change the data",
+             options.host);
+  }
+}
+
 }  // namespace
 
 int Serve(const ServeOptions& options) {
@@ -71,12 +81,7 @@ int Serve(const ServeOptions& options) {
     return 1;
   }
   server::RaiseDescriptorLimit();
-  if (!IsLoopbackHost(options.server.host)) {
-    LOG_WARN(
-        "listening on {}: there is no TLS and no authentication yet, so everyone who can reach "
-        "this address can read and change the data",
-        options.server.host);
-  }
+  SayHowSafe(options.server);
   Result<std::unique_ptr<server::Server>> started = server::Server::Start(options.server);
   if (!started.ok()) {
     std::fprintf(stderr, "error: %s\n", started.status().message().c_str());

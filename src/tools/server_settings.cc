@@ -96,6 +96,14 @@ Status SetAdvertise(const std::string& value, ServeOptions* options) {
   return OkStatus();
 }
 
+Status SetInsecure(const std::string& value, ServeOptions* options) {
+  if (value != "true" && value != "false") {
+    return InvalidArgument("'" + value + "' is neither true nor false");
+  }
+  options->server.insecure = value == "true";
+  return OkStatus();
+}
+
 Status SetLogLevel(const std::string& value, ServeOptions* options) {
   for (const char* level : {"trace", "debug", "info", "warn", "error", "off"}) {
     if (value == level) {
@@ -110,9 +118,10 @@ Status SetLogLevel(const std::string& value, ServeOptions* options) {
 Result<std::string> AsFlagText(const std::string& name, const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return *text;
   if (const auto number = node.value_exact<int64_t>()) return std::to_string(*number);
+  if (const auto flag = node.value_exact<bool>()) return std::string(*flag ? "true" : "false");
   const toml::table* table = node.as_table();
   if (name != "peers" || table == nullptr) {
-    return InvalidArgument("must be a string or a whole number");
+    return InvalidArgument("must be a string, a whole number, true or false");
   }
   std::string joined;
   for (const auto& [id, address] : *table) {
@@ -179,7 +188,7 @@ const std::vector<ServerSetting>& ServerSettings() {
       {"id", "N", "1", "this node's number in the cluster",
        SetNumber(&ServerOptions::node_id, 1, kIdMax)},
       {"host", "ADDRESS", "127.0.0.1",
-       "address to listen on; all but loopback are open to the network, without authentication",
+       "address to listen on; all but loopback need --tls-dir, or --insecure",
        SetText(&ServerOptions::host)},
       {"advertise", "HOST:PORT", "",
        "address by which peers and clients reach this node, if it is not --host and --port",
@@ -188,6 +197,12 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetNumber(&ServerOptions::port, 1, 65535)},
       {"db", "FILE", "master.db", "the SQLite file; the log and all else are in FILE.cairn/",
        SetText(&ServerOptions::db_path)},
+      {"tls-dir", "DIR", "",
+       "speak TLS alone: DIR holds ca.crt, tls.crt and tls.key of this node (cairn cert issue)",
+       SetText(&ServerOptions::tls_directory)},
+      {"insecure", "", "",
+       "listen beyond loopback without TLS: everyone who reaches the port may do everything",
+       SetInsecure},
       {"engine", "NAME", "sqlite", "storage engine; there is one: sqlite",
        SetText(&ServerOptions::engine)},
       {"peers", "ID=HOST:PORT,...", "",

@@ -20,7 +20,7 @@ struct ServeOptions {
 
 struct ServerSetting {
   std::string name;  // of the flag without "--", and in the file; "election-timeout-ms"
-  std::string unit;  // in capitals, shown by --help
+  std::string unit;  // in capitals, shown by --help; empty: a flag that has no value, or true
   std::string default_text;
   std::string help;
   std::function<Status(const std::string& value, ServeOptions* options)> set;

@@ -8,6 +8,7 @@
 
 #include "cairn/client.h"
 #include "tools/cluster_view.h"
+#include "tools/process_tls.h"
 #include "tools/result_printer.h"
 
 namespace cairn::tools {
@@ -183,6 +184,7 @@ std::string EventLine(const WatchEvent& event, bool json) {
 int RunWatch(const WatchCommand& command, StopSignals* signals, std::ostream* out,
              std::ostream* err) {
   ClientOptions options;
+  options.tls_directory = ProcessTlsDirectory();
   options.endpoints = command.addresses;
   const Result<std::unique_ptr<Client>> client = Client::Connect(options);
   Result<std::unique_ptr<Watcher>> watcher =

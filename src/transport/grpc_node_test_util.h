@@ -19,11 +19,13 @@ class TestNode {
   explicit TestNode(uint64_t member, int port = 0, GrpcTransportOptions options = {})
       : member_(member) {
     if (options.snapshot_directory.empty()) options.snapshot_directory = directory_.path();
+    std::shared_ptr<grpc::ServerCredentials> credentials =
+        options.tls == nullptr ? grpc::InsecureServerCredentials()
+                               : options.tls->ForListener({{"/cairn.internal."}, {}});
     transport_ = NewGrpcTransport(std::move(options));
     transport_->SetHandler(&handler);
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
-                             &port_);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), std::move(credentials), &port_);
     builder.RegisterService(transport_->service());
     transport_->ConfigureServer(&builder);
     server_ = builder.BuildAndStart();

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "transport/certified_peer.h"
 #include "transport/peer_link.h"
 #include "transport/peer_protocol.h"
 #include "transport/peer_service.h"
@@ -25,8 +26,8 @@ struct UnaryCall {
   Request request;
   Response response;
 
-  UnaryCall(const std::string& address, SteadyTime timeout)
-      : channel(NewPeerChannel(address)), stub(pb::Peer::NewStub(channel)) {
+  UnaryCall(const std::string& address, const security::TlsPtr& tls, SteadyTime timeout)
+      : channel(NewPeerChannel(address, tls)), stub(pb::Peer::NewStub(channel)) {
     context.set_deadline(DeadlineAfter(timeout));
   }
 };
@@ -39,7 +40,9 @@ class Impl final : public GrpcTransport {
         sender_(context_, options_.snapshot_chunk_bytes),
         service_(context_.get(),
                  options_.file_system != nullptr ? options_.file_system : &PosixFileSystem(),
-                 options_.snapshot_directory, options_.snapshot_free_bytes_min) {}
+                 options_.snapshot_directory, options_.snapshot_free_bytes_min) {
+    context_->tls = options_.tls;
+  }
   ~Impl() override { Shutdown(); }
 
   grpc::Service* service() override { return &service_; }
@@ -127,14 +130,21 @@ class Impl final : public GrpcTransport {
 
   void Probe(const std::string& address, SteadyTime timeout,
              std::function<void(Result<ProbeReply>)> done) override {
-    auto call = std::make_shared<UnaryCall<pb::ProbeRequest, pb::ProbeResponse>>(address, timeout);
+    auto call = std::make_shared<UnaryCall<pb::ProbeRequest, pb::ProbeResponse>>(
+        address, context_->tls, timeout);
     call->request.set_protocol_version(kProtocolVersion);
     const uint64_t id = BeginUnary(call, &call->context);
     if (id == 0) return;
     call->stub->async()->Probe(
         &call->context, &call->request, &call->response,
         [this, id, call, report = std::move(done)](const grpc::Status& status) mutable {
-          report(status.ok() ? ParseProbeReply(call->response) : FromGrpc(status));
+          Result<ProbeReply> reply =
+              status.ok() ? ParseProbeReply(call->response) : FromGrpc(status);
+          if (reply.ok()) {
+            const Status bad = CheckAnswerer(*context_, call->context, reply->identity.node_id);
+            if (!bad.ok()) reply = bad;
+          }
+          report(std::move(reply));
           call.reset();
           EndUnary(id);
         });
@@ -142,7 +152,8 @@ class Impl final : public GrpcTransport {
 
   void Join(const std::string& address, const JoinRequest& request, SteadyTime timeout,
             std::function<void(Result<JoinReply>)> done) override {
-    auto call = std::make_shared<UnaryCall<pb::JoinRequest, pb::JoinResponse>>(address, timeout);
+    auto call = std::make_shared<UnaryCall<pb::JoinRequest, pb::JoinResponse>>(
+        address, context_->tls, timeout);
     FillJoinRequest(request, &call->request);
     const uint64_t id = BeginUnary(call, &call->context);
     if (id == 0) return;

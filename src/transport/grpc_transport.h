@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file_system.h"
+#include "security/tls.h"
 #include "transport/transport.h"
 
 namespace grpc {
@@ -25,6 +26,10 @@ struct GrpcTransportOptions {
   size_t snapshot_chunk_bytes = 1 << 20;
   // A snapshot is refused if it would leave fewer free bytes than this on the file system.
   uint64_t snapshot_free_bytes_min = 64 << 20;
+  // How peers are called, and by which certificates callers are known. With it, a node is who its
+  // certificate says: what a caller says of itself must agree. Null: no TLS, and a caller that
+  // knows the cluster's id is believed.
+  security::TlsPtr tls;
   FileSystem* file_system = nullptr;  // null: the operating system's; must outlive the transport
 };
 

@@ -35,7 +35,9 @@ bool RefusedAsCopy(const Status& status) {
 }
 
 bool Refused(const Status& status) {
-  return status.code() == StatusCode::kFailedPrecondition || RefusedAsCopy(status);
+  return status.code() == StatusCode::kFailedPrecondition ||
+         status.code() == StatusCode::kUnauthenticated ||
+         status.code() == StatusCode::kPermissionDenied || RefusedAsCopy(status);
 }
 
 }  // namespace
@@ -49,7 +51,7 @@ class PeerLink::Stream final
   Stream(std::shared_ptr<PeerLink> owner, const std::string& at)
       : link(std::move(owner)),
         address(at),
-        channel_(NewPeerChannel(at)),
+        channel_(NewPeerChannel(at, link->context_->tls)),
         stub_(pb::Peer::NewStub(channel_)) {}
 
   void Start(std::shared_ptr<Stream> self) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "raft/configuration_codec.h"
+#include "security/connection_error.h"
 #include "transport/grpc_transport.h"
 #include "transport/identity_check.h"
 
@@ -19,7 +20,8 @@ Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return OkStatus();
   const int code = status.error_code();
   const bool known = code > 0 && code <= static_cast<int>(StatusCode::kUnauthenticated);
-  Status out(known ? static_cast<StatusCode>(code) : StatusCode::kUnknown, status.error_message());
+  Status out(known ? static_cast<StatusCode>(code) : StatusCode::kUnknown,
+             security::ConnectionErrorInWords(status.error_message()));
   // gRPC reports the cause of a failed connection only in its message, which ends in the system's
   // error text.
   const bool refused = out.code() == StatusCode::kUnavailable &&
@@ -187,7 +189,8 @@ SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id) {
           header.meta.term, header.copy_id, header.size_bytes};
 }
 
-std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address,
+                                              const security::TlsPtr& tls) {
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
@@ -206,7 +209,8 @@ std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetMaxReceiveMessageSize(kMessageBytesMax);
   args.SetMaxSendMessageSize(kMessageBytesMax);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  return grpc::CreateCustomChannel(
+      address, tls == nullptr ? grpc::InsecureChannelCredentials() : tls->ForChannel(), args);
 }
 
 gpr_timespec DeadlineAfter(SteadyTime timeout) {

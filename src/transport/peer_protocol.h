@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "cairn/internal/peer.grpc.pb.h"
+#include "security/tls.h"
 #include "transport/incoming_snapshot.h"
 #include "transport/transport.h"
 
@@ -44,7 +45,8 @@ SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id);
 
 // Makes a separate connection to a peer. Uses do not share channels, so a snapshot does not delay
 // messages, and a failed attempt of one use does not delay another use.
-std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address);
+std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address,
+                                              const security::TlsPtr& tls);
 
 // The deadline uses the steady clock, so a jump of the system's clock neither shortens nor extends
 // it.

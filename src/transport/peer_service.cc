@@ -1,10 +1,12 @@
 #include "transport/peer_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
+#include "transport/certified_peer.h"
 #include "transport/identity_check.h"
 #include "transport/message_codec.h"
 
@@ -74,6 +76,7 @@ class MessagesCall final
   Status Accept() {
     if (!greeted_) {
       const Identity self = context_->identity();
+      RETURN_IF_ERROR(CheckCertified(*context_, *server_context_, request_.hello().node_id()));
       RETURN_IF_ERROR(CheckHello(request_.hello(), self));
       caller_ = IdentityOf(request_.hello());
       to_ = self.member;
@@ -167,6 +170,7 @@ grpc::ServerUnaryReactor* PeerService::Probe(grpc::CallbackServerContext* server
                                              pb::ProbeResponse* response) {
   grpc::ServerUnaryReactor* reactor = server_context->DefaultReactor();
   Status status = CheckProtocolVersion(request->protocol_version());
+  if (status.ok()) status = CheckCertified(*context_, *server_context, std::nullopt);
   if (status.ok()) {
     if (context_->live.Enter()) {
       FillProbeReply(context_->handler->OnProbe(), response);
@@ -183,6 +187,7 @@ grpc::ServerUnaryReactor* PeerService::Join(grpc::CallbackServerContext* server_
                                             const pb::JoinRequest* request,
                                             pb::JoinResponse* response) {
   Status refused = CheckProtocolVersion(request->protocol_version());
+  if (refused.ok()) refused = CheckCertified(*context_, *server_context, request->node_id());
   if (refused.ok()) {
     refused = CheckEngine(ParseJoinRequest(*request).engine, context_->identity().engine);
   }

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/thread_priority.h"
+#include "transport/certified_peer.h"
 
 namespace cairn::transport {
 namespace {
@@ -40,6 +41,7 @@ void SnapshotCall::Abort() {
 
 Status SnapshotCall::Admit() {
   const Identity self = context_->identity();
+  RETURN_IF_ERROR(CheckCertified(*context_, *server_context_, request_.hello().node_id()));
   RETURN_IF_ERROR(CheckHello(request_.hello(), self));
   if (!context_->handler->Counts(IdentityOf(request_.hello()))) {
     return FailedPrecondition("another process speaks for member " +

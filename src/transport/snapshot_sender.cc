@@ -127,7 +127,7 @@ void SnapshotSender::Stop() {
 }
 
 Status SnapshotSender::Run(Transfer* transfer) {
-  const std::shared_ptr<grpc::Channel> channel = NewPeerChannel(transfer->address);
+  const std::shared_ptr<grpc::Channel> channel = NewPeerChannel(transfer->address, context_->tls);
   const std::unique_ptr<pb::Peer::Stub> stub = pb::Peer::NewStub(channel);
   const auto stream = stub->Snapshot(&transfer->context);
   Status streamed = Stream(transfer, stream.get());

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "security/tls.h"
 #include "transport/live_count.h"
 #include "transport/task_thread.h"
 #include "transport/transport.h"
@@ -29,6 +30,7 @@ class ServedCall {
 // them.
 struct TransportContext {
   Handler* handler = nullptr;  // set before any thread runs
+  security::TlsPtr tls;        // GrpcTransportOptions
   LiveCount live;
   TaskThread tasks;
   std::atomic<uint64_t> messages_dropped{0};

@@ -141,7 +141,7 @@ class Cluster:
         shim = build_shim(self.directory) if clock else None
         self.nodes = []
         for i in self.network.ids:
-            node = harness.Node(i, network.PORT, self.directory, peers, flags,
+            node = harness.Node(i, network.PORT, self.directory, peers, [*flags, "--insecure"],
                                 host=network.address(i), prefix=network.Network.enter(i))
             node.db = self.disks[i].path / "node.db"
             if shim:

@@ -420,7 +420,7 @@ class Version final : public Workload {
  public:
   Version(Recorder* recorder, const std::vector<std::string>& endpoints) : recorder_(*recorder) {
     for (const std::string& endpoint : endpoints) {
-      nodes_.push_back(std::make_unique<rpc::ClusterClient>(endpoint));
+      nodes_.push_back(std::make_unique<rpc::ClusterClient>(endpoint, nullptr));
     }
   }
 

@@ -1,0 +1,211 @@
+#include "security/tls.h"
+
+#include <grpc/grpc_security_constants.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/ids.h"
+
+namespace cairn::security {
+namespace {
+
+// Of callers whose certificates were judged. A cluster has fewer clients at a time; with more,
+// certificates are judged again.
+constexpr size_t kVerdictsMax = 1024;
+constexpr SteadyTime kLookEvery = std::chrono::seconds(1);
+
+Status Unauthenticated(std::string why) { return {StatusCode::kUnauthenticated, std::move(why)}; }
+
+std::string_view PropertyOf(const grpc::AuthContext& call, const char* name) {
+  const std::vector<grpc::string_ref> values = call.FindPropertyValues(name);
+  if (values.empty()) return {};
+  return {values.front().data(), values.front().size()};
+}
+
+// A server refuses its own certificate at the start, rather than be refused by all others later.
+Status CheckOwn(const Verified& verified, Trust::Role role) {
+  if (verified.name && (verified.name->is_node() || role == Trust::Role::kClient)) {
+    return OkStatus();
+  }
+  if (role == Trust::Role::kServer) {
+    return FailedPrecondition(
+        "it is not a node's: it needs the name cairn://CLUSTER/node/ID, as "
+        "'cairn cert issue DIR node ID' gives it");
+  }
+  return FailedPrecondition(
+      "it names neither a principal nor a node of a cluster: it needs the name "
+      "cairn://CLUSTER/principal/NAME, as 'cairn cert issue DIR client NAME' gives it");
+}
+
+}  // namespace
+
+Result<TlsPtr> Tls::ForServer(const std::string& directory, Clock* clock) {
+  return Open(directory, Trust::Role::kServer, clock);
+}
+
+Result<TlsPtr> Tls::ForClient(const std::string& directory, Clock* clock) {
+  return Open(directory, Trust::Role::kClient, clock);
+}
+
+Result<TlsPtr> Tls::Open(const std::string& directory, Trust::Role role, Clock* clock) {
+  TlsPtr tls(new Tls(directory, role, clock));
+  tls->self_ = tls;
+  const std::string stamp = StampOf(directory);
+  RETURN_IF_ERROR(tls->Load(stamp));
+  return tls;
+}
+
+// An own certificate that has expired is no error: a node with it is refused by others, says so in
+// its log, and must still be there for the operator who renews it.
+Result<std::shared_ptr<const Tls::Material>> Tls::Read() const {
+  auto material = std::make_shared<Material>();
+  ASSIGN_OR_RETURN(material->files, ReadTlsFiles(directory_));
+  const TlsFiles& files = material->files;
+  auto trust = Trust::Make(files.authorities, files.revoked);
+  if (!trust.ok()) {
+    return Status(trust.status()).Prefixed(directory_ + "/ca.crt, or ca.crl beside it");
+  }
+  material->trust = *std::move(trust);
+  if (files.certificate.empty()) {
+    if (role_ == Trust::Role::kClient) return std::shared_ptr<const Material>(std::move(material));
+    return FailedPrecondition(directory_ + "/tls.crt and tls.key are missing: a server needs them");
+  }
+  // The time just before the expiry, so that all else is judged.
+  ASSIGN_OR_RETURN(const std::vector<CertificatePtr> chain, ParseCertificates(files.certificate));
+  int64_t expires_s = ExpiryOf(chain.front().get());
+  for (const CertificatePtr& one : chain) expires_s = std::min(expires_s, ExpiryOf(one.get()));
+  const int64_t at_s = std::min(NowSeconds(), expires_s - 1);
+  Result<Verified> own = material->trust->Verify(files.certificate, files.certificate, role_, at_s);
+  Status bad = own.status();
+  if (own.ok()) bad = CheckOwn(*own, role_);
+  if (bad.ok()) {  // a node calls its peers too
+    bad = material->trust->Verify(files.certificate, files.certificate, Trust::Role::kClient, at_s)
+              .status();
+  }
+  if (!bad.ok()) {
+    return Status(StatusCode::kFailedPrecondition, bad.message())
+        .Prefixed("the certificate " + directory_ + "/tls.crt is of no use");
+  }
+  material->own = own->name;
+  material->expires_s = own->expires_s;
+  return std::shared_ptr<const Material>(std::move(material));
+}
+
+Status Tls::Load(const std::string& stamp) {
+  const MutexLock refresh_lock(refresh_mutex_);
+  if (stamp == stamp_) return OkStatus();
+  stamp_ = stamp;
+  ASSIGN_OR_RETURN(std::shared_ptr<const Material> material, Read());
+  const MutexLock lock(mutex_);
+  if (material_ != nullptr && material_->own != material->own && role_ == Trust::Role::kServer) {
+    return FailedPrecondition(directory_ + "/tls.crt names " + InWords(*material->own) +
+                              ", and this process is " + InWords(*material_->own) +
+                              ": the old certificate still counts");
+  }
+  material_ = std::move(material);
+  verdicts_.clear();
+  ++generation_;
+  return OkStatus();
+}
+
+Status Tls::Refresh() {
+  // The stamp is taken before the files are read. If one changes meanwhile, the next look reads
+  // them again.
+  return Load(StampOf(directory_));
+}
+
+void Tls::RefreshNowAndThen() {
+  const int64_t now = clock_->SteadyNow().count();
+  int64_t due = next_look_ns_;
+  if (now < due) return;
+  if (!next_look_ns_.compare_exchange_strong(due, now + kLookEvery.count())) return;
+  (void)
+      Refresh();  // a client goes on with what it has, and its server says what is wrong with that
+}
+
+std::shared_ptr<const Tls::Material> Tls::material() const {
+  const MutexLock lock(mutex_);
+  return material_;
+}
+
+std::optional<CertifiedName> Tls::own_name() const { return material()->own; }
+int64_t Tls::expires_s() const { return material()->expires_s; }
+
+void Tls::NoteTime(int64_t wall_ms) {
+  int64_t before = latest_ms_;
+  while (before < wall_ms && !latest_ms_.compare_exchange_weak(before, wall_ms)) {
+  }
+}
+
+int64_t Tls::NowSeconds() const {
+  return std::max<int64_t>(clock_->WallNowMs(), latest_ms_) / 1000;
+}
+
+Result<CertifiedName> Tls::CallerOf(const grpc::AuthContext& call) {
+  return CallerOf(PropertyOf(call, GRPC_X509_PEM_CERT_PROPERTY_NAME),
+                  PropertyOf(call, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME));
+}
+
+Result<CertifiedName> Tls::CallerOf(std::string_view leaf, std::string_view chain) {
+  if (leaf.empty()) {
+    return Unauthenticated(
+        "the caller shows no certificate, and this node serves only those who have one of its site "
+        "('cairn cert issue'): name the directory with it by --tls-dir");
+  }
+  const int64_t now_s = NowSeconds();
+  std::shared_ptr<const Material> material;
+  {
+    const MutexLock lock(mutex_);
+    const auto known = verdicts_.find(leaf);
+    if (known != verdicts_.end() && now_s <= known->second.expires_s) return known->second.name;
+    material = material_;
+  }
+  ASSIGN_OR_RETURN(const Verified verified,
+                   material->trust->Verify(leaf, chain, Trust::Role::kClient, now_s));
+  if (!verified.name) {
+    return Unauthenticated("the certificate of " + verified.subject +
+                           " names neither a principal nor a node of a cluster (as the URI "
+                           "cairn://CLUSTER/principal/NAME)");
+  }
+  const uint64_t here = material->own ? material->own->cluster_id : 0;
+  if (verified.name->cluster_id != here) {
+    return Unauthenticated("the certificate is that of " + InWords(*verified.name) +
+                           ", and this node is of cluster " + ClusterIdText(here));
+  }
+  const MutexLock lock(mutex_);
+  if (material == material_) {  // else it was judged by files that do not count any more
+    if (verdicts_.size() >= kVerdictsMax) verdicts_.clear();
+    verdicts_.insert_or_assign(std::string(leaf), Verdict{*verified.name, verified.expires_s});
+  }
+  return *verified.name;
+}
+
+Result<CertifiedName> Tls::ServerOf(const grpc::AuthContext& call) {
+  return ServerOf(PropertyOf(call, GRPC_X509_PEM_CERT_PROPERTY_NAME),
+                  PropertyOf(call, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME), "");
+}
+
+Result<CertifiedName> Tls::ServerOf(std::string_view leaf, std::string_view chain,
+                                    const std::string& host) {
+  const std::shared_ptr<const Material> now = material();
+  ASSIGN_OR_RETURN(const Verified verified,
+                   now->trust->Verify(leaf, chain, Trust::Role::kServer, NowSeconds()));
+  const uint64_t here = now->own ? now->own->cluster_id : 0;
+  if (verified.name && verified.name->is_node()) {
+    if (here == 0 || verified.name->cluster_id == here) return *verified.name;
+    return Unauthenticated("the server is " + InWords(*verified.name) +
+                           ", and the certificate of this process is for cluster " +
+                           ClusterIdText(here));
+  }
+  if (verified.name) {
+    return Unauthenticated("the server shows the certificate of " + InWords(*verified.name) +
+                           ", which is no node's");
+  }
+  if (here == 0 && !host.empty() && IsForHost(verified.leaf.get(), host)) return CertifiedName();
+  return Unauthenticated("the certificate of " + verified.subject +
+                         ", which the server shows, names neither a node nor the host " + host);
+}
+
+}  // namespace cairn::security

@@ -1,0 +1,173 @@
+// The credentials of gRPC that Tls gives out.
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "security/tls.h"
+
+namespace cairn::security {
+namespace {
+
+std::string_view View(const grpc_slice& slice) {
+  return {reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slice)), GRPC_SLICE_LENGTH(slice)};
+}
+
+// Judges a server within the handshake.
+class ServerVerifier final : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  explicit ServerVerifier(TlsPtr tls) : tls_(std::move(tls)) {}
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request,
+              std::function<void(grpc::Status)> /*callback*/, grpc::Status* status) override {
+    const auto view = [](grpc::string_ref text) {
+      return std::string_view(text.data(), text.size());
+    };
+    // gRPC takes the port off the target, and leaves the brackets of an IPv6 address.
+    std::string host(view(request->target_name()));
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    const Result<CertifiedName> server =
+        tls_->ServerOf(view(request->peer_cert()), view(request->peer_cert_full_chain()), host);
+    *status = server.ok()
+                  ? grpc::Status::OK
+                  : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, server.status().message());
+    return true;
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest* /*request*/) override {}
+
+ private:
+  const TlsPtr tls_;
+};
+
+// What gRPC holds as long as it may shake hands or let calls in.
+struct Door {
+  TlsPtr tls;
+  Tls::ServerRules rules;
+  std::atomic<uint64_t> shown{0};  // the generation of the certificate that gRPC has
+};
+
+// Called before each handshake.
+grpc_ssl_certificate_config_reload_status Fetch(void* state,
+                                                grpc_ssl_server_certificate_config** config) {
+  auto* const door = static_cast<Door*>(state);
+  const uint64_t generation = door->tls->generation();
+  if (door->shown.exchange(generation) == generation) {
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+  }
+  const std::shared_ptr<const Tls::Material> material = door->tls->material();
+  const TlsFiles& files = material->files;
+  const grpc_ssl_pem_key_cert_pair pair{files.key.c_str(), files.certificate.c_str()};
+  *config = grpc_ssl_server_certificate_config_create(files.authorities.c_str(), &pair, 1);
+  return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+}
+
+std::string_view PropertyOf(grpc_auth_context* context, const char* name) {
+  grpc_auth_property_iterator found = grpc_auth_context_find_properties_by_name(context, name);
+  const grpc_auth_property* const property = grpc_auth_property_iterator_next(&found);
+  return property == nullptr ? std::string_view()
+                             : std::string_view(property->value, property->value_length);
+}
+
+// True if only a node may make the call.
+bool NeedsNode(const Tls::ServerRules& rules, const grpc_metadata* metadata, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const std::string_view key = View(metadata[i].key);
+    if (std::find(rules.node_metadata.begin(), rules.node_metadata.end(), key) !=
+        rules.node_metadata.end()) {
+      return true;
+    }
+    if (key != ":path") continue;
+    const std::string_view path = View(metadata[i].value);
+    for (const std::string& service : rules.node_services) {
+      if (path.starts_with(service)) return true;
+    }
+  }
+  return false;
+}
+
+// Called before each call is given to its service.
+void LetIn(void* state, grpc_auth_context* context, const grpc_metadata* metadata, size_t count,
+           grpc_process_auth_metadata_done_cb done, void* call) {
+  const auto* const door = static_cast<const Door*>(state);
+  const Result<CertifiedName> caller =
+      door->tls->CallerOf(PropertyOf(context, GRPC_X509_PEM_CERT_PROPERTY_NAME),
+                          PropertyOf(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME));
+  if (!caller.ok()) {
+    done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_UNAUTHENTICATED,
+         caller.status().message().c_str());
+    return;
+  }
+  if (!caller->is_node() && NeedsNode(door->rules, metadata, count)) {
+    const std::string why =
+        "only nodes of the cluster may make this call, and the caller is " + InWords(*caller);
+    done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_PERMISSION_DENIED, why.c_str());
+    return;
+  }
+  done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
+}
+
+// gRPC's C++ API has no server credentials that ask for a certificate before each handshake, and
+// its C API has. The object of the C API owns the door.
+class ListenerCredentials final : public grpc::ServerCredentials {
+ public:
+  explicit ListenerCredentials(std::unique_ptr<Door> door) {
+    Door* const kept = door.release();
+    credentials_ = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY, Fetch, kept));
+    grpc_server_credentials_set_auth_metadata_processor(
+        credentials_, {LetIn, [](void* state) { delete static_cast<Door*>(state); }, kept});
+  }
+  ~ListenerCredentials() override { grpc_server_credentials_release(credentials_); }
+  ListenerCredentials(const ListenerCredentials&) = delete;
+  ListenerCredentials& operator=(const ListenerCredentials&) = delete;
+
+  // Not supported: each call is judged by LetIn.
+  void SetAuthMetadataProcessor(
+      const std::shared_ptr<grpc::AuthMetadataProcessor>& /*processor*/) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+
+  grpc_server_credentials* credentials_ = nullptr;
+};
+
+}  // namespace
+
+std::shared_ptr<grpc::ServerCredentials> Tls::ForListener(ServerRules rules) {
+  auto door = std::make_unique<Door>();
+  door->tls = self_.lock();
+  door->rules = std::move(rules);
+  return std::make_shared<ListenerCredentials>(std::move(door));
+}
+
+std::shared_ptr<grpc::ChannelCredentials> Tls::ForChannel() {
+  using grpc::experimental::IdentityKeyCertPair;
+  RefreshNowAndThen();
+  const std::shared_ptr<const Material> now = material();
+  std::vector<IdentityKeyCertPair> own;
+  if (!now->files.key.empty()) own.push_back({now->files.key, now->files.certificate});
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(
+      std::make_shared<grpc::experimental::StaticDataCertificateProvider>(now->files.authorities,
+                                                                          own));
+  options.watch_root_certs();
+  if (!own.empty()) options.watch_identity_key_cert_pairs();
+  // The verifier does all: OpenSSL would judge by the system's clock, and name no reason.
+  options.set_verify_server_certs(false);
+  options.set_check_call_host(false);
+  options.set_certificate_verifier(
+      grpc::experimental::ExternalCertificateVerifier::Create<ServerVerifier>(self_.lock()));
+  return grpc::experimental::TlsCredentials(options);
+}
+
+}  // namespace cairn::security

@@ -1,0 +1,69 @@
+#include "server/tls_watch.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::chrono::seconds kLookEvery(1);
+constexpr int64_t kDaySeconds = 24 * 3600;
+// A month is enough for the person who comes by once a month.
+constexpr int64_t kWarnBeforeSeconds = 30 * kDaySeconds;
+
+}  // namespace
+
+TlsWatch::TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms)
+    : tls_(std::move(tls)), latest_ms_(std::move(latest_ms)), thread_([this] { Run(); }) {}
+
+TlsWatch::~TlsWatch() {
+  {
+    const MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  stop_cv_.NotifyAll();
+  thread_.join();
+}
+
+void TlsWatch::Run() {
+  const auto stopped = [this]() CAIRN_REQUIRES(mutex_) { return stop_; };
+  for (;;) {
+    Look();
+    MutexLock lock(mutex_);
+    if (stop_cv_.WaitFor(lock, kLookEvery, stopped)) return;
+  }
+}
+
+void TlsWatch::Look() {
+  tls_->NoteTime(latest_ms_());
+  const uint64_t before = tls_->generation();
+  if (const Status bad = tls_->Refresh(); !bad.ok()) {
+    LOG_WARN("the changed TLS files are of no use, the old ones still count: {}", bad.message());
+  }
+  if (tls_->generation() != before) {
+    warned_s_ = 0;
+    LOG_INFO("TLS files reread; the certificate is good until {}",
+             security::TimeText(tls_->expires_s()));
+  }
+  WarnOfExpiry();
+}
+
+// Once a day.
+void TlsWatch::WarnOfExpiry() {
+  const int64_t now_s = tls_->NowSeconds();
+  const int64_t expires_s = tls_->expires_s();
+  if (now_s < expires_s - kWarnBeforeSeconds) return;
+  if (warned_s_ != 0 && now_s - warned_s_ < kDaySeconds) return;
+  warned_s_ = now_s;
+  const std::string when = security::TimeText(expires_s);
+  if (now_s > expires_s) {
+    LOG_ERROR("the certificate of this node expired at {}: others refuse it (cairn cert renew)",
+              when);
+  } else {
+    LOG_WARN("the certificate of this node expires at {}: renew it (cairn cert renew)", when);
+  }
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,37 @@
+// TlsWatch: rereads certificates when they change, and warns before they expire.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <thread>
+
+#include "base/mutex.h"
+#include "security/tls.h"
+
+namespace cairn::server {
+
+// Has a thread, which looks every second. New handshakes show the new certificate; connections that
+// are open stay. Files that are of no use are named in the log, and the old ones still count.
+class TlsWatch {
+ public:
+  // `latest_ms`: the latest time that the cluster is known to have seen (Tls::NoteTime).
+  TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms);
+  ~TlsWatch();
+  TlsWatch(const TlsWatch&) = delete;
+  TlsWatch& operator=(const TlsWatch&) = delete;
+
+ private:
+  void Run();
+  void Look();
+  void WarnOfExpiry();
+
+  const security::TlsPtr tls_;
+  const std::function<int64_t()> latest_ms_;
+  int64_t warned_s_ = 0;  // when the expiry was last told
+  Mutex mutex_;
+  CondVar stop_cv_;
+  bool stop_ CAIRN_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::server

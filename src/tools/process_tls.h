@@ -1,0 +1,24 @@
+// How this program speaks TLS to nodes: --tls-dir, or CAIRN_TLS_DIR. A program speaks to one site.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "security/tls.h"
+
+namespace cairn::tools {
+
+// Called while flags are read, before there is any thread or any call. An error says what is wrong
+// with the directory.
+Status UseTls(const std::string& directory);
+
+// Null: without TLS.
+const security::TlsPtr& ProcessTls();
+// For ClientOptions; empty: without TLS.
+const std::string& ProcessTlsDirectory();
+
+// gRPC writes every failed handshake to standard error. The calls say what failed, in words, and a
+// stranger shall not fill a log.
+void SilenceGrpc();
+
+}  // namespace cairn::tools
