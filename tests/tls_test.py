@@ -162,6 +162,21 @@ class ClusterTest(TlsTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(new.sql("SELECT a FROM t"), [{"a": 1}])
 
+    def test_a_revoked_node_is_no_peer_any_more(self):
+        nodes = self.new_tls_cluster(3)
+        nodes[0].sql("CREATE TABLE t (a)")
+        out = next(node for node in nodes if not node.leads())
+        rest = [node for node in nodes if node is not out]
+        self.site.cert("revoke", "node", out.id)
+        for node in rest:
+            shutil.copy(self.site.directory / "ca.crl", self.site.directory / f"node-{node.id}")
+        wait_until(lambda: "is revoked" in out.log, "it is told", 15)
+        wait_until(lambda: all("TLS files reread" in node.log for node in rest), "all know", 15)
+        for node in rest:
+            node.sql("INSERT INTO t VALUES (1)")  # the rest is a majority
+        # Nothing of this reaches it.
+        self.assertLess(out.status()["applied"], self.await_leader().status()["applied"])
+
     def test_a_cluster_without_tls_takes_it_on(self):
         node = self.new_cluster(1)[0]
         node.sql("CREATE TABLE t (a)")
@@ -385,6 +400,47 @@ class DoorTest(TlsTest):
         listed = self.site.cert("list")
         self.assertRegex(listed, r"revoked +client alice")
         self.assertRegex(listed, r"good +client bob")
+
+    def test_streams_of_a_revoked_client_end_within_seconds(self):
+        self.node.sql("CREATE TABLE t (a)")
+        bob = self.site.client("bob")
+        commands = {
+            "watch": ["watch", self.node.address, "--from", "snapshot", "--json"],
+            "query": ["watch", self.node.address, "--query", "SELECT count(*) FROM t", "--json"],
+            "load": ["client", "--master-addr", self.node.address, "--slave-addrs", "", "--scenario",
+                     "load", "--duration-ms", "60000", "--ledger", self.directory / "ledger"],
+        }
+        running = {}
+        for name, command in commands.items():
+            for who, tls in (("alice", self.alice), ("bob", bob)):
+                if name == "load" and who == "bob":
+                    continue
+                said = open(self.directory / f"{name}-{who}", "w+", encoding="utf-8")
+                self.addCleanup(said.close)
+                running[name, who] = subprocess.Popen(
+                    [harness.CAIRN, *map(str, command), "--tls-dir", tls], stdout=said, stderr=said)
+                self.addCleanup(running[name, who].kill)
+        wait_until(lambda: all((self.directory / f"{name}-{who}").stat().st_size > 0
+                               for name, who in running), "all have begun")
+        self.site.cert("revoke", "client", "alice")
+        shutil.copy(self.site.directory / "ca.crl", self.site.directory / "node-1" / "ca.crl")
+        for name in ("watch", "query"):
+            wait_until(lambda one=name: running[one, "alice"].poll() is not None, name, 10)
+            self.assertIn("is revoked", (self.directory / f"{name}-alice").read_text())
+        self.assertRegex(self.node.log, r"not let in any more are ended count=[1-9]")
+        count = self.node_sql(bob, "SELECT count(*) FROM load_rows")
+        time.sleep(0.5)  # nothing may happen meanwhile
+        self.assertEqual(self.node_sql(bob, "SELECT count(*) FROM load_rows"), count)
+        for name in ("watch", "query"):
+            self.assertIsNone(running[name, "bob"].poll(), name)
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+    def node_sql(self, tls, sql):
+        done = self.ask(self.node, tls, sql)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
 
     def test_half_open_connections_leave_others_unharmed(self):
         """Many begin a handshake and go no further. A client gets in all the same, and the node drops

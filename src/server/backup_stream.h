@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "cairn/v1/database.pb.h"
+#include "server/open_calls.h"
 
 namespace cairn::server {
 
@@ -20,8 +21,8 @@ namespace cairn::server {
 class BackupStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public std::enable_shared_from_this<BackupStream> {
  public:
-  BackupStream(grpc::CallbackServerContext* context, MemoryShare* results)
-      : context_(context), memory_(results) {}
+  BackupStream(grpc::CallbackServerContext* context, OpenCalls* open_calls, MemoryShare* results)
+      : context_(context), open_(open_calls, context), memory_(results) {}
 
   // Call once, before gRPC is given this.
   void Start() { self_ = shared_from_this(); }
@@ -45,10 +46,14 @@ class BackupStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { Stop(Cancelled("the client has gone")); }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    open_.Leave();
+    self_.reset();
+  }
 
  private:
   grpc::CallbackServerContext* const context_;
+  OpenCall open_;
   MemoryCharge memory_;
   std::shared_ptr<BackupStream> self_;
   grpc::ByteBuffer outgoing_;

@@ -62,7 +62,7 @@ Backups::~Backups() { Stop(); }
 grpc::ServerWriteReactor<grpc::ByteBuffer>* Backups::Serve(grpc::CallbackServerContext* context,
                                                            const grpc::ByteBuffer& bytes,
                                                            const ServiceHost& host) {
-  auto stream = std::make_shared<BackupStream>(context, host.results);
+  auto stream = std::make_shared<BackupStream>(context, host.open_calls, host.results);
   stream->Start();
   v1::BackupRequest request;
   MemoryCharge charge;

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "server/api.h"
 #include "server/limits.h"
+#include "server/open_calls.h"
 #include "server/raw_call.h"
 #include "server/watch_hub.h"
 
@@ -41,7 +42,7 @@ class LiveQueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                               public std::enable_shared_from_this<LiveQueryStream> {
  public:
   LiveQueryStream(grpc::CallbackServerContext* context, const ServiceHost& host)
-      : context_(context), host_(host), stream_(host.sessions) {}
+      : context_(context), open_(host.open_calls, context), host_(host), stream_(host.sessions) {}
 
   void Start(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
@@ -93,6 +94,7 @@ class LiveQueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     if (watch_ != nullptr) host_.watches->End(watch_, Cancelled("the client has gone"));
   }
   void OnDone() override {
+    open_.Leave();
     watch_.reset();
     self_.reset();
   }
@@ -184,6 +186,7 @@ class LiveQueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
 
   grpc::CallbackServerContext* const context_;
+  OpenCall open_;
   const ServiceHost host_;
   MemoryCharge stream_;
   std::shared_ptr<LiveQueryStream> self_;

@@ -20,6 +20,7 @@ namespace cairn::server {
 
 class Api;
 class Backups;
+class OpenCalls;
 class WatchHub;
 
 // What a module may use. All of it outlives the modules.
@@ -33,6 +34,7 @@ struct ServiceHost {
   WatchHub* watches = nullptr;      // who hears of changes
   Backups* backups = nullptr;       // copies of the database for clients
   security::TlsPtr tls = nullptr;   // how other nodes are called; null: without TLS
+  OpenCalls* open_calls = nullptr;  // the streams of clients; null: without TLS
 };
 
 class ModuleHost {

@@ -9,6 +9,7 @@
 #include "rpc/proto_convert.h"
 #include "server/convert.h"
 #include "server/limits.h"
+#include "server/open_calls.h"
 #include "server/raw_call.h"
 
 namespace cairn::server {
@@ -19,7 +20,7 @@ namespace {
 class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public QueryConsumer {
  public:
   QueryStream(grpc::CallbackServerContext* context, const ServiceHost& host)
-      : context_(context), result_(host.results) {}
+      : context_(context), open_(host.open_calls, context), result_(host.results) {}
 
   void Start(const std::shared_ptr<QueryStream>& self, const grpc::ByteBuffer& bytes,
              const ServiceHost& host) {
@@ -116,7 +117,10 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   }
 
   void OnCancel() override { *gone_ = true; }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    open_.Leave();
+    self_.reset();
+  }
 
  private:
   // False if the last chunk is still on its way.
@@ -175,6 +179,7 @@ class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   }
 
   grpc::CallbackServerContext* const context_;
+  OpenCall open_;
   MemoryCharge request_;
   MemoryCharge result_;  // of the message on its way, and of the one that waits
   std::shared_ptr<QueryStream> self_;

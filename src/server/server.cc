@@ -28,6 +28,7 @@
 #include "server/listener.h"
 #include "server/long_reads.h"
 #include "server/module_host.h"
+#include "server/open_calls.h"
 #include "server/options.h"
 #include "server/port_check.h"
 #include "server/raw_call.h"
@@ -99,7 +100,8 @@ class ServerImpl final : public Server {
   std::string address_;
 
   // Made in this order, and destroyed in the opposite order.
-  security::TlsPtr tls_;  // null: without TLS
+  security::TlsPtr tls_;                   // null: without TLS
+  std::unique_ptr<OpenCalls> open_calls_;  // null: without TLS
   std::unique_ptr<DataDirectory> directory_;
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
@@ -143,7 +145,12 @@ Status ServerImpl::Start() {
   replica_->Start(transport_.get());
   health_ = std::make_unique<HealthMonitor>(replica_.get(), grpc_->GetHealthCheckService());
   if (tls_ != nullptr) {
-    tls_watch_ = std::make_unique<TlsWatch>(tls_, [this] { return replica_->status().wall_ms; });
+    tls_watch_ = std::make_unique<TlsWatch>(
+        tls_, [this] { return replica_->status().wall_ms; },
+        [this] {
+          transport_->RecheckPeers();
+          open_calls_->Recheck();
+        });
   }
   directory_->Keep();
   {
@@ -157,6 +164,7 @@ Status ServerImpl::Start() {
 Status ServerImpl::OpenTls() {
   if (options_.tls_directory.empty()) return OkStatus();
   ASSIGN_OR_RETURN(tls_, security::Tls::ForServer(options_.tls_directory, &clock_));
+  open_calls_ = std::make_unique<OpenCalls>(tls_);
   const uint64_t named = tls_->own_name()->node_id;
   if (named == options_.node_id) return OkStatus();
   return FailedPrecondition("the certificate in " + options_.tls_directory + " is that of node " +
@@ -250,7 +258,7 @@ void ServerImpl::MakeServices() {
                                &clock_, api);
   modules_ = std::make_unique<ModuleHost>(
       ServiceHost{api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results,
-                  memory_.sessions, watches_.get(), backups_.get(), tls_});
+                  memory_.sessions, watches_.get(), backups_.get(), tls_, open_calls_.get()});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));

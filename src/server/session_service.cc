@@ -13,6 +13,7 @@
 #include "rpc/request_size.h"
 #include "server/convert.h"
 #include "server/limits.h"
+#include "server/open_calls.h"
 #include "server/raw_call.h"
 #include "server/session_request.h"
 #include "server/wire_encoding.h"
@@ -64,7 +65,11 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                             public std::enable_shared_from_this<SessionStream> {
  public:
   SessionStream(grpc::CallbackServerContext* context, const ServiceHost& host, Flusher* flusher)
-      : context_(context), host_(host), flusher_(flusher), stream_(host.sessions) {}
+      : context_(context),
+        open_(host.open_calls, context),
+        host_(host),
+        flusher_(flusher),
+        stream_(host.sessions) {}
 
   void Start() {
     self_ = shared_from_this();
@@ -161,7 +166,10 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     FinishIfOver();
   }
 
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    open_.Leave();
+    self_.reset();
+  }
 
  private:
   // Starts the requests of the message that was just read, one by one, so that no more is decoded
@@ -339,6 +347,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   }
 
   grpc::CallbackServerContext* const context_;
+  OpenCall open_;
   const ServiceHost host_;
   Flusher* const flusher_;
   MemoryCharge stream_;

@@ -9,14 +9,19 @@ namespace cairn::server {
 namespace {
 
 constexpr std::chrono::seconds kLookEvery(1);
+constexpr int kRecheckEvery = 10;  // looks
 constexpr int64_t kDaySeconds = 24 * 3600;
 // A month is enough for the person who comes by once a month.
 constexpr int64_t kWarnBeforeSeconds = 30 * kDaySeconds;
 
 }  // namespace
 
-TlsWatch::TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms)
-    : tls_(std::move(tls)), latest_ms_(std::move(latest_ms)), thread_([this] { Run(); }) {}
+TlsWatch::TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms,
+                   std::function<void()> recheck)
+    : tls_(std::move(tls)),
+      latest_ms_(std::move(latest_ms)),
+      recheck_(std::move(recheck)),
+      thread_([this] { Run(); }) {}
 
 TlsWatch::~TlsWatch() {
   {
@@ -42,7 +47,12 @@ void TlsWatch::Look() {
   if (const Status bad = tls_->Refresh(); !bad.ok()) {
     LOG_WARN("the changed TLS files are of no use, the old ones still count: {}", bad.message());
   }
-  if (tls_->generation() != before) {
+  const bool changed = tls_->generation() != before;
+  if (changed || ++rechecked_ago_ >= kRecheckEvery) {
+    rechecked_ago_ = 0;
+    recheck_();
+  }
+  if (changed) {
     warned_s_ = 0;
     LOG_INFO("TLS files reread; the certificate is good until {}",
              security::TimeText(tls_->expires_s()));

@@ -14,8 +14,10 @@ namespace cairn::server {
 // are open stay. Files that are of no use are named in the log, and the old ones still count.
 class TlsWatch {
  public:
-  // `latest_ms`: the latest time that the cluster is known to have seen (Tls::NoteTime).
-  TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms);
+  // `latest_ms`: the latest time that the cluster is known to have seen (Tls::NoteTime). `recheck`
+  // ends the streams of those who are not let in any more; it is called within a second of a change
+  // of the files, and now and then because certificates expire.
+  TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms, std::function<void()> recheck);
   ~TlsWatch();
   TlsWatch(const TlsWatch&) = delete;
   TlsWatch& operator=(const TlsWatch&) = delete;
@@ -27,7 +29,9 @@ class TlsWatch {
 
   const security::TlsPtr tls_;
   const std::function<int64_t()> latest_ms_;
-  int64_t warned_s_ = 0;  // when the expiry was last told
+  const std::function<void()> recheck_;
+  int rechecked_ago_ = 0;  // looks
+  int64_t warned_s_ = 0;   // when the expiry was last told
   Mutex mutex_;
   CondVar stop_cv_;
   bool stop_ CAIRN_GUARDED_BY(mutex_) = false;

@@ -11,6 +11,7 @@
 #include "rpc/proto_convert.h"
 #include "server/api.h"
 #include "server/limits.h"
+#include "server/open_calls.h"
 #include "server/raw_call.h"
 #include "server/watch_conditions.h"
 #include "server/watch_event.h"
@@ -32,7 +33,11 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
   WatchStream(grpc::CallbackServerContext* context, const ServiceHost& host)
-      : context_(context), host_(host), stream_(host.sessions), message_(host.results) {}
+      : context_(context),
+        open_(host.open_calls, context),
+        host_(host),
+        stream_(host.sessions),
+        message_(host.results) {}
 
   void Start(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
@@ -98,6 +103,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     if (watch_ != nullptr) host_.watches->End(watch_, Cancelled("the client has gone"));
   }
   void OnDone() override {
+    open_.Leave();
     watch_.reset();
     self_.reset();
   }
@@ -167,6 +173,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
 
   grpc::CallbackServerContext* const context_;
+  OpenCall open_;
   const ServiceHost host_;
   MemoryCharge request_;
   MemoryCharge stream_;

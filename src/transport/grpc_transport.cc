@@ -166,6 +166,16 @@ class Impl final : public GrpcTransport {
         });
   }
 
+  void RecheckPeers() override {
+    context_->RecheckCalls();
+    std::vector<std::shared_ptr<PeerLink>> links;
+    {
+      const MutexLock lock(mutex_);
+      for (const auto& [member, link] : links_) links.push_back(link);
+    }
+    for (const auto& link : links) link->Recheck();
+  }
+
   void Shutdown() override {
     if (!context_->live.Close()) {
       // Another thread may be shutting down at the same time. Waiting twice does no harm.

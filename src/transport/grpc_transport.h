@@ -49,6 +49,9 @@ class GrpcTransport : public Transport {
   virtual void ConfigureServer(grpc::ServerBuilder* builder) = 0;
   // Sets the handler. Call it once before the server starts. The handler must outlive Shutdown.
   virtual void SetHandler(Handler* handler) = 0;
+  // Ends the streams from and to nodes whose certificates are not good any more. Not on a thread of
+  // gRPC.
+  virtual void RecheckPeers() = 0;
   // Ends all streams and calls and waits for them. No callback runs after Shutdown, so a call made
   // after Shutdown never gets its callback. A call in progress ends with CANCELLED or UNAVAILABLE.
   // Do not call Shutdown from a callback.

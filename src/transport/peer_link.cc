@@ -85,6 +85,7 @@ class PeerLink::Stream final
   bool broken = false;
   bool hold_removed = false;
   bool accepted = false;
+  std::shared_ptr<const grpc::AuthContext> server;  // once accepted, with TLS
 
  private:
   // Each attempt makes its own channel. A channel that failed repeats its last error for a while,
@@ -148,6 +149,17 @@ void PeerLink::Close() {
     stream = stream_;
   }
   if (stream) stream->context.TryCancel();
+}
+
+void PeerLink::Recheck() {
+  std::shared_ptr<Stream> stream;
+  std::shared_ptr<const grpc::AuthContext> server;
+  {
+    const MutexLock lock(mutex_);
+    stream = stream_;
+    if (stream) server = stream->server;
+  }
+  if (server && !context_->tls->ServerOf(*server).ok()) stream->context.TryCancel();
 }
 
 void PeerLink::Send(GroupId group, std::vector<raft::Message> messages) {
@@ -225,6 +237,7 @@ void PeerLink::OnAccepted(Stream* stream) {
   {
     const MutexLock lock(mutex_);
     stream->accepted = true;
+    if (context_->tls != nullptr) stream->server = stream->context.auth_context();
     reached_at_ = stream->address;
     news = std::exchange(down_logged_, false) || !refusal_logged_.empty();
     refusal_logged_.clear();

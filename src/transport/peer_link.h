@@ -33,6 +33,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // Sets the addresses at which the member is sought from now on. Returns false if the member is
   // likelier at another address than at this link's; then another link must replace this one.
   bool Follow(const Addresses& addresses);
+  // Ends the stream, to be opened anew, if the member's certificate is not good any more.
+  void Recheck();
   // The address where the member was last reached, or where the link looks for it.
   std::string address() const;
 

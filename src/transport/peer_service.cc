@@ -32,11 +32,17 @@ class MessagesCall final
   MessagesCall(TransportContext* context, grpc::CallbackServerContext* server_context)
       : context_(context), server_context_(server_context) {}
 
-  void Start() { StartRead(&request_); }
+  void Start() {
+    if (context_->tls != nullptr) caller_certificate_ = server_context_->auth_context();
+    StartRead(&request_);
+  }
 
   void Abort() override {
     const MutexLock lock(mutex_);
     if (!done_) server_context_->TryCancel();
+  }
+  void Recheck() override {
+    if (caller_certificate_ && !context_->tls->CallerOf(*caller_certificate_).ok()) Abort();
   }
 
   void OnReadDone(bool ok) override {
@@ -103,6 +109,7 @@ class MessagesCall final
 
   TransportContext* const context_;
   grpc::CallbackServerContext* const server_context_;
+  std::shared_ptr<const grpc::AuthContext> caller_certificate_;  // with TLS
   pb::MessagesRequest request_;
   pb::MessagesResponse answer_;
   bool greeted_ = false;

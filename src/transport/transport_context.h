@@ -24,6 +24,8 @@ class ServedCall {
   virtual ~ServedCall() = default;
   // Makes the call end soon. Thread-safe. May be called on a call that is over.
   virtual void Abort() = 0;
+  // Makes the call end soon if its caller's certificate is not good any more. Thread-safe.
+  virtual void Recheck() {}
 };
 
 // The transport and its links, calls and threads share the context. It lives as long as the last of
@@ -78,6 +80,15 @@ struct TransportContext {
       for (const auto& [key, call] : calls) all.push_back(call);
     }
     for (const auto& call : all) call->Abort();
+  }
+
+  void RecheckCalls() {
+    std::vector<std::shared_ptr<ServedCall>> all;
+    {
+      const MutexLock lock(mutex);
+      for (const auto& [key, call] : calls) all.push_back(call);
+    }
+    for (const auto& call : all) call->Recheck();
   }
 
   mutable Mutex mutex;

@@ -1,0 +1,55 @@
+// OpenCalls: the streams of clients that are open, so that a client whose certificate is revoked or
+// expires loses them.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "base/mutex.h"
+#include "security/tls.h"
+
+namespace cairn::server {
+
+class OpenCall;
+
+// Thread-safe. Outlives its calls.
+class OpenCalls {
+ public:
+  explicit OpenCalls(security::TlsPtr tls) : tls_(std::move(tls)) {}
+
+  // Cancels the streams whose callers would not be let in now. Call it on a thread that is not one
+  // of gRPC's: what ends a stream may run at once on those.
+  void Recheck();
+
+ private:
+  friend class OpenCall;
+  void Enter(OpenCall* call);
+  void Leave(OpenCall* call);
+
+  const security::TlsPtr tls_;
+  Mutex mutex_;
+  std::set<OpenCall*> calls_ CAIRN_GUARDED_BY(mutex_);
+};
+
+// One stream, from its start to OnDone. The owner calls Leave in OnDone; the context lives until
+// then.
+class OpenCall {
+ public:
+  // `calls` null: without TLS, and nothing is to be rechecked.
+  OpenCall(OpenCalls* calls, grpc::CallbackServerContext* context);
+  ~OpenCall() { Leave(); }
+  OpenCall(const OpenCall&) = delete;
+  OpenCall& operator=(const OpenCall&) = delete;
+  void Leave();
+
+ private:
+  friend class OpenCalls;
+  OpenCalls* calls_;
+  grpc::CallbackServerContext* const context_;
+  std::shared_ptr<const grpc::AuthContext> caller_;
+};
+
+}  // namespace cairn::server
