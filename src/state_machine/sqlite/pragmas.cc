@@ -38,7 +38,8 @@ constexpr std::string_view kReplicated[] = {"user_version", "application_id"};
 // A PRAGMA that sets up a connection.
 struct Answered {
   std::string_view name;
-  std::string_view value;  // what stands, as SQL
+  // What stands, as SQL: a value, or columns with their names. Empty: it is refused in any form.
+  std::string_view value;
   // SQLite gives a row also when the PRAGMA sets something.
   bool answers_sets = false;
   // The only settings that stand, by spaces. Empty: any setting is taken for a hint.
@@ -48,6 +49,8 @@ struct Answered {
 
 constexpr std::string_view kOn = "on yes true 1";
 constexpr std::string_view kOff = "off no false 0";
+// No setting stands.
+constexpr std::string_view kNone = "-";
 constexpr Answered kAnswered[] = {
     {"journal_mode", "'wal'", true},
     {"synchronous", "2"},
@@ -72,8 +75,9 @@ constexpr Answered kAnswered[] = {
     {"automatic_index", "1", false, kOn,
      "indexes that SQLite makes for one query cannot be turned off"},
     {"foreign_keys", "1", false, kOn,
-     "foreign keys are enforced for all clients: put statements in an order that keeps them, or "
-     "declare them DEFERRABLE INITIALLY DEFERRED and send the statements as one request"},
+     "foreign keys are enforced for all clients: put statements in an order that keeps them, "
+     "declare them DEFERRABLE INITIALLY DEFERRED and send the statements as one request, or send a "
+     "migration in foreign_keys_off of cairn.v1 Execute, as `cairn shell` does"},
     {"defer_foreign_keys", "0", false, kOff,
      "declare the foreign keys DEFERRABLE INITIALLY DEFERRED"},
     {"recursive_triggers", "0", false, kOff, "triggers do not fire themselves"},
@@ -86,6 +90,23 @@ constexpr Answered kAnswered[] = {
     {"query_only", "0", false, kOff, "a query never writes"},
     {"trusted_schema", "1", false, kOn, "the schema's functions are those that Cairn allows"},
     {"encoding", "'UTF-8'", false, "utf-8 utf8", "text is UTF-8"},
+    // As of a file whose log holds nothing: nodes write theirs back by themselves.
+    {"wal_checkpoint", "0 AS busy, -1 AS log, -1 AS checkpointed", true},
+    {"shrink_memory", "0"},
+    {"soft_heap_limit", "0", true},
+    {"empty_result_callbacks", "0"},
+    {"full_column_names", "0", false, kOff, "name the columns of a result by AS"},
+    {"short_column_names", "1", false, kOn, "name the columns of a result by AS"},
+    {"count_changes", "0", false, kOff, "the answer to a write says how many rows it changed"},
+    {"reverse_unordered_selects", "0", false, kOff,
+     "without ORDER BY rows come in any order: write ORDER BY"},
+    {"temp_store_directory", "''", false, kNone,
+     "SQLITE_TMPDIR in the environment of a node names its directory of temporary files"},
+    {"max_page_count", "4294967294", true, kNone,
+     "the disk of the nodes bounds the database: delete rows, or DROP tables"},
+    {"schema_version", "0", false, kNone,
+     "SQLite counts it up at each change of the schema; a program's own number is user_version"},
+    {"stats", "", false, {}, "run ANALYZE and read sqlite_stat1, or read PRAGMA index_list"},
 };
 
 const Answered* FindAnswered(std::string_view name) {
@@ -152,13 +173,16 @@ Result<std::optional<std::string>> AnswerToPragma(const std::string& name,
   if (answered == nullptr || (!sets && ClassifyPragma(name, false) == PragmaUse::kRead)) {
     return std::optional<std::string>();
   }
-  if (sets && !answered->stands.empty() && !IsOneOf(answered->stands, LowerCase(value))) {
-    return PermissionDenied("PRAGMA " + std::string(answered->name) + " = " + LowerCase(value) +
+  const bool stands = answered->stands.empty() || IsOneOf(answered->stands, LowerCase(value));
+  if (answered->value.empty() || (sets && !stands)) {
+    return PermissionDenied("PRAGMA " + std::string(answered->name) +
+                            (sets ? " = " + LowerCase(value) : "") +
                             " may not be used: " + std::string(answered->advice));
   }
-  std::string query =
-      "SELECT " + std::string(answered->value) + " AS " + std::string(answered->name);
-  const bool acts = answered->name == "optimize" || answered->name == "incremental_vacuum";
+  std::string query = "SELECT " + std::string(answered->value);
+  if (query.find(" AS ") == std::string::npos) query += " AS " + std::string(answered->name);
+  const bool acts = answered->name == "optimize" || answered->name == "incremental_vacuum" ||
+                    answered->name == "shrink_memory";
   if (acts || (sets && !answered->answers_sets)) query += " WHERE 0";
   return std::optional<std::string>(std::move(query));
 }

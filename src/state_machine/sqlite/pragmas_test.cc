@@ -60,5 +60,41 @@ TEST_F(PragmasTest, WhatWouldChangeSomethingIsRefusedWithAdvice) {
   EXPECT_EQ(write.message(), off.message());
 }
 
+TEST_F(PragmasTest, NoneIsRefusedWithoutAdvice) {
+  RowCollector checkpoint;
+  ASSERT_TRUE(Ask("PRAGMA wal_checkpoint(TRUNCATE)", &checkpoint).ok());
+  EXPECT_EQ(checkpoint.rows, (std::vector<Row>{{int64_t{0}, int64_t{-1}, int64_t{-1}}}));
+  EXPECT_EQ(One("PRAGMA soft_heap_limit = 100000"), Value(int64_t{0}));
+  EXPECT_EQ(One("PRAGMA max_page_count"), Value(int64_t{4294967294}));
+  EXPECT_EQ(One("PRAGMA short_column_names"), Value(int64_t{1}));
+  EXPECT_NE(One("PRAGMA schema_version"), Value("no value"));
+  for (const char* sql :
+       {"PRAGMA shrink_memory", "PRAGMA empty_result_callbacks = 1", "PRAGMA count_changes = OFF",
+        "PRAGMA full_column_names = 0", "PRAGMA reverse_unordered_selects = false"}) {
+    RowCollector rows;
+    const Status status = Ask(sql, &rows);
+    EXPECT_TRUE(status.ok()) << sql << ": " << status;
+    EXPECT_TRUE(rows.rows.empty()) << sql;
+  }
+  ProposalChecker checker;
+  for (const auto& [sql, advice] : std::vector<std::pair<std::string, std::string>>{
+           {"PRAGMA full_column_names = 1", "by AS"},
+           {"PRAGMA short_column_names = 0", "by AS"},
+           {"PRAGMA count_changes = 1", "how many rows"},
+           {"PRAGMA reverse_unordered_selects = ON", "ORDER BY"},
+           {"PRAGMA temp_store_directory = '/tmp'", "SQLITE_TMPDIR"},
+           {"PRAGMA max_page_count = 100", "disk"},
+           {"PRAGMA schema_version = 5", "user_version"},
+           {"PRAGMA stats", "sqlite_stat1"},
+           {"PRAGMA foreign_keys = OFF", "foreign_keys_off of cairn.v1 Execute"}}) {
+    RowCollector rows;
+    const Status asked = Ask(sql, &rows);
+    EXPECT_EQ(asked.code(), StatusCode::kPermissionDenied) << sql << ": " << asked;
+    EXPECT_NE(asked.message().find(advice), std::string::npos) << asked;
+    const Status write = checker.Check(ExecuteCommand(sql));
+    EXPECT_EQ(write.message(), asked.message());
+  }
+}
+
 }  // namespace
 }  // namespace cairn::state_machine
