@@ -165,6 +165,15 @@ Result<Next> GatheredTransaction::Release(const std::string& name) {
 }
 
 Result<Next> GatheredTransaction::Gather(const StatementSplitter::Statement& statement) {
+  if (const auto pragma = ParsePragmaSetting(statement.sql); pragma && IsQuery(statement.sql)) {
+    // A dump of sqlite3 writes full-text tables so.
+    if (pragma->name == "WRITABLE_SCHEMA") {
+      return FailedPrecondition(
+          "nobody writes to the schema of a cluster: `cairn load` takes a dump with this PRAGMA");
+    }
+    return FailedPrecondition("PRAGMA " + pragma->name +
+                              " is no part of a transaction: write it before BEGIN");
+  }
   if (IsQuery(statement.sql)) {
     return FailedPrecondition(
         "a query between BEGIN and COMMIT has no answer yet: the statements between them run as "

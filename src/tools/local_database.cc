@@ -25,10 +25,9 @@ const char* TouchedTable(int action, const char* a, const char* b) {
   }
 }
 
+// A temporary object that acts on others, or is one that no dump needs.
 bool IsTemporary(int action, const char* db) {
   switch (action) {
-    case SQLITE_CREATE_TEMP_INDEX:
-    case SQLITE_CREATE_TEMP_TABLE:
     case SQLITE_CREATE_TEMP_TRIGGER:
     case SQLITE_CREATE_TEMP_VIEW: return true;
     case SQLITE_CREATE_VTABLE: return Lower(db) == "temp";
@@ -112,7 +111,9 @@ int LocalDatabase::Authorize(void* guard, int action, const char* a, const char*
   }
   if (action == SQLITE_PRAGMA) return MayRunPragma(a, b) ? SQLITE_OK : SQLITE_IGNORE;
   if (IsTemporary(action, db)) {
-    return refuse("a load takes no temporary objects: nothing of them would be in the cluster");
+    return refuse(
+        "a load takes no temporary triggers, views and virtual tables: nothing of them would be in "
+        "the cluster");
   }
   const char* const table = TouchedTable(action, a, b);
   if (table == nullptr || !state->only_inserts->contains(Lower(table))) return SQLITE_OK;

@@ -25,8 +25,8 @@ class LocalDatabase {
   LocalDatabase(const LocalDatabase&) = delete;
   LocalDatabase& operator=(const LocalDatabase&) = delete;
 
-  // While an input's statements run here, they may not reach another file, make a temporary object,
-  // or change a setting of the connection. Nor may they do anything with these tables, which stand
+  // While an input's statements run here, they may not reach another file, make a temporary object
+  // other than a table, or change a setting of the connection. Nor may they do anything with these tables, which stand
   // for tables of the cluster and have none of their rows, other than INSERT.
   void Guard(const std::set<std::string>* only_inserts);
   void EndGuard();

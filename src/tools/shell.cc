@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "rpc/proto_convert.h"
 #include "tools/cluster_view.h"
+#include "tools/temporary_tables.h"
 #include "tools/wait_notice.h"
 
 namespace cairn::tools {
@@ -65,6 +66,15 @@ std::string WhatRuns(NodeClient* node) {
          " s all writes wait for: " + Shown(busy.statement(), kBusyShownMax);
 }
 
+// The error without the number of the statement in front, which the shell itself tells.
+Status WithoutNumber(Status status) {
+  const std::string number = "statement " + std::to_string(status.statement()) + ": ";
+  if (!status.message().starts_with(number)) return status;
+  return Status(status.code(), status.message().substr(number.size()))
+      .With(status.outcome())
+      .With(status.reason());
+}
+
 }  // namespace
 
 Shell::Shell(NodeClient* node, Options options, std::ostream* out, std::ostream* err)
@@ -83,8 +93,10 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
     if (first != std::string::npos && line[first] == '.') {
       splitter_.Append("\n");  // so that the splitter counts the line
       if (const Verdict before = RunGroup(); before != Verdict::kDone) return before;
-      place_ = {source_, lines_, line.substr(first)};
-      return RunUnlessEnding([&] { return RunDotCommand(line.substr(first)); });
+      std::string command = line.substr(first);
+      if (command.back() == '\r') command.pop_back();
+      place_ = {source_, lines_, command};
+      return RunUnlessEnding([&] { return RunDotCommand(command); });
     }
   }
   splitter_.Append(line + "\n");
@@ -96,6 +108,13 @@ Shell::Verdict Shell::TakeLine(const std::string& line) {
     }
   }
   return Verdict::kDone;
+}
+
+Shell::Verdict Shell::TakeFailure(const Status& failure) {
+  if (const Verdict before = RunGroup(); before != Verdict::kDone) return before;
+  DropRest();
+  place_ = {source_, lines_ + 1, ""};
+  return Complain(failure.message());
 }
 
 Shell::Verdict Shell::TakeEnd() {
@@ -129,7 +148,7 @@ Shell::Verdict Shell::Complain(const std::string& what) {
   err_ << "error: ";
   if (!place_.source.empty()) err_ << place_.source << ":" << place_.line << ": ";
   err_ << what << "\n";
-  if (!place_.source.empty())
+  if (!place_.source.empty() && !place_.statement.empty())
     err_ << "  in: " << Shown(place_.statement, kStatementShownMax) << "\n";
   // A script ends here. A person goes on with the transaction, but not if a file that is a part of it
   // failed: what the person has pasted behind it must not run alone.
@@ -305,8 +324,13 @@ Status Shell::RunWrite(const std::string& sql) {
 Status Shell::RunGathered() {
   const size_t begin_line = transaction_.line();
   const ForeignKeys foreign_keys = transaction_.foreign_keys();
-  const std::vector<StatementSplitter::Statement> statements = transaction_.TakeStatements();
+  std::vector<StatementSplitter::Statement> statements = transaction_.TakeStatements();
   if (statements.empty()) return OkStatus();
+  size_t refused = 0;
+  if (Status bad = MakeTemporaryTablesOrdinary(&statements, &refused); !bad.ok()) {
+    place_ = {source_, statements[refused].line, statements[refused].sql};
+    return bad;
+  }
   std::vector<Statement> wire;
   for (const auto& each : statements) wire.push_back(parameters_.Bind(each.sql));
   WaitNotice notice(options_.terminal, [this] { return WhatRuns(node_); });
@@ -326,9 +350,9 @@ Status Shell::RunGathered() {
   const size_t failed = status.statement();
   if (failed == 0 || failed > statements.size()) return status;
   place_ = {source_, statements[failed - 1].line, statements[failed - 1].sql};
-  return std::move(status).Prefixed(
-      "statement " + std::to_string(failed) + " of the transaction" +
-      (source_.empty() ? "" : " that begins in line " + std::to_string(begin_line)));
+  return WithoutNumber(std::move(status))
+      .Prefixed("statement " + std::to_string(failed) + " of the transaction" +
+                (source_.empty() ? "" : " that begins in line " + std::to_string(begin_line)));
 }
 
 void Shell::PrintResult(v1::StatementResult* result) {

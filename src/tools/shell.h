@@ -41,6 +41,8 @@ class Shell {
   // Takes a line without its end, and runs what the line completes: a dot command, or statements up
   // to their semicolons. After a statement that fails, the other statements of the line do not run.
   Verdict TakeLine(const std::string& line);
+  // The input cannot be read on. What was begun of a statement is forgotten: it may be cut off.
+  Verdict TakeFailure(const Status& failure);
   // The input ends: a last statement may lack its semicolon.
   Verdict TakeEnd();
   // The last source has ended. A transaction that is still open is an error, and is forgotten.
@@ -101,6 +103,9 @@ class Shell {
   Status Dump(const Words& words);
   Verdict Import(const Words& words);
   Verdict SetMode(const Words& words);
+  Verdict SetSeparator(const Words& words);
+  char ImportSeparator() const;
+  Status ShowTables(const Words& words);
   Verdict SetOnOff(const Words& words, bool* setting);
   Verdict SetParameters(const Words& words, const std::string& line);
   Verdict ReadFile(const std::string& path);

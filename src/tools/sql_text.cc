@@ -170,6 +170,18 @@ StatementSplitter::Statement StatementSplitter::TakeRest() {
 
 std::string_view TakeToken(std::string_view* sql) { return NextToken(sql).text; }
 
+std::string UnquotedName(std::string_view token) {
+  const char open = token.empty() ? '\0' : token.front();
+  const char close = open == '[' ? ']' : open;
+  if (open != '"' && open != '`' && open != '\'' && open != '[') return std::string(token);
+  std::string name;
+  for (size_t i = 1; i + 1 < token.size(); ++i) {
+    name += token[i];
+    if (token[i] == close) ++i;  // it stands there twice
+  }
+  return name;
+}
+
 std::string UpperCase(std::string_view word) {
   std::string out(word);
   for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));

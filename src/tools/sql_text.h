@@ -47,6 +47,8 @@ std::vector<std::string> FirstWords(std::string_view sql, size_t count);
 // The next token of the statement, without the space and the comments in front, which it takes off.
 // Empty at the end.
 std::string_view TakeToken(std::string_view* sql);
+// The name without its quotes: na"me of "na""me", `na"me` and [na"me].
+std::string UnquotedName(std::string_view token);
 // In ASCII capitals.
 std::string UpperCase(std::string_view word);
 
