@@ -18,7 +18,7 @@ INSERT INTO parent (r) VALUES (3.0), (1.0000000000000002), (-0.0); DELETE FROM p
 CREATE TABLE child (p REFERENCES parent(id) ON DELETE CASCADE, n INT, twice INT AS (n * 2) STORED);
 INSERT INTO child (p, n) VALUES (5, 1), (NULL, -9223372036854775808 / 2);
 CREATE TABLE "odd ""name""" ("select" TEXT, "a b" PRIMARY KEY) WITHOUT ROWID;
-INSERT INTO "odd ""name""" VALUES (CAST(x'610062' AS TEXT), 'k');
+INSERT INTO "odd ""name""" VALUES (CAST(x'610062' AS TEXT), 'k'), (CAST(x'610d0a62' AS TEXT), 'l');
 CREATE TABLE empty (x DEFAULT (1 + 1));
 CREATE INDEX child_p ON child(p) WHERE n > 0;
 CREATE VIEW sums AS SELECT sum(n) AS s FROM child;
@@ -98,6 +98,35 @@ class ShellFromAPipe(CairnTest):
         self.assertIn("sqlite_stat1", self.pipe(".schema sqlite_stat1\n").stdout)
         self.assertEqual(self.pipe(".nonsense\n").returncode, 1)
         self.assertEqual(self.pipe(".read /no/such/file\n").returncode, 1)
+        self.node.sql("CREATE TABLE lion (a)")
+        self.assertEqual(self.pipe(".mode list\n.tables Z%\n").stdout, "zebra|table\n")
+
+    def test_an_input_that_cannot_be_read_is_an_error(self):
+        done = self.pipe("SELECT 1;\n.read /tmp\nSELECT 2;\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("read /tmp: ", done.stderr)
+        self.assertNotIn("2", done.stdout)
+        self.assertIn("read /tmp: ", self.pipe(".import /tmp t\n").stderr)
+        directory = os.open("/tmp", os.O_RDONLY)
+        done = subprocess.run([CAIRN, "shell", self.node.address], stdin=directory, text=True, capture_output=True,
+                              timeout=harness.BOUND_SECONDS, check=False)
+        os.close(directory)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("read standard input: ", done.stderr)
+
+    def test_a_script_may_have_the_line_ends_of_windows(self):
+        path = self.directory / "windows.sql"
+        path.write_bytes(b".mode list\r\nSELECT 1;\r\n.headers on\r\nSELECT 'x' AS a;\r\n")
+        done = self.pipe(f".read {path}\n.tables\r\n")
+        self.assert_passes(done)
+        self.assertEqual(done.stdout, "1\na\nx\n")
+
+    def test_a_dump_with_full_text_is_sent_to_load(self):
+        done = self.pipe("BEGIN TRANSACTION;\nPRAGMA writable_schema=ON;\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("`cairn load` takes a dump", done.stderr)
+        done = self.pipe("BEGIN;\nPRAGMA synchronous=OFF;\nCOMMIT;\n")
+        self.assertIn("write it before BEGIN", done.stderr)
 
     def test_a_large_result_arrives_whole(self):
         done = self.pipe("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
@@ -149,6 +178,15 @@ class ShellFromAPipe(CairnTest):
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn("standard output", done.stderr)
         self.node.sql("CREATE TABLE t (a)")
+        (self.directory / "rows.csv").write_text("a\n7\n", encoding="ascii")
+        commands = [["dump", address], ["watch", address, "--from", "snapshot"],
+                    ["load", address, str(self.directory / "rows.csv"), "--table", "loaded"]]
+        for command in commands:
+            with self.subTest(command), open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([CAIRN, *command], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      stdin=subprocess.DEVNULL, timeout=harness.BOUND_SECONDS, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertRegex(done.stderr, "error: .*(written|write)")
         with open("/dev/full", "w", encoding="ascii") as full:
             subprocess.run([CAIRN, "shell", address, "-c", "SELECT 1", "-c", "INSERT INTO t VALUES (1)"],
                            stdout=full, stderr=subprocess.PIPE, timeout=harness.BOUND_SECONDS,
@@ -168,7 +206,8 @@ class ShellFromAPipe(CairnTest):
         done = self.pipe("BEGIN;\nDELETE FROM t;\nINSERT INTO t VALUES (1), (1);\nCOMMIT;\n")
         self.assertEqual(done.returncode, 1)
         self.assertIn("error: standard input:3: ", done.stderr)
-        self.assertIn("statement 2 of the transaction that begins in line 1", done.stderr)
+        self.assertIn("statement 2 of the transaction that begins in line 1: ", done.stderr)
+        self.assertEqual(done.stderr.count("statement 2"), 1)
         for bad in ("BEGIN; DELETE FROM t;", "BEGIN; DELETE FROM t; SELECT 1; COMMIT;",
                     "BEGIN; DELETE FROM t;\n.quit\n", "COMMIT;"):
             self.assertEqual(self.pipe(bad).returncode, 1, bad)

@@ -18,8 +18,9 @@ constexpr std::chrono::seconds kAskAgain{5};
 constexpr size_t kChoicesMax = 200;
 
 constexpr const char* kDotCommands[] = {
-    ".dump",      ".headers", ".help", ".import", ".indexes", ".maintenance", ".mode",   ".nodes",
-    ".parameter", ".quit",    ".read", ".schema", ".slices",  ".status",      ".tables", ".timer",
+    ".dump",      ".headers", ".help",      ".import", ".indexes", ".maintenance",
+    ".mode",      ".nodes",   ".parameter", ".quit",   ".read",    ".schema",
+    ".separator", ".slices",  ".status",    ".tables", ".timer",
 };
 
 constexpr const char* kNames =

@@ -11,7 +11,8 @@ constexpr size_t kFieldsMax = 2000;
 
 }  // namespace
 
-CsvReader::CsvReader(std::istream* in) : in_(*in->rdbuf()) {
+CsvReader::CsvReader(std::istream* in, char separator)
+    : in_(*in->rdbuf()), separator_(static_cast<unsigned char>(separator)) {
   for (const int c : {0xef, 0xbb, 0xbf}) {
     if (in_.sgetc() != c) return;
     in_.sbumpc();
@@ -43,18 +44,18 @@ void CsvReader::Keep(int c, Row* row, std::string* field) {
   }
 }
 
-// `c` ends a field: a comma, the end of the line or that of the file. Anything else ends it, too.
+// `c` ends a field: a separator, the end of the line or that of the file. Anything else ends it, too.
 CsvReader::Ends CsvReader::EndOfLine(int c) {
   if (c == '\n') ++line_;
-  return c == ',' ? Ends::kField : Ends::kRow;
+  return c == separator_ ? Ends::kField : Ends::kRow;
 }
 
 CsvReader::Ends CsvReader::TakeField(Row* row, std::string* field) {
   if (in_.sgetc() == '"') return TakeQuoted(row, field);
   for (;;) {
     const int c = in_.sbumpc();
-    if (c == ',' || c == '\n' || c == kEof) {
-      if (c != ',' && !field->empty() && field->back() == '\r') field->pop_back();
+    if (c == separator_ || c == '\n' || c == kEof) {
+      if (c != separator_ && !field->empty() && field->back() == '\r') field->pop_back();
       return EndOfLine(c);
     }
     Keep(c, row, field);
@@ -77,7 +78,7 @@ CsvReader::Ends CsvReader::TakeQuoted(Row* row, std::string* field) {
   }
   for (;;) {
     const int c = in_.sbumpc();
-    if (c == ',' || c == '\n' || c == kEof) return EndOfLine(c);
+    if (c == separator_ || c == '\n' || c == kEof) return EndOfLine(c);
     if (c != '\r') row->trouble = "text follows a closing quote";
   }
 }

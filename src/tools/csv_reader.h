@@ -7,8 +7,8 @@
 
 namespace cairn::tools {
 
-// As the shell of SQLite reads CSV: fields are separated by commas, a field in double quotes may hold
-// commas, line ends and doubled quotes. Not thread-safe.
+// As the shell of SQLite reads CSV: fields are separated by commas or another byte, a field in double quotes may hold
+// separators, line ends and doubled quotes. Not thread-safe.
 class CsvReader {
  public:
   struct Row {
@@ -18,7 +18,7 @@ class CsvReader {
   };
 
   // `in` must outlive the reader. A byte order mark is left out.
-  explicit CsvReader(std::istream* in);
+  explicit CsvReader(std::istream* in, char separator = ',');
   // False: there is no further row.
   bool Next(Row* row);
 
@@ -31,6 +31,7 @@ class CsvReader {
   void Keep(int c, Row* row, std::string* field);
 
   std::streambuf& in_;
+  const int separator_;
   size_t line_ = 1;
   size_t row_bytes_ = 0;  // of the row so far
 };

@@ -22,6 +22,7 @@ bool LineSource::Fill() {
   do {
     n = read(fd_, buffer_.data() + old, kReadBytes);
   } while (n < 0 && errno == EINTR);
+  if (n < 0) failure_ = ErrnoStatus("read standard input", errno);
   buffer_.resize(old + static_cast<size_t>(n < 0 ? 0 : n));
   ended_ = n <= 0;
   return !ended_;

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "base/status.h"
+
 namespace cairn::tools {
 
 // Not thread-safe. Does not own the descriptor.
@@ -14,6 +16,8 @@ class LineSource {
   bool HasMore();
   // The next line without its end. False: there is none.
   bool Next(std::string* line);
+  // Why a read has failed. OK: none has, so the end that was seen is that of the input.
+  const Status& failure() const { return failure_; }
 
  private:
   bool Fill();
@@ -22,6 +26,7 @@ class LineSource {
   std::string buffer_;
   size_t at_ = 0;
   bool ended_ = false;
+  Status failure_;
 };
 
 }  // namespace cairn::tools

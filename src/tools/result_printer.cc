@@ -134,7 +134,11 @@ class TablePrinter final : public ResultPrinter {
 
 class CsvPrinter final : public ResultPrinter {
  public:
-  CsvPrinter(bool headers, std::ostream* out) : headers_(headers), out_(*out) {}
+  CsvPrinter(const PrintStyle& style, std::ostream* out)
+      : headers_(style.headers.value_or(false)),
+        separator_(style.separator.empty() ? "," : style.separator),
+        quoted_("\"\r\n" + separator_),
+        out_(*out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
     if (!headers_ || columns.empty()) return OkStatus();
@@ -153,10 +157,10 @@ class CsvPrinter final : public ResultPrinter {
  private:
   // NULL is nothing, and the empty text is a pair of quotes.
   void PrintField(size_t column, const Value& value) {
-    if (column > 0) out_ << ',';
+    if (column > 0) out_ << separator_;
     const auto* const given = std::get_if<std::string>(&value);
     const std::string text = PlainText(value);
-    if (text.find_first_of(",\"\r\n") == std::string::npos && (given == nullptr || !text.empty())) {
+    if (text.find_first_of(quoted_) == std::string::npos && (given == nullptr || !text.empty())) {
       out_ << text;
       return;
     }
@@ -169,13 +173,18 @@ class CsvPrinter final : public ResultPrinter {
   }
 
   const bool headers_;
+  const std::string separator_;
+  const std::string quoted_;  // a field with one of these is in quotes
   std::ostream& out_;
 };
 
 class ListPrinter final : public ResultPrinter {
  public:
   ListPrinter(const PrintStyle& style, std::ostream* out)
-      : headers_(style.headers.value_or(false)), escapes_(style.for_terminal), out_(*out) {}
+      : headers_(style.headers.value_or(false)),
+        escapes_(style.for_terminal),
+        separator_(style.separator.empty() ? "|" : style.separator),
+        out_(*out) {}
 
   Status OnColumns(const std::vector<Column>& columns) override {
     columns_ = columns;
@@ -183,12 +192,14 @@ class ListPrinter final : public ResultPrinter {
   }
   Status OnRow(const Row& row) override {
     if (rows_++ == 0 && headers_) {
-      for (size_t i = 0; i < columns_.size(); ++i) out_ << (i == 0 ? "" : "|") << columns_[i].name;
+      for (size_t i = 0; i < columns_.size(); ++i) {
+        out_ << (i == 0 ? "" : separator_) << columns_[i].name;
+      }
       out_ << "\n";
     }
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string text = PlainText(row[i]);
-      out_ << (i == 0 ? "" : "|") << (escapes_ ? EscapedText(text) : text);
+      out_ << (i == 0 ? "" : separator_) << (escapes_ ? EscapedText(text) : text);
     }
     out_ << "\n";
     return OkStatus();
@@ -198,6 +209,7 @@ class ListPrinter final : public ResultPrinter {
  private:
   const bool headers_;
   const bool escapes_;
+  const std::string separator_;
   std::ostream& out_;
   std::vector<Column> columns_;
 };
@@ -296,10 +308,9 @@ std::vector<std::string> OutputModes() {
 }
 
 std::unique_ptr<ResultPrinter> NewResultPrinter(const PrintStyle& style, std::ostream* out) {
-  const bool headers = style.headers.value_or(false);
   switch (style.mode) {
     case OutputMode::kAuto: return std::make_unique<TablePrinter>(style.for_terminal, out);
-    case OutputMode::kCsv: return std::make_unique<CsvPrinter>(headers, out);
+    case OutputMode::kCsv: return std::make_unique<CsvPrinter>(style, out);
     case OutputMode::kJson: return std::make_unique<JsonPrinter>(out);
     case OutputMode::kLine: return std::make_unique<LinePrinter>(style.for_terminal, out);
     case OutputMode::kList: return std::make_unique<ListPrinter>(style, out);

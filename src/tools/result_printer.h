@@ -24,6 +24,8 @@ struct PrintStyle {
   // Unset: the mode decides. kColumn has headers then; kCsv and kList have none. The other modes
   // always show names.
   std::optional<bool> headers = {};
+  // Between the fields of kList and kCsv. Empty: | and a comma.
+  std::string separator = {};
   // A person reads: long values are cut, and no value can change the terminal. Otherwise kAuto,
   // kLine and kList print values whole.
   bool for_terminal = true;

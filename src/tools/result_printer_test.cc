@@ -74,7 +74,7 @@ TEST(ResultPrinter, AProgramGetsValuesWhole) {
   const std::string whole(1000, 'x');
   const std::vector<Row> rows = {{whole, std::string("a\x1b")}};
   for (const OutputMode mode : {OutputMode::kAuto, OutputMode::kLine, OutputMode::kList}) {
-    const std::string out = Print({mode, {}, /*for_terminal=*/false}, kColumns, rows);
+    const std::string out = Print({mode, {}, {}, /*for_terminal=*/false}, kColumns, rows);
     EXPECT_NE(out.find(whole), std::string::npos) << OutputModeName(mode);
     EXPECT_EQ(Print({mode}, kColumns, rows).find('\x1b'), std::string::npos);
   }

@@ -80,6 +80,9 @@ int RunFromInput(Shell* shell) {
     if (verdict != Shell::Verdict::kDone || !lines.Next(&line)) break;
     verdict = shell->TakeLine(line);
   }
+  if (verdict == Shell::Verdict::kDone && !lines.failure().ok()) {
+    verdict = shell->TakeFailure(lines.failure());
+  }
   if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEnd();
   if (verdict == Shell::Verdict::kDone) verdict = shell->TakeEndOfAll();
   return verdict == Shell::Verdict::kFailed ? 1 : 0;

@@ -2,13 +2,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <fstream>
+#include <istream>
 #include <sstream>
 #include <utility>
 
 #include "base/text.h"
 #include "tools/cluster_view.h"
 #include "tools/dump.h"
+#include "tools/input_file.h"
 #include "tools/load_data.h"
 #include "tools/shell.h"
 #include "tools/sql_literal.h"
@@ -25,7 +26,8 @@ constexpr const char* kHelp =
 .help                      this list
 .dump [TABLE ...]          the database, or tables, as SQL
 .headers on|off            print the names of columns, in the modes that can leave them out
-.import FILE TABLE         load a CSV file; --skip N leaves out rows at its start
+.import FILE TABLE         load a CSV file; --skip N leaves out rows at its start. In the mode list |
+                           separates fields, otherwise a comma, or what .separator says
 .indexes [TABLE]           names of indexes
 .maintenance on|off        writes ask for the budget of maintenance: one at a time
 .mode MODE                 how results are printed: auto, or box, column, csv, json, line, list,
@@ -35,17 +37,18 @@ constexpr const char* kHelp =
 .quit                      leave (so does Ctrl-D)
 .read FILE                 run the statements in a file
 .schema [TABLE]            the CREATE statements
+.separator TEXT            between fields, in the modes csv and list and in files for .import
 .slices [N] STATEMENT      run a DELETE or UPDATE of very many rows in slices of N rows (1000),
                            until it changes no more; others write in between. An UPDATE must
                            change what its WHERE looks for. Ctrl-C stops after a slice
 .status                    this node
-.tables                    tables and views
+.tables [PATTERN]          tables and views whose names are LIKE the pattern
 .timer on|off              print how long each statement took
 )";
 
 constexpr const char* kTables =
     "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE "
-    "'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_cairn\\_%' ESCAPE '\\' ORDER BY name";
+    "'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_cairn\\_%' ESCAPE '\\'";
 
 // A line as the shell of SQLite reads one: words, and quoted words, which may hold spaces.
 std::vector<std::string> WordsOf(const std::string& line) {
@@ -113,6 +116,12 @@ Status Shell::ShowSchema(const Words& words) {
   return node_->Query({SchemaQuery(words), {}, {}}, v1::ReadOptions(), options_.timeout, &sink);
 }
 
+Status Shell::ShowTables(const Words& words) {
+  std::string sql = kTables;
+  if (words.size() > 1) sql += " AND name LIKE " + LiteralText(words[1]);
+  return RunQuery(sql + " ORDER BY name");
+}
+
 Status Shell::ShowIndexes(const Words& words) {
   std::string sql =
       "SELECT name FROM sqlite_schema WHERE type = 'index' AND name NOT LIKE '\\_cairn\\_%' ESCAPE "
@@ -150,6 +159,7 @@ Status Shell::Dump(const Words& words) {
 Shell::Verdict Shell::Import(const Words& words) {
   LoadRequest request;
   request.format = LoadFormat::kCsv;
+  request.separator = ImportSeparator();
   request.addresses = {node_->address()};
   std::vector<std::string> names;
   for (size_t i = 1; i < words.size(); ++i) {
@@ -157,11 +167,16 @@ Shell::Verdict Shell::Import(const Words& words) {
       const std::string& number = words[++i];
       const char* const end = number.data() + number.size();
       if (std::from_chars(number.data(), end, request.skip).ptr != end) names.clear();
-    } else if (words[i] != "--csv") {
+    } else if (words[i] == "--csv") {
+      request.separator = ',';
+    } else {
       names.push_back(words[i]);
     }
   }
   if (names.size() != 2) return Complain("usage: .import [--csv] [--skip N] FILE TABLE");
+  if (request.separator == '\0') {
+    return Complain(".import takes a separator of one byte, and no quote or line end");
+  }
   request.path = names[0];
   request.table = names[1];
   out_.flush();
@@ -183,7 +198,23 @@ Shell::Verdict Shell::SetMode(const Words& words) {
     return Complain("mode should be one of:" + names);
   }
   options_.style.mode = *mode;
+  // These modes have separators of their own.
+  if (*mode == OutputMode::kCsv || *mode == OutputMode::kList) options_.style.separator.clear();
   return Verdict::kDone;
+}
+
+Shell::Verdict Shell::SetSeparator(const Words& words) {
+  if (words.size() != 2 || words[1].empty()) return Complain("usage: .separator TEXT");
+  options_.style.separator = words[1] == "\\t" ? "\t" : words[1];
+  return Verdict::kDone;
+}
+
+// NUL: there is none that a file can have.
+char Shell::ImportSeparator() const {
+  const std::string& separator = options_.style.separator;
+  if (separator.empty()) return options_.style.mode == OutputMode::kList ? '|' : ',';
+  const bool fits = separator.size() == 1 && separator.find_first_of("\"\r\n") != 0;
+  return fits ? separator[0] : '\0';
 }
 
 Shell::Verdict Shell::SetOnOff(const Words& words, bool* setting) {
@@ -228,7 +259,10 @@ Shell::Verdict Shell::RunReport(const Words& words, const std::string& line) {
     out_ << kHelp;
     return Finish(OkStatus(), began);
   }
-  if (name == ".tables") return Finish(RunQuery(kTables), began);
+  if (name == ".tables") {
+    if (words.size() > 2) return Complain("usage: .tables [PATTERN]");
+    return Finish(ShowTables(words), began);
+  }
   if (name == ".schema") return Finish(ShowSchema(words), began);
   if (name == ".indexes" || name == ".indices") {
     if (words.size() > 2) return Complain("usage: .indexes [TABLE]");
@@ -250,6 +284,7 @@ Shell::Verdict Shell::RunDotCommand(const std::string& line) {
     return Complain(name + " runs commands of its own: COMMIT or ROLLBACK comes before it");
   }
   if (name == ".mode") return SetMode(words);
+  if (name == ".separator") return SetSeparator(words);
   if (name == ".timer") return SetOnOff(words, &timer_);
   if (name == ".maintenance") return SetOnOff(words, &options_.maintenance);
   if (name == ".headers" || name == ".header") {
@@ -274,12 +309,12 @@ Shell::Verdict Shell::Quit() {
 
 Shell::Verdict Shell::ReadFile(const std::string& path) {
   if (read_depth_ >= kReadDepthMax) return Complain(".read is nested too deep at " + path);
-  std::ifstream file(path);
-  if (!file) {
-    const int error = errno;
+  const Result<std::unique_ptr<InputFile>> file = InputFile::Open(path);
+  if (!file.ok()) {
     if (source_.empty()) transaction_.Spoil();
-    return Complain(ErrnoStatus("open " + path, error).message());
+    return Complain(file.status().message());
   }
+  std::istream in(file->get());
   ++read_depth_;
   const bool read_by_person = source_.empty();
   if (read_by_person) reads_into_transaction_ = in_transaction();
@@ -290,8 +325,11 @@ Shell::Verdict Shell::ReadFile(const std::string& path) {
   StatementSplitter outer_splitter = std::move(splitter_);
   BeginSource(path);
   Verdict verdict = Verdict::kDone;
-  for (std::string line; verdict == Verdict::kDone && std::getline(file, line);) {
+  for (std::string line; verdict == Verdict::kDone && std::getline(in, line);) {
     verdict = TakeLine(line);
+  }
+  if (verdict == Verdict::kDone && !(*file)->failure().ok()) {
+    verdict = TakeFailure((*file)->failure());
   }
   if (verdict == Verdict::kDone) verdict = TakeEnd();
   if (verdict == Verdict::kDone && !in_outer_transaction) {
