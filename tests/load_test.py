@@ -97,6 +97,36 @@ class Load(CairnTest):
                 self.assertEqual(self.rows("SELECT * FROM area"), [[1, 0.5, 2.5]])
                 self.assertEqual(self.rows("SELECT count(*) FROM \"Order Details\""), [[2]])
 
+    def test_a_dump_of_an_analyzed_database_is_taken(self):
+        path = self.sqlite("CREATE TABLE q(a); CREATE INDEX i ON q(a); INSERT INTO q VALUES(1), (2); ANALYZE;")
+        dump = subprocess.run(["sqlite3", path, ".dump"], text=True, capture_output=True, check=True).stdout
+        self.assertIn("INSERT INTO sqlite_stat1", dump)
+        # A build with SQLITE_ENABLE_STAT4 writes a table of samples, too.
+        dump = dump.replace("INSERT INTO sqlite_stat1",
+                            "INSERT INTO sqlite_stat4 VALUES('q','i','1','0','0',x'00');\nINSERT INTO sqlite_stat1")
+        self.assert_passes(self.load("analyzed.sql", content=dump))
+        self.assertEqual(self.rows("SELECT a FROM q"), [[1], [2]])
+        self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'"), [])
+
+    def test_a_drop_that_does_nothing_is_told(self):
+        self.node.sql("CREATE TABLE old(a)")
+        dump = "DROP TABLE IF EXISTS \"old\";\nDROP TABLE IF EXISTS nowhere;\nDROP TABLE IF EXISTS t;\nCREATE TABLE t(a);\n"
+        done = self.load("drops.sql", content=dump)
+        self.assert_passes(done)
+        self.assertIn("note: DROP TABLE IF EXISTS old does nothing", done.stderr)
+        self.assertEqual(done.stderr.count("note: "), 1)
+
+    def test_what_sqlite_cannot_rename_is_told_before_rows_are_sent(self):
+        self.node.sql("CREATE VIEW broken AS SELECT * FROM gone")
+        rows = "".join(f"{i},{'x' * 700}\n" for i in range(30000))
+        done = self.load("big.csv", "--table", "big", content="i,x\n" + rows)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("error in view broken: no such table: main.gone", done.stderr)
+        self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE "
+                                   "'\\_cairn%' ESCAPE '\\'"), [])
+        self.node.sql("DROP VIEW broken")
+        self.assert_passes(self.load("big.csv", "--table", "big", content="i,x\n" + rows))
+
     def test_more_than_one_command_takes_is_staged_and_renamed(self):
         path = self.sqlite(
             "CREATE TABLE child(p REFERENCES parent(id) ON DELETE CASCADE, x TEXT);"
@@ -142,7 +172,9 @@ class Load(CairnTest):
                                     "ROLLBACK TO x;\nRELEASE x;\n", "bad.sql:4: a load does not take ROLLBACK TO"),
             "NUL": ("CREATE TABLE t(a);\nINSERT INTO t VALUES(1);\0INSERT INTO t VALUES(2);\n",
                     "bad.sql:2: the line has a NUL byte"),
-            "temporary": ("CREATE TABLE t(a);\nCREATE TEMP TABLE p(a);\n", "bad.sql:2: a load takes no temp"),
+            "temporary": ("CREATE TABLE t(a);\nCREATE TEMP TABLE p(a);\n", "the TEMP table p is not dropped"),
+            "temporary view": ("CREATE TABLE t(a);\nCREATE TEMP VIEW p AS SELECT 1;\n",
+                               "bad.sql:2: a load takes no temporary"),
             "no semicolon": ("CREATE TABLE t(a);\nINSERT INTO t VALUES(1)\n", "bad.sql:2: the input is cut off"),
             "not UTF-8": ("CREATE TABLE t(a);\nINSERT INTO t VALUES('x'), (CAST(x'ff' AS TEXT));\n",
                           "row 2 of t: the text in column a is not valid UTF-8"),
@@ -155,6 +187,14 @@ class Load(CairnTest):
                 self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE name IN ('t', 'p')"), [])
         self.assert_passes(self.load("bad.sql", "--unchecked", content=cases["orphan"][0]))
         self.assertEqual(self.load("/no/such/file").returncode, 1)
+        for arguments in ((), ("--table", "x"), ("--table", "x", "--format", "jsonl"), ("--format", "sqlite")):
+            unreadable = self.load("/tmp", *arguments)
+            self.assertEqual(unreadable.returncode, 1)
+            self.assertIn("error: ", unreadable.stderr)
+            if "sqlite" not in arguments:
+                self.assertIn("read /tmp: ", unreadable.stderr)
+        self.assertIn("reserved", self.load("x.csv", "--table", "_load_x", content="a\n1\n").stderr)
+        self.assertEqual(self.rows("SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_load%' ESCAPE '\\'"), [[0]])
         garbage = self.directory / "no.db"
         garbage.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
         self.assertEqual(self.load(str(garbage)).returncode, 1)
@@ -177,6 +217,22 @@ class Load(CairnTest):
         self.assert_passes(self.node.shell(f".import {self.directory / 'b2.csv'} t"))
         self.assertEqual(self.rows("SELECT count(*) FROM t"), [[3]])
 
+    def test_import_takes_the_separator_of_the_shell_of_sqlite(self):
+        bars, semicolons = self.directory / "bars", self.directory / "semicolons"
+        bars.write_text('a|b\n"x|y"|2,5\n', encoding="utf-8")
+        semicolons.write_text("a;b\n1;2|3\n", encoding="utf-8")
+        script = (f".mode list\n.import {bars} t\nSELECT * FROM t;\n.separator ;\n.import {semicolons} u\n"
+                  f"SELECT * FROM u;\n.mode csv\nSELECT * FROM t;\n.separator \"\\t\"\nSELECT a, b, NULL FROM u;\n"
+                  f".mode list\nSELECT * FROM u;\n")
+        expected = subprocess.run(["sqlite3", ":memory:"], input=script, text=True, capture_output=True,
+                                  check=True).stdout
+        done = run_cairn("shell", self.node.address, stdin=script)
+        self.assert_passes(done)
+        self.assertEqual(done.stdout, expected.replace("\r\n", "\n"))
+        self.assert_passes(self.node.shell(".mode list", f".import --csv {semicolons} v"))
+        self.assertEqual(self.rows("SELECT * FROM v"), [["1;2|3"]])
+        self.assertIn("one byte", self.node.shell(".separator ab", f".import {bars} w").stderr)
+
     def test_all_bad_rows_are_listed_and_none_is_half_loaded(self):
         path = self.directory / "bad.csv"
         path.write_bytes(b"a,b\n1,2\n3\n4,5,6\nfine,row\n\"x\"y,2\n\xff,1\n7,\"open\n")
@@ -197,6 +253,8 @@ class Load(CairnTest):
         self.assertEqual(bad.returncode, 1)
         for line in (2, 3, 4):
             self.assertIn(f"bad.jsonl:{line}: ", bad.stderr)
+        self.assertIn("bad.jsonl:1: a: the number 1e400 is too large",
+                      self.load("bad.jsonl", "--table", "j", content='{"a": 1e400}\n').stderr)
         self.assertEqual(self.rows("SELECT count(*) FROM j"), [[3]])
 
     def test_rows_past_one_command_for_an_existing_table_need_resume(self):

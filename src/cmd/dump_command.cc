@@ -39,7 +39,11 @@ int Run(const Flags& flags) {
 
 void AddDumpCommand(CLI::App* program, int* exit_code) {
   CLI::App* command = program->add_subcommand(
-      "dump", "Print the database, or some tables, as SQL that SQLite and Cairn can read");
+      "dump",
+      "Print the database, or some tables, as SQL that SQLite and Cairn can read. It is one query, "
+      "which a node ends after 60 s, or when the WAL has grown too far meanwhile. `cairn backup` "
+      "is "
+      "for large databases");
   auto flags = std::make_shared<Flags>();
   command->add_option("address", flags->address, "host:port of any node")
       ->type_name("ADDR")

@@ -47,7 +47,9 @@ int Run(Flags* flags) {
   }
   std::cout << "ok, " << Counted(loaded->rows, "row") << " of " << Counted(loaded->tables, "table")
             << " by " << Counted(loaded->commands, "command") << std::endl;
-  return 0;
+  if (std::cout) return 0;
+  std::cerr << "error: the rows are loaded, but standard output cannot be written to" << std::endl;
+  return 1;
 }
 
 }  // namespace

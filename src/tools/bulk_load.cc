@@ -46,7 +46,7 @@ class Loader {
           "Or load them into a new table");
     }
     if (!done) {
-      RETURN_IF_ERROR(CheckRenames(load_, schema_));
+      RETURN_IF_ERROR(CheckRenames(&load_));
       RETURN_IF_ERROR(LoadStaged(&load_, EndOfLoad(load_, schema_), end_keys_));
     }
     TellOfVersion();

@@ -56,7 +56,10 @@ class RowMaker final : public nlohmann::json_sax<Json> {
     name_ = std::move(name);
     return names_.insert(Lower(name_)).second || Fail("the object has it twice");
   }
-  bool parse_error(size_t, const std::string&, const Json::exception&) override { return false; }
+  bool parse_error(size_t, const std::string& token, const Json::exception& error) override {
+    constexpr int kNumberOverflow = 406;
+    return error.id == kNumberOverflow && Fail("the number " + token + " is too large for a REAL");
+  }
 
   Result<JsonRow> Take() {
     if (!trouble_.empty()) return InvalidArgument(trouble_);
@@ -65,7 +68,7 @@ class RowMaker final : public nlohmann::json_sax<Json> {
 
  private:
   bool Fail(const std::string& why) {
-    trouble_ = name_ + ": " + why;
+    trouble_ = (depth_ == 0 ? "" : name_ + ": ") + why;
     return false;
   }
   bool TooLarge() {
@@ -100,7 +103,10 @@ class RowMaker final : public nlohmann::json_sax<Json> {
   bool Close(char bracket) {
     if (--depth_ == 0) return true;
     text_ += bracket;
-    if (depth_ == 1) row_.fields.emplace_back(std::move(name_), Value(std::exchange(text_, {})));
+    if (depth_ != 1) return true;
+    auto& [name, value] = row_.fields.emplace_back();
+    name = std::move(name_);
+    value.emplace<std::string>(std::exchange(text_, {}));
     return true;
   }
 

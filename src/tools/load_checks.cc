@@ -9,6 +9,8 @@
 #include "base/sql_name.h"
 #include "base/text.h"
 #include "rpc/proto_convert.h"
+#include "tools/command_maker.h"
+#include "tools/load_commands.h"
 #include "tools/result_printer.h"
 
 namespace cairn::tools {
@@ -99,29 +101,21 @@ Status CheckNames(const LoadContext& load, const ClusterSchema& schema) {
   return OkStatus();
 }
 
-Status CheckRenames(const LoadContext& load, const ClusterSchema& schema) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<LocalDatabase> scratch, LocalDatabase::New());
-  for (const bool tables : {true, false}) {
-    for (const ClusterSchema::Object& object : schema.objects) {
-      if ((object.type == "table") != tables || object.name.starts_with("sqlite_")) continue;
-      // A module or a function that only Cairn knows is no reason to refuse.
-      const bool made = scratch->Exec(object.sql).ok();
-      if (made || !tables) continue;
-      scratch->Exec("CREATE TABLE IF NOT EXISTS " + QuotedName(object.name) + "(x)").ok();
-    }
-  }
-  RETURN_IF_ERROR(scratch->Exec("CREATE TABLE " + std::string(kStagePrefix) + "a(x)"));
-  const Status renamed = scratch->Exec("ALTER TABLE " + std::string(kStagePrefix) + "a RENAME TO " +
-                                       kStagePrefix + "b");
-  if (renamed.ok() || renamed.message().find("no such table") == std::string::npos) {
-    return OkStatus();
-  }
-  return FailedPrecondition(load.options->source +
-                            ": more than one command takes goes into tables that are renamed at "
-                            "the end, and SQLite renames none now: in the cluster there is an " +
-                            renamed.message() +
-                            ". Drop it before the load, and make it anew "
-                            "afterwards");
+Status CheckRenames(LoadContext* load) {
+  const std::string name = std::string(kStagePrefix) + "00000000_";
+  const std::string old_name = QuotedName(name + "a");
+  const std::string new_name = QuotedName(name + "b");
+  CommandMaker maker;
+  maker.Add("CREATE TABLE " + old_name + "(x)");
+  maker.Add("ALTER TABLE " + old_name + " RENAME TO " + new_name);
+  maker.Add("DROP TABLE " + new_name);
+  Status renamed = LoadCommands(load).Must(maker.Take(), ForeignKeys::kEnforced, 0);
+  if (renamed.ok() || renamed.code() != StatusCode::kInvalidArgument) return renamed;
+  return FailedPrecondition(
+      renamed.message() +
+      ". More than one command takes goes into tables that are renamed at the "
+      "end, and SQLite renames none now. Drop what the message names before "
+      "the load, and make it anew afterwards");
 }
 
 Result<std::string> CheckRows(const LoadContext& load) {

@@ -31,8 +31,8 @@ Result<ClusterSchema> ReadClusterSchema(const LoadContext& load);
 Status CheckNames(const LoadContext& load, const ClusterSchema& schema);
 
 // A new table can be renamed in the cluster: SQLite renames none while a view or a trigger names a
-// table that is not there.
-Status CheckRenames(const LoadContext& load, const ClusterSchema& schema);
+// table that is not there. The cluster itself tries, by a command that leaves nothing.
+Status CheckRenames(LoadContext* load);
 
 // No row is too large, and all text is UTF-8. Returns a digest of the rows: of what they are and of
 // where they go.

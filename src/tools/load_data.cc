@@ -1,14 +1,17 @@
 #include "tools/load_data.h"
 
 #include <fstream>
-#include <iostream>
+#include <istream>
 #include <memory>
 #include <utility>
 
 #include "base/text.h"
+#include "tools/input_file.h"
+#include "tools/load_plan.h"
 #include "tools/load_sources.h"
 #include "tools/process_tls.h"
 #include "tools/result_printer.h"
+#include "tools/sql_literal.h"
 
 namespace cairn::tools {
 namespace {
@@ -35,6 +38,11 @@ LoadFormat FormatOf(const LoadRequest& request) {
   return csv ? LoadFormat::kCsv : LoadFormat::kSql;
 }
 
+bool IsReserved(std::string table) {
+  for (char& c : table) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return table.starts_with(kStagePrefix);
+}
+
 std::string Megabytes(uint64_t bytes) { return std::to_string(bytes >> 20) + " MB"; }
 
 class DataLoader {
@@ -52,6 +60,7 @@ class DataLoader {
     const Status taken = Take();
     ClearLine();
     RETURN_IF_ERROR(taken);
+    RETURN_IF_ERROR(TellOfDrops());
     BulkLoadOptions load;
     load.source = source_.name;
     load.existing = source_.existing;
@@ -81,31 +90,42 @@ class DataLoader {
       return InvalidArgument(rows ? "--table names the table of CSV and JSON lines"
                                   : "--table is for CSV and JSON lines");
     }
+    if (IsReserved(request_.table)) {
+      return InvalidArgument(
+          "names that begin with " + std::string(kStagePrefix) +
+          " are reserved: `cairn load` takes such a table for one that a load has "
+          "left");
+    }
     source_.name = request_.path == "-" ? "standard input" : request_.path;
     if (format == LoadFormat::kSqlite) {
       if (request_.path == "-") return InvalidArgument("a file of SQLite is not read from a pipe");
       ASSIGN_OR_RETURN(local_, LocalDatabase::OpenFile(request_.path));
       return OkStatus();
     }
-    std::ifstream file;
-    source_.in = &std::cin;
+    std::unique_ptr<InputFile> file = InputFile::StandardInput();
     if (request_.path != "-") {
-      file.open(request_.path, std::ios::binary);
-      if (!file) return ErrnoStatus("open " + request_.path, errno);
-      source_.in = &file;
+      ASSIGN_OR_RETURN(file, InputFile::Open(request_.path));
     }
+    std::istream in(file.get());
+    source_.in = &in;
     source_.find_existing = [this](const std::string& table) { return FindExisting(table); };
     source_.on_progress = [this](uint64_t bytes) { Show("read " + Megabytes(bytes)); };
     ASSIGN_OR_RETURN(local_, LocalDatabase::New());
-    if (format == LoadFormat::kSql) return TakeDump(&source_, local_.get());
     std::vector<std::string> bad;
-    const RowsOptions options{request_.table, request_.skip};
-    const Status status = format == LoadFormat::kCsv
-                              ? TakeCsv(&source_, options, local_.get(), &bad)
-                              : TakeJsonLines(&source_, options, local_.get(), &bad);
+    const Status taken = TakeFrom(format, &bad);
+    source_.in = nullptr;
+    // What seems to be cut off is only not read.
+    RETURN_IF_ERROR(file->failure());
     if (!bad.empty()) ClearLine();
     for (const std::string& line : bad) err_ << line << "\n";
-    return status;
+    return taken;
+  }
+
+  Status TakeFrom(LoadFormat format, std::vector<std::string>* bad) {
+    if (format == LoadFormat::kSql) return TakeDump(&source_, local_.get());
+    const RowsOptions options{request_.table, request_.skip, request_.separator};
+    return format == LoadFormat::kCsv ? TakeCsv(&source_, options, local_.get(), bad)
+                                      : TakeJsonLines(&source_, options, local_.get(), bad);
   }
 
   Result<std::optional<LoadSource::ExistingTable>> FindExisting(const std::string& table) {
@@ -123,6 +143,22 @@ class DataLoader {
       found.push_back({PlainText(row.at(0)), PlainText(row.at(1))});
     }
     return std::optional<LoadSource::ExistingTable>(std::move(found));
+  }
+
+  // The input drops a table if it exists, and does not make it. In the cluster it exists.
+  Status TellOfDrops() {
+    for (const std::string& table : source_.drops) {
+      ASSIGN_OR_RETURN(const std::vector<Row> made,
+                       local_->All("SELECT 1 FROM sqlite_schema WHERE lower(name) = lower(" +
+                                   LiteralText(table) + ")"));
+      if (!made.empty()) continue;
+      ASSIGN_OR_RETURN(const auto columns, FindExisting(table));
+      if (!columns.has_value()) continue;
+      err_ << "note: DROP TABLE IF EXISTS " << NameText(table)
+           << " does nothing: a load drops no table of the cluster. `cairn shell` does"
+           << std::endl;
+    }
+    return OkStatus();
   }
 
   void Show(const std::string& line) {

@@ -21,6 +21,7 @@ struct LoadRequest {
   std::optional<LoadFormat> format;  // unset: by the name and the first bytes
   std::string table;                 // of CSV and JSON lines
   uint64_t skip = 0;                 // rows or lines at their start
+  char separator = ',';              // of the fields of CSV
   bool resume = false;
   bool unchecked = false;
   // A terminal, where a person reads how far the load is; null if there is none.

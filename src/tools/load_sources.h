@@ -31,6 +31,8 @@ struct LoadSource {
   // The tables of the cluster that the input has rows for, in lower case. Filled by the functions
   // below; `local` has tables of these names without constraints.
   std::set<std::string> existing;
+  // Tables that the input drops if they exist.
+  std::set<std::string> drops;
   std::function<void(uint64_t bytes)> on_progress;
 };
 
@@ -46,7 +48,8 @@ Status TakeDump(LoadSource* source, LocalDatabase* local);
 
 struct RowsOptions {
   std::string table;
-  uint64_t skip = 0;  // lines or rows at the start
+  uint64_t skip = 0;     // lines or rows at the start
+  char separator = ',';  // of the fields of CSV
 };
 // Without the table in the cluster, the first row names the columns. Otherwise a first row that
 // names columns of the table says which they are. If only a part of its fields names columns, it is

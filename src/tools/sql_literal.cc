@@ -84,7 +84,10 @@ std::string RealLiteral(double real) {
 std::string LiteralText(const Value& value) {
   if (std::holds_alternative<std::monostate>(value)) return "NULL";
   if (const auto* const text = std::get_if<std::string>(&value)) {
-    if (text->find('\0') == std::string::npos) return QuotedText(*text);
+    // The shell of SQLite takes the carriage return before a line feed for a part of the line's end.
+    if (text->find_first_of(std::string_view("\0\r", 2)) == std::string::npos) {
+      return QuotedText(*text);
+    }
     return "CAST(" + PlainText(Blob{*text}) + " AS TEXT)";
   }
   // Past the greatest REAL. SQLite reads it as infinity.

@@ -46,5 +46,13 @@ TEST_F(SqlLiteralTest, ARealReadsBackExactly) {
   EXPECT_EQ(LiteralText(0.1), "0.1");
 }
 
+// The shell of SQLite drops a carriage return before a line feed, and ends a text at a NUL.
+TEST_F(SqlLiteralTest, ATextWithACarriageReturnOrANulHasNoneInItsLiteral) {
+  EXPECT_EQ(LiteralText("a\r\nb"), "CAST(x'610d0a62' AS TEXT)");
+  EXPECT_EQ(LiteralText("a\rb"), "CAST(x'610d62' AS TEXT)");
+  EXPECT_EQ(LiteralText(std::string("a\0b", 3)), "CAST(x'610062' AS TEXT)");
+  EXPECT_EQ(LiteralText("it's\n"), "'it''s\n'");
+}
+
 }  // namespace
 }  // namespace cairn::tools

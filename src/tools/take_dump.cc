@@ -6,6 +6,7 @@
 #include "base/sql_name.h"
 #include "rpc/proto_convert.h"
 #include "tools/load_sources.h"
+#include "tools/result_printer.h"
 #include "tools/sql_literal.h"
 #include "tools/sql_text.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 // Of a statement in an error.
 constexpr size_t kShownBytes = 200;
+constexpr size_t kDropsMax = 1000;
 
 // Finds the lines that end a statement, in time linear in the text.
 class StatementEnd {
@@ -99,6 +101,7 @@ class DumpTaker {
                              std::to_string(begin_line_) + " has no COMMIT");
     }
     local_.EndGuard();
+    RETURN_IF_ERROR(CheckTemporary());
     return local_.Exec("COMMIT; PRAGMA writable_schema = RESET");
   }
 
@@ -133,6 +136,16 @@ class DumpTaker {
       RETURN_IF_ERROR(done);
     }
     return OkStatus();
+  }
+
+  // A TEMP table serves a migration, which drops it. What is left would not be in the cluster.
+  Status CheckTemporary() const {
+    ASSIGN_OR_RETURN(const std::vector<Row> left,
+                     local_.All("SELECT name FROM sqlite_temp_schema WHERE type = 'table' AND name "
+                                "NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"));
+    if (left.empty()) return OkStatus();
+    return InvalidArgument(source_.name + ": the TEMP table " + PlainText(left[0].at(0)) +
+                           " is not dropped, and nothing of it would be in the cluster");
   }
 
   std::string WhyNot(int rc) const {
@@ -192,14 +205,39 @@ class DumpTaker {
                 sql);
     }
     if (verb == "PRAGMA" && !IsKeptPragma(words)) return OkStatus();
-    if (verb == "VACUUM" || verb == "ANALYZE") return OkStatus();
+    if (verb == "ANALYZE") return MakeStatistics();
+    if (verb == "VACUUM") return OkStatus();
     const bool resolves = verb == "REPLACE" || (words.size() > 2 && words[1] == "OR");
     if (resolves && !source_.existing.empty()) {
       return At("INSERT OR ... into a table that the cluster has: use `cairn shell`", sql);
     }
+    if (verb == "DROP") NoteDrop(sql);
     int rc = SQLITE_ROW;
     while (rc == SQLITE_ROW) rc = sqlite3_step(stmt);
     return rc == SQLITE_DONE ? OkStatus() : At(local_.Error().message(), sql);
+  }
+
+  // DROP TABLE IF EXISTS of a table that is not here does nothing. The cluster may have the table.
+  void NoteDrop(std::string_view sql) {
+    const std::vector<std::string> words = FirstWords(sql, 4);
+    if (words.size() < 4 || words[1] != "TABLE" || words[2] != "IF") return;
+    for (size_t i = 0; i < words.size(); ++i) TakeToken(&sql);
+    const std::string name = UnquotedName(TakeToken(&sql));
+    if (source_.drops.size() < kDropsMax) source_.drops.insert(name);
+  }
+
+  // A dump writes rows into the tables that its ANALYZE makes. They are not loaded: statistics here
+  // are not those of the cluster. Some builds of SQLite have a table that this one does not make.
+  Status MakeStatistics() {
+    RETURN_IF_ERROR(local_.Exec("ANALYZE sqlite_schema"));
+    ASSIGN_OR_RETURN(const std::vector<Row> may_write, local_.All("PRAGMA writable_schema"));
+    const bool was_off = may_write.at(0).at(0) == Value(int64_t{0});
+    if (was_off) RETURN_IF_ERROR(local_.Exec("PRAGMA writable_schema = ON"));
+    const Status made = local_.Exec(
+        "CREATE TABLE IF NOT EXISTS sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample);"
+        "CREATE TABLE IF NOT EXISTS sqlite_stat3(tbl,idx,neq,nlt,ndlt,sample)");
+    if (was_off) RETURN_IF_ERROR(local_.Exec("PRAGMA writable_schema = OFF"));
+    return made;
   }
 
   static bool IsKeptPragma(const std::vector<std::string>& words) {

@@ -218,7 +218,7 @@ Status TakeCsv(LoadSource* source, const RowsOptions& options, LocalDatabase* lo
   // As the shell of SQLite does: text that looks like a number becomes one.
   RowsTaker taker(source, options, " ANY", local, bad);
   RETURN_IF_ERROR(taker.Begin());
-  CsvReader reader(source->in);
+  CsvReader reader(source->in, options.separator);
   CsvReader::Row row;
   for (uint64_t i = 0; i < options.skip && reader.Next(&row); ++i) {
   }
