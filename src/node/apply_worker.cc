@@ -127,6 +127,7 @@ AppliedReport ApplyWorker::Report() const {
   report.time_series = state_->time_series();
   report.level = applied.level;
   report.results_hash = applied.results_hash;
+  report.restored_at = applied.restored_at;
   report.wall_ms = applied.wall_ms;
   return report;
 }
@@ -186,12 +187,18 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     const DeferScope together;  // many of the answers leave by the same stream
     for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
   };
+  const LogIndex restored_at = state_->applied_state().restored_at;
   const raft::CommittedBatch& last = jobs.back().batch;
   const Status status = state_->Apply(entries, last.config, last.config_index, on_results);
   Abandon(waiters, next);
   if (!status.ok()) return Stopped(status);
   pause_ = SteadyTime(0);
   AppliedReport report = Report();
+  if (report.restored_at > restored_at) {
+    // A node alone serves although it is fenced, and now has another database.
+    const Status forgotten = ForgetFence(*fs_, options_.data_directory);
+    if (!forgotten.ok()) LOG_WARN("{}", forgotten.message());
+  }
   report.compared = std::move(compared);
   report.costs = std::move(costs);
   events_->OnApplied(report);

@@ -179,6 +179,11 @@ void Digests::Fence(Status why) {
   context_.effects->Fence(fence_);
 }
 
+void Digests::OnRestored(LogIndex index) {
+  OnReplaced(std::max(replaced_at_, index));
+  if (fence_.ok()) ForgetFindings();
+}
+
 void Digests::ForgetFindings() {
   fence_ = damage_ = OkStatus();
   own_.reset();

@@ -65,6 +65,10 @@ class Digests {
   // The database was replaced by a snapshot of `index`. Findings about earlier states are of
   // another file.
   void OnReplaced(LogIndex index) { replaced_at_ = index; }
+  // A backup took the place of the database at the entry `index`. What the scrub has found is of
+  // another file, which is gone. A fence stays: it is about what this node made of the log, and a
+  // restore keeps some of that (versions, sessions).
+  void OnRestored(LogIndex index);
   // The database was replaced or opened anew. If it is damaged, the scrub finds the damage again.
   void ForgetFindings();
 

@@ -60,6 +60,7 @@ ReplicaCore::ReplicaCore(const ReplicaOptions& options, StartState start, Clock*
   freshness_.OnStateReplaced(applied_.index);
   applied_.level = context_.level = start.applied.level;
   applied_.results_hash = start.applied.results_hash;
+  applied_.restored_at = start.applied.restored_at;
   if (!start.fenced.empty() && digests_.StartFenced(start.fenced)) {
     recovery_.StartInTrouble(digests_.fence());
   }

@@ -118,6 +118,7 @@ void ReplicaCore::Resume(const raft::SnapshotMeta& meta, const AppliedReport& re
 }
 
 void ReplicaCore::SetApplied(const AppliedReport& report) {
+  if (report.restored_at > applied_.restored_at) digests_.OnRestored(report.restored_at);
   applied_ = report;
   applied_.compared.reset();
   context_.level = report.level;

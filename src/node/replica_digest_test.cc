@@ -218,6 +218,22 @@ TEST_F(Digests, ANodeAloneGoesOnWithADamagedFileAndSaysSo) {
   cluster_->Write("on");
 }
 
+TEST_F(Digests, ARestoreEndsWhatWasFoundAboutTheOldFile) {
+  Start(1);
+  const std::string directory = cluster_->node(1).options.data_directory;
+  ASSERT_TRUE(RememberFence(PosixFileSystem(), directory, "it was fenced long ago").ok());
+  state(1).Damage();
+  ASSERT_TRUE(Eventually([&] { return !digests(1).doubt.empty(); }));
+  ASSERT_TRUE(
+      cluster_->ProposeCommand(1, {.id = {"test", 1000}, .operation = state_machine::Restore{}})
+          .ok());
+  EXPECT_TRUE(Eventually([&] { return digests(1).doubt.empty(); }));
+  EXPECT_EQ(ReadFence(PosixFileSystem(), directory).value(), "");
+  const uint64_t scrubs = digests(1).scrubs;
+  EXPECT_TRUE(Eventually([&] { return digests(1).scrubs > scrubs + 1; }));
+  EXPECT_EQ(digests(1).doubt, "");
+}
+
 // ---- The judgement alone
 
 raft::Configuration Voters(uint64_t n) {

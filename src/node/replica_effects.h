@@ -48,6 +48,7 @@ struct AppliedReport {
   std::optional<uint64_t> next_deadline_lease_ms;  // of the prepared transaction that expires first
   uint64_t level = 0;                              // of what is applied
   uint64_t results_hash = 0;                       // likewise
+  LogIndex restored_at;                            // as AppliedState says
   state_machine::TimeSeriesUpkeep time_series = state_machine::TimeSeriesUpkeep::kNone;
   int64_t wall_ms = 0;                        // the latest time that an entry gave to SQL
   std::shared_ptr<ComparedResults> compared;  // of results that are held; else null

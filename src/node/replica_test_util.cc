@@ -178,6 +178,9 @@ Status ListStateMachine::Apply(std::span<const raft::Entry> entries,
           } else if (const auto* raise =
                          std::get_if<state_machine::RaiseLevel>(&command.operation)) {
             image_.applied.level = std::max(image_.applied.level, raise->level);
+          } else if (std::holds_alternative<state_machine::Restore>(command.operation)) {
+            image_.applied.restored_at = entry.index;
+            damaged_ = false;
           } else {
             next_deadline_.reset();
           }
@@ -432,19 +435,8 @@ uint64_t TestCluster::AwaitLeader() {
   return leader;
 }
 
-Result<CommandResult> TestCluster::Propose(uint64_t id, const std::string& text,
-                                           std::chrono::milliseconds timeout) {
-  return Propose(id, NextId(), text, timeout);
-}
-
-Result<CommandResult> TestCluster::Propose(uint64_t id, const state_machine::RequestId& request,
-                                           const std::string& text,
-                                           std::chrono::milliseconds timeout) {
-  state_machine::Command command;
-  command.id = request;
-  state_machine::Statement statement;
-  statement.sql = text;
-  command.operation = state_machine::Execute{{statement}};
+Result<CommandResult> TestCluster::ProposeCommand(uint64_t id, state_machine::Command command,
+                                                  std::chrono::milliseconds timeout) {
   auto answer = std::make_shared<std::promise<Result<CommandResult>>>();
   auto future = answer->get_future();
   replica(id).Propose(std::move(command), In(timeout),

@@ -58,7 +58,7 @@ class ListStateMachine : public state_machine::StateMachine {
   void Miscount(bool miscounts);
   // Each command returns a row of this many bytes.
   void ReturnBytes(size_t bytes) { returns_bytes_ = bytes; }
-  // The scrubs find damage until a snapshot is installed.
+  // The scrubs find damage until a snapshot is installed, or a backup restored.
   void Damage() { damaged_ = true; }
   void SetNextDeadline(std::optional<uint64_t> lease_ms);
   int installs() const { return installs_; }
@@ -277,9 +277,17 @@ class TestCluster {
   // Proposes on a node and waits for the answer.
   Result<state_machine::CommandResult> Propose(
       uint64_t id, const std::string& text,
-      std::chrono::milliseconds timeout = std::chrono::seconds(10));
+      std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+    return Propose(id, NextId(), text, timeout);
+  }
   Result<state_machine::CommandResult> Propose(
       uint64_t id, const state_machine::RequestId& request, const std::string& text,
+      std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+    return ProposeCommand(
+        id, {.id = request, .operation = state_machine::Execute{{{text, {}, {}}}}}, timeout);
+  }
+  Result<state_machine::CommandResult> ProposeCommand(
+      uint64_t id, state_machine::Command command,
       std::chrono::milliseconds timeout = std::chrono::seconds(10));
   // Proposes on whichever node leads until it is applied.
   LogIndex Write(const std::string& text);

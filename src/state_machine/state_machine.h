@@ -44,6 +44,8 @@ struct AppliedState {
   int64_t wall_ms = 0;           // the latest time that an entry up to `index` gave to SQL
   uint64_t level = kLevelFirst;  // feature_level.h
   uint64_t results_hash = 0;     // of all results up to `index`: sqlite/results_hash.h
+  // The entry at which a backup took the place of the database, the last time (sqlite/restore_into.h).
+  LogIndex restored_at;
 };
 
 // The results of one entry: one for each command, in order. kNoop and kConfig entries have none.

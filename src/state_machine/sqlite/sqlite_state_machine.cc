@@ -216,6 +216,7 @@ void SqliteStateMachine::Publish() {
   {
     MutexLock lock(state_mutex_);
     state_ = applied;
+    state_.restored_at = applier_->restored_at();
     next_deadline_ = applier_->NextDeadlineLeaseMs();
     time_series_ = applier_->time_series();
   }
@@ -377,11 +378,10 @@ Status SqliteStateMachine::Reopen() {
   // A file may have taken this name, and the sync of that may have failed.
   if (status.ok()) status = storage_.fs.SyncDirectory(ParentOf(options_.path));
   if (status.ok()) {
-    const uint64_t index = applier_->applied().index.value();
     const Result<bool> all_moved = applier_->engine().Checkpoint();
     status = all_moved.status();
     if (status.ok() && !*all_moved) status = Unavailable("another process reads the database");
-    if (status.ok()) durable_index_.store(index);
+    if (status.ok()) durable_index_.store(applier_->applied().index.value());
   }
   if (status.ok()) {
     wal_bytes_.store(applier_->engine().wal_bytes());
