@@ -1,5 +1,6 @@
-# What `cmake --install` gives to others: the program `cairn`, and the C++ client with a package file
-# for find_package(Cairn). `--component client` installs the client alone.
+# What `cmake --install` gives to others: the program `cairn`, the extension for a stock sqlite3, and
+# the C++ client with a package file for find_package(Cairn). `--component client` installs the client
+# alone, `--component extension` the extension.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -18,6 +19,8 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/CairnConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/CairnConfig.cmake ${CMAKE_BINARY_DIR}/CairnConfigVersion.cmake
         DESTINATION ${package_dir} COMPONENT client)
+# For the stock sqlite3: .load LIBDIR/cairn/cairn_sqlite
+install(TARGETS cairn_sqlite LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/cairn COMPONENT extension)
 if(TARGET cairn)
   install(TARGETS cairn RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
 endif()

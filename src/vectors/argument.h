@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/sqlite_api.h"
 #include "base/status.h"
-#include "vectors/sqlite_api.h"
 #include "vectors/vector.h"
 
 namespace cairn::vectors {

@@ -7,8 +7,8 @@
 // NULL for NULL. (docs/vectors.md)
 #pragma once
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
-#include "vectors/sqlite_api.h"
 #include "vectors/work_gate.h"
 
 namespace cairn::vectors {

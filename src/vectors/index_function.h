@@ -2,8 +2,8 @@
 // index takes in, and is always NULL (index_definition.h).
 #pragma once
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
-#include "vectors/sqlite_api.h"
 #include "vectors/work_gate.h"
 
 namespace cairn::vectors {

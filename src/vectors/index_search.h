@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "vectors/argument.h"
 #include "vectors/index_definition.h"
-#include "vectors/sqlite_api.h"
 #include "vectors/work_gate.h"
 
 namespace cairn::vectors {

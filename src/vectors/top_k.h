@@ -7,9 +7,9 @@
 // exact, unless somebody knows candidates: it then reads those and ranks them exactly.
 #pragma once
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "vectors/index_search.h"
-#include "vectors/sqlite_api.h"
 #include "vectors/work_gate.h"
 
 namespace cairn::vectors {

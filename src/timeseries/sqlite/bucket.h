@@ -1,11 +1,10 @@
 // Buckets of time: their width, and the table-valued function that lists them.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <string_view>
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 
 namespace cairn::timeseries {

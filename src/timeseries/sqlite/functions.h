@@ -5,8 +5,7 @@
 // rows, by products, sums and quotients alone.
 #pragma once
 
-#include <sqlite3.h>
-
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/sqlite/work.h"
 

@@ -65,6 +65,7 @@ int Connect(sqlite3* db, void* module, int argc, const char* const* argv, sqlite
 
 int OnCreate(sqlite3* db, void* module, int argc, const char* const* argv, sqlite3_vtab** table,
              char** error) {
+  if (!static_cast<TimeSeriesModule*>(module)->writes()) return RefuseWrite(error);
   return Connect(db, module, argc, argv, table, error, /*create=*/true);
 }
 
@@ -79,6 +80,7 @@ int OnDisconnect(sqlite3_vtab* table) {
 }
 
 int OnDestroy(sqlite3_vtab* table) {
+  if (!Of(table)->writes()) return RefuseWrite(&table->zErrMsg);
   Of(table)->Discard();
   int rc = Of(table)->DropItsRollups();
   if (rc == SQLITE_OK) rc = Of(table)->storage().Drop();
@@ -146,6 +148,7 @@ int OnRowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* rowid) {
 
 int OnUpdate(sqlite3_vtab* table, int argc, sqlite3_value** argv, sqlite3_int64* rowid) {
   *rowid = 0;
+  if (!Of(table)->writes()) return RefuseWrite(&table->zErrMsg);
   return Of(table)->Update(argc, argv);
 }
 
@@ -168,6 +171,7 @@ int OnSavepoint(sqlite3_vtab* table, int /*savepoint*/) { return Of(table)->Flus
 int OnRollbackTo(sqlite3_vtab* table, int /*savepoint*/) { return OnRollback(table); }
 
 int OnRename(sqlite3_vtab* table, const char* name) {
+  if (!Of(table)->writes()) return RefuseWrite(&table->zErrMsg);
   Status fits = CheckTableName(Of(table)->declaration(), name);
   if (fits.ok()) fits = Of(table)->storage().CheckName(name);
   if (!fits.ok()) return Of(table)->Refuse(fits);

@@ -6,11 +6,10 @@
 // asks for it with the next savepoint or the commit.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <functional>
 #include <set>
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/sqlite/writer.h"
 
@@ -35,7 +34,8 @@ inline constexpr const char* kStorageWords[] = {"series", "tail", "blocks", "con
 struct ModuleOptions {
   // Asked before work that SQLite's own steps do not show. Null: all work is allowed.
   ChargeWork charge;
-  // The connection writes. Otherwise rows have no numbers that an UPDATE or a DELETE could use.
+  // The connection may write. Otherwise every write of a time series, and every change of its
+  // definition, is refused with SQLITE_READONLY.
   bool writes = true;
   // No other connection writes the file, so what is known of it holds over transactions.
   bool only_writer = false;
@@ -57,6 +57,7 @@ class TimeSeriesModule {
   int Flush();
   // Writes what the running statement has changed so far.
   int FlushWithin();
+  bool writes() const { return options_.writes; }
   const ChargeWork& charge() const { return options_.charge; }
   // True while rollups are created, renamed or dropped together with their time series.
   bool changes_rollups() const { return changes_rollups_; }

@@ -1,12 +1,11 @@
 // Plan: how a query reads a time series. xBestIndex makes it, and xFilter follows it.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include "base/sqlite_api.h"
 #include "timeseries/sqlite/declaration.h"
 
 namespace cairn::timeseries {

@@ -1,12 +1,11 @@
 // Points on their way between SQLite's values and blocks.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/block.h"
 #include "timeseries/sqlite/declaration.h"

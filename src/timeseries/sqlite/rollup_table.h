@@ -6,11 +6,10 @@
 // `m`. They hold the rows of rollup_writer.h, and take the conditions and orders of plan.h.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <string_view>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/sqlite/declaration.h"
 #include "timeseries/sqlite/module.h"

@@ -11,14 +11,13 @@
 // NAME_1m_blocks, under the numbers of NAME_series.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "timeseries/sqlite/rollup.h"
 #include "timeseries/sqlite/storage.h"
 #include "timeseries/sqlite/work.h"

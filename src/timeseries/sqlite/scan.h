@@ -6,13 +6,12 @@
 // both equal 5. Where the plan has promised an order, such series are merged by time.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "timeseries/sqlite/plan.h"
 #include "timeseries/sqlite/series_scan.h"
 #include "timeseries/sqlite/storage.h"

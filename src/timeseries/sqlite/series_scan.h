@@ -4,12 +4,11 @@
 // block, too. So a point costs the same wherever it lies.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <bit>
 #include <cstdint>
 #include <string>
 
+#include "base/sqlite_api.h"
 #include "timeseries/sqlite/points.h"
 #include "timeseries/sqlite/storage.h"
 #include "timeseries/sqlite/work.h"

@@ -11,14 +11,13 @@
 // Functions return SQLite's codes, as SQLite's callbacks do.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/sqlite/declaration.h"
 

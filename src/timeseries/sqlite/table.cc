@@ -39,6 +39,11 @@ int Report(char** error, const std::string& message) {
   return SQLITE_ERROR;
 }
 
+int RefuseWrite(char** error) {
+  Report(error, "this connection only reads: a time series is written through a running node");
+  return SQLITE_READONLY;
+}
+
 // ---- Rollups ------------------------------------------------------------------------------------
 
 int Table::BeginRetention() {

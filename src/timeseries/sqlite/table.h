@@ -1,8 +1,6 @@
 // Table: a connected time series, and how it is written.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <array>
 #include <compare>
 #include <map>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/sqlite/declaration.h"
 #include "timeseries/sqlite/module.h"
@@ -23,6 +22,8 @@ namespace cairn::timeseries {
 
 // Sets the message of an error, which SQLite frees.
 int Report(char** error, const std::string& message);
+// Refuses a write on a connection that only reads.
+int RefuseWrite(char** error);
 
 class Table : public sqlite3_vtab {
  public:
