@@ -5,8 +5,10 @@ import pty
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
+import threading
 
 import harness
 from harness import CairnTest, Node, free_ports, run_cairn, wait_until
@@ -24,6 +26,41 @@ def dump(path):
     """The clients' data, as SQL."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
         return [line for line in file.iterdump() if "_cairn_" not in line]
+
+
+class CuttingLink:
+    """A link to a node. The first connections are cut after so many bytes each; later ones stay."""
+
+    def __init__(self, port, cuts):
+        self.port = port
+        self.cuts = list(cuts)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.port))
+                cut = self.cuts.pop(0) if self.cuts else None
+                for source, sink, bound in ((near, far, None), (far, near, cut)):
+                    threading.Thread(target=self.carry, args=(source, sink, bound), daemon=True).start()
+
+    def carry(self, source, sink, bound):
+        carried = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+                carried += len(data)
+                if bound is not None and carried >= bound:
+                    break
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
 
 
 class BackupTest(CairnTest):
@@ -98,6 +135,38 @@ class Backups(BackupTest):
         self.assertEqual(self.files(), ["b.db.partial"])
         self.assert_passes(self.backup(node.address))  # and takes over what was left
         self.assertEqual(self.files(), ["b.db", "b.db.sha256"])
+
+    def test_a_link_that_breaks_again_and_again_does_not_begin_it_anew(self):
+        node = self.new_cluster(1)[0]
+        self.fill(node, 24)
+        link = CuttingLink(node.port, [5 * MIB, 5 * MIB, 5 * MIB])
+        self.addCleanup(link.close)
+        done = self.backup(link.address)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("was cut off after"), 3, done.stderr)
+        self.assertEqual(done.stderr.count("it goes on after"), 3, done.stderr)
+        self.assertNotIn("anew", done.stderr)
+        self.assertEqual(ask(self.file, "PRAGMA integrity_check"), [("ok",)])
+        self.assertEqual(subprocess.run(["sha256sum", "-c", "--status", f"{self.file.name}.sha256"],
+                                        cwd=self.file.parent, check=False).returncode, 0)
+        self.assertEqual(node.log.count("a backup begins"), 1)
+        self.assertEqual(node.log.count("a backup goes on"), 3)
+        wait_until(lambda: not self.copies(node), "the copy is gone")
+
+    def test_a_node_that_has_ended_meanwhile_begins_anew_and_says_so(self):
+        node = self.new_cluster(1)[0]
+        self.fill(node, 12)
+        slow = subprocess.Popen([harness.CAIRN, "backup", node.address, str(self.file),
+                                 "--bytes-per-second", "3MiB"], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        wait_until(lambda: (self.file.parent / "b.db.partial").exists() and
+                   (self.file.parent / "b.db.partial").stat().st_size > 2 * MIB, "some has come")
+        node.kill()
+        node.start()
+        out, err = slow.communicate(timeout=60)
+        self.assertEqual(slow.returncode, 0, out + err)
+        self.assertIn("it begins anew: the node does not hold", err)
+        self.assertEqual(ask(self.file, "PRAGMA integrity_check"), [("ok",)])
 
     def test_a_client_that_is_interrupted_leaves_nothing(self):
         [node] = self.new_cluster(1)

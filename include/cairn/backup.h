@@ -25,6 +25,9 @@ struct BackupOptions {
   // Take what the node holds, although it may lack the latest writes. For a cluster without a
   // majority.
   bool stale = false;
+  // Called when the backup was cut off: with the reason, and whether it goes on after the bytes that have
+  // come. On the thread that called Backup.
+  std::function<void(const std::string& what)> told{};
   // Called several times a second, on the thread that called Backup. False ends the backup with
   // CANCELLED.
   std::function<bool(const BackupProgress&)> proceed{};

@@ -24,6 +24,8 @@ namespace {
 constexpr std::chrono::milliseconds kLookEvery(100);
 constexpr std::chrono::milliseconds kPause(500);  // between two attempts
 constexpr int kTriesMin = 5;
+constexpr int kBeginningsMax = 20;
+constexpr int kTriesHere = 10;  // in a row at the node that may hold what it has sent
 // A node that sends nothing for this long is given up.
 constexpr SteadyTime kSilenceMax = std::chrono::seconds(60);
 constexpr uint64_t kBytesPerSecondMin = 64 << 10;
@@ -108,6 +110,7 @@ class BackupJob {
       : options_(options), file_(*file) {
     request_.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
     request_.set_bytes_per_second_max(options.bytes_per_second_max);
+    request_.set_may_resume(true);
     if (options.stale) request_.mutable_read()->set_level(v1::READ_LEVEL_STALE);
   }
 
@@ -116,34 +119,63 @@ class BackupJob {
   // An error of the caller's own disk is final: no other node would help.
   const std::optional<Status>& own_trouble() const { return own_trouble_; }
 
+  // Whether the last call has brought more than any before.
+  bool made_progress() const { return made_progress_; }
+  // The node may hold the copy of what has come.
+  bool may_go_on() const { return header_.copy() != 0 && file_.size() > 0 && !is_spoiled_; }
+  std::string Received() const {
+    return std::to_string(file_.size()) + " of " + std::to_string(header_.size_bytes()) + " bytes";
+  }
+
   Result<v1::BackupHeader> Receive(const std::string& endpoint, const security::TlsPtr& tls) {
-    progress_ = {};
-    RETURN_IF_ERROR(Own(file_.Clear()));
+    made_progress_ = false;
+    request_.set_copy(may_go_on() ? header_.copy() : 0);
+    request_.set_offset(may_go_on() ? file_.size() : 0);
     BackupCall call(endpoint, tls, request_, [this] { return Proceeds(); });
-    v1::BackupHeader header;
     std::optional<uint32_t> crc;
-    uint32_t found = 0;
     for (;;) {
       ASSIGN_OR_RETURN(v1::BackupResponse* const response, call.Next());
       if (response == nullptr) break;
-      if (response->has_header()) {
-        header = response->header();
-        progress_.bytes_total = header.size_bytes();
-        RETURN_IF_ERROR(Own(file_.CheckRoom(header.size_bytes())));
-      }
+      if (response->has_header()) RETURN_IF_ERROR(Begin(response->header()));
       if (response->has_crc32c()) crc = response->crc32c();
-      found = Crc32c(response->data(), found);
+      found_ = Crc32c(response->data(), found_);
       RETURN_IF_ERROR(Write(response->mutable_data()));
+      made_progress_ = made_progress_ || file_.size() > most_;
+      most_ = std::max(most_, file_.size());
       if (!Proceeds()) return Cancelled("the backup was stopped");
     }
-    if (!crc || file_.size() != header.size_bytes()) {
+    if (!crc || file_.size() != header_.size_bytes()) {
       return Unavailable("the backup was cut off by the node");
     }
-    if (*crc != found) return DataLoss("the backup does not have the checksum that the node sent");
-    return header;
+    if (*crc == found_) return header_;
+    is_spoiled_ = true;  // it begins anew
+    return DataLoss("the backup does not have the checksum that the node sent");
   }
 
  private:
+  // Goes on after what has come, if the node does, or begins anew.
+  Status Begin(const v1::BackupHeader& header) {
+    const bool goes_on =
+        may_go_on() && header.copy() == header_.copy() && header.offset() == file_.size();
+    if (may_go_on() && options_.told) {
+      options_.told(goes_on ? "it goes on after " + Received()
+                            : "it begins anew: the node does not hold what it sent before");
+    }
+    if (!goes_on) {
+      if (header.offset() != 0)
+        return DataLoss("the node goes on with a backup that has not begun");
+      if (++beginnings_ > kBeginningsMax) {
+        return Own(Unavailable("the backup had to begin anew too often"));
+      }
+      header_ = header;
+      found_ = 0;
+      most_ = 0;
+      is_spoiled_ = false;
+      progress_ = {0, header.size_bytes()};
+      RETURN_IF_ERROR(Own(file_.Clear()));
+    }
+    return Own(file_.CheckRoom(header.size_bytes() - file_.size()));
+  }
   Status Own(Status status) {
     if (!status.ok()) own_trouble_ = status;
     return status;
@@ -163,6 +195,12 @@ class BackupJob {
   const BackupOptions& options_;
   BackupFile& file_;
   v1::BackupRequest request_;
+  v1::BackupHeader header_;  // of what has come; empty: nothing has
+  uint32_t found_ = 0;       // the CRC32C of it
+  uint64_t most_ = 0;        // bytes that have come at once
+  bool made_progress_ = false;
+  bool is_spoiled_ = false;  // what has come is not what was sent
+  int beginnings_ = 0;
   BackupProgress progress_;
   std::optional<Status> own_trouble_;
 };
@@ -205,12 +243,25 @@ Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
   ASSIGN_OR_RETURN(const std::unique_ptr<BackupFile> file, BackupFile::Create(options.path));
   BackupJob job(options, timeout, file.get());
   const int tries = std::max(kTriesMin, static_cast<int>(endpoints.size()));
-  for (int tried = 1;; ++tried) {
-    const std::string& endpoint = endpoints[static_cast<size_t>(tried - 1) % endpoints.size()];
-    Result<v1::BackupHeader> header = job.Receive(endpoint, tls);
+  size_t asked = 0;    // the endpoint
+  int tries_here = 0;  // since bytes have come
+  for (int tried = 1;;) {
+    Result<v1::BackupHeader> header = job.Receive(endpoints[asked % endpoints.size()], tls);
     if (!header.ok()) {
-      const bool stop = job.own_trouble() || !MayTryAgain(header.status().code()) || tried == tries;
-      if (stop || !Pause(job)) return header.status();
+      if (job.own_trouble() || !MayTryAgain(header.status().code())) return header.status();
+      if (!job.Proceeds()) return header.status();
+      if (job.made_progress()) {
+        tried = 1;
+        tries_here = 0;
+        if (options.told) {
+          options.told("the backup was cut off after " + job.Received() + ": " +
+                       header.status().message());
+        }
+      }
+      const bool stays = job.may_go_on() && ++tries_here < kTriesHere;
+      if (!stays && tried++ == tries) return header.status();
+      if (!stays) ++asked;
+      if (!Pause(job)) return header.status();
       continue;
     }
     BackupResult result;

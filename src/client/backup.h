@@ -11,8 +11,8 @@
 
 namespace cairn::client {
 
-// Asks the endpoints in turn. If the connection breaks, the backup begins anew at the next one. A
-// node has `timeout` to begin.
+// Asks the endpoints in turn. If the connection breaks, the backup goes on at the same node, if that
+// still holds what it sends, and begins anew otherwise. A node has `timeout` to begin.
 Result<BackupResult> MakeBackup(const std::vector<std::string>& endpoints,
                                 const security::TlsPtr& tls, std::chrono::milliseconds timeout,
                                 const BackupOptions& options);

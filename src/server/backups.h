@@ -6,7 +6,8 @@
 // The bytes come from the machinery that copies the database for peers
 // (state_machine/sqlite/snapshot_file.h): a client that keeps pace with a disk is sent the pinned
 // state, for a slower one the state is copied beside the database. The copy is removed when the
-// backup ends in any way.
+// backup ends in any way. If the client is lost, and has said that it may come back, the copy stays for
+// some seconds, unless another client wants a backup meanwhile.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -15,6 +16,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/clock.h"
@@ -36,6 +38,8 @@ class Backups {
     // others.
     SteadyTime stall_max = std::chrono::seconds(60);
     size_t piece_bytes = 1 << 20;  // of one response
+    // How long a client that was cut off may come back.
+    SteadyTime resume_within = std::chrono::seconds(15);
   };
 
   // `replica` outlives this.
@@ -52,21 +56,34 @@ class Backups {
   void Stop();
 
  private:
-  Status Begin(const std::shared_ptr<BackupStream>& stream, v1::BackupRequest request,
-               SteadyTime deadline);
-  void Run(BackupStream* stream, const v1::BackupRequest& request, SteadyTime deadline);
-  Status Make(BackupStream* stream, const v1::BackupRequest& request, SteadyTime deadline);
+  // One call of a client.
+  struct Turn {
+    std::shared_ptr<BackupStream> stream;
+    v1::BackupRequest request;
+    SteadyTime deadline{0};
+  };
+  class PinnedCopy;
+
+  Status Begin(Turn turn);
+  void Run(Turn turn);
+  Status Make(const Turn& turn, PinnedCopy* copy);
+  Status GoOn(const Turn& turn, PinnedCopy* copy);
+  // Waits for the client that was cut off. None: it does not come, or another one does.
+  std::optional<Turn> AwaitReturn(const PinnedCopy& copy);
   Result<LogIndex> AwaitBarrier(const BackupStream& stream, const node::ReadOptions& read,
                                 SteadyTime deadline);
-  Status Send(BackupStream* stream, state_machine::SnapshotReader* reader,
-              uint64_t bytes_per_second_max);
+  Status Send(const Turn& turn, PinnedCopy* copy, uint64_t offset);
 
   node::Replica* const replica_;
   Clock* const clock_;
   const Options options_;
   std::atomic<bool> stopping_{false};
   Mutex mutex_;
-  std::shared_ptr<BackupStream> current_ CAIRN_GUARDED_BY(mutex_);  // null: none is being made
+  CondVar changed_;
+  // The call that is served, or begins; null: none is.
+  std::shared_ptr<BackupStream> current_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t copy_ CAIRN_GUARDED_BY(mutex_) = 0;  // that a client may come back to; 0: none
+  std::optional<Turn> returned_ CAIRN_GUARDED_BY(mutex_);  // of that client
   std::thread thread_ CAIRN_GUARDED_BY(mutex_);  // of the current backup, or of the last one
 };
 

@@ -34,6 +34,10 @@ bool MakeOne(const BackupCommand& command, const std::string& path, StopSignals*
     if (!*stopped_by) *stopped_by = signals->Wait(std::chrono::milliseconds(0));
     return !*stopped_by;
   };
+  options.told = [&](const std::string& what) {
+    line.Clear();
+    *to.err << path << ": " << what << std::endl;
+  };
   ClientOptions connection;
   connection.tls_directory = ProcessTlsDirectory();
   connection.endpoints = command.addresses;
