@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pty
+import re
 import resource
 import shutil
 import signal
@@ -58,6 +59,7 @@ class CuttingLink:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        source.close()
 
     def close(self):
         self.listener.close()
@@ -167,6 +169,24 @@ class Backups(BackupTest):
         self.assertEqual(slow.returncode, 0, out + err)
         self.assertIn("it begins anew: the node does not hold", err)
         self.assertEqual(ask(self.file, "PRAGMA integrity_check"), [("ok",)])
+
+    def test_a_restore_in_the_middle_begins_it_anew(self):
+        node = self.new_cluster(1)[0]
+        self.fill(node, 10)
+        earlier = self.file.with_name("earlier.db")
+        self.assert_passes(self.backup(node.address, file=earlier))
+        slow = subprocess.Popen([harness.CAIRN, "backup", node.address, str(self.file),
+                                 "--bytes-per-second", "2MiB"], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        self.addCleanup(slow.kill)
+        partial = self.file.with_name("b.db.partial")
+        wait_until(lambda: partial.exists() and partial.stat().st_size > MIB, "some has come")
+        self.assert_passes(run_cairn("restore", earlier, "--into", node.address, "--yes", seconds=60))
+        out, err = slow.communicate(timeout=90)
+        self.assertEqual(slow.returncode, 0, out + err)
+        self.assertIn("it begins anew", err)
+        self.assertEqual(ask(self.file, "SELECT count(*) FROM big"), [(10,)])
+        self.assertEqual(ask(self.file, "SELECT restores FROM _cairn_restore"), [(1,)])
 
     def test_a_client_that_is_interrupted_leaves_nothing(self):
         [node] = self.new_cluster(1)
@@ -520,6 +540,29 @@ class RestoresIntoARunningCluster(BackupTest):
         self.assertEqual(client.returncode, 0, output)
         leader.start()
         self.assert_restored_everywhere([{"id": 1, "v": "of the backup"}])
+
+    def test_one_whose_client_was_killed_is_given_up_by_its_name(self):
+        leader = self.new_cluster_with_backup(1, mib=8)
+        client = subprocess.Popen(
+            [harness.CAIRN, "restore", self.file, "--into", leader.address, "--yes",
+             "--bytes-per-second", "1MiB"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(client.kill)
+        before = leader.status()["applied"]
+        wait_until(lambda: leader.status()["applied"] > before + 3, "pieces come")
+        client.kill()
+        client.wait()
+        refused = self.restore("--yes")
+        self.assertEqual(refused.returncode, 1)
+        name = re.search(r"another restore is under way: (\S+)\.", refused.stderr).group(1)
+        self.assertRegex(refused.stderr, r"It sent something \d+ s ago")
+        self.assert_passes(run_cairn("restore", "--into", leader.address, "--abort", name))
+        again = run_cairn("restore", "--into", leader.address, "--abort", name)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("no restore of this name is under way", again.stderr)
+        self.assert_passes(self.restore("--yes"))
+        self.assertEqual(leader.sql("SELECT v FROM t"), [{"v": "of the backup"}])
+        usage = run_cairn("restore", self.file, "--into", leader.address, "--abort", name)
+        self.assertEqual(usage.returncode, 2, usage.stderr)
 
     def test_one_that_is_interrupted_changes_nothing_and_makes_way(self):
         leader = self.new_cluster_with_backup(1, mib=8)

@@ -21,6 +21,7 @@ struct Flags {
   std::string into;
   bool yes = false;
   std::string finish;
+  std::string abort;
   std::string bytes_per_second;
   bool check_only = false;
 };
@@ -34,6 +35,7 @@ int RunInto(const Flags& flags) {
   command.restore = flags.restore;
   command.confirmed = flags.yes;
   command.finish = flags.finish;
+  command.abort = flags.abort;
   Result<std::vector<std::string>> addresses = tools::ParseAddresses(flags.into);
   if (!addresses.ok()) {
     std::cerr << "error: " << addresses.status().message() << std::endl;
@@ -49,13 +51,22 @@ int RunInto(const Flags& flags) {
     command.bytes_per_second_max = *bytes;
   }
   tools::StopSignals signals;  // first: the client's threads must inherit the block
-  return tools::RunRestoreInto(
-      std::move(command), &signals,
-      {&std::cout, &std::cerr, isatty(STDERR_FILENO) != 0 ? &std::cerr : nullptr,
-       isatty(STDIN_FILENO) != 0 ? &std::cin : nullptr});
+  const tools::RestoreIntoStreams streams{&std::cout, &std::cerr,
+                                          isatty(STDERR_FILENO) != 0 ? &std::cerr : nullptr,
+                                          isatty(STDIN_FILENO) != 0 ? &std::cin : nullptr};
+  return flags.abort.empty() ? tools::RunRestoreInto(std::move(command), &signals, streams)
+                             : tools::RunAbortOfRestore(command, &signals, streams);
 }
 
 int Run(const Flags& flags) {
+  if (flags.restore.backup.empty() == flags.abort.empty()) {
+    std::cerr << "error: name the backup, or the restore to give up with --abort" << std::endl;
+    return kExitUsage;
+  }
+  if (!flags.abort.empty() && flags.into.empty()) {
+    std::cerr << "error: --abort goes with --into" << std::endl;
+    return kExitUsage;
+  }
   if (!flags.into.empty()) return RunInto(flags);
   if (flags.restore.db_path.empty() && !flags.check_only) {
     std::cerr << "error: name the database that is made, or give --into or --check" << std::endl;
@@ -73,8 +84,7 @@ void AddRestoreCommand(CLI::App* program, int* exit_code) {
       "the database of a running cluster by it (--into)");
   auto flags = std::make_shared<Flags>();
   command->add_option("backup", flags->restore.backup, "the backup, with BACKUP.sha256 beside it")
-      ->type_name("BACKUP")
-      ->required();
+      ->type_name("BACKUP");
   command->add_option("db", flags->restore.db_path, "what 'cairn server --db' will name")
       ->type_name("DB");
   command->add_option("--id", flags->restore.node_id, "number of the node")
@@ -95,6 +105,10 @@ void AddRestoreCommand(CLI::App* program, int* exit_code) {
   command
       ->add_option("--finish", flags->finish,
                    "with --into: the name of an earlier restore whose outcome is unknown")
+      ->type_name("NAME");
+  command
+      ->add_option("--abort", flags->abort,
+                   "with --into, without a backup: give up the restore of this name")
       ->type_name("NAME");
   command->add_flag("--check", flags->check_only, "only check the backup");
   command->add_flag("--without-checksum", flags->restore.without_checksum,

@@ -49,7 +49,8 @@ class RestoreIntoJob {
     for (const std::string& address : command.addresses) {
       nodes_.push_back(std::make_unique<NodeClient>(address));
     }
-    step_.set_id(command.finish.empty() ? "restore-" + ToHex(SystemEntropy()) : command.finish);
+    const std::string& earlier = command.abort.empty() ? command.finish : command.abort;
+    step_.set_id(earlier.empty() ? "restore-" + ToHex(SystemEntropy()) : earlier);
   }
 
   const std::optional<int>& stopped_by() const { return stopped_by_; }
@@ -61,8 +62,9 @@ class RestoreIntoJob {
     ASSIGN_OR_RETURN(const std::string sha256, Sum());
     step_.mutable_begin()->set_size_bytes(size_);
     step_.mutable_begin()->set_sha256(sha256);
-    RETURN_IF_ERROR(Ask(kStepTimeout).status());
+    // Its answer may be lost.
     begun_ = true;
+    RETURN_IF_ERROR(Ask(kStepTimeout).status());
     RETURN_IF_ERROR(SendPieces());
     return Finish();
   }
@@ -73,6 +75,11 @@ class RestoreIntoJob {
     // An earlier run of this program may have had an effect.
     finish_may_count_ = !command_.finish.empty();
     return Ask(kFinishTimeout);
+  }
+
+  Status GiveUp() {
+    step_.mutable_abort();
+    return Ask(kStepTimeout).status();
   }
 
   // The cluster need not wait for the restore to be given up by itself.
@@ -225,6 +232,17 @@ void PrintFailure(const Status& why, const RestoreIntoJob& job, const RestoreInt
 }
 
 }  // namespace
+
+int RunAbortOfRestore(const RestoreIntoCommand& command, StopSignals* signals,
+                      const RestoreIntoStreams& to) {
+  RestoreIntoJob job(command, signals, to);
+  if (const Status done = job.GiveUp(); !done.ok()) {
+    *to.err << "error: " << ErrorInWords(done) << std::endl;
+    return job.stopped_by() ? 128 + *job.stopped_by() : 1;
+  }
+  *to.out << "the restore " << job.id() << " is given up" << std::endl;
+  return 0;
+}
 
 int RunRestoreInto(RestoreIntoCommand command, StopSignals* signals, const RestoreIntoStreams& to) {
   command.restore.progress = [&to](const std::string& what) { *to.out << what << std::endl; };

@@ -17,6 +17,7 @@ struct RestoreIntoCommand {
   uint64_t bytes_per_second_max = 0;   // 0: as fast as the cluster takes it
   bool confirmed = false;              // otherwise a person is asked
   std::string finish{};                // the name of an earlier restore, whose outcome is unknown
+  std::string abort{};                 // the name of one that is to be given up
 };
 
 struct RestoreIntoStreams {
@@ -29,5 +30,10 @@ struct RestoreIntoStreams {
 // Returns the exit code: 0 restored, 1 not, or unknown (the message says which), 2 not confirmed, 128
 // and the signal that ended it. `signals` was made before any thread.
 int RunRestoreInto(RestoreIntoCommand command, StopSignals* signals, const RestoreIntoStreams& to);
+
+// Gives up the restore `abort`, which somebody else may have begun. Returns 0, 1 (it is not under way, or
+// has finished) or 128 and the signal.
+int RunAbortOfRestore(const RestoreIntoCommand& command, StopSignals* signals,
+                      const RestoreIntoStreams& to);
 
 }  // namespace cairn::tools

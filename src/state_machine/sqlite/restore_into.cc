@@ -206,9 +206,7 @@ Status RestoreInto::Apply(const Restore& command, const Scene& scene, CommandRes
     case Restore::Step::kBegin: return Begin(command, scene, verdict);
     case Restore::Step::kPiece: return Piece(command, scene, verdict);
     case Restore::Step::kFinish: return Finish(command, scene, result);
-    case Restore::Step::kAbort:
-      if (command.id == state_.id) EndStaging();
-      return OkStatus();
+    case Restore::Step::kAbort: return Abort(command, verdict);
   }
   return OkStatus();
 }
@@ -225,10 +223,13 @@ Status RestoreInto::Begin(const Restore& command, const Scene& scene, Status* ve
                                std::to_string(kRestoreBytesMax) + " bytes, and this one has " +
                                std::to_string(command.number));
   } else if (!state_.id.empty()) {
-    *verdict = FailedPrecondition(
-        "another restore is under way. It gives way when it ends, or when it has sent nothing "
-        "for " +
-        std::to_string(kRestoreIdleMs / 60'000) + " minutes");
+    *verdict =
+        FailedPrecondition("another restore is under way: " + state_.id + ". It sent something " +
+                           std::to_string((scene.lease_ms - state_.lease_ms) / 1000) +
+                           " s ago. It gives way when it ends, when it is given up by its name "
+                           "(--abort), or when it has "
+                           "sent nothing for " +
+                           std::to_string(kRestoreIdleMs / 60'000) + " minutes");
   } else if (command.id == state_.last_id) {
     *verdict = FailedPrecondition("the restore of this name has finished");
   }
@@ -248,7 +249,7 @@ Status RestoreInto::Begin(const Restore& command, const Scene& scene, Status* ve
 Status RestoreInto::CheckName(const std::string& id) const {
   if (!id.empty() && id == state_.id) return OkStatus();
   return FailedPrecondition(
-      "no restore of this name is under way: it has ended, or has sent nothing for " +
+      "no restore of this name is under way: it has ended, was given up, or has sent nothing for " +
       std::to_string(kRestoreIdleMs / 60'000) + " minutes");
 }
 
@@ -269,6 +270,17 @@ Status RestoreInto::Piece(const Restore& command, const Scene& scene, Status* ve
   state.received = end;
   state.chain = NextLink(state.chain, command.bytes);
   state.lease_ms = scene.lease_ms;
+  return OkStatus();
+}
+
+Status RestoreInto::Abort(const Restore& command, Status* verdict) {
+  if (!command.id.empty() && command.id == state_.last_id) {
+    *verdict = FailedPrecondition("this restore has finished, at index " +
+                                  std::to_string(state_.last_index));
+    return OkStatus();
+  }
+  *verdict = CheckName(command.id);
+  if (verdict->ok()) EndStaging();
   return OkStatus();
 }
 

@@ -121,6 +121,7 @@ class RestoreInto {
   void EndStaging();
   Status Begin(const Restore& command, const Scene& scene, Status* verdict);
   Status Piece(const Restore& command, const Scene& scene, Status* verdict);
+  Status Abort(const Restore& command, Status* verdict);
   Status Finish(const Restore& command, const Scene& scene, CommandResult* result);
   StatementResult Finished() const;
   Status CheckName(const std::string& id) const;
