@@ -131,6 +131,7 @@ void DrawHeavyWork(Plan* plan) {
 void DrawSeries(Plan* plan) {
   Rng rng = World(plan->seed).Fork("series");
   if (Chance(rng, 0.2)) plan->workload.tasks.series = Pick(rng, {0.02, 0.05, 0.1});
+  if (Chance(rng, 0.2)) plan->workload.tasks.vectors = Pick(rng, {0.02, 0.05, 0.1});
 }
 
 // Points, rollups and slices of retention, while leaders with other clocks come and go.
@@ -147,10 +148,37 @@ void SetSeries(Plan* plan) {
   plan->faults[Fault::kWipe] = seconds(60);
 }
 
+// Time series and vectors while nodes lose power within a write, are rebuilt from snapshots, and find no
+// room or a failing disk.
+void SetPlatform(Rng& rng, Plan* plan) {
+  plan->voters = Pick(rng, {1, 3, 3, 3});
+  plan->spares = 0;
+  plan->fault_time = seconds(120);
+  plan->workload.think_mean = milliseconds(300);
+  plan->workload.tasks.series = 0.4;
+  plan->workload.tasks.vectors = 0.3;
+  plan->node.replica.digest_every = seconds(5);
+  plan->node.replica.log_bytes_max = Pick(rng, {16 << 10, 64 << 10, 1 << 20});
+  plan->faults[Fault::kKill] = seconds(10);
+  plan->faults[Fault::kPowerCut] = seconds(10);
+  plan->faults[Fault::kCutInWrite] = seconds(3);
+  plan->faults[Fault::kTransferLead] = seconds(20);
+  plan->faults[Fault::kPartition] = seconds(20);
+  plan->faults[Fault::kJump] = seconds(20);
+  plan->faults[Fault::kFailedSync] = seconds(40);
+  plan->faults[Fault::kFailedRead] = seconds(40);
+  plan->faults[Fault::kDiskFull] = seconds(40);
+  if (plan->voters > 1) plan->faults[Fault::kWipe] = seconds(40);
+}
+
 // The running cluster is set back to backups of it, while nodes end, lose power and get snapshots.
 void SetRestores(Rng& rng, Plan* plan) {
   plan->restore_every = seconds(6);
-  plan->workload.is_restored = true;
+  plan->workload.is_restored = plan->workload.tasks.is_restored = true;
+  // Draws from a separate generator, so that the other draws of a seed do not depend on it.
+  Rng data = World(plan->seed).Fork("series");
+  plan->workload.tasks.series = Pick(data, {0.0, 0.1, 0.3});
+  plan->workload.tasks.vectors = Pick(data, {0.0, 0.1, 0.3});
   plan->voters = Pick(rng, {1, 3, 3, 3});
   plan->spares = 0;
   plan->fault_time = seconds(120);
@@ -216,6 +244,8 @@ bool SetLoad(const std::string& profile, Rng& rng, Plan* plan) {
     SetHeavy(plan);
   } else if (profile == "series") {
     SetSeries(plan);
+  } else if (profile == "platform") {
+    SetPlatform(rng, plan);
   } else if (profile == "restores") {
     SetRestores(rng, plan);
   } else {
@@ -378,7 +408,7 @@ Result<Plan> MakePlan(uint64_t seed, const std::string& profile) {
     return InvalidArgument(
         "no profile " + profile +
         "; there are: swarm, short, crash, members, lag, storm, calm, birth, "
-        "churn, full, pause, moves, upgrades, levels, sessions, heavy, series, restores, "
+        "churn, full, pause, moves, upgrades, levels, sessions, heavy, series, platform, restores, "
         "echo, overtake, handover, joint, relay, mix");
   }
   if (profile == "swarm" || profile == "short" || profile == "members" || profile == "lag" ||

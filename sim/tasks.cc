@@ -121,8 +121,7 @@ Task Tasks::MakeTables() {
 }
 
 Task Tasks::Draw() {
-  if (options_.heavy > 0 && Chance(options_.heavy)) return DrawHeavy();
-  if (options_.series > 0 && Chance(options_.series)) return DrawSeries();
+  if (std::optional<Task> other = DrawOther()) return *std::move(other);
   int total = 1;
   for (const int weight : options_.weights) total += weight;
   auto draw = static_cast<int>(rng_.Below(static_cast<uint64_t>(total)));

@@ -60,7 +60,10 @@ struct TaskOptions {
   // The share of commands that do much work. The budgets of the nodes lie between the constants of
   // Tasks.
   double heavy = 0;
-  double series = 0;  // the share of requests to a time series
+  double series = 0;   // the share of requests to a time series
+  double vectors = 0;  // the share of requests to a table with a vector index
+  // Restores undo what was acknowledged.
+  bool is_restored = false;
   // The share of the load of each kind of data.
   std::array<int, kFamilies> weights{4, 2, 2, 4, 1, 2, 1};
 };
@@ -90,6 +93,8 @@ class Tasks {
     bool reads_only;
   };
 
+  // What is in no history, as often as the options say.
+  std::optional<Task> DrawOther();
   Task DrawCounter();
   Task DrawRegister();
   Task DrawSet();
@@ -103,6 +108,13 @@ class Tasks {
   Task DrawSeries();
   Task CreateSeries();
   Task ReadSeries();
+  Task AppendSeries(int64_t device);
+  Task WriteSeries(state_machine::Statement statement);
+  Task DrawVectors();
+  Task CreateVectors();
+  Task ReadVectors();
+  Task WriteVectors(int64_t first, int64_t last, std::optional<int64_t> draw,
+                    state_machine::Statement statement);
   Task ReadCounter(int64_t key);
   Task ReadRegister(int64_t key);
   Task ReadSet(int64_t group);
@@ -122,7 +134,27 @@ class Tasks {
   uint64_t next_tx_ = 1;
   int64_t next_item_ = 0;
   bool has_series_ = false;
-  int64_t series_time_ = 0;                     // of the next new point
+  int64_t series_time_ = 0;  // of the next new point
+  // What was acknowledged, and must be there unless it has expired: points at each kSeriesStep.
+  struct Stretch {
+    int64_t device = 0;
+    int64_t from = 0;
+    int64_t until = 0;
+    bool Meets(const Stretch& other) const { return from < other.until && other.from < until; }
+  };
+  bool Stays(const Stretch& stretch) const;
+  std::vector<Stretch> appended_;
+  std::vector<Stretch> deleted_;  // perhaps, of all devices
+  bool has_vectors_ = false;
+  // Of a row with a vector: the draw that was acknowledged last. A row whose writes overlap, or may
+  // still come, is not known.
+  struct KnownVector {
+    int open = 0;  // writes
+    bool lost = false;
+    std::optional<int64_t> draw;
+    uint64_t writes = 0;
+  };
+  std::map<int64_t, KnownVector> vectors_;
   std::map<int64_t, int64_t> register_values_;  // last known value of each, for compare-and-set
   std::array<int64_t, kListSlots> list_generations_{};
   std::array<int, kListSlots> list_appends_{};

@@ -6,6 +6,13 @@
 
 namespace cairn::sim {
 
+std::optional<Task> Tasks::DrawOther() {
+  if (options_.heavy > 0 && Chance(options_.heavy)) return DrawHeavy();
+  if (options_.series > 0 && Chance(options_.series)) return DrawSeries();
+  if (options_.vectors > 0 && Chance(options_.vectors)) return DrawVectors();
+  return std::nullopt;
+}
+
 // Work is counted over all statements of a command, and the budget is that of the leader that put
 // the command into the log. So some commands fit every budget and some fit none, and the digests
 // show whether all nodes judged the others alike.

@@ -1,5 +1,7 @@
 // Tasks on a time series with a retention and rollups. They judge themselves: the rollups are what
-// aggregates of the points are, and no point has changed. The digests judge the storage.
+// aggregates of the points are, no point has changed, and the points whose writes were acknowledged are
+// there, unless they were deleted or have expired. The digests judge the storage.
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,18 @@ constexpr const char* kCreate =
     "CREATE VIRTUAL TABLE IF NOT EXISTS series USING timeseries(device INTEGER TAG, ts "
     "TIMESTAMP_MS,"
     " v INTEGER, retention='1h', rollups='1m,10m')";
+
+constexpr int64_t kStep = 2'000;
+constexpr int64_t kStretch = 100 * kStep;
+constexpr int64_t kDeleted = 50'000;
+// A read looks at so many of the stretches that must be there.
+constexpr uint64_t kStretchesRead = 4;
+constexpr char kMissing[] =
+    "SELECT count(*) FROM time_buckets(?2, ?3, 2000) AS b WHERE b.bucket >= coalesce((SELECT v "
+    "FROM "
+    "series_config WHERE k = 'expired_before'), 0) AND NOT EXISTS (SELECT 1 FROM series WHERE "
+    "device "
+    "= ?1 AND ts = b.bucket)";
 
 std::string Differences(const std::string& width) {
   const std::string rollup = "SELECT device, ts, points, v_sum, v_min, v_last FROM series_" +
@@ -51,12 +65,51 @@ Task Tasks::ReadSeries() {
     task.first.queries.push_back({Differences(width), {}, {}});
   }
   task.first.queries.push_back({"SELECT count(*) FROM series WHERE v <> ts", {}, {}});
-  task.next = [](const Answer& a) {
+  std::vector<Stretch> stretches;
+  for (uint64_t i = 0; i < kStretchesRead && !appended_.empty(); ++i) {
+    const Stretch& each = appended_[rng_.Below(appended_.size())];
+    task.first.queries.push_back({kMissing, {each.device, each.from, each.until}, {}});
+    stretches.push_back(each);
+  }
+  task.next = [this, stretches](const Answer& a) {
     if (a.type != history::EventType::kOk) return End{a.type, {}, ""};
-    for (const state_machine::StatementResult& result : a.result->statements) {
-      if (result.rows.at(0).at(0) == state_machine::Value(int64_t{0})) continue;
-      return End{a.type, {}, "a time series and its rollups do not agree"};
+    constexpr size_t kOfOneState = 3;
+    for (size_t i = 0; i < a.result->statements.size(); ++i) {
+      if (a.result->statements[i].rows.at(0).at(0) == state_machine::Value(int64_t{0})) continue;
+      if (i < kOfOneState) return End{a.type, {}, "a time series and its rollups do not agree"};
+      // Some may have been deleted while the read was under way.
+      if (!Stays(stretches[i - kOfOneState])) continue;
+      return End{a.type, {}, "points whose write was acknowledged are not there"};
     }
+    return End{a.type, {}, ""};
+  };
+  return task;
+}
+
+bool Tasks::Stays(const Stretch& stretch) const {
+  return std::none_of(deleted_.begin(), deleted_.end(),
+                      [&](const Stretch& other) { return stretch.Meets(other); });
+}
+
+Task Tasks::WriteSeries(state_machine::Statement statement) {
+  Task task;
+  task.f = "series";
+  task.first.write = state_machine::Execute{{std::move(statement)}};
+  task.first.may_fail = true;
+  task.next = [](const Answer& a) { return End{a.type, {}, ""}; };
+  return task;
+}
+
+Task Tasks::AppendSeries(int64_t device) {
+  const Stretch stretch{device, series_time_, series_time_ + kStretch};
+  series_time_ = stretch.until;
+  Task task = WriteSeries(
+      {"INSERT OR IGNORE INTO series SELECT ?1, bucket, bucket FROM time_buckets(?2, ?3, 2000)",
+       {device, stretch.from, stretch.until},
+       {}});
+  if (options_.is_restored) return task;
+  task.next = [this, stretch](const Answer& a) {
+    if (a.type == history::EventType::kOk && Stays(stretch)) appended_.push_back(stretch);
     return End{a.type, {}, ""};
   };
   return task;
@@ -71,35 +124,22 @@ Task Tasks::DrawSeries() {
   const auto before = [this] {
     return static_cast<int64_t>(rng_.Below(static_cast<uint64_t>(series_time_) + 1));
   };
-  std::vector<state_machine::Statement> statements;
   switch (rng_.Below(6)) {
     case 0:  // late
-      statements.push_back({"INSERT OR IGNORE INTO series VALUES(?1, ?2, ?2), (?1, ?3, ?3)",
-                            {device, before(), before()},
-                            {}});
-      break;
+      return WriteSeries({"INSERT OR IGNORE INTO series VALUES(?1, ?2, ?2), (?1, ?3, ?3)",
+                          {device, before(), before()},
+                          {}});
     case 1: {
       const int64_t from = before();
-      statements.push_back(
-          {"DELETE FROM series WHERE ts BETWEEN ?1 AND ?2", {from, from + 50'000}, {}});
-      break;
+      const Stretch stretch{device, from, from + kDeleted + 1};
+      deleted_.push_back(stretch);
+      std::erase_if(appended_, [&](const Stretch& each) { return each.Meets(stretch); });
+      return WriteSeries(
+          {"DELETE FROM series WHERE ts BETWEEN ?1 AND ?2", {from, from + kDeleted}, {}});
     }
-    case 2: statements.push_back({"INSERT INTO series(series) VALUES('expire')", {}, {}}); break;
-    default: {
-      const int64_t from = series_time_;
-      series_time_ += 100 * 2'000;
-      statements.push_back(
-          {"INSERT OR IGNORE INTO series SELECT ?1, bucket, bucket FROM time_buckets(?2, ?3, 2000)",
-           {device, from, series_time_},
-           {}});
-    }
+    case 2: return WriteSeries({"INSERT INTO series(series) VALUES('expire')", {}, {}});
+    default: return AppendSeries(device);
   }
-  Task task;
-  task.f = "series";
-  task.first.write = state_machine::Execute{std::move(statements)};
-  task.first.may_fail = true;
-  task.next = [](const Answer& a) { return End{a.type, {}, ""}; };
-  return task;
 }
 
 }  // namespace cairn::sim

@@ -389,7 +389,10 @@ Answer Workload::Take(const CallPtr& call, const CommandResult& result) {
                           (code == StatusCode::kAborted || code == StatusCode::kFailedPrecondition);
     const bool may_exhaust = call->request.may_exhaust && code == StatusCode::kResourceExhausted;
     const bool missed = result.status.reason() == Reason::kUnexpectedRows;
-    const bool lacks_level = call->request.may_lack_level && code == StatusCode::kPermissionDenied;
+    // A module, or a function, that is not known yet.
+    const bool unknown =
+        code == StatusCode::kPermissionDenied || code == StatusCode::kInvalidArgument;
+    const bool lacks_level = call->request.may_lack_level && unknown;
     if ((!may_fail && !may_exhaust && !lacks_level) || (missed && !call->request.may_miss))
       Fail(*call->lane, "a request failed: " + result.status.ToString());
     return {EventType::kFail, nullptr};
