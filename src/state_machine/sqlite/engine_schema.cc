@@ -47,6 +47,8 @@ Status Engine::SetLevel(uint64_t level) {
   programs_.Clear();
   compiler_.SetLevel(level);
   catalog_.SetLevel(level);
+  budget_.SetLevel(level);
+  rows_.SetLevel(level);
   authorizer_.AllowTimeSeries(level >= kLevelDataPlatform);
   return level_functions_.SetLevel(db_, level);
 }

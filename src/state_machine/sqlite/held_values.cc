@@ -93,6 +93,7 @@ class Finder {
       found->given = found->given || WorksOn(ops_[i], given_);
     }
     found->rows = found->rows || KeepsLongRows();
+    found->sorts = found->sorts || KeepsInOrder();
   }
 
  private:
@@ -157,16 +158,34 @@ class Finder {
     return HasAny(held, op.p2, arguments);
   }
 
+  // The tables beside the database that the program makes.
+  std::set<int64_t> OwnTables() const {
+    std::set<int64_t> tables;
+    for (const ProgramOperation& op : ops_) {
+      if (op.name == "OpenEphemeral" || op.name == "OpenAutoindex" || op.name == "SorterOpen") {
+        tables.insert(op.p1);
+      }
+    }
+    return tables;
+  }
+
+  bool KeepsInOrder() const {
+    const std::set<int64_t> own_tables = OwnTables();
+    for (size_t i = 0; i < ops_.size(); ++i) {
+      const ProgramOperation& op = ops_[i];
+      const bool inserts = op.name == "IdxInsert" || op.name == "SorterInsert";
+      if (inserts && own_tables.contains(op.p1) && listing_.IsLooped(i)) return true;
+    }
+    return false;
+  }
+
   bool KeepsLongRows() const {
     Registers any;
-    std::set<int64_t> own_tables;
+    const std::set<int64_t> own_tables = OwnTables();
     std::map<int64_t, bool> records;  // by their registers: whether they may be long
     for (const ProgramOperation& op : ops_) {
       for (const int64_t into : {MadeBy(op), GivenBy(op)}) {
         if (into > 0) any.insert(into);
-      }
-      if (op.name == "OpenEphemeral" || op.name == "OpenAutoindex" || op.name == "SorterOpen") {
-        own_tables.insert(op.p1);
       }
     }
     for (const ProgramOperation& op : ops_) Propagate(op, &any);

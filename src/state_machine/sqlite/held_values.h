@@ -30,6 +30,7 @@ struct HeldValues {
   bool made = false;    // computes in a loop with such a value
   bool given = false;   // the same with a parameter or a literal
   bool rows = false;    // keeps rows that may be long
+  bool sorts = false;   // keeps rows in order: sorts them, or looks each up among them
 };
 
 // True if the program may use values in such a way. Most programs do not, and need no listing.

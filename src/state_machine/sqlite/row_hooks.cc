@@ -48,31 +48,65 @@ void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const cha
     for (RowObserver* each : hooks->observers_) bytes += each->OnRow(change);
     sqlite3_limit(hooks->db_, SQLITE_LIMIT_LENGTH, value_bytes_max);
   }
-  hooks->budget_->ChargeRow(bytes);
-  if (hooks->budget_->running()) hooks->budget_->Charge(hooks->StepsOfIndexes(change));
+  hooks->Charge(change, bytes);
 }
 
-// SQLite searches each index for the entry of a row within a few of its steps.
-uint64_t RowHooks::StepsOfIndexes(const RowChange& change) {
+void RowHooks::Charge(const RowChange& change, size_t bytes) {
+  uint64_t bytes_per_step = kBytesPerStep;
+  if (charges_writes_) {
+    switch (change.operation) {
+      case SQLITE_INSERT: bytes_per_step = kInsertedBytesPerStep; break;
+      case SQLITE_UPDATE: bytes_per_step = kUpdatedBytesPerStep; break;
+      default: bytes_per_step = kDeletedBytesPerStep;
+    }
+  }
+  budget_->ChargeRow(bytes, bytes_per_step);
+  if (!budget_->running()) return;
+  TakeTable(change);
+  const uint64_t entries = IndexEntries(change);
+  if (!charges_writes_) {
+    budget_->Charge(entries * kStepsPerIndexEntry);
+  } else if (entries > 0 || bytes > kShortRowBytes) {
+    budget_->Charge(entries * kStepsPerIndexEntryNow + StepsOfKeys(KeyBytes(change, bytes)));
+  }
+}
+
+void RowHooks::TakeTable(const RowChange& change) {
   if (table_ != change.table || catalog_loads_ != catalog_->loads()) {
     table_ = change.table;
     lower_table_ = LowerCase(table_);
     indexes_ = catalog_->prices().IndexesOf(lower_table_);
     catalog_loads_ = catalog_->loads();
-    updated_indexes_known_ = false;
+    updated_indexes_known_ = keys_known_ = false;
   }
-  if (!updated_indexes_known_) {
-    updated_indexes_ = indexes_;
-    const auto columns = facts_->updates.find(lower_table_);
-    if (indexes_ > 0 && columns != facts_->updates.end()) {
-      updated_indexes_ = catalog_->prices().IndexesOf(lower_table_, columns->second);
-    }
-    updated_indexes_known_ = true;
+  if (updated_indexes_known_) return;
+  updated_indexes_ = indexes_;
+  const auto columns = facts_->updates.find(lower_table_);
+  if (indexes_ > 0 && columns != facts_->updates.end()) {
+    updated_indexes_ = catalog_->prices().IndexesOf(lower_table_, columns->second);
   }
-  if (change.operation != SQLITE_UPDATE) return indexes_ * kStepsPerIndexEntry;
+  updated_indexes_known_ = true;
+}
+
+// SQLite searches each index for the entry of a row within a few of its steps.
+uint64_t RowHooks::IndexEntries(const RowChange& change) const {
+  if (change.operation != SQLITE_UPDATE) return indexes_;
   // The old entry goes, and a new one comes.
-  const bool moves = change.old_rowid != change.new_rowid;
-  return 2 * (moves ? indexes_ : updated_indexes_) * kStepsPerIndexEntry;
+  return 2 * (change.old_rowid != change.new_rowid ? indexes_ : updated_indexes_);
+}
+
+uint64_t RowHooks::KeyBytes(const RowChange& change, size_t row_bytes) {
+  // No key of a short row is worth a look.
+  if (row_bytes <= kShortRowBytes) return IndexEntries(change) * row_bytes;
+  if (!keys_known_) {
+    const WorkBudget::Pause pause(budget_);
+    keys_.Read(db_, table_);
+    keys_known_ = true;
+  }
+  const auto columns = facts_->updates.find(lower_table_);
+  const bool all = change.operation != SQLITE_UPDATE || change.old_rowid != change.new_rowid ||
+                   columns == facts_->updates.end();
+  return keys_.BytesOf(db_, change, row_bytes, all ? nullptr : &columns->second);
 }
 
 void RowHooks::OnUpdate(void* self, int operation, const char* /*schema*/, const char* table,

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "state_machine/feature_level.h"
 #include "state_machine/sqlite/authorizer.h"
+#include "state_machine/sqlite/index_keys.h"
 #include "state_machine/sqlite/row_observer.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/work_budget.h"
@@ -31,6 +33,9 @@ class RowHooks {
 
   // Called once, before any statement of a client is compiled.
   void Install(sqlite3* db);
+  // The feature level of the database. Below kLevelDataPlatform the bytes of rows and of keys cost as
+  // in Cairn 0.2.0, which is far too little.
+  void SetLevel(uint64_t level) { charges_writes_ = level >= kLevelDataPlatform; }
   // Sets whether the observers are called. Without them a row costs less, but a DELETE without
   // WHERE that is compiled meanwhile takes fewer steps than on other nodes.
   void Tell(bool tell);
@@ -87,8 +92,13 @@ class RowHooks {
                           const char* table, sqlite3_int64 old_rowid, sqlite3_int64 new_rowid);
   static void OnUpdate(void* self, int operation, const char* schema, const char* table,
                        sqlite3_int64 rowid);
-  // The steps for the entries of indexes of one row of the table.
-  uint64_t StepsOfIndexes(const RowChange& change);
+  void Charge(const RowChange& change, size_t bytes);
+  // Learns the indexes of the table of `change`.
+  void TakeTable(const RowChange& change);
+  // The entries of indexes that one row changes, old and new.
+  uint64_t IndexEntries(const RowChange& change) const;
+  // The bytes of their keys.
+  uint64_t KeyBytes(const RowChange& change, size_t row_bytes);
   bool IsFullTextStat(std::string_view table) const;
 
   WorkBudget* const budget_;
@@ -101,6 +111,7 @@ class RowHooks {
   bool rowid_exhausted_ = false;
   bool sets_automerge_ = false;
   const ProgramFacts* facts_ = nullptr;
+  bool charges_writes_ = false;
   bool updated_indexes_known_ = false;  // of table_
   uint64_t updated_indexes_ = 0;        // by an UPDATE that keeps the rowid
   // The table of the last row, and its indexes. Valid until the catalog is loaded again.
@@ -108,6 +119,8 @@ class RowHooks {
   std::string lower_table_;
   uint64_t indexes_ = 0;
   uint64_t catalog_loads_ = 0;
+  bool keys_known_ = false;
+  IndexKeys keys_;
 };
 
 }  // namespace cairn::state_machine

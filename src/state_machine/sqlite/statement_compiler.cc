@@ -137,7 +137,7 @@ Status StatementCompiler::FindHeld(Program* program) const {
   if (!searches && !MayHoldValues(program->facts, program->sql)) return OkStatus();
   if (program->facts.sees_changes) {
     // The look sets changes() to zero, and only nodes that do not know the program look.
-    program->held = {true, true, true, true};
+    program->held = {true, true, true, true, true};
     if (searches) program->searches.emplace_back();
     return OkStatus();
   }

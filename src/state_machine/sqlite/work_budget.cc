@@ -57,10 +57,14 @@ int WorkBudget::value_bytes_max() const {
   if (steps_max_ == 0) return statement_value_bytes_max_;
   // With virtual tables the number of looks is not the same on every node.
   const uint64_t done = machine_steps_ + (touches_virtual_ ? 0 : Looked());
-  const uint64_t per_step = keeps_rows_ ? kKeptBytesPerStep : kStepBytesPerStep;
+  uint64_t per_step = kStepBytesPerStep;
+  int always = kValueBytesAlways;
+  if (keeps_rows_) {
+    per_step = kept_rows_are_dear_ ? kKeptBytesPerStepNow : kKeptBytesPerStep;
+    always = kept_rows_are_dear_ ? kKeptBytesAlwaysNow : kKeptBytesAlways;
+  }
   const uint64_t bytes = steps_max_ * per_step / std::max<uint64_t>(done, 1);
-  const auto by_steps = static_cast<int>(std::clamp<uint64_t>(
-      bytes, keeps_rows_ ? kKeptBytesAlways : kValueBytesAlways, kValueBytesMax));
+  const auto by_steps = static_cast<int>(std::clamp<uint64_t>(bytes, always, kValueBytesMax));
   return std::min(by_steps, statement_value_bytes_max_);
 }
 

@@ -18,6 +18,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "state_machine/feature_level.h"
+
 namespace cairn::state_machine {
 
 // How often SQLite calls the progress handler, in steps. A statement can do this much more work
@@ -32,7 +34,16 @@ inline constexpr int kValueBytesMax = 16 << 20;
 inline constexpr uint64_t kStepsPerStatement = 250;     // to find, bind, run and reset a statement
 inline constexpr uint64_t kStepsPerExpandedToken = 25;  // of a view or table expression
 inline constexpr uint64_t kStepsPerVirtualRow = 10;     // changed by a statement on virtual tables
-inline constexpr uint64_t kStepsPerIndexEntry = 50;     // of a row that changes
+inline constexpr uint64_t kStepsPerIndexEntry = 50;     // of a row that changes; level 2 and below
+// From kLevelDataPlatform on, a row that changes costs by its bytes what it costs the file and the
+// write-ahead log, and an entry of an index by the bytes of its key (index_keys.h). The prices come
+// from bench/work_bench.cc.
+inline constexpr uint64_t kInsertedBytesPerStep = 4;
+inline constexpr uint64_t kUpdatedBytesPerStep = 8;  // of the old and the new row together
+inline constexpr uint64_t kDeletedBytesPerStep = 16;
+inline constexpr uint64_t kStepsPerIndexEntryNow = 150;
+inline constexpr size_t kShortRowBytes = 128;  // each of its keys counts as the whole row
+inline constexpr uint64_t StepsOfKeys(uint64_t bytes) { return bytes + bytes / 2; }
 // A virtual table finds its next row by a statement of its own, within one step.
 inline constexpr uint64_t kPriceOfVirtualReads = 10;
 inline constexpr uint64_t kBytesPerStep = 64;  // of data that is bound, hashed or copied once
@@ -47,12 +58,21 @@ inline constexpr int kValueBytesAlways = 4096;
 // Such rows go to a temporary file, which holds all rows of the statement.
 inline constexpr uint64_t kKeptBytesPerStep = 32;
 inline constexpr int kKeptBytesAlways = 512;
+// From kLevelDataPlatform on: the bounds, and the price of a step. Rows that are sorted, or looked up
+// among those before, are written to the temporary file and read again several times.
+inline constexpr uint64_t kPriceOfKeptRows = 2;
+inline constexpr uint64_t kPriceOfSortedRows = 8;
+inline constexpr uint64_t kKeptBytesPerStepNow = 16;
+inline constexpr int kKeptBytesAlwaysNow = 128;
 inline constexpr uint64_t kStepsPerSchemaObject = 50;  // at each read of the schema
 inline constexpr uint64_t kStepsPerFreedPage = 50;     // that DROP removes, within one step
 
 // Owned by the engine, and used on its thread only.
 class WorkBudget {
  public:
+  // The feature level of the database, which decides some prices. Between commands.
+  void SetLevel(uint64_t level) { kept_rows_are_dear_ = level >= kLevelDataPlatform; }
+  bool kept_rows_are_dear() const { return kept_rows_are_dear_; }
   // `steps_max` 0: unbounded. Work is counted all the same.
   void BeginCommand(uint64_t steps_max);
   // Counts the machine's steps of `stmt` from now on, each at `price` steps. The statement makes no
@@ -73,10 +93,10 @@ class WorkBudget {
   bool ChargeBytes(size_t bytes) { return Charge(bytes / kBytesPerStep); }
   // Charges the contents of a row that the running statement changed. Virtual tables split the
   // contents into words and sort them, so the price is higher there.
-  void ChargeRow(size_t bytes) {
+  void ChargeRow(size_t bytes, uint64_t bytes_per_step) {
     if (!running()) return;
     if (touches_virtual_) bytes_beside_virtual_ += bytes;
-    Charge(touches_virtual_ ? bytes : bytes / kBytesPerStep);
+    Charge(touches_virtual_ ? bytes : bytes / bytes_per_step);
   }
   // Called by SQLite's progress handler. `own`: called for the statement itself, not for one that a
   // virtual table runs within it. True: stop the statement.
@@ -128,6 +148,7 @@ class WorkBudget {
   sqlite3_stmt* stmt_ = nullptr;
   bool touches_virtual_ = false;
   bool keeps_rows_ = false;
+  bool kept_rows_are_dear_ = false;
   uint64_t price_ = 1;
   uint64_t steps_per_look_ = kStepsPerLook;
   uint64_t bytes_beside_virtual_ = 0;  // of the command

@@ -25,6 +25,10 @@ void WorkMeter::Begin(const Program& program, size_t given_bytes, uint64_t searc
     price = kPriceOfHeldCopies;
   }
   if (held.made) price = kPriceOfHeldValues;
+  if (budget_->kept_rows_are_dear()) {
+    if (held.rows) price = std::max(price, kPriceOfKeptRows);
+    if (held.sorts) price = std::max(price, kPriceOfSortedRows);
+  }
   price = std::max<uint64_t>(price, given_bytes / kGivenBytesPerPrice);
   price = std::max(program.price * price, search_price);
   LookEvery(search_price > 0 ? kStepsPerSearchLook : kStepsPerLook);
