@@ -1,5 +1,6 @@
 #include "node/proposals.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +17,11 @@ constexpr SteadyTime kOwnCommandTimeout = std::chrono::seconds(10);
 constexpr uint64_t kHeavyPart = 16;
 // An entry is closed at this part of its budget, so that wrong estimates seldom use up the budget.
 constexpr uint64_t kEntryPart = 2;
+
+// What a step of work may take of a node's disk, in its write-ahead log (bench/work_bench.cc).
+constexpr uint64_t kFileBytesPerStep = 10;
+// Small writes go on, whatever the disk.
+constexpr uint64_t kStepsOnFullDisk = 1'000'000;
 
 // What a command that needs the level asks for.
 std::string Wish(uint64_t level) {
@@ -156,14 +162,20 @@ void Proposals::ForgetCommitted(SteadyTime now) {
   uncommitted_.erase(uncommitted_.begin(), end);
 }
 
+uint64_t Proposals::StepsMax(uint64_t wanted) const {
+  if (!free_bytes_) return wanted;
+  const uint64_t borne = std::max(*free_bytes_ / kFileBytesPerStep, kStepsOnFullDisk);
+  return wanted == 0 ? borne : std::min(wanted, borne);
+}
+
 uint64_t Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
   state_machine::BatchHeader header;
   header.wall_ms = entry_time_.Next();
   header.random_seed = context_.rng->Next();
   header.lease_ms = *LeaseNow(context_.now());
-  header.command_steps_max = context_.options.request_steps_max;
-  header.entry_steps_max = context_.options.request_steps_max;
-  header.maintenance_steps_max = context_.options.maintenance_steps_max;
+  header.command_steps_max = StepsMax(context_.options.request_steps_max);
+  header.entry_steps_max = header.command_steps_max;
+  header.maintenance_steps_max = StepsMax(context_.options.maintenance_steps_max);
   header.request_ttl_ms = context_.options.request_ttl_ms;
   std::vector<std::string> encoded;
   encoded.reserve(batch.size());

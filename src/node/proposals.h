@@ -53,6 +53,11 @@ class Proposals {
   // When to call Step if nothing happens before. max(): not before an event.
   SteadyTime next_step() const;
 
+  // The room on this node's disk. The work that an entry may do is held to what the room bears: the
+  // bad schedule without this is one lawful request that fills the disk of each node at apply, so
+  // that no node can ever pass its entry.
+  void OnFreeBytes(uint64_t bytes) { free_bytes_ = bytes; }
+
   void OnAccepted(const raft::Accepted& accepted);
   // Returns true if this part made the proposal.
   bool OnDropped(const raft::Dropped& dropped);
@@ -116,6 +121,8 @@ class Proposals {
   }
   void ForgetCommitted(SteadyTime now);
   uint64_t ProposeBatch(std::vector<PendingCommandPtr> batch);
+  // `wanted`, or what the disk bears if that is less.
+  uint64_t StepsMax(uint64_t wanted) const;
 
   ReplicaContext& context_;
   const PeerDirectory& directory_;
@@ -131,6 +138,7 @@ class Proposals {
   std::optional<Lease> lease_;
   EntryTime entry_time_;  // from the moment that the lease clock is known
   std::optional<SteadyTime> expiry_proposed_;
+  std::optional<uint64_t> free_bytes_;  // none: not yet measured
 };
 
 }  // namespace cairn::node

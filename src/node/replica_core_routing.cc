@@ -92,6 +92,7 @@ void ReplicaCore::OnFetched(raft::Fetched fetched) {
 void ReplicaCore::OnLogFull(const Status& status) { disk_.OnLogFull(status); }
 
 void ReplicaCore::OnFreeBytes(uint64_t bytes) {
+  proposals_.OnFreeBytes(bytes);
   if (disk_.OnFreeBytes(bytes)) fitness_.HandOverSoon();
 }
 
