@@ -286,11 +286,11 @@ Status ReadConnection::Step(PreparedRead* read, bool internal, const QueryLimits
   if (!denied_.ok()) return denied_;
   if ((rc & 0xff) == SQLITE_INTERRUPT) {
     if (!stopped_.ok()) return stopped_;
-    // Interrupt ended the step before the next poll.
-    RETURN_IF_ERROR(CheckLimits(limits, started));
+    RETURN_IF_ERROR(CheckLimits(limits, started));  // interrupted before the next poll
     return Unavailable("the query was interrupted");
   }
   Status status = gate.refusal().ok() ? StatusFromSqlite(db_, rc) : gate.refusal();
+  if ((rc & 0xff) == SQLITE_FULL) status = NoRoomToSort();
   broken_ = broken_ || status.code() == StatusCode::kInternal ||
             status.code() == StatusCode::kDataLoss ||
             ((rc & 0xff) == SQLITE_NOMEM && gate.refusal().ok());

@@ -189,7 +189,10 @@ Result<bool> ReadRun::Next(MutexLock* lock, const QueryLimits& limits, SteadyTim
 
 ReadPool::ReadPool(ReadPoolOptions options, Clock& clock)
     : read_clock_(options.vfs),
-      options_(WithVfs(std::move(options), read_clock_.name())),
+      temporary_files_({.base = read_clock_.name(),
+                        .bytes_max = options.temporary_bytes_max,
+                        .file_bytes_max = options.temporary_file_bytes_max}),
+      options_(WithVfs(std::move(options), temporary_files_.name())),
       clock_(clock) {
   CHECK(options_.readers_max > 0 && options_.statements_cached_max > 0);
 }

@@ -20,6 +20,7 @@
 #include "base/result.h"
 #include "state_machine/command.h"
 #include "state_machine/sqlite/read_clock.h"
+#include "state_machine/sqlite/temporary_files.h"
 #include "state_machine/sqlite/vector_sql.h"
 #include "state_machine/state_machine.h"
 
@@ -31,6 +32,9 @@ struct ReadPoolOptions {
   int readers_max = 16;
   size_t cache_bytes = 1 << 20;       // page cache of each connection
   size_t statements_cached_max = 64;  // of each connection
+  // Of the files in which queries sort and keep rows: all together, and each (temporary_files.h).
+  uint64_t temporary_bytes_max = 512 << 20;
+  uint64_t temporary_file_bytes_max = 256 << 20;
   // A query for one row: the applied index of the state and, if the state knows them, the latest
   // time that an entry gave to SQL (read_clock.h) and the lease clock (lease_function.h).
   std::string applied_sql;
@@ -165,7 +169,8 @@ class ReadPool {
   void EndViews(SteadyTime age_min, ViewEnd why);
 
   ReadClock read_clock_;
-  const ReadPoolOptions options_;  // with the VFS of read_clock_
+  TemporaryFiles temporary_files_;  // on top of read_clock_
+  const ReadPoolOptions options_;   // with the VFS of temporary_files_
   Clock& clock_;
   mutable Mutex mutex_;
   CondVar changed_;  // a connection became free, or the pool was reopened
