@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import harness
-from harness import CAIRN, CairnTest, wait_until
+from harness import CAIRN, CairnTest, run_cairn, wait_until
 
 
 class Watch:
@@ -114,6 +114,54 @@ class ChangesOfACluster(CairnTest):
         status, errors = watch.end()
         self.assertEqual(status, 1)
         self.assertIn("no such column: humidity", errors)
+
+    def test_a_time_series_tells_its_series(self):
+        nodes = self.new_cluster(3)
+        leader = self.await_leader()
+        leader.sql("CREATE TABLE begun (id INTEGER PRIMARY KEY)")
+        leader.sql("CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, v REAL, rollups='1m')")
+        every = self.watch([leader], "--json", "--table", "m", "--table", "begun")
+        self.begin(leader, every)
+        some = self.watch([node for node in nodes if node is not leader], "--table", "m", "--op", "points",
+                          "--where", "device = 'b' AND last_time > 5000")
+
+        def told():
+            leader.sql("INSERT OR REPLACE INTO m VALUES('b', 6000, 1)")
+            return any("last_time=6000" in line for line in some.lines)
+        wait_until(told, "the watch begins")
+        node = next(node for node in nodes if node is not leader)
+        self.assertEqual(run_cairn("watch", "retain", "m", "1h", "--node", leader.address).returncode, 0)
+        leader.shell("INSERT INTO m VALUES('a', 1000, 1), ('b', 2000, 2), ('a', 3000, 3)",
+                     "INSERT INTO m VALUES('b', 9000, 1), ('b', 7000, 1)", "DELETE FROM m WHERE ts < 2500",
+                     "INSERT INTO begun VALUES(99)")
+        every.await_line('"id":99')
+        events = [event for event in every.events() if event["kind"] == "points"][-5:]
+        self.assertEqual([(event["new"]["device"], event["new"]["first_time"], event["new"]["last_time"])
+                          for event in events],
+                         [("a", 1000, 3000), ("b", 2000, 2000), ("b", 7000, 9000), ("b", 2000, 2000),
+                          ("a", 1000, 1000)])
+        self.assertEqual(events[0]["key"], ["device"])
+        some.await_line("points m  device=b  first_time=7000  last_time=9000")
+        self.assertFalse([line for line in some.lines if "device=a" in line or "last_time=2000" in line])
+        # From the database, after a restart of all nodes.
+        position = events[0]["position"]
+        for each in nodes:
+            each.kill()
+        for each in nodes:
+            each.start()
+        self.await_leader()
+        again = self.watch([node], "--json", "--table", "m", "--from", position)
+        again.await_line('"first_time":7000')
+        wait_until(lambda: len([e for e in again.events() if e["kind"] == "points"]) == 4, "all come again")
+        self.assertEqual([e["new"] for e in again.events() if e["kind"] == "points"], [e["new"] for e in events[1:]])
+
+    def test_a_condition_on_the_values_of_a_time_series_is_refused(self):
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE VIRTUAL TABLE m USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, v REAL)")
+        watch = self.watch([node], "--table", "m", "--where", "v > 1")
+        status, errors = watch.end()
+        self.assertEqual(status, 1)
+        self.assertIn("no such column: v", errors)
 
     def test_snapshot_and_the_changes_after_it_give_the_table(self):
         nodes = self.new_cluster(3)

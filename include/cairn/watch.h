@@ -44,11 +44,15 @@ enum class ChangeKind : uint8_t {
   kSnapshotBegin,  // rows follow; what a snapshot gave before is void
   kRow,            // a row of the snapshot
   kSnapshotEnd,    // all rows have come, and changes after them follow
+  // A command has written, changed or deleted points of one series of a time series, between two
+  // times. The row has the tags of the series, then the columns first_time and last_time.
+  kPoints,
 };
 
 struct WatchFilter {
-  std::string table{};                   // in any case; "": all tables
-  std::vector<ChangeKind> operations{};  // kInsert, kUpdate, kDelete, kSchema; none: all of them
+  std::string table{};  // in any case; "": all tables
+  std::vector<ChangeKind>
+      operations{};  // none: all of them; kInsert, kUpdate, kDelete, kSchema, kPoints
   // An SQL expression over the columns of the table. For an UPDATE the old row or the new row must
   // fulfil it. Text is compared byte by byte, unless the expression has COLLATE.
   std::string condition{};
@@ -83,7 +87,7 @@ struct WatchEvent {
   std::optional<int64_t> old_rowid{};
   std::optional<int64_t> new_rowid{};
   Row old_row{};                    // of kUpdate and kDelete
-  Row new_row{};                    // of kInsert, kUpdate and kRow
+  Row new_row{};                    // of kInsert, kUpdate, kRow and kPoints
   std::vector<uint32_t> changed{};  // of kUpdate: the places of the columns with another value
   WatchedSchema schema{};           // of kSchema
   // The row was too large to be sent. Only the columns of its key have their values here.

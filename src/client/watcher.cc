@@ -34,7 +34,9 @@ Result<v1::ChangeKind> OperationOf(ChangeKind kind) {
     case ChangeKind::kUpdate: return v1::CHANGE_KIND_UPDATE;
     case ChangeKind::kDelete: return v1::CHANGE_KIND_DELETE;
     case ChangeKind::kSchema: return v1::CHANGE_KIND_SCHEMA;
-    default: return InvalidArgument("a filter may name inserts, updates, deletes and the schema");
+    case ChangeKind::kPoints: return v1::CHANGE_KIND_POINTS;
+    default:
+      return InvalidArgument("a filter may name inserts, updates, deletes, the schema and points");
   }
 }
 
@@ -45,6 +47,7 @@ ChangeKind KindOf(v1::ChangeKind kind) {
     case v1::CHANGE_KIND_DELETE: return ChangeKind::kDelete;
     case v1::CHANGE_KIND_SCHEMA: return ChangeKind::kSchema;
     case v1::CHANGE_KIND_ROW: return ChangeKind::kRow;
+    case v1::CHANGE_KIND_POINTS: return ChangeKind::kPoints;
     default: return ChangeKind::kCommandEnd;
   }
 }
@@ -190,7 +193,10 @@ class WatcherImpl final : public Watcher {
       });
     }
     if (response->snapshot_index() != 0) BeginSnapshot(response->snapshot_index());
-    for (v1::WatchEvent& event : *response->mutable_events()) TakeEvent(&event);
+    for (v1::WatchEvent& event : *response->mutable_events()) {
+      // A later version may tell kinds that nobody here knows.
+      if (v1::ChangeKind_IsValid(event.kind())) TakeEvent(&event);
+    }
     if (!response->has_position()) return;
     resume_ = FromProto(response->position());
     if (in_snapshot_) {

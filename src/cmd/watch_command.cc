@@ -38,7 +38,7 @@ Result<tools::WatchCommand> CommandOf(const Flags& flags) {
   filter.condition = flags.where;
   for (const std::string& name : flags.operations) {
     const std::optional<ChangeKind> operation = tools::ParseOperation(name);
-    if (!operation) return InvalidArgument("--op knows insert, update, delete and schema");
+    if (!operation) return InvalidArgument("--op knows insert, update, delete, schema and points");
     filter.operations.push_back(*operation);
   }
   if (!flags.where.empty() && flags.tables.empty()) {
@@ -153,11 +153,11 @@ void AddWatchCommand(CLI::App* program, int* exit_code) {
           ->type_name("NAME")
           ->expected(1)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  CLI::Option* const op =
-      command
-          ->add_option("--op", flags->operations, "only these of insert, update, delete and schema")
-          ->type_name("OP[,OP]")
-          ->delimiter(',');
+  CLI::Option* const op = command
+                              ->add_option("--op", flags->operations,
+                                           "only these of insert, update, delete, schema, points")
+                              ->type_name("OP[,OP]")
+                              ->delimiter(',');
   CLI::Option* const where =
       command
           ->add_option(

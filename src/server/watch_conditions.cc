@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "state_machine/sqlite/series_teller.h"
+
 namespace cairn::server {
 namespace {
 
@@ -16,12 +18,19 @@ class ConditionCheck final : public QueryConsumer {
   void Begin(LogIndex, bool) override { tables_.clear(); }
   Status OnColumns(const std::vector<Column>&) override { return OkStatus(); }
   Status OnRow(Row row) override {
-    if (row.size() != 4) return Internal("unexpected columns");
+    if (row.size() != 5) return Internal("unexpected columns");
     auto* const table = std::get_if<std::string>(&row[0]);
     auto* const name = std::get_if<std::string>(&row[1]);
     auto* const type = std::get_if<std::string>(&row[2]);
     if (table == nullptr || name == nullptr) return Internal("unexpected columns");
     auto* const is_strict = std::get_if<int64_t>(&row[3]);
+    // The columns of a time series are those of its events, and come once.
+    if (auto* const create = std::get_if<std::string>(&row[4])) {
+      if (auto series = state_machine::SeriesTable(*table, *create)) {
+        tables_[*table] = *std::move(series);
+        return OkStatus();
+      }
+    }
     tables_[*table].columns.push_back({*name, type == nullptr ? "" : *type});
     tables_[*table].is_strict = is_strict != nullptr && *is_strict != 0;
     return OkStatus();
@@ -60,9 +69,11 @@ std::optional<QueryRequest> ColumnsQuestion(const std::vector<WatchFilter>& filt
     sql += (sql.empty() ? "WITH asked(name) AS (VALUES (?" : "), (?") +
            std::to_string(question.statement.positional.size());
   }
-  // As events have them: without hidden columns of virtual tables, and without VIRTUAL ones.
+  // As events have them: of a time series its tags and times; of others without hidden columns of
+  // virtual tables, and without VIRTUAL ones.
   sql +=
-      ")) SELECT asked.name, x.name, x.type, t.strict FROM asked, "
+      ")) SELECT asked.name, x.name, x.type, t.strict, CASE t.type WHEN 'virtual' THEN (SELECT sql "
+      "FROM sqlite_schema WHERE type = 'table' AND name = t.name) END FROM asked, "
       "pragma_table_list(asked.name) AS t, pragma_table_xinfo(asked.name) AS x "
       "WHERE t.schema = 'main' AND x.hidden NOT IN (1, 2) ORDER BY asked.name, x.cid";
   return question;

@@ -20,6 +20,7 @@ v1::ChangeKind KindOf(ChangeKind kind) {
     case ChangeKind::kDelete: return v1::CHANGE_KIND_DELETE;
     case ChangeKind::kSchema: return v1::CHANGE_KIND_SCHEMA;
     case ChangeKind::kCommandEnd: return v1::CHANGE_KIND_COMMAND_END;
+    case ChangeKind::kPoints: return v1::CHANGE_KIND_POINTS;
   }
   return v1::CHANGE_KIND_UNSPECIFIED;
 }

@@ -24,7 +24,7 @@ constexpr size_t kTablesMax = 256;
 
 uint32_t AllKinds() {
   return BitOf(ChangeKind::kInsert) | BitOf(ChangeKind::kUpdate) | BitOf(ChangeKind::kDelete) |
-         BitOf(ChangeKind::kSchema);
+         BitOf(ChangeKind::kSchema) | BitOf(ChangeKind::kPoints);
 }
 
 Result<uint32_t> KindsOf(const v1::WatchFilter& filter) {
@@ -35,9 +35,10 @@ Result<uint32_t> KindsOf(const v1::WatchFilter& filter) {
       case v1::CHANGE_KIND_UPDATE: kinds |= BitOf(ChangeKind::kUpdate); break;
       case v1::CHANGE_KIND_DELETE: kinds |= BitOf(ChangeKind::kDelete); break;
       case v1::CHANGE_KIND_SCHEMA: kinds |= BitOf(ChangeKind::kSchema); break;
+      case v1::CHANGE_KIND_POINTS: kinds |= BitOf(ChangeKind::kPoints); break;
       default:
         return InvalidArgument("a filter names operation " + std::to_string(operation) +
-                               ": it may name INSERT, UPDATE, DELETE and SCHEMA");
+                               ": it may name INSERT, UPDATE, DELETE, SCHEMA and POINTS");
     }
   }
   return kinds == 0 ? AllKinds() : kinds;

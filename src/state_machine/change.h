@@ -35,6 +35,7 @@ enum class ChangeKind : uint8_t {
   kDelete,
   kSchema,
   kCommandEnd,  // the last change of each command that changed anything
+  kPoints,      // points of one series of a time series (sqlite/series_teller.h)
 };
 
 // The table of a changed row, as it was at the change.
@@ -59,7 +60,7 @@ struct Change {
   ChangeKind kind = ChangeKind::kCommandEnd;
   ChangePosition position;
   // Of a row. Each row has the values that a SELECT of the columns reads; the old row is empty for
-  // kInsert, and the new row for kDelete.
+  // kInsert, and the new row for kDelete. kPoints has a new row alone, and it is that of the series.
   std::shared_ptr<const ChangedTable> table;
   std::optional<int64_t> old_rowid;  // of a table with rowids
   std::optional<int64_t> new_rowid;

@@ -64,8 +64,10 @@ void PutRowid(const std::optional<int64_t>& rowid, ByteWriter* out) {
   if (rowid.has_value()) out->Varint(ZigZag(*rowid));
 }
 
-bool HasOld(ChangeKind kind) { return kind != ChangeKind::kInsert; }
+bool HasOld(ChangeKind kind) { return kind == ChangeKind::kUpdate || kind == ChangeKind::kDelete; }
 bool HasNew(ChangeKind kind) { return kind != ChangeKind::kDelete; }
+
+bool IsKept(ChangeKind kind) { return kind <= ChangeKind::kSchema || kind == ChangeKind::kPoints; }
 
 class Decoder {
  public:
@@ -81,7 +83,7 @@ class Decoder {
       ordinal += step;
       change.position = {index_, ordinal};
       change.kind = static_cast<ChangeKind>(Number());
-      ok_ = ok_ && step > 0 && change.kind <= ChangeKind::kSchema;
+      ok_ = ok_ && step > 0 && IsKept(change.kind);
       if (!ok_) return Malformed();
       change.kind == ChangeKind::kSchema ? TakeSchema(&change.schema) : TakeRows(&change);
       if (!ok_) return Malformed();

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTurn(1000);
 
-constexpr std::array<std::pair<ChangeKind, const char*>, 8> kNames = {
+constexpr std::array<std::pair<ChangeKind, const char*>, 9> kNames = {
     {{ChangeKind::kInsert, "insert"},
      {ChangeKind::kUpdate, "update"},
      {ChangeKind::kDelete, "delete"},
@@ -24,7 +24,8 @@ constexpr std::array<std::pair<ChangeKind, const char*>, 8> kNames = {
      {ChangeKind::kCommandEnd, "end"},
      {ChangeKind::kSnapshotBegin, "snapshot_begin"},
      {ChangeKind::kRow, "row"},
-     {ChangeKind::kSnapshotEnd, "snapshot_end"}}};
+     {ChangeKind::kSnapshotEnd, "snapshot_end"},
+     {ChangeKind::kPoints, "points"}}};
 
 std::string NameOf(ChangeKind kind) {
   const auto* const found = std::find_if(kNames.begin(), kNames.end(),
@@ -172,7 +173,8 @@ std::optional<ChangePosition> ParsePosition(std::string_view text) {
 
 std::optional<ChangeKind> ParseOperation(std::string_view text) {
   for (const auto& [kind, name] : kNames) {
-    if (text == name && kind <= ChangeKind::kSchema) return kind;
+    const bool is_operation = kind <= ChangeKind::kSchema || kind == ChangeKind::kPoints;
+    if (text == name && is_operation) return kind;
   }
   return std::nullopt;
 }

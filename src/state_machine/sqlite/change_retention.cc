@@ -6,6 +6,7 @@
 
 #include "state_machine/change_codec.h"
 #include "state_machine/sqlite/full_text_table.h"
+#include "state_machine/sqlite/index_commands.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -172,8 +173,10 @@ Status ChangeRetention::CheckTable(const std::string& lower_name, const std::str
   const SchemaCatalog& catalog = engine_->catalog();
   if (IsInternalTable(lower_name)) return PermissionDenied(name + " is internal to Cairn");
   if (!catalog.HasTable(lower_name)) return NotFound("no such table: " + name);
-  const bool told = catalog.IsVirtual(lower_name) ? KeepsItsText(catalog.SqlOfVirtual(lower_name))
-                                                  : catalog.OwnerOfShadow(lower_name).empty();
+  const std::string virtual_sql(catalog.SqlOfVirtual(lower_name));
+  const bool told = catalog.IsVirtual(lower_name)
+                        ? KeepsItsText(virtual_sql) || IsTimeSeries(virtual_sql)
+                        : catalog.OwnerOfShadow(lower_name).empty();
   if (told) return OkStatus();
   return InvalidArgument("the changes of " + name + " are not told, so none can be retained");
 }

@@ -21,12 +21,14 @@ void ChangeTeller::OpenDatabase(sqlite3* db, const SchemaCatalog* catalog) {
 
 void ChangeTeller::CloseDatabase() {
   Forget();
+  series_.Clear();
   telling_ = false;
   db_ = nullptr;
 }
 
 void ChangeTeller::Forget() {
   readers_.clear();  // they hold statements
+  series_.Forget();
   schema_.reset();
   unsettled_ = nullptr;
 }
@@ -49,6 +51,7 @@ void ChangeTeller::BeginCommand() {
 }
 
 bool ChangeTeller::EndCommand() {
+  TellSeries();
   const bool changed = ordinal_ != ordinal_before_;
   const std::string none;
   if (changed) Tell(ChangeKind::kCommandEnd, {none, none});
@@ -60,6 +63,7 @@ void ChangeTeller::DropCommand() {
   telling_ = false;
   ordinal_ = ordinal_before_;
   unsettled_ = nullptr;
+  series_.Clear();
   if (schema_changed_) schema_.reset();
 }
 
@@ -117,6 +121,32 @@ void ChangeTeller::StatementEnded() {
   if (const Status settled = SettleRow(); !settled.ok()) LoseEntry(settled);
 }
 
+// ---- Time series --------------------------------------------------------------------------------
+
+size_t ChangeTeller::OnPoints(const timeseries::WrittenPoints& points) {
+  if (!telling_) return 0;
+  ForgetOldTables();
+  const Result<size_t> bytes = series_.Note(points);
+  if (!bytes.ok()) {
+    LoseEntry(bytes.status());
+  } else if (*bytes > 0) {
+    const std::string& name = points.storage->name();
+    CountSeries({name, name}, *bytes);
+  }
+  return TakeWork();
+}
+
+void ChangeTeller::TellSeries() {
+  for (SeriesTeller::Touched& each : series_.Take()) {
+    const std::string& name = each.table->name;
+    Change* const told = Tell(ChangeKind::kPoints, {name, name});
+    if (told == nullptr) continue;
+    told->table = std::move(each.table);
+    told->new_row = std::move(each.row);
+    Count(HeldBytes(told->new_row));
+  }
+}
+
 Change* ChangeTeller::Tell(ChangeKind kind, const Subject& subject) {
   ++ordinal_;
   const ChangePosition position{index_, ordinal_};
@@ -129,11 +159,15 @@ Change* ChangeTeller::Tell(ChangeKind kind, const Subject& subject) {
 
 // ---- Tables -------------------------------------------------------------------------------------
 
+void ChangeTeller::ForgetOldTables() {
+  if (catalog_loads_ == catalog_->loads()) return;
+  readers_.clear();
+  series_.Forget();
+  catalog_loads_ = catalog_->loads();
+}
+
 Result<TableReader*> ChangeTeller::ReaderOf(const char* table) {
-  if (catalog_loads_ != catalog_->loads()) {
-    readers_.clear();
-    catalog_loads_ = catalog_->loads();
-  }
+  ForgetOldTables();
   const auto found = readers_.find(std::string_view(table));
   if (found != readers_.end()) return found->second.get();
   ASSIGN_OR_RETURN(std::unique_ptr<TableReader> reader, OpenReader(table));

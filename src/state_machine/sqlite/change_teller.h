@@ -7,7 +7,8 @@
 // Not told: the tables of Cairn and of SQLite, and the tables behind virtual tables. The rows of a
 // full-text table that stores its text (full_text_table.h) are told as rows of that table. A change of
 // the schema is told as such, and not for each row that now reads otherwise; the rows that CREATE TABLE
-// AS makes are told.
+// AS makes are told. Of a time series, a command tells each series that it touches once, at the command's
+// end (series_teller.h).
 #pragma once
 
 #include <sqlite3.h>
@@ -24,6 +25,7 @@
 #include "state_machine/change.h"
 #include "state_machine/sqlite/row_observer.h"
 #include "state_machine/sqlite/schema_catalog.h"
+#include "state_machine/sqlite/series_teller.h"
 #include "state_machine/sqlite/table_reader.h"
 
 namespace cairn::state_machine {
@@ -34,6 +36,7 @@ class ChangeTeller : public RowObserver {
   size_t OnRow(const RowChange& change) override;
   void StatementEnded() override;
   size_t SchemaChanged() override;
+  size_t OnPoints(const timeseries::WrittenPoints& points) override;
 
  protected:
   // What a change of the schema is about.
@@ -64,6 +67,8 @@ class ChangeTeller : public RowObserver {
   virtual Change* Room(ChangeKind kind, ChangePosition position, const Subject& subject) = 0;
   // The values that were just added to the change. False: the change is not kept.
   virtual bool Count(size_t bytes) = 0;
+  // A series will be told at the end of the command, with a row of so many bytes.
+  virtual void CountSeries(const Subject& /*subject*/, size_t /*bytes*/) {}
   // The changes of the entry cannot be told: their number is not known, or a row cannot be read.
   virtual void LoseEntry(const Status& why) = 0;
   // The bytes that the observer has worked on in the last call (RowObserver::OnRow).
@@ -83,6 +88,8 @@ class ChangeTeller : public RowObserver {
   using Schema = std::map<int64_t, Object>;  // by rowid
 
   Result<Schema> ReadSchema() const;
+  // What is known of tables, if the schema has changed.
+  void ForgetOldTables();
   // Null: the table's changes are not told.
   Result<TableReader*> ReaderOf(const char* table);
   Result<std::unique_ptr<TableReader>> OpenReader(const std::string& table) const;
@@ -91,11 +98,13 @@ class ChangeTeller : public RowObserver {
   Status RecordSchema();
   void TellSchema(SchemaChange::Kind kind, const Object& object);
   Status TellRowsOf(const std::string& table);
+  void TellSeries();
   // Reads the new row that was in doubt when it was told.
   Status SettleRow();
 
   sqlite3* db_ = nullptr;  // null: not open
   const SchemaCatalog* catalog_ = nullptr;
+  SeriesTeller series_;
   // Of the schema as the catalog knows it.
   std::map<std::string, std::unique_ptr<TableReader>, std::less<>> readers_;
   uint64_t catalog_loads_ = 0;

@@ -190,7 +190,8 @@ class Engine {
   ErrorJudge judge_{&vfs_, &budget_};
   FunctionState functions_{&budget_};
   ChargedFunctions charged_functions_;
-  LevelFunctions level_functions_{&budget_};
+  LevelFunctions level_functions_{
+      &budget_, [this](const timeseries::WrittenPoints& points) { rows_.OnPoints(points); }};
   WriteAuthorizer authorizer_;
   SchemaCatalog catalog_;
   StatementCompiler compiler_{&authorizer_, &catalog_, &judge_};

@@ -1,5 +1,7 @@
 #include "state_machine/sqlite/level_functions.h"
 
+#include <utility>
+
 #include "state_machine/feature_level.h"
 #include "state_machine/sqlite/vector_sql.h"
 #include "timeseries/sqlite/module.h"
@@ -17,18 +19,20 @@ constexpr Addition kAdditions[] = {
     {kLevelDataPlatform, &AddVectorsToWriter, &RemoveVectors},
 };
 
-timeseries::ModuleOptions OfWriter(WorkBudget* budget) {
+timeseries::ModuleOptions OfWriter(WorkBudget* budget, timeseries::TellPoints on_points) {
   timeseries::ModuleOptions options;
   options.charge = [budget](uint64_t steps) { return !budget->running() || budget->Charge(steps); };
   options.only_writer = true;
+  options.on_points = std::move(on_points);
   return options;
 }
 
 }  // namespace
 
-LevelFunctions::LevelFunctions(WorkBudget* budget)
+LevelFunctions::LevelFunctions(WorkBudget* budget, timeseries::TellPoints on_points)
     : budget_(budget),
-      time_series_(std::make_unique<timeseries::TimeSeriesModule>(OfWriter(budget))) {}
+      time_series_(
+          std::make_unique<timeseries::TimeSeriesModule>(OfWriter(budget, std::move(on_points)))) {}
 
 LevelFunctions::~LevelFunctions() = default;
 

@@ -19,6 +19,7 @@
 #include "state_machine/sqlite/lease_function.h"
 #include "state_machine/sqlite/work_budget.h"
 #include "timeseries/sqlite/expiry.h"
+#include "timeseries/sqlite/written_points.h"
 
 namespace cairn::timeseries {
 class TimeSeriesModule;
@@ -29,7 +30,8 @@ namespace cairn::state_machine {
 // Owned by the engine, and used on its thread only. `budget` must outlive the connection.
 class LevelFunctions {
  public:
-  explicit LevelFunctions(WorkBudget* budget);
+  // `on_points` hears what statements write in time series.
+  LevelFunctions(WorkBudget* budget, timeseries::TellPoints on_points);
   ~LevelFunctions();
   LevelFunctions(const LevelFunctions&) = delete;
   LevelFunctions& operator=(const LevelFunctions&) = delete;

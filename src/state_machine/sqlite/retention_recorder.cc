@@ -52,6 +52,7 @@ void RetentionRecorder::CommandBegun() {
 void RetentionRecorder::CommandKept() {
   if (!recording_) return;
   EndCommand();
+  work_ = 0;  // of series, which CountSeries has counted
   Settle();
   CutSlice();
   RetainedCommand command;
@@ -111,6 +112,11 @@ Change* RetentionRecorder::Room(ChangeKind kind, ChangePosition /*position*/,
 bool RetentionRecorder::Count(size_t bytes) {
   work_ += bytes * kPriceOfRetained;
   return true;
+}
+
+// At once, because a series is told when the command can be charged no more.
+void RetentionRecorder::CountSeries(const Subject& subject, size_t bytes) {
+  if (!SettingsOf(subject).empty()) work_ += bytes * kPriceOfRetained;
 }
 
 size_t RetentionRecorder::TakeWork() { return std::exchange(work_, 0); }

@@ -72,6 +72,7 @@ class RetentionRecorder final : public ChangeTeller {
 
   Change* Room(ChangeKind kind, ChangePosition position, const Subject& subject) override;
   bool Count(size_t bytes) override;
+  void CountSeries(const Subject& subject, size_t bytes) override;
   void LoseEntry(const Status& why) override;
   size_t TakeWork() override;
   std::vector<int64_t> SettingsOf(const Subject& subject) const;

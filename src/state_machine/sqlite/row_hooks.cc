@@ -51,6 +51,17 @@ void RowHooks::OnPreupdate(void* self, sqlite3* /*db*/, int operation, const cha
   hooks->Charge(change, bytes);
 }
 
+void RowHooks::OnPoints(const timeseries::WrittenPoints& points) {
+  size_t bytes = 0;
+  {
+    const WorkBudget::Pause pause(budget_);
+    const int value_bytes_max = sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, kValueBytesMax);
+    for (RowObserver* each : observers_) bytes += each->OnPoints(points);
+    sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, value_bytes_max);
+  }
+  if (bytes > 0 && budget_->running()) budget_->Charge(bytes);
+}
+
 void RowHooks::Charge(const RowChange& change, size_t bytes) {
   uint64_t bytes_per_step = kBytesPerStep;
   if (charges_writes_) {

@@ -46,6 +46,8 @@ class RowHooks {
   void EntryBegun(LogIndex index) {
     for (RowObserver* each : observers_) each->EntryBegun(index);
   }
+  // Called by the module of time series, in the middle of a statement.
+  void OnPoints(const timeseries::WrittenPoints& points);
   void StatementEnded() {
     for (RowObserver* each : observers_) each->StatementEnded();
   }

@@ -7,7 +7,7 @@
 //     batch     = BatchBegun entry* ( BatchCommitted | BatchUndone )
 //     entry     = EntryBegun command*
 //     command   = CommandBegun statement* ( CommandKept | CommandUndone )
-//     statement = OnRow* [ StatementEnded ] [ SchemaChanged ]
+//     statement = ( OnRow | OnPoints )* [ StatementEnded ] [ SchemaChanged ]
 //
 // Rows may also be reported at the end of a command, when full-text tables write what they delayed.
 // A command that ends the whole transaction has no last call: BatchUndone follows. The engine then
@@ -19,6 +19,10 @@
 #include <cstdint>
 
 #include "base/ids.h"
+
+namespace cairn::timeseries {
+struct WrittenPoints;
+}  // namespace cairn::timeseries
 
 namespace cairn::state_machine {
 
@@ -55,6 +59,10 @@ class RowObserver {
   // Returns how many bytes of the row it has worked on. The command is charged for them, so the
   // number must be the same on every node. An observer that not every node has returns 0.
   virtual size_t OnRow(const RowChange& change) = 0;
+
+  // Called when a statement has written points of a time series, besides OnRow for the rows that hold
+  // them. Returns bytes as OnRow does.
+  virtual size_t OnPoints(const timeseries::WrittenPoints& /*points*/) { return 0; }
 };
 
 }  // namespace cairn::state_machine

@@ -37,6 +37,7 @@ inline std::string TextOf(const Change& change) {
     case ChangeKind::kUpdate:
       return name + TextOf(change.old_row) + " -> " + TextOf(change.new_row);
     case ChangeKind::kDelete: return name + "-" + TextOf(change.old_row);
+    case ChangeKind::kPoints: return name + "points " + TextOf(change.new_row);
     case ChangeKind::kCommandEnd: return "end";
     case ChangeKind::kSchema: break;
   }

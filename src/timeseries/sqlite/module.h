@@ -12,6 +12,7 @@
 #include "base/sqlite_api.h"
 #include "base/status.h"
 #include "timeseries/sqlite/writer.h"
+#include "timeseries/sqlite/written_points.h"
 
 namespace cairn::timeseries {
 
@@ -39,6 +40,9 @@ struct ModuleOptions {
   bool writes = true;
   // No other connection writes the file, so what is known of it holds over transactions.
   bool only_writer = false;
+  // Hears of each point that a statement writes or deletes, and of a block once. Not of what retention
+  // takes. Null: nobody wants to know.
+  TellPoints on_points{};
 };
 
 // One for each connection. Must outlive the connection, or its installation.

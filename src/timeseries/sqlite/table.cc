@@ -91,6 +91,12 @@ int Table::Told(int rc) {
   return rc;
 }
 
+int Table::Wrote(int rc, int64_t series, TimeSpan times) {
+  const TellPoints& tell = module_.options_.on_points;
+  if (rc == SQLITE_OK && tell) tell({&storage_, series, times.first, times.last});
+  return Told(rc);
+}
+
 int Table::Flush() {
   // The rows of the storage are no rows of the client.
   const sqlite3_int64 rowid = sqlite3_last_insert_rowid(storage_.db());
@@ -250,11 +256,14 @@ int Table::InsertRow(sqlite3_value** columns) {
   const int rc = writer_.FindSeries(tags, &series);
   if (rc != SQLITE_OK) return Told(rc);
   const OnConflict rule = ConflictRule(storage_.db());
-  if (!is_block) return Told(writer_.Insert(series, time, values, rule));
+  if (!is_block) return Wrote(writer_.Insert(series, time, values, rule), series, {time, time});
   sqlite3_value* const block = columns[declaration_.block_column()];
   const auto* const bytes = static_cast<const char*>(sqlite3_value_blob(block));
   const auto count = static_cast<size_t>(sqlite3_value_bytes(block));
-  return Told(writer_.InsertBlock(series, {bytes, bytes == nullptr ? 0 : count}, rule));
+  TimeSpan times;
+  const int stored =
+      writer_.InsertBlock(series, {bytes, bytes == nullptr ? 0 : count}, rule, &times);
+  return Wrote(stored, series, times);
 }
 
 int Table::UpdateRow(Place* found, sqlite3_value** columns) {
@@ -273,7 +282,7 @@ int Table::UpdateRow(Place* found, sqlite3_value** columns) {
   int rc = writer_.FindSeries(tags, &series);
   if (rc != SQLITE_OK) return Told(rc);
   if (series == old.series && time == old.time) {
-    return Told(writer_.Insert(series, time, values, OnConflict::kReplace));
+    return Wrote(writer_.Insert(series, time, values, OnConflict::kReplace), series, {time, time});
   }
   const OnConflict rule = ConflictRule(storage_.db());
   if (rule != OnConflict::kReplace) {
@@ -286,9 +295,9 @@ int Table::UpdateRow(Place* found, sqlite3_value** columns) {
   // UPDATE ... FROM gives each match of a point. The last one counts, as it does in a plain table,
   // but only the first one finds the point where it was.
   *found = Place{0, 0};
-  rc = writer_.Delete(old.series, old.time);
-  if (rc == SQLITE_OK) rc = writer_.Insert(series, time, values, OnConflict::kReplace);
-  return Told(rc);
+  rc = Wrote(writer_.Delete(old.series, old.time), old.series, {old.time, old.time});
+  if (rc != SQLITE_OK) return rc;
+  return Wrote(writer_.Insert(series, time, values, OnConflict::kReplace), series, {time, time});
 }
 
 int Table::Update(int argc, sqlite3_value** argv) {
@@ -312,7 +321,9 @@ int Table::Update(int argc, sqlite3_value** argv) {
       return Refuse(InvalidArgument(
           "UPDATE ... FROM finds a point several times, and changes its tags or its time"));
     }
-    rc = argc == 1 ? Told(writer_.Delete(place->series, place->time)) : UpdateRow(place, argv + 2);
+    const Place old = *place;
+    rc = argc == 1 ? Wrote(writer_.Delete(old.series, old.time), old.series, {old.time, old.time})
+                   : UpdateRow(place, argv + 2);
   }
   // The rows of the storage are no rows of the client.
   sqlite3_set_last_insert_rowid(storage_.db(), rowid);

@@ -68,6 +68,8 @@ class Table : public sqlite3_vtab {
   void Discard();
   void Forget();
   int Told(int rc);
+  // The same after points between these times were written.
+  int Wrote(int rc, int64_t series, TimeSpan times);
   int Refuse(const Status& status) { return Report(&zErrMsg, status.message()); }
 
  private:

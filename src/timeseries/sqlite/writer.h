@@ -28,6 +28,11 @@ struct SealRule {
 inline constexpr size_t kSplitAt = 1024;    // a block that grows beyond is cut in halves
 inline constexpr size_t kSmallBlock = 128;  // a last block below is joined with what comes next
 
+struct TimeSpan {
+  int64_t first = 0;
+  int64_t last = 0;
+};
+
 // What to do with a point whose time is taken.
 enum class OnConflict { kFail, kReplace, kIgnore };
 
@@ -74,7 +79,8 @@ class Writer : public HeldChanges {
   int FindSeries(const PointValues& tags, int64_t* series);
   // SQLITE_CONSTRAINT without a message: the point was left out, by kIgnore.
   int Insert(int64_t series, int64_t time, const PointValues& values, OnConflict on_conflict);
-  int InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict);
+  // `times`: the first and the last of the block.
+  int InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict, TimeSpan* times);
   int Delete(int64_t series, int64_t time);
   int Exists(int64_t series, int64_t time, bool* exists);
   int SetRetention(int64_t retention_ms, std::string_view suffix = {});

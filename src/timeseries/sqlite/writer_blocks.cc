@@ -160,7 +160,8 @@ int Writer::SealOldest(int64_t series, int64_t points) {
   return remove.Int(1, series).Int(2, sealed.times.back()).Run();
 }
 
-int Writer::InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict) {
+int Writer::InsertBlock(int64_t series, std::string_view bytes, OnConflict on_conflict,
+                        TimeSpan* times) {
   const OwnWork own(storage_.db());
   Block block;
   const Status decoded = DecodeCheckedBlock(bytes, &block);
@@ -170,6 +171,7 @@ int Writer::InsertBlock(int64_t series, std::string_view bytes, OnConflict on_co
                 "the block has another unit of time, or other columns, than the time series");
   }
   if (!Charge(block.times.size() * columns() * kStepsToDecode)) return SQLITE_INTERRUPT;
+  *times = {block.times.front(), block.times.back()};
   int rc = Flush();
   if (rc != SQLITE_OK) return rc;
   SeriesState* state = nullptr;
