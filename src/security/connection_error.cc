@@ -22,6 +22,11 @@ std::string ConnectionErrorInWords(const std::string& grpc_message) {
     return "the TLS handshake failed" +
            (at == std::string::npos ? "" : ": " + grpc_message.substr(at + 14));
   }
+  // What gRPC makes of the answer of server/hello_gate.cc to a client without TLS.
+  if (has("failed to connect") && has("Failed parsing HTTP/2")) {
+    return "the server speaks TLS (or no gRPC at all): name the directory of this client's "
+           "certificate by --tls-dir";
+  }
   // A server of TLS ends a connection that begins with other bytes, without a word.
   if (has("failed to connect") && (has("Socket closed") || has("Connection reset"))) {
     return "the server ended the connection at once: if it speaks TLS, name the directory of the "

@@ -117,8 +117,9 @@ Listener::~Listener() {
   ::close(wake_);
 }
 
-void Listener::Start(Take take) {
+void Listener::Start(Take take, First first) {
   take_ = std::move(take);
+  if (first == First::kTlsHello) gate_ = std::make_unique<HelloGate>(clock_, take_);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -128,20 +129,28 @@ void Listener::Stop() {
   // The counter of an eventfd takes this write in any case.
   if (::write(wake_, &one, sizeof one) < 0) LOG_WARN("cannot wake the listener");
   thread_.join();
+  gate_.reset();
   // Peers and clients learn at once that nobody takes their connections.
   for (const int fd : std::exchange(sockets_, {})) ::close(fd);
 }
 
 void Listener::Run() {
   std::vector<pollfd> polls;
-  polls.push_back({wake_, POLLIN, 0});
-  for (const int fd : sockets_) polls.push_back({fd, POLLIN, 0});
   bool full = false;
   for (;;) {
+    polls.assign(1, {wake_, POLLIN, 0});
     // With no descriptor at all, connections cannot even be refused. They wait in the system.
-    const nfds_t count = full ? 1 : polls.size();
-    ::poll(polls.data(), count, full ? kFullPauseMs : -1);
+    for (size_t i = 0; i < sockets_.size() && !full; ++i) polls.push_back({sockets_[i], POLLIN, 0});
+    const size_t known = polls.size();
+    int timeout_ms = full ? kFullPauseMs : -1;
+    if (gate_ != nullptr) {
+      gate_->AppendTo(&polls);
+      const int gate_ms = gate_->TimeoutMs();
+      if (gate_ms >= 0) timeout_ms = full ? std::min(gate_ms, kFullPauseMs) : gate_ms;
+    }
+    ::poll(polls.data(), polls.size(), timeout_ms);
     if (polls[0].revents != 0) return;
+    if (gate_ != nullptr) gate_->Serve(polls.data() + known);
     full = false;
     for (const int fd : sockets_) full = !TakeAll(fd) || full;
   }
@@ -155,13 +164,21 @@ bool Listener::TakeAll(int socket) {
       // The system gives out the lowest number that is free, so all numbers below are in use.
       Refuse(fd);
     } else if (fd >= 0) {
-      take_(fd);
+      Give(fd);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return true;
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return false;
     }
     // Any other error is that of one connection, which has ended before it was taken.
+  }
+}
+
+void Listener::Give(int connection) {
+  if (gate_ != nullptr) {
+    gate_->Add(connection);
+  } else {
+    take_(connection);
   }
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "server/hello_gate.h"
 
 namespace cairn::server {
 
@@ -40,7 +41,9 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  void Start(Take take);
+  // kTlsHello: a connection is given on once its client has begun to speak TLS (hello_gate.h).
+  enum class First : uint8_t { kAnything, kTlsHello };
+  void Start(Take take, First first = First::kAnything);
   // Takes no connection after it returns. May be called twice.
   void Stop();
 
@@ -55,6 +58,7 @@ class Listener {
 
   void Run();
   bool TakeAll(int socket);
+  void Give(int connection);
   void Refuse(int connection);
 
   std::vector<int> sockets_;
@@ -62,6 +66,7 @@ class Listener {
   const int descriptors_max_;
   Clock* const clock_;
   Take take_;
+  std::unique_ptr<HelloGate> gate_;  // null: connections are given on at once
   std::thread thread_;
   std::atomic<uint64_t> refused_{0};
   SteadyTime next_warning_{0};

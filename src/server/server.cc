@@ -290,11 +290,13 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   // The address to listen on, which is not how others reach this node.
   ASSIGN_OR_RETURN(listener_,
                    Listener::Listen(options_.host, port_, ConnectionDescriptorsMax(), &clock_));
-  listener_->Start([this](int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    acceptor_->HandleNewConnection(&connection);
-  });
+  listener_->Start(
+      [this](int fd) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+        connection.fd = fd;
+        acceptor_->HandleNewConnection(&connection);
+      },
+      tls_ == nullptr ? Listener::First::kAnything : Listener::First::kTlsHello);
   return OkStatus();
 }
 
