@@ -177,26 +177,44 @@ TEST_F(SeedServiceTest, ARequestIdInTheMetadataIsUsedAndABadOneRefused) {
 
 // Its answer would be OK with 0 rows. The other calls answer OK alone, so nothing of their answers
 // is gone.
-TEST_F(SeedServiceTest, ARetryOfExecuteWhoseResultIsGoneIsNotAnsweredOk) {
+// The status of a call under a request id, and the detail of its error.
+template <class Request, class Response, class Call>
+grpc::StatusCode CallAs(const char* id, const Request& request, Response* response, Call call,
+                        v1::ErrorDetail* detail) {
+  grpc::ClientContext context;
+  context.AddMetadata(rpc::kRequestIdMetadata, id);
+  const grpc::Status status = call(&context, request, response);
+  const auto& trailers = context.GetServerTrailingMetadata();
+  if (const auto it = trailers.find(rpc::kErrorMetadata); it != trailers.end()) {
+    detail->ParseFromArray(it->second.data(), static_cast<int>(it->second.size()));
+  }
+  return status.error_code();
+}
+
+TEST_F(SeedServiceTest, ARetryWhoseResultIsGoneIsNotAnsweredOk) {
   replica_.fake_state().DropResults();
-  const auto execute = [&](v1::ErrorDetail* detail) {
-    grpc::ClientContext context;
-    context.AddMetadata(rpc::kRequestIdMetadata, "S/1");
+  const auto expect_gone = [](auto call) {
+    v1::ErrorDetail detail;
+    EXPECT_EQ(call(&detail), grpc::StatusCode::OK);
+    EXPECT_EQ(call(&detail), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_EQ(detail.outcome(), v1::OUTCOME_APPLIED);
+  };
+  expect_gone([this](v1::ErrorDetail* detail) {
     transaction::ExecuteRequest request;
     request.set_sql("INSERT 1");
     transaction::ExecuteResponse response;
-    const grpc::Status status = stub_->Execute(&context, request, &response);
-    const auto& trailers = context.GetServerTrailingMetadata();
-    if (const auto it = trailers.find(rpc::kErrorMetadata); it != trailers.end()) {
-      detail->ParseFromArray(it->second.data(), static_cast<int>(it->second.size()));
-    }
-    return status.error_code();
-  };
-  v1::ErrorDetail detail;
-  EXPECT_EQ(execute(&detail), grpc::StatusCode::OK);
-  EXPECT_EQ(execute(&detail), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(detail.outcome(), v1::OUTCOME_APPLIED);
+    const auto call = [this](auto... all) { return stub_->Execute(all...); };
+    return CallAs("S/1", request, &response, call, detail);
+  });
   EXPECT_EQ(replica_.fake_state().executions("INSERT 1"), 1);
+  expect_gone([this](v1::ErrorDetail* detail) {
+    transaction::ExecuteBatchRequest request;
+    request.add_statements()->set_sql("INSERT 2");
+    transaction::ExecuteBatchResponse response;
+    const auto call = [this](auto... all) { return stub_->ExecuteBatch(all...); };
+    return CallAs("S/2", request, &response, call, detail);
+  });
+  EXPECT_EQ(replica_.fake_state().executions("INSERT 2"), 1);
 }
 
 TEST_F(SeedServiceTest, ErrorsTellOutcomeAndLeaderInTheTrailers) {

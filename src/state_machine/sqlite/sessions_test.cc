@@ -103,6 +103,28 @@ TEST_F(SessionsTest, AnErrorStaysTheSameErrorThoughItsTextIsNotKept) {
   replicas.Check();
 }
 
+// Answered OK once, the failed Prepare made a Commit acknowledge half a transaction.
+TEST_F(SessionsTest, ASecondPrepareThatFailedStaysAnErrorAfter32MiBOfOtherResults) {
+  replicas.Must("CREATE TABLE u(x)");
+  EXPECT_TRUE(replicas.Do(PrepareOf("tx", "INSERT INTO u VALUES(1)")).status.ok());
+  const Command second = WithId(PrepareOf("tx", "INSERT INTO u VALUES(2)"), "S", 1);
+  EXPECT_EQ(replicas.Do(second).status.code(), StatusCode::kAlreadyExists);
+  constexpr uint64_t kResultBytes = 60'000;
+  const std::string large =
+      "INSERT INTO t VALUES(1) RETURNING zeroblob(" + std::to_string(kResultBytes) + ")";
+  for (uint64_t i = 0; i * kResultBytes < 2 * kResultsBytesMaxTotal; ++i) {
+    Add(By("host:" + std::to_string(i % 16),
+           WithId(ExecuteCommand(large), "other-" + std::to_string(i % 16), i / 16 + 1)));
+  }
+  Send();
+  const CommandResult again = replicas.Do(second);
+  EXPECT_EQ(again.status.code(), StatusCode::kAlreadyExists) << again.status;
+  EXPECT_FALSE(again.result_gone);
+  EXPECT_TRUE(replicas.Do(WithId(CommitOf("tx"), "S", 2)).status.ok());
+  EXPECT_EQ(replicas.Query("SELECT x FROM u"), "1");
+  replicas.Check();
+}
+
 TEST_F(SessionsTest, AnAcknowledgementPastTheRequestsOwnSequenceIsRefusedAtApply) {
   replicas.Do(Insert("S", 1));
   const CommandResult result = replicas.Do(Insert("S", 5, /*acknowledged_below=*/100));
