@@ -173,6 +173,7 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     if (next == waiters.size() || waiters[next].index != results.index) return;
     std::vector<PendingCommandPtr>& commands = waiters[next++].commands;
     const size_t n = std::min(commands.size(), results.results.size());
+    options_.counts->commands_answered.Add(n);
     for (size_t i = 0; i < n; ++i) {
       const uint64_t steps = results.results[i].steps;
       if (std::max(steps, commands[i]->expected_steps()) >= kStepsWorthTelling) {
@@ -188,11 +189,14 @@ void ApplyWorker::Apply(std::vector<ApplyJob> jobs) {
     for (size_t i = 0; i < n; ++i) commands[i]->Finish(std::move(results.results[i]));
   };
   const LogIndex restored_at = state_->applied_state().restored_at;
+  const SteadyTime began = clock_->SteadyNow();
   const raft::CommittedBatch& last = jobs.back().batch;
   const Status status = state_->Apply(entries, last.config, last.config_index, on_results);
   Abandon(waiters, next);
   if (!status.ok()) return Stopped(status);
   pause_ = SteadyTime(0);
+  options_.counts->apply.Observe(clock_->SteadyNow() - began);
+  options_.counts->entries_applied.Add(entries.size());
   AppliedReport report = Report();
   if (report.restored_at > restored_at) {
     // A node alone serves although it is fenced, and now has another database.
@@ -216,6 +220,8 @@ void ApplyWorker::Install(InstallTask task) {
   // Also while stopped: a new database ends the trouble.
   const Status status = state_->InstallSnapshot(task.path, task.meta);
   last_checkpoint_ = clock_->SteadyNow();
+  (status.ok() ? options_.counts->snapshots_installed : options_.counts->snapshot_installs_failed)
+      .Add();
   if (status.ok()) {
     const Status forgotten = ForgetFence(*fs_, options_.data_directory);
     if (!forgotten.ok()) LOG_WARN("{}", forgotten.message());
@@ -243,10 +249,12 @@ void ApplyWorker::CheckpointIfDue() {
 void ApplyWorker::Checkpoint() {
   if (stopped_ && !needs_another_version_) return;
   if (state_->durable_index() < state_->applied_index()) {
+    const SteadyTime began = clock_->SteadyNow();
     if (const Status status = state_->Checkpoint(); !status.ok()) {
       last_checkpoint_ = clock_->SteadyNow();
       return Stopped(status);
     }
+    options_.counts->checkpoint.Observe(clock_->SteadyNow() - began);
   }
   Checkpointed();
 }
@@ -258,6 +266,7 @@ void ApplyWorker::Checkpointed() {
 }
 
 void ApplyWorker::StopApplying() {
+  options_.counts->apply_stops.Add();
   stopped_ = true;
   ++stops_;
   pause_ = std::clamp(2 * pause_, kPauseMin, kPauseMax);

@@ -65,6 +65,7 @@ void Digests::OnScrubbed(LogIndex index, const Status& found) {
   if (!Concerns(index)) return;
   if (found.ok()) {
     ++status_.scrubs;
+    context_.options.counts->scrubbed_index.Set(index.value());
     return;
   }
   ++status_.scrubs_failed;

@@ -61,6 +61,7 @@ void DiskWatch::OnTick() {
   if (stalled == stalled_) return;
   stalled_ = stalled;
   if (stalled) {
+    context_.options.counts->disk_stalls.Add();
     LOG_WARN("the disk does not answer: no leadership while it lasts longer_than_ms={}",
              context_.options.disk_stall_max.count());
   } else {

@@ -123,6 +123,10 @@ void Freshness::Stamp(std::vector<raft::Message>* messages) {
 
 std::optional<SteadyTime> Freshness::Age() {
   OnTick();
+  return age();
+}
+
+std::optional<SteadyTime> Freshness::age() const {
   if (!as_of_) return std::nullopt;
   return now() - *as_of_;
 }

@@ -54,6 +54,8 @@ class Freshness {
   // What this node has applied includes all that anybody could know to be committed this long ago.
   // None: nothing has been proved yet.
   std::optional<SteadyTime> Age();
+  // The same as of the last tick: it may be older than need be.
+  std::optional<SteadyTime> age() const;
 
  private:
   struct Peer {

@@ -128,6 +128,7 @@ void LogWorker::JoinPersists(std::vector<raft::Persist> persists) {
               std::back_inserter(round_->send));
     if (persist.empty()) continue;
     const size_t bytes = PayloadBytes(persist.entries);
+    options_.counts->log_bytes_written.Add(bytes);
     // Only plain appends can be joined to the writes before them: within one write the log is first
     // truncated, then appended to.
     const bool joinable = !round_->writes.empty() && !persist.reset_to && !persist.truncate_from &&
@@ -155,11 +156,12 @@ Status LogWorker::WriteFirst() {
 
 // False: the disk is full.
 bool LogWorker::FinishRound() {
+  const SteadyTime began = SystemClock().SteadyNow();
   while (!round_->writes.empty()) {
     const Status s = WriteFirst();
     if (s.code() == StatusCode::kResourceExhausted) {
       // Nothing was written, so the batch can be tried again as it is.
-      full_ = true;
+      if (!std::exchange(full_, true)) options_.counts->log_fulls.Add();
       events_->OnLogFull(s);
       return false;
     }
@@ -176,6 +178,7 @@ bool LogWorker::FinishRound() {
       Fail("syncing the log", s);
       return true;
     }
+    options_.counts->log_sync.Observe(SystemClock().SteadyNow() - began);
   }
   Round done = *std::exchange(round_, std::nullopt);
   events_->OnDurable(std::move(done.send), std::move(done.tickets));
@@ -214,6 +217,7 @@ void LogWorker::OnIdle() {
 void LogWorker::CheckFreeBytes() {
   const Result<uint64_t> free = fs_->FreeBytes(options_.data_directory);
   if (free.ok()) {
+    options_.counts->free_bytes.Set(*free);
     events_->OnFreeBytes(*free);
   } else {
     LOG_WARN("cannot tell how much of the disk is free: {}", free.status().message());

@@ -39,6 +39,9 @@ class PendingCommand {
   // Used by the core thread: the cost that is expected, in steps of work.
   uint64_t expected_steps() const { return expected_steps_; }
   void set_expected_steps(uint64_t steps) { expected_steps_ = steps; }
+  // Used by the core thread: when the command began to wait.
+  SteadyTime queued() const { return queued_; }
+  void set_queued(SteadyTime now) { queued_ = now; }
   bool finished() const { return finished_.load(std::memory_order_acquire); }
   // For when the bytes are in a log entry, so that memory holds them once.
   std::string TakeEncoded() { return std::move(encoded_); }
@@ -54,6 +57,7 @@ class PendingCommand {
   const SteadyTime deadline_;
   const CommandTraits traits_;
   uint64_t expected_steps_ = 0;
+  SteadyTime queued_{0};
   CommandDone done_;
   std::atomic<bool> finished_{false};
 };

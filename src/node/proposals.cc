@@ -45,12 +45,18 @@ Proposals::Proposals(ReplicaContext* context, const PeerDirectory* directory)
       entry_time_(context->clock) {}
 
 void Proposals::Add(PendingCommandPtr command) {
-  if (!context_.is_leader()) return command->Finish(directory_.NotLeader());
+  ReplicaCounts& counts = *context_.options.counts;
+  if (!context_.is_leader()) {
+    counts.Refuse(WriteRefusal::kNotLeader);
+    return command->Finish(directory_.NotLeader());
+  }
   if (queued_bytes() + command->bytes() > context_.options.proposal_queue_bytes_max) {
+    counts.Refuse(WriteRefusal::kQueueFull);
     return command->Finish(
         ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
   }
   if (command->traits().maintenance && maintenance_taken()) {
+    counts.Refuse(WriteRefusal::kMaintenance);
     return command->Finish(
         ResourceExhausted(
             "another request of maintenance is under way; send it when that has ended")
@@ -62,6 +68,7 @@ void Proposals::Add(PendingCommandPtr command) {
 void Proposals::Queue(PendingCommandPtr command) {
   const CommandTraits& traits = command->traits();
   command->set_expected_steps(estimates_.Expect(traits));
+  command->set_queued(context_.now());
   const bool heavy = traits.maintenance || command->expected_steps() >= heavy_steps_min_;
   if (heavy || heavy_.Holds(traits.client)) {
     heavy_.Add(std::move(command));
@@ -71,8 +78,11 @@ void Proposals::Queue(PendingCommandPtr command) {
 }
 
 void Proposals::AddOwn(state_machine::Command command) {
-  batcher_.Add(std::make_shared<PendingCommand>(state_machine::EncodeCommand(command),
-                                                context_.now() + kOwnCommandTimeout, nullptr));
+  const SteadyTime now = context_.now();
+  auto own = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command),
+                                              now + kOwnCommandTimeout, nullptr);
+  own->set_queued(now);
+  batcher_.Add(std::move(own));
 }
 
 void Proposals::ExpirePrepared(uint64_t next_deadline_lease_ms) {
@@ -119,6 +129,7 @@ void Proposals::Step() {
 bool Proposals::RefuseByLevel(PendingCommand* command) {
   const uint64_t level = command->traits().level;
   if (level <= context_.level) return false;
+  context_.options.counts->Refuse(WriteRefusal::kLevel);
   command->Finish(FailedPrecondition("the cluster is at feature level " +
                                      std::to_string(context_.level) + ", and " + Wish(level) +
                                      " needs level " + std::to_string(level) +
@@ -157,6 +168,7 @@ SteadyTime Proposals::next_step() const {
 void Proposals::ForgetCommitted(SteadyTime now) {
   const auto end = uncommitted_.upper_bound(context_.raft->commit());
   for (auto it = uncommitted_.begin(); it != end; ++it) {
+    context_.options.counts->commit.Observe(now - it->second.proposed);
     batcher_.OnCommitted(it->second.commands, now - it->second.proposed, now);
   }
   uncommitted_.erase(uncommitted_.begin(), end);
@@ -179,9 +191,17 @@ uint64_t Proposals::ProposeBatch(std::vector<PendingCommandPtr> batch) {
   header.request_ttl_ms = context_.options.request_ttl_ms;
   std::vector<std::string> encoded;
   encoded.reserve(batch.size());
-  for (PendingCommandPtr& command : batch) encoded.push_back(command->TakeEncoded());
+  SteadyTime queued = SteadyTime::max();
+  for (PendingCommandPtr& command : batch) {
+    queued = std::min(queued, command->queued());
+    encoded.push_back(command->TakeEncoded());
+  }
   std::string payload;
   state_machine::EncodeBatch(header, encoded, &payload);
+  ReplicaCounts& counts = *context_.options.counts;
+  counts.batch_commands.Observe(batch.size());
+  counts.batch_bytes.Observe(payload.size());
+  counts.queue_wait.Observe(context_.now() - queued);
   const uint64_t id = context_.next_id++;
   proposing_[id] = std::move(batch);
   raft::Propose propose;
@@ -207,17 +227,23 @@ bool Proposals::OnDropped(const raft::Dropped& dropped) {
   proposing_.erase(it);
   if (heavy_entry_ && heavy_entry_->proposal == dropped.id) heavy_entry_.reset();
   Status status;
+  WriteRefusal why = WriteRefusal::kNotLeader;
   switch (dropped.reason) {
     case raft::DropReason::kUncommittedFull:
+      why = WriteRefusal::kUncommitted;
       status = ResourceExhausted("too much is waiting for a majority to confirm it");
       break;
     case raft::DropReason::kTransferring:
+      why = WriteRefusal::kStopping;
       status = Unavailable("leadership is being handed over");
       break;
     default: status = directory_.NotLeader(); break;
   }
   status = std::move(status).With(Outcome::kNotApplied);
-  for (PendingCommandPtr& c : commands) c->Finish(status);
+  for (PendingCommandPtr& c : commands) {
+    context_.options.counts->Refuse(why);
+    c->Finish(status);
+  }
   return true;
 }
 
@@ -260,10 +286,13 @@ void Proposals::OnFollowing() {
 }
 
 void Proposals::Expire(SteadyTime now) {
+  ReplicaCounts& counts = *context_.options.counts;
   for (PendingCommandPtr& c : batcher_.TakeExpired(now)) {
+    counts.Refuse(WriteRefusal::kExpired);
     c->Finish(DeadlineExceeded("no leader took the write in time").With(Outcome::kNotApplied));
   }
   for (PendingCommandPtr& c : heavy_.TakeExpired(now)) {
+    counts.Refuse(WriteRefusal::kExpired);
     c->Finish(
         DeadlineExceeded("writes that take long go one at a time, and the turn of this one did "
                          "not come in time")

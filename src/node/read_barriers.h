@@ -32,6 +32,8 @@ class ReadBarriers {
   // The read only waits until `read.index_min` has been applied.
   void AddLocal(PendingRead read, LogIndex applied);
 
+  // The reads that would share the next round.
+  size_t gathering() const { return gathering_.size(); }
   // Begins a round under this id for all reads that have gathered. The caller then steps the round
   // into the core. False: nothing waits, and the id is free.
   bool BeginRound(uint64_t id);

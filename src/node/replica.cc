@@ -95,6 +95,7 @@ void ReplicaImpl::Propose(const state_machine::Command& command, SteadyTime dead
   }
   if (proposal_bytes_.fetch_add(bytes) + bytes > options_.proposal_queue_bytes_max) {
     proposal_bytes_ -= bytes;
+    options_.counts->Refuse(WriteRefusal::kQueueFull);
     return pending->Finish(
         ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
   }

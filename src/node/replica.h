@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "base/status.h"
 #include "log_store/log_store.h"
+#include "node/replica_counts.h"
 #include "raft/core.h"
 #include "state_machine/state_machine.h"
 #include "transport/transport.h"
@@ -67,6 +68,8 @@ struct ReplicaOptions {
   std::chrono::milliseconds digest_every{600'000};
   std::chrono::milliseconds disk_stall_max{
       1000};  // a sync longer than this makes a leader step down
+  // What the replica counts of itself. Copies of the options share it.
+  std::shared_ptr<ReplicaCounts> counts = std::make_shared<ReplicaCounts>();
 };
 
 // The findings of comparisons and scrubs since the process began.
@@ -92,12 +95,18 @@ struct ReplicaStatus {
   uint64_t cluster_id = 0;
   transport::LifeStage stage = transport::LifeStage::kEmpty;
   std::string waiting_for;  // in words, while not started
-  LogIndex durable_state;   // what the SQLite file durably holds
+  // In words, why nothing of what this node holds is shown; empty: it is shown.
+  std::string not_serving;
+  LogIndex durable_state;  // what the SQLite file durably holds
   uint64_t log_bytes = 0;
   uint64_t lease_ms = 0;
-  int64_t wall_ms = 0;     // the latest time that an applied entry gave to SQL
-  uint64_t level = 0;      // the feature level of the cluster, by what is applied here
-  uint64_t level_max = 0;  // the highest level that this node knows
+  int64_t wall_ms = 0;  // the latest time that an applied entry gave to SQL
+  // What this node has applied includes all that was committed this long ago. None: not known.
+  std::optional<SteadyTime> age;
+  size_t queued_bytes = 0;   // of the commands that wait to be proposed
+  bool clock_doubt = false;  // this leader's clock is behind the times in the log
+  uint64_t level = 0;        // the feature level of the cluster, by what is applied here
+  uint64_t level_max = 0;    // the highest level that this node knows
   bool apply_stopped = false;
   // The node does not hold what it should, and waits for a snapshot. `trouble` says why.
   bool fenced = false;

@@ -290,7 +290,16 @@ Status ReplicaCore::NoLeader() const {
 }
 
 void ReplicaCore::Propose(PendingCommandPtr command) {
-  if (auto refusal = Refusal()) return command->Finish(*std::move(refusal));
+  if (auto refusal = Refusal()) {
+    WriteRefusal why = WriteRefusal::kOutOfService;
+    if (context_.shutting_down) {
+      why = WriteRefusal::kStopping;
+    } else if (DiskFull()) {
+      why = WriteRefusal::kDiskFull;
+    }
+    context_.options.counts->Refuse(why);
+    return command->Finish(*std::move(refusal));
+  }
   proposals_.Add(std::move(command));
 }
 
@@ -394,6 +403,10 @@ ReplicaStatus ReplicaCore::status() const {
   status.log_bytes = compaction_.log_bytes();
   status.lease_ms = proposals_.LeaseNow(context_.now()).value_or(applied_.lease_ms);
   status.wall_ms = applied_.wall_ms;
+  status.age = freshness_.age();
+  status.queued_bytes = queued_bytes();
+  status.clock_doubt = !proposals_.ClockDoubt().empty();
+  if (const auto refusal = LocalReadRefusal()) status.not_serving = refusal->message();
   status.level = applied_.level;
   status.level_max = context_.options.level_max;
   status.apply_stopped = !in_service();

@@ -202,6 +202,7 @@ class ReplicaCore final : private Digests::Host {
   bool apply_is_urgent() const;
   void RouteDropped(const raft::Dropped& dropped);
   void OnSoftStateChanged();
+  void CountSoftState(raft::Role role, MemberId leader) const;
   void LogSoftState();
   void AdoptConfig(const raft::Configuration& config, LogIndex index);
   void ProposeOwn();
@@ -263,6 +264,7 @@ class ReplicaCore final : private Digests::Host {
   raft::Role last_role_ = raft::Role::kFollower;
   Term last_term_;
   MemberId last_leader_;
+  MemberId last_known_leader_;  // the last one that was not none
   bool told_leaderless_ = false;
 };
 

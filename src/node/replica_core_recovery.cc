@@ -58,6 +58,7 @@ void ReplicaCore::OnSnapshotReceived(MemberId from, const raft::SnapshotMeta& me
   if (!context_.raft || install_.busy() || meta.index < snapshot_min()) {
     return context_.effects->RemoveFile(path);
   }
+  context_.options.counts->snapshots_received.Add();
   if (!WantsSnapshot()) return install_.Keep({from, meta, path});
   // The Raft core does not hear of this snapshot, and its log may hold all of it.
   recovery_.OnReplacing(from);

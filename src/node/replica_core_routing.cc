@@ -169,7 +169,10 @@ void ReplicaCore::StepReads() {
   // The Raft core would keep the barrier of each round until a leader is known, even after all
   // reads of the round have been given up. Without a leader that would be without end.
   if (context_.raft->leader().is_none()) return;
+  const size_t reads = reads_.gathering();
   if (!reads_.BeginRound(context_.next_id)) return;
+  context_.options.counts->read_rounds.Add();
+  context_.options.counts->reads_proved.Add(reads);
   context_.raft->Step(raft::ReadBarrier{context_.next_id++});
 }
 
@@ -280,11 +283,13 @@ void ReplicaCore::OnSoftStateChanged() {
   ++context_.version;
   const raft::Role role = context_.raft->role();
   const MemberId leader = context_.raft->leader();
+  CountSoftState(role, leader);
   if (role == raft::Role::kLeader && last_role_ != role) digests_.OnLeading();
   if (!leader.is_none()) recovery_.OnLeader(leader);
   last_term_ = context_.raft->term();
   last_role_ = role;
   last_leader_ = leader;
+  if (!leader.is_none()) last_known_leader_ = leader;
   if (role != raft::Role::kLeader) {
     proposals_.OnFollowing();
     changes_.OnFollowing();
@@ -293,6 +298,14 @@ void ReplicaCore::OnSoftStateChanged() {
   results_.OnLeaderChanged();
   install_.OnLeaderKnown();
   leader_requests_.OnLeaderChanged();
+}
+
+void ReplicaCore::CountSoftState(raft::Role role, MemberId leader) const {
+  ReplicaCounts& counts = *context_.options.counts;
+  const bool new_term = context_.raft->term() != last_term_;
+  if (role == raft::Role::kCandidate && (role != last_role_ || new_term)) counts.elections.Add();
+  if (role == raft::Role::kLeader && (role != last_role_ || new_term)) counts.terms_led.Add();
+  if (!leader.is_none() && leader != last_known_leader_) counts.leader_changes.Add();
 }
 
 void ReplicaCore::LogSoftState() {

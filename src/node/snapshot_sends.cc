@@ -76,11 +76,13 @@ void SnapshotSends::OnSent(MemberId to, const Status& status, LogIndex index) {
   if (status.ok()) {
     transfers_[to] = {index, 0, context_.now(), Transfer::Stage::kArrived};
     LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
+    context_.options.counts->snapshots_sent.Add();
     failures_.erase(to);
     context_.raft->Step(raft::SnapshotSent{to, true, index});
     return;
   }
   LOG_WARN("snapshot not sent member={}: {}", to.value(), status.message());
+  context_.options.counts->snapshots_not_sent.Add();
   if (const auto transfer = transfers_.find(to); transfer != transfers_.end()) {
     transfer->second.stage = Transfer::Stage::kBroken;
   }

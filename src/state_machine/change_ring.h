@@ -90,6 +90,10 @@ class ChangeRing : public std::enable_shared_from_this<ChangeRing> {
   void Reset(LogIndex applied);
 
   size_t bytes_max() const { return bytes_max_; }
+  size_t bytes() const {
+    MutexLock lock(mutex_);
+    return bytes_;
+  }
 
  private:
   void Leave();

@@ -102,6 +102,18 @@ struct ApplyingCommand {
   std::string statement;  // the beginning of the first statement
 };
 
+// Sizes of what a state machine holds, for whoever watches the node.
+struct StateFigures {
+  uint64_t sessions = 0;
+  uint64_t session_bytes = 0;  // of sessions and the requests that they remember
+  uint64_t bare_ids = 0;       // requests without a session that are remembered
+  uint64_t prepared = 0;       // two-phase transactions
+  uint64_t prepared_bytes = 0;
+  uint64_t time_series_troubles = 0;  // time series whose upkeep fails
+  uint64_t vector_graphs = 0;
+  uint64_t vector_graph_bytes = 0;
+};
+
 // State of a two-phase transaction.
 enum class TxState : uint8_t {
   kUnknown = 0,  // never seen, or forgotten long ago
@@ -236,6 +248,9 @@ class StateMachine {
 
   // The command that Apply is working on, if any. Thread-safe.
   virtual std::optional<ApplyingCommand> Applying() const { return std::nullopt; }
+
+  // Thread-safe, and waits for no disk.
+  virtual StateFigures figures() const { return {}; }
 
   // Refuses a command that no state of the database could make valid (syntax errors, a second
   // statement, refused kinds of statement, limits): INVALID_ARGUMENT or PERMISSION_DENIED. Does not

@@ -194,6 +194,12 @@ class Impl final : public GrpcTransport {
   }
 
   uint64_t messages_dropped() const override { return context_->messages_dropped; }
+  std::map<MemberId, bool> connections() const override {
+    std::map<MemberId, bool> connections;
+    const MutexLock lock(mutex_);
+    for (const auto& [member, link] : links_) connections.emplace(member, link->connected());
+    return connections;
+  }
 
  private:
   // Sets the links to exactly those for `peers`, without this node itself. A link that is already
@@ -257,7 +263,8 @@ class Impl final : public GrpcTransport {
   // Held for the whole of SetIdentity and of SetPeers. Otherwise a link could be made for the peers
   // of one call under the identity from before the other call, and would stay refused.
   Mutex configure_mutex_;
-  Mutex mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
+  mutable Mutex
+      mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
   std::map<MemberId, Addresses> peers_ CAIRN_GUARDED_BY(mutex_);
   std::map<MemberId, std::shared_ptr<PeerLink>> links_ CAIRN_GUARDED_BY(mutex_);
   std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_ CAIRN_GUARDED_BY(mutex_);

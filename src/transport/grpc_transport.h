@@ -1,6 +1,7 @@
 // GrpcTransport: the Transport over gRPC. It uses the port that also serves clients.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -59,6 +60,8 @@ class GrpcTransport : public Transport {
 
   // The number of messages dropped instead of sent since the start, over all peers.
   virtual uint64_t messages_dropped() const = 0;
+  // Whether each member has accepted the stream of messages to it.
+  virtual std::map<MemberId, bool> connections() const = 0;
 };
 
 // The destructor calls Shutdown.

@@ -232,6 +232,8 @@ void PeerLink::OnRead(Stream* stream, bool ok) {
   if (release) stream->RemoveHold();
 }
 
+bool PeerLink::IsAccepted() const { return stream_ && stream_->accepted && !stream_->broken; }
+
 void PeerLink::OnAccepted(Stream* stream) {
   bool news = false;
   {

@@ -37,6 +37,11 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void Recheck();
   // The address where the member was last reached, or where the link looks for it.
   std::string address() const;
+  // Whether the member has accepted the stream, and it is not broken.
+  bool connected() const {
+    const MutexLock lock(mutex_);
+    return IsAccepted();
+  }
 
  private:
   class Stream;
@@ -50,6 +55,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::pair<GroupId, std::vector<raft::Message>> TakeBatch() CAIRN_REQUIRES(mutex_);
   static void Encode(const std::pair<GroupId, std::vector<raft::Message>>& batch,
                      pb::MessagesRequest* request);
+  bool IsAccepted() const CAIRN_REQUIRES(mutex_);
   void OnAccepted(Stream* stream);
   void OnRead(Stream* stream, bool ok);
   void OnWritten(Stream* stream, bool ok);

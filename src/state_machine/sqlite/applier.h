@@ -77,6 +77,8 @@ class Applier {
   TimeSeriesUpkeep time_series();
   Engine& engine() { return *engine_; }
   const Sessions& sessions() const { return sessions_; }
+  // Of what the applier holds; the rest is 0.
+  StateFigures figures() const;
 
  private:
   // One SQLite transaction holds at most this much.

@@ -96,6 +96,17 @@ Status Applier::ExpireAll(const Place& place, const std::set<std::string>& left_
   return OkStatus();
 }
 
+StateFigures Applier::figures() const {
+  StateFigures figures;
+  figures.sessions = sessions_.size();
+  figures.session_bytes = sessions_.bytes();
+  figures.bare_ids = bare_ids_.size();
+  figures.prepared = txs_.prepared();
+  figures.prepared_bytes = txs_.prepared_bytes();
+  figures.time_series_troubles = time_series_troubles_.size();
+  return figures;
+}
+
 void Applier::NoteTrouble(const std::string& table, const std::string& message) {
   std::string& told = time_series_troubles_[table];
   if (told == message) return;

@@ -42,7 +42,8 @@ class SqliteStateMachine final : public StateMachine {
     // Null when opening failed.
     if (snapshots_ != nullptr) snapshots_->Stop();
     if (backups_ != nullptr) backups_->Stop();
-    CloseScans();
+    digest_scan_.reset();
+    scans_.Close();
     CloseWriter();
   }
 
@@ -62,6 +63,13 @@ class SqliteStateMachine final : public StateMachine {
   TimeSeriesUpkeep time_series() const override {
     MutexLock lock(state_mutex_);
     return time_series_;
+  }
+  StateFigures figures() const override {
+    MutexLock lock(state_mutex_);
+    StateFigures figures = figures_;
+    lock.Unlock();
+    graphs_->AddTo(&figures);
+    return figures;
   }
   std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
   Status CheckProposal(const Command& command) override {
@@ -109,7 +117,6 @@ class SqliteStateMachine final : public StateMachine {
   Result<std::unique_ptr<StateScan>> ScanFrom(bool is_digest_entry);
   void BeginDigest();
   Status MoveWal();
-  void CloseScans();
   bool WalIsHeldBack();
   // The bytes of the largest state that is pinned for a copy.
   uint64_t CopyingBytes() const {
@@ -141,7 +148,7 @@ class SqliteStateMachine final : public StateMachine {
   std::unique_ptr<SnapshotStore> backups_;    // for clients
   // Scans, for the apply thread: the scan that waits to be taken, and the handles of all scans.
   std::unique_ptr<StateScan> digest_scan_;
-  std::vector<std::weak_ptr<ScanConnection>> scans_;
+  OpenScans scans_;
   const std::shared_ptr<ScrubProgress> scrub_progress_ = std::make_shared<ScrubProgress>();
 
   std::atomic<uint64_t> applied_index_{0};
@@ -151,6 +158,7 @@ class SqliteStateMachine final : public StateMachine {
   AppliedState state_ CAIRN_GUARDED_BY(state_mutex_);
   std::optional<uint64_t> next_deadline_ CAIRN_GUARDED_BY(state_mutex_);
   TimeSeriesUpkeep time_series_ CAIRN_GUARDED_BY(state_mutex_) = TimeSeriesUpkeep::kNone;
+  StateFigures figures_ CAIRN_GUARDED_BY(state_mutex_);  // of what the applier holds
 };
 
 Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
@@ -219,6 +227,7 @@ void SqliteStateMachine::Publish() {
     state_.restored_at = applier_->restored_at();
     next_deadline_ = applier_->NextDeadlineLeaseMs();
     time_series_ = applier_->time_series();
+    figures_ = applier_->figures();
   }
   applied_index_.store(applied.index.value());
   wal_bytes_.store(applier_->engine().wal_bytes());
@@ -278,8 +287,7 @@ Result<std::unique_ptr<StateScan>> SqliteStateMachine::ScanFrom(bool is_digest_e
   setup.clock = &clock_;
   auto connection = std::make_shared<ScanConnection>();
   RETURN_IF_ERROR(connection->Open(storage_.vfs, options_.path, setup.index));
-  std::erase_if(scans_, [](const auto& scan) { return scan.expired(); });
-  scans_.push_back(connection);
+  scans_.Add(connection);
   return std::unique_ptr<StateScan>(
       std::make_unique<DataScan>(std::move(setup), std::move(connection)));
 }
@@ -335,35 +343,22 @@ Result<SteadyTime> SqliteStateMachine::BoundWal() {
 }
 
 bool SqliteStateMachine::WalIsHeldBack() {
-  if (reads_->holding_wal() > 0 || CopyingBytes() > 0) return true;
-  return std::any_of(scans_.begin(), scans_.end(), [](const auto& each) {
-    const std::shared_ptr<ScanConnection> scan = each.lock();
-    return scan != nullptr && scan->is_open();
-  });
+  return reads_->holding_wal() > 0 || CopyingBytes() > 0 || scans_.any_open();
 }
 
 void SqliteStateMachine::EndWalReaders() {
   LOG_WARN("the WAL has {} bytes: the reads that hold its beginning are ended", WalBytes());
   reads_->EndViewsForWal();
-  for (const std::weak_ptr<ScanConnection>& each : scans_) {
-    if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->CutOff();
-  }
+  scans_.CutOff();
   snapshots_->GiveUpCopy();
   backups_->GiveUpCopy();
-}
-
-void SqliteStateMachine::CloseScans() {
-  digest_scan_.reset();
-  for (const std::weak_ptr<ScanConnection>& each : scans_) {
-    if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->Close();
-  }
-  scans_.clear();
 }
 
 void SqliteStateMachine::CloseAll() {
   snapshots_->Stop();
   backups_->Stop();
-  CloseScans();
+  digest_scan_.reset();
+  scans_.Close();
   CloseWriter();
   reads_->DrainAndClose();
 }

@@ -1,5 +1,6 @@
 #include "state_machine/sqlite/state_scan.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -135,6 +136,31 @@ bool ScanConnection::is_open() {
 }
 
 // ---- DataScan -----------------------------------------------------------------------------------
+
+void OpenScans::Add(const std::shared_ptr<ScanConnection>& scan) {
+  std::erase_if(scans_, [](const auto& each) { return each.expired(); });
+  scans_.push_back(scan);
+}
+
+bool OpenScans::any_open() const {
+  return std::any_of(scans_.begin(), scans_.end(), [](const auto& each) {
+    const std::shared_ptr<ScanConnection> scan = each.lock();
+    return scan != nullptr && scan->is_open();
+  });
+}
+
+void OpenScans::CutOff() {
+  for (const auto& each : scans_) {
+    if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->CutOff();
+  }
+}
+
+void OpenScans::Close() {
+  for (const auto& each : scans_) {
+    if (const std::shared_ptr<ScanConnection> scan = each.lock()) scan->Close();
+  }
+  scans_.clear();
+}
 
 DataScan::DataScan(ScanSetup setup, std::shared_ptr<ScanConnection> connection)
     : setup_(std::move(setup)),

@@ -59,6 +59,19 @@ class ScanConnection {
   sqlite3* interruptible_ CAIRN_GUARDED_BY(interrupt_mutex_) = nullptr;
 };
 
+// The connections of all scans, which others may end. The apply thread's.
+class OpenScans {
+ public:
+  void Add(const std::shared_ptr<ScanConnection>& scan);
+  bool any_open() const;
+  void CutOff();
+  // Closes all, and forgets them.
+  void Close();
+
+ private:
+  std::vector<std::weak_ptr<ScanConnection>> scans_;
+};
+
 struct ScanSetup {
   LogIndex index;
   bool is_digest_entry = false;

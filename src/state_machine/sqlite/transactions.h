@@ -95,6 +95,7 @@ class Transactions {
   // Null if the transaction has not ended, or is no longer remembered.
   const EndedTx* FindEnded(const std::string& id) const;
   bool any_prepared() const { return !deadlines_.empty(); }
+  size_t prepared() const { return prepared_.size(); }
   uint64_t prepared_bytes() const { return shares_.total(); }
   // Transactions that ended by commands with a lower number may be forgotten. 0: none is forgotten.
   // Kept in _cairn_state.

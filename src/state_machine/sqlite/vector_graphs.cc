@@ -101,8 +101,14 @@ std::optional<std::vector<int64_t>> VectorGraphs::Candidates(LogIndex applied,
 
 void VectorGraphs::Publish(const Index& index) {
   MutexLock lock(mutex_);
-  published_[index.definition.sql] = {index.table, index.graph, *index.as_of, opened_,
-                                      index.graph->size()};
+  published_[index.definition.sql] = {index.table, index.graph,         *index.as_of,
+                                      opened_,     index.graph->size(), index.graph->bytes()};
+}
+
+void VectorGraphs::AddTo(StateFigures* figures) const {
+  MutexLock lock(mutex_);
+  figures->vector_graphs += published_.size();
+  for (const auto& [sql, published] : published_) figures->vector_graph_bytes += published.bytes;
 }
 
 void VectorGraphs::Unpublish(const Index& index) {

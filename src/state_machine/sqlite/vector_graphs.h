@@ -37,6 +37,7 @@ namespace cairn::state_machine {
 
 class ReadPool;
 class ReadTransaction;
+struct StateFigures;
 class RowSink;
 
 struct VectorGraphOptions {
@@ -69,6 +70,9 @@ class VectorGraphs {
                                                  const vectors::IndexDefinition& index,
                                                  const vectors::View& query, size_t k) const;
 
+  // Adds the graphs that readers find. Thread-safe.
+  void AddTo(StateFigures* figures) const;
+
  private:
   // A graph as readers find it.
   struct Published {
@@ -77,6 +81,7 @@ class VectorGraphs {
     LogIndex as_of;  // it knows the rows as of this index
     uint64_t opened = 0;
     size_t rows = 0;
+    size_t bytes = 0;
   };
   // An index of the schema. The thread's.
   struct Index {
