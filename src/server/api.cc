@@ -56,6 +56,7 @@ SteadyTime Api::DeadlineOf(uint32_t timeout_ms, const CallContext& context) cons
 
 void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext& context,
                 node::CommandDone done) {
+  done = Counted(context.forwarded ? Method::kForwardedWrite : Method::kWrite, std::move(done));
   if (!command.ok()) return done(command.status());
   if (command->id.empty() && context.request_id) command->id = *context.request_id;
   command->principal = context.principal;
@@ -91,6 +92,7 @@ ReadTask Api::TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t 
 }
 
 void Api::GetVersion(VersionRequest request, const CallContext& context, Done<VersionAnswer> done) {
+  done = Counted(Method::kVersion, std::move(done));
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.table.size(), context);
   task.run = [table = std::move(request.table),
               done = std::move(done)](Result<state_machine::ReadView*> view) {
@@ -104,6 +106,7 @@ void Api::GetVersion(VersionRequest request, const CallContext& context, Done<Ve
 
 void Api::GetTransaction(TransactionRequest request, const CallContext& context,
                          Done<TransactionAnswer> done) {
+  done = Counted(Method::kTransaction, std::move(done));
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.tx_id.size(), context);
   task.run = [tx_id = std::move(request.tx_id),
               done = std::move(done)](Result<state_machine::ReadView*> view) {
@@ -117,6 +120,7 @@ void Api::GetTransaction(TransactionRequest request, const CallContext& context,
 
 void Api::ListRetained(const RetainedRequest& request, const CallContext& context,
                        Done<RetainedAnswer> done) {
+  done = Counted(Method::kRetained, std::move(done));
   ReadTask task = TaskOf(request.read, request.timeout_ms, 0, context);
   task.run = [done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
@@ -128,6 +132,7 @@ void Api::ListRetained(const RetainedRequest& request, const CallContext& contex
 }
 
 void Api::GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done) {
+  done = Counted(Method::kSources, std::move(done));
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.sql.size(), context);
   task.run = [request = std::move(request), done = std::move(done),
               gone = context.gone](Result<state_machine::ReadView*> view) {
@@ -139,6 +144,7 @@ void Api::GetSources(SourcesRequest request, const CallContext& context, Done<So
 
 void Api::ReadRetained(state_machine::RetainedQuery query, const std::string& principal,
                        Done<state_machine::RetainedPage> done) {
+  done = Counted(Method::kRetained, std::move(done));
   ReadTask task;
   task.options.level = node::ReadLevel::kStale;
   task.deadline = clock_->SteadyNow() + options_.request_timeout;
@@ -161,6 +167,12 @@ void Api::Query(QueryRequest request, const CallContext& context,
   limits.principal = context.principal;
   limits.memory = options_.queries;
   limits.stopping = &long_reads_->stopping();
+  if (RequestCounts* const counts = options_.counts; counts != nullptr) {
+    counts->Begin(Method::kQuery);
+    limits.ended = [counts, clock = clock_, began = clock_->SteadyNow()](const Status& status) {
+      counts->End(Method::kQuery, clock->SteadyNow() - began, status);
+    };
+  }
   auto query = std::make_shared<QueryTask>(clock_, std::move(request), context.connection,
                                            std::move(limits), std::move(consumer));
   read.run = [this, query = std::move(query)](Result<state_machine::ReadView*> view) {

@@ -19,6 +19,7 @@
 #include "server/long_reads.h"
 #include "server/query_task.h"
 #include "server/read_pool.h"
+#include "server/request_counts.h"
 #include "server/router.h"
 #include "state_machine/command.h"
 
@@ -90,7 +91,8 @@ class Api {
   struct Options {
     std::chrono::milliseconds request_timeout{10'000};  // of requests that name none
     SteadyTime query_age_max = std::chrono::seconds(60);
-    MemoryShare* queries = nullptr;  // the memory of running queries; null: not counted
+    MemoryShare* queries = nullptr;   // the memory of running queries; null: not counted
+    RequestCounts* counts = nullptr;  // of the requests; null: they are not counted
   };
 
   Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads, Clock* clock,
@@ -115,6 +117,12 @@ class Api {
                     Done<state_machine::RetainedPage> done);
 
  private:
+  // `done`, counted.
+  template <class T>
+  Done<T> Counted(Method method, Done<T> done) const {
+    if (options_.counts == nullptr) return done;
+    return options_.counts->Count(method, clock_, std::move(done));
+  }
   SteadyTime DeadlineOf(uint32_t timeout_ms, const CallContext& context) const;
   ReadTask TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t bytes,
                   const CallContext& context) const;

@@ -53,6 +53,15 @@ class LongReads {
   LongReads& operator=(const LongReads&) = delete;
 
   void Submit(std::shared_ptr<QueryTask> task);
+  // The queries that have not ended, and the views that they hold.
+  struct Load {
+    size_t tasks = 0;
+    size_t views = 0;
+  };
+  Load load() const {
+    MutexLock lock(mutex_);
+    return {tasks_, views_};
+  }
   // Ends all queries and the threads. May be called twice.
   void Stop();
   // True from Stop on: queries that are under way should end.
@@ -103,7 +112,7 @@ class LongReads {
   rpc::TimerQueue* const timers_;
   const Options options_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar work_;
   // The connections that have tasks.
   std::map<uint64_t, Connection> connections_ CAIRN_GUARDED_BY(mutex_);

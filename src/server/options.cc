@@ -84,6 +84,10 @@ Status CheckOptions(const ServerOptions& options) {
         "tick and heartbeat must be above zero, and the election timeout longer than the "
         "heartbeat");
   }
+  if (options.http_port != 0 && options.http_port == options.port) {
+    return InvalidArgument("the HTTP door needs a port of its own, and " +
+                           std::to_string(options.port) + " is the port for clients and peers");
+  }
   if (options.request_timeout.count() <= 0 || options.leader_wait.count() < 0) {
     return InvalidArgument("the request timeout must be above zero");
   }

@@ -163,6 +163,7 @@ void QueryTask::End(const Status& status) {
   run_.reset();
   view_.reset();
   memory_.TryResize(0);
+  if (limits_.ended) limits_.ended(status);
   consumer_->End(status);
 }
 

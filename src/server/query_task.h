@@ -55,6 +55,7 @@ class QueryTask final : private state_machine::RowSink {
     const std::atomic<bool>* stopping = nullptr;       // the node is shutting down
     MemoryShare* memory = nullptr;                     // of all queries; one may take half
     std::string principal;                             // who asks; see server/principal.h
+    std::function<void(const Status&)> ended;          // called right before the consumer's End
   };
 
   QueryTask(Clock* clock, QueryRequest request, uint64_t connection, Limits limits,

@@ -72,6 +72,15 @@ class ReadPool {
   ReadPool& operator=(const ReadPool&) = delete;
 
   void Submit(ReadTask task);
+  // The reads that wait, and the bytes of their requests.
+  struct Load {
+    size_t tasks = 0;
+    size_t bytes = 0;
+  };
+  Load load() const {
+    MutexLock lock(mutex_);
+    return {tasks_, bytes_};
+  }
   // Fails the reads that wait, and ends the threads. The replica must have answered (or must still
   // answer) the barriers that are under way before the pool is destroyed. May be called twice.
   void Stop();
@@ -143,7 +152,7 @@ class ReadPool {
   Clock* const clock_;
   const Options options_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar work_;
   Batch gathering_ CAIRN_GUARDED_BY(mutex_);
   size_t barriers_ CAIRN_GUARDED_BY(mutex_) = 0;  // barriers under way for gathered reads

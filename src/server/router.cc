@@ -127,6 +127,7 @@ void Router::Forward(const CallPtr& call, const std::string& address) {
   // The last link to the leader was lost. This node waits for the next one no longer than for a
   // leader before another member relays.
   if (call->unreached_since) CloseUnlessReady(link, options_.relay_after);
+  forwarded_.Add();
   link->Send(call->command, call->deadline,
              [this, call](const Status& reached, Result<CommandResult> answer) {
                if (reached.ok()) {
@@ -163,6 +164,7 @@ void Router::Relay(const CallPtr& call) {
   const LinkPtr link = LinkTo(*member, Origin::kRelay);
   if (link == nullptr) return retrier_.Finish(call, ShuttingDown());
   CloseUnlessReady(link, kRelayConnect);
+  relayed_.Add();
   link->Send(call->command, call->deadline,
              [this, call, turn](const Status&, Result<CommandResult> answer) {
                if (answer.status().code() != StatusCode::kUnavailable) {

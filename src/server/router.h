@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/measures.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "node/replica.h"
@@ -53,6 +54,10 @@ class Router final : private rpc::Retrier::Owner {
   // tried then. The stream to a former leader is ended, so that what was sent to it is sent again
   // to its successor.
   void OnLeaderChanged();
+
+  // Tries that were sent to the leader, and to members that were asked to relay.
+  uint64_t forwarded() const { return forwarded_.value(); }
+  uint64_t relayed() const { return relayed_.value(); }
 
   // Refuses new writes (UNAVAILABLE, not applied), and tries nothing again.
   void Stop();
@@ -100,6 +105,8 @@ class Router final : private rpc::Retrier::Owner {
   const OpenWriteLink open_;
   const Options options_;
   rpc::Retrier retrier_;
+  Counter forwarded_;
+  Counter relayed_;
 
   Mutex mutex_;
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;

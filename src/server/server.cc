@@ -24,6 +24,8 @@
 #include "server/data_directory.h"
 #include "server/database_service.h"
 #include "server/health.h"
+#include "server/http_pages.h"
+#include "server/http_service.h"
 #include "server/limits.h"
 #include "server/listener.h"
 #include "server/long_reads.h"
@@ -34,6 +36,7 @@
 #include "server/raw_call.h"
 #include "server/read_pool.h"
 #include "server/router.h"
+#include "server/scrape.h"
 #include "server/seed_service.h"
 #include "server/session_link.h"
 #include "server/tls_watch.h"
@@ -90,9 +93,13 @@ class ServerImpl final : public Server {
   Status OpenReplica();
   void MakeServices();
   Status StartGrpc(std::unique_ptr<PortCheck> port_check);
+  Status StartHttp();
   void CloseAll();
 
   const ServerOptions options_;
+  const std::shared_ptr<node::ReplicaCounts> replica_counts_ =
+      std::make_shared<node::ReplicaCounts>();
+  RequestCounts request_counts_;
   Clock& clock_;
   FileSystem& fs_ = PosixFileSystem();
   ServerMemory memory_;
@@ -121,6 +128,9 @@ class ServerImpl final : public Server {
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<HealthMonitor> health_;
   std::unique_ptr<TlsWatch> tls_watch_;
+  NodeInfo info_;
+  std::unique_ptr<HttpService> http_;  // null: there is none
+  std::unique_ptr<HttpPages> pages_;
 
   Mutex mutex_;
   CondVar stopped_cv_;
@@ -134,6 +144,9 @@ Status ServerImpl::Start() {
   RETURN_IF_ERROR(OpenTls());
   ASSIGN_OR_RETURN(std::unique_ptr<PortCheck> port_check,
                    PortCheck::Bind(options_.host, options_.port));
+  if (options_.http_port != 0) {
+    ASSIGN_OR_RETURN(http_, HttpService::Hold(options_.host, options_.http_port));
+  }
   RETURN_IF_ERROR(DataDirectory::Check(fs_, options_.db_path));
   port_ = port_check->port();
   address_ = AddressOf(options_, port_);
@@ -152,6 +165,7 @@ Status ServerImpl::Start() {
           open_calls_->Recheck();
         });
   }
+  RETURN_IF_ERROR(StartHttp());
   directory_->Keep();
   {
     MutexLock lock(mutex_);
@@ -219,6 +233,7 @@ Status ServerImpl::OpenReplica() {
   replica.digest_every = options_.digest_every;
   replica.proposal_queue_bytes_max = memory_.requests->bytes_max() / 3;
   replica.message_queue_bytes_max = memory_.peers->bytes_max();
+  replica.counts = replica_counts_;
   replica.request_ttl_ms = static_cast<uint64_t>(options_.request_ttl.count());
   ASSIGN_OR_RETURN(replica_, node::Replica::Open(replica, &fs_, log_.get(), state_.get(), &clock_));
   transport_->SetHandler(replica_->handler());
@@ -249,6 +264,7 @@ void ServerImpl::MakeServices() {
   Api::Options api;
   api.request_timeout = options_.request_timeout;
   api.queries = memory_.queries;
+  api.counts = &request_counts_;
   // api_ is filled before the first watch.
   watches_->set_read_history(
       [this](state_machine::RetainedQuery query, const std::string& principal, auto done) {
@@ -263,8 +279,8 @@ void ServerImpl::MakeServices() {
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
   const EngineId engine = state_machine::EngineFingerprint(kVersion);
-  modules_->Add(NewClusterService(
-      host, {options_.node_id, address_, kVersion, engine.build + " " + engine.machine}));
+  info_ = {options_.node_id, address_, kVersion, engine.build + " " + engine.machine};
+  modules_->Add(NewClusterService(host, info_));
 }
 
 Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
@@ -300,6 +316,30 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   return OkStatus();
 }
 
+Status ServerImpl::StartHttp() {
+  if (http_ == nullptr) return OkStatus();
+  ScrapeSources sources;
+  sources.options = &options_;
+  sources.info = info_;
+  sources.clock = &clock_;
+  sources.fs = &fs_;
+  sources.replica = replica_.get();
+  sources.counts = replica_counts_.get();
+  sources.transport = transport_.get();
+  sources.memory = {memory_.requests, memory_.results, memory_.queries, memory_.sessions};
+  sources.router = router_.get();
+  sources.reads = reads_.get();
+  sources.long_reads = long_reads_.get();
+  sources.watches = watches_.get();
+  sources.requests = &request_counts_;
+  sources.listener = listener_.get();
+  sources.http = http_.get();
+  pages_ = std::make_unique<HttpPages>(replica_.get(), &clock_, info_,
+                                       [sources] { return ReadFigures(sources); });
+  return http_->Listen([this](const http::Request& request) { return pages_->Answer(request); },
+                       &clock_);
+}
+
 Status ServerImpl::Wait() {
   MutexLock lock(mutex_);
   while (!stopped_) stopped_cv_.Wait(lock);
@@ -319,6 +359,7 @@ void ServerImpl::Shutdown() {
   if (started) {
     tls_watch_.reset();
     health_.reset();
+    if (http_ != nullptr) http_->Stop();
     router_->Stop();
     watches_->Stop();  // their clients go on at another node
     backups_->Stop();
@@ -334,6 +375,7 @@ void ServerImpl::Shutdown() {
 
 // Closes what is open, from the outside to the inside, also after a start that failed half-way.
 void ServerImpl::CloseAll() {
+  if (http_ != nullptr) http_->Stop();
   if (router_ != nullptr) router_->Close();
   if (listener_ != nullptr) listener_->Stop();
   if (transport_ != nullptr) transport_->Shutdown();

@@ -87,6 +87,11 @@ class WatchHub {
 
   WatchTables* tables() { return &tables_; }
   std::optional<state_machine::ChangePosition> oldest() const { return share_.ring->oldest(); }
+  // The watches that have not ended.
+  size_t open() const {
+    MutexLock lock(mutex_);
+    return opened_;
+  }
   // Changes that were asked whether they pass, for tests.
   uint64_t changes_judged() const { return changes_judged_; }
 
@@ -139,7 +144,7 @@ class WatchHub {
   std::atomic<bool> woken_{false};
   std::atomic<uint64_t> changes_judged_{0};
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
   size_t opened_ CAIRN_GUARDED_BY(mutex_) = 0;
   std::map<std::string, size_t> by_principal_ CAIRN_GUARDED_BY(mutex_);

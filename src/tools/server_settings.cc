@@ -195,6 +195,10 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetAdvertise},
       {"port", "PORT", "50051", "TCP port that serves clients and peers",
        SetNumber(&ServerOptions::port, 1, 65535)},
+      {"http-port", "PORT", "0",
+       "TCP port of the HTTP door on the same host: /livez, /readyz, /metrics, /v1/status (0: "
+       "none)",
+       SetNumber(&ServerOptions::http_port, 0, 65535)},
       {"db", "FILE", "master.db", "the SQLite file; the log and all else are in FILE.cairn/",
        SetText(&ServerOptions::db_path)},
       {"tls-dir", "DIR", "",

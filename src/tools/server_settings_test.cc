@@ -94,6 +94,7 @@ TEST(ServerSettings, BadFlagsAreRefusedByName) {
       {"election-timeout-ms", "155"},
       {"log-bytes-max", "5MB"},
       {"log-level", "loud"},
+      {"http-port", "70000"},
       {"db", ""},
       {"heartbeat-ms", "100"},
       {"memory-bytes-max", "1MiB"},

@@ -1,0 +1,77 @@
+#include "server/http_pages.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "metrics/process.h"
+#include "server/cluster_status.h"
+#include "server/readiness.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr char kPages[] = "/livez, /readyz, /metrics and /v1/status";
+
+}  // namespace
+
+HttpPages::HttpPages(const node::Replica* replica, Clock* clock, NodeInfo info,
+                     std::function<NodeFigures()> figures)
+    : replica_(replica), clock_(clock), info_(std::move(info)), figures_(std::move(figures)) {}
+
+http::Response HttpPages::Answer(const http::Request& request) const {
+  struct Page {
+    const char* path;
+    http::Response (*answer)(const HttpPages& pages);
+  };
+  static constexpr Page kAll[] = {
+      {"/livez", [](const HttpPages&) { return http::TextResponse(200, "alive"); }},
+      {"/readyz", [](const HttpPages& pages) { return pages.Ready(); }},
+      {"/metrics", [](const HttpPages& pages) { return pages.Metrics(); }},
+      {"/v1/status", [](const HttpPages& pages) { return pages.Status(); }},
+      {"/", [](const HttpPages&) {
+         return http::TextResponse(200, std::string("Cairn; there are ") + kPages);
+       }}};
+  for (const Page& page : kAll) {
+    if (request.path != page.path) continue;
+    if (request.method == "GET" || request.method == "HEAD") return page.answer(*this);
+    http::Response refusal =
+        http::TextResponse(405, "this page is read with GET or HEAD; nothing is changed here");
+    refusal.allow = "GET, HEAD";
+    return refusal;
+  }
+  return http::TextResponse(404, std::string("there is no such page; there are ") + kPages);
+}
+
+http::Response HttpPages::Ready() const {
+  const std::vector<std::string> reasons = WhyNotReady(replica_->status(), replica_->leader_hint());
+  if (reasons.empty()) return http::TextResponse(200, "ready");
+  std::string lines;
+  for (const std::string& reason : reasons) lines += (lines.empty() ? "" : "\n") + reason;
+  return http::TextResponse(503, lines);
+}
+
+http::Response HttpPages::Metrics() const {
+  http::Response response;
+  response.content_type = metrics::kTextFormat;
+  response.body = MetricsText(figures_(), metrics::ReadProcessFigures());
+  return response;
+}
+
+http::Response HttpPages::Status() const {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  const auto printed = google::protobuf::util::MessageToJsonString(
+      StatusOf(replica_->status(), info_, clock_->SteadyNow()), &json, options);
+  if (!printed.ok()) return http::TextResponse(500, "the status can not be told as JSON");
+  http::Response response;
+  response.content_type = "application/json";
+  response.body = json + "\n";
+  return response;
+}
+
+}  // namespace cairn::server

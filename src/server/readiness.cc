@@ -1,0 +1,37 @@
+#include "server/readiness.h"
+
+#include <algorithm>
+
+namespace cairn::server {
+
+std::vector<std::string> WhyNotReady(const node::ReplicaStatus& status,
+                                     const std::optional<LeaderHint>& leader) {
+  std::vector<std::string> reasons;
+  const auto add = [&reasons](std::string reason) {
+    // A text that is part of another one says nothing more.
+    const auto known = [&reason](const std::string& each) {
+      return each.find(reason) != std::string::npos;
+    };
+    if (!reason.empty() && std::none_of(reasons.begin(), reasons.end(), known)) {
+      reasons.push_back(std::move(reason));
+    }
+  };
+  if (!status.trouble.ok()) add(status.trouble.ToString());
+  add(status.not_serving);
+  if (status.stage != transport::LifeStage::kStarted) {
+    add(status.waiting_for.empty() ? "this node does not take part in a cluster yet"
+                                   : status.waiting_for);
+    return reasons;
+  }
+  if (!leader || leader->address.empty()) {
+    add("no leader is known: a majority of the voters must be up and reach each other");
+  }
+  if (status.apply_stopped && reasons.empty()) add("this node has stopped applying the log");
+  if (status.age && *status.age > kReadyAgeMax) {
+    const auto age = std::chrono::duration_cast<std::chrono::seconds>(*status.age);
+    add("this node catches up: what it holds is up to " + std::to_string(age.count()) + " s old");
+  }
+  return reasons;
+}
+
+}  // namespace cairn::server

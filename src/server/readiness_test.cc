@@ -1,0 +1,59 @@
+#include "server/readiness.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cairn::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+node::ReplicaStatus Sound() {
+  node::ReplicaStatus status;
+  status.stage = transport::LifeStage::kStarted;
+  status.age = std::chrono::milliseconds(40);
+  return status;
+}
+
+const std::optional<LeaderHint> kLeader = LeaderHint{2, "node2:50051"};
+
+TEST(Readiness, ANodeThatServesIsReady) {
+  EXPECT_THAT(WhyNotReady(Sound(), kLeader), IsEmpty());
+  node::ReplicaStatus young = Sound();
+  young.age.reset();
+  EXPECT_THAT(WhyNotReady(young, kLeader), IsEmpty());
+}
+
+TEST(Readiness, WithoutALeaderItIsNotReady) {
+  EXPECT_THAT(WhyNotReady(Sound(), std::nullopt), ElementsAre(HasSubstr("no leader is known")));
+  EXPECT_THAT(WhyNotReady(Sound(), LeaderHint{}), ElementsAre(HasSubstr("no leader is known")));
+}
+
+TEST(Readiness, ANodeThatTakesNoPartSaysWhatItWaitsFor) {
+  node::ReplicaStatus status;
+  EXPECT_THAT(WhyNotReady(status, std::nullopt), ElementsAre(HasSubstr("does not take part")));
+  status.waiting_for = "node 3 at node3:50051 does not answer";
+  EXPECT_THAT(WhyNotReady(status, std::nullopt), ElementsAre(status.waiting_for));
+}
+
+TEST(Readiness, TroubleIsToldOnceAlthoughItIsWhyNothingIsShownToo) {
+  node::ReplicaStatus status = Sound();
+  status.fenced = status.apply_stopped = true;
+  status.trouble = Unavailable("this node has stopped applying: disk I/O error");
+  status.not_serving = "this node has stopped applying: disk I/O error";
+  EXPECT_THAT(WhyNotReady(status, kLeader), ElementsAre(HasSubstr("disk I/O error")));
+}
+
+TEST(Readiness, ANodeThatCatchesUpIsNotReady) {
+  node::ReplicaStatus status = Sound();
+  status.age = std::chrono::seconds(75);
+  EXPECT_THAT(WhyNotReady(status, kLeader), ElementsAre(HasSubstr("up to 75 s old")));
+  status = Sound();
+  status.not_serving = "this node was let into the cluster, and still catches up to that point";
+  EXPECT_THAT(WhyNotReady(status, kLeader), ElementsAre(status.not_serving));
+}
+
+}  // namespace
+}  // namespace cairn::server
