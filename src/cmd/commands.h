@@ -17,6 +17,7 @@ void AddShellCommand(CLI::App* program, int* exit_code);
 void AddDumpCommand(CLI::App* program, int* exit_code);
 void AddDevCommand(CLI::App* program, int* exit_code);
 void AddLoadCommand(CLI::App* program, int* exit_code);
+void AddDoctorCommand(CLI::App* program, int* exit_code);
 void AddMemberCommand(CLI::App* program, int* exit_code);
 void AddWatchCommand(CLI::App* program, int* exit_code);
 void AddBackupCommand(CLI::App* program, int* exit_code);

@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddClientCommand(&program, &exit_code);
   cairn::cmd::AddDevCommand(&program, &exit_code);
   cairn::cmd::AddMemberCommand(&program, &exit_code);
+  cairn::cmd::AddDoctorCommand(&program, &exit_code);
   cairn::cmd::AddWatchCommand(&program, &exit_code);
   cairn::cmd::AddBackupCommand(&program, &exit_code);
   cairn::cmd::AddRestoreCommand(&program, &exit_code);
