@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "server/listener.h"
+#include "tools/json_log.h"
 #include "tools/stop_signals.h"
 
 namespace cairn::tools {
@@ -76,7 +77,7 @@ int Serve(const ServeOptions& options) {
   // A peer or client that goes away must not end the process.
   ::signal(SIGPIPE, SIG_IGN);
   const std::string name = "node " + std::to_string(options.server.node_id);
-  if (!InitLog(name, options.log_level)) {
+  if (!(options.log_json ? InitJsonLog : InitLog)(name, options.log_level)) {
     std::fprintf(stderr, "error: unknown log level '%s'\n", options.log_level.c_str());
     return 1;
   }

@@ -114,6 +114,14 @@ Status SetLogLevel(const std::string& value, ServeOptions* options) {
   return InvalidArgument("'" + value + "' is none of trace, debug, info, warn, error, off");
 }
 
+Status SetLogFormat(const std::string& value, ServeOptions* options) {
+  if (value != "text" && value != "json") {
+    return InvalidArgument("'" + value + "' is neither text nor json");
+  }
+  options->log_json = value == "json";
+  return OkStatus();
+}
+
 // The text that a value of the file would have as a flag.
 Result<std::string> AsFlagText(const std::string& name, const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return *text;
@@ -247,6 +255,7 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetNumber(&ServerOptions::digest_every, 0, kDayMs)},
       {"log-level", "LEVEL", "info", "trace, debug, info, warn, error or off; to standard error",
        SetLogLevel},
+      {"log-format", "FORMAT", "text", "text, or json: one object a line", SetLogFormat},
   };
   return *kSettings;
 }

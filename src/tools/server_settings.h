@@ -16,6 +16,7 @@ namespace cairn::tools {
 struct ServeOptions {
   server::ServerOptions server;
   std::string log_level = "info";
+  bool log_json = false;
 };
 
 struct ServerSetting {

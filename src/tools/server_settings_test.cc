@@ -94,6 +94,7 @@ TEST(ServerSettings, BadFlagsAreRefusedByName) {
       {"election-timeout-ms", "155"},
       {"log-bytes-max", "5MB"},
       {"log-level", "loud"},
+      {"log-format", "xml"},
       {"http-port", "70000"},
       {"db", ""},
       {"heartbeat-ms", "100"},
