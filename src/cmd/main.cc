@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddLoadCommand(&program, &exit_code);
   cairn::cmd::AddCertCommand(&program, &exit_code);
   for (const char* name :
-       {"shell", "client", "member", "watch", "backup", "restore", "dump", "load"}) {
+       {"shell", "client", "member", "watch", "backup", "restore", "dump", "load", "doctor"}) {
     cairn::cmd::AddTlsFlag(program.get_subcommand(name));
   }
   try {

@@ -88,6 +88,9 @@ Status CheckOptions(const ServerOptions& options) {
     return InvalidArgument("the HTTP door needs a port of its own, and " +
                            std::to_string(options.port) + " is the port for clients and peers");
   }
+  if (options.http_port != 0 && options.http_host.empty()) {
+    return InvalidArgument("the host of the HTTP door is empty");
+  }
   if (options.request_timeout.count() <= 0 || options.leader_wait.count() < 0) {
     return InvalidArgument("the request timeout must be above zero");
   }

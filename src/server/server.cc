@@ -145,7 +145,7 @@ Status ServerImpl::Start() {
   ASSIGN_OR_RETURN(std::unique_ptr<PortCheck> port_check,
                    PortCheck::Bind(options_.host, options_.port));
   if (options_.http_port != 0) {
-    ASSIGN_OR_RETURN(http_, HttpService::Hold(options_.host, options_.http_port));
+    ASSIGN_OR_RETURN(http_, HttpService::Hold(options_.http_host, options_.http_port));
   }
   RETURN_IF_ERROR(DataDirectory::Check(fs_, options_.db_path));
   port_ = port_check->port();

@@ -42,7 +42,8 @@ struct ServerOptions {
   uint64_t memory_bytes_max = 512 << 20;  // beside SQLite's caches; divided as api.md says
   uint64_t request_steps_max = 50'000'000;
   uint64_t maintenance_steps_max = 5'000'000'000;
-  // Of the HTTP door, which listens on `host`; 0: there is none.
+  // Of the HTTP door, which has no TLS, so it has a host of its own. Port 0: there is none.
+  std::string http_host = "127.0.0.1";
   uint16_t http_port = 0;
   size_t vector_bytes_max = 256 << 20;  // the memory of all approximate indexes of vectors; 0: none
   std::chrono::milliseconds digest_every{600'000};  // 0: never

@@ -61,6 +61,11 @@ class StopDeadline {
 };
 
 void SayHowSafe(const server::ServerOptions& options) {
+  if (options.http_port != 0 && !IsLoopbackHost(options.http_host)) {
+    LOG_WARN(
+        "the HTTP door has no TLS: everyone who reaches {} can read the metrics and the status",
+        options.http_host);
+  }
   if (!options.tls_directory.empty()) return;
   if (IsLoopbackHost(options.host)) {
     LOG_INFO("without TLS: every process of this machine can read and change the data");

@@ -185,14 +185,10 @@ Status ApplyFile(const std::string& path, ServeOptions* options) {
   return OkStatus();
 }
 
-}  // namespace
-
-const std::vector<ServerSetting>& ServerSettings() {
+std::vector<ServerSetting> IdentitySettings() {
   using server::ServerOptions;
   constexpr uint64_t kIdMax = 1'000'000;
-  constexpr uint64_t kStepsMin = 100'000;
-  constexpr uint64_t kStepsMax = 1'000'000'000'000;
-  static const std::vector<ServerSetting>* const kSettings = new std::vector<ServerSetting>{
+  return {
       {"id", "N", "1", "this node's number in the cluster",
        SetNumber(&ServerOptions::node_id, 1, kIdMax)},
       {"host", "ADDRESS", "127.0.0.1",
@@ -204,9 +200,11 @@ const std::vector<ServerSetting>& ServerSettings() {
       {"port", "PORT", "50051", "TCP port that serves clients and peers",
        SetNumber(&ServerOptions::port, 1, 65535)},
       {"http-port", "PORT", "0",
-       "TCP port of the HTTP door on the same host: /livez, /readyz, /metrics, /v1/status (0: "
-       "none)",
+       "TCP port of the HTTP door: /livez, /readyz, /metrics, /v1/status (0: none)",
        SetNumber(&ServerOptions::http_port, 0, 65535)},
+      {"http-host", "ADDRESS", "127.0.0.1",
+       "address that the HTTP door listens on; it has no TLS and asks nobody who they are",
+       SetText(&ServerOptions::http_host)},
       {"db", "FILE", "master.db", "the SQLite file; the log and all else are in FILE.cairn/",
        SetText(&ServerOptions::db_path)},
       {"tls-dir", "DIR", "",
@@ -219,6 +217,14 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetText(&ServerOptions::engine)},
       {"peers", "ID=HOST:PORT,...", "",
        "all nodes of the cluster, this one included (without it: alone)", SetPeers},
+  };
+}
+
+std::vector<ServerSetting> LimitSettings() {
+  using server::ServerOptions;
+  constexpr uint64_t kStepsMin = 100'000;
+  constexpr uint64_t kStepsMax = 1'000'000'000'000;
+  return {
       {"election-timeout-ms", "MS", "150",
        "milliseconds without a leader before an election (up to twice that, at random)",
        SetTicks(&ServerOptions::election_ticks)},
@@ -257,6 +263,16 @@ const std::vector<ServerSetting>& ServerSettings() {
        SetLogLevel},
       {"log-format", "FORMAT", "text", "text, or json: one object a line", SetLogFormat},
   };
+}
+
+}  // namespace
+
+const std::vector<ServerSetting>& ServerSettings() {
+  static const std::vector<ServerSetting>* const kSettings = [] {
+    auto* const all = new std::vector<ServerSetting>(IdentitySettings());
+    for (ServerSetting& setting : LimitSettings()) all->push_back(std::move(setting));
+    return all;
+  }();
   return *kSettings;
 }
 
