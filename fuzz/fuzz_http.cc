@@ -31,7 +31,8 @@ Read ReadInPieces(std::string_view bytes, size_t piece) {
     for (RequestReader::Next next = reader.Feed(now);; next = reader.Continue()) {
       if (std::holds_alternative<std::monostate>(next)) break;
       if (const auto* refusal = std::get_if<Response>(&next)) {
-        CHECK(refusal->status == 400 || refusal->status == 413 || refusal->status == 431);
+        CHECK(refusal->status == 400 || refusal->status == 411 || refusal->status == 413 ||
+              refusal->status == 431);
         CHECK(HeadOf(*refusal, false).ends_with("\r\n\r\n"));
         read.refused = true;
         return read;

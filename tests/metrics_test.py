@@ -277,6 +277,11 @@ class RulesAndDashboard(HttpTest):
             if heading:
                 self.assertRegex(runbook, rf"(?m)^##+ \"?{re.escape(heading)}")
 
+    def test_each_alert_has_a_case(self):
+        alerts = set(re.findall(r"- alert: (\w+)", ALERTS.read_text()))
+        tested = set(re.findall(r"alertname: (\w+)\n +exp_alerts:\n", ALERT_TESTS.read_text()))
+        self.assertEqual(alerts, tested)
+
     @unittest.skipUnless(PROMTOOL, "promtool is not installed (scripts/bootstrap alerts)")
     def test_promtool_finds_nothing_to_say(self):
         self.start_http_cluster(3)

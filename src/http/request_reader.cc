@@ -57,7 +57,7 @@ struct RequestReader::Parser {
     message.emplace();
     message->header_limit(static_cast<uint32_t>(limits.header_bytes_max));
     message->body_limit(limits.body_bytes_max);
-    message->eager(true);
+    message->eager(false);  // it stops behind the header, which is looked at first
     begun = false;
   }
 };
@@ -85,6 +85,12 @@ RequestReader::Next RequestReader::Feed(std::string_view bytes) {
       Request request = ToRequest(parser.message->release());
       parser.Begin(limits_);
       return request;
+    }
+    if (!error && parser.message->is_header_done() && parser.message->chunked()) {
+      // Beast 1.74 bounds neither a chunk's extension nor a trailer, and a trailer that comes in
+      // pieces makes it abort the process.
+      parser.buffer.clear();
+      return TextResponse(411, "a body comes with its Content-Length here, and not in chunks");
     }
     if (error && error != beast::http::error::need_more) {
       parser.buffer.clear();

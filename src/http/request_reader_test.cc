@@ -52,14 +52,6 @@ TEST(RequestReader, RequestsThatComeTogetherAreGivenOneByOne) {
   EXPECT_TRUE(reader.in_request());
 }
 
-TEST(RequestReader, AChunkedBodyIsPutTogether) {
-  RequestReader reader({});
-  EXPECT_EQ(RequestOf(reader.Feed("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                  "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
-                .body,
-            "abcde");
-}
-
 TEST(RequestReader, TheTargetOfAProxyIsItsPath) {
   const auto path_of = [](const std::string& target) {
     RequestReader reader({});
@@ -93,16 +85,28 @@ TEST(RequestReader, TooLargeAHeaderIs431WhereverItIsLarge) {
   }
 }
 
+// The parser of Beast 1.74 bounds neither a chunk's extension nor a trailer, so one connection could hold
+// hundreds of megabytes, and a trailer that came byte by byte aborted the process.
+TEST(RequestReader, AChunkedBodyIs411BeforeAnyChunkIsRead) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* rest : {"3\r\nabc\r\n0\r\n\r\n", "1;a=", "0\r\nA: ", "1\r\na\r\n0\r\nA: "}) {
+    const std::string bytes = head + rest + std::string(2000, 'x');
+    RequestReader at_once({});
+    EXPECT_EQ(RefusalOf(at_once.Feed(bytes)), 411) << rest;
+    RequestReader pieces({});
+    int refusal = 0;
+    size_t used = 0;
+    while (refusal == 0) refusal = RefusalOf(pieces.Feed(bytes.substr(used++, 1)));
+    EXPECT_EQ(refusal, 411) << rest;
+    EXPECT_EQ(used, head.size()) << rest;
+  }
+}
+
 TEST(RequestReader, TooLargeABodyIs413BeforeItHasCome) {
   RequestLimits limits;
   limits.body_bytes_max = 100;
   RequestReader announced(limits);
   EXPECT_EQ(RefusalOf(announced.Feed("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n")),
-            413);
-  RequestReader chunked(limits);
-  EXPECT_EQ(RefusalOf(chunked.Feed("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                   "ffffff\r\n" +
-                                   std::string(200, 'x'))),
             413);
 }
 

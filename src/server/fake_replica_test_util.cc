@@ -347,6 +347,7 @@ node::ReplicaStatus FakeReplica::status() const {
   status.core.role = leader_ ? raft::Role::kLeader : raft::Role::kFollower;
   std::lock_guard lock(mutex_);
   status.core.config = config_;
+  status.age = age_;
   return status;
 }
 

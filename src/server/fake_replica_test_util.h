@@ -132,6 +132,10 @@ class FakeReplica final : public node::Replica {
   bool compares_results() const override { return compares_; }
   // Members run different builds. Until they agree, stale reads of an index wait.
   void Compare(bool compares) { compares_ = compares; }
+  void SetAge(std::optional<SteadyTime> age) {
+    std::lock_guard lock(mutex_);
+    age_ = age;
+  }
   void Shutdown(SteadyTime timeout) override;
 
   FakeState& fake_state() { return state_; }
@@ -158,6 +162,7 @@ class FakeReplica final : public node::Replica {
   std::condition_variable changed_;
   std::optional<LeaderHint> hint_;
   raft::Configuration config_;
+  std::optional<SteadyTime> age_;
   std::vector<Fate> fates_;
   std::vector<std::function<void()>> tasks_;
   std::vector<Waiter> waiters_;

@@ -64,9 +64,14 @@ http::Response HttpPages::Status() const {
   google::protobuf::util::JsonPrintOptions options;
   options.always_print_primitive_fields = true;
   options.preserve_proto_field_names = true;
+  v1::StatusResponse status = StatusOf(replica_->status(), info_, clock_->SteadyNow());
+  if (status.has_busy_apply()) {
+    // What a client has sent is for those who may read it, and the door asks nobody who they are.
+    status.mutable_busy_apply()->clear_statement();
+    status.mutable_busy_apply()->clear_session();
+  }
   std::string json;
-  const auto printed = google::protobuf::util::MessageToJsonString(
-      StatusOf(replica_->status(), info_, clock_->SteadyNow()), &json, options);
+  const auto printed = google::protobuf::util::MessageToJsonString(status, &json, options);
   if (!printed.ok()) return http::TextResponse(500, "the status can not be told as JSON");
   http::Response response;
   response.content_type = "application/json";

@@ -40,6 +40,7 @@ class Pages {
 
 TEST(HttpPages, ANodeThatServesIsAliveAndReady) {
   Pages pages;
+  pages.replica().SetAge(std::chrono::milliseconds(20));
   EXPECT_EQ(pages.Get("/livez").status, 200);
   const http::Response ready = pages.Get("/readyz");
   EXPECT_EQ(ready.status, 200) << ready.body;

@@ -1,5 +1,6 @@
 // Is it safe? Members, leader, log and what members compare.
 #include <algorithm>
+#include <map>
 #include <string>
 
 #include "server/node_figures.h"
@@ -28,10 +29,15 @@ size_t VotersActive(const raft::CoreStatus& core) {
 template <class Read>
 void EachPeer(const F& f, Values* v, Read read) {
   if (!f.is_leader) return;
+  // While a node that was wiped takes the place of the old member, both have one node id. The later
+  // member is the one that lives.
+  std::map<uint64_t, const raft::PeerStatus*> by_node;
   for (const auto& [id, peer] : f.status.core.peers) {
     const auto info = f.status.core.config.info.find(id);
-    if (info == f.status.core.config.info.end()) continue;
-    v->Add(static_cast<double>(read(peer)), {std::to_string(info->second.node_id)});
+    if (info != f.status.core.config.info.end()) by_node[info->second.node_id] = &peer;
+  }
+  for (const auto& [node, peer] : by_node) {
+    v->Add(static_cast<double>(read(*peer)), {std::to_string(node)});
   }
 }
 
@@ -166,7 +172,13 @@ NodeMetrics Comparison() {
        }},
       {{"cairn_scrub_index", Type::kGauge, "The entry of the last state that a scrub found right"},
        [](const F& f, Values* v) {
-         v->Add(static_cast<double>(f.counts->scrubbed_index.value()));
+         const uint64_t index = f.counts->scrubbed_index.value();
+         if (index != 0) v->Add(static_cast<double>(index));
+       }},
+      {{"cairn_certificate_expiry_timestamp_seconds", Type::kGauge,
+        "When the certificate of this node expires, by the Unix epoch; absent without TLS"},
+       [](const F& f, Values* v) {
+         if (f.certificate_expires_s != 0) v->Add(static_cast<double>(f.certificate_expires_s));
        }},
   };
 }

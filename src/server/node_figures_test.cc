@@ -125,6 +125,19 @@ TEST(NodeFigures, AFollowerTellsNothingThatTheLeaderAloneKnows) {
   }
 }
 
+TEST(NodeFigures, TwoMembersOfOneNodeAreOneSeries) {
+  Scrape scrape;
+  raft::CoreStatus& core = scrape.figures.status.core;
+  core.config.info[MemberId(23)] = {3, "node3", 9};
+  core.peers[MemberId(23)] = {raft::PeerStatus::State::kReplicate, LogIndex(190), {}, true};
+  const std::string text = scrape.Text();
+  const std::string series = "\ncairn_peer_match_index{peer=\"3\"} ";
+  const size_t first = text.find(series);
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(text.find(series, first + 1), std::string::npos);
+  EXPECT_NE(text.find(series + "190\n"), std::string::npos);
+}
+
 TEST(NodeFigures, NamesFollowTheConventionsOfPrometheus) {
   std::set<std::string> names;
   for (const metrics::Info& info : AllMetrics()) {

@@ -27,7 +27,9 @@ std::vector<std::string> WhyNotReady(const node::ReplicaStatus& status,
     add("no leader is known: a majority of the voters must be up and reach each other");
   }
   if (status.apply_stopped && reasons.empty()) add("this node has stopped applying the log");
-  if (status.age && *status.age > kReadyAgeMax) {
+  if (!status.age) {
+    add("this node catches up: it has not proved yet how old what it holds is");
+  } else if (*status.age > kReadyAgeMax) {
     const auto age = std::chrono::duration_cast<std::chrono::seconds>(*status.age);
     add("this node catches up: what it holds is up to " + std::to_string(age.count()) + " s old");
   }

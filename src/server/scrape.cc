@@ -72,6 +72,7 @@ NodeFigures ReadFigures(const ScrapeSources& sources) {
   figures.log_bytes_max = options.log_bytes_max;
   figures.free_bytes_min = options.free_bytes_min;
   figures.vector_bytes_max = options.vector_bytes_max;
+  if (sources.tls != nullptr) figures.certificate_expires_s = sources.tls->expires_s();
   return figures;
 }
 

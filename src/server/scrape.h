@@ -7,6 +7,7 @@
 #include "base/file_system.h"
 #include "base/memory_budget.h"
 #include "node/replica.h"
+#include "security/tls.h"
 #include "server/node_figures.h"
 #include "transport/grpc_transport.h"
 
@@ -37,6 +38,7 @@ struct ScrapeSources {
   const RequestCounts* requests = nullptr;
   const Listener* listener = nullptr;
   const HttpService* http = nullptr;
+  const security::Tls* tls = nullptr;  // null: without TLS
 };
 
 // Thread-safe. Takes locks that are held for moments, and asks the system for the sizes of files that

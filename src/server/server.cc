@@ -334,6 +334,7 @@ Status ServerImpl::StartHttp() {
   sources.requests = &request_counts_;
   sources.listener = listener_.get();
   sources.http = http_.get();
+  sources.tls = tls_.get();
   pages_ = std::make_unique<HttpPages>(replica_.get(), &clock_, info_,
                                        [sources] { return ReadFigures(sources); });
   return http_->Listen([this](const http::Request& request) { return pages_->Answer(request); },

@@ -48,7 +48,7 @@ void FindQuorum(const ClusterLook& look, Findings* findings) {
     findings->Add(Severity::kCritical, "no leader is known, although " + count + " answer",
                   "look whether the nodes reach each other; an election takes less than a second "
                   "(No leader)");
-  } else if (answer == needed && voters > 1) {
+  } else if (answer == needed && answer < voters) {
     findings->Add(Severity::kWarning, count + " answer: one more loss stops the cluster",
                   "bring the missing nodes back (A node does not start)");
   }

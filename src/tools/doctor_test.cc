@@ -43,6 +43,8 @@ TEST(Doctor, AHealthyClusterHasNoFindings) {
   EXPECT_TRUE(Diagnose(Healthy(1)).empty());
   EXPECT_TRUE(Diagnose(Healthy(3)).empty());
   EXPECT_TRUE(Diagnose(Healthy(5)).empty());
+  ASSERT_EQ(Diagnose(Healthy(2)).size(), 1u);
+  EXPECT_EQ(Worst(Healthy(2)).severity, Severity::kNote);
 }
 
 TEST(Doctor, ALossIsAWarningAndALostMajorityIsCritical) {
