@@ -1,4 +1,7 @@
 """`cairn load`: dumps, files of SQLite, CSV and JSON lines."""
+import contextlib
+import shutil
+import sqlite3
 import subprocess
 
 import harness
@@ -126,6 +129,49 @@ class Load(CairnTest):
                                    "'\\_cairn%' ESCAPE '\\'"), [])
         self.node.sql("DROP VIEW broken")
         self.assert_passes(self.load("big.csv", "--table", "big", content="i,x\n" + rows))
+    def test_time_series_and_vectors_come_from_dumps_and_files_of_sqlite(self):
+        node = self.node
+        node.sql("CREATE TABLE n(i)")
+        node.sql("INSERT INTO n WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)"
+                 " SELECT i FROM n")
+        for name, count in (("small", 3000), ("large", 300_000)):  # in one command, and staged
+            node.sql(f"CREATE VIRTUAL TABLE {name} USING timeseries(device TEXT TAG, ts TIMESTAMP_MS, v REAL,"
+                     " s TEXT, rollups='1m,1h')")
+            for start in range(0, count, 100_000):
+                node.sql(f"INSERT INTO {name} SELECT char(97 + i % 3), ({start} + i) * 500, i % 17 * 0.25,"
+                         f" iif(i % 5, NULL, 'on') FROM n WHERE i < {min(count, 100_000)}")
+        node.sql("DROP TABLE n")
+        node.sql("CREATE TABLE place(id INTEGER PRIMARY KEY, at F32_BLOB(2))")
+        node.sql("CREATE INDEX place_idx ON place(libsql_vector_idx(at, 'metric=l2'))")
+        node.sql("INSERT INTO place VALUES(1, vector32('[1, 2]')), (2, vector32('[3, 4]')), (3, NULL)")
+        queries = ["SELECT id FROM vector_top_k('place_idx', '[3, 3]', 2)", "SELECT name FROM sqlite_schema ORDER BY 1"]
+        for name in ("small", "large"):
+            queries += [f"SELECT device, count(*), sum(v), max(ts), count(s) FROM {name} GROUP BY 1 ORDER BY 1",
+                        f"SELECT * FROM {name}_1h ORDER BY device, ts LIMIT 5",
+                        f"SELECT count(*), sum(points) FROM {name}_1m"]
+        expected = [node.sql(query) for query in queries]
+        dump = self.directory / "all.sql"
+        done = run_cairn("dump", node.address, seconds=60)
+        self.assert_passes(done)
+        dump.write_text(done.stdout, encoding="utf-8")
+        copy = self.directory / "copy.db"
+        self.assert_passes(run_cairn("backup", node.address, copy, seconds=60))
+        with contextlib.closing(sqlite3.connect(copy)) as file:  # a file of SQLite, and no backup any more
+            for (table,) in file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE"
+                                         " '\\_cairn%' ESCAPE '\\'").fetchall():
+                file.execute(f"DROP TABLE {table}")
+            file.commit()
+        kept = self.load("kept.sql", content="CREATE VIRTUAL TABLE k USING timeseries(ts TIMESTAMP_MS, v REAL,"
+                         " retention='7d');\nINSERT INTO k VALUES(1000, 1);\n")
+        self.assertEqual(kept.returncode, 1)
+        self.assertIn("has a retention", kept.stderr)
+        for source in (dump, copy):
+            with self.subTest(source.name):
+                self.node = self.another_node()
+                self.assert_passes(run_cairn("load", self.node.address, source, seconds=120))
+                self.assertEqual([self.node.sql(query) for query in queries], expected)
+                self.node.stop()
+                shutil.rmtree(self.directory / "another")
 
     def test_more_than_one_command_takes_is_staged_and_renamed(self):
         path = self.sqlite(

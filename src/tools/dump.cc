@@ -142,8 +142,7 @@ class Dumper {
         const std::vector<Row> tables,
         Ask("SELECT s.name, s.sql, t.type FROM sqlite_schema AS s JOIN pragma_table_list AS t ON "
             "t.name = s.name AND t.schema = 'main' WHERE s.type = 'table' AND s.name NOT LIKE "
-            "'sqlite\\_%' ESCAPE '\\'" +
-            std::string(kNoRollup) + " ORDER BY s.rowid"));
+            "'sqlite\\_%' ESCAPE '\\' ORDER BY s.rowid"));
     ShadowTables shadows;
     for (const Row& row : tables) {
       if (TextAt(row, 2) == "virtual") shadows.AddVirtual(TextAt(row, 0), TextAt(row, 1));
@@ -153,7 +152,8 @@ class Dumper {
     for (const Row& row : tables) {
       const std::string name = TextAt(row, 0);
       const bool is_shadow = TextAt(row, 2) == "shadow" && shadows.IsOwned(name);
-      if (is_shadow || IsOfALoad(name, TextAt(row, 1))) {
+      const bool is_rollup = TextAt(row, 2) == "virtual" && IsRollup(TextAt(row, 1));
+      if (is_shadow || is_rollup || IsOfALoad(name, TextAt(row, 1))) {
         left_out.insert(name);
       } else if (chosen.contains(name)) {
         RETURN_IF_ERROR(AddTable(name, TextAt(row, 1), TextAt(row, 2) == "virtual"));

@@ -69,11 +69,9 @@ Status CountRows(LocalDatabase* local, LoadTable* table) {
 Result<std::vector<Row>> ReadTables(LocalDatabase* local, std::set<std::string>* left_out) {
   ASSIGN_OR_RETURN(
       const std::vector<Row> all,
-      local->All(std::string(
-                     "SELECT s.name, s.sql, t.type, t.wr FROM sqlite_schema AS s JOIN "
-                     "pragma_table_list AS t ON t.name = s.name AND t.schema = 'main' WHERE s.type "
-                     "= 'table' AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") +
-                 kNoRollup + " ORDER BY s.rowid"));
+      local->All("SELECT s.name, s.sql, t.type, t.wr FROM sqlite_schema AS s JOIN "
+                 "pragma_table_list AS t ON t.name = s.name AND t.schema = 'main' WHERE s.type = "
+                 "'table' AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY s.rowid"));
   ShadowTables shadows;
   for (const Row& row : all) {
     if (TextAt(row, 2) == "virtual") shadows.AddVirtual(TextAt(row, 0), TextAt(row, 1));
@@ -82,13 +80,26 @@ Result<std::vector<Row>> ReadTables(LocalDatabase* local, std::set<std::string>*
   for (const Row& row : all) {
     const std::string name = TextAt(row, 0);
     const bool is_shadow = TextAt(row, 2) == "shadow" && shadows.IsOwned(name);
-    if (is_shadow || IsOfALoad(name, TextAt(row, 1))) {
+    const bool is_rollup = TextAt(row, 2) == "virtual" && IsRollup(TextAt(row, 1));
+    if (is_shadow || is_rollup || IsOfALoad(name, TextAt(row, 1))) {
       left_out->insert(Lower(name));
     } else {
       tables.push_back(row);
     }
   }
   return tables;
+}
+
+// The points come one command after the other, and the cluster judges their age meanwhile: it would
+// refuse some that the source still has. And rollups that live longer than their points have no points.
+Status CheckKeepsAll(LocalDatabase* local, const std::string& name) {
+  ASSIGN_OR_RETURN(const std::vector<Row> retained,
+                   local->All("SELECT 1 FROM " + QuotedName(name + "_config") +
+                              " WHERE k GLOB 'retention_ms*' AND v <> 0"));
+  if (retained.empty()) return OkStatus();
+  return InvalidArgument("the time series " + name +
+                         " has a retention, and a load could not give it all of its points and "
+                         "rollups: use `cairn backup` and `cairn restore`");
 }
 
 Result<std::map<std::string, int64_t>> ReadSequences(LocalDatabase* local) {
@@ -140,6 +151,7 @@ Result<LoadPlan> PlanLoad(LocalDatabase* local, const std::set<std::string>& exi
     }
     RETURN_IF_ERROR(ReadColumns(local, TextAt(row, 3) == "1", &table));
     RETURN_IF_ERROR(CountRows(local, &table));
+    if (table.kind.is_time_series) RETURN_IF_ERROR(CheckKeepsAll(local, table.name));
     if (table.kind.is_fts5) {
       ASSIGN_OR_RETURN(table.settings, local->All(SettingsOfFts5(table.name)));
     }

@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include "vectors/functions.h"
+#include "vectors/index_function.h"
+#include "vectors/top_k.h"
+
 namespace cairn::tools {
 namespace {
 
@@ -81,6 +85,7 @@ Result<std::unique_ptr<LocalDatabase>> LocalDatabase::OpenFile(const std::string
   const int rc = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READONLY, nullptr);
   std::unique_ptr<LocalDatabase> out(new LocalDatabase(db));
   if (rc != SQLITE_OK) return Status(out->Error()).Prefixed("open " + path);
+  RETURN_IF_ERROR(out->AddModules(/*writes=*/false));
   // One moment of the file, whoever writes to it.
   if (Status bad = out->Exec("BEGIN; SELECT 1 FROM sqlite_schema"); !bad.ok()) {
     return std::move(bad).Prefixed(path);
@@ -93,10 +98,20 @@ Result<std::unique_ptr<LocalDatabase>> LocalDatabase::New() {
   const int rc = sqlite3_open("", &db);
   std::unique_ptr<LocalDatabase> out(new LocalDatabase(db));
   if (rc != SQLITE_OK) return out->Error();
+  RETURN_IF_ERROR(out->AddModules(/*writes=*/true));
   RETURN_IF_ERROR(
       out->Exec("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
                 "cache_size = -65536; PRAGMA foreign_keys = OFF"));
   return out;
+}
+
+Status LocalDatabase::AddModules(bool writes) {
+  time_series_ = std::make_unique<timeseries::TimeSeriesModule>(
+      timeseries::ModuleOptions{.charge = nullptr, .writes = writes, .only_writer = writes});
+  RETURN_IF_ERROR(time_series_->Install(db_));
+  RETURN_IF_ERROR(vectors::AddFunctions(db_, /*gate=*/{}));
+  RETURN_IF_ERROR(vectors::AddIndexFunction(db_, /*gate=*/{}));
+  return vectors::AddTopK(db_, /*gate=*/{}, /*uncounted=*/{}, /*candidates=*/{});
 }
 
 int LocalDatabase::Authorize(void* guard, int action, const char* a, const char* b, const char* db,

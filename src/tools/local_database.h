@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "cairn/value.h"
+#include "timeseries/sqlite/module.h"
 
 namespace cairn::tools {
 
@@ -49,10 +50,13 @@ class LocalDatabase {
   };
 
   explicit LocalDatabase(sqlite3* db) : db_(db) {}
+  // What a node adds to SQLite.
+  Status AddModules(bool writes);
   static int Authorize(void* guard, int action, const char* a, const char* b, const char* db,
                        const char* trigger);
   Result<sqlite3_stmt*> Prepare(const std::string& sql);
 
+  std::unique_ptr<timeseries::TimeSeriesModule> time_series_;
   sqlite3* db_ = nullptr;
   GuardState guard_;
   std::string inserts_;             // the text of insert_

@@ -123,6 +123,7 @@ Result<VirtualTable> DescribeVirtualTable(const std::string& sql) {
   const std::string& module = definition.module;
   if (module == "fts5vocab" || module == "fts4aux") table.has_rows = false;
   table.is_fts5 = module == "fts5";
+  table.is_time_series = module == "timeseries";
   if (!HasOptions(definition) && module != "fts3") return table;
   table.more_columns = {table.is_fts5 ? "rowid" : "docid"};
   if (!HasOptions(definition)) return table;
@@ -135,6 +136,8 @@ Result<VirtualTable> DescribeVirtualTable(const std::string& sql) {
   if (language) table.more_columns.push_back(*language);
   return table;
 }
+
+bool IsRollup(const std::string& sql) { return Parse(sql).module == "timeseries_rollup"; }
 
 void ShadowTables::AddVirtual(const std::string& name, const std::string& sql) {
   virtual_tables_[Lower(name)] = sql;

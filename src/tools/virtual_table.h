@@ -9,11 +9,8 @@
 
 namespace cairn::tools {
 
-// A condition on a row `s` of sqlite_schema: no rollup of a time series, which comes with it.
-inline constexpr char kNoRollup[] =
-    " AND (s.sql IS NULL OR s.sql NOT LIKE 'CREATE VIRTUAL TABLE%USING timeseries\\_rollup(%' "
-    "ESCAPE "
-    "'\\')";
+// Whether a CREATE VIRTUAL TABLE makes a rollup of a time series, which comes with the time series.
+bool IsRollup(const std::string& sql);
 
 struct VirtualTable {
   bool has_rows = true;  // that INSERT takes; not so fts5vocab, or a full-text index of other rows
@@ -21,6 +18,7 @@ struct VirtualTable {
   bool rebuilds = false;
   bool without_content = false;  // a full-text index whose rows cannot be read
   bool is_fts5 = false;
+  bool is_time_series = false;
   // Columns that must be named, beside those that SELECT * shows: the one of the rowid, and the
   // languageid of FTS4.
   std::vector<std::string> more_columns;
