@@ -20,7 +20,7 @@ bool IsOfRetained(const state_machine::Change& change) {
     return std::find(std::begin(kRetained), std::end(kRetained), name) != std::end(kRetained);
   };
   if (change.table != nullptr) return is(change.table->name);
-  return is(change.schema.table) || is(change.schema.name);
+  return is(change.schema.table) || is(change.schema.name) || is(change.schema.old_name);
 }
 
 std::string TextOf(const Value& value) {
@@ -38,7 +38,7 @@ std::string TextOf(const state_machine::Change& change) {
   if (change.new_rowid.has_value()) text += " to " + std::to_string(*change.new_rowid);
   for (const Value& value : change.old_row) text += " -" + TextOf(value);
   for (const Value& value : change.new_row) text += " +" + TextOf(value);
-  return text + " " + change.schema.name + " " + change.schema.sql;
+  return text + " " + change.schema.name + " " + change.schema.sql + " " + change.schema.old_name;
 }
 
 }  // namespace

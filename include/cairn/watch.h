@@ -76,6 +76,10 @@ struct WatchedSchema {
   std::string name{};   // afterwards, if it still exists
   std::string table{};  // that the object belongs to
   std::string sql{};
+  std::string renamed_from{};  // of a table that is renamed: its name before
+  // The filters name the table, and not its name before: its rows were not told. A copy of the table
+  // begins anew with a snapshot.
+  bool begin_anew = false;
 };
 
 struct WatchEvent {

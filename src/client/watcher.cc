@@ -59,6 +59,7 @@ WatchedSchema FromProto(v1::WatchSchemaChange* change) {
   out.name = std::move(*change->mutable_name());
   out.table = std::move(*change->mutable_table());
   out.sql = std::move(*change->mutable_sql());
+  out.renamed_from = std::move(*change->mutable_renamed_from());
   return out;
 }
 
@@ -91,6 +92,20 @@ Result<v1::WatchRequest> ToRequest(const WatchOptions& options) {
     ToProto(options.after, request.mutable_after());
   }
   return request;
+}
+
+// A filter passes changes of rows of the table.
+bool IsNamed(const v1::WatchRequest& request, const std::string& table) {
+  const auto same = [](char a, char b) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : int{c}; };
+    return lower(a) == lower(b);
+  };
+  return request.filters().empty() ||
+         std::any_of(request.filters().begin(), request.filters().end(), [&](const auto& filter) {
+           const std::string& name = filter.table();
+           return name.empty() ||
+                  std::equal(name.begin(), name.end(), table.begin(), table.end(), same);
+         });
 }
 
 using Call = WatchCall<v1::WatchResponse>;
@@ -233,7 +248,11 @@ class WatcherImpl final : public Watcher {
     out.old_row = rpc::FromProto(event->mutable_old_row());
     out.new_row = rpc::FromProto(event->mutable_new_row());
     out.changed.assign(event->changed().begin(), event->changed().end());
-    if (event->has_schema()) out.schema = FromProto(event->mutable_schema());
+    if (event->has_schema()) {
+      WatchedSchema& schema = out.schema = FromProto(event->mutable_schema());
+      schema.begin_anew = !schema.renamed_from.empty() && IsNamed(request_, schema.name) &&
+                          !IsNamed(request_, schema.renamed_from);
+    }
     out.too_large = event->too_large();
     events_.push_back(std::move(out));
   }

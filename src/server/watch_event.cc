@@ -36,6 +36,7 @@ void ToProto(const state_machine::SchemaChange& change, v1::WatchSchemaChange* o
   out->set_name(rpc::Utf8OrQuestionMarks(change.name));
   out->set_table(rpc::Utf8OrQuestionMarks(change.table));
   out->set_sql(rpc::Utf8OrQuestionMarks(change.sql));
+  out->set_renamed_from(rpc::Utf8OrQuestionMarks(change.old_name));
 }
 
 size_t BytesOf(const Value& value) {

@@ -149,10 +149,12 @@ Result<bool> ChangeJudge::RowPasses(const Change& change, const TableDefinition&
 bool ChangeJudge::SchemaPasses(const state_machine::SchemaChange& change) const {
   const std::string table = LowerCase(change.table);
   const std::string name = LowerCase(change.name);
+  const std::string old_name = LowerCase(change.old_name);
   if (IsInternalTable(table) || IsInternalTable(name)) return false;
   return std::any_of(filters_.begin(), filters_.end(), [&](const WatchFilter& filter) {
     const bool kind = (filter.kinds & BitOf(ChangeKind::kSchema)) != 0;
-    return kind && (filter.Names(table) || filter.Names(name));
+    const bool was = !old_name.empty() && filter.Names(old_name);
+    return kind && (filter.Names(table) || filter.Names(name) || was);
   });
 }
 

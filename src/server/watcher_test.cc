@@ -75,6 +75,25 @@ class WatcherTest : public ::testing::Test {
   ServiceHarness node_b_{&b_};
 };
 
+TEST_F(WatcherTest, ARenameIsToldToWatchesOfEitherNameAndSaysWhatWasNotTold) {
+  const auto of_old = Watch({.filters = {{.table = "Was"}}});
+  const auto of_new = Watch({.filters = {{.table = "IS"}}});
+  const auto of_both = Watch({.filters = {{.table = "is"}, {.table = "was"}}});
+  const auto of_all = Watch();
+  for (const auto& watcher : {&of_old, &of_new, &of_both, &of_all}) Begin(watcher->get());
+  state_machine::Change renamed = Created("is");
+  renamed.schema.kind = state_machine::SchemaChange::Kind::kAltered;
+  renamed.schema.old_name = "was";
+  Commit({renamed});
+  for (const auto& watcher : {&of_old, &of_new, &of_both, &of_all}) {
+    const auto event = (*watcher)->Next(kPatience);
+    ASSERT_TRUE(event.ok()) << event.status();
+    EXPECT_EQ(event->schema.name, "is");
+    EXPECT_EQ(event->schema.renamed_from, "was");
+    EXPECT_EQ(event->schema.begin_anew, watcher == &of_new);
+  }
+}
+
 TEST_F(WatcherTest, GivesTypedEventsAndThePositionAfterEach) {
   const auto watcher = Watch();
   Begin(watcher.get());

@@ -50,10 +50,11 @@ struct ChangedTable {
 // An object of the schema that was created, dropped or altered. The text is that of sqlite_schema.
 struct SchemaChange {
   enum class Kind : uint8_t { kCreated, kAltered, kDropped } kind = Kind::kCreated;
-  std::string type;   // table, index, view or trigger
-  std::string name;   // afterwards, if it still exists
-  std::string table;  // that the object belongs to
-  std::string sql;    // empty for a dropped object, and for the index of a constraint
+  std::string type;           // table, index, view or trigger
+  std::string name;           // afterwards, if it still exists
+  std::string table;          // that the object belongs to
+  std::string sql;            // empty for a dropped object, and for the index of a constraint
+  std::string old_name = {};  // of a table that is renamed; empty: it is not
 };
 
 struct Change {

@@ -128,7 +128,8 @@ class Decoder {
   void TakeSchema(SchemaChange* schema) {
     schema->kind = static_cast<SchemaChange::Kind>(Number());
     ok_ = ok_ && schema->kind <= SchemaChange::Kind::kDropped;
-    for (std::string* text : {&schema->type, &schema->name, &schema->table, &schema->sql}) {
+    for (std::string* text :
+         {&schema->type, &schema->name, &schema->table, &schema->sql, &schema->old_name}) {
       *text = Text();
     }
   }
@@ -183,7 +184,8 @@ void AppendChange(const Change& change, uint64_t ordinal_before, std::string* by
   if (change.kind == ChangeKind::kSchema) {
     const SchemaChange& schema = change.schema;
     out.Varint(static_cast<uint64_t>(schema.kind));
-    for (const std::string* text : {&schema.type, &schema.name, &schema.table, &schema.sql}) {
+    for (const std::string* text :
+         {&schema.type, &schema.name, &schema.table, &schema.sql, &schema.old_name}) {
       out.String(*text);
     }
     return;

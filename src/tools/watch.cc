@@ -77,6 +77,10 @@ std::string JsonLine(const WatchEvent& event) {
            JsonText(event.schema.type) + R"(,"name":)" + JsonText(event.schema.name) +
            R"(,"table":)" + JsonText(event.schema.table) + R"(,"sql":)" +
            JsonText(event.schema.sql);
+    if (!event.schema.renamed_from.empty()) {
+      out += R"(,"renamed_from":)" + JsonText(event.schema.renamed_from);
+    }
+    if (event.schema.begin_anew) out += R"(,"begin_anew":true)";
   }
   if (event.table != nullptr) {
     out += R"(,"table":)" + JsonText(event.table->name) + R"(,"key":)" +
@@ -122,6 +126,12 @@ std::string RowText(const WatchEvent& event) {
   return out;
 }
 
+std::string Renamed(const WatchedSchema& schema) {
+  if (schema.renamed_from.empty()) return "";
+  return " (renamed from " + DisplayText(schema.renamed_from) +
+         (schema.begin_anew ? ", its rows were not told: begin anew with a snapshot)" : ")");
+}
+
 std::string PlainLine(const WatchEvent& event) {
   switch (event.kind) {
     case ChangeKind::kCommandEnd: return "";
@@ -129,7 +139,7 @@ std::string PlainLine(const WatchEvent& event) {
     case ChangeKind::kSnapshotEnd: return Text(event.position) + "  changes:";
     case ChangeKind::kSchema:
       return Text(event.position) + "  " + KindName(event.schema.kind) + " " + event.schema.type +
-             " " + DisplayText(event.schema.name) +
+             " " + DisplayText(event.schema.name) + Renamed(event.schema) +
              (event.schema.sql.empty() ? "" : ": " + DisplayText(event.schema.sql));
     default: break;
   }

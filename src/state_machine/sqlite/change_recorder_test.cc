@@ -149,7 +149,7 @@ TEST(ChangeRecorder, TellsChangesOfTheSchema) {
                {"INSERT INTO t VALUES(1)", {}, {}},
                {"ALTER TABLE t RENAME TO u", {}, {}},
                {"CREATE INDEX u_a ON u(a)", {}, {}}});
-  EXPECT_THAT(watched.Told(), ElementsAre("created table t", "t +1", "altered table u",
+  EXPECT_THAT(watched.Told(), ElementsAre("created table t", "t +1", "altered table u was t",
                                           "created index u_a", "end"));
   EXPECT_THAT(watched.ToldOf("CREATE TABLE copy AS SELECT a, a + 1 AS b FROM u"),
               ElementsAre("created table copy", "copy +1|2", "end"));

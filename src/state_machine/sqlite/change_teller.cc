@@ -236,19 +236,27 @@ Status ChangeTeller::RecordSchema() {
       const bool has_rows = object.type == "table" && !catalog_->IsVirtual(LowerCase(object.name));
       if (has_rows) created.push_back(object.name);
     } else if (old->second.is_told && old->second != object) {
-      TellSchema(SchemaChange::Kind::kAltered, object);
+      TellSchema(SchemaChange::Kind::kAltered, object, &old->second);
     }
   }
   for (const std::string& table : created) RETURN_IF_ERROR(TellRowsOf(table));
   return OkStatus();
 }
 
-void ChangeTeller::TellSchema(SchemaChange::Kind kind, const Object& object) {
-  Change* const told = Tell(ChangeKind::kSchema, {object.table, object.name});
+void ChangeTeller::TellSchema(SchemaChange::Kind kind, const Object& object, const Object* was) {
+  const bool renamed = was != nullptr && object.type == "table" && was->name != object.name;
+  Change* const told =
+      Tell(ChangeKind::kSchema, {object.table, object.name, renamed ? &was->name : nullptr});
   if (told == nullptr) return;
   const bool gone = kind == SchemaChange::Kind::kDropped;
-  told->schema = {kind, object.type, object.name, object.table, gone ? std::string() : object.sql};
-  Count(object.name.size() + object.table.size() + told->schema.sql.size());
+  told->schema = {kind,
+                  object.type,
+                  object.name,
+                  object.table,
+                  gone ? std::string() : object.sql,
+                  renamed ? was->name : std::string()};
+  Count(object.name.size() + object.table.size() + told->schema.sql.size() +
+        told->schema.old_name.size());
 }
 
 // The hook does not report the rows that CREATE TABLE AS makes.

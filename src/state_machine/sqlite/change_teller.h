@@ -42,7 +42,8 @@ class ChangeTeller : public RowObserver {
   // What a change of the schema is about.
   struct Subject {
     const std::string& table;
-    const std::string& object;  // the same, unless the change is of the schema
+    const std::string& object;              // the same, unless the change is of the schema
+    const std::string* old_name = nullptr;  // of a table that is renamed
   };
 
   // The database was opened. Both pointers are valid until CloseDatabase.
@@ -96,7 +97,8 @@ class ChangeTeller : public RowObserver {
   Change* Tell(ChangeKind kind, const Subject& subject);
   Status Record(const RowChange& change);
   Status RecordSchema();
-  void TellSchema(SchemaChange::Kind kind, const Object& object);
+  // `was`: the object before it is altered.
+  void TellSchema(SchemaChange::Kind kind, const Object& object, const Object* was = nullptr);
   Status TellRowsOf(const std::string& table);
   void TellSeries();
   // Reads the new row that was in doubt when it was told.

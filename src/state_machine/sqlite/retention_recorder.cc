@@ -91,9 +91,14 @@ std::vector<int64_t> RetentionRecorder::SettingsOf(const Subject& subject) const
   if (of_table != tables_.end()) settings.push_back(of_table->second);
   if (&subject.object == &subject.table) return settings;
   // As a filter of a watch: a change of the schema is about the table and about the object.
-  const auto of_object = tables_.find(LowerCase(subject.object));
-  if (of_object == tables_.end() || of_object == of_table) return settings;
-  settings.push_back(of_object->second);
+  const auto add = [&](const std::string& name) {
+    const auto found = tables_.find(LowerCase(name));
+    const bool is_new = found != tables_.end() && std::find(settings.begin(), settings.end(),
+                                                            found->second) == settings.end();
+    if (is_new) settings.push_back(found->second);
+  };
+  add(subject.object);
+  if (subject.old_name != nullptr) add(*subject.old_name);
   return settings;
 }
 

@@ -44,7 +44,7 @@ inline std::string TextOf(const Change& change) {
   const char* const kinds[] = {"created", "altered", "dropped"};
   const SchemaChange& schema = change.schema;
   return std::string(kinds[static_cast<size_t>(schema.kind)]) + " " + schema.type + " " +
-         schema.name;
+         schema.name + (schema.old_name.empty() ? "" : " was " + schema.old_name);
 }
 
 // A replica that is watched from its first entry on.
