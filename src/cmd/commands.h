@@ -2,6 +2,9 @@
 // exit code.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
@@ -24,7 +27,8 @@ void AddBackupCommand(CLI::App* program, int* exit_code);
 void AddRestoreCommand(CLI::App* program, int* exit_code);
 void AddCertCommand(CLI::App* program, int* exit_code);
 
-// Lets a command that calls nodes, and the commands below it, speak TLS.
-void AddTlsFlag(CLI::App* command);
+// Lets the commands that call nodes, and the commands below them, speak TLS. Call it once, after
+// they were added.
+void AddTlsFlags(CLI::App* program, const std::vector<std::string>& commands);
 
 }  // namespace cairn::cmd

@@ -58,10 +58,8 @@ int main(int argc, char** argv) {
   cairn::cmd::AddDumpCommand(&program, &exit_code);
   cairn::cmd::AddLoadCommand(&program, &exit_code);
   cairn::cmd::AddCertCommand(&program, &exit_code);
-  for (const char* name :
-       {"shell", "client", "member", "watch", "backup", "restore", "dump", "load", "doctor"}) {
-    cairn::cmd::AddTlsFlag(program.get_subcommand(name));
-  }
+  cairn::cmd::AddTlsFlags(&program, {"shell", "client", "member", "watch", "backup", "restore",
+                                     "dump", "load", "doctor"});
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

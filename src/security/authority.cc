@@ -138,12 +138,17 @@ Result<std::string> ReadText(const std::string& path) {
 Result<Authority> Authority::Init(const std::string& directory, uint64_t cluster_id,
                                   const Clock& clock) {
   FileSystem& fs = PosixFileSystem();
-  ASSIGN_OR_RETURN(const bool exists, fs.Exists(directory + "/root.key"));
-  if (exists) return AlreadyExists(directory + " holds an authority already");
   RETURN_IF_ERROR(fs.CreateDirectories(directory + "/issued"));
   if (::chmod(directory.c_str(), 0700) != 0) return ErrnoStatus("chmod " + directory, errno);
   Authority authority(directory, clock);
   ASSIGN_OR_RETURN(authority.lock_, LockedFile::Acquire(directory + "/lock"));
+  // root.key may have been taken to a safe place.
+  for (const char* name :
+       {"cluster", "issuing.key", "issuing.crt", "root.crt", "root.key", "ca.crl"}) {
+    ASSIGN_OR_RETURN(const bool exists, fs.Exists(directory + "/" + name));
+    if (!exists) continue;
+    return AlreadyExists(directory + " holds an authority already, or a part of one: " + name);
+  }
   while (cluster_id == 0) {
     if (RAND_bytes(reinterpret_cast<unsigned char*>(&cluster_id), sizeof cluster_id) != 1) {
       return Failed("no random numbers");
@@ -258,14 +263,30 @@ Result<std::vector<Authority::Issued>> Authority::List() const {
 
 Status Authority::Revoke(const std::string& serial) {
   ASSIGN_OR_RETURN(const std::vector<Issued> all, List());
-  std::vector<std::string> revoked;
-  bool found = false;
-  for (const Issued& one : all) {
-    found = found || one.serial == serial;
-    if (one.revoked || one.serial == serial) revoked.push_back(one.serial);
+  // Also those whose file in issued/ is gone.
+  ASSIGN_OR_RETURN(std::vector<std::string> revoked, RevokedSerials());
+  const bool found =
+      std::any_of(all.begin(), all.end(), [&](const Issued& one) { return one.serial == serial; });
+  if (std::find(revoked.begin(), revoked.end(), serial) == revoked.end()) {
+    revoked.push_back(serial);
   }
   if (!found) return NotFound("no certificate with the serial number " + serial + " was issued");
-  return WriteRevoked(revoked);
+  RETURN_IF_ERROR(WriteRevoked(revoked));
+  return GiveOutRevoked();
+}
+
+// The TLS directories beside hold copies. An older one must not be brought to a node later.
+Status Authority::GiveOutRevoked() const {
+  FileSystem& fs = PosixFileSystem();
+  ASSIGN_OR_RETURN(const std::string list, ReadText(directory_ + "/ca.crl"));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(directory_));
+  for (const std::string& name : names) {
+    if (!name.starts_with("node-") && !name.starts_with("client-")) continue;
+    const std::string copy = directory_ + "/" + name + "/" + kRevokedFile;
+    ASSIGN_OR_RETURN(const bool exists, fs.Exists(copy));
+    if (exists) RETURN_IF_ERROR(WriteTlsFile(copy, list, /*secret=*/false));
+  }
+  return OkStatus();
 }
 
 Result<std::vector<std::string>> Authority::RevokedSerials() const {

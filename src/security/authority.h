@@ -29,7 +29,7 @@ namespace cairn::security {
 // FAILED_PRECONDITION.
 class Authority {
  public:
-  // Makes the directory and the keys. ALREADY_EXISTS if there is an authority in it.
+  // Makes the directory and the keys. ALREADY_EXISTS if there is an authority in it, or a part.
   static Result<Authority> Init(const std::string& directory, uint64_t cluster_id,
                                 const Clock& clock);
   static Result<Authority> Open(const std::string& directory, const Clock& clock);
@@ -54,7 +54,8 @@ class Authority {
   // All that were issued, clients first; of one name the latest to expire last.
   Result<std::vector<Issued>> List() const;
   // Revokes the certificate with that serial number. NOT_FOUND if none was issued under it. Writes
-  // ca.crl, which the operator brings to the nodes.
+  // ca.crl, which the operator brings to the nodes, and its copies in the TLS directories that lie
+  // in the directory.
   Status Revoke(const std::string& serial);
 
  private:
@@ -63,6 +64,7 @@ class Authority {
   Status MakeKeys();
   Status WriteRevoked(const std::vector<std::string>& serials) const;
   Result<std::vector<std::string>> RevokedSerials() const;
+  Status GiveOutRevoked() const;
 
   std::string directory_;
   std::unique_ptr<LockedFile> lock_;

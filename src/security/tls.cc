@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <utility>
 
 #include "base/ids.h"
@@ -14,6 +15,9 @@ namespace {
 // Of callers whose certificates were judged. A cluster has fewer clients at a time; with more,
 // certificates are judged again.
 constexpr size_t kVerdictsMax = 1024;
+// No machine that runs this version has a sound clock that shows an earlier time.
+constexpr int64_t kPlausibleFromSeconds = 1'793'491'200;  // 2026-11-01
+constexpr int64_t kAheadMaxSeconds = 24 * 3600;
 constexpr SteadyTime kLookEvery = std::chrono::seconds(1);
 
 Status Unauthenticated(std::string why) { return {StatusCode::kUnauthenticated, std::move(why)}; }
@@ -22,6 +26,20 @@ std::string_view PropertyOf(const grpc::AuthContext& call, const char* name) {
   const std::vector<grpc::string_ref> values = call.FindPropertyValues(name);
   if (values.empty()) return {};
   return {values.front().data(), values.front().size()};
+}
+
+// When the newest of the revocation lists was made. 0: there is none.
+int64_t ListedAt(const TlsFiles& files) {
+  int64_t newest_s = 0;
+  if (files.revoked.empty()) return newest_s;
+  const Result<std::vector<CrlPtr>> lists = ParseCrls(files.revoked);
+  if (!lists.ok()) return newest_s;
+  for (const CrlPtr& list : *lists) {
+    tm parts{};
+    if (ASN1_TIME_to_tm(X509_CRL_get0_lastUpdate(list.get()), &parts) != 1) continue;
+    newest_s = std::max<int64_t>(newest_s, timegm(&parts));
+  }
+  return newest_s;
 }
 
 // A server refuses its own certificate at the start, rather than be refused by all others later.
@@ -97,8 +115,17 @@ Status Tls::Load(const std::string& stamp) {
   const MutexLock refresh_lock(refresh_mutex_);
   if (stamp == stamp_) return OkStatus();
   stamp_ = stamp;
-  ASSIGN_OR_RETURN(std::shared_ptr<const Material> material, Read());
+  Result<std::shared_ptr<const Material>> read = Read();
+  // The disk, or a lack of descriptors: the same files may be read at the next look.
+  if (read.status().code() == StatusCode::kInternal) stamp_.clear();
+  ASSIGN_OR_RETURN(std::shared_ptr<const Material> material, std::move(read));
   const MutexLock lock(mutex_);
+  if (material_ != nullptr && ListedAt(material->files) < ListedAt(material_->files)) {
+    return FailedPrecondition(
+        directory_ +
+        "/ca.crl is missing, or older than the list that counted before: what "
+        "was revoked stays revoked. Copy the newest list there");
+  }
   if (material_ != nullptr && material_->own != material->own && role_ == Trust::Role::kServer) {
     return FailedPrecondition(directory_ + "/tls.crt names " + InWords(*material->own) +
                               ", and this process is " + InWords(*material_->own) +
@@ -117,6 +144,8 @@ Status Tls::Refresh() {
 }
 
 void Tls::RefreshNowAndThen() {
+  if (role_ == Trust::Role::kServer)
+    return;  // its owner calls Refresh, and acts on what has changed
   const int64_t now = clock_->SteadyNow().count();
   int64_t due = next_look_ns_;
   if (now < due) return;
@@ -139,8 +168,13 @@ void Tls::NoteTime(int64_t wall_ms) {
   }
 }
 
+// The replicated time helps a clock that is plainly wrong. It never goes back, so it must not count
+// without a bound: a leader whose clock once ran in 2050 would else end every certificate for ever.
 int64_t Tls::NowSeconds() const {
-  return std::max<int64_t>(clock_->WallNowMs(), latest_ms_) / 1000;
+  const int64_t own_s = clock_->WallNowMs() / 1000;
+  const int64_t replicated_s = latest_ms_ / 1000;
+  if (own_s < kPlausibleFromSeconds) return std::max(own_s, replicated_s);
+  return std::max(own_s, std::min(replicated_s, own_s + kAheadMaxSeconds));
 }
 
 Result<CertifiedName> Tls::CallerOf(const grpc::AuthContext& call) {

@@ -6,11 +6,15 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "security/tls.h"
 
 namespace cairn::security {
@@ -46,12 +50,67 @@ class ServerVerifier final : public grpc::experimental::ExternalCertificateVerif
   const TlsPtr tls_;
 };
 
+// What was refused lately. A stranger may call again and again on one connection, and to judge a
+// certificate with its chain takes a thousand times as long as a look here. Thread-safe.
+class Refusals {
+ public:
+  // None: judge it.
+  std::optional<Status> Find(const std::string& shown, uint64_t generation, int64_t now_s) {
+    const MutexLock lock(mutex_);
+    if (generation != generation_) {
+      generation_ = generation;
+      refused_.clear();
+    }
+    const auto found = refused_.find(std::hash<std::string>()(shown));
+    if (found == refused_.end() || found->second.shown != shown) return std::nullopt;
+    const int64_t age_s = now_s - found->second.at_s;
+    if (age_s < 0 || age_s >= kRefusalSeconds) return std::nullopt;
+    return found->second.why;
+  }
+  void Add(const std::string& shown, const Status& why, int64_t now_s) {
+    const MutexLock lock(mutex_);
+    if (refused_.size() >= kRefusalsMax) refused_.clear();
+    refused_.insert_or_assign(std::hash<std::string>()(shown), Refusal{shown, why, now_s});
+  }
+
+ private:
+  // A certificate that is not valid yet may be valid soon.
+  static constexpr int64_t kRefusalSeconds = 10;
+  static constexpr size_t kRefusalsMax = 256;
+  struct Refusal {
+    std::string shown;
+    Status why;
+    int64_t at_s = 0;
+  };
+  Mutex mutex_;
+  uint64_t generation_ CAIRN_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<size_t, Refusal> refused_ CAIRN_GUARDED_BY(mutex_);
+};
+
 // What gRPC holds as long as it may shake hands or let calls in.
 struct Door {
   TlsPtr tls;
   Tls::ServerRules rules;
   std::atomic<uint64_t> shown{0};  // the generation of the certificate that gRPC has
+  Refusals refusals;
 };
+
+// More than any site's certificate with those that it stands on.
+constexpr size_t kShownBytesMax = 24 << 10;
+
+Result<CertifiedName> Judge(Door* door, std::string_view leaf, std::string_view chain) {
+  if (leaf.size() + chain.size() > kShownBytesMax) {
+    return Status(StatusCode::kUnauthenticated, "the certificate, or its chain, is too long");
+  }
+  const uint64_t generation = door->tls->generation();
+  const int64_t now_s = door->tls->NowSeconds();
+  std::string shown(leaf);
+  shown += chain;
+  if (std::optional<Status> why = door->refusals.Find(shown, generation, now_s)) return *why;
+  Result<CertifiedName> caller = door->tls->CallerOf(leaf, chain);
+  if (!caller.ok()) door->refusals.Add(shown, caller.status(), now_s);
+  return caller;
+}
 
 // Called before each handshake.
 grpc_ssl_certificate_config_reload_status Fetch(void* state,
@@ -95,10 +154,10 @@ bool NeedsNode(const Tls::ServerRules& rules, const grpc_metadata* metadata, siz
 // Called before each call is given to its service.
 void LetIn(void* state, grpc_auth_context* context, const grpc_metadata* metadata, size_t count,
            grpc_process_auth_metadata_done_cb done, void* call) {
-  const auto* const door = static_cast<const Door*>(state);
+  auto* const door = static_cast<Door*>(state);
   const Result<CertifiedName> caller =
-      door->tls->CallerOf(PropertyOf(context, GRPC_X509_PEM_CERT_PROPERTY_NAME),
-                          PropertyOf(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME));
+      Judge(door, PropertyOf(context, GRPC_X509_PEM_CERT_PROPERTY_NAME),
+            PropertyOf(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME));
   if (!caller.ok()) {
     done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_UNAUTHENTICATED,
          caller.status().message().c_str());

@@ -96,7 +96,12 @@ Result<TlsFiles> ReadTlsFiles(const std::string& directory) {
   files.authorities = *std::move(authorities);
   ASSIGN_OR_RETURN(files.certificate, ReadIfThere(at + kCertificateFile));
   ASSIGN_OR_RETURN(files.key, ReadIfThere(at + kKeyFile, /*is_key=*/true));
-  ASSIGN_OR_RETURN(files.revoked, ReadIfThere(at + kRevokedFile));
+  const Result<std::string> revoked = ReadFile(at + kRevokedFile, /*is_key=*/false);
+  if (revoked.ok() && revoked->empty()) {
+    return FailedPrecondition(at + "ca.crl is empty: copy the list of the authority there");
+  }
+  if (!revoked.ok() && revoked.status().code() != StatusCode::kNotFound) return revoked.status();
+  if (revoked.ok()) files.revoked = *revoked;
   RETURN_IF_ERROR(CheckPair(files, at));
   return files;
 }

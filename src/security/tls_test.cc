@@ -77,6 +77,60 @@ TEST_F(TlsTest, ExpiryIsJudgedByTheLaterOfTheClockAndTheClustersTime) {
   EXPECT_FALSE(Call(server.get(), alice).ok());
 }
 
+// A leader's clock ran in 2050 once, and the time of the log never goes back.
+TEST_F(TlsTest, AReplicatedTimeFarAheadOfASoundClockEndsNoCertificate) {
+  const TlsPtr server = Server(site_.Node(1, 300));
+  const std::string alice = site_.Client("alice", 10);
+  server->NoteTime((kNow + 20 * 365 * kDay) * 1000);
+  EXPECT_TRUE(Call(server.get(), alice).ok());
+  clock_.Advance(std::chrono::hours(24 * 9 + 1));  // a day counts
+  EXPECT_FALSE(Call(server.get(), alice).ok());
+}
+
+TEST_F(TlsTest, ARevocationListIsNotTakenBack) {
+  const std::string directory = site_.Node(1);
+  const std::string alice = site_.Client("alice");
+  const std::string list = directory + "/ca.crl";
+  const std::string older = site_.directory() + "/older.crl";
+  std::filesystem::copy_file(list, older);
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_TRUE(site_.authority().Revoke(site_.serial()).ok());
+  std::filesystem::copy_file(site_.directory() + "/site/ca.crl", list,
+                             std::filesystem::copy_options::overwrite_existing);
+  const TlsPtr server = Server(directory);
+  ASSERT_FALSE(Call(server.get(), alice).ok());
+  // Older, empty (the first moment of a copy), and none.
+  std::filesystem::copy_file(older, list, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_THAT(server->Refresh().message(), HasSubstr("what was revoked stays revoked"));
+  EXPECT_FALSE(Call(server.get(), alice).ok());
+  std::filesystem::resize_file(list, 0);
+  EXPECT_THAT(server->Refresh().message(), HasSubstr("ca.crl is empty"));
+  EXPECT_FALSE(Call(server.get(), alice).ok());
+  std::filesystem::remove(list);
+  EXPECT_THAT(server->Refresh().message(), HasSubstr("what was revoked stays revoked"));
+  EXPECT_FALSE(Call(server.get(), alice).ok());
+}
+
+TEST_F(TlsTest, RevokingForgetsNobodyWhoseFileIsGone) {
+  site_.Client("bob");
+  const std::string bob = site_.serial();
+  ASSERT_TRUE(site_.authority().Revoke(bob).ok());
+  std::filesystem::remove(site_.directory() + "/site/issued/" + bob + ".crt");
+  site_.Client("carl");
+  ASSERT_TRUE(site_.authority().Revoke(site_.serial()).ok());
+  const TlsFiles files = FilesOf(site_.Node(1));
+  const auto lists = std::move(ParseCrls(files.revoked)).value();
+  EXPECT_EQ(sk_X509_REVOKED_num(X509_CRL_get_REVOKED(lists[0].get())), 2);
+}
+
+TEST_F(TlsTest, AnAuthorityWhoseRootKeyWasTakenAwayIsNotOverwritten) {
+  const std::string directory = site_.directory() + "/moved";
+  ASSERT_TRUE(Authority::Init(directory, 7, clock_).ok());
+  std::filesystem::remove(directory + "/root.key");
+  EXPECT_EQ(Authority::Init(directory, 8, clock_).status().code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(Authority::Open(directory, clock_)->cluster_id(), 7u);
+}
+
 TEST_F(TlsTest, AClientKnowsItsServer) {
   Result<TlsPtr> client = Tls::ForClient(site_.Client("alice"), &clock_);
   ASSERT_TRUE(client.ok()) << client.status();

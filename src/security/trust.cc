@@ -12,6 +12,7 @@ namespace {
 
 // Of what a peer sends along.
 constexpr size_t kChainMax = 8;
+constexpr size_t kChainBytesMax = 16 << 10;
 constexpr int kDepthMax = 4;
 // At least 112 bits: RSA of 2048 bits, P-256, no SHA-1.
 constexpr int kSecurityLevel = 2;
@@ -114,6 +115,8 @@ Result<Verified> Trust::Verify(std::string_view leaf, std::string_view chain, Ro
   Verified verified;
   verified.leaf = std::move(first->front());
   std::vector<CertificatePtr> further;
+  // Looked at before it is parsed: anyone may send a chain.
+  if (chain.size() > kChainBytesMax) return Refused("the chain of certificates is too long");
   if (!chain.empty()) {
     Result<std::vector<CertificatePtr>> parsed = ParseCertificates(chain);
     if (!parsed.ok()) return Refused("the chain of certificates " + parsed.status().message());

@@ -1,11 +1,13 @@
 #include "server/hello_gate.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +24,20 @@ constexpr size_t kRecordBytesMax = 16 << 10;
 void AwaitBytes(int fd, size_t bytes) {
   const int low = static_cast<int>(bytes);
   ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+}
+
+std::string HostOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "";
+  if (address.ss_family == AF_INET6) {
+    // The network of 64 bits: a host may use any address in it.
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    const auto* const bytes = reinterpret_cast<const char*>(v6.sin6_addr.s6_addr);
+    return IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? std::string(bytes + 12, 4) : std::string(bytes, 8);
+  }
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+  return {reinterpret_cast<const char*>(&v4.sin_addr), sizeof v4.sin_addr};
 }
 
 std::string Frame(char type, std::string_view payload) {
@@ -55,12 +71,22 @@ HelloGate::~HelloGate() {
 }
 
 void HelloGate::Add(int fd) {
-  if (waiting_.size() >= kWaitingMax) {
-    ::close(waiting_.front().fd);
-    waiting_.pop_front();
-  }
+  if (waiting_.size() >= kWaitingMax) DropOne();
   AwaitBytes(fd, kRecordHeaderBytes);
-  waiting_.push_back({fd, clock_->SteadyNow() + kPatience});
+  waiting_.push_back({fd, HostOf(fd), clock_->SteadyNow() + kPatience});
+}
+
+// One host that makes many connections drives out its own.
+void HelloGate::DropOne() {
+  std::map<std::string, size_t> counts;
+  for (const Waiting& one : waiting_) ++counts[one.host];
+  const auto most =
+      std::max_element(counts.begin(), counts.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto oldest = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [&](const Waiting& one) { return one.host == most->first; });
+  ::close(oldest->fd);
+  waiting_.erase(oldest);
 }
 
 void HelloGate::AppendTo(std::vector<pollfd>* polls) const {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -21,8 +22,8 @@ class HelloGate {
   // Gets the descriptor of a connection whose ClientHello has come whole.
   using Take = std::function<void(int)>;
 
-  // The bounds of the connections that wait: the oldest is closed when one more comes, and any after
-  // this time. Who has something to say says it within a round trip.
+  // The bounds of the connections that wait: when one more comes, the oldest one of the host that has
+  // the most is closed, and any is closed after this time. Who has something to say says it within a round trip.
   static constexpr size_t kWaitingMax = 256;
   static constexpr SteadyTime kPatience = std::chrono::seconds(5);
 
@@ -44,9 +45,11 @@ class HelloGate {
   enum class Verdict { kWait, kTake, kClose };
   struct Waiting {
     int fd;
+    std::string host;  // the client's address, without the port
     SteadyTime until;
   };
   static Verdict Look(int fd);
+  void DropOne();
 
   Clock* const clock_;
   const Take take_;

@@ -1,5 +1,6 @@
 #include "server/hello_gate.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -34,12 +35,16 @@ class HelloGateTest : public testing::Test {
     for (const int fd : taken_) ::close(fd);
   }
 
-  Pair Connect() {
+  Pair Connect(const std::string& from = "127.0.0.1") {
     sockaddr_in address{};
     socklen_t size = sizeof address;
     ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
     Pair pair;
     pair.client = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    EXPECT_EQ(::inet_pton(AF_INET, from.c_str(), &own.sin_addr), 1);
+    EXPECT_EQ(::bind(pair.client, reinterpret_cast<sockaddr*>(&own), sizeof own), 0);
     EXPECT_EQ(::connect(pair.client, reinterpret_cast<sockaddr*>(&address), size), 0);
     pair.server = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     EXPECT_GE(pair.server, 0);
@@ -119,6 +124,14 @@ TEST_F(HelloGateTest, WhoSaysNothingIsDroppedAfterAWhile) {
   Say(later, Hello(10));
   Serve();
   EXPECT_EQ(taken_.size(), 1u);
+}
+
+TEST_F(HelloGateTest, AHostWithManyConnectionsDrivesOutItsOwn) {
+  const Pair other = Connect("127.0.0.9");
+  for (size_t i = 0; i < 2 * HelloGate::kWaitingMax; ++i) Connect();
+  Say(other, Hello(100));
+  Serve();
+  EXPECT_EQ(taken_, std::vector<int>{other.server});
 }
 
 TEST_F(HelloGateTest, OneMoreThanTheBoundDropsTheOldest) {

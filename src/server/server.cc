@@ -54,6 +54,7 @@ constexpr SteadyTime kShutdownTimeout = std::chrono::seconds(3);
 // Calls that have not ended after this time are cancelled.
 constexpr std::chrono::milliseconds kCallsTimeout(200);
 constexpr int kHandshakeTimeoutMs = 5'000;
+constexpr int kIdleMs = 10'000;
 
 // What nodes alone may say: what peers say, and that a call is passed on for another client.
 security::Tls::ServerRules NodesAlone() {
@@ -297,6 +298,8 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   using Connections = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   // A handshake that takes longer is given up: whoever begins many holds little.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  // Anyone may finish a handshake. A connection without a call is ended: clients connect anew.
+  if (tls_ != nullptr) builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       Connections::FROM_FD,
       tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_->ForListener(NodesAlone()));

@@ -21,6 +21,7 @@ TlsWatch::TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms,
     : tls_(std::move(tls)),
       latest_ms_(std::move(latest_ms)),
       recheck_(std::move(recheck)),
+      acted_on_(tls_->generation()),
       thread_([this] { Run(); }) {}
 
 TlsWatch::~TlsWatch() {
@@ -43,11 +44,11 @@ void TlsWatch::Run() {
 
 void TlsWatch::Look() {
   tls_->NoteTime(latest_ms_());
-  const uint64_t before = tls_->generation();
   if (const Status bad = tls_->Refresh(); !bad.ok()) {
     LOG_WARN("the changed TLS files are of no use, the old ones still count: {}", bad.message());
   }
-  const bool changed = tls_->generation() != before;
+  const uint64_t generation = tls_->generation();
+  const bool changed = std::exchange(acted_on_, generation) != generation;
   if (changed || ++rechecked_ago_ >= kRecheckEvery) {
     rechecked_ago_ = 0;
     recheck_();

@@ -30,6 +30,7 @@ class TlsWatch {
   const security::TlsPtr tls_;
   const std::function<int64_t()> latest_ms_;
   const std::function<void()> recheck_;
+  uint64_t acted_on_ = 0;  // the generation of the files
   int rechecked_ago_ = 0;  // looks
   int64_t warned_s_ = 0;   // when the expiry was last told
   Mutex mutex_;

@@ -30,12 +30,11 @@ class MessagesCall final
       public ServedCall {
  public:
   MessagesCall(TransportContext* context, grpc::CallbackServerContext* server_context)
-      : context_(context), server_context_(server_context) {}
-
-  void Start() {
+      : context_(context), server_context_(server_context) {
     if (context_->tls != nullptr) caller_certificate_ = server_context_->auth_context();
-    StartRead(&request_);
   }
+
+  void Start() { StartRead(&request_); }
 
   void Abort() override {
     const MutexLock lock(mutex_);

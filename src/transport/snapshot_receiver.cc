@@ -23,7 +23,9 @@ constexpr uint64_t kLookThroughBytesPerSecond = 1 << 20;
 
 SnapshotCall::SnapshotCall(TransportContext* context, SnapshotReceiver* receiver,
                            grpc::CallbackServerContext* server_context)
-    : context_(context), receiver_(receiver), server_context_(server_context) {}
+    : context_(context), receiver_(receiver), server_context_(server_context) {
+  if (context_->tls != nullptr) caller_certificate_ = server_context_->auth_context();
+}
 
 void SnapshotCall::Start() {
   {
@@ -37,6 +39,10 @@ void SnapshotCall::Abort() {
   const MutexLock lock(mutex_);
   aborted_ = true;
   if (!done_) server_context_->TryCancel();
+}
+
+void SnapshotCall::Recheck() {
+  if (caller_certificate_ && !context_->tls->CallerOf(*caller_certificate_).ok()) Abort();
 }
 
 Status SnapshotCall::Admit() {

@@ -27,6 +27,7 @@ class SnapshotCall final
 
   void Start();
   void Abort() override;
+  void Recheck() override;
 
   // Called by the receiver's thread. Returns false if the stream is broken, aborted, or silent for
   // too long.
@@ -54,6 +55,7 @@ class SnapshotCall final
   TransportContext* const context_;
   SnapshotReceiver* const receiver_;
   grpc::CallbackServerContext* const server_context_;
+  std::shared_ptr<const grpc::AuthContext> caller_certificate_;  // with TLS
   pb::SnapshotRequest request_;
   pb::SnapshotResponse response_;
   bool admitted_ = false;  // gRPC's reactions read and write it; once it is set, nobody else does
