@@ -1,7 +1,9 @@
-// `cairn backup`: copies the database of a running cluster into a file, once or again and again.
+// `cairn backup`: copies the database of a running cluster into a file, once or
+// again and again.
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -9,6 +11,7 @@
 
 #include "base/result.h"
 #include "cairn/backup.h"
+#include "tools/backup_target.h"
 #include "tools/stop_signals.h"
 
 namespace cairn::tools {
@@ -18,8 +21,9 @@ struct BackupCommand {
   BackupOptions backup;                // without `proceed`
   // The path is that of a directory. The file gets a name by its time.
   bool in_directory = false;
-  size_t keep = 0;                // of the backups in the directory, the latest; 0: all
-  std::chrono::seconds every{0};  // only in a directory; 0: one backup
+  std::optional<S3TargetOptions> s3{};  // the same, in a storage
+  size_t keep = 0;                      // of the backups there, the latest; 0: all
+  std::chrono::seconds every{0};        // only there; 0: one backup
 };
 
 struct BackupStreams {
@@ -31,9 +35,10 @@ struct BackupStreams {
 // "24h", "30m", "10s", "7d".
 Result<std::chrono::seconds> ParseEvery(std::string_view text);
 
-// Returns the exit code. With `every`, until a signal comes: a backup that fails is said and tried
-// again within a minute. After a restart the next backup is due `every` after the latest one in the
-// directory. `signals` was made before any thread.
+// Returns the exit code. With `every`, until a signal comes: a backup that
+// fails is said and tried again within a minute. After a restart the next
+// backup is due `every` after the latest one of the target. `signals` was made
+// before any thread.
 int RunBackup(const BackupCommand& command, StopSignals* signals, const BackupStreams& to);
 
 }  // namespace cairn::tools
