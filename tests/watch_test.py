@@ -107,6 +107,31 @@ class ChangesOfACluster(CairnTest):
         self.assertEqual(status, 0, errors)
         self.assertRegex(errors, r"^to go on: --from \d+\.\d+\n$")
 
+    def test_a_watch_of_one_table_is_told_of_renames(self):
+        node = self.new_cluster(1)[0]
+        node.sql("CREATE TABLE begun (id INTEGER PRIMARY KEY)")
+        node.sql("CREATE TABLE rn (i INTEGER PRIMARY KEY)")
+        plain = self.watch([node], "--table", "begun", "--table", "RN")
+        in_json = self.watch([node], "--table", "begun", "--table", "rn", "--json")
+        every = self.watch([node], "--json")
+        for watch in (plain, in_json, every):
+            self.begin(node, watch)
+        self.assert_passes(node.shell(
+            "INSERT INTO rn VALUES (1)", "ALTER TABLE rn RENAME TO rn_old",
+            "BEGIN", "CREATE TABLE fresh (i INTEGER PRIMARY KEY, x)", "INSERT INTO fresh SELECT i, 'x' FROM rn_old",
+            "ALTER TABLE fresh RENAME TO rn", "COMMIT", "INSERT INTO rn VALUES (2, 'last')"))
+        plain.await_line("last")
+        in_json.await_line("last")
+        every.await_line("last")
+        told = [line.split("  ", 1)[1].split(": CREATE")[0] for line in plain.lines if "rn" in line]
+        self.assertEqual(told, ["insert rn  i=1", "altered table rn_old (renamed from rn)",
+                                "altered table rn (renamed from fresh, its rows were not told: begin anew with a "
+                                "snapshot)", "insert rn  i=2  x=last"])
+        renames = [event for event in in_json.events() if "renamed_from" in event]
+        self.assertEqual([(event["name"], event["renamed_from"], event.get("begin_anew")) for event in renames],
+                         [("rn_old", "rn", None), ("rn", "fresh", True)])
+        self.assertEqual([event.get("begin_anew") for event in every.events() if "renamed_from" in event], [None, None])
+
     def test_a_condition_that_is_not_valid_is_refused(self):
         node = self.new_cluster(1)[0]
         node.sql("CREATE TABLE points (id INTEGER PRIMARY KEY, temp REAL)")
