@@ -175,7 +175,9 @@ class ClusterTest(TlsTest):
         for node in rest:
             node.sql("INSERT INTO t VALUES (1)")  # the rest is a majority
         # Nothing of this reaches it.
-        self.assertLess(out.status()["applied"], self.await_leader().status()["applied"])
+        leads = wait_until(lambda: next((node for node in rest if node.leads()), None), "a leader")
+        held = wait_until(out.status, "it answers")["applied"]
+        self.assertLess(held, wait_until(leads.status, "it answers")["applied"])
 
     def test_a_cluster_without_tls_takes_it_on(self):
         node = self.new_cluster(1)[0]
