@@ -167,7 +167,10 @@ class ClusterTest(TlsTest):
         nodes[0].sql("CREATE TABLE t (a)")
         out = next(node for node in nodes if not node.leads())
         rest = [node for node in nodes if node is not out]
+        # A client that has not heard of it still asks the node.
+        out.tls = shutil.copytree(self.alice, self.directory / "unaware")
         self.site.cert("revoke", "node", out.id)
+        self.refuse(self.ask(out, self.alice), "is revoked")
         for node in rest:
             shutil.copy(self.site.directory / "ca.crl", self.site.directory / f"node-{node.id}")
         wait_until(lambda: "is revoked" in out.log, "it is told", 15)
