@@ -184,7 +184,7 @@ Part ReadPart(v1::Database::Stub* stub, const v1::BackupRequest& request, size_t
 
 TEST_F(BackupTest, OneThatIsCutOffGoesOnWithTheSameCopy) {
   Fill(4);
-  const auto stub = v1::Database::NewStub(rpc::NewChannel(cluster_.address(0)));
+  const auto stub = v1::Database::NewStub(rpc::NewChannel(cluster_.address(0), nullptr));
   v1::BackupRequest request;
   request.set_may_resume(true);
   const Part first = ReadPart(stub.get(), request, 1 << 20);
@@ -216,7 +216,7 @@ TEST_F(BackupTest, OneThatIsCutOffGoesOnWithTheSameCopy) {
 
 TEST_F(BackupTest, OneThatIsCutOffGivesWayToAnother) {
   Fill(3);
-  const auto stub = v1::Database::NewStub(rpc::NewChannel(cluster_.address(0)));
+  const auto stub = v1::Database::NewStub(rpc::NewChannel(cluster_.address(0), nullptr));
   v1::BackupRequest request;
   request.set_may_resume(true);
   const Part cut = ReadPart(stub.get(), request, 1 << 20);

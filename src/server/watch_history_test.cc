@@ -31,7 +31,7 @@ class WatchHistoryTest : public testing::Test {
   WatchHistoryTest() {
     share_.tables = &tables_;
     auto table = std::make_shared<ChangedTable>();
-    table->name = "t";
+    table->name.push_back('t');  // GCC 12 takes an assignment here for an overlapping copy
     table->columns = {{"id", "INTEGER"}};
     table_ = table;
   }
