@@ -80,7 +80,10 @@ bool IsWildcardHost(const std::string& host) {
 
 bool IsLoopbackHost(const std::string& host) {
   const std::string bare = WithoutBrackets(host);
-  return bare == "localhost" || bare == "::1" || bare.starts_with("127.");
+  if (bare == "localhost" || bare == "::1") return true;
+  // A name may begin with 127., too, and lead anywhere.
+  in_addr address{};
+  return bare.starts_with("127.") && inet_pton(AF_INET, bare.c_str(), &address) == 1;
 }
 
 Status CheckReachable(std::string_view text) {

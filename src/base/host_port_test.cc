@@ -45,6 +45,7 @@ TEST(HostPort, KnowsLoopback) {
     EXPECT_TRUE(IsLoopbackHost(here)) << here;
   }
   EXPECT_FALSE(IsLoopbackHost("10.0.0.1"));
+  EXPECT_FALSE(IsLoopbackHost("127.0.0.1.example"));
 }
 
 }  // namespace

@@ -203,7 +203,7 @@ class WatchServiceTest : public ::testing::Test {
   void HasColumns(const std::string& table, const std::vector<Column>& columns) {
     std::vector<Row> rows;
     for (const Column& column : columns) {
-      rows.push_back({table, column.name, column.decl_type, int64_t{0}});
+      rows.push_back({table, column.name, column.decl_type, int64_t{0}, Value()});
     }
     state_.Answer("WITH asked", std::move(rows));
   }

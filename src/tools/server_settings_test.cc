@@ -62,7 +62,7 @@ TEST_F(ServerSettingsFile, ErrorsNameTheLine) {
       {"id = 1\nprot = 5\n", ":2: unknown setting 'prot'"},
       {"id = 1\n\nport = 70000\n", ":3: port: '70000' is not a whole number from 1 to 65535"},
       {"port = \n", ":1: "},
-      {"port = 1.5\n", ":1: port: must be a string or a whole number"},
+      {"port = 1.5\n", ":1: port: must be a string, a whole number, true or false"},
       {"id = 1\nid = 2\n", ":2: "},
       {"[server]\nport = 1\n", ":1: unknown setting 'server'"},
       {"[peers]\n1 = 5\n", "the address of peer 1 is no string"},

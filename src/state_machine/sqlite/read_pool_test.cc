@@ -251,10 +251,10 @@ TEST_F(ReadPoolTest, OnlyReadingPragmasPass) {
     EXPECT_TRUE(Ask(Sql(sql)).ok()) << sql << ": " << Ask(Sql(sql));
   }
   for (const char* sql :
-       {"PRAGMA foreign_keys = OFF", "PRAGMA query_only = ON", "PRAGMA wal_checkpoint(TRUNCATE)",
-        "PRAGMA writable_schema = 1", "PRAGMA no_such_pragma", "PRAGMA temp_store_directory = '/'",
-        "PRAGMA schema_version = 1", "EXPLAIN PRAGMA query_only = OFF",
-        "EXPLAIN PRAGMA cache_size = 1", "PRAGMA encoding = 'UTF-16'", "PRAGMA secure_delete = ON",
+       {"PRAGMA foreign_keys = OFF", "PRAGMA query_only = ON", "PRAGMA writable_schema = 1",
+        "PRAGMA no_such_pragma", "PRAGMA temp_store_directory = '/'", "PRAGMA schema_version = 1",
+        "EXPLAIN PRAGMA query_only = OFF", "EXPLAIN PRAGMA cache_size = 1",
+        "PRAGMA encoding = 'UTF-16'", "PRAGMA secure_delete = ON",
         "PRAGMA case_sensitive_like(1)"}) {
     EXPECT_EQ(Ask(Sql(sql)).code(), StatusCode::kPermissionDenied) << sql << ": " << Ask(Sql(sql));
   }

@@ -105,9 +105,9 @@ TEST_F(SessionsTest, AnErrorStaysTheSameErrorThoughItsTextIsNotKept) {
 
 // Answered OK once, the failed Prepare made a Commit acknowledge half a transaction.
 TEST_F(SessionsTest, ASecondPrepareThatFailedStaysAnErrorAfter32MiBOfOtherResults) {
-  replicas.Must("CREATE TABLE u(x)");
+  replicas.Must("CREATE TABLE u(x UNIQUE)");
   EXPECT_TRUE(replicas.Do(PrepareOf("tx", "INSERT INTO u VALUES(1)")).status.ok());
-  const Command second = WithId(PrepareOf("tx", "INSERT INTO u VALUES(2)"), "S", 1);
+  const Command second = WithId(PrepareOf("tx", "INSERT INTO u VALUES(1)"), "S", 1);
   EXPECT_EQ(replicas.Do(second).status.code(), StatusCode::kAlreadyExists);
   constexpr uint64_t kResultBytes = 60'000;
   const std::string large =
