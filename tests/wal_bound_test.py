@@ -45,7 +45,9 @@ class WalBound(CairnTest):
             for reader in readers:
                 reader.join()
         self.assertGreater(len(answers), 1, "the readers read")
-        self.assertLess(most, 280, f"of {WRITTEN_MIB} MiB that were written")
+        # Past 256 MiB new views wait for 100 ms before the present ones are ended, and a reader ends a
+        # moment after it is told to. A fast machine writes some 30 MiB meanwhile.
+        self.assertLess(most, 320, f"of {WRITTEN_MIB} MiB that were written")
         for answer in answers:
             if answer.returncode != 0:
                 self.assertIn("ABORTED", answer.stderr)
