@@ -76,6 +76,27 @@ class FullDisk(SmallDisk):
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": before + 1}])
 
 
+    def test_one_request_does_not_fill_the_disk_at_apply(self):
+        """It did, and the node met the same entry again at each start."""
+        self.node.start()
+        wait_until(self.node.leads, "the node leads")
+        wait_until(lambda: self.node.status()["level"] == self.node.status()["level_max"],
+                   "the new cluster has raised its level")
+        self.node.sql("CREATE TABLE t (a)")
+        for bytes_of_half in (1050, 1900, 60):
+            done = self.node.shell(
+                "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                f"SELECT hex(zeroblob({bytes_of_half})) || (i * 7919 % 1000003) FROM n",
+                timeout_ms=60000)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("RESOURCE_EXHAUSTED", done.stderr)
+            self.assertIn("steps of work", done.stderr)
+        self.node.sql("INSERT INTO t VALUES (1)")
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 1}])
+        self.assertEqual(self.node.stop(), 0)
+        self.node.start()
+        self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t"), [{"n": 1}])
+
     def test_filled_to_the_last_byte_at_once_it_says_so(self):
         """Too fast to notice that the reserve is gone: the log or the database reaches the end first."""
         self.node.start()

@@ -69,7 +69,7 @@ void SayHowSafe(const server::ServerOptions& options) {
   if (!options.tls_directory.empty()) return;
   if (IsLoopbackHost(options.host)) {
     LOG_INFO("without TLS: every process of this machine can read and change the data");
-  } else {
+  } else if (options.insecure) {  // otherwise the server does not start, and says why
     LOG_WARN("without TLS (--insecure): everyone who reaches {} can read and change the data",
              options.host);
   }
