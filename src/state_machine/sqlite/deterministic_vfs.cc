@@ -1,19 +1,14 @@
 #include "state_machine/sqlite/deterministic_vfs.h"
 
-#include <atomic>
 #include <cstdlib>
 #include <ctime>
 
 #include "base/check.h"
 #include "state_machine/sqlite/julian_time.h"
+#include "state_machine/sqlite/vfs_name.h"
 
 namespace cairn::state_machine {
 namespace {
-
-std::string NextName() {
-  static std::atomic<int> made{0};
-  return "cairn-writer-" + std::to_string(made.fetch_add(1));
-}
 
 sqlite3_vfs* FindVfs(const char* name) {
   sqlite3_vfs* const base = sqlite3_vfs_find(name);
@@ -24,7 +19,7 @@ sqlite3_vfs* FindVfs(const char* name) {
 }  // namespace
 
 DeterministicVfs::DeterministicVfs(const char* base)
-    : base_(FindVfs(base)), name_(NextName()), vfs_(*base_) {
+    : base_(FindVfs(base)), name_(NextVfsName("cairn-writer-")), vfs_(*base_) {
   vfs_.pNext = nullptr;
   vfs_.zName = name_.c_str();
   vfs_.pAppData = this;

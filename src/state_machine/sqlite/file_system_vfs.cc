@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "base/check.h"
 #include "base/path.h"
 #include "state_machine/sqlite/julian_time.h"
+#include "state_machine/sqlite/vfs_name.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -19,11 +19,6 @@ namespace {
 constexpr int kPathBytesMax = 1024;
 constexpr int kSectorBytes = 4096;  // what SQLite's own VFS says
 constexpr int kShmLocks = SQLITE_SHM_NLOCK;
-
-std::string NextName() {
-  static std::atomic<int> made{0};
-  return "cairn-files-" + std::to_string(made.fetch_add(1));
-}
 
 int CodeOf(const Status& status, int otherwise) {
   if (status.ok()) return SQLITE_OK;
@@ -301,7 +296,7 @@ const sqlite3_io_methods* FileSystemVfs::Methods() {
 // ---- The VFS ------------------------------------------------------------------------------------
 
 FileSystemVfs::FileSystemVfs(FileSystem& fs, Clock& clock, uint64_t seed)
-    : fs_(fs), clock_(clock), name_(NextName()), rng_(seed) {
+    : fs_(fs), clock_(clock), name_(NextVfsName("cairn-files-")), rng_(seed) {
   vfs_.iVersion = 2;
   vfs_.szOsFile = sizeof(Handle);
   vfs_.mxPathname = kPathBytesMax;

@@ -4,20 +4,17 @@
 
 #include "base/check.h"
 #include "state_machine/sqlite/julian_time.h"
+#include "state_machine/sqlite/vfs_name.h"
 
 namespace cairn::state_machine {
 namespace {
 
 constexpr double kMsPerDay = 86400000.0;
 
-std::string NextName() {
-  static std::atomic<uint64_t> next{0};
-  return "cairn-read-clock-" + std::to_string(++next);
-}
-
 }  // namespace
 
-ReadClock::ReadClock(const char* base) : base_(sqlite3_vfs_find(base)), name_(NextName()) {
+ReadClock::ReadClock(const char* base)
+    : base_(sqlite3_vfs_find(base)), name_(NextVfsName("cairn-read-clock-")) {
   CHECK(base_ != nullptr) << "SQLite has no VFS of the name";
   CHECK(base_->iVersion >= 2) << "the VFS has no exact time";
   static_cast<sqlite3_vfs&>(vfs_) = *base_;

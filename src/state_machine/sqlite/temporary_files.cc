@@ -3,16 +3,9 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "state_machine/sqlite/vfs_name.h"
 
 namespace cairn::state_machine {
-namespace {
-
-std::string NextName() {
-  static std::atomic<uint64_t> next{0};
-  return "cairn-temporary-files-" + std::to_string(++next);
-}
-
-}  // namespace
 
 Status NoRoomToSort() {
   return ResourceExhausted(
@@ -98,7 +91,9 @@ struct TemporaryFiles::File : sqlite3_file {
 };
 
 TemporaryFiles::TemporaryFiles(const TemporaryFilesOptions& options)
-    : base_(sqlite3_vfs_find(options.base)), name_(NextName()), options_(options) {
+    : base_(sqlite3_vfs_find(options.base)),
+      name_(NextVfsName("cairn-temporary-files-")),
+      options_(options) {
   CHECK(base_ != nullptr) << "SQLite has no VFS of the name";
   static_cast<sqlite3_vfs&>(vfs_) = *base_;
   vfs_.pNext = nullptr;
