@@ -83,13 +83,7 @@ NodeMetrics Database() {
 }  // namespace
 
 const NodeMetrics& RoomMetrics() {
-  static const NodeMetrics* const kMetrics = [] {
-    auto* const all = new NodeMetrics(Memory());
-    for (const NodeMetrics& part : {Disk(), Database()}) {
-      all->insert(all->end(), part.begin(), part.end());
-    }
-    return all;
-  }();
+  static const auto* const kMetrics = new NodeMetrics(Joined({Memory(), Disk(), Database()}));
   return *kMetrics;
 }
 

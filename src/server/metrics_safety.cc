@@ -186,13 +186,7 @@ NodeMetrics Comparison() {
 }  // namespace
 
 const NodeMetrics& SafetyMetrics() {
-  static const NodeMetrics* const kMetrics = [] {
-    auto* const all = new NodeMetrics(Group());
-    for (const NodeMetrics& part : {Log(), Comparison()}) {
-      all->insert(all->end(), part.begin(), part.end());
-    }
-    return all;
-  }();
+  static const auto* const kMetrics = new NodeMetrics(Joined({Group(), Log(), Comparison()}));
   return *kMetrics;
 }
 

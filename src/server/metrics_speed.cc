@@ -133,13 +133,7 @@ NodeMetrics Reads() {
 }  // namespace
 
 const NodeMetrics& SpeedMetrics() {
-  static const NodeMetrics* const kMetrics = [] {
-    auto* const all = new NodeMetrics(Requests());
-    for (const NodeMetrics& part : {Writes(), Reads()}) {
-      all->insert(all->end(), part.begin(), part.end());
-    }
-    return all;
-  }();
+  static const auto* const kMetrics = new NodeMetrics(Joined({Requests(), Writes(), Reads()}));
   return *kMetrics;
 }
 

@@ -109,13 +109,7 @@ NodeMetrics DiskAndDoors() {
 }  // namespace
 
 const NodeMetrics& TroubleMetrics() {
-  static const NodeMetrics* const kMetrics = [] {
-    auto* const all = new NodeMetrics(Service());
-    for (const NodeMetrics& part : {Group(), DiskAndDoors()}) {
-      all->insert(all->end(), part.begin(), part.end());
-    }
-    return all;
-  }();
+  static const auto* const kMetrics = new NodeMetrics(Joined({Service(), Group(), DiskAndDoors()}));
   return *kMetrics;
 }
 

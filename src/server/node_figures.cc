@@ -2,6 +2,12 @@
 
 namespace cairn::server {
 
+NodeMetrics Joined(std::initializer_list<NodeMetrics> parts) {
+  NodeMetrics all;
+  for (const NodeMetrics& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
 std::string MetricsText(const NodeFigures& figures, const metrics::ProcessFigures& process) {
   metrics::Families families;
   for (const NodeMetrics* table :

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -67,6 +68,8 @@ struct NodeFigures {
 };
 
 using NodeMetrics = std::vector<metrics::Metric<NodeFigures>>;
+// The metrics of all parts, in their order.
+NodeMetrics Joined(std::initializer_list<NodeMetrics> parts);
 const NodeMetrics& SafetyMetrics();   // is it safe?
 const NodeMetrics& SpeedMetrics();    // is it fast?
 const NodeMetrics& RoomMetrics();     // is it full?
