@@ -52,6 +52,28 @@ class StartupErrors(CairnTest):
             with self.subTest(flags=flags):
                 self.refuse(want, "--db", db, *flags)
 
+    def test_a_configuration_file_is_checked_shown_and_made(self):
+        config = self.directory / "cairn.toml"
+        made = run_cairn("config", "default", "port=6000", f"db={self.directory}/a.db")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        config.write_text(made.stdout)
+        checked = run_cairn("config", "check", config)
+        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+        self.assertIn("settings in it: 2", checked.stdout)
+        self.assertIn(f"port = 6000  # {config}:", run_cairn("config", "show", config).stdout)
+        config.write_text("prot = 1\nport = true\n")
+        checked = run_cairn("config", "check", config)
+        self.assertEqual(checked.returncode, 1)
+        self.assertIn("cairn.toml:1: unknown setting 'prot'; is 'port' meant?", checked.stderr)
+        self.assertIn("cairn.toml:2: port: must be a whole number", checked.stderr)
+        # Each setting is right, but no server takes them together.
+        config.write_text('host = "0.0.0.0"\ninsecure = true\n')
+        checked = run_cairn("config", "check", config)
+        self.assertEqual(checked.returncode, 1)
+        self.assertIn("--advertise HOST:PORT", checked.stderr)
+        self.assertEqual(run_cairn("config", "default", "prot=1").returncode, 1)
+        self.assertEqual(run_cairn("config", "default", "nonsense").returncode, 2)
+
     def test_commands_that_do_not_exist_are_named(self):
         for want, arguments in [("unknown command 'frobnicate'", ["frobnicate"]),
                                 ("unknown command 'frobnicate'", ["member", "frobnicate"]),

@@ -26,6 +26,7 @@ void AddWatchCommand(CLI::App* program, int* exit_code);
 void AddBackupCommand(CLI::App* program, int* exit_code);
 void AddRestoreCommand(CLI::App* program, int* exit_code);
 void AddCertCommand(CLI::App* program, int* exit_code);
+void AddConfigCommand(CLI::App* program, int* exit_code);
 
 // Lets the commands that call nodes, and the commands below them, speak TLS. Call it once, after
 // they were added.

@@ -31,8 +31,9 @@ void AddServerCommand(CLI::App* program, int* exit_code) {
         ->default_str(setting.default_text);
   }
   command
-      ->add_option("--config", *config_path,
-                   "TOML file with the same settings (port = 50051); a flag outranks the file")
+      ->add_option(
+          "--config", *config_path,
+          "TOML file with the same settings (cairn config default); a flag outranks the file")
       ->type_name("FILE");
   command->callback([=] {
     const Result<tools::ServeOptions> options = tools::ResolveServerSettings(*flags, *config_path);

@@ -1,13 +1,10 @@
 #include "tools/server_settings.h"
 
-#include <toml++/toml.h>
-
-#include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <fstream>
 
 #include "base/host_port.h"
+#include "tools/config_file.h"
 #include "tools/node_client.h"
 
 namespace cairn::tools {
@@ -16,7 +13,6 @@ namespace {
 // Raft's timeouts are counted in ticks of this length.
 constexpr uint64_t kTickMs = 10;
 constexpr uint64_t kDayMs = 24 * 3600 * 1000;
-constexpr size_t kConfigBytesMax = 1 << 20;
 // With less a request of some MiB would find no room.
 constexpr uint64_t kMemoryBytesMin = 64 << 20;
 
@@ -122,69 +118,6 @@ Status SetLogFormat(const std::string& value, ServeOptions* options) {
   return OkStatus();
 }
 
-// The text that a value of the file would have as a flag.
-Result<std::string> AsFlagText(const std::string& name, const toml::node& node) {
-  if (const auto text = node.value_exact<std::string>()) return *text;
-  if (const auto number = node.value_exact<int64_t>()) return std::to_string(*number);
-  if (const auto flag = node.value_exact<bool>()) return std::string(*flag ? "true" : "false");
-  const toml::table* table = node.as_table();
-  if (name != "peers" || table == nullptr) {
-    return InvalidArgument("must be a string, a whole number, true or false");
-  }
-  std::string joined;
-  for (const auto& [id, address] : *table) {
-    const auto text = address.value_exact<std::string>();
-    if (!text) return InvalidArgument("the address of peer " + std::string(id) + " is no string");
-    joined += (joined.empty() ? "" : ",") + std::string(id) + "=" + *text;
-  }
-  return joined;
-}
-
-const ServerSetting* FindSetting(std::string_view name) {
-  for (const ServerSetting& setting : ServerSettings()) {
-    if (setting.name == name) return &setting;
-  }
-  return nullptr;
-}
-
-// The parser reports errors by throwing. No exception leaves this function.
-Result<toml::table> ParseToml(const std::string& text, const std::string& path) {
-  try {
-    return toml::parse(text, path);
-  } catch (const toml::parse_error& error) {
-    return InvalidArgument(path + ":" + std::to_string(error.source().begin.line) + ": " +
-                           std::string(error.description()));
-  }
-}
-
-Status ApplyFile(const std::string& path, ServeOptions* options) {
-  // Opened for reading only, so that no right to write is needed.
-  std::string text;
-  {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return ErrnoStatus("open " + path, errno);
-    text.resize(kConfigBytesMax + 1);
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (file.bad()) return ErrnoStatus("read " + path, errno);
-    text.resize(static_cast<size_t>(file.gcount()));
-  }
-  if (text.size() > kConfigBytesMax) {
-    return InvalidArgument(path + " is larger than a configuration file may be (1 MiB)");
-  }
-  ASSIGN_OR_RETURN(const toml::table table, ParseToml(text, path));
-  for (const auto& [key, node] : table) {
-    const std::string where = path + ":" + std::to_string(key.source().begin.line) + ": ";
-    const ServerSetting* setting = FindSetting(key.str());
-    if (setting == nullptr) {
-      return InvalidArgument(where + "unknown setting '" + std::string(key.str()) + "'");
-    }
-    Result<std::string> value = AsFlagText(setting->name, node);
-    Status status = value.ok() ? setting->set(*value, options) : value.status();
-    if (!status.ok()) return std::move(status).Prefixed(where + setting->name);
-  }
-  return OkStatus();
-}
-
 std::vector<ServerSetting> IdentitySettings() {
   using server::ServerOptions;
   constexpr uint64_t kIdMax = 1'000'000;
@@ -276,6 +209,22 @@ const std::vector<ServerSetting>& ServerSettings() {
   return *kSettings;
 }
 
+const ServerSetting* FindSetting(std::string_view name) {
+  for (const ServerSetting& setting : ServerSettings()) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+SettingKind KindOf(const ServerSetting& setting) {
+  if (setting.unit.empty()) return SettingKind::kFlag;
+  if (setting.name == "peers") return SettingKind::kPeers;
+  if (setting.unit == "BYTES") return SettingKind::kBytes;
+  const std::string& text = setting.default_text;
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  return digits ? SettingKind::kNumber : SettingKind::kText;
+}
+
 Result<std::map<uint64_t, std::string>> ParsePeers(std::string_view text) {
   std::map<uint64_t, std::string> peers;
   while (!text.empty()) {
@@ -313,26 +262,41 @@ Result<uint64_t> ParseBytes(std::string_view text) {
   return number << shift;
 }
 
-Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::string>& flags,
-                                           const std::string& config_path) {
+Result<ServeOptions> DefaultServerSettings() {
   ServeOptions options;
   for (const ServerSetting& setting : ServerSettings()) {
-    if (!setting.default_text.empty()) {
-      RETURN_IF_ERROR(setting.set(setting.default_text, &options));
-    }
+    if (setting.default_text.empty()) continue;
+    RETURN_IF_ERROR(setting.set(setting.default_text, &options));
   }
-  if (!config_path.empty()) RETURN_IF_ERROR(ApplyFile(config_path, &options));
-  for (const auto& [name, value] : flags) {
-    Status status = FindSetting(name)->set(value, &options);
-    if (!status.ok()) return std::move(status).Prefixed("--" + name);
-  }
-  const server::ServerOptions& server = options.server;
+  return options;
+}
+
+Status CheckTogether(const server::ServerOptions& server) {
   if (server.election_ticks < 2 * server.heartbeat_ticks) {
     return InvalidArgument("election-timeout-ms must be at least twice heartbeat-ms");
   }
   if (server.maintenance_steps_max < server.request_steps_max) {
     return InvalidArgument("maintenance-steps-max must be at least request-steps-max");
   }
+  return OkStatus();
+}
+
+Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::string>& flags,
+                                           const std::string& config_path) {
+  ASSIGN_OR_RETURN(ServeOptions options, DefaultServerSettings());
+  if (!config_path.empty()) {
+    ASSIGN_OR_RETURN(const ConfigFile file, ReadConfigFile(config_path, &options));
+    std::string problems;
+    for (const std::string& problem : file.problems) {
+      problems += (problems.empty() ? "" : "\n") + problem;
+    }
+    if (!problems.empty()) return InvalidArgument(problems);
+  }
+  for (const auto& [name, value] : flags) {
+    Status status = FindSetting(name)->set(value, &options);
+    if (!status.ok()) return std::move(status).Prefixed("--" + name);
+  }
+  RETURN_IF_ERROR(CheckTogether(options.server));
   return options;
 }
 

@@ -27,11 +27,21 @@ struct ServerSetting {
   std::function<Status(const std::string& value, ServeOptions* options)> set;
 };
 const std::vector<ServerSetting>& ServerSettings();
+// Null if there is none of this name.
+const ServerSetting* FindSetting(std::string_view name);
+
+// What a value of the setting is.
+enum class SettingKind : uint8_t { kFlag, kNumber, kBytes, kText, kPeers };
+SettingKind KindOf(const ServerSetting& setting);
 
 // "1=host:port,2=host:port".
 Result<std::map<uint64_t, std::string>> ParsePeers(std::string_view text);
 // "64MiB", "1GiB", "4096".
 Result<uint64_t> ParseBytes(std::string_view text);
+
+Result<ServeOptions> DefaultServerSettings();
+// Whether the settings fit each other.
+Status CheckTogether(const server::ServerOptions& server);
 
 // Defaults, then the file at `config_path` (if not empty), then `flags` (by setting name). Errors
 // name the flag, or the file and its line.

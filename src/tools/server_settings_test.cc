@@ -59,13 +59,19 @@ TEST_F(ServerSettingsFile, ErrorsNameTheLine) {
     const char* text;
     const char* want;
   } cases[] = {
-      {"id = 1\nprot = 5\n", ":2: unknown setting 'prot'"},
+      {"id = 1\nprot = 5\n", ":2: unknown setting 'prot'; is 'port' meant?"},
       {"id = 1\n\nport = 70000\n", ":3: port: '70000' is not a whole number from 1 to 65535"},
       {"port = \n", ":1: "},
-      {"port = 1.5\n", ":1: port: must be a string, a whole number, true or false"},
+      {"port = 1.5\n", ":1: port: must be a whole number, without quotes"},
+      {"port = \"5\"\n", ":1: port: must be a whole number, without quotes"},
+      {"id = true\n", ":1: id: must be a whole number, without quotes"},
+      {"host = 5\n", ":1: host: must be text in quotes"},
+      {"insecure = \"true\"\n", ":1: insecure: must be true or false, without quotes"},
+      {"log-bytes-max = false\n", ":1: log-bytes-max: must be a whole number, or a size"},
+      {"peers = 5\n", ":1: peers: must be a table such as"},
       {"id = 1\nid = 2\n", ":2: "},
       {"[server]\nport = 1\n", ":1: unknown setting 'server'"},
-      {"[peers]\n1 = 5\n", "the address of peer 1 is no string"},
+      {"[peers]\n1 = 5\n", "the address of peer 1 must be text in quotes"},
   };
   for (const auto& c : cases) {
     const Result<ServeOptions> options = ResolveServerSettings({}, Write(c.text));
