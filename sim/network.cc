@@ -110,13 +110,12 @@ SteadyTime Network::Delay(uint64_t from, uint64_t to) {
 
 // ---- Messages
 
-void Network::Send(uint64_t from, GroupId group,
-                   const std::map<MemberId, transport::Addresses>& peers,
+void Network::Send(uint64_t from, GroupId group, const transport::Peers& peers,
                    const std::vector<raft::Message>& messages) {
   for (const raft::Message& message : messages) {
     const auto peer = peers.find(message.to);
     if (peer == peers.end()) continue;
-    const uint64_t to = NodeOf(attached_.at(from), message.to, peer->second);
+    const uint64_t to = NodeOf(attached_.at(from), message.to, peer->second.addresses);
     if (to == 0) {
       TellUnreachable(from, attached_.at(from).incarnation, group, message.to);
       // A host without the process refuses; a host without power does not answer.
@@ -280,8 +279,7 @@ void Network::Join(uint64_t from, const std::string& address, const transport::J
 
 // ---- Snapshots
 
-void Network::SendSnapshot(uint64_t from, GroupId group,
-                           const std::map<MemberId, transport::Addresses>& peers,
+void Network::SendSnapshot(uint64_t from, GroupId group, const transport::Peers& peers,
                            MemberId from_member, MemberId to,
                            std::shared_ptr<transport::SnapshotSource> source,
                            std::function<void(Status)> done) {
@@ -297,7 +295,7 @@ void Network::SendSnapshot(uint64_t from, GroupId group,
   transfer->source = std::move(source);
   transfer->done = std::move(done);
   const auto peer = peers.find(to);
-  transfer->to = peer == peers.end() ? 0 : NodeOf(sender, to, peer->second);
+  transfer->to = peer == peers.end() ? 0 : NodeOf(sender, to, peer->second.addresses);
   transfers_.push_back(transfer);
   ++counts_.snapshots_sent;
   world_->After(options_.chunk_time, Label(Kind::kSnapshot, from),

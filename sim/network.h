@@ -72,11 +72,11 @@ class Network {
   void Detach(uint64_t node);
 
   // ---- From a node
-  void Send(uint64_t from, GroupId group, const std::map<MemberId, transport::Addresses>& peers,
+  void Send(uint64_t from, GroupId group, const transport::Peers& peers,
             const std::vector<raft::Message>& messages);
-  void SendSnapshot(uint64_t from, GroupId group,
-                    const std::map<MemberId, transport::Addresses>& peers, MemberId from_member,
-                    MemberId to, std::shared_ptr<transport::SnapshotSource> source,
+  void SendSnapshot(uint64_t from, GroupId group, const transport::Peers& peers,
+                    MemberId from_member, MemberId to,
+                    std::shared_ptr<transport::SnapshotSource> source,
                     std::function<void(Status)> done);
   void Probe(uint64_t from, const std::string& address, SteadyTime timeout,
              const std::function<void(Result<transport::ProbeReply>)>& done);

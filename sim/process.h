@@ -120,7 +120,7 @@ class Process final : public Endpoint,
   void Send(std::vector<raft::Message> messages) override;
   void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) override;
   void SetIdentity(const transport::Identity& identity) override;
-  void SetPeers(const std::map<MemberId, transport::Addresses>& peers) override { peers_ = peers; }
+  void SetPeers(const transport::Peers& peers) override { peers_ = peers; }
   void Probe(const std::string& address,
              std::function<void(Result<transport::ProbeReply>)> done) override;
   void Join(const std::string& address, const transport::JoinRequest& request,
@@ -213,7 +213,7 @@ class Process final : public Endpoint,
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
   std::shared_ptr<const transport::Identity> identity_;
-  std::map<MemberId, transport::Addresses> peers_;
+  transport::Peers peers_;
 
   std::vector<CoreEvent> inbox_;
   bool wake_scheduled_ = false;

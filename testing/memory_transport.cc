@@ -31,7 +31,7 @@ struct Endpoint {
 
   Mutex mutex;
   Identity identity CAIRN_GUARDED_BY(mutex);
-  std::map<MemberId, Addresses> peers CAIRN_GUARDED_BY(mutex);
+  Peers peers CAIRN_GUARDED_BY(mutex);
   std::map<MemberId, size_t> queued_bytes CAIRN_GUARDED_BY(mutex);
   std::set<MemberId> told_unreachable CAIRN_GUARDED_BY(mutex);
 
@@ -42,7 +42,7 @@ struct Endpoint {
   Addresses AddressesOf(MemberId member) {
     MutexLock lock(mutex);
     const auto it = peers.find(member);
-    return it == peers.end() ? Addresses() : it->second;
+    return it == peers.end() ? Addresses() : it->second.addresses;
   }
 };
 
@@ -128,7 +128,7 @@ class MemoryTransport final : public Transport {
     MutexLock lock(self_->mutex);
     self_->identity = identity;
   }
-  void SetPeers(const std::map<MemberId, Addresses>& peers) override {
+  void SetPeers(const Peers& peers) override {
     MutexLock lock(self_->mutex);
     self_->peers = peers;
   }

@@ -90,7 +90,7 @@ Status Callers::Admit(const transport::Identity& caller, SteadyTime now) {
   }
   refused_.erase(caller.member);
   Caller& entry = callers_[caller.member];
-  const Known known{caller.start.boot, caller.address};
+  const Known known{caller.node_id, caller.start.boot, caller.address};
   if (entry.known != known) {
     entry = {known, caller.start, now, 0};
     ++version_;

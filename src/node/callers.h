@@ -33,6 +33,7 @@ class Callers {
   explicit Callers(SteadyTime silence_max) : silence_max_(silence_max) {}
 
   struct Known {
+    uint64_t node_id = 0;
     raft::Boot boot;
     std::string address;
     bool operator==(const Known&) const = default;

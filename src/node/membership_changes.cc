@@ -187,7 +187,8 @@ void MembershipChanges::WriteDownMembers() {
   if (agreed_callers_ == callers && agreed_config_ == context_.config_index) return;
   raft::Configuration next = context_.config;
   std::map<MemberId, Callers::Known> known = callers_.known();
-  known[context_.self] = {standing_.start().boot, context_.options.address};
+  known[context_.self] = {context_.options.node_id, standing_.start().boot,
+                          context_.options.address};
   for (auto& [id, info] : next.info) {
     const auto heard = known.find(id);
     if (heard == known.end() || heard->second.boot.count < info.boot.count) continue;

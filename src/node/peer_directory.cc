@@ -20,28 +20,33 @@ void PeerDirectory::Start(raft::Configuration admitted_by) {
 
 void PeerDirectory::Publish() {
   published_callers_ = callers_.version();
-  std::map<MemberId, transport::Addresses> peers;
-  const auto add = [&](MemberId member, const std::string& address) {
-    transport::Addresses& addresses = peers[member];
-    if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) {
-      addresses.push_back(address);
+  transport::Peers peers;
+  const auto add = [&](MemberId member, uint64_t node_id, const std::string& address) {
+    transport::Peer& peer = peers[member];
+    peer.node_id = node_id;
+    if (std::find(peer.addresses.begin(), peer.addresses.end(), address) == peer.addresses.end()) {
+      peer.addresses.push_back(address);
     }
   };
   const raft::Configuration& config = context_.config;
   for (const auto& [id, caller] : callers_.known()) {
     // Members that only later configurations name must be answered, too (OnCaller).
-    if (config.Contains(id) || id.value() >= config.next_member_id) add(id, caller.address);
+    if (config.Contains(id) || id.value() >= config.next_member_id) {
+      add(id, caller.node_id, caller.address);
+    }
   }
-  for (const auto& [id, info] : config.info) add(id, info.address);
-  for (const auto& [id, leaving] : leaving_) add(id, leaving.address);
+  for (const auto& [id, info] : config.info) add(id, info.node_id, info.address);
+  for (const auto& [id, leaving] : leaving_) add(id, leaving.node_id, leaving.address);
   if (!config.Contains(context_.self)) {
     // This node was let in, but has not caught up to its own admission yet. The configuration in
     // force here may be older than the leader. What the leader told on admission is newer.
-    for (const auto& [id, info] : admitted_by_.info) add(id, info.address);
+    for (const auto& [id, info] : admitted_by_.info) add(id, info.node_id, info.address);
   }
   for (const auto& [id, info] : config.info) {
     const auto listed = context_.options.listed_peers.find(info.node_id);
-    if (listed != context_.options.listed_peers.end()) add(id, listed->second);
+    if (listed != context_.options.listed_peers.end()) {
+      add(id, info.node_id, listed->second);
+    }
   }
   peers.erase(context_.self);
   if (context_.silent) peers.clear();
@@ -55,7 +60,8 @@ bool PeerDirectory::Adopt(const raft::Configuration& config, LogIndex index) {
            config.voters.size(), config.learners.size(), config.joint());
   for (const auto& [id, info] : context_.config.info) {
     if (config.Contains(id)) continue;
-    leaving_[id] = {info.address, context_.ticks + context_.Elections(kLingerElections)};
+    leaving_[id] = {info.node_id, info.address,
+                    context_.ticks + context_.Elections(kLingerElections)};
   }
   context_.config = config;
   context_.config_index = index;

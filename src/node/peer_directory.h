@@ -44,6 +44,7 @@ class PeerDirectory {
 
  private:
   struct Leaving {
+    uint64_t node_id = 0;
     std::string address;
     uint64_t until_tick = 0;
   };

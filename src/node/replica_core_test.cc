@@ -542,8 +542,8 @@ TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
   StartMember({1, 2, 3});
   EXPECT_FALSE(effects_.peers.contains(MemberId(4)));
   SayHello(4, {}, "node4");
-  EXPECT_EQ(effects_.peers[MemberId(4)], transport::Addresses{"node4"});
-  EXPECT_EQ(effects_.peers[MemberId(2)], transport::Addresses{"node2"}) << "the others stay";
+  EXPECT_EQ(effects_.peers[MemberId(4)], (transport::Peer{{"node4"}, 4}));
+  EXPECT_EQ(effects_.peers[MemberId(2)].addresses.size(), 1u) << "the others stay";
   core_->OnMessages({}, {raft::Message{MemberId(4), MemberId(1), Term(5),
                                        raft::VoteRequest{LogIndex(9), Term(4), true}}});
   core_->Flush();
@@ -559,10 +559,10 @@ TEST_F(ReplicaCoreTest, ACandidateThatWasLetInBehindItsBackGetsItsVote) {
 TEST_F(ReplicaCoreTest, AMemberThatMovedIsLookedForWhereItSaysItLives) {
   options_.listed_peers = {{1, "node1"}, {2, "listed2"}, {3, "node3"}};
   StartMember({1, 2, 3});
-  EXPECT_EQ(effects_.peers[MemberId(2)], (transport::Addresses{"node2", "listed2"}));
-  EXPECT_EQ(effects_.peers[MemberId(3)], (transport::Addresses{"node3"}));
+  EXPECT_EQ(effects_.peers[MemberId(2)].addresses, (transport::Addresses{"node2", "listed2"}));
+  EXPECT_EQ(effects_.peers[MemberId(3)].addresses, (transport::Addresses{"node3"}));
   SayHello(2, {4, 40}, "moved2");
-  EXPECT_EQ(effects_.peers[MemberId(2)], (transport::Addresses{"moved2", "node2", "listed2"}));
+  EXPECT_EQ(effects_.peers[MemberId(2)], (transport::Peer{{"moved2", "node2", "listed2"}, 2}));
   core_->OnMessages({4, 40}, {raft::Message{MemberId(2), MemberId(1), Term(3), raft::Heartbeat{}}});
   core_->Flush();
   ASSERT_TRUE(core_->leader_hint().has_value());

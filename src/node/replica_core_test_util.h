@@ -52,7 +52,7 @@ class HeldEffects final : public ReplicaEffects {
   void SetIdentity(const transport::Identity&) override {
     if (on_identity) on_identity();
   }
-  void SetPeers(const std::map<MemberId, transport::Addresses>& all) override { peers = all; }
+  void SetPeers(const transport::Peers& all) override { peers = all; }
   void RememberCopy(const Status& why) override { copies.push_back(why); }
   void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)> done) override {
     probes.push_back(std::move(done));
@@ -71,7 +71,7 @@ class HeldEffects final : public ReplicaEffects {
   std::vector<std::string> installs;
   int streams = 0;  // snapshots that were to be sent
   std::vector<std::string> removed;
-  std::map<MemberId, transport::Addresses> peers;
+  transport::Peers peers;
   std::vector<Status> copies;
   std::vector<raft::Message> sent;
   std::function<void()> on_identity;

@@ -91,7 +91,7 @@ class ReplicaEffects {
   // Makes a snapshot at or past `index_min` and streams it. OnSnapshotSent.
   virtual void StreamSnapshot(MemberId from, MemberId to, LogIndex index_min) = 0;
   virtual void SetIdentity(const transport::Identity& identity) = 0;
-  virtual void SetPeers(const std::map<MemberId, transport::Addresses>& peers) = 0;
+  virtual void SetPeers(const transport::Peers& peers) = 0;
   // `done` is called once, on the core's thread.
   virtual void Probe(const std::string& address,
                      std::function<void(Result<transport::ProbeReply>)> done) = 0;

@@ -147,9 +147,7 @@ class ReplicaImpl final : public Replica,
   void SetIdentity(const transport::Identity& identity) override {
     transport_->SetIdentity(identity);
   }
-  void SetPeers(const std::map<MemberId, transport::Addresses>& peers) override {
-    transport_->SetPeers(peers);
-  }
+  void SetPeers(const transport::Peers& peers) override { transport_->SetPeers(peers); }
   void Probe(const std::string& address,
              std::function<void(Result<transport::ProbeReply>)> done) override;
   void Join(const std::string& address, const transport::JoinRequest& request,

@@ -15,7 +15,7 @@ namespace {
 class KeepingTransport final : public transport::Transport {
  public:
   void SetIdentity(const transport::Identity&) override {}
-  void SetPeers(const std::map<MemberId, transport::Addresses>&) override {}
+  void SetPeers(const transport::Peers&) override {}
   void Send(GroupId, std::vector<raft::Message>) override {}
   void SendSnapshot(GroupId, MemberId, MemberId, std::shared_ptr<transport::SnapshotSource> sent,
                     std::function<void(Status)> when_done) override {
@@ -133,7 +133,7 @@ TEST(SnapshotWorker, TwoPeersAreServedAtTheSameTime) {
   class AnnouncingTransport final : public transport::Transport {
    public:
     void SetIdentity(const transport::Identity&) override {}
-    void SetPeers(const std::map<MemberId, transport::Addresses>&) override {}
+    void SetPeers(const transport::Peers&) override {}
     void Send(GroupId, std::vector<raft::Message>) override {}
     void SendSnapshot(GroupId, MemberId, MemberId, std::shared_ptr<transport::SnapshotSource>,
                       std::function<void(Status)> when_done) override {

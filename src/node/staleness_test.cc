@@ -37,7 +37,7 @@ class PromptEffects final : public ReplicaEffects {
   }
   void StreamSnapshot(MemberId, MemberId, LogIndex) override {}
   void SetIdentity(const transport::Identity&) override {}
-  void SetPeers(const std::map<MemberId, transport::Addresses>&) override {}
+  void SetPeers(const transport::Peers&) override {}
   void RememberCopy(const Status&) override {}
   void Probe(const std::string&, std::function<void(Result<transport::ProbeReply>)>) override {}
   void Join(const std::string&, const transport::JoinRequest&,

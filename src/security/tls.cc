@@ -75,9 +75,7 @@ Result<TlsPtr> Tls::Open(const std::string& directory, Trust::Role role, Clock* 
   return tls;
 }
 
-// An own certificate that has expired is no error: a node with it is refused by others, says so in
-// its log, and must still be there for the operator who renews it.
-Result<std::shared_ptr<const Tls::Material>> Tls::Read() const {
+Result<std::shared_ptr<Tls::Material>> Tls::Read() const {
   auto material = std::make_shared<Material>();
   ASSIGN_OR_RETURN(material->files, ReadTlsFiles(directory_));
   const TlsFiles& files = material->files;
@@ -86,8 +84,15 @@ Result<std::shared_ptr<const Tls::Material>> Tls::Read() const {
     return Status(trust.status()).Prefixed(directory_ + "/ca.crt, or ca.crl beside it");
   }
   material->trust = *std::move(trust);
+  return material;
+}
+
+// An own certificate that has expired is no error: a node with it is refused by others, says so in
+// its log, and must still be there for the operator who renews it.
+Status Tls::JudgeOwn(Material* material) const {
+  const TlsFiles& files = material->files;
   if (files.certificate.empty()) {
-    if (role_ == Trust::Role::kClient) return std::shared_ptr<const Material>(std::move(material));
+    if (role_ == Trust::Role::kClient) return OkStatus();
     return FailedPrecondition(directory_ + "/tls.crt and tls.key are missing: a server needs them");
   }
   // The time just before the expiry, so that all else is judged.
@@ -108,18 +113,30 @@ Result<std::shared_ptr<const Tls::Material>> Tls::Read() const {
   }
   material->own = own->name;
   material->expires_s = own->expires_s;
-  return std::shared_ptr<const Material>(std::move(material));
+  return OkStatus();
 }
 
 Status Tls::Load(const std::string& stamp) {
   const MutexLock refresh_lock(refresh_mutex_);
   if (stamp == stamp_) return OkStatus();
   stamp_ = stamp;
-  Result<std::shared_ptr<const Material>> read = Read();
+  Result<std::shared_ptr<Material>> read = Read();
   // The disk, or a lack of descriptors: the same files may be read at the next look.
   if (read.status().code() == StatusCode::kInternal) stamp_.clear();
-  ASSIGN_OR_RETURN(std::shared_ptr<const Material> material, std::move(read));
+  ASSIGN_OR_RETURN(std::shared_ptr<Material> material, std::move(read));
+  const Status own_bad = JudgeOwn(material.get());
   const MutexLock lock(mutex_);
+  // The bad schedule without this: a stolen key of this node is revoked, in one list with a stolen
+  // key of a client. This node refuses the list, and lets the client in.
+  const bool list_alone = !own_bad.ok() && material_ != nullptr &&
+                          material_->files.authorities == material->files.authorities;
+  if (!own_bad.ok() && !list_alone) return own_bad;
+  if (list_alone) {
+    material->files.certificate = material_->files.certificate;
+    material->files.key = material_->files.key;
+    material->own = material_->own;
+    material->expires_s = material_->expires_s;
+  }
   if (material_ != nullptr && ListedAt(material->files) < ListedAt(material_->files)) {
     return FailedPrecondition(
         directory_ +
@@ -134,7 +151,10 @@ Status Tls::Load(const std::string& stamp) {
   material_ = std::move(material);
   verdicts_.clear();
   ++generation_;
-  return OkStatus();
+  return own_bad.ok()
+             ? own_bad
+             : Status(own_bad).Prefixed(
+                   "the new revocation list counts, and the certificate before is still shown");
 }
 
 Status Tls::Refresh() {

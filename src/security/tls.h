@@ -51,8 +51,9 @@ class Tls {
 
   // For channels. The server must show a certificate of a node. If this process has a certificate,
   // the node must be of the same cluster; otherwise a certificate for the host that the channel
-  // connects to will do too. Call it for each channel, because it takes the present files.
-  std::shared_ptr<grpc::ChannelCredentials> ForChannel();
+  // connects to will do too. If `node_id` is not 0, only that node will do. Call it for each channel,
+  // because it takes the present files.
+  std::shared_ptr<grpc::ChannelCredentials> ForChannel(uint64_t node_id = 0);
 
   // For the listener. Calls are let in whose certificate names a node or a principal of this
   // server's cluster. What only nodes may say needs a certificate of a node: calls of the services
@@ -75,7 +76,8 @@ class Tls {
 
   // Reads the files again if they have changed. OK if they have not, or if they are good and count
   // from now on. Otherwise the old ones still count, and the error is told at most once for the
-  // same files: OK afterwards.
+  // same files: OK afterwards. A new revocation list of the same authorities counts even if this
+  // process's own certificate is of no use; the old certificate is then shown still.
   Status Refresh();
   // Rises when new files count.
   uint64_t generation() const { return generation_; }
@@ -99,7 +101,10 @@ class Tls {
       : directory_(std::move(directory)), role_(role), clock_(clock) {}
   static Result<TlsPtr> Open(const std::string& directory, Trust::Role role, Clock* clock);
   Status Load(const std::string& stamp);
-  Result<std::shared_ptr<const Material>> Read() const;
+  // The files, and whom they trust.
+  Result<std::shared_ptr<Material>> Read() const;
+  // Fills in what the own certificate says, or tells what is wrong with it.
+  Status JudgeOwn(Material* material) const;
   // Refresh, not more often than every second.
   void RefreshNowAndThen();
 

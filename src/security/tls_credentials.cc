@@ -27,7 +27,7 @@ std::string_view View(const grpc_slice& slice) {
 // Judges a server within the handshake.
 class ServerVerifier final : public grpc::experimental::ExternalCertificateVerifier {
  public:
-  explicit ServerVerifier(TlsPtr tls) : tls_(std::move(tls)) {}
+  ServerVerifier(TlsPtr tls, uint64_t node_id) : tls_(std::move(tls)), node_id_(node_id) {}
 
   bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request,
               std::function<void(grpc::Status)> /*callback*/, grpc::Status* status) override {
@@ -37,8 +37,13 @@ class ServerVerifier final : public grpc::experimental::ExternalCertificateVerif
     // gRPC takes the port off the target, and leaves the brackets of an IPv6 address.
     std::string host(view(request->target_name()));
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    const Result<CertifiedName> server =
+    Result<CertifiedName> server =
         tls_->ServerOf(view(request->peer_cert()), view(request->peer_cert_full_chain()), host);
+    if (server.ok() && node_id_ != 0 && server->node_id != node_id_) {
+      server = Status(StatusCode::kUnauthenticated, "node " + std::to_string(node_id_) +
+                                                        " is sought there, and the server is " +
+                                                        InWords(*server));
+    }
     *status = server.ok()
                   ? grpc::Status::OK
                   : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, server.status().message());
@@ -48,6 +53,7 @@ class ServerVerifier final : public grpc::experimental::ExternalCertificateVerif
 
  private:
   const TlsPtr tls_;
+  const uint64_t node_id_;  // 0: any
 };
 
 // What was refused lately. A stranger may call again and again on one connection, and to judge a
@@ -209,7 +215,7 @@ std::shared_ptr<grpc::ServerCredentials> Tls::ForListener(ServerRules rules) {
   return std::make_shared<ListenerCredentials>(std::move(door));
 }
 
-std::shared_ptr<grpc::ChannelCredentials> Tls::ForChannel() {
+std::shared_ptr<grpc::ChannelCredentials> Tls::ForChannel(uint64_t node_id) {
   using grpc::experimental::IdentityKeyCertPair;
   RefreshNowAndThen();
   const std::shared_ptr<const Material> now = material();
@@ -225,7 +231,8 @@ std::shared_ptr<grpc::ChannelCredentials> Tls::ForChannel() {
   options.set_verify_server_certs(false);
   options.set_check_call_host(false);
   options.set_certificate_verifier(
-      grpc::experimental::ExternalCertificateVerifier::Create<ServerVerifier>(self_.lock()));
+      grpc::experimental::ExternalCertificateVerifier::Create<ServerVerifier>(self_.lock(),
+                                                                              node_id));
   return grpc::experimental::TlsCredentials(options);
 }
 

@@ -37,6 +37,12 @@ Status CheckKeyMode(const struct stat& file, const std::string& path) {
                             "): chmod 600 " + path);
 }
 
+// Whoever may change what is trusted lets anybody in.
+Status CheckNobodyElseWrites(const struct stat& facts, const std::string& path) {
+  if ((facts.st_mode & (S_IWGRP | S_IWOTH)) == 0) return OkStatus();
+  return FailedPrecondition("others may change " + path + ": chmod go-w " + path);
+}
+
 // NOT_FOUND if there is no such file.
 Result<std::string> ReadFile(const std::string& path, bool is_key) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -45,6 +51,7 @@ Result<std::string> ReadFile(const std::string& path, bool is_key) {
   if (::fstat(file.get(), &facts) != 0) return ErrnoStatus("stat " + path, errno);
   if (!S_ISREG(facts.st_mode)) return FailedPrecondition(path + " is not a file");
   if (is_key) RETURN_IF_ERROR(CheckKeyMode(facts, path));
+  RETURN_IF_ERROR(CheckNobodyElseWrites(facts, path));
   std::string text(kPemBytesMax + 1, '\0');
   size_t size = 0;
   while (size < text.size()) {
@@ -85,6 +92,10 @@ Status CheckPair(const TlsFiles& files, const std::string& at) {
 
 Result<TlsFiles> ReadTlsFiles(const std::string& directory) {
   const std::string at = directory + "/";
+  struct stat facts {};
+  if (::stat(directory.c_str(), &facts) == 0) {
+    RETURN_IF_ERROR(CheckNobodyElseWrites(facts, directory));
+  }
   TlsFiles files;
   Result<std::string> authorities = ReadFile(at + kAuthoritiesFile, /*is_key=*/false);
   if (authorities.status().code() == StatusCode::kNotFound) {

@@ -25,8 +25,8 @@ struct TlsFiles {
 
 // Reads the files of a directory. tls.crt and tls.key may be missing together, and ca.crl may be
 // missing. FAILED_PRECONDITION or INVALID_ARGUMENT, in words for the operator: a file is missing,
-// does not parse or is too large, the key does not belong to the certificate, or others may read
-// the key.
+// does not parse or is too large, the key does not belong to the certificate, others may read the
+// key, or others may change a file.
 Result<TlsFiles> ReadTlsFiles(const std::string& directory);
 
 // Distinguishes what lies in the directory, without reading it: changes whenever a file does.

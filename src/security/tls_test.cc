@@ -111,6 +111,39 @@ TEST_F(TlsTest, ARevocationListIsNotTakenBack) {
   EXPECT_FALSE(Call(server.get(), alice).ok());
 }
 
+TEST_F(TlsTest, AListThatRevokesTheNodeItselfCountsForAllOthers) {
+  const std::string directory = site_.Node(1);
+  const std::string own = site_.serial();
+  const std::string alice = site_.Client("alice");
+  const TlsPtr server = Server(directory);
+  ASSERT_TRUE(Call(server.get(), alice).ok());
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_TRUE(site_.authority().Revoke(site_.serial()).ok());
+  ASSERT_TRUE(site_.authority().Revoke(own).ok());
+  std::filesystem::copy_file(site_.directory() + "/site/ca.crl", directory + "/ca.crl",
+                             std::filesystem::copy_options::overwrite_existing);
+  const Status told = server->Refresh();
+  EXPECT_THAT(told.message(), HasSubstr("the new revocation list counts"));
+  EXPECT_THAT(told.message(), HasSubstr(own + ") is revoked"));
+  EXPECT_FALSE(Call(server.get(), alice).ok());
+  EXPECT_EQ(server->own_name()->node_id, 1u);
+  // A process that starts with it says what is wrong.
+  EXPECT_FALSE(Tls::ForServer(directory, &clock_).ok());
+}
+
+TEST_F(TlsTest, FilesThatOthersMayChangeAreRefused) {
+  const std::string directory = site_.Node(1);
+  for (const std::string& path : {directory + "/ca.crt", directory + "/ca.crl", directory}) {
+    struct stat before {};
+    ASSERT_EQ(stat(path.c_str(), &before), 0);
+    ASSERT_EQ(chmod(path.c_str(), before.st_mode | S_IWOTH), 0);
+    EXPECT_THAT(Tls::ForServer(directory, &clock_).status().message(),
+                HasSubstr("chmod go-w " + path));
+    ASSERT_EQ(chmod(path.c_str(), before.st_mode), 0);
+  }
+  EXPECT_TRUE(Tls::ForServer(directory, &clock_).ok());
+}
+
 TEST_F(TlsTest, RevokingForgetsNobodyWhoseFileIsGone) {
   site_.Client("bob");
   const std::string bob = site_.serial();

@@ -17,8 +17,11 @@ constexpr int kDepthMax = 4;
 // At least 112 bits: RSA of 2048 bits, P-256, no SHA-1.
 constexpr int kSecurityLevel = 2;
 
+constexpr size_t kWordsMax = 200;
+
 // The holder chooses the bytes of a certificate, and the text goes into logs and to terminals.
 std::string Printable(std::string text) {
+  if (text.size() > kWordsMax) text.replace(kWordsMax, std::string::npos, "...");
   std::replace_if(
       text.begin(), text.end(), [](char c) { return c < ' ' || c > '~' || c == '"'; }, '?');
   return text;

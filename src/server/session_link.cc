@@ -12,6 +12,17 @@
 namespace cairn::server {
 namespace {
 
+// The failure of a link, as the client hears it. The certificate that a link shows is this node's. A
+// client that read UNAUTHENTICATED would take its own for refused, and would try no other node.
+Status OfLink(const Status& status) {
+  if (status.code() != StatusCode::kUnauthenticated &&
+      status.code() != StatusCode::kPermissionDenied) {
+    return status;
+  }
+  return Unavailable("this node is not let in elsewhere: " + status.message())
+      .With(status.outcome());
+}
+
 class SessionLink final : public WriteLink {
  public:
   SessionLink(std::shared_ptr<rpc::SessionChannel> channel, Clock* clock)
@@ -25,7 +36,7 @@ class SessionLink final : public WriteLink {
     request.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, left)));
     channel_->Send(std::move(request), deadline,
                    [done = std::move(done)](const Status& status, v1::SessionResponse* response) {
-                     if (!status.ok()) return done(status, status);
+                     if (!status.ok()) return done(status, OfLink(status));
                      done(status, FromResponse(response));
                    });
   }

@@ -45,7 +45,7 @@ void TlsWatch::Run() {
 void TlsWatch::Look() {
   tls_->NoteTime(latest_ms_());
   if (const Status bad = tls_->Refresh(); !bad.ok()) {
-    LOG_WARN("the changed TLS files are of no use, the old ones still count: {}", bad.message());
+    LOG_WARN("the changed TLS files do not all count: {}", bad.message());
   }
   const uint64_t generation = tls_->generation();
   const bool changed = std::exchange(acted_on_, generation) != generation;

@@ -3,8 +3,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "base/check.h"
 #include "transport/grpc_transport.h"
@@ -43,7 +45,7 @@ class TestNode {
     transport_.reset();
   }
   void ConnectTo(const TestNode& other) {
-    transport_->SetPeers({{MemberId(other.member_), {other.address()}}});
+    transport_->SetPeers({{MemberId(other.member_), {{other.address()}, other.identity.node_id}}});
   }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   int port() const { return port_; }
@@ -67,5 +69,18 @@ class TestNode {
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };
+
+// Sends heartbeats until one arrives. While streams connect, messages may be lost.
+inline bool SendUntilReceived(TestNode* from, uint64_t from_id, TestNode* to, uint64_t to_id,
+                              std::chrono::seconds patience = kPatience) {
+  const SteadyTime end = SystemClock().SteadyNow() + patience;
+  const size_t before = to->handler.received().size();
+  while (SystemClock().SteadyNow() < end) {
+    from->transport().Send(kGroup, {HeartbeatOf(from_id, to_id, 999'999)});
+    if (to->handler.received().size() > before) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
 
 }  // namespace cairn::transport

@@ -72,7 +72,7 @@ class Impl final : public GrpcTransport {
       }
     }
     context_->AbortCalls();
-    std::map<MemberId, Addresses> peers;
+    Peers peers;
     {
       const MutexLock lock(mutex_);
       peers = peers_;
@@ -81,7 +81,7 @@ class Impl final : public GrpcTransport {
     ReplaceLinks(peers);
   }
 
-  void SetPeers(const std::map<MemberId, Addresses>& peers) override {
+  void SetPeers(const Peers& peers) override {
     const MutexLock configure_lock(configure_mutex_);
     {
       const MutexLock lock(mutex_);
@@ -113,10 +113,14 @@ class Impl final : public GrpcTransport {
                     std::function<void(Status)> done) override {
     const Identity self = context_->identity();
     std::string address;
+    uint64_t node_id = 0;
     {
       const MutexLock lock(mutex_);
       const auto link = links_.find(to);
-      if (link != links_.end()) address = link->second->address();
+      if (link != links_.end()) {
+        address = link->second->address();
+        node_id = link->second->node_id();
+      }
     }
     if (address.empty() || from != self.member) {
       context_->tasks.Post([from, to, call = std::move(done)] {
@@ -125,7 +129,7 @@ class Impl final : public GrpcTransport {
       });
       return;
     }
-    sender_.Send(group, self, to, address, std::move(source), std::move(done));
+    sender_.Send(group, self, to, {{address}, node_id}, std::move(source), std::move(done));
   }
 
   void Probe(const std::string& address, SteadyTime timeout,
@@ -204,7 +208,7 @@ class Impl final : public GrpcTransport {
  private:
   // Sets the links to exactly those for `peers`, without this node itself. A link that is already
   // right is kept.
-  void ReplaceLinks(const std::map<MemberId, Addresses>& peers) {
+  void ReplaceLinks(const Peers& peers) {
     const Identity self = context_->identity();
     std::vector<std::shared_ptr<PeerLink>> closing;
     std::vector<std::shared_ptr<PeerLink>> opening;
@@ -219,13 +223,13 @@ class Impl final : public GrpcTransport {
           it = links_.erase(it);
         }
       }
-      for (const auto& [member, addresses] : peers) {
+      for (const auto& [member, peer] : peers) {
         if (self.member.is_none() || member == self.member || links_.contains(member) ||
             context_->live.closed()) {
           continue;
         }
-        auto link = std::make_shared<PeerLink>(context_, self, member, addresses,
-                                               options_.send_queue_bytes_max);
+        auto link =
+            std::make_shared<PeerLink>(context_, self, member, peer, options_.send_queue_bytes_max);
         links_.emplace(member, link);
         opening.push_back(std::move(link));
       }
@@ -265,7 +269,7 @@ class Impl final : public GrpcTransport {
   Mutex configure_mutex_;
   mutable Mutex
       mutex_;  // never held while a link, gRPC (but for cancelling) or the handler is called
-  std::map<MemberId, Addresses> peers_ CAIRN_GUARDED_BY(mutex_);
+  Peers peers_ CAIRN_GUARDED_BY(mutex_);
   std::map<MemberId, std::shared_ptr<PeerLink>> links_ CAIRN_GUARDED_BY(mutex_);
   std::map<uint64_t, std::shared_ptr<grpc::ClientContext>> unary_calls_ CAIRN_GUARDED_BY(mutex_);
   uint64_t last_unary_ CAIRN_GUARDED_BY(mutex_) = 0;

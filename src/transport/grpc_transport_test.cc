@@ -18,19 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-// Sends heartbeats until one arrives. While streams connect, messages may be lost.
-bool SendUntilReceived(TestNode* from, uint64_t from_id, TestNode* to, uint64_t to_id,
-                       seconds patience = kPatience) {
-  const SteadyTime end = SystemClock().SteadyNow() + patience;
-  const size_t before = to->handler.received().size();
-  while (SystemClock().SteadyNow() < end) {
-    from->transport().Send(kGroup, {HeartbeatOf(from_id, to_id, 999'999)});
-    if (to->handler.received().size() > before) return true;
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  return false;
-}
-
 TEST(GrpcTransport, MessagesArriveInOrderBothWays) {
   TestNode a(1), b(2);
   a.ConnectTo(b);
@@ -123,7 +110,7 @@ TEST(GrpcTransport, AMemberIsLookedForAtEachOfItsAddresses) {
   TestNode a(1);
   TestNode b(2);
   TestNode other(3);  // took the address that 2 had before
-  a.transport().SetPeers({{MemberId(2), {"127.0.0.1:1", other.address(), b.address()}}});
+  a.transport().SetPeers({{MemberId(2), {{"127.0.0.1:1", other.address(), b.address()}}}});
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
   EXPECT_TRUE(other.handler.received().empty());
   // Nobody listens at the first address: that says nothing of 2, reached elsewhere before.
@@ -141,7 +128,7 @@ TEST(GrpcTransport, AProcessThatDoesNotSpeakForTheMemberIsNotTheOneThatIsSentTo)
   b.identity.start.boot = {9, 2};
   b.transport().SetIdentity(b.identity);
   a.handler.not_to_be_reached = {9, 1};
-  a.transport().SetPeers({{MemberId(2), {copy.address(), b.address()}}});
+  a.transport().SetPeers({{MemberId(2), {{copy.address(), b.address()}}}});
   EXPECT_TRUE(SendUntilReceived(&a, 1, &b, 2));
 }
 
@@ -150,7 +137,7 @@ TEST(GrpcTransport, ALinkIsKeptWhereTheMemberWasReachedWhenHintsAreAddedToIt) {
   TestNode b(2);
   a.ConnectTo(b);
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
-  a.transport().SetPeers({{MemberId(2), {b.address(), "127.0.0.1:1"}}});
+  a.transport().SetPeers({{MemberId(2), {{b.address(), "127.0.0.1:1"}, b.identity.node_id}}});
   a.transport().Send(kGroup, {HeartbeatOf(1, 2, 5)});
   ASSERT_TRUE(b.handler.AwaitMessages(2));
   EXPECT_TRUE(b.handler.left().empty());
@@ -324,7 +311,7 @@ TEST(GrpcTransport, AChangedIdentityEndsTheStreamsMadeUnderTheOldOne) {
   ASSERT_TRUE(a.handler.AwaitUnreachable(before + 1));
   const size_t received = b.handler.received().size();
   a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1)});
-  a.transport().SetPeers({{MemberId(3), {b.address()}}});
+  a.transport().SetPeers({{MemberId(3), {{b.address()}}}});
   ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 3));
   for (size_t i = received; i < b.handler.received().size(); ++i) {
     EXPECT_EQ(b.handler.received()[i].to, MemberId(3));
@@ -410,8 +397,9 @@ TEST(GrpcTransport, ShutdownUnderLoadEndsEverything) {
   for (int round = 0; round < 3; ++round) {
     std::atomic<int> probes{0};  // under way
     TestNode a(1), b(2), c(3);
-    const std::map<MemberId, Addresses> all = {
-        {MemberId(1), {a.address()}}, {MemberId(2), {b.address()}}, {MemberId(3), {c.address()}}};
+    const Peers all = {{MemberId(1), {{a.address()}}},
+                       {MemberId(2), {{b.address()}}},
+                       {MemberId(3), {{c.address()}}}};
     for (TestNode* node : {&a, &b, &c}) node->transport().SetPeers(all);
     std::jthread load([&](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
@@ -447,7 +435,7 @@ TEST(GrpcTransport, ShutdownUnderLoadEndsEverything) {
 TEST(GrpcTransport, ShutdownWhileStreamsAreConnectingReturns) {
   for (int i = 0; i < 20; ++i) {
     TestNode a(1), b(2);
-    a.transport().SetPeers({{MemberId(2), {b.address()}}, {MemberId(3), {"127.0.0.1:1"}}});
+    a.transport().SetPeers({{MemberId(2), {{b.address()}}}, {MemberId(3), {{"127.0.0.1:1"}}}});
     a.transport().Send(kGroup, {HeartbeatOf(1, 2, 1), HeartbeatOf(1, 3, 1)});
     a.transport().Shutdown();
     a.transport().Shutdown();

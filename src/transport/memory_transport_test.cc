@@ -15,7 +15,7 @@ struct Node {
     transport = network->Attach(address, &handler, directory.path());
     identity = MemberIdentity(member, address);
     transport->SetIdentity(identity);
-    transport->SetPeers({{MemberId(1), {"node1"}}, {MemberId(2), {"node2"}}});
+    transport->SetPeers({{MemberId(1), {{"node1"}}}, {MemberId(2), {{"node2"}}}});
   }
   const std::string address;
   TestDirectory directory;

@@ -51,7 +51,7 @@ class PeerLink::Stream final
   Stream(std::shared_ptr<PeerLink> owner, const std::string& at)
       : link(std::move(owner)),
         address(at),
-        channel_(NewPeerChannel(at, link->context_->tls)),
+        channel_(NewPeerChannel(at, link->context_->tls, link->node_id_)),
         stub_(pb::Peer::NewStub(channel_)) {}
 
   void Start(std::shared_ptr<Stream> self) {
@@ -95,13 +95,14 @@ class PeerLink::Stream final
   std::shared_ptr<Stream> self_;
 };
 
-PeerLink::PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
-                   Addresses addresses, size_t queue_bytes_max)
+PeerLink::PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId member,
+                   Peer peer, size_t queue_bytes_max)
     : context_(std::move(context)),
       self_(std::move(self)),
-      peer_(peer),
+      peer_(member),
+      node_id_(peer.node_id),
       queue_bytes_max_(queue_bytes_max),
-      addresses_(std::move(addresses)) {}
+      addresses_(std::move(peer.addresses)) {}
 
 std::string PeerLink::address() const {
   const MutexLock lock(mutex_);
@@ -109,7 +110,9 @@ std::string PeerLink::address() const {
   return addresses_[next_address_ % addresses_.size()];
 }
 
-bool PeerLink::Follow(const Addresses& addresses) {
+bool PeerLink::Follow(const Peer& peer) {
+  if (peer.node_id != node_id_) return false;
+  const Addresses& addresses = peer.addresses;
   const MutexLock lock(mutex_);
   if (addresses == addresses_) return true;
   const std::string& now =

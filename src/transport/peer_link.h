@@ -20,8 +20,8 @@ namespace cairn::transport {
 // fresher), the handler is told, and the stream is opened again after a short, bounded backoff.
 class PeerLink : public std::enable_shared_from_this<PeerLink> {
  public:
-  PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId peer,
-           Addresses addresses, size_t queue_bytes_max);
+  PeerLink(std::shared_ptr<TransportContext> context, Identity self, MemberId member, Peer peer,
+           size_t queue_bytes_max);
 
   // Starts connecting. Call Open once.
   void Open();
@@ -30,13 +30,15 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   // Queues the messages that fit, in order, and drops the rest.
   void Send(GroupId group, std::vector<raft::Message> messages);
 
-  // Sets the addresses at which the member is sought from now on. Returns false if the member is
-  // likelier at another address than at this link's; then another link must replace this one.
-  bool Follow(const Addresses& addresses);
+  // Sets the addresses at which the member is sought from now on. Returns false if another link must
+  // replace this one: the member is likelier at another address than at this link's, or is another
+  // node.
+  bool Follow(const Peer& peer);
   // Ends the stream, to be opened anew, if the member's certificate is not good any more.
   void Recheck();
   // The address where the member was last reached, or where the link looks for it.
   std::string address() const;
+  uint64_t node_id() const { return node_id_; }
   // Whether the member has accepted the stream, and it is not broken.
   bool connected() const {
     const MutexLock lock(mutex_);
@@ -67,6 +69,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   const std::shared_ptr<TransportContext> context_;
   const Identity self_;
   const MemberId peer_;
+  const uint64_t node_id_;  // as in Peer
   const size_t queue_bytes_max_;
 
   mutable Mutex mutex_;                           // never held while gRPC or the handler is called

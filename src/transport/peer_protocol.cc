@@ -190,7 +190,7 @@ SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id) {
 }
 
 std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address,
-                                              const security::TlsPtr& tls) {
+                                              const security::TlsPtr& tls, uint64_t node_id) {
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
@@ -210,7 +210,8 @@ std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address,
   args.SetMaxReceiveMessageSize(kMessageBytesMax);
   args.SetMaxSendMessageSize(kMessageBytesMax);
   return grpc::CreateCustomChannel(
-      address, tls == nullptr ? grpc::InsecureChannelCredentials() : tls->ForChannel(), args);
+      address, tls == nullptr ? grpc::InsecureChannelCredentials() : tls->ForChannel(node_id),
+      args);
 }
 
 gpr_timespec DeadlineAfter(SteadyTime timeout) {

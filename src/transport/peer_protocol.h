@@ -44,9 +44,10 @@ Result<SnapshotHeader> ParseSnapshotHeader(const pb::SnapshotHeader& header);
 SnapshotKey KeyOf(const SnapshotHeader& header, uint64_t cluster_id);
 
 // Makes a separate connection to a peer. Uses do not share channels, so a snapshot does not delay
-// messages, and a failed attempt of one use does not delay another use.
+// messages, and a failed attempt of one use does not delay another use. With TLS the peer's
+// certificate must name the node `node_id`; 0: any node of the cluster.
 std::shared_ptr<grpc::Channel> NewPeerChannel(const std::string& address,
-                                              const security::TlsPtr& tls);
+                                              const security::TlsPtr& tls, uint64_t node_id = 0);
 
 // The deadline uses the steady clock, so a jump of the system's clock neither shortens nor extends
 // it.

@@ -27,7 +27,7 @@ struct SnapshotSender::Transfer {
   GroupId group;
   Identity self;
   MemberId to;
-  std::string address;
+  Peer peer;
   std::shared_ptr<SnapshotSource> source;
   std::function<void(Status)> done;
   grpc::ClientContext context;
@@ -49,15 +49,15 @@ SnapshotSender::SnapshotSender(std::shared_ptr<TransportContext> context, size_t
 
 SnapshotSender::~SnapshotSender() { Stop(); }
 
-void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to,
-                          const std::string& address, std::shared_ptr<SnapshotSource> source,
+void SnapshotSender::Send(GroupId group, const Identity& self, MemberId to, Peer peer,
+                          std::shared_ptr<SnapshotSource> source,
                           std::function<void(Status)> done) {
   Reap();
   auto transfer = std::make_shared<Transfer>();
   transfer->group = group;
   transfer->self = self;
   transfer->to = to;
-  transfer->address = address;
+  transfer->peer = std::move(peer);
   transfer->source = std::move(source);
   transfer->done = std::move(done);
   transfer->Progressed();
@@ -127,7 +127,8 @@ void SnapshotSender::Stop() {
 }
 
 Status SnapshotSender::Run(Transfer* transfer) {
-  const std::shared_ptr<grpc::Channel> channel = NewPeerChannel(transfer->address, context_->tls);
+  const std::shared_ptr<grpc::Channel> channel =
+      NewPeerChannel(transfer->peer.addresses.front(), context_->tls, transfer->peer.node_id);
   const std::unique_ptr<pb::Peer::Stub> stub = pb::Peer::NewStub(channel);
   const auto stream = stub->Snapshot(&transfer->context);
   Status streamed = Stream(transfer, stream.get());

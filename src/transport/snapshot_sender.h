@@ -22,8 +22,9 @@ class SnapshotSender {
   ~SnapshotSender();
 
   // Calls `done` once, on another thread. `done` gets UNAVAILABLE at once if a transfer to `to` is
-  // in progress or too many transfers are. The transfer uses the present address and identity.
-  void Send(GroupId group, const Identity& self, MemberId to, const std::string& address,
+  // in progress or too many transfers are. The transfer uses the present identity, and `peer` has one
+  // address.
+  void Send(GroupId group, const Identity& self, MemberId to, Peer peer,
             std::shared_ptr<SnapshotSource> source, std::function<void(Status)> done);
   // Cancels all transfers and waits for them. Call Stop after context->live was closed.
   void Stop();

@@ -111,6 +111,18 @@ TEST_F(TlsTransport, AProbeBelievesTheCertificate) {
   EXPECT_EQ(reply.status().code(), StatusCode::kPermissionDenied) << reply.status();
 }
 
+TEST_F(TlsTransport, ANodeAtTheAddressOfAnotherIsSentNothing) {
+  TestNode a(1, 0, With(site_.Node(1))), b(2, 0, With(site_.Node(2)));
+  TestNode stray(2, 0, With(site_.Node(3)));  // speaks for member 2, and is node 3
+  a.transport().SetPeers({{MemberId(2), {{stray.address(), b.address()}, 2}}});
+  ASSERT_TRUE(SendUntilReceived(&a, 1, &b, 2));
+  EXPECT_TRUE(stray.handler.received().empty());
+  a.transport().SetPeers({{MemberId(2), {{stray.address()}, 2}}});
+  const Status sent = a.SendSnapshot(2, std::make_shared<PatternSource>(5, 3 << 20));
+  EXPECT_THAT(sent.message(), HasSubstr("node 2 is sought there"));
+  EXPECT_THAT(sent.message(), HasSubstr("node 3 of cluster"));
+}
+
 TEST_F(TlsTransport, PlainTextAndTlsDoNotMix) {
   TestNode plain(1), b(2, 0, With(site_.Node(2)));
   EXPECT_FALSE(Probe(&plain, b.address()).ok());

@@ -53,6 +53,16 @@ struct Identity {
 // there: the hello names the intended member, and the called node checks it.
 using Addresses = std::vector<std::string>;
 
+struct Peer {
+  Addresses addresses;  // not empty
+  // With TLS, nothing is sent to a node whose certificate names another one. The bad schedule
+  // without this: node 3 gets the address that was node 2's, and takes what is sent to node 2. 0: not
+  // known.
+  uint64_t node_id = 0;
+  bool operator==(const Peer&) const = default;
+};
+using Peers = std::map<MemberId, Peer>;
+
 // The life stage of a node. See docs/decisions on first boot: an empty node must not vote until
 // every listed peer is empty or founding too, so that a wiped node is never taken for a new one.
 enum class LifeStage : uint8_t {
@@ -166,7 +176,7 @@ class Transport {
   virtual void SetIdentity(const Identity& identity) = 0;
   // Sets the members to keep connections to; connections to other members are closed. When one
   // address fails, the next one is tried, in turn. Each attempt resolves names anew.
-  virtual void SetPeers(const std::map<MemberId, Addresses>& peers) = 0;
+  virtual void SetPeers(const Peers& peers) = 0;
 
   // Queues messages for their receivers. Messages that exceed the bound of a receiver's queue, and
   // messages to unknown members, are dropped.
