@@ -195,6 +195,7 @@ class ReplicaCoreTest : public ::testing::Test {
   void SayHello(uint64_t member, const raft::Boot& boot, const std::string& address) {
     transport::Identity caller;
     caller.member = MemberId(member);
+    caller.node_id = member;
     caller.address = address;
     caller.start.boot = boot;
     ASSERT_TRUE(core_->callers()->Admit(caller, clock_.SteadyNow()).ok());
