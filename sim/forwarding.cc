@@ -60,6 +60,7 @@ class Forwarding::LocalReplica final : public node::Replica {
   }
 
   // What no router asks.
+  SteadyTime last_turn() const override { return SteadyTime(0); }
   void Start(transport::Transport*) override {}
   transport::Handler* handler() override { return nullptr; }
   void ReadBarrier(const node::ReadOptions&, SteadyTime,

@@ -6,6 +6,7 @@
 
 #include "base/defer_scope.h"
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "node/fence_file.h"
 #include "state_machine/value_bytes.h"
 
@@ -52,7 +53,10 @@ ApplyWorker::ApplyWorker(const ReplicaOptions& options, FileSystem* fs,
       next_scan_(clock->SteadyNow()) {}
 
 void ApplyWorker::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::thread([this] {
+    NameThread("cairn-apply");
+    Run();
+  });
 }
 
 void ApplyWorker::Stop(bool checkpoint) {

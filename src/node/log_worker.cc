@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "node/boot_file.h"
 
 namespace cairn::node {
@@ -45,7 +46,10 @@ LogWorker::LogWorker(const ReplicaOptions& options, FileSystem* fs, log_store::L
     : options_(options), fs_(fs), log_(log), events_(events) {}
 
 void LogWorker::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::thread([this] {
+    NameThread("cairn-log");
+    Run();
+  });
 }
 
 void LogWorker::Stop() {

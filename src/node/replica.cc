@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <future>
 
+#include "base/thread_name.h"
 #include "node/replica_impl.h"
 #include "node/tick_pacer.h"
 
@@ -18,6 +19,7 @@ void ReplicaImpl::Start(transport::Transport* transport) {
 }
 
 void ReplicaImpl::RunCore() {
+  NameThread("cairn-core");
   core_->Start();
   if (core_->compares_results()) compares_results_ = true;
   core_->Flush();
@@ -31,7 +33,9 @@ void ReplicaImpl::RunCore() {
   while (events_->PopAll(&events, until_due())) {
     for (Event& event : events) event(*core_);
     events.clear();
-    const uint64_t ticks = pacer.Take(clock_->SteadyNow());
+    const SteadyTime now = clock_->SteadyNow();
+    last_turn_ = now;
+    const uint64_t ticks = pacer.Take(now);
     if (ticks > 0) core_->OnTick(ticks);
     // Set before anything is applied whose results wait: a view that holds it waits, too.
     if (core_->compares_results()) compares_results_ = true;

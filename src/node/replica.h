@@ -166,6 +166,9 @@ class Replica {
   virtual std::optional<LeaderHint> leader_hint() const = 0;
   virtual bool is_leader() const = 0;
   virtual ReplicaStatus status() const = 0;
+  // When the core thread last turned, by the steady clock. It turns at each tick, so a turn that is
+  // seconds old means that the thread is stuck. Before Start: when the replica was opened.
+  virtual SteadyTime last_turn() const = 0;
 
   // Changes the membership, on the leader only (otherwise UNAVAILABLE with a LeaderHint).
   // `progress` may be called many times with a line for the operator. Then `done` is called once.

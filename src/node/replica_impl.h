@@ -45,6 +45,7 @@ class ReplicaImpl final : public Replica,
         clock_(clock),
         rng_(options.seed != 0 ? options.seed : SystemEntropy()),
         events_(std::make_shared<Events>()),
+        last_turn_(clock->SteadyNow()),
         log_worker_(options, fs, log, this),
         apply_worker_(options, fs, state, clock, this),
         scrub_worker_(clock, this),
@@ -77,6 +78,7 @@ class ReplicaImpl final : public Replica,
   std::optional<LeaderHint> leader_hint() const override;
   bool is_leader() const override { return is_leader_; }
   ReplicaStatus status() const override;
+  SteadyTime last_turn() const override { return last_turn_.load(); }
   void ChangeMembership(MembershipChange change, SteadyTime deadline,
                         std::function<void(const std::string&)> progress,
                         std::function<void(Status)> done) override;
@@ -226,6 +228,7 @@ class ReplicaImpl final : public Replica,
   std::atomic<size_t> proposal_bytes_{0};
 
   // What other threads may read; the core thread writes it.
+  std::atomic<SteadyTime> last_turn_;
   std::atomic<bool> is_leader_{false};
   std::atomic<bool> installing_{false};
   std::atomic<bool> handing_over_{false};  // a received snapshot is on its way to the core

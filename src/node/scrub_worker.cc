@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "base/thread_priority.h"
 
 namespace cairn::node {
@@ -15,7 +16,10 @@ constexpr int kPauses = 3;
 }  // namespace
 
 void ScrubWorker::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::thread([this] {
+    NameThread("cairn-scrub");
+    Run();
+  });
 }
 
 void ScrubWorker::Stop() {

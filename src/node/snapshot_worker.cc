@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "base/thread_priority.h"
 
 namespace cairn::node {
@@ -96,7 +97,10 @@ SnapshotWorker::SnapshotWorker(GroupId group, state_machine::StateMachine* state
       transfers_(std::make_shared<Transfers>(state, clock)) {}
 
 void SnapshotWorker::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::thread([this] {
+    NameThread("cairn-snapshot");
+    Run();
+  });
 }
 
 void SnapshotWorker::Stop() {

@@ -123,6 +123,9 @@ class FakeReplica final : public node::Replica {
   std::optional<LeaderHint> leader_hint() const override;
   bool is_leader() const override { return leader_; }
   node::ReplicaStatus status() const override;
+  SteadyTime last_turn() const override { return clock_->SteadyNow() - turned_ago_.load(); }
+  // The core thread has not turned for so long.
+  void SetTurnedAgo(SteadyTime ago) { turned_ago_ = ago; }
   void ChangeMembership(MembershipChange change, SteadyTime deadline,
                         std::function<void(const std::string&)> progress,
                         std::function<void(Status)> done) override;
@@ -158,6 +161,7 @@ class FakeReplica final : public node::Replica {
   std::atomic<bool> leader_{true};
   std::atomic<int> barriers_{0};
   std::atomic<bool> compares_{false};
+  std::atomic<SteadyTime> turned_ago_{SteadyTime(0)};
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<LeaderHint> hint_;

@@ -27,7 +27,7 @@ http::Response HttpPages::Answer(const http::Request& request) const {
     http::Response (*answer)(const HttpPages& pages);
   };
   static constexpr Page kAll[] = {
-      {"/livez", [](const HttpPages&) { return http::TextResponse(200, "alive"); }},
+      {"/livez", [](const HttpPages& pages) { return pages.Live(); }},
       {"/readyz", [](const HttpPages& pages) { return pages.Ready(); }},
       {"/metrics", [](const HttpPages& pages) { return pages.Metrics(); }},
       {"/v1/status", [](const HttpPages& pages) { return pages.Status(); }},
@@ -43,6 +43,15 @@ http::Response HttpPages::Answer(const http::Request& request) const {
     return refusal;
   }
   return http::TextResponse(404, std::string("there is no such page; there are ") + kPages);
+}
+
+http::Response HttpPages::Live() const {
+  const SteadyTime ago = HealthOf(*replica_, *clock_).turned_ago;
+  if (ago < kStuckAfter) return http::TextResponse(200, "alive");
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(ago);
+  return http::TextResponse(503, "the core thread has been stuck for " +
+                                     std::to_string(seconds.count()) +
+                                     " s: end this process and start it again");
 }
 
 http::Response HttpPages::Ready() const {

@@ -1,6 +1,6 @@
 // HttpPages: what the HTTP door answers. docs/operations/metrics.md is the manual.
 //
-//   /livez        200 while the process answers
+//   /livez        200 while the core thread turns; 503 once it is stuck (readiness.h)
 //   /readyz       200 if clients should be sent here; otherwise 503, and why, one reason a line
 //   /metrics      the text format of Prometheus
 //   /v1/status    the message cairn.v1.StatusResponse as JSON
@@ -27,6 +27,7 @@ class HttpPages {
   http::Response Answer(const http::Request& request) const;
 
  private:
+  http::Response Live() const;
   http::Response Ready() const;
   http::Response Metrics() const;
   http::Response Status() const;

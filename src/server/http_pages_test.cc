@@ -56,6 +56,16 @@ TEST(HttpPages, ANodeWithoutALeaderIsAliveAndSaysWhyItIsNotReady) {
   EXPECT_NE(ready.body.find("no leader is known"), std::string::npos) << ready.body;
 }
 
+TEST(HttpPages, ANodeWhoseCoreThreadIsStuckIsNotAlive) {
+  Pages pages;
+  pages.replica().SetTurnedAgo(std::chrono::seconds(5));
+  EXPECT_EQ(pages.Get("/livez").status, 200);
+  pages.replica().SetTurnedAgo(std::chrono::seconds(75));
+  const http::Response live = pages.Get("/livez");
+  EXPECT_EQ(live.status, 503);
+  EXPECT_NE(live.body.find("the core thread has been stuck for 75 s"), std::string::npos);
+}
+
 TEST(HttpPages, MetricsAreInTheFormatOfPrometheus) {
   Pages pages;
   const http::Response metrics = pages.Get("/metrics");

@@ -36,4 +36,20 @@ std::vector<std::string> WhyNotReady(const node::ReplicaStatus& status,
   return reasons;
 }
 
+ServerHealth HealthOf(const node::Replica& replica, const Clock& clock) {
+  ServerHealth health;
+  health.turned_ago = std::max(SteadyTime(0), clock.SteadyNow() - replica.last_turn());
+  const node::ReplicaStatus status = replica.status();
+  const std::optional<LeaderHint> leader = replica.leader_hint();
+  for (const std::string& reason : WhyNotReady(status, leader)) {
+    health.words += (health.words.empty() ? "not ready: " : "; ") + reason;
+  }
+  if (!health.words.empty()) return health;
+  const size_t members = status.core.config.info.size();
+  health.words =
+      replica.is_leader() ? "leader" : "follower of node " + std::to_string(leader->node_id);
+  health.words += ", members: " + std::to_string(members);
+  return health;
+}
+
 }  // namespace cairn::server

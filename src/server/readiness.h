@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "node/replica.h"
+#include "server/server.h"
 
 namespace cairn::server {
 
@@ -19,5 +20,12 @@ inline constexpr SteadyTime kReadyAgeMax = std::chrono::seconds(10);
 // knows a leader, applies the log, and answers reads and writes soon.
 std::vector<std::string> WhyNotReady(const node::ReplicaStatus& status,
                                      const std::optional<LeaderHint>& leader);
+
+// The core thread turns a hundred times a second. One that has not for so long is stuck, and
+// whoever supervises the process should end it.
+inline constexpr SteadyTime kStuckAfter = std::chrono::seconds(10);
+
+// The role of a node that is ready, or the reasons why it is not, in one line.
+ServerHealth HealthOf(const node::Replica& replica, const Clock& clock);
 
 }  // namespace cairn::server

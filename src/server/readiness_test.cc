@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/fake_replica_test_util.h"
+
 namespace cairn::server {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -56,6 +59,22 @@ TEST(Readiness, ANodeThatCatchesUpIsNotReady) {
   status = Sound();
   status.not_serving = "this node was let into the cluster, and still catches up to that point";
   EXPECT_THAT(WhyNotReady(status, kLeader), ElementsAre(status.not_serving));
+}
+
+TEST(Readiness, ItsHealthIsOneLine) {
+  FakeReplica replica(&SystemClock());
+  replica.SetTurnedAgo(std::chrono::seconds(3));
+  ServerHealth health = HealthOf(replica, SystemClock());
+  EXPECT_GE(health.turned_ago, std::chrono::seconds(3));
+  replica.SetAge(std::chrono::milliseconds(20));
+  EXPECT_THAT(HealthOf(replica, SystemClock()).words, HasSubstr("leader, members: "));
+  replica.SetLeader(false, LeaderHint{7, "node7:50051"});
+  EXPECT_THAT(HealthOf(replica, SystemClock()).words, HasSubstr("follower of node 7, members: "));
+  replica.SetLeader(false, std::nullopt);
+  replica.SetAge(std::nullopt);
+  EXPECT_THAT(
+      HealthOf(replica, SystemClock()).words,
+      AllOf(HasSubstr("not ready: no leader is known"), HasSubstr("; this node catches up")));
 }
 
 }  // namespace

@@ -35,6 +35,7 @@
 #include "server/port_check.h"
 #include "server/raw_call.h"
 #include "server/read_pool.h"
+#include "server/readiness.h"
 #include "server/router.h"
 #include "server/scrape.h"
 #include "server/seed_service.h"
@@ -85,6 +86,7 @@ class ServerImpl final : public Server {
 
   Status Start();
   uint16_t port() const override { return port_; }
+  ServerHealth health() const override { return HealthOf(*replica_, clock_); }
   Status Wait() override;
   void Shutdown() override;
 

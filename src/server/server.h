@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/status.h"
 #include "state_machine/command.h"
@@ -51,6 +52,12 @@ struct ServerOptions {
   uint64_t level_max = state_machine::kLevelHighest;
 };
 
+// How a node is, in words for whoever supervises it.
+struct ServerHealth {
+  SteadyTime turned_ago{0};  // since the core thread last turned
+  std::string words;         // its role, or why clients should go elsewhere; one line
+};
+
 // Thread-safe after Start. Start does everything that can fail on bad input: an unknown engine, an
 // own entry of `peers` that disagrees with the port or with `advertise`, a host by which nobody
 // reaches this node, a busy port, an unreadable file, a data directory that belongs to another node
@@ -61,6 +68,7 @@ class Server {
   virtual ~Server() = default;
 
   virtual uint16_t port() const = 0;
+  virtual ServerHealth health() const = 0;
   // Blocks until the server has stopped: after Shutdown (OK), or by trouble of its own (not OK).
   virtual Status Wait() = 0;
   // A clean stop: refuses new requests, hands over leadership, checkpoints, releases the lock. May

@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "server/listener.h"
 #include "tools/json_log.h"
+#include "tools/service_notice.h"
 #include "tools/stop_signals.h"
 
 namespace cairn::tools {
@@ -86,6 +87,7 @@ int Serve(const ServeOptions& options) {
     std::fprintf(stderr, "error: unknown log level '%s'\n", options.log_level.c_str());
     return 1;
   }
+  ServiceNotice service(ServiceNotice::FromEnvironment());
   server::RaiseDescriptorLimit();
   SayHowSafe(options.server);
   Result<std::unique_ptr<server::Server>> started = server::Server::Start(options.server);
@@ -94,6 +96,7 @@ int Serve(const ServeOptions& options) {
     return 1;
   }
   server::Server& server = **started;
+  service.Begin([&server] { return server.health(); });
   std::printf("cairn: %s serving on %s\n", name.c_str(),
               JoinHostPort(options.server.host, server.port()).c_str());
   std::fflush(stdout);
@@ -101,6 +104,7 @@ int Serve(const ServeOptions& options) {
   std::thread stopper([&] {
     if (!signals.Wait()) return;
     LOG_INFO("stopping; a second signal ends the process at once");
+    service.End();
     const auto first = std::chrono::steady_clock::now();
     std::thread impatient([&] {
       while (signals.Wait()) {
@@ -117,6 +121,7 @@ int Serve(const ServeOptions& options) {
   const Status ended = server.Wait();
   signals.Cancel();
   stopper.join();
+  service.End();
   if (!ended.ok()) {
     std::fprintf(stderr, "error: %s\n", ended.ToString().c_str());
     return 1;
