@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 ARGS ?=
 
-.PHONY: help run test test-big test-cluster build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage proof clean
+.PHONY: help run test test-big test-cluster test-package package build verify sim plants bench check format test-asan test-tsan fuzz sql-differential coverage proof clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,14 @@ test-cluster: ## real servers under real faults, about 20 minutes, as root (ARGS
 	@cmake --preset release >/dev/null
 	@scripts/build release cairn cairn-history-load cairn-check-history cairn-fault-fs
 	@tests/cluster/run.py $(ARGS)
+
+package: ## packages for Debian in build/package: server, C++ client, extension for sqlite3
+	@scripts/bootstrap build test
+	@scripts/package
+
+test-package: ## install, run, upgrade, remove and purge the package in a fresh Debian, as root
+	@scripts/bootstrap build test package
+	@tests/package/fresh_root.py
 
 test-asan: ## all unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/bootstrap build test

@@ -23,4 +23,5 @@ install(FILES ${CMAKE_BINARY_DIR}/CairnConfig.cmake ${CMAKE_BINARY_DIR}/CairnCon
 install(TARGETS cairn_sqlite LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/cairn COMPONENT extension)
 if(TARGET cairn)
   install(TARGETS cairn RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
+  include(cmake/package.cmake)
 endif()

@@ -27,6 +27,8 @@ void AddBackupCommand(CLI::App* program, int* exit_code);
 void AddRestoreCommand(CLI::App* program, int* exit_code);
 void AddCertCommand(CLI::App* program, int* exit_code);
 void AddConfigCommand(CLI::App* program, int* exit_code);
+// They tell of the commands that were added, when they are run.
+void AddManualCommands(CLI::App* program, int* exit_code);
 
 // Lets the commands that call nodes, and the commands below them, speak TLS. Call it once, after
 // they were added.

@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddLoadCommand(&program, &exit_code);
   cairn::cmd::AddCertCommand(&program, &exit_code);
   cairn::cmd::AddConfigCommand(&program, &exit_code);
+  cairn::cmd::AddManualCommands(&program, &exit_code);
   cairn::cmd::AddTlsFlags(&program, {"shell", "client", "member", "watch", "backup", "restore",
                                      "dump", "load", "doctor"});
   try {
