@@ -14,6 +14,8 @@ from harness import CairnTest, Node, free_ports, run_cairn, wait_until
 
 OPENSSL = shutil.which("openssl")
 STATUS = "/cairn.v1.Cluster/Status"
+# These tests are about who gets in. What who is in may do is in access_test.py.
+EVERYBODY = ["--auth", "off"]
 
 
 class Site:
@@ -58,7 +60,7 @@ class TlsTest(CairnTest):
         base = free_ports(count)
         peers = ",".join(f"{i + 1}=127.0.0.1:{base + i}" for i in range(count)) if count > 1 else ""
         self.nodes = [TlsNode(i + 1, base + i, self.directory, peers,
-                              ["--tls-dir", self.site.node(i + 1)], tls=self.alice)
+                              ["--tls-dir", self.site.node(i + 1), *EVERYBODY], tls=self.alice)
                       for i in range(count)]
         for node in self.nodes:
             node.start()
@@ -154,8 +156,7 @@ class ClusterTest(TlsTest):
         nodes[0].sql("INSERT INTO t VALUES (1)")
         port = free_ports(1)
         peers = f"1={nodes[0].address},2=127.0.0.1:{port}"
-        new = TlsNode(2, port, self.directory, peers, ["--tls-dir", self.site.node(2)],
-                      tls=self.alice)
+        new = TlsNode(2, port, self.directory, peers, ["--tls-dir", self.site.node(2), *EVERYBODY], tls=self.alice)
         self.nodes.append(new)
         new.start()
         done = run_cairn("member", "add", "--tls-dir", self.alice, nodes[0].address, 2, new.address)
@@ -192,7 +193,7 @@ class ClusterTest(TlsTest):
         self.assertEqual(node.process.wait(timeout=30), 1)
         self.assertIn(f"cairn cert init --cluster {cluster}", node.log)
         site = Site(self.directory / "site2", "--cluster", cluster)
-        node.flags = ["--tls-dir", site.node(1)]
+        node.flags = ["--tls-dir", site.node(1), *EVERYBODY]
         node.start()
         wait_until(lambda: self.ask(node, site.client("bob")).returncode == 0, "it serves")
 

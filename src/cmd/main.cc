@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddClientCommand(&program, &exit_code);
   cairn::cmd::AddDevCommand(&program, &exit_code);
   cairn::cmd::AddMemberCommand(&program, &exit_code);
+  cairn::cmd::AddAccessCommands(&program, &exit_code);
   cairn::cmd::AddDoctorCommand(&program, &exit_code);
   cairn::cmd::AddWatchCommand(&program, &exit_code);
   cairn::cmd::AddBackupCommand(&program, &exit_code);
@@ -61,7 +62,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddConfigCommand(&program, &exit_code);
   cairn::cmd::AddManualCommands(&program, &exit_code);
   cairn::cmd::AddTlsFlags(&program, {"shell", "client", "member", "watch", "backup", "restore",
-                                     "dump", "load", "doctor"});
+                                     "dump", "load", "doctor", "grant", "revoke", "access"});
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,6 +62,12 @@ class Tls {
   struct ServerRules {
     std::vector<std::string> node_services;
     std::vector<std::string> node_metadata;
+    // Says whether a caller may make a call, by its method. A node may make it for a principal, which
+    // is the value of this metadata; otherwise the text is empty. Empty function: all may.
+    std::string principal_metadata = {};
+    std::function<Status(const CertifiedName& caller, std::string_view method,
+                         std::string_view principal)>
+        authorize = {};
   };
   std::shared_ptr<grpc::ServerCredentials> ForListener(ServerRules rules);
 

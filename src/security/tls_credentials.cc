@@ -140,6 +140,13 @@ std::string_view PropertyOf(grpc_auth_context* context, const char* name) {
                              : std::string_view(property->value, property->value_length);
 }
 
+std::string_view MetadataOf(const grpc_metadata* metadata, size_t count, std::string_view key) {
+  for (size_t i = 0; i < count; ++i) {
+    if (View(metadata[i].key) == key) return View(metadata[i].value);
+  }
+  return {};
+}
+
 // True if only a node may make the call.
 bool NeedsNode(const Tls::ServerRules& rules, const grpc_metadata* metadata, size_t count) {
   for (size_t i = 0; i < count; ++i) {
@@ -174,6 +181,16 @@ void LetIn(void* state, grpc_auth_context* context, const grpc_metadata* metadat
         "only nodes of the cluster may make this call, and the caller is " + InWords(*caller);
     done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_PERMISSION_DENIED, why.c_str());
     return;
+  }
+  if (door->rules.authorize) {
+    const Status allowed =
+        door->rules.authorize(*caller, MetadataOf(metadata, count, ":path"),
+                              MetadataOf(metadata, count, door->rules.principal_metadata));
+    if (!allowed.ok()) {
+      done(call, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(allowed.code()),
+           allowed.message().c_str());
+      return;
+    }
   }
   done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
 }

@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "server/limits.h"
+#include "state_machine/command_access.h"
 
 namespace cairn::server {
 
 using state_machine::Command;
 using state_machine::CommandResult;
+namespace privilege = state_machine::privilege;
 
 namespace {
 
@@ -48,6 +50,11 @@ Api::Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* lon
       clock_(clock),
       options_(options) {}
 
+Status Api::Check(const CallContext& context, state_machine::Privileges needed) const {
+  return options_.access == nullptr ? OkStatus()
+                                    : options_.access->Check(context.principal, needed);
+}
+
 SteadyTime Api::DeadlineOf(uint32_t timeout_ms, const CallContext& context) const {
   std::chrono::milliseconds timeout = options_.request_timeout;
   if (timeout_ms != 0) timeout = std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
@@ -62,6 +69,11 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   command->principal = context.principal;
   command->named_by = context.named_by;
   if (Status bad = state_machine::CheckRequestId(*command); !bad.ok()) return done(std::move(bad));
+  if (Status denied = Check(context, state_machine::NeededBy(*command)); !denied.ok()) {
+    return done(std::move(denied));
+  }
+  command->restricted =
+      options_.access != nullptr && options_.access->Restricts(command->principal);
   if (Status bad = replica_->state().CheckProposal(*command); !bad.ok()) {
     return done(std::move(bad).With(Outcome::kNotApplied));
   }
@@ -93,6 +105,7 @@ ReadTask Api::TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t 
 
 void Api::GetVersion(VersionRequest request, const CallContext& context, Done<VersionAnswer> done) {
   done = Counted(Method::kVersion, std::move(done));
+  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.table.size(), context);
   task.run = [table = std::move(request.table),
               done = std::move(done)](Result<state_machine::ReadView*> view) {
@@ -107,12 +120,16 @@ void Api::GetVersion(VersionRequest request, const CallContext& context, Done<Ve
 void Api::GetTransaction(TransactionRequest request, const CallContext& context,
                          Done<TransactionAnswer> done) {
   done = Counted(Method::kTransaction, std::move(done));
+  if (Status denied = Check(context, privilege::kWrite); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.tx_id.size(), context);
-  task.run = [tx_id = std::move(request.tx_id),
+  task.run = [tx_id = std::move(request.tx_id), asks = context.principal,
               done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
     const Result<state_machine::TxInfo> info = (*view)->Transaction(tx_id);
     if (!info.ok()) return done(info.status());
+    if (!state_machine::IsSamePrincipal(info->owner, asks)) {
+      return done(PermissionDenied("the transaction is that of another principal"));
+    }
     done(TransactionAnswer{*info, (*view)->applied()});
   };
   reads_->Submit(std::move(task));
@@ -121,6 +138,7 @@ void Api::GetTransaction(TransactionRequest request, const CallContext& context,
 void Api::ListRetained(const RetainedRequest& request, const CallContext& context,
                        Done<RetainedAnswer> done) {
   done = Counted(Method::kRetained, std::move(done));
+  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, 0, context);
   task.run = [done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
@@ -131,8 +149,34 @@ void Api::ListRetained(const RetainedRequest& request, const CallContext& contex
   reads_->Submit(std::move(task));
 }
 
+void Api::ListAccess(const AccessRequest& request, const CallContext& context,
+                     Done<AccessAnswer> done) {
+  ReadTask task = TaskOf(request.read, request.timeout_ms, 0, context);
+  task.run = [this, principal = context.principal,
+              done = std::move(done)](Result<state_machine::ReadView*> view) {
+    if (!view.ok()) return done(view.status());
+    const state_machine::AccessRightsPtr rights = replica_->state().access();
+    AccessAnswer answer;
+    answer.principal = principal;
+    answer.enforced = options_.access != nullptr && options_.access->enforced();
+    answer.privileges =
+        answer.enforced ? rights->Of(principal) : state_machine::Privileges{privilege::kAll};
+    const bool all = (answer.privileges & privilege::kSecurity) != 0;
+    for (const state_machine::Grant& grant : rights->grants()) {
+      const bool own = principal == std::string(state_machine::kNamedPrefix) + grant.principal;
+      if (all || own || grant.principal == state_machine::kEverybody) {
+        answer.grants.push_back(grant);
+      }
+    }
+    answer.index = (*view)->applied();
+    done(std::move(answer));
+  };
+  reads_->Submit(std::move(task));
+}
+
 void Api::GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done) {
   done = Counted(Method::kSources, std::move(done));
+  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.sql.size(), context);
   task.run = [request = std::move(request), done = std::move(done),
               gone = context.gone](Result<state_machine::ReadView*> view) {
@@ -159,6 +203,7 @@ void Api::ReadRetained(state_machine::RetainedQuery query, const std::string& pr
 
 void Api::Query(QueryRequest request, const CallContext& context,
                 std::shared_ptr<QueryConsumer> consumer) {
+  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return consumer->End(denied);
   ReadTask read = TaskOf(request.read, request.timeout_ms, request.bytes, context);
   QueryTask::Limits limits;
   limits.deadline = read.deadline;

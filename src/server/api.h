@@ -16,11 +16,13 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "node/replica.h"
+#include "server/access_control.h"
 #include "server/long_reads.h"
 #include "server/query_task.h"
 #include "server/read_pool.h"
 #include "server/request_counts.h"
 #include "server/router.h"
+#include "state_machine/access.h"
 #include "state_machine/command.h"
 
 namespace cairn::server {
@@ -68,6 +70,18 @@ struct RetainedAnswer {
   LogIndex index;
 };
 
+struct AccessRequest {
+  node::ReadOptions read;
+  uint32_t timeout_ms = 0;
+};
+struct AccessAnswer {
+  std::vector<state_machine::Grant> grants;  // that the caller may see
+  std::string principal;                     // the caller
+  state_machine::Privileges privileges = 0;  // that the caller has everywhere
+  bool enforced = false;
+  LogIndex index;
+};
+
 struct SourcesRequest {
   std::string sql;  // a query
   // What it read when it was compiled last. It is compiled anew if the schema has changed since.
@@ -91,8 +105,9 @@ class Api {
   struct Options {
     std::chrono::milliseconds request_timeout{10'000};  // of requests that name none
     SteadyTime query_age_max = std::chrono::seconds(60);
-    MemoryShare* queries = nullptr;   // the memory of running queries; null: not counted
-    RequestCounts* counts = nullptr;  // of the requests; null: they are not counted
+    MemoryShare* queries = nullptr;         // the memory of running queries; null: not counted
+    RequestCounts* counts = nullptr;        // of the requests; null: they are not counted
+    const AccessControl* access = nullptr;  // null: everybody may do everything
   };
 
   Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads, Clock* clock,
@@ -107,6 +122,9 @@ class Api {
                       Done<TransactionAnswer> done);
   void ListRetained(const RetainedRequest& request, const CallContext& context,
                     Done<RetainedAnswer> done);
+  // Who may do what, as far as the caller may know.
+  void ListAccess(const AccessRequest& request, const CallContext& context,
+                  Done<AccessAnswer> done);
   // What a query reads, and the versions of that.
   void GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done);
   void Query(QueryRequest request, const CallContext& context,
@@ -123,6 +141,8 @@ class Api {
     if (options_.counts == nullptr) return done;
     return options_.counts->Count(method, clock_, std::move(done));
   }
+  // Whether the caller has these privileges.
+  Status Check(const CallContext& context, state_machine::Privileges needed) const;
   SteadyTime DeadlineOf(uint32_t timeout_ms, const CallContext& context) const;
   ReadTask TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t bytes,
                   const CallContext& context) const;

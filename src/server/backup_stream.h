@@ -22,7 +22,9 @@ class BackupStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public std::enable_shared_from_this<BackupStream> {
  public:
   BackupStream(grpc::CallbackServerContext* context, OpenCalls* open_calls, MemoryShare* results)
-      : context_(context), open_(open_calls, context), memory_(results) {}
+      : context_(context),
+        open_(open_calls, context, "/cairn.v1.Database/Backup"),
+        memory_(results) {}
 
   // Call once, before gRPC is given this.
   void Start() { self_ = shared_from_this(); }

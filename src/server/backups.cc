@@ -89,7 +89,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* Backups::Serve(grpc::CallbackServerC
   v1::BackupRequest request;
   MemoryCharge charge;
   Status bad = ParseMessage(bytes, host.requests, &request, &charge);
-  Result<CallContext> call = ContextOf(*context, *clock_);
+  Result<CallContext> call = ContextOf(*context, host);
   if (bad.ok()) bad = call.status();
   if (bad.ok() && request.bytes_per_second_max() != 0 &&
       request.bytes_per_second_max() < kBytesPerSecondMin) {

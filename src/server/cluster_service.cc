@@ -90,7 +90,7 @@ class ClusterService final : public RawCluster {
     if (bad.ok() && bytes->Length() > kChangeBytesMax) {
       bad = InvalidArgument("the request is larger than any address");
     }
-    Result<CallContext> call = ContextOf(*context, *clock_);
+    Result<CallContext> call = ContextOf(*context, host_);
     if (bad.ok()) bad = call.status();
     if (bad.ok()) bad = CheckForwarder(*call, *replica_);
     if (bad.ok()) bad = Change(std::move(request), *call, stream);
@@ -104,7 +104,7 @@ class ClusterService final : public RawCluster {
     auto* const answer = RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
         context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-            RelayTransfer(*leader, *request, relay, std::move(done));
+            RelayTransfer(*leader, *request, call, relay, std::move(done));
             return;
           }
           Transfer(*request, call, std::move(done));
@@ -120,7 +120,7 @@ class ClusterService final : public RawCluster {
         context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
           const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-            RelayRaise(*leader, *request, by, relay, std::move(done));
+            RelayRaise(*leader, *request, call, by, relay, std::move(done));
             return;
           }
           replica_->RaiseLevel(by, [done](const Result<uint64_t>& level) {
@@ -149,12 +149,12 @@ class ClusterService final : public RawCluster {
     ASSIGN_OR_RETURN(node::Replica::MembershipChange change, ToChange(request));
     const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
     if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
-      Relay(*leader, std::move(request), by, stream);
+      Relay(*leader, std::move(request), call.principal, by, stream);
       return OkStatus();
     }
     if (change.kind == node::Replica::MembershipChange::Kind::kRemove &&
         change.node_id == info_.node_id && replica_->status().core.config.voters.size() > 1) {
-      HandOverAndRelay(request, by, stream);
+      HandOverAndRelay(request, call.principal, by, stream);
       return OkStatus();
     }
     const auto gone = std::make_shared<std::atomic<bool>>(false);
@@ -166,10 +166,11 @@ class ClusterService final : public RawCluster {
     return OkStatus();
   }
 
-  void Relay(const LeaderHint& leader, v1::ChangeMembershipRequest request, SteadyTime by,
+  void Relay(const LeaderHint& leader, v1::ChangeMembershipRequest request,
+             const std::string& principal, SteadyTime by,
              const std::shared_ptr<MembershipStream>& stream) {
     const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(by - clock_->SteadyNow());
-    RelayMembershipChange(leader.address, host_.tls, replica_->status().cluster_id,
+    RelayMembershipChange(leader.address, host_.tls, {replica_->status().cluster_id, principal},
                           std::move(request), timeout, stream);
   }
 
@@ -177,14 +178,14 @@ class ClusterService final : public RawCluster {
   // leader that removes itself steps down before it can make sure that the others know. The bad
   // schedule: the others have not heard of the removal, and the operator switches the node off. The
   // others still count the node as a voter. One more node fails, and no majority is left.
-  void HandOverAndRelay(const v1::ChangeMembershipRequest& request, SteadyTime by,
-                        const std::shared_ptr<MembershipStream>& stream) {
+  void HandOverAndRelay(const v1::ChangeMembershipRequest& request, const std::string& principal,
+                        SteadyTime by, const std::shared_ptr<MembershipStream>& stream) {
     stream->Progress("node " + std::to_string(request.node_id()) + " hands leadership over");
     const SteadyTime transferred_by =
         std::min<SteadyTime>(by, clock_->SteadyNow() + kTransferTimeout);
     replica_->TransferLeadership(0, transferred_by, [=, this](cairn::Status status) {
       const std::optional<LeaderHint> leader = LeaderElsewhere();
-      if (status.ok() && leader) return Relay(*leader, request, by, stream);
+      if (status.ok() && leader) return Relay(*leader, request, principal, by, stream);
       if (status.ok()) status = Unavailable("nobody leads yet; run the command again");
       stream->Done(std::move(status)
                        .Prefixed("handing leadership over before this node is removed")
@@ -206,12 +207,12 @@ class ClusterService final : public RawCluster {
 
   template <class Done>
   void RelayTransfer(const LeaderHint& leader, const v1::TransferLeadershipRequest& request,
-                     std::shared_ptr<grpc::ClientContext> context, Done done) {
+                     const CallContext& call, std::shared_ptr<grpc::ClientContext> context,
+                     Done done) {
     auto relay = std::make_shared<TransferRelay>(std::move(context));
     relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address, host_.tls));
     relay->request = request;
-    relay->context->AddMetadata(rpc::kForwardedMetadata,
-                                std::to_string(replica_->status().cluster_id));
+    PassedOn{replica_->status().cluster_id, call.principal}.AddTo(relay->context.get());
     const uint32_t ms = request.timeout_ms() == 0 ? kTransferTimeoutMs : request.timeout_ms();
     relay->context->set_deadline(
         rpc::DeadlineAfter(std::chrono::milliseconds(std::min(ms, kTransferTimeoutMs))));
@@ -225,13 +226,13 @@ class ClusterService final : public RawCluster {
   }
 
   template <class Done>
-  void RelayRaise(const LeaderHint& leader, const v1::RaiseLevelRequest& request, SteadyTime by,
+  void RelayRaise(const LeaderHint& leader, const v1::RaiseLevelRequest& request,
+                  const CallContext& call, SteadyTime by,
                   std::shared_ptr<grpc::ClientContext> context, Done done) {
     auto relay = std::make_shared<RaiseRelay>(std::move(context));
     relay->stub = v1::Cluster::NewStub(rpc::NewChannel(leader.address, host_.tls));
     relay->request = request;
-    relay->context->AddMetadata(rpc::kForwardedMetadata,
-                                std::to_string(replica_->status().cluster_id));
+    PassedOn{replica_->status().cluster_id, call.principal}.AddTo(relay->context.get());
     relay->context->set_deadline(rpc::DeadlineAfter(by - clock_->SteadyNow()));
     relay->stub->async()->RaiseLevel(
         relay->context.get(), &relay->request, &relay->response,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "rpc/proto_convert.h"
+#include "server/access_convert.h"
 #include "server/limits.h"
 
 namespace cairn::server {
@@ -96,6 +97,17 @@ struct RequestMaker {
     request->mutable_retain()->set_table(retain.table);
     request->mutable_retain()->set_retain_ms(retain.retain_ms);
     request->mutable_retain()->set_bytes_max(retain.bytes_max);
+  }
+  void operator()(const state_machine::ChangeAccess& change) const {
+    v1::ExecuteRequest* request = out->mutable_execute();
+    SetId(command, request);
+    const bool grants = change.kind == state_machine::ChangeAccess::Kind::kGrant;
+    request->mutable_access()->set_kind(grants ? v1::AccessChange::KIND_GRANT
+                                               : v1::AccessChange::KIND_REVOKE);
+    v1::Grant* grant = request->mutable_access()->mutable_grant();
+    grant->set_principal(change.principal);
+    grant->set_privilege(change.privilege);
+    grant->set_pattern(change.pattern);
   }
   void operator()(const state_machine::Restore& restore) const {
     using Step = state_machine::Restore::Step;
@@ -257,6 +269,17 @@ Result<Command> WithRestore(v1::ExecuteRequest* request, Command command) {
   return command;
 }
 
+Result<Command> WithAccess(v1::ExecuteRequest* request, Command command) {
+  if (request->statements_size() != 0 || request->batch_size() != 0 ||
+      request->has_foreign_keys_off() || request->has_retain() || request->has_restore()) {
+    return NotApplied(InvalidArgument("a change of access has no statements"));
+  }
+  Result<state_machine::ChangeAccess> change = AccessChangeOf(request->access());
+  if (!change.ok()) return NotApplied(change.status());
+  command.operation = *std::move(change);
+  return command;
+}
+
 }  // namespace
 
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
@@ -264,6 +287,7 @@ Result<Command> ToCommand(v1::ExecuteRequest* request) {
   if (Status bad = SetId(*request, &command); !bad.ok()) return NotApplied(std::move(bad));
   if (request->has_retain()) return WithRetain(request, std::move(command));
   if (request->has_restore()) return WithRestore(request, std::move(command));
+  if (request->has_access()) return WithAccess(request, std::move(command));
   if (request->has_foreign_keys_off()) return WithForeignKeysOff(request, std::move(command));
   if (request->statements_size() == 0 && request->batch_size() == 0) {
     return NotApplied(InvalidArgument("the request has no statement"));

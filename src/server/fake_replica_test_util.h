@@ -21,7 +21,7 @@ namespace cairn::server {
 // gives one text of 5 MiB, and "slow" gives rows until it is told to stop. A query reads the table
 // after " FROM ". CheckProposal refuses texts that start with SELECT. Texts that start with FAIL are
 // a replicated failure. Changes come into its ring by Commit alone.
-class FakeState final : public state_machine::StateMachine {
+class FakeState : public state_machine::StateMachine {
  public:
   state_machine::AppliedState applied_state() const override;
   LogIndex applied_index() const override;

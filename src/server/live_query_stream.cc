@@ -42,7 +42,10 @@ class LiveQueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                               public std::enable_shared_from_this<LiveQueryStream> {
  public:
   LiveQueryStream(grpc::CallbackServerContext* context, const ServiceHost& host)
-      : context_(context), open_(host.open_calls, context), host_(host), stream_(host.sessions) {}
+      : context_(context),
+        open_(host.open_calls, context, "/cairn.v1.Database/WatchQuery"),
+        host_(host),
+        stream_(host.sessions) {}
 
   void Start(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
@@ -104,7 +107,7 @@ class LiveQueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     v1::WatchQueryRequest request;
     MemoryCharge parsed;
     RETURN_IF_ERROR(ParseMessage(bytes, host_.requests, &request, &parsed));
-    ASSIGN_OR_RETURN(call_, ContextOf(*context_, *host_.clock));
+    ASSIGN_OR_RETURN(call_, ContextOf(*context_, host_));
     call_.gone = gone_;
     if (request.sql().size() > kSqlBytesMax) {
       return InvalidArgument("the text of a watched query may have " +

@@ -16,13 +16,13 @@ constexpr size_t kProgressLinesMax = 64;
 // The call at the leader. It owns itself until gRPC calls OnDone.
 class MembershipRelay final : public grpc::ClientReadReactor<v1::ChangeMembershipResponse> {
  public:
-  MembershipRelay(const std::string& leader, const security::TlsPtr& tls, uint64_t cluster_id,
+  MembershipRelay(const std::string& leader, const security::TlsPtr& tls, const PassedOn& passed_on,
                   v1::ChangeMembershipRequest request, std::chrono::milliseconds timeout,
                   std::shared_ptr<MembershipStream> to)
       : stub_(v1::Cluster::NewStub(rpc::NewChannel(leader, tls))),
         request_(std::move(request)),
         to_(std::move(to)) {
-    context_->AddMetadata(rpc::kForwardedMetadata, std::to_string(cluster_id));
+    passed_on.AddTo(context_.get());
     context_->set_deadline(rpc::DeadlineAfter(timeout));
     stub_->async()->ChangeMembership(context_.get(), &request_, this);
     StartRead(&response_);
@@ -138,10 +138,10 @@ void MembershipStream::Advance() {
 }
 
 void RelayMembershipChange(const std::string& leader, const security::TlsPtr& tls,
-                           uint64_t cluster_id, v1::ChangeMembershipRequest request,
+                           const PassedOn& passed_on, v1::ChangeMembershipRequest request,
                            std::chrono::milliseconds timeout,
                            std::shared_ptr<MembershipStream> to) {
-  new MembershipRelay(leader, tls, cluster_id, std::move(request), timeout, std::move(to));
+  new MembershipRelay(leader, tls, passed_on, std::move(request), timeout, std::move(to));
 }
 
 }  // namespace cairn::server

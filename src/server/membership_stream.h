@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "cairn/v1/cluster.pb.h"
 #include "security/tls.h"
+#include "server/raw_call.h"
 
 namespace cairn::server {
 
@@ -62,7 +63,7 @@ class MembershipStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 // Makes the same call at the leader, and gives the leader's lines and verdict to `to`. The call
 // ends when the client goes, and when `timeout` is over.
 void RelayMembershipChange(const std::string& leader, const security::TlsPtr& tls,
-                           uint64_t cluster_id, v1::ChangeMembershipRequest request,
+                           const PassedOn& passed_on, v1::ChangeMembershipRequest request,
                            std::chrono::milliseconds timeout, std::shared_ptr<MembershipStream> to);
 
 }  // namespace cairn::server

@@ -18,6 +18,7 @@
 
 namespace cairn::server {
 
+class AccessControl;
 class Api;
 class Backups;
 class OpenCalls;
@@ -35,6 +36,8 @@ struct ServiceHost {
   Backups* backups = nullptr;       // copies of the database for clients
   security::TlsPtr tls = nullptr;   // how other nodes are called; null: without TLS
   OpenCalls* open_calls = nullptr;  // the streams of clients; null: without TLS
+  // Who may do what; null: everybody may do everything.
+  const AccessControl* access = nullptr;
 };
 
 class ModuleHost {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/principal.h"
 
 namespace cairn::server {
 
@@ -16,13 +17,19 @@ void OpenCalls::Leave(OpenCall* call) {
   calls_.erase(call);
 }
 
+bool OpenCalls::IsLetIn(const OpenCall& call) const {
+  const Result<security::CertifiedName> caller = tls_->CallerOf(*call.caller_);
+  if (!caller.ok()) return false;
+  return access_ == nullptr || access_->CheckCall(PrincipalOf(*caller), call.method_).ok();
+}
+
 // The lock is held while calls are cancelled, so that their contexts live.
 void OpenCalls::Recheck() {
   size_t ended = 0;
   {
     const MutexLock lock(mutex_);
     for (OpenCall* const call : calls_) {
-      if (tls_->CallerOf(*call->caller_).ok()) continue;
+      if (IsLetIn(*call)) continue;
       call->context_->TryCancel();
       ++ended;
     }
@@ -31,8 +38,8 @@ void OpenCalls::Recheck() {
     LOG_INFO("streams of callers that are not let in any more are ended count={}", ended);
 }
 
-OpenCall::OpenCall(OpenCalls* calls, grpc::CallbackServerContext* context)
-    : calls_(calls), context_(context) {
+OpenCall::OpenCall(OpenCalls* calls, grpc::CallbackServerContext* context, std::string_view method)
+    : calls_(calls), context_(context), method_(method) {
   if (calls_ == nullptr) return;
   caller_ = context_->auth_context();
   calls_->Enter(this);

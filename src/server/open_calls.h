@@ -1,15 +1,17 @@
 // OpenCalls: the streams of clients that are open, so that a client whose certificate is revoked or
-// expires loses them.
+// expires, or whose privilege is revoked, loses them.
 #pragma once
 
 #include <grpcpp/server_context.h>
 
 #include <memory>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/mutex.h"
 #include "security/tls.h"
+#include "server/access_control.h"
 
 namespace cairn::server {
 
@@ -18,7 +20,9 @@ class OpenCall;
 // Thread-safe. Outlives its calls.
 class OpenCalls {
  public:
-  explicit OpenCalls(security::TlsPtr tls) : tls_(std::move(tls)) {}
+  // `access` may be null, and outlives this.
+  OpenCalls(security::TlsPtr tls, const AccessControl* access)
+      : tls_(std::move(tls)), access_(access) {}
 
   // Cancels the streams whose callers would not be let in now. Call it on a thread that is not one
   // of gRPC's: what ends a stream may run at once on those.
@@ -28,8 +32,10 @@ class OpenCalls {
   friend class OpenCall;
   void Enter(OpenCall* call);
   void Leave(OpenCall* call);
+  bool IsLetIn(const OpenCall& call) const;
 
   const security::TlsPtr tls_;
+  const AccessControl* const access_;
   Mutex mutex_;
   std::set<OpenCall*> calls_ CAIRN_GUARDED_BY(mutex_);
 };
@@ -38,8 +44,8 @@ class OpenCalls {
 // then.
 class OpenCall {
  public:
-  // `calls` null: without TLS, and nothing is to be rechecked.
-  OpenCall(OpenCalls* calls, grpc::CallbackServerContext* context);
+  // `calls` null: without TLS, and nothing is to be rechecked. `method` is a literal.
+  OpenCall(OpenCalls* calls, grpc::CallbackServerContext* context, std::string_view method);
   ~OpenCall() { Leave(); }
   OpenCall(const OpenCall&) = delete;
   OpenCall& operator=(const OpenCall&) = delete;
@@ -49,6 +55,7 @@ class OpenCall {
   friend class OpenCalls;
   OpenCalls* calls_;
   grpc::CallbackServerContext* const context_;
+  const std::string_view method_;
   std::shared_ptr<const grpc::AuthContext> caller_;
 };
 

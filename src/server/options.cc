@@ -58,6 +58,10 @@ Status CheckAddress(const ServerOptions& options) {
 
 // Without TLS a node believes everyone who reaches its port, so nobody else shall reach it by accident.
 Status CheckSecurity(const ServerOptions& options) {
+  if (options.auth.value_or(false) && options.tls_directory.empty()) {
+    return InvalidArgument(
+        "--auth on needs TLS: without certificates nobody can be told apart (--tls-dir)");
+  }
   if (!options.tls_directory.empty()) {
     if (!options.insecure) return OkStatus();
     return InvalidArgument("--insecure and --tls-dir contradict each other: choose one");

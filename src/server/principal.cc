@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "state_machine/access.h"
+
 namespace cairn::server {
 namespace {
 
@@ -42,6 +44,13 @@ std::string PrincipalOfPeer(const std::string& peer) {
   if (kind == "ipv4") return "host:" + HostOf(rest);
   if (kind == "ipv6") return Ipv6Principal(HostOf(rest));
   return "host:local";
+}
+
+std::string PrincipalOf(const security::CertifiedName& name) {
+  if (name.is_node()) {
+    return std::string(state_machine::kNodePrefix) + std::to_string(name.node_id);
+  }
+  return std::string(state_machine::kNamedPrefix) + name.principal;
 }
 
 }  // namespace cairn::server

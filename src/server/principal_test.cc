@@ -21,5 +21,12 @@ TEST(Principal, OfIpv6IsTheNetworkOfTheHost) {
   EXPECT_EQ(PrincipalOfPeer("ipv6:%5Bfe80::1%25eth0%5D:51000"), "host:fe80::/64");
 }
 
+TEST(Principal, IsWhomTheCertificateNames) {
+  EXPECT_EQ(PrincipalOf({1, 0, "alice"}), "principal:alice");
+  EXPECT_EQ(PrincipalOf({1, 7, ""}), "node:7");
+  // No name can look like another kind.
+  EXPECT_EQ(PrincipalOf({1, 0, "node"}), "principal:node");
+}
+
 }  // namespace
 }  // namespace cairn::server

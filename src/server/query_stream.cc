@@ -20,14 +20,16 @@ namespace {
 class QueryStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public QueryConsumer {
  public:
   QueryStream(grpc::CallbackServerContext* context, const ServiceHost& host)
-      : context_(context), open_(host.open_calls, context), result_(host.results) {}
+      : context_(context),
+        open_(host.open_calls, context, "/cairn.v1.Database/Query"),
+        result_(host.results) {}
 
   void Start(const std::shared_ptr<QueryStream>& self, const grpc::ByteBuffer& bytes,
              const ServiceHost& host) {
     self_ = self;
     v1::QueryRequest request;
     Status bad = ParseMessage(bytes, host.requests, &request, &request_);
-    Result<CallContext> call = ContextOf(*context_, *host.clock);
+    Result<CallContext> call = ContextOf(*context_, host);
     if (bad.ok()) bad = call.status();
     if (!bad.ok()) return End(bad);
     call->gone = gone_;

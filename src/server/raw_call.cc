@@ -13,10 +13,16 @@
 
 namespace cairn::server {
 
-Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock) {
+Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, const ServiceHost& host) {
   CallContext call;
   call.connection = std::hash<std::string>()(context.peer());
-  call.principal = PrincipalOfPeer(context.peer());
+  if (host.tls == nullptr) {
+    call.principal = PrincipalOfPeer(context.peer());
+  } else {
+    ASSIGN_OR_RETURN(const security::CertifiedName caller,
+                     host.tls->CallerOf(*context.auth_context()));
+    call.principal = PrincipalOf(caller);
+  }
   const auto& metadata = context.client_metadata();
   if (const auto found = metadata.find(rpc::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;
@@ -25,6 +31,9 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
     const auto parsed = std::from_chars(found->second.data(), end, call.forwarder_cluster_id);
     if (parsed.ec != std::errc() || parsed.ptr != end) {
       return InvalidArgument("metadata cairn-forwarded must hold a cluster id");
+    }
+    if (const auto named = metadata.find(kPrincipalMetadata); named != metadata.end()) {
+      call.principal.assign(named->second.data(), named->second.size());
     }
   }
   if (const auto found = metadata.find(rpc::kRequestIdMetadata); found != metadata.end()) {
@@ -35,10 +44,15 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock&
   if (deadline != std::chrono::system_clock::time_point::max()) {
     const int64_t at_ms =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count();
-    const int64_t left_ms = std::clamp<int64_t>(at_ms - clock.WallNowMs(), 0, kTimeoutMsMax);
-    call.deadline = clock.SteadyNow() + std::chrono::milliseconds(left_ms);
+    const int64_t left_ms = std::clamp<int64_t>(at_ms - host.clock->WallNowMs(), 0, kTimeoutMsMax);
+    call.deadline = host.clock->SteadyNow() + std::chrono::milliseconds(left_ms);
   }
   return call;
+}
+
+void PassedOn::AddTo(grpc::ClientContext* context) const {
+  context->AddMetadata(rpc::kForwardedMetadata, std::to_string(cluster_id));
+  context->AddMetadata(kPrincipalMetadata, principal);
 }
 
 Status CheckForwarder(const CallContext& call, const node::Replica& replica) {

@@ -2,6 +2,7 @@
 // text that is not UTF-8) gets INVALID_ARGUMENT. gRPC's generated code answers UNIMPLEMENTED.
 #pragma once
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -29,8 +30,20 @@ namespace cairn::server {
 // receiver passes the write on once more.
 inline constexpr char kRelayMetadata[] = "cairn-relay";
 
-// Reads the call's metadata and deadline. INVALID_ARGUMENT for a malformed request id.
-Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, Clock& clock);
+// Request metadata beside kForwardedMetadata: the principal for whom the node passes the call on. A
+// write names it in its message (Origin) instead.
+inline constexpr char kPrincipalMetadata[] = "cairn-principal";
+
+// What a node says in the metadata of a call that it passes on.
+struct PassedOn {
+  uint64_t cluster_id = 0;
+  std::string principal;  // for whom
+  void AddTo(grpc::ClientContext* context) const;
+};
+
+// Reads the call's principal, metadata and deadline. INVALID_ARGUMENT for a malformed request id.
+// UNAUTHENTICATED for a certificate that has been refused since the call began.
+Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, const ServiceHost& host);
 
 // UNAVAILABLE, not applied, for a call that a node of another cluster forwarded. The bad schedule:
 // the leader's machine comes back with the data of another cluster. A follower that has not noticed
@@ -140,7 +153,7 @@ UnaryCall* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& hos
   auto* const call = new UnaryCall(context, host.results);
   T request;
   Status bad = ParseMessage(*bytes, host.requests, &request, call->request());
-  Result<CallContext> caller = ContextOf(*context, *host.clock);
+  Result<CallContext> caller = ContextOf(*context, host);
   if (bad.ok()) bad = caller.status();
   if (bad.ok()) bad = CheckForwarder(*caller, *host.replica);
   if (!bad.ok()) {

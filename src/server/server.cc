@@ -18,6 +18,7 @@
 #include "node/start_state.h"
 #include "rpc/deadline.h"
 #include "rpc/proto_convert.h"
+#include "server/access_control.h"
 #include "server/api.h"
 #include "server/backups.h"
 #include "server/cluster_service.h"
@@ -33,6 +34,7 @@
 #include "server/open_calls.h"
 #include "server/options.h"
 #include "server/port_check.h"
+#include "server/principal.h"
 #include "server/raw_call.h"
 #include "server/read_pool.h"
 #include "server/readiness.h"
@@ -59,7 +61,10 @@ constexpr int kIdleMs = 10'000;
 
 // What nodes alone may say: what peers say, and that a call is passed on for another client.
 security::Tls::ServerRules NodesAlone() {
-  return {{"/cairn.internal."}, {rpc::kForwardedMetadata, kRelayMetadata}};
+  return {{"/cairn.internal."},
+          {rpc::kForwardedMetadata, kRelayMetadata, kPrincipalMetadata},
+          kPrincipalMetadata,
+          {}};
 }
 
 // Called once in a process, because all of this is global.
@@ -97,6 +102,7 @@ class ServerImpl final : public Server {
   void MakeServices();
   Status StartGrpc(std::unique_ptr<PortCheck> port_check);
   Status StartHttp();
+  security::Tls::ServerRules RulesOfDoor() const;
   void CloseAll();
 
   const ServerOptions options_;
@@ -110,11 +116,12 @@ class ServerImpl final : public Server {
   std::string address_;
 
   // Made in this order, and destroyed in the opposite order.
-  security::TlsPtr tls_;                   // null: without TLS
-  std::unique_ptr<OpenCalls> open_calls_;  // null: without TLS
+  security::TlsPtr tls_;  // null: without TLS
   std::unique_ptr<DataDirectory> directory_;
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
+  std::unique_ptr<AccessControl> access_;
+  std::unique_ptr<OpenCalls> open_calls_;  // null: without TLS
   std::unique_ptr<transport::GrpcTransport> transport_;
   std::unique_ptr<node::Replica> replica_;
   std::unique_ptr<rpc::TimerQueue> timers_;
@@ -163,6 +170,7 @@ Status ServerImpl::Start() {
   if (tls_ != nullptr) {
     tls_watch_ = std::make_unique<TlsWatch>(
         tls_, [this] { return replica_->status().wall_ms; },
+        [this] { return access_->generation(); },
         [this] {
           transport_->RecheckPeers();
           open_calls_->Recheck();
@@ -181,7 +189,6 @@ Status ServerImpl::Start() {
 Status ServerImpl::OpenTls() {
   if (options_.tls_directory.empty()) return OkStatus();
   ASSIGN_OR_RETURN(tls_, security::Tls::ForServer(options_.tls_directory, &clock_));
-  open_calls_ = std::make_unique<OpenCalls>(tls_);
   const uint64_t named = tls_->own_name()->node_id;
   if (named == options_.node_id) return OkStatus();
   return FailedPrecondition("the certificate in " + options_.tls_directory + " is that of node " +
@@ -209,6 +216,8 @@ Status ServerImpl::OpenData() {
   // The replica finds out who founded the cluster, and starts from that until a configuration is
   // applied.
   ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
+  access_ = std::make_unique<AccessControl>(state_.get(), options_.auth.value_or(tls_ != nullptr));
+  if (tls_ != nullptr) open_calls_ = std::make_unique<OpenCalls>(tls_, access_.get());
   return OkStatus();
 }
 
@@ -268,6 +277,7 @@ void ServerImpl::MakeServices() {
   api.request_timeout = options_.request_timeout;
   api.queries = memory_.queries;
   api.counts = &request_counts_;
+  api.access = access_.get();
   // api_ is filled before the first watch.
   watches_->set_read_history(
       [this](state_machine::RetainedQuery query, const std::string& principal, auto done) {
@@ -275,9 +285,9 @@ void ServerImpl::MakeServices() {
       });
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), long_reads_.get(),
                                &clock_, api);
-  modules_ = std::make_unique<ModuleHost>(
-      ServiceHost{api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results,
-                  memory_.sessions, watches_.get(), backups_.get(), tls_, open_calls_.get()});
+  modules_ = std::make_unique<ModuleHost>(ServiceHost{
+      api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results, memory_.sessions,
+      watches_.get(), backups_.get(), tls_, open_calls_.get(), access_.get()});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
@@ -304,7 +314,7 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   if (tls_ != nullptr) builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       Connections::FROM_FD,
-      tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_->ForListener(NodesAlone()));
+      tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_->ForListener(RulesOfDoor()));
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr) return Internal("the gRPC server does not start");
   port_check.reset();
@@ -319,6 +329,17 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
       },
       tls_ == nullptr ? Listener::First::kAnything : Listener::First::kTlsHello);
   return OkStatus();
+}
+
+security::Tls::ServerRules ServerImpl::RulesOfDoor() const {
+  security::Tls::ServerRules rules = NodesAlone();
+  rules.authorize = [access = access_.get()](const security::CertifiedName& caller,
+                                             std::string_view method, std::string_view principal) {
+    // Only a node gets here with a principal.
+    return access->CheckCall(principal.empty() ? PrincipalOf(caller) : std::string(principal),
+                             method);
+  };
+  return rules;
 }
 
 Status ServerImpl::StartHttp() {

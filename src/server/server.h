@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -28,6 +29,8 @@ struct ServerOptions {
   // Holds the certificate of this node and what the site trusts (security/tls_files.h). Empty: no
   // TLS, and everyone who reaches the port may do everything.
   std::string tls_directory;
+  // Whether privileges are asked for (access_control.h). None: with TLS alone.
+  std::optional<bool> auth;
   bool insecure = false;                  // without TLS, listen beyond loopback all the same
   std::map<uint64_t, std::string> peers;  // node id -> host:port, this node included; empty: alone
 

@@ -66,14 +66,14 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
  public:
   SessionStream(grpc::CallbackServerContext* context, const ServiceHost& host, Flusher* flusher)
       : context_(context),
-        open_(host.open_calls, context),
+        open_(host.open_calls, context, "/cairn.v1.Database/Session"),
         host_(host),
         flusher_(flusher),
         stream_(host.sessions) {}
 
   void Start() {
     self_ = shared_from_this();
-    Result<CallContext> call = ContextOf(*context_, *host_.clock);
+    Result<CallContext> call = ContextOf(*context_, host_);
     Status bad = call.ok() ? CheckForwarder(*call, *host_.replica) : call.status();
     if (bad.ok() && !stream_.TryResize(kStreamBytes)) {
       bad = ResourceExhausted("too many streams are open on this node").With(Outcome::kNotApplied);

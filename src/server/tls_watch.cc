@@ -8,7 +8,8 @@
 namespace cairn::server {
 namespace {
 
-constexpr std::chrono::seconds kLookEvery(1);
+constexpr std::chrono::milliseconds kLookAtAccessEvery(200);
+constexpr int kLooksAtAccess = 5;  // for each look at the files
 constexpr int kRecheckEvery = 10;  // looks
 constexpr int64_t kDaySeconds = 24 * 3600;
 // A month is enough for the person who comes by once a month.
@@ -17,11 +18,13 @@ constexpr int64_t kWarnBeforeSeconds = 30 * kDaySeconds;
 }  // namespace
 
 TlsWatch::TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms,
-                   std::function<void()> recheck)
+                   std::function<uint64_t()> access_generation, std::function<void()> recheck)
     : tls_(std::move(tls)),
       latest_ms_(std::move(latest_ms)),
+      access_generation_(std::move(access_generation)),
       recheck_(std::move(recheck)),
       acted_on_(tls_->generation()),
+      access_acted_on_(access_generation_()),
       thread_([this] { Run(); }) {}
 
 TlsWatch::~TlsWatch() {
@@ -35,11 +38,17 @@ TlsWatch::~TlsWatch() {
 
 void TlsWatch::Run() {
   const auto stopped = [this]() CAIRN_REQUIRES(mutex_) { return stop_; };
-  for (;;) {
-    Look();
+  for (int looks = 0;; looks = (looks + 1) % kLooksAtAccess) {
+    if (looks == 0) Look();
+    LookAtAccess();
     MutexLock lock(mutex_);
-    if (stop_cv_.WaitFor(lock, kLookEvery, stopped)) return;
+    if (stop_cv_.WaitFor(lock, kLookAtAccessEvery, stopped)) return;
   }
+}
+
+void TlsWatch::LookAtAccess() {
+  const uint64_t generation = access_generation_();
+  if (std::exchange(access_acted_on_, generation) != generation) recheck_();
 }
 
 void TlsWatch::Look() {

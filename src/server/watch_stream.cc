@@ -34,7 +34,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
  public:
   WatchStream(grpc::CallbackServerContext* context, const ServiceHost& host)
       : context_(context),
-        open_(host.open_calls, context),
+        open_(host.open_calls, context, "/cairn.v1.Database/Watch"),
         host_(host),
         stream_(host.sessions),
         message_(host.results) {}
@@ -112,7 +112,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   Status Open(const grpc::ByteBuffer& bytes) {
     v1::WatchRequest request;
     RETURN_IF_ERROR(ParseMessage(bytes, host_.requests, &request, &request_));
-    ASSIGN_OR_RETURN(call_, ContextOf(*context_, *host_.clock));
+    ASSIGN_OR_RETURN(call_, ContextOf(*context_, host_));
     call_.gone = gone_;
     ASSIGN_OR_RETURN(filters_, FiltersOf(request));
     start_ = request.start_case();

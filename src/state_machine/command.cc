@@ -30,8 +30,11 @@ enum class OperationTag : uint8_t {
   kMaintainTimeSeries = 12,
   kRetainChanges = 13,
   kRestore = 14,
+  kChangeAccess = 15,
 };
-constexpr OperationTag kLastOperation = OperationTag::kRestore;
+constexpr OperationTag kLastOperation = OperationTag::kChangeAccess;
+// Stands before the operation of a command that is restricted.
+constexpr uint8_t kRestricted = 16;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -73,7 +76,7 @@ size_t SizeHint(const Statement& statement) {
   return size;
 }
 size_t SizeHint(const Command& command) {
-  size_t size = 48 + command.id.session.size() + command.principal.size();
+  size_t size = 49 + command.id.session.size() + command.principal.size();
   if (const auto* execute = std::get_if<Execute>(&command.operation)) {
     for (const Statement& statement : execute->statements) size += SizeHint(statement);
     size += 4 * execute->expect.size();
@@ -132,6 +135,12 @@ struct OperationWriter {
     out->Varint(restore.number);
     out->String(restore.bytes);
   }
+  void operator()(const ChangeAccess& change) const {
+    out->U8(static_cast<uint8_t>(change.kind));
+    out->String(change.principal);
+    out->String(change.privilege);
+    out->String(change.pattern);
+  }
 };
 
 OperationTag TagOf(const Operation& operation) {
@@ -146,6 +155,7 @@ OperationTag TagOf(const Operation& operation) {
   }
   if (std::holds_alternative<RetainChanges>(operation)) return OperationTag::kRetainChanges;
   if (std::holds_alternative<Restore>(operation)) return OperationTag::kRestore;
+  if (std::holds_alternative<ChangeAccess>(operation)) return OperationTag::kChangeAccess;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
@@ -223,6 +233,17 @@ Restore TakeRestore(StrictReader* in) {
   return restore;
 }
 
+ChangeAccess TakeChangeAccess(StrictReader* in) {
+  ChangeAccess change;
+  const uint8_t kind = in->U8();
+  if (kind > static_cast<uint8_t>(ChangeAccess::Kind::kRevoke)) in->Refuse();
+  change.kind = static_cast<ChangeAccess::Kind>(kind);
+  change.principal = in->String(kAccessTextBytesMax);
+  change.privilege = in->String(kAccessTextBytesMax);
+  change.pattern = in->String(kAccessTextBytesMax);
+  return change;
+}
+
 Operation TakeOperation(OperationTag tag, StrictReader* in) {
   switch (tag) {
     case OperationTag::kExecute:
@@ -258,6 +279,7 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
       return retain;
     }
     case OperationTag::kRestore: return TakeRestore(in);
+    case OperationTag::kChangeAccess: return TakeChangeAccess(in);
   }
   in->Refuse();
   return AdvanceLease{};
@@ -315,6 +337,7 @@ std::string EncodeCommand(const Command& command) {
   std::string bytes;
   bytes.reserve(SizeHint(command));
   ByteWriter out(&bytes);
+  if (command.restricted) out.U8(kRestricted);
   out.U8(static_cast<uint8_t>(TagOf(command.operation)));
   out.String(command.id.session);
   out.Varint(command.id.sequence);
@@ -332,7 +355,12 @@ Result<Command> DecodeCommand(std::string_view bytes) {
   }
   StrictReader in(bytes);
   Command command;
-  const uint8_t operation = in.U8();
+  uint8_t operation = in.U8();
+  if (operation == kRestricted) {
+    command.restricted = true;
+    operation = in.U8();
+    if (operation == kRestricted) in.Refuse();
+  }
   if (operation > static_cast<uint8_t>(kLastOperation)) {
     return Unimplemented("operation " + std::to_string(operation) + kOfALaterVersion);
   }

@@ -117,19 +117,33 @@ struct Restore {
   bool operator==(const Restore&) const = default;
 };
 
-using Operation = std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease,
-                               Digest, RaiseLevel, MaintainTimeSeries, RetainChanges, Restore>;
+// Changes who may do what (access.h). Needs kLevelDataPlatform.
+struct ChangeAccess {
+  enum class Kind : uint8_t { kGrant = 0, kRevoke = 1 };
+  Kind kind = Kind::kGrant;
+  std::string principal;  // the name in a certificate, or * for everybody
+  std::string privilege;  // or a role
+  std::string pattern;    // of the names of tables; empty: everything
+  bool operator==(const ChangeAccess&) const = default;
+};
+
+using Operation =
+    std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease, Digest, RaiseLevel,
+                 MaintainTimeSeries, RetainChanges, Restore, ChangeAccess>;
 
 struct Command {
   RequestId id;
   // The client has received all results below this sequence and needs them no more.
   uint64_t acknowledged_below = 0;
   Operation operation;
-  // The client, such as `host:192.0.2.7`. The node that took the request sets this field; a client
+  // The client, such as `principal:alice` or `host:192.0.2.7`. The node that took the request sets this field; a client
   // never does.
   std::string principal = {};
   // The node that named the request, in a session of the node's own. 0: the client named it.
   uint64_t named_by = 0;
+  // The principal may do only what it is granted (access.h) in the state that the command meets.
+  // Without it the node that took the request checks no privileges. Needs kLevelDataPlatform.
+  bool restricted = false;
   bool operator==(const Command&) const = default;
 };
 
@@ -160,6 +174,8 @@ inline constexpr size_t kPrincipalBytesMax = 128;
 inline constexpr size_t kTxIdBytesMax = 256;
 inline constexpr size_t kRetainedNameBytesMax = 1024;
 inline constexpr size_t kRestoreIdBytesMax = 64;
+// Of each text of ChangeAccess.
+inline constexpr size_t kAccessTextBytesMax = 256;
 inline constexpr size_t kRestorePieceBytesMax = 1 << 20;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;

@@ -55,7 +55,7 @@ inline rc::Gen<RowExpectation> AnyExpectation() {
 inline rc::Gen<Operation> AnyOperation() {
   return rc::gen::exec([]() -> Operation {
     const std::string tx_id = Short(*Bytes(), kTxIdBytesMax);
-    switch (*rc::gen::inRange(0, 9)) {
+    switch (*rc::gen::inRange(0, 10)) {
       case 0: {
         Execute e;
         const int count = *rc::gen::inRange(0, 4);
@@ -80,6 +80,10 @@ inline rc::Gen<Operation> AnyOperation() {
       case 7:
         return Restore{static_cast<Restore::Step>(*rc::gen::inRange(0, 4)),
                        Short(tx_id, kRestoreIdBytesMax), *rc::gen::arbitrary<uint64_t>(), *Bytes()};
+      case 8:
+        return ChangeAccess{static_cast<ChangeAccess::Kind>(*rc::gen::inRange(0, 2)), tx_id,
+                            Short(*Bytes(), kAccessTextBytesMax),
+                            Short(*Bytes(), kAccessTextBytesMax)};
       default: return AdvanceLease{};
     }
   });
@@ -93,6 +97,7 @@ inline rc::Gen<Command> AnyCommand() {
     c.operation = *AnyOperation();
     c.principal = Short(*Bytes(), kPrincipalBytesMax);
     c.named_by = *rc::gen::arbitrary<uint64_t>();
+    c.restricted = *rc::gen::arbitrary<bool>();
     return c;
   });
 }

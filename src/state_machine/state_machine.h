@@ -27,6 +27,7 @@
 #include "base/status.h"
 #include "base/summed_bytes.h"
 #include "raft/types.h"
+#include "state_machine/access.h"
 #include "state_machine/command.h"
 #include "state_machine/feature_level.h"
 #include "state_machine/retained_page.h"
@@ -127,6 +128,7 @@ struct TxInfo {
   uint64_t statements = 0;
   LogIndex finished_index;  // the entry that ended the transaction
   uint64_t deadline_lease_ms = 0;
+  std::string owner;  // the principal of the first Prepare; empty: not known
 };
 
 // What the rows of a query depend on.
@@ -228,6 +230,11 @@ class ChangeRing;
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
+
+  // Who may do what, as of the last entry that was applied. Never null. Thread-safe.
+  virtual std::shared_ptr<const AccessRights> access() const {
+    return std::make_shared<const AccessRights>();
+  }
 
   // The recent changes, for those who watch them. Null if the state machine records none.
   // Thread-safe.

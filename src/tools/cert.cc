@@ -17,6 +17,9 @@ using security::Authority;
 using security::CertifiedName;
 using Issued = Authority::Issued;
 
+// Nobody needs to grant it anything (state_machine/access.h).
+constexpr char kAdmin[] = "admin";
+
 Result<CertifiedName> NameOf(const CertRequest& request, uint64_t cluster_id) {
   CertifiedName name;
   name.cluster_id = cluster_id;
@@ -50,6 +53,12 @@ void PrintIssued(const Issued& issued, const std::string& directory, std::ostrea
          << " ...\n";
   } else {
     *out << "for a client: cairn shell --tls-dir " << directory << " ADDR\n";
+    if (issued.name.principal == kAdmin) {
+      *out << "it may do everything: keep it for the person who grants\n";
+    } else {
+      *out << "it may do nothing until it is granted something: cairn grant ADDR "
+           << issued.name.principal << " reader\n";
+    }
   }
 }
 

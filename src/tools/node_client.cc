@@ -269,6 +269,26 @@ Result<v1::ExecuteResponse> NodeClient::Restore(const v1::RestoreStep& step, Tim
   return response;
 }
 
+Status NodeClient::ChangeAccess(const v1::AccessChange& change, Timeout timeout) {
+  Call call(this, timeout + kGrace);
+  RETURN_IF_ERROR(Connect(call));
+  v1::ExecuteRequest request;
+  *request.mutable_access() = change;
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  v1::ExecuteResponse response;
+  return call.Finish(database_->Execute(call.context(), request, &response));
+}
+
+Result<v1::ListAccessResponse> NodeClient::ListAccess(Timeout timeout) {
+  Call call(this, timeout + kGrace);
+  if (Status down = Connect(call); !down.ok()) return OfRead(std::move(down));
+  v1::ListAccessRequest request;
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  v1::ListAccessResponse response;
+  RETURN_IF_ERROR(OfRead(call.Finish(database_->ListAccess(call.context(), request, &response))));
+  return response;
+}
+
 Result<v1::ListRetainedResponse> NodeClient::ListRetained(Timeout timeout) {
   auto response = cluster_.ListRetained(timeout);
   if (!response.ok()) return OfRead(response.status());

@@ -82,6 +82,9 @@ class NodeClient {
   // response: the restore count, and the index of the restore.
   Result<v1::ExecuteResponse> Restore(const v1::RestoreStep& step, Timeout timeout);
   Result<v1::ListRetainedResponse> ListRetained(Timeout timeout);
+  // Grants, or takes back, what the change says.
+  Status ChangeAccess(const v1::AccessChange& change, Timeout timeout);
+  Result<v1::ListAccessResponse> ListAccess(Timeout timeout);
   Status Query(Statement statement, const v1::ReadOptions& read, Timeout timeout, ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,
                                  uint64_t index_min, Timeout timeout);

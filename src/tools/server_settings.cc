@@ -100,6 +100,16 @@ Status SetInsecure(const std::string& value, ServeOptions* options) {
   return OkStatus();
 }
 
+Status SetAuth(const std::string& value, ServeOptions* options) {
+  options->server.auth.reset();
+  if (value == "auto") return OkStatus();
+  if (value != "on" && value != "off") {
+    return InvalidArgument("'" + value + "' is none of auto, on, off");
+  }
+  options->server.auth = value == "on";
+  return OkStatus();
+}
+
 Status SetLogLevel(const std::string& value, ServeOptions* options) {
   for (const char* level : {"trace", "debug", "info", "warn", "error", "off"}) {
     if (value == level) {
@@ -143,6 +153,9 @@ std::vector<ServerSetting> IdentitySettings() {
       {"tls-dir", "DIR", "",
        "speak TLS alone: DIR holds ca.crt, tls.crt and tls.key of this node (cairn cert issue)",
        SetText(&ServerOptions::tls_directory)},
+      {"auth", "auto|on|off", "auto",
+       "whether callers may do only what they are granted (cairn grant); auto: with --tls-dir",
+       SetAuth},
       {"insecure", "", "",
        "listen beyond loopback without TLS: everyone who reaches the port may do everything",
        SetInsecure},

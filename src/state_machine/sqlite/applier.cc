@@ -228,6 +228,7 @@ Status Applier::CommitBatch(const AppliedState& after) {
   txs_.BatchCommitted();
   retention_.BatchCommitted();
   restore_.BatchCommitted();
+  access_.BatchCommitted();
   applied_ = after;
   return OkStatus();
 }
@@ -246,6 +247,7 @@ Status Applier::WriteState(const AppliedState& after) {
 
 Status Applier::WriteOwnTables(const AppliedState& after) {
   RETURN_IF_ERROR(restore_.Flush());
+  RETURN_IF_ERROR(access_.Flush());
   RETURN_IF_ERROR(retention_.Flush());
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
@@ -267,6 +269,7 @@ Status Applier::UndoBatch() {
   txs_.BatchUndone();
   retention_.BatchUndone();
   restore_.BatchUndone();
+  access_.BatchUndone();
   return OkStatus();
 }
 
@@ -288,6 +291,9 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
                          .With(Outcome::kNotApplied);
     return OkStatus();
   }
+  // Not remembered either.
+  result->status = CheckAccess(command);
+  if (!result->status.ok()) return OkStatus();
   if (const auto it = left_out_.find(place.number); it != left_out_.end()) {
     RETURN_IF_ERROR(ApplyLeftOut(it->second, place, result));
   } else {
@@ -349,11 +355,13 @@ const Applier::Handler& Applier::HandlerOf(const Operation& operation) {
       {true, &Applier::ApplyMaintainTimeSeries},
       {false, &Applier::ApplyRetainChanges},
       {false, &Applier::ApplyRestore},
+      {false, &Applier::ApplyChangeAccess},
   };
   static_assert(std::size(kHandlers) == std::variant_size_v<Operation>);
   static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);
   static_assert(std::is_same_v<std::variant_alternative_t<9, Operation>, RetainChanges>);
   static_assert(std::is_same_v<std::variant_alternative_t<10, Operation>, Restore>);
+  static_assert(std::is_same_v<std::variant_alternative_t<11, Operation>, ChangeAccess>);
   return kHandlers[operation.index()];
 }
 

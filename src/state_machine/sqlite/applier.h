@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "raft/types.h"
 #include "state_machine/command.h"
+#include "state_machine/sqlite/access_tables.h"
 #include "state_machine/sqlite/apply_progress.h"
 #include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/change_retention.h"
@@ -48,6 +49,7 @@ class Applier {
   ~Applier() {
     retention_.Close();
     restore_.Close();
+    access_.Close();
   }
 
   // Reports each command while it is applied. Must outlive the Applier.
@@ -69,6 +71,7 @@ class Applier {
   std::optional<Replacement> TakeReplacement() { return std::exchange(replacement_, std::nullopt); }
   // The entry of the last restore; 0: there was none.
   LogIndex restored_at() const { return restore_.restored_at(); }
+  AccessRightsPtr access() const { return access_.rights(); }
 
   const AppliedState& applied() const { return applied_; }
   // The last entry that asks for a digest. A SQLite transaction ends with such an entry.
@@ -154,6 +157,9 @@ class Applier {
   Status ApplyAdvanceLease(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRetainChanges(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRestore(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyChangeAccess(const Operation& operation, const Place& place, CommandResult* result);
+  Status CheckAccess(const Command& command) const;
+  Status CheckOwner(const std::string& tx_id, const Place& place) const;
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);
   // Ends the engine's command: keeps its changes if `verdict` is OK, and tells the result.
@@ -182,6 +188,7 @@ class Applier {
   BareIds bare_ids_;
   Transactions txs_;
   RestoreInto restore_;
+  AccessTables access_;
   std::optional<Replacement> replacement_;
   InternalStatement write_state_;
   InternalStatement write_config_;

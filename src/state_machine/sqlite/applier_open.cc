@@ -39,6 +39,7 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(bare_ids_.Open(db));
   RETURN_IF_ERROR(txs_.Open(db));
   RETURN_IF_ERROR(retention_.Open(engine_.get()));
+  RETURN_IF_ERROR(access_.Open(engine_.get()));
   RETURN_IF_ERROR(write_state_.Prepare(
       db,
       "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3,"

@@ -11,6 +11,8 @@ namespace cairn::state_machine {
 Status Applier::ApplyPrepare(const Operation& operation, const Place& place,
                              CommandResult* result) {
   const auto& prepare = std::get<Prepare>(operation);
+  result->status = CheckOwner(prepare.tx_id, place);
+  if (!result->status.ok()) return OkStatus();
   const PreparedTx* const known = txs_.FindPrepared(prepare.tx_id);
   if (prepare.tx_id.empty() || prepare.tx_id.size() > kTxIdBytesMax) {
     result->status =
@@ -114,6 +116,8 @@ Status Applier::StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementR
 
 Status Applier::ApplyCommit(const Operation& operation, const Place& place, CommandResult* result) {
   const auto& commit = std::get<Commit>(operation);
+  result->status = CheckOwner(commit.tx_id, place);
+  if (!result->status.ok()) return OkStatus();
   const PreparedTx* const known = txs_.FindPrepared(commit.tx_id);
   if (known == nullptr) {
     *result = AnswerToEnded(commit.tx_id, std::move(*result));
@@ -182,6 +186,8 @@ Status Applier::ApplyRollback(const Operation& operation, const Place& place,
         InvalidArgument("a transaction id has 1 to " + std::to_string(kTxIdBytesMax) + " bytes");
     return OkStatus();
   }
+  result->status = CheckOwner(rollback.tx_id, place);
+  if (!result->status.ok()) return OkStatus();
   if (const EndedTx* const ended = txs_.FindEnded(rollback.tx_id)) {
     if (ended->state == TxState::kCommitted) {
       result->status =

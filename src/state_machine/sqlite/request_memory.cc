@@ -90,6 +90,11 @@ uint64_t OperationHash(const Operation& operation) {
     if (commit->statements != 0) hasher.Word(commit->statements);
   } else if (const auto* rollback = std::get_if<Rollback>(&operation)) {
     hasher.Bytes(rollback->tx_id);
+  } else if (const auto* change = std::get_if<ChangeAccess>(&operation)) {
+    hasher.Word(static_cast<uint64_t>(change->kind));
+    hasher.Bytes(change->principal);
+    hasher.Bytes(change->privilege);
+    hasher.Bytes(change->pattern);
   } else if (const auto* restore = std::get_if<Restore>(&operation)) {
     hasher.Word(static_cast<uint64_t>(restore->step));
     hasher.Bytes(restore->id);
@@ -108,11 +113,7 @@ TextHash HashOfText(const std::string& text) {
 }
 
 bool MayUseIdOf(const std::string& owner, const Command& command) {
-  if (owner.empty()) return true;
-  if (command.named_by == 0 && owner == command.principal) return true;
-  const std::string asks = OwnerOf(command);
-  constexpr std::string_view kHost = "host:";
-  return owner == asks || (owner.starts_with(kHost) && asks.starts_with(kHost));
+  return IsSamePrincipal(owner, OwnerOf(command));
 }
 
 // ---- Answers ------------------------------------------------------------------------------------
@@ -125,6 +126,11 @@ CommandResult Refusal(Status status, Outcome outcome) {
   CommandResult result;
   result.status = std::move(status).With(outcome);
   return result;
+}
+
+Status NotYourTransaction(const std::string& tx_id) {
+  return PermissionDenied("the transaction '" + tx_id + "' is that of another principal")
+      .With(Outcome::kNotApplied);
 }
 
 CommandResult AnswerByCode(uint8_t code, LogIndex index) {

@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "state_machine/access.h"
 #include "state_machine/command.h"
 
 namespace cairn::state_machine {
@@ -44,10 +45,7 @@ inline bool IsAsOldAs(uint64_t ttl_ms, uint64_t since_ms, uint64_t lease_ms) {
 // stands for a code that is not known: in data of version 0.1, and of requests before a restore.
 inline constexpr uint8_t kCodeNotKept = 0x1f;
 
-// True if the command may use an id that `owner` used first. Two addresses are not two identities:
-// one client has several (the loopback and another, or a new one from DHCP), and its retry through
-// another node must find its session. So hosts are not told apart from each other, only from nodes
-// and from authenticated principals. An empty owner is not known (data of version 0.1).
+// True if the command may use an id that `owner` used first.
 bool MayUseIdOf(const std::string& owner, const Command& command);
 
 // True if every retry gets this status. A refusal or an unknown outcome is judged anew.
@@ -60,6 +58,8 @@ CommandResult AnswerByCode(uint8_t code, LogIndex index);
 // or forgotten, so the outcome is unknown to the client.
 CommandResult NotYours(bool known);
 CommandResult OtherRequest();
+// The refusal of who asks for a two-phase transaction of another principal.
+Status NotYourTransaction(const std::string& tx_id);
 // The answer to a client whose session is not known any more, so that it begins another one.
 CommandResult SessionExpired(const std::string& why);
 CommandResult NoRoom(const std::string& of_what, const std::string& advice);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "state_machine/sqlite/access_tables.h"
 #include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/immutable_database.h"
@@ -147,6 +148,7 @@ Status WriteRestored(sqlite3* running, sqlite3* db, const std::string& restore) 
   RETURN_IF_ERROR(RefuseBareIds(db));
   ASSIGN_OR_RETURN(const raft::SnapshotMeta meta, ReadMeta(db));
   RETURN_IF_ERROR(ForgetRetainedChanges(db, meta.index));
+  RETURN_IF_ERROR(KeepAccess(running, db));
   return ExecInternal(db, restore.c_str());
 }
 

@@ -9,6 +9,7 @@
 //             their sequence. Sessions of nodes go on: no client retries by their names
 //   bare ids  those of the running cluster; what came of them is not held any more (outcome unknown)
 //   2PC       what has ended is remembered as it was. The caller has ended what was prepared
+//   access    the grants of the running cluster, so that a backup gives nobody rights
 //   changes   what is retained goes: no position of before the restore is served
 #pragma once
 

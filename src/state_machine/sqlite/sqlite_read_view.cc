@@ -25,6 +25,10 @@ class OneRow final : public RowSink {
     const auto* value = std::get_if<int64_t>(&row_.at(column));
     return value == nullptr ? 0 : *value;
   }
+  std::string Text(size_t column) const {
+    const auto* value = std::get_if<std::string>(&row_.at(column));
+    return value == nullptr ? "" : *value;
+  }
 
  private:
   Row row_;
@@ -61,7 +65,9 @@ class SqliteReadView final : public ReadView {
     OneRow row;
     RETURN_IF_ERROR(read_->QueryInternal({kTransactionInfoSql, {tx_id}, {}}, &row));
     if (!row.found()) return TxInfo{};
-    return MakeTxInfo(row.Int(0), row.Int(1), row.Int(2), row.Int(3));
+    TxInfo info = MakeTxInfo(row.Int(0), row.Int(1), row.Int(2), row.Int(3));
+    info.owner = row.Text(4);
+    return info;
   }
   Result<std::vector<RetainedSetting>> RetainedSettings() override {
     return ReadRetainedSettings(read_.get());

@@ -1,5 +1,4 @@
 // SqliteStateMachine: connects the parts that apply, read and copy.
-
 #include "state_machine/sqlite/sqlite_state_machine.h"
 
 #include <sqlite3.h>
@@ -70,6 +69,10 @@ class SqliteStateMachine final : public StateMachine {
     lock.Unlock();
     graphs_->AddTo(&figures);
     return figures;
+  }
+  AccessRightsPtr access() const override {
+    MutexLock lock(state_mutex_);
+    return access_;
   }
   std::optional<ApplyingCommand> Applying() const override { return progress_.Now(); }
   Status CheckProposal(const Command& command) override {
@@ -159,6 +162,7 @@ class SqliteStateMachine final : public StateMachine {
   std::optional<uint64_t> next_deadline_ CAIRN_GUARDED_BY(state_mutex_);
   TimeSeriesUpkeep time_series_ CAIRN_GUARDED_BY(state_mutex_) = TimeSeriesUpkeep::kNone;
   StateFigures figures_ CAIRN_GUARDED_BY(state_mutex_);  // of what the applier holds
+  AccessRightsPtr access_ CAIRN_GUARDED_BY(state_mutex_) = std::make_shared<const AccessRights>();
 };
 
 Result<std::unique_ptr<StateMachine>> SqliteStateMachine::Open(
@@ -228,6 +232,7 @@ void SqliteStateMachine::Publish() {
     next_deadline_ = applier_->NextDeadlineLeaseMs();
     time_series_ = applier_->time_series();
     figures_ = applier_->figures();
+    access_ = applier_->access();
   }
   applied_index_.store(applied.index.value());
   wal_bytes_.store(applier_->engine().wal_bytes());

@@ -73,7 +73,7 @@ const char* const Transactions::kSchema =
     " statement BLOB NOT NULL, PRIMARY KEY(tx, place)) WITHOUT ROWID";
 
 const char* const kTransactionInfoSql =
-    "SELECT state, statements, number, deadline_lease_ms FROM _cairn_tx WHERE id = ?1";
+    "SELECT state, statements, number, deadline_lease_ms, owner FROM _cairn_tx WHERE id = ?1";
 
 TxInfo MakeTxInfo(int64_t state, int64_t statements, int64_t number, int64_t deadline_lease_ms) {
   TxInfo info;

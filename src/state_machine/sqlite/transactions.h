@@ -191,7 +191,7 @@ class Transactions {
 };
 
 // The statement that reads the state of a transaction from an open database. ?1 is the id; the
-// columns are state, statements, number, deadline.
+// columns are state, statements, number, deadline, owner.
 extern const char* const kTransactionInfoSql;
 TxInfo MakeTxInfo(int64_t state, int64_t statements, int64_t number, int64_t deadline_lease_ms);
 

@@ -1,0 +1,72 @@
+#include "server/method_rules.h"
+
+#include <iterator>
+
+namespace cairn::server {
+namespace {
+
+namespace privilege = state_machine::privilege;
+using Who = MethodRule::Who;
+
+struct Row {
+  std::string_view method;
+  MethodRule rule;
+};
+
+constexpr MethodRule Holder(state_machine::Privileges privileges) {
+  return {Who::kHolder, privileges};
+}
+constexpr MethodRule kNode{Who::kNode};
+constexpr MethodRule kAnyone{Who::kAnyone};
+constexpr MethodRule kSomebody{Who::kSomebody};
+constexpr MethodRule kReads = Holder(privilege::kRead);
+constexpr MethodRule kWrites = Holder(privilege::kWrite);
+constexpr MethodRule kWatches = Holder(privilege::kRead | privilege::kWatch);
+constexpr MethodRule kMembership = Holder(privilege::kMembership);
+
+// Execute also retains changes, restores, and grants: the Api judges what is in a request.
+constexpr Row kRows[] = {
+    {"/cairn.v1.Database/Execute", kSomebody},
+    {"/cairn.v1.Database/Query", kReads},
+    {"/cairn.v1.Database/Prepare", kWrites},
+    {"/cairn.v1.Database/Commit", kWrites},
+    {"/cairn.v1.Database/Rollback", kWrites},
+    {"/cairn.v1.Database/GetVersion", kReads},
+    {"/cairn.v1.Database/GetTransaction", kWrites},
+    {"/cairn.v1.Database/Session", kSomebody},
+    {"/cairn.v1.Database/Watch", kWatches},
+    {"/cairn.v1.Database/WatchQuery", kWatches},
+    {"/cairn.v1.Database/ListRetained", kReads},
+    {"/cairn.v1.Database/ListAccess", kAnyone},
+    {"/cairn.v1.Database/Backup", Holder(privilege::kBackup)},
+    {"/cairn.v1.Cluster/Status", Holder(privilege::kStatus)},
+    {"/cairn.v1.Cluster/ChangeMembership", kMembership},
+    {"/cairn.v1.Cluster/TransferLeadership", kMembership},
+    {"/cairn.v1.Cluster/RaiseLevel", kMembership},
+    {"/transaction.DatabaseService/Execute", kWrites},
+    {"/transaction.DatabaseService/ExecuteBatch", kWrites},
+    {"/transaction.DatabaseService/Prepare", kWrites},
+    {"/transaction.DatabaseService/Commit", kWrites},
+    {"/transaction.DatabaseService/Rollback", kWrites},
+    {"/transaction.DatabaseService/GetVersion", kReads},
+    {"/transaction.DatabaseService/CheckHealth", kAnyone},
+    {"/cairn.internal.Peer/Messages", kNode},
+    {"/cairn.internal.Peer/Snapshot", kNode},
+    {"/cairn.internal.Peer/Probe", kNode},
+    {"/cairn.internal.Peer/Join", kNode},
+    // What load balancers and tools ask. It tells nothing of the data.
+    {"/grpc.health.v1.Health/Check", kAnyone},
+    {"/grpc.health.v1.Health/Watch", kAnyone},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", kAnyone},
+};
+
+}  // namespace
+
+std::optional<MethodRule> RuleOf(std::string_view method) {
+  for (const Row& row : kRows) {
+    if (row.method == method) return row.rule;
+  }
+  return std::nullopt;
+}
+
+}  // namespace cairn::server

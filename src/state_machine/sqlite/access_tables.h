@@ -1,0 +1,78 @@
+// AccessTables: the grants, as replicated rows.
+//
+// Grants are made by apply, in the SQLite transaction of the entries, and travel with snapshots and
+// backups. A restore into a running cluster leaves them as they are in the cluster: whoever may
+// restore must not get rights by what a backup says.
+//
+//     _cairn_access         a row for each grant
+//     _cairn_access_change  one row: the entry of the last change, which is the generation
+//
+// The tables are made by the first grant.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "state_machine/access.h"
+#include "state_machine/command.h"
+#include "state_machine/sqlite/engine.h"
+#include "state_machine/sqlite/internal_sql.h"
+
+namespace cairn::state_machine {
+
+inline constexpr size_t kGrantsMax = 10'000;
+
+// Owned by the applier, and used on its thread.
+class AccessTables {
+ public:
+  static const char* const kSchema;
+
+  Status Open(Engine* engine);
+  // Before the engine is destroyed.
+  void Close();
+
+  // Applies the command of this number (CommandNumber). To grant again, and to revoke what is not granted, is
+  // OK and changes nothing.
+  Status Apply(const ChangeAccess& command, uint64_t number, Status* verdict);
+  // What a principal (Command::principal) may do everywhere, with what the batch has changed.
+  Privileges Of(std::string_view principal) const;
+
+  // ---- For each batch
+  Status Flush();
+  void BatchCommitted();
+  void BatchUndone();
+
+  // As of the last batch that was committed.
+  AccessRightsPtr rights() const { return rights_; }
+
+ private:
+  struct State {
+    uint64_t generation = 0;
+    std::map<Grant, uint64_t>
+        grants;  // with the numbers of their commands, which are the rows' ids
+  };
+
+  Status OpenTables();
+  Status Load();
+  Status Check(const ChangeAccess& command) const;
+  Privileges Granted(std::string_view name) const;
+  void MakeRights();
+
+  Engine* engine_ = nullptr;
+  bool has_tables_ = false;
+  State state_;
+  std::optional<State> before_;  // the batch; none: it has changed nothing
+  AccessRightsPtr rights_ = std::make_shared<const AccessRights>();
+  InternalStatement insert_;
+  InternalStatement remove_;
+  InternalStatement write_change_;
+};
+
+// Gives the database that is to be restored the grants of the running one.
+Status KeepAccess(sqlite3* running, sqlite3* restored);
+
+}  // namespace cairn::state_machine
