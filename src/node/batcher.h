@@ -9,6 +9,9 @@
 // lone client waits for nobody. If the clients do not come back, the batcher stops waiting for a
 // while. A full batch never waits, up to a few entries ahead.
 //
+// A command whose caller has gone is left out. docs/decisions/022-smart-batcher.md has the
+// measurements behind the limits.
+//
 // Where more waits than one batch takes, principals take turns, by the work that was measured of
 // them. So a client with very many commands under way does not push back those of another. The
 // commands of one principal stay in their order.
@@ -20,6 +23,7 @@
 
 #include "node/fair_turns.h"
 #include "node/pending_command.h"
+#include "node/replica_counts.h"
 
 namespace cairn::node {
 
@@ -30,6 +34,7 @@ class Batcher {
     size_t batch_bytes_max = 1 << 20;
     size_t batch_commands_max = 1024;
     size_t entries_in_flight_max = 4;
+    SteadyTime delay_max = std::chrono::milliseconds(2);  // of the gathering; 0: no gathering
     uint64_t batch_steps_max = ~uint64_t{0};  // the work that the commands are expected to do
   };
   explicit Batcher(Limits limits) : limits_(limits) {}
@@ -39,9 +44,14 @@ class Batcher {
   // Whether a batch should go now, while `entries_in_flight` entries of this leader are not
   // committed.
   bool Ready(size_t entries_in_flight, SteadyTime now);
-  // The next batch. It has at least one command if not empty(). A command that is larger than a
-  // batch, in bytes or in expected work, goes alone.
-  std::vector<PendingCommandPtr> TakeBatch();
+  struct Batch {
+    std::vector<PendingCommandPtr> commands;
+    std::vector<PendingCommandPtr> left_out;  // their callers have gone; the owner answers them
+    BatchEnd end = BatchEnd::kIdle;
+  };
+  // The next batch. It has at least one command if not empty(), unless all callers have gone. A
+  // command that is larger than a batch, in bytes or in expected work, goes alone.
+  Batch TakeBatch();
   // A command of the principal has cost so much.
   void Charge(uint64_t principal, uint64_t steps) { turns_.Charge(principal, steps); }
   // An entry of `commands` was committed `took` after it was proposed.
@@ -50,27 +60,31 @@ class Batcher {
   // event.
   SteadyTime gather_until() const;
 
-  // Commands whose deadline has passed. They were never in the log.
-  std::vector<PendingCommandPtr> TakeExpired(SteadyTime now);
+  // The commands that pass the test; they were never in the log. The others keep their places.
+  std::vector<PendingCommandPtr> TakeIf(const PendingCommandTest& test);
   std::vector<PendingCommandPtr> TakeAll();
 
   bool empty() const { return count_ == 0; }
+  size_t commands() const { return count_; }
   size_t bytes() const { return bytes_; }
 
  private:
+  using Queues = std::unordered_map<uint64_t, std::deque<PendingCommandPtr>>;
+
   bool Gathering(SteadyTime now);
-  std::vector<PendingCommandPtr> TakeQueued();
+  // Takes the first command of the queue, and forgets the queue if it has no other.
+  PendingCommandPtr Pop(Queues::iterator queue);
 
   const Limits limits_;
   FairTurns turns_;
-  std::unordered_map<uint64_t, std::deque<PendingCommandPtr>>
-      queues_;  // by principal; none is empty
+  Queues queues_;  // by principal; none is empty
   size_t count_ = 0;
   size_t bytes_ = 0;
   // The gathering after a commit, while expected_ > 0:
   size_t expected_ = 0;  // commands to wait for
   size_t present_ = 0;   // of those, the commands that were there when the gathering began
   SteadyTime gather_until_{0};
+  BatchEnd ready_by_ = BatchEnd::kIdle;  // why Ready said yes
   // For how many commits the batcher does not gather, and for how many after the next failure.
   int sit_out_ = 0;
   int sit_out_next_ = 1;

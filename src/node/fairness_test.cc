@@ -95,7 +95,7 @@ TEST(Batcher, HostsTakeTurnsWhereABatchDoesNotTakeAll) {
   Batcher batcher({.batch_bytes_max = 1000, .batch_commands_max = 10});
   const auto of_two = [&] {
     int found = 0;
-    for (const PendingCommandPtr& each : batcher.TakeBatch()) {
+    for (const PendingCommandPtr& each : batcher.TakeBatch().commands) {
       found += each->traits().principal == 2 ? 1 : 0;
     }
     return found;
@@ -161,7 +161,10 @@ TEST(HeavyCommands, WhatExpiresGoesAndTheOthersKeepTheirOrder) {
   heavy.Add(CommandOf(1, &answer, 10));
   heavy.Add(CommandOf(1, &answer, 1000));
   heavy.Add(CommandOf(2, &answer, 1000));
-  EXPECT_EQ(heavy.TakeExpired(SteadyTime(500)).size(), 1u);
+  const auto expired =
+      heavy.TakeIf([](const PendingCommand& each) { return each.deadline() <= SteadyTime(500); });
+  EXPECT_EQ(expired.size(), 1u);
+  EXPECT_EQ(heavy.commands(), 2u);
   EXPECT_EQ(heavy.Take()->encoded(), "1");
   EXPECT_EQ(heavy.Take()->encoded(), "2");
   EXPECT_TRUE(heavy.empty());

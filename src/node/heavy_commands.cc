@@ -12,6 +12,7 @@ constexpr uint64_t kStepsOfATurn = 1;
 }  // namespace
 
 void HeavyCommands::Count(const PendingCommand& command, bool comes) {
+  commands_ += comes ? 1 : -1;
   bytes_ += comes ? command.bytes() : -command.bytes();
   if (command.traits().maintenance) maintenance_ += comes ? 1 : -1;
 }
@@ -63,16 +64,28 @@ const PendingCommand* HeavyCommands::Next(uint64_t client) const {
 
 PendingCommandPtr HeavyCommands::TakeNext(uint64_t client) { return Pop(by_client_.at(client)); }
 
-std::vector<PendingCommandPtr> HeavyCommands::TakeExpired(SteadyTime now) {
-  std::vector<PendingCommandPtr> expired;
+bool HeavyCommands::Any(const PendingCommandTest& test) const {
+  for (const auto& [principal, queues] : principals_) {
+    for (const Queue& queue : queues) {
+      for (const PendingCommandPtr& command : queue.commands) {
+        if (test(*command)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<PendingCommandPtr> HeavyCommands::TakeIf(const PendingCommandTest& test) {
+  std::vector<PendingCommandPtr> taken;
+  if (!Any(test)) return taken;
   for (PendingCommandPtr& command : TakeAll()) {
-    if (command->deadline() <= now) {
-      expired.push_back(std::move(command));
+    if (test(*command)) {
+      taken.push_back(std::move(command));
     } else {
       Add(std::move(command));
     }
   }
-  return expired;
+  return taken;
 }
 
 std::vector<PendingCommandPtr> HeavyCommands::TakeAll() {

@@ -34,10 +34,12 @@ class HeavyCommands {
   const PendingCommand* Next(uint64_t client) const;
   PendingCommandPtr TakeNext(uint64_t client);
 
-  std::vector<PendingCommandPtr> TakeExpired(SteadyTime now);
+  // The commands that pass the test. The others keep their order.
+  std::vector<PendingCommandPtr> TakeIf(const PendingCommandTest& test);
   std::vector<PendingCommandPtr> TakeAll();
 
   bool empty() const { return principals_.empty(); }
+  size_t commands() const { return commands_; }
   size_t bytes() const { return bytes_; }
   bool has_maintenance() const { return maintenance_ > 0; }
 
@@ -52,10 +54,12 @@ class HeavyCommands {
 
   PendingCommandPtr Pop(Queues::iterator queue);
   void Count(const PendingCommand& command, bool comes);
+  bool Any(const PendingCommandTest& test) const;
 
   FairTurns turns_;
   std::unordered_map<uint64_t, Queues> principals_;  // each in the order of its clients' turns
   std::unordered_map<uint64_t, Queues::iterator> by_client_;
+  size_t commands_ = 0;
   size_t bytes_ = 0;
   size_t maintenance_ = 0;
 };

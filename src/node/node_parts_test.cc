@@ -1,4 +1,4 @@
-// The parts that ReplicaCore is made of: batcher, tracker, read barriers, log extent, identity
+// The parts that ReplicaCore is made of: tracker, read barriers, log extent, identity
 // file.
 #include <gtest/gtest.h>
 
@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "base/fault_file_system.h"
-#include "node/batcher.h"
 #include "node/identity_file.h"
 #include "node/log_extent.h"
 #include "node/proposal_tracker.h"
@@ -38,104 +37,6 @@ PendingRead Read(Answer* answer, LogIndex index_min = LogIndex(), int64_t deadli
 }
 
 const Status kLost = Unavailable("lost").With(Outcome::kNotApplied);
-
-constexpr SteadyTime kNow(1'000'000);
-constexpr SteadyTime kCommitTook(1'000);
-
-TEST(Batcher, ASingleCommandGoesAtOnceAndLaterOnesGatherBehindTheCommit) {
-  Answer answer;
-  Batcher batcher({100, 10, 4});
-  EXPECT_FALSE(batcher.Ready(0, kNow));
-  batcher.Add(Command(&answer));
-  EXPECT_TRUE(batcher.Ready(0, kNow));
-  EXPECT_FALSE(batcher.Ready(1, kNow));
-  for (int i = 0; i < 9; ++i) batcher.Add(Command(&answer));
-  EXPECT_TRUE(batcher.Ready(1, kNow)) << "a full batch does not wait";
-  EXPECT_TRUE(batcher.Ready(3, kNow));
-  EXPECT_FALSE(batcher.Ready(4, kNow));
-  EXPECT_EQ(batcher.TakeBatch().size(), 10u);
-  EXPECT_TRUE(batcher.empty());
-}
-
-TEST(Batcher, ALoneClientThatComesBackNeverWaits) {
-  Answer answer;
-  Batcher batcher({1000, 100, 4});
-  for (int i = 0; i < 3; ++i) {
-    batcher.OnCommitted(1, kCommitTook, kNow);
-    EXPECT_EQ(batcher.gather_until(), SteadyTime::max()) << "nothing is there that could go";
-    batcher.Add(Command(&answer));
-    EXPECT_TRUE(batcher.Ready(0, kNow));
-    batcher.TakeBatch();
-  }
-}
-
-// Otherwise two halves of the clients would take turns for ever, in twice as many entries.
-TEST(Batcher, TheNextEntryWaitsForThoseWhoWereJustAnsweredButNotForEver) {
-  Answer answer;
-  Batcher batcher({1000, 100, 4});
-  batcher.Add(Command(&answer));
-  batcher.OnCommitted(2, kCommitTook, kNow);
-  EXPECT_EQ(batcher.gather_until(), kNow + kCommitTook);
-  EXPECT_FALSE(batcher.Ready(0, kNow)) << "two were answered and will be back";
-  batcher.Add(Command(&answer));
-  EXPECT_FALSE(batcher.Ready(0, kNow));
-  batcher.Add(Command(&answer));
-  EXPECT_TRUE(batcher.Ready(0, kNow)) << "all are here";
-  EXPECT_EQ(batcher.TakeBatch().size(), 3u);
-
-  batcher.Add(Command(&answer));
-  batcher.OnCommitted(3, kCommitTook, kNow);
-  EXPECT_FALSE(batcher.Ready(0, kNow + kCommitTook - SteadyTime(1)));
-  EXPECT_TRUE(batcher.Ready(0, kNow + kCommitTook));
-}
-
-TEST(Batcher, WhereClientsDoNotComeBackItSoonWaitsNoMore) {
-  Answer answer;
-  Batcher batcher({1000, 100, 4});
-  int waited = 0;
-  for (int i = 0; i < 100; ++i) {
-    batcher.OnCommitted(8, kCommitTook, kNow);
-    batcher.Add(Command(&answer));
-    waited += batcher.Ready(0, kNow) ? 0 : 1;
-    EXPECT_TRUE(batcher.Ready(0, kNow + kCommitTook));
-    batcher.TakeBatch();
-  }
-  EXPECT_GT(waited, 1) << "it tries again now and then";
-  EXPECT_LT(waited, 10);
-}
-
-TEST(Batcher, BatchesAreBoundedInBytesAndALargerCommandGoesAlone) {
-  Answer answer;
-  Batcher batcher({100, 10, 4});
-  for (const size_t bytes : {60, 60, 500, 10}) batcher.Add(Command(&answer, bytes));
-  for (const size_t expected : {60, 60, 500, 10}) {
-    const auto batch = batcher.TakeBatch();
-    ASSERT_EQ(batch.size(), 1u);
-    EXPECT_EQ(batch[0]->bytes(), expected);
-  }
-  EXPECT_EQ(batcher.bytes(), 0u);
-}
-
-TEST(Batcher, BatchesAreBoundedInTheWorkThatIsExpected) {
-  Answer answer;
-  Batcher batcher({.batch_bytes_max = 1000, .batch_commands_max = 10, .batch_steps_max = 100});
-  for (const uint64_t steps : {0, 60, 60, 500, 10}) {
-    const PendingCommandPtr command = Command(&answer);
-    command->set_expected_steps(steps);
-    batcher.Add(command);
-  }
-  for (const size_t expected : {2, 1, 1, 1}) EXPECT_EQ(batcher.TakeBatch().size(), expected);
-}
-
-TEST(Batcher, WhatExpiresInTheQueueWasNeverInTheLog) {
-  Answer early, late;
-  Batcher batcher({100, 10, 4});
-  batcher.Add(Command(&early, 10, 5));
-  batcher.Add(Command(&late, 10, 50));
-  const auto expired = batcher.TakeExpired(SteadyTime(10));
-  ASSERT_EQ(expired.size(), 1u);
-  EXPECT_EQ(batcher.bytes(), 10u);
-}
 
 TEST(PendingCommand, IsAnsweredExactlyOnceAlsoWhenDropped) {
   Answer answer;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,10 +20,11 @@ namespace cairn::node {
 class PendingCommand {
  public:
   PendingCommand(std::string encoded, SteadyTime deadline, CommandDone done,
-                 const CommandTraits& traits = {})
+                 const CommandTraits& traits = {}, CallerGone gone = nullptr)
       : encoded_(std::move(encoded)),
         deadline_(deadline),
         traits_(traits),
+        gone_(std::move(gone)),
         done_(std::move(done)) {}
   // A command that is dropped without an answer would leave a client waiting for ever.
   ~PendingCommand() {
@@ -42,6 +44,8 @@ class PendingCommand {
   // Used by the core thread: when the command began to wait.
   SteadyTime queued() const { return queued_; }
   void set_queued(SteadyTime now) { queued_ = now; }
+  // Nobody takes the answer. What is not in the log yet need not get there.
+  bool gone() const { return gone_ != nullptr && *gone_; }
   bool finished() const { return finished_.load(std::memory_order_acquire); }
   // For when the bytes are in a log entry, so that memory holds them once.
   std::string TakeEncoded() { return std::move(encoded_); }
@@ -56,6 +60,7 @@ class PendingCommand {
   std::string encoded_;
   const SteadyTime deadline_;
   const CommandTraits traits_;
+  const CallerGone gone_;
   uint64_t expected_steps_ = 0;
   SteadyTime queued_{0};
   CommandDone done_;
@@ -63,5 +68,6 @@ class PendingCommand {
 };
 
 using PendingCommandPtr = std::shared_ptr<PendingCommand>;
+using PendingCommandTest = std::function<bool(const PendingCommand&)>;
 
 }  // namespace cairn::node

@@ -23,6 +23,8 @@ constexpr uint64_t kFileBytesPerStep = 10;
 // Small writes go on, whatever the disk.
 constexpr uint64_t kStepsOnFullDisk = 1'000'000;
 
+bool IsGone(const PendingCommand& command) { return command.gone(); }
+
 // What a command that needs the level asks for.
 std::string Wish(uint64_t level) {
   return level == state_machine::kLevelExpectations
@@ -41,28 +43,38 @@ Proposals::Proposals(ReplicaContext* context, const PeerDirectory* directory)
       heavy_steps_min_(context->options.request_steps_max / kHeavyPart),
       batcher_({.batch_bytes_max = context->options.batch_bytes_max,
                 .batch_commands_max = context->options.batch_commands_max,
+                .entries_in_flight_max = context->options.batch_entries_in_flight_max,
+                .delay_max = context->options.batch_delay_max,
                 .batch_steps_max = context->options.request_steps_max / kEntryPart}),
       entry_time_(context->clock) {}
 
 void Proposals::Add(PendingCommandPtr command) {
-  ReplicaCounts& counts = *context_.options.counts;
+  const ReplicaOptions& options = context_.options;
   if (!context_.is_leader()) {
-    counts.Refuse(WriteRefusal::kNotLeader);
+    options.counts->Refuse(WriteRefusal::kNotLeader);
     return command->Finish(directory_.NotLeader());
   }
-  if (queued_bytes() + command->bytes() > context_.options.proposal_queue_bytes_max) {
-    counts.Refuse(WriteRefusal::kQueueFull);
-    return command->Finish(
-        ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
+  if (command->gone()) return RefuseGone(command.get());
+  if (queued_commands() >= options.proposal_queue_commands_max ||
+      queued_bytes() + command->bytes() > options.proposal_queue_bytes_max) {
+    return Refuse(WriteRefusal::kQueueFull, command.get(),
+                  ResourceExhausted("too many writes are waiting on this node"));
   }
   if (command->traits().maintenance && maintenance_taken()) {
-    counts.Refuse(WriteRefusal::kMaintenance);
-    return command->Finish(
-        ResourceExhausted(
-            "another request of maintenance is under way; send it when that has ended")
-            .With(Outcome::kNotApplied));
+    return Refuse(WriteRefusal::kMaintenance, command.get(),
+                  ResourceExhausted(
+                      "another request of maintenance is under way; send it when that has ended"));
   }
   Queue(std::move(command));
+}
+
+void Proposals::Refuse(WriteRefusal why, PendingCommand* command, Status status) {
+  context_.options.counts->Refuse(why);
+  command->Finish(std::move(status).With(Outcome::kNotApplied));
+}
+
+void Proposals::RefuseGone(PendingCommand* command) {
+  Refuse(WriteRefusal::kCancelled, command, Cancelled("the client has gone"));
 }
 
 void Proposals::Queue(PendingCommandPtr command) {
@@ -119,9 +131,13 @@ void Proposals::Step() {
   // An entry that has just been committed makes room before the core's output is taken, so the next
   // entry carries the news of the commit.
   while (batcher_.Ready(uncommitted_.size() + proposing_.size(), now)) {
-    std::vector<PendingCommandPtr> batch = batcher_.TakeBatch();
-    std::erase_if(batch, [this](const auto& command) { return RefuseByLevel(command.get()); });
-    if (!batch.empty()) ProposeBatch(std::move(batch));
+    Batcher::Batch batch = batcher_.TakeBatch();
+    for (const PendingCommandPtr& command : batch.left_out) RefuseGone(command.get());
+    std::erase_if(batch.commands,
+                  [this](const auto& command) { return RefuseByLevel(command.get()); });
+    if (batch.commands.empty()) continue;
+    context_.options.counts->batches[static_cast<size_t>(batch.end)].Add();
+    ProposeBatch(std::move(batch.commands));
   }
   StepHeavy();
 }
@@ -129,22 +145,21 @@ void Proposals::Step() {
 bool Proposals::RefuseByLevel(PendingCommand* command) {
   const uint64_t level = command->traits().level;
   if (level <= context_.level) return false;
-  context_.options.counts->Refuse(WriteRefusal::kLevel);
-  command->Finish(FailedPrecondition("the cluster is at feature level " +
-                                     std::to_string(context_.level) + ", and " + Wish(level) +
-                                     " needs level " + std::to_string(level) +
-                                     ": run this version on all nodes, then `cairn member upgrade`")
-                      .With(Outcome::kNotApplied));
+  Refuse(WriteRefusal::kLevel, command,
+         FailedPrecondition("the cluster is at feature level " + std::to_string(context_.level) +
+                            ", and " + Wish(level) + " needs level " + std::to_string(level) +
+                            ": run this version on all nodes, then `cairn member upgrade`"));
   return true;
 }
 
 void Proposals::StepHeavy() {
-  if (heavy_entry_ || heavy_.empty()) return;
-  PendingCommandPtr command = heavy_.Take();
-  while (RefuseByLevel(command.get())) {
+  if (heavy_entry_) return;
+  PendingCommandPtr command;
+  do {
     if (heavy_.empty()) return;
     command = heavy_.Take();
-  }
+    if (command->gone()) RefuseGone(command.get());
+  } while (command->finished() || RefuseByLevel(command.get()));
   std::vector<PendingCommandPtr> alone{std::move(command)};
   const CommandTraits traits = alone.front()->traits();
   heavy_entry_ = HeavyEntry{ProposeBatch(std::move(alone)), LogIndex(), traits.maintenance};
@@ -286,19 +301,27 @@ void Proposals::OnFollowing() {
 }
 
 void Proposals::Expire(SteadyTime now) {
-  ReplicaCounts& counts = *context_.options.counts;
-  for (PendingCommandPtr& c : batcher_.TakeExpired(now)) {
-    counts.Refuse(WriteRefusal::kExpired);
-    c->Finish(DeadlineExceeded("no leader took the write in time").With(Outcome::kNotApplied));
+  const SteadyTime wait_max = context_.options.proposal_queue_wait_max;
+  const auto late = [now](const PendingCommand& c) { return c.deadline() <= now; };
+  for (const PendingCommandPtr& c : batcher_.TakeIf(late)) {
+    Refuse(WriteRefusal::kExpired, c.get(), DeadlineExceeded("no leader took the write in time"));
   }
-  for (PendingCommandPtr& c : heavy_.TakeExpired(now)) {
-    counts.Refuse(WriteRefusal::kExpired);
-    c->Finish(
-        DeadlineExceeded("writes that take long go one at a time, and the turn of this one did "
-                         "not come in time")
-            .With(Outcome::kNotApplied));
+  for (const PendingCommandPtr& c :
+       batcher_.TakeIf([=](const PendingCommand& c) { return now - c.queued() >= wait_max; })) {
+    Refuse(WriteRefusal::kQueueWait, c.get(),
+           ResourceExhausted("the write waited for as long as a write may wait on this node"));
+  }
+  for (const PendingCommandPtr& c : heavy_.TakeIf(late)) {
+    Refuse(WriteRefusal::kExpired, c.get(),
+           DeadlineExceeded("writes that take long go one at a time, and the turn of this one did "
+                            "not come in time"));
   }
   tracker_.Expire(now);
+}
+
+void Proposals::DropGone() {
+  for (const PendingCommandPtr& c : batcher_.TakeIf(&IsGone)) RefuseGone(c.get());
+  for (const PendingCommandPtr& c : heavy_.TakeIf(&IsGone)) RefuseGone(c.get());
 }
 
 void Proposals::OnOvertaken(LogIndex index) {

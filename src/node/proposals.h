@@ -68,6 +68,8 @@ class Proposals {
   // This node does not lead (any more).
   void OnFollowing();
   void Expire(SteadyTime now);
+  // Answers the queued commands whose callers have gone.
+  void DropGone();
 
   // A snapshot has brought the state to `index`.
   void OnOvertaken(LogIndex index);
@@ -86,6 +88,8 @@ class Proposals {
   // No write of this node waits for its fate.
   bool settled() const { return proposing_.empty() && tracker_.entries() == 0; }
   size_t queued_bytes() const { return batcher_.bytes() + heavy_.bytes(); }
+  size_t queued_commands() const { return batcher_.commands() + heavy_.commands(); }
+  size_t entries_in_flight() const { return uncommitted_.size() + proposing_.size(); }
   // Whether something waits for the next entry to be applied.
   bool awaits_applied() const {
     return (context_.is_leader() && !lease_) || (heavy_entry_ && !heavy_.empty());
@@ -115,6 +119,8 @@ class Proposals {
   // tell, and only once it has applied an entry of its own term: a raise may lie in the log before
   // that. A node that lags would refuse, as not applied, what was applied under the same id before.
   bool RefuseByLevel(PendingCommand* command);
+  void Refuse(WriteRefusal why, PendingCommand* command, Status status);
+  void RefuseGone(PendingCommand* command);
   void StepHeavy();
   bool maintenance_taken() const {
     return heavy_.has_maintenance() || (heavy_entry_ && heavy_entry_->maintenance);

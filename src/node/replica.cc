@@ -86,10 +86,11 @@ ReplicaStatus ReplicaImpl::status() const {
 // ---- Requests
 
 void ReplicaImpl::Propose(const state_machine::Command& command, SteadyTime deadline,
-                          CommandDone done) {
+                          CommandDone done, CallerGone gone) {
   // The caller's thread encodes the command, because there is only one core thread.
-  auto pending = std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), deadline,
-                                                  std::move(done), TraitsOf(command));
+  auto pending =
+      std::make_shared<PendingCommand>(state_machine::EncodeCommand(command), deadline,
+                                       std::move(done), TraitsOf(command), std::move(gone));
   const size_t bytes = pending->bytes();
   if (bytes > state_machine::kCommandBytesMax) {
     return pending->Finish(InvalidArgument("the command is larger than " +
@@ -97,19 +98,30 @@ void ReplicaImpl::Propose(const state_machine::Command& command, SteadyTime dead
                                            " bytes")
                                .With(Outcome::kNotApplied));
   }
-  if (proposal_bytes_.fetch_add(bytes) + bytes > options_.proposal_queue_bytes_max) {
+  const bool many = proposals_.fetch_add(1) >= options_.proposal_queue_commands_max;
+  if (proposal_bytes_.fetch_add(bytes) + bytes > options_.proposal_queue_bytes_max || many) {
+    --proposals_;
     proposal_bytes_ -= bytes;
     options_.counts->Refuse(WriteRefusal::kQueueFull);
     return pending->Finish(
         ResourceExhausted("too many writes are waiting on this node").With(Outcome::kNotApplied));
   }
   const bool taken = Post([this, pending, bytes](ReplicaCore& core) {
+    --proposals_;
     proposal_bytes_ -= bytes;
     core.Propose(pending);
   });
   if (!taken) {
     pending->Finish(Unavailable("the node is shutting down").With(Outcome::kNotApplied));
   }
+}
+
+void ReplicaImpl::OnCallersGone() {
+  if (callers_gone_.exchange(true)) return;
+  Post([this](ReplicaCore& core) {
+    callers_gone_ = false;
+    core.OnCallersGone();
+  });
 }
 
 void ReplicaImpl::ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) {

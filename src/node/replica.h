@@ -44,11 +44,18 @@ struct ReplicaOptions {
   std::chrono::milliseconds tick{10};
   uint64_t election_ticks = 15;
   uint64_t heartbeat_ticks = 3;
-  uint64_t seed = 0;                 // of this replica's Rng; 0: from the system
-  size_t batch_bytes_max = 1 << 20;  // of one entry made by the batcher
+  uint64_t seed = 0;  // of this replica's Rng; 0: from the system
+  // Of one entry that the batcher makes (batcher.h); a larger command goes alone.
+  size_t batch_bytes_max = 1 << 20;
   size_t batch_commands_max = 1024;
-  size_t append_entries_max = 4096;  // of one message to a follower
+  std::chrono::microseconds batch_delay_max{2000};  // how long a batch gathers
+  size_t batch_entries_in_flight_max = 4;           // entries that wait for a majority
+  size_t append_entries_max = 4096;                 // of one message to a follower
+  // Of the commands that wait for an entry; more is refused.
   size_t proposal_queue_bytes_max = 64 << 20;
+  size_t proposal_queue_commands_max = 65'536;
+  // A command that waited for so long is refused, unless it waits for a turn among heavy commands.
+  std::chrono::milliseconds proposal_queue_wait_max{30'000};
   size_t message_queue_bytes_max = 64 << 20;  // of peers; more is dropped, and sent again
   // Of results that wait until members agree on them; the rows of more are left out of their
   // answers.
@@ -103,10 +110,12 @@ struct ReplicaStatus {
   int64_t wall_ms = 0;  // the latest time that an applied entry gave to SQL
   // What this node has applied includes all that was committed this long ago. None: not known.
   std::optional<SteadyTime> age;
-  size_t queued_bytes = 0;   // of the commands that wait to be proposed
-  bool clock_doubt = false;  // this leader's clock is behind the times in the log
-  uint64_t level = 0;        // the feature level of the cluster, by what is applied here
-  uint64_t level_max = 0;    // the highest level that this node knows
+  size_t queued_bytes = 0;  // of the commands that wait to be proposed
+  size_t queued_commands = 0;
+  size_t entries_in_flight = 0;  // of this leader, that are not committed
+  bool clock_doubt = false;      // this leader's clock is behind the times in the log
+  uint64_t level = 0;            // the feature level of the cluster, by what is applied here
+  uint64_t level_max = 0;        // the highest level that this node knows
   bool apply_stopped = false;
   // The node does not hold what it should, and waits for a snapshot. `trouble` says why.
   bool fenced = false;
@@ -126,6 +135,8 @@ struct ReadOptions {
 };
 
 using CommandDone = std::function<void(Result<state_machine::CommandResult>)>;
+// Set once nobody will take the answer. Null: never known.
+using CallerGone = std::shared_ptr<const std::atomic<bool>>;
 
 class Replica {
  public:
@@ -147,9 +158,13 @@ class Replica {
   // - with the replicated result, whose status may be an error of SQL;
   // - with an error whose outcome() is kNotApplied or kUnknown;
   // - UNAVAILABLE, not applied, with a LeaderHint, if this node does not lead;
-  // - DEADLINE_EXCEEDED, unknown, at `deadline`; not applied if the command was still queued.
-  virtual void Propose(const state_machine::Command& command, SteadyTime deadline,
-                       CommandDone done) = 0;
+  // - DEADLINE_EXCEEDED, unknown, at `deadline`; not applied if the command was still queued;
+  // - CANCELLED, not applied, if the caller went before the command was in the log.
+  virtual void Propose(const state_machine::Command& command, SteadyTime deadline, CommandDone done,
+                       CallerGone gone) = 0;
+  // Callers have gone: their commands that are not in the log yet are given up now, and not only
+  // when their turn comes. Cheap, and may be called for any caller.
+  virtual void OnCallersGone() = 0;
 
   // Calls `done` with the read index once a ReadView that is opened from then on satisfies
   // `options`.

@@ -405,6 +405,8 @@ ReplicaStatus ReplicaCore::status() const {
   status.wall_ms = applied_.wall_ms;
   status.age = freshness_.age();
   status.queued_bytes = queued_bytes();
+  status.queued_commands = proposals_.queued_commands();
+  status.entries_in_flight = proposals_.entries_in_flight();
   status.clock_doubt = !proposals_.ClockDoubt().empty();
   if (const auto refusal = LocalReadRefusal()) status.not_serving = refusal->message();
   status.level = applied_.level;

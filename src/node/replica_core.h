@@ -136,6 +136,7 @@ class ReplicaCore final : private Digests::Host {
 
   // ---- Requests
   void Propose(PendingCommandPtr command);
+  void OnCallersGone() { proposals_.DropGone(); }
   void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done);
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done);
   void ChangeMembership(Replica::MembershipChange change, SteadyTime deadline,

@@ -12,9 +12,23 @@ const char* WriteRefusalName(WriteRefusal refusal) {
     case WriteRefusal::kLevel: return "level";
     case WriteRefusal::kMaintenance: return "maintenance";
     case WriteRefusal::kExpired: return "expired";
+    case WriteRefusal::kQueueWait: return "queue_wait";
+    case WriteRefusal::kCancelled: return "cancelled";
     case WriteRefusal::kStopping: break;
   }
   return "stopping";
+}
+
+const char* BatchEndName(BatchEnd end) {
+  switch (end) {
+    case BatchEnd::kIdle: return "idle";
+    case BatchEnd::kAllCame: return "all_came";
+    case BatchEnd::kDelay: return "delay";
+    case BatchEnd::kCommands: return "commands";
+    case BatchEnd::kBytes: return "bytes";
+    case BatchEnd::kWork: break;
+  }
+  return "work";
 }
 
 }  // namespace cairn::node

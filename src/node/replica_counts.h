@@ -20,11 +20,26 @@ enum class WriteRefusal : uint8_t {
   kLevel,         // the feature level of the cluster is too low
   kMaintenance,   // another request of maintenance is under way
   kExpired,       // its time was over while it waited
+  kQueueWait,     // it waited for longer than a write may
+  kCancelled,     // its caller went while it waited
   kStopping,      // the node is shutting down, or hands leadership over
 };
-inline constexpr size_t kWriteRefusals = 9;
+inline constexpr size_t kWriteRefusals = 11;
 // As a label: "not_leader".
 const char* WriteRefusalName(WriteRefusal refusal);
+
+// Why a batch of commands left the queue when it did, and with what it has.
+enum class BatchEnd : uint8_t {
+  kIdle,      // no entry was under way, and nothing was waited for
+  kAllCame,   // the clients that were answered last have asked again
+  kDelay,     // the longest delay was over
+  kCommands,  // as many commands as an entry may have
+  kBytes,     // as many bytes
+  kWork,      // as much expected work
+};
+inline constexpr size_t kBatchEnds = 6;
+// As a label: "all_came".
+const char* BatchEndName(BatchEnd end);
 
 // Thread-safe.
 struct ReplicaCounts {
@@ -46,6 +61,7 @@ struct ReplicaCounts {
   // ---- The core thread
   Histogram batch_commands{kCountBounds};  // of an entry that this leader proposed
   Histogram batch_bytes{kByteBounds};
+  std::array<Counter, kBatchEnds> batches;  // by why they ended
   Histogram queue_wait{kTimeBounds};  // of the oldest command of an entry, before it is proposed
   Histogram commit{kTimeBounds};      // from when an entry is proposed until it is committed
   Counter read_rounds;                // rounds that prove reads linearizable

@@ -30,10 +30,10 @@ TEST(ReplicaFaults, ALeaderWhoseDiskHangsStepsDownAndTheOthersGoOn) {
   state_machine::Command command;
   command.id = {"stalled", 1};
   command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
-  cluster.replica(stalled).Propose(command, SystemClock().SteadyNow() + 20s,
-                                   [&](const Result<state_machine::CommandResult>& r) {
-                                     outcome.set_value(r.status().outcome());
-                                   });
+  const auto done = [&](const Result<state_machine::CommandResult>& r) {
+    outcome.set_value(r.status().outcome());
+  };
+  cluster.replica(stalled).Propose(command, SystemClock().SteadyNow() + 20s, done, nullptr);
   ASSERT_TRUE(Eventually([&] {
     for (uint64_t id = 1; id <= 3; ++id) {
       if (id != stalled && cluster.replica(id).is_leader()) return cluster.Propose(id, "c").ok();
@@ -63,7 +63,7 @@ TEST(ReplicaFaults, AFullLogDiskRefusesWritesAndResumesByItself) {
   command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
   cluster.replica(1).Propose(
       command, SystemClock().SteadyNow() + 20s,
-      [&](const Result<state_machine::CommandResult>& r) { first.set_value(r.status()); });
+      [&](const Result<state_machine::CommandResult>& r) { first.set_value(r.status()); }, nullptr);
   ASSERT_TRUE(Eventually([&] {
     const auto r = cluster.Propose(1, "refused", 50ms);
     return r.status().code() == StatusCode::kResourceExhausted &&

@@ -69,8 +69,9 @@ class ReplicaImpl final : public Replica,
   // ---- Replica
   void Start(transport::Transport* transport) override;
   transport::Handler* handler() override { return this; }
-  void Propose(const state_machine::Command& command, SteadyTime deadline,
-               CommandDone done) override;
+  void Propose(const state_machine::Command& command, SteadyTime deadline, CommandDone done,
+               CallerGone gone) override;
+  void OnCallersGone() override;
   void ReadBarrier(const ReadOptions& options, SteadyTime deadline, ReadDone done) override;
   state_machine::StateMachine& state() override { return *state_; }
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override;
@@ -225,7 +226,10 @@ class ReplicaImpl final : public Replica,
   // Shared with callbacks that may come after this object is gone; the mailbox is closed then.
   const std::shared_ptr<Events> events_;
   std::atomic<size_t> message_bytes_{0};
+  // Of the proposals in the mailbox.
   std::atomic<size_t> proposal_bytes_{0};
+  std::atomic<size_t> proposals_{0};
+  std::atomic<bool> callers_gone_{false};  // the news is in the mailbox
 
   // What other threads may read; the core thread writes it.
   std::atomic<SteadyTime> last_turn_;

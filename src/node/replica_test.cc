@@ -119,8 +119,9 @@ TEST(Replica, AWriteOvertakenByAnotherLeaderIsNotApplied) {
   command.id = {"overtaken", 1};
   command.operation = state_machine::Execute{{state_machine::Statement{"lost", {}, {}}}};
   cluster.replica(old_leader)
-      .Propose(command, SystemClock().SteadyNow() + 20s,
-               [&](const Result<state_machine::CommandResult>& r) { answer.set_value(r); });
+      .Propose(
+          command, SystemClock().SteadyNow() + 20s,
+          [&](const Result<state_machine::CommandResult>& r) { answer.set_value(r); }, nullptr);
   ASSERT_TRUE(Eventually([&] {
     for (uint64_t id = 1; id <= 3; ++id) {
       if (id != old_leader && cluster.replica(id).is_leader()) {
@@ -183,10 +184,12 @@ TEST(Replica, AllNodesStoppedAtOnceEndAtOnceAlsoWithWritesThatNobodyCanDecide) {
   command.id = {"undecided", 1};
   command.operation = state_machine::Execute{{state_machine::Statement{"b", {}, {}}}};
   const LogIndex last = cluster.replica(leader).status().core.last;
-  cluster.replica(leader).Propose(command, SystemClock().SteadyNow() + 20s,
-                                  [&](const Result<state_machine::CommandResult>& r) {
-                                    outcome.set_value(r.status().outcome());
-                                  });
+  cluster.replica(leader).Propose(
+      command, SystemClock().SteadyNow() + 20s,
+      [&](const Result<state_machine::CommandResult>& r) {
+        outcome.set_value(r.status().outcome());
+      },
+      nullptr);
   ASSERT_TRUE(Eventually([&] { return cluster.replica(leader).status().core.last > last; }));
   const SteadyTime from = SystemClock().SteadyNow();
   std::vector<std::thread> stops;

@@ -439,8 +439,9 @@ Result<CommandResult> TestCluster::ProposeCommand(uint64_t id, state_machine::Co
                                                   std::chrono::milliseconds timeout) {
   auto answer = std::make_shared<std::promise<Result<CommandResult>>>();
   auto future = answer->get_future();
-  replica(id).Propose(std::move(command), In(timeout),
-                      [answer](Result<CommandResult> r) { answer->set_value(std::move(r)); });
+  replica(id).Propose(
+      std::move(command), In(timeout),
+      [answer](Result<CommandResult> r) { answer->set_value(std::move(r)); }, nullptr);
   return future.get();
 }
 

@@ -79,16 +79,18 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   }
   Origin origin = Origin::kClient;
   if (context.forwarded) origin = context.relayed ? Origin::kRelay : Origin::kForwarder;
-  router_->Write(*std::move(command), DeadlineOf(timeout_ms, context), origin,
-                 [done = std::move(done)](Result<CommandResult> result) {
-                   // A replicated failure is an error to the caller, of a known outcome.
-                   if (!result.ok() || result->status.ok()) return done(std::move(result));
-                   Status failure = std::move(result->status);
-                   if (failure.outcome() == Outcome::kNone) {
-                     failure = std::move(failure).With(Outcome::kApplied);
-                   }
-                   done(std::move(failure));
-                 });
+  router_->Write(
+      *std::move(command), DeadlineOf(timeout_ms, context), origin,
+      [done = std::move(done)](Result<CommandResult> result) {
+        // A replicated failure is an error to the caller, of a known outcome.
+        if (!result.ok() || result->status.ok()) return done(std::move(result));
+        Status failure = std::move(result->status);
+        if (failure.outcome() == Outcome::kNone) {
+          failure = std::move(failure).With(Outcome::kApplied);
+        }
+        done(std::move(failure));
+      },
+      context.gone);
 }
 
 ReadTask Api::TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t bytes,

@@ -37,7 +37,8 @@ struct CallContext {
   uint64_t connection = 0;                             // the same for all calls of a connection
   std::string principal;                               // who asks; see server/principal.h
   uint64_t named_by = 0;                               // see state_machine::Command
-  // Set once nobody will take the answer, so that a query may end. Null: not known before the end.
+  // Set once nobody will take the answer, so that a query may end, and a write that is not in the
+  // log yet is given up. Null: not known before the end.
   std::shared_ptr<const std::atomic<bool>> gone;
 };
 

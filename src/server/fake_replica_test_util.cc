@@ -272,7 +272,8 @@ int FakeReplica::held_barriers() const {
   return static_cast<int>(held_.size());
 }
 
-void FakeReplica::Propose(const Command& command, SteadyTime, node::CommandDone done) {
+void FakeReplica::Propose(const Command& command, SteadyTime, node::CommandDone done,
+                          node::CallerGone) {
   Post([this, command, done = std::move(done)] {
     if (!leader_) {
       Status status = Unavailable("not the leader").With(Outcome::kNotApplied);

@@ -113,8 +113,10 @@ class FakeReplica final : public node::Replica {
 
   void Start(transport::Transport*) override {}
   transport::Handler* handler() override { return nullptr; }
-  void Propose(const state_machine::Command& command, SteadyTime deadline,
-               node::CommandDone done) override;
+  void Propose(const state_machine::Command& command, SteadyTime deadline, node::CommandDone done,
+               node::CallerGone gone) override;
+  void OnCallersGone() override { ++callers_gone_; }
+  int callers_gone() const { return callers_gone_; }
   void ReadBarrier(const node::ReadOptions& options, SteadyTime deadline,
                    std::function<void(Result<LogIndex>)> done) override;
   state_machine::StateMachine& state() override { return state_; }
@@ -160,6 +162,7 @@ class FakeReplica final : public node::Replica {
   std::function<void()> watcher_;
   std::atomic<bool> leader_{true};
   std::atomic<int> barriers_{0};
+  std::atomic<int> callers_gone_{0};
   std::atomic<bool> compares_{false};
   std::atomic<SteadyTime> turned_ago_{SteadyTime(0)};
   mutable std::mutex mutex_;

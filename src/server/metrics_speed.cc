@@ -69,6 +69,13 @@ NodeMetrics Requests() {
   };
 }
 
+void Batches(const F& f, Values* v) {
+  for (size_t i = 0; i < node::kBatchEnds; ++i) {
+    v->Add(static_cast<double>(f.counts->batches[i].value()),
+           {node::BatchEndName(static_cast<node::BatchEnd>(i))});
+  }
+}
+
 NodeMetrics Writes() {
   return {
       {{"cairn_write_queue_seconds", Type::kHistogram,
@@ -76,6 +83,22 @@ NodeMetrics Writes() {
        [](const F& f, Values* v) { v->Add(f.counts->queue_wait, kNanosecond); }},
       {{"cairn_write_queue_bytes", Type::kGauge, "Bytes of the writes that wait for an entry"},
        [](const F& f, Values* v) { v->Add(static_cast<double>(f.status.queued_bytes)); }},
+      {{"cairn_write_queue_limit_bytes", Type::kGauge,
+        "Bytes of waiting writes past which more are refused"},
+       [](const F& f, Values* v) { v->Add(static_cast<double>(f.write_queue_bytes_max)); }},
+      {{"cairn_write_queue_commands", Type::kGauge, "Writes that wait for an entry"},
+       [](const F& f, Values* v) { v->Add(static_cast<double>(f.status.queued_commands)); }},
+      {{"cairn_write_queue_limit_commands", Type::kGauge,
+        "Waiting writes past which more are refused"},
+       [](const F& f, Values* v) { v->Add(static_cast<double>(f.write_queue_commands_max)); }},
+      {{"cairn_write_entries_in_flight", Type::kGauge,
+        "Entries of this leader that a majority does not hold yet"},
+       [](const F& f, Values* v) { v->Add(static_cast<double>(f.status.entries_in_flight)); }},
+      {{"cairn_batches_total",
+        Type::kCounter,
+        "Entries that this leader made of the waiting writes, by what ended the gathering",
+        {"end"}},
+       &Batches},
       {{"cairn_batch_commands", Type::kHistogram, "Commands of an entry that this leader made"},
        [](const F& f, Values* v) { v->Add(f.counts->batch_commands, 1); }},
       {{"cairn_batch_bytes", Type::kHistogram, "Bytes of an entry that this leader made"},

@@ -49,6 +49,8 @@ struct NodeFigures {
 
   uint64_t writes_forwarded = 0;
   uint64_t writes_relayed = 0;
+  size_t write_queue_commands_max = 0;
+  size_t write_queue_bytes_max = 0;
   size_t reads_waiting = 0;
   size_t reads_waiting_bytes = 0;
   size_t long_queries = 0;

@@ -161,6 +161,7 @@ UnaryCall* RunUnary(grpc::CallbackServerContext* context, const ServiceHost& hos
     return call;
   }
   caller->gone = call->gone();
+  call->OnClientGone([replica = host.replica] { replica->OnCallersGone(); });
   handle(&request, *caller,
          [call, response](Result<R> result) { call->Answer(std::move(result), response); });
   return call;

@@ -63,12 +63,13 @@ Router::~Router() {
   Close();
 }
 
-void Router::Write(Command command, SteadyTime deadline, Origin origin, node::CommandDone done) {
+void Router::Write(Command command, SteadyTime deadline, Origin origin, node::CommandDone done,
+                   node::CallerGone gone) {
   if (origin == Origin::kRelay && !replica_->is_leader()) {
     return PassOn(command, deadline, std::move(done));
   }
   if (origin != Origin::kClient) {
-    return replica_->Propose(command, deadline, std::move(done));
+    return replica_->Propose(command, deadline, std::move(done), std::move(gone));
   }
   auto call = std::make_shared<Call>();
   call->write = true;
@@ -80,6 +81,7 @@ void Router::Write(Command command, SteadyTime deadline, Origin origin, node::Co
   call->acknowledged_below = command.acknowledged_below;
   call->command = std::move(command);
   call->done = std::move(done);
+  call->gone = std::move(gone);
   call->leader_by = clock_->SteadyNow() + options_.leader_wait;
   call->session_by = call->leader_by;
   retrier_.Start(call);
@@ -95,14 +97,18 @@ rpc::Retrier::CallPtr Router::NewOpening() {
 
 void Router::Send(const rpc::Retrier::CallPtr& named) {
   const CallPtr call = std::static_pointer_cast<Call>(named);
+  if (call->gone != nullptr && *call->gone) {
+    return retrier_.Finish(call, Cancelled("the client has gone"));
+  }
   call->result.reset();
   call->command.id = {call->session, call->sequence};
   if (!call->named) call->command.named_by = options_.node_id;
   call->command.acknowledged_below = call->acknowledged_below;
   if (replica_->is_leader()) {
-    replica_->Propose(call->command, call->deadline, [this, call](Result<CommandResult> result) {
-      Settle(call, std::move(result));
-    });
+    replica_->Propose(
+        call->command, call->deadline,
+        [this, call](Result<CommandResult> result) { Settle(call, std::move(result)); },
+        call->gone);
     return;
   }
   const SteadyTime now = clock_->SteadyNow();

@@ -46,9 +46,10 @@ class Router final : private rpc::Retrier::Owner {
   Router& operator=(const Router&) = delete;
 
   // `done` is called exactly once, as Replica::Propose says, but only after all tries. A command
-  // with an empty `id` gets an id of this node's own.
+  // with an empty `id` gets an id of this node's own. A write whose caller has gone (see
+  // Replica::Propose) is not tried again. What is under way to another node goes on.
   void Write(state_machine::Command command, SteadyTime deadline, Origin origin,
-             node::CommandDone done);
+             node::CommandDone done, node::CallerGone gone);
 
   // Call when there is news of who leads; returns at once. Writes that wait to be tried again are
   // tried then. The stream to a former leader is ended, so that what was sent to it is sent again
@@ -69,6 +70,7 @@ class Router final : private rpc::Retrier::Owner {
   struct Call : rpc::Retrier::Call {
     state_machine::Command command;
     node::CommandDone done;
+    node::CallerGone gone;
     SteadyTime leader_by{0};                             // without a leader by then, UNAVAILABLE
     std::optional<SteadyTime> unreached_since;           // the known leader, since then
     bool named = false;                                  // the client named the write

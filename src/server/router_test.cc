@@ -49,8 +49,9 @@ class RouterTest : public ::testing::Test {
                               milliseconds timeout = milliseconds(5000) * kSlowness,
                               Origin origin = Origin::kClient) {
     std::promise<Result<CommandResult>> promise;
-    router_->Write(std::move(command), clock_.SteadyNow() + timeout, origin,
-                   [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+    router_->Write(
+        std::move(command), clock_.SteadyNow() + timeout, origin,
+        [&](Result<CommandResult> result) { promise.set_value(std::move(result)); }, nullptr);
     return promise.get_future().get();
   }
 
@@ -129,11 +130,27 @@ TEST_F(RouterTest, AfterATryOfUnknownOutcomeOnlyUnknownIsTrueWithoutALeader) {
 TEST_F(RouterTest, ALeaderThatComesInTimeIsUsed) {
   replica_.SetLeader(false, std::nullopt);
   std::promise<Result<CommandResult>> promise;
-  router_->Write(Insert("a"), clock_.SteadyNow() + milliseconds(5000) * kSlowness, Origin::kClient,
-                 [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+  router_->Write(
+      Insert("a"), clock_.SteadyNow() + milliseconds(5000) * kSlowness, Origin::kClient,
+      [&](Result<CommandResult> result) { promise.set_value(std::move(result)); }, nullptr);
   replica_.SetLeader(true, LeaderHint{1, "self:1"});
   const Result<CommandResult> result = promise.get_future().get();
   EXPECT_TRUE(result.ok()) << result.status();
+}
+
+TEST_F(RouterTest, AWriteWhoseCallerWentWhileNobodyLedIsNotTriedAgain) {
+  replica_.SetLeader(false, std::nullopt);
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  std::promise<Result<CommandResult>> promise;
+  router_->Write(
+      Insert("a", {"s", 1}), clock_.SteadyNow() + milliseconds(5000) * kSlowness, Origin::kClient,
+      [&](Result<CommandResult> result) { promise.set_value(std::move(result)); }, gone);
+  *gone = true;
+  replica_.SetLeader(true, LeaderHint{1, "self:1"});
+  const Result<CommandResult> result = promise.get_future().get();
+  EXPECT_EQ(result.status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);
+  EXPECT_EQ(replica_.fake_state().executions("a"), 0);
 }
 
 // Time stands still, so only news can cause a try.
@@ -148,8 +165,9 @@ TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads)
   Command command;
   command.id = {"s", 1};
   command.operation = state_machine::Execute{{{"a", {}, {}}}};
-  router.Write(command, clock.SteadyNow() + milliseconds(5000), Origin::kClient,
-               [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+  router.Write(
+      command, clock.SteadyNow() + milliseconds(5000), Origin::kClient,
+      [&](Result<CommandResult> result) { promise.set_value(std::move(result)); }, nullptr);
   std::future<Result<CommandResult>> future = promise.get_future();
   EXPECT_EQ(future.wait_for(milliseconds(50)), std::future_status::timeout);
   for (int i = 0; i < 200 && future.wait_for(milliseconds(50)) != std::future_status::ready; ++i) {
@@ -162,6 +180,33 @@ TEST(RouterNews, AWriteThatWaitsToBeTriedAgainIsTriedAtOnceWhenAnotherNodeLeads)
   replica.Shutdown(SteadyTime(0));
   router.Close();
   timers.Stop();
+}
+
+TEST(RouterNews, AWriteThatMayBeAppliedIsUnknownAlsoWhenItsCallerHasGone) {
+  ManualClock clock;
+  rpc::TimerQueue timers(&clock);
+  FakeReplica replica(&SystemClock());
+  Router router(&replica, &timers, &clock, nullptr, {.address = "self:1"});
+  replica.SetLeaderWatcher([&] { router.OnLeaderChanged(); });
+  replica.Script({Fate::kAppliedUnknown});
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  std::promise<Result<CommandResult>> promise;
+  Command command;
+  command.id = {"s", 1};
+  command.operation = state_machine::Execute{{{"a", {}, {}}}};
+  router.Write(
+      command, clock.SteadyNow() + milliseconds(5000), Origin::kClient,
+      [&](Result<CommandResult> result) { promise.set_value(std::move(result)); }, gone);
+  replica.AwaitIdle();
+  *gone = true;
+  std::future<Result<CommandResult>> future = promise.get_future();
+  for (int i = 0; i < 200 && future.wait_for(milliseconds(50)) != std::future_status::ready; ++i) {
+    replica.SetLeader(true, LeaderHint{1, "self:1"});
+  }
+  const Status status = future.get().status();
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status;
+  EXPECT_EQ(status.outcome(), Outcome::kUnknown);
+  EXPECT_EQ(replica.fake_state().executions("a"), 1);
 }
 
 TEST_F(RouterTest, AForwardedWriteThatReachesANonLeaderIsRefusedWithAHintAndNeverForwarded) {
@@ -225,9 +270,12 @@ class DirectLink final : public WriteLink {
   DirectLink(Router* to, std::string address, Origin origin)
       : to_(to), address_(std::move(address)), origin_(origin) {}
   void Send(const Command& command, SteadyTime deadline, Done done) override {
-    to_->Write(command, deadline, origin_, [done = std::move(done)](Result<CommandResult> answer) {
-      done(OkStatus(), std::move(answer));
-    });
+    to_->Write(
+        command, deadline, origin_,
+        [done = std::move(done)](Result<CommandResult> answer) {
+          done(OkStatus(), std::move(answer));
+        },
+        nullptr);
   }
   void Close() override {}
   const std::string& address() const override { return address_; }
@@ -274,9 +322,9 @@ TEST_F(RouterTest, TwoNodesWithoutALeaderSendNoWriteToAndFro) {
       },
       options);
   std::promise<Result<CommandResult>> promise;
-  router->Write(Insert("a", {"s", 1}), clock_.SteadyNow() + milliseconds(5000) * kSlowness,
-                Origin::kClient,
-                [&](Result<CommandResult> result) { promise.set_value(std::move(result)); });
+  router->Write(
+      Insert("a", {"s", 1}), clock_.SteadyNow() + milliseconds(5000) * kSlowness, Origin::kClient,
+      [&](Result<CommandResult> result) { promise.set_value(std::move(result)); }, nullptr);
   const Result<CommandResult> result = promise.get_future().get();
   EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
   EXPECT_EQ(result.status().outcome(), Outcome::kNotApplied);

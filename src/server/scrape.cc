@@ -69,6 +69,8 @@ NodeFigures ReadFigures(const ScrapeSources& sources) {
   const ServerOptions& options = *sources.options;
   const Result<uint64_t> size = sources.fs->SizeOf(options.db_path);
   if (size.ok()) figures.database_bytes = *size;  // there is none while a snapshot takes its place
+  figures.write_queue_commands_max = options.write_queue_commands_max;
+  figures.write_queue_bytes_max = sources.write_queue_bytes_max;
   figures.log_bytes_max = options.log_bytes_max;
   figures.free_bytes_min = options.free_bytes_min;
   figures.vector_bytes_max = options.vector_bytes_max;

@@ -31,6 +31,7 @@ struct ScrapeSources {
   const node::ReplicaCounts* counts = nullptr;
   const transport::GrpcTransport* transport = nullptr;
   std::vector<const MemoryShare*> memory{};  // those that are charged
+  size_t write_queue_bytes_max = 0;
   const Router* router = nullptr;
   const ReadPool* reads = nullptr;
   const LongReads* long_reads = nullptr;

@@ -8,6 +8,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/host_port.h"
@@ -83,7 +84,11 @@ void EnableGrpcExtensions() {
 class ServerImpl final : public Server {
  public:
   explicit ServerImpl(const ServerOptions& options)
-      : options_(options), clock_(SystemClock()), memory_(options.memory_bytes_max) {}
+      : options_(options),
+        clock_(SystemClock()),
+        memory_(options.memory_bytes_max),
+        write_queue_bytes_max_(
+            std::min(options.write_queue_bytes_max, memory_.requests->bytes_max() / 3)) {}
   ~ServerImpl() override {
     Shutdown();
     CloseAll();
@@ -112,6 +117,7 @@ class ServerImpl final : public Server {
   Clock& clock_;
   FileSystem& fs_ = PosixFileSystem();
   ServerMemory memory_;
+  const size_t write_queue_bytes_max_;
   uint16_t port_ = 0;
   std::string address_;
 
@@ -243,7 +249,13 @@ Status ServerImpl::OpenReplica() {
   replica.request_steps_max = options_.request_steps_max;
   replica.maintenance_steps_max = options_.maintenance_steps_max;
   replica.digest_every = options_.digest_every;
-  replica.proposal_queue_bytes_max = memory_.requests->bytes_max() / 3;
+  replica.batch_commands_max = options_.batch_commands_max;
+  replica.batch_bytes_max = options_.batch_bytes_max;
+  replica.batch_delay_max = options_.batch_delay_max;
+  replica.batch_entries_in_flight_max = options_.batch_entries_in_flight_max;
+  replica.proposal_queue_commands_max = options_.write_queue_commands_max;
+  replica.proposal_queue_bytes_max = write_queue_bytes_max_;
+  replica.proposal_queue_wait_max = options_.write_queue_wait_max;
   replica.message_queue_bytes_max = memory_.peers->bytes_max();
   replica.counts = replica_counts_;
   replica.request_ttl_ms = static_cast<uint64_t>(options_.request_ttl.count());
@@ -353,6 +365,7 @@ Status ServerImpl::StartHttp() {
   sources.counts = replica_counts_.get();
   sources.transport = transport_.get();
   sources.memory = {memory_.requests, memory_.results, memory_.queries, memory_.sessions};
+  sources.write_queue_bytes_max = write_queue_bytes_max_;
   sources.router = router_.get();
   sources.reads = reads_.get();
   sources.long_reads = long_reads_.get();

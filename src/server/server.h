@@ -41,6 +41,14 @@ struct ServerOptions {
   std::chrono::milliseconds leader_wait{3'000};       // how long a request waits for a leader
   // How long an answered request is remembered at least, so that its retry is answered.
   std::chrono::milliseconds request_ttl{state_machine::kRequestTtlDefaultMs};
+  // How writes of many clients share an entry, and what may wait for one (node/batcher.h).
+  size_t batch_commands_max = 1024;
+  size_t batch_bytes_max = 1 << 20;
+  std::chrono::microseconds batch_delay_max{2000};
+  size_t batch_entries_in_flight_max = 4;
+  size_t write_queue_commands_max = 65'536;
+  size_t write_queue_bytes_max = 64 << 20;  // at most a third of the memory for requests
+  std::chrono::milliseconds write_queue_wait_max{30'000};
   uint64_t log_bytes_max = 64 << 20;
   uint64_t free_bytes_min = 64 << 20;
   uint64_t memory_bytes_max = 512 << 20;  // beside SQLite's caches; divided as api.md says

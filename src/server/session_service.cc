@@ -136,6 +136,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnWriteDone(bool ok) override {
     bool write = false;
     bool read = false;
+    bool gone = false;
     LeaderHint leader = KnownLeader();
     outgoing_.Clear();  // an idle stream keeps no answer
     {
@@ -147,6 +148,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       stream_.TryResize(kStreamBytes + refusals_ * kRefusalBytes);
       if (!ok) {
         Abandon();
+        gone = true;
       } else {
         write = PrepareWrite(std::move(leader));
         read = read_paused_ && unsent_bytes_ <= kSessionUnsentBytesMax;
@@ -155,6 +157,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     }
     Write(write);
     if (read) StartRead(&incoming_);
+    if (gone) host_.replica->OnCallersGone();
     FinishIfOver();
   }
 
@@ -163,6 +166,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       MutexLock lock(mutex_);
       Abandon();
     }
+    host_.replica->OnCallersGone();
     FinishIfOver();
   }
 
@@ -334,8 +338,10 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   void FinishIfOver() {
     Status status;
+    bool unanswered = false;
     {
       MutexLock lock(mutex_);
+      unanswered = inflight_ != 0;
       const bool answered = inflight_ == 0 && queue_.empty() && !hello_due_;
       if (finished_ || writing_ || !read_over_) return;
       if (!cancelled_ && finish_.ok() && !answered) return;
@@ -343,6 +349,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       *gone_ = true;
       status = cancelled_ ? Cancelled("the client has gone") : finish_;
     }
+    if (unanswered) host_.replica->OnCallersGone();
     Finish(ToGrpc(status, context_));
   }
 

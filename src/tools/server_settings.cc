@@ -54,6 +54,19 @@ auto SetBytes(Field field) {
 }
 
 template <class Field>
+auto SetBytesBetween(Field field, uint64_t min, uint64_t max) {
+  return [=](const std::string& value, ServeOptions* options) -> Status {
+    ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(value));
+    if (bytes < min || bytes > max) {
+      return InvalidArgument("'" + value + "' is not a size from " + std::to_string(min) + " to " +
+                             std::to_string(max) + " bytes");
+    }
+    options->server.*field = bytes;
+    return OkStatus();
+  };
+}
+
+template <class Field>
 auto SetTicks(Field field) {
   return [=](const std::string& value, ServeOptions* options) -> Status {
     ASSIGN_OR_RETURN(options->server.*field, ParseTicks(value));
@@ -211,12 +224,46 @@ std::vector<ServerSetting> LimitSettings() {
   };
 }
 
+// How writes of many clients share an entry, and what may wait for one.
+std::vector<ServerSetting> WriteSettings() {
+  using server::ServerOptions;
+  constexpr uint64_t kDelayUsMax = 1'000'000;
+  constexpr uint64_t kEntriesMax = 64;
+  constexpr uint64_t kQueueCommandsMax = 1'000'000;
+  constexpr uint64_t kQueueBytesMax = uint64_t{16} << 30;
+  constexpr uint64_t kBatchBytesMin = 4 << 10;
+  // The largest write must find room in the queue, and need not share its entry.
+  constexpr uint64_t kCommandBytes = state_machine::kCommandBytesMax;
+  return {
+      {"batch-commands-max", "N", "1024", "writes that share one entry of the log",
+       SetNumber(&ServerOptions::batch_commands_max, 1, state_machine::kCommandsPerBatchMax)},
+      {"batch-bytes-max", "BYTES", "1MiB", "bytes of the writes that share one entry of the log",
+       SetBytesBetween(&ServerOptions::batch_bytes_max, kBatchBytesMin, kCommandBytes)},
+      {"batch-delay-us-max", "US", "2000",
+       "microseconds that an entry waits for the clients that were just answered (0: never)",
+       SetNumber(&ServerOptions::batch_delay_max, 0, kDelayUsMax)},
+      {"batch-entries-in-flight-max", "N", "4",
+       "entries of a leader that a majority does not hold yet",
+       SetNumber(&ServerOptions::batch_entries_in_flight_max, 1, kEntriesMax)},
+      {"write-queue-commands-max", "N", "65536", "writes that wait for an entry; more are refused",
+       SetNumber(&ServerOptions::write_queue_commands_max, 1, kQueueCommandsMax)},
+      {"write-queue-bytes-max", "BYTES", "64MiB",
+       "bytes of these writes; more are refused, and in any case more than an eighth of "
+       "memory-bytes-max",
+       SetBytesBetween(&ServerOptions::write_queue_bytes_max, kCommandBytes, kQueueBytesMax)},
+      {"write-queue-wait-ms-max", "MS", "30000",
+       "milliseconds that a write waits for an entry; then it is refused",
+       SetNumber(&ServerOptions::write_queue_wait_max, 10, kDayMs)},
+  };
+}
+
 }  // namespace
 
 const std::vector<ServerSetting>& ServerSettings() {
   static const std::vector<ServerSetting>* const kSettings = [] {
     auto* const all = new std::vector<ServerSetting>(IdentitySettings());
     for (ServerSetting& setting : LimitSettings()) all->push_back(std::move(setting));
+    for (ServerSetting& setting : WriteSettings()) all->push_back(std::move(setting));
     return all;
   }();
   return *kSettings;

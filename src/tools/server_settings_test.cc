@@ -40,6 +40,13 @@ TEST(ServerSettings, TheDefaultsAreThoseOfTheServer) {
   EXPECT_EQ(server.vector_bytes_max, defaults.vector_bytes_max);
   EXPECT_EQ(server.request_steps_max, defaults.request_steps_max);
   EXPECT_EQ(server.maintenance_steps_max, defaults.maintenance_steps_max);
+  EXPECT_EQ(server.batch_commands_max, defaults.batch_commands_max);
+  EXPECT_EQ(server.batch_bytes_max, defaults.batch_bytes_max);
+  EXPECT_EQ(server.batch_delay_max, defaults.batch_delay_max);
+  EXPECT_EQ(server.batch_entries_in_flight_max, defaults.batch_entries_in_flight_max);
+  EXPECT_EQ(server.write_queue_commands_max, defaults.write_queue_commands_max);
+  EXPECT_EQ(server.write_queue_bytes_max, defaults.write_queue_bytes_max);
+  EXPECT_EQ(server.write_queue_wait_max, defaults.write_queue_wait_max);
 }
 
 TEST_F(ServerSettingsFile, FlagsWinOverTheFile) {
@@ -81,6 +88,25 @@ TEST_F(ServerSettingsFile, ErrorsNameTheLine) {
   }
 }
 
+TEST_F(ServerSettingsFile, TheThresholdsOfWritesAreSetByFlagsAndByTheFile) {
+  const std::string path = Write(
+      "batch-commands-max = 4096\nbatch-bytes-max = \"4KiB\"\n"
+      "write-queue-wait-ms-max = 10\n");
+  const Result<ServeOptions> options = ResolveServerSettings({{"batch-delay-us-max", "0"},
+                                                              {"batch-entries-in-flight-max", "64"},
+                                                              {"write-queue-commands-max", "1"},
+                                                              {"write-queue-bytes-max", "16MiB"}},
+                                                             path);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->server.batch_commands_max, 4096u);
+  EXPECT_EQ(options->server.batch_bytes_max, 4096u);
+  EXPECT_EQ(options->server.batch_delay_max.count(), 0);
+  EXPECT_EQ(options->server.batch_entries_in_flight_max, 64u);
+  EXPECT_EQ(options->server.write_queue_commands_max, 1u);
+  EXPECT_EQ(options->server.write_queue_bytes_max, 16u << 20);
+  EXPECT_EQ(options->server.write_queue_wait_max, milliseconds(10));
+}
+
 TEST(ServerSettings, AFileThatIsNotThereIsNamed) {
   const Result<ServeOptions> options = ResolveServerSettings({}, "/no/such/file.toml");
   ASSERT_FALSE(options.ok());
@@ -110,6 +136,19 @@ TEST(ServerSettings, BadFlagsAreRefusedByName) {
       {"request-steps-max", "5000000001"},
       {"maintenance-steps-max", "49999999"},
       {"advertise", "host"},
+      {"batch-commands-max", "0"},
+      {"batch-commands-max", "4097"},
+      {"batch-bytes-max", "4095"},
+      {"batch-bytes-max", "17MiB"},
+      {"batch-delay-us-max", "-1"},
+      {"batch-delay-us-max", "1000001"},
+      {"batch-entries-in-flight-max", "0"},
+      {"batch-entries-in-flight-max", "65"},
+      {"write-queue-commands-max", "0"},
+      {"write-queue-commands-max", "1000001"},
+      {"write-queue-bytes-max", "15MiB"},
+      {"write-queue-bytes-max", "17GiB"},
+      {"write-queue-wait-ms-max", "9"},
   };
   for (const auto& [name, value] : cases) {
     const Result<ServeOptions> options = ResolveServerSettings({{name, value}}, "");
