@@ -1,5 +1,6 @@
 #include "server/query_task.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -16,6 +17,9 @@ constexpr uint32_t kRowsBetweenLooks = 64;
 constexpr int64_t kHeapFreeBytes = 2 << 20;
 // A charge grows in steps.
 constexpr int64_t kHeapStepBytes = 1 << 20;
+// What the largest row takes: once as SQLite reads it, and once as it is passed on. The allocator
+// rounds each of them up, by a quarter at most.
+constexpr size_t kLargestRowHeapBytes = 2 * (kStreamedRowBytesMax + kStreamedRowBytesMax / 4);
 
 }  // namespace
 
@@ -51,7 +55,10 @@ Status QueryTask::CheckMemory() {
   const int64_t held = heap_bytes_ + ThreadHeapBytes() - heap_at_begin_;
   if (held <= kHeapFreeBytes || held <= static_cast<int64_t>(memory_.bytes())) return OkStatus();
   const auto wanted = static_cast<size_t>(held + kHeapStepBytes);
-  if (wanted <= limits_.memory->bytes_max() / 2 && memory_.TryResize(wanted)) return OkStatus();
+  const size_t bytes_max =
+      std::max(limits_.memory->bytes_max() / 2,
+               kLargestRowHeapBytes + static_cast<size_t>(kHeapFreeBytes + kHeapStepBytes));
+  if (wanted <= bytes_max && memory_.TryResize(wanted)) return OkStatus();
   return ResourceExhausted("the query needs " + std::to_string(held) +
                            " bytes of memory, which this node does not have for queries now: ask "
                            "for less at a time");

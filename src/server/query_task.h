@@ -53,7 +53,7 @@ class QueryTask final : private state_machine::RowSink {
     SteadyTime piece = std::chrono::milliseconds(20);  // of a long read while others wait
     std::shared_ptr<const std::atomic<bool>> gone;     // nobody takes the answer any more
     const std::atomic<bool>* stopping = nullptr;       // the node is shutting down
-    MemoryShare* memory = nullptr;                     // of all queries; one may take half
+    MemoryShare* memory = nullptr;                     // of all queries; one takes a part
     std::string principal;                             // who asks; see server/principal.h
     std::function<void(const Status&)> ended;          // called right before the consumer's End
   };
