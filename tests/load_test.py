@@ -303,13 +303,34 @@ class Load(CairnTest):
                       self.load("bad.jsonl", "--table", "j", content='{"a": 1e400}\n').stderr)
         self.assertEqual(self.rows("SELECT count(*) FROM j"), [[3]])
 
-    def test_rows_past_one_command_for_an_existing_table_need_resume(self):
+    def test_rows_past_one_command_for_an_existing_table_are_all_or_nothing(self):
+        self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT, n NUMERIC)")
+        self.node.sql("CREATE INDEX t_x ON t(x)")
+        self.node.sql("INSERT INTO t VALUES(20000, 'in the way', 1)")
+        rows = "".join(f"{i},{i:0700},{i}.5\n" for i in range(1, 30001))
+        stages = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_load%' ESCAPE '\\'"
+        failed = self.load("big.csv", "--table", "t", content=rows)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("UNIQUE constraint failed: t.id", failed.stderr)
+        self.assertEqual(self.rows("SELECT count(*) FROM t"), [[1]])
+        self.assertEqual(self.rows(stages), [[0]])
+        self.node.sql("DELETE FROM t")
+        self.assert_passes(self.load("big.csv", "--table", "t", content=rows))
+        self.assertEqual(self.rows("SELECT count(*), sum(id), max(length(x)), sum(n), typeof(n) FROM t"),
+                         [[30000, 450015000, 700, 450030000.0, "real"]])
+        self.assertEqual(self.rows(stages), [[0]])
+
+    def test_rows_past_64_mb_for_an_existing_table_need_resume(self):
         self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT)")
-        rows = "".join(f"{i},{'x' * 700}\n" for i in range(1, 30001))
+        rows = "".join(f"{i},{'x' * 700}\n" for i in range(1, 100001))
         refused = self.load("big.csv", "--table", "t", content=rows)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("--resume", refused.stderr)
         self.assertEqual(self.rows("SELECT count(*) FROM t"), [[0]])
+
+    def test_a_load_that_is_resumed_goes_on_behind_its_last_row(self):
+        self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT)")
+        rows = "".join(f"{i},{'x' * 700}\n" for i in range(1, 30001))
         self.node.sql("INSERT INTO t VALUES(20000, 'in the way')")
         failed = self.load("big.csv", "--table", "t", "--resume", content=rows)
         self.assertEqual(failed.returncode, 1)

@@ -12,6 +12,8 @@ namespace {
 
 // Up to so many rows for tables of the cluster each have a statement, which names the row that fails.
 constexpr uint64_t kRowsAloneMax = 10'000;
+// One command moves so much from the stage into tables of the cluster.
+constexpr size_t kMovedBytesMax = 64u << 20;
 
 class Loader {
  public:
@@ -39,13 +41,9 @@ class Loader {
     }
     ASSIGN_OR_RETURN(const bool done, LoadAtOnce(all_new ? end_keys_ : ForeignKeys::kEnforced));
     if (!done && !all_new) {
-      return ResourceExhausted(
-          "the rows for a table that the cluster has are more than one command takes (15 MiB, or "
-          "800,000 values), so they cannot be loaded as a whole. --resume loads them by many "
-          "commands: if one fails, the rows before it stay, and the same call goes on behind them. "
-          "Or load them into a new table");
-    }
-    if (!done) {
+      RETURN_IF_ERROR(CheckMoves());
+      RETURN_IF_ERROR(LoadStaged(&load_, {}, ForeignKeys::kEnforced));
+    } else if (!done) {
       RETURN_IF_ERROR(CheckRenames(&load_));
       RETURN_IF_ERROR(LoadStaged(&load_, EndOfLoad(load_, schema_), end_keys_));
     }
@@ -82,6 +80,33 @@ class Loader {
     RETURN_IF_ERROR(LoadCommands(&load_).Must(maker.Take(), keys, 0));
     load_.result.rows = plan.rows;
     return true;
+  }
+
+  // The last command of a staged load can move the rows into tables that the cluster has.
+  Status CheckMoves() {
+    size_t bytes = 0;
+    for (const LoadTable& table : load_.plan.tables) {
+      if (!table.exists) {
+        return ResourceExhausted(
+            "rows for tables that the cluster has and for new tables are more than one command "
+            "takes "
+            "(15 MiB, or 800,000 values) together, so they cannot be loaded as a whole: load " +
+            table.name + " by itself");
+      }
+      const Status read = EachRow(load_.local, table, 0, [&](const Row& row) {
+        bytes += RequestBytesOf(row);
+        return bytes <= kMovedBytesMax ? OkStatus() : ResourceExhausted("");
+      });
+      if (bytes > kMovedBytesMax) {
+        return ResourceExhausted(
+            "the rows for tables that the cluster has are more than 64 MiB, so they cannot be "
+            "loaded "
+            "as a whole. --resume loads them by many commands: if one fails, the rows before it "
+            "stay, and the same call goes on behind them. Or load them into a new table");
+      }
+      RETURN_IF_ERROR(read);
+    }
+    return OkStatus();
   }
 
   void TellOfVersion() const {

@@ -16,8 +16,8 @@ namespace cairn::tools {
 // there as a whole, or not at all. If a command fails, the tables that were staged are dropped. Only
 // a program that is killed leaves them behind.
 //
-// Rows for a table that the cluster has cannot be staged. More of them than fit in one command are
-// loaded with `resume` alone (resumed_load.h).
+// Rows for tables that the cluster has are moved from the stage by the last command, up to 64 MiB. More
+// of them are loaded with `resume` alone (resumed_load.h).
 //
 // What can be found wrong is found before anything is sent (load_checks.h).
 

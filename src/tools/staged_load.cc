@@ -15,6 +15,20 @@ namespace {
 // A virtual table is made with its rows at the end if other tables are its content.
 bool IsStaged(const LoadTable& table) { return table.kind.has_rows; }
 
+// The columns of the stage of a table that the cluster has. They have no type, so that the values stay
+// as they are until the table itself takes them.
+std::vector<std::string> StageColumns(const LoadTable& table) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < table.columns.size(); ++i) names.push_back("c" + std::to_string(i));
+  return names;
+}
+
+std::string Listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + QuotedName(name);
+  return list;
+}
+
 class StagedLoad {
  public:
   StagedLoad(LoadContext* load, std::vector<Statement> end, ForeignKeys end_keys)
@@ -33,7 +47,8 @@ class StagedLoad {
     if (status.ok()) return status;
     if (status.outcome() == Outcome::kUnknown && renaming_) {
       return std::move(status).Prefixed(
-          "whether the tables were renamed is not known: look at .tables");
+          "whether the rows came from tables " + stage_ +
+          "... to their own is not known: they did if .tables shows none of those");
     }
     commands_.Wait().ok();  // a late row must not meet a table that is gone
     DropStaged();
@@ -85,6 +100,11 @@ class StagedLoad {
     CommandMaker maker;
     for (const LoadTable& table : load_.plan.tables) {
       if (!IsStaged(table)) continue;
+      if (table.exists) {
+        maker.Add("CREATE TABLE " + QuotedName(StageName(table)) + "(" +
+                  Listed(StageColumns(table)) + ")");
+        continue;
+      }
       if (table.is_virtual) {
         AddVirtualTable(table, StageName(table), &maker);
         continue;
@@ -102,7 +122,8 @@ class StagedLoad {
     CommandMaker maker;
     for (const LoadTable& table : load_.plan.tables) {
       if (!IsStaged(table)) continue;
-      maker.BeginTable(StageName(table), table.columns, kRowsPerStatement);
+      maker.BeginTable(StageName(table), table.exists ? StageColumns(table) : table.columns,
+                       kRowsPerStatement);
       const Status sent = EachRow(load_.local, table, 0, [&](const Row& row) {
         // Together with the rows before it, a large row may be more than a request takes.
         if (maker.bytes() + RequestBytesOf(row) > kCommandBytes) {
@@ -144,6 +165,10 @@ class StagedLoad {
         AddVirtualTable(table, table.name, &maker);
         continue;
       }
+      if (table.exists) {
+        MoveRows(table, &maker);
+        continue;
+      }
       maker.Add("ALTER TABLE " + QuotedName(StageName(table)) + " RENAME TO " +
                 QuotedName(table.name));
     }
@@ -158,6 +183,13 @@ class StagedLoad {
     }
     renaming_ = true;
     return commands_.Must(maker.Take(), end_keys_, 0);
+  }
+
+  void MoveRows(const LoadTable& table, CommandMaker* maker) const {
+    const std::string stage = QuotedName(StageName(table));
+    maker->Add("INSERT INTO " + QuotedName(table.name) + "(" + Listed(table.columns) + ") SELECT " +
+               Listed(StageColumns(table)) + " FROM " + stage + " ORDER BY rowid");
+    maker->Add("DROP TABLE " + stage);
   }
 
   void DropStaged() {
