@@ -5,6 +5,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "telemetry.h"
+
 namespace cairn::bench {
 namespace {
 
@@ -60,6 +62,17 @@ class ClosedLoop {
     Next(i);
   }
 
+  double PerOperation() const {
+    const auto rows = static_cast<double>(options_.rows);
+    switch (options_.op) {
+      case Op::kInsertRows:
+      case Op::kPoints: return rows;
+      case Op::kBlocks:
+      case Op::kBlocksRollups: return rows * static_cast<double>(kTelemetryBlockPoints);
+      default: return 1;
+    }
+  }
+
   LoadResult Summarise() {
     std::vector<uint32_t> all;
     LoadResult result;
@@ -70,7 +83,7 @@ class ClosedLoop {
     std::sort(all.begin(), all.end());
     result.completed = all.size();
     result.seconds = std::chrono::duration<double>(options_.duration).count();
-    const double per_op = options_.op == Op::kInsertRows ? options_.rows : 1;
+    const double per_op = PerOperation();
     result.per_second = static_cast<double>(all.size()) * per_op / result.seconds;
     const auto at = [&](double q) {
       if (all.empty()) return 0.0;
@@ -95,6 +108,7 @@ class ClosedLoop {
 }  // namespace
 
 std::unique_ptr<Target> MakeTarget(const LoadOptions& options) {
+  if (options.op >= Op::kBlocks) return MakeCairnSeriesTarget(options);
   if (options.target == "cairn-client" || options.target == "cairn-session")
     return MakeCairnSessionTarget(options);
   if (options.target == "cairn-unary") return MakeCairnUnaryTarget(options);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,7 +11,15 @@
 
 namespace cairn::bench {
 
-enum class Op : uint8_t { kWrite, kReadLinearizable, kReadStale, kInsertRows };
+enum class Op : uint8_t {
+  kWrite,
+  kReadLinearizable,
+  kReadStale,
+  kInsertRows,
+  kBlocks,         // of a time series
+  kBlocksRollups,  // of one with rollups
+  kPoints,         // of a time series, in one INSERT of many rows
+};
 
 struct LoadOptions {
   std::string target;                  // see MakeTarget
@@ -18,7 +27,8 @@ struct LoadOptions {
   std::string tls_directory;           // empty: no TLS
   Op op = Op::kWrite;
   int clients = 1;
-  int rows = 1;  // kInsertRows only
+  int rows = 1;             // of an INSERT; blocks of a request
+  size_t value_bytes = 64;  // kWrite only
   std::chrono::milliseconds warm_up{1000};
   std::chrono::milliseconds duration{5000};
 };
@@ -37,6 +47,7 @@ class Target {
 // an unknown kind.
 std::unique_ptr<Target> MakeTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeCairnSessionTarget(const LoadOptions& options);
+std::unique_ptr<Target> MakeCairnSeriesTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeCairnUnaryTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeEtcdTarget(const LoadOptions& options);
 std::unique_ptr<Target> MakeEchoTarget(const LoadOptions& options, bool stream);
@@ -45,7 +56,7 @@ struct LoadResult {
   uint64_t completed = 0;
   uint64_t failed = 0;
   double seconds = 0;
-  double per_second = 0;  // operations; rows for kInsertRows
+  double per_second = 0;  // operations; rows of an INSERT; points of a time series
   double p50_ms = 0, p90_ms = 0, p99_ms = 0, max_ms = 0;
 };
 

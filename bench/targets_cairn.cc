@@ -59,7 +59,7 @@ bool MakeTables(const LoadOptions& options) {
 class SessionTarget final : public Target {
  public:
   explicit SessionTarget(const LoadOptions& options)
-      : options_(options), insert_sql_(InsertSql(options.rows)) {}
+      : options_(options), insert_sql_(InsertSql(options.rows)), value_(options.value_bytes, 'v') {}
 
   bool SetUp() override {
     if (!MakeTables(options_)) return false;
@@ -92,7 +92,7 @@ class SessionTarget final : public Target {
     };
     switch (options_.op) {
       case Op::kWrite:
-        connection.ExecuteAsync({{.sql = kWriteSql, .positional = {key, kValue}}}, executed);
+        connection.ExecuteAsync({{.sql = kWriteSql, .positional = {key, value_}}}, executed);
         return;
       case Op::kInsertRows: connection.ExecuteAsync({{.sql = insert_sql_}}, executed); return;
       case Op::kReadLinearizable:
@@ -102,6 +102,7 @@ class SessionTarget final : public Target {
         connection.QueryAsync({.sql = kReadSql, .positional = {key}},
                               {.level = QueryOptions::Level::kStale}, queried);
         return;
+      default: return done(false);  // of another target
     }
   }
 
@@ -116,6 +117,7 @@ class SessionTarget final : public Target {
 
   const LoadOptions& options_;
   const std::string insert_sql_;
+  const std::string value_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::atomic<int> told_{0};
 };
@@ -123,7 +125,7 @@ class SessionTarget final : public Target {
 class UnaryTarget final : public Target {
  public:
   explicit UnaryTarget(const LoadOptions& options)
-      : options_(options), insert_sql_(InsertSql(options.rows)) {}
+      : options_(options), insert_sql_(InsertSql(options.rows)), value_(options.value_bytes, 'v') {}
 
   bool SetUp() override {
     if (!MakeTables(options_)) return false;
@@ -148,7 +150,7 @@ class UnaryTarget final : public Target {
       if (options_.op == Op::kWrite) {
         statement->set_sql(kWriteSql);
         statement->add_positional()->set_integer(key);
-        statement->add_positional()->set_text(kValue);
+        statement->add_positional()->set_text(value_);
       } else {
         statement->set_sql(insert_sql_);
       }
@@ -197,6 +199,7 @@ class UnaryTarget final : public Target {
 
   const LoadOptions& options_;
   const std::string insert_sql_;
+  const std::string value_;
   security::TlsPtr tls_;  // null: none
   std::vector<std::unique_ptr<v1::Database::Stub>> stubs_;
 };
