@@ -1,11 +1,12 @@
 // Time series beside plain tables of SQLite that hold the same, in one process and on one core: the
 // bytes of a point, decoding, queries, the last points, and the query shapes of the IoT case of the
-// Time Series Benchmark Suite. Prints tables. Rounds are interleaved, and figures are medians.
+// Time Series Benchmark Suite. Prints tables. Rounds are interleaved, and figures are
+// medians of the time of the processor.
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -73,10 +74,11 @@ class Database {
   int64_t number_ = 0;
 };
 
+// Of the processor: what else the machine does shall not count. Everything is in the page cache.
 double SecondsOf(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
 struct Pair {
@@ -197,9 +199,10 @@ void LastPoints(Database* db) {
   const Pair took = Medians(
       [&] { CHECK(db->Run("SELECT device, ts, value FROM many WHERE is_last = 1") == 1000); },
       [&] {
-        CHECK(db->Run("SELECT p.device, p.ts, p.value FROM devices AS d JOIN many_plain AS p ON "
-                      "p.device = d.device AND p.ts = (SELECT max(ts) FROM many_plain WHERE device "
-                      "= d.device)") == 1000);
+        CHECK(db->Run(
+                  "SELECT p.device, p.ts, p.value FROM devices AS d CROSS JOIN many_plain AS p ON "
+                  "p.device = d.device AND p.ts = (SELECT max(ts) FROM many_plain WHERE device "
+                  "= d.device)") == 1000);
       });
   std::printf("| the last points of 1,000 series | %.1f ms | %.1f ms | 5 ms |\n", took.series * 1e3,
               took.plain * 1e3);

@@ -439,9 +439,8 @@ Result<CommandResult> TestCluster::ProposeCommand(uint64_t id, state_machine::Co
                                                   std::chrono::milliseconds timeout) {
   auto answer = std::make_shared<std::promise<Result<CommandResult>>>();
   auto future = answer->get_future();
-  replica(id).Propose(
-      std::move(command), In(timeout),
-      [answer](Result<CommandResult> r) { answer->set_value(std::move(r)); }, nullptr);
+  const auto done = [answer](Result<CommandResult> r) { answer->set_value(std::move(r)); };
+  replica(id).Propose(std::move(command), In(timeout), done, nullptr);
   return future.get();
 }
 
