@@ -46,6 +46,7 @@ class Memory(CairnTest):
     def session(self, source="127.0.0.1"):
         call = self.open("Session", source)
         while not call.answer:
+            self.assertFalse(call.closed, call.text)
             call.read_frame()
         return call
 
@@ -202,6 +203,105 @@ class Memory(CairnTest):
         self.assertEqual(one_more(10, 10), raw_grpc.RESOURCE_EXHAUSTED)
         self.assert_within_budget()
 
+    def fill(self, source, requests):
+        """Sends requests, each one or more of a session, over one session. The codes of their errors."""
+        call = self.session(source)
+        codes = set()
+        for first in range(0, len(requests), 1_000):
+            part = b"".join(requests[first:first + 1_000])
+            call.send(message(part))
+            answered = 0
+            asked = len(raw_grpc.fields(part, 1))
+            while answered < asked:
+                for answer in raw_grpc.fields(call.take_message(), 1):
+                    answered += 1
+                    codes.update(raw_grpc.read_varint(error[1:]) for error in raw_grpc.fields(answer, 2))
+        call.drop()
+        return codes
+
+    def test_bare_ids_of_one_client_end_at_its_part(self):
+        """A client's part is an eighth of 1,048,576."""
+        part = 131_072
+
+        def write(i, name):
+            return session_request(i, 3, execute("UPDATE t SET a = a WHERE 0") + field(2, field(1, name.ljust(64, "x")) + field(3, 1)))
+
+        codes = self.fill("127.0.0.2", [write(i, f"a/{i}") for i in range(1, part + 2_001)])
+        self.assertEqual(codes, {raw_grpc.RESOURCE_EXHAUSTED})
+        self.assertEqual(self.fill("127.0.0.3", [write(i, f"b/{i}") for i in range(1, 2_001)]), set())
+        self.assert_within_budget()
+        self.node.kill()
+        self.node.start()  # the node reads the ids again
+        self.assertEqual(self.fill("127.0.0.2", [write(1, "a/new")]), {raw_grpc.RESOURCE_EXHAUSTED})
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_ended_transactions_of_one_client_end_at_its_part(self):
+        """A client's part is 8 MiB, and each counts 256 bytes and its id."""
+        part = (8 << 20) // 512
+
+        def both(i):
+            name = field(1, f"x{i}".ljust(256, "x"))
+            prepare = session_request(2 * i + 1, 5, name + field(2, statement("INSERT INTO t VALUES (1)")))
+            return prepare + session_request(2 * i + 2, 7, name)
+
+        self.assertEqual(self.fill("127.0.0.2", [both(i) for i in range(part - 100)]), set())
+        codes = self.fill("127.0.0.2", [both(i) for i in range(part - 100, part + 100)])
+        self.assertIn(raw_grpc.RESOURCE_EXHAUSTED, codes)
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_watches_that_nobody_reads(self):
+        for number in range(100):
+            self.open("Watch", f"127.0.0.{2 + number % 8}").send(message(field(3, 1)), end=True)
+        for _ in range(100):
+            self.node.sql("INSERT INTO t VALUES (randomblob(1000000))")
+        self.settle()
+        self.assert_within_budget()
+        self.assert_serves()
+
+    def test_backups_that_nobody_reads(self):
+        for _ in range(40):
+            self.node.sql("INSERT INTO t VALUES (randomblob(1000000))")
+        for number in range(60):
+            self.open("Backup", f"127.0.0.{2 + number % 8}").send(message(b""), end=True)
+        self.settle()
+        self.assert_within_budget()
+        for call in self.calls:
+            call.drop()
+        self.calls.clear()
+        self.assert_serves()
+
+    def test_all_doors_at_once(self):
+        self.node.sql("CREATE TABLE big (a)")
+        for _ in range(20):
+            self.node.sql("INSERT INTO big VALUES (randomblob(1000000))")
+        endless = execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                          "SELECT zeroblob(3900000) FROM n")
+        write = execute("UPDATE t SET a = a RETURNING zeroblob(1000000)")
+        read = field(1, statement("SELECT zeroblob(3900000)"))
+        large = message(execute("INSERT INTO t VALUES (?)", field(2, field(4, b"x" * (8 << 20)))))
+        for number in range(16):
+            source = f"127.0.0.{2 + number % 8}"
+            self.open("Query", source).send(message(endless), end=True)
+            self.open("Watch", source).send(message(field(3, 1)), end=True)
+            self.open("Backup", source).send(message(b""), end=True)
+            session = self.open("Session", source)  # may be refused
+            session.send(message(b"".join(session_request(2 * i + 1, 3, write) + session_request(2 * i + 2, 4, read)
+                                          for i in range(100))))
+            half = self.open("Execute", source)
+            half.socket.settimeout(2)
+            try:
+                half.send(large[:-1])
+            except TimeoutError:
+                pass  # the node reads no more
+        self.settle()
+        self.assert_within_budget()
+        for call in self.calls:
+            call.drop()
+        self.calls.clear()
+        self.assert_serves()
+
     def test_an_idle_node_is_small(self):
         self.assertLess(self.node.memory_mb_max(), 32)
 
@@ -211,6 +311,33 @@ class Memory(CairnTest):
         while seen[-1] != seen[-2]:
             time.sleep(0.5)
             seen.append(self.node.memory_mb_max())
+
+
+class Forwarded(CairnTest):
+    def test_writes_that_a_follower_passes_on_to_a_leader_that_does_not_answer(self):
+        nodes = self.new_cluster(3, flags=["--memory-bytes-max", f"{BUDGET_MB}MiB"])
+        leader = self.await_leader()
+        leader.sql("CREATE TABLE t (a)")
+        follower = next(node for node in nodes if node is not leader)
+        leader.pause()
+        calls = []
+        large = message(execute("INSERT INTO t VALUES (?)", field(2, field(4, b"x" * (8 << 20)))))
+        for number in range(32):
+            call = raw_grpc.Call(follower.port, DATABASE + "Execute", source=f"127.0.0.{2 + number % 8}")
+            call.socket.settimeout(2)
+            calls.append(call)
+            try:
+                call.send(large, end=True)
+            except TimeoutError:
+                pass  # the node reads no more
+        self.assertLess(follower.memory_mb_max(), BUDGET_MB + ALLOWANCE_MB)
+        leader.resume()
+        for call in calls:
+            call.drop()
+        wait_until(lambda: follower.shell("INSERT INTO t VALUES (1)").returncode == 0, "the cluster serves")
+        for node in nodes:
+            self.assertTrue(node.up)
+            self.assertLess(node.memory_mb_max(), BUDGET_MB + ALLOWANCE_MB)
 
 
 if __name__ == "__main__":
