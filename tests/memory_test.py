@@ -224,7 +224,8 @@ class Memory(CairnTest):
         part = 131_072
 
         def write(i, name):
-            return session_request(i, 3, execute("UPDATE t SET a = a WHERE 0") + field(2, field(1, name.ljust(64, "x")) + field(3, 1)))
+            bare = field(2, field(1, name.ljust(64, "x")) + field(3, 1))
+            return session_request(i, 3, execute("UPDATE t SET a = a WHERE 0") + bare)
 
         codes = self.fill("127.0.0.2", [write(i, f"a/{i}") for i in range(1, part + 2_001)])
         self.assertEqual(codes, {raw_grpc.RESOURCE_EXHAUSTED})
@@ -287,8 +288,8 @@ class Memory(CairnTest):
             self.open("Watch", source).send(message(field(3, 1)), end=True)
             self.open("Backup", source).send(message(b""), end=True)
             session = self.open("Session", source)  # may be refused
-            session.send(message(b"".join(session_request(2 * i + 1, 3, write) + session_request(2 * i + 2, 4, read)
-                                          for i in range(100))))
+            session.send(message(b"".join(
+                session_request(2 * i + 1, 3, write) + session_request(2 * i + 2, 4, read) for i in range(100))))
             half = self.open("Execute", source)
             half.socket.settimeout(2)
             try:
