@@ -35,7 +35,8 @@ class BusyApply(CairnTest):
         finally:
             done.set()
             writer.join()
-        self.assertIn("apply is busy for", node.log)
+        said = next(line for line in node.log.splitlines() if "apply is busy for" in line)
+        self.assertIn("of host:127.0.0.1, session", said)
         wait_until(lambda: "apply was busy for" in node.log, "the log says that it is over")
         self.assertNotIn(b"INSERT INTO busy", status())
 

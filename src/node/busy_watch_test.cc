@@ -8,7 +8,8 @@ namespace {
 using std::chrono::milliseconds;
 
 std::optional<state_machine::ApplyingCommand> At(uint64_t index, size_t number = 0) {
-  return state_machine::ApplyingCommand{LogIndex(index), number, {"s", 7}, "DELETE FROM t"};
+  return state_machine::ApplyingCommand{
+      LogIndex(index), number, {"s", 7}, "host:a", "DELETE FROM t"};
 }
 
 TEST(BusyWatch, OneCommandForASecondIsToldWithItsBeginning) {
@@ -19,6 +20,7 @@ TEST(BusyWatch, OneCommandForASecondIsToldWithItsBeginning) {
   ASSERT_TRUE(busy);
   EXPECT_EQ(busy->since, milliseconds(100));
   EXPECT_EQ(busy->command.id.session, "s");
+  EXPECT_EQ(busy->command.principal, "host:a");
   EXPECT_TRUE(watch.Look(At(5), milliseconds(60'000)));
   EXPECT_FALSE(watch.Look(std::nullopt, milliseconds(60'100)));
 }

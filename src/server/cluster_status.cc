@@ -56,6 +56,7 @@ void AddBusy(const node::BusyApply& busy, SteadyTime now, v1::StatusResponse* ou
   to->set_command(busy.command.number + 1);
   to->set_session(rpc::Utf8OrQuestionMarks(busy.command.id.session));
   to->set_sequence(busy.command.id.sequence);
+  to->set_principal(rpc::Utf8OrQuestionMarks(busy.command.principal));
   to->set_statement(rpc::Utf8OrQuestionMarks(busy.command.statement));
   const auto for_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now - busy.since);
   to->set_for_ms(static_cast<uint64_t>(for_ms.count()));

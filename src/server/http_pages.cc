@@ -78,6 +78,7 @@ http::Response HttpPages::Status() const {
     // What a client has sent is for those who may read it, and the door asks nobody who they are.
     status.mutable_busy_apply()->clear_statement();
     status.mutable_busy_apply()->clear_session();
+    status.mutable_busy_apply()->clear_principal();
   }
   std::string json;
   const auto printed = google::protobuf::util::MessageToJsonString(status, &json, options);

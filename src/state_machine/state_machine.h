@@ -100,6 +100,7 @@ struct ApplyingCommand {
   LogIndex index;     // of the command's entry
   size_t number = 0;  // place in the entry, from 0
   RequestId id;
+  std::string principal;  // who asked
   std::string statement;  // the beginning of the first statement
 };
 

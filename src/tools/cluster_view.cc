@@ -32,6 +32,7 @@ std::string BusyText(const v1::StatusResponse& status) {
   const v1::BusyApply& busy = status.busy_apply();
   std::string text = "for " + std::to_string(busy.for_ms() / 1000) + " s with command " +
                      std::to_string(busy.command()) + " of entry " + std::to_string(busy.index());
+  if (!busy.principal().empty()) text += ", of " + busy.principal();
   if (!busy.session().empty()) {
     text += ", request " + busy.session() + "/" + std::to_string(busy.sequence());
   }

@@ -51,11 +51,12 @@ TEST(ClusterView, TheStatusShowsWhatApplyIsBusyWith) {
   busy->set_index(7);
   busy->set_command(2);
   busy->set_session("app");
+  busy->set_principal("host:192.0.2.7");
   busy->set_sequence(3);
   busy->set_statement("DELETE\nFROM t");
   busy->set_for_ms(4500);
   EXPECT_EQ(std::get<std::string>(StatusRow(status).back()),
-            "for 4 s with command 2 of entry 7, request app/3: DELETE FROM t");
+            "for 4 s with command 2 of entry 7, of host:192.0.2.7, request app/3: DELETE FROM t");
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ class ApplyProgress {
   std::optional<ApplyingCommand> Now() const {
     MutexLock lock(mutex_);
     if (command_ == nullptr) return std::nullopt;
-    return ApplyingCommand{index_, number_, command_->id, BeginningOf(command_->operation)};
+    return ApplyingCommand{index_, number_, command_->id, command_->principal,
+                           BeginningOf(command_->operation)};
   }
 
  private:
