@@ -1,9 +1,10 @@
 """Stale reads of a bounded age at nodes that were stopped: messages in their sockets are old."""
+import shutil
 import time
 import unittest
 
 from harness import CairnTest, wait_until
-from raw_grpc import FAILED_PRECONDITION, OK, Call, field, message
+from raw_grpc import FAILED_PRECONDITION, OK, UNAVAILABLE, Call, field, message, unary
 
 QUERY = "/cairn.v1.Database/Query"
 STALE = 1
@@ -83,6 +84,54 @@ class Staleness(CairnTest):
     def test_a_follower_that_was_stopped_refuses_what_it_cannot_vouch_for(self):
         follower = next(node for node in self.nodes if node is not self.leader)
         self.stop_and_ask(follower)
+
+
+class WipedNode(CairnTest):
+    def wipe(self, node):
+        node.kill()
+        shutil.rmtree(f"{node.db}.cairn")
+        for suffix in ("", "-wal", "-shm"):
+            node.db.with_name(node.db.name + suffix).unlink(missing_ok=True)
+
+    def ask_local(self, node, sql):
+        call = Call(node.port, QUERY)
+        call.send(message(field(1, field(1, sql)) + field(2, field(1, STALE))), end=True)
+        return call.finish(), call
+
+    def local_version(self, node):
+        call = unary(node.port, "/cairn.v1.Database/GetVersion", field(2, 1))
+        return call.status, call
+
+    def test_a_node_that_has_lost_its_data_serves_none_until_it_has_caught_up(self):
+        self.new_cluster(3)
+        leader = self.await_leader()
+        leader.sql("CREATE TABLE t(n INTEGER)")
+        leader.sql("INSERT INTO t VALUES (7)")
+        wiped = next(node for node in self.nodes if node is not leader)
+        others = [node for node in self.nodes if node is not wiped]
+        self.wipe(wiped)
+        for node in others:
+            node.pause()
+        wiped.start()
+        try:
+            for _ in range(20):
+                status, call = self.ask_local(wiped, "SELECT 'value=' || n || ';' AS v FROM t")
+                self.assertEqual(status, UNAVAILABLE, call.text)
+                status, call = self.local_version(wiped)
+                self.assertEqual(status, UNAVAILABLE, call.text)
+        finally:
+            for node in others:
+                node.resume()
+
+        def caught_up():
+            status, call = self.ask_local(wiped, "SELECT 'value=' || n || ';' AS v FROM t")
+            if status == OK:
+                self.assertIn(b"value=7;", bytes(call.answer))
+                return True
+            self.assertEqual(status, UNAVAILABLE, call.text)
+            return False
+
+        wait_until(caught_up, "the node has caught up")
 
 
 if __name__ == "__main__":
