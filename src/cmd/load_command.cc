@@ -74,10 +74,9 @@ void AddLoadCommand(CLI::App* program, int* exit_code) {
                    "leave out so many rows at the start of CSV or "
                    "JSON lines")
       ->type_name("N");
-  command->add_flag(
-      "--resume", flags->request.resume,
-      "rows for tables of the cluster, more than one command takes: by many commands, "
-      "not all or nothing; run it again to go on after a failure");
+  command->add_flag("--resume", flags->request.resume,
+                    "rows for tables of the cluster, more than 64 MiB: by many commands, "
+                    "not all or nothing; run it again to go on after a failure");
   command->add_flag("--unchecked", flags->request.unchecked,
                     "new tables may have rows that violate their foreign keys");
   command->callback([=] { *exit_code = Run(flags.get()); });

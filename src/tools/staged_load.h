@@ -1,4 +1,4 @@
-// A load of new tables by many commands, all or nothing (bulk_load.h).
+// A load by many commands into a stage, all or nothing (bulk_load.h).
 #pragma once
 
 #include <string>
