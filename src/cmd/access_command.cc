@@ -15,6 +15,7 @@ struct Flags {
   std::string address;  // of the node that is asked
   std::string principal;
   std::string privilege;
+  std::string pattern;
   std::string mode = "auto";
   uint32_t timeout_ms = 10'000;
 };
@@ -59,11 +60,16 @@ void AddGrant(CLI::App* command, const std::shared_ptr<Flags>& flags) {
                    "(read, write, schema, watch, backup, restore, membership, security, status)")
       ->type_name("ROLE|PRIVILEGE")
       ->required();
+  command
+      ->add_option("--on", flags->pattern,
+                   "of read or write: the tables and views with such names, as log_* (without it: "
+                   "all)")
+      ->type_name("PATTERN");
 }
 
 Action Change(v1::AccessChange::Kind kind) {
   return [kind](tools::NodeClient* node, const Flags& flags) {
-    return tools::ChangeAccess(node, kind, flags.principal, flags.privilege,
+    return tools::ChangeAccess(node, kind, flags.principal, flags.privilege, flags.pattern,
                                std::chrono::milliseconds(flags.timeout_ms), &std::cout);
   };
 }

@@ -1,21 +1,49 @@
 #include "server/access_control.h"
 
+#include <chrono>
 #include <optional>
+#include <set>
 
 #include "server/method_rules.h"
-#include "state_machine/command_access.h"
+#include "state_machine/sqlite/schema_catalog.h"
 
 namespace cairn::server {
 
 using state_machine::Privileges;
+namespace privilege = state_machine::privilege;
 
 Privileges AccessControl::Of(std::string_view principal) const {
   return enforced_ ? state_->access()->Of(principal) : state_machine::privilege::kAll;
 }
 
-Status AccessControl::Check(std::string_view principal, Privileges needed) const {
-  if (!enforced_ || needed == 0) return OkStatus();
-  return state_machine::CheckPrivileges(principal, Of(principal), needed);
+Status AccessControl::Check(std::string_view principal, const state_machine::Needs& needs) const {
+  if (!enforced_) return OkStatus();
+  const state_machine::AccessRightsPtr rights = state_->access();
+  return state_machine::CheckNeeds(principal, rights->Of(principal), rights->Somewhere(principal),
+                                   needs);
+}
+
+bool AccessControl::ReadsSomeAlone(std::string_view principal) const {
+  return (Of(principal) & privilege::kRead) == 0;
+}
+
+Status AccessControl::CheckRead(std::string_view principal, const std::string& table) const {
+  if (!ReadsSomeAlone(principal)) return OkStatus();
+  const bool may =
+      !table.empty() &&
+      (state_->access()->On(principal, state_machine::LowerCase(table)) & privilege::kRead) != 0;
+  return may ? OkStatus() : state_machine::Lacking(principal, privilege::kRead, table);
+}
+
+Status AccessControl::CheckQuery(std::string_view principal, state_machine::ReadView* view,
+                                 const std::string& sql) const {
+  if (!ReadsSomeAlone(principal)) return OkStatus();
+  // A text that takes longer to compile is none of a client with few rights.
+  state_machine::QueryLimits limits;
+  limits.duration_max = std::chrono::seconds(1);
+  ASSIGN_OR_RETURN(const std::set<std::string> tables, view->TablesNamed(sql, limits));
+  for (const std::string& table : tables) RETURN_IF_ERROR(CheckRead(principal, table));
+  return OkStatus();
 }
 
 Status AccessControl::CheckCall(std::string_view principal, std::string_view method) const {
@@ -32,11 +60,11 @@ Status AccessControl::CheckCall(std::string_view principal, std::string_view met
       return denied("only nodes of the cluster may make this call, and the caller is " +
                     std::string(principal));
     case MethodRule::Who::kSomebody:
-      if (Of(principal) != 0) return OkStatus();
+      if (state_->access()->Somewhere(principal) != 0) return OkStatus();
       return denied(std::string(principal) +
                     " has no privilege: a principal with the privilege security can grant it some "
                     "(cairn grant)");
-    case MethodRule::Who::kHolder: return Check(principal, rule->privileges);
+    case MethodRule::Who::kHolder: return Check(principal, rule->needs);
   }
   return denied("there is no rule for the method " + std::string(method));
 }

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "state_machine/access.h"
+#include "state_machine/command_access.h"
 #include "state_machine/state_machine.h"
 
 namespace cairn::server {
@@ -30,7 +31,15 @@ class AccessControl {
   // May the principal call the method? PERMISSION_DENIED, not applied, in words.
   Status CheckCall(std::string_view principal, std::string_view method) const;
   // May it do what needs these privileges?
-  Status Check(std::string_view principal, state_machine::Privileges needed) const;
+  Status Check(std::string_view principal, const state_machine::Needs& needs) const;
+  // May it read the table, by its name? Empty: all tables.
+  Status CheckRead(std::string_view principal, const std::string& table) const;
+  // True if it may not read all tables, so that the tables of a query are to be judged.
+  bool ReadsSomeAlone(std::string_view principal) const;
+  // Whether the query may be run on the view.
+  Status CheckQuery(std::string_view principal, state_machine::ReadView* view,
+                    const std::string& sql) const;
+  state_machine::AccessRightsPtr rights() const { return state_->access(); }
   // True if commands of this principal are to be judged by apply.
   bool Restricts(std::string_view principal) const;
   // What it may do everywhere.

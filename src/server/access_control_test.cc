@@ -49,7 +49,8 @@ TEST(MethodRules, EveryMethodOfEveryServiceHasOne) {
         const std::string name = "/" + service->full_name() + "/" + service->method(m)->name();
         const std::optional<MethodRule> rule = RuleOf(name);
         ASSERT_TRUE(rule) << name;
-        EXPECT_EQ(rule->who == Who::kHolder, rule->privileges != 0) << name;
+        EXPECT_EQ(rule->who == Who::kHolder, (rule->needs.everywhere | rule->needs.somewhere) != 0)
+            << name;
         EXPECT_EQ(rule->who == Who::kNode, service->full_name().starts_with("cairn.internal."))
             << name;
         ++methods;
@@ -65,7 +66,8 @@ TEST(AccessControl, WithoutEnforcementEverybodyMayDoEverything) {
   const GrantedState state({});
   const AccessControl access(&state, /*enforced=*/false);
   EXPECT_TRUE(access.CheckCall("host:192.0.2.7", "/cairn.v1.Database/Backup").ok());
-  EXPECT_TRUE(access.Check("host:192.0.2.7", privilege::kAll).ok());
+  EXPECT_TRUE(access.Check("host:192.0.2.7", {privilege::kAll, 0}).ok());
+  EXPECT_TRUE(access.CheckRead("host:192.0.2.7", "").ok());
   EXPECT_FALSE(access.Restricts("principal:alice"));
   EXPECT_EQ(access.Of("principal:alice"), privilege::kAll);
 }
@@ -90,6 +92,19 @@ TEST(AccessControl, ACallIsJudgedByItsMethod) {
   EXPECT_EQ(denied.code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(denied.outcome(), Outcome::kNotApplied);
   EXPECT_THAT(denied.message(), HasSubstr("principal:alice lacks the privilege backup"));
+}
+
+TEST(AccessControl, AVersionIsToldOfTheTablesThatMayBeRead) {
+  const GrantedState state({{"alice", "read", "log_*"}, {"bob", "reader", ""}});
+  const AccessControl access(&state, true);
+  EXPECT_TRUE(access.CheckRead("principal:alice", "LOG_a").ok());
+  EXPECT_FALSE(access.CheckRead("principal:alice", "t").ok());
+  EXPECT_FALSE(access.CheckRead("principal:alice", "").ok());
+  EXPECT_TRUE(access.CheckRead("principal:bob", "").ok());
+  EXPECT_TRUE(access.ReadsSomeAlone("principal:alice"));
+  EXPECT_FALSE(access.ReadsSomeAlone("principal:bob"));
+  EXPECT_TRUE(access.CheckCall("principal:alice", "/cairn.v1.Database/Query").ok());
+  EXPECT_FALSE(access.CheckCall("principal:alice", "/cairn.v1.Database/Watch").ok());
 }
 
 TEST(AccessControl, CommandsAreJudgedByApplyOnceThereIsAGrant) {
@@ -139,6 +154,14 @@ TEST(AccessConvert, NonsenseIsRefused) {
   EXPECT_EQ(code("alice", ""), StatusCode::kInvalidArgument);
   EXPECT_EQ(code("alice", "reader", v1::AccessChange::KIND_UNSPECIFIED),
             StatusCode::kInvalidArgument);
+  v1::AccessChange change;
+  change.set_kind(v1::AccessChange::KIND_GRANT);
+  change.mutable_grant()->set_principal("alice");
+  change.mutable_grant()->set_privilege("read");
+  change.mutable_grant()->set_pattern("Log_*");
+  EXPECT_EQ(AccessChangeOf(change)->pattern, "log_*");
+  change.mutable_grant()->set_privilege("reader");
+  EXPECT_EQ(AccessChangeOf(change).status().code(), StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "security/certified_name.h"
 #include "server/convert.h"
 #include "state_machine/access.h"
+#include "state_machine/sqlite/schema_catalog.h"
 
 namespace cairn::server {
 
@@ -31,11 +32,14 @@ Result<ChangeAccess> AccessChangeOf(const v1::AccessChange& change) {
     return InvalidArgument("there is neither a role nor a privilege '" + grant.privilege() +
                            "'; there are: " + state_machine::KnownPrivileges());
   }
-  if (!grant.pattern().empty()) {
-    return Unimplemented("privileges on some tables alone can not be granted yet");
-  }
+  RETURN_IF_ERROR(state_machine::CheckPattern(grant.privilege(), grant.pattern()));
   out.principal = grant.principal();
   out.privilege = grant.privilege();
+  out.pattern = state_machine::LowerCase(grant.pattern());
+  if (out.pattern.size() > state_machine::kAccessTextBytesMax) {
+    return InvalidArgument("a pattern has at most " +
+                           std::to_string(state_machine::kAccessTextBytesMax) + " bytes");
+  }
   return out;
 }
 

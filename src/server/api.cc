@@ -50,9 +50,30 @@ Api::Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* lon
       clock_(clock),
       options_(options) {}
 
-Status Api::Check(const CallContext& context, state_machine::Privileges needed) const {
-  return options_.access == nullptr ? OkStatus()
-                                    : options_.access->Check(context.principal, needed);
+Status Api::Check(const CallContext& context, const state_machine::Needs& needs) const {
+  return options_.access == nullptr ? OkStatus() : options_.access->Check(context.principal, needs);
+}
+
+// Asked when the view is there, because a revocation may have been applied while the read waited for
+// it, and then again and again.
+std::function<Status(state_machine::ReadView*, const std::string& sql)> Api::MayRun(
+    const CallContext& context) const {
+  const AccessControl* const access = options_.access;
+  if (access == nullptr || !access->enforced()) return nullptr;
+  auto judged_by = std::make_shared<std::atomic<uint64_t>>(0);
+  return [access, judged_by, principal = context.principal, began = access->rights()](
+             state_machine::ReadView* view, const std::string& sql) {
+    if (view == nullptr && *judged_by == access->generation()) return OkStatus();
+    const state_machine::AccessRightsPtr now = access->rights();
+    RETURN_IF_ERROR(access->Check(principal, {0, privilege::kRead}));
+    if (view != nullptr) {
+      RETURN_IF_ERROR(access->CheckQuery(principal, view, sql));
+    } else if (access->ReadsSomeAlone(principal) && !began->SameFor(principal, *now)) {
+      return Aborted("what " + principal + " may read has changed while the query ran");
+    }
+    *judged_by = now->generation();
+    return OkStatus();
+  };
 }
 
 SteadyTime Api::DeadlineOf(uint32_t timeout_ms, const CallContext& context) const {
@@ -107,11 +128,15 @@ ReadTask Api::TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t 
 
 void Api::GetVersion(VersionRequest request, const CallContext& context, Done<VersionAnswer> done) {
   done = Counted(Method::kVersion, std::move(done));
-  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return done(denied);
+  const auto may = [access = options_.access, who = context.principal, table = request.table] {
+    return access == nullptr ? OkStatus() : access->CheckRead(who, table);
+  };
+  if (Status denied = may(); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.table.size(), context);
-  task.run = [table = std::move(request.table),
+  task.run = [table = std::move(request.table), may,
               done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
+    if (Status denied = may(); !denied.ok()) return done(denied);  // see MayRun
     const Result<int64_t> version = (*view)->Version(table);
     if (!version.ok()) return done(version.status());
     done(VersionAnswer{*version, (*view)->applied()});
@@ -122,14 +147,15 @@ void Api::GetVersion(VersionRequest request, const CallContext& context, Done<Ve
 void Api::GetTransaction(TransactionRequest request, const CallContext& context,
                          Done<TransactionAnswer> done) {
   done = Counted(Method::kTransaction, std::move(done));
-  if (Status denied = Check(context, privilege::kWrite); !denied.ok()) return done(denied);
+  if (Status denied = Check(context, {0, privilege::kWrite}); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.tx_id.size(), context);
-  task.run = [tx_id = std::move(request.tx_id), asks = context.principal,
+  task.run = [this, tx_id = std::move(request.tx_id), context,
               done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
+    if (Status denied = Check(context, {0, privilege::kWrite}); !denied.ok()) return done(denied);
     const Result<state_machine::TxInfo> info = (*view)->Transaction(tx_id);
     if (!info.ok()) return done(info.status());
-    if (!state_machine::IsSamePrincipal(info->owner, asks)) {
+    if (!state_machine::IsSamePrincipal(info->owner, context.principal)) {
       return done(PermissionDenied("the transaction is that of another principal"));
     }
     done(TransactionAnswer{*info, (*view)->applied()});
@@ -140,10 +166,11 @@ void Api::GetTransaction(TransactionRequest request, const CallContext& context,
 void Api::ListRetained(const RetainedRequest& request, const CallContext& context,
                        Done<RetainedAnswer> done) {
   done = Counted(Method::kRetained, std::move(done));
-  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return done(denied);
+  if (Status denied = Check(context, {privilege::kRead, 0}); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, 0, context);
-  task.run = [done = std::move(done)](Result<state_machine::ReadView*> view) {
+  task.run = [this, context, done = std::move(done)](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
+    if (Status denied = Check(context, {privilege::kRead, 0}); !denied.ok()) return done(denied);
     auto settings = (*view)->RetainedSettings();
     if (!settings.ok()) return done(settings.status());
     done(RetainedAnswer{*std::move(settings), (*view)->applied()});
@@ -178,11 +205,14 @@ void Api::ListAccess(const AccessRequest& request, const CallContext& context,
 
 void Api::GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done) {
   done = Counted(Method::kSources, std::move(done));
-  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return done(denied);
+  if (Status denied = Check(context, {0, privilege::kRead}); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.sql.size(), context);
-  task.run = [request = std::move(request), done = std::move(done),
+  task.run = [request = std::move(request), done = std::move(done), may_run = MayRun(context),
               gone = context.gone](Result<state_machine::ReadView*> view) {
     if (!view.ok()) return done(view.status());
+    if (may_run) {
+      if (Status denied = may_run(*view, request.sql); !denied.ok()) return done(denied);
+    }
     done(SourcesIn(*view, request, [&gone] { return gone != nullptr && *gone; }));
   };
   reads_->Submit(std::move(task));
@@ -205,13 +235,16 @@ void Api::ReadRetained(state_machine::RetainedQuery query, const std::string& pr
 
 void Api::Query(QueryRequest request, const CallContext& context,
                 std::shared_ptr<QueryConsumer> consumer) {
-  if (Status denied = Check(context, privilege::kRead); !denied.ok()) return consumer->End(denied);
+  if (Status denied = Check(context, {0, privilege::kRead}); !denied.ok()) {
+    return consumer->End(denied);
+  }
   ReadTask read = TaskOf(request.read, request.timeout_ms, request.bytes, context);
   QueryTask::Limits limits;
   limits.deadline = read.deadline;
   limits.age_max = options_.query_age_max;
   limits.gone = context.gone;
   limits.principal = context.principal;
+  limits.may_run = MayRun(context);
   limits.memory = options_.queries;
   limits.stopping = &long_reads_->stopping();
   if (RequestCounts* const counts = options_.counts; counts != nullptr) {

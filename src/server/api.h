@@ -143,7 +143,11 @@ class Api {
     return options_.counts->Count(method, clock_, std::move(done));
   }
   // Whether the caller has these privileges.
-  Status Check(const CallContext& context, state_machine::Privileges needed) const;
+  Status Check(const CallContext& context, const state_machine::Needs& needs) const;
+  // Whether the caller may run a query on a view, or go on with it (QueryTask::Limits); empty: any
+  // query.
+  std::function<Status(state_machine::ReadView*, const std::string& sql)> MayRun(
+      const CallContext& context) const;
   SteadyTime DeadlineOf(uint32_t timeout_ms, const CallContext& context) const;
   ReadTask TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t bytes,
                   const CallContext& context) const;

@@ -91,6 +91,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* Backups::Serve(grpc::CallbackServerC
   Status bad = ParseMessage(bytes, host.requests, &request, &charge);
   Result<CallContext> call = ContextOf(*context, host);
   if (bad.ok()) bad = call.status();
+  // Once more, because the message may have come long after the call began.
+  if (bad.ok() && host.access != nullptr) {
+    bad = host.access->CheckCall(call->principal, "/cairn.v1.Database/Backup");
+  }
   if (bad.ok() && request.bytes_per_second_max() != 0 &&
       request.bytes_per_second_max() < kBytesPerSecondMin) {
     bad = InvalidArgument("bytes_per_second_max is 0 or at least " +

@@ -9,6 +9,7 @@
 #include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
+#include "server/access_control.h"
 #include "server/cluster_status.h"
 #include "server/limits.h"
 #include "server/membership_stream.h"
@@ -74,7 +75,10 @@ class ClusterService final : public RawCluster {
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const Bytes* bytes,
                                    Bytes* response) override {
     return RunUnary<v1::StatusRequest, v1::StatusResponse>(
-        context, host_, bytes, response, [this](auto*, const auto&, auto done) {
+        context, host_, bytes, response, [this](auto*, const auto& call, auto done) {
+          if (auto denied = Check(call, "/cairn.v1.Cluster/Status"); !denied.ok()) {
+            return done(denied);
+          }
           done(StatusOf(replica_->status(), info_, clock_->SteadyNow()));
         });
   }
@@ -93,6 +97,7 @@ class ClusterService final : public RawCluster {
     Result<CallContext> call = ContextOf(*context, host_);
     if (bad.ok()) bad = call.status();
     if (bad.ok()) bad = CheckForwarder(*call, *replica_);
+    if (bad.ok()) bad = Check(*call, "/cairn.v1.Cluster/ChangeMembership");
     if (bad.ok()) bad = Change(std::move(request), *call, stream);
     if (!bad.ok()) stream->Done(std::move(bad).With(Outcome::kNotApplied));
     return stream.get();
@@ -103,6 +108,9 @@ class ClusterService final : public RawCluster {
     const auto relay = std::make_shared<grpc::ClientContext>();
     auto* const answer = RunUnary<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse>(
         context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
+          if (auto denied = Check(call, "/cairn.v1.Cluster/TransferLeadership"); !denied.ok()) {
+            return done(denied);
+          }
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayTransfer(*leader, *request, call, relay, std::move(done));
             return;
@@ -118,6 +126,9 @@ class ClusterService final : public RawCluster {
     const auto relay = std::make_shared<grpc::ClientContext>();
     auto* const answer = RunUnary<v1::RaiseLevelRequest, v1::RaiseLevelResponse>(
         context, host_, bytes, response, [this, relay](auto* request, const auto& call, auto done) {
+          if (auto denied = Check(call, "/cairn.v1.Cluster/RaiseLevel"); !denied.ok()) {
+            return done(denied);
+          }
           const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayRaise(*leader, *request, call, by, relay, std::move(done));
@@ -135,6 +146,12 @@ class ClusterService final : public RawCluster {
   }
 
  private:
+  // Judges the call once more. The bad schedule: a caller begins a call, and sends its message when its
+  // privilege has been revoked. gRPC gives the call to its service only then.
+  cairn::Status Check(const CallContext& call, std::string_view method) const {
+    return host_.access == nullptr ? OkStatus() : host_.access->CheckCall(call.principal, method);
+  }
+
   // The leader, if another node leads and is known.
   std::optional<LeaderHint> LeaderElsewhere() const {
     if (replica_->is_leader()) return std::nullopt;

@@ -13,15 +13,16 @@ struct Row {
   MethodRule rule;
 };
 
-constexpr MethodRule Holder(state_machine::Privileges privileges) {
-  return {Who::kHolder, privileges};
+constexpr MethodRule Holder(state_machine::Privileges everywhere,
+                            state_machine::Privileges somewhere = 0) {
+  return {Who::kHolder, {everywhere, somewhere}};
 }
 constexpr MethodRule kNode{Who::kNode};
 constexpr MethodRule kAnyone{Who::kAnyone};
 constexpr MethodRule kSomebody{Who::kSomebody};
-constexpr MethodRule kReads = Holder(privilege::kRead);
-constexpr MethodRule kWrites = Holder(privilege::kWrite);
-constexpr MethodRule kWatches = Holder(privilege::kRead | privilege::kWatch);
+// The tables are judged when the request has been read.
+constexpr MethodRule kReads = Holder(0, privilege::kRead);
+constexpr MethodRule kWrites = Holder(0, privilege::kWrite);
 constexpr MethodRule kMembership = Holder(privilege::kMembership);
 
 // Execute also retains changes, restores, and grants: the Api judges what is in a request.
@@ -34,9 +35,9 @@ constexpr Row kRows[] = {
     {"/cairn.v1.Database/GetVersion", kReads},
     {"/cairn.v1.Database/GetTransaction", kWrites},
     {"/cairn.v1.Database/Session", kSomebody},
-    {"/cairn.v1.Database/Watch", kWatches},
-    {"/cairn.v1.Database/WatchQuery", kWatches},
-    {"/cairn.v1.Database/ListRetained", kReads},
+    {"/cairn.v1.Database/Watch", Holder(privilege::kRead | privilege::kWatch)},
+    {"/cairn.v1.Database/WatchQuery", Holder(privilege::kWatch, privilege::kRead)},
+    {"/cairn.v1.Database/ListRetained", Holder(privilege::kRead)},
     {"/cairn.v1.Database/ListAccess", kAnyone},
     {"/cairn.v1.Database/Backup", Holder(privilege::kBackup)},
     {"/cairn.v1.Cluster/Status", Holder(privilege::kStatus)},

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include "state_machine/access.h"
+#include "state_machine/command_access.h"
 
 namespace cairn::server {
 
@@ -16,10 +16,10 @@ struct MethodRule {
     kNode,      // a node of the cluster alone
     kAnyone,    // whoever has a certificate of the cluster
     kSomebody,  // who has any privilege: what the request asks for is judged when it is read
-    kHolder,    // who has all of `privileges`
+    kHolder,    // who has what `needs` says
   };
   Who who = Who::kNode;
-  state_machine::Privileges privileges = 0;
+  state_machine::Needs needs{};
 };
 
 // `method`: "/cairn.v1.Database/Query". None: there is no such method.

@@ -20,7 +20,13 @@ void OpenCalls::Leave(OpenCall* call) {
 bool OpenCalls::IsLetIn(const OpenCall& call) const {
   const Result<security::CertifiedName> caller = tls_->CallerOf(*call.caller_);
   if (!caller.ok()) return false;
-  return access_ == nullptr || access_->CheckCall(PrincipalOf(*caller), call.method_).ok();
+  if (access_ == nullptr || !access_->enforced()) return true;
+  const std::string principal = PrincipalOf(*caller);
+  if (!access_->CheckCall(principal, call.method_).ok()) return false;
+  // A query of one who reads some tables alone was judged by the rights that it began with. Requests
+  // of a Session are judged one by one.
+  return call.method_ == kSessionMethod || !access_->ReadsSomeAlone(principal) ||
+         call.began_with_->SameFor(principal, *access_->rights());
 }
 
 // The lock is held while calls are cancelled, so that their contexts live.
@@ -42,6 +48,7 @@ OpenCall::OpenCall(OpenCalls* calls, grpc::CallbackServerContext* context, std::
     : calls_(calls), context_(context), method_(method) {
   if (calls_ == nullptr) return;
   caller_ = context_->auth_context();
+  if (calls_->access_ != nullptr) began_with_ = calls_->access_->rights();
   calls_->Enter(this);
 }
 

@@ -17,6 +17,8 @@ namespace cairn::server {
 
 class OpenCall;
 
+inline constexpr std::string_view kSessionMethod = "/cairn.v1.Database/Session";
+
 // Thread-safe. Outlives its calls.
 class OpenCalls {
  public:
@@ -57,6 +59,7 @@ class OpenCall {
   grpc::CallbackServerContext* const context_;
   const std::string_view method_;
   std::shared_ptr<const grpc::AuthContext> caller_;
+  state_machine::AccessRightsPtr began_with_;  // null: nobody asks for privileges
 };
 
 }  // namespace cairn::server

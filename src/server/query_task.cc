@@ -38,6 +38,7 @@ Status QueryTask::Check(SteadyTime now) const {
     return Unavailable("the node is shutting down");
   }
   if (limits_.gone != nullptr && *limits_.gone) return Cancelled("the client has gone");
+  if (limits_.may_run) RETURN_IF_ERROR(limits_.may_run(nullptr, request_.statement.sql));
   if (now >= limits_.deadline) return DeadlineExceeded("the query took longer than its timeout");
   if (now.count() >= age_by_) {
     return Aborted(
@@ -85,10 +86,15 @@ Result<bool> QueryTask::Run(state_machine::ReadView* view,
     if (!next) return true;
     run->reset();
     next_statement_ = *std::move(next);
+    RETURN_IF_ERROR(MayRun(view, next_statement_));
     *run = view->BeginQuery(next_statement_);
     // The consumer may have something to pass on that stands before the rows.
     if (ConsumerIsFull()) return false;
   }
+}
+
+Status QueryTask::MayRun(state_machine::ReadView* view, const Statement& statement) const {
+  return limits_.may_run ? limits_.may_run(view, statement.sql) : OkStatus();
 }
 
 state_machine::QueryLimits QueryTask::MakeLimits() {
@@ -106,6 +112,10 @@ bool QueryTask::RunShort(state_machine::ReadView* view) {
   const SteadyTime begun = clock_->SteadyNow();
   if (Status over = Check(begun); !over.ok()) {
     End(over);
+    return true;
+  }
+  if (Status denied = MayRun(view, request_.statement); !denied.ok()) {
+    End(denied);
     return true;
   }
   applied_ = view->applied();
@@ -135,6 +145,7 @@ Status QueryTask::TakeView(std::unique_ptr<state_machine::ReadView> view) {
   if (view->applied() < applied_) {
     return Unavailable("this node had to go back to an earlier state; try again");
   }
+  RETURN_IF_ERROR(MayRun(view.get(), request_.statement));
   view_ = std::move(view);
   age_by_ = (clock_->SteadyNow() + limits_.age_max).count();
   consumer_->Begin(view_->applied(), /*provisional=*/false);

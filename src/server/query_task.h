@@ -56,6 +56,9 @@ class QueryTask final : private state_machine::RowSink {
     MemoryShare* memory = nullptr;                     // of all queries; one takes a part
     std::string principal;                             // who asks; see server/principal.h
     std::function<void(const Status&)> ended;          // called right before the consumer's End
+    // Whether the client may run this query on this view; without a view, whether it may go on with
+    // it. Cheap while nobody's rights change. Empty: any query.
+    std::function<Status(state_machine::ReadView* view, const std::string& sql)> may_run;
   };
 
   QueryTask(Clock* clock, QueryRequest request, uint64_t connection, Limits limits,
@@ -98,6 +101,7 @@ class QueryTask final : private state_machine::RowSink {
   // Runs the statements of the query, from the one of `run` on.
   Result<bool> Run(state_machine::ReadView* view, std::unique_ptr<state_machine::QueryRun>* run,
                    const state_machine::QueryLimits& limits);
+  Status MayRun(state_machine::ReadView* view, const Statement& statement) const;
   bool ConsumerIsFull();  // called outside of a piece
   // Charges the budget with what SQLite and the consumer hold for this query.
   Status CheckMemory();

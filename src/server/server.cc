@@ -60,14 +60,6 @@ constexpr std::chrono::milliseconds kCallsTimeout(200);
 constexpr int kHandshakeTimeoutMs = 5'000;
 constexpr int kIdleMs = 10'000;
 
-// What nodes alone may say: what peers say, and that a call is passed on for another client.
-security::Tls::ServerRules NodesAlone() {
-  return {{"/cairn.internal."},
-          {rpc::kForwardedMetadata, kRelayMetadata, kPrincipalMetadata},
-          kPrincipalMetadata,
-          {}};
-}
-
 // Called once in a process, because all of this is global.
 void EnableGrpcExtensions() {
   static const bool kDone = [] {
@@ -344,7 +336,11 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
 }
 
 security::Tls::ServerRules ServerImpl::RulesOfDoor() const {
-  security::Tls::ServerRules rules = NodesAlone();
+  security::Tls::ServerRules rules;
+  // What nodes alone may say: what peers say, and that a call is passed on for another client.
+  rules.node_services = {"/cairn.internal."};
+  rules.node_metadata = {rpc::kForwardedMetadata, kRelayMetadata, kPrincipalMetadata};
+  rules.principal_metadata = kPrincipalMetadata;
   rules.authorize = [access = access_.get()](const security::CertifiedName& caller,
                                              std::string_view method, std::string_view principal) {
     // Only a node gets here with a principal.
@@ -415,6 +411,8 @@ void ServerImpl::Shutdown() {
 
 // Closes what is open, from the outside to the inside, also after a start that failed half-way.
 void ServerImpl::CloseAll() {
+  tls_watch_.reset();
+  health_.reset();
   if (http_ != nullptr) http_->Stop();
   if (router_ != nullptr) router_->Close();
   if (listener_ != nullptr) listener_->Stop();

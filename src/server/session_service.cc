@@ -66,7 +66,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
  public:
   SessionStream(grpc::CallbackServerContext* context, const ServiceHost& host, Flusher* flusher)
       : context_(context),
-        open_(host.open_calls, context, "/cairn.v1.Database/Session"),
+        open_(host.open_calls, context, kSessionMethod),
         host_(host),
         flusher_(flusher),
         stream_(host.sessions) {}

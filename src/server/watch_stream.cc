@@ -113,6 +113,10 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     v1::WatchRequest request;
     RETURN_IF_ERROR(ParseMessage(bytes, host_.requests, &request, &request_));
     ASSIGN_OR_RETURN(call_, ContextOf(*context_, host_));
+    // Once more, because the message may have come long after the call began.
+    if (host_.access != nullptr) {
+      RETURN_IF_ERROR(host_.access->CheckCall(call_.principal, "/cairn.v1.Database/Watch"));
+    }
     call_.gone = gone_;
     ASSIGN_OR_RETURN(filters_, FiltersOf(request));
     start_ = request.start_case();

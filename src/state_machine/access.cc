@@ -1,5 +1,6 @@
 #include "state_machine/access.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cairn::state_machine {
@@ -78,6 +79,27 @@ bool IsSamePrincipal(std::string_view owner, std::string_view asks) {
   return owner.starts_with(kHostPrefix) && asks.starts_with(kHostPrefix);
 }
 
+Privileges PrivilegesGiven(const Grant& grant) {
+  const Privileges privileges = PrivilegesOf(grant.privilege);
+  return grant.pattern.empty() ? privileges : privileges & (kRead | kWrite);
+}
+
+Status CheckPattern(std::string_view privilege, std::string_view pattern) {
+  if (pattern.empty()) return OkStatus();
+  if (privilege != "read" && privilege != "write") {
+    return InvalidArgument("read and write alone can be granted on some tables, and not " +
+                           std::string(privilege));
+  }
+  constexpr size_t kPatternBytesMax = 64;
+  if (pattern.size() > kPatternBytesMax) {
+    return InvalidArgument("a pattern has at most " + std::to_string(kPatternBytesMax) + " bytes");
+  }
+  if (std::count(pattern.begin(), pattern.end(), '*') <= static_cast<ptrdiff_t>(kPatternStarsMax)) {
+    return OkStatus();
+  }
+  return InvalidArgument("a pattern has at most " + std::to_string(kPatternStarsMax) + " stars");
+}
+
 bool MatchesPattern(std::string_view pattern, std::string_view name) {
   size_t p = 0;
   size_t n = 0;
@@ -103,7 +125,7 @@ bool MatchesPattern(std::string_view pattern, std::string_view name) {
 AccessRights::AccessRights(uint64_t generation, std::vector<Grant> grants)
     : generation_(generation), grants_(std::move(grants)) {
   for (const Grant& grant : grants_) {
-    const Privileges privileges = PrivilegesOf(grant.privilege);
+    const Privileges privileges = PrivilegesGiven(grant);
     Granted& granted = by_name_[grant.principal];
     granted.somewhere |= privileges;
     if (grant.pattern.empty()) {
@@ -131,6 +153,18 @@ Privileges AccessRights::Of(std::string_view principal) const {
 
 Privileges AccessRights::Somewhere(std::string_view principal) const {
   return ByName(principal, [](const Granted& granted) { return granted.somewhere; });
+}
+
+bool AccessRights::SameFor(std::string_view principal, const AccessRights& there) const {
+  const auto of = [principal](const AccessRights& rights) {
+    std::vector<Granted> found;
+    rights.ByName(principal, [&found](const Granted& granted) {
+      found.push_back(granted);
+      return Privileges{0};
+    });
+    return found;
+  };
+  return of(*this) == of(there);
 }
 
 Privileges AccessRights::On(std::string_view principal, std::string_view table) const {

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
+
 namespace cairn::state_machine {
 
 // A set of privileges.
@@ -47,15 +49,26 @@ std::string KnownPrivileges();
 // True if the name, in lower case, is that of the pattern. A * stands for any characters.
 bool MatchesPattern(std::string_view pattern, std::string_view name);
 
+// INVALID_ARGUMENT if a grant of this privilege may not have this pattern: reading and writing alone can
+// be granted on tables. A star is long enough for all: at most kPatternStarsMax of them, so that no
+// match takes long.
+inline constexpr size_t kPatternStarsMax = 4;
+Status CheckPattern(std::string_view privilege, std::string_view pattern);
+
 // Everybody with a certificate of the cluster.
 inline constexpr std::string_view kEverybody = "*";
 
 struct Grant {
   std::string principal;  // a name, or kEverybody
   std::string privilege;  // a role or a privilege
-  std::string pattern;    // of names of tables (MatchesPattern); empty: everything
+  // Of names of tables (MatchesPattern), in lower case; empty: everything. Reading and writing alone
+  // can be granted by a pattern.
+  std::string pattern;
   auto operator<=>(const Grant&) const = default;
 };
+
+// What the grant gives, on the tables of its pattern.
+Privileges PrivilegesGiven(const Grant& grant);
 
 // Command::principal is one of these, with what is behind the colon.
 inline constexpr std::string_view kNamedPrefix = "principal:";  // the name in a certificate
@@ -98,12 +111,15 @@ class AccessRights {
   Privileges On(std::string_view principal, std::string_view table) const;
   // What it may do somewhere.
   Privileges Somewhere(std::string_view principal) const;
+  // True if the principal has the same rights there.
+  bool SameFor(std::string_view principal, const AccessRights& there) const;
 
  private:
   struct Granted {
     Privileges everywhere = 0;
     Privileges somewhere = 0;
     std::vector<std::pair<std::string, Privileges>> patterns;
+    bool operator==(const Granted&) const = default;
   };
   template <class Use>
   Privileges ByName(std::string_view principal, Use use) const;

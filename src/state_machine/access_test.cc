@@ -2,7 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "state_machine/command_access.h"
+#include "state_machine/sqlite/named_tables.h"
 
 namespace cairn::state_machine {
 namespace {
@@ -80,13 +86,13 @@ TEST(Access, HostsAreNotToldApartFromEachOther) {
 }
 
 TEST(CommandAccess, AStatementThatChangesTheSchemaIsTold) {
-  for (const char* sql : {"CREATE TABLE t(a)", " /* INSERT */ drop table t", "-- x\nAlter Table t",
-                          "REINDEX", "analyze", ";CREATE INDEX i ON t(a)"}) {
+  for (const char* sql :
+       {"CREATE TABLE t(a)", " /* INSERT */ drop table t", "-- x\nAlter Table t", "REINDEX",
+        "analyze", ";CREATE INDEX i ON t(a)", "PRAGMA user_version = 1"}) {
     EXPECT_TRUE(ChangesSchema(sql)) << sql;
   }
-  for (const char* sql :
-       {"INSERT INTO t VALUES('CREATE')", "WITH c AS (SELECT 1) DELETE FROM t",
-        "REPLACE INTO t VALUES(1)", "\"create\"", "", "PRAGMA user_version = 1"}) {
+  for (const char* sql : {"INSERT INTO t VALUES('CREATE')", "WITH c AS (SELECT 1) DELETE FROM t",
+                          "REPLACE INTO t VALUES(1)", "\"create\"", ""}) {
     EXPECT_FALSE(ChangesSchema(sql)) << sql;
   }
 }
@@ -95,33 +101,108 @@ TEST(CommandAccess, EachOperationNeedsItsPrivilege) {
   const auto needed = [](Operation operation) {
     Command command;
     command.operation = std::move(operation);
-    return NeededBy(command);
+    const Needs needs = NeededBy(command);
+    return std::pair(needs.everywhere, needs.somewhere);
   };
   const auto execute = [&](std::vector<std::string> texts) {
     Execute all;
     for (std::string& sql : texts) all.statements.push_back({std::move(sql), {}, {}});
     return needed(std::move(all));
   };
-  EXPECT_EQ(execute({"INSERT INTO t VALUES(1)"}), kRead | kWrite);
-  EXPECT_EQ(execute({"INSERT INTO t VALUES(1)", "DROP TABLE t"}), kRead | kWrite | kSchema);
-  EXPECT_EQ(needed(Prepare{"tx", {"CREATE TABLE t(a)", {}, {}}}), kRead | kWrite | kSchema);
-  EXPECT_EQ(needed(Commit{"tx"}), kWrite);
-  EXPECT_EQ(needed(Rollback{"tx"}), kWrite);
-  EXPECT_EQ(needed(OpenSession{}), 0u);
-  EXPECT_EQ(needed(RetainChanges{"t"}), kSchema);
-  EXPECT_EQ(needed(Restore{}), kRestore);
-  EXPECT_EQ(needed(ChangeAccess{}), kSecurity);
-  EXPECT_EQ(needed(RaiseLevel{3}), kMembership);
+  const auto on = [](Privileges everywhere, Privileges somewhere) {
+    return std::pair(everywhere, somewhere);
+  };
+  EXPECT_EQ(execute({"INSERT INTO t VALUES(1)"}), on(0, kWrite));
+  EXPECT_EQ(execute({"INSERT INTO t VALUES(1)", "DROP TABLE t"}),
+            on(kRead | kWrite | kSchema, kWrite));
+  EXPECT_EQ(needed(Prepare{"tx", {"CREATE TABLE t(a)", {}, {}}}), on(kRead | kWrite | kSchema, 0));
+  EXPECT_EQ(needed(Commit{"tx"}), on(0, kWrite));
+  EXPECT_EQ(needed(Rollback{"tx"}), on(0, 0));
+  EXPECT_EQ(needed(OpenSession{}), on(0, kWrite));
+  EXPECT_EQ(needed(RetainChanges{"t"}), on(kSchema, 0));
+  EXPECT_EQ(needed(Restore{}), on(kRestore, 0));
+  EXPECT_EQ(needed(ChangeAccess{}), on(kSecurity, 0));
+  EXPECT_EQ(needed(RaiseLevel{3}), on(kMembership, 0));
 }
 
 TEST(CommandAccess, ARefusalSaysWhatIsMissingAndWhoCanHelp) {
-  const Status denied = CheckPrivileges("principal:bob", kRead, kRead | kWrite | kSchema);
+  const Status denied = CheckNeeds("principal:bob", kRead, kRead, {kRead | kWrite | kSchema, 0});
   EXPECT_EQ(denied.code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(denied.outcome(), Outcome::kNotApplied);
   EXPECT_EQ(denied.message(),
             "principal:bob lacks the privilege write, schema: a principal with the privilege "
             "security can grant it (cairn grant)");
-  EXPECT_TRUE(CheckPrivileges("principal:bob", kRead, kRead).ok());
+  EXPECT_TRUE(CheckNeeds("principal:bob", kRead, kRead, {kRead, 0}).ok());
+  EXPECT_TRUE(CheckNeeds("principal:bob", 0, kRead, {0, kRead}).ok());
+  EXPECT_FALSE(CheckNeeds("principal:bob", 0, kRead, {kRead, 0}).ok());
+  EXPECT_NE(Lacking("principal:bob", kRead, "t").message().find("privilege read on t"),
+            std::string::npos);
+}
+
+TEST(CommandAccess, ReadingAndWritingAloneGoByTables) {
+  EXPECT_TRUE(CheckPattern("read", "log_*").ok());
+  EXPECT_TRUE(CheckPattern("admin", "").ok());
+  EXPECT_FALSE(CheckPattern("admin", "t").ok());
+  EXPECT_FALSE(CheckPattern("security", "*").ok());
+  EXPECT_FALSE(CheckPattern("read", "*a*b*c*d*").ok());
+  EXPECT_FALSE(CheckPattern("read", std::string(65, 'a')).ok());
+  // What came in all the same gives no more.
+  const AccessRights rights(1, {{"eve", "admin", "t"}});
+  EXPECT_EQ(rights.Somewhere("principal:eve"), kRead | kWrite);
+  EXPECT_EQ(rights.Of("principal:eve"), 0u);
+}
+
+TEST(CommandAccess, MaintenanceAndLooseForeignKeysNeedTheSchema) {
+  Command command;
+  Execute execute{{{"DELETE FROM t", {}, {}}}};
+  execute.maintenance = true;
+  command.operation = execute;
+  EXPECT_EQ(NeededBy(command).everywhere, kRead | kWrite | kSchema);
+  execute.maintenance = false;
+  execute.foreign_keys = ForeignKeys::kUnchecked;
+  command.operation = execute;
+  EXPECT_EQ(NeededBy(command).everywhere, kRead | kWrite | kSchema);
+}
+
+TEST(NamedTables, TheTextAndTheSchemaDecide) {
+  const auto named = [](const char* sql) {
+    const std::set<std::string> objects = {"mine", "secret", "view"};
+    const NamedTables all =
+        TablesNamedBy(sql, [&objects](const std::string& name) { return objects.contains(name); });
+    std::string text = all.target + ":";
+    for (const std::string& name : all.reads) text += " " + name;
+    return text + (all.reads_more ? " all" : "");
+  };
+  EXPECT_EQ(named("INSERT INTO mine VALUES(1)"), "mine:");
+  EXPECT_EQ(named("insert or ignore into main.\"Mine\"(a) values(1)"), "mine:");
+  EXPECT_EQ(named("REPLACE INTO [mine] SELECT a FROM `secret`"), "mine: secret");
+  EXPECT_EQ(named("INSERT INTO mine SELECT a FROM mine"), "mine: mine");
+  EXPECT_EQ(named("INSERT INTO mine VALUES(1) RETURNING a"), "mine: mine");
+  EXPECT_EQ(named("INSERT INTO mine VALUES(1) ON CONFLICT DO UPDATE SET a = 1"), "mine: mine");
+  EXPECT_EQ(named("WITH c AS (SELECT a FROM secret) INSERT INTO mine SELECT a FROM c"),
+            "mine: secret");
+  EXPECT_EQ(named("UPDATE OR ROLLBACK mine SET a = 1"), "mine: mine");
+  EXPECT_EQ(named("DELETE FROM mine"), "mine: mine");
+  EXPECT_EQ(named("UPDATE view SET a = 1 WHERE (SELECT count(*) FROM secret)"),
+            "view: secret view");
+  EXPECT_EQ(named("SELECT count(*) FROM view"), ": view");
+  EXPECT_EQ(named("SELECT 1 FROM mine NATURAL JOIN 'secret'"), ": mine secret");
+  EXPECT_EQ(named("SELECT value FROM json_each('[1]')"), ":");
+  EXPECT_EQ(named("SELECT sql FROM sqlite_schema"), ": all");
+  EXPECT_EQ(named("EXPLAIN QUERY PLAN PRAGMA x"), ": all");
+  EXPECT_EQ(named("SELECT * FROM pragma_table_info('mine')"), ": mine all");
+  EXPECT_EQ(named("SELECT * FROM vector_top_k('i', x'', 1)"), ": all");
+  EXPECT_EQ(named("SELECT * FROM dbstat"), ": all");
+  EXPECT_EQ(named("garbage ( UPDATE"), ":");
+}
+
+TEST(Access, SameRightsAreTold) {
+  const AccessRights before(1, {{"*", "status", ""}, {"a", "read", "t"}});
+  const AccessRights other(2, {{"*", "status", ""}, {"a", "read", "t"}, {"b", "read", ""}});
+  const AccessRights less(3, {{"*", "status", ""}, {"a", "read", "u"}});
+  EXPECT_TRUE(before.SameFor("principal:a", other));
+  EXPECT_FALSE(before.SameFor("principal:a", less));
+  EXPECT_FALSE(before.SameFor("principal:b", other));
 }
 
 }  // namespace

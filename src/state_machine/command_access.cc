@@ -1,6 +1,5 @@
 #include "state_machine/command_access.h"
 
-#include <algorithm>
 #include <string>
 #include <variant>
 #include <vector>
@@ -10,30 +9,45 @@
 namespace cairn::state_machine {
 namespace {
 
-Privileges NeededBy(const Statement& statement) {
-  using namespace privilege;
-  return kRead | kWrite | (ChangesSchema(statement.sql) ? kSchema : 0);
+constexpr Privileges kRows = privilege::kRead | privilege::kWrite;
+
+void Add(const Statement& statement, Needs* needs) {
+  if (ChangesSchema(statement.sql)) {
+    needs->everywhere |= kRows | privilege::kSchema;
+  } else {
+    needs->somewhere |= privilege::kWrite;
+  }
 }
 
 struct Need {
-  Privileges operator()(const Execute& execute) const {
-    Privileges needed = privilege::kRead | privilege::kWrite;
-    for (const Statement& statement : execute.statements) needed |= NeededBy(statement);
-    return needed;
+  // Without enforced foreign keys the rows of other tables can be broken, and maintenance holds up all
+  // writers for long.
+  Needs operator()(const Execute& execute) const {
+    Needs needs;
+    if (execute.maintenance || execute.foreign_keys != ForeignKeys::kEnforced) {
+      needs.everywhere = kRows | privilege::kSchema;
+    }
+    for (const Statement& statement : execute.statements) Add(statement, &needs);
+    return needs;
   }
-  Privileges operator()(const OpenSession&) const { return 0; }
-  Privileges operator()(const Prepare& prepare) const { return NeededBy(prepare.statement); }
-  // Who may end a transaction is told by its owner.
-  Privileges operator()(const Commit&) const { return privilege::kWrite; }
-  Privileges operator()(const Rollback&) const { return privilege::kWrite; }
+  // A session is for writes, and takes room.
+  Needs operator()(const OpenSession&) const { return {0, privilege::kWrite}; }
+  Needs operator()(const Prepare& prepare) const {
+    Needs needs;
+    Add(prepare.statement, &needs);
+    return needs;
+  }
+  // Apply knows the statements. Whoever began a transaction may give it up.
+  Needs operator()(const Commit&) const { return {0, privilege::kWrite}; }
+  Needs operator()(const Rollback&) const { return {}; }
   // The cluster asks itself.
-  Privileges operator()(const AdvanceLease&) const { return 0; }
-  Privileges operator()(const Digest&) const { return 0; }
-  Privileges operator()(const MaintainTimeSeries&) const { return 0; }
-  Privileges operator()(const RaiseLevel&) const { return privilege::kMembership; }
-  Privileges operator()(const RetainChanges&) const { return privilege::kSchema; }
-  Privileges operator()(const Restore&) const { return privilege::kRestore; }
-  Privileges operator()(const ChangeAccess&) const { return privilege::kSecurity; }
+  Needs operator()(const AdvanceLease&) const { return {}; }
+  Needs operator()(const Digest&) const { return {}; }
+  Needs operator()(const MaintainTimeSeries&) const { return {}; }
+  Needs operator()(const RaiseLevel&) const { return {privilege::kMembership, 0}; }
+  Needs operator()(const RetainChanges&) const { return {privilege::kSchema, 0}; }
+  Needs operator()(const Restore&) const { return {privilege::kRestore, 0}; }
+  Needs operator()(const ChangeAccess&) const { return {privilege::kSecurity, 0}; }
 };
 
 }  // namespace
@@ -42,17 +56,23 @@ bool ChangesSchema(std::string_view sql) {
   Tokenizer tokens(sql);
   Token first = tokens.Next();
   while (first.type == TokenType::kSemicolon) first = tokens.Next();
-  return IsAnyWord(first, "CREATE", "ALTER", "DROP", "REINDEX", "ANALYZE");
+  return IsAnyWord(first, "CREATE", "ALTER", "DROP", "REINDEX", "ANALYZE", "PRAGMA");
 }
 
-Privileges NeededBy(const Command& command) { return std::visit(Need{}, command.operation); }
+Needs NeededBy(const Command& command) { return std::visit(Need{}, command.operation); }
 
-Status CheckPrivileges(std::string_view principal, Privileges has, Privileges needed) {
-  if ((needed & ~has) == 0) return OkStatus();
-  return PermissionDenied(std::string(principal) + " lacks the privilege " +
-                          InWords(needed & ~has) +
+Status Lacking(std::string_view principal, Privileges privileges, std::string_view table) {
+  std::string on = table.empty() ? "" : " on " + std::string(table);
+  return PermissionDenied(std::string(principal) + " lacks the privilege " + InWords(privileges) +
+                          on +
                           ": a principal with the privilege security can grant it (cairn grant)")
       .With(Outcome::kNotApplied);
+}
+
+Status CheckNeeds(std::string_view principal, Privileges everywhere, Privileges somewhere,
+                  const Needs& needs) {
+  const Privileges missing = (needs.everywhere & ~everywhere) | (needs.somewhere & ~somewhere);
+  return missing == 0 ? OkStatus() : Lacking(principal, missing, "");
 }
 
 }  // namespace cairn::state_machine

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -158,6 +159,12 @@ class ReadView {
   // stay as they are, the query gives the same rows, unless it calls a function such as random().
   virtual Result<QuerySources> SourcesOf(const std::string& /*sql*/,
                                          const QueryLimits& /*limits*/) {
+    return Unimplemented("this state machine does not know what a query reads");
+  }
+  // The tables and views that the text of a query names, in lower case (sqlite/named_tables.h). "" is
+  // among them if the query reads what belongs to no table: then it needs all.
+  virtual Result<std::set<std::string>> TablesNamed(const std::string& /*sql*/,
+                                                    const QueryLimits& /*limits*/) {
     return Unimplemented("this state machine does not know what a query reads");
   }
   // The tables whose changes are retained, by name.

@@ -83,7 +83,18 @@ Status AccessTables::Check(const ChangeAccess& command) const {
     return InvalidArgument("there is neither a role nor a privilege '" + command.privilege +
                            "'; there are: " + KnownPrivileges());
   }
-  if (command.kind == ChangeAccess::Kind::kGrant && state_.grants.size() >= kGrantsMax) {
+  if (Status bad = CheckPattern(command.privilege, command.pattern); !bad.ok()) return bad;
+  if (command.kind != ChangeAccess::Kind::kGrant) return OkStatus();
+  const auto own = state_.grants.lower_bound(Grant{command.principal, "", ""});
+  size_t count = 0;
+  for (auto it = own; it != state_.grants.end() && it->first.principal == command.principal; ++it) {
+    ++count;
+  }
+  if (count >= kGrantsOfOneMax) {
+    return ResourceExhausted(command.principal + " has " + std::to_string(kGrantsOfOneMax) +
+                             " grants already: use patterns with more names");
+  }
+  if (state_.grants.size() >= kGrantsMax) {
     return ResourceExhausted("there are " + std::to_string(kGrantsMax) +
                              " grants already: revoke some, or grant to * (everybody)");
   }
@@ -110,18 +121,32 @@ Status AccessTables::Apply(const ChangeAccess& command, uint64_t number, Status*
   return OkStatus();
 }
 
-Privileges AccessTables::Granted(std::string_view name) const {
-  Privileges privileges = 0;
-  for (auto it = state_.grants.lower_bound(Grant{std::string(name), "", ""});
-       it != state_.grants.end() && it->first.principal == name; ++it) {
-    if (it->first.pattern.empty()) privileges |= PrivilegesOf(it->first.privilege);
-  }
-  return privileges;
+template <class Counts>
+Privileges AccessTables::ByGrants(std::string_view principal, Counts counts) const {
+  return PrivilegesOfPrincipal(principal, [&](std::string_view name) {
+    Privileges privileges = 0;
+    for (const std::string_view who : {name, kEverybody}) {
+      for (auto it = state_.grants.lower_bound(Grant{std::string(who), "", ""});
+           it != state_.grants.end() && it->first.principal == who; ++it) {
+        if (counts(it->first)) privileges |= PrivilegesGiven(it->first);
+      }
+    }
+    return privileges;
+  });
 }
 
 Privileges AccessTables::Of(std::string_view principal) const {
-  return PrivilegesOfPrincipal(
-      principal, [this](std::string_view name) { return Granted(name) | Granted(kEverybody); });
+  return ByGrants(principal, [](const Grant& grant) { return grant.pattern.empty(); });
+}
+
+Privileges AccessTables::Somewhere(std::string_view principal) const {
+  return ByGrants(principal, [](const Grant&) { return true; });
+}
+
+Privileges AccessTables::On(std::string_view principal, std::string_view table) const {
+  return ByGrants(principal, [table](const Grant& grant) {
+    return grant.pattern.empty() || MatchesPattern(grant.pattern, table);
+  });
 }
 
 Status AccessTables::Flush() {

@@ -25,6 +25,8 @@
 namespace cairn::state_machine {
 
 inline constexpr size_t kGrantsMax = 10'000;
+// Apply looks at all grants of a principal.
+inline constexpr size_t kGrantsOfOneMax = 100;
 
 // Owned by the applier, and used on its thread.
 class AccessTables {
@@ -38,8 +40,11 @@ class AccessTables {
   // Applies the command of this number (CommandNumber). To grant again, and to revoke what is not granted, is
   // OK and changes nothing.
   Status Apply(const ChangeAccess& command, uint64_t number, Status* verdict);
-  // What a principal (Command::principal) may do everywhere, with what the batch has changed.
+  // What a principal (Command::principal) may do everywhere, somewhere, and with a table (by its
+  // name in lower case), with what the batch has changed.
   Privileges Of(std::string_view principal) const;
+  Privileges Somewhere(std::string_view principal) const;
+  Privileges On(std::string_view principal, std::string_view table) const;
 
   // ---- For each batch
   Status Flush();
@@ -59,7 +64,9 @@ class AccessTables {
   Status OpenTables();
   Status Load();
   Status Check(const ChangeAccess& command) const;
-  Privileges Granted(std::string_view name) const;
+  // Of the grants to the principal and to everybody, those that `counts` says.
+  template <class Counts>
+  Privileges ByGrants(std::string_view principal, Counts counts) const;
   void MakeRights();
 
   Engine* engine_ = nullptr;

@@ -159,6 +159,9 @@ class Applier {
   Status ApplyRestore(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyChangeAccess(const Operation& operation, const Place& place, CommandResult* result);
   Status CheckAccess(const Command& command) const;
+  // `everywhere`: what the principal may do with all tables.
+  Status CheckTables(std::string_view principal, Privileges everywhere,
+                     std::span<const Statement> statements) const;
   Status CheckOwner(const std::string& tx_id, const Place& place) const;
   Status StagePrepared(const Prepare& prepare, PreparedTx* tx, StatementResult* result,
                        Status* verdict);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "state_machine/sqlite/joined_names.h"
+#include "state_machine/sqlite/named_tables.h"
 #include "state_machine/sqlite/schema_catalog.h"
 #include "state_machine/sqlite/sql_scan.h"
 #include "state_machine/sqlite/sql_tokens.h"
@@ -100,6 +101,16 @@ Result<QuerySources> ReadQuerySources(ReadTransaction* read, const std::string& 
     sources.tables.push_back(name);
   }
   return sources;
+}
+
+Result<std::set<std::string>> ReadTablesNamed(ReadTransaction* read, const std::string& sql,
+                                              const QueryLimits& /*limits*/) {
+  Objects objects;
+  RETURN_IF_ERROR(read->QueryInternal({kObjectsSql, {}, {}}, &objects));
+  NamedTables named =
+      TablesNamedBy(sql, [&objects](const std::string& name) { return objects.Has(name); });
+  if (named.reads_more) named.reads.insert("");
+  return std::move(named.reads);
 }
 
 }  // namespace cairn::state_machine

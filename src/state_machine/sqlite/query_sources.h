@@ -2,6 +2,7 @@
 // the query to know that there are none.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -14,5 +15,9 @@ namespace cairn::state_machine {
 // on the whole database: such a table may read others that the query does not name.
 Result<QuerySources> ReadQuerySources(ReadTransaction* read, const std::string& sql,
                                       const QueryLimits& limits);
+
+// ReadView::TablesNamed.
+Result<std::set<std::string>> ReadTablesNamed(ReadTransaction* read, const std::string& sql,
+                                              const QueryLimits& limits);
 
 }  // namespace cairn::state_machine

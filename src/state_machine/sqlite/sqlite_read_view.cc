@@ -1,5 +1,6 @@
 #include "state_machine/sqlite/sqlite_read_view.h"
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,6 +61,10 @@ class SqliteReadView final : public ReadView {
     ASSIGN_OR_RETURN(QuerySources sources, ReadQuerySources(read_.get(), sql, limits));
     ASSIGN_OR_RETURN(sources.schema_version, SchemaVersion());
     return sources;
+  }
+  Result<std::set<std::string>> TablesNamed(const std::string& sql,
+                                            const QueryLimits& limits) override {
+    return ReadTablesNamed(read_.get(), sql, limits);
   }
   Result<TxInfo> Transaction(const std::string& tx_id) override {
     OneRow row;
