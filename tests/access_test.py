@@ -32,6 +32,9 @@ METHODS = {
     "cairn.v1.Cluster": {
         "Status": {"status"}, "ChangeMembership": {"membership"},
         "TransferLeadership": {"membership"}, "RaiseLevel": {"membership"}},
+    "cairn.v1.Operations": {
+        "ListEvents": {"status"}, "SetLogLevel": {"membership"}, "Diagnose": {"membership"},
+        "NoteBackup": {"backup"}},
     "transaction.DatabaseService": {
         "Execute": {"write"}, "ExecuteBatch": {"write"}, "Prepare": {"write"}, "Commit": {"write"},
         "Rollback": {"write"}, "GetVersion": {"read"}, "CheckHealth": ANYONE},

@@ -40,5 +40,48 @@ class TestsByName(unittest.TestCase):
         self.assertGreater(checked, 150)
 
 
+class Runbook(unittest.TestCase):
+    """The runbook names what there is."""
+
+    def setUp(self):
+        self.page = (ROOT / "docs/operations/runbook.md").read_text()
+        self.parts = set(re.findall(r"^#+ (.+)$", self.page, re.MULTILINE))
+
+    def test_every_metric_is_one(self):
+        metrics = (ROOT / "docs/operations/metrics.md").read_text()
+        names = set(re.findall(r"`((?:cairn|process)_[a-z_]+)`", self.page))
+        self.assertGreater(len(names), 20)
+        for name in names:
+            self.assertIn(f"| `{name}` |", metrics)
+
+    def test_every_symptom_leads_to_a_part(self):
+        table = self.page.split("## Symptoms")[1].split("\n## ")[0]
+        rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+        self.assertGreater(len(rows), 12)
+        for row in rows:
+            for part in re.findall(r"\*([^*]+)\*", row.split("|")[4]):
+                self.assertIn(part, self.parts)
+
+    def test_every_event_is_in_the_table_of_symptoms(self):
+        events = (ROOT / "docs/operations/events.md").read_text()
+        table = self.page.split("## Symptoms")[1].split("\n## ")[0]
+        for kind in re.findall(r"^\| `([a-z_]+)` \|", events, re.MULTILINE):
+            self.assertIn(f"`{kind}`", table)
+
+    def test_every_alert_leads_to_a_part(self):
+        alerts = (ROOT / "docs/operations/alerts.yml").read_text()
+        parts = re.findall(r"runbook.md, ([^\"]+)", alerts)
+        self.assertGreater(len(parts), 20)
+        for part in parts:
+            self.assertIn(part, self.parts)
+
+    def test_every_command_is_one(self):
+        commands = set(re.findall(r"\bcairn ([a-z][a-z-]+)(?: [a-z]+)? (?:ADDR|FILE|127)", self.page))
+        known = harness.run_cairn("--help").stdout
+        self.assertGreater(len(commands), 5)
+        for command in commands:
+            self.assertRegex(known, rf"\n  {command}\s")
+
+
 if __name__ == "__main__":
     harness.main()

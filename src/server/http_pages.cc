@@ -1,25 +1,38 @@
 #include "server/http_pages.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "metrics/process.h"
 #include "server/cluster_status.h"
+#include "server/json_text.h"
+#include "server/operations_service.h"
 #include "server/readiness.h"
 
 namespace cairn::server {
 namespace {
 
-constexpr char kPages[] = "/livez, /readyz, /metrics and /v1/status";
+constexpr char kPages[] = "/livez, /readyz, /metrics, /v1/status and /v1/events";
+
+http::Response Json(const google::protobuf::Message& message) {
+  Result<std::string> json = JsonText(message);
+  if (!json.ok()) return http::TextResponse(500, json.status().message());
+  http::Response response;
+  response.content_type = "application/json";
+  response.body = *std::move(json);
+  return response;
+}
 
 }  // namespace
 
 HttpPages::HttpPages(const node::Replica* replica, Clock* clock, NodeInfo info,
-                     std::function<NodeFigures()> figures)
-    : replica_(replica), clock_(clock), info_(std::move(info)), figures_(std::move(figures)) {}
+                     std::function<NodeFigures()> figures, const EventRing* events)
+    : replica_(replica),
+      clock_(clock),
+      info_(std::move(info)),
+      figures_(std::move(figures)),
+      events_(events) {}
 
 http::Response HttpPages::Answer(const http::Request& request) const {
   struct Page {
@@ -31,6 +44,7 @@ http::Response HttpPages::Answer(const http::Request& request) const {
       {"/readyz", [](const HttpPages& pages) { return pages.Ready(); }},
       {"/metrics", [](const HttpPages& pages) { return pages.Metrics(); }},
       {"/v1/status", [](const HttpPages& pages) { return pages.Status(); }},
+      {"/v1/events", [](const HttpPages& pages) { return pages.Events(); }},
       {"/", [](const HttpPages&) {
          return http::TextResponse(200, std::string("Cairn; there are ") + kPages);
        }}};
@@ -70,9 +84,6 @@ http::Response HttpPages::Metrics() const {
 }
 
 http::Response HttpPages::Status() const {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
   v1::StatusResponse status = StatusOf(replica_->status(), info_, clock_->SteadyNow());
   if (status.has_busy_apply()) {
     // What a client has sent is for those who may read it, and the door asks nobody who they are.
@@ -80,13 +91,9 @@ http::Response HttpPages::Status() const {
     status.mutable_busy_apply()->clear_session();
     status.mutable_busy_apply()->clear_principal();
   }
-  std::string json;
-  const auto printed = google::protobuf::util::MessageToJsonString(status, &json, options);
-  if (!printed.ok()) return http::TextResponse(500, "the status can not be told as JSON");
-  http::Response response;
-  response.content_type = "application/json";
-  response.body = json + "\n";
-  return response;
+  return Json(status);
 }
+
+http::Response HttpPages::Events() const { return Json(EventsMessage(*events_)); }
 
 }  // namespace cairn::server

@@ -4,6 +4,7 @@
 //   /readyz       200 if clients should be sent here; otherwise 503, and why, one reason a line
 //   /metrics      the text format of Prometheus
 //   /v1/status    the message cairn.v1.StatusResponse as JSON
+//   /v1/events    the message cairn.v1.ListEventsResponse as JSON
 #pragma once
 
 #include <functional>
@@ -12,6 +13,7 @@
 #include "http/message.h"
 #include "node/replica.h"
 #include "server/cluster_service.h"
+#include "server/event_ring.h"
 #include "server/node_figures.h"
 
 namespace cairn::server {
@@ -22,7 +24,7 @@ class HttpPages {
  public:
   // `figures` reads the figures of the node. All outlive the pages.
   HttpPages(const node::Replica* replica, Clock* clock, NodeInfo info,
-            std::function<NodeFigures()> figures);
+            std::function<NodeFigures()> figures, const EventRing* events);
 
   http::Response Answer(const http::Request& request) const;
 
@@ -31,11 +33,13 @@ class HttpPages {
   http::Response Ready() const;
   http::Response Metrics() const;
   http::Response Status() const;
+  http::Response Events() const;
 
   const node::Replica* const replica_;
   Clock* const clock_;
   const NodeInfo info_;
   const std::function<NodeFigures()> figures_;
+  const EventRing* const events_;
 };
 
 }  // namespace cairn::server

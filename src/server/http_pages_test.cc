@@ -18,6 +18,7 @@ class Pages {
     return pages_.Answer(request);
   }
   FakeReplica& replica() { return replica_; }
+  EventRing& events() { return events_; }
 
  private:
   NodeFigures Figures() {
@@ -33,9 +34,12 @@ class Pages {
   node::ReplicaCounts counts_;
   RequestCounts requests_;
   http::DoorCounts door_;
-  HttpPages pages_{&replica_, &SystemClock(), {1, "node1:50051", "0.2.0", "engine"}, [this] {
-                     return Figures();
-                   }};
+  EventRing events_;
+  HttpPages pages_{&replica_,
+                   &SystemClock(),
+                   {1, "node1:50051", "0.2.0", "engine"},
+                   [this] { return Figures(); },
+                   &events_};
 };
 
 TEST(HttpPages, ANodeThatServesIsAliveAndReady) {
@@ -81,6 +85,18 @@ TEST(HttpPages, TheStatusIsJson) {
   EXPECT_EQ(status.content_type, "application/json");
   EXPECT_NE(status.body.find("\"node_id\":\"1\""), std::string::npos) << status.body;
   EXPECT_NE(status.body.find("\"fenced\":false"), std::string::npos) << status.body;
+}
+
+TEST(HttpPages, TheEventsAreJson) {
+  Pages pages;
+  EXPECT_EQ(pages.Get("/v1/events").body, "{\"events\":[]}\n");
+  pages.events().Look({{"disk_low", "", EventSeverity::kWarning, "little is free", "free some"}},
+                      SteadyTime(0), 1000);
+  const http::Response events = pages.Get("/v1/events");
+  EXPECT_EQ(events.content_type, "application/json");
+  EXPECT_NE(events.body.find("\"kind\":\"disk_low\""), std::string::npos) << events.body;
+  EXPECT_NE(events.body.find("\"severity\":\"EVENT_SEVERITY_WARNING\""), std::string::npos);
+  EXPECT_NE(events.body.find("\"active\":true"), std::string::npos) << events.body;
 }
 
 TEST(HttpPages, OtherPathsAndMethodsAreToldWhatThereIs) {

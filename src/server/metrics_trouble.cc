@@ -46,6 +46,38 @@ NodeMetrics Service() {
   };
 }
 
+NodeMetrics Upkeep() {
+  return {
+      {{"cairn_events",
+        Type::kGauge,
+        "Events that hold now; cairn events tells them",
+        {"severity"}},
+       [](const F& f, Values* v) {
+         for (size_t i = 0; i < kEventSeverities; ++i) {
+           v->Add(static_cast<double>(f.operations.events_active[i]),
+                  {SeverityName(static_cast<EventSeverity>(i))});
+         }
+       }},
+      {{"cairn_backups_total",
+        Type::kCounter,
+        "Backups that clients told this node of; verified: stored, and read back",
+        {"result"}},
+       [](const F& f, Values* v) {
+         v->Add(static_cast<double>(f.operations.backups_verified), {"verified"});
+         v->Add(static_cast<double>(f.operations.backups_failed), {"failed"});
+       }},
+      {{"cairn_backup_verified_timestamp_seconds", Type::kGauge,
+        "When the last good backup was told, by the Unix epoch; absent: none was"},
+       [](const F& f, Values* v) {
+         if (f.operations.backup_verified_s == 0) return;
+         v->Add(static_cast<double>(f.operations.backup_verified_s));
+       }},
+      {{"cairn_log_lines_left_out_total", Type::kCounter,
+        "Lines that the log left out because too many came"},
+       [](const F& f, Values* v) { v->Add(static_cast<double>(f.operations.log_lines_left_out)); }},
+  };
+}
+
 NodeMetrics Group() {
   return {
       {{"cairn_elections_total", Type::kCounter, "Elections that this node began as a candidate"},
@@ -109,7 +141,8 @@ NodeMetrics DiskAndDoors() {
 }  // namespace
 
 const NodeMetrics& TroubleMetrics() {
-  static const auto* const kMetrics = new NodeMetrics(Joined({Service(), Group(), DiskAndDoors()}));
+  static const auto* const kMetrics =
+      new NodeMetrics(Joined({Service(), Upkeep(), Group(), DiskAndDoors()}));
   return *kMetrics;
 }
 

@@ -5,6 +5,7 @@
 // and a test compares that page with the tables.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -19,6 +20,7 @@
 #include "metrics/process.h"
 #include "node/replica.h"
 #include "server/cluster_service.h"
+#include "server/event_ring.h"
 #include "server/request_counts.h"
 #include "state_machine/state_machine.h"
 
@@ -28,6 +30,15 @@ struct MemoryFigures {
   std::string share;
   size_t bytes = 0;
   size_t bytes_max = 0;
+};
+
+// What needs somebody (event_ring.h, conditions.h).
+struct OperationsFigures {
+  std::array<size_t, kEventSeverities> events_active{};  // by severity
+  uint64_t backups_verified = 0;
+  uint64_t backups_failed = 0;
+  int64_t backup_verified_s = 0;  // of the Unix epoch; 0: none
+  uint64_t log_lines_left_out = 0;
 };
 
 // Read at one scrape, from what the parts have published. What a pointer names outlives the scrape.
@@ -67,6 +78,7 @@ struct NodeFigures {
   uint64_t free_bytes_min = 0;
   uint64_t vector_bytes_max = 0;
   int64_t certificate_expires_s = 0;  // of the Unix epoch; 0: without TLS
+  OperationsFigures operations;
 };
 
 using NodeMetrics = std::vector<metrics::Metric<NodeFigures>>;

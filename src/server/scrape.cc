@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log_control.h"
 #include "server/http_service.h"
 #include "server/listener.h"
 #include "server/long_reads.h"
+#include "server/operations.h"
 #include "server/read_pool.h"
 #include "server/readiness.h"
 #include "server/router.h"
@@ -43,6 +45,17 @@ void ReadReplica(const ScrapeSources& sources, NodeFigures* figures) {
   figures->messages_dropped = sources.transport->messages_dropped();
 }
 
+void ReadOperations(const Operations& operations, OperationsFigures* figures) {
+  for (size_t i = 0; i < kEventSeverities; ++i) {
+    figures->events_active[i] = operations.events().Active(static_cast<EventSeverity>(i));
+  }
+  const BackupNotes backups = operations.backups();
+  figures->backups_verified = backups.verified;
+  figures->backups_failed = backups.failed;
+  figures->backup_verified_s = backups.last_verified_s;
+  figures->log_lines_left_out = LogLinesLeftOut();
+}
+
 }  // namespace
 
 NodeFigures ReadFigures(const ScrapeSources& sources) {
@@ -51,7 +64,8 @@ NodeFigures ReadFigures(const ScrapeSources& sources) {
   figures.info = sources.info;
   figures.counts = sources.counts;
   figures.requests = sources.requests;
-  figures.door = &sources.http->counts();
+  static const http::DoorCounts kNoDoor;
+  figures.door = sources.http == nullptr ? &kNoDoor : &sources.http->counts();
   ReadReplica(sources, &figures);
   figures.connections_refused = sources.listener->refused();
   figures.writes_forwarded = sources.router->forwarded();
@@ -75,6 +89,7 @@ NodeFigures ReadFigures(const ScrapeSources& sources) {
   figures.free_bytes_min = options.free_bytes_min;
   figures.vector_bytes_max = options.vector_bytes_max;
   if (sources.tls != nullptr) figures.certificate_expires_s = sources.tls->expires_s();
+  ReadOperations(*sources.operations, &figures.operations);
   return figures;
 }
 

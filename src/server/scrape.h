@@ -16,6 +16,7 @@ namespace cairn::server {
 class HttpService;
 class Listener;
 class LongReads;
+class Operations;
 class ReadPool;
 class Router;
 class WatchHub;
@@ -38,7 +39,8 @@ struct ScrapeSources {
   const WatchHub* watches = nullptr;
   const RequestCounts* requests = nullptr;
   const Listener* listener = nullptr;
-  const HttpService* http = nullptr;
+  const HttpService* http = nullptr;  // null: there is no HTTP door
+  const Operations* operations = nullptr;
   const security::Tls* tls = nullptr;  // null: without TLS
 };
 

@@ -26,12 +26,12 @@
 #include "server/data_directory.h"
 #include "server/database_service.h"
 #include "server/health.h"
-#include "server/http_pages.h"
 #include "server/http_service.h"
 #include "server/limits.h"
 #include "server/listener.h"
 #include "server/long_reads.h"
 #include "server/module_host.h"
+#include "server/node_watch.h"
 #include "server/open_calls.h"
 #include "server/options.h"
 #include "server/port_check.h"
@@ -40,7 +40,6 @@
 #include "server/read_pool.h"
 #include "server/readiness.h"
 #include "server/router.h"
-#include "server/scrape.h"
 #include "server/seed_service.h"
 #include "server/session_link.h"
 #include "server/tls_watch.h"
@@ -97,8 +96,8 @@ class ServerImpl final : public Server {
   Status OpenData();
   Status OpenReplica();
   void MakeServices();
+  ScrapeSources Sources();
   Status StartGrpc(std::unique_ptr<PortCheck> port_check);
-  Status StartHttp();
   security::Tls::ServerRules RulesOfDoor() const;
   void CloseAll();
 
@@ -130,6 +129,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<WatchHub> watches_;
   std::unique_ptr<Backups> backups_;
   std::unique_ptr<Api> api_;
+  std::unique_ptr<NodeWatch> node_watch_;
   std::unique_ptr<ModuleHost> modules_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
@@ -138,7 +138,6 @@ class ServerImpl final : public Server {
   std::unique_ptr<TlsWatch> tls_watch_;
   NodeInfo info_;
   std::unique_ptr<HttpService> http_;  // null: there is none
-  std::unique_ptr<HttpPages> pages_;
 
   Mutex mutex_;
   CondVar stopped_cv_;
@@ -174,7 +173,7 @@ Status ServerImpl::Start() {
           open_calls_->Recheck();
         });
   }
-  RETURN_IF_ERROR(StartHttp());
+  RETURN_IF_ERROR(node_watch_->Start(listener_.get(), http_.get()));
   directory_->Keep();
   {
     MutexLock lock(mutex_);
@@ -298,6 +297,28 @@ void ServerImpl::MakeServices() {
   const EngineId engine = state_machine::EngineFingerprint(kVersion);
   info_ = {options_.node_id, address_, kVersion, engine.build + " " + engine.machine};
   modules_->Add(NewClusterService(host, info_));
+  node_watch_ = std::make_unique<NodeWatch>(Sources(), options_.settings_text);
+  modules_->Add(node_watch_->NewService(host));
+}
+
+ScrapeSources ServerImpl::Sources() {
+  ScrapeSources sources;
+  sources.options = &options_;
+  sources.info = info_;
+  sources.clock = &clock_;
+  sources.fs = &fs_;
+  sources.replica = replica_.get();
+  sources.counts = replica_counts_.get();
+  sources.transport = transport_.get();
+  sources.memory = {memory_.requests, memory_.results, memory_.queries, memory_.sessions};
+  sources.write_queue_bytes_max = write_queue_bytes_max_;
+  sources.router = router_.get();
+  sources.reads = reads_.get();
+  sources.long_reads = long_reads_.get();
+  sources.watches = watches_.get();
+  sources.requests = &request_counts_;
+  sources.tls = tls_.get();
+  return sources;
 }
 
 Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
@@ -350,32 +371,6 @@ security::Tls::ServerRules ServerImpl::RulesOfDoor() const {
   return rules;
 }
 
-Status ServerImpl::StartHttp() {
-  if (http_ == nullptr) return OkStatus();
-  ScrapeSources sources;
-  sources.options = &options_;
-  sources.info = info_;
-  sources.clock = &clock_;
-  sources.fs = &fs_;
-  sources.replica = replica_.get();
-  sources.counts = replica_counts_.get();
-  sources.transport = transport_.get();
-  sources.memory = {memory_.requests, memory_.results, memory_.queries, memory_.sessions};
-  sources.write_queue_bytes_max = write_queue_bytes_max_;
-  sources.router = router_.get();
-  sources.reads = reads_.get();
-  sources.long_reads = long_reads_.get();
-  sources.watches = watches_.get();
-  sources.requests = &request_counts_;
-  sources.listener = listener_.get();
-  sources.http = http_.get();
-  sources.tls = tls_.get();
-  pages_ = std::make_unique<HttpPages>(replica_.get(), &clock_, info_,
-                                       [sources] { return ReadFigures(sources); });
-  return http_->Listen([this](const http::Request& request) { return pages_->Answer(request); },
-                       &clock_);
-}
-
 Status ServerImpl::Wait() {
   MutexLock lock(mutex_);
   while (!stopped_) stopped_cv_.Wait(lock);
@@ -395,6 +390,7 @@ void ServerImpl::Shutdown() {
   if (started) {
     tls_watch_.reset();
     health_.reset();
+    node_watch_->Stop();
     if (http_ != nullptr) http_->Stop();
     router_->Stop();
     watches_->Stop();  // their clients go on at another node
@@ -413,6 +409,7 @@ void ServerImpl::Shutdown() {
 void ServerImpl::CloseAll() {
   tls_watch_.reset();
   health_.reset();
+  if (node_watch_ != nullptr) node_watch_->Stop();
   if (http_ != nullptr) http_->Stop();
   if (router_ != nullptr) router_->Close();
   if (listener_ != nullptr) listener_->Stop();

@@ -59,6 +59,9 @@ struct ServerOptions {
   uint16_t http_port = 0;
   size_t vector_bytes_max = 256 << 20;  // the memory of all approximate indexes of vectors; 0: none
   std::chrono::milliseconds digest_every{600'000};  // 0: never
+  // The settings of this node as a configuration file, for support bundles. It holds no secret: keys
+  // are in files, which it names.
+  std::string settings_text;
   // The highest feature level that this node knows. Only tests of upgrades set another one.
   uint64_t level_max = state_machine::kLevelHighest;
 };

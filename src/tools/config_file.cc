@@ -213,15 +213,20 @@ Result<std::string> ConfigFileText(const std::map<std::string, std::string>& val
   return text;
 }
 
-std::string EffectiveConfigText(const ConfigFile& file, const std::string& path) {
+std::string EffectiveConfigText(const ConfigFile& file, const std::string& path,
+                                const std::map<std::string, std::string>& flags) {
   std::string text;
   for (const ServerSetting& setting : ServerSettings()) {
+    const auto flag = flags.find(setting.name);
     const auto entry = file.entries.find(setting.name);
-    if (entry != file.entries.end()) {
-      text += setting.name + " = " + TomlValue(setting, entry->second.value) + "  # " + path + ":" +
+    const std::string line = setting.name + " = ";
+    if (flag != flags.end()) {
+      text += line + TomlValue(setting, flag->second) + "  # flag\n";
+    } else if (entry != file.entries.end()) {
+      text += line + TomlValue(setting, entry->second.value) + "  # " + path + ":" +
               std::to_string(entry->second.line) + "\n";
     } else if (!setting.default_text.empty()) {
-      text += setting.name + " = " + TomlValue(setting, setting.default_text) + "  # default\n";
+      text += line + TomlValue(setting, setting.default_text) + "  # default\n";
     } else {
       text += "# " + setting.name + " is not set\n";
     }

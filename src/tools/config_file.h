@@ -30,7 +30,9 @@ Result<ConfigFile> ReadConfigFile(const std::string& path, ServeOptions* options
 // the default. INVALID_ARGUMENT for an unknown setting or a bad value.
 Result<std::string> ConfigFileText(const std::map<std::string, std::string>& values);
 
-// Every setting with its value and where the value comes from, as a file that may be used.
-std::string EffectiveConfigText(const ConfigFile& file, const std::string& path);
+// Every setting with its value and where the value comes from, as a file that may be used. A flag
+// outranks the file.
+std::string EffectiveConfigText(const ConfigFile& file, const std::string& path,
+                                const std::map<std::string, std::string>& flags = {});
 
 }  // namespace cairn::tools

@@ -156,7 +156,7 @@ std::vector<ServerSetting> IdentitySettings() {
       {"port", "PORT", "50051", "TCP port that serves clients and peers",
        SetNumber(&ServerOptions::port, 1, 65535)},
       {"http-port", "PORT", "0",
-       "TCP port of the HTTP door: /livez, /readyz, /metrics, /v1/status (0: none)",
+       "TCP port of the HTTP door: /livez, /readyz, /metrics, /v1/status, /v1/events (0: none)",
        SetNumber(&ServerOptions::http_port, 0, 65535)},
       {"http-host", "ADDRESS", "127.0.0.1",
        "address that the HTTP door listens on; it has no TLS and asks nobody who they are",
@@ -344,8 +344,9 @@ Status CheckTogether(const server::ServerOptions& server) {
 Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::string>& flags,
                                            const std::string& config_path) {
   ASSIGN_OR_RETURN(ServeOptions options, DefaultServerSettings());
+  ConfigFile file;
   if (!config_path.empty()) {
-    ASSIGN_OR_RETURN(const ConfigFile file, ReadConfigFile(config_path, &options));
+    ASSIGN_OR_RETURN(file, ReadConfigFile(config_path, &options));
     std::string problems;
     for (const std::string& problem : file.problems) {
       problems += (problems.empty() ? "" : "\n") + problem;
@@ -357,6 +358,7 @@ Result<ServeOptions> ResolveServerSettings(const std::map<std::string, std::stri
     if (!status.ok()) return std::move(status).Prefixed("--" + name);
   }
   RETURN_IF_ERROR(CheckTogether(options.server));
+  options.server.settings_text = EffectiveConfigText(file, config_path, flags);
   return options;
 }
 
