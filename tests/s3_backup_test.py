@@ -37,6 +37,11 @@ class S3Backups(CairnTest):
         return subprocess.run(self.command(*flags, **how), capture_output=True, text=True, check=False,
                               env={**os.environ, **(ENVIRONMENT if env is None else env)}, timeout=120)
 
+    def await_next_name(self):
+        """Backups are named by the second."""
+        second = int(time.time())
+        wait_until(lambda: int(time.time()) > second, "the next second")
+
     def names(self):
         return sorted(self.storage.objects)
 
@@ -93,6 +98,31 @@ class S3Backups(CairnTest):
         self.storage.fail = once
         done = self.backup()
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(self.names()), 2)
+        self.assert_nothing_is_left()
+
+    def test_a_storage_that_does_not_keep_what_it_is_given_is_found(self):
+        self.fill(9)
+        good = self.backup()
+        self.assertEqual(good.returncode, 0, good.stderr)
+        self.assertIn("read back and compared", good.stdout)
+        kept = self.names()
+        self.await_next_name()
+        self.storage.keep = lambda content: content[:5 << 20] + b"?" + content[(5 << 20) + 1:]
+        bad = self.backup("--keep", 1)
+        self.assertEqual(bad.returncode, 1)
+        self.assertIn("is not good: what was read back has the SHA-256", bad.stderr)
+        self.assertEqual(self.names(), kept, "it is removed, and no earlier one goes for it")
+
+        def told():
+            done = run_cairn("events", self.node.address)
+            return done.stdout if "warning: backup_failed" in done.stdout else None
+        self.assertIn("what was read back", wait_until(told, "the event"))
+        self.storage.keep = lambda content: content
+        self.await_next_name()
+        self.assertEqual(self.backup("--keep", 1).returncode, 0)
+        wait_until(lambda: "over: backup_failed" in run_cairn("events", self.node.address).stdout,
+                   "a good backup ends the event")
         self.assertEqual(len(self.names()), 2)
         self.assert_nothing_is_left()
 

@@ -12,14 +12,17 @@
 #include "base/ids.h"
 #include "cairn/client.h"
 #include "tools/cluster_view.h"
+#include "tools/operations_client.h"
 #include "tools/process_tls.h"
 #include "tools/progress_line.h"
+#include "tools/read_back.h"
 
 namespace cairn::tools {
 namespace {
 
 // After a backup that failed.
 constexpr std::chrono::seconds kTryAgainAfter(60);
+constexpr std::chrono::milliseconds kNoteTimeout(3000);
 
 // What the backups of one command share.
 struct Run {
@@ -34,9 +37,9 @@ struct Run {
   }
 };
 
-// Makes one backup, and prints what came of it. `name` is for people.
-bool MakeOne(const BackupCommand& command, const std::string& path, const std::string& name,
-             Run* run) {
+// Makes one backup. `name` is for people.
+Result<BackupResult> MakeOne(const BackupCommand& command, const std::string& path,
+                             const std::string& name, Run* run) {
   const BackupStreams& to = run->to;
   ProgressLine line(to.terminal);
   BackupOptions options = command.backup;
@@ -53,16 +56,54 @@ bool MakeOne(const BackupCommand& command, const std::string& path, const std::s
   connection.endpoints = command.addresses;
   connection.tls_directory = ProcessTlsDirectory();
   const Result<std::unique_ptr<Client>> client = Client::Connect(connection);
-  const Result<BackupResult> done =
+  Result<BackupResult> done =
       client.ok() ? (*client)->Backup(options) : Result<BackupResult>(client.status());
   line.Clear();
-  if (!done.ok()) {
-    *to.err << "error: " << ErrorInWords(done.status()) << std::endl;
-    return false;
+  return done;
+}
+
+// DATA_LOSS unless what was read back is what the node sent.
+Status CheckReadBack(const BackupResult& made, const Result<std::string>& read) {
+  RETURN_IF_ERROR(read.status());
+  if (*read == made.sha256) return OkStatus();
+  return DataLoss("what was read back has the SHA-256 " + *read + ", and what the node sent has " +
+                  made.sha256 + ": the disk or the storage does not keep what it is given");
+}
+
+// A node tells it as an event and a metric. The nodes may be down: that is told already.
+void TellNodes(const BackupCommand& command, const Status& status, const std::string& name) {
+  for (const std::string& address : command.addresses) {
+    const std::string failure = status.ok() ? "" : ErrorInWords(status);
+    if (OperationsClient(address).NoteBackup(failure, name, kNoteTimeout).ok()) return;
   }
-  *to.out << name << ": " << done->bytes << " bytes, index " << done->index << ", cluster "
-          << ClusterIdText(done->cluster_id) << ", sha256 " << done->sha256 << std::endl;
-  return true;
+}
+
+// Prints what came of a backup. Returns whether it is good.
+bool Tell(const BackupCommand& command, const Result<BackupResult>& made, const Status& status,
+          const std::string& name, Run* run) {
+  const BackupStreams& to = run->to;
+  if (status.ok()) {
+    *to.out << name << ": " << made->bytes << " bytes, index " << made->index << ", cluster "
+            << ClusterIdText(made->cluster_id) << ", sha256 " << made->sha256
+            << ", read back and compared" << std::endl;
+  } else {
+    *to.err << "error: " << ErrorInWords(status) << std::endl;
+  }
+  // Whoever has stopped it knows.
+  if (!run->stopped_by) TellNodes(command, status, name);
+  return status.ok();
+}
+
+// Makes a backup into the file that the command names.
+bool MakeFile(const BackupCommand& command, Run* run) {
+  const std::string& path = command.backup.path;
+  const Result<BackupResult> made = MakeOne(command, path, path, run);
+  Status status = made.status();
+  if (status.ok()) {
+    status = CheckReadBack(*made, Sha256OfStored(path, [run] { return run->GoesOn(); }));
+    if (!status.ok()) status = std::move(status).Prefixed(path + " is not good");
+  }
+  return Tell(command, made, status, path, run);
 }
 
 // Only after a backup that is whole: a backup that fails night after night
@@ -74,17 +115,31 @@ Status RemoveOld(BackupTarget* target, size_t keep) {
   return target->RemoveUnfinished();
 }
 
+// Keeps a backup that was made, and reads it back. One that is not good does not stay, so that no
+// earlier one goes for it.
+Status KeepNamed(const BackupResult& made, const std::string& name, Run* run) {
+  BackupTarget& target = *run->target;
+  if (Status kept = target.Keep(name); !kept.ok()) {
+    return std::move(kept).Prefixed(target.NameFor(name) + " is not there");
+  }
+  Status good = CheckReadBack(made, target.ReadBack(name, [run] { return run->GoesOn(); }));
+  if (good.ok()) return OkStatus();
+  if (const Status removed = target.Remove(name); !removed.ok()) {
+    *run->to.err << "error: " << target.NameFor(name)
+                 << " is not good, and stays: " << removed.message() << std::endl;
+  }
+  return std::move(good).Prefixed(target.NameFor(name) + " is not good");
+}
+
 // Makes a backup that is named by its time.
 bool MakeNamed(const BackupCommand& command, Run* run) {
   BackupTarget& target = *run->target;
   const std::string name = NameOfBackupNow();
-  if (!MakeOne(command, target.FileOf(name), target.NameFor(name), run)) return false;
-  Status kept = target.Keep(name);
-  if (!kept.ok()) {
-    *run->to.err << "error: " << target.NameFor(name) << " is not there: " << ErrorInWords(kept)
-                 << std::endl;
-    return false;
-  }
+  const Result<BackupResult> made =
+      MakeOne(command, target.FileOf(name), target.NameFor(name), run);
+  Status status = made.status();
+  if (status.ok()) status = KeepNamed(*made, name, run);
+  if (!Tell(command, made, status, target.NameFor(name), run)) return false;
   if (Status removed = RemoveOld(&target, command.keep); !removed.ok()) {
     *run->to.err << "error: an old backup stays: " << removed.message() << std::endl;
   }
@@ -138,9 +193,7 @@ int RunBackup(const BackupCommand& command, StopSignals* signals, const BackupSt
     run.target = NewDirectoryTarget(command.backup.path);
   }
   if (command.every.count() == 0) {
-    const bool made = run.target == nullptr
-                          ? MakeOne(command, command.backup.path, command.backup.path, &run)
-                          : MakeNamed(command, &run);
+    const bool made = run.target == nullptr ? MakeFile(command, &run) : MakeNamed(command, &run);
     return made ? 0 : run.stopped_by ? 128 + *run.stopped_by : 1;
   }
   // A service that is restarted again and again must not fill the target with

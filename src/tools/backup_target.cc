@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file_system.h"
 #include "base/locked_file.h"
+#include "tools/read_back.h"
 
 namespace cairn::tools {
 namespace {
@@ -27,6 +28,10 @@ class DirectoryTarget final : public BackupTarget {
   }
   std::string FileOf(const std::string& name) const override { return directory_ + "/" + name; }
   Status Keep(const std::string& /*name*/) override { return OkStatus(); }
+  Result<std::string> ReadBack(const std::string& name,
+                               const std::function<bool()>& goes_on) override {
+    return Sha256OfStored(FileOf(name), goes_on);
+  }
   Status Remove(const std::string& name) override {
     RETURN_IF_ERROR(fs_.Remove(FileOf(name)));
     return fs_.Remove(ChecksumPath(FileOf(name)));

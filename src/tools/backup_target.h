@@ -25,6 +25,9 @@ class BackupTarget {
   // The backup and its checksum lie at FileOf(name). Keeps both. If this fails,
   // the target has none of this name.
   virtual Status Keep(const std::string& name) = 0;
+  // The SHA-256 of a backup that is kept, read from where it is kept. `goes_on` ends the reading.
+  virtual Result<std::string> ReadBack(const std::string& name,
+                                       const std::function<bool()>& goes_on) = 0;
   // A backup that is there no more is no error.
   virtual Status Remove(const std::string& name) = 0;
   // Removes what backups left that were killed.

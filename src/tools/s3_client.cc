@@ -21,8 +21,9 @@ constexpr long kConnectTimeoutMs = 10'000;
 constexpr long kSilenceMaxSeconds = 60;
 // Of an answer. A list has at most 1,000 keys of 1,024 bytes.
 constexpr size_t kAnswerBytesMax = 8 << 20;
+constexpr size_t kErrorBytes = 4096;
 
-std::string Sha256Of(std::string_view bytes) {
+std::string HashOf(std::string_view bytes) {
   Sha256 sum;
   sum.Add(bytes);
   return sum.Hex();
@@ -61,6 +62,7 @@ struct S3Client::Sending {
   size_t sent = 0;
   Answer answer;
   const GoesOn* goes_on = nullptr;
+  Sha256* hash = nullptr;  // of the answer's body; null: the body is kept
 
   static size_t OnRead(char* to, size_t size, size_t count, void* self) {
     auto* const sending = static_cast<Sending*>(self);
@@ -72,6 +74,12 @@ struct S3Client::Sending {
   static size_t OnWrite(char* from, size_t size, size_t count, void* self) {
     auto* const sending = static_cast<Sending*>(self);
     const size_t bytes = size * count;
+    if (sending->hash != nullptr) {
+      sending->hash->Add(std::string_view(from, bytes));
+      // The beginning is enough to tell what an error is.
+      if (sending->answer.body.size() < kErrorBytes) sending->answer.body.append(from, bytes);
+      return bytes;
+    }
     if (sending->answer.body.size() + bytes > kAnswerBytesMax) return 0;
     sending->answer.body.append(from, bytes);
     return bytes;
@@ -154,11 +162,15 @@ Result<S3Client::Answer> S3Client::Ask(const std::string& method, const std::str
 Result<S3Client::Answer> S3Client::Try(const std::string& method, const std::string& key,
                                        const Query& query, std::string_view body) {
   S3Request request{method, host_, "/" + place_.bucket + (key.empty() ? "" : "/" + key), query};
-  const auto headers =
-      SignS3(request, place_.credentials, Sha256Of(body), SystemClock().WallNowMs());
+  const auto headers = SignS3(request, place_.credentials, HashOf(body), SystemClock().WallNowMs());
   const std::string url = place_.endpoint + UriEncode(request.path, true) +
                           (query.empty() ? "" : "?" + EncodeQuery(query));
-  Sending sending{.body = body, .sent = 0, .answer = {}, .goes_on = undoes_ ? nullptr : &goes_on_};
+  Sha256 hash;
+  Sending sending{.body = body,
+                  .sent = 0,
+                  .answer = {},
+                  .goes_on = undoes_ ? nullptr : &goes_on_,
+                  .hash = hashes_ ? &hash : nullptr};
   curl_slist* lines = curl_slist_append(nullptr, "Expect:");
   for (const auto& [name, value] : headers) {
     lines = curl_slist_append(lines, (name + ": " + value).c_str());
@@ -194,6 +206,7 @@ Result<S3Client::Answer> S3Client::Try(const std::string& method, const std::str
     return Unavailable(doing + " at " + place_.endpoint + ": " + curl_easy_strerror(done));
   }
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &sending.answer.code);
+  if (hashes_) sending.answer.sha256 = hash.Hex();
   if (sending.answer.code >= 200 && sending.answer.code < 300) return std::move(sending.answer);
   return ErrorOf(sending.answer.code, sending.answer.body, doing);
 }
@@ -211,6 +224,14 @@ Result<std::string> S3Client::Get(const std::string& key, size_t bytes_max) {
   ASSIGN_OR_RETURN(Answer answer, Ask("GET", key, {}, ""));
   if (answer.body.size() > bytes_max) return FailedPrecondition(key + " is longer than it may be");
   return std::move(answer.body);
+}
+
+Result<std::string> S3Client::Sha256Of(const std::string& key) {
+  hashes_ = true;
+  Result<Answer> answer = Ask("GET", key, {}, "");
+  hashes_ = false;
+  RETURN_IF_ERROR(answer.status());
+  return std::move(answer->sha256);
 }
 
 Result<std::vector<std::string>> S3Client::List(const std::string& prefix) {

@@ -41,6 +41,8 @@ class S3Client {
   Status Put(const std::string& key, std::string_view bytes);
   Status Remove(const std::string& key);  // OK if there is none
   Result<std::string> Get(const std::string& key, size_t bytes_max);
+  // The SHA-256 of an object of any size, as 64 hexadecimal digits.
+  Result<std::string> Sha256Of(const std::string& key);
   // The keys that begin with `prefix`, in their order.
   Result<std::vector<std::string>> List(const std::string& prefix);
 
@@ -60,6 +62,7 @@ class S3Client {
     long code = 0;
     std::string body;
     std::string etag;
+    std::string sha256;  // of the body, if only that was wanted
   };
   struct Sending;
   using Query = std::map<std::string, std::string>;
@@ -76,7 +79,8 @@ class S3Client {
   const S3Place place_;
   const GoesOn goes_on_;
   bool undoes_ = false;
-  std::string host_;  // of the endpoint, with its port
+  bool hashes_ = false;  // the bodies of answers are hashed, and not kept
+  std::string host_;     // of the endpoint, with its port
   void* curl_ = nullptr;
 };
 
