@@ -36,8 +36,8 @@ foreach(component program client extension)
           COMPONENT ${component} OPTIONAL)
 endforeach()
 # These go where only a package may write, so `cmake --install` leaves them out.
-install(FILES ${package_files}/cairn.toml DESTINATION /etc/cairn COMPONENT service EXCLUDE_FROM_ALL
-        OPTIONAL)
+install(FILES ${CMAKE_SOURCE_DIR}/packaging/cairn.toml DESTINATION /etc/cairn COMPONENT service
+        EXCLUDE_FROM_ALL)
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/cairn.service DESTINATION /lib/systemd/system
         COMPONENT service EXCLUDE_FROM_ALL)
 

@@ -57,13 +57,13 @@ class Operations(CairnTest):
         [node] = self.new_cluster(1)
         self.assertEqual(run_cairn("log-level", node.address).stdout, "info\n")
         done = run_cairn("log-level", node.address, "error")
+        self.assertIn("log level changes from info to error", node.log)
         self.assertEqual((done.returncode, done.stdout), (0, "error, was info\n"))
         self.assertEqual(run_cairn("log-level", node.address, "info").returncode, 0)
         self.assertEqual(run_cairn("log-level", node.address).stdout, "info\n")
         bad = run_cairn("log-level", node.address, "loud")
         self.assertEqual(bad.returncode, 1)
         self.assertIn("none of trace, debug, info", bad.stderr)
-        self.assertIn("log level changed from error to info", node.log)
 
     def test_a_support_bundle_has_what_helps_of_every_node_and_no_rows(self):
         nodes = self.new_cluster(3)

@@ -126,6 +126,31 @@ class S3Backups(CairnTest):
         self.assertEqual(len(self.names()), 2)
         self.assert_nothing_is_left()
 
+    def test_one_that_cannot_be_read_back_stays(self):
+        # A key that may only write, which is usual where backups are kept from ransomware.
+        self.fill(2)
+        is_backup = lambda path: path.endswith(".db")
+        self.storage.fail = lambda method, path, query: (
+            403 if method == "GET" and is_backup(path) else None)
+        done = self.backup("--keep", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("not read back", done.stdout)
+        self.assertIn("is stored, and was not read back", done.stderr)
+        first = self.names()
+        self.assertEqual(len(first), 2)
+        wait_until(lambda: "backup_failed" in run_cairn("events", self.node.address).stdout, "the event")
+        self.await_next_name()
+        self.assertEqual(self.backup("--keep", 1).returncode, 0)
+        self.assertEqual(len(self.names()), 4, "no earlier one goes for one that was not compared")
+        self.await_next_name()
+        gets = len([r for r in self.storage.requests if r[0] == "GET" and is_backup(r[1])])
+        done = self.backup("--keep", 1, "--no-read-back")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("not read back", done.stdout)
+        self.assertEqual(gets, len([r for r in self.storage.requests
+                                    if r[0] == "GET" and is_backup(r[1])]))
+        self.assertEqual(len(self.names()), 2)
+
     def test_what_is_wrong_is_said_and_nothing_is_left(self):
         self.fill(9)
         self.storage.fail = lambda method, path, query: 400 if query.get("partNumber") == "2" else None

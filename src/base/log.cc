@@ -10,10 +10,6 @@
 namespace cairn {
 namespace {
 
-bool IsLevel(const std::string& level) {
-  return spdlog::level::from_str(level) != spdlog::level::off || level == "off";
-}
-
 // The sink of the log; null before InitLog.
 std::shared_ptr<LogSink> Sink() {
   const std::shared_ptr<spdlog::logger> logger = spdlog::default_logger();
@@ -23,8 +19,12 @@ std::shared_ptr<LogSink> Sink() {
 
 }  // namespace
 
+bool IsLogLevel(const std::string& level) {
+  return spdlog::level::from_str(level) != spdlog::level::off || level == "off";
+}
+
 bool InitLog(const std::string& name, const std::string& level) {
-  if (!IsLevel(level)) return false;
+  if (!IsLogLevel(level)) return false;
   LogBounds bounds;
   bounds.recent_bytes = kRecentLogBytes;
   auto logger = std::make_shared<spdlog::logger>(
@@ -38,7 +38,7 @@ bool InitLog(const std::string& name, const std::string& level) {
 }
 
 bool SetLogLevel(const std::string& level) {
-  if (!IsLevel(level)) return false;
+  if (!IsLogLevel(level)) return false;
   spdlog::set_level(spdlog::level::from_str(level));
   return true;
 }

@@ -7,7 +7,9 @@
 
 namespace cairn {
 
-// trace, debug, info, warn, error or off. False, and nothing is changed, for anything else.
+// Whether it is trace, debug, info, warn, error or off.
+bool IsLogLevel(const std::string& level);
+// False, and nothing is changed, if it is no level.
 bool SetLogLevel(const std::string& level);
 std::string LogLevel();
 

@@ -13,11 +13,6 @@ std::vector<std::string> LogSink::Recent() {
   return {recent_.begin(), recent_.end()};
 }
 
-uint64_t LogSink::left_out() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return left_out_;
-}
-
 void LogSink::sink_it_(const spdlog::details::log_msg& message) {
   if (!Takes(message.time)) {
     ++left_out_now_;

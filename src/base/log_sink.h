@@ -7,6 +7,7 @@
 #include <spdlog/details/log_msg.h>
 #include <spdlog/sinks/base_sink.h>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -29,7 +30,8 @@ class LogSink final : public spdlog::sinks::base_sink<std::mutex> {
       : out_(std::move(out)), bounds_(bounds), tokens_(bounds.burst_lines) {}
 
   std::vector<std::string> Recent();
-  uint64_t left_out();
+  // Without the lock: a sink that hangs must not hang whoever counts.
+  uint64_t left_out() const { return left_out_; }
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override;
@@ -46,7 +48,7 @@ class LogSink final : public spdlog::sinks::base_sink<std::mutex> {
   double tokens_;  // lines that may be written at once
   spdlog::log_clock::time_point refilled_{};
   uint64_t left_out_now_ = 0;  // since the last line that was written
-  uint64_t left_out_ = 0;
+  std::atomic<uint64_t> left_out_{0};
   std::deque<std::string> recent_;
   size_t recent_bytes_ = 0;
 };

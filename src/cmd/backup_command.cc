@@ -27,6 +27,7 @@ struct Flags {
   std::string endpoint;
   std::string region;
   std::string spool;
+  bool no_read_back = false;
 };
 
 constexpr std::string_view kS3 = "s3://";
@@ -77,6 +78,7 @@ Result<tools::BackupCommand> CommandOf(const Flags& flags) {
                      tools::ParseBytes(flags.bytes_per_second));
   }
   command.keep = flags.keep;
+  command.read_back = !flags.no_read_back;
   if (!flags.every.empty()) {
     ASSIGN_OR_RETURN(command.every, tools::ParseEvery(flags.every));
   }
@@ -130,6 +132,9 @@ void AddBackupCommand(CLI::App* program, int* exit_code) {
       ->required();
   command->add_option("--bytes-per-second", flags->bytes_per_second, "go no faster, such as 20MiB")
       ->type_name("BYTES");
+  command->add_flag("--no-read-back", flags->no_read_back,
+                    "do not read what was stored again: over a link that is paid for, or with keys "
+                    "that may only write");
   command->add_flag("--stale", flags->stale,
                     "take what the node holds, for a cluster that has lost its majority");
   command

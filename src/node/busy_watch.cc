@@ -28,10 +28,10 @@ const std::optional<BusyApply>& BusyWatch::Look(std::optional<state_machine::App
     busy_ = seen_;
     const state_machine::ApplyingCommand& command = busy_->command;
     LOG_WARN(
-        "apply is busy for {:.1f} s with command {} of entry {}, of {}, session '{}', number {}: "
+        "{} {:.1f} s with command {} of entry {}, of {}, session '{}', number {}: "
         "{}",
-        Seconds(now - busy_->since), command.number + 1, command.index.value(), command.principal,
-        command.id.session, command.id.sequence, command.statement);
+        kRepeatsStatement, Seconds(now - busy_->since), command.number + 1, command.index.value(),
+        command.principal, command.id.session, command.id.sequence, command.statement);
   }
   return busy_;
 }

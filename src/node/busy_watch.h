@@ -14,6 +14,8 @@ class BusyWatch {
  public:
   // A command that is seen for this long is reported.
   static constexpr SteadyTime kLong = std::chrono::seconds(1);
+  // How the line of the log begins that repeats what a client sent: the statement and its names.
+  static constexpr char kRepeatsStatement[] = "apply is busy for";
 
   // Returns the command that apply has been busy with for long, if there is one. Logs the beginning
   // and the end.

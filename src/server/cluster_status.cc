@@ -106,4 +106,12 @@ v1::StatusResponse StatusOf(const node::ReplicaStatus& status, const NodeInfo& i
   return out;
 }
 
+void LeaveOutClients(v1::StatusResponse* status) {
+  if (!status->has_busy_apply()) return;
+  v1::BusyApply* const busy = status->mutable_busy_apply();
+  busy->clear_statement();
+  busy->clear_session();
+  busy->clear_principal();
+}
+
 }  // namespace cairn::server

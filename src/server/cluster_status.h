@@ -12,4 +12,7 @@ namespace cairn::server {
 v1::StatusResponse StatusOf(const node::ReplicaStatus& status, const NodeInfo& info,
                             SteadyTime now);
 
+// Takes what a client has sent, and who it is, out of the message: for those who may not read the data.
+void LeaveOutClients(v1::StatusResponse* status);
+
 }  // namespace cairn::server

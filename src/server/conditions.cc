@@ -66,6 +66,14 @@ void LookAtCluster(const NodeFigures& f, Conditions* out) {
                     "no leader is known: nothing is written, and no read is linearizable",
                     "start the missing nodes on their old data (No leader)", seconds(10)});
   }
+  if (!started) {
+    out->push_back({"not_started", "", EventSeverity::kCritical,
+                    status.waiting_for.empty() ? "this node takes no part in a cluster yet"
+                                               : status.waiting_for,
+                    "start the nodes that it waits for, or correct its peers (A node does not "
+                    "start)",
+                    minutes(1)});
+  }
   for (const auto& [node_id, connected] : f.connected) {
     if (connected) continue;
     out->push_back({"member_away", "node " + std::to_string(node_id), EventSeverity::kWarning,
@@ -118,8 +126,7 @@ void LookAtBackups(const BackupNotes& backups, Conditions* out) {
   if (backups.failure.empty()) return;
   out->push_back({"backup_failed", "", EventSeverity::kWarning,
                   "the last backup, to " + backups.place + ", is not good: " + backups.failure,
-                  "make another one; the earlier ones are still there (A backup failed)",
-                  seconds(0)});
+                  "make another one (A backup failed)", seconds(0)});
 }
 
 }  // namespace

@@ -81,6 +81,13 @@ TEST_F(ConditionsTest, TheClusterIsTold) {
             (Set{"member_away/node 3/warning", "level_not_raised//note", "no_leader//critical"}));
 }
 
+TEST_F(ConditionsTest, ANodeThatTakesNoPartIsTold) {
+  watched_.figures.status.stage = transport::LifeStage::kEmpty;
+  watched_.figures.status.waiting_for = "node 2 does not answer";
+  watched_.figures.has_leader = false;
+  EXPECT_EQ(Found(), Set{"not_started//critical"});
+}
+
 TEST_F(ConditionsTest, TheNodeIsTold) {
   watched_.turned_ago = seconds(20);
   watched_.figures.status.trouble = Unavailable("disk I/O error");

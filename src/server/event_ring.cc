@@ -48,6 +48,9 @@ void EventRing::Begin(Condition condition, int64_t wall_ms) {
   if (!event.active) {
     if (event.count == 0) event.first_ms = wall_ms;
     ++event.count;
+  }
+  // A disk that was nearly full, and now refuses writes, is news.
+  if (!event.active || condition.severity > event.severity) {
     LOG_WARN("event: {}: {} severity={}", NameOf(condition.kind, condition.subject), condition.text,
              SeverityName(condition.severity));
   }

@@ -85,12 +85,8 @@ http::Response HttpPages::Metrics() const {
 
 http::Response HttpPages::Status() const {
   v1::StatusResponse status = StatusOf(replica_->status(), info_, clock_->SteadyNow());
-  if (status.has_busy_apply()) {
-    // What a client has sent is for those who may read it, and the door asks nobody who they are.
-    status.mutable_busy_apply()->clear_statement();
-    status.mutable_busy_apply()->clear_session();
-    status.mutable_busy_apply()->clear_principal();
-  }
+  // The door asks nobody who they are.
+  LeaveOutClients(&status);
   return Json(status);
 }
 

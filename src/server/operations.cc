@@ -3,6 +3,25 @@
 #include "base/log.h"
 
 namespace cairn::server {
+namespace {
+
+// At most so many bytes, of whole characters, on one line: it goes to the log and into messages.
+std::string OneLine(std::string text) {
+  if (text.size() > Operations::kTextBytesMax) {
+    text.resize(Operations::kTextBytesMax);
+    // The character that was cut has no more than three bytes left.
+    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) {
+      text.pop_back();
+    }
+    if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0x80) text.pop_back();
+  }
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  return text;
+}
+
+}  // namespace
 
 void Operations::Start() {
   started_ = true;
@@ -34,8 +53,8 @@ void Operations::Look() {
 }
 
 void Operations::NoteBackup(std::string failure, std::string place) {
-  if (failure.size() > kTextBytesMax) failure.resize(kTextBytesMax);
-  if (place.size() > kTextBytesMax) place.resize(kTextBytesMax);
+  failure = OneLine(std::move(failure));
+  place = OneLine(std::move(place));
   if (failure.empty()) {
     LOG_INFO("backup verified place={}", place);
   } else {

@@ -8,6 +8,7 @@
 #include "base/log_control.h"
 #include "cairn/v1/operations.grpc.pb.h"
 #include "metrics/process.h"
+#include "node/busy_watch.h"
 #include "server/cluster_status.h"
 #include "server/json_text.h"
 #include "server/raw_call.h"
@@ -21,10 +22,6 @@ using RawOperations = V1Operations::WithRawCallbackMethod_ListEvents<
     V1Operations::WithRawCallbackMethod_SetLogLevel<V1Operations::WithRawCallbackMethod_Diagnose<
         V1Operations::WithRawCallbackMethod_NoteBackup<V1Operations::Service>>>>;
 using Bytes = grpc::ByteBuffer;
-
-// The line of node/busy_watch.cc that repeats what a client sent.
-constexpr char kRepeatsStatement[] = "apply is busy for ";
-constexpr char kBeforeStatement[] = ", of session ";
 
 v1::EventSeverity ToProto(EventSeverity severity) {
   switch (severity) {
@@ -47,10 +44,7 @@ std::string VersionsText(const NodeInfo& info) {
 
 std::string StatusText(const Diagnosis& of) {
   v1::StatusResponse status = StatusOf(of.replica->status(), of.info, of.clock->SteadyNow());
-  if (status.has_busy_apply()) {
-    status.mutable_busy_apply()->clear_statement();
-    status.mutable_busy_apply()->clear_session();
-  }
+  LeaveOutClients(&status);
   const Result<std::string> json = JsonText(status);
   return json.ok() ? *json : json.status().message() + "\n";
 }
@@ -80,11 +74,13 @@ class OperationsService final : public RawOperations {
           v1::SetLogLevelResponse answer;
           answer.set_previous(LogLevel());
           if (!request->level().empty()) {
-            if (!cairn::SetLogLevel(request->level())) {
+            if (!IsLogLevel(request->level())) {
               return done(
                   InvalidArgument("the level is none of trace, debug, info, warn, error, off"));
             }
-            LOG_WARN("log level changed from {} to {}", answer.previous(), request->level());
+            // Before: a level that hides the line is in the log, too.
+            LOG_WARN("log level changes from {} to {}", answer.previous(), request->level());
+            cairn::SetLogLevel(request->level());
           }
           answer.set_level(LogLevel());
           done(std::move(answer));
@@ -135,11 +131,9 @@ v1::ListEventsResponse EventsMessage(const EventRing& events) {
 }
 
 std::string WithoutStatement(const std::string& message) {
-  const size_t repeats = message.find(kRepeatsStatement);
+  const size_t repeats = message.find(node::BusyWatch::kRepeatsStatement);
   if (repeats == std::string::npos) return message;
-  const size_t before = message.find(kBeforeStatement, repeats);
-  if (before == std::string::npos) return message;
-  return message.substr(0, before) + " (what the client sent is left out)\n";
+  return message.substr(0, repeats) + "apply is busy (what a client sent is left out)\n";
 }
 
 v1::DiagnoseResponse Diagnose(const Diagnosis& of) {

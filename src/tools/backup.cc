@@ -62,48 +62,86 @@ Result<BackupResult> MakeOne(const BackupCommand& command, const std::string& pa
   return done;
 }
 
-// DATA_LOSS unless what was read back is what the node sent.
-Status CheckReadBack(const BackupResult& made, const Result<std::string>& read) {
-  RETURN_IF_ERROR(read.status());
-  if (*read == made.sha256) return OkStatus();
-  return DataLoss("what was read back has the SHA-256 " + *read + ", and what the node sent has " +
-                  made.sha256 + ": the disk or the storage does not keep what it is given");
+// What came of a backup that was made.
+struct Outcome {
+  Status failure;     // it is not there, or not good: none was made
+  Status unverified;  // it is there, and could not be read back
+  bool compared = false;
+};
+
+// Only a sum that differs says that a backup is not good. One that cannot be read now, by a link, a
+// key that may only write or a signal, stays: it may be the only one.
+Outcome Compare(const BackupResult& made, const Result<std::string>& read,
+                const std::string& name) {
+  Outcome outcome;
+  if (!read.ok()) {
+    outcome.unverified = Status(read.status()).Prefixed(name + " is stored, and was not read back");
+  } else if (*read != made.sha256) {
+    outcome.failure = DataLoss(name + " is not good: what was read back has the SHA-256 " + *read +
+                               ", and what the node sent has " + made.sha256 +
+                               ": the disk or the storage does not keep what it is given");
+  } else {
+    outcome.compared = true;
+  }
+  return outcome;
 }
 
 // A node tells it as an event and a metric. The nodes may be down: that is told already.
 void TellNodes(const BackupCommand& command, const Status& status, const std::string& name) {
+  const std::string failure = status.ok() ? "" : ErrorInWords(status);
   for (const std::string& address : command.addresses) {
-    const std::string failure = status.ok() ? "" : ErrorInWords(status);
     if (OperationsClient(address).NoteBackup(failure, name, kNoteTimeout).ok()) return;
   }
 }
 
-// Prints what came of a backup. Returns whether it is good.
-bool Tell(const BackupCommand& command, const Result<BackupResult>& made, const Status& status,
+// Prints what came of a backup. Returns whether it is there, and not known to be bad.
+bool Tell(const BackupCommand& command, const Result<BackupResult>& made, const Outcome& outcome,
           const std::string& name, Run* run) {
   const BackupStreams& to = run->to;
-  if (status.ok()) {
+  if (outcome.failure.ok()) {
     *to.out << name << ": " << made->bytes << " bytes, index " << made->index << ", cluster "
             << ClusterIdText(made->cluster_id) << ", sha256 " << made->sha256
-            << ", read back and compared" << std::endl;
+            << (outcome.compared ? ", read back and compared" : ", not read back") << std::endl;
+    if (!outcome.unverified.ok()) {
+      *to.err << "warning: " << ErrorInWords(outcome.unverified) << std::endl;
+    }
   } else {
-    *to.err << "error: " << ErrorInWords(status) << std::endl;
+    *to.err << "error: " << ErrorInWords(outcome.failure) << std::endl;
   }
-  // Whoever has stopped it knows.
-  if (!run->stopped_by) TellNodes(command, status, name);
-  return status.ok();
+  const Status& told = outcome.failure.ok() ? outcome.unverified : outcome.failure;
+  // Whoever has stopped it knows, and what nobody has compared is not told to be good.
+  if (!run->stopped_by && (outcome.compared || !told.ok())) TellNodes(command, told, name);
+  return outcome.failure.ok();
 }
 
 // Makes a backup into the file that the command names.
 bool MakeFile(const BackupCommand& command, Run* run) {
   const std::string& path = command.backup.path;
   const Result<BackupResult> made = MakeOne(command, path, path, run);
-  Status status = made.status();
-  if (status.ok()) {
-    status = CheckReadBack(*made, Sha256OfStored(path, [run] { return run->GoesOn(); }));
-    if (!status.ok()) status = std::move(status).Prefixed(path + " is not good");
+  Outcome outcome{made.status(), {}, false};
+  if (made.ok() && command.read_back) {
+    outcome = Compare(*made, Sha256OfStored(path, [run] { return run->GoesOn(); }), path);
   }
-  return Tell(command, made, status, path, run);
+  return Tell(command, made, outcome, path, run);
+}
+
+// Keeps a backup that was made, and reads it back. One that is not good does not stay, so that no
+// earlier one goes for it.
+Outcome KeepNamed(const BackupCommand& command, const BackupResult& made, const std::string& name,
+                  Run* run) {
+  BackupTarget& target = *run->target;
+  const std::string place = target.NameFor(name);
+  if (Status kept = target.Keep(name); !kept.ok()) {
+    return {std::move(kept).Prefixed(place + " is not there"), {}, false};
+  }
+  if (!command.read_back) return {};
+  Outcome outcome = Compare(made, target.ReadBack(name, [run] { return run->GoesOn(); }), place);
+  if (outcome.failure.ok()) return outcome;
+  if (const Status removed = target.Remove(name); !removed.ok()) {
+    *run->to.err << "error: " << place << " is not good, and stays: " << removed.message()
+                 << std::endl;
+  }
+  return outcome;
 }
 
 // Only after a backup that is whole: a backup that fails night after night
@@ -115,31 +153,17 @@ Status RemoveOld(BackupTarget* target, size_t keep) {
   return target->RemoveUnfinished();
 }
 
-// Keeps a backup that was made, and reads it back. One that is not good does not stay, so that no
-// earlier one goes for it.
-Status KeepNamed(const BackupResult& made, const std::string& name, Run* run) {
-  BackupTarget& target = *run->target;
-  if (Status kept = target.Keep(name); !kept.ok()) {
-    return std::move(kept).Prefixed(target.NameFor(name) + " is not there");
-  }
-  Status good = CheckReadBack(made, target.ReadBack(name, [run] { return run->GoesOn(); }));
-  if (good.ok()) return OkStatus();
-  if (const Status removed = target.Remove(name); !removed.ok()) {
-    *run->to.err << "error: " << target.NameFor(name)
-                 << " is not good, and stays: " << removed.message() << std::endl;
-  }
-  return std::move(good).Prefixed(target.NameFor(name) + " is not good");
-}
-
 // Makes a backup that is named by its time.
 bool MakeNamed(const BackupCommand& command, Run* run) {
   BackupTarget& target = *run->target;
   const std::string name = NameOfBackupNow();
   const Result<BackupResult> made =
       MakeOne(command, target.FileOf(name), target.NameFor(name), run);
-  Status status = made.status();
-  if (status.ok()) status = KeepNamed(*made, name, run);
-  if (!Tell(command, made, status, target.NameFor(name), run)) return false;
+  Outcome outcome{made.status(), {}, false};
+  if (made.ok()) outcome = KeepNamed(command, *made, name, run);
+  if (!Tell(command, made, outcome, target.NameFor(name), run)) return false;
+  // No earlier one goes for one that could not be compared.
+  if (!outcome.unverified.ok()) return true;
   if (Status removed = RemoveOld(&target, command.keep); !removed.ok()) {
     *run->to.err << "error: an old backup stays: " << removed.message() << std::endl;
   }

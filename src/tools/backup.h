@@ -24,6 +24,7 @@ struct BackupCommand {
   std::optional<S3TargetOptions> s3{};  // the same, in a storage
   size_t keep = 0;                      // of the backups there, the latest; 0: all
   std::chrono::seconds every{0};        // only there; 0: one backup
+  bool read_back = true;                // what is stored is read again, and compared
 };
 
 struct BackupStreams {

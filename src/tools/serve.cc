@@ -103,6 +103,7 @@ int Serve(const ServeOptions& options) {
 
   std::thread stopper([&] {
     if (!signals.Wait()) return;
+    const StopDeadline deadline(name);  // first: a log that hangs must not hold up the stop
     LOG_INFO("stopping; a second signal ends the process at once");
     service.End();
     const auto first = std::chrono::steady_clock::now();
@@ -111,10 +112,7 @@ int Serve(const ServeOptions& options) {
         if (std::chrono::steady_clock::now() - first >= kSameRequest) _exit(1);
       }
     });
-    {
-      const StopDeadline deadline(name);
-      server.Shutdown();
-    }
+    server.Shutdown();
     signals.Cancel();
     impatient.join();
   });

@@ -14,7 +14,7 @@ namespace cairn::tools {
 namespace {
 
 // What a command prints.
-std::string Run(const std::string& command) {
+std::string Printed(const std::string& command) {
   FILE* const pipe = ::popen(command.c_str(), "r");
   std::string text;
   std::array<char, 4096> bytes{};
@@ -43,9 +43,9 @@ TEST_F(SupportBundle, TarReadsTheArchive) {
   tar.Add("a/large.bin", std::string(100'000, 'x'), 0);
   tar.Add("a/empty", "", 5);
   std::ofstream(directory_ + "/a.tar", std::ios::binary) << tar.Finish();
-  EXPECT_EQ(Run("tar -tf " + directory_ + "/a.tar"), "a/one.txt\na/large.bin\na/empty\n");
-  EXPECT_EQ(Run("tar -xOf " + directory_ + "/a.tar a/one.txt"), "first\n");
-  EXPECT_EQ(Run("tar -xOf " + directory_ + "/a.tar a/large.bin").size(), 100'000u);
+  EXPECT_EQ(Printed("tar -tf " + directory_ + "/a.tar"), "a/one.txt\na/large.bin\na/empty\n");
+  EXPECT_EQ(Printed("tar -xOf " + directory_ + "/a.tar a/one.txt"), "first\n");
+  EXPECT_EQ(Printed("tar -xOf " + directory_ + "/a.tar a/large.bin").size(), 100'000u);
 }
 
 TEST_F(SupportBundle, IsForItsOwnerAndReplacesNothing) {
