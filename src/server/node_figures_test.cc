@@ -154,8 +154,8 @@ TEST(NodeFigures, NamesFollowTheConventionsOfPrometheus) {
 
 // Labels are of closed sets. The values of `version` and `share` are this program's.
 TEST(NodeFigures, NoLabelTakesAClientsText) {
-  const std::set<std::string> closed = {"code", "end",    "kind",   "method", "node",   "outcome",
-                                        "peer", "reason", "result", "share",  "version"};
+  const std::set<std::string> closed = {"code", "end",    "kind",   "method",   "node",  "outcome",
+                                        "peer", "reason", "result", "severity", "share", "version"};
   for (const metrics::Info& info : AllMetrics()) {
     for (const char* label : info.labels) EXPECT_TRUE(closed.contains(label)) << info.name;
   }
