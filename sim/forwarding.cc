@@ -37,11 +37,14 @@ class Forwarding::LocalReplica final : public node::Replica {
     Process* const process = node_->process(incarnation_);
     return process == nullptr || process->dead() ? nullptr : process;
   }
-  void Propose(const Command& command, SteadyTime deadline, node::CommandDone done) override {
+  // No caller goes: what a node's end does to its callers is told by the end of the node.
+  void Propose(const Command& command, SteadyTime deadline, node::CommandDone done,
+               node::CallerGone /*gone*/) override {
     if (Process* const now = process()) {
       now->Propose(command, deadline - node_->clock().SteadyNow(), std::move(done));
     }
   }
+  void OnCallersGone() override {}
   void AwaitLeader(SteadyTime deadline, std::function<void(Result<LeaderHint>)> done) override {
     if (process() == nullptr) return;
     if (const auto leader = leader_hint()) return done(*leader);
@@ -349,7 +352,8 @@ void Forwarding::Take(uint64_t node, const Command& command, SteadyTime timeout,
       command, host->node()->clock().SteadyNow() + timeout, origin,
       [alive = host->alive(), done = std::move(done)](Result<CommandResult> result) {
         if (*alive) done(std::move(result));
-      });
+      },
+      nullptr);
   hops_ = before;
 }
 

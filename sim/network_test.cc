@@ -67,7 +67,7 @@ TEST(Network, HoldsNothingOfAProcessThatEnded) {
   auto source = std::make_shared<EmptySource>();
   const std::weak_ptr<EmptySource> held = source;
   bool told = false;
-  network.SendSnapshot(1, GroupId(1), {{MemberId(2), {"node:2"}}}, MemberId(1), MemberId(2),
+  network.SendSnapshot(1, GroupId(1), {{MemberId(2), {{"node:2"}}}}, MemberId(1), MemberId(2),
                        std::move(source), [&](const Status&) { told = true; });
   EXPECT_FALSE(held.expired());
   network.Detach(1);
