@@ -37,7 +37,7 @@ class Forwarding::LocalReplica final : public node::Replica {
     Process* const process = node_->process(incarnation_);
     return process == nullptr || process->dead() ? nullptr : process;
   }
-  // No caller goes: what a node's end does to its callers is told by the end of the node.
+  // No client of the simulator leaves a write behind while its node runs.
   void Propose(const Command& command, SteadyTime deadline, node::CommandDone done,
                node::CallerGone /*gone*/) override {
     if (Process* const now = process()) {

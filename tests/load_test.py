@@ -320,6 +320,20 @@ class Load(CairnTest):
                          [[30000, 450015000, 700, 450030000.0, "real"]])
         self.assertEqual(self.rows(stages), [[0]])
 
+    def test_a_load_holds_up_writers_no_longer_than_a_request_may(self):
+        self.node.stop()
+        self.node.flags += ["--request-steps-max", "4000000"]
+        self.node.start()
+        self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT)")
+        rows = "".join(f"{i},{'x' * 700}\n" for i in range(1, 30001))
+        refused = self.load("big.csv", "--table", "t", content=rows)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("with --resume", refused.stderr)
+        self.assertEqual(self.rows("SELECT count(*) FROM t"), [[0]])
+        self.assertEqual(self.rows("SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_load%' ESCAPE '\\'"), [[0]])
+        self.assert_passes(self.load("big.csv", "--table", "t", "--resume", content=rows))
+        self.assertEqual(self.rows("SELECT count(*) FROM t"), [[30000]])
+
     def test_rows_past_64_mb_for_an_existing_table_need_resume(self):
         self.node.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT)")
         rows = "".join(f"{i},{'x' * 700}\n" for i in range(1, 100001))

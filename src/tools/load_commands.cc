@@ -81,14 +81,15 @@ bool LoadCommands::IsInTheWay(const Status& status, bool maintains) {
          status.outcome() == Outcome::kNotApplied;
 }
 
-Status LoadCommands::Must(const Command& command, ForeignKeys keys, uint64_t rows_before) {
+Status LoadCommands::Must(const Command& command, ForeignKeys keys, uint64_t rows_before,
+                          Work work) {
   ++load_.result.commands;
   bool maintains = false;
   Result<ExecuteResult> done = Aborted("");
   for (int tries = 1; tries <= kTriesMax; ++tries) {
     Client& client = maintains ? *load_.maintenance : *load_.client;
     done = client.Execute(command.statements, keys);
-    if (!maintains && NeedsMaintenance(done.status())) {
+    if (!maintains && work == Work::kAsNeeded && NeedsMaintenance(done.status())) {
       maintains = true;
       continue;
     }

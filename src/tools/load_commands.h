@@ -41,10 +41,14 @@ class LoadCommands {
   LoadCommands(const LoadCommands&) = delete;
   LoadCommands& operator=(const LoadCommands&) = delete;
 
-  // One command. It is sent again with the budget of maintenance if it needs that, and while a
-  // prepared transaction or another maintenance is in its way. `rows_before`: rows of the load that
-  // come before those of the command.
-  Status Must(const Command& command, ForeignKeys keys, uint64_t rows_before);
+  enum class Work : uint8_t {
+    kAsNeeded,    // sent again with the budget of maintenance if the command needs that
+    kOneRequest,  // no more than any request may do
+  };
+  // One command. It is sent again while a prepared transaction or another maintenance is in its way.
+  // `rows_before`: rows of the load that come before those of the command.
+  Status Must(const Command& command, ForeignKeys keys, uint64_t rows_before,
+              Work work = Work::kAsNeeded);
   Status Must(Statement statement, ForeignKeys keys);
   // Does not wait for the command: several are under way. Returns the first failure so far.
   Status Send(Command command, ForeignKeys keys, uint64_t rows_before);

@@ -182,7 +182,23 @@ class StagedLoad {
       if (!is_made) maker.Add(object.sql);
     }
     renaming_ = true;
-    return commands_.Must(maker.Take(), end_keys_, 0);
+    return Finish(maker.Take());
+  }
+
+  // Whoever writes waits for the last command. To make tables anew takes little, but for indexes that
+  // nobody uses yet. The bad schedule for tables in use: 840,000 short rows and four indexes held up
+  // each writer for 45 s, although nobody had asked for maintenance.
+  Status Finish(const Command& last) {
+    const bool moves =
+        std::any_of(load_.plan.tables.begin(), load_.plan.tables.end(),
+                    [](const auto& table) { return IsStaged(table) && table.exists; });
+    if (!moves) return commands_.Must(last, end_keys_, 0);
+    const Status moved = commands_.Must(last, end_keys_, 0, LoadCommands::Work::kOneRequest);
+    if (moved.code() != StatusCode::kResourceExhausted) return moved;
+    return Status(moved).Prefixed(
+        "these rows are more work for the tables that the cluster has than one request may do, "
+        "which "
+        "all writers would wait for: load them in parts, with --resume");
   }
 
   void MoveRows(const LoadTable& table, CommandMaker* maker) const {
