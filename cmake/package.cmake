@@ -63,7 +63,7 @@ set(scripts ${CMAKE_SOURCE_DIR}/packaging/debian)
 set(CPACK_DEBIAN_NODE_PACKAGE_NAME cairn)
 set(CPACK_DEBIAN_NODE_PACKAGE_SECTION database)
 set(CPACK_DEBIAN_NODE_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_NODE_PACKAGE_DEPENDS adduser)
+set(CPACK_DEBIAN_NODE_PACKAGE_DEPENDS "adduser, libcurl4")  # libcurl is loaded when it is needed
 set(CPACK_DEBIAN_NODE_PACKAGE_SUGGESTS "cairn-sqlite, sqlite3")
 set(CPACK_DEBIAN_NODE_PACKAGE_CONTROL_EXTRA
     "${scripts}/postinst;${scripts}/prerm;${scripts}/postrm;${package_files}/conffiles")

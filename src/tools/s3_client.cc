@@ -1,7 +1,5 @@
 #include "tools/s3_client.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -10,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/sha256.h"
+#include "tools/curl_library.h"
 
 namespace cairn::tools {
 namespace {
@@ -119,10 +118,13 @@ std::vector<std::string> XmlTexts(std::string_view xml, const std::string& tag) 
   return texts;
 }
 
-S3Client::S3Client(S3Place place, GoesOn goes_on)
-    : place_(std::move(place)), goes_on_(std::move(goes_on)), curl_(curl_easy_init()) {}
+S3Client::S3Client(S3Place place, GoesOn goes_on, const CurlLibrary* library)
+    : place_(std::move(place)),
+      goes_on_(std::move(goes_on)),
+      library_(*library),
+      curl_(library->easy_init()) {}
 
-S3Client::~S3Client() { curl_easy_cleanup(curl_); }
+S3Client::~S3Client() { library_.easy_cleanup(curl_); }
 
 Result<std::unique_ptr<S3Client>> S3Client::Create(S3Place place, GoesOn goes_on) {
   while (place.endpoint.ends_with('/')) place.endpoint.pop_back();
@@ -135,7 +137,8 @@ Result<std::unique_ptr<S3Client>> S3Client::Create(S3Place place, GoesOn goes_on
         "the endpoint of the storage is a URL such as "
         "https://storage.example:9000");
   }
-  std::unique_ptr<S3Client> client(new S3Client(std::move(place), std::move(goes_on)));
+  ASSIGN_OR_RETURN(const CurlLibrary* const library, CurlLibrary::Load());
+  std::unique_ptr<S3Client> client(new S3Client(std::move(place), std::move(goes_on), library));
   client->host_ = std::move(host);
   if (client->curl_ == nullptr) return Internal("libcurl cannot be used");
   return client;
@@ -171,41 +174,41 @@ Result<S3Client::Answer> S3Client::Try(const std::string& method, const std::str
                   .answer = {},
                   .goes_on = undoes_ ? nullptr : &goes_on_,
                   .hash = hashes_ ? &hash : nullptr};
-  curl_slist* lines = curl_slist_append(nullptr, "Expect:");
+  curl_slist* lines = library_.slist_append(nullptr, "Expect:");
   for (const auto& [name, value] : headers) {
-    lines = curl_slist_append(lines, (name + ": " + value).c_str());
+    lines = library_.slist_append(lines, (name + ": " + value).c_str());
   }
   auto* const curl = static_cast<CURL*>(curl_);
-  curl_easy_reset(curl);  // keeps the connection
-  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method.c_str());
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
-  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kSilenceMaxSeconds);
+  library_.easy_reset(curl);  // keeps the connection
+  library_.easy_setopt(curl, CURLOPT_URL, url.c_str());
+  library_.easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method.c_str());
+  library_.easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
+  library_.easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+  library_.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  library_.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  library_.easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  library_.easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kSilenceMaxSeconds);
   if (method == "PUT" || method == "POST") {
-    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body.size()));
-    curl_easy_setopt(curl, CURLOPT_READFUNCTION, &Sending::OnRead);
-    curl_easy_setopt(curl, CURLOPT_READDATA, &sending);
+    library_.easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    library_.easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    library_.easy_setopt(curl, CURLOPT_READFUNCTION, &Sending::OnRead);
+    library_.easy_setopt(curl, CURLOPT_READDATA, &sending);
   }
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Sending::OnWrite);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &sending);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Sending::OnHeader);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &sending);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &Sending::OnProgress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &sending);
-  const CURLcode done = curl_easy_perform(curl);
-  curl_slist_free_all(lines);
+  library_.easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Sending::OnWrite);
+  library_.easy_setopt(curl, CURLOPT_WRITEDATA, &sending);
+  library_.easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Sending::OnHeader);
+  library_.easy_setopt(curl, CURLOPT_HEADERDATA, &sending);
+  library_.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  library_.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &Sending::OnProgress);
+  library_.easy_setopt(curl, CURLOPT_XFERINFODATA, &sending);
+  const CURLcode done = library_.easy_perform(curl);
+  library_.slist_free_all(lines);
   if (done == CURLE_ABORTED_BY_CALLBACK) return Cancelled("the backup was stopped");
   const std::string doing = method + " " + request.path;
   if (done != CURLE_OK) {
-    return Unavailable(doing + " at " + place_.endpoint + ": " + curl_easy_strerror(done));
+    return Unavailable(doing + " at " + place_.endpoint + ": " + library_.easy_strerror(done));
   }
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &sending.answer.code);
+  library_.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &sending.answer.code);
   if (hashes_) sending.answer.sha256 = hash.Hex();
   if (sending.answer.code >= 200 && sending.answer.code < 300) return std::move(sending.answer);
   return ErrorOf(sending.answer.code, sending.answer.body, doing);

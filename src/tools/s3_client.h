@@ -19,6 +19,8 @@
 
 namespace cairn::tools {
 
+struct CurlLibrary;
+
 struct S3Place {
   std::string endpoint;  // "https://s3.eu-central-1.amazonaws.com",
                          // "http://127.0.0.1:9000"
@@ -67,7 +69,7 @@ class S3Client {
   struct Sending;
   using Query = std::map<std::string, std::string>;
 
-  S3Client(S3Place place, GoesOn goes_on);
+  S3Client(S3Place place, GoesOn goes_on, const CurlLibrary* library);
   // An answer of 200 to 299.
   Result<Answer> Ask(const std::string& method, const std::string& key, const Query& query,
                      std::string_view body);
@@ -81,7 +83,8 @@ class S3Client {
   bool undoes_ = false;
   bool hashes_ = false;  // the bodies of answers are hashed, and not kept
   std::string host_;     // of the endpoint, with its port
-  void* curl_ = nullptr;
+  const CurlLibrary& library_;
+  void* const curl_;
 };
 
 // What stands between <tag> and </tag> of each such element, with &amp; and the
