@@ -134,12 +134,18 @@ class ClusterService final : public RawCluster {
             RelayRaise(*leader, *request, call, by, relay, std::move(done));
             return;
           }
-          replica_->RaiseLevel(by, [done](const Result<uint64_t>& level) {
+          const auto raise = [this, sent = *request, call, by, relay,
+                              done](const Result<uint64_t>& level) {
+            // The bad schedule: this node led when the call came, and has handed over since.
+            if (level.status().leader_hint() && !call.forwarded) {
+              return RelayRaise(*level.status().leader_hint(), sent, call, by, relay, done);
+            }
             if (!level.ok()) return done(level.status());
             v1::RaiseLevelResponse raised;
             raised.set_level(*level);
             done(std::move(raised));
-          });
+          };
+          replica_->RaiseLevel(by, raise);
         });
     answer->OnClientGone([relay] { relay->TryCancel(); });
     return answer;
