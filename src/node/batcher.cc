@@ -48,7 +48,7 @@ void Batcher::OnCommitted(size_t commands, SteadyTime took, SteadyTime now) {
     --sit_out_;
     return;
   }
-  present_ = count_;
+  present_ = std::min(count_, limits_.batch_commands_max);
   expected_ = std::min(present_ + commands, limits_.batch_commands_max);
   gather_until_ = now + std::min(took, limits_.delay_max);
 }

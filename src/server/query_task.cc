@@ -56,9 +56,10 @@ Status QueryTask::CheckMemory() {
   const int64_t held = heap_bytes_ + ThreadHeapBytes() - heap_at_begin_;
   if (held <= kHeapFreeBytes || held <= static_cast<int64_t>(memory_.bytes())) return OkStatus();
   const auto wanted = static_cast<size_t>(held + kHeapStepBytes);
-  const size_t bytes_max =
-      std::max(limits_.memory->bytes_max() / 2,
-               kLargestRowHeapBytes + static_cast<size_t>(kHeapFreeBytes + kHeapStepBytes));
+  const size_t share = limits_.memory->bytes_max();
+  constexpr size_t kLargestRow =
+      kLargestRowHeapBytes + static_cast<size_t>(kHeapFreeBytes + kHeapStepBytes);
+  const size_t bytes_max = share < kLargestRow ? share / 2 : std::max(share / 2, kLargestRow);
   if (wanted <= bytes_max && memory_.TryResize(wanted)) return OkStatus();
   return ResourceExhausted("the query needs " + std::to_string(held) +
                            " bytes of memory, which this node does not have for queries now: ask "

@@ -338,6 +338,12 @@ Status CheckTogether(const server::ServerOptions& server) {
   if (server.maintenance_steps_max < server.request_steps_max) {
     return InvalidArgument("maintenance-steps-max must be at least request-steps-max");
   }
+  // Past this Raft refuses what it is given, and a write that could have waited would be refused.
+  constexpr size_t kInFlightBytesMax = 32 << 20;  // raft::Options::uncommitted_bytes_max
+  if (server.batch_entries_in_flight_max > kInFlightBytesMax / server.batch_bytes_max) {
+    return InvalidArgument(
+        "batch-bytes-max times batch-entries-in-flight-max may be 32MiB: make one of them smaller");
+  }
   return OkStatus();
 }
 

@@ -158,6 +158,16 @@ TEST(ServerSettings, BadFlagsAreRefusedByName) {
   }
 }
 
+TEST(ServerSettings, EntriesInFlightFitWhatRaftHolds) {
+  EXPECT_TRUE(ResolveServerSettings(
+                  {{"batch-bytes-max", "512KiB"}, {"batch-entries-in-flight-max", "64"}}, "")
+                  .ok());
+  const Result<ServeOptions> options = ResolveServerSettings(
+      {{"batch-bytes-max", "8MiB"}, {"batch-entries-in-flight-max", "5"}}, "");
+  ASSERT_FALSE(options.ok());
+  EXPECT_NE(options.status().message().find("may be 32MiB"), std::string::npos);
+}
+
 TEST(ServerSettings, AddressesThatLeadNobodyToANodeAreRefusedWithAdvice) {
   for (const auto& [name, value] :
        {std::pair("peers", "1=127.0.0.1:1,2=0.0.0.0:2"), std::pair("peers", "1=[::]:1"),
