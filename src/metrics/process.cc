@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +13,8 @@
 #include <sstream>
 #include <string>
 #include <system_error>
+
+#include "base/clock.h"
 
 namespace cairn::metrics {
 namespace {
@@ -27,7 +31,9 @@ double BootTime() {
   while (std::getline(stat, line)) {
     if (line.rfind("btime ", 0) == 0) return std::strtod(line.c_str() + 6, nullptr);
   }
-  return 0;
+  // The unit of the package hides the file.
+  const std::chrono::duration<double> since_boot = SystemClock().SteadyNow();
+  return std::round(static_cast<double>(SystemClock().WallNowMs()) / 1000 - since_boot.count());
 }
 
 }  // namespace
