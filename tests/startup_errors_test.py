@@ -238,6 +238,11 @@ class StartupErrors(CairnTest):
         # /sys takes no files from anyone, root included.
         self.refuse("/sys", "--db", "/sys/cairn-test.db", "--port", free_ports(1))
 
+    def test_a_flag_that_is_false_outranks_the_file(self):
+        config = self.directory / "open.toml"
+        config.write_text('host = "0.0.0.0"\nadvertise = "127.0.0.1:5"\ninsecure = true\n')
+        self.refuse("--tls-dir", "--config", config, "--db", self.directory / "a.db", "--insecure=false")
+
     def test_wide_open_addresses_need_tls_or_insecure(self):
         port = free_ports(1)
         flags = ["--advertise", f"127.0.0.1:{port}"]

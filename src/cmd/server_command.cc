@@ -17,8 +17,12 @@ void AddServerCommand(CLI::App* program, int* exit_code) {
   auto config_path = std::make_shared<std::string>();
   for (const tools::ServerSetting& setting : tools::ServerSettings()) {
     if (setting.unit.empty()) {
-      command->add_flag_callback(
-          "--" + setting.name, [flags, name = setting.name] { (*flags)[name] = "true"; },
+      // --insecure=false outranks a file that says true.
+      command->add_flag_function(
+          "--" + setting.name,
+          [flags, name = setting.name](int64_t count) {
+            (*flags)[name] = count > 0 ? "true" : "false";
+          },
           setting.help);
       continue;
     }
