@@ -100,8 +100,16 @@ void Digests::Tell() {
   }
 }
 
+void Digests::OnLeading() {
+  leads_in_ = context_.raft->term();
+  WaitToLetMembersLeave();
+}
+
+// The Raft core may lead a moment before OnLeading. The bad schedule without the term: a damaged leader
+// is fenced and hands over; the scrub of the next one ends in that moment, and two are fenced at once.
+// Whoever reports does so again.
 void Digests::OnReport(MemberId from, const raft::DigestReport& report) {
-  if (!context_.is_leader()) return;
+  if (!context_.is_leader() || leads_in_ != context_.raft->term()) return;
   const MemberId self = context_.self;
   if (report.damaged) {
     if (!MayLeaveService(from)) {

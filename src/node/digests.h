@@ -51,7 +51,7 @@ class Digests {
   void OnProposed();
   void OnTick();
   // This node leads from now on.
-  void OnLeading() { WaitToLetMembersLeave(); }
+  void OnLeading();
 
   // What the state machine holds at `index`, which a digest entry asked for.
   void OnDigest(LogIndex index, const state_machine::StateDigest& digest);
@@ -105,6 +105,7 @@ class Digests {
   uint64_t next_report_tick_ = 0;
   int reports_left_ = 0;
   uint64_t next_leave_tick_ = 0;  // of a leader: before this tick no member may leave service
+  Term leads_in_;                 // of the last OnLeading
 };
 
 }  // namespace cairn::node

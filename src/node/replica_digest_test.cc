@@ -1,9 +1,12 @@
 // Members that do not hold what they should are found, fenced and rebuilt by themselves.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "node/digest_watch.h"
 #include "node/fence_file.h"
 #include "node/replica.h"
+#include "node/replica_core_test_util.h"
 #include "node/replica_test_util.h"
 
 namespace cairn::node {
@@ -296,6 +299,28 @@ TEST(DigestWatch, HalfOfTheVotersIsNoMajority) {
   // Only a few indexes are remembered.
   for (uint64_t i = 10; i < 30; ++i) watch.OnReport(MemberId(1), LogIndex(i), kGood, config);
   EXPECT_TRUE(watch.OnReport(MemberId(2), LogIndex(10), kGood, config).empty());
+}
+
+// The Raft core leads as soon as it has the votes. What follows from that is done with the next Flush.
+TEST_F(ReplicaCoreTest, ADamagedNodeIsNotFencedInTheMomentInWhichItBeginsToLead) {
+  StartMember({1, 2});
+  bool votes = false;
+  for (int i = 0; i < 200 && !votes; ++i) {
+    Tick();
+    SendAfterSync();
+    votes = std::any_of(effects_.sent.begin(), effects_.sent.end(), [](const raft::Message& m) {
+      return std::holds_alternative<raft::VoteRequest>(m.body);
+    });
+    if (!votes) AnswerAsMember2();
+  }
+  ASSERT_TRUE(votes);
+  core_->OnMessages({}, {raft::Message{MemberId(2), MemberId(1), effects_.sent.back().term,
+                                       raft::VoteReply{true}}});
+  ASSERT_TRUE(core_->is_leader());
+  core_->OnScrubbed(LogIndex(1), DataLoss("a page is damaged"));
+  EXPECT_FALSE(core_->status().fenced);
+  core_->Flush();
+  EXPECT_FALSE(core_->status().fenced);
 }
 
 }  // namespace
