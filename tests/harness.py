@@ -18,6 +18,8 @@ import tempfile
 import time
 import unittest
 
+import raw_grpc
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CAIRN = str(pathlib.Path(os.environ.get("CAIRN_BIN", ROOT / "build" / "cairn")).resolve())
 COMPILER = shutil.which("gcc") or shutil.which("cc") or shutil.which("g++")
@@ -134,6 +136,14 @@ class Node:
         """The node's own status, or None if the node does not answer."""
         done = self.shell(".status", timeout_ms=1000)
         return json.loads(done.stdout)[0] if done.returncode == 0 else None
+
+    def commit(self):
+        """The index of the last entry, by a linearizable read, which makes no entry. The status is as of the
+        last tick, so on a busy machine it may not yet know of what was acknowledged."""
+        call = raw_grpc.unary(self.port, "/cairn.v1.Database/GetVersion", b"")
+        if call.status != raw_grpc.OK:
+            raise AssertionError(f"GetVersion: {call.status} {call.text}")
+        return raw_grpc.integers(bytes(call.answer)[5:])[2]  # behind the length
 
     def pause(self):
         """SIGSTOP, and waits until each thread has stopped: one that runs on meanwhile would still

@@ -72,9 +72,9 @@ class Load(CairnTest):
         return path
 
     def test_a_dump_like_northwind_is_one_command(self):
-        before = self.node.status()["commit"]
+        before = self.node.commit()
         self.assert_passes(self.load("-", stdin=SHOP))
-        self.assertLessEqual(self.node.status()["commit"], before + 3)
+        self.assertLessEqual(self.node.commit(), before + 3)
         self.assertEqual(self.rows("SELECT LastName, ReportsTo, Photo FROM Employees"),
                          [["Davolio", 2, "x'ffd8'"], ["Fuller", None, None]])
         self.assertEqual(self.rows("SELECT total FROM Totals"), [[23.8]])

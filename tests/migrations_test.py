@@ -145,9 +145,9 @@ class Migrations(CairnTest):
             with self.subTest(name):
                 self.clear()
                 self.assert_passes(self.shell(BASE))
-                before = self.node.status()["commit"]
+                before = self.node.commit()
                 self.assert_passes(self.shell(script))
-                self.assertEqual(self.node.status()["commit"], before + 1, "it is one command")
+                self.assertEqual(self.node.commit(), before + 1, "it is one command")
                 self.expect_as_in_sqlite(BASE + script, name)
                 self.node.sql("DELETE FROM posts WHERE id = 1")  # the foreign key acts
                 self.assertEqual(self.node.sql("SELECT count(*) AS n FROM comments"), [{"n": 2}])

@@ -33,6 +33,17 @@ def fields(data, number):
     return found
 
 
+def integers(data):
+    """The integers of a message that has no other fields, by the numbers of their fields."""
+    found = {}
+    while data:
+        tag = read_varint(data)
+        data = data[len(varint(tag)):]
+        found[tag >> 3] = read_varint(data)
+        data = data[len(varint(found[tag >> 3])):]
+    return found
+
+
 def frame(kind, flags, stream, payload):
     return (len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
             + payload)

@@ -201,13 +201,13 @@ class ShellFromAPipe(CairnTest):
 
     def test_a_transaction_is_one_command(self):
         self.node.sql("CREATE TABLE first (a)")  # the first write begins the node's session
-        before = self.node.status()["commit"]
+        before = self.node.commit()
         done = self.pipe("BEGIN;\nCREATE TABLE t (a INTEGER PRIMARY KEY);\nINSERT INTO t VALUES (1);\n"
                          "SAVEPOINT s; INSERT INTO t VALUES (2); ROLLBACK TO s;\n"
                          "INSERT INTO t VALUES (3) RETURNING a;\nCOMMIT;\n")
         self.assert_passes(done)
         self.assertIn("ok, 2 rows changed by 3 statements in one command", done.stdout)
-        self.assertEqual(self.node.status()["commit"], before + 1)
+        self.assertEqual(self.node.commit(), before + 1)
         self.assertEqual(self.node.sql("SELECT a FROM t"), [{"a": 1}, {"a": 3}])
         done = self.pipe("BEGIN;\nDELETE FROM t;\nINSERT INTO t VALUES (1), (1);\nCOMMIT;\n")
         self.assertEqual(done.returncode, 1)
@@ -229,7 +229,7 @@ class ShellFromAPipe(CairnTest):
         rebuild = ("CREATE TABLE new_author(id INTEGER PRIMARY KEY, name TEXT NOT NULL);\n"
                    "INSERT INTO new_author SELECT id, name FROM author;\nDROP TABLE author;\n"
                    "ALTER TABLE new_author RENAME TO author;\n")
-        before = self.node.status()["commit"]
+        before = self.node.commit()
         scripts = [f"PRAGMA foreign_keys=OFF;\nBEGIN;\n{rebuild}COMMIT;\nPRAGMA foreign_keys=ON;\n",
                    f"PRAGMA foreign_keys=off;\nBEGIN TRANSACTION;\n{rebuild}COMMIT;\n",
                    "PRAGMA defer_foreign_keys=ON;\nPRAGMA foreign_keys=OFF;\n" + rebuild +
@@ -240,7 +240,7 @@ class ShellFromAPipe(CairnTest):
             self.assert_passes(done)
             self.assertIn("by 4 statements in one command", done.stdout)
             self.assertEqual(self.node.sql("SELECT * FROM book"), [{"id": 1, "a": 1}])
-        self.assertEqual(self.node.status()["commit"], before + len(scripts))
+        self.assertEqual(self.node.commit(), before + len(scripts))
         done = self.pipe("PRAGMA foreign_keys=OFF;\nBEGIN;\nDELETE FROM author;\nCOMMIT;\n")
         self.assertEqual(done.returncode, 1)
         self.assertIn("row 1 of book refers to no row of author", done.stderr)
@@ -250,11 +250,11 @@ class ShellFromAPipe(CairnTest):
 
     def test_neighbouring_changes_of_a_script_are_sent_together(self):
         self.node.sql("CREATE TABLE t (a INTEGER PRIMARY KEY)")
-        before = self.node.status()["commit"]
+        before = self.node.commit()
         done = self.pipe("".join(f"INSERT INTO t VALUES ({i});\n" for i in range(1000)))
         self.assert_passes(done)
         self.assertEqual(done.stdout.count("ok, 1 row changed\n"), 1000)
-        self.assertLess(self.node.status()["commit"], before + 20)
+        self.assertLess(self.node.commit(), before + 20)
         # The statements before the one that fails stand, and those after it have not run.
         done = self.pipe("DELETE FROM t WHERE a > 5;\nINSERT INTO t VALUES (10);\n"
                          "INSERT INTO t VALUES (5);\nINSERT INTO t VALUES (11);\n")
@@ -337,11 +337,11 @@ class ShellFromAPipe(CairnTest):
         self.node.sql("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
         self.node.sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
                       "INSERT INTO t SELECT i, NULL FROM n")
-        before = self.node.status()["commit"]
+        before = self.node.commit()
         done = self.pipe(".slices UPDATE t SET b = 'x' WHERE b IS NULL\n")
         self.assert_passes(done)
         self.assertEqual(done.stdout, "ok, 2500 rows changed in 3 slices\n")
-        self.assertGreaterEqual(self.node.status()["commit"], before + 3)
+        self.assertGreaterEqual(self.node.commit(), before + 3)
         self.assertEqual(self.node.sql("SELECT count(*) AS n FROM t WHERE b = 'x'"), [{"n": 2500}])
         done = self.pipe(".slices 500 DELETE FROM t WHERE a > 500 -- the rest;\n")
         self.assertEqual(done.stdout, "ok, 2000 rows changed in 5 slices\n")
