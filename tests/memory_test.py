@@ -25,6 +25,15 @@ def session_request(number, kind, body):
     return field(1, field(1, number) + field(kind, body))
 
 
+def send_what_is_taken(call, data, end=False):
+    """Sends until the node reads no more."""
+    call.socket.settimeout(2)
+    try:
+        call.send(data, end)
+    except TimeoutError:
+        pass
+
+
 class Memory(CairnTest):
     def setUp(self):
         super().setUp()
@@ -34,9 +43,13 @@ class Memory(CairnTest):
         self.calls = []
 
     def tearDown(self):
+        self.drop_all()
+        super().tearDown()
+
+    def drop_all(self):
         for call in self.calls:
             call.drop()
-        super().tearDown()
+        self.calls.clear()
 
     def open(self, method, source="127.0.0.1"):
         call = raw_grpc.Call(self.node.port, DATABASE + method, source=source)
@@ -139,17 +152,10 @@ class Memory(CairnTest):
         request = message(execute("INSERT INTO t VALUES (?)",
                                   field(2, field(4, b"x" * (15 << 20)))))
         for _ in range(24):
-            call = self.open("Execute")
-            call.socket.settimeout(2)
-            try:
-                call.send(request[:-1])
-            except TimeoutError:
-                pass  # the node reads no more
+            send_what_is_taken(self.open("Execute"), request[:-1])
         self.settle()
         self.assert_within_budget()
-        for call in self.calls:
-            call.drop()
-        self.calls.clear()
+        self.drop_all()
         self.assert_serves()
 
     def test_transactions_that_are_prepared_and_never_ended(self):
@@ -268,9 +274,7 @@ class Memory(CairnTest):
             self.open("Backup", f"127.0.0.{2 + number % 8}").send(message(b""), end=True)
         self.settle()
         self.assert_within_budget()
-        for call in self.calls:
-            call.drop()
-        self.calls.clear()
+        self.drop_all()
         self.assert_serves()
 
     def test_all_doors_at_once(self):
@@ -290,17 +294,10 @@ class Memory(CairnTest):
             session = self.open("Session", source)  # may be refused
             session.send(message(b"".join(
                 session_request(2 * i + 1, 3, write) + session_request(2 * i + 2, 4, read) for i in range(100))))
-            half = self.open("Execute", source)
-            half.socket.settimeout(2)
-            try:
-                half.send(large[:-1])
-            except TimeoutError:
-                pass  # the node reads no more
+            send_what_is_taken(self.open("Execute", source), large[:-1])
         self.settle()
         self.assert_within_budget()
-        for call in self.calls:
-            call.drop()
-        self.calls.clear()
+        self.drop_all()
         self.assert_serves()
 
     def test_an_idle_node_is_small(self):
@@ -325,12 +322,8 @@ class Forwarded(CairnTest):
         large = message(execute("INSERT INTO t VALUES (?)", field(2, field(4, b"x" * (8 << 20)))))
         for number in range(32):
             call = raw_grpc.Call(follower.port, DATABASE + "Execute", source=f"127.0.0.{2 + number % 8}")
-            call.socket.settimeout(2)
             calls.append(call)
-            try:
-                call.send(large, end=True)
-            except TimeoutError:
-                pass  # the node reads no more
+            send_what_is_taken(call, large, end=True)
         self.assertLess(follower.memory_mb_max(), BUDGET_MB + ALLOWANCE_MB)
         leader.resume()
         for call in calls:
