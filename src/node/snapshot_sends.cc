@@ -74,7 +74,8 @@ std::optional<LogIndex> SnapshotSends::Pinned(uint64_t log_bytes) {
 
 void SnapshotSends::OnSent(MemberId to, const Status& status, LogIndex index) {
   if (status.ok()) {
-    transfers_[to] = {index, 0, context_.now(), Transfer::Stage::kArrived};
+    Transfer& transfer = transfers_[to];
+    transfer = {index, transfer.bytes, context_.now(), Transfer::Stage::kArrived};
     LOG_INFO("snapshot sent member={} index={}", to.value(), index.value());
     context_.options.counts->snapshots_sent.Add();
     failures_.erase(to);
