@@ -89,7 +89,7 @@ class CatchUp:
         self.wipe()
         alone = self.start_and_await()
         memory = memory_mb_max(self.cluster.processes[self.wiped].pid)
-        duration_ms = int(1000 * max(3, 1.5 * alone))
+        duration_ms = int(1000 * max(3, 3 * alone))  # about as long as the catch-up beside the writers
         before = self.written(self.load(duration_ms))
         self.wipe()
         load = self.load(duration_ms)

@@ -49,6 +49,7 @@ void ReplicaImpl::Publish(bool with_status) {
   awaits_persisted_ = core_->awaits_persisted();
   applied_ = core_->applied().value();
   snapshot_min_ = core_->snapshot_min().value();
+  *writes_under_way_ = core_->writes_under_way();
   installing_ = core_->installing();
   serves_local_reads_ = core_->serves_local_reads();
   compares_results_ = core_->compares_results();

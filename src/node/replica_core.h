@@ -169,6 +169,8 @@ class ReplicaCore final : private Digests::Host {
   const std::shared_ptr<Callers>& callers() const { return callers_; }
   // The first index of a snapshot that would be of use now.
   LogIndex snapshot_min() const;
+  // Whether a write of this node waits for its fate.
+  bool writes_under_way() const { return !proposals_.settled(); }
   // Whether a snapshot was received and is neither installed nor thrown away yet.
   bool installing() const { return install_.busy(); }
   // Whether what is applied must not be read or answered yet.

@@ -58,7 +58,8 @@ class ReplicaImpl final : public Replica,
               events->Push([to, status = std::move(status), index](ReplicaCore& core) {
                 core.OnSnapshotSent(to, status, index);
               });
-            }),
+            },
+            [under_way = writes_under_way_] { return under_way->load(); }),
         core_(std::make_unique<ReplicaCore>(options, std::move(start), clock, &rng_, this)),
         callers_(core_->callers()) {
     Publish(/*with_status=*/true);
@@ -242,6 +243,9 @@ class ReplicaImpl final : public Replica,
   std::atomic<bool> awaits_applied_{true};
   std::atomic<bool> awaits_persisted_{true};
   std::atomic<uint64_t> snapshot_min_{0};
+  // Of this leader. Shared with transfers, which may outlive this object.
+  const std::shared_ptr<std::atomic<bool>> writes_under_way_ =
+      std::make_shared<std::atomic<bool>>(false);
   mutable Mutex published_mutex_;
   ReplicaStatus published_status_ CAIRN_GUARDED_BY(published_mutex_);
   std::optional<LeaderHint> published_hint_ CAIRN_GUARDED_BY(published_mutex_);

@@ -20,14 +20,20 @@ constexpr SteadyTime kLookEvery = std::chrono::seconds(5);
 class ReaderSource final : public transport::SnapshotSource {
  public:
   ReaderSource(std::shared_ptr<state_machine::SnapshotReader> reader,
-               std::function<void()> progress)
-      : reader_(std::move(reader)), progress_(std::move(progress)) {}
+               std::function<void()> progress, std::shared_ptr<SnapshotPace> pace, Clock* clock)
+      : reader_(std::move(reader)),
+        progress_(std::move(progress)),
+        pace_(std::move(pace)),
+        clock_(clock),
+        piece_began_(clock->SteadyNow()) {}
   const raft::SnapshotMeta& meta() const override { return reader_->meta(); }
   uint64_t size_bytes() const override { return reader_->size_bytes(); }
   uint64_t copy_id() const override { return reader_->copy_id(); }
   Result<uint32_t> Crc() override { return reader_->Crc(); }
   Status ReadInto(uint64_t offset, size_t size, SummedBytes* piece) override {
     progress_();
+    pace_->Wait(pace_->PauseAfter(clock_->SteadyNow() - piece_began_));
+    piece_began_ = clock_->SteadyNow();
     return reader_->ReadInto(offset, size, piece);
   }
   // The receiver looks through a large snapshot for longer than the log is held for a transfer
@@ -38,6 +44,9 @@ class ReaderSource final : public transport::SnapshotSource {
  private:
   const std::shared_ptr<state_machine::SnapshotReader> reader_;
   const std::function<void()> progress_;
+  const std::shared_ptr<SnapshotPace> pace_;
+  Clock* const clock_;
+  SteadyTime piece_began_;  // when the last piece was begun to be read; used by who reads
 };
 
 }  // namespace
@@ -89,12 +98,14 @@ void SnapshotWorker::Transfers::Close() {
 // ---- SnapshotWorker
 
 SnapshotWorker::SnapshotWorker(GroupId group, state_machine::StateMachine* state, Clock* clock,
-                               Progress progress, Sent sent)
+                               Progress progress, Sent sent, std::function<bool()> writes_under_way)
     : group_(group),
+      clock_(clock),
       state_(state),
       progress_(std::move(progress)),
       sent_(std::move(sent)),
-      transfers_(std::make_shared<Transfers>(state, clock)) {}
+      transfers_(std::make_shared<Transfers>(state, clock)),
+      pace_(std::make_shared<SnapshotPace>(std::move(writes_under_way))) {}
 
 void SnapshotWorker::Start() {
   thread_ = std::thread([this] {
@@ -105,6 +116,7 @@ void SnapshotWorker::Start() {
 
 void SnapshotWorker::Stop() {
   stopping_ = true;
+  pace_->Stop();
   tasks_.Close();
   if (thread_.joinable()) thread_.join();
   if (maker_.joinable()) maker_.join();
@@ -164,7 +176,8 @@ void SnapshotWorker::SendFrom(Reader reader, const Task& task) {
                            bytes = reader->size_bytes()] { progress(to, index, bytes); };
   progressed();
   task.transport->SendSnapshot(
-      group_, task.from, task.to, std::make_shared<ReaderSource>(std::move(reader), progressed),
+      group_, task.from, task.to,
+      std::make_shared<ReaderSource>(std::move(reader), progressed, pace_, clock_),
       [sent = sent_, transfers = transfers_, to = task.to, index](Status status) {
         transfers->End(to, status.ok());
         sent(to, std::move(status), index);

@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "node/snapshot_pace.h"
 #include "state_machine/state_machine.h"
 #include "transport/transport.h"
 
@@ -42,8 +43,10 @@ class SnapshotWorker {
   // Called when the copy is begun, and for each piece of the copy that is read.
   using Progress = std::function<void(MemberId to, LogIndex index, uint64_t snapshot_bytes)>;
 
-  SnapshotWorker(GroupId group, state_machine::StateMachine* state, Clock* clock, Progress progress,
-                 Sent sent);
+  // `writes_under_way`: see SnapshotPace.
+  SnapshotWorker(
+      GroupId group, state_machine::StateMachine* state, Clock* clock, Progress progress, Sent sent,
+      std::function<bool()> writes_under_way = [] { return false; });
   ~SnapshotWorker() { Stop(); }
 
   void Start();
@@ -94,10 +97,12 @@ class SnapshotWorker {
   void Make(state_machine::SnapshotReader* reader);
 
   const GroupId group_;
+  Clock* const clock_;
   state_machine::StateMachine* const state_;
   const Progress progress_;
   const Sent sent_;
   const std::shared_ptr<Transfers> transfers_;
+  const std::shared_ptr<SnapshotPace> pace_;
   Mailbox<Task> tasks_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
