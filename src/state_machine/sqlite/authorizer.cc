@@ -176,6 +176,8 @@ int WriteAuthorizer::CheckSchemaChange(int action, std::string_view name,
       facts_.dropped_table = lower;
       facts_.drops_or_alters = true;
       break;
+    case SQLITE_CREATE_INDEX: facts_.indexed_table = LowerCase(on_table); break;
+    case SQLITE_REINDEX: facts_.rebuilt_indexes.insert(lower); break;
     case SQLITE_DROP_INDEX: facts_.dropped_index = lower; [[fallthrough]];
     case SQLITE_DROP_TRIGGER:
     case SQLITE_DROP_VIEW: facts_.drops_or_alters = true; break;

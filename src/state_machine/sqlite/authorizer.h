@@ -32,7 +32,9 @@ struct ProgramFacts {
   std::string altered_table;  // the table that ALTER TABLE names, and may rename
   std::string dropped_table;
   std::string dropped_index;
-  std::set<std::string> schema_texts;  // triggers and views compiled with the statement
+  std::string indexed_table;              // of a CREATE INDEX
+  std::set<std::string> rebuilt_indexes;  // by REINDEX, or the one that CREATE INDEX makes
+  std::set<std::string> schema_texts;     // triggers and views compiled with the statement
   // The statement itself calls changes() or total_changes(), or last_insert_rowid(). A call in a
   // trigger, a view or a DEFAULT does not count.
   bool asks_for_changes = false;

@@ -361,22 +361,6 @@ Status Engine::BoundValues(const Statement& statement, Program* program) {
 
 // Charges the costs that are known before the statement runs. A DROP that costs too much is refused
 // before it frees a page; it is charged when the pages are free.
-Status Engine::ChargeBefore(const Statement& statement, const Program& program) {
-  if (!budget_.Charge(compile_charges_.StepsOf(program, statement))) return OkStatus();
-  // ALTER TABLE compiles all views and triggers.
-  if (program.facts.alters_table &&
-      !budget_.Charge(catalog_.expansions().squares() * kStepsPerSquare +
-                      catalog_.prices().total())) {
-    return OkStatus();
-  }
-  if (budget_.steps_max() == 0) return OkStatus();
-  const uint64_t pages_max = (budget_.steps_max() - budget_.steps()) / kStepsPerFreedPage;
-  ASSIGN_OR_RETURN(const uint64_t pages,
-                   CountDroppedPages(db_, catalog_, program.facts, pages_max));
-  if (pages > pages_max) budget_.Charge(pages * kStepsPerFreedPage);
-  return OkStatus();
-}
-
 Result<uint64_t> Engine::FreePages() {
   ASSIGN_OR_RETURN(const bool row, free_pages_.Next());
   const uint64_t pages = row ? free_pages_.Uint(0) : 0;

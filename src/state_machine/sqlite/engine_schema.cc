@@ -5,6 +5,7 @@
 
 #include "state_machine/feature_level.h"
 #include "state_machine/sqlite/engine.h"
+#include "state_machine/sqlite/index_builds.h"
 
 namespace cairn::state_machine {
 
@@ -67,6 +68,27 @@ Status Engine::FixReservedObjects() {
   RETURN_IF_ERROR(LoadCatalog());
   reserved_objects_ = catalog_.reserved_objects();
   return zero_changes_.Prepare(db_, "DELETE FROM _cairn_state WHERE 0");
+}
+
+Status Engine::ChargeBefore(const Statement& statement, const Program& program) {
+  if (!budget_.Charge(compile_charges_.StepsOf(program, statement))) return OkStatus();
+  // ALTER TABLE compiles all views and triggers.
+  if (program.facts.alters_table &&
+      !budget_.Charge(catalog_.expansions().squares() * kStepsPerSquare +
+                      catalog_.prices().total())) {
+    return OkStatus();
+  }
+  if (budget_.steps_max() == 0) return OkStatus();
+  const uint64_t pages_max = (budget_.steps_max() - budget_.steps()) / kStepsPerFreedPage;
+  ASSIGN_OR_RETURN(const uint64_t pages,
+                   CountDroppedPages(db_, catalog_, program.facts, pages_max));
+  if (pages > pages_max && !budget_.Charge(pages * kStepsPerFreedPage)) return OkStatus();
+  if (!budget_.kept_rows_are_dear()) return OkStatus();
+  ASSIGN_OR_RETURN(
+      const uint64_t builds,
+      StepsOfIndexBuilds(db_, program.facts, statement.sql, budget_.steps_max() - budget_.steps()));
+  budget_.Charge(builds);
+  return OkStatus();
 }
 
 Status Engine::FinishSchemaChange(const ProgramFacts& facts, Status* verdict) {

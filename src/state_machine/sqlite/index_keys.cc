@@ -20,7 +20,8 @@ uint64_t ValueBytes(sqlite3_value* value) {
   return static_cast<uint64_t>(sqlite3_value_bytes(value));
 }
 
-// True if the text makes an index of vectors: ON table(libsql_vector_idx(...)). Its entries are NULL.
+}  // namespace
+
 bool IsVectorIndex(std::string_view sql) {
   const std::vector<Token> tokens = TokensOf(sql);
   for (size_t i = 4; i < tokens.size(); ++i) {
@@ -30,8 +31,6 @@ bool IsVectorIndex(std::string_view sql) {
   }
   return false;
 }
-
-}  // namespace
 
 bool MayGrow(std::string_view sql) {
   static const std::set<std::string> kGrowing = {

@@ -59,4 +59,7 @@ class IndexKeys {
 // names.
 bool MayGrow(std::string_view sql);
 
+// True if the text makes an index of vectors: ON table(libsql_vector_idx(...)). Its entries are NULL.
+bool IsVectorIndex(std::string_view sql);
+
 }  // namespace cairn::state_machine
