@@ -391,18 +391,16 @@ class ShellFromAPipe(CairnTest):
         self.assertIn("error:", done.stderr)
 
 
-class ShellOnATerminal(CairnTest):
+class OnATerminal(CairnTest):
     def setUp(self):
         super().setUp()
-        self.node = self.new_cluster(1)[0]
         self.seen = ""
 
-    def open_shell(self):
+    def open_command(self, *arguments):
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.environ.update(HOME=str(self.directory), TERM="xterm", LC_ALL="C.UTF-8")
-            os.execv(CAIRN, [CAIRN, "shell", self.node.address])
-        self.expect("cairn> ")
+            os.execv(CAIRN, [CAIRN, *arguments])
 
     def expect(self, text):
         """Reads what the shell prints until `text` appears, and forgets what came before it."""
@@ -418,6 +416,31 @@ class ShellOnATerminal(CairnTest):
 
     def type(self, text):
         os.write(self.terminal, text.encode())
+
+
+class MemberOnATerminal(OnATerminal):
+    def test_a_change_of_the_cluster_shows_how_long_it_has_run(self):
+        nodes = self.new_cluster(3)
+        leader = self.await_leader()
+        for node in nodes:
+            if node is not leader:
+                node.kill()  # without a majority the leader waits
+        self.open_command("member", "transfer", leader.address)
+        self.expect("1 s; Ctrl-C stops waiting")
+        self.type("\x03")
+        self.expect("error: ")
+        os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+
+class ShellOnATerminal(OnATerminal):
+    def setUp(self):
+        super().setUp()
+        self.node = self.new_cluster(1)[0]
+
+    def open_shell(self):
+        self.open_command("shell", self.node.address)
+        self.expect("cairn> ")
 
     def close_shell(self, text):
         """Types Ctrl-D until the shell ends. A Ctrl-D that comes before the editor has taken over the

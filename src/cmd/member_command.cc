@@ -69,11 +69,13 @@ CLI::App* AddAction(CLI::App* member, const std::string& name, const std::string
   return command;
 }
 
+// Null if nobody sees the output.
+std::ostream* Terminal() { return isatty(STDOUT_FILENO) != 0 ? &std::cout : nullptr; }
+
 Action Change(v1::ChangeMembershipRequest::Kind kind) {
   return [kind](tools::NodeClient* node, const Flags& flags) {
     return tools::ChangeMember(node, kind, flags.node_id, flags.node_address,
-                               std::chrono::milliseconds(flags.timeout_ms), &std::cout,
-                               isatty(STDOUT_FILENO) != 0 ? &std::cout : nullptr);
+                               std::chrono::milliseconds(flags.timeout_ms), &std::cout, Terminal());
   };
 }
 
@@ -132,14 +134,16 @@ void AddMemberCommand(CLI::App* program, int* exit_code) {
       "Raise the cluster to the feature level of its build, once all nodes run that build; there "
       "is no way back",
       flags, exit_code, [](tools::NodeClient* node, const Flags& given) {
-        return tools::UpgradeCluster(node, std::chrono::milliseconds(given.timeout_ms), &std::cout);
+        return tools::UpgradeCluster(node, std::chrono::milliseconds(given.timeout_ms), &std::cout,
+                                     Terminal());
       });
 
   CLI::App* transfer =
       AddAction(member, "transfer", "Hand leadership to another node", flags, exit_code,
                 [](tools::NodeClient* node, const Flags& given) {
-                  return tools::TransferLeadership(
-                      node, given.node_id, std::chrono::milliseconds(given.timeout_ms), &std::cout);
+                  return tools::TransferLeadership(node, given.node_id,
+                                                   std::chrono::milliseconds(given.timeout_ms),
+                                                   &std::cout, Terminal());
                 });
   transfer
       ->add_option("id", flags->node_id,

@@ -4,6 +4,11 @@
 #include "tools/wait_notice.h"
 
 namespace cairn::tools {
+namespace {
+
+std::string WhatCtrlCDoes() { return "Ctrl-C stops waiting; the change goes on"; }
+
+}  // namespace
 
 Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds timeout,
                    std::ostream* out) {
@@ -20,7 +25,7 @@ Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, ui
   request.set_node_id(node_id);
   request.set_address(address);
   request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
-  WaitNotice notice(terminal, [] { return "Ctrl-C stops waiting; the change goes on"; });
+  WaitNotice notice(terminal, WhatCtrlCDoes);
   RETURN_IF_ERROR(
       node->ChangeMembership(request, [&](const std::string& line) { notice.Print(line, out); }));
   notice.Stop();
@@ -28,15 +33,20 @@ Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, ui
   return OkStatus();
 }
 
-Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out) {
+Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out,
+                      std::ostream* terminal) {
+  WaitNotice notice(terminal, WhatCtrlCDoes);
   ASSIGN_OR_RETURN(const uint64_t level, node->RaiseLevel(timeout));
+  notice.Stop();
   *out << "the cluster has feature level " << level << std::endl;
   return OkStatus();
 }
 
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
-                          std::ostream* out) {
+                          std::ostream* out, std::ostream* terminal) {
+  WaitNotice notice(terminal, WhatCtrlCDoes);
   ASSIGN_OR_RETURN(const uint64_t leader, node->TransferLeadership(node_id, timeout));
+  notice.Stop();
   // 0: the old leader has stepped down and has not heard from the new one yet.
   if (leader == 0) {
     *out << "leadership was handed over" << std::endl;

@@ -12,7 +12,7 @@
 namespace cairn::tools {
 
 // Each command goes to `node`, which passes it on to the leader. Progress and the result are
-// printed to `out`. On a terminal (not null) a person also reads how long a change has been under
+// printed to `out`. On a terminal (not null) a person also reads how long the command has been under
 // way.
 Status ListMembers(NodeClient* node, OutputMode mode, std::chrono::milliseconds timeout,
                    std::ostream* out);
@@ -20,9 +20,10 @@ Status ChangeMember(NodeClient* node, v1::ChangeMembershipRequest::Kind kind, ui
                     const std::string& address, std::chrono::milliseconds timeout,
                     std::ostream* out, std::ostream* terminal);
 // Raises the feature level to the highest that the leader knows.
-Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out);
+Status UpgradeCluster(NodeClient* node, std::chrono::milliseconds timeout, std::ostream* out,
+                      std::ostream* terminal);
 // `node_id` 0: to the voter that has caught up best.
 Status TransferLeadership(NodeClient* node, uint64_t node_id, std::chrono::milliseconds timeout,
-                          std::ostream* out);
+                          std::ostream* out, std::ostream* terminal);
 
 }  // namespace cairn::tools
