@@ -84,8 +84,10 @@ def headers(method, extra=()):
     for name, value in [(":method", "POST"), (":scheme", "http"), (":path", method),
                         (":authority", "localhost"), ("te", "trailers"),
                         ("content-type", "application/grpc"), *extra]:
-        assert len(name) < 127 and len(value) < 127
-        block += bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        assert len(name) < 127
+        # A length has seven bits in its first byte (RFC 7541).
+        size = bytes([len(value)]) if len(value) < 127 else b"\x7f" + varint(len(value) - 127)
+        block += bytes([0, len(name)]) + name.encode() + size + value.encode()
     return bytes(block)
 
 

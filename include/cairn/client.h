@@ -41,6 +41,9 @@ struct ClientOptions {
   // the client speaks TLS, and to the nodes of that site alone. Files that change count for new
   // connections. Empty: no TLS.
   std::string tls_directory{};
+  // A file with a token, as `cairn token issue --out` makes it: it says who the client is, in the place
+  // of tls.crt and tls.key. It is read again when it changes. Needs tls_directory. Empty: no token.
+  std::string token_file{};
 };
 
 struct ExecuteResult {

@@ -284,7 +284,10 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   if (options.inflight_max == 0) return InvalidArgument("inflight_max must be above zero");
   security::TlsPtr tls;
   if (!options.tls_directory.empty()) {
-    ASSIGN_OR_RETURN(tls, security::Tls::ForClient(options.tls_directory, &SystemClock()));
+    ASSIGN_OR_RETURN(
+        tls, security::Tls::ForClient(options.tls_directory, &SystemClock(), options.token_file));
+  } else if (!options.token_file.empty()) {
+    return InvalidArgument("a token is sent over TLS alone: tls_directory is empty");
   }
   return std::unique_ptr<Client>(
       std::make_unique<client::ClientImpl>(std::move(options), std::move(tls)));

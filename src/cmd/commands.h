@@ -28,6 +28,7 @@ void AddWatchCommand(CLI::App* program, int* exit_code);
 void AddBackupCommand(CLI::App* program, int* exit_code);
 void AddRestoreCommand(CLI::App* program, int* exit_code);
 void AddCertCommand(CLI::App* program, int* exit_code);
+void AddTokenCommand(CLI::App* program, int* exit_code);
 void AddOperationsCommands(CLI::App* program, int* exit_code);
 void AddConfigCommand(CLI::App* program, int* exit_code);
 // They tell of the commands that were added, when they are run.

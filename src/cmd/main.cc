@@ -59,12 +59,13 @@ int main(int argc, char** argv) {
   cairn::cmd::AddDumpCommand(&program, &exit_code);
   cairn::cmd::AddLoadCommand(&program, &exit_code);
   cairn::cmd::AddCertCommand(&program, &exit_code);
+  cairn::cmd::AddTokenCommand(&program, &exit_code);
   cairn::cmd::AddOperationsCommands(&program, &exit_code);
   cairn::cmd::AddConfigCommand(&program, &exit_code);
   cairn::cmd::AddManualCommands(&program, &exit_code);
-  cairn::cmd::AddTlsFlags(
-      &program, {"shell", "client", "member", "watch", "backup", "restore", "dump", "load",
-                 "doctor", "grant", "revoke", "access", "events", "log-level", "support-bundle"});
+  cairn::cmd::AddTlsFlags(&program, {"shell", "client", "member", "watch", "backup", "restore",
+                                     "dump", "load", "doctor", "grant", "revoke", "access", "token",
+                                     "events", "log-level", "support-bundle"});
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -77,8 +77,9 @@ std::optional<CertifiedName> ParseUri(std::string_view uri) {
 }
 
 std::string InWords(const CertifiedName& name) {
-  const std::string who =
+  std::string who =
       name.is_node() ? "node " + std::to_string(name.node_id) : "principal " + name.principal;
+  if (!name.role.empty()) who += " (as " + name.role + ")";
   return who + " of cluster " + ClusterIdText(name.cluster_id);
 }
 

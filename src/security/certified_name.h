@@ -15,6 +15,8 @@ struct CertifiedName {
   uint64_t cluster_id = 0;
   uint64_t node_id = 0;   // 0: a principal
   std::string principal;  // empty: a node
+  // Of who comes with a token that says so: it may do no more than this role. No certificate has one.
+  std::string role = {};
 
   bool is_node() const { return node_id != 0; }
   bool operator==(const CertifiedName&) const = default;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/ids.h"
+#include "security/token.h"
 
 namespace cairn::security {
 namespace {
@@ -63,8 +64,12 @@ Result<TlsPtr> Tls::ForServer(const std::string& directory, Clock* clock) {
   return Open(directory, Trust::Role::kServer, clock);
 }
 
-Result<TlsPtr> Tls::ForClient(const std::string& directory, Clock* clock) {
-  return Open(directory, Trust::Role::kClient, clock);
+Result<TlsPtr> Tls::ForClient(const std::string& directory, Clock* clock,
+                              const std::string& token_file) {
+  ASSIGN_OR_RETURN(TlsPtr tls, Open(directory, Trust::Role::kClient, clock));
+  tls->token_file_ = token_file;
+  RETURN_IF_ERROR(tls->LoadToken());
+  return tls;
 }
 
 Result<TlsPtr> Tls::Open(const std::string& directory, Trust::Role role, Clock* clock) {
@@ -170,8 +175,27 @@ void Tls::RefreshNowAndThen() {
   int64_t due = next_look_ns_;
   if (now < due) return;
   if (!next_look_ns_.compare_exchange_strong(due, now + kLookEvery.count())) return;
-  (void)
-      Refresh();  // a client goes on with what it has, and its server says what is wrong with that
+  // A client goes on with what it has, and its server says what is wrong with that.
+  (void)Refresh();
+  (void)LoadToken();
+}
+
+// A token must be a word: it becomes a line of HTTP/2.
+Status Tls::LoadToken() {
+  if (token_file_.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(std::string text, ReadSecretFile(token_file_));
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  const Result<ParsedToken> parsed = ParseToken(text);
+  if (!parsed.ok()) return InvalidArgument(parsed.status().message()).Prefixed(token_file_);
+  const MutexLock lock(mutex_);
+  token_ = std::move(text);
+  return OkStatus();
+}
+
+std::string Tls::token() {
+  RefreshNowAndThen();
+  const MutexLock lock(mutex_);
+  return token_;
 }
 
 std::shared_ptr<const Tls::Material> Tls::material() const {
@@ -205,8 +229,9 @@ Result<CertifiedName> Tls::CallerOf(const grpc::AuthContext& call) {
 Result<CertifiedName> Tls::CallerOf(std::string_view leaf, std::string_view chain) {
   if (leaf.empty()) {
     return Unauthenticated(
-        "the caller shows no certificate, and this node serves only those who have one of its site "
-        "('cairn cert issue'): name the directory with it by --tls-dir");
+        "the caller shows no certificate and no token, and this node serves only those who have "
+        "one "
+        "of its site ('cairn cert issue'): name the directory with it by --tls-dir");
   }
   const int64_t now_s = NowSeconds();
   std::shared_ptr<const Material> material;

@@ -33,6 +33,9 @@
 
 namespace cairn::security {
 
+// What a call that comes with a token has: "Bearer " and the token.
+inline constexpr char kAuthorizationMetadata[] = "authorization";
+
 class Tls;
 // Null where TLS is not spoken.
 using TlsPtr = std::shared_ptr<Tls>;
@@ -43,7 +46,10 @@ class Tls {
   // Reads the files (tls_files.h). A server needs a certificate that names a node and that it
   // would itself accept. A client that has one names a principal or a node.
   static Result<TlsPtr> ForServer(const std::string& directory, Clock* clock);
-  static Result<TlsPtr> ForClient(const std::string& directory, Clock* clock);
+  // `token_file`: a token of the client (token.h), which only its owner may read; empty: none. It goes
+  // with every call of the channels, and is read again when it changes.
+  static Result<TlsPtr> ForClient(const std::string& directory, Clock* clock,
+                                  const std::string& token_file = "");
 
   // Whom the certificate of this process names. None: a client without one.
   std::optional<CertifiedName> own_name() const;
@@ -68,6 +74,9 @@ class Tls {
     std::function<Status(const CertifiedName& caller, std::string_view method,
                          std::string_view principal)>
         authorize = {};
+    // Whom the metadata `authorization` of a call names, which then counts instead of the caller's
+    // certificate. UNAUTHENTICATED in words. Empty function: no call may have it.
+    std::function<Result<CertifiedName>(std::string_view authorization)> judge_token = {};
   };
   std::shared_ptr<grpc::ServerCredentials> ForListener(ServerRules rules);
 
@@ -75,6 +84,8 @@ class Tls {
   Result<CertifiedName> CallerOf(const grpc::AuthContext& call);
   // The same from PEM. Verdicts are remembered until the files change or the certificate expires.
   Result<CertifiedName> CallerOf(std::string_view leaf, std::string_view chain);
+  // The token that calls of this process carry; empty: none.
+  std::string token();
   // The node that answered a call of this process.
   Result<CertifiedName> ServerOf(const grpc::AuthContext& call);
   // As CallerOf, for a server with this certificate at `host`.
@@ -108,6 +119,7 @@ class Tls {
       : directory_(std::move(directory)), role_(role), clock_(clock) {}
   static Result<TlsPtr> Open(const std::string& directory, Trust::Role role, Clock* clock);
   Status Load(const std::string& stamp);
+  Status LoadToken();
   // The files, and whom they trust.
   Result<std::shared_ptr<Material>> Read() const;
   // Fills in what the own certificate says, or tells what is wrong with it.
@@ -116,6 +128,7 @@ class Tls {
   void RefreshNowAndThen();
 
   const std::string directory_;
+  std::string token_file_;  // set before there is another thread
   const Trust::Role role_;
   Clock* const clock_;
   std::weak_ptr<Tls> self_;
@@ -132,6 +145,7 @@ class Tls {
   };
   mutable Mutex mutex_;
   std::shared_ptr<const Material> material_ CAIRN_GUARDED_BY(mutex_);
+  std::string token_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, Verdict, std::less<>> verdicts_ CAIRN_GUARDED_BY(mutex_);  // by PEM
 };
 

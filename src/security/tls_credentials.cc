@@ -164,13 +164,35 @@ bool NeedsNode(const Tls::ServerRules& rules, const grpc_metadata* metadata, siz
   return false;
 }
 
+// None: there is none. UNAUTHENTICATED if there are several.
+Result<std::optional<std::string_view>> AuthorizationOf(const grpc_metadata* metadata,
+                                                        size_t count) {
+  std::optional<std::string_view> found;
+  for (size_t i = 0; i < count; ++i) {
+    if (View(metadata[i].key) != kAuthorizationMetadata) continue;
+    if (found) return Status(StatusCode::kUnauthenticated, "the call has several authorizations");
+    found = View(metadata[i].value);
+  }
+  return found;
+}
+
+Result<CertifiedName> CallerOf(Door* door, grpc_auth_context* context,
+                               const grpc_metadata* metadata, size_t count) {
+  ASSIGN_OR_RETURN(const std::optional<std::string_view> authorization,
+                   AuthorizationOf(metadata, count));
+  if (!authorization) {
+    return Judge(door, PropertyOf(context, GRPC_X509_PEM_CERT_PROPERTY_NAME),
+                 PropertyOf(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME));
+  }
+  if (door->rules.judge_token) return door->rules.judge_token(*authorization);
+  return Status(StatusCode::kUnauthenticated, "this server takes no tokens");
+}
+
 // Called before each call is given to its service.
 void LetIn(void* state, grpc_auth_context* context, const grpc_metadata* metadata, size_t count,
            grpc_process_auth_metadata_done_cb done, void* call) {
   auto* const door = static_cast<Door*>(state);
-  const Result<CertifiedName> caller =
-      Judge(door, PropertyOf(context, GRPC_X509_PEM_CERT_PROPERTY_NAME),
-            PropertyOf(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME));
+  const Result<CertifiedName> caller = CallerOf(door, context, metadata, count);
   if (!caller.ok()) {
     done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_UNAUTHENTICATED,
          caller.status().message().c_str());
@@ -194,6 +216,22 @@ void LetIn(void* state, grpc_auth_context* context, const grpc_metadata* metadat
   }
   done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
 }
+
+// Adds the token of this process to each call. gRPC asks it on channels with TLS alone.
+class TokenOfCalls final : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit TokenOfCalls(TlsPtr tls) : tls_(std::move(tls)) {}
+  bool IsBlocking() const override { return false; }
+  grpc::Status GetMetadata(grpc::string_ref /*url*/, grpc::string_ref /*method*/,
+                           const grpc::AuthContext& /*channel*/,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    metadata->emplace(kAuthorizationMetadata, "Bearer " + tls_->token());
+    return grpc::Status::OK;
+  }
+
+ private:
+  const TlsPtr tls_;
+};
 
 // gRPC's C++ API has no server credentials that ask for a certificate before each handshake, and
 // its C API has. The object of the C API owns the door.
@@ -250,7 +288,11 @@ std::shared_ptr<grpc::ChannelCredentials> Tls::ForChannel(uint64_t node_id) {
   options.set_certificate_verifier(
       grpc::experimental::ExternalCertificateVerifier::Create<ServerVerifier>(self_.lock(),
                                                                               node_id));
-  return grpc::experimental::TlsCredentials(options);
+  auto credentials = grpc::experimental::TlsCredentials(options);
+  if (token_file_.empty()) return credentials;
+  return grpc::CompositeChannelCredentials(
+      credentials,
+      grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenOfCalls>(self_.lock())));
 }
 
 }  // namespace cairn::security

@@ -12,12 +12,50 @@ namespace cairn::server {
 using state_machine::ChangeAccess;
 namespace privilege = state_machine::privilege;
 
+namespace {
+
+// AccessTables judges the rest.
+Status TokenChangeOf(const v1::AccessChange& change, ChangeAccess* out) {
+  if (!security::CheckPrincipal(change.name()).ok()) {
+    return InvalidArgument(
+        "the name of a key, a token or a principal has 1 to 64 letters, digits, dots, hyphens, "
+        "underscores and @");
+  }
+  if (change.public_key().size() > state_machine::kAccessTextBytesMax) {
+    return InvalidArgument("a key of tokens has 64 hexadecimal digits");
+  }
+  out->principal = change.name();
+  out->privilege = change.public_key();
+  out->time_s = change.time_s();
+  return OkStatus();
+}
+
+}  // namespace
+
+void SetAccessChange(const ChangeAccess& change, v1::AccessChange* out) {
+  out->set_kind(static_cast<v1::AccessChange::Kind>(static_cast<int>(change.kind) + 1));
+  if (change.kind >= ChangeAccess::Kind::kTrustKey) {
+    out->set_name(change.principal);
+    out->set_public_key(change.privilege);
+    out->set_time_s(change.time_s);
+    return;
+  }
+  out->mutable_grant()->set_principal(change.principal);
+  out->mutable_grant()->set_privilege(change.privilege);
+  out->mutable_grant()->set_pattern(change.pattern);
+}
+
 Result<ChangeAccess> AccessChangeOf(const v1::AccessChange& change) {
   ChangeAccess out;
-  switch (change.kind()) {
-    case v1::AccessChange::KIND_GRANT: out.kind = ChangeAccess::Kind::kGrant; break;
-    case v1::AccessChange::KIND_REVOKE: out.kind = ChangeAccess::Kind::kRevoke; break;
-    default: return InvalidArgument("unknown kind of change");
+  // The kinds have the same order here and there.
+  if (change.kind() < v1::AccessChange::KIND_GRANT ||
+      change.kind() > v1::AccessChange::KIND_REVOKE_TOKENS) {
+    return InvalidArgument("unknown kind of change");
+  }
+  out.kind = static_cast<ChangeAccess::Kind>(change.kind() - 1);
+  if (out.kind >= ChangeAccess::Kind::kTrustKey) {
+    RETURN_IF_ERROR(TokenChangeOf(change, &out));
+    return out;
   }
   const v1::Grant& grant = change.grant();
   if (grant.principal() != state_machine::kEverybody) {
@@ -53,6 +91,13 @@ Status ToResponse(const AccessAnswer& answer, v1::ListAccessResponse* out) {
     row->set_principal(grant.principal);
     row->set_privilege(grant.privilege);
     row->set_pattern(grant.pattern);
+  }
+  for (const auto& [name, rule] : answer.tokens) {
+    v1::TokenRule* const row = out->add_tokens();
+    row->set_kind(static_cast<v1::TokenRule::Kind>(name.first));
+    row->set_name(name.second);
+    row->set_public_key(rule.public_key);
+    row->set_time_s(rule.time_s);
   }
   out->set_principal(answer.principal);
   for (const std::string_view name : state_machine::NamesOf(answer.privileges)) {

@@ -11,6 +11,8 @@ namespace cairn::server {
 // INVALID_ARGUMENT for a name that no certificate has, and for what is no privilege.
 Result<state_machine::ChangeAccess> AccessChangeOf(const v1::AccessChange& change);
 
+void SetAccessChange(const state_machine::ChangeAccess& change, v1::AccessChange* out);
+
 AccessRequest FromProto(const v1::ListAccessRequest& request);
 Status ToResponse(const AccessAnswer& answer, v1::ListAccessResponse* out);
 

@@ -89,6 +89,12 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   if (command->id.empty() && context.request_id) command->id = *context.request_id;
   command->principal = context.principal;
   command->named_by = context.named_by;
+  auto* const change = std::get_if<state_machine::ChangeAccess>(&command->operation);
+  if (change != nullptr && change->kind >= state_machine::ChangeAccess::Kind::kTrustKey &&
+      change->time_s == 0) {
+    change->time_s =
+        static_cast<uint64_t>(options_.now_s ? options_.now_s() : clock_->WallNowMs() / 1000);
+  }
   if (Status bad = state_machine::CheckRequestId(*command); !bad.ok()) return done(std::move(bad));
   if (Status denied = Check(context, state_machine::NeededBy(*command)); !denied.ok()) {
     return done(std::move(denied));
@@ -192,11 +198,13 @@ void Api::ListAccess(const AccessRequest& request, const CallContext& context,
         answer.enforced ? rights->Of(principal) : state_machine::Privileges{privilege::kAll};
     const bool all = (answer.privileges & privilege::kSecurity) != 0;
     for (const state_machine::Grant& grant : rights->grants()) {
-      const bool own = principal == std::string(state_machine::kNamedPrefix) + grant.principal;
+      const bool own = principal.starts_with(state_machine::kNamedPrefix) &&
+                       state_machine::ParseNamed(principal).name == grant.principal;
       if (all || own || grant.principal == state_machine::kEverybody) {
         answer.grants.push_back(grant);
       }
     }
+    if (all) answer.tokens = rights->tokens();
     answer.index = (*view)->applied();
     done(std::move(answer));
   };

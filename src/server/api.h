@@ -77,6 +77,7 @@ struct AccessRequest {
 };
 struct AccessAnswer {
   std::vector<state_machine::Grant> grants;  // that the caller may see
+  state_machine::TokenRules tokens;          // empty unless the caller may grant
   std::string principal;                     // the caller
   state_machine::Privileges privileges = 0;  // that the caller has everywhere
   bool enforced = false;
@@ -109,6 +110,8 @@ class Api {
     MemoryShare* queries = nullptr;         // the memory of running queries; null: not counted
     RequestCounts* counts = nullptr;        // of the requests; null: they are not counted
     const AccessControl* access = nullptr;  // null: everybody may do everything
+    // The time by which tokens are judged, in seconds since 1970; empty: the clock's.
+    std::function<int64_t()> now_s = {};
   };
 
   Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads, Clock* clock,

@@ -101,13 +101,7 @@ struct RequestMaker {
   void operator()(const state_machine::ChangeAccess& change) const {
     v1::ExecuteRequest* request = out->mutable_execute();
     SetId(command, request);
-    const bool grants = change.kind == state_machine::ChangeAccess::Kind::kGrant;
-    request->mutable_access()->set_kind(grants ? v1::AccessChange::KIND_GRANT
-                                               : v1::AccessChange::KIND_REVOKE);
-    v1::Grant* grant = request->mutable_access()->mutable_grant();
-    grant->set_principal(change.principal);
-    grant->set_privilege(change.privilege);
-    grant->set_pattern(change.pattern);
+    SetAccessChange(change, request->mutable_access());
   }
   void operator()(const state_machine::Restore& restore) const {
     using Step = state_machine::Restore::Step;

@@ -22,6 +22,7 @@ class AccessControl;
 class Api;
 class Backups;
 class OpenCalls;
+class TokenJudge;
 class WatchHub;
 
 // What a module may use. All of it outlives the modules.
@@ -38,6 +39,7 @@ struct ServiceHost {
   OpenCalls* open_calls = nullptr;  // the streams of clients; null: without TLS
   // Who may do what; null: everybody may do everything.
   const AccessControl* access = nullptr;
+  TokenJudge* tokens = nullptr;  // who comes with a token; null: nobody may
 };
 
 class ModuleHost {

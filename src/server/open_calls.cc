@@ -18,7 +18,8 @@ void OpenCalls::Leave(OpenCall* call) {
 }
 
 bool OpenCalls::IsLetIn(const OpenCall& call) const {
-  const Result<security::CertifiedName> caller = tls_->CallerOf(*call.caller_);
+  const Result<security::CertifiedName> caller =
+      CallerOf(*call.context_, *call.caller_, tls_.get(), tokens_);
   if (!caller.ok()) return false;
   if (access_ == nullptr || !access_->enforced()) return true;
   const std::string principal = PrincipalOf(*caller);

@@ -1,5 +1,5 @@
-// OpenCalls: the streams of clients that are open, so that a client whose certificate is revoked or
-// expires, or whose privilege is revoked, loses them.
+// OpenCalls: the streams of clients that are open, so that a client whose certificate or token is
+// revoked or expires, or whose privilege is revoked, loses them.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "security/tls.h"
 #include "server/access_control.h"
+#include "server/token_judge.h"
 
 namespace cairn::server {
 
@@ -22,9 +23,9 @@ inline constexpr std::string_view kSessionMethod = "/cairn.v1.Database/Session";
 // Thread-safe. Outlives its calls.
 class OpenCalls {
  public:
-  // `access` may be null, and outlives this.
-  OpenCalls(security::TlsPtr tls, const AccessControl* access)
-      : tls_(std::move(tls)), access_(access) {}
+  // `access` and `tokens` may be null, and outlive this.
+  OpenCalls(security::TlsPtr tls, const AccessControl* access, TokenJudge* tokens = nullptr)
+      : tls_(std::move(tls)), access_(access), tokens_(tokens) {}
 
   // Cancels the streams whose callers would not be let in now. Call it on a thread that is not one
   // of gRPC's: what ends a stream may run at once on those.
@@ -38,6 +39,7 @@ class OpenCalls {
 
   const security::TlsPtr tls_;
   const AccessControl* const access_;
+  TokenJudge* const tokens_;
   Mutex mutex_;
   std::set<OpenCall*> calls_ CAIRN_GUARDED_BY(mutex_);
 };

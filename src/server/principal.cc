@@ -50,7 +50,9 @@ std::string PrincipalOf(const security::CertifiedName& name) {
   if (name.is_node()) {
     return std::string(state_machine::kNodePrefix) + std::to_string(name.node_id);
   }
-  return std::string(state_machine::kNamedPrefix) + name.principal;
+  std::string principal = std::string(state_machine::kNamedPrefix) + name.principal;
+  if (!name.role.empty()) principal += state_machine::kLimitMark + name.role;
+  return principal;
 }
 
 }  // namespace cairn::server

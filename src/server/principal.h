@@ -1,5 +1,5 @@
-// Principals: who asks. With TLS a principal is whom the certificate of the call names:
-// `principal:alice`, or `node:1`. Without TLS it is the host that a client connects from:
+// Principals: who asks. With TLS a principal is whom the token or the certificate of the call names:
+// `principal:alice`, `principal:alice/reader` for a token that is limited to a role, or `node:1`. Without TLS it is the host that a client connects from:
 // `host:192.0.2.7`. state_machine/access.h has the prefixes.
 //
 // The principal goes with a write into the log. Sessions, request ids and prepared transactions belong

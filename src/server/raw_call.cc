@@ -10,20 +10,26 @@
 #include "server/convert.h"
 #include "server/limits.h"
 #include "server/principal.h"
+#include "server/token_judge.h"
 
 namespace cairn::server {
 
 Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, const ServiceHost& host) {
   CallContext call;
   call.connection = std::hash<std::string>()(context.peer());
+  const auto& metadata = context.client_metadata();
   if (host.tls == nullptr) {
+    if (metadata.contains(security::kAuthorizationMetadata)) {
+      return Status(StatusCode::kUnauthenticated,
+                    "this node does not speak TLS, and takes no tokens: whoever listens may know "
+                    "this one now, so revoke it (cairn token revoke)");
+    }
     call.principal = PrincipalOfPeer(context.peer());
   } else {
     ASSIGN_OR_RETURN(const security::CertifiedName caller,
-                     host.tls->CallerOf(*context.auth_context()));
+                     CallerOf(context, *context.auth_context(), host.tls.get(), host.tokens));
     call.principal = PrincipalOf(caller);
   }
-  const auto& metadata = context.client_metadata();
   if (const auto found = metadata.find(rpc::kForwardedMetadata); found != metadata.end()) {
     call.forwarded = true;
     call.relayed = metadata.contains(kRelayMetadata);

@@ -43,6 +43,7 @@
 #include "server/seed_service.h"
 #include "server/session_link.h"
 #include "server/tls_watch.h"
+#include "server/token_judge.h"
 #include "server/watch_hub.h"
 #include "state_machine/sqlite/sqlite_state_machine.h"
 #include "transport/grpc_transport.h"
@@ -118,6 +119,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<log_store::LogStore> log_;
   std::unique_ptr<state_machine::StateMachine> state_;
   std::unique_ptr<AccessControl> access_;
+  std::unique_ptr<TokenJudge> tokens_;     // null: without TLS
   std::unique_ptr<OpenCalls> open_calls_;  // null: without TLS
   std::unique_ptr<transport::GrpcTransport> transport_;
   std::unique_ptr<node::Replica> replica_;
@@ -214,7 +216,9 @@ Status ServerImpl::OpenData() {
   // applied.
   ASSIGN_OR_RETURN(state_, state_machine::OpenSqliteStateMachine(sqlite, raft::Configuration()));
   access_ = std::make_unique<AccessControl>(state_.get(), options_.auth.value_or(tls_ != nullptr));
-  if (tls_ != nullptr) open_calls_ = std::make_unique<OpenCalls>(tls_, access_.get());
+  if (tls_ == nullptr) return OkStatus();
+  tokens_ = std::make_unique<TokenJudge>(state_.get(), tls_);
+  open_calls_ = std::make_unique<OpenCalls>(tls_, access_.get(), tokens_.get());
   return OkStatus();
 }
 
@@ -281,6 +285,7 @@ void ServerImpl::MakeServices() {
   api.queries = memory_.queries;
   api.counts = &request_counts_;
   api.access = access_.get();
+  if (tls_ != nullptr) api.now_s = [tls = tls_] { return tls->NowSeconds(); };
   // api_ is filled before the first watch.
   watches_->set_read_history(
       [this](state_machine::RetainedQuery query, const std::string& principal, auto done) {
@@ -290,7 +295,7 @@ void ServerImpl::MakeServices() {
                                &clock_, api);
   modules_ = std::make_unique<ModuleHost>(ServiceHost{
       api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results, memory_.sessions,
-      watches_.get(), backups_.get(), tls_, open_calls_.get(), access_.get()});
+      watches_.get(), backups_.get(), tls_, open_calls_.get(), access_.get(), tokens_.get()});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
@@ -364,10 +369,10 @@ security::Tls::ServerRules ServerImpl::RulesOfDoor() const {
   rules.principal_metadata = kPrincipalMetadata;
   rules.authorize = [access = access_.get()](const security::CertifiedName& caller,
                                              std::string_view method, std::string_view principal) {
-    // Only a node gets here with a principal.
     return access->CheckCall(principal.empty() ? PrincipalOf(caller) : std::string(principal),
                              method);
   };
+  rules.judge_token = std::bind_front(&TokenJudge::CallerOf, tokens_.get());
   return rules;
 }
 

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookAtAccessEvery(200);
 constexpr int kLooksAtAccess = 5;  // for each look at the files
-constexpr int kRecheckEvery = 10;  // looks
 constexpr int64_t kDaySeconds = 24 * 3600;
 // A month is enough for the person who comes by once a month.
 constexpr int64_t kWarnBeforeSeconds = 30 * kDaySeconds;
@@ -58,10 +57,7 @@ void TlsWatch::Look() {
   }
   const uint64_t generation = tls_->generation();
   const bool changed = std::exchange(acted_on_, generation) != generation;
-  if (changed || ++rechecked_ago_ >= kRecheckEvery) {
-    rechecked_ago_ = 0;
-    recheck_();
-  }
+  recheck_();  // certificates and tokens expire
   if (changed) {
     warned_s_ = 0;
     LOG_INFO("TLS files reread; the certificate is good until {}",

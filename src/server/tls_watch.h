@@ -15,9 +15,9 @@ namespace cairn::server {
 class TlsWatch {
  public:
   // `latest_ms`: the latest time that the cluster is known to have seen (Tls::NoteTime). `recheck`
-  // ends the streams of those who are not let in any more; it is called within a second of a change
-  // of the files, soon after `access_generation` (of the rights) has moved, and now and then because
-  // certificates expire.
+  // ends the streams of those who are not let in any more; it is called soon after
+  // `access_generation` (of the rights) has moved, and every second, because certificates and tokens
+  // expire.
   TlsWatch(security::TlsPtr tls, std::function<int64_t()> latest_ms,
            std::function<uint64_t()> access_generation, std::function<void()> recheck);
   ~TlsWatch();
@@ -36,7 +36,6 @@ class TlsWatch {
   const std::function<void()> recheck_;
   uint64_t acted_on_ = 0;         // the generation of the files
   uint64_t access_acted_on_ = 0;  // the generation of the rights
-  int rechecked_ago_ = 0;         // looks
   int64_t warned_s_ = 0;          // when the expiry was last told
   Mutex mutex_;
   CondVar stop_cv_;

@@ -122,8 +122,15 @@ bool MatchesPattern(std::string_view pattern, std::string_view name) {
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
-AccessRights::AccessRights(uint64_t generation, std::vector<Grant> grants)
-    : generation_(generation), grants_(std::move(grants)) {
+NamedPrincipal ParseNamed(std::string_view principal) {
+  principal.remove_prefix(kNamedPrefix.size());
+  const size_t mark = principal.find(kLimitMark);
+  if (mark == std::string_view::npos) return {principal, {}};
+  return {principal.substr(0, mark), principal.substr(mark + 1)};
+}
+
+AccessRights::AccessRights(uint64_t generation, std::vector<Grant> grants, TokenRules tokens)
+    : generation_(generation), grants_(std::move(grants)), tokens_(std::move(tokens)) {
   for (const Grant& grant : grants_) {
     const Privileges privileges = PrivilegesGiven(grant);
     Granted& granted = by_name_[grant.principal];

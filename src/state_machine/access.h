@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "state_machine/token_trust.h"
 
 namespace cairn::state_machine {
 
@@ -85,14 +86,26 @@ inline constexpr std::string_view kAdminName = "admin";
 // apart from each other, only from nodes and from names.
 bool IsSamePrincipal(std::string_view owner, std::string_view asks);
 
+// A token may be limited to a role or a privilege, whose name is then behind a slash:
+// `principal:alice/reader` may do what alice was granted and a reader may do. It is a principal of
+// its own otherwise. No name has a slash.
+inline constexpr char kLimitMark = '/';
+struct NamedPrincipal {
+  std::string_view name;
+  std::string_view limit;  // empty: none
+};
+// Of a principal that begins with kNamedPrefix.
+NamedPrincipal ParseNamed(std::string_view principal);
+
 // What a principal may do. `of_name` tells what a name was granted. A node may do everything: it
 // holds all data, and leads at times. A host has proved nothing, so it may do nothing.
 template <class OfName>
 Privileges PrivilegesOfPrincipal(std::string_view principal, OfName of_name) {
   if (principal.starts_with(kNodePrefix)) return privilege::kAll;
   if (!principal.starts_with(kNamedPrefix)) return 0;
-  principal.remove_prefix(kNamedPrefix.size());
-  return principal == kAdminName ? privilege::kAll : of_name(principal);
+  const NamedPrincipal named = ParseNamed(principal);
+  const Privileges granted = named.name == kAdminName ? privilege::kAll : of_name(named.name);
+  return named.limit.empty() ? granted : granted & PrivilegesOf(named.limit);
 }
 
 // Immutable, so thread-safe.
@@ -100,10 +113,11 @@ class AccessRights {
  public:
   AccessRights() = default;
   // `grants` in order.
-  AccessRights(uint64_t generation, std::vector<Grant> grants);
+  AccessRights(uint64_t generation, std::vector<Grant> grants, TokenRules tokens = {});
 
-  // Rises with each change; 0: there never was a grant.
+  // Rises with each change of grants and of what is believed of tokens; 0: there never was one.
   uint64_t generation() const { return generation_; }
+  const TokenRules& tokens() const { return tokens_; }
   const std::vector<Grant>& grants() const { return grants_; }
   // What the principal may do everywhere.
   Privileges Of(std::string_view principal) const;
@@ -126,6 +140,7 @@ class AccessRights {
 
   uint64_t generation_ = 0;
   std::vector<Grant> grants_;
+  TokenRules tokens_;
   std::map<std::string, Granted, std::less<>> by_name_;
 };
 

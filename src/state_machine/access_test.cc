@@ -75,6 +75,22 @@ TEST(Access, APatternHasStarsForAnyCharacters) {
   EXPECT_FALSE(MatchesPattern("*a*a*a*a*a*a*a*a*b", std::string(10'000, 'a')));
 }
 
+TEST(Access, ALimitedPrincipalMayDoWhatBothMay) {
+  const AccessRights rights(1, {{"*", "status", ""},
+                                {"alice", "schema", ""},
+                                {"alice", "write", "log_*"},
+                                {"alice", "writer", ""}});
+  EXPECT_EQ(rights.Of("principal:alice/reader"), PrivilegesOf("reader"));
+  EXPECT_EQ(rights.Of("principal:alice/write"), kWrite);
+  EXPECT_EQ(rights.Of("principal:alice/admin"), rights.Of("principal:alice"));
+  EXPECT_EQ(rights.Of("principal:alice/operator"), kStatus);
+  EXPECT_EQ(rights.Of("principal:alice/emperor"), Privileges{0});
+  EXPECT_EQ(rights.Of("principal:alice/reader/admin"), Privileges{0});
+  EXPECT_EQ(rights.On("principal:alice/reader", "log_a"), PrivilegesOf("reader"));
+  EXPECT_EQ(rights.Somewhere("principal:eve/admin"), kStatus);
+  EXPECT_FALSE(IsSamePrincipal("principal:alice", "principal:alice/reader"));
+}
+
 TEST(Access, HostsAreNotToldApartFromEachOther) {
   EXPECT_TRUE(IsSamePrincipal("host:a", "host:b"));
   EXPECT_TRUE(IsSamePrincipal("", "principal:alice"));

@@ -140,6 +140,7 @@ struct OperationWriter {
     out->String(change.principal);
     out->String(change.privilege);
     out->String(change.pattern);
+    if (change.kind >= ChangeAccess::Kind::kTrustKey) out->Varint(change.time_s);
   }
 };
 
@@ -236,11 +237,12 @@ Restore TakeRestore(StrictReader* in) {
 ChangeAccess TakeChangeAccess(StrictReader* in) {
   ChangeAccess change;
   const uint8_t kind = in->U8();
-  if (kind > static_cast<uint8_t>(ChangeAccess::Kind::kRevoke)) in->Refuse();
+  if (kind > static_cast<uint8_t>(ChangeAccess::Kind::kRevokeTokens)) in->Refuse();
   change.kind = static_cast<ChangeAccess::Kind>(kind);
   change.principal = in->String(kAccessTextBytesMax);
   change.privilege = in->String(kAccessTextBytesMax);
   change.pattern = in->String(kAccessTextBytesMax);
+  if (change.kind >= ChangeAccess::Kind::kTrustKey) change.time_s = in->Varint();
   return change;
 }
 

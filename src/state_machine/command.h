@@ -117,13 +117,23 @@ struct Restore {
   bool operator==(const Restore&) const = default;
 };
 
-// Changes who may do what (access.h). Needs kLevelDataPlatform.
+// Changes who may do what (access.h), or which tokens are believed (token_trust.h). Needs
+// kLevelDataPlatform.
 struct ChangeAccess {
-  enum class Kind : uint8_t { kGrant = 0, kRevoke = 1 };
+  enum class Kind : uint8_t {
+    kGrant = 0,
+    kRevoke = 1,
+    kTrustKey = 2,      // of tokens; from here on `time_s` counts, and `pattern` is empty
+    kDistrustKey = 3,   // and with it all of its tokens
+    kRevokeToken = 4,   // one
+    kRevokeTokens = 5,  // all of a principal that were issued until now
+  };
   Kind kind = Kind::kGrant;
-  std::string principal;  // the name in a certificate, or * for everybody
-  std::string privilege;  // or a role
+  // The name in a certificate, or * for everybody; the name of a key; the id of a token.
+  std::string principal;
+  std::string privilege;  // or a role; of kTrustKey the key, in hexadecimal
   std::string pattern;    // of the names of tables; empty: everything
+  uint64_t time_s = 0;    // now, as the node that took the request knows it
   bool operator==(const ChangeAccess&) const = default;
 };
 

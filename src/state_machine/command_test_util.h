@@ -80,10 +80,15 @@ inline rc::Gen<Operation> AnyOperation() {
       case 7:
         return Restore{static_cast<Restore::Step>(*rc::gen::inRange(0, 4)),
                        Short(tx_id, kRestoreIdBytesMax), *rc::gen::arbitrary<uint64_t>(), *Bytes()};
-      case 8:
-        return ChangeAccess{static_cast<ChangeAccess::Kind>(*rc::gen::inRange(0, 2)), tx_id,
+      case 8: {
+        ChangeAccess change{static_cast<ChangeAccess::Kind>(*rc::gen::inRange(0, 6)), tx_id,
                             Short(*Bytes(), kAccessTextBytesMax),
                             Short(*Bytes(), kAccessTextBytesMax)};
+        if (change.kind >= ChangeAccess::Kind::kTrustKey) {
+          change.time_s = *rc::gen::arbitrary<uint64_t>();
+        }
+        return change;
+      }
       default: return AdvanceLease{};
     }
   });

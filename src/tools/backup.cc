@@ -55,6 +55,7 @@ Result<BackupResult> MakeOne(const BackupCommand& command, const std::string& pa
   ClientOptions connection;
   connection.endpoints = command.addresses;
   connection.tls_directory = ProcessTlsDirectory();
+  connection.token_file = ProcessTokenFile();
   const Result<std::unique_ptr<Client>> client = Client::Connect(connection);
   Result<BackupResult> done =
       client.ok() ? (*client)->Backup(options) : Result<BackupResult>(client.status());

@@ -63,6 +63,7 @@ int RunLiveQuery(const LiveQueryCommand& command, StopSignals* signals, std::ost
                  std::ostream* err) {
   ClientOptions options;
   options.tls_directory = ProcessTlsDirectory();
+  options.token_file = ProcessTokenFile();
   options.endpoints = command.addresses;
   const Result<std::unique_ptr<Client>> client = Client::Connect(options);
   Result<std::unique_ptr<LiveQuery>> live =

@@ -122,6 +122,7 @@ class Load {
 Status RunLoad(const LoadOptions& options, std::ostream* out) {
   ClientOptions client_options;
   client_options.tls_directory = ProcessTlsDirectory();
+  client_options.token_file = ProcessTokenFile();
   client_options.endpoints = options.addresses;
   client_options.timeout = options.call_timeout;
   StopSignals signals;  // made before any thread

@@ -52,6 +52,7 @@ class DataLoader {
   Result<BulkLoadResult> Run() {
     ClientOptions options;
     options.tls_directory = ProcessTlsDirectory();
+    options.token_file = ProcessTokenFile();
     options.endpoints = request_.addresses;
     options.timeout = kCallTimeout;
     ASSIGN_OR_RETURN(client_, Client::Connect(options));

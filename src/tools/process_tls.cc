@@ -14,6 +14,7 @@ namespace {
 struct Process {
   security::TlsPtr tls;
   std::string directory;
+  std::string token_file;
 };
 
 // Never destroyed: threads of gRPC may outlive the end of main.
@@ -30,14 +31,16 @@ void PrintUnlessHandshake(gpr_log_func_args* line) {
 
 }  // namespace
 
-Status UseTls(const std::string& directory) {
-  ASSIGN_OR_RETURN(security::TlsPtr tls, security::Tls::ForClient(directory, &SystemClock()));
-  TheProcess() = {std::move(tls), directory};
+Status UseTls(const std::string& directory, const std::string& token_file) {
+  ASSIGN_OR_RETURN(security::TlsPtr tls,
+                   security::Tls::ForClient(directory, &SystemClock(), token_file));
+  TheProcess() = {std::move(tls), directory, token_file};
   return OkStatus();
 }
 
 const security::TlsPtr& ProcessTls() { return TheProcess().tls; }
 const std::string& ProcessTlsDirectory() { return TheProcess().directory; }
+const std::string& ProcessTokenFile() { return TheProcess().token_file; }
 
 void SilenceGrpc() { gpr_set_log_function(PrintUnlessHandshake); }
 

@@ -197,6 +197,7 @@ int RunWatch(const WatchCommand& command, StopSignals* signals, std::ostream* ou
              std::ostream* err) {
   ClientOptions options;
   options.tls_directory = ProcessTlsDirectory();
+  options.token_file = ProcessTokenFile();
   options.endpoints = command.addresses;
   const Result<std::unique_ptr<Client>> client = Client::Connect(options);
   Result<std::unique_ptr<Watcher>> watcher =

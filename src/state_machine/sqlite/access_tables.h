@@ -1,13 +1,14 @@
-// AccessTables: the grants, as replicated rows.
+// AccessTables: the grants, and the keys and revocations of tokens, as replicated rows.
 //
-// Grants are made by apply, in the SQLite transaction of the entries, and travel with snapshots and
+// Both are made by apply, in the SQLite transaction of the entries, and travel with snapshots and
 // backups. A restore into a running cluster leaves them as they are in the cluster: whoever may
 // restore must not get rights by what a backup says.
 //
 //     _cairn_access         a row for each grant
 //     _cairn_access_change  one row: the entry of the last change, which is the generation
+//     _cairn_token          a row for each key and each revocation (token_trust.h)
 //
-// The tables are made by the first grant.
+// The tables are made by the first change.
 #pragma once
 
 #include <cstdint>
@@ -59,11 +60,18 @@ class AccessTables {
     uint64_t generation = 0;
     std::map<Grant, uint64_t>
         grants;  // with the numbers of their commands, which are the rows' ids
+    TokenRules tokens;
   };
 
   Status OpenTables();
   Status Load();
   Status Check(const ChangeAccess& command) const;
+  Status CheckTokens(const ChangeAccess& command) const;
+  Status CheckRoom(const ChangeAccess& command) const;
+  // False: the command changes nothing.
+  bool ChangeGrants(const ChangeAccess& command, uint64_t number);
+  bool ChangeTokens(const ChangeAccess& command);
+  Status FlushTokens();
   // Of the grants to the principal and to everybody, those that `counts` says.
   template <class Counts>
   Privileges ByGrants(std::string_view principal, Counts counts) const;
@@ -77,6 +85,8 @@ class AccessTables {
   InternalStatement insert_;
   InternalStatement remove_;
   InternalStatement write_change_;
+  InternalStatement write_token_;
+  InternalStatement remove_token_;
 };
 
 // Gives the database that is to be restored the grants of the running one.
