@@ -75,6 +75,24 @@ class Frozen:
         self.libc.ptrace(PTRACE_DETACH, self.thread, None, None)
 
 
+class FullPipe:
+    """A pipe that takes nothing: nobody reads it, and it is full."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            while True:
+                os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            pass
+        os.close(writer)
+
+    def close(self):
+        os.close(self.reader)
+
+
 class Service(CairnTest):
     def manager(self, path=None):
         manager = Manager(path or self.directory / "notify")
@@ -141,6 +159,21 @@ class Service(CairnTest):
             self.assertFalse([line for line in manager.lines if "WATCHDOG" in line])
         manager.await_line("WATCHDOG=1")
         wait_until(lambda: alive()[0] == 200, "the node is alive again")
+
+    def test_a_log_that_nobody_takes_holds_up_nothing(self):
+        pipe = FullPipe(self.directory / "stderr")
+        self.addCleanup(pipe.close)
+        http = free_ports(1)
+        node = Node(1, free_ports(1), self.directory, flags=["--http-port", str(http)],
+                    prefix=["sh", "-c", f'exec "$@" 2>{self.directory}/stderr', "sh"])
+        self.addCleanup(node.kill)
+        node.start()
+        node.sql("CREATE TABLE t (a)")
+        with urllib.request.urlopen(f"http://127.0.0.1:{http}/metrics", timeout=10) as answer:
+            self.assertEqual(answer.status, 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{http}/livez", timeout=10) as answer:
+            self.assertEqual(answer.status, 200)
+        self.assertEqual(node.stop(), 0)
 
 
 class Unit(unittest.TestCase):

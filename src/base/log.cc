@@ -6,9 +6,18 @@
 
 #include "base/log_control.h"
 #include "base/log_sink.h"
+#include "base/log_writer.h"
 
 namespace cairn {
 namespace {
+
+// Of lines that wait for standard error.
+constexpr size_t kWaitingBytesMax = 1 << 20;
+
+std::shared_ptr<LogWriter>& Writer() {
+  static std::shared_ptr<LogWriter> writer;
+  return writer;
+}
 
 // The sink of the log; null before InitLog.
 std::shared_ptr<LogSink> Sink() {
@@ -27,15 +36,16 @@ bool InitLog(const std::string& name, const std::string& level) {
   if (!IsLogLevel(level)) return false;
   LogBounds bounds;
   bounds.recent_bytes = kRecentLogBytes;
-  auto logger = std::make_shared<spdlog::logger>(
-      name,
-      std::make_shared<LogSink>(std::make_shared<spdlog::sinks::stderr_color_sink_mt>(), bounds));
+  Writer() = std::make_shared<LogWriter>(std::make_shared<spdlog::sinks::stderr_color_sink_mt>(),
+                                         kWaitingBytesMax);
+  auto logger = std::make_shared<spdlog::logger>(name, std::make_shared<LogSink>(Writer(), bounds));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ [%n] %v", spdlog::pattern_time_type::utc);
   logger->set_level(spdlog::level::from_str(level));
-  logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   return true;
 }
+
+bool FlushLog() { return Writer() == nullptr || Writer()->Flush(); }
 
 bool SetLogLevel(const std::string& level) {
   if (!IsLogLevel(level)) return false;
@@ -57,7 +67,7 @@ std::vector<std::string> RecentLog() {
 
 uint64_t LogLinesLeftOut() {
   const std::shared_ptr<LogSink> sink = Sink();
-  return sink == nullptr ? 0 : sink->left_out();
+  return sink == nullptr ? 0 : sink->left_out() + Writer()->left_out();
 }
 
 }  // namespace cairn

@@ -12,9 +12,15 @@
 
 namespace cairn {
 
-// Sends the log to standard error with time, level and `name` (such as "node 2") on each line.
+// Sends the log to standard error with time, level and `name` (such as "node 2") on each line. A thread
+// writes the lines: nobody waits for it (log_writer.h).
 // `level` is trace, debug, info, warn, error or off; InitLog returns false for anything else.
 bool InitLog(const std::string& name, const std::string& level);
+
+// Waits until the lines so far are written, for a second at most: call it before the process ends
+// without its destructors, and before something else is written to standard error. False: standard
+// error takes nothing.
+bool FlushLog();
 
 }  // namespace cairn
 

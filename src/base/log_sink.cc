@@ -14,7 +14,7 @@ std::vector<std::string> LogSink::Recent() {
 }
 
 void LogSink::sink_it_(const spdlog::details::log_msg& message) {
-  if (!Takes(message.time)) {
+  if (!Takes(message)) {
     ++left_out_now_;
     ++left_out_;
     return;
@@ -26,16 +26,22 @@ void LogSink::sink_it_(const spdlog::details::log_msg& message) {
   Write(message);
 }
 
-bool LogSink::Takes(spdlog::log_clock::time_point at) {
+double LogSink::Reserve(spdlog::level::level_enum level) const {
+  if (level >= spdlog::level::err) return 0;
+  return level == spdlog::level::warn ? bounds_.reserve_lines : 2 * bounds_.reserve_lines;
+}
+
+bool LogSink::Takes(const spdlog::details::log_msg& message) {
   // The clock of the day may be set back: nothing is refilled then.
-  const std::chrono::duration<double> passed = at - refilled_;
+  const std::chrono::duration<double> passed = message.time - refilled_;
   if (passed.count() > 0) {
-    tokens_ = std::min(bounds_.burst_lines, tokens_ + passed.count() * bounds_.lines_per_second);
+    tokens_ = std::min(Capacity(), tokens_ + passed.count() * bounds_.lines_per_second);
   }
-  refilled_ = at;
+  refilled_ = message.time;
   // After a pause in the log whoever reads it must see a stretch of it, and not a line now and then.
-  const double wanted = left_out_now_ > 0 ? bounds_.burst_lines / 10 : 1;
-  if (tokens_ < std::max(1.0, wanted)) return false;
+  const bool pauses = left_out_now_ > 0 && message.level < spdlog::level::err;
+  const double wanted = pauses ? bounds_.burst_lines / 10 : 1;
+  if (tokens_ - Reserve(message.level) < std::max(1.0, wanted)) return false;
   tokens_ -= 1;
   return true;
 }

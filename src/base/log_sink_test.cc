@@ -19,9 +19,10 @@ class LogSinkTest : public testing::Test {
     sink_->set_pattern("%l %v");
   }
   // A line at that time since the beginning.
-  void Log(milliseconds at, const std::string& text) {
+  void Log(milliseconds at, const std::string& text,
+           spdlog::level::level_enum level = spdlog::level::info) {
     sink_->log({spdlog::log_clock::time_point(std::chrono::hours(1)) + at, spdlog::source_loc{},
-                "n", spdlog::level::info, text});
+                "n", level, text});
   }
   size_t lines() const {
     const std::string text = out_.str();
@@ -49,6 +50,16 @@ TEST_F(LogSinkTest, ASteadyLogIsWrittenWhole) {
   for (int i = 0; i < 1000; ++i) Log(milliseconds(100 * i), "line");
   EXPECT_EQ(lines(), 1000u);
   EXPECT_EQ(sink_->left_out(), 0u);
+}
+
+TEST_F(LogSinkTest, AFloodHidesNoErrors) {
+  Open({.lines_per_second = 10, .burst_lines = 100, .reserve_lines = 5, .recent_bytes = 1 << 20});
+  for (int i = 0; i < 1000; ++i) Log(milliseconds(0), "refused", spdlog::level::warn);
+  Log(milliseconds(0), "more");
+  Log(milliseconds(0), "fenced", spdlog::level::err);
+  EXPECT_EQ(lines(), 107u) << out_.str();
+  EXPECT_EQ(out_.str().find("info more"), std::string::npos);
+  EXPECT_NE(out_.str().find("error fenced\n"), std::string::npos);
 }
 
 TEST_F(LogSinkTest, TheLastLinesAreKept) {

@@ -37,7 +37,7 @@ log_store::GroupWrite ToWrite(GroupId group, raft::Persist* persist) {
 void LogWorkerEvents::OnLogFailed(const std::string& what, const Status& status) {
   LOG_ERROR("{} failed, and what is on the disk is unknown now; the process ends: {}", what,
             status.ToString());
-  spdlog::default_logger()->flush();
+  FlushLog();
   std::abort();
 }
 

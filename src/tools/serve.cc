@@ -28,18 +28,17 @@ constexpr std::chrono::seconds kStopMax(8);
 // cannot be called back, and the person who stops a node needs an answer.
 class StopDeadline {
  public:
-  explicit StopDeadline(const std::string& name) {
-    thread_ = std::thread([this, name] {
+  StopDeadline() {
+    thread_ = std::thread([this] {
       MutexLock lock(mutex_);
       const auto stopped = [this]() CAIRN_REQUIRES(mutex_) { return stopped_; };
       if (stopped_cv_.WaitFor(lock, kStopMax, stopped)) return;
-      std::fprintf(
-          stderr,
-          "error: %s: the clean stop has not ended within %d s (does its disk still answer?); "
-          "the process ends without it. Nothing acknowledged is lost: the next start replays "
-          "the log\n",
-          name.c_str(), static_cast<int>(kStopMax.count()));
-      std::fflush(stderr);
+      LOG_ERROR(
+          "the clean stop has not ended within {} s (does the disk still answer?); the process "
+          "ends "
+          "without it. Nothing acknowledged is lost: the next start replays the log",
+          kStopMax.count());
+      FlushLog();  // standard error may hang, too
       _exit(1);
     });
   }
@@ -92,6 +91,7 @@ int Serve(const ServeOptions& options) {
   SayHowSafe(options.server);
   Result<std::unique_ptr<server::Server>> started = server::Server::Start(options.server);
   if (!started.ok()) {
+    FlushLog();
     std::fprintf(stderr, "error: %s\n", started.status().message().c_str());
     return 1;
   }
@@ -103,7 +103,7 @@ int Serve(const ServeOptions& options) {
 
   std::thread stopper([&] {
     if (!signals.Wait()) return;
-    const StopDeadline deadline(name);  // first: a log that hangs must not hold up the stop
+    const StopDeadline deadline;  // first: a log that hangs must not hold up the stop
     LOG_INFO("stopping; a second signal ends the process at once");
     service.End();
     const auto first = std::chrono::steady_clock::now();
@@ -121,10 +121,16 @@ int Serve(const ServeOptions& options) {
   stopper.join();
   service.End();
   if (!ended.ok()) {
+    FlushLog();
     std::fprintf(stderr, "error: %s\n", ended.ToString().c_str());
     return 1;
   }
   std::printf("cairn: %s stopped\n", name.c_str());
+  if (!FlushLog()) {
+    // exit() would wait for the stream of standard error, which the thread of the log holds.
+    std::fflush(stdout);
+    _exit(0);
+  }
   return 0;
 }
 
