@@ -95,7 +95,8 @@ class WhoIsLetInTest(TokenTest):
         limited = self.issue("alice", "--role", "reader")
         self.must(self.by_token(limited, "SELECT a FROM t"))
         self.deny(self.by_token(limited, "INSERT INTO t VALUES (2)"),
-                  "principal:alice/reader lacks the privilege write")
+                  "principal:alice/reader lacks the privilege write",
+                  "its token is limited to reader")
         shown = self.must(run_cairn("token", "inspect", limited, "--key", f"{self.key}.pub"))
         self.assertIn("principal  alice\nrole       reader\n", shown)
         # By the environment, and to a client with a certificate of somebody else.
@@ -127,6 +128,43 @@ class WhoIsLetInTest(TokenTest):
             self.assertEqual(call.status, PERMISSION_DENIED, path)
         self.deny(run_cairn("token", "issue", "--key", self.key, "--name", "admin", "--cluster",
                             self.site.cluster), "principal admin")
+
+    def test_every_program_of_cairn_takes_a_token(self):
+        """Also those that use the client library, by ClientOptions::token_file."""
+        self.trust("k1")
+        self.grant("alice", "admin")
+        token = self.issue("alice")
+        flags = ["--tls-dir", self.bare, "--token-file", token]
+        rows = self.directory / "t.csv"
+        rows.write_text("a\nloaded\n")
+        self.must(run_cairn("load", *flags, self.node.address, rows, "--table", "t"))
+        self.must(run_cairn("backup", *flags, self.node.address, self.directory / "copy.db"))
+        self.assertIn("loaded", self.must(run_cairn("dump", *flags, self.node.address)))
+        self.assertIn("voter", self.must(run_cairn("member", "list", *flags, self.node.address)))
+        self.must(run_cairn("events", *flags, self.node.address))
+        self.must(run_cairn("doctor", *flags, self.node.address))
+        told = self.directory / "watch"
+        with open(told, "w", encoding="utf-8") as said:
+            watch = subprocess.Popen([CAIRN, "watch", *map(str, flags), self.node.address, "--from",
+                                      "snapshot", "--json"], stdout=said, stderr=said)
+        self.addCleanup(watch.kill)
+        wait_until(lambda: told.stat().st_size > 0, "the watch has begun")
+        self.must(self.cairn_token("revoke", "--name", "alice"))
+        wait_until(lambda: watch.poll() is not None, "the watch ends", 10)
+        self.assertIn("revoked", told.read_text())
+
+    def test_a_session_ends_with_its_token(self):
+        self.trust("k1")
+        self.grant("alice", "writer")
+        token = self.issue("alice")
+        call = self.open_call(self.client_of("nobody"), "/cairn.v1.Database/Session",
+                              [("authorization", "Bearer " + token.read_text().strip())])
+        self.assertIsNotNone(call.take_message())
+        self.must(self.cairn_token("revoke", "--token", self.id_of(token)))
+        began = time.monotonic()
+        while call.take_message() is not None:
+            pass
+        self.assertLess(time.monotonic() - began, 2)
 
     def test_keys_overlap_and_are_distrusted(self):
         self.trust("k1")

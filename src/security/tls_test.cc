@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "security/security_test_util.h"
+#include "security/token.h"
 
 namespace cairn::security {
 namespace {
@@ -174,6 +175,34 @@ TEST_F(TlsTest, AClientKnowsItsServer) {
   EXPECT_THAT(other.message(), HasSubstr("cluster 00000000000000c2"));
   const Status principal = Serve(client->get(), site_.Client("mallory"), "127.0.0.1").status();
   EXPECT_THAT(principal.message(), HasSubstr("not for this use"));
+}
+
+TEST_F(TlsTest, AClientsTokenIsReadAgainWhenItChanges) {
+  const std::string directory = site_.Client("alice");
+  const std::string path = directory + "/token";
+  const TokenKeyPair key = *NewTokenKey();
+  TokenClaims claims{"k", "one", "alice", "", 0xc1, kNow, 0, kNow + 60};
+  const std::string first = *SignToken(claims, key.private_pem);
+  claims.id = "two";
+  const std::string second = *SignToken(claims, key.private_pem);
+  EXPECT_FALSE(Tls::ForClient(directory, &clock_, path).ok()) << "there is no such file";
+  ASSERT_TRUE(WriteTlsFile(path, first + "\n", /*secret=*/false).ok());
+  EXPECT_THAT(Tls::ForClient(directory, &clock_, path).status().message(), HasSubstr("chmod 600"));
+  ASSERT_TRUE(WriteTlsFile(path, first + "\n", /*secret=*/true).ok());
+  Result<TlsPtr> client = Tls::ForClient(directory, &clock_, path);
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ((*client)->token(), first);
+  ASSERT_TRUE(WriteTlsFile(path, second + "\r\n", /*secret=*/true).ok());
+  EXPECT_EQ((*client)->token(), first);
+  clock_.Advance(std::chrono::seconds(2));
+  EXPECT_EQ((*client)->token(), second);
+  // Half of a copy: the token before still goes with calls.
+  ASSERT_TRUE(WriteTlsFile(path, first.substr(0, 50), /*secret=*/true).ok());
+  clock_.Advance(std::chrono::seconds(2));
+  EXPECT_EQ((*client)->token(), second);
+  const Status half = Tls::ForClient(directory, &clock_, path).status();
+  EXPECT_THAT(half.message(), HasSubstr(path));
+  EXPECT_EQ(half.message().find(first.substr(0, 20)), std::string::npos);
 }
 
 TEST_F(TlsTest, NewFilesCountAtOnceAndBadOnesDoNot) {

@@ -63,9 +63,15 @@ Needs NeededBy(const Command& command) { return std::visit(Need{}, command.opera
 
 Status Lacking(std::string_view principal, Privileges privileges, std::string_view table) {
   std::string on = table.empty() ? "" : " on " + std::string(table);
+  const std::string_view limit =
+      principal.starts_with(kNamedPrefix) ? ParseNamed(principal).limit : std::string_view();
+  std::string advice = ": a principal with the privilege security can grant it (cairn grant)";
+  // A grant does not widen a token.
+  if ((privileges & ~PrivilegesOf(limit)) != 0 && !limit.empty()) {
+    advice = ": its token is limited to " + std::string(limit);
+  }
   return PermissionDenied(std::string(principal) + " lacks the privilege " + InWords(privileges) +
-                          on +
-                          ": a principal with the privilege security can grant it (cairn grant)")
+                          on + advice)
       .With(Outcome::kNotApplied);
 }
 
