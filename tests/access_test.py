@@ -28,7 +28,8 @@ METHODS = {
         "Execute": SOMEBODY, "Query": {"read"}, "Prepare": {"write"}, "Commit": {"write"},
         "Rollback": {"write"}, "GetVersion": {"read"}, "GetTransaction": {"write"},
         "Session": SOMEBODY, "Watch": {"read", "watch"}, "WatchQuery": {"read", "watch"},
-        "ListRetained": {"read"}, "ListAccess": ANYONE, "Backup": {"backup"}},
+        "ListRetained": {"read"}, "ListAccess": ANYONE, "ListAudit": {"security"},
+        "Backup": {"backup"}},
     "cairn.v1.Cluster": {
         "Status": {"status"}, "ChangeMembership": {"membership"},
         "TransferLeadership": {"membership"}, "RaiseLevel": {"membership"}},
@@ -535,6 +536,23 @@ class StreamTest(AccessTest):
         call.send(message(field(1, field(1, 7) + field(3, execute("INSERT INTO t VALUES (1)")))))
         answer = fields(call.take_message(), 1)[0]
         self.assertIn(b"lacks the privilege write", answer)
+
+    def test_a_query_of_a_session_ends_with_its_rights(self):
+        self.grant("alice", "reader")
+        self.grant("alice", "status")  # with which the Session itself goes on
+        call = self.open_call(self.client_of("alice"), "/cairn.v1.Database/Session")
+        self.assertIsNotNone(call.take_message())
+        endless = ("WITH RECURSIVE c(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM c) "
+                   "SELECT count(*) FROM c")
+        call.send(message(field(1, field(1, 7) + field(4, field(1, statement(endless))))))
+        before = time.monotonic()
+        self.revoke("alice", "reader")
+        answer = fields(call.take_message(), 1)[0]
+        self.assertLess(time.monotonic() - before, 2.0)  # with the start of the program that revokes
+        self.assertIn(b"lacks the privilege read", answer)
+        # The Session is still there.
+        call.send(message(field(1, field(1, 8) + field(4, field(1, statement("SELECT 1"))))))
+        self.assertIn(b"lacks the privilege read", fields(call.take_message(), 1)[0])
 
 
 class PrincipalTest(AccessTest):

@@ -24,6 +24,7 @@ void AddDoctorCommand(CLI::App* program, int* exit_code);
 void AddMemberCommand(CLI::App* program, int* exit_code);
 // `grant`, `revoke` and `access`.
 void AddAccessCommands(CLI::App* program, int* exit_code);
+void AddAuditCommand(CLI::App* program, int* exit_code);
 void AddWatchCommand(CLI::App* program, int* exit_code);
 void AddBackupCommand(CLI::App* program, int* exit_code);
 void AddRestoreCommand(CLI::App* program, int* exit_code);

@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   cairn::cmd::AddDevCommand(&program, &exit_code);
   cairn::cmd::AddMemberCommand(&program, &exit_code);
   cairn::cmd::AddAccessCommands(&program, &exit_code);
+  cairn::cmd::AddAuditCommand(&program, &exit_code);
   cairn::cmd::AddDoctorCommand(&program, &exit_code);
   cairn::cmd::AddWatchCommand(&program, &exit_code);
   cairn::cmd::AddBackupCommand(&program, &exit_code);
@@ -64,8 +65,8 @@ int main(int argc, char** argv) {
   cairn::cmd::AddConfigCommand(&program, &exit_code);
   cairn::cmd::AddManualCommands(&program, &exit_code);
   cairn::cmd::AddTlsFlags(&program, {"shell", "client", "member", "watch", "backup", "restore",
-                                     "dump", "load", "doctor", "grant", "revoke", "access", "token",
-                                     "events", "log-level", "support-bundle"});
+                                     "dump", "load", "doctor", "grant", "revoke", "access", "audit",
+                                     "token", "events", "log-level", "support-bundle"});
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -6,6 +6,7 @@
 
 #include "server/limits.h"
 #include "state_machine/command_access.h"
+#include "state_machine/feature_level.h"
 
 namespace cairn::server {
 
@@ -51,7 +52,18 @@ Api::Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* lon
       options_(options) {}
 
 Status Api::Check(const CallContext& context, const state_machine::Needs& needs) const {
-  return options_.access == nullptr ? OkStatus() : options_.access->Check(context.principal, needs);
+  if (options_.access == nullptr) return OkStatus();
+  return Told(context, options_.access->Check(context.principal, needs));
+}
+
+// The node that a client asks counts the refusal.
+Status Api::Told(const CallContext& context, Status status) const {
+  const bool counts = options_.refusals != nullptr && options_.access != nullptr &&
+                      options_.access->enforced() && !context.forwarded;
+  if (counts && status.code() == StatusCode::kPermissionDenied) {
+    options_.refusals->Count(context.principal, context.address, status.message());
+  }
+  return status;
 }
 
 // Asked when the view is there, because a revocation may have been applied while the read waited for
@@ -61,13 +73,14 @@ std::function<Status(state_machine::ReadView*, const std::string& sql)> Api::May
   const AccessControl* const access = options_.access;
   if (access == nullptr || !access->enforced()) return nullptr;
   auto judged_by = std::make_shared<std::atomic<uint64_t>>(0);
-  return [access, judged_by, principal = context.principal, began = access->rights()](
-             state_machine::ReadView* view, const std::string& sql) {
+  return [this, access, judged_by, context, began = access->rights()](state_machine::ReadView* view,
+                                                                      const std::string& sql) {
     if (view == nullptr && *judged_by == access->generation()) return OkStatus();
+    const std::string& principal = context.principal;
     const state_machine::AccessRightsPtr now = access->rights();
-    RETURN_IF_ERROR(access->Check(principal, {0, privilege::kRead}));
+    RETURN_IF_ERROR(Told(context, access->Check(principal, {0, privilege::kRead})));
     if (view != nullptr) {
-      RETURN_IF_ERROR(access->CheckQuery(principal, view, sql));
+      RETURN_IF_ERROR(Told(context, access->CheckQuery(principal, view, sql)));
     } else if (access->ReadsSomeAlone(principal) && !began->SameFor(principal, *now)) {
       return Aborted("what " + principal + " may read has changed while the query ran");
     }
@@ -99,6 +112,11 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   if (Status denied = Check(context, state_machine::NeededBy(*command)); !denied.ok()) {
     return done(std::move(denied));
   }
+  // The level never falls.
+  if (state_machine::IsAudited(command->operation) &&
+      replica_->status().level >= state_machine::kLevelDataPlatform) {
+    command->address = context.address.substr(0, state_machine::kAddressBytesMax);
+  }
   command->restricted =
       options_.access != nullptr && options_.access->Restricts(command->principal);
   if (Status bad = replica_->state().CheckProposal(*command); !bad.ok()) {
@@ -108,10 +126,10 @@ void Api::Write(Result<Command> command, uint32_t timeout_ms, const CallContext&
   if (context.forwarded) origin = context.relayed ? Origin::kRelay : Origin::kForwarder;
   router_->Write(
       *std::move(command), DeadlineOf(timeout_ms, context), origin,
-      [done = std::move(done)](Result<CommandResult> result) {
+      [this, context, done = std::move(done)](Result<CommandResult> result) {
         // A replicated failure is an error to the caller, of a known outcome.
         if (!result.ok() || result->status.ok()) return done(std::move(result));
-        Status failure = std::move(result->status);
+        Status failure = Told(context, std::move(result->status));
         if (failure.outcome() == Outcome::kNone) {
           failure = std::move(failure).With(Outcome::kApplied);
         }
@@ -134,8 +152,9 @@ ReadTask Api::TaskOf(const node::ReadOptions& read, uint32_t timeout_ms, size_t 
 
 void Api::GetVersion(VersionRequest request, const CallContext& context, Done<VersionAnswer> done) {
   done = Counted(Method::kVersion, std::move(done));
-  const auto may = [access = options_.access, who = context.principal, table = request.table] {
-    return access == nullptr ? OkStatus() : access->CheckRead(who, table);
+  const auto may = [this, access = options_.access, context, table = request.table] {
+    return access == nullptr ? OkStatus()
+                             : Told(context, access->CheckRead(context.principal, table));
   };
   if (Status denied = may(); !denied.ok()) return done(denied);
   ReadTask task = TaskOf(request.read, request.timeout_ms, request.table.size(), context);
@@ -207,6 +226,23 @@ void Api::ListAccess(const AccessRequest& request, const CallContext& context,
     if (all) answer.tokens = rights->tokens();
     answer.index = (*view)->applied();
     done(std::move(answer));
+  };
+  reads_->Submit(std::move(task));
+}
+
+void Api::ListAudit(const AuditRequest& request, const CallContext& context,
+                    Done<AuditAnswer> done) {
+  if (Status denied = Check(context, {privilege::kSecurity, 0}); !denied.ok()) return done(denied);
+  ReadTask task = TaskOf(request.read, request.timeout_ms, 0, context);
+  task.run = [this, query = request.query, context,
+              done = std::move(done)](Result<state_machine::ReadView*> view) {
+    if (!view.ok()) return done(view.status());
+    if (Status denied = Check(context, {privilege::kSecurity, 0}); !denied.ok()) {
+      return done(denied);
+    }
+    Result<state_machine::AuditPage> page = (*view)->Audit(query);
+    if (!page.ok()) return done(page.status());
+    done(AuditAnswer{*std::move(page), (*view)->applied()});
   };
   reads_->Submit(std::move(task));
 }

@@ -20,6 +20,7 @@
 #include "server/long_reads.h"
 #include "server/query_task.h"
 #include "server/read_pool.h"
+#include "server/refusals.h"
 #include "server/request_counts.h"
 #include "server/router.h"
 #include "state_machine/access.h"
@@ -36,6 +37,7 @@ struct CallContext {
   std::optional<state_machine::RequestId> request_id;  // from the metadata
   uint64_t connection = 0;                             // the same for all calls of a connection
   std::string principal;                               // who asks; see server/principal.h
+  std::string address;                                 // from where; empty: not known
   uint64_t named_by = 0;                               // see state_machine::Command
   // Set once nobody will take the answer, so that a query may end, and a write that is not in the
   // log yet is given up. Null: not known before the end.
@@ -84,6 +86,16 @@ struct AccessAnswer {
   LogIndex index;
 };
 
+struct AuditRequest {
+  state_machine::AuditQuery query;
+  node::ReadOptions read;
+  uint32_t timeout_ms = 0;
+};
+struct AuditAnswer {
+  state_machine::AuditPage page;
+  LogIndex index;
+};
+
 struct SourcesRequest {
   std::string sql;  // a query
   // What it read when it was compiled last. It is compiled anew if the schema has changed since.
@@ -112,6 +124,7 @@ class Api {
     const AccessControl* access = nullptr;  // null: everybody may do everything
     // The time by which tokens are judged, in seconds since 1970; empty: the clock's.
     std::function<int64_t()> now_s = {};
+    Refusals* refusals = nullptr;  // who was refused; null: not counted
   };
 
   Api(node::Replica* replica, Router* router, ReadPool* reads, LongReads* long_reads, Clock* clock,
@@ -129,6 +142,7 @@ class Api {
   // Who may do what, as far as the caller may know.
   void ListAccess(const AccessRequest& request, const CallContext& context,
                   Done<AccessAnswer> done);
+  void ListAudit(const AuditRequest& request, const CallContext& context, Done<AuditAnswer> done);
   // What a query reads, and the versions of that.
   void GetSources(SourcesRequest request, const CallContext& context, Done<SourcesAnswer> done);
   void Query(QueryRequest request, const CallContext& context,
@@ -145,6 +159,8 @@ class Api {
     if (options_.counts == nullptr) return done;
     return options_.counts->Count(method, clock_, std::move(done));
   }
+  // Counts a refusal by privileges. Gives the status back.
+  Status Told(const CallContext& context, Status status) const;
   // Whether the caller has these privileges.
   Status Check(const CallContext& context, const state_machine::Needs& needs) const;
   // Whether the caller may run a query on a view, or go on with it (QueryTask::Limits); empty: any

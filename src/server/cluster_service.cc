@@ -10,6 +10,7 @@
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 #include "server/access_control.h"
+#include "server/audit_writer.h"
 #include "server/cluster_status.h"
 #include "server/limits.h"
 #include "server/membership_stream.h"
@@ -51,6 +52,14 @@ Result<node::Replica::MembershipChange> ToChange(const v1::ChangeMembershipReque
   change.address = request.address();
   if (change.kind != Kind::kRemove) RETURN_IF_ERROR(rpc::CheckEndpoint(change.address));
   return change;
+}
+
+std::string InWords(const node::Replica::MembershipChange& change) {
+  using Kind = node::Replica::MembershipChange::Kind;
+  const std::string node = "node " + std::to_string(change.node_id);
+  if (change.kind == Kind::kRemove) return "asks to remove " + node;
+  const std::string verb = change.kind == Kind::kAdd ? "add " : "replace ";
+  return "asks to " + verb + node + " at " + change.address;
 }
 
 // One unary call at the leader, made for a client of this node. It lives as long as the call at the
@@ -111,6 +120,10 @@ class ClusterService final : public RawCluster {
           if (auto denied = Check(call, "/cairn.v1.Cluster/TransferLeadership"); !denied.ok()) {
             return done(denied);
           }
+          TellAudit(call, state_machine::audit_kind::kMembership,
+                    "asks to transfer leadership to " +
+                        (request->node_id() == 0 ? std::string("any node")
+                                                 : "node " + std::to_string(request->node_id())));
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayTransfer(*leader, *request, call, relay, std::move(done));
             return;
@@ -130,6 +143,7 @@ class ClusterService final : public RawCluster {
             return done(denied);
           }
           const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
+          TellAudit(call, state_machine::audit_kind::kSettings, "asks to raise the feature level");
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayRaise(*leader, *request, call, by, relay, std::move(done));
             return;
@@ -158,6 +172,13 @@ class ClusterService final : public RawCluster {
     return host_.access == nullptr ? OkStatus() : host_.access->CheckCall(call.principal, method);
   }
 
+  // The node that the client asks tells it, because it knows from where. What is then done has a row of its
+  // own (state_machine/audit.h).
+  void TellAudit(const CallContext& call, std::string_view kind, std::string text) const {
+    if (host_.audit == nullptr || call.forwarded) return;
+    host_.audit->Add({std::string(kind), call.principal, call.address, std::move(text), 1});
+  }
+
   // The leader, if another node leads and is known.
   std::optional<LeaderHint> LeaderElsewhere() const {
     if (replica_->is_leader()) return std::nullopt;
@@ -170,6 +191,7 @@ class ClusterService final : public RawCluster {
   cairn::Status Change(v1::ChangeMembershipRequest request, const CallContext& call,
                        const std::shared_ptr<MembershipStream>& stream) {
     ASSIGN_OR_RETURN(node::Replica::MembershipChange change, ToChange(request));
+    TellAudit(call, state_machine::audit_kind::kMembership, InWords(change));
     const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
     if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
       Relay(*leader, std::move(request), call.principal, by, stream);

@@ -6,6 +6,7 @@
 
 #include "rpc/proto_convert.h"
 #include "server/access_convert.h"
+#include "server/audit_convert.h"
 #include "server/limits.h"
 
 namespace cairn::server {
@@ -103,6 +104,13 @@ struct RequestMaker {
     SetId(command, request);
     SetAccessChange(change, request->mutable_access());
   }
+  void operator()(const state_machine::RecordAudit& record) const {
+    v1::ExecuteRequest* request = out->mutable_execute();
+    SetId(command, request);
+    for (const state_machine::AuditNote& note : record.notes) {
+      server::ToProto(note, request->mutable_audit()->add_notes());
+    }
+  }
   void operator()(const state_machine::Restore& restore) const {
     using Step = state_machine::Restore::Step;
     v1::ExecuteRequest* request = out->mutable_execute();
@@ -147,13 +155,6 @@ Status ToResults(CommandResult result, Response* out) {
       .With(Reason::kResultTooLarge);
 }
 
-node::ReadOptions OptionsOf(v1::VersionLevel level, uint64_t index_min) {
-  node::ReadOptions options;
-  if (level == v1::VERSION_LEVEL_LOCAL) options.level = node::ReadLevel::kStale;
-  options.index_min = LogIndex(index_min);
-  return options;
-}
-
 }  // namespace
 
 Result<RequestId> ParseRequestId(const std::string& text) {
@@ -176,6 +177,7 @@ std::optional<CallContext> WithOrigin(const CallContext& call, const v1::Session
   CallContext out = call;
   out.principal = request.origin().principal();
   out.named_by = request.origin().named_by();
+  out.address = request.origin().address();
   return out;
 }
 
@@ -274,6 +276,13 @@ Result<Command> WithAccess(v1::ExecuteRequest* request, Command command) {
   return command;
 }
 
+Result<Command> WithAudit(v1::ExecuteRequest* request, Command command) {
+  Result<state_machine::RecordAudit> record = RecordOf(request->audit());
+  if (!record.ok()) return NotApplied(record.status());
+  command.operation = *std::move(record);
+  return command;
+}
+
 }  // namespace
 
 Result<Command> ToCommand(v1::ExecuteRequest* request) {
@@ -282,6 +291,7 @@ Result<Command> ToCommand(v1::ExecuteRequest* request) {
   if (request->has_retain()) return WithRetain(request, std::move(command));
   if (request->has_restore()) return WithRestore(request, std::move(command));
   if (request->has_access()) return WithAccess(request, std::move(command));
+  if (request->has_audit()) return WithAudit(request, std::move(command));
   if (request->has_foreign_keys_off()) return WithForeignKeysOff(request, std::move(command));
   if (request->statements_size() == 0 && request->batch_size() == 0) {
     return NotApplied(InvalidArgument("the request has no statement"));
@@ -346,6 +356,7 @@ void ToRequest(const Command& command, v1::SessionRequest* out) {
   std::visit(RequestMaker{command, out}, command.operation);
   out->mutable_origin()->set_principal(command.principal);
   out->mutable_origin()->set_named_by(command.named_by);
+  if (!command.address.empty()) out->mutable_origin()->set_address(command.address);
 }
 
 Result<CommandResult> FromResponse(v1::SessionResponse* response) {
@@ -372,56 +383,6 @@ Status ToResponse(CommandResult result, v1::FinishResponse* out) {
 Status ToResponse(CommandResult result, v1::PrepareResponse* out) {
   out->set_index(result.index.value());
   return OkStatus();
-}
-Status ToResponse(const VersionAnswer& answer, v1::GetVersionResponse* out) {
-  out->set_version(answer.version);
-  out->set_index(answer.index.value());
-  return OkStatus();
-}
-Status ToResponse(const TransactionAnswer& answer, v1::GetTransactionResponse* out) {
-  out->set_state(static_cast<v1::TransactionState>(answer.info.state));
-  out->set_statements(answer.info.statements);
-  out->set_finished_index(answer.info.finished_index.value());
-  out->set_index(answer.index.value());
-  return OkStatus();
-}
-
-Status ToResponse(const RetainedAnswer& answer, v1::ListRetainedResponse* out) {
-  for (const state_machine::RetainedSetting& setting : answer.settings) {
-    v1::RetainedTable* const table = out->add_tables();
-    table->set_table(rpc::Utf8OrQuestionMarks(setting.table));
-    table->set_retain_ms(setting.retain_ms);
-    table->set_bytes_max(setting.bytes_max);
-    table->mutable_since()->set_index(setting.since.index.value());
-    table->mutable_since()->set_ordinal(setting.since.ordinal);
-    table->set_bytes(setting.bytes);
-  }
-  out->set_index(answer.index.value());
-  return OkStatus();
-}
-
-VersionRequest FromProto(v1::GetVersionRequest* request, uint32_t timeout_ms) {
-  return {std::move(*request->mutable_table()), OptionsOf(request->level(), request->index_min()),
-          timeout_ms};
-}
-TransactionRequest FromProto(v1::GetTransactionRequest* request, uint32_t timeout_ms) {
-  return {std::move(*request->mutable_tx_id()), OptionsOf(request->level(), request->index_min()),
-          timeout_ms};
-}
-
-RetainedRequest FromProto(const v1::ListRetainedRequest& request) {
-  return {FromProto(request.read()), request.timeout_ms()};
-}
-
-node::ReadOptions FromProto(const v1::ReadOptions& options) {
-  node::ReadOptions out;
-  out.index_min = LogIndex(options.index_min());
-  if (options.level() != v1::READ_LEVEL_STALE) return out;
-  out.level = node::ReadLevel::kStale;
-  if (options.staleness_max_ms() != 0) {
-    out.staleness_max = std::chrono::milliseconds(options.staleness_max_ms());
-  }
-  return out;
 }
 
 }  // namespace cairn::server

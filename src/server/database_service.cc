@@ -4,6 +4,7 @@
 
 #include "cairn/v1/database.grpc.pb.h"
 #include "server/access_convert.h"
+#include "server/audit_convert.h"
 #include "server/backups.h"
 #include "server/convert.h"
 #include "server/live_query_stream.h"
@@ -15,13 +16,14 @@ namespace cairn::server {
 namespace {
 
 using Db = v1::Database;
-using RawDatabase = Db::WithRawCallbackMethod_Execute<Db::WithRawCallbackMethod_Query<
-    Db::WithRawCallbackMethod_Prepare<Db::WithRawCallbackMethod_Commit<
-        Db::WithRawCallbackMethod_Rollback<Db::WithRawCallbackMethod_GetVersion<
-            Db::WithRawCallbackMethod_GetTransaction<Db::WithRawCallbackMethod_Session<
-                Db::WithRawCallbackMethod_Watch<Db::WithRawCallbackMethod_WatchQuery<
-                    Db::WithRawCallbackMethod_ListRetained<Db::WithRawCallbackMethod_ListAccess<
-                        Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>>>>;
+using RawDatabase = Db::WithRawCallbackMethod_Execute<
+    Db::WithRawCallbackMethod_Query<Db::WithRawCallbackMethod_Prepare<
+        Db::WithRawCallbackMethod_Commit<Db::WithRawCallbackMethod_Rollback<
+            Db::WithRawCallbackMethod_GetVersion<Db::WithRawCallbackMethod_GetTransaction<
+                Db::WithRawCallbackMethod_Session<Db::WithRawCallbackMethod_Watch<
+                    Db::WithRawCallbackMethod_WatchQuery<Db::WithRawCallbackMethod_ListRetained<
+                        Db::WithRawCallbackMethod_ListAudit<Db::WithRawCallbackMethod_ListAccess<
+                            Db::WithRawCallbackMethod_Backup<Db::Service>>>>>>>>>>>>>>;
 using Bytes = grpc::ByteBuffer;
 
 class DatabaseService final : public RawDatabase {
@@ -93,6 +95,14 @@ class DatabaseService final : public RawDatabase {
         context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
           host_.api->ListAccess(FromProto(*request), call,
                                 AnswerTo<v1::ListAccessResponse, AccessAnswer>(std::move(done)));
+        });
+  }
+  grpc::ServerUnaryReactor* ListAudit(grpc::CallbackServerContext* context, const Bytes* bytes,
+                                      Bytes* response) override {
+    return RunUnary<v1::ListAuditRequest, v1::ListAuditResponse>(
+        context, host_, bytes, response, [this](auto* request, const auto& call, auto done) {
+          host_.api->ListAudit(FromProto(*request), call,
+                               AnswerTo<v1::ListAuditResponse, AuditAnswer>(std::move(done)));
         });
   }
   grpc::ServerWriteReactor<Bytes>* Backup(grpc::CallbackServerContext* context,

@@ -39,6 +39,7 @@ constexpr Row kRows[] = {
     {"/cairn.v1.Database/WatchQuery", Holder(privilege::kWatch, privilege::kRead)},
     {"/cairn.v1.Database/ListRetained", Holder(privilege::kRead)},
     {"/cairn.v1.Database/ListAccess", kAnyone},
+    {"/cairn.v1.Database/ListAudit", Holder(privilege::kSecurity)},
     {"/cairn.v1.Database/Backup", Holder(privilege::kBackup)},
     {"/cairn.v1.Cluster/Status", Holder(privilege::kStatus)},
     {"/cairn.v1.Cluster/ChangeMembership", kMembership},

@@ -20,6 +20,7 @@ namespace cairn::server {
 
 class AccessControl;
 class Api;
+class AuditWriter;
 class Backups;
 class OpenCalls;
 class TokenJudge;
@@ -40,6 +41,7 @@ struct ServiceHost {
   // Who may do what; null: everybody may do everything.
   const AccessControl* access = nullptr;
   TokenJudge* tokens = nullptr;  // who comes with a token; null: nobody may
+  AuditWriter* audit = nullptr;  // what no entry tells by itself; null: it is not told
 };
 
 class ModuleHost {

@@ -46,6 +46,11 @@ std::string PrincipalOfPeer(const std::string& peer) {
   return "host:local";
 }
 
+std::string AddressOfPeer(const std::string& peer) {
+  if (!peer.starts_with("ipv4:") && !peer.starts_with("ipv6:")) return "local";
+  return HostOf(peer.substr(5));
+}
+
 std::string PrincipalOf(const security::CertifiedName& name) {
   if (name.is_node()) {
     return std::string(state_machine::kNodePrefix) + std::to_string(name.node_id);

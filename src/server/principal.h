@@ -16,5 +16,7 @@ namespace cairn::server {
 // use any address in it. An IPv4 address that is mapped into IPv6 counts as the IPv4 address.
 std::string PrincipalOfPeer(const std::string& peer);
 std::string PrincipalOf(const security::CertifiedName& name);
+// The host of the peer, without the port; "local" if it has none.
+std::string AddressOfPeer(const std::string& peer);
 
 }  // namespace cairn::server

@@ -28,5 +28,11 @@ TEST(Principal, IsWhomTheCertificateNames) {
   EXPECT_EQ(PrincipalOf({1, 0, "node"}), "principal:node");
 }
 
+TEST(Principal, AnAddressIsTheHostOfThePeer) {
+  EXPECT_EQ(AddressOfPeer("ipv4:192.0.2.7:4711"), "192.0.2.7");
+  EXPECT_EQ(AddressOfPeer("ipv6:%5B2001:db8::7%5D:4711"), "2001:db8::7");
+  EXPECT_EQ(AddressOfPeer("unix:/tmp/x"), "local");
+}
+
 }  // namespace
 }  // namespace cairn::server

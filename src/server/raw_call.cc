@@ -18,6 +18,7 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, const 
   CallContext call;
   call.connection = std::hash<std::string>()(context.peer());
   const auto& metadata = context.client_metadata();
+  call.address = AddressOfPeer(context.peer());
   if (host.tls == nullptr) {
     if (metadata.contains(security::kAuthorizationMetadata)) {
       return Status(StatusCode::kUnauthenticated,
@@ -40,6 +41,7 @@ Result<CallContext> ContextOf(const grpc::CallbackServerContext& context, const 
     }
     if (const auto named = metadata.find(kPrincipalMetadata); named != metadata.end()) {
       call.principal.assign(named->second.data(), named->second.size());
+      call.address.clear();  // of the node
     }
   }
   if (const auto found = metadata.find(rpc::kRequestIdMetadata); found != metadata.end()) {

@@ -21,10 +21,12 @@
 #include "rpc/proto_convert.h"
 #include "server/access_control.h"
 #include "server/api.h"
+#include "server/audit_writer.h"
 #include "server/backups.h"
 #include "server/cluster_service.h"
 #include "server/data_directory.h"
 #include "server/database_service.h"
+#include "server/door_rules.h"
 #include "server/health.h"
 #include "server/http_service.h"
 #include "server/limits.h"
@@ -35,7 +37,6 @@
 #include "server/open_calls.h"
 #include "server/options.h"
 #include "server/port_check.h"
-#include "server/principal.h"
 #include "server/raw_call.h"
 #include "server/read_pool.h"
 #include "server/readiness.h"
@@ -99,7 +100,6 @@ class ServerImpl final : public Server {
   void MakeServices();
   ScrapeSources Sources();
   Status StartGrpc(std::unique_ptr<PortCheck> port_check);
-  security::Tls::ServerRules RulesOfDoor() const;
   void CloseAll();
 
   const ServerOptions options_;
@@ -125,6 +125,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<node::Replica> replica_;
   std::unique_ptr<rpc::TimerQueue> timers_;
   std::unique_ptr<Router> router_;
+  std::unique_ptr<AuditWriter> audit_;
   std::unique_ptr<ReadPool> reads_;
   std::unique_ptr<LongReads> long_reads_;
   std::unique_ptr<Flusher> flusher_;
@@ -175,6 +176,7 @@ Status ServerImpl::Start() {
           open_calls_->Recheck();
         });
   }
+  audit_->Start();
   RETURN_IF_ERROR(node_watch_->Start(listener_.get(), http_.get()));
   directory_->Keep();
   {
@@ -269,6 +271,7 @@ void ServerImpl::MakeServices() {
       replica_.get(), timers_.get(), &clock_,
       SessionLinks(tls_, timers_.get(), &clock_, router.writes_max, router.write_bytes_max),
       router);
+  audit_ = std::make_unique<AuditWriter>(replica_.get(), router_.get(), &clock_, options_.node_id);
   ReadPool::Options reads;
   reads.leader_wait = options_.leader_wait;
   reads_ = std::make_unique<ReadPool>(replica_.get(), &clock_, reads);
@@ -286,6 +289,7 @@ void ServerImpl::MakeServices() {
   api.counts = &request_counts_;
   api.access = access_.get();
   if (tls_ != nullptr) api.now_s = [tls = tls_] { return tls->NowSeconds(); };
+  api.refusals = audit_->refusals();
   // api_ is filled before the first watch.
   watches_->set_read_history(
       [this](state_machine::RetainedQuery query, const std::string& principal, auto done) {
@@ -293,9 +297,10 @@ void ServerImpl::MakeServices() {
       });
   api_ = std::make_unique<Api>(replica_.get(), router_.get(), reads_.get(), long_reads_.get(),
                                &clock_, api);
-  modules_ = std::make_unique<ModuleHost>(ServiceHost{
-      api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results, memory_.sessions,
-      watches_.get(), backups_.get(), tls_, open_calls_.get(), access_.get(), tokens_.get()});
+  modules_ = std::make_unique<ModuleHost>(
+      ServiceHost{api_.get(), replica_.get(), &clock_, memory_.requests, memory_.results,
+                  memory_.sessions, watches_.get(), backups_.get(), tls_, open_calls_.get(),
+                  access_.get(), tokens_.get(), audit_.get()});
   const ServiceHost& host = modules_->services();
   modules_->Add(NewSeedService(host, [this] { return CanServe(*replica_); }));
   modules_->Add(NewDatabaseService(host, flusher_.get()));
@@ -344,7 +349,9 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
   if (tls_ != nullptr) builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       Connections::FROM_FD,
-      tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_->ForListener(RulesOfDoor()));
+      tls_ == nullptr
+          ? grpc::InsecureServerCredentials()
+          : tls_->ForListener(RulesOfDoor(access_.get(), tokens_.get(), audit_->refusals())));
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr) return Internal("the gRPC server does not start");
   port_check.reset();
@@ -359,21 +366,6 @@ Status ServerImpl::StartGrpc(std::unique_ptr<PortCheck> port_check) {
       },
       tls_ == nullptr ? Listener::First::kAnything : Listener::First::kTlsHello);
   return OkStatus();
-}
-
-security::Tls::ServerRules ServerImpl::RulesOfDoor() const {
-  security::Tls::ServerRules rules;
-  // What nodes alone may say: what peers say, and that a call is passed on for another client.
-  rules.node_services = {"/cairn.internal."};
-  rules.node_metadata = {rpc::kForwardedMetadata, kRelayMetadata, kPrincipalMetadata};
-  rules.principal_metadata = kPrincipalMetadata;
-  rules.authorize = [access = access_.get()](const security::CertifiedName& caller,
-                                             std::string_view method, std::string_view principal) {
-    return access->CheckCall(principal.empty() ? PrincipalOf(caller) : std::string(principal),
-                             method);
-  };
-  rules.judge_token = std::bind_front(&TokenJudge::CallerOf, tokens_.get());
-  return rules;
 }
 
 Status ServerImpl::Wait() {
@@ -398,6 +390,7 @@ void ServerImpl::Shutdown() {
     node_watch_->Stop();
     if (http_ != nullptr) http_->Stop();
     router_->Stop();
+    audit_->Stop();
     watches_->Stop();  // their clients go on at another node
     backups_->Stop();
     // Peers and the calls in progress are still served, so that leadership is handed over and
@@ -416,6 +409,7 @@ void ServerImpl::CloseAll() {
   health_.reset();
   if (node_watch_ != nullptr) node_watch_->Stop();
   if (http_ != nullptr) http_->Stop();
+  if (audit_ != nullptr) audit_->Stop();
   if (router_ != nullptr) router_->Close();
   if (listener_ != nullptr) listener_->Stop();
   if (transport_ != nullptr) transport_->Shutdown();

@@ -31,10 +31,13 @@ enum class OperationTag : uint8_t {
   kRetainChanges = 13,
   kRestore = 14,
   kChangeAccess = 15,
+  kRecordAudit = 18,
 };
-constexpr OperationTag kLastOperation = OperationTag::kChangeAccess;
-// Stands before the operation of a command that is restricted.
+constexpr OperationTag kLastOperation = OperationTag::kRecordAudit;
+// Stand before the operation: of a command that is restricted, and of one with an address, which
+// follows.
 constexpr uint8_t kRestricted = 16;
+constexpr uint8_t kFrom = 17;
 
 constexpr char kWrittenBy01[] =
     "this entry was written by Cairn 0.1 and not applied: start 0.1 again on all nodes, stop it "
@@ -46,6 +49,7 @@ constexpr size_t kValueBytesMin = 1;
 constexpr size_t kNamedBytesMin = 2;      // length of the name, value
 constexpr size_t kStatementBytesMin = 3;  // lengths of the text and of both lists
 constexpr size_t kExpectationBytesMin = 2;
+constexpr size_t kAuditNoteBytesMin = 5;
 constexpr size_t kCommandBytesMin = 6;  // operation, two lengths, three numbers
 // ---- Writing ------------------------------------------------------------------------------------
 
@@ -142,6 +146,16 @@ struct OperationWriter {
     out->String(change.pattern);
     if (change.kind >= ChangeAccess::Kind::kTrustKey) out->Varint(change.time_s);
   }
+  void operator()(const RecordAudit& record) const {
+    out->Varint(record.notes.size());
+    for (const AuditNote& note : record.notes) {
+      out->String(note.kind);
+      out->String(note.principal);
+      out->String(note.address);
+      out->String(note.text);
+      out->Varint(note.count);
+    }
+  }
 };
 
 OperationTag TagOf(const Operation& operation) {
@@ -157,6 +171,7 @@ OperationTag TagOf(const Operation& operation) {
   if (std::holds_alternative<RetainChanges>(operation)) return OperationTag::kRetainChanges;
   if (std::holds_alternative<Restore>(operation)) return OperationTag::kRestore;
   if (std::holds_alternative<ChangeAccess>(operation)) return OperationTag::kChangeAccess;
+  if (std::holds_alternative<RecordAudit>(operation)) return OperationTag::kRecordAudit;
   static_assert(std::is_same_v<std::variant_alternative_t<0, Operation>, Execute>);
   static_assert(std::is_same_v<std::variant_alternative_t<5, Operation>, AdvanceLease>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Operation>, Digest>);
@@ -246,6 +261,21 @@ ChangeAccess TakeChangeAccess(StrictReader* in) {
   return change;
 }
 
+RecordAudit TakeRecordAudit(StrictReader* in) {
+  RecordAudit record;
+  const size_t count = in->Count(kAuditNotesMax, kAuditNoteBytesMin);
+  record.notes.reserve(count);
+  for (size_t i = 0; i < count && in->ok(); ++i) {
+    AuditNote& note = record.notes.emplace_back();
+    note.kind = in->String(kAuditTextBytesMax);
+    note.principal = in->String(kAuditTextBytesMax);
+    note.address = in->String(kAuditTextBytesMax);
+    note.text = in->String(kAuditTextBytesMax);
+    note.count = in->Varint();
+  }
+  return record;
+}
+
 Operation TakeOperation(OperationTag tag, StrictReader* in) {
   switch (tag) {
     case OperationTag::kExecute:
@@ -282,6 +312,7 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
     }
     case OperationTag::kRestore: return TakeRestore(in);
     case OperationTag::kChangeAccess: return TakeChangeAccess(in);
+    case OperationTag::kRecordAudit: return TakeRecordAudit(in);
   }
   in->Refuse();
   return AdvanceLease{};
@@ -291,55 +322,15 @@ Operation TakeOperation(OperationTag tag, StrictReader* in) {
 
 // ---- Commands -----------------------------------------------------------------------------------
 
-Status CheckRequestId(const Command& command) {
-  const auto refused = [](const std::string& why) {
-    return InvalidArgument(why).With(Outcome::kNotApplied);
-  };
-  const RequestId& id = command.id;
-  if (id.session.size() > kSessionBytesMax) {
-    return refused("the session of the request id is longer than " +
-                   std::to_string(kSessionBytesMax) + " bytes");
-  }
-  if (id.empty() && id.sequence != 0) return refused("the request id names no session");
-  // A node names requests only in its own session. If a node used bare ids, a restart would forget
-  // the results of those ids on some nodes, and others would keep them.
-  if (id.bare() && command.named_by != 0) {
-    return refused("a node has given the request an id without a session of the node's");
-  }
-  // No sequence follows UINT64_MAX, so "all below" could not include it.
-  if (id.sequence == UINT64_MAX) {
-    return refused("the sequence of the request id is the last number of 64 bits");
-  }
-  // The node that forwards a request gives its principal. No node could decode an entry with a
-  // longer principal.
-  if (command.principal.size() > kPrincipalBytesMax) {
-    return refused("the principal of the request is longer than " +
-                   std::to_string(kPrincipalBytesMax) + " bytes");
-  }
-  // Otherwise the request would count as answered before it is ever asked.
-  if (command.acknowledged_below > id.sequence) {
-    return refused("acknowledged_below " + std::to_string(command.acknowledged_below) +
-                   " is past the request's own sequence " + std::to_string(id.sequence));
-  }
-  return OkStatus();
-}
-
-std::string OwnerOf(const Command& command) {
-  if (command.named_by == 0) return command.principal;
-  return "node:" + std::to_string(command.named_by);
-}
-
-Status FailureOf(size_t place, size_t count, Status failure) {
-  const std::string number = std::to_string(place + 1);
-  if (count > 1) failure = std::move(failure).Prefixed("statement " + number);
-  return std::move(failure).AtStatement(static_cast<uint32_t>(place + 1));
-}
-
 std::string EncodeCommand(const Command& command) {
   std::string bytes;
   bytes.reserve(SizeHint(command));
   ByteWriter out(&bytes);
   if (command.restricted) out.U8(kRestricted);
+  if (!command.address.empty()) {
+    out.U8(kFrom);
+    out.String(command.address);
+  }
   out.U8(static_cast<uint8_t>(TagOf(command.operation)));
   out.String(command.id.session);
   out.Varint(command.id.sequence);
@@ -361,11 +352,16 @@ Result<Command> DecodeCommand(std::string_view bytes) {
   if (operation == kRestricted) {
     command.restricted = true;
     operation = in.U8();
-    if (operation == kRestricted) in.Refuse();
+  }
+  if (operation == kFrom) {
+    command.address = in.String(kAddressBytesMax);
+    if (command.address.empty()) in.Refuse();
+    operation = in.U8();
   }
   if (operation > static_cast<uint8_t>(kLastOperation)) {
     return Unimplemented("operation " + std::to_string(operation) + kOfALaterVersion);
   }
+  if (operation == kRestricted || operation == kFrom) in.Refuse();
   const auto tag = static_cast<OperationTag>(operation);
   command.id.session = in.String(kSessionBytesMax);
   command.id.sequence = in.Varint();

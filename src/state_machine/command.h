@@ -137,9 +137,24 @@ struct ChangeAccess {
   bool operator==(const ChangeAccess&) const = default;
 };
 
+// Something that the audit (audit.h) is to tell, and that no entry of the log does by itself.
+struct AuditNote {
+  std::string kind;       // such as audit_kind::kDenied
+  std::string principal;  // who; empty: not known
+  std::string address;    // from where; empty: not known
+  std::string text;
+  uint64_t count = 1;  // how often
+  bool operator==(const AuditNote&) const = default;
+};
+// Adds rows to the audit. Nodes alone may ask for it. Needs kLevelDataPlatform.
+struct RecordAudit {
+  std::vector<AuditNote> notes;
+  bool operator==(const RecordAudit&) const = default;
+};
+
 using Operation =
     std::variant<Execute, OpenSession, Prepare, Commit, Rollback, AdvanceLease, Digest, RaiseLevel,
-                 MaintainTimeSeries, RetainChanges, Restore, ChangeAccess>;
+                 MaintainTimeSeries, RetainChanges, Restore, ChangeAccess, RecordAudit>;
 
 struct Command {
   RequestId id;
@@ -154,6 +169,9 @@ struct Command {
   // The principal may do only what it is granted (access.h) in the state that the command meets.
   // Without it the node that took the request checks no privileges. Needs kLevelDataPlatform.
   bool restricted = false;
+  // Where the client is, for the audit; set for what the audit tells alone (IsAudited in audit.h).
+  // Needs kLevelDataPlatform.
+  std::string address = {};
   bool operator==(const Command&) const = default;
 };
 
@@ -186,6 +204,10 @@ inline constexpr size_t kRetainedNameBytesMax = 1024;
 inline constexpr size_t kRestoreIdBytesMax = 64;
 // Of each text of ChangeAccess.
 inline constexpr size_t kAccessTextBytesMax = 256;
+// Of each text of an AuditNote.
+inline constexpr size_t kAuditTextBytesMax = 256;
+inline constexpr size_t kAuditNotesMax = 16;
+inline constexpr size_t kAddressBytesMax = 64;
 inline constexpr size_t kRestorePieceBytesMax = 1 << 20;
 inline constexpr size_t kCommandBytesMax = 16 << 20;
 inline constexpr size_t kCommandsPerBatchMax = 4096;

@@ -48,6 +48,7 @@ struct Need {
   Needs operator()(const RetainChanges&) const { return {privilege::kSchema, 0}; }
   Needs operator()(const Restore&) const { return {privilege::kRestore, 0}; }
   Needs operator()(const ChangeAccess&) const { return {privilege::kSecurity, 0}; }
+  Needs operator()(const RecordAudit&) const { return {0, 0, /*of_node=*/true}; }
 };
 
 }  // namespace
@@ -77,6 +78,10 @@ Status Lacking(std::string_view principal, Privileges privileges, std::string_vi
 
 Status CheckNeeds(std::string_view principal, Privileges everywhere, Privileges somewhere,
                   const Needs& needs) {
+  if (needs.of_node && !principal.starts_with(kNodePrefix)) {
+    return PermissionDenied("nodes of the cluster alone add to the audit")
+        .With(Outcome::kNotApplied);
+  }
   const Privileges missing = (needs.everywhere & ~everywhere) | (needs.somewhere & ~somewhere);
   return missing == 0 ? OkStatus() : Lacking(principal, missing, "");
 }

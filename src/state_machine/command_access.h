@@ -16,6 +16,7 @@ bool ChangesSchema(std::string_view sql);
 struct Needs {
   Privileges everywhere = 0;
   Privileges somewhere = 0;  // the rest is judged by the tables that a statement touches
+  bool of_node = false;      // nodes of the cluster alone
 };
 // An Execute whose statements change rows alone needs to write somewhere.
 Needs NeededBy(const Command& command);

@@ -22,7 +22,7 @@ uint64_t LevelOfText(const Statement& statement) {
 }  // namespace
 
 uint64_t LevelOf(const Command& command) {
-  if (command.restricted) return kLevelDataPlatform;
+  if (command.restricted || !command.address.empty()) return kLevelDataPlatform;
   if (const auto* prepare = std::get_if<Prepare>(&command.operation)) {
     return LevelOfText(prepare->statement);
   }
@@ -30,6 +30,7 @@ uint64_t LevelOf(const Command& command) {
   if (std::holds_alternative<RetainChanges>(command.operation)) return kLevelDataPlatform;
   if (std::holds_alternative<Restore>(command.operation)) return kLevelDataPlatform;
   if (std::holds_alternative<ChangeAccess>(command.operation)) return kLevelDataPlatform;
+  if (std::holds_alternative<RecordAudit>(command.operation)) return kLevelDataPlatform;
   const auto* execute = std::get_if<Execute>(&command.operation);
   if (execute == nullptr) return 0;
   uint64_t level = execute->expect.empty() ? 0 : kLevelExpectations;

@@ -55,7 +55,7 @@ inline rc::Gen<RowExpectation> AnyExpectation() {
 inline rc::Gen<Operation> AnyOperation() {
   return rc::gen::exec([]() -> Operation {
     const std::string tx_id = Short(*Bytes(), kTxIdBytesMax);
-    switch (*rc::gen::inRange(0, 10)) {
+    switch (*rc::gen::inRange(0, 11)) {
       case 0: {
         Execute e;
         const int count = *rc::gen::inRange(0, 4);
@@ -89,6 +89,16 @@ inline rc::Gen<Operation> AnyOperation() {
         }
         return change;
       }
+      case 9: {
+        RecordAudit record;
+        const int count = *rc::gen::inRange(0, 4);
+        for (int i = 0; i < count; ++i) {
+          record.notes.push_back({Short(*Bytes(), kAuditTextBytesMax), "principal:a", "192.0.2.7",
+                                  Short(*Bytes(), kAuditTextBytesMax),
+                                  *rc::gen::arbitrary<uint64_t>()});
+        }
+        return record;
+      }
       default: return AdvanceLease{};
     }
   });
@@ -103,6 +113,7 @@ inline rc::Gen<Command> AnyCommand() {
     c.principal = Short(*Bytes(), kPrincipalBytesMax);
     c.named_by = *rc::gen::arbitrary<uint64_t>();
     c.restricted = *rc::gen::arbitrary<bool>();
+    c.address = Short(*Bytes(), kAddressBytesMax);
     return c;
   });
 }

@@ -16,7 +16,7 @@ namespace cairn::state_machine {
 inline constexpr uint64_t kLevelFirst = 1;         // of Cairn 0.2
 inline constexpr uint64_t kLevelExpectations = 2;  // Execute::expect
 // What clients' SQL may call: sqlite/level_functions.h. Execute::foreign_keys, RetainChanges,
-// Restore, ChangeAccess and Command::restricted.
+// Restore, ChangeAccess, RecordAudit, Command::restricted and Command::address.
 inline constexpr uint64_t kLevelDataPlatform = 3;
 inline constexpr uint64_t kLevelHighest = 3;  // that this build knows
 

@@ -29,6 +29,7 @@
 #include "base/summed_bytes.h"
 #include "raft/types.h"
 #include "state_machine/access.h"
+#include "state_machine/audit.h"
 #include "state_machine/command.h"
 #include "state_machine/feature_level.h"
 #include "state_machine/retained_page.h"
@@ -171,6 +172,8 @@ class ReadView {
   virtual Result<std::vector<RetainedSetting>> RetainedSettings() {
     return std::vector<RetainedSetting>();
   }
+  // A page of the audit.
+  virtual Result<AuditPage> Audit(const AuditQuery& /*query*/) { return AuditPage(); }
   // The next page of retained changes.
   virtual Result<RetainedPage> Retained(const RetainedQuery& /*query*/) { return RetainedPage(); }
 };

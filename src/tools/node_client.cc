@@ -289,6 +289,19 @@ Result<v1::ListAccessResponse> NodeClient::ListAccess(Timeout timeout) {
   return response;
 }
 
+Result<v1::ListAuditResponse> NodeClient::ListAudit(v1::ListAuditRequest::Chain chain,
+                                                    uint64_t after, Timeout timeout) {
+  Call call(this, timeout + kGrace);
+  if (Status down = Connect(call); !down.ok()) return OfRead(std::move(down));
+  v1::ListAuditRequest request;
+  request.set_chain(chain);
+  request.set_after(after);
+  request.set_timeout_ms(static_cast<uint32_t>(timeout.count()));
+  v1::ListAuditResponse response;
+  RETURN_IF_ERROR(OfRead(call.Finish(database_->ListAudit(call.context(), request, &response))));
+  return response;
+}
+
 Result<v1::ListRetainedResponse> NodeClient::ListRetained(Timeout timeout) {
   auto response = cluster_.ListRetained(timeout);
   if (!response.ok()) return OfRead(response.status());

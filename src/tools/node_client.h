@@ -85,6 +85,9 @@ class NodeClient {
   // Grants, or takes back, what the change says.
   Status ChangeAccess(const v1::AccessChange& change, Timeout timeout);
   Result<v1::ListAccessResponse> ListAccess(Timeout timeout);
+  // A page of the audit: rows behind this number.
+  Result<v1::ListAuditResponse> ListAudit(v1::ListAuditRequest::Chain chain, uint64_t after,
+                                          Timeout timeout);
   Status Query(Statement statement, const v1::ReadOptions& read, Timeout timeout, ResultSink* sink);
   Result<LocalVersion> VersionV1(const std::string& table, v1::VersionLevel level,
                                  uint64_t index_min, Timeout timeout);

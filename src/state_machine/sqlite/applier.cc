@@ -131,6 +131,7 @@ Result<size_t> Applier::ApplyBatch(std::span<const Entry> batch,
     wall_ms_ = applied_.wall_ms;
     level_ = applied_.level;
     results_hash_ = applied_.results_hash;
+    members_ = applied_.config;
     RETURN_IF_ERROR(engine_->BeginBatch());
     sessions_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
     bare_ids_.BeginBatch(CommandNumber(batch.front().entry.index, 0));
@@ -168,6 +169,8 @@ Status Applier::ApplyEntries(std::span<const Entry> batch, std::vector<EntryResu
                                       CommandNumber(each.entry.index, 0)));
       RETURN_IF_ERROR(retention_.Trim(lease_ms_, ChangeRetention::kPerEntry));
       RETURN_IF_ERROR(ApplyCommands(each, &of_entry.results));
+    } else if (each.entry.type == raft::EntryType::kConfig) {
+      RETURN_IF_ERROR(AuditMembers(each));
     }
     if (over_again_) {
       if (engine_->batch_lost()) entries_whole_ = results->size();
@@ -229,6 +232,7 @@ Status Applier::CommitBatch(const AppliedState& after) {
   retention_.BatchCommitted();
   restore_.BatchCommitted();
   access_.BatchCommitted();
+  audit_.BatchCommitted();
   applied_ = after;
   return OkStatus();
 }
@@ -248,6 +252,7 @@ Status Applier::WriteState(const AppliedState& after) {
 Status Applier::WriteOwnTables(const AppliedState& after) {
   RETURN_IF_ERROR(restore_.Flush());
   RETURN_IF_ERROR(access_.Flush());
+  RETURN_IF_ERROR(audit_.Flush());
   RETURN_IF_ERROR(retention_.Flush());
   RETURN_IF_ERROR(versions_.Flush());
   RETURN_IF_ERROR(sessions_.Flush());
@@ -270,6 +275,7 @@ Status Applier::UndoBatch() {
   retention_.BatchUndone();
   restore_.BatchUndone();
   access_.BatchUndone();
+  audit_.BatchUndone();
   return OkStatus();
 }
 
@@ -308,6 +314,7 @@ Status Applier::ApplyCommand(const Command& command, const Place& place, Command
     }
     result->statements.clear();
   }
+  RETURN_IF_ERROR(Audit(command, place, *result));
   if (command.id.bare()) {
     bare_ids_.Record(command, place.number, hash, *result);
   } else if (!command.id.empty()) {
@@ -356,24 +363,20 @@ const Applier::Handler& Applier::HandlerOf(const Operation& operation) {
       {false, &Applier::ApplyRetainChanges},
       {false, &Applier::ApplyRestore},
       {false, &Applier::ApplyChangeAccess},
+      {false, &Applier::ApplyRecordAudit},
   };
   static_assert(std::size(kHandlers) == std::variant_size_v<Operation>);
   static_assert(std::is_same_v<std::variant_alternative_t<7, Operation>, RaiseLevel>);
   static_assert(std::is_same_v<std::variant_alternative_t<9, Operation>, RetainChanges>);
   static_assert(std::is_same_v<std::variant_alternative_t<10, Operation>, Restore>);
   static_assert(std::is_same_v<std::variant_alternative_t<11, Operation>, ChangeAccess>);
+  static_assert(std::is_same_v<std::variant_alternative_t<12, Operation>, RecordAudit>);
   return kHandlers[operation.index()];
 }
 
 Status Applier::ApplyNothing(const Operation& /*operation*/, const Place& /*place*/,
                              CommandResult* /*result*/) {
   return OkStatus();
-}
-
-Status Applier::ApplyRaiseLevel(const Operation& operation, const Place& /*place*/,
-                                CommandResult* /*result*/) {
-  level_ = std::max(level_, std::get<RaiseLevel>(operation).level);
-  return engine_->SetLevel(level_);
 }
 
 // Every command has a random generator of its own, so the numbers that one command draws do not

@@ -23,6 +23,7 @@
 #include "state_machine/command.h"
 #include "state_machine/sqlite/access_tables.h"
 #include "state_machine/sqlite/apply_progress.h"
+#include "state_machine/sqlite/audit_tables.h"
 #include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/change_retention.h"
 #include "state_machine/sqlite/engine.h"
@@ -50,6 +51,7 @@ class Applier {
     retention_.Close();
     restore_.Close();
     access_.Close();
+    audit_.Close();
   }
 
   // Reports each command while it is applied. Must outlive the Applier.
@@ -158,6 +160,10 @@ class Applier {
   Status ApplyRetainChanges(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyRestore(const Operation& operation, const Place& place, CommandResult* result);
   Status ApplyChangeAccess(const Operation& operation, const Place& place, CommandResult* result);
+  Status ApplyRecordAudit(const Operation& operation, const Place& place, CommandResult* result);
+  // Adds what the audit tells of a command that was applied, or of new members.
+  Status Audit(const Command& command, const Place& place, const CommandResult& result);
+  Status AuditMembers(const Entry& entry);
   Status CheckAccess(const Command& command) const;
   // `everywhere`: what the principal may do with all tables.
   Status CheckTables(std::string_view principal, Privileges everywhere,
@@ -192,6 +198,7 @@ class Applier {
   Transactions txs_;
   RestoreInto restore_;
   AccessTables access_;
+  AuditTables audit_;
   std::optional<Replacement> replacement_;
   InternalStatement write_state_;
   InternalStatement write_config_;
@@ -202,6 +209,7 @@ class Applier {
   int64_t wall_ms_ = 0;
   uint64_t level_ = 0;
   uint64_t results_hash_ = 0;
+  raft::Configuration members_;  // as of the entries of the batch so far
   // The last MaintainTimeSeries has not done all. Only a hint: no result depends on it.
   bool time_series_busy_ = false;
   std::vector<std::string> time_series_;  // the tables, as of that load of the catalog

@@ -1,5 +1,6 @@
-// Applier: opens a database, or creates a new one.
+// Applier: opens a database, creates a new one, or raises its feature level.
 
+#include <algorithm>
 #include <utility>
 
 #include "raft/configuration_codec.h"
@@ -40,6 +41,7 @@ Status Applier::OpenTables(const raft::Configuration& founding) {
   RETURN_IF_ERROR(txs_.Open(db));
   RETURN_IF_ERROR(retention_.Open(engine_.get()));
   RETURN_IF_ERROR(access_.Open(engine_.get()));
+  RETURN_IF_ERROR(audit_.Open(engine_.get()));
   RETURN_IF_ERROR(write_state_.Prepare(
       db,
       "UPDATE _cairn_state SET applied_index = ?1, applied_term = ?2, lease_ms = ?3,"
@@ -68,6 +70,12 @@ Status Applier::CreateTables(const raft::Configuration& founding) {
                       .Run());
   insert.Finalize();
   return engine_->CommitBatch();
+}
+
+Status Applier::ApplyRaiseLevel(const Operation& operation, const Place& /*place*/,
+                                CommandResult* /*result*/) {
+  level_ = std::max(level_, std::get<RaiseLevel>(operation).level);
+  return engine_->SetLevel(level_);
 }
 
 }  // namespace cairn::state_machine

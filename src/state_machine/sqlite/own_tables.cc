@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "state_machine/sqlite/access_tables.h"
+#include "state_machine/sqlite/audit_tables.h"
 #include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/change_retention.h"
 #include "state_machine/sqlite/data_file.h"
@@ -66,7 +67,8 @@ Status CheckSchemaOfOwnTables(sqlite3* db) {
                                            Sessions::kSchema,     BareIds::kSchema,
                                            Transactions::kSchema, TableSums::kSchema};
   std::vector<const char*> all = always;
-  all.insert(all.end(), {ChangeRetention::kSchema, RestoreInto::kSchema, AccessTables::kSchema});
+  all.insert(all.end(), {ChangeRetention::kSchema, RestoreInto::kSchema, AccessTables::kSchema,
+                         AuditTables::kSchema});
   ASSIGN_OR_RETURN(std::set<Object> missing, Made(always));
   ASSIGN_OR_RETURN(const std::set<Object> known, Made(all));
   ASSIGN_OR_RETURN(const std::vector<Object> objects, ReadObjects(db));

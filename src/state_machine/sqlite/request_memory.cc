@@ -95,6 +95,13 @@ uint64_t OperationHash(const Operation& operation) {
     hasher.Bytes(change->principal);
     hasher.Bytes(change->privilege);
     hasher.Bytes(change->pattern);
+  } else if (const auto* record = std::get_if<RecordAudit>(&operation)) {
+    for (const AuditNote& note : record->notes) {
+      for (const std::string* text : {&note.kind, &note.principal, &note.address, &note.text}) {
+        hasher.Bytes(*text);
+      }
+      hasher.Word(note.count);
+    }
   } else if (const auto* restore = std::get_if<Restore>(&operation)) {
     hasher.Word(static_cast<uint64_t>(restore->step));
     hasher.Bytes(restore->id);

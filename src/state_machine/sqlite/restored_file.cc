@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "state_machine/sqlite/access_tables.h"
+#include "state_machine/sqlite/audit_tables.h"
 #include "state_machine/sqlite/bare_ids.h"
 #include "state_machine/sqlite/data_file.h"
 #include "state_machine/sqlite/immutable_database.h"
@@ -141,6 +142,18 @@ Status RefuseBareIds(sqlite3* db) {
   return ExecInternal(db, "DELETE FROM _cairn_id_results");
 }
 
+// A restore does not rewrite what was done.
+Status KeepAudit(sqlite3* running, sqlite3* db) {
+  for (const char* table : AuditTables::kTables) {
+    RETURN_IF_ERROR(ExecInternal(db, ("DROP TABLE IF EXISTS " + std::string(table)).c_str()));
+  }
+  ASSIGN_OR_RETURN(const bool has_tables, AuditTables::IsIn(running));
+  if (!has_tables) return OkStatus();
+  RETURN_IF_ERROR(ExecInternal(db, AuditTables::kSchema));
+  for (const char* table : AuditTables::kTables) RETURN_IF_ERROR(CopyTable(running, db, table));
+  return OkStatus();
+}
+
 Status WriteRestored(sqlite3* running, sqlite3* db, const std::string& restore) {
   for (const char* table : kCopied) RETURN_IF_ERROR(CopyTable(running, db, table));
   RETURN_IF_ERROR(WriteVersions(running, db));
@@ -149,6 +162,7 @@ Status WriteRestored(sqlite3* running, sqlite3* db, const std::string& restore) 
   ASSIGN_OR_RETURN(const raft::SnapshotMeta meta, ReadMeta(db));
   RETURN_IF_ERROR(ForgetRetainedChanges(db, meta.index));
   RETURN_IF_ERROR(KeepAccess(running, db));
+  RETURN_IF_ERROR(KeepAudit(running, db));
   return ExecInternal(db, restore.c_str());
 }
 

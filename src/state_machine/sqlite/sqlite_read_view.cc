@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "state_machine/sqlite/audit_reader.h"
 #include "state_machine/sqlite/query_sources.h"
 #include "state_machine/sqlite/retained_reader.h"
 #include "state_machine/sqlite/schema_catalog.h"
@@ -76,6 +77,9 @@ class SqliteReadView final : public ReadView {
   }
   Result<std::vector<RetainedSetting>> RetainedSettings() override {
     return ReadRetainedSettings(read_.get());
+  }
+  Result<AuditPage> Audit(const AuditQuery& query) override {
+    return ReadAuditPage(read_.get(), query);
   }
   Result<RetainedPage> Retained(const RetainedQuery& query) override {
     return ReadRetainedPage(read_.get(), query);
