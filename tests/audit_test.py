@@ -1,10 +1,12 @@
 """The audit, between real processes: who changed what, who was refused, and what a check finds."""
 import json
 import re
+import time
 
 import harness
 from access_test import AccessTest
 from harness import run_cairn, wait_until
+from raw_grpc import message
 
 HEAD = re.compile(r"\d+:[0-9a-f]{64}")
 
@@ -67,6 +69,20 @@ class AuditTest(AccessTest):
         later = "999:" + "a" * 64
         self.deny(self.audit("admin", "verify", "--anchor", later), "rows are missing at the end")
         self.deny(self.audit("admin", "verify", "--anchor", "nonsense"), "no anchor")
+
+    def test_a_leader_without_a_majority_stops_while_the_audit_waits(self):
+        asked = self.await_leader()
+        for node in self.nodes:
+            if node is not asked:
+                node.pause()
+                self.addCleanup(node.resume)
+        self.node = asked
+        call = self.open_call(self.admin, "/cairn.v1.Cluster/TransferLeadership")
+        call.send(message(b""), end=True)
+        self.assertTrue(asked.status())  # the call came before this one
+        before = time.monotonic()
+        asked.stop()
+        self.assertLess(time.monotonic() - before, 6.0)
 
 
 class RefusalsTest(AccessTest):
