@@ -165,7 +165,17 @@ Status Tls::Load(const std::string& stamp) {
 Status Tls::Refresh() {
   // The stamp is taken before the files are read. If one changes meanwhile, the next look reads
   // them again.
-  return Load(StampOf(directory_));
+  const uint64_t before = generation_;
+  Status loaded = Load(StampOf(directory_));
+  const MutexLock lock(mutex_);
+  if (generation_ != before) refusal_.clear();
+  if (!loaded.ok()) refusal_ = loaded.message();
+  return loaded;
+}
+
+std::string Tls::refusal() const {
+  const MutexLock lock(mutex_);
+  return refusal_;
 }
 
 void Tls::RefreshNowAndThen() {

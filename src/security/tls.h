@@ -97,6 +97,9 @@ class Tls {
   // same files: OK afterwards. A new revocation list of the same authorities counts even if this
   // process's own certificate is of no use; the old certificate is then shown still.
   Status Refresh();
+  // Why the files that are there now do not all count; empty: they do. After a restart the node would
+  // not start with them.
+  std::string refusal() const;
   // Rises when new files count.
   uint64_t generation() const { return generation_; }
 
@@ -146,6 +149,7 @@ class Tls {
   mutable Mutex mutex_;
   std::shared_ptr<const Material> material_ CAIRN_GUARDED_BY(mutex_);
   std::string token_ CAIRN_GUARDED_BY(mutex_);
+  std::string refusal_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, Verdict, std::less<>> verdicts_ CAIRN_GUARDED_BY(mutex_);  // by PEM
 };
 

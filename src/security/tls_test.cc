@@ -220,10 +220,12 @@ TEST_F(TlsTest, NewFilesCountAtOnceAndBadOnesDoNot) {
   const Status half = server->Refresh();
   EXPECT_THAT(half.message(), HasSubstr("not the key of the first certificate"));
   EXPECT_TRUE(server->Refresh().ok()) << "the same files are named once";
+  EXPECT_EQ(server->refusal(), half.message()) << "but they still do not count";
   EXPECT_EQ(server->generation(), first);
 
   ASSERT_TRUE(site_.authority().Issue({{0xc1, 1, ""}, {}, 60}, directory).ok());
   EXPECT_TRUE(server->Refresh().ok());
+  EXPECT_EQ(server->refusal(), "");
   EXPECT_EQ(server->generation(), first + 1);
   EXPECT_EQ(server->expires_s(), kNow + 60 * kDay);
 

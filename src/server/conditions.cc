@@ -43,6 +43,13 @@ void LookAtRoom(const NodeFigures& f, Conditions* out) {
 }
 
 void LookAtCertificate(const Watched& watched, Conditions* out) {
+  if (!watched.figures.tls_refusal.empty()) {
+    out->push_back(
+        {"tls_files_refused", "", EventSeverity::kWarning,
+         "the TLS files have changed and do not all count: " + watched.figures.tls_refusal +
+             ". The node goes on with the old ones, and would not start with these",
+         "mend the files (Certificates)", seconds(5)});
+  }
   const int64_t expires_s = watched.figures.certificate_expires_s;
   if (expires_s == 0) return;
   // A clock that was not set tells less than the latest time that is replicated.

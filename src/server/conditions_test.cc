@@ -73,6 +73,13 @@ TEST_F(ConditionsTest, ACertificateIsToldAMonthAhead) {
   EXPECT_EQ(Found(), Set{"certificate_expires//critical"});
 }
 
+// The private key of a renewed certificate was readable by root alone. The node went on, and the next
+// upgrade did not start.
+TEST_F(ConditionsTest, TlsFilesThatDoNotCountAreTold) {
+  watched_.figures.tls_refusal = "tls.key: Permission denied";
+  EXPECT_EQ(Found(), Set{"tls_files_refused//warning"});
+}
+
 TEST_F(ConditionsTest, TheClusterIsTold) {
   watched_.figures.connected[3] = false;
   watched_.figures.status.level = 2;

@@ -78,6 +78,7 @@ struct NodeFigures {
   uint64_t free_bytes_min = 0;
   uint64_t vector_bytes_max = 0;
   int64_t certificate_expires_s = 0;  // of the Unix epoch; 0: without TLS
+  std::string tls_refusal;            // of the TLS files that are there now; empty: none
   OperationsFigures operations;
 };
 

@@ -88,7 +88,10 @@ NodeFigures ReadFigures(const ScrapeSources& sources) {
   figures.log_bytes_max = options.log_bytes_max;
   figures.free_bytes_min = options.free_bytes_min;
   figures.vector_bytes_max = options.vector_bytes_max;
-  if (sources.tls != nullptr) figures.certificate_expires_s = sources.tls->expires_s();
+  if (sources.tls != nullptr) {
+    figures.certificate_expires_s = sources.tls->expires_s();
+    figures.tls_refusal = sources.tls->refusal();
+  }
   ReadOperations(*sources.operations, &figures.operations);
   return figures;
 }
