@@ -13,14 +13,17 @@ namespace {
 constexpr size_t kPrincipalNameBytesMax = 64;
 constexpr uint64_t kTokenTimeMax = uint64_t{1} << 40;  // far beyond any clock
 
-Result<bool> HasTables(sqlite3* db) {
+Result<bool> HasTable(sqlite3* db, std::string_view name) {
   InternalStatement find;
-  RETURN_IF_ERROR(
-      find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = '_cairn_access_change'"));
+  RETURN_IF_ERROR(find.Prepare(db, "SELECT 1 FROM sqlite_schema WHERE name = ?1"));
+  find.BindText(1, name);
   return find.Next();
 }
 
 Status KeepTokens(sqlite3* running, sqlite3* restored) {
+  ASSIGN_OR_RETURN(const bool has_table, HasTable(running, "_cairn_token"));
+  if (!has_table) return OkStatus();
+  RETURN_IF_ERROR(ExecInternal(restored, AccessTables::kTokenSchema));
   InternalStatement read;
   InternalStatement write;
   RETURN_IF_ERROR(read.Prepare(running, "SELECT kind, name, public_key, time_s FROM _cairn_token"));
@@ -54,7 +57,8 @@ const char* const AccessTables::kSchema =
     "CREATE TABLE _cairn_access(id INTEGER PRIMARY KEY, principal TEXT NOT NULL,"
     " privilege TEXT NOT NULL, pattern TEXT NOT NULL);"
     "CREATE TABLE _cairn_access_change(id INTEGER PRIMARY KEY CHECK (id = 1),"
-    " generation INTEGER NOT NULL);"
+    " generation INTEGER NOT NULL)";
+const char* const AccessTables::kTokenSchema =
     "CREATE TABLE _cairn_token(kind INTEGER NOT NULL, name TEXT NOT NULL,"
     " public_key TEXT NOT NULL, time_s INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID";
 
@@ -62,6 +66,7 @@ Status AccessTables::Open(Engine* engine) {
   engine_ = engine;
   if (!engine->catalog().HasTable("_cairn_access")) return OkStatus();
   RETURN_IF_ERROR(OpenTables());
+  if (engine->catalog().HasTable("_cairn_token")) RETURN_IF_ERROR(OpenTokenTable());
   RETURN_IF_ERROR(Load());
   MakeRights();
   return OkStatus();
@@ -80,12 +85,16 @@ Status AccessTables::OpenTables() {
   RETURN_IF_ERROR(insert_.Prepare(
       db, "INSERT INTO _cairn_access(id, principal, privilege, pattern) VALUES(?1, ?2, ?3, ?4)"));
   RETURN_IF_ERROR(remove_.Prepare(db, "DELETE FROM _cairn_access WHERE id = ?1"));
-  RETURN_IF_ERROR(write_token_.Prepare(
-      db, "REPLACE INTO _cairn_token(kind, name, public_key, time_s) VALUES(?1, ?2, ?3, ?4)"));
-  RETURN_IF_ERROR(
-      remove_token_.Prepare(db, "DELETE FROM _cairn_token WHERE kind = ?1 AND name = ?2"));
   return write_change_.Prepare(db,
                                "REPLACE INTO _cairn_access_change(id, generation) VALUES(1, ?1)");
+}
+
+Status AccessTables::OpenTokenTable() {
+  sqlite3* const db = engine_->db();
+  has_token_table_ = true;
+  RETURN_IF_ERROR(write_token_.Prepare(
+      db, "REPLACE INTO _cairn_token(kind, name, public_key, time_s) VALUES(?1, ?2, ?3, ?4)"));
+  return remove_token_.Prepare(db, "DELETE FROM _cairn_token WHERE kind = ?1 AND name = ?2");
 }
 
 Status AccessTables::Load() {
@@ -99,19 +108,23 @@ Status AccessTables::Load() {
         Grant{std::string(read.Bytes(1)), std::string(read.Bytes(2)), std::string(read.Bytes(3))},
         read.Uint(0));
   }
+  RETURN_IF_ERROR(read.Prepare(engine_->db(), "SELECT generation FROM _cairn_access_change"));
+  ASSIGN_OR_RETURN(const bool row, read.Next());
+  if (row) state_.generation = read.Uint(0);
+  return has_token_table_ ? LoadTokens() : OkStatus();
+}
+
+Status AccessTables::LoadTokens() {
+  InternalStatement read;
   RETURN_IF_ERROR(
       read.Prepare(engine_->db(), "SELECT kind, name, public_key, time_s FROM _cairn_token"));
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, read.Next());
-    if (!row) break;
+    if (!row) return OkStatus();
     state_.tokens.emplace(
         std::pair(static_cast<TokenRuleKind>(read.Uint(0)), std::string(read.Bytes(1))),
         TokenRule{std::string(read.Bytes(2)), read.Uint(3)});
   }
-  RETURN_IF_ERROR(read.Prepare(engine_->db(), "SELECT generation FROM _cairn_access_change"));
-  ASSIGN_OR_RETURN(const bool row, read.Next());
-  if (row) state_.generation = read.Uint(0);
-  return OkStatus();
 }
 
 void AccessTables::MakeRights() {
@@ -220,12 +233,18 @@ Status AccessTables::Apply(const ChangeAccess& command, uint64_t number, Status*
   const bool of_tokens = command.kind >= ChangeAccess::Kind::kTrustKey;
   if (!(of_tokens ? ChangeTokens(command) : ChangeGrants(command, number))) return OkStatus();
   if (before) before_ = std::move(before);
+  state_.generation = IndexOfCommand(number).value();
+  return MakeTables(of_tokens);
+}
+
+Status AccessTables::MakeTables(bool of_tokens) {
   if (!has_tables_) {
     RETURN_IF_ERROR(engine_->CreateOwnTables(kSchema));
     RETURN_IF_ERROR(OpenTables());
   }
-  state_.generation = IndexOfCommand(number).value();
-  return OkStatus();
+  if (!of_tokens || has_token_table_) return OkStatus();
+  RETURN_IF_ERROR(engine_->CreateOwnTables(kTokenSchema));
+  return OpenTokenTable();
 }
 
 template <class Counts>
@@ -305,6 +324,7 @@ void AccessTables::BatchUndone() {
   state_ = *std::exchange(before_, std::nullopt);
   // The tables may have been created in the batch.
   has_tables_ = engine_->catalog().HasTable("_cairn_access");
+  has_token_table_ = engine_->catalog().HasTable("_cairn_token");
 }
 
 Status KeepAccess(sqlite3* running, sqlite3* restored) {
@@ -312,7 +332,7 @@ Status KeepAccess(sqlite3* running, sqlite3* restored) {
                                "DROP TABLE IF EXISTS _cairn_access;"
                                "DROP TABLE IF EXISTS _cairn_access_change;"
                                "DROP TABLE IF EXISTS _cairn_token"));
-  ASSIGN_OR_RETURN(const bool has_tables, HasTables(running));
+  ASSIGN_OR_RETURN(const bool has_tables, HasTable(running, "_cairn_access_change"));
   if (!has_tables) return OkStatus();
   RETURN_IF_ERROR(ExecInternal(restored, AccessTables::kSchema));
   InternalStatement read;

@@ -32,7 +32,10 @@ inline constexpr size_t kGrantsOfOneMax = 100;
 // Owned by the applier, and used on its thread.
 class AccessTables {
  public:
+  // Of the grants, and of the keys and revocations of tokens: each is made at the first of its kind.
+  // A database may have grants from before there were tokens.
   static const char* const kSchema;
+  static const char* const kTokenSchema;
 
   Status Open(Engine* engine);
   // Before the engine is destroyed.
@@ -64,6 +67,10 @@ class AccessTables {
   };
 
   Status OpenTables();
+  Status OpenTokenTable();
+  Status LoadTokens();
+  // Makes the tables that the command needs and that are not there.
+  Status MakeTables(bool of_tokens);
   Status Load();
   Status Check(const ChangeAccess& command) const;
   Status CheckTokens(const ChangeAccess& command) const;
@@ -79,6 +86,7 @@ class AccessTables {
 
   Engine* engine_ = nullptr;
   bool has_tables_ = false;
+  bool has_token_table_ = false;
   State state_;
   std::optional<State> before_;  // the batch; none: it has changed nothing
   AccessRightsPtr rights_ = std::make_shared<const AccessRights>();

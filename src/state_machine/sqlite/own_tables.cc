@@ -68,7 +68,7 @@ Status CheckSchemaOfOwnTables(sqlite3* db) {
                                            Transactions::kSchema, TableSums::kSchema};
   std::vector<const char*> all = always;
   all.insert(all.end(), {ChangeRetention::kSchema, RestoreInto::kSchema, AccessTables::kSchema,
-                         AuditTables::kSchema});
+                         AccessTables::kTokenSchema, AuditTables::kSchema});
   ASSIGN_OR_RETURN(std::set<Object> missing, Made(always));
   ASSIGN_OR_RETURN(const std::set<Object> known, Made(all));
   ASSIGN_OR_RETURN(const std::vector<Object> objects, ReadObjects(db));

@@ -52,6 +52,23 @@ TEST_F(TokenRulesTest, WhatIsSaidIsKnownAtOnceAndAfterARestart) {
   cluster_.Check();  // also the replicas that were restarted, and those that began from a snapshot
 }
 
+// A node with grants from before there were tokens did not start.
+TEST_F(TokenRulesTest, ADatabaseMayHaveGrantsAndNoTableOfTokens) {
+  Command grant;
+  grant.operation = ChangeAccess{Kind::kGrant, "bob", "writer", ""};
+  ASSERT_TRUE(Do(std::move(grant)).ok());
+  EXPECT_EQ(InFile("SELECT count(*) FROM sqlite_schema WHERE name = '_cairn_token'"), "0");
+  cluster_.first().Restart();
+  const std::string backup = Backup();
+  RestoreAll("r", backup);
+  EXPECT_EQ(InFile("SELECT count(*) FROM sqlite_schema WHERE name = '_cairn_token'"), "0");
+  ASSERT_TRUE(TrustKey("k1").ok());
+  EXPECT_TRUE(Has(TokenRuleKind::kKey, "k1"));
+  cluster_.first().Restart();
+  EXPECT_TRUE(Has(TokenRuleKind::kKey, "k1"));
+  cluster_.Check();
+}
+
 TEST_F(TokenRulesTest, EachChangeMovesTheGenerationAndNothingElseDoes) {
   ASSERT_TRUE(TrustKey("k1").ok());
   const uint64_t first = rights()->generation();
