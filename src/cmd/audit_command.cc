@@ -20,6 +20,7 @@ struct Flags {
   std::string since;
   std::string anchor;
   bool denied = false;
+  bool asked = false;
   std::string mode = "auto";
   uint32_t timeout_ms = 10'000;
 };
@@ -40,7 +41,8 @@ int Run(const Flags& flags, const Action& action) {
 
 Status List(tools::NodeClient* node, const Flags& flags) {
   tools::AuditOptions options;
-  options.denied = flags.denied;
+  if (flags.denied) options.chain = "denied";
+  if (flags.asked) options.chain = "asked";
   if (!flags.since.empty()) {
     ASSIGN_OR_RETURN(options.since_ms, tools::ParseSince(flags.since, SystemClock().WallNowMs()));
   }
@@ -50,9 +52,9 @@ Status List(tools::NodeClient* node, const Flags& flags) {
 }
 
 // The anchors that the flag names: the text itself, or all in a file.
-Result<std::vector<std::string>> AnchorsOf(const std::string& flag) {
-  std::vector<std::string> anchors = tools::AnchorsIn(flag);
-  if (flag.empty() || (anchors.size() == 1 && anchors.front() == flag)) return anchors;
+Result<std::vector<tools::AuditAnchor>> AnchorsOf(const std::string& flag) {
+  std::vector<tools::AuditAnchor> anchors = tools::AnchorsIn(flag);
+  if (flag.empty() || (anchors.size() == 1 && flag.ends_with(anchors.front().head))) return anchors;
   std::ifstream file(flag, std::ios::binary);
   if (!file)
     return InvalidArgument("there is no file " + flag + ", and it is no anchor (ROWS:HASH)");
@@ -62,7 +64,7 @@ Result<std::vector<std::string>> AnchorsOf(const std::string& flag) {
 }
 
 Status Verify(tools::NodeClient* node, const Flags& flags) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> anchors, AnchorsOf(flags.anchor));
+  ASSIGN_OR_RETURN(const std::vector<tools::AuditAnchor> anchors, AnchorsOf(flags.anchor));
   return tools::VerifyAudit(node, anchors, std::chrono::milliseconds(flags.timeout_ms), &std::cout);
 }
 
@@ -89,6 +91,9 @@ void AddAuditCommand(CLI::App* program, int* exit_code) {
                    "rows from this time on, as 2026-12-01T14:30 (UTC), or of the last 90m, 12h, 7d")
       ->type_name("TIME");
   list->add_flag("--denied", flags->denied, "who was refused, instead of what was changed");
+  list->add_flag("--asked", flags->asked,
+                 "who asked for a change of members, leadership or level, done or not")
+      ->excludes("--denied");
   list->add_option("--mode", flags->mode, "how the table is printed")
       ->check(CLI::IsMember(tools::OutputModes()))
       ->capture_default_str();

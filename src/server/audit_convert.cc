@@ -30,14 +30,15 @@ Result<state_machine::RecordAudit> RecordOf(const v1::AuditNotes& notes) {
     record.notes.push_back(
         {note.kind(), note.principal(), note.address(), note.text(), note.count()});
   }
+  RETURN_IF_ERROR(state_machine::CheckNotes(record));
   return record;
 }
 
 AuditRequest FromProto(const v1::ListAuditRequest& request) {
   AuditRequest out;
-  out.query.chain = request.chain() == v1::ListAuditRequest::CHAIN_DENIED
-                        ? state_machine::AuditChain::kDenied
-                        : state_machine::AuditChain::kChanges;
+  for (const state_machine::AuditChain chain : state_machine::kAuditChains) {
+    if (ToProto(chain) == request.chain()) out.query.chain = chain;
+  }
   out.query.after = request.after();
   out.read = FromProto(request.read());
   out.timeout_ms = request.timeout_ms();
@@ -63,8 +64,12 @@ Status ToResponse(const AuditAnswer& answer, v1::ListAuditResponse* out) {
 }
 
 v1::ListAuditRequest::Chain ToProto(state_machine::AuditChain chain) {
-  return chain == state_machine::AuditChain::kDenied ? v1::ListAuditRequest::CHAIN_DENIED
-                                                     : v1::ListAuditRequest::CHAIN_CHANGES;
+  switch (chain) {
+    case state_machine::AuditChain::kDenied: return v1::ListAuditRequest::CHAIN_DENIED;
+    case state_machine::AuditChain::kAsked: return v1::ListAuditRequest::CHAIN_ASKED;
+    case state_machine::AuditChain::kChanges: break;
+  }
+  return v1::ListAuditRequest::CHAIN_CHANGES;
 }
 
 state_machine::AuditPage PageOf(const v1::ListAuditResponse& message) {

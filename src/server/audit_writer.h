@@ -2,7 +2,8 @@
 // to the log of the program.
 //
 // Once a minute it writes who was refused (Refusals), in one entry, and at once who asked for a change
-// of the members. What can not be written, because nobody leads, waits for the next minute. Below
+// of the members. What can not be written, because nobody leads, waits for the next minute. What waits when
+// the node is stopped is tried once more. Below
 // feature level 3 there is no audit, and nothing is kept.
 //
 // The leader logs the heads of the chains once a day, and when it begins to lead: whoever keeps the log elsewhere
@@ -27,6 +28,7 @@ class AuditWriter {
  public:
   static constexpr std::chrono::seconds kEvery{60};
   static constexpr std::chrono::hours kAnchorEvery{24};
+  static constexpr std::chrono::seconds kLastWriteMax{2};
   static constexpr size_t kWaitingMax = 64;
 
   // All outlive this.
@@ -38,18 +40,26 @@ class AuditWriter {
 
   // Begins, on a thread of its own, when the replica has started.
   void Start();
-  // Nothing more is written. May be called twice, and without Start.
+  // Writes what waits, and then nothing more. Takes kLastWriteMax at most: without a majority the rest
+  // ends with the router.
+  void Drain();
+  // Nothing more is written. The router is stopped or closed before, or this may take as long as a
+  // write. May be called twice, and without Start.
   void Stop();
 
   Refusals* refusals() { return &refusals_; }
-  // Writes the note soon. Past kWaitingMax notes it goes to the log of the program alone.
+  // Writes the note soon. Equal notes that wait are counted in one. Past kWaitingMax notes it goes to the
+  // log of the program alone, and the audit tells how many did.
   void Add(state_machine::AuditNote note);
 
  private:
   void Run();
-  void WriteAll(bool with_refusals);
+  // False: what waits could not be written.
+  bool WriteAll(bool with_refusals, SteadyTime timeout);
+  // Those that wait.
+  std::vector<state_machine::AuditNote> TakeNotes();
   // Waits for the answer.
-  Status Write(std::vector<state_machine::AuditNote> notes);
+  Status Write(std::vector<state_machine::AuditNote> notes, SteadyTime timeout);
   void LogHeads();
 
   node::Replica& replica_;
@@ -63,7 +73,9 @@ class AuditWriter {
   Mutex mutex_;
   CondVar changed_;
   bool stopped_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool ended_ CAIRN_GUARDED_BY(mutex_) = true;  // there is no thread
   std::vector<state_machine::AuditNote> waiting_ CAIRN_GUARDED_BY(mutex_);
+  uint64_t lost_ CAIRN_GUARDED_BY(mutex_) = 0;  // for which there was no room
 };
 
 }  // namespace cairn::server

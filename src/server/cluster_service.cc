@@ -120,7 +120,7 @@ class ClusterService final : public RawCluster {
           if (auto denied = Check(call, "/cairn.v1.Cluster/TransferLeadership"); !denied.ok()) {
             return done(denied);
           }
-          TellAudit(call, state_machine::audit_kind::kMembership,
+          TellAudit(call,
                     "asks to transfer leadership to " +
                         (request->node_id() == 0 ? std::string("any node")
                                                  : "node " + std::to_string(request->node_id())));
@@ -143,7 +143,7 @@ class ClusterService final : public RawCluster {
             return done(denied);
           }
           const SteadyTime by = DeadlineOf(request->timeout_ms(), kChangeTimeoutMs, call, *clock_);
-          TellAudit(call, state_machine::audit_kind::kSettings, "asks to raise the feature level");
+          TellAudit(call, "asks to raise the feature level");
           if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
             RelayRaise(*leader, *request, call, by, relay, std::move(done));
             return;
@@ -174,9 +174,10 @@ class ClusterService final : public RawCluster {
 
   // The node that the client asks tells it, because it knows from where. What is then done has a row of its
   // own (state_machine/audit.h).
-  void TellAudit(const CallContext& call, std::string_view kind, std::string text) const {
+  void TellAudit(const CallContext& call, std::string text) const {
     if (host_.audit == nullptr || call.forwarded) return;
-    host_.audit->Add({std::string(kind), call.principal, call.address, std::move(text), 1});
+    host_.audit->Add({std::string(state_machine::audit_kind::kAsked), call.principal, call.address,
+                      std::move(text), 1});
   }
 
   // The leader, if another node leads and is known.
@@ -191,7 +192,7 @@ class ClusterService final : public RawCluster {
   cairn::Status Change(v1::ChangeMembershipRequest request, const CallContext& call,
                        const std::shared_ptr<MembershipStream>& stream) {
     ASSIGN_OR_RETURN(node::Replica::MembershipChange change, ToChange(request));
-    TellAudit(call, state_machine::audit_kind::kMembership, InWords(change));
+    TellAudit(call, InWords(change));
     const SteadyTime by = DeadlineOf(request.timeout_ms(), kChangeTimeoutMs, call, *clock_);
     if (const auto leader = LeaderElsewhere(); leader && !call.forwarded) {
       Relay(*leader, std::move(request), call.principal, by, stream);

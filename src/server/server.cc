@@ -389,6 +389,7 @@ void ServerImpl::Shutdown() {
     health_.reset();
     node_watch_->Stop();
     if (http_ != nullptr) http_->Stop();
+    audit_->Drain();  // while there is a router
     router_->Stop();
     audit_->Stop();
     watches_->Stop();  // their clients go on at another node

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -97,7 +97,34 @@ Status Broken(uint64_t number, const std::string& why) {
 }  // namespace
 
 const char* ChainName(AuditChain chain) {
-  return chain == AuditChain::kChanges ? "changes" : "denied";
+  switch (chain) {
+    case AuditChain::kDenied: return "denied";
+    case AuditChain::kAsked: return "asked";
+    case AuditChain::kChanges: break;
+  }
+  return "changes";
+}
+
+AuditChain ChainOf(const AuditNote& note) {
+  if (note.kind == audit_kind::kDenied) return AuditChain::kDenied;
+  return note.kind == audit_kind::kAsked ? AuditChain::kAsked : AuditChain::kChanges;
+}
+
+void CutTexts(AuditNote* note) {
+  for (std::string* text : {&note->kind, &note->principal, &note->address, &note->text}) {
+    if (text->size() <= kAuditTextBytesMax) continue;
+    size_t end = kAuditTextBytesMax;
+    while (end > 0 && (static_cast<uint8_t>((*text)[end]) & 0xc0) == 0x80) --end;
+    text->resize(end);
+  }
+}
+
+Status CheckNotes(const RecordAudit& record) {
+  for (const AuditNote& note : record.notes) {
+    if (ChainOf(note) != AuditChain::kChanges) continue;
+    return InvalidArgument("a node says who asked and who was refused, and apply the rest");
+  }
+  return OkStatus();
 }
 
 std::string HashOf(const std::string& before, const AuditRow& row) {
@@ -128,7 +155,7 @@ Status AuditCheck::Add(const AuditPage& page) {
     begun_ = true;
     number_ = page.head.cut;
     hash_ = page.head.cut_hash;
-    found_ = sought_ != 0 && sought_ == number_ && sought_hash_ == hash_;
+    if (number_ != 0) RETURN_IF_ERROR(Compare());
   }
   // What was cut meanwhile was checked before.
   head_ = page.head;
@@ -137,11 +164,25 @@ Status AuditCheck::Add(const AuditPage& page) {
     if (HashOf(hash_, row) != row.hash) return Broken(row.number, "is not what was written");
     number_ = row.number;
     hash_ = row.hash;
-    if (number_ != sought_) continue;
-    if (hash_ != sought_hash_) return Broken(number_, "has not the hash of the anchor");
-    found_ = true;
+    RETURN_IF_ERROR(Compare());
   }
   return OkStatus();
+}
+
+// The anchors at the row that was read last.
+Status AuditCheck::Compare() {
+  const auto sought = sought_.find(number_);
+  if (sought == sought_.end()) return OkStatus();
+  if (sought->second.size() != 1 || *sought->second.begin() != hash_) {
+    return Broken(number_, "has not the hash of the anchor");
+  }
+  ++found_;
+  return OkStatus();
+}
+
+size_t AuditCheck::too_old() const {
+  return static_cast<size_t>(
+      std::distance(sought_.begin(), sought_.lower_bound(std::max<uint64_t>(head_.cut, 1))));
 }
 
 Status AuditCheck::Finish() const {
@@ -149,29 +190,22 @@ Status AuditCheck::Finish() const {
   if (number_ > head_.rows || hash_ != head_.hash) {
     return Broken(number_, "is not what the head says");
   }
-  if (sought_ == 0 || found_) return OkStatus();
-  if (sought_ > head_.rows) {
+  if (!sought_.empty() && sought_.rbegin()->first > head_.rows) {
     return DataLoss("the audit has " + std::to_string(head_.rows) + " rows, and the anchor has " +
-                    std::to_string(sought_) + ": rows are missing at the end");
+                    std::to_string(sought_.rbegin()->first) + ": rows are missing at the end");
   }
-  if (sought_ < head_.cut) {
-    return FailedPrecondition("the audit keeps its rows from " + std::to_string(head_.cut + 1) +
-                              " on, and the anchor is older: only a later one can be found");
-  }
-  return Broken(sought_, "has not the hash of the anchor");
+  return OkStatus();
 }
 
 Status AuditCheck::Seek(std::string_view anchor) {
   const size_t colon = anchor.find(':');
   const char* const end = anchor.data() + std::min(colon, anchor.size());
-  const auto [last, error] = std::from_chars(anchor.data(), end, sought_);
+  uint64_t rows = 0;
+  const auto [last, error] = std::from_chars(anchor.data(), end, rows);
   const bool whole = colon != std::string_view::npos && error == std::errc() && last == end &&
-                     sought_ != 0 && anchor.size() == colon + 1 + kHashDigits;
-  if (!whole) {
-    sought_ = 0;
-    return InvalidArgument("an anchor is ROWS:HASH, as 'cairn audit verify' prints it");
-  }
-  sought_hash_ = anchor.substr(colon + 1);
+                     rows != 0 && anchor.size() == colon + 1 + kHashDigits;
+  if (!whole) return InvalidArgument("an anchor is ROWS:HASH, as 'cairn audit verify' prints it");
+  sought_[rows].emplace(anchor.substr(colon + 1));
   return OkStatus();
 }
 
@@ -182,10 +216,8 @@ bool IsAudited(const Operation& operation) { return std::visit(Telling{}, operat
 std::optional<AuditNote> NoteOf(const Command& command) {
   auto told = std::visit(Telling{}, command.operation);
   if (!told) return std::nullopt;
-  AuditNote note{std::string(told->first), command.principal, command.address,
-                 std::move(told->second), 1};
-  if (note.text.size() > kAuditTextBytesMax) note.text.resize(kAuditTextBytesMax);
-  return note;
+  return AuditNote{std::string(told->first), command.principal, command.address,
+                   std::move(told->second), 1};
 }
 
 std::optional<AuditNote> NoteOf(const raft::Configuration& before,
@@ -197,7 +229,6 @@ std::optional<AuditNote> NoteOf(const raft::Configuration& before,
   std::string text = "voters" + NodesOf(after, after.voters);
   if (after.joint()) text += ", until now" + NodesOf(after, after.outgoing);
   if (!after.learners.empty()) text += ", learners" + NodesOf(after, after.learners);
-  if (text.size() > kAuditTextBytesMax) text.resize(kAuditTextBytesMax);
   return AuditNote{std::string(audit_kind::kMembership), "", "", std::move(text), 1};
 }
 

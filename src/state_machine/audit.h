@@ -5,13 +5,19 @@
 // rows and the hash of the last one are the head. Whoever has written an old head down elsewhere can
 // see that all up to it is still there, unchanged.
 //
-// There are two chains, each with bounds of its own: a stranger who is refused day and night drives
-// no change out.
+// There are three chains, each with bounds of its own: a stranger who is refused day and night, and an
+// operator who asks day and night for what is not done, drive no change out.
+//
+// Apply itself makes the rows of changes. Who asked and who was refused is what a node says, and rows of
+// no other kind can be said.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,16 +34,24 @@ inline constexpr std::string_view kMembership = "membership";
 inline constexpr std::string_view kSecurity = "security";
 inline constexpr std::string_view kRestore = "restore";
 inline constexpr std::string_view kSettings = "settings";
-inline constexpr std::string_view kDenied = "denied";
+inline constexpr std::string_view kAsked = "asked";    // said by a node: for a change of members
+inline constexpr std::string_view kDenied = "denied";  // said by a node
 }  // namespace audit_kind
 
 // The values are stored.
 enum class AuditChain : uint8_t {
   kChanges = 0,
   kDenied = 1,  // of the kind audit_kind::kDenied
+  kAsked = 2,   // of the kind audit_kind::kAsked
 };
-inline constexpr std::array kAuditChains = {AuditChain::kChanges, AuditChain::kDenied};
-const char* ChainName(AuditChain chain);  // "changes", "denied"
+inline constexpr std::array kAuditChains = {AuditChain::kChanges, AuditChain::kDenied,
+                                            AuditChain::kAsked};
+const char* ChainName(AuditChain chain);  // "changes", "denied", "asked"
+AuditChain ChainOf(const AuditNote& note);
+// Cuts texts that are longer than kAuditTextBytesMax, between two characters.
+void CutTexts(AuditNote* note);
+// INVALID_ARGUMENT unless a node may say these notes.
+Status CheckNotes(const RecordAudit& record);
 
 // What a chain keeps. The oldest rows go first.
 struct AuditBounds {
@@ -85,22 +99,26 @@ uint64_t BytesOf(const AuditNote& note);
 class AuditCheck {
  public:
   Status Add(const AuditPage& page);
-  // Behind the last page. Then `anchor`, an old head as HeadText writes it, is looked up: OK if it is in
-  // the chain, FAILED_PRECONDITION if the chain does not reach back so far any more.
+  // Behind the last page.
   Status Finish() const;
   uint64_t after() const { return number_; }  // for the next page
   const AuditHead& head() const { return head_; }
-  // An old head to look for. INVALID_ARGUMENT if it is none.
+  // An old head, as HeadText writes it, to look for: if the chain has another hash there, or ends
+  // before, it is not what was written. May be called again, for others. INVALID_ARGUMENT if it is none.
   Status Seek(std::string_view anchor);
+  size_t found() const { return found_; }
+  // How many of those that are sought are older than what is kept.
+  size_t too_old() const;
 
  private:
   bool begun_ = false;
   uint64_t number_ = 0;  // of the last row that was read
   std::string hash_;
   AuditHead head_;
-  uint64_t sought_ = 0;  // 0: nothing
-  std::string sought_hash_;
-  bool found_ = false;
+  Status Compare();
+
+  std::map<uint64_t, std::set<std::string>> sought_;
+  size_t found_ = 0;
 };
 
 // "ROWS:HASH"; "0:" of an empty chain.

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "state_machine/audit.h"
 #include "state_machine/value_codec.h"
 
 namespace cairn::state_machine {
@@ -148,7 +149,10 @@ struct OperationWriter {
   }
   void operator()(const RecordAudit& record) const {
     out->Varint(record.notes.size());
-    for (const AuditNote& note : record.notes) {
+    // What a reader refuses is never written: a command that nobody can read stops all nodes.
+    CHECK(record.notes.size() <= kAuditNotesMax);
+    for (AuditNote note : record.notes) {
+      CutTexts(&note);
       out->String(note.kind);
       out->String(note.principal);
       out->String(note.address);

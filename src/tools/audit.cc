@@ -27,20 +27,21 @@ std::string TimeText(int64_t wall_ms) {
   return text.data();
 }
 
-// Checks one chain, with an anchor or without.
-Result<state_machine::AuditHead> Verify(NodeClient* node, state_machine::AuditChain chain,
-                                        const std::string& anchor,
-                                        std::chrono::milliseconds timeout) {
-  AuditCheck check;
-  if (!anchor.empty()) RETURN_IF_ERROR(check.Seek(anchor));
+state_machine::AuditChain ChainOf(const std::string& name) {
+  for (const state_machine::AuditChain chain : state_machine::kAuditChains) {
+    if (name == state_machine::ChainName(chain)) return chain;
+  }
+  return state_machine::AuditChain::kChanges;
+}
+
+Status CheckChain(NodeClient* node, state_machine::AuditChain chain,
+                  std::chrono::milliseconds timeout, AuditCheck* check) {
   for (;;) {
     ASSIGN_OR_RETURN(const v1::ListAuditResponse message,
-                     node->ListAudit(server::ToProto(chain), check.after(), timeout));
-    RETURN_IF_ERROR(check.Add(server::PageOf(message)));
-    if (message.rows().empty()) break;
+                     node->ListAudit(server::ToProto(chain), check->after(), timeout));
+    RETURN_IF_ERROR(check->Add(server::PageOf(message)));
+    if (message.rows().empty()) return check->Finish();
   }
-  RETURN_IF_ERROR(check.Finish());
-  return check.head();
 }
 
 }  // namespace
@@ -66,12 +67,11 @@ Result<int64_t> ParseSince(const std::string& text, int64_t now_ms) {
 }
 
 Status ListAudit(NodeClient* node, const AuditOptions& options, std::ostream* out) {
-  const auto chain =
-      options.denied ? state_machine::AuditChain::kDenied : state_machine::AuditChain::kChanges;
   std::vector<Row> rows;
   for (uint64_t after = 0;;) {
-    ASSIGN_OR_RETURN(const v1::ListAuditResponse message,
-                     node->ListAudit(server::ToProto(chain), after, options.timeout));
+    ASSIGN_OR_RETURN(
+        const v1::ListAuditResponse message,
+        node->ListAudit(server::ToProto(ChainOf(options.chain)), after, options.timeout));
     for (const AuditRow& row : server::PageOf(message).rows) {
       after = row.number;
       if (row.wall_ms < options.since_ms) continue;
@@ -93,37 +93,35 @@ Status ListAudit(NodeClient* node, const AuditOptions& options, std::ostream* ou
   return OkStatus();
 }
 
-Status VerifyAudit(NodeClient* node, const std::vector<std::string>& anchors,
+Status VerifyAudit(NodeClient* node, const std::vector<AuditAnchor>& anchors,
                    std::chrono::milliseconds timeout, std::ostream* out) {
+  size_t found = 0;
   for (const state_machine::AuditChain chain : state_machine::kAuditChains) {
-    Result<state_machine::AuditHead> head = Verify(node, chain, "", timeout);
-    const std::string name = state_machine::ChainName(chain);
-    if (!head.ok()) return Status(head.status()).Prefixed(name);
-    *out << name << ": " << head->rows << " rows, " << head->rows - head->cut
-         << " of them kept, whole";
-    if (head->rows != 0) *out << "; head " << HeadText(*head);
-    *out << std::endl;
-  }
-  for (const std::string& anchor : anchors) {
-    Result<state_machine::AuditHead> in =
-        Verify(node, state_machine::AuditChain::kChanges, anchor, timeout);
-    const char* name = "changes";
-    if (!in.ok() && in.status().code() != StatusCode::kInvalidArgument) {
-      const auto denied = Verify(node, state_machine::AuditChain::kDenied, anchor, timeout);
-      name = "denied";
-      if (denied.ok()) in = denied;
+    AuditCheck check;
+    for (const AuditAnchor& anchor : anchors) {
+      if (ChainOf(anchor.chain) == chain) RETURN_IF_ERROR(check.Seek(anchor.head));
     }
-    if (!in.ok()) return Status(in.status()).Prefixed("anchor " + anchor);
-    *out << "anchor " << anchor << ": in the chain of " << name << std::endl;
+    const std::string name = state_machine::ChainName(chain);
+    RETURN_IF_ERROR(CheckChain(node, chain, timeout, &check).Prefixed(name));
+    const state_machine::AuditHead& head = check.head();
+    *out << name << ": " << head.rows << " rows, " << head.rows - head.cut
+         << " of them kept, whole";
+    if (head.rows != 0) *out << "; head " << HeadText(head);
+    if (check.found() > 0) *out << "; anchors found: " << check.found();
+    if (check.too_old() > 0) *out << "; anchors older than what is kept: " << check.too_old();
+    *out << std::endl;
+    found += check.found();
   }
-  return OkStatus();
+  if (anchors.empty() || found > 0) return OkStatus();
+  return FailedPrecondition("all anchors are older than what the audit keeps: give a later one");
 }
 
-std::vector<std::string> AnchorsIn(const std::string& text) {
-  static const std::regex kAnchor("[0-9]{1,19}:[0-9a-f]{64}");
-  std::set<std::string> found;
+std::vector<AuditAnchor> AnchorsIn(const std::string& text) {
+  static const std::regex kAnchor("(?:([a-z]+)=)?([0-9]{1,19}:[0-9a-f]{64})");
+  std::set<AuditAnchor> found;
   for (std::sregex_iterator it(text.begin(), text.end(), kAnchor), end; it != end; ++it) {
-    found.insert(it->str());
+    const state_machine::AuditChain chain = ChainOf((*it)[1].str());
+    found.insert({state_machine::ChainName(chain), (*it)[2].str()});
   }
   return {found.begin(), found.end()};
 }

@@ -210,18 +210,20 @@ bool AccessTables::ChangeTokens(const ChangeAccess& command) {
     return rules.erase({TokenRuleKind::kKey, command.principal}) != 0;
   }
   const TokenRuleKind kind = RuleKindOf(command);
+  if (const auto known = rules.find({kind, command.principal}); known != rules.end()) {
+    // A later revocation reaches further. A clock that is behind takes nothing back.
+    if (kind == TokenRuleKind::kKey || known->second.time_s >= command.time_s) return false;
+    known->second.time_s = command.time_s;
+    return true;
+  }
+  // Only for a new one: what changes nothing is not written, and must leave the rules as the rows are.
   if (CountOf(rules, kind) >= kTokenRevocationsMax) {
     std::erase_if(rules, [&](const auto& rule) {
       return rule.first.first == kind &&
              rule.second.time_s + kTokenRevocationSeconds < command.time_s;
     });
   }
-  const auto [rule, is_new] =
-      rules.try_emplace({kind, command.principal}, TokenRule{command.privilege, command.time_s});
-  if (is_new) return true;
-  // A later revocation reaches further. A clock that is behind takes nothing back.
-  if (kind == TokenRuleKind::kKey || rule->second.time_s >= command.time_s) return false;
-  rule->second.time_s = command.time_s;
+  rules.emplace(std::pair(kind, command.principal), TokenRule{command.privilege, command.time_s});
   return true;
 }
 

@@ -36,7 +36,9 @@ Status Applier::ApplyRecordAudit(const Operation& operation, const Place& /*plac
     result->status = FailedPrecondition("there is an audit from feature level 3 on");
     return OkStatus();
   }
-  result->steps = std::get<RecordAudit>(operation).notes.size() * kStepsPerNote;
+  const auto& record = std::get<RecordAudit>(operation);
+  result->status = CheckNotes(record);
+  result->steps = record.notes.size() * kStepsPerNote;
   return OkStatus();
 }
 

@@ -3,18 +3,6 @@
 #include <utility>
 
 namespace cairn::state_machine {
-namespace {
-
-AuditChain ChainOf(const AuditNote& note) {
-  return note.kind == audit_kind::kDenied ? AuditChain::kDenied : AuditChain::kChanges;
-}
-
-void CutText(std::string* text) {
-  if (text->size() > kAuditTextBytesMax) text->resize(kAuditTextBytesMax);
-}
-
-}  // namespace
-
 const char* const AuditTables::kSchema =
     "CREATE TABLE _cairn_audit(id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL,"
     " lease_ms INTEGER NOT NULL, entry INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -72,7 +60,7 @@ Status AuditTables::Load() {
 }
 
 Status AuditTables::Add(AuditNote note, const Time& time) {
-  for (std::string* text : {&note.kind, &note.principal, &note.address, &note.text}) CutText(text);
+  CutTexts(&note);
   if (!has_tables_) {
     RETURN_IF_ERROR(engine_->CreateOwnTables(kSchema));
     RETURN_IF_ERROR(OpenTables());

@@ -3,7 +3,7 @@
 // Rows are added by apply, in the SQLite transaction of the entries, and travel with snapshots and
 // backups. A restore into a running cluster leaves the audit of the cluster as it is, and adds a row.
 //
-//     _cairn_audit        the rows of both chains; the id is ChainOffset(chain) + the number of the row
+//     _cairn_audit        the rows of all chains; the id is ChainOffset(chain) + the number of the row
 //     _cairn_audit_heads  a row for each chain: AuditHead, and what is kept
 //
 // The tables are made by the first row. What is kept is bounded (AuditBounds). What goes follows from
