@@ -25,8 +25,10 @@ TEST(Audit, TellsTimesFromHowLongAgo) {
 
 TEST(Audit, FindsAnchorsInALog) {
   const std::string hash(64, 'a');
-  EXPECT_THAT(AnchorsIn("12:00:01 I audit head changes=3:" + hash + " denied=12:" + hash + "\n"),
-              ElementsAre("12:" + hash, "3:" + hash));
+  EXPECT_THAT(
+      AnchorsIn("12:00:01 I audit head changes=3:" + hash + " denied=12:" + hash + "\n"),
+      ElementsAre(AuditAnchor{"changes", "3:" + hash}, AuditAnchor{"denied", "12:" + hash}));
+  EXPECT_THAT(AnchorsIn("7:" + hash), ElementsAre(AuditAnchor{"changes", "7:" + hash}));
   EXPECT_TRUE(AnchorsIn("12:00:01 nothing").empty());
 }
 
