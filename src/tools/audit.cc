@@ -1,6 +1,5 @@
 #include "tools/audit.h"
 
-#include <array>
 #include <charconv>
 #include <ctime>
 #include <regex>
@@ -9,6 +8,7 @@
 
 #include "server/audit_convert.h"
 #include "tools/cluster_view.h"
+#include "tools/utc_time.h"
 
 namespace cairn::tools {
 namespace {
@@ -17,15 +17,6 @@ using state_machine::AuditCheck;
 using state_machine::AuditRow;
 
 constexpr int64_t kMinuteMs = 60'000;
-
-std::string TimeText(int64_t wall_ms) {
-  const time_t seconds = wall_ms / 1000;
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text.data();
-}
 
 state_machine::AuditChain ChainOf(const std::string& name) {
   for (const state_machine::AuditChain chain : state_machine::kAuditChains) {
@@ -75,7 +66,7 @@ Status ListAudit(NodeClient* node, const AuditOptions& options, std::ostream* ou
     for (const AuditRow& row : server::PageOf(message).rows) {
       after = row.number;
       if (row.wall_ms < options.since_ms) continue;
-      rows.push_back({Value(static_cast<int64_t>(row.number)), Value(TimeText(row.wall_ms)),
+      rows.push_back({Value(static_cast<int64_t>(row.number)), Value(UtcText(row.wall_ms)),
                       Value(row.note.kind), Value(row.note.principal), Value(row.note.address),
                       Value(static_cast<int64_t>(row.note.count)), Value(row.note.text)});
     }

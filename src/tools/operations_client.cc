@@ -1,11 +1,10 @@
 #include "tools/operations_client.h"
 
-#include <ctime>
-
 #include "rpc/deadline.h"
 #include "rpc/endpoint.h"
 #include "rpc/proto_convert.h"
 #include "tools/process_tls.h"
+#include "tools/utc_time.h"
 
 namespace cairn::tools {
 namespace {
@@ -21,15 +20,6 @@ Result<Response> Call(std::chrono::milliseconds timeout, Method method) {
     return Unimplemented("this node runs a version of Cairn that does not know this command");
   }
   return rpc::FromGrpc(status, context.GetServerTrailingMetadata(), Outcome::kUnknown);
-}
-
-// "2026-11-30T21:05:00Z".
-std::string TimeText(int64_t ms) {
-  const auto seconds = static_cast<std::time_t>(ms / 1000);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[64];
-  return std::string(text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc));
 }
 
 const char* NameOf(v1::EventSeverity severity) {
@@ -80,8 +70,8 @@ std::string EventsText(const v1::ListEventsResponse& events) {
   for (const v1::Event& event : events.events()) {
     text += std::string(event.active() ? NameOf(event.severity()) : "over") + ": " + event.kind();
     if (!event.subject().empty()) text += " " + event.subject();
-    text += ": " + event.text() + "\n    first " + TimeText(event.first_ms()) + ", last " +
-            TimeText(event.last_ms()) + ", times: " + std::to_string(event.count()) + "\n";
+    text += ": " + event.text() + "\n    first " + UtcText(event.first_ms()) + ", last " +
+            UtcText(event.last_ms()) + ", times: " + std::to_string(event.count()) + "\n";
     if (event.active()) text += "    " + event.advice() + "\n";
   }
   return text;

@@ -6,31 +6,11 @@
 #include <vector>
 
 #include "state_machine/sqlite/audit_tables.h"
+#include "state_machine/sqlite/selected_rows.h"
 
 namespace cairn::state_machine {
 namespace {
 
-class Rows final : public RowSink {
- public:
-  Status OnColumns(const std::vector<Column>& /*columns*/) override { return OkStatus(); }
-  Status OnRow(Row row) override {
-    rows.push_back(std::move(row));
-    return OkStatus();
-  }
-  std::vector<Row> rows;
-};
-
-Result<std::vector<Row>> Select(ReadTransaction* read, std::string sql, std::vector<Value> values) {
-  Rows rows;
-  RETURN_IF_ERROR(read->QueryInternal({std::move(sql), std::move(values), {}}, &rows));
-  return std::move(rows.rows);
-}
-
-int64_t Int(const Row& row, size_t column) {
-  const auto* value = std::get_if<int64_t>(&row.at(column));
-  return value == nullptr ? 0 : *value;
-}
-uint64_t Uint(const Row& row, size_t column) { return static_cast<uint64_t>(Int(row, column)); }
 std::string Text(const Row& row, size_t column) {
   const auto* value = std::get_if<std::string>(&row.at(column));
   return value == nullptr ? "" : *value;
@@ -50,7 +30,7 @@ Result<AuditPage> ReadAuditPage(ReadTransaction* read, const AuditQuery& query) 
       Select(read, "SELECT rows, hash, cut, cut_hash FROM _cairn_audit_heads WHERE id = ?1",
              {static_cast<int64_t>(query.chain)}));
   if (heads.empty()) return page;
-  page.head = {Uint(heads[0], 0), Text(heads[0], 1), Uint(heads[0], 2), Text(heads[0], 3)};
+  page.head = {UintAt(heads[0], 0), Text(heads[0], 1), UintAt(heads[0], 2), Text(heads[0], 3)};
   const uint64_t offset = AuditTables::ChainOffset(query.chain);
   const uint64_t after = std::min(query.after, page.head.rows);
   ASSIGN_OR_RETURN(
@@ -61,11 +41,11 @@ Result<AuditPage> ReadAuditPage(ReadTransaction* read, const AuditQuery& query) 
              {static_cast<int64_t>(offset + after), static_cast<int64_t>(offset + page.head.rows),
               static_cast<int64_t>(AuditPage::kRowsMax)}));
   for (const Row& row : rows) {
-    page.rows.push_back({Uint(row, 0) - offset,
-                         Int(row, 1),
-                         Uint(row, 2),
-                         Uint(row, 3),
-                         {Text(row, 4), Text(row, 5), Text(row, 6), Text(row, 7), Uint(row, 8)},
+    page.rows.push_back({UintAt(row, 0) - offset,
+                         IntAt(row, 1),
+                         UintAt(row, 2),
+                         UintAt(row, 3),
+                         {Text(row, 4), Text(row, 5), Text(row, 6), Text(row, 7), UintAt(row, 8)},
                          Text(row, 9)});
   }
   // Without memory a view goes on with a later state.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "state_machine/change_codec.h"
+#include "state_machine/sqlite/selected_rows.h"
 #include "state_machine/value_bytes.h"
 
 namespace cairn::state_machine {
@@ -14,28 +15,6 @@ namespace {
 
 // Keys of chunks that are read at a time, of each table.
 constexpr int64_t kKeysMax = 256;
-
-class Rows final : public RowSink {
- public:
-  Status OnColumns(const std::vector<Column>& /*columns*/) override { return OkStatus(); }
-  Status OnRow(Row row) override {
-    rows.push_back(std::move(row));
-    return OkStatus();
-  }
-  std::vector<Row> rows;
-};
-
-int64_t Int(const Row& row, size_t column) {
-  const auto* value = std::get_if<int64_t>(&row.at(column));
-  return value == nullptr ? 0 : *value;
-}
-uint64_t Uint(const Row& row, size_t column) { return static_cast<uint64_t>(Int(row, column)); }
-
-Result<std::vector<Row>> Select(ReadTransaction* read, std::string sql, std::vector<Value> values) {
-  Rows rows;
-  RETURN_IF_ERROR(read->QueryInternal({std::move(sql), std::move(values), {}}, &rows));
-  return std::move(rows.rows);
-}
 
 Value ValueOf(LogIndex index) { return static_cast<int64_t>(index.value()); }
 Value ValueOf(uint64_t number) { return static_cast<int64_t>(number); }
@@ -76,8 +55,8 @@ class PageReader {
                               " WHERE name = ?1 AND retain_ms <> 0",
                               {name}));
       if (found.empty()) return OkStatus();
-      settings_.push_back(Int(found[0], 0));
-      page_.oldest = std::max(page_.oldest, {LogIndex(Uint(found[0], 1)), Uint(found[0], 2)});
+      settings_.push_back(IntAt(found[0], 0));
+      page_.oldest = std::max(page_.oldest, {LogIndex(UintAt(found[0], 1)), UintAt(found[0], 2)});
     }
     page_.retained = true;
     return OkStatus();
@@ -103,10 +82,10 @@ class PageReader {
                   ValueOf(query_.after.ordinal), kKeysMax}));
       ChangePosition at;
       for (const Row& key : keys) {
-        at = {LogIndex(Uint(key, 0)), Uint(key, 1)};
+        at = {LogIndex(UintAt(key, 0)), UintAt(key, 1)};
         Slice& slice = slices_[at];
-        slice.end = Uint(key, 2);
-        slice.bytes += Uint(key, 3);
+        slice.end = UintAt(key, 2);
+        slice.bytes += UintAt(key, 3);
       }
       if (keys.size() < static_cast<size_t>(kKeysMax)) continue;
       known_up_to = std::min(known_up_to.value_or(at), at);
@@ -146,12 +125,12 @@ class PageReader {
   }
 
   Status AddChunk(const Row& chunk) {
-    const LogIndex index(Uint(chunk, 0));
-    ASSIGN_OR_RETURN(const std::shared_ptr<const ChangedTable> table, TableOf(Int(chunk, 2)));
+    const LogIndex index(UintAt(chunk, 0));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const ChangedTable> table, TableOf(IntAt(chunk, 2)));
     const auto* events = std::get_if<Blob>(&chunk.at(3));
     if (events == nullptr) return DataLoss("a retained change is no blob");
     ASSIGN_OR_RETURN(std::vector<Change> changes, DecodeChanges(events->bytes, index, table));
-    std::vector<Change>& slice = changes_[{index, Uint(chunk, 1)}];
+    std::vector<Change>& slice = changes_[{index, UintAt(chunk, 1)}];
     std::move(changes.begin(), changes.end(), std::back_inserter(slice));
     return OkStatus();
   }
@@ -243,10 +222,10 @@ Result<std::vector<RetainedSetting>> ReadRetainedSettings(ReadTransaction* read)
   for (const Row& row : rows) {
     const auto* name = std::get_if<std::string>(&row.at(0));
     settings.push_back({name == nullptr ? "" : *name,
-                        Uint(row, 1),
-                        Uint(row, 2),
-                        {LogIndex(Uint(row, 3)), Uint(row, 4)},
-                        Uint(row, 5)});
+                        UintAt(row, 1),
+                        UintAt(row, 2),
+                        {LogIndex(UintAt(row, 3)), UintAt(row, 4)},
+                        UintAt(row, 5)});
   }
   return settings;
 }
