@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cmd/commands.h"
+#include "cmd/node_command.h"
 #include "tools/access.h"
 #include "tools/cluster_view.h"
 
@@ -37,13 +38,8 @@ int Run(const Flags& flags, const Action& action) {
 CLI::App* AddAction(CLI::App* program, const std::string& name, const std::string& help,
                     const std::shared_ptr<Flags>& flags, int* exit_code, const Action& action) {
   CLI::App* command = program->add_subcommand(name, help);
-  command->add_option("address", flags->address, "host:port of any node of the cluster")
-      ->type_name("ADDR")
-      ->required();
-  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that the command may take")
-      ->type_name("MS")
-      ->check(CLI::Range(1u, 86'400'000u))
-      ->capture_default_str();
+  AddNodeOptions(command, &flags->address, &flags->timeout_ms,
+                 "milliseconds that the command may take");
   command->callback([=] { *exit_code = Run(*flags, action); });
   return command;
 }

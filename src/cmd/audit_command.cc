@@ -1,6 +1,5 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -9,11 +8,14 @@
 
 #include "base/clock.h"
 #include "cmd/commands.h"
+#include "cmd/node_command.h"
 #include "tools/audit.h"
 #include "tools/cluster_view.h"
 
 namespace cairn::cmd {
 namespace {
+
+constexpr char kTimeoutHelp[] = "milliseconds that each request may take";
 
 struct Flags {
   std::string address;  // of the node that is asked
@@ -24,21 +26,6 @@ struct Flags {
   std::string mode = "auto";
   uint32_t timeout_ms = 10'000;
 };
-using Action = std::function<Status(tools::NodeClient*, const Flags&)>;
-
-int Run(const Flags& flags, const Action& action) {
-  const Result<std::string> address = tools::ParseAddress(flags.address);
-  if (!address.ok()) {
-    std::cerr << "error: " << address.status().message() << std::endl;
-    return kExitUsage;
-  }
-  tools::NodeClient node(*address);
-  const Status status = action(&node, flags);
-  if (status.ok()) return 0;
-  std::cerr << "error: " << tools::ErrorInWords(status) << std::endl;
-  return status.code() == StatusCode::kInvalidArgument ? kExitUsage : 1;
-}
-
 Status List(tools::NodeClient* node, const Flags& flags) {
   tools::AuditOptions options;
   if (flags.denied) options.chain = "denied";
@@ -68,16 +55,6 @@ Status Verify(tools::NodeClient* node, const Flags& flags) {
   return tools::VerifyAudit(node, anchors, std::chrono::milliseconds(flags.timeout_ms), &std::cout);
 }
 
-void AddNode(CLI::App* command, const std::shared_ptr<Flags>& flags) {
-  command->add_option("address", flags->address, "host:port of any node of the cluster")
-      ->type_name("ADDR")
-      ->required();
-  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that each request may take")
-      ->type_name("MS")
-      ->check(CLI::Range(1u, 86'400'000u))
-      ->capture_default_str();
-}
-
 }  // namespace
 
 void AddAuditCommand(CLI::App* program, int* exit_code) {
@@ -86,7 +63,7 @@ void AddAuditCommand(CLI::App* program, int* exit_code) {
       "audit", "Show who changed members, rights and settings, and who was refused");
   audit->require_subcommand(1);
   CLI::App* list = audit->add_subcommand("list", "Show what was changed, or who was refused");
-  AddNode(list, flags);
+  AddNodeOptions(list, &flags->address, &flags->timeout_ms, kTimeoutHelp);
   list->add_option("--since", flags->since,
                    "rows from this time on, as 2026-12-01T14:30 (UTC), or of the last 90m, 12h, 7d")
       ->type_name("TIME");
@@ -97,16 +74,20 @@ void AddAuditCommand(CLI::App* program, int* exit_code) {
   list->add_option("--mode", flags->mode, "how the table is printed")
       ->check(CLI::IsMember(tools::OutputModes()))
       ->capture_default_str();
-  list->callback([=] { *exit_code = Run(*flags, List); });
+  list->callback([=] {
+    *exit_code = RunAtNode(flags->address, [&](auto* node) { return List(node, *flags); });
+  });
   CLI::App* verify = audit->add_subcommand(
       "verify", "Check that no row was changed, added or taken out, and print the heads");
-  AddNode(verify, flags);
+  AddNodeOptions(verify, &flags->address, &flags->timeout_ms, kTimeoutHelp);
   verify
       ->add_option("--anchor", flags->anchor,
                    "a head that was printed before (ROWS:HASH), or a file that holds some, such "
                    "as a node's log: each must still be in the chain")
       ->type_name("HEAD|FILE");
-  verify->callback([=] { *exit_code = Run(*flags, Verify); });
+  verify->callback([=] {
+    *exit_code = RunAtNode(flags->address, [&](auto* node) { return Verify(node, *flags); });
+  });
 }
 
 }  // namespace cairn::cmd

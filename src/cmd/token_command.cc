@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "cmd/commands.h"
+#include "cmd/node_command.h"
 #include "tools/cluster_view.h"
 #include "tools/token.h"
 
@@ -25,32 +26,15 @@ struct Flags {
 };
 using FlagsPtr = std::shared_ptr<Flags>;
 
-int Report(const Status& status) {
-  if (status.ok()) return 0;
-  std::cerr << "error: " << tools::ErrorInWords(status) << std::endl;
-  return status.code() == StatusCode::kInvalidArgument ? kExitUsage : 1;
-}
-
 // A command that asks a node.
 CLI::App* AddAsking(CLI::App* token, const std::string& name, const std::string& help,
                     const FlagsPtr& flags, int* exit_code,
                     const std::function<Status(tools::NodeClient*, const Flags&)>& action) {
   CLI::App* command = token->add_subcommand(name, help);
-  command->add_option("address", flags->address, "host:port of any node of the cluster")
-      ->type_name("ADDR")
-      ->required();
-  command->add_option("--timeout-ms", flags->timeout_ms, "milliseconds that the command may take")
-      ->type_name("MS")
-      ->check(CLI::Range(1u, 86'400'000u))
-      ->capture_default_str();
+  AddNodeOptions(command, &flags->address, &flags->timeout_ms,
+                 "milliseconds that the command may take");
   command->callback([=] {
-    const Result<std::string> address = tools::ParseAddress(flags->address);
-    if (!address.ok()) {
-      *exit_code = Report(address.status());
-      return;
-    }
-    tools::NodeClient node(*address);
-    *exit_code = Report(action(&node, *flags));
+    *exit_code = RunAtNode(flags->address, [&](auto* node) { return action(node, *flags); });
   });
   return command;
 }
